@@ -1,0 +1,54 @@
+# Everything a person does with this repository. `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/.run ## Serve the shop on http://127.0.0.1:8000 (PORT=, DATABASE_URL=, WORKERS=), with demo data
+	@$(BIN)/restwell dev
+
+test: .venv/.dev ## Run every test (CI=true: nothing may be skipped)
+	@$(BIN)/python tests/install_servers.py
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: .venv/.dev ## Check format, lint and types
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy --no-error-summary
+
+format: .venv/.dev ## Format the code and fix what can be fixed
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format --quiet
+
+lock: ## Resolve the dependencies anew into requirements/
+	@$(PYTHON) -m pip install --quiet uv
+	@$(PYTHON) -m uv pip compile pyproject.toml --group build $(LOCK) -o requirements/run.txt
+	@$(PYTHON) -m uv pip compile pyproject.toml --group build --group dev $(LOCK) -o requirements/dev.txt
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+clean: ## Remove the environment and everything made
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage*
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "restwell needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "no virtual environment could be made; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+
+.venv/.run: .venv/bin/python requirements/run.txt pyproject.toml
+	@echo "installing into .venv ..."
+	@$(PIP) install --require-hashes --no-deps -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/.run requirements/dev.txt
+	@echo "installing the development tools into .venv ..."
+	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,106 @@
+"""The factory: what an application is made of, and what wraps what."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+
+from restwell.auth import AccessTokens, Keys, Passwords, RefreshTokens
+from restwell.auth.keys import development_secret
+from restwell.database import Migrations, open_database
+from restwell.edge import AccessLog, Edge, RequestId, SecurityHeaders
+from restwell.edge.exchange import Receive, Scope, Send
+from restwell.errors import AppError
+from restwell.settings import Settings
+from restwell.web.docs import docs_routes
+from restwell.web.guards import Authenticate, current_actor
+from restwell.web.health import health_routes
+from restwell.web.openapi import Schema, openapi_document
+from restwell.web.pagination import Cursors
+from restwell.web.problems import answer_app_error, answer_crash, answer_framework_error
+from restwell.web.request import ApiRequest, read_filters
+
+DEVELOPMENT_SECRET: Final = Path("var/development-secret")
+
+
+def _always(service: object) -> Callable[[], Any]:
+    def provide() -> Any:
+        return service
+
+    return provide
+
+
+class App:
+    """An ASGI application: the edge around Litestar, with the OpenAPI document it serves."""
+
+    def __init__(self, edge: Edge, litestar: Litestar, openapi: Schema) -> None:
+        self._edge = edge
+        self.litestar = litestar
+        self.openapi = openapi
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._edge(scope, receive, send)
+
+
+class Restwell:
+    """The parts of the kit, built once from the settings and handed to whoever needs them. Nothing connects before start."""
+
+    def __init__(self, settings: Settings, *, name: str) -> None:
+        self.settings = settings
+        self.name = name
+        secret = settings.jwt.secret
+        keys = Keys(secret.get_secret_value() if secret else development_secret(DEVELOPMENT_SECRET))
+        self.database = open_database(settings.database.url.get_secret_value(), settings.database.pool_size)
+        self.passwords = Passwords()
+        self.access_tokens = AccessTokens(
+            keys.derive("access-token"), issuer=name, ttl_seconds=settings.jwt.access_ttl_seconds
+        )
+        self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
+        self.cursors = Cursors(keys.derive("cursor"))
+
+    async def start(self) -> None:
+        await self.database.start()
+
+    async def close(self) -> None:
+        await self.database.close()
+        self.passwords.close()
+
+    def app(
+        self,
+        *,
+        version: str,
+        description: str,
+        routes: Sequence[Router],
+        provide: Mapping[str, object],
+        authenticate: Authenticate,
+        migrations: Migrations,
+    ) -> App:
+        """The application: ``provide`` gives handlers their services by parameter name."""
+        litestar = Litestar(
+            route_handlers=[*routes, *health_routes(self.database, migrations)],
+            dependencies={
+                **{parameter: Provide(_always(service), sync_to_thread=False) for parameter, service in provide.items()},
+                "actor": Provide(current_actor, sync_to_thread=False),
+                "filters": Provide(read_filters, sync_to_thread=False),
+            },
+            exception_handlers={
+                AppError: answer_app_error,
+                HTTPException: answer_framework_error,
+                Exception: answer_crash,
+            },
+            request_class=ApiRequest,
+            request_max_body_size=self.settings.request.max_bytes,
+            openapi_config=None,
+            on_startup=[self.start],
+            on_shutdown=[self.close],
+            state=State({"authenticate": authenticate}),
+        )
+        document = openapi_document(litestar, title=self.name, version=version, description=description)
+        for handler in docs_routes(document):
+            litestar.register(handler)
+        edge = Edge(litestar, [RequestId(), SecurityHeaders(), AccessLog()])
+        return App(edge, litestar, document)

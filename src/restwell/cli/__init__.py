@@ -1,0 +1,160 @@
+"""The ``restwell`` command: one function a command. A fault of configuration is one line each and exit code 2."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from restwell import server
+from restwell.database import Database, DatabaseUnavailable, Migrations, open_database
+from restwell.errors import ConfigurationError
+from restwell.observability.logs import configure_logs
+from restwell.project import VARIABLE, Project, find_project
+from restwell.settings import Settings
+from restwell.web.openapi import operations
+
+T = TypeVar("T")
+
+EXIT_CONFIGURATION: Final = 2
+
+cli: Final = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Run and look after a restwell API."
+)
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    try:
+        cli()
+    except ConfigurationError as error:
+        for fault in error.faults:
+            print(f"restwell: {fault}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIGURATION) from None
+    except DatabaseUnavailable as error:
+        print(f"restwell: {error.detail}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIGURATION) from None
+
+
+@cli.callback()
+def root(app: Annotated[str | None, typer.Option(help="The application, as module:name.")] = None) -> None:
+    if app is not None:
+        os.environ[VARIABLE] = app  # workers are processes of their own and find the application the same way
+
+
+@cli.command()
+def dev() -> None:
+    """Migrate, seed, and serve with reload: everything a working copy needs."""
+    project, settings = _load()
+    _refuse_in_production(settings, "dev")
+
+    async def prepare(database: Database) -> str:
+        await Migrations(project.migrations).upgrade(database)
+        return await project.seed(database) if project.seed is not None else ""
+
+    seeded = _with_database(settings, prepare)
+    _welcome(project, settings, seeded)
+    server.serve(settings, reload=True)
+
+
+@cli.command()
+def serve() -> None:
+    """Serve. The schema must be at the newest revision; run migrate first."""
+    project, settings = _load()
+    _with_database(settings, Migrations(project.migrations).check)
+    server.serve(settings)
+
+
+@cli.command()
+def migrate(*, sql: Annotated[bool, typer.Option("--sql", help="Print the statements, run nothing.")] = False) -> None:
+    """Bring the database's schema to the newest revision."""
+    project, settings = _load()
+    migrations = Migrations(project.migrations)
+
+    async def upgrade(database: Database) -> tuple[str | None, list[str]]:
+        current = await migrations.current(database)
+        if sql:
+            return current, migrations.statements(database.dialect, current)
+        return current, await migrations.upgrade(database)
+
+    current, statements = _with_database(settings, upgrade)
+    if sql:
+        print("\n\n".join(f"{statement};" for statement in statements))
+    else:
+        print(f"{current or 'empty'} -> {migrations.head} ({len(statements)} statements)")
+
+
+@cli.command()
+def seed() -> None:
+    """Fill a development database with demo data; safe to repeat."""
+    project, settings = _load()
+    _refuse_in_production(settings, "seed")
+    if project.seed is None:
+        raise ConfigurationError([f"{project.name} has no demo data"])
+    print(_with_database(settings, project.seed))
+
+
+@cli.command()
+def routes() -> None:
+    """List every route with its guards and handler."""
+    project, settings = _load()
+    table = Table("method", "path", "who", "handler", box=None)
+    for path, method, handler in operations(project.create_app(settings).litestar):
+        guards = [getattr(guard, "role", "signed in") for guard in handler.resolve_guards()]
+        table.add_row(method, path, ", ".join(guards) or "anyone", handler.handler_name)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    project, settings = _load()
+    document = msgspec.json.encode(project.create_app(settings).openapi)
+    sys.stdout.buffer.write(msgspec.json.format(document, indent=2) + b"\n")
+
+
+def _load() -> tuple[Project, Settings]:
+    project = find_project()
+    settings = project.load_settings()
+    configure_logs(settings.log)
+    return project, settings
+
+
+def _with_database(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    async def run() -> T:
+        database = open_database(settings.database.url.get_secret_value(), 1)
+        try:
+            await database.start()
+            return await work(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def _refuse_in_production(settings: Settings, command: str) -> None:
+    if settings.in_production:
+        raise ConfigurationError([f"{command} is for development; APP_ENV is production"])
+
+
+def _welcome(project: Project, settings: Settings, seeded: str) -> None:
+    base = f"http://{settings.host}:{settings.port}"
+    lines = [
+        f"  {project.name:<7} {base}/v1        docs  {base}/docs",
+        f"  health  {base}/health/ready",
+        f"  {_describe(settings)}{f' ({seeded})' if seeded else ''} · {settings.workers} workers",
+        f"  {project.welcome()}",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _describe(settings: Settings) -> str:
+    url = settings.database.url.get_secret_value()
+    if url.startswith("sqlite"):
+        return f"SQLite at {url.removeprefix('sqlite:///')}"
+    return f"PostgreSQL at {url.rpartition('@')[2].partition('?')[0].removeprefix('postgresql://')}"

@@ -1,0 +1,44 @@
+"""Named queries on SQLite and PostgreSQL: one facade, two drivers, no ORM session."""
+
+from pathlib import Path
+
+from restwell.database.facade import (
+    Database,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    Executor,
+    RowMissing,
+    Transaction,
+    UniqueViolation,
+)
+from restwell.database.migrations import Migrations
+from restwell.database.postgres import PostgresDatabase
+from restwell.database.query import Query, any_of, param, query
+from restwell.database.sqlite import SqliteDatabase
+from restwell.database.types import Flag, Id, Timestamp
+
+__all__ = [
+    "Database",
+    "DatabaseBusy",
+    "DatabaseUnavailable",
+    "Executor",
+    "Flag",
+    "Id",
+    "Migrations",
+    "Query",
+    "RowMissing",
+    "Timestamp",
+    "Transaction",
+    "UniqueViolation",
+    "any_of",
+    "open_database",
+    "param",
+    "query",
+]
+
+
+def open_database(url: str, pool_size: int = 10) -> Database:
+    """The database behind a ``sqlite:///file`` or ``postgresql://`` URL; nothing connects before ``start``."""
+    if url.startswith("sqlite:///"):
+        return SqliteDatabase(Path(url.removeprefix("sqlite:///")))
+    return PostgresDatabase(url, pool_size)

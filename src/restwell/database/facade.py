@@ -1,0 +1,107 @@
+"""The one way to the data: a Database gives queries and transactions, whatever runs below."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, ClassVar, TypeVar
+
+from restwell.database.query import Compiled, Query
+from restwell.errors import ServiceUnavailable
+
+T = TypeVar("T")
+
+
+class DatabaseUnavailable(ServiceUnavailable):
+    code, message = "database_unavailable", "The database cannot be reached right now. Try again shortly."
+
+
+class DatabaseBusy(ServiceUnavailable):
+    code, message = "database_busy", "The database is too busy right now. Nothing was changed. Try again shortly."
+
+
+class UniqueViolation(Exception):
+    """A row with that key exists. ``constraint`` names the index, or on SQLite the columns as ``table.column``."""
+
+    def __init__(self, constraint: str) -> None:
+        self.constraint = constraint
+        super().__init__(constraint)
+
+
+class RowMissing(LookupError):
+    """``one`` found no row: the caller's assumption was wrong."""
+
+
+class Executor(ABC):
+    """Runs named queries: a Database, each in a transaction of its own, or a Transaction, together."""
+
+    dialect: ClassVar[str]
+
+    async def find(self, query: Query[T], **arguments: Any) -> T | None:
+        """The first row, or None."""
+        rows = await self._rows(query, arguments)
+        return rows[0] if rows else None
+
+    async def one(self, query: Query[T], **arguments: Any) -> T:
+        """The first row. Raises RowMissing where there is none."""
+        rows = await self._rows(query, arguments)
+        if not rows:
+            raise RowMissing(query.name)
+        return rows[0]
+
+    async def all(self, query: Query[T], **arguments: Any) -> list[T]:
+        """Every row; the query itself holds the limit."""
+        return await self._rows(query, arguments)
+
+    async def run(self, query: Query[Any], **arguments: Any) -> int:
+        """Execute for the effect. Returns how many rows were changed."""
+        compiled = query.compiled[self.dialect]
+        return await self._execute(compiled, compiled.bind(arguments))
+
+    async def run_many(self, query: Query[Any], rows: Sequence[dict[str, Any]]) -> None:
+        """Execute once for each mapping of arguments, in one round trip where the driver can."""
+        compiled = query.compiled[self.dialect]
+        await self._execute_many(compiled, [compiled.bind(row) for row in rows])
+
+    async def _rows(self, query: Query[T], arguments: dict[str, Any]) -> list[T]:
+        compiled = query.compiled[self.dialect]
+        decode, values = query.decode, compiled.values
+        return [decode(values(row)) for row in await self._fetch(compiled, compiled.bind(arguments))]
+
+    @abstractmethod
+    async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]: ...
+
+    @abstractmethod
+    async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int: ...
+
+    @abstractmethod
+    async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None: ...
+
+
+class Transaction(Executor):
+    """Several queries that take effect together or not at all."""
+
+    @abstractmethod
+    async def run_script(self, statement: str) -> None:
+        """Execute one raw statement without parameters; for migrations."""
+
+
+class Database(Executor):
+    """A database opened by URL. ``start`` connects, ``close`` ends every connection; both may be repeated."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Connect. Raises DatabaseUnavailable naming the reason."""
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+    @abstractmethod
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a write transaction: commit at the end of the block, roll back when it raises or is cancelled.
+
+        The commit has happened, durably, once the block is left. Raises DatabaseBusy when a lock is not had in time.
+        """
+
+    @abstractmethod
+    def migration(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that no other migration runs beside, without the statement timeout."""

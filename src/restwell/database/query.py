@@ -1,0 +1,165 @@
+"""Named queries: SQL built with SQLAlchemy Core, compiled once for each database, run by name.
+
+The name shows up wherever the query does: in logs, errors and, later, metrics and EXPLAIN.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast
+
+from msgspec import Struct
+from sqlalchemy import ARRAY, BindParameter, Boolean, ColumnElement, any_, bindparam, func, literal_column, select
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as postgresql_dialect
+from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+from restwell.database.types import from_sqlite, to_sqlite
+
+T = TypeVar("T")
+
+Convert = Callable[[Any], Any]
+
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    "postgresql": postgresql_dialect(),  # type: ignore[no-untyped-call]  # SQLAlchemy's dialect constructors are untyped
+    "sqlite": sqlite_dialect(),  # type: ignore[no-untyped-call]
+}
+
+
+class Parameter(NamedTuple):
+    """One placeholder of the SQL, in the order the driver wants it. ``constant`` is the value written in the query."""
+
+    name: str
+    required: bool
+    constant: Any
+    convert: Convert | None
+
+
+class Compiled(NamedTuple):
+    """A query's SQL for one database, with what turns arguments into parameters and columns into values."""
+
+    name: str
+    sql: str
+    reads: bool
+    parameters: tuple[Parameter, ...]
+    converts: tuple[Convert | None, ...] | None
+
+    def bind(self, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The arguments as the driver's parameters. Raises TypeError for a missing or unknown argument."""
+        values = []
+        known = 0
+        for name, required, constant, convert in self.parameters:
+            if required:
+                try:
+                    value = arguments[name]
+                except KeyError:
+                    raise TypeError(f"query {self.name} needs the argument {name!r}") from None
+                known += 1
+            else:
+                value = constant
+            values.append(convert(value) if convert is not None and value is not None else value)
+        if len(arguments) > known:
+            self._refuse_unknown(arguments)
+        return tuple(values)
+
+    def _refuse_unknown(self, arguments: Mapping[str, Any]) -> None:
+        if unknown := set(arguments) - {parameter.name for parameter in self.parameters}:
+            raise TypeError(f"query {self.name} has no argument {', '.join(sorted(unknown))}")
+
+    def values(self, row: Sequence[Any]) -> Sequence[Any]:
+        """The row's values as Python objects."""
+        if self.converts is None:
+            return row
+        return [
+            value if convert is None or value is None else convert(value)
+            for value, convert in zip(row, self.converts, strict=True)
+        ]
+
+
+class Query(Generic[T]):
+    """A statement with a name and the type its rows become. Make one with ``query``."""
+
+    __slots__ = ("columns", "compiled", "into", "name")
+
+    def __init__(self, name: str, statement: ClauseElement | Mapping[str, ClauseElement], into: type[T]) -> None:
+        self.name = name
+        self.into = into
+        self.compiled = {
+            dialect: _compile(name, statement[dialect] if isinstance(statement, Mapping) else statement, dialect)
+            for dialect in DIALECTS
+        }
+        some = statement["sqlite"] if isinstance(statement, Mapping) else statement
+        self.columns = tuple(column.name for column in getattr(some, "exported_columns", ()))
+        if issubclass(into, Struct) and self.columns != into.__struct_fields__:
+            message = f"query {name} selects {self.columns}, but {into.__name__} has {into.__struct_fields__}"
+            raise TypeError(message)
+
+    def decode(self, values: Sequence[Any]) -> T:
+        """One row as ``into``: a Struct, a dict, or the single column's own value."""
+        if self.into is dict:
+            return cast("T", dict(zip(self.columns, values, strict=True)))
+        if issubclass(self.into, Struct):
+            return self.into(*values)
+        return cast("T", values[0])
+
+    def __repr__(self) -> str:
+        return f"<Query {self.name}>"
+
+
+def query(name: str, statement: ClauseElement | Mapping[str, ClauseElement], into: type[T] = type(None)) -> Query[T]:
+    """Compile ``statement`` for every database under ``name``.
+
+    A mapping gives a statement for each dialect, where SQL itself differs. A Struct as ``into`` has exactly the columns'
+    names, in order (TypeError otherwise, at import). ``dict`` and a plain type, for a single column, work too.
+    """
+    return Query(name, statement, into)
+
+
+def param(name: str) -> BindParameter[Any]:
+    """A named argument of a query; its type is that of what it is compared with or stored in."""
+    return bindparam(name, required=True)
+
+
+class any_of(ColumnElement[bool]):  # noqa: N801  # reads as the SQL function it stands for
+    """``column`` is one of the values of an argument, a sequence that is not empty: one parameter, however many values."""
+
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[Any], argument: str) -> None:
+        self.column = column
+        self.values = bindparam(argument, type_=ARRAY(column.type), required=True)
+
+    def self_group(self, against: Any = None) -> Self:  # noqa: ARG002  # SQLAlchemy's signature
+        """Stand in WHERE as it is: a comparison with true would hide the column's index from SQLite."""
+        return self
+
+
+@compiles(any_of, "postgresql")
+def _any_of_on_postgresql(element: any_of, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.column == any_(element.values), **options)
+
+
+@compiles(any_of, "sqlite")
+def _any_of_on_sqlite(element: any_of, compiler: SQLCompiler, **options: Any) -> str:
+    values = select(literal_column("value")).select_from(func.carray(element.values))
+    return compiler.process(element.column.in_(values), **options)
+
+
+def _compile(name: str, statement: ClauseElement, dialect: str) -> Compiled:
+    compiled = cast("SQLCompiler", statement.compile(dialect=DIALECTS[dialect]))
+    on_sqlite = dialect == "sqlite"
+    parameters = tuple(
+        Parameter(key, bind.required, bind.value, to_sqlite(bind.type) if on_sqlite else None)
+        for key in compiled.positiontup or ()
+        for bind in (compiled.binds[key],)
+    )
+    converts = tuple(from_sqlite(kind) for kind in _result_types(statement)) if on_sqlite else ()
+    reads = bool(getattr(statement, "is_select", False))
+    return Compiled(name, compiled.string, reads, parameters, converts if any(converts) else None)
+
+
+def _result_types(statement: ClauseElement) -> list[TypeEngine[Any]]:
+    return [column.type for column in getattr(statement, "exported_columns", ())]

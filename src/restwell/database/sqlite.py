@@ -1,0 +1,187 @@
+"""SQLite on apsw, which brings its own current SQLite: WAL, one writer and a few readers a process, each with a thread."""
+
+from __future__ import annotations  # apsw names AsyncConnection for type checkers only
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import apsw
+
+from restwell.database.facade import Database, DatabaseBusy, DatabaseUnavailable, Transaction, UniqueViolation
+from restwell.database.query import Compiled
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS: Final = 5_000
+READERS: Final = 2
+PRAGMAS: Final = f"""
+PRAGMA busy_timeout = {BUSY_TIMEOUT_MS};
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA foreign_keys = ON;
+PRAGMA temp_store = MEMORY;
+PRAGMA cache_size = -32768;
+"""
+_UNIQUE: Final = frozenset({apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY})
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn SQLite's errors into the kit's; what is left is a fault in the program."""
+    try:
+        yield
+    except apsw.ConstraintError as error:
+        if error.extendedresult in _UNIQUE:
+            raise UniqueViolation(str(error).partition("failed: ")[2]) from error
+        raise
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise DatabaseBusy from error
+    except (apsw.CantOpenError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.ConnectionClosedError) as error:
+        raise DatabaseUnavailable from error
+
+
+async def _in_thread(connection: apsw.AsyncConnection, call: Callable[[apsw.Connection], T]) -> T:
+    """Run a call in the connection's own thread, where it is synchronous: one hop for any number of steps."""
+    with _translated():
+        result: T = await connection.async_run(call, cast("apsw.Connection", connection))
+        return result
+
+
+async def _fetch(connection: apsw.AsyncConnection, sql: str, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+    return await _in_thread(connection, lambda sync: sync.execute(sql, parameters).fetchall())
+
+
+async def _execute(connection: apsw.AsyncConnection, sql: str, parameters: tuple[Any, ...] = ()) -> int:
+    def call(sync: apsw.Connection) -> int:
+        before = sync.total_changes()
+        sync.execute(sql, parameters)
+        return sync.changes() if sync.total_changes() != before else 0
+
+    return await _in_thread(connection, call)
+
+
+class SqliteTransaction(Transaction):
+    dialect = "sqlite"
+
+    def __init__(self, connection: apsw.AsyncConnection) -> None:
+        self._connection = connection
+
+    async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        return await _fetch(self._connection, compiled.sql, parameters)
+
+    async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
+        return await _execute(self._connection, compiled.sql, parameters)
+
+    async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
+        await _in_thread(self._connection, lambda sync: sync.executemany(compiled.sql, parameters))
+
+    async def run_script(self, statement: str) -> None:
+        await _execute(self._connection, statement)
+
+
+class SqliteDatabase(Database):
+    dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing = asyncio.Lock()
+        self._writer: apsw.AsyncConnection | None = None
+        self._readers: list[apsw.AsyncConnection] = []
+        self._free: asyncio.LifoQueue[apsw.AsyncConnection] = asyncio.LifoQueue()
+
+    async def start(self) -> None:
+        if self._writer is not None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with _translated():
+                self._writer = await self._connect()
+                self._readers = [await self._connect() for _ in range(READERS)]
+        except (OSError, DatabaseUnavailable, apsw.Error) as error:
+            reason = error.__cause__ or error
+            raise DatabaseUnavailable(f"SQLite cannot open {os.fspath(self._path)}: {reason}") from error
+        for reader in self._readers:
+            self._free.put_nowait(reader)
+
+    async def close(self) -> None:
+        readers, self._readers = self._readers, []
+        writer, self._writer = self._writer, None
+        self._free = asyncio.LifoQueue()
+        for connection in (*readers, *([writer] if writer else [])):
+            await connection.aclose()
+
+    async def _connect(self) -> apsw.AsyncConnection:
+        connection = await apsw.Connection.as_async(os.fspath(self._path))
+        await _in_thread(connection, lambda sync: sync.execute(PRAGMAS))
+        return connection
+
+    async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        if not compiled.reads:
+            async with self.transaction() as tx:
+                return await tx._fetch(compiled, parameters)  # noqa: SLF001  # its own sibling
+        if not self._readers:
+            raise DatabaseUnavailable
+        free = self._free
+        try:
+            reader = free.get_nowait()
+        except asyncio.QueueEmpty:
+            reader = await _within(BUSY_TIMEOUT_MS, free.get())
+        try:
+            return await _fetch(reader, compiled.sql, parameters)
+        finally:
+            free.put_nowait(reader)
+
+    async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
+        async with self.transaction() as tx:
+            return await tx._execute(compiled, parameters)  # noqa: SLF001
+
+    async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
+        async with self.transaction() as tx:
+            await tx._execute_many(compiled, parameters)  # noqa: SLF001
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        await _within(BUSY_TIMEOUT_MS, self._writing.acquire())
+        try:
+            writer = self._writer
+            if writer is None:
+                raise DatabaseUnavailable
+            try:
+                await _execute(writer, "BEGIN IMMEDIATE")
+                yield SqliteTransaction(writer)
+            except BaseException:
+                await asyncio.shield(_in_thread(writer, _roll_back))
+                raise
+            # Shielded: a caller that hangs up cannot leave a commit half waited for.
+            await asyncio.shield(_in_thread(writer, _commit))
+        finally:
+            self._writing.release()
+
+    @asynccontextmanager
+    async def migration(self) -> AsyncIterator[Transaction]:
+        async with self.transaction() as tx:
+            yield tx
+
+
+async def _within(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await asyncio.wait_for(waiting, milliseconds / 1_000)
+    except TimeoutError:
+        raise DatabaseBusy from None
+
+
+def _roll_back(writer: apsw.Connection) -> None:
+    if writer.in_transaction:
+        writer.execute("ROLLBACK")
+
+
+def _commit(writer: apsw.Connection) -> None:
+    try:
+        writer.execute("COMMIT")
+    except apsw.Error:
+        _roll_back(writer)
+        raise

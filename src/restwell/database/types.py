@@ -1,0 +1,56 @@
+"""Column types with one meaning on both databases, and how their values travel to and from SQLite.
+
+PostgreSQL's driver speaks UUID and timestamptz itself. SQLite has neither: an id is stored as its 16 bytes and a time as
+microseconds since 1970 (UTC), which both sort as they should and take half the room of text.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import apsw
+from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, LargeBinary, Uuid
+from sqlalchemy.types import TypeEngine
+
+Id: Final = Uuid().with_variant(LargeBinary(16), "sqlite")
+Timestamp: Final = DateTime(timezone=True).with_variant(BigInteger(), "sqlite")
+Flag: Final = Boolean(create_constraint=False)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def _id_from_sqlite(value: bytes) -> UUID:
+    return UUID(bytes=value)
+
+
+def _id_to_sqlite(value: UUID) -> bytes:
+    return value.bytes
+
+
+def _time_from_sqlite(value: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def _time_to_sqlite(value: datetime) -> int:
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def from_sqlite(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """The conversion for a result column of this type, or None where SQLite's own value will do."""
+    if isinstance(kind, Uuid):
+        return _id_from_sqlite
+    if isinstance(kind, DateTime):
+        return _time_from_sqlite
+    return bool if isinstance(kind, Boolean) else None
+
+
+def to_sqlite(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """The conversion for a parameter of this type, or None where SQLite takes the value as it is."""
+    if isinstance(kind, ARRAY):
+        convert = to_sqlite(kind.item_type)
+        return lambda values: apsw.carray(tuple(map(convert, values)) if convert else tuple(values))
+    if isinstance(kind, Uuid):
+        return _id_to_sqlite
+    return _time_to_sqlite if isinstance(kind, DateTime) else None

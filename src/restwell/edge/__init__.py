@@ -1,0 +1,9 @@
+"""The edge: the one outermost ASGI pass that every request goes through, whatever framework is inside."""
+
+from restwell.edge.access_log import AccessLog
+from restwell.edge.exchange import Concern, Exchange
+from restwell.edge.pipeline import Edge
+from restwell.edge.request_id import RequestId
+from restwell.edge.security_headers import SecurityHeaders
+
+__all__ = ["AccessLog", "Concern", "Edge", "Exchange", "RequestId", "SecurityHeaders"]

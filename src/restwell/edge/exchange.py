@@ -1,0 +1,42 @@
+"""One request and its answer, as the edge's concerns see it, and what a concern is."""
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+from uuid import UUID
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+SCOPE_KEY: Final = "restwell"
+"""Where a request's Exchange lies in its ASGI scope."""
+
+
+class Exchange:
+    """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates."""
+
+    __slots__ = ("request_id", "scope", "started", "status", "user_id")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.started = time.perf_counter()
+        self.request_id = ""
+        self.status = 0
+        self.user_id: UUID | None = None
+
+
+class Concern:
+    """One duty of the edge. Override what it needs; what it leaves out costs nothing."""
+
+    def before(self, exchange: Exchange) -> None:
+        """The request has come in; nothing has been done yet."""
+
+    def on_response(self, exchange: Exchange, headers: Headers) -> None:
+        """The answer starts: its status is known and its headers may still be changed."""
+
+    def after(self, exchange: Exchange) -> None:
+        """The answer has been sent, or the request has failed."""

@@ -1,0 +1,31 @@
+"""Security headers for an API: nothing it answers may be run, framed, sniffed or read from another origin's page."""
+
+from typing import Final
+
+from restwell.edge.exchange import Concern, Exchange, Headers
+
+POLICY: Final = b"content-security-policy"
+
+_ALWAYS: Final[Headers] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"server", b""),  # else the server names itself
+]
+_STRICTEST: Final = (POLICY, b"default-src 'none'; frame-ancestors 'none'")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+
+
+class SecurityHeaders(Concern):
+    """A page with a policy of its own keeps it; an answer with no caching rule of its own is never stored."""
+
+    def on_response(self, exchange: Exchange, headers: Headers) -> None:  # noqa: ARG002  # a Concern's signature
+        names = {name for name, _ in headers}
+        headers += _ALWAYS
+        if POLICY not in names:
+            headers.append(_STRICTEST)
+        if b"cache-control" not in names:
+            headers.append(_NO_STORE)

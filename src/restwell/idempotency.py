@@ -1,0 +1,105 @@
+"""Idempotency keys: an effect and its answer are stored together, so that a repeat gets the answer and no second effect.
+
+The record is written in the effect's own transaction and belongs to the caller. A failed effect leaves no record, so the
+key may be tried again. Follows draft-ietf-httpapi-idempotency-key-header-07.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from restwell.database import DatabaseBusy, Id, Timestamp, Transaction, param, query
+from restwell.errors import AppError
+
+HEADER: Final = "Idempotency-Key"
+MAX_CHARS: Final = 255
+
+
+class IdempotencyKeyRequired(AppError):
+    code, status = "idempotency_key_required", 400
+    message = "Send an Idempotency-Key header, at most 255 characters and unique to this request, to make repeats safe."
+
+
+class IdempotencyKeyInFlight(AppError):
+    code, status = "idempotency_key_in_flight", 409
+    message = "The first request with this Idempotency-Key is still running. Try again shortly."
+
+
+class IdempotencyKeyReused(AppError):
+    code, status = "idempotency_key_reused", 422
+    message = "This Idempotency-Key was used with a different request body. Use a new key for a new request."
+
+
+class Answer(Struct, frozen=True):
+    """The encoded body of the first answer, and whether this is a replay of it."""
+
+    body: bytes
+    replayed: bool
+
+
+class _Record(Struct, frozen=True):
+    request_hash: bytes
+    body: bytes
+
+
+class Idempotency:
+    """Keeps its records in a table of the application's own metadata (see ``table``)."""
+
+    def __init__(self, metadata: MetaData, name: str = "idempotency_keys") -> None:
+        self.table = keys = Table(
+            name,
+            metadata,
+            Column("user_id", Id, primary_key=True),
+            Column("key", Text, primary_key=True),
+            Column("request_hash", LargeBinary, nullable=False),
+            Column("body", LargeBinary, nullable=False),
+            Column("created_at", Timestamp, nullable=False),
+        )
+        row = {column.name: param(column.name) for column in keys.columns}
+        self._claim = query(
+            f"{name}.claim",
+            {
+                "postgresql": postgresql.insert(keys).values(row).on_conflict_do_nothing().returning(keys.c.key),
+                "sqlite": sqlite.insert(keys).values(row).on_conflict_do_nothing().returning(keys.c.key),
+            },
+            into=str,
+        )
+        mine = (keys.c.user_id == param("user_id")) & (keys.c.key == param("key"))
+        self._find = query(f"{name}.find", select(keys.c.request_hash, keys.c.body).where(mine), into=_Record)
+        self._store = query(
+            f"{name}.store",
+            update(keys).where(keys.c.user_id == param("caller"), keys.c.key == param("its_key")).values(body=param("body")),
+        )
+
+    async def once(
+        self, tx: Transaction, caller: UUID, key: str | None, request: Struct, effect: Callable[[], Awaitable[Any]]
+    ) -> Answer:
+        """Run ``effect`` in ``tx`` unless this caller's key already did; either way, give its encoded answer.
+
+        Raises IdempotencyKeyRequired, IdempotencyKeyReused for another request, IdempotencyKeyInFlight while the first
+        request holds the key longer than a lock may be waited for.
+        """
+        if not key or len(key) > MAX_CHARS or not key.isprintable():
+            raise IdempotencyKeyRequired
+        request_hash = hashlib.sha256(msgspec.json.encode(request)).digest()
+        try:
+            claimed = await tx.find(
+                self._claim, user_id=caller, key=key, request_hash=request_hash, body=b"", created_at=datetime.now(UTC)
+            )
+        except DatabaseBusy as error:
+            raise IdempotencyKeyInFlight from error
+        if claimed is None:
+            record = await tx.one(self._find, user_id=caller, key=key)
+            if record.request_hash != request_hash:
+                raise IdempotencyKeyReused
+            return Answer(record.body, replayed=True)
+        body = msgspec.json.encode(await effect())
+        await tx.run(self._store, caller=caller, its_key=key, body=body)
+        return Answer(body, replayed=False)

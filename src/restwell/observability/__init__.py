@@ -1,0 +1,1 @@
+"""What the process tells the people who run it."""

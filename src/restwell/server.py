@@ -1,0 +1,58 @@
+"""Serving: Granian runs one process for each worker, replaces those that die and hands out connections."""
+
+import socket
+from pathlib import Path
+from typing import Final
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+
+from restwell.app import App
+from restwell.errors import ConfigurationError
+from restwell.observability.logs import configure_logs
+from restwell.project import find_project
+from restwell.settings import Settings
+
+HEADER_TIMEOUT_MS: Final = 10_000
+
+
+def create_worker_app() -> App:
+    """The application of one worker process: made in it, from the environment it was started with."""
+    project = find_project()
+    settings = project.load_settings()
+    configure_logs(settings.log)
+    return project.create_app(settings)
+
+
+def serve(settings: Settings, *, reload: bool = False) -> None:
+    """Serve until told to stop (SIGTERM or SIGINT). Raises ConfigurationError when the address cannot be had."""
+    _refuse_taken_address(settings.host, settings.port)
+    Granian(
+        "restwell.server:create_worker_app",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
+        websockets=False,
+        workers=settings.workers,
+        respawn_failed_workers=True,
+        respawn_interval=0.5,
+        log_access=False,
+        log_level="warning",  # type: ignore[arg-type]  # its enum is a StrEnum
+        reload=reload,
+        reload_paths=[Path("src")] if Path("src").is_dir() else None,
+    ).serve()
+
+
+def _refuse_taken_address(host: str, port: int) -> None:
+    """Workers share their port, and would share it with a stranger's too; so ask for it alone first."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError([f"cannot listen on {host}:{port} ({error.strerror}); choose another with PORT="]) from error

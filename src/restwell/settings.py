@@ -1,0 +1,138 @@
+"""Settings: typed, frozen sections read from a mapping of environment variables.
+
+The name of a variable is the section and the field joined by an underscore: ``DATABASE_URL`` is ``settings.database.url``.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from restwell.errors import ConfigurationError
+
+SECRET_MIN_BYTES: Final = 32
+"""RFC 7518 3.2: an HS256 key has at least the size of the hash, 256 bits."""
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    scheme, separator, rest = value.get_secret_value().partition("://")
+    if not separator or scheme not in {"sqlite", "postgresql"}:
+        message = "must begin with sqlite:/// or postgresql://"
+        raise ValueError(message)
+    if scheme == "sqlite" and (not rest.startswith("/") or not rest.strip("/")):
+        message = "must name a file: sqlite:///var/app.db (relative) or sqlite:////srv/app.db (absolute)"
+        raise ValueError(message)
+    return value
+
+
+class Section(BaseModel):
+    """A frozen group of settings; its secrets never show in ``repr``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class AppSettings(Section):
+    env: Literal["development", "test", "production"] = "development"
+
+
+class DatabaseSettings(Section):
+    url: Annotated[SecretStr, AfterValidator(_database_url)] = SecretStr("sqlite:///var/app.db")
+    pool_size: int = Field(default=10, ge=1, le=500)
+
+
+class JwtSettings(Section):
+    secret: SecretStr | None = None
+    access_ttl_seconds: int = Field(default=900, ge=30, le=900)
+    refresh_ttl_seconds: int = Field(default=30 * 24 * 3600, ge=60)
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "pretty"] = "auto"
+
+
+class RequestSettings(Section):
+    max_bytes: int = Field(default=1_048_576, ge=1_024)
+
+
+class Settings(Section):
+    """Everything the kit reads from the environment. An application adds sections by subclassing."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65_535)
+    workers: int = Field(default=2, ge=1, le=256)
+    app: AppSettings = AppSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    jwt: JwtSettings = JwtSettings()
+    log: LogSettings = LogSettings()
+    request: RequestSettings = RequestSettings()
+
+    @classmethod
+    def load(cls, env: Mapping[str, str], *, env_file: Path | None = None, secrets_dir: Path | None = None) -> Self:
+        """Read the settings; ``env`` wins over ``env_file``, which wins over one-value-a-file ``secrets_dir``.
+
+        Empty values count as unset. Raises ConfigurationError listing every fault at once, never a value.
+        """
+        values = {**_secret_files(secrets_dir), **_env_file(env_file), **{k: v for k, v in env.items() if v}}
+        names = {variable: path for path in cls.paths() if (variable := "_".join(path).upper()) in values}
+        tree: dict[str, object] = {}
+        for variable, path in names.items():
+            node = tree
+            for part in path[:-1]:
+                node = node.setdefault(part, {})  # type: ignore[assignment]  # inner nodes are always dicts
+            node[path[-1]] = values[variable]
+        faults = []
+        settings = None
+        try:
+            settings = cls.model_validate(tree)
+        except ValidationError as error:
+            faults = [f"{'_'.join(map(str, e['loc'])).upper()}: {_explain(e['msg'])}" for e in error.errors()]
+        if values.get("APP_ENV") == "production":
+            faults += cls.production_faults(values)
+        if settings is None or faults:
+            raise ConfigurationError(faults)
+        return settings
+
+    @classmethod
+    def paths(cls) -> Iterable[tuple[str, ...]]:
+        """Every setting as its path: ``("database", "url")`` is read from ``DATABASE_URL``."""
+        for name, field in cls.model_fields.items():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, Section):
+                yield from ((name, inner) for inner in kind.model_fields)
+            else:
+                yield (name,)
+
+    @classmethod
+    def production_faults(cls, values: Mapping[str, str]) -> list[str]:
+        """What production refuses to start with, besides invalid values; one line each."""
+        secret = values.get("JWT_SECRET", "")
+        advice = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        if not secret:
+            return [f"JWT_SECRET: required in production; {advice}"]
+        if len(secret.encode()) < SECRET_MIN_BYTES or len(set(secret)) < SECRET_MIN_BYTES // 3:
+            return [f"JWT_SECRET: too weak (at least {SECRET_MIN_BYTES} random bytes); {advice}"]
+        return []
+
+    @property
+    def in_production(self) -> bool:
+        return self.app.env == "production"
+
+
+def _explain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _env_file(path: Path | None) -> dict[str, str]:
+    if path is None or not path.is_file():
+        return {}
+    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+
+
+def _secret_files(folder: Path | None) -> dict[str, str]:
+    if folder is None or not folder.is_dir():
+        return {}
+    files = (file for file in folder.iterdir() if file.is_file())
+    return {file.name.upper(): text for file in files if (text := file.read_text().strip())}

@@ -1,0 +1,34 @@
+"""The HTTP vocabulary of a resource: routes, guards, pages, conditional requests. Built on Litestar, and the only part that is."""
+
+from litestar import Controller, Response, Router, delete, get, patch, post
+
+from restwell.web.conditional import etag, expected_versions, is_current
+from restwell.web.guards import requires_role, signed_in
+from restwell.web.pagination import Cursors, Page, PageFilter, paged
+from restwell.web.request import ApiRequest
+from restwell.web.responses import created, not_modified, with_etag
+from restwell.web.versions import version
+
+__all__ = [
+    "ApiRequest",
+    "Controller",
+    "Cursors",
+    "Page",
+    "PageFilter",
+    "Response",
+    "Router",
+    "created",
+    "delete",
+    "etag",
+    "expected_versions",
+    "get",
+    "is_current",
+    "not_modified",
+    "paged",
+    "patch",
+    "post",
+    "requires_role",
+    "signed_in",
+    "version",
+    "with_etag",
+]

@@ -1,0 +1,31 @@
+"""Conditional requests (RFC 9110 13): strong entity tags made of a row's version."""
+
+import re
+from typing import Final
+
+from restwell.errors import PreconditionRequired
+
+_TAG: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(?:,|$)')
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def is_current(if_none_match: str | None, version: int) -> bool:
+    """Whether the caller already holds this version (weak comparison, as If-None-Match asks)."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or any(tag == str(version) for _, tag in _TAG.findall(if_none_match))
+
+
+def expected_versions(if_match: str | None) -> frozenset[int] | None:
+    """The versions that If-Match allows, or None for any (``*``). Strong comparison: weak tags never match.
+
+    Raises PreconditionRequired (428, RFC 6585) where the header is missing.
+    """
+    if if_match is None:
+        raise PreconditionRequired
+    if if_match.strip() == "*":
+        return None
+    return frozenset(int(tag) for weak, tag in _TAG.findall(if_match) if not weak and tag.isdecimal())

@@ -1,0 +1,55 @@
+"""Guards: who may call a route. Declared on it, enforced before its body is read, and shown in OpenAPI."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from restwell.auth.actor import Actor
+from restwell.edge.exchange import SCOPE_KEY
+from restwell.errors import Forbidden, Unauthorized
+
+Authenticate = Callable[[str], Awaitable[Actor]]
+"""Turns an access token into its actor. Raises Unauthorized."""
+
+_ACTOR: Final = "actor"
+_SCHEME: Final = "bearer"
+
+
+async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """Anyone with a valid access token of a session that has not ended."""
+    await _authenticate(connection)
+
+
+class requires_role:  # noqa: N801  # reads as the guard function it is used as
+    """Signed-in users with this role."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        actor = await _authenticate(connection)
+        if actor.role != self.role:
+            raise Forbidden
+
+
+def current_actor(request: Any) -> Actor:
+    """The actor that a guard of this route let in; for handlers that take ``actor``."""
+    actor: Actor = request.scope["state"][_ACTOR]
+    return actor
+
+
+async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != _SCHEME or not token:
+        error = Unauthorized("Send an access token: Authorization: Bearer ...")
+        error.headers["www-authenticate"] = "Bearer"  # RFC 6750 3.1: no error code where no token was sent
+        raise error
+    authenticate: Authenticate = connection.app.state.authenticate
+    actor = await authenticate(token.strip())
+    connection.scope["state"][_ACTOR] = actor
+    exchange = connection.scope.get(SCOPE_KEY)
+    if exchange is not None:
+        exchange.user_id = actor.id  # type: ignore[attr-defined]  # the edge's Exchange
+    return actor

@@ -1,0 +1,40 @@
+"""Health: ``live`` says the process runs, ``ready`` that it can do its work. An orchestrator restarts on one, waits on the other."""
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from restwell.database import Database, Migrations
+from restwell.errors import ConfigurationError, ServiceUnavailable
+
+
+class Live(Struct, frozen=True):
+    status: str
+
+
+class Ready(Struct, frozen=True):
+    status: str
+    database: str
+    schema: str
+
+
+class NotReady(ServiceUnavailable):
+    code, message = "not_ready", "Not ready to serve: the database's schema is not the one this release needs."
+
+
+def health_routes(database: Database, migrations: Migrations) -> list[HTTPRouteHandler]:
+    @get("/health/live", tags=["Health"])
+    async def live() -> Live:
+        """Tell whether the process runs."""
+        return Live("live")
+
+    @get("/health/ready", tags=["Health"], errors=[NotReady])
+    async def ready() -> Ready:
+        """Tell whether requests can be served: the database answers and its schema is ours."""
+        try:
+            await migrations.check(database)
+        except ConfigurationError as error:
+            raise NotReady from error
+        return Ready("ready", database.dialect, migrations.head)
+
+    return [live, ready]

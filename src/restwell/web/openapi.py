@@ -1,0 +1,233 @@
+"""The OpenAPI 3.1 document, made from the route table: what the handlers declare is what it says.
+
+A handler's docstring gives summary and description, its ``data``, ``filters`` and return types the schemas, its guards the
+security, and ``errors=[...]`` on the route the problems it may answer besides those that follow from the rest.
+"""
+
+import inspect
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple, get_args, get_origin
+
+import msgspec
+from litestar import Litestar, Response
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+
+from restwell.database import DatabaseBusy, DatabaseUnavailable
+from restwell.errors import (
+    PROBLEM_MEDIA_TYPE,
+    AppError,
+    BodyTooLarge,
+    Forbidden,
+    Invalid,
+    MalformedRequest,
+    NotFound,
+    Problem,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from restwell.web.guards import requires_role, signed_in
+from restwell.web.request import JSON, body_media_type
+
+Schema = dict[str, Any]
+
+REF: Final = "#/components/schemas/"
+SECURITY: Final = "access_token"
+
+_ANYWHERE: Final = (AppError, DatabaseUnavailable, DatabaseBusy)
+_EXAMPLES_BY_FORMAT: Final = {"uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "date-time": "2026-01-31T09:30:00Z"}
+_EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
+
+
+class Operation(NamedTuple):
+    """One method of one path, and the handler that answers it."""
+
+    path: str
+    method: str
+    handler: HTTPRouteHandler
+
+
+def operations(app: Litestar) -> list[Operation]:
+    """Every documented operation, ordered by path."""
+    found = [
+        Operation(route.path_format, method, handler)
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if handler.resolve_include_in_schema()
+        for method in sorted(handler.http_methods - {"OPTIONS"})
+    ]
+    return sorted(found, key=lambda operation: operation[:2])
+
+
+def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
+    """Every error the operation may answer: the declared ones, and those that its guards, body and parameters bring."""
+    problems = list(handler.opt.get("errors", ()))
+    guards = handler.resolve_guards()
+    if signed_in in guards or _roles(handler):
+        problems.append(Unauthorized)
+    if _roles(handler):
+        problems.append(Forbidden)
+    if "{" in path:
+        problems.append(NotFound)
+    if _type_of(handler, "data") is not None:
+        problems += [MalformedRequest, BodyTooLarge, UnsupportedMediaType, Invalid]
+    if _type_of(handler, "filters") is not None:
+        problems += [MalformedRequest, Invalid]
+    return list(dict.fromkeys([*problems, *_ANYWHERE]))
+
+
+def openapi_document(app: Litestar, *, title: str, version: str, description: str) -> Schema:
+    """The whole document, ready to be encoded."""
+    found = operations(app)
+    schemas = _Schemas([Problem, *(kind for operation in found for kind in _types(operation.handler))])
+    paths: dict[str, Schema] = {}
+    for operation in found:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas)
+    tags = dict.fromkeys(tag for operation in found for tag in operation.handler.resolve_tags())
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": description},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in tags],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "securitySchemes": {SECURITY: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _describe(operation: Operation, schemas: "_Schemas") -> Schema:
+    path, method, handler = operation
+    summary, _, rest = inspect.cleandoc(handler.fn.__doc__ or handler.handler_name).partition("\n")
+    described: Schema = {
+        "operationId": handler.handler_name,
+        "tags": sorted(handler.resolve_tags()),
+        "summary": summary.rstrip("."),
+        "description": " ".join([summary, *rest.split()]),
+        "parameters": list(_parameters(handler, path, schemas)),
+        "responses": _responses(operation, schemas),
+    }
+    if roles := _roles(handler):
+        described["description"] += f" For the role: {', '.join(roles)}."
+    if Unauthorized in problems_of(handler, path):
+        described["security"] = [{SECURITY: []}]
+    data = _type_of(handler, "data")
+    if data is not None:
+        described["requestBody"] = {"required": True, "content": {body_media_type(method): schemas.content(data)}}
+    return described
+
+
+def _responses(operation: Operation, schemas: "_Schemas") -> Schema:
+    path, _, handler = operation
+    responses: Schema = {str(handler.status_code): {"description": HTTPStatus(handler.status_code).phrase}}
+    content = _returned(handler)
+    if content is not None:
+        responses[str(handler.status_code)]["content"] = {JSON: schemas.content(content)}
+    for status, text in handler.opt.get("also", {}).items():
+        responses[str(status)] = {"description": text}
+    for problem in problems_of(handler, path):
+        response = responses.setdefault(
+            str(problem.status),
+            {"description": "", "content": {PROBLEM_MEDIA_TYPE: {"schema": schemas.ref(Problem), "examples": {}}}},
+        )
+        response["description"] += f"{' · ' if response['description'] else ''}`{problem.code}`"
+        example = msgspec.to_builtins(_instance(problem).problem(_EXAMPLES_BY_FORMAT["uuid"]))
+        response["content"][PROBLEM_MEDIA_TYPE]["examples"][problem.code] = {"summary": problem.message, "value": example}
+    return dict(sorted(responses.items()))
+
+
+def _instance(problem: type[AppError]) -> AppError:
+    return problem(problem.message)
+
+
+def _parameters(handler: HTTPRouteHandler, path: str, schemas: "_Schemas") -> Iterator[Schema]:
+    for name, field in handler.parsed_fn_signature.parameters.items():
+        if f"{{{name}}}" in path:
+            yield {"name": name, "in": "path", "required": True, "schema": schemas.ref(field.annotation)}
+        header = getattr(field.kwarg_definition, "header", None)
+        if header:
+            yield {
+                "name": header,
+                "in": "header",
+                "required": bool(handler.opt.get("requires_header") == header),
+                "description": field.kwarg_definition.description or "",  # type: ignore[union-attr]  # it has a header
+                "schema": {"type": "string"},
+            }
+    filters = _type_of(handler, "filters")
+    if filters is not None:
+        component = schemas.parameters_of(filters)
+        required = component.get("required", ())
+        for name, schema in component["properties"].items():
+            own = {key: value for key, value in schema.items() if key != "description"}
+            text = schema.get("description") or next(
+                (arm["description"] for arm in schema.get("anyOf", ()) if "description" in arm), ""
+            )
+            yield {"name": name, "in": "query", "required": name in required, "description": text, "schema": own}
+
+
+def _types(handler: HTTPRouteHandler) -> Iterator[Any]:
+    kinds = [_type_of(handler, "data"), _type_of(handler, "filters"), _returned(handler)]
+    path_types = (p.annotation for n, p in handler.parsed_fn_signature.parameters.items() if n.endswith("_id"))
+    yield from (kind for kind in [*kinds, *path_types] if kind is not None)
+
+
+def _type_of(handler: HTTPRouteHandler, parameter: str) -> Any:
+    field = handler.parsed_fn_signature.parameters.get(parameter)
+    return field.annotation if field is not None else None
+
+
+def _returned(handler: HTTPRouteHandler) -> Any:
+    """The type of the body that a success answers with, or None: ``Response[Product | None]`` answers with a Product."""
+    annotation = handler.parsed_fn_signature.return_type.annotation
+    body = get_args(annotation)[0] if get_origin(annotation) is Response else annotation
+    arms = get_args(body) if type(None) in get_args(body) else (body,)
+    return next((arm for arm in arms if arm not in {None, type(None)}), None)
+
+
+def _roles(handler: HTTPRouteHandler) -> list[str]:
+    return [guard.role for guard in handler.resolve_guards() if isinstance(guard, requires_role)]
+
+
+class _Schemas:
+    """The component schemas, and examples made from them."""
+
+    def __init__(self, kinds: list[Any]) -> None:
+        unique = list(dict.fromkeys(kinds))
+        refs, components = msgspec.json.schema_components(unique, ref_template=REF + "{name}")
+        self._refs = dict(zip(unique, refs, strict=True))
+        self.components = dict(sorted(components.items()))
+
+    def ref(self, kind: Any) -> Schema:
+        return self._refs[kind]
+
+    def content(self, kind: Any) -> Schema:
+        schema = self.ref(kind)
+        return {"schema": schema, "example": self.example(schema)}
+
+    def parameters_of(self, kind: Any) -> Schema:
+        """The schema of a filter Struct; it is spread over query parameters, so it is no component itself."""
+        component: Schema = self.components.pop(self.ref(kind)["$ref"].removeprefix(REF), {})
+        if component:
+            self._refs[kind] = {**self.ref(kind), "spread": component}
+        spread: Schema = self._refs[kind]["spread"]
+        return spread
+
+    def example(self, schema: Schema) -> Any:
+        if "$ref" in schema:
+            return self.example(self.components[schema["$ref"].removeprefix(REF)])
+        for key in ("examples", "enum"):
+            if schema.get(key):
+                return schema[key][0]
+        if "anyOf" in schema:
+            return self.example(schema["anyOf"][0])
+        kind = schema.get("type")
+        if kind == "object":
+            return {name: self.example(inner) for name, inner in schema.get("properties", {}).items()}
+        if kind == "array":
+            return [self.example(schema["items"])] if "items" in schema else []
+        if "format" in schema:
+            return _EXAMPLES_BY_FORMAT.get(schema["format"], "text")
+        return schema.get("minimum", _EXAMPLES_BY_TYPE.get(str(kind)))

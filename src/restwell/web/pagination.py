@@ -1,0 +1,82 @@
+"""Keyset pages: a signed, opaque cursor says where the next page begins, so that page 1,000 costs what page 1 does."""
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, Generic, TypeVar
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+from litestar import Response
+from msgspec import Meta, Struct
+
+from restwell.errors import InvalidCursor
+from restwell.web.request import ApiRequest
+
+T = TypeVar("T")
+
+MAX_LIMIT: Final = 100
+MAX_CURSOR_CHARS: Final = 1_024
+_MAC_BYTES: Final = 16
+
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many items at most.")]
+Cursor = Annotated[
+    str, Meta(max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the page before; keep the other parameters the same.")
+]
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """One page. ``next_cursor`` is null on the last."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class PageFilter(Struct, frozen=True, kw_only=True):
+    """The query parameters of every list; a list adds its own by subclassing."""
+
+    limit: Limit = 20
+    cursor: Cursor | None = None
+
+
+class Cursors:
+    """Makes and reads cursors. Each belongs to one query, named with its filters, and is refused anywhere else."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def encode(self, belongs_to: str, position: tuple[Any, ...]) -> str:
+        body = msgspec.msgpack.encode(position)
+        return urlsafe_b64encode(self._mac(belongs_to, body) + body).rstrip(b"=").decode()
+
+    def decode(self, belongs_to: str, cursor: str, kind: type[T]) -> T:
+        """The position as ``kind``, a tuple type. Raises InvalidCursor."""
+        try:
+            raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        except ValueError:
+            raise InvalidCursor from None
+        mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(belongs_to, body)):
+            raise InvalidCursor
+        return msgspec.msgpack.decode(body, type=kind)
+
+    def page(
+        self, belongs_to: str, rows: Sequence[T], limit: int, position: Callable[[T], tuple[Any, ...]]
+    ) -> Page[T]:
+        """A page of rows read with ``limit + 1``: the row too many tells that there is a next page."""
+        items = list(rows[:limit])
+        more = len(rows) > limit
+        return Page(items, self.encode(belongs_to, position(items[-1])) if more else None)
+
+    def _mac(self, belongs_to: str, body: bytes) -> bytes:
+        return hmac.digest(self._key, belongs_to.encode() + b"\x00" + body, "sha256")[:_MAC_BYTES]
+
+
+def paged(request: ApiRequest, page: Page[T]) -> Response[Page[T]]:
+    """The page with a Link header (RFC 8288) to the next one."""
+    headers = {}
+    if page.next_cursor is not None:
+        query = [pair for pair in parse_qsl(request.scope["query_string"].decode("ascii")) if pair[0] != "cursor"]
+        target = f"{request.scope['path']}?{urlencode([*query, ('cursor', page.next_cursor)])}"
+        headers["link"] = f'<{target}>; rel="next"'
+    return Response(page, headers=headers)

@@ -1,0 +1,13 @@
+"""The whole route table, every version, on one screen."""
+
+from typing import Final
+
+from restwell.web import version
+from shop.orders.routes import OrderController
+from shop.products.routes import ProductController
+from shop.sessions.routes import SessionController
+from shop.users.routes import UserController
+
+V1: Final = (UserController, SessionController, ProductController, OrderController)
+
+ROUTES: Final = (version("/v1", V1),)

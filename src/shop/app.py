@@ -1,0 +1,51 @@
+"""The composition root: everything is built here, once, and handed to constructors."""
+
+from pathlib import Path
+from typing import Final
+
+from restwell import App, Migrations, Project, Restwell
+from shop import api, demo
+from shop.orders.service import OrderService
+from shop.products.service import ProductService
+from shop.products.stock import StockService
+from shop.sessions.service import SessionService
+from shop.settings import ShopSettings
+from shop.users.service import UserService
+
+MIGRATIONS: Final = Path(__file__).parents[2] / "migrations"
+DESCRIPTION: Final = """The reference e-commerce API built on restwell: accounts, sessions, a catalogue and orders.
+
+To try it: `POST /v1/sessions` with a demo account, put the `access_token` into **Authorize**, and call anything."""
+
+
+def create_app(settings: ShopSettings) -> App:
+    """The shop, ready to serve. Nothing connects before it starts."""
+    kit = Restwell(settings, name="shop")
+    sessions = SessionService(
+        kit.database,
+        kit.passwords,
+        kit.access_tokens,
+        kit.refresh_tokens,
+        lifetime_seconds=settings.jwt.refresh_ttl_seconds,
+    )
+    users = UserService(kit.database, kit.passwords, kit.cursors, sessions)
+    products = ProductService(kit.database, kit.cursors)
+    orders = OrderService(kit.database, kit.cursors, StockService())
+    return kit.app(
+        version="1.0.0",
+        description=DESCRIPTION,
+        routes=api.ROUTES,
+        provide={"users": users, "sessions": sessions, "products": products, "orders": orders},
+        authenticate=sessions.authenticate,
+        migrations=Migrations(MIGRATIONS),
+    )
+
+
+shop: Final = Project(
+    name="shop",
+    settings=ShopSettings,
+    create_app=create_app,
+    migrations=MIGRATIONS,
+    seed=demo.seed,
+    welcome=demo.welcome,
+)

@@ -1,0 +1,1 @@
+"""Orders: what was bought, at which price, and what became of it."""

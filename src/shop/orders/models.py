@@ -1,0 +1,44 @@
+"""What is stored of an order. ``user_id`` is part of every key, so that orders can be partitioned by it."""
+
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table, Text
+
+from restwell.database import Id, Timestamp
+from restwell.idempotency import Idempotency
+from shop.schema import metadata
+
+
+class OrderStatus(StrEnum):
+    PENDING = "pending"
+    CANCELLED = "cancelled"
+
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("user_id", Id, primary_key=True),
+    Column("id", Id, primary_key=True),
+    Column("status", Text, CheckConstraint("status IN ('pending', 'cancelled')", name="orders_status"), nullable=False),
+    Column("total_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("cancelled_at", Timestamp),
+    Index("orders_by_id", "id"),
+)
+
+order_lines = Table(
+    "order_lines",
+    metadata,
+    Column("user_id", Id, primary_key=True),
+    Column("order_id", Id, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("product_id", Id, nullable=False),  # no foreign key: the line outlives the product
+    Column("name", Text, nullable=False),
+    Column("unit_price_cents", BigInteger, nullable=False),
+    Column("quantity", Integer, CheckConstraint("quantity > 0", name="order_lines_quantity"), nullable=False),
+    ForeignKeyConstraint(["user_id", "order_id"], ["orders.user_id", "orders.id"]),
+    Index("order_lines_by_order", "order_id"),
+)
+
+idempotency = Idempotency(metadata)

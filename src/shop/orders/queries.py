@@ -1,0 +1,73 @@
+"""SQL of orders."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import insert, select, update
+
+from restwell.database import any_of, param, query
+from shop.orders.models import OrderStatus, order_lines, orders
+
+
+class StoredOrder(Struct, frozen=True):
+    user_id: UUID
+    id: UUID
+    status: OrderStatus
+    total_cents: int
+    currency: str
+    created_at: datetime
+
+
+class StoredLine(Struct, frozen=True):
+    order_id: UUID
+    product_id: UUID
+    name: str
+    unit_price_cents: int
+    quantity: int
+
+
+_shown: Final = tuple(orders.c[name] for name in StoredOrder.__struct_fields__)
+_newest: Final = select(*_shown).order_by(orders.c.id.desc()).limit(param("count"))
+_mine: Final = orders.c.user_id == param("user_id")
+_older: Final = orders.c.id < param("before")
+
+of_user_by_id: Final = query(
+    "orders.of_user_by_id", select(*_shown).where(_mine, orders.c.id == param("id")), into=StoredOrder
+)
+
+by_id: Final = query("orders.by_id", select(*_shown).where(orders.c.id == param("id")), into=StoredOrder)
+
+first_page_of_user: Final = query("orders.first_page_of_user", _newest.where(_mine), into=StoredOrder)
+
+next_page_of_user: Final = query("orders.next_page_of_user", _newest.where(_mine, _older), into=StoredOrder)
+
+first_page: Final = query("orders.first_page", _newest, into=StoredOrder)
+
+next_page: Final = query("orders.next_page", _newest.where(_older), into=StoredOrder)
+
+lines_of: Final = query(
+    "order_lines.of_orders",
+    select(*(order_lines.c[name] for name in StoredLine.__struct_fields__))
+    .where(any_of(order_lines.c.order_id, "order_ids"))
+    .order_by(order_lines.c.order_id, order_lines.c.position),
+    into=StoredLine,
+)
+
+insert_order: Final = query(
+    "orders.insert", insert(orders).values({c.name: param(c.name) for c in orders.columns if c.name != "cancelled_at"})
+)
+
+insert_line: Final = query(
+    "order_lines.insert", insert(order_lines).values({c.name: param(c.name) for c in order_lines.columns})
+)
+
+cancel: Final = query(
+    "orders.cancel",
+    update(orders)
+    .where(
+        orders.c.user_id == param("owner_id"), orders.c.id == param("order_id"), orders.c.status == OrderStatus.PENDING.value
+    )
+    .values(status=OrderStatus.CANCELLED.value, cancelled_at=param("now")),
+)

@@ -1,0 +1,71 @@
+"""HTTP of orders."""
+
+from typing import Annotated, cast
+from uuid import UUID
+
+import msgspec
+from litestar.params import Parameter
+from msgspec import Struct
+
+from restwell.auth import Actor
+from restwell.errors import InvalidCursor
+from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
+from restwell.web import ApiRequest, Controller, Page, PageFilter, Response, get, paged, post, signed_in
+from shop.orders.schemas import Order, OrderDraft
+from shop.orders.service import OrderService
+from shop.products.stock import OutOfStock
+
+IdempotencyKey = Annotated[
+    str | None, Parameter(header=HEADER, description="Yours to choose, new for each order; a repeat gets the same answer.")
+]
+
+
+class _Placed(Struct):
+    id: UUID
+
+
+class OrderController(Controller):
+    path = "/orders"
+    tags = ["Orders"]
+
+    @post(
+        guards=[signed_in],
+        requires_header=HEADER,
+        errors=[OutOfStock, IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused],
+    )
+    async def place_order(
+        self, data: OrderDraft, actor: Actor, orders: OrderService, idempotency_key: IdempotencyKey = None
+    ) -> Response[Order]:
+        """Place an order.
+
+        Takes the stock of every line or of none, at today's prices. Repeating the request with the same key is safe.
+        """
+        answer = await orders.place(actor, idempotency_key, data)
+        placed = msgspec.json.decode(answer.body, type=_Placed)
+        headers = {"location": f"/v1/orders/{placed.id}"}
+        if answer.replayed:
+            headers["idempotent-replayed"] = "true"
+        return Response(cast("Order", answer.body), headers=headers, media_type="application/json")
+
+    @get(guards=[signed_in], errors=[InvalidCursor])
+    async def list_orders(
+        self, request: ApiRequest, actor: Actor, filters: PageFilter, orders: OrderService
+    ) -> Response[Page[Order]]:
+        """List your orders, newest first.
+
+        An admin sees everyone's.
+        """
+        return paged(request, await orders.list_orders(actor, filters))
+
+    @get("/{order_id:uuid}", guards=[signed_in])
+    async def get_order(self, order_id: UUID, actor: Actor, orders: OrderService) -> Order:
+        """Read an order."""
+        return await orders.get_order(actor, order_id)
+
+    @post("/{order_id:uuid}/cancellation", status_code=200, guards=[signed_in])
+    async def cancel_order(self, order_id: UUID, actor: Actor, orders: OrderService) -> Order:
+        """Cancel an order.
+
+        Puts its stock back, once; cancelling again answers the same and changes nothing.
+        """
+        return await orders.cancel(actor, order_id)

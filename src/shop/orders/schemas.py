@@ -1,0 +1,39 @@
+"""What is sent and got of orders."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from shop.orders.models import OrderStatus
+
+MAX_LINES = 50
+MAX_QUANTITY = 10_000
+
+
+class DraftLine(Struct, frozen=True, forbid_unknown_fields=True):
+    product_id: UUID
+    quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY, examples=[2])]
+
+
+class OrderDraft(Struct, frozen=True, forbid_unknown_fields=True):
+    items: Annotated[list[DraftLine], Meta(min_length=1, max_length=MAX_LINES)]
+
+
+class OrderLine(Struct, frozen=True):
+    """A line as it was when the order was placed."""
+
+    product_id: UUID
+    name: Annotated[str, Meta(examples=["Aurora Wireless Headphones"])]
+    unit_price_cents: Annotated[int, Meta(examples=[12_900])]
+    quantity: Annotated[int, Meta(examples=[2])]
+
+
+class Order(Struct, frozen=True):
+    id: UUID
+    status: OrderStatus
+    items: list[OrderLine]
+    total_cents: Annotated[int, Meta(examples=[25_800])]
+    currency: Annotated[str, Meta(examples=["EUR"])]
+    created_at: datetime

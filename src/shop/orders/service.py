@@ -1,0 +1,157 @@
+"""Rules of buying."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from restwell.auth import Actor
+from restwell.database import Database, Executor, Transaction
+from restwell.errors import FieldError, Invalid, NotFound
+from restwell.idempotency import Answer
+from restwell.ids import new_id
+from restwell.web import Cursors, Page, PageFilter
+from shop.orders import queries
+from shop.orders.models import OrderStatus, idempotency
+from shop.orders.queries import StoredOrder
+from shop.orders.schemas import Order, OrderDraft, OrderLine
+from shop.products.stock import StockService, Taken
+from shop.users.models import Role
+
+_LIST: Final = "orders"
+
+
+class OrderService:
+    def __init__(self, database: Database, cursors: Cursors, stock: StockService) -> None:
+        self._database = database
+        self._cursors = cursors
+        self._stock = stock
+
+    async def place(self, actor: Actor, key: str | None, draft: OrderDraft) -> Answer:
+        """Place an order, once for each idempotency key of the caller; the answer is the encoded Order.
+
+        Atomic: takes the stock of every line or of none. Raises OutOfStock naming the product, Invalid for a product
+        that does not exist, is listed twice, or has another currency than the rest.
+        """
+        _refuse_repeats(draft)
+        async with self._database.transaction() as tx:
+            return await idempotency.once(tx, actor.id, key, draft, lambda: self._place(tx, actor, draft))
+
+    async def get_order(self, actor: Actor, order_id: UUID) -> Order:
+        """One of the caller's orders; for an admin, anyone's. Raises NotFound for another's as for none."""
+        return (await self._with_lines(self._database, [await self._visible(self._database, actor, order_id)]))[0]
+
+    async def list_orders(self, actor: Actor, filters: PageFilter) -> Page[Order]:
+        """The caller's orders, newest first; for an admin, everyone's."""
+        belongs_to = _LIST if actor.role == Role.ADMIN else f"{_LIST} {actor.id}"
+        arguments: dict[str, object] = {"count": filters.limit + 1}
+        if actor.role != Role.ADMIN:
+            arguments["user_id"] = actor.id
+        if filters.cursor is not None:
+            (arguments["before"],) = self._cursors.decode(belongs_to, filters.cursor, tuple[UUID])
+        pages = {
+            (True, True): queries.next_page,
+            (True, False): queries.first_page,
+            (False, True): queries.next_page_of_user,
+            (False, False): queries.first_page_of_user,
+        }
+        rows = await self._database.all(pages[actor.role == Role.ADMIN, filters.cursor is not None], **arguments)
+        page = self._cursors.page(belongs_to, rows, filters.limit, lambda order: (order.id,))
+        return Page(await self._with_lines(self._database, page.items), page.next_cursor)
+
+    async def cancel(self, actor: Actor, order_id: UUID) -> Order:
+        """Cancel an order and put its stock back, once: cancelling again changes nothing. Raises NotFound."""
+        async with self._database.transaction() as tx:
+            order = await self._visible(tx, actor, order_id)
+            now = datetime.now(UTC)
+            cancelled = await tx.run(queries.cancel, owner_id=order.user_id, order_id=order.id, now=now)
+            (placed,) = await self._with_lines(tx, [order])
+            if cancelled:
+                await self._stock.put_back(tx, {line.product_id: line.quantity for line in placed.items}, now)
+        return Order(placed.id, OrderStatus.CANCELLED, placed.items, placed.total_cents, placed.currency, placed.created_at)
+
+    async def _place(self, tx: Transaction, actor: Actor, draft: OrderDraft) -> Order:
+        now = datetime.now(UTC)
+        taken = await self._stock.take(tx, {line.product_id: line.quantity for line in draft.items}, now)
+        _refuse_mixed_currencies(draft, taken)
+        lines = [
+            OrderLine(line.product_id, product.name, product.price_cents, line.quantity)
+            for line in draft.items
+            for product in (taken[line.product_id],)
+        ]
+        order = Order(
+            id=new_id(),
+            status=OrderStatus.PENDING,
+            items=lines,
+            total_cents=sum(line.unit_price_cents * line.quantity for line in lines),
+            currency=taken[lines[0].product_id].currency,
+            created_at=now,
+        )
+        await tx.run(
+            queries.insert_order,
+            user_id=actor.id,
+            id=order.id,
+            status=order.status,
+            total_cents=order.total_cents,
+            currency=order.currency,
+            created_at=now,
+        )
+        await tx.run_many(
+            queries.insert_line,
+            [
+                {
+                    "user_id": actor.id,
+                    "order_id": order.id,
+                    "position": position,
+                    "product_id": line.product_id,
+                    "name": line.name,
+                    "unit_price_cents": line.unit_price_cents,
+                    "quantity": line.quantity,
+                }
+                for position, line in enumerate(lines)
+            ],
+        )
+        return order
+
+    async def _visible(self, executor: Executor, actor: Actor, order_id: UUID) -> StoredOrder:
+        if actor.role == Role.ADMIN:
+            order = await executor.find(queries.by_id, id=order_id)
+        else:
+            order = await executor.find(queries.of_user_by_id, user_id=actor.id, id=order_id)
+        if order is None:
+            raise NotFound
+        return order
+
+    async def _with_lines(self, executor: Executor, orders: Sequence[StoredOrder]) -> list[Order]:
+        if not orders:
+            return []
+        lines: defaultdict[UUID, list[OrderLine]] = defaultdict(list)
+        for line in await executor.all(queries.lines_of, order_ids=[order.id for order in orders]):
+            lines[line.order_id].append(OrderLine(line.product_id, line.name, line.unit_price_cents, line.quantity))
+        return [
+            Order(order.id, order.status, lines[order.id], order.total_cents, order.currency, order.created_at)
+            for order in orders
+        ]
+
+
+def _refuse_repeats(draft: OrderDraft) -> None:
+    seen: set[UUID] = set()
+    repeats = []
+    for index, line in enumerate(draft.items):
+        if line.product_id in seen:
+            repeats.append(FieldError(f"$.items[{index}].product_id", "listed before; add up the quantities"))
+        seen.add(line.product_id)
+    if repeats:
+        raise Invalid(errors=repeats)
+
+
+def _refuse_mixed_currencies(draft: OrderDraft, taken: dict[UUID, Taken]) -> None:
+    first = taken[draft.items[0].product_id].currency
+    others = [
+        FieldError(f"$.items[{index}].product_id", f"priced in {currency}; the order is in {first}")
+        for index, line in enumerate(draft.items)
+        if (currency := taken[line.product_id].currency) != first
+    ]
+    if others:
+        raise Invalid(errors=others)

@@ -1,0 +1,1 @@
+"""Products: the catalogue and its stock."""

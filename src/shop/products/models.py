@@ -1,0 +1,28 @@
+"""What is stored of a product. Each database adds its own search index in a migration."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Table, Text
+
+from restwell.database import Id, Timestamp
+from shop.schema import metadata
+
+products = Table(
+    "products",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("price_cents", BigInteger, CheckConstraint("price_cents >= 0", name="products_price"), nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("stock", Integer, CheckConstraint("stock >= 0", name="products_stock"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("updated_at", Timestamp, nullable=False),
+    # One index for each order a list may have, with and without a category: a page is read, never sorted.
+    Index("products_by_created_at", "created_at", "id"),
+    Index("products_by_name", "name", "id"),
+    Index("products_by_price", "price_cents", "id"),
+    Index("products_by_category_and_created_at", "category", "created_at", "id"),
+    Index("products_by_category_and_name", "category", "name", "id"),
+    Index("products_by_category_and_price", "category", "price_cents", "id"),
+)

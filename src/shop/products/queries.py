@@ -1,0 +1,124 @@
+"""SQL of products."""
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Select, Text, bindparam, column, func, insert, literal_column, select, table, tuple_, update
+from sqlalchemy import delete as sql_delete
+
+from restwell.database import Query, param, query
+from shop.products.models import products
+from shop.products.schemas import Product, Sort
+
+FIELDS: Final = Product.__struct_fields__
+_shown: Final = tuple(products.c[name] for name in FIELDS)
+_this_version: Final = (products.c.id == param("product_id")) & (products.c.version == param("expected_version"))
+_next_version: Final = products.c.version + 1
+_words: Final = re.compile(r"[^\W_]+")
+
+
+class TakenLine(Struct, frozen=True):
+    name: str
+    price_cents: int
+    currency: str
+
+
+class ListShape(Struct, frozen=True):
+    """What decides the SQL of a list; what it does not name are arguments."""
+
+    sort: Sort
+    after: bool
+    category: bool
+    q: bool
+    min_price: bool
+    max_price: bool
+    fields: tuple[str, ...] | None
+
+
+by_id: Final = query("products.by_id", select(*_shown).where(products.c.id == param("id")), into=Product)
+
+insert_product: Final = query(
+    "products.insert", insert(products).values({name: param(name) for name in FIELDS}).returning(*_shown), into=Product
+)
+
+change: Final = query(
+    "products.change",
+    update(products)
+    .where(_this_version)
+    .values(
+        **{
+            name: func.coalesce(param(name), products.c[name])
+            for name in ("name", "description", "category", "price_cents", "currency", "stock")
+        },
+        version=_next_version,
+        updated_at=param("now"),
+    )
+    .returning(*_shown),
+    into=Product,
+)
+
+delete: Final = query("products.delete", sql_delete(products).where(_this_version))
+
+take_stock: Final = query(
+    "products.take_stock",
+    update(products)
+    .where(products.c.id == param("product_id"), products.c.stock >= param("quantity"))
+    .values(stock=products.c.stock - param("quantity"), version=_next_version, updated_at=param("now"))
+    .returning(products.c.name, products.c.price_cents, products.c.currency),
+    into=TakenLine,
+)
+
+put_back: Final = query(
+    "products.put_back",
+    update(products)
+    .where(products.c.id == param("product_id"))
+    .values(stock=products.c.stock + param("quantity"), version=_next_version, updated_at=param("now")),
+)
+
+name_of: Final = query("products.name_of", select(products.c.name).where(products.c.id == param("id")), into=str)
+
+
+@lru_cache(maxsize=512)
+def page(shape: ListShape) -> Query[Any]:
+    """The list query of this shape. Rows are Products, or dicts with the chosen fields and what a cursor is made of."""
+    key = products.c[shape.sort.column]
+    names = FIELDS if shape.fields is None else tuple(dict.fromkeys((*shape.fields, shape.sort.column, "id")))
+    order = (key.desc(), products.c.id.desc()) if shape.sort.descending else (key, products.c.id)
+    statement = select(*(products.c[name] for name in names)).order_by(*order).limit(param("count"))
+    if shape.category:
+        statement = statement.where(products.c.category == param("category"))
+    if shape.min_price:
+        statement = statement.where(products.c.price_cents >= param("min_price"))
+    if shape.max_price:
+        statement = statement.where(products.c.price_cents <= param("max_price"))
+    if shape.after:
+        here = tuple_(key, products.c.id)
+        there = tuple_(bindparam("after_key", type_=key.type, required=True), bindparam("after_id", type_=products.c.id.type, required=True))
+        statement = statement.where(here < there if shape.sort.descending else here > there)
+    return query("products.page", _searched(statement) if shape.q else statement, into=Product if shape.fields is None else dict)
+
+
+def search_text(dialect: str, q: str) -> str | None:
+    """The words of ``q`` as the database's own search expression: all must occur, each may be the beginning of a word.
+
+    None where there is no word in it, and so nothing that it finds. Only letters and digits get through.
+    """
+    words = _words.findall(q.lower())
+    if not words:
+        return None
+    return " & ".join(f"{word}:*" for word in words) if dialect == "postgresql" else " ".join(f'"{w}"*' for w in words)
+
+
+def _searched(statement: Select[Any]) -> dict[str, Select[Any]]:
+    text = bindparam("q", type_=Text(), required=True)
+    index = table("products_search", column("rowid"))
+    found = select(index.c.rowid).where(literal_column("products_search").op("MATCH")(text))
+    on_postgresql: ColumnElement[bool] = literal_column("products.search").op("@@", is_comparison=True)(
+        func.to_tsquery(literal_column("'simple'"), text)
+    )
+    return {
+        "postgresql": statement.where(on_postgresql),
+        "sqlite": statement.where(literal_column("products.search_id").in_(found)),
+    }

@@ -1,0 +1,82 @@
+"""HTTP of products."""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar.params import Parameter
+
+from restwell.errors import InvalidCursor, PreconditionFailed, PreconditionRequired
+from restwell.web import (
+    ApiRequest,
+    Controller,
+    Page,
+    Response,
+    delete,
+    expected_versions,
+    get,
+    is_current,
+    not_modified,
+    paged,
+    patch,
+    post,
+    requires_role,
+    with_etag,
+)
+from shop.products.schemas import Product, ProductDraft, ProductFilter, ProductPatch
+from shop.products.service import ProductService
+
+IfMatch = Annotated[str | None, Parameter(header="If-Match", description="The ETag you last read, so that no change is lost.")]
+IfNoneMatch = Annotated[str | None, Parameter(header="If-None-Match", description="The ETag you hold; answers 304 while it is current.")]
+
+
+class ProductController(Controller):
+    path = "/products"
+    tags = ["Products"]
+
+    @get(errors=[InvalidCursor])
+    async def list_products(
+        self, request: ApiRequest, filters: ProductFilter, products: ProductService
+    ) -> Response[Page[Product]]:
+        """List products.
+
+        Filter, search and sort; follow `next_cursor`, or the Link header, for the next page.
+        """
+        return paged(request, await products.list_products(filters))
+
+    @get("/{product_id:uuid}", also={304: "Your copy is current."})
+    async def get_product(
+        self, product_id: UUID, products: ProductService, if_none_match: IfNoneMatch = None
+    ) -> Response[Product | None]:
+        """Read a product.
+
+        The ETag is strong; send it back as If-None-Match to save the body, or as If-Match to change the product.
+        """
+        product = await products.get_product(product_id)
+        if is_current(if_none_match, product.version):
+            return not_modified(product.version)
+        return with_etag(product, product.version)
+
+    @post(guards=[requires_role("admin")])
+    async def create_product(self, data: ProductDraft, products: ProductService) -> Response[Product]:
+        """Add a product to the catalogue."""
+        product = await products.create_product(data)
+        return with_etag(product, product.version, status=201, location=f"/v1/products/{product.id}")
+
+    @patch("/{product_id:uuid}", guards=[requires_role("admin")], errors=[PreconditionRequired, PreconditionFailed])
+    async def change_product(
+        self, product_id: UUID, data: ProductPatch, products: ProductService, if_match: IfMatch = None
+    ) -> Response[Product]:
+        """Change a product.
+
+        A JSON Merge Patch of the version that If-Match names; 412 if someone else, or an order, was faster.
+        """
+        product = await products.change_product(product_id, data, expected_versions(if_match))
+        return with_etag(product, product.version)
+
+    @delete("/{product_id:uuid}", guards=[requires_role("admin")], errors=[PreconditionRequired, PreconditionFailed])
+    async def delete_product(self, product_id: UUID, products: ProductService, if_match: IfMatch = None) -> None:
+        """Remove a product from the catalogue.
+
+        Orders keep its name and price.
+        """
+        await products.delete_product(product_id, expected_versions(if_match))

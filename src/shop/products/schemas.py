@@ -1,0 +1,77 @@
+"""What is sent and got of products."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from restwell.web import PageFilter
+from shop.schema import MAX_AMOUNT, Cents, Count, Currency, Line, Prose, Slug
+
+ProductName = Annotated[Line, Meta(examples=["Aurora Wireless Headphones"])]
+Description = Annotated[Prose, Meta(examples=["Over-ear, 40 hours of battery, folds flat."])]
+
+
+class Product(Struct, frozen=True):
+    id: UUID
+    name: Annotated[str, Meta(examples=["Aurora Wireless Headphones"])]
+    description: Annotated[str, Meta(examples=["Over-ear, 40 hours of battery, folds flat."])]
+    category: Annotated[str, Meta(examples=["audio"])]
+    price_cents: Annotated[int, Meta(examples=[12_900], description="In the currency's minor unit.")]
+    currency: Annotated[str, Meta(examples=["EUR"])]
+    stock: Annotated[int, Meta(examples=[25])]
+    version: Annotated[int, Meta(examples=[1], description="Grows with every change; the ETag is made of it.")]
+    created_at: datetime
+    updated_at: datetime
+
+
+class ProductDraft(Struct, frozen=True, forbid_unknown_fields=True):
+    name: ProductName
+    category: Slug
+    price_cents: Cents
+    currency: Currency
+    stock: Count
+    description: Description = ""
+
+
+class ProductPatch(Struct, frozen=True, forbid_unknown_fields=True):
+    name: ProductName | UnsetType = UNSET
+    description: Description | None | UnsetType = UNSET
+    category: Slug | UnsetType = UNSET
+    price_cents: Cents | UnsetType = UNSET
+    currency: Currency | UnsetType = UNSET
+    stock: Count | UnsetType = UNSET
+
+
+class Sort(StrEnum):
+    """The column that orders a list; a minus in front turns it around."""
+
+    OLDEST = "created_at"
+    NEWEST = "-created_at"
+    CHEAPEST = "price_cents"
+    DEAREST = "-price_cents"
+    A_TO_Z = "name"
+    Z_TO_A = "-name"
+
+    @property
+    def column(self) -> str:
+        return self.value.removeprefix("-")
+
+    @property
+    def descending(self) -> bool:
+        return self.value.startswith("-")
+
+
+class ProductFilter(PageFilter, frozen=True, kw_only=True):
+    category: Slug | None = None
+    q: Annotated[
+        str, Meta(min_length=1, max_length=100, examples=["wireless"], description="Words, or beginnings of words, in name or description; all must occur.")
+    ] | None = None
+    min_price: Annotated[int, Meta(ge=0, le=MAX_AMOUNT, examples=[1_000], description="In minor units.")] | None = None
+    max_price: Annotated[int, Meta(ge=0, le=MAX_AMOUNT, examples=[50_000], description="In minor units.")] | None = None
+    sort: Sort = Sort.NEWEST
+    fields: Annotated[
+        str, Meta(max_length=200, examples=["id,name,price_cents"], description="Only these fields of each product, by comma.")
+    ] | None = None

@@ -1,0 +1,118 @@
+"""Rules of the catalogue."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import UNSET
+
+from restwell.database import Database
+from restwell.errors import FieldError, Invalid, NotFound, PreconditionFailed
+from restwell.ids import new_id
+from restwell.web import Cursors, Page
+from shop.products import queries
+from shop.products.queries import FIELDS, ListShape
+from shop.products.schemas import Product, ProductDraft, ProductFilter, ProductPatch, Sort
+
+_KEY_TYPES: Final[dict[str, type]] = {"created_at": datetime, "price_cents": int, "name": str}
+
+
+class ProductService:
+    def __init__(self, database: Database, cursors: Cursors) -> None:
+        self._database = database
+        self._cursors = cursors
+
+    async def list_products(self, filters: ProductFilter) -> Page[Any]:
+        """A page of Products, or of dicts where only some fields were asked for. Raises Invalid for an unknown field."""
+        fields = _chosen(filters.fields)
+        belongs_to = f"products {filters.category} {filters.q!r} {filters.min_price} {filters.max_price} {filters.sort}"
+        arguments: dict[str, Any] = {"count": filters.limit + 1}
+        if filters.cursor is not None:
+            kind: Any = tuple[_KEY_TYPES[filters.sort.column], UUID]  # type: ignore[misc]  # chosen at run time
+            arguments["after_key"], arguments["after_id"] = self._cursors.decode(belongs_to, filters.cursor, kind)
+        if filters.q is not None:
+            arguments["q"] = queries.search_text(self._database.dialect, filters.q)
+            if arguments["q"] is None:
+                return Page([], None)
+        arguments |= {
+            name: value
+            for name in ("category", "min_price", "max_price")
+            if (value := getattr(filters, name)) is not None
+        }
+        shape = ListShape(
+            sort=filters.sort,
+            after=filters.cursor is not None,
+            fields=fields,
+            **{name: name in arguments for name in ("category", "q", "min_price", "max_price")},
+        )
+        rows = await self._database.all(queries.page(shape), **arguments)
+        page = self._cursors.page(belongs_to, rows, filters.limit, _position(filters.sort, as_dict=fields is not None))
+        return page if fields is None else Page([{f: row[f] for f in fields} for row in page.items], page.next_cursor)
+
+    async def get_product(self, product_id: UUID) -> Product:
+        product = await self._database.find(queries.by_id, id=product_id)
+        if product is None:
+            raise NotFound
+        return product
+
+    async def create_product(self, draft: ProductDraft) -> Product:
+        now = datetime.now(UTC)
+        return await self._database.one(
+            queries.insert_product,
+            id=new_id(),
+            name=draft.name,
+            description=draft.description,
+            category=draft.category,
+            price_cents=draft.price_cents,
+            currency=draft.currency,
+            stock=draft.stock,
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+
+    async def change_product(
+        self, product_id: UUID, patch: ProductPatch, expected: frozenset[int] | None
+    ) -> Product:
+        """Change the version the caller has seen. Raises PreconditionFailed if it is not the current one any more."""
+        values = {
+            name: None if value is UNSET else value
+            for name in ("name", "description", "category", "price_cents", "currency", "stock")
+            for value in (getattr(patch, name),)
+        }
+        if patch.description is None:
+            values["description"] = ""  # null removes a member (RFC 7396); what has no description has an empty one
+        version = await self._expected_version(product_id, expected)
+        changed = await self._database.find(
+            queries.change, product_id=product_id, expected_version=version, now=datetime.now(UTC), **values
+        )
+        if changed is None:
+            raise PreconditionFailed
+        return changed
+
+    async def delete_product(self, product_id: UUID, expected: frozenset[int] | None) -> None:
+        """Remove the version the caller has seen; orders keep what they need of it. Raises PreconditionFailed."""
+        version = await self._expected_version(product_id, expected)
+        if not await self._database.run(queries.delete, product_id=product_id, expected_version=version):
+            raise PreconditionFailed
+
+    async def _expected_version(self, product_id: UUID, expected: frozenset[int] | None) -> int:
+        current = (await self.get_product(product_id)).version
+        if expected is not None and current not in expected:
+            raise PreconditionFailed
+        return current
+
+
+def _chosen(fields: str | None) -> tuple[str, ...] | None:
+    if fields is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in fields.split(",")))
+    if unknown := [name for name in names if name not in FIELDS]:
+        raise Invalid(errors=[FieldError("fields", f"no field {name!r}; there are {', '.join(FIELDS)}") for name in unknown])
+    return tuple(sorted(names, key=FIELDS.index))
+
+
+def _position(sort: Sort, *, as_dict: bool) -> Any:
+    if as_dict:
+        return lambda row: (row[sort.column], row["id"])
+    return lambda product: (getattr(product, sort.column), product.id)

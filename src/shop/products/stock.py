@@ -1,0 +1,45 @@
+"""Rules of stock: what orders take and cancellations put back, always inside their own transaction."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from restwell.database import Transaction
+from restwell.errors import Conflict, FieldError, Invalid
+from shop.products import queries
+from shop.products.queries import TakenLine as Taken
+
+__all__ = ["OutOfStock", "StockService", "Taken"]
+
+
+class OutOfStock(Conflict):
+    code, message = "out_of_stock", "Not enough of a product is left."
+
+
+class StockService:
+    async def take(self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime) -> dict[UUID, Taken]:
+        """Take the stock of every product, in the order of their ids, so that two orders never wait for each other.
+
+        Each is one conditional UPDATE: stock never falls below zero. Raises OutOfStock naming the product, or Invalid
+        for one that does not exist; the caller's transaction then takes nothing.
+        """
+        taken = {}
+        for product_id, quantity in sorted(quantities.items()):
+            line = await tx.find(queries.take_stock, product_id=product_id, quantity=quantity, now=now)
+            if line is None:
+                await self._refuse(tx, product_id, list(quantities).index(product_id))
+            else:
+                taken[product_id] = line
+        return taken
+
+    async def put_back(self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime) -> None:
+        """Return what an order took. A product that has left the catalogue is passed over."""
+        for product_id, quantity in sorted(quantities.items()):
+            await tx.run(queries.put_back, product_id=product_id, quantity=quantity, now=now)
+
+    async def _refuse(self, tx: Transaction, product_id: UUID, index: int) -> None:
+        name = await tx.find(queries.name_of, id=product_id)
+        path = f"$.items[{index}].product_id"
+        if name is None:
+            raise Invalid(errors=[FieldError(path, "no such product")])
+        raise OutOfStock(f"Not enough of {name} is left.", errors=[FieldError(path, f"not enough of {name} is left")])

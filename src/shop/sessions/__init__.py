@@ -1,0 +1,1 @@
+"""Sessions: one for each device that is signed in."""

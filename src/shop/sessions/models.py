@@ -1,0 +1,30 @@
+"""What is stored of a session: never a token, only hashes."""
+
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text
+
+from restwell.database import Id, Timestamp
+from shop.schema import metadata
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("last_used_at", Timestamp, nullable=False),
+    Column("expires_at", Timestamp, nullable=False),
+    Column("ended_at", Timestamp),
+    Index("sessions_by_user", "user_id", "id"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("session_id", Id, ForeignKey("sessions.id"), nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("used_at", Timestamp),
+    Index("refresh_tokens_by_session", "session_id"),
+)

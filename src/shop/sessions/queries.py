@@ -1,0 +1,118 @@
+"""SQL of sessions and refresh tokens."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import insert, select, true, update
+
+from restwell.auth import Actor
+from restwell.database import param, query
+from shop.sessions.models import refresh_tokens, sessions
+from shop.users.models import users
+
+MAX_LISTED: Final = 100
+
+
+class Credentials(Struct, frozen=True):
+    id: UUID
+    password_hash: str | None
+    active: bool
+
+
+class StoredSession(Struct, frozen=True):
+    id: UUID
+    user_agent: str
+    address: str
+    created_at: datetime
+    last_used_at: datetime
+
+
+class SpentToken(Struct, frozen=True):
+    session_id: UUID
+    user_id: UUID
+    used_at: datetime
+
+
+_live: Final = sessions.c.ended_at.is_(None) & (sessions.c.expires_at > param("now"))
+
+credentials: Final = query(
+    "sessions.credentials",
+    select(users.c.id, users.c.password_hash, users.c.active).where(users.c.email == param("email")),
+    into=Credentials,
+)
+
+set_password_hash: Final = query(
+    "sessions.set_password_hash",
+    update(users).where(users.c.id == param("user_id")).values(password_hash=param("password_hash")),
+)
+
+actor: Final = query(
+    "sessions.actor",
+    select(users.c.id, users.c.role, sessions.c.id.label("session_id"))
+    .join_from(sessions, users, sessions.c.user_id == users.c.id)
+    .where(sessions.c.id == param("session_id"), _live, users.c.active == true()),
+    into=Actor,
+)
+
+of_user: Final = query(
+    "sessions.of_user",
+    select(sessions.c.id, sessions.c.user_agent, sessions.c.address, sessions.c.created_at, sessions.c.last_used_at)
+    .where(sessions.c.user_id == param("user_id"), _live)
+    .order_by(sessions.c.id.desc())
+    .limit(MAX_LISTED),
+    into=StoredSession,
+)
+
+insert_session: Final = query(
+    "sessions.insert",
+    insert(sessions).values({c.name: param(c.name) for c in sessions.columns if c.name != "ended_at"}),
+)
+
+touch: Final = query(
+    "sessions.touch",
+    update(sessions)
+    .where(sessions.c.id == param("session_id"), _live)
+    .values(last_used_at=param("now"))
+    .returning(sessions.c.user_id),
+    into=UUID,
+)
+
+end: Final = query(
+    "sessions.end",
+    update(sessions)
+    .where(sessions.c.id == param("session_id"), sessions.c.user_id == param("owner_id"), sessions.c.ended_at.is_(None))
+    .values(ended_at=param("now")),
+)
+
+end_all: Final = query(
+    "sessions.end_all",
+    update(sessions)
+    .where(sessions.c.user_id == param("owner_id"), sessions.c.ended_at.is_(None))
+    .values(ended_at=param("now")),
+)
+
+insert_token: Final = query(
+    "refresh_tokens.insert",
+    insert(refresh_tokens).values(
+        token_hash=param("token_hash"), session_id=param("session_id"), created_at=param("created_at")
+    ),
+)
+
+use_token: Final = query(
+    "refresh_tokens.use",
+    update(refresh_tokens)
+    .where(refresh_tokens.c.token_hash == param("its_hash"), refresh_tokens.c.used_at.is_(None))
+    .values(used_at=param("now"))
+    .returning(refresh_tokens.c.session_id),
+    into=UUID,
+)
+
+spent_token: Final = query(
+    "refresh_tokens.spent",
+    select(refresh_tokens.c.session_id, sessions.c.user_id, refresh_tokens.c.used_at)
+    .join_from(refresh_tokens, sessions, refresh_tokens.c.session_id == sessions.c.id)
+    .where(refresh_tokens.c.token_hash == param("its_hash"), _live),
+    into=SpentToken,
+)

@@ -1,0 +1,38 @@
+"""What is sent and got to sign in, stay signed in and see where one is."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+
+class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
+    email: Annotated[str, Meta(max_length=254, examples=["customer1@shop.example"])]
+    password: Annotated[str, Meta(max_length=128, examples=["demo-password-2026"])]
+
+
+class RefreshRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    refresh_token: Annotated[str, Meta(max_length=200, examples=["rt_kXw0..."])]
+
+
+class Tokens(Struct, frozen=True):
+    """The pair that keeps a device signed in. ``expires_in`` is the access token's life in seconds."""
+
+    access_token: Annotated[str, Meta(examples=["eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9..."])]
+    refresh_token: Annotated[str, Meta(examples=["rt_kXw0..."])]
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Meta(examples=[900])]
+
+
+class Session(Struct, frozen=True):
+    id: UUID
+    user_agent: Annotated[str, Meta(examples=["curl/8.5.0"])]
+    address: Annotated[str, Meta(examples=["203.0.113.7"])]
+    created_at: datetime
+    last_used_at: datetime
+    current: Annotated[bool, Meta(description="Whether this request belongs to it.")]
+
+
+class SessionList(Struct, frozen=True):
+    items: list[Session]

@@ -1,0 +1,141 @@
+"""Rules of signing in, staying signed in and signing out."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from restwell.auth import AccessTokens, Actor, Passwords, RefreshTokens
+from restwell.database import Database, Transaction
+from restwell.errors import NotFound, Unauthorized
+from restwell.ids import new_id
+from shop.sessions import queries
+from shop.sessions.schemas import Session, SignIn, Tokens
+
+REFRESH_GRACE: Final = timedelta(seconds=10)
+"""How long after its use a refresh token still answers, for a client that lost the answer."""
+
+
+class InvalidCredentials(Unauthorized):
+    code, message = "invalid_credentials", "The email or the password is wrong."
+
+
+class InvalidRefreshToken(Unauthorized):
+    code, message = "invalid_refresh_token", "The refresh token is not valid any more. Sign in again."
+
+
+class Device(Struct, frozen=True):
+    """What is known of a client."""
+
+    user_agent: str
+    address: str
+
+
+class SessionService:
+    def __init__(
+        self,
+        database: Database,
+        passwords: Passwords,
+        access_tokens: AccessTokens,
+        refresh_tokens: RefreshTokens,
+        *,
+        lifetime_seconds: int,
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._access_tokens = access_tokens
+        self._refresh_tokens = refresh_tokens
+        self._lifetime = timedelta(seconds=lifetime_seconds)
+
+    async def sign_in(self, attempt: SignIn, device: Device) -> tuple[UUID, Tokens]:
+        """Open a session. Raises InvalidCredentials, alike and as slowly for an unknown user as for a wrong password."""
+        user = await self._database.find(queries.credentials, email=attempt.email.lower())
+        hashed = user.password_hash if user is not None and user.active else None
+        if not await self._passwords.verify(attempt.password, hashed) or user is None or hashed is None:
+            raise InvalidCredentials
+        new_hash = await self._passwords.hash(attempt.password) if self._passwords.is_outdated(hashed) else None
+        now = datetime.now(UTC)
+        session_id = new_id()
+        token = self._refresh_tokens.first()
+        async with self._database.transaction() as tx:
+            if new_hash is not None:
+                await tx.run(queries.set_password_hash, user_id=user.id, password_hash=new_hash)
+            await tx.run(
+                queries.insert_session,
+                id=session_id,
+                user_id=user.id,
+                user_agent=device.user_agent,
+                address=device.address,
+                created_at=now,
+                last_used_at=now,
+                expires_at=now + self._lifetime,
+            )
+            await self._insert_token(tx, token, session_id, now)
+        return session_id, self._pair(user.id, session_id, token)
+
+    async def refresh(self, token: str) -> Tokens:
+        """Replace a refresh token by its successor, once.
+
+        Of any number of concurrent calls one rotates; the others, and repeats within REFRESH_GRACE, get the same
+        successor. Later use is taken for theft: the session ends, committed, and InvalidRefreshToken is raised.
+        """
+        digest = self._refresh_tokens.digest(token)
+        successor = self._refresh_tokens.successor(token)
+        now = datetime.now(UTC)
+        async with self._database.transaction() as tx:
+            session_id = await tx.find(queries.use_token, its_hash=digest, now=now)
+            if session_id is not None:
+                user_id = await tx.find(queries.touch, session_id=session_id, now=now)
+                if user_id is None:
+                    raise InvalidRefreshToken
+                await self._insert_token(tx, successor, session_id, now)
+                return self._pair(user_id, session_id, successor)
+            spent = await tx.find(queries.spent_token, its_hash=digest, now=now)
+            if spent is not None and now - spent.used_at <= REFRESH_GRACE:
+                return self._pair(spent.user_id, spent.session_id, successor)
+            if spent is not None:
+                await tx.run(queries.end, session_id=spent.session_id, owner_id=spent.user_id, now=now)
+        # Raised after the commit: the revocation stays, whatever becomes of this answer.
+        raise InvalidRefreshToken
+
+    async def authenticate(self, access_token: str) -> Actor:
+        """The caller behind an access token, with the role of this moment. Raises Unauthorized, also once signed out."""
+        claims = self._access_tokens.verify(access_token)
+        actor = await self._database.find(queries.actor, session_id=claims.sid, now=datetime.now(UTC))
+        if actor is None or actor.id != claims.sub:
+            raise Unauthorized("The session has ended. Sign in again.")
+        return actor
+
+    async def list_sessions(self, actor: Actor) -> list[Session]:
+        """The caller's open sessions, newest first."""
+        rows = await self._database.all(queries.of_user, user_id=actor.id, now=datetime.now(UTC))
+        return [
+            Session(row.id, row.user_agent, row.address, row.created_at, row.last_used_at, row.id == actor.session_id)
+            for row in rows
+        ]
+
+    async def end(self, actor: Actor, session_id: UUID) -> None:
+        """Sign one of the caller's devices out. Raises NotFound for any other session, or one that has ended."""
+        ended = await self._database.run(
+            queries.end, session_id=session_id, owner_id=actor.id, now=datetime.now(UTC)
+        )
+        if not ended:
+            raise NotFound
+
+    async def end_all(self, actor: Actor) -> None:
+        """Sign every device of the caller out."""
+        async with self._database.transaction() as tx:
+            await self.end_all_in(tx, actor.id)
+
+    async def end_all_in(self, tx: Transaction, user_id: UUID) -> None:
+        """The same as part of a larger change."""
+        await tx.run(queries.end_all, owner_id=user_id, now=datetime.now(UTC))
+
+    async def _insert_token(self, tx: Transaction, token: str, session_id: UUID, now: datetime) -> None:
+        digest = self._refresh_tokens.digest(token)
+        await tx.run(queries.insert_token, token_hash=digest, session_id=session_id, created_at=now)
+
+    def _pair(self, user_id: UUID, session_id: UUID, refresh_token: str) -> Tokens:
+        access_token = self._access_tokens.issue(user_id, session_id)
+        return Tokens(access_token, refresh_token, "Bearer", self._access_tokens.ttl_seconds)

@@ -1,0 +1,28 @@
+"""What is stored of a user."""
+
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, Column, Index, Table, Text
+
+from restwell.database import Flag, Id, Timestamp
+from shop.schema import metadata
+
+
+class Role(StrEnum):
+    CUSTOMER = "customer"
+    ADMIN = "admin"
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("email", Text, nullable=False),  # lower case
+    Column("name", Text, nullable=False),
+    Column("password_hash", Text),  # null once the account is deleted
+    Column("role", Text, CheckConstraint("role IN ('customer', 'admin')", name="users_role"), nullable=False),
+    Column("active", Flag, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("updated_at", Timestamp, nullable=False),
+    Index("users_email", "email", unique=True),
+)

@@ -1,0 +1,49 @@
+"""SQL of users."""
+
+from typing import Final
+
+from sqlalchemy import func, insert, null, select, update
+
+from restwell.database import param, query
+from shop.users.models import users
+from shop.users.schemas import User
+
+_shown: Final = (
+    users.c.id, users.c.email, users.c.name, users.c.role, users.c.active, users.c.created_at, users.c.updated_at,
+)
+
+
+by_id: Final = query("users.by_id", select(*_shown).where(users.c.id == param("id")), into=User)
+
+first_page: Final = query("users.first_page", select(*_shown).order_by(users.c.id).limit(param("count")), into=User)
+
+next_page: Final = query(
+    "users.next_page",
+    select(*_shown).where(users.c.id > param("after")).order_by(users.c.id).limit(param("count")),
+    into=User,
+)
+
+insert_user: Final = query(
+    "users.insert", insert(users).values({c.name: param(c.name) for c in users.columns}).returning(*_shown), into=User
+)
+
+change: Final = query(
+    "users.change",
+    update(users)
+    .where(users.c.id == param("user_id"))
+    .values(
+        name=func.coalesce(param("name"), users.c.name),
+        role=func.coalesce(param("role"), users.c.role),
+        active=func.coalesce(param("active"), users.c.active),
+        updated_at=param("now"),
+    )
+    .returning(*_shown),
+    into=User,
+)
+
+anonymise: Final = query(
+    "users.anonymise",
+    update(users)
+    .where(users.c.id == param("user_id"))
+    .values(email=param("email"), name="Deleted user", password_hash=null(), active=False, updated_at=param("now")),
+)

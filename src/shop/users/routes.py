@@ -1,0 +1,60 @@
+"""HTTP of users."""
+
+from uuid import UUID
+
+from restwell.auth import Actor
+from restwell.web import ApiRequest, Controller, Page, PageFilter, Response, created, delete, get, paged, patch, post, requires_role, signed_in
+from shop.users.schemas import AccountPatch, Registration, User, UserPatch
+from shop.users.service import EmailTaken, OwnAccount, UserService
+
+
+class UserController(Controller):
+    path = "/users"
+    tags = ["Users"]
+
+    @post(errors=[EmailTaken])
+    async def register(self, data: Registration, users: UserService) -> Response[User]:
+        """Register an account.
+
+        The address may not have an account yet. Sign in next, with `POST /v1/sessions`.
+        """
+        return created(await users.register(data), "/v1/users/me")
+
+    @get("/me", guards=[signed_in])
+    async def get_own_account(self, actor: Actor, users: UserService) -> User:
+        """Read your own account."""
+        return await users.get_user(actor.id)
+
+    @patch("/me", guards=[signed_in])
+    async def change_own_account(self, data: AccountPatch, actor: Actor, users: UserService) -> User:
+        """Change your own account.
+
+        A JSON Merge Patch: fields left out stay as they are.
+        """
+        return await users.change_own(actor, data)
+
+    @delete("/me", guards=[signed_in])
+    async def delete_own_account(self, actor: Actor, users: UserService) -> None:
+        """Delete your own account.
+
+        Every session ends, and the account can never be signed in to again. Orders stay, without your name.
+        """
+        await users.delete_own(actor)
+
+    @get(guards=[requires_role("admin")])
+    async def list_users(self, request: ApiRequest, filters: PageFilter, users: UserService) -> Response[Page[User]]:
+        """List accounts, oldest first."""
+        return paged(request, await users.list_users(filters))
+
+    @get("/{user_id:uuid}", guards=[requires_role("admin")])
+    async def get_user(self, user_id: UUID, users: UserService) -> User:
+        """Read an account."""
+        return await users.get_user(user_id)
+
+    @patch("/{user_id:uuid}", guards=[requires_role("admin")], errors=[OwnAccount])
+    async def change_user(self, user_id: UUID, data: UserPatch, actor: Actor, users: UserService) -> User:
+        """Change an account's role or activity.
+
+        A JSON Merge Patch. Deactivating an account ends its sessions at once.
+        """
+        return await users.change_user(actor, user_id, data)

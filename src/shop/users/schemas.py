@@ -1,0 +1,48 @@
+"""What users send and get."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from shop.schema import Line
+from shop.users.models import Role
+
+Email = Annotated[
+    str,
+    Meta(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+$", examples=["ada@example.com"]),
+]
+Password = Annotated[
+    str, Meta(min_length=8, max_length=128, examples=["correct horse battery staple"], description="8 to 128 characters, any.")
+]
+Name = Annotated[Line, Meta(examples=["Ada Lovelace"])]
+
+
+class Registration(Struct, frozen=True, forbid_unknown_fields=True):
+    email: Email
+    password: Password
+    name: Name
+
+
+class User(Struct, frozen=True):
+    id: UUID
+    email: Annotated[str, Meta(examples=["ada@example.com"])]
+    name: Annotated[str, Meta(examples=["Ada Lovelace"])]
+    role: Role
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class AccountPatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What users may change of their own account."""
+
+    name: Name | UnsetType = UNSET
+
+
+class UserPatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an admin may change of another's account."""
+
+    role: Role | UnsetType = UNSET
+    active: bool | UnsetType = UNSET

@@ -1,0 +1,109 @@
+"""Rules of accounts."""
+
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+from uuid import UUID
+
+from msgspec import UnsetType
+
+from restwell.auth import Actor, Passwords
+from restwell.database import Database, UniqueViolation
+from restwell.errors import Conflict, NotFound
+from restwell.ids import new_id
+from restwell.web import Cursors, Page, PageFilter
+from shop.sessions.service import SessionService
+from shop.users import queries
+from shop.users.models import Role
+from shop.users.schemas import AccountPatch, Registration, User, UserPatch
+
+T = TypeVar("T")
+
+_LIST: Final = "users"
+
+
+class EmailTaken(Conflict):
+    code, message = "email_taken", "An account with this email exists. Sign in instead."
+
+
+class OwnAccount(Conflict):
+    code, message = "own_account", "You cannot change your own role or deactivate yourself; ask another admin."
+
+
+class UserService:
+    def __init__(self, database: Database, passwords: Passwords, cursors: Cursors, sessions: SessionService) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._cursors = cursors
+        self._sessions = sessions
+
+    async def register(self, registration: Registration, *, role: Role = Role.CUSTOMER) -> User:
+        """Make an account. Addresses are compared in lower case. Raises EmailTaken."""
+        now = datetime.now(UTC)
+        password_hash = await self._passwords.hash(registration.password)
+        try:
+            async with self._database.transaction() as tx:
+                return await tx.one(
+                    queries.insert_user,
+                    id=new_id(),
+                    email=registration.email.lower(),
+                    name=registration.name,
+                    password_hash=password_hash,
+                    role=role,
+                    active=True,
+                    created_at=now,
+                    updated_at=now,
+                )
+        except UniqueViolation:
+            raise EmailTaken from None
+
+    async def get_user(self, user_id: UUID) -> User:
+        user = await self._database.find(queries.by_id, id=user_id)
+        if user is None:
+            raise NotFound
+        return user
+
+    async def list_users(self, filters: PageFilter) -> Page[User]:
+        """Accounts, oldest first."""
+        count = filters.limit + 1
+        if filters.cursor is None:
+            users = await self._database.all(queries.first_page, count=count)
+        else:
+            (after,) = self._cursors.decode(_LIST, filters.cursor, tuple[UUID])
+            users = await self._database.all(queries.next_page, after=after, count=count)
+        return self._cursors.page(_LIST, users, filters.limit, lambda user: (user.id,))
+
+    async def change_own(self, actor: Actor, patch: AccountPatch) -> User:
+        return await self._change(actor.id, name=_given(patch.name))
+
+    async def change_user(self, actor: Actor, user_id: UUID, patch: UserPatch) -> User:
+        """Change role or activity. A deactivated account's sessions end with it. Raises OwnAccount."""
+        if user_id == actor.id:
+            raise OwnAccount
+        return await self._change(user_id, role=_given(patch.role), active=_given(patch.active))
+
+    async def delete_own(self, actor: Actor) -> None:
+        """End every session and forget who the account was; its orders stay, without a person."""
+        async with self._database.transaction() as tx:
+            await tx.run(
+                queries.anonymise,
+                user_id=actor.id,
+                email=f"deleted-{actor.id}@deleted.invalid",
+                now=datetime.now(UTC),
+            )
+            await self._sessions.end_all_in(tx, actor.id)
+
+    async def _change(
+        self, user_id: UUID, *, name: str | None = None, role: Role | None = None, active: bool | None = None
+    ) -> User:
+        async with self._database.transaction() as tx:
+            now = datetime.now(UTC)
+            user = await tx.find(queries.change, user_id=user_id, name=name, role=role, active=active, now=now)
+            if user is None:
+                raise NotFound
+            if not user.active:
+                await self._sessions.end_all_in(tx, user_id)
+        return user
+
+
+def _given(value: T | UnsetType) -> T | None:
+    return None if isinstance(value, UnsetType) else value

@@ -1,0 +1,131 @@
+"""Real servers for the tests: private, throwaway, on free ports of this machine's loopback."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+
+ROOT = Path(__file__).parents[1]
+READY_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def postgres_programs() -> Path | None:
+    """The folder with initdb and postgres: where Debian puts them, or on the PATH."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if debian:
+        return debian[-1].parent
+    found = shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of its own; yields the URL of an empty database. It keeps nothing, so it syncs nothing."""
+    programs = postgres_programs()
+    assert programs is not None, "PostgreSQL's server programs are not installed"
+    with tempfile.TemporaryDirectory(prefix="restwell-postgres-") as folder:
+        data, port = Path(folder) / "data", free_port()
+        as_owner = _as_ordinary_user(Path(folder))
+        subprocess.run(
+            [*as_owner, programs / "initdb", "-D", data, "-U", "restwell", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+            check=True,
+            capture_output=True,
+        )
+        options = [f"-p{port}", "-hlocalhost", f"-k{folder}", "-cfsync=off", "-cmax_connections=200", "-cjit=off"]
+        server = subprocess.Popen(
+            [*as_owner, programs / "postgres", "-D", data, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            url = f"postgresql://restwell@127.0.0.1:{port}/postgres"
+            _wait_until(lambda: asyncio.run(_accepts(url)), server)
+            yield url
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(READY_SECONDS)
+
+
+def _as_ordinary_user(folder: Path) -> list[str]:
+    """PostgreSQL refuses to run as root, so root runs it as Debian's postgres user, or as nobody."""
+    if os.geteuid() != 0:
+        return []
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    owner = "postgres" if "postgres" in names else "nobody"
+    shutil.chown(folder, owner)
+    return ["setpriv", f"--reuid={owner}", "--clear-groups", "--"]
+
+
+async def _accepts(url: str) -> bool:
+    try:
+        connection = await asyncpg.connect(url, timeout=2)
+    except (OSError, asyncpg.CannotConnectNowError):
+        return False
+    await connection.close()
+    return True
+
+
+class Served:
+    """A server process of ours and what it wrote."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+        self.process = process
+        self.url = url
+        self._log = log
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text()
+
+
+@contextmanager
+def serve(command: str, environment: Mapping[str, str], folder: Path) -> Iterator[Served]:
+    """``restwell dev`` or ``serve`` in a process of its own, on a free port, once it says that it is ready."""
+    port, log = free_port(), folder / "server.log"
+    env = {**os.environ, "PORT": str(port), "WORKERS": "1", **environment}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("restwell"), command], cwd=ROOT, env=env, stdout=output, stderr=output
+        )
+    served = Served(process, f"http://127.0.0.1:{port}", log)
+    try:
+        _wait_until(lambda: _answers(f"{served.url}/health/ready"), process, served)
+        yield served
+    finally:
+        process.terminate()
+        process.wait(READY_SECONDS)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  # our own loopback URL
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _wait_until(ready, process: subprocess.Popen[bytes], served: Served | None = None) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not ready():
+        what = served.output if served else ""
+        assert process.poll() is None, f"the server ended with {process.returncode}: {what}"
+        assert time.monotonic() < deadline, f"the server was not ready in {READY_SECONDS} s: {what}"
+        time.sleep(0.05)
