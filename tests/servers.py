@@ -1,6 +1,5 @@
 """Real servers for the tests: private, throwaway, on free ports of this machine's loopback."""
 
-import asyncio
 import os
 import pwd
 import shutil
@@ -12,11 +11,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-
-import asyncpg
 
 ROOT = Path(__file__).parents[1]
 READY_SECONDS = 30
@@ -38,6 +35,10 @@ def postgres_programs() -> Path | None:
     return Path(found).resolve().parent if found else None
 
 
+def chromium_program() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
 @contextmanager
 def postgres() -> Iterator[str]:
     """A PostgreSQL server of its own; yields the URL of an empty database. It keeps nothing, so it syncs nothing."""
@@ -47,17 +48,32 @@ def postgres() -> Iterator[str]:
         data, port = Path(folder) / "data", free_port()
         as_owner = _as_ordinary_user(Path(folder))
         subprocess.run(
-            [*as_owner, programs / "initdb", "-D", data, "-U", "restwell", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+            [
+                *as_owner,
+                programs / "initdb",
+                "-D",
+                data,
+                "-U",
+                "restwell",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "-N",
+            ],
             check=True,
             capture_output=True,
         )
         options = [f"-p{port}", "-hlocalhost", f"-k{folder}", "-cfsync=off", "-cmax_connections=200", "-cjit=off"]
         server = subprocess.Popen(
-            [*as_owner, programs / "postgres", "-D", data, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*as_owner, programs / "postgres", "-D", data, *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             url = f"postgresql://restwell@127.0.0.1:{port}/postgres"
-            _wait_until(lambda: asyncio.run(_accepts(url)), server)
+            _wait_until(lambda: _accepts(programs, port), server)
             yield url
         finally:
             server.send_signal(signal.SIGINT)
@@ -74,13 +90,9 @@ def _as_ordinary_user(folder: Path) -> list[str]:
     return ["setpriv", f"--reuid={owner}", "--clear-groups", "--"]
 
 
-async def _accepts(url: str) -> bool:
-    try:
-        connection = await asyncpg.connect(url, timeout=2)
-    except (OSError, asyncpg.CannotConnectNowError):
-        return False
-    await connection.close()
-    return True
+def _accepts(programs: Path, port: int) -> bool:
+    asked = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    return subprocess.run(asked, check=False).returncode == 0
 
 
 class Served:
@@ -122,7 +134,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _wait_until(ready, process: subprocess.Popen[bytes], served: Served | None = None) -> None:
+def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], served: Served | None = None) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
         what = served.output if served else ""

@@ -122,7 +122,9 @@ def _orders() -> None:
         "orders",
         Column("user_id", Id, primary_key=True),
         Column("id", Id, primary_key=True),
-        Column("status", Text, CheckConstraint("status IN ('pending', 'cancelled')", name="orders_status"), nullable=False),
+        Column(
+            "status", Text, CheckConstraint("status IN ('pending', 'cancelled')", name="orders_status"), nullable=False
+        ),
         Column("total_cents", BigInteger, nullable=False),
         Column("currency", Text, nullable=False),
         Column("created_at", Timestamp, nullable=False),

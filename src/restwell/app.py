@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -13,7 +13,7 @@ from restwell.auth import AccessTokens, Keys, Passwords, RefreshTokens
 from restwell.auth.keys import development_secret
 from restwell.database import Migrations, open_database
 from restwell.edge import AccessLog, Edge, RequestId, SecurityHeaders
-from restwell.edge.exchange import Receive, Scope, Send
+from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
 from restwell.settings import Settings
 from restwell.web.docs import docs_routes
@@ -83,7 +83,9 @@ class Restwell:
         litestar = Litestar(
             route_handlers=[*routes, *health_routes(self.database, migrations)],
             dependencies={
-                **{parameter: Provide(_always(service), sync_to_thread=False) for parameter, service in provide.items()},
+                **{
+                    parameter: Provide(_always(service), sync_to_thread=False) for parameter, service in provide.items()
+                },
                 "actor": Provide(current_actor, sync_to_thread=False),
                 "filters": Provide(read_filters, sync_to_thread=False),
             },
@@ -102,5 +104,5 @@ class Restwell:
         document = openapi_document(litestar, title=self.name, version=version, description=description)
         for handler in docs_routes(document):
             litestar.register(handler)
-        edge = Edge(litestar, [RequestId(), SecurityHeaders(), AccessLog()])
+        edge = Edge(cast("AsgiApp", litestar), [RequestId(), SecurityHeaders(), AccessLog()])
         return App(edge, litestar, document)

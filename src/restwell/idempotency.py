@@ -75,7 +75,9 @@ class Idempotency:
         self._find = query(f"{name}.find", select(keys.c.request_hash, keys.c.body).where(mine), into=_Record)
         self._store = query(
             f"{name}.store",
-            update(keys).where(keys.c.user_id == param("caller"), keys.c.key == param("its_key")).values(body=param("body")),
+            update(keys)
+            .where(keys.c.user_id == param("caller"), keys.c.key == param("its_key"))
+            .values(body=param("body")),
         )
 
     async def once(

@@ -40,7 +40,9 @@ def find_project(reference: str | None = None) -> Project:
     """
     reference = reference or os.environ.get(VARIABLE) or _from_pyproject(Path("pyproject.toml"))
     if not reference:
-        raise ConfigurationError([f'which application? Set {VARIABLE}=module:name, or app = "module:name" under [tool.restwell]'])
+        raise ConfigurationError(
+            [f'which application? Set {VARIABLE}=module:name, or app = "module:name" under [tool.restwell]']
+        )
     module_name, _, name = reference.partition(":")
     try:
         project = getattr(import_module(module_name), name)

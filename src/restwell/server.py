@@ -1,7 +1,6 @@
 """Serving: Granian runs one process for each worker, replaces those that die and hands out connections."""
 
 import socket
-from pathlib import Path
 from typing import Final
 
 from granian import Granian
@@ -25,9 +24,8 @@ def create_worker_app() -> App:
     return project.create_app(settings)
 
 
-def serve(settings: Settings, *, reload: bool = False) -> None:
-    """Serve until told to stop (SIGTERM or SIGINT). Raises ConfigurationError when the address cannot be had."""
-    _refuse_taken_address(settings.host, settings.port)
+def serve(settings: Settings) -> None:
+    """Serve until told to stop (SIGTERM or SIGINT)."""
     Granian(
         "restwell.server:create_worker_app",
         factory=True,
@@ -42,17 +40,17 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
         respawn_interval=0.5,
         log_access=False,
         log_level="warning",  # type: ignore[arg-type]  # its enum is a StrEnum
-        reload=reload,
-        reload_paths=[Path("src")] if Path("src").is_dir() else None,
     ).serve()
 
 
-def _refuse_taken_address(host: str, port: int) -> None:
-    """Workers share their port, and would share it with a stranger's too; so ask for it alone first."""
+def refuse_taken_address(host: str, port: int) -> None:
+    """Raise ConfigurationError if the port is in use: workers share theirs, and would share it with a stranger's too."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ConfigurationError([f"cannot listen on {host}:{port} ({error.strerror}); choose another with PORT="]) from error
+            raise ConfigurationError(
+                [f"cannot listen on {host}:{port} ({error.strerror}); choose another with PORT="]
+            ) from error

@@ -41,25 +41,56 @@ STYLES: Final = ("Classic", "Compact", "Everyday", "Light", "Max", "Mini", "Plus
 
 CATALOGUE: Final[dict[str, tuple[Kind, ...]]] = {
     "audio": (
-        Kind("Wireless Headphones", 59, 349, ("Forty hours of battery", "Folds flat into its case", "Active noise cancelling")),
-        Kind("Bluetooth Speaker", 29, 249, ("Survives rain and sand", "Pairs with a second one for stereo", "Twelve hours of sound")),
+        Kind(
+            "Wireless Headphones",
+            59,
+            349,
+            ("Forty hours of battery", "Folds flat into its case", "Active noise cancelling"),
+        ),
+        Kind(
+            "Bluetooth Speaker",
+            29,
+            249,
+            ("Survives rain and sand", "Pairs with a second one for stereo", "Twelve hours of sound"),
+        ),
         Kind("Turntable", 129, 599, ("Belt driven and quiet", "Built-in phono stage", "Aluminium platter")),
         Kind("USB Microphone", 49, 199, ("Cardioid capsule", "Mute button with a light", "Sits on a desk or an arm")),
     ),
     "books": (
-        Kind("Cookbook", 15, 45, ("One hundred weekday recipes", "Lies open flat on the counter", "Index by ingredient")),
+        Kind(
+            "Cookbook", 15, 45, ("One hundred weekday recipes", "Lies open flat on the counter", "Index by ingredient")
+        ),
         Kind("Field Guide", 12, 38, ("Drawn plates of every species", "Fits a coat pocket", "Range maps on each page")),
         Kind("City Notebook", 9, 24, ("Numbered pages", "Thread bound", "Paper that takes fountain ink")),
-        Kind("Photography Handbook", 19, 59, ("Light explained with examples", "Exercises for a year", "Printed in six colours")),
+        Kind(
+            "Photography Handbook",
+            19,
+            59,
+            ("Light explained with examples", "Exercises for a year", "Printed in six colours"),
+        ),
     ),
     "computing": (
-        Kind("Mechanical Keyboard", 69, 229, ("Hot-swappable switches", "Keycaps that do not shine", "Works by cable and wireless")),
-        Kind("USB-C Dock", 59, 299, ("Two displays at sixty hertz", "Charges with ninety watts", "Wired network included")),
+        Kind(
+            "Mechanical Keyboard",
+            69,
+            229,
+            ("Hot-swappable switches", "Keycaps that do not shine", "Works by cable and wireless"),
+        ),
+        Kind(
+            "USB-C Dock",
+            59,
+            299,
+            ("Two displays at sixty hertz", "Charges with ninety watts", "Wired network included"),
+        ),
         Kind("27-inch Monitor", 189, 799, ("Turns upright", "Covers the whole sRGB range", "Matte panel")),
-        Kind("Portable SSD", 59, 329, ("A gigabyte a second", "Shrugs off a fall from a table", "Encrypts in hardware")),
+        Kind(
+            "Portable SSD", 59, 329, ("A gigabyte a second", "Shrugs off a fall from a table", "Encrypts in hardware")
+        ),
     ),
     "garden": (
-        Kind("Pruning Shears", 15, 69, ("Blade can be replaced", "Cuts branches of a thumb's width", "For either hand")),
+        Kind(
+            "Pruning Shears", 15, 69, ("Blade can be replaced", "Cuts branches of a thumb's width", "For either hand")
+        ),
         Kind("Raised Bed", 49, 249, ("Untreated larch", "Up in ten minutes without tools", "Knee-high")),
         Kind("Watering Can", 12, 59, ("Balanced when full", "Brass rose", "Galvanised inside and out")),
         Kind("Solar Lantern", 14, 79, ("Lit until dawn after a grey day", "Warm light", "Hangs or stands")),
@@ -77,7 +108,9 @@ CATALOGUE: Final[dict[str, tuple[Kind, ...]]] = {
         Kind("Stand Mixer", 149, 599, ("Kneads two loaves at once", "All metal gears", "Bowl of five litres")),
     ),
     "outdoor": (
-        Kind("Two-Person Tent", 99, 499, ("Stands in four minutes", "Dry at three thousand millimetres", "Two porches")),
+        Kind(
+            "Two-Person Tent", 99, 499, ("Stands in four minutes", "Dry at three thousand millimetres", "Two porches")
+        ),
         Kind("Down Jacket", 89, 349, ("Packs into its pocket", "Responsibly sourced down", "Warm to minus ten")),
         Kind("Trekking Backpack", 69, 279, ("Carries forty litres", "Rain cover included", "Back panel adjusts")),
         Kind("Headlamp", 19, 99, ("Charges by USB-C", "Red light for the tent", "Four hundred lumens")),
@@ -102,9 +135,10 @@ async def seed(database: Database) -> str:
     """Make the accounts and the catalogue where they are missing; says what is there. A changed catalogue is left alone."""
     await _seed_accounts(database)
     async with database.transaction() as tx:
-        if not await tx.one(_count):
+        present = await tx.one(_count)
+        if not present:
             await tx.run_many(_insert_product, list(catalogue()))
-        return f"{await tx.one(_count):,} products"
+        return f"{present or PRODUCTS:,} products"
 
 
 def welcome() -> str:

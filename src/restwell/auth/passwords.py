@@ -1,9 +1,9 @@
 """Password hashes: Argon2id in a few threads, so that a flood of log-ins never takes the event loop or all cores."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
-from collections.abc import Callable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 import typer
@@ -16,6 +17,7 @@ from restwell.database import Database, DatabaseUnavailable, Migrations, open_da
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs
 from restwell.project import VARIABLE, Project, find_project
+from restwell.reload import run_with_reload
 from restwell.settings import Settings
 from restwell.web.openapi import operations
 
@@ -24,21 +26,32 @@ T = TypeVar("T")
 EXIT_CONFIGURATION: Final = 2
 
 cli: Final = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Run and look after a restwell API."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run and look after a restwell API.",
 )
 
 
 def main() -> None:
     """The entry point of the console script."""
-    try:
+    with _faults_as_exit():
         cli()
+
+
+@contextmanager
+def _faults_as_exit() -> Iterator[None]:
+    try:
+        yield
     except ConfigurationError as error:
-        for fault in error.faults:
-            print(f"restwell: {fault}", file=sys.stderr)
-        raise SystemExit(EXIT_CONFIGURATION) from None
+        faults = error.faults
     except DatabaseUnavailable as error:
-        print(f"restwell: {error.detail}", file=sys.stderr)
-        raise SystemExit(EXIT_CONFIGURATION) from None
+        faults = [error.detail]
+    else:
+        return
+    for fault in faults:
+        print(f"restwell: {fault}", file=sys.stderr)
+    raise SystemExit(EXIT_CONFIGURATION)
 
 
 @cli.callback()
@@ -50,8 +63,18 @@ def root(app: Annotated[str | None, typer.Option(help="The application, as modul
 @cli.command()
 def dev() -> None:
     """Migrate, seed, and serve with reload: everything a working copy needs."""
+    run_with_reload(_serve_working_copy, gives_up_on=EXIT_CONFIGURATION)
+
+
+def _serve_working_copy() -> None:
+    with _faults_as_exit():
+        _prepare_and_serve()
+
+
+def _prepare_and_serve() -> None:
     project, settings = _load()
     _refuse_in_production(settings, "dev")
+    server.refuse_taken_address(settings.host, settings.port)
 
     async def prepare(database: Database) -> str:
         await Migrations(project.migrations).upgrade(database)
@@ -59,13 +82,14 @@ def dev() -> None:
 
     seeded = _with_database(settings, prepare)
     _welcome(project, settings, seeded)
-    server.serve(settings, reload=True)
+    server.serve(settings)
 
 
 @cli.command()
 def serve() -> None:
     """Serve. The schema must be at the newest revision; run migrate first."""
     project, settings = _load()
+    server.refuse_taken_address(settings.host, settings.port)
     _with_database(settings, Migrations(project.migrations).check)
     server.serve(settings)
 
@@ -125,7 +149,7 @@ def _load() -> tuple[Project, Settings]:
     return project, settings
 
 
-def _with_database(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
     async def run() -> T:
         database = open_database(settings.database.url.get_secret_value(), 1)
         try:

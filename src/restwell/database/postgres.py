@@ -39,7 +39,7 @@ _BUSY: Final = (
 )
 _REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
-Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+Connection = Any  # asyncpg brings no types: a Connection, or the pool's proxy of one
 
 
 @contextmanager
@@ -71,7 +71,8 @@ class PostgresTransaction(Transaction):
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         with _translated():
-            return await self._connection.fetch(compiled.sql, *parameters)
+            rows: Sequence[Sequence[Any]] = await self._connection.fetch(compiled.sql, *parameters)
+        return rows
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
         with _translated():
@@ -120,7 +121,8 @@ class PostgresDatabase(Database):
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         async with self._acquire() as connection:
             with _translated():
-                return await connection.fetch(compiled.sql, *parameters)
+                rows: Sequence[Sequence[Any]] = await connection.fetch(compiled.sql, *parameters)
+        return rows
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
         async with self._acquire() as connection:

@@ -4,10 +4,22 @@ The name shows up wherever the query does: in logs, errors and, later, metrics a
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast
+from types import NoneType
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast, overload
 
 from msgspec import Struct
-from sqlalchemy import ARRAY, BindParameter, Boolean, ColumnElement, any_, bindparam, func, literal_column, select
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    Boolean,
+    ColumnElement,
+    Select,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as postgresql_dialect
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Dialect
@@ -24,7 +36,7 @@ Convert = Callable[[Any], Any]
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
     "postgresql": postgresql_dialect(),  # type: ignore[no-untyped-call]  # SQLAlchemy's dialect constructors are untyped
-    "sqlite": sqlite_dialect(),  # type: ignore[no-untyped-call]
+    "sqlite": sqlite_dialect(),
 }
 
 
@@ -108,7 +120,18 @@ class Query(Generic[T]):
         return f"<Query {self.name}>"
 
 
-def query(name: str, statement: ClauseElement | Mapping[str, ClauseElement], into: type[T] = type(None)) -> Query[T]:
+Statement = ClauseElement | Mapping[str, ClauseElement]
+
+
+@overload
+def query(name: str, statement: Statement) -> Query[None]: ...
+
+
+@overload
+def query(name: str, statement: Statement, into: type[T]) -> Query[T]: ...
+
+
+def query(name: str, statement: Statement, into: type[Any] = NoneType) -> Query[Any]:
     """Compile ``statement`` for every database under ``name``.
 
     A mapping gives a statement for each dialect, where SQL itself differs. A Struct as ``into`` has exactly the columns'
@@ -130,7 +153,7 @@ class any_of(ColumnElement[bool]):  # noqa: N801  # reads as the SQL function it
 
     def __init__(self, column: ColumnElement[Any], argument: str) -> None:
         self.column = column
-        self.values = bindparam(argument, type_=ARRAY(column.type), required=True)
+        self.values: BindParameter[Any] = bindparam(argument, type_=ARRAY(column.type), required=True)
 
     def self_group(self, against: Any = None) -> Self:  # noqa: ARG002  # SQLAlchemy's signature
         """Stand in WHERE as it is: a comparison with true would hide the column's index from SQLite."""
@@ -144,7 +167,7 @@ def _any_of_on_postgresql(element: any_of, compiler: SQLCompiler, **options: Any
 
 @compiles(any_of, "sqlite")
 def _any_of_on_sqlite(element: any_of, compiler: SQLCompiler, **options: Any) -> str:
-    values = select(literal_column("value")).select_from(func.carray(element.values))
+    values: Select[Any] = select(literal_column("value")).select_from(func.carray(element.values))
     return compiler.process(element.column.in_(values), **options)
 
 

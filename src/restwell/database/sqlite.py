@@ -35,7 +35,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except apsw.ConstraintError as error:
-        if error.extendedresult in _UNIQUE:
+        if error.extendedresult in _UNIQUE:  # type: ignore[attr-defined]  # missing from apsw's stubs
             raise UniqueViolation(str(error).partition("failed: ")[2]) from error
         raise
     except (apsw.BusyError, apsw.LockedError) as error:

@@ -31,9 +31,24 @@ class Edge:
         scope[SCOPE_KEY] = exchange
         for before in self._before:
             before(exchange)
-        without_body = scope["method"] == "HEAD"
-        if without_body:
+        method = scope["method"]
+        if method == "HEAD":
             scope["method"] = "GET"
+        respond = self._responder(exchange, send, without_body=method == "HEAD")
+        try:
+            await self.app(scope, receive, respond)
+        except Exception:
+            log.exception("crash", path=scope["path"])
+            if exchange.status:
+                raise
+            await _send_crash(exchange.request_id, respond)
+        finally:
+            scope["method"] = method
+            for after in self._after:
+                after(exchange)
+
+    def _responder(self, exchange: Exchange, send: Send, *, without_body: bool) -> Send:
+        """The one wrapper around ``send``."""
 
         async def respond(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -46,18 +61,7 @@ class Edge:
                 message["body"] = _EMPTY
             await send(message)
 
-        try:
-            await self.app(scope, receive, respond)
-        except Exception:
-            log.exception("crash", path=scope["path"])
-            if exchange.status:
-                raise
-            await _send_crash(exchange.request_id, respond)
-        finally:
-            if without_body:
-                scope["method"] = "HEAD"
-            for after in self._after:
-                after(exchange)
+        return respond
 
 
 async def _send_crash(request_id: str, send: Send) -> None:

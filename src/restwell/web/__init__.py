@@ -1,6 +1,8 @@
 """The HTTP vocabulary of a resource: routes, guards, pages, conditional requests. Built on Litestar, and the only part that is."""
 
 from litestar import Controller, Response, Router, delete, get, patch, post
+from litestar.di import NamedDependency as Provided
+from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from restwell.web.conditional import etag, expected_versions, is_current
 from restwell.web.guards import requires_role, signed_in
@@ -13,8 +15,12 @@ __all__ = [
     "ApiRequest",
     "Controller",
     "Cursors",
+    "FromPath",
+    "HeaderParameter",
+    "JSONBody",
     "Page",
     "PageFilter",
+    "Provided",
     "Response",
     "Router",
     "created",

@@ -11,21 +11,14 @@ from typing import Final
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from restwell.errors import ConfigurationError, NotFound
 from restwell.web.openapi import Schema
 
-POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _ASSETS: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 _PAGE: Final = """<!doctype html>
@@ -75,7 +68,7 @@ def docs_routes(document: Schema) -> list[HTTPRouteHandler]:
         return page
 
     @get("/docs/{name:str}", include_in_schema=False, sync_to_thread=False)
-    def docs_file(name: str) -> Response[bytes]:
+    def docs_file(name: FromPath[str]) -> Response[bytes]:
         if name not in files:
             raise NotFound
         return files[name]

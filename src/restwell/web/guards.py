@@ -9,6 +9,7 @@ from litestar.handlers import BaseRouteHandler
 from restwell.auth.actor import Actor
 from restwell.edge.exchange import SCOPE_KEY
 from restwell.errors import Forbidden, Unauthorized
+from restwell.web.request import ApiRequest
 
 Authenticate = Callable[[str], Awaitable[Actor]]
 """Turns an access token into its actor. Raises Unauthorized."""
@@ -34,7 +35,7 @@ class requires_role:  # noqa: N801  # reads as the guard function it is used as
             raise Forbidden
 
 
-def current_actor(request: Any) -> Actor:
+def current_actor(request: ApiRequest) -> Actor:
     """The actor that a guard of this route let in; for handlers that take ``actor``."""
     actor: Actor = request.scope["state"][_ACTOR]
     return actor

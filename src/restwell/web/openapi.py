@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, get_args, get_origin
 import msgspec
 from litestar import Litestar, Response
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import HeaderParameter
 from litestar.routes import HTTPRoute
 
 from restwell.database import DatabaseBusy, DatabaseUnavailable
@@ -135,7 +136,10 @@ def _responses(operation: Operation, schemas: "_Schemas") -> Schema:
         )
         response["description"] += f"{' · ' if response['description'] else ''}`{problem.code}`"
         example = msgspec.to_builtins(_instance(problem).problem(_EXAMPLES_BY_FORMAT["uuid"]))
-        response["content"][PROBLEM_MEDIA_TYPE]["examples"][problem.code] = {"summary": problem.message, "value": example}
+        response["content"][PROBLEM_MEDIA_TYPE]["examples"][problem.code] = {
+            "summary": problem.message,
+            "value": example,
+        }
     return dict(sorted(responses.items()))
 
 
@@ -147,13 +151,13 @@ def _parameters(handler: HTTPRouteHandler, path: str, schemas: "_Schemas") -> It
     for name, field in handler.parsed_fn_signature.parameters.items():
         if f"{{{name}}}" in path:
             yield {"name": name, "in": "path", "required": True, "schema": schemas.ref(field.annotation)}
-        header = getattr(field.kwarg_definition, "header", None)
-        if header:
+        if isinstance(field.kwarg_definition, HeaderParameter):
+            header = field.kwarg_definition.name
             yield {
                 "name": header,
                 "in": "header",
                 "required": bool(handler.opt.get("requires_header") == header),
-                "description": field.kwarg_definition.description or "",  # type: ignore[union-attr]  # it has a header
+                "description": field.kwarg_definition.description or "",
                 "schema": {"type": "string"},
             }
     filters = _type_of(handler, "filters")
@@ -201,7 +205,8 @@ class _Schemas:
         self.components = dict(sorted(components.items()))
 
     def ref(self, kind: Any) -> Schema:
-        return self._refs[kind]
+        ref: Schema = self._refs[kind]
+        return ref
 
     def content(self, kind: Any) -> Schema:
         schema = self.ref(kind)
@@ -216,18 +221,17 @@ class _Schemas:
         return spread
 
     def example(self, schema: Schema) -> Any:
+        """A value that the schema allows: its own first example, or one built from its parts."""
         if "$ref" in schema:
             return self.example(self.components[schema["$ref"].removeprefix(REF)])
+        if "anyOf" in schema:
+            return self.example(schema["anyOf"][0])
         for key in ("examples", "enum"):
             if schema.get(key):
                 return schema[key][0]
-        if "anyOf" in schema:
-            return self.example(schema["anyOf"][0])
-        kind = schema.get("type")
+        kind = str(schema.get("type"))
         if kind == "object":
             return {name: self.example(inner) for name, inner in schema.get("properties", {}).items()}
         if kind == "array":
-            return [self.example(schema["items"])] if "items" in schema else []
-        if "format" in schema:
-            return _EXAMPLES_BY_FORMAT.get(schema["format"], "text")
-        return schema.get("minimum", _EXAMPLES_BY_TYPE.get(str(kind)))
+            return [self.example(schema["items"])]
+        return _EXAMPLES_BY_FORMAT.get(schema.get("format", ""), schema.get("minimum", _EXAMPLES_BY_TYPE.get(kind)))

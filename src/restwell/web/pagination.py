@@ -21,7 +21,10 @@ _MAC_BYTES: Final = 16
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many items at most.")]
 Cursor = Annotated[
-    str, Meta(max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the page before; keep the other parameters the same.")
+    str,
+    Meta(
+        max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the page before; keep the other parameters the same."
+    ),
 ]
 
 
@@ -60,9 +63,7 @@ class Cursors:
             raise InvalidCursor
         return msgspec.msgpack.decode(body, type=kind)
 
-    def page(
-        self, belongs_to: str, rows: Sequence[T], limit: int, position: Callable[[T], tuple[Any, ...]]
-    ) -> Page[T]:
+    def page(self, belongs_to: str, rows: Sequence[T], limit: int, position: Callable[[T], tuple[Any, ...]]) -> Page[T]:
         """A page of rows read with ``limit + 1``: the row too many tells that there is a next page."""
         items = list(rows[:limit])
         more = len(rows) > limit

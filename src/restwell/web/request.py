@@ -1,7 +1,7 @@
 """Reading requests: the body and the query string straight into the Structs that a handler names, strictly."""
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -24,7 +24,7 @@ class ApiRequest(Request[Any, Any, State]):
 
     @property
     def exchange(self) -> Exchange:
-        exchange: Exchange = self.scope[SCOPE_KEY]  # type: ignore[literal-required]  # the edge's own key
+        exchange: Exchange = cast("dict[str, Any]", self.scope)[SCOPE_KEY]
         return exchange
 
     async def body(self) -> bytes:

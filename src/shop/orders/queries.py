@@ -67,7 +67,9 @@ cancel: Final = query(
     "orders.cancel",
     update(orders)
     .where(
-        orders.c.user_id == param("owner_id"), orders.c.id == param("order_id"), orders.c.status == OrderStatus.PENDING.value
+        orders.c.user_id == param("owner_id"),
+        orders.c.id == param("order_id"),
+        orders.c.status == OrderStatus.PENDING.value,
     )
     .values(status=OrderStatus.CANCELLED.value, cancelled_at=param("now")),
 )

@@ -4,19 +4,33 @@ from typing import Annotated, cast
 from uuid import UUID
 
 import msgspec
-from litestar.params import Parameter
 from msgspec import Struct
 
 from restwell.auth import Actor
 from restwell.errors import InvalidCursor
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
-from restwell.web import ApiRequest, Controller, Page, PageFilter, Response, get, paged, post, signed_in
+from restwell.web import (
+    ApiRequest,
+    Controller,
+    FromPath,
+    HeaderParameter,
+    JSONBody,
+    Page,
+    PageFilter,
+    Provided,
+    Response,
+    get,
+    paged,
+    post,
+    signed_in,
+)
 from shop.orders.schemas import Order, OrderDraft
 from shop.orders.service import OrderService
 from shop.products.stock import OutOfStock
 
 IdempotencyKey = Annotated[
-    str | None, Parameter(header=HEADER, description="Yours to choose, new for each order; a repeat gets the same answer.")
+    str | None,
+    HeaderParameter(name=HEADER, description="Yours to choose, new for each order; a repeat gets the same answer."),
 ]
 
 
@@ -34,7 +48,11 @@ class OrderController(Controller):
         errors=[OutOfStock, IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused],
     )
     async def place_order(
-        self, data: OrderDraft, actor: Actor, orders: OrderService, idempotency_key: IdempotencyKey = None
+        self,
+        data: JSONBody[OrderDraft],
+        actor: Provided[Actor],
+        orders: Provided[OrderService],
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[Order]:
         """Place an order.
 
@@ -49,7 +67,7 @@ class OrderController(Controller):
 
     @get(guards=[signed_in], errors=[InvalidCursor])
     async def list_orders(
-        self, request: ApiRequest, actor: Actor, filters: PageFilter, orders: OrderService
+        self, request: ApiRequest, actor: Provided[Actor], filters: Provided[PageFilter], orders: Provided[OrderService]
     ) -> Response[Page[Order]]:
         """List your orders, newest first.
 
@@ -58,12 +76,16 @@ class OrderController(Controller):
         return paged(request, await orders.list_orders(actor, filters))
 
     @get("/{order_id:uuid}", guards=[signed_in])
-    async def get_order(self, order_id: UUID, actor: Actor, orders: OrderService) -> Order:
+    async def get_order(
+        self, order_id: FromPath[UUID], actor: Provided[Actor], orders: Provided[OrderService]
+    ) -> Order:
         """Read an order."""
         return await orders.get_order(actor, order_id)
 
     @post("/{order_id:uuid}/cancellation", status_code=200, guards=[signed_in])
-    async def cancel_order(self, order_id: UUID, actor: Actor, orders: OrderService) -> Order:
+    async def cancel_order(
+        self, order_id: FromPath[UUID], actor: Provided[Actor], orders: Provided[OrderService]
+    ) -> Order:
         """Cancel an order.
 
         Puts its stock back, once; cancelling again answers the same and changes nothing.

@@ -69,7 +69,9 @@ class OrderService:
             (placed,) = await self._with_lines(tx, [order])
             if cancelled:
                 await self._stock.put_back(tx, {line.product_id: line.quantity for line in placed.items}, now)
-        return Order(placed.id, OrderStatus.CANCELLED, placed.items, placed.total_cents, placed.currency, placed.created_at)
+        return Order(
+            placed.id, OrderStatus.CANCELLED, placed.items, placed.total_cents, placed.currency, placed.created_at
+        )
 
     async def _place(self, tx: Transaction, actor: Actor, draft: OrderDraft) -> Order:
         now = datetime.now(UTC)

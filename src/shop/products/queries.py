@@ -5,7 +5,20 @@ from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, Text, bindparam, column, func, insert, literal_column, select, table, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    column,
+    func,
+    insert,
+    literal_column,
+    select,
+    table,
+    tuple_,
+    update,
+)
 from sqlalchemy import delete as sql_delete
 
 from restwell.database import Query, param, query
@@ -95,9 +108,14 @@ def page(shape: ListShape) -> Query[Any]:
         statement = statement.where(products.c.price_cents <= param("max_price"))
     if shape.after:
         here = tuple_(key, products.c.id)
-        there = tuple_(bindparam("after_key", type_=key.type, required=True), bindparam("after_id", type_=products.c.id.type, required=True))
+        there = tuple_(
+            bindparam("after_key", type_=key.type, required=True),
+            bindparam("after_id", type_=products.c.id.type, required=True),
+        )
         statement = statement.where(here < there if shape.sort.descending else here > there)
-    return query("products.page", _searched(statement) if shape.q else statement, into=Product if shape.fields is None else dict)
+    return query(
+        "products.page", _searched(statement) if shape.q else statement, into=Product if shape.fields is None else dict
+    )
 
 
 def search_text(dialect: str, q: str) -> str | None:

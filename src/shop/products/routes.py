@@ -3,13 +3,15 @@
 from typing import Annotated
 from uuid import UUID
 
-from litestar.params import Parameter
-
 from restwell.errors import InvalidCursor, PreconditionFailed, PreconditionRequired
 from restwell.web import (
     ApiRequest,
     Controller,
+    FromPath,
+    HeaderParameter,
+    JSONBody,
     Page,
+    Provided,
     Response,
     delete,
     expected_versions,
@@ -25,8 +27,12 @@ from restwell.web import (
 from shop.products.schemas import Product, ProductDraft, ProductFilter, ProductPatch
 from shop.products.service import ProductService
 
-IfMatch = Annotated[str | None, Parameter(header="If-Match", description="The ETag you last read, so that no change is lost.")]
-IfNoneMatch = Annotated[str | None, Parameter(header="If-None-Match", description="The ETag you hold; answers 304 while it is current.")]
+IfMatch = Annotated[
+    str | None, HeaderParameter(name="If-Match", description="The ETag you last read, so that no change is lost.")
+]
+IfNoneMatch = Annotated[
+    str | None, HeaderParameter(name="If-None-Match", description="The ETag you hold; answers 304 while it is current.")
+]
 
 
 class ProductController(Controller):
@@ -35,7 +41,7 @@ class ProductController(Controller):
 
     @get(errors=[InvalidCursor])
     async def list_products(
-        self, request: ApiRequest, filters: ProductFilter, products: ProductService
+        self, request: ApiRequest, filters: Provided[ProductFilter], products: Provided[ProductService]
     ) -> Response[Page[Product]]:
         """List products.
 
@@ -45,7 +51,7 @@ class ProductController(Controller):
 
     @get("/{product_id:uuid}", also={304: "Your copy is current."})
     async def get_product(
-        self, product_id: UUID, products: ProductService, if_none_match: IfNoneMatch = None
+        self, product_id: FromPath[UUID], products: Provided[ProductService], if_none_match: IfNoneMatch = None
     ) -> Response[Product | None]:
         """Read a product.
 
@@ -57,14 +63,20 @@ class ProductController(Controller):
         return with_etag(product, product.version)
 
     @post(guards=[requires_role("admin")])
-    async def create_product(self, data: ProductDraft, products: ProductService) -> Response[Product]:
+    async def create_product(
+        self, data: JSONBody[ProductDraft], products: Provided[ProductService]
+    ) -> Response[Product]:
         """Add a product to the catalogue."""
         product = await products.create_product(data)
         return with_etag(product, product.version, status=201, location=f"/v1/products/{product.id}")
 
     @patch("/{product_id:uuid}", guards=[requires_role("admin")], errors=[PreconditionRequired, PreconditionFailed])
     async def change_product(
-        self, product_id: UUID, data: ProductPatch, products: ProductService, if_match: IfMatch = None
+        self,
+        product_id: FromPath[UUID],
+        data: JSONBody[ProductPatch],
+        products: Provided[ProductService],
+        if_match: IfMatch = None,
     ) -> Response[Product]:
         """Change a product.
 
@@ -74,7 +86,9 @@ class ProductController(Controller):
         return with_etag(product, product.version)
 
     @delete("/{product_id:uuid}", guards=[requires_role("admin")], errors=[PreconditionRequired, PreconditionFailed])
-    async def delete_product(self, product_id: UUID, products: ProductService, if_match: IfMatch = None) -> None:
+    async def delete_product(
+        self, product_id: FromPath[UUID], products: Provided[ProductService], if_match: IfMatch = None
+    ) -> None:
         """Remove a product from the catalogue.
 
         Orders keep its name and price.

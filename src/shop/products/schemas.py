@@ -38,7 +38,7 @@ class ProductDraft(Struct, frozen=True, forbid_unknown_fields=True):
 
 class ProductPatch(Struct, frozen=True, forbid_unknown_fields=True):
     name: ProductName | UnsetType = UNSET
-    description: Description | None | UnsetType = UNSET
+    description: Description | UnsetType | None = UNSET
     category: Slug | UnsetType = UNSET
     price_cents: Cents | UnsetType = UNSET
     currency: Currency | UnsetType = UNSET
@@ -66,12 +66,29 @@ class Sort(StrEnum):
 
 class ProductFilter(PageFilter, frozen=True, kw_only=True):
     category: Slug | None = None
-    q: Annotated[
-        str, Meta(min_length=1, max_length=100, examples=["wireless"], description="Words, or beginnings of words, in name or description; all must occur.")
-    ] | None = None
+    q: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=100,
+                examples=["wireless"],
+                description="Words, or beginnings of words, in name or description; all must occur.",
+            ),
+        ]
+        | None
+    ) = None
     min_price: Annotated[int, Meta(ge=0, le=MAX_AMOUNT, examples=[1_000], description="In minor units.")] | None = None
     max_price: Annotated[int, Meta(ge=0, le=MAX_AMOUNT, examples=[50_000], description="In minor units.")] | None = None
     sort: Sort = Sort.NEWEST
-    fields: Annotated[
-        str, Meta(max_length=200, examples=["id,name,price_cents"], description="Only these fields of each product, by comma.")
-    ] | None = None
+    fields: (
+        Annotated[
+            str,
+            Meta(
+                max_length=200,
+                examples=["id,name,price_cents"],
+                description="Only these fields of each product, by comma.",
+            ),
+        ]
+        | None
+    ) = None

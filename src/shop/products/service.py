@@ -14,7 +14,11 @@ from shop.products import queries
 from shop.products.queries import FIELDS, ListShape
 from shop.products.schemas import Product, ProductDraft, ProductFilter, ProductPatch, Sort
 
-_KEY_TYPES: Final[dict[str, type]] = {"created_at": datetime, "price_cents": int, "name": str}
+_POSITIONS: Final[dict[str, Any]] = {
+    "created_at": tuple[datetime, UUID],
+    "price_cents": tuple[int, UUID],
+    "name": tuple[str, UUID],
+}
 
 
 class ProductService:
@@ -28,7 +32,7 @@ class ProductService:
         belongs_to = f"products {filters.category} {filters.q!r} {filters.min_price} {filters.max_price} {filters.sort}"
         arguments: dict[str, Any] = {"count": filters.limit + 1}
         if filters.cursor is not None:
-            kind: Any = tuple[_KEY_TYPES[filters.sort.column], UUID]  # type: ignore[misc]  # chosen at run time
+            kind = _POSITIONS[filters.sort.column]
             arguments["after_key"], arguments["after_id"] = self._cursors.decode(belongs_to, filters.cursor, kind)
         if filters.q is not None:
             arguments["q"] = queries.search_text(self._database.dialect, filters.q)
@@ -71,9 +75,7 @@ class ProductService:
             updated_at=now,
         )
 
-    async def change_product(
-        self, product_id: UUID, patch: ProductPatch, expected: frozenset[int] | None
-    ) -> Product:
+    async def change_product(self, product_id: UUID, patch: ProductPatch, expected: frozenset[int] | None) -> Product:
         """Change the version the caller has seen. Raises PreconditionFailed if it is not the current one any more."""
         values = {
             name: None if value is UNSET else value
@@ -108,7 +110,9 @@ def _chosen(fields: str | None) -> tuple[str, ...] | None:
         return None
     names = tuple(dict.fromkeys(name.strip() for name in fields.split(",")))
     if unknown := [name for name in names if name not in FIELDS]:
-        raise Invalid(errors=[FieldError("fields", f"no field {name!r}; there are {', '.join(FIELDS)}") for name in unknown])
+        raise Invalid(
+            errors=[FieldError("fields", f"no field {name!r}; there are {', '.join(FIELDS)}") for name in unknown]
+        )
     return tuple(sorted(names, key=FIELDS.index))
 
 

@@ -5,7 +5,19 @@ from uuid import UUID
 
 from restwell.auth import Actor
 from restwell.auth.passwords import PasswordsBusy
-from restwell.web import ApiRequest, Controller, Response, created, delete, get, post, signed_in
+from restwell.web import (
+    ApiRequest,
+    Controller,
+    FromPath,
+    JSONBody,
+    Provided,
+    Response,
+    created,
+    delete,
+    get,
+    post,
+    signed_in,
+)
 from shop.sessions.schemas import RefreshRequest, SessionList, SignIn, Tokens
 from shop.sessions.service import Device, InvalidCredentials, InvalidRefreshToken, SessionService
 
@@ -17,7 +29,9 @@ class SessionController(Controller):
     tags = ["Sessions"]
 
     @post(errors=[InvalidCredentials, PasswordsBusy])
-    async def sign_in(self, request: ApiRequest, data: SignIn, sessions: SessionService) -> Response[Tokens]:
+    async def sign_in(
+        self, request: ApiRequest, data: JSONBody[SignIn], sessions: Provided[SessionService]
+    ) -> Response[Tokens]:
         """Sign in.
 
         Send the access token as `Authorization: Bearer ...`; when it expires, trade the refresh token for a new pair.
@@ -26,7 +40,7 @@ class SessionController(Controller):
         return created(tokens, f"/v1/sessions/{session_id}")
 
     @post("/refresh", status_code=200, errors=[InvalidRefreshToken])
-    async def refresh(self, data: RefreshRequest, sessions: SessionService) -> Tokens:
+    async def refresh(self, data: JSONBody[RefreshRequest], sessions: Provided[SessionService]) -> Tokens:
         """Trade a refresh token for a new pair.
 
         The old token dies. Using it again later than ten seconds afterwards ends the session: one of the two users stole it.
@@ -34,22 +48,24 @@ class SessionController(Controller):
         return await sessions.refresh(data.refresh_token)
 
     @get(guards=[signed_in])
-    async def list_sessions(self, actor: Actor, sessions: SessionService) -> SessionList:
+    async def list_sessions(self, actor: Provided[Actor], sessions: Provided[SessionService]) -> SessionList:
         """List the devices you are signed in on, newest first."""
         return SessionList(await sessions.list_sessions(actor))
 
     @delete("/current", guards=[signed_in])
-    async def sign_out(self, actor: Actor, sessions: SessionService) -> None:
+    async def sign_out(self, actor: Provided[Actor], sessions: Provided[SessionService]) -> None:
         """Sign out here."""
         await sessions.end(actor, actor.session_id)
 
     @delete("/{session_id:uuid}", guards=[signed_in])
-    async def end_session(self, session_id: UUID, actor: Actor, sessions: SessionService) -> None:
+    async def end_session(
+        self, session_id: FromPath[UUID], actor: Provided[Actor], sessions: Provided[SessionService]
+    ) -> None:
         """Sign another device out."""
         await sessions.end(actor, session_id)
 
     @delete(guards=[signed_in])
-    async def sign_out_everywhere(self, actor: Actor, sessions: SessionService) -> None:
+    async def sign_out_everywhere(self, actor: Provided[Actor], sessions: Provided[SessionService]) -> None:
         """Sign out everywhere."""
         await sessions.end_all(actor)
 

@@ -117,9 +117,7 @@ class SessionService:
 
     async def end(self, actor: Actor, session_id: UUID) -> None:
         """Sign one of the caller's devices out. Raises NotFound for any other session, or one that has ended."""
-        ended = await self._database.run(
-            queries.end, session_id=session_id, owner_id=actor.id, now=datetime.now(UTC)
-        )
+        ended = await self._database.run(queries.end, session_id=session_id, owner_id=actor.id, now=datetime.now(UTC))
         if not ended:
             raise NotFound
 

@@ -9,7 +9,13 @@ from shop.users.models import users
 from shop.users.schemas import User
 
 _shown: Final = (
-    users.c.id, users.c.email, users.c.name, users.c.role, users.c.active, users.c.created_at, users.c.updated_at,
+    users.c.id,
+    users.c.email,
+    users.c.name,
+    users.c.role,
+    users.c.active,
+    users.c.created_at,
+    users.c.updated_at,
 )
 
 

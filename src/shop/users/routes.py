@@ -3,7 +3,24 @@
 from uuid import UUID
 
 from restwell.auth import Actor
-from restwell.web import ApiRequest, Controller, Page, PageFilter, Response, created, delete, get, paged, patch, post, requires_role, signed_in
+from restwell.web import (
+    ApiRequest,
+    Controller,
+    FromPath,
+    JSONBody,
+    Page,
+    PageFilter,
+    Provided,
+    Response,
+    created,
+    delete,
+    get,
+    paged,
+    patch,
+    post,
+    requires_role,
+    signed_in,
+)
 from shop.users.schemas import AccountPatch, Registration, User, UserPatch
 from shop.users.service import EmailTaken, OwnAccount, UserService
 
@@ -13,7 +30,7 @@ class UserController(Controller):
     tags = ["Users"]
 
     @post(errors=[EmailTaken])
-    async def register(self, data: Registration, users: UserService) -> Response[User]:
+    async def register(self, data: JSONBody[Registration], users: Provided[UserService]) -> Response[User]:
         """Register an account.
 
         The address may not have an account yet. Sign in next, with `POST /v1/sessions`.
@@ -21,12 +38,14 @@ class UserController(Controller):
         return created(await users.register(data), "/v1/users/me")
 
     @get("/me", guards=[signed_in])
-    async def get_own_account(self, actor: Actor, users: UserService) -> User:
+    async def get_own_account(self, actor: Provided[Actor], users: Provided[UserService]) -> User:
         """Read your own account."""
         return await users.get_user(actor.id)
 
     @patch("/me", guards=[signed_in])
-    async def change_own_account(self, data: AccountPatch, actor: Actor, users: UserService) -> User:
+    async def change_own_account(
+        self, data: JSONBody[AccountPatch], actor: Provided[Actor], users: Provided[UserService]
+    ) -> User:
         """Change your own account.
 
         A JSON Merge Patch: fields left out stay as they are.
@@ -34,7 +53,7 @@ class UserController(Controller):
         return await users.change_own(actor, data)
 
     @delete("/me", guards=[signed_in])
-    async def delete_own_account(self, actor: Actor, users: UserService) -> None:
+    async def delete_own_account(self, actor: Provided[Actor], users: Provided[UserService]) -> None:
         """Delete your own account.
 
         Every session ends, and the account can never be signed in to again. Orders stay, without your name.
@@ -42,17 +61,21 @@ class UserController(Controller):
         await users.delete_own(actor)
 
     @get(guards=[requires_role("admin")])
-    async def list_users(self, request: ApiRequest, filters: PageFilter, users: UserService) -> Response[Page[User]]:
+    async def list_users(
+        self, request: ApiRequest, filters: Provided[PageFilter], users: Provided[UserService]
+    ) -> Response[Page[User]]:
         """List accounts, oldest first."""
         return paged(request, await users.list_users(filters))
 
     @get("/{user_id:uuid}", guards=[requires_role("admin")])
-    async def get_user(self, user_id: UUID, users: UserService) -> User:
+    async def get_user(self, user_id: FromPath[UUID], users: Provided[UserService]) -> User:
         """Read an account."""
         return await users.get_user(user_id)
 
     @patch("/{user_id:uuid}", guards=[requires_role("admin")], errors=[OwnAccount])
-    async def change_user(self, user_id: UUID, data: UserPatch, actor: Actor, users: UserService) -> User:
+    async def change_user(
+        self, user_id: FromPath[UUID], data: JSONBody[UserPatch], actor: Provided[Actor], users: Provided[UserService]
+    ) -> User:
         """Change an account's role or activity.
 
         A JSON Merge Patch. Deactivating an account ends its sessions at once.

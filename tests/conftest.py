@@ -1,0 +1,129 @@
+"""What every test may ask for: databases of their own, and a loud word at the end about anything that was skipped."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from restwell.database import Database, Migrations, open_database
+from restwell.ids import new_id
+from servers import postgres, postgres_programs
+from shop import demo
+from shop.app import MIGRATIONS
+
+NEEDS = "needs a server that is not on this machine"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A throwaway PostgreSQL server; the URL of its maintenance database."""
+    if postgres_programs() is None:
+        pytest.skip(f"{NEEDS}: PostgreSQL (apt-get install postgresql)")
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each test that depends on it, directly or not, runs on both databases."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+async def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where the migrated and seeded databases are that every test gets a copy of; filled by ``database_url``."""
+    return {"sqlite": str(tmp_path_factory.mktemp("template") / "template.db")}
+
+
+@pytest.fixture
+async def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The URL of a database without any table."""
+    if backend == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    async with _postgres_database(server, "template1") as url:
+        yield url
+
+
+@pytest.fixture
+async def database_url(
+    backend: str, tmp_path: Path, templates: dict[str, str], request: pytest.FixtureRequest
+) -> AsyncIterator[str]:
+    """The URL of a database of the test's own: migrated, with the demo accounts and the demo catalogue."""
+    if backend == "sqlite":
+        template = Path(templates["sqlite"])
+        if not template.exists():
+            await _prepare(f"sqlite:///{template}")
+        shutil.copy(template, tmp_path / "test.db")
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    if "postgresql" not in templates:
+        await _run(server, 'CREATE DATABASE "template"')
+        await _prepare(_named(server, "template"))
+        templates["postgresql"] = "template"
+    async with _postgres_database(server, "template") as url:
+        yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The test's own database, started."""
+    opened = open_database(database_url)
+    await opened.start()
+    yield opened
+    await opened.close()
+
+
+class _postgres_database:  # noqa: N801  # used as a function
+    def __init__(self, server: str, template: str) -> None:
+        self._server, self._template, self._name = server, template, f"test_{new_id().hex}"
+
+    async def __aenter__(self) -> str:
+        await _run(self._server, f'CREATE DATABASE "{self._name}" TEMPLATE "{self._template}"')
+        return _named(self._server, self._name)
+
+    async def __aexit__(self, *_: object) -> None:
+        await _run(self._server, f'DROP DATABASE "{self._name}" WITH (FORCE)')
+
+
+def _named(server: str, name: str) -> str:
+    return f"{server.rpartition('/')[0]}/{name}"
+
+
+async def _run(server: str, statement: str) -> None:
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _prepare(url: str) -> None:
+    opened = open_database(url)
+    await opened.start()
+    await Migrations(MIGRATIONS).upgrade(opened)
+    await demo.seed(opened)
+    await opened.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if missing := _missing(terminalreporter):
+        terminalreporter.section("NOT TESTED on this machine", red=True, bold=True)
+        for reason in sorted(missing):
+            terminalreporter.line(reason)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter is not None and _missing(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _missing(reporter: pytest.TerminalReporter) -> set[str]:
+    return {str(report.longrepr[2]) for report in reporter.stats.get("skipped", ()) if NEEDS in str(report.longrepr)}

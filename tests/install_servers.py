@@ -1,0 +1,34 @@
+"""Install the servers that the tests start, where that is possible: as root, on Debian or Ubuntu."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from servers import chromium_program, postgres_programs
+
+WANTED = {"postgresql": postgres_programs, "chromium": chromium_program}
+
+
+def main() -> None:
+    missing = [package for package, find in WANTED.items() if find() is None]
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        print(f"not installed, and some tests need them: {', '.join(missing)}", file=sys.stderr)
+        return
+    print(f"installing for the tests: {', '.join(missing)} ...", flush=True)
+    # postgresql-common would start a cluster of its own; the tests start theirs.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
+    subprocess.run([*apt, "update"], check=True, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*apt, "install", "--yes", "--no-install-recommends", *missing],
+        check=True,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""People who use the shop over HTTP, and what they check about the answers."""
+
+from typing import Any
+
+import httpx
+
+from shop.demo import PASSWORD
+
+PATCH = "application/merge-patch+json"
+
+Json = dict[str, Any]
+
+
+class Person:
+    """Someone with a client of their own, who may be signed in."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.tokens: Json = {}
+
+    async def sign_in(self, email: str, password: str = PASSWORD) -> "Person":
+        answer = await self.client.post("/v1/sessions", json={"email": email, "password": password})
+        assert answer.status_code == 201, answer.text
+        self.tokens = answer.json()
+        return self
+
+    async def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
+        """A request with this person's token; header names are written with underscores."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.tokens:
+            sent.setdefault("authorization", f"Bearer {self.tokens['access_token']}")
+        if body is not None and "content-type" not in sent:
+            sent["content-type"] = PATCH if method == "PATCH" else "application/json"
+        return (
+            await self.client.request(method, path, json=body, headers=sent)
+            if body is not None
+            else (await self.client.request(method, path, headers=sent))
+        )
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.send("GET", path, **headers)
+
+    async def order(self, key: str, *lines: tuple[str, int]) -> httpx.Response:
+        items = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
+        return await self.send("POST", "/v1/orders", {"items": items}, idempotency_key=key)
+
+    async def first_product(self, query: str = "") -> Json:
+        answer = await self.get(f"/v1/products?limit=1&{query}")
+        product: Json = answer.json()["items"][0]
+        return product
+
+    async def stock_of(self, product: Json) -> int:
+        stock: int = (await self.get(f"/v1/products/{product['id']}")).json()["stock"]
+        return stock
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> Json:
+    """The answer is this problem, whole and well formed; returns it."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    problem: Json = answer.json()
+    assert problem["code"] == code
+    assert problem["status"] == status
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert {"type", "title", "detail"} <= problem.keys()
+    return problem
+
+
+def paths_of(problem: Json) -> set[str]:
+    return {error["path"] for error in problem["errors"]}

@@ -1,0 +1,187 @@
+"""Signing in, staying signed in, signing out, and everything that must not get in."""
+
+import asyncio
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
+from statistics import median
+
+import httpx
+import msgspec
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
+from sqlalchemy import update
+
+from people import Person, assert_problem
+from restwell.auth import Keys
+from restwell.database import Database, param, query
+from shop.sessions import service
+from shop.sessions.models import refresh_tokens, sessions
+from shop.settings import ShopSettings
+
+_age_tokens = query("test.age_tokens", update(refresh_tokens).values(used_at=param("used_at")))
+_expire_sessions = query("test.expire_sessions", update(sessions).values(expires_at=param("expires_at")))
+
+
+async def refresh(person: Person, token: str) -> httpx.Response:
+    return await person.client.post("/v1/sessions/refresh", json={"refresh_token": token})
+
+
+async def test_signing_in_gives_a_pair_of_tokens(customer: Person) -> None:
+    assert customer.tokens["token_type"] == "Bearer"
+    assert customer.tokens["expires_in"] == 900
+    assert (await customer.get("/v1/users/me")).status_code == 200
+
+
+async def test_a_wrong_password_and_an_unknown_user_look_alike(anyone: Person) -> None:
+    bodies = []
+    for email in ("customer1@shop.example", "nobody@shop.example"):
+        answer = await anyone.send("POST", "/v1/sessions", {"email": email, "password": "wrong password"})
+        problem = assert_problem(answer, 401, "invalid_credentials")
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        bodies.append({**problem, "request_id": ""})
+    assert bodies[0] == bodies[1]
+
+
+async def test_a_wrong_password_and_an_unknown_user_take_alike(anyone: Person) -> None:
+    """Breaks when verify() returns at once for an unknown user: then that takes a tenth of the time."""
+    seconds: dict[str, list[float]] = {"customer1@shop.example": [], "nobody@shop.example": []}
+    for _ in range(7):
+        for email, taken in seconds.items():
+            start = time.perf_counter()
+            await anyone.send("POST", "/v1/sessions", {"email": email, "password": "wrong password"})
+            taken.append(time.perf_counter() - start)
+    known, unknown = (median(taken) for taken in seconds.values())
+    assert 0.5 < known / unknown < 2
+
+
+async def test_refreshing_replaces_both_tokens(customer: Person) -> None:
+    answer = await refresh(customer, customer.tokens["refresh_token"])
+    assert answer.status_code == 200
+    pair = answer.json()
+    assert pair["refresh_token"] != customer.tokens["refresh_token"]
+    customer.tokens = pair
+    assert (await customer.get("/v1/users/me")).status_code == 200
+
+
+async def test_concurrent_refreshes_of_one_token_give_one_successor(customer: Person) -> None:
+    """Breaks when use_token loses its ``used_at IS NULL``: the successor is then inserted twice, a 500."""
+    answers = await asyncio.gather(*(refresh(customer, customer.tokens["refresh_token"]) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+
+
+async def test_a_used_token_reused_after_the_grace_ends_the_session(customer: Person, database: Database) -> None:
+    """Breaks when the error is raised inside the transaction: the revocation is rolled back with it."""
+    first = customer.tokens["refresh_token"]
+    second = (await refresh(customer, first)).json()["refresh_token"]
+    long_ago = datetime.now(UTC) - service.REFRESH_GRACE - timedelta(seconds=1)
+    await database.run(_age_tokens, used_at=long_ago)
+    assert_problem(await refresh(customer, first), 401, "invalid_refresh_token")
+    assert_problem(await refresh(customer, second), 401, "invalid_refresh_token")
+    assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
+
+
+async def test_a_session_ends_with_its_lifetime(customer: Person, database: Database) -> None:
+    await database.run(_expire_sessions, expires_at=datetime.now(UTC))
+    assert_problem(await refresh(customer, customer.tokens["refresh_token"]), 401, "invalid_refresh_token")
+    assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("token", ["", "rt_unknown", "x" * 200])
+async def test_an_unknown_refresh_token_is_refused(anyone: Person, token: str) -> None:
+    assert_problem(await refresh(anyone, token), 401, "invalid_refresh_token")
+
+
+async def test_devices_are_listed_and_ended_one_by_one(client: httpx.AsyncClient, customer: Person) -> None:
+    phone = Person(client)
+    body = {"email": "customer1@shop.example", "password": "demo-password-2026"}
+    answer = await phone.send("POST", "/v1/sessions", body, user_agent="Phone/1.0")
+    phone.tokens = answer.json()
+    listed = (await customer.get("/v1/sessions")).json()["items"]
+    assert [(s["user_agent"], s["current"]) for s in listed][0] == ("Phone/1.0", False)
+    assert [s["current"] for s in listed].count(True) == 1
+    path = answer.headers["location"]
+    assert path == f"/v1/sessions/{listed[0]['id']}"
+    assert (await customer.send("DELETE", path)).status_code == 204
+    assert_problem(await phone.get("/v1/users/me"), 401, "unauthorized")
+    assert_problem(await customer.send("DELETE", path), 404, "not_found")
+    assert (await customer.get("/v1/users/me")).status_code == 200
+
+
+async def test_signing_out_here_leaves_other_devices_in(client: httpx.AsyncClient, customer: Person) -> None:
+    phone = await Person(client).sign_in("customer1@shop.example")
+    assert (await customer.send("DELETE", "/v1/sessions/current")).status_code == 204
+    assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
+    assert_problem(await refresh(customer, customer.tokens["refresh_token"]), 401, "invalid_refresh_token")
+    assert (await phone.get("/v1/users/me")).status_code == 200
+
+
+async def test_signing_out_everywhere_ends_every_device_of_that_user_alone(
+    client: httpx.AsyncClient, customer: Person, other: Person
+) -> None:
+    phone = await Person(client).sign_in("customer1@shop.example")
+    assert (await phone.send("DELETE", "/v1/sessions")).status_code == 204
+    for person in (phone, customer):
+        assert_problem(await person.get("/v1/users/me"), 401, "unauthorized")
+    assert (await other.get("/v1/users/me")).status_code == 200
+
+
+async def test_nobody_ends_anothers_session(customer: Person, other: Person) -> None:
+    theirs = (await customer.get("/v1/sessions")).json()["items"][0]["id"]
+    assert_problem(await other.send("DELETE", f"/v1/sessions/{theirs}"), 404, "not_found")
+    assert (await customer.get("/v1/users/me")).status_code == 200
+
+
+async def test_forged_and_foreign_tokens_are_refused(customer: Person, settings: ShopSettings) -> None:
+    good = customer.tokens["access_token"]
+    assert settings.jwt.secret is not None
+    key = Keys(settings.jwt.secret.get_secret_value()).derive("access-token")
+    claims = msgspec.json.decode(_part(good, 1))
+
+    def signed(header: dict[str, str], with_key: bytes = key, **changed: object) -> str:
+        body = {name: value for name, value in {**claims, **changed}.items() if value is not None}
+        return jwt.encode({"typ": "at+jwt", **header}, body, OctKey.import_key(with_key), algorithms=["HS256", "HS384"])
+
+    header, body, signature = good.split(".")
+    now = int(time.time())
+    bad = {
+        "none": f"{_encode({'alg': 'none', 'typ': 'at+jwt'})}.{body}.",
+        "another algorithm": signed({"alg": "HS384"}),
+        "another key": signed({"alg": "HS256"}, b"k" * 32),
+        "another type": signed({"alg": "HS256", "typ": "JWT"}),
+        "expired": signed({"alg": "HS256"}, exp=now - 1),
+        "without an end": signed({"alg": "HS256"}, exp=None),
+        "from the future": signed({"alg": "HS256"}, iat=now + 3600),
+        "another issuer": signed({"alg": "HS256"}, iss="evil"),
+        "another audience": signed({"alg": "HS256"}, aud="evil"),
+        "another user": signed({"alg": "HS256"}, sub="0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
+        "an unknown session": signed({"alg": "HS256"}, sid="0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
+        "changed claims": f"{header}.{_encode({**claims, 'role': 'admin'})}.{signature}",
+        "truncated": good[:-3],
+        "oversized": good + "a" * 5_000,
+        "a refresh token": customer.tokens["refresh_token"],
+        "nonsense": "a.b.c",
+    }
+    assert (await customer.get("/v1/users/me", authorization=f"Bearer {signed({'alg': 'HS256'})}")).status_code == 200
+    for name, token in bad.items():
+        answer = await customer.get("/v1/users/me", authorization=f"Bearer {token}")
+        assert_problem(answer, 401, "unauthorized")
+        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"', name
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Basic YTpi", "Token x"])
+async def test_a_request_without_a_bearer_token_is_asked_for_one(anyone: Person, authorization: str) -> None:
+    answer = await anyone.get("/v1/users/me", authorization=authorization)
+    assert_problem(answer, 401, "unauthorized")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def _encode(value: object) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(value)).rstrip(b"=").decode()
+
+
+def _part(token: str, index: int) -> bytes:
+    part = token.split(".")[index]
+    return urlsafe_b64decode(part + "=" * (-len(part) % 4))

@@ -1,0 +1,141 @@
+"""Accounts: who may make, see and change which."""
+
+import httpx
+import pytest
+
+from people import Json, Person, assert_problem, paths_of
+
+ADA = {"email": "Ada@Example.com", "password": "a long enough password", "name": "Ada Lovelace"}
+
+
+async def test_registers_and_signs_in_whatever_the_case_of_the_address(anyone: Person) -> None:
+    answer = await anyone.send("POST", "/v1/users", ADA)
+    assert answer.status_code == 201
+    assert answer.headers["location"] == "/v1/users/me"
+    user = answer.json()
+    assert (user["email"], user["name"], user["role"], user["active"]) == (
+        "ada@example.com",
+        "Ada Lovelace",
+        "customer",
+        True,
+    )
+    assert "password" not in answer.text
+    ada = await anyone.sign_in("ADA@example.COM", ADA["password"])
+    assert (await ada.get("/v1/users/me")).json() == user
+
+
+async def test_refuses_an_address_that_has_an_account(anyone: Person) -> None:
+    assert (await anyone.send("POST", "/v1/users", ADA)).status_code == 201
+    answer = await anyone.send("POST", "/v1/users", {**ADA, "email": "ADA@example.com"})
+    assert_problem(answer, 409, "email_taken")
+
+
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        ({}, {"$.email", "$.password", "$.name"}),
+        ({**ADA, "email": "ada"}, {"$.email"}),
+        ({**ADA, "email": "a@b.c\u0000"}, {"$.email"}),
+        ({**ADA, "email": f"{'a' * 250}@b.co"}, {"$.email"}),
+        ({**ADA, "password": "short"}, {"$.password"}),
+        ({**ADA, "password": "p" * 129}, {"$.password"}),
+        ({**ADA, "name": "   "}, {"$.name"}),
+        ({**ADA, "name": "a\u0000b"}, {"$.name"}),
+        ({**ADA, "name": "two lines\n"}, {"$.name"}),
+        ({**ADA, "email": "a@b.co\n"}, {"$.email"}),
+        ({**ADA, "name": 5, "email": None}, {"$.name", "$.email"}),
+        ({**ADA, "role": "admin"}, {"$.role"}),
+        ([ADA], {"$"}),
+    ],
+)
+async def test_refuses_a_faulty_registration_naming_every_fault(anyone: Person, body: Json, paths: set[str]) -> None:
+    problem = assert_problem(await anyone.send("POST", "/v1/users", body), 422, "invalid")
+    assert paths_of(problem) == paths
+
+
+async def test_changes_what_is_sent_and_nothing_else(customer: Person) -> None:
+    before = (await customer.get("/v1/users/me")).json()
+    answer = await customer.send("PATCH", "/v1/users/me", {"name": "New Name"})
+    assert answer.status_code == 200
+    after = answer.json()
+    assert after["name"] == "New Name"
+    assert {**after, "name": before["name"], "updated_at": before["updated_at"]} == before
+    assert (await customer.send("PATCH", "/v1/users/me", {})).json()["name"] == "New Name"
+
+
+@pytest.mark.parametrize(
+    ("body", "path"), [({"name": None}, "$.name"), ({"role": "admin"}, "$.role"), ({"name": ""}, "$.name")]
+)
+async def test_refuses_a_faulty_change_of_the_own_account(customer: Person, body: Json, path: str) -> None:
+    problem = assert_problem(await customer.send("PATCH", "/v1/users/me", body), 422, "invalid")
+    assert paths_of(problem) == {path}
+    assert (await customer.get("/v1/users/me")).json()["role"] == "customer"
+
+
+async def test_reads_patches_only_as_merge_patch(customer: Person) -> None:
+    answer = await customer.send("PATCH", "/v1/users/me", {"name": "x"}, content_type="application/json")
+    assert_problem(answer, 415, "unsupported_media_type")
+    assert answer.headers["accept-patch"] == "application/merge-patch+json"
+
+
+async def test_a_deleted_account_is_signed_out_and_its_address_is_free_again(
+    anyone: Person, client: httpx.AsyncClient
+) -> None:
+    await anyone.send("POST", "/v1/users", ADA)
+    ada = await Person(client).sign_in(ADA["email"], ADA["password"])
+    assert (await ada.send("DELETE", "/v1/users/me")).status_code == 204
+    assert_problem(await ada.get("/v1/users/me"), 401, "unauthorized")
+    answer = await anyone.send("POST", "/v1/sessions", {"email": ADA["email"], "password": ADA["password"]})
+    assert_problem(answer, 401, "invalid_credentials")
+    assert (await anyone.send("POST", "/v1/users", ADA)).status_code == 201
+
+
+async def test_admins_see_every_account_page_by_page(admin: Person) -> None:
+    first = await admin.get("/v1/users?limit=2")
+    page = first.json()
+    assert len(page["items"]) == 2
+    assert first.headers["link"] == f'</v1/users?limit=2&cursor={page["next_cursor"]}>; rel="next"'
+    rest = (await admin.get(f"/v1/users?limit=2&cursor={page['next_cursor']}")).json()
+    assert rest["next_cursor"] is None
+    emails = [user["email"] for user in page["items"] + rest["items"]]
+    assert sorted(emails) == ["admin@shop.example", "customer1@shop.example", "customer2@shop.example"]
+
+
+async def test_a_role_given_counts_at_once_and_so_does_one_taken(admin: Person, customer: Person) -> None:
+    user = (await customer.get("/v1/users/me")).json()
+    assert_problem(await customer.get("/v1/users"), 403, "forbidden")
+    await admin.send("PATCH", f"/v1/users/{user['id']}", {"role": "admin"})
+    assert (await customer.get("/v1/users")).status_code == 200
+    await admin.send("PATCH", f"/v1/users/{user['id']}", {"role": "customer"})
+    assert_problem(await customer.get("/v1/users"), 403, "forbidden")
+
+
+async def test_a_deactivated_account_is_out_at_once(admin: Person, customer: Person, anyone: Person) -> None:
+    user = (await customer.get("/v1/users/me")).json()
+    answer = await admin.send("PATCH", f"/v1/users/{user['id']}", {"active": False})
+    assert answer.json()["active"] is False
+    assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
+    refresh = await anyone.send("POST", "/v1/sessions/refresh", {"refresh_token": customer.tokens["refresh_token"]})
+    assert_problem(refresh, 401, "invalid_refresh_token")
+    body = {"email": user["email"], "password": "demo-password-2026"}
+    assert_problem(await anyone.send("POST", "/v1/sessions", body), 401, "invalid_credentials")
+
+
+async def test_admins_cannot_lock_themselves_out(admin: Person) -> None:
+    own = (await admin.get("/v1/users/me")).json()
+    for body in ({"active": False}, {"role": "customer"}):
+        assert_problem(await admin.send("PATCH", f"/v1/users/{own['id']}", body), 409, "own_account")
+
+
+async def test_customers_and_strangers_reach_no_other_account(customer: Person, anyone: Person, admin: Person) -> None:
+    own = (await admin.get("/v1/users/me")).json()
+    for method, body in (("GET", None), ("PATCH", {"role": "customer"})):
+        assert_problem(await customer.send(method, f"/v1/users/{own['id']}", body), 403, "forbidden")
+        assert_problem(await anyone.send(method, f"/v1/users/{own['id']}", body), 401, "unauthorized")
+
+
+async def test_an_account_that_does_not_exist_is_not_found(admin: Person) -> None:
+    for missing in ("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "not-an-id"):
+        assert_problem(await admin.get(f"/v1/users/{missing}"), 404, "not_found")
+    answer = await admin.send("PATCH", "/v1/users/0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", {"active": True})
+    assert_problem(answer, 404, "not_found")
