@@ -74,10 +74,8 @@ async def database_url(
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """The test's own database, started."""
-    opened = open_database(database_url)
-    await opened.start()
-    yield opened
-    await opened.close()
+    async with open_database(database_url) as opened:
+        yield opened
 
 
 class _postgres_database:  # noqa: N801  # used as a function
@@ -105,11 +103,9 @@ async def _run(server: str, statement: str) -> None:
 
 
 async def _prepare(url: str) -> None:
-    opened = open_database(url)
-    await opened.start()
-    await Migrations(MIGRATIONS).upgrade(opened)
-    await demo.seed(opened)
-    await opened.close()
+    async with open_database(url) as opened:
+        await Migrations(MIGRATIONS).upgrade(opened)
+        await demo.seed(opened)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

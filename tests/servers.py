@@ -47,24 +47,8 @@ def postgres() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="restwell-postgres-") as folder:
         data, port = Path(folder) / "data", free_port()
         as_owner = _as_ordinary_user(Path(folder))
-        subprocess.run(
-            [
-                *as_owner,
-                programs / "initdb",
-                "-D",
-                data,
-                "-U",
-                "restwell",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "-N",
-            ],
-            check=True,
-            capture_output=True,
-        )
+        fresh = ["--username=restwell", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        subprocess.run([*as_owner, programs / "initdb", "-D", data, *fresh], check=True, capture_output=True)
         options = [f"-p{port}", "-hlocalhost", f"-k{folder}", "-cfsync=off", "-cmax_connections=200", "-cjit=off"]
         server = subprocess.Popen(
             [*as_owner, programs / "postgres", "-D", data, *options],
@@ -80,7 +64,7 @@ def postgres() -> Iterator[str]:
             server.wait(READY_SECONDS)
 
 
-def _as_ordinary_user(folder: Path) -> list[str]:
+def _as_ordinary_user(folder: Path) -> list[str | Path]:
     """PostgreSQL refuses to run as root, so root runs it as Debian's postgres user, or as nobody."""
     if os.geteuid() != 0:
         return []
@@ -91,7 +75,7 @@ def _as_ordinary_user(folder: Path) -> list[str]:
 
 
 def _accepts(programs: Path, port: int) -> bool:
-    asked = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    asked = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
     return subprocess.run(asked, check=False).returncode == 0
 
 

@@ -97,6 +97,7 @@ class Restwell:
             request_class=ApiRequest,
             request_max_body_size=self.settings.request.max_bytes,
             openapi_config=None,
+            logging_config=None,
             on_startup=[self.start],
             on_shutdown=[self.close],
             state=State({"authenticate": authenticate}),

@@ -22,7 +22,7 @@ async def running(app: AsgiApp) -> AsyncIterator[httpx.AsyncClient]:
     lifespan = asyncio.create_task(app(scope, inbox.get, outbox.put))
     await _phase("startup", inbox, outbox)
     try:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:  # type: ignore[arg-type]  # the same shape, named by httpx's own types
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
             yield client
     finally:
         await _phase("shutdown", inbox, outbox)

@@ -151,12 +151,8 @@ def _load() -> tuple[Project, Settings]:
 
 def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
     async def run() -> T:
-        database = open_database(settings.database.url.get_secret_value(), 1)
-        try:
-            await database.start()
+        async with open_database(settings.database.url.get_secret_value(), 1) as database:
             return await work(database)
-        finally:
-            await database.close()
 
     return asyncio.run(run())
 

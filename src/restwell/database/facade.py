@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from restwell.database.query import Compiled, Query
 from restwell.errors import ServiceUnavailable
@@ -86,7 +86,17 @@ class Transaction(Executor):
 
 
 class Database(Executor):
-    """A database opened by URL. ``start`` connects, ``close`` ends every connection; both may be repeated."""
+    """A database opened by URL. ``start`` connects, ``close`` ends every connection; both may be repeated.
+
+    ``async with`` does both.
+    """
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     @abstractmethod
     async def start(self) -> None:

@@ -18,7 +18,10 @@ _current: Final = query("migrations.current", select(_versions.c.version_num).li
 _exists: Final = query(
     "migrations.exists",
     {
-        "postgresql": select(func.to_regclass("alembic_version").is_not(None).label("found")),
+        # Not to_regclass(): it reads a session's own cache, which a transaction that waited for its turn may hold stale.
+        "postgresql": select((func.count() > 0).label("found"))
+        .select_from(table("pg_class", column("relname"), column("oid")))
+        .where(column("relname") == "alembic_version", func.pg_table_is_visible(column("oid"))),
         "sqlite": select((func.count() > 0).label("found"))
         .select_from(table("sqlite_master", column("name")))
         .where(column("name") == "alembic_version"),

@@ -4,6 +4,7 @@ from __future__ import annotations  # apsw names AsyncConnection for type checke
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -20,7 +21,6 @@ BUSY_TIMEOUT_MS: Final = 5_000
 READERS: Final = 2
 PRAGMAS: Final = f"""
 PRAGMA busy_timeout = {BUSY_TIMEOUT_MS};
-PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA foreign_keys = ON;
 PRAGMA temp_store = MEMORY;
@@ -58,10 +58,16 @@ async def _fetch(connection: apsw.AsyncConnection, sql: str, parameters: tuple[A
 async def _execute(connection: apsw.AsyncConnection, sql: str, parameters: tuple[Any, ...] = ()) -> int:
     def call(sync: apsw.Connection) -> int:
         before = sync.total_changes()
-        sync.execute(sql, parameters)
+        _finish(sync.execute(sql, parameters))
         return sync.changes() if sync.total_changes() != before else 0
 
     return await _in_thread(connection, call)
+
+
+def _finish(cursor: apsw.Cursor) -> None:
+    """Run every statement to its end: a cursor stops at the first row, of RETURNING or a PRAGMA, until it is read."""
+    for _ in cursor:
+        pass
 
 
 class SqliteTransaction(Transaction):
@@ -77,7 +83,7 @@ class SqliteTransaction(Transaction):
         return await _execute(self._connection, compiled.sql, parameters)
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
-        await _in_thread(self._connection, lambda sync: sync.executemany(compiled.sql, parameters))
+        await _in_thread(self._connection, lambda sync: _finish(sync.executemany(compiled.sql, parameters)))
 
     async def run_script(self, statement: str) -> None:
         await _execute(self._connection, statement)
@@ -100,8 +106,10 @@ class SqliteDatabase(Database):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with _translated():
                 self._writer = await self._connect()
-                self._readers = [await self._connect() for _ in range(READERS)]
-        except (OSError, DatabaseUnavailable, apsw.Error) as error:
+                for _ in range(READERS):
+                    self._readers.append(await self._connect())
+        except (OSError, DatabaseUnavailable, DatabaseBusy, apsw.Error) as error:
+            await self.close()
             reason = error.__cause__ or error
             raise DatabaseUnavailable(f"SQLite cannot open {os.fspath(self._path)}: {reason}") from error
         for reader in self._readers:
@@ -116,7 +124,11 @@ class SqliteDatabase(Database):
 
     async def _connect(self) -> apsw.AsyncConnection:
         connection = await apsw.Connection.as_async(os.fspath(self._path))
-        await _in_thread(connection, lambda sync: sync.execute(PRAGMAS))
+        try:
+            await _in_thread(connection, _configure)
+        except BaseException:
+            await connection.aclose()  # else its thread would keep the process alive
+            raise
         return connection
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
@@ -172,6 +184,20 @@ async def _within(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wait_for(waiting, milliseconds / 1_000)
     except TimeoutError:
         raise DatabaseBusy from None
+
+
+def _configure(connection: apsw.Connection) -> None:
+    _finish(connection.execute(PRAGMAS))
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
+    while connection.pragma("journal_mode") != "wal":
+        try:
+            connection.pragma("journal_mode", "wal")
+        except (
+            apsw.BusyError
+        ):  # said at once, whatever the timeout, to all but one of those who open a new file together
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _roll_back(writer: apsw.Connection) -> None:

@@ -1,7 +1,7 @@
 """One request and its answer, as the edge's concerns see it, and what a concern is."""
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,7 +9,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 Headers = list[tuple[bytes, bytes]]
 
 SCOPE_KEY: Final = "restwell"

@@ -100,7 +100,7 @@ async def test_devices_are_listed_and_ended_one_by_one(client: httpx.AsyncClient
     answer = await phone.send("POST", "/v1/sessions", body, user_agent="Phone/1.0")
     phone.tokens = answer.json()
     listed = (await customer.get("/v1/sessions")).json()["items"]
-    assert [(s["user_agent"], s["current"]) for s in listed][0] == ("Phone/1.0", False)
+    assert (listed[0]["user_agent"], listed[0]["current"]) == ("Phone/1.0", False)
     assert [s["current"] for s in listed].count(True) == 1
     path = answer.headers["location"]
     assert path == f"/v1/sessions/{listed[0]['id']}"

@@ -1,0 +1,195 @@
+"""What a Database promises, on every database there is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from msgspec import Struct
+from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, func, insert, select, update
+
+from restwell.database import (
+    Database,
+    DatabaseUnavailable,
+    Flag,
+    Id,
+    RowMissing,
+    Timestamp,
+    UniqueViolation,
+    any_of,
+    open_database,
+    param,
+    query,
+)
+from restwell.ids import new_id
+
+notes = Table(
+    "notes",
+    MetaData(),
+    Column("id", Id, primary_key=True),
+    Column("text", Text),
+    Column("done", Flag, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Timestamp),
+)
+
+
+class Note(Struct, frozen=True):
+    id: UUID
+    text: str | None
+    done: bool
+    number: int
+    at: datetime | None
+
+
+CREATE = {
+    "sqlite": "CREATE TABLE notes (id BLOB PRIMARY KEY, text TEXT, done BOOLEAN, number INTEGER UNIQUE, at BIGINT)",
+    "postgresql": "CREATE TABLE notes"
+    " (id uuid PRIMARY KEY, text text, done boolean, number integer UNIQUE, at timestamptz)",
+}
+NOW = datetime(2026, 2, 28, 23, 59, 59, 123456, tzinfo=UTC)
+
+insert_note = query(
+    "notes.insert",
+    insert(notes).values({c.name: param(c.name) for c in notes.columns}).returning(*notes.columns),
+    into=Note,
+)
+by_number = query("notes.by_number", select(*notes.columns).where(notes.c.number == param("number")), into=Note)
+in_order = query("notes.in_order", select(*notes.columns).order_by(notes.c.number).limit(100), into=Note)
+numbers = query("notes.numbers", select(notes.c.number, notes.c.text).order_by(notes.c.number).limit(100), into=dict)
+count = query("notes.count", select(func.count().label("n")).select_from(notes), into=int)
+of_ids = query(
+    "notes.of_ids", select(notes.c.number).where(any_of(notes.c.id, "ids")).order_by(notes.c.number), into=int
+)
+of_texts = query("notes.of_texts", select(notes.c.number).where(any_of(notes.c.text, "texts")), into=int)
+finish = query("notes.finish", update(notes).where(notes.c.done.is_(False)).values(done=True, text="finished"))
+remove = query("notes.remove", delete(notes).where(notes.c.number == param("number")))
+
+
+@pytest.fixture
+async def opened(empty_url: str) -> AsyncIterator[Database]:
+    async with open_database(empty_url, pool_size=4) as database:
+        async with database.transaction() as tx:
+            await tx.run_script(CREATE[database.dialect])
+        yield database
+
+
+def note(number: int, **changed: object) -> dict[str, object]:
+    return {"id": new_id(), "text": f"note {number}", "done": False, "number": number, "at": NOW, **changed}
+
+
+async def test_values_come_back_as_they_went_in(opened: Database) -> None:
+    sent = note(1, text="ünï¢ødé 💡 '\"; --")
+    assert await opened.one(insert_note, **sent) == Note(**sent)  # type: ignore[arg-type]  # the same names
+    empty = note(2, text=None, at=None, done=True)
+    await opened.run(insert_note, **empty)
+    assert await opened.find(by_number, number=2) == Note(**empty)  # type: ignore[arg-type]
+
+
+async def test_rows_become_structs_dicts_or_plain_values(opened: Database) -> None:
+    await opened.run_many(insert_note, [note(n) for n in (3, 1, 2)])
+    assert [row.number for row in await opened.all(in_order)] == [1, 2, 3]
+    assert (await opened.all(numbers))[0] == {"number": 1, "text": "note 1"}
+    assert await opened.one(count) == 3
+
+
+async def test_a_missing_row_is_none_or_an_error_as_asked(opened: Database) -> None:
+    assert await opened.find(by_number, number=9) is None
+    with pytest.raises(RowMissing, match=r"notes\.by_number"):
+        await opened.one(by_number, number=9)
+
+
+async def test_says_how_many_rows_were_changed(opened: Database) -> None:
+    await opened.run_many(insert_note, [note(n) for n in range(3)])
+    assert await opened.run(finish) == 3
+    assert await opened.run(finish) == 0
+    assert {row.text for row in await opened.all(in_order)} == {"finished"}
+    assert await opened.run(remove, number=0) == 1
+    assert await opened.run(remove, number=0) == 0
+
+
+async def test_one_parameter_holds_any_number_of_values(opened: Database) -> None:
+    rows = [note(n) for n in range(5)]
+    await opened.run_many(insert_note, rows)
+    assert await opened.all(of_ids, ids=[rows[3]["id"], rows[1]["id"], new_id()]) == [1, 3]
+    assert await opened.all(of_texts, texts=["note 2"]) == [2]
+
+
+async def test_a_transaction_takes_effect_whole_or_not_at_all(opened: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with opened.transaction() as tx:
+            await tx.run(insert_note, **note(1))
+            assert await tx.one(count) == 1
+            raise ZeroDivisionError
+    assert await opened.one(count) == 0
+    async with opened.transaction() as tx:
+        await tx.run_many(insert_note, [note(1), note(2)])
+    assert await opened.one(count) == 2
+
+
+async def test_many_rows_at_once_are_one_transaction(opened: Database) -> None:
+    with pytest.raises(UniqueViolation):
+        await opened.run_many(insert_note, [note(1), note(2), note(1)])
+    assert await opened.one(count) == 0
+
+
+async def test_a_cancelled_transaction_leaves_nothing_and_blocks_nobody(opened: Database) -> None:
+    entered = asyncio.Event()
+
+    async def hang() -> None:
+        async with opened.transaction() as tx:
+            await tx.run(insert_note, **note(1))
+            entered.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(hang())
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await opened.one(count) == 0
+    await opened.run(insert_note, **note(2))
+
+
+async def test_a_key_that_exists_is_named(opened: Database) -> None:
+    await opened.run(insert_note, **note(1))
+    with pytest.raises(UniqueViolation) as raised:
+        await opened.run(insert_note, **note(1))
+    assert "number" in raised.value.constraint
+    assert await opened.one(count) == 1
+
+
+async def test_transactions_at_once_all_happen(opened: Database) -> None:
+    async def add(number: int) -> None:
+        async with opened.transaction() as tx:
+            await tx.run(insert_note, **note(number))
+
+    await asyncio.gather(*(add(n) for n in range(40)))
+    assert await opened.one(count) == 40
+
+
+async def test_reads_do_not_wait_for_a_transaction_and_see_only_what_is_committed(opened: Database) -> None:
+    async with opened.transaction() as tx:
+        await tx.run(insert_note, **note(1))
+        assert await opened.one(count) == 0
+    assert await opened.one(count) == 1
+
+
+async def test_a_wrong_argument_is_the_programs_fault_and_says_so(opened: Database) -> None:
+    with pytest.raises(TypeError, match=r"notes\.by_number needs the argument 'number'"):
+        await opened.find(by_number)
+    with pytest.raises(TypeError, match=r"notes\.by_number has no argument colour"):
+        await opened.find(by_number, number=1, colour="red")
+
+
+async def test_may_be_closed_and_opened_again(opened: Database) -> None:
+    await opened.start()
+    await opened.close()
+    await opened.close()
+    with pytest.raises(DatabaseUnavailable):
+        await opened.one(count)
+    with pytest.raises(DatabaseUnavailable):
+        await opened.run(insert_note, **note(1))
+    await opened.start()
+    assert await opened.one(count) == 0

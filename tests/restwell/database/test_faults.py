@@ -1,0 +1,157 @@
+"""A database that is away, locked or refuses us: a clear error, in time, and no harm to what comes after."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import apsw
+import asyncpg
+import pytest
+from sqlalchemy import literal, select, text
+
+from restwell.database import DatabaseBusy, DatabaseUnavailable, open_database, query
+from restwell.database import postgres as postgres_module
+from restwell.database import sqlite as sqlite_module
+from servers import free_port
+
+one = query("test.one", select(literal(1).label("n")), into=int)
+sleep = query("test.sleep", {"postgresql": text("SELECT pg_sleep(30)"), "sqlite": text("SELECT 1")}, into=int)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://u:secret-word@127.0.0.1:{port}/d", "127.0.0.1"),
+        ("postgresql://u@127.0.0.1:notaport/d", "PostgreSQL"),
+        ("sqlite:////proc/none/x.db", "/proc/none/x.db"),
+    ],
+)
+async def test_an_unreachable_database_is_named_without_its_password(url: str, reason: str) -> None:
+    database = open_database(url.format(port=free_port()))
+    with pytest.raises(DatabaseUnavailable) as raised:
+        await database.start()
+    assert reason in raised.value.detail
+    assert "secret-word" not in raised.value.detail
+    await database.close()
+
+
+async def test_a_wrong_database_name_or_user_is_said(postgres_server: str) -> None:
+    for url in (f"{postgres_server.rpartition('/')[0]}/missing", postgres_server.replace("restwell@", "stranger@")):
+        with pytest.raises(DatabaseUnavailable, match="does not exist"):
+            await open_database(url).start()
+
+
+async def test_a_server_that_never_answers_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_module, "CONNECT_SECONDS", 0.2)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(DatabaseUnavailable):
+            await open_database(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d").start()
+
+
+async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("this is not a database, but a text of some length " * 100)
+    with pytest.raises(DatabaseUnavailable, match=r"text\.db"):
+        await open_database(f"sqlite:///{tmp_path / 'text.db'}").start()
+
+
+async def test_postgres_refuses_to_wait_for_a_connection_for_ever(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_module, "POOL_WAIT_SECONDS", 0.1)
+    async with open_database(postgres_server, pool_size=1) as database:
+        async with database.transaction():
+            with pytest.raises(DatabaseUnavailable):
+                await database.one(one)
+        assert await database.one(one) == 1
+
+
+async def test_a_killed_connection_is_an_error_once_and_then_replaced(postgres_server: str) -> None:
+    async with open_database(postgres_server, pool_size=1) as database:
+        with pytest.raises(DatabaseUnavailable):
+            async with database.transaction() as tx:
+                await tx.one(one)
+                admin = await asyncpg.connect(postgres_server)
+                await admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                )
+                await admin.close()
+                await asyncio.sleep(0.1)
+                await tx.one(one)
+        assert await database.one(one) == 1
+
+
+async def test_a_statement_that_takes_too_long_is_busy(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(postgres_module.SERVER_SETTINGS, "statement_timeout", "100ms")
+    async with open_database(postgres_server, pool_size=1) as database:
+        with pytest.raises(DatabaseBusy):
+            await database.run(sleep)
+
+
+async def test_postgres_passes_on_the_programs_own_faults(postgres_server: str) -> None:
+    async with open_database(postgres_server, pool_size=1) as database:
+        needs_a_number = query("test.number", text("SELECT 1 + :n").columns(), into=int)
+        with pytest.raises((asyncpg.DataError, TypeError)):
+            await database.one(needs_a_number, n="many")
+
+
+async def test_sqlite_refuses_to_wait_for_the_writer_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_module, "BUSY_TIMEOUT_MS", 100)
+    async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
+        async with database.transaction():
+            with pytest.raises(DatabaseBusy):
+                async with database.transaction():
+                    pass
+        async with database.transaction() as tx:
+            assert await tx.one(one) == 1
+
+
+async def test_sqlite_locked_by_another_process_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_module, "PRAGMAS", sqlite_module.PRAGMAS.replace("= 5000", "= 100"))
+    async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
+        other = apsw.Connection(str(tmp_path / "x.db"))
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseBusy):
+            async with database.transaction():
+                pass
+        other.execute("ROLLBACK")
+        other.close()
+        async with database.transaction() as tx:
+            assert await tx.one(one) == 1
+
+
+async def test_sqlite_commits_durably_and_checks_keys(tmp_path: Path) -> None:
+    """Breaks when a script stops at its first statement with a row, which every PRAGMA is: SQLite's defaults then hold."""
+    async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
+        expected: dict[str, int | str] = {
+            "journal_mode": "wal",
+            "synchronous": 2,
+            "foreign_keys": 1,
+            "busy_timeout": 5_000,
+        }
+        for name, value in expected.items():
+            pragma = query(
+                "test.pragma",
+                text(f"SELECT {name if name != 'busy_timeout' else 'timeout'} FROM pragma_{name}"),
+                into=str,
+            )
+            assert await database.one(pragma) == value
+
+
+async def test_sqlite_hands_readers_out_in_turn(tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
+        assert await asyncio.gather(*(database.one(one) for _ in range(20))) == [1] * 20
+
+
+async def test_sqlite_passes_on_the_programs_own_faults(tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
+        async with database.transaction() as tx:
+            await tx.run_script("CREATE TABLE t (n INTEGER NOT NULL CHECK (n > 0))")
+        for statement in ("INSERT INTO t VALUES (0)", "INSERT INTO t VALUES (NULL)"):
+            with pytest.raises(apsw.ConstraintError):
+                async with database.transaction() as tx:
+                    await tx.run_script(statement)
+        with pytest.raises(apsw.SQLError):
+            async with database.transaction() as tx:
+                await tx.run_script("SELECT nonsense FROM nowhere")

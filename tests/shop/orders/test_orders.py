@@ -1,0 +1,208 @@
+"""Orders: stock is taken once and never oversold, repeats are safe, and nobody sees another's."""
+
+import asyncio
+
+import pytest
+
+from people import Json, Person, assert_problem, paths_of
+
+MISSING = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
+
+
+async def product_with(admin: Person, stock: int, **changed: object) -> Json:
+    body = {
+        "name": "Rare Thing",
+        "category": "toys",
+        "price_cents": 1_500,
+        "currency": "EUR",
+        "stock": stock,
+        **changed,
+    }
+    product: Json = (await admin.send("POST", "/v1/products", body)).json()
+    return product
+
+
+async def test_an_order_takes_stock_and_keeps_the_price_of_its_day(admin: Person, customer: Person) -> None:
+    lamp, chair = await product_with(admin, 5), await product_with(admin, 9, price_cents=200, name="Chair")
+    answer = await customer.order("k", (lamp["id"], 2), (chair["id"], 3))
+    assert answer.status_code == 201
+    order = answer.json()
+    assert answer.headers["location"] == f"/v1/orders/{order['id']}"
+    assert (order["status"], order["total_cents"], order["currency"]) == ("pending", 3_600, "EUR")
+    assert order["items"] == [
+        {"product_id": lamp["id"], "name": "Rare Thing", "unit_price_cents": 1_500, "quantity": 2},
+        {"product_id": chair["id"], "name": "Chair", "unit_price_cents": 200, "quantity": 3},
+    ]
+    assert (await customer.stock_of(lamp), await customer.stock_of(chair)) == (3, 6)
+    await admin.send("PATCH", f"/v1/products/{lamp['id']}", {"price_cents": 9_999, "name": "Dear"}, if_match="*")
+    await admin.send("DELETE", f"/v1/products/{chair['id']}", if_match="*")
+    assert (await customer.get(answer.headers["location"])).json() == order
+
+
+async def test_a_repeated_key_gives_the_same_answer_and_no_second_order(admin: Person, customer: Person) -> None:
+    product = await product_with(admin, 5)
+    first = await customer.order("same", (product["id"], 2))
+    again = await customer.order("same", (product["id"], 2))
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (again.status_code, again.json(), again.headers["location"]) == (
+        201,
+        first.json(),
+        first.headers["location"],
+    )
+    assert await customer.stock_of(product) == 3
+    assert len((await customer.get("/v1/orders")).json()["items"]) == 1
+
+
+async def test_one_key_sent_many_times_at_once_makes_one_order(admin: Person, customer: Person) -> None:
+    """Breaks when the key is looked up before it is inserted, instead of claimed: then several orders are made."""
+    product = await product_with(admin, 100)
+    answers = await asyncio.gather(*(customer.order("at once", (product["id"], 1)) for _ in range(25)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert await customer.stock_of(product) == 99
+
+
+async def test_a_key_belongs_to_one_body_and_one_caller(admin: Person, customer: Person, other: Person) -> None:
+    product = await product_with(admin, 9)
+    first = await customer.order("mine", (product["id"], 1))
+    assert_problem(await customer.order("mine", (product["id"], 2)), 422, "idempotency_key_reused")
+    theirs = await other.order("mine", (product["id"], 2))
+    assert theirs.status_code == 201
+    assert theirs.json()["id"] != first.json()["id"]
+    assert await customer.stock_of(product) == 6
+
+
+@pytest.mark.parametrize("key", [None, "", "k" * 256, "tab\there"])
+async def test_an_order_needs_a_key(admin: Person, customer: Person, key: str | None) -> None:
+    product = await product_with(admin, 5)
+    headers = {} if key is None else {"idempotency_key": key}
+    body = {"items": [{"product_id": product["id"], "quantity": 1}]}
+    answer = await customer.send("POST", "/v1/orders", body, **headers)
+    assert_problem(answer, 400, "idempotency_key_required")
+    assert await customer.stock_of(product) == 5
+
+
+async def test_two_buyers_race_for_the_last_item(admin: Person, customer: Person, other: Person) -> None:
+    """Breaks when take_stock loses ``stock >= quantity``: the check constraint then turns the loser into a 500."""
+    product = await product_with(admin, 1)
+    answers = await asyncio.gather(customer.order("a", (product["id"], 1)), other.order("b", (product["id"], 1)))
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
+    assert await customer.stock_of(product) == 0
+
+
+async def test_many_buyers_never_buy_more_than_there_is(admin: Person, customer: Person, other: Person) -> None:
+    product = await product_with(admin, 10)
+    buyers = [(customer, other)[number % 2] for number in range(40)]
+    answers = await asyncio.gather(*(buyer.order(f"k{n}", (product["id"], 1)) for n, buyer in enumerate(buyers)))
+    statuses = [answer.status_code for answer in answers]
+    assert (statuses.count(201), statuses.count(409)) == (10, 30)
+    assert await customer.stock_of(product) == 0
+
+
+async def test_orders_for_the_same_products_in_opposite_order_never_wait_for_each_other(
+    admin: Person, customer: Person, other: Person
+) -> None:
+    """Breaks when the lines are taken in the order they were sent: PostgreSQL then finds deadlocks, a 503 each."""
+    one, two = await product_with(admin, 500), await product_with(admin, 500)
+    forwards = [customer.order(f"f{n}", (one["id"], 1), (two["id"], 1)) for n in range(20)]
+    backwards = [other.order(f"b{n}", (two["id"], 1), (one["id"], 1)) for n in range(20)]
+    assert {answer.status_code for answer in await asyncio.gather(*forwards, *backwards)} == {201}
+    assert (await customer.stock_of(one), await customer.stock_of(two)) == (460, 460)
+
+
+async def test_out_of_stock_names_the_product_and_takes_nothing(admin: Person, customer: Person) -> None:
+    """Breaks when every line is a transaction of its own: the first product's stock is then gone."""
+    plenty, rare = await product_with(admin, 50), await product_with(admin, 1, name="Rare Lamp")
+    problem = assert_problem(await customer.order("k", (plenty["id"], 5), (rare["id"], 2)), 409, "out_of_stock")
+    assert "Rare Lamp" in problem["detail"]
+    assert paths_of(problem) == {"$.items[1].product_id"}
+    assert (await customer.stock_of(plenty), await customer.stock_of(rare)) == (50, 1)
+    assert (await customer.get("/v1/orders")).json()["items"] == []
+    retried = await customer.order("k", (plenty["id"], 5), (rare["id"], 1))
+    assert retried.status_code == 201, "a key whose request failed may be used again"
+
+
+@pytest.mark.parametrize(
+    ("items", "paths"),
+    [
+        ([], {"$.items"}),
+        ("lines", {"$.items"}),
+        ([{"product_id": MISSING, "quantity": 0}], {"$.items[0].quantity"}),
+        ([{"product_id": MISSING, "quantity": -1}], {"$.items[0].quantity"}),
+        ([{"product_id": MISSING, "quantity": 10_001}], {"$.items[0].quantity"}),
+        ([{"product_id": MISSING, "quantity": 2**80}], {"$.items[0].quantity"}),
+        ([{"product_id": MISSING, "quantity": 1.5}], {"$.items[0].quantity"}),
+        ([{"product_id": MISSING, "quantity": "1"}], {"$.items[0].quantity"}),
+        ([{"product_id": "x"}], {"$.items[0].product_id", "$.items[0].quantity"}),
+        ([{"product_id": MISSING, "quantity": 1, "price": 0}], {"$.items[0].price"}),
+        ([{"product_id": MISSING, "quantity": 1}] * 2, {"$.items[1].product_id"}),
+        ([{"product_id": MISSING, "quantity": 1}], {"$.items[0].product_id"}),
+        ([{"product_id": f"0192f0c1-2a3b-7c4d-8e5f-{n:012x}", "quantity": 1} for n in range(100)], {"$.items"}),
+    ],
+)
+async def test_refuses_a_faulty_order(customer: Person, items: object, paths: set[str]) -> None:
+    answer = await customer.send("POST", "/v1/orders", {"items": items}, idempotency_key="k")
+    assert paths_of(assert_problem(answer, 422, "invalid")) == paths
+    assert (await customer.get("/v1/orders")).json()["items"] == []
+
+
+async def test_an_order_has_one_currency(admin: Person, customer: Person) -> None:
+    euros, dollars = await product_with(admin, 5), await product_with(admin, 5, currency="USD")
+    answer = await customer.order("k", (euros["id"], 1), (dollars["id"], 1))
+    assert paths_of(assert_problem(answer, 422, "invalid")) == {"$.items[1].product_id"}
+    assert (await customer.stock_of(euros), await customer.stock_of(dollars)) == (5, 5)
+
+
+async def test_cancelling_puts_the_stock_back_once(admin: Person, customer: Person) -> None:
+    """Breaks when the UPDATE does not ask for ``pending``: every repeat then puts the stock back again."""
+    product = await product_with(admin, 5)
+    order = (await customer.order("k", (product["id"], 4))).json()
+    path = f"/v1/orders/{order['id']}/cancellation"
+    answers = await asyncio.gather(*(customer.send("POST", path) for _ in range(5)))
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert all(answer.json() == {**order, "status": "cancelled"} for answer in answers)
+    assert await customer.stock_of(product) == 5
+    assert (await customer.get(f"/v1/orders/{order['id']}")).json()["status"] == "cancelled"
+
+
+async def test_cancelling_passes_over_a_product_that_is_gone(admin: Person, customer: Person) -> None:
+    product = await product_with(admin, 5)
+    order = (await customer.order("k", (product["id"], 1))).json()
+    await admin.send("DELETE", f"/v1/products/{product['id']}", if_match="*")
+    assert (await customer.send("POST", f"/v1/orders/{order['id']}/cancellation")).status_code == 200
+
+
+async def test_orders_are_listed_newest_first_page_by_page(admin: Person, customer: Person, other: Person) -> None:
+    product = await product_with(admin, 50)
+    placed = [(await customer.order(f"k{n}", (product["id"], 1))).json() for n in range(5)]
+    theirs = (await other.order("k", (product["id"], 1))).json()
+    first = await customer.get("/v1/orders?limit=3")
+    cursor = first.json()["next_cursor"]
+    rest = (await customer.get(f"/v1/orders?limit=3&cursor={cursor}")).json()
+    assert first.json()["items"] + rest["items"] == placed[::-1]
+    assert rest["next_cursor"] is None
+    assert_problem(await other.get(f"/v1/orders?cursor={cursor}"), 400, "invalid_cursor")
+    everyones = (await admin.get("/v1/orders?limit=4")).json()
+    assert everyones["items"] == [theirs, *placed[:1:-1]]
+    older = (await admin.get(f"/v1/orders?limit=4&cursor={everyones['next_cursor']}")).json()
+    assert older["items"] == placed[1::-1]
+
+
+async def test_anothers_order_is_not_found_but_an_admin_sees_it(admin: Person, customer: Person, other: Person) -> None:
+    product = await product_with(admin, 5)
+    order = (await customer.order("k", (product["id"], 1))).json()
+    path = f"/v1/orders/{order['id']}"
+    assert_problem(await other.get(path), 404, "not_found")
+    assert_problem(await other.send("POST", f"{path}/cancellation"), 404, "not_found")
+    assert (await customer.get(path)).json()["status"] == "pending"
+    assert (await admin.get(path)).json() == order
+    assert (await admin.send("POST", f"{path}/cancellation")).json()["status"] == "cancelled"
+    assert await customer.stock_of(product) == 5
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v1/orders"), ("POST", "/v1/orders"), ("GET", f"/v1/orders/{MISSING}")]
+)
+async def test_strangers_have_no_orders(anyone: Person, method: str, path: str) -> None:
+    assert_problem(await anyone.send(method, path), 401, "unauthorized")

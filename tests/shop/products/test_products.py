@@ -1,0 +1,245 @@
+"""The catalogue: reading it page by page, finding things in it, and changing it without losing anyone's change."""
+
+import asyncio
+from urllib.parse import quote
+
+import pytest
+
+from people import Json, Person, assert_problem, paths_of
+from restwell.database import Database
+from shop.demo import PRODUCTS
+from shop.products.queries import ListShape, page
+from shop.products.schemas import Sort
+
+DRAFT = {"name": "Test Lamp", "category": "home", "price_cents": 4_900, "currency": "EUR", "stock": 3}
+MISSING = "/v1/products/0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
+
+
+async def every_page(person: Person, query: str) -> list[Json]:
+    """Everything a list has, read by following the Link header."""
+    items: list[Json] = []
+    path: str | None = f"/v1/products?{query}"
+    while path:
+        answer = await person.get(path)
+        assert answer.status_code == 200, answer.text
+        items += answer.json()["items"]
+        path = answer.links.get("next", {}).get("url")
+        assert (path is None) == (answer.json()["next_cursor"] is None)
+    return items
+
+
+async def test_pages_hold_every_product_once(anyone: Person) -> None:
+    items = await every_page(anyone, "limit=100")
+    assert len(items) == len({item["id"] for item in items}) == PRODUCTS
+    assert items == sorted(items, key=lambda item: (item["created_at"], item["id"]), reverse=True)
+
+
+@pytest.mark.parametrize("sort", ["created_at", "-created_at", "price_cents", "-price_cents", "name", "-name"])
+async def test_sorts_by_each_order_across_pages(anyone: Person, sort: str) -> None:
+    items = await every_page(anyone, f"category=audio&limit=50&sort={sort}")
+    assert len(items) == PRODUCTS / 8
+    key = sort.removeprefix("-")
+    assert items == sorted(items, key=lambda item: (item[key], item["id"]), reverse=sort.startswith("-"))
+
+
+async def test_filters_by_category_and_price(anyone: Person) -> None:
+    items = await every_page(anyone, "category=kitchen&min_price=5000&max_price=10000&limit=100")
+    everything = await every_page(anyone, "limit=100")
+    expected = [i for i in everything if i["category"] == "kitchen" and 5_000 <= i["price_cents"] <= 10_000]
+    assert items == expected
+    assert items
+
+
+@pytest.mark.parametrize(
+    "q", ["wireless headphones", "WIRELESS", "wirel head", "headphones juniper", "cancelling noise"]
+)
+async def test_searches_whole_words_and_beginnings_in_name_and_description(anyone: Person, q: str) -> None:
+    found = await every_page(anyone, f"limit=100&q={quote(q)}")
+    everything = await every_page(anyone, "limit=100")
+
+    def matches(item: Json) -> bool:
+        words = f"{item['name']} {item['description']}".lower().replace("-", " ").replace(".", " ").split()
+        return all(any(word.startswith(part) for word in words) for part in q.lower().split())
+
+    assert found == [item for item in everything if matches(item)]
+    assert found
+
+
+@pytest.mark.parametrize("q", ["'", '"', "*", "a' OR 1=1 --", "NEAR(", "x & | !", ":*", "\\", "%", "💡"])
+async def test_a_search_is_never_an_expression(anyone: Person, q: str) -> None:
+    answer = await anyone.get(f"/v1/products?q={quote(q)}")
+    assert answer.status_code == 200
+    assert all(item["name"] for item in answer.json()["items"])
+
+
+async def test_a_search_follows_changes(admin: Person) -> None:
+    made = await admin.send("POST", "/v1/products", {**DRAFT, "name": "Zyzzyva Lamp"})
+    path = made.headers["location"]
+    assert [item["id"] for item in await every_page(admin, "q=zyzzyva")] == [made.json()["id"]]
+    changed = await admin.send("PATCH", path, {"name": "Quokka Lamp"}, if_match=made.headers["etag"])
+    assert await every_page(admin, "q=zyzzyva") == []
+    assert len(await every_page(admin, "q=quokka")) == 1
+    await admin.send("DELETE", path, if_match=changed.headers["etag"])
+    assert await every_page(admin, "q=quokka") == []
+
+
+async def test_gives_only_the_fields_asked_for(anyone: Person) -> None:
+    items = await every_page(anyone, "category=toys&fields=price_cents,name&sort=name&limit=40")
+    assert len(items) == PRODUCTS / 8
+    assert {tuple(item) for item in items} == {("name", "price_cents")}
+
+
+async def test_reads_only_the_columns_asked_for(database: Database) -> None:
+    shape = ListShape(
+        Sort.A_TO_Z, after=False, category=False, q=False, min_price=False, max_price=False, fields=("stock",)
+    )
+    assert page(shape).columns == ("stock", "name", "id")
+    assert set((await database.all(page(shape), count=1))[0]) == {"stock", "name", "id"}
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=ten", "limit"),
+        ("limit=", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("min_price=-1", "min_price"),
+        ("max_price=99999999999999999999", "max_price"),
+        ("sort=stock", "sort"),
+        ("fields=name,secret", "fields"),
+        ("fields=", "fields"),
+        ("category=No%20Slug", "category"),
+        ("category=audio%0A", "category"),
+        ("category=%00", "category"),
+        ("q=", "q"),
+        (f"q={'a' * 101}", "q"),
+        (f"cursor={'a' * 1025}", "cursor"),
+    ],
+)
+async def test_refuses_a_faulty_query(anyone: Person, query: str, path: str) -> None:
+    problem = assert_problem(await anyone.get(f"/v1/products?{query}"), 422, "invalid")
+    assert paths_of(problem) == {path}
+
+
+@pytest.mark.parametrize("query", ["q=%FF", "q=%ED%A0%80"])
+async def test_refuses_a_query_that_is_not_utf8(anyone: Person, query: str) -> None:
+    assert_problem(await anyone.get(f"/v1/products?{query}"), 400, "malformed_request")
+
+
+async def test_refuses_a_cursor_that_is_forged_or_belongs_elsewhere(anyone: Person) -> None:
+    cursor = (await anyone.get("/v1/products?limit=1")).json()["next_cursor"]
+    tampered = cursor[:-1] + ("A" if cursor[-1] != "A" else "B")
+    for query in (
+        "cursor=nonsense",
+        "cursor=",
+        "cursor=%C3%A9",
+        f"cursor={tampered}",
+        f"cursor={cursor}&category=audio",
+        f"cursor={cursor}&sort=name",
+    ):
+        assert_problem(await anyone.get(f"/v1/products?{query}"), 400, "invalid_cursor")
+
+
+async def test_parameters_it_does_not_know_are_ignored(anyone: Person) -> None:
+    assert (await anyone.get("/v1/products?limit=1&utm_source=mail")).status_code == 200
+
+
+async def test_a_product_has_a_strong_etag_and_answers_304_while_it_holds(anyone: Person, customer: Person) -> None:
+    product = await anyone.first_product()
+    path = f"/v1/products/{product['id']}"
+    answer = await anyone.get(path)
+    etag = answer.headers["etag"]
+    assert etag == f'"{product["version"]}"'
+    for held in (etag, f'"other", W/{etag}', "*"):
+        unchanged = await anyone.get(path, if_none_match=held)
+        assert (unchanged.status_code, unchanged.content) == (304, b"")
+        assert unchanged.headers["etag"] == etag
+    assert (await anyone.get(path, if_none_match='"other"')).status_code == 200
+    await customer.order("etag-key", (product["id"], 1))
+    assert (await anyone.get(path, if_none_match=etag)).status_code == 200
+
+
+async def test_admins_create_change_and_delete(admin: Person) -> None:
+    made = await admin.send("POST", "/v1/products", DRAFT)
+    assert made.status_code == 201
+    product = made.json()
+    path = made.headers["location"]
+    assert path == f"/v1/products/{product['id']}"
+    assert product == {**product, **DRAFT, "description": "", "version": 1}
+    answer = await admin.send(
+        "PATCH", path, {"stock": 9, "description": "Bright.\nTwo lines."}, if_match=made.headers["etag"]
+    )
+    changed = answer.json()
+    assert answer.headers["etag"] == '"2"'
+    assert changed == {
+        **product, "stock": 9, "description": "Bright.\nTwo lines.", "version": 2, "updated_at": changed["updated_at"],
+    }  # fmt: skip
+    assert (await admin.get(path)).json() == changed
+    emptied = await admin.send("PATCH", path, {"description": None}, if_match='"2"')
+    assert emptied.json()["description"] == ""
+    assert (await admin.send("DELETE", path, if_match='"3"')).status_code == 204
+    assert_problem(await admin.get(path), 404, "not_found")
+
+
+async def test_a_change_needs_the_etag_it_was_made_from(admin: Person) -> None:
+    made = await admin.send("POST", "/v1/products", DRAFT)
+    path = made.headers["location"]
+    for method, body in (("PATCH", {"stock": 0}), ("DELETE", None)):
+        assert_problem(await admin.send(method, path, body), 428, "precondition_required")
+        for stale in ('"7"', 'W/"1"', "nonsense", '"one"'):
+            assert_problem(await admin.send(method, path, body, if_match=stale), 412, "precondition_failed")
+        assert_problem(await admin.send(method, MISSING, body, if_match='"1"'), 404, "not_found")
+    assert (await admin.get(path)).json() == made.json()
+    assert (await admin.send("PATCH", path, {"stock": 1}, if_match='"5", "1"')).status_code == 200
+    assert (await admin.send("PATCH", path, {"stock": 2}, if_match="*")).status_code == 200
+
+
+async def test_of_two_changes_of_one_version_one_wins(admin: Person) -> None:
+    """Breaks when the UPDATE does not compare the version: then both win, and one change is lost."""
+    made = await admin.send("POST", "/v1/products", DRAFT)
+    path, etag = made.headers["location"], made.headers["etag"]
+    changes = [admin.send("PATCH", path, {"stock": stock}, if_match=etag) for stock in range(8)]
+    statuses = sorted(answer.status_code for answer in await asyncio.gather(*changes))
+    assert statuses == [200] + [412] * 7
+
+
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        ({}, {"$.name", "$.category", "$.price_cents", "$.currency", "$.stock"}),
+        ({**DRAFT, "price_cents": -1, "stock": -1}, {"$.price_cents", "$.stock"}),
+        ({**DRAFT, "price_cents": 12.5}, {"$.price_cents"}),
+        ({**DRAFT, "price_cents": "4900"}, {"$.price_cents"}),
+        ({**DRAFT, "stock": 2**31}, {"$.stock"}),
+        ({**DRAFT, "stock": 2**64}, {"$.stock"}),
+        ({**DRAFT, "stock": True}, {"$.stock"}),
+        ({**DRAFT, "currency": "euro"}, {"$.currency"}),
+        ({**DRAFT, "category": "No Slug"}, {"$.category"}),
+        ({**DRAFT, "description": "a\u0000b"}, {"$.description"}),
+        ({**DRAFT, "description": "a" * 5_001}, {"$.description"}),
+        ({**DRAFT, "id": "x", "version": 9}, {"$.id", "$.version"}),
+    ],
+)
+async def test_refuses_a_faulty_draft(admin: Person, body: Json, paths: set[str]) -> None:
+    problem = assert_problem(await admin.send("POST", "/v1/products", body), 422, "invalid")
+    assert paths_of(problem) == paths
+
+
+@pytest.mark.parametrize("body", [{"stock": None}, {"name": None}, {"stock": -1}, {"colour": "red"}])
+async def test_refuses_a_faulty_patch(admin: Person, body: Json) -> None:
+    product = await admin.first_product()
+    path = f"/v1/products/{product['id']}"
+    problem = assert_problem(await admin.send("PATCH", path, body, if_match="*"), 422, "invalid")
+    assert paths_of(problem) == {f"$.{next(iter(body))}"}
+    assert (await admin.get(path)).json() == product
+
+
+async def test_only_admins_change_the_catalogue(customer: Person, anyone: Person) -> None:
+    product = await anyone.first_product()
+    path = f"/v1/products/{product['id']}"
+    for method, where, body in (("POST", "/v1/products", DRAFT), ("PATCH", path, {"stock": 1}), ("DELETE", path, None)):
+        assert_problem(await customer.send(method, where, body, if_match="*"), 403, "forbidden")
+        assert_problem(await anyone.send(method, where, body, if_match="*"), 401, "unauthorized")
+    assert (await anyone.get(path)).json() == product
