@@ -18,7 +18,7 @@ SECRET_MIN_BYTES: Final = 32
 
 def _database_url(value: SecretStr) -> SecretStr:
     scheme, separator, rest = value.get_secret_value().partition("://")
-    if not separator or scheme not in {"sqlite", "postgresql"}:
+    if not separator or scheme not in {"sqlite", "postgresql", "postgres"}:
         message = "must begin with sqlite:/// or postgresql://"
         raise ValueError(message)
     if scheme == "sqlite" and (not rest.startswith("/") or not rest.strip("/")):

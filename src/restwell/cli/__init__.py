@@ -177,4 +177,4 @@ def _describe(settings: Settings) -> str:
     url = settings.database.url.get_secret_value()
     if url.startswith("sqlite"):
         return f"SQLite at {url.removeprefix('sqlite:///')}"
-    return f"PostgreSQL at {url.rpartition('@')[2].partition('?')[0].removeprefix('postgresql://')}"
+    return f"PostgreSQL at {url.partition('://')[2].rpartition('@')[2].partition('?')[0]}"

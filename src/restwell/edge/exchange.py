@@ -29,6 +29,12 @@ class Exchange:
         self.user_id: UUID | None = None
 
 
+def exchange_in(scope: Scope) -> Exchange:
+    """The exchange of the request whose scope this is; the edge has put it there."""
+    exchange: Exchange = scope[SCOPE_KEY]
+    return exchange
+
+
 class Concern:
     """One duty of the edge. Override what it needs; what it leaves out costs nothing."""
 

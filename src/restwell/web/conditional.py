@@ -6,6 +6,7 @@ from typing import Final
 from restwell.errors import PreconditionRequired
 
 _TAG: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(?:,|$)')
+_VERSION: Final = re.compile(r"[0-9]{1,18}")
 
 
 def etag(version: int) -> str:
@@ -28,4 +29,4 @@ def expected_versions(if_match: str | None) -> frozenset[int] | None:
         raise PreconditionRequired
     if if_match.strip() == "*":
         return None
-    return frozenset(int(tag) for weak, tag in _TAG.findall(if_match) if not weak and tag.isdecimal())
+    return frozenset(int(tag) for weak, tag in _TAG.findall(if_match) if not weak and _VERSION.fullmatch(tag))

@@ -1,13 +1,13 @@
 """Guards: who may call a route. Declared on it, enforced before its body is read, and shown in OpenAPI."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from restwell.auth.actor import Actor
-from restwell.edge.exchange import SCOPE_KEY
+from restwell.edge.exchange import Scope, exchange_in
 from restwell.errors import Forbidden, Unauthorized
 from restwell.web.request import ApiRequest
 
@@ -50,7 +50,5 @@ async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor
     authenticate: Authenticate = connection.app.state.authenticate
     actor = await authenticate(token.strip())
     connection.scope["state"][_ACTOR] = actor
-    exchange = connection.scope.get(SCOPE_KEY)
-    if exchange is not None:
-        exchange.user_id = actor.id  # type: ignore[attr-defined]  # the edge's Exchange
+    exchange_in(cast("Scope", connection.scope)).user_id = actor.id
     return actor

@@ -82,7 +82,7 @@ def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
 def openapi_document(app: Litestar, *, title: str, version: str, description: str) -> Schema:
     """The whole document, ready to be encoded."""
     found = operations(app)
-    schemas = _Schemas([Problem, *(kind for operation in found for kind in _types(operation.handler))])
+    schemas = _Schemas([Problem, *(kind for operation in found for kind in _types(operation))])
     paths: dict[str, Schema] = {}
     for operation in found:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas)
@@ -172,10 +172,12 @@ def _parameters(handler: HTTPRouteHandler, path: str, schemas: "_Schemas") -> It
             yield {"name": name, "in": "query", "required": name in required, "description": text, "schema": own}
 
 
-def _types(handler: HTTPRouteHandler) -> Iterator[Any]:
+def _types(operation: Operation) -> Iterator[Any]:
+    """The types whose schemas the operation needs."""
+    path, _, handler = operation
     kinds = [_type_of(handler, "data"), _type_of(handler, "filters"), _returned(handler)]
-    path_types = (p.annotation for n, p in handler.parsed_fn_signature.parameters.items() if n.endswith("_id"))
-    yield from (kind for kind in [*kinds, *path_types] if kind is not None)
+    in_path = (p.annotation for name, p in handler.parsed_fn_signature.parameters.items() if f"{{{name}}}" in path)
+    yield from (kind for kind in [*kinds, *in_path] if kind is not None)
 
 
 def _type_of(handler: HTTPRouteHandler, parameter: str) -> Any:

@@ -1,13 +1,13 @@
 """Every error as a problem (RFC 9457), those of the framework included. The one place where errors become answers."""
 
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from restwell.edge.exchange import SCOPE_KEY
+from restwell.edge.exchange import Scope, exchange_in
 from restwell.errors import (
     PROBLEM_MEDIA_TYPE,
     AppError,
@@ -61,10 +61,8 @@ def _field_error(fault: Any) -> FieldError:
 
 
 def _response(request: Request[Any, Any, Any], error: AppError) -> Response[Problem]:
-    exchange = request.scope.get(SCOPE_KEY)
-    request_id = exchange.request_id if exchange is not None else ""  # type: ignore[attr-defined]  # the edge's Exchange
     return Response(
-        error.problem(request_id),
+        error.problem(exchange_in(cast("Scope", request.scope)).request_id),
         status_code=error.status,
         media_type=PROBLEM_MEDIA_TYPE,
         headers=error.headers,

@@ -1,14 +1,13 @@
 """Reading requests: the body and the query string straight into the Structs that a handler names, strictly."""
 
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
 
-from restwell.edge.exchange import SCOPE_KEY, Exchange
 from restwell.errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
 from restwell.web.validation import faults_in
 
@@ -21,11 +20,6 @@ class ApiRequest(Request[Any, Any, State]):
 
     PATCH takes JSON Merge Patch (RFC 7396), everything else plain JSON; any other content type is a 415.
     """
-
-    @property
-    def exchange(self) -> Exchange:
-        exchange: Exchange = cast("dict[str, Any]", self.scope)[SCOPE_KEY]
-        return exchange
 
     async def body(self) -> bytes:
         body = await super().body()
@@ -50,9 +44,11 @@ def body_media_type(method: str) -> str:
 def decode_body(body: bytes, kind: Any) -> Any:
     """JSON as ``kind``. Raises MalformedRequest (400) or Invalid (422) naming every fault."""
     try:
-        return _decoder(kind).decode(body)
-    except msgspec.ValidationError as error:
-        raise Invalid(errors=faults_in(msgspec.json.decode(body), kind, error)) from None
+        try:
+            return _decoder(kind).decode(body)
+        except msgspec.ValidationError as error:
+            # The decoder stops at the first fault: what follows it may not even be JSON.
+            raise Invalid(errors=faults_in(msgspec.json.decode(body), kind, error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedRequest("The body is not valid JSON in UTF-8.") from None
 

@@ -1,0 +1,26 @@
+"""Keys: one secret, a key for each purpose, and in development a secret that needs no setting."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from restwell.auth import Keys
+from restwell.auth.keys import development_secret
+
+
+def test_every_purpose_has_a_key_of_its_own() -> None:
+    keys = Keys("secret")
+    assert keys.derive("a") == Keys("secret").derive("a")
+    assert len({keys.derive("a"), keys.derive("b"), Keys("other").derive("a")}) == 3
+    assert len(keys.derive("a")) == 32
+    assert "secret" not in repr(keys)
+
+
+def test_the_development_secret_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    path = tmp_path / "var" / "secret"
+    with ThreadPoolExecutor(1) as pool:
+        secrets = set(pool.map(lambda _: development_secret(path), range(5)))
+    (secret,) = secrets
+    assert len(secret) >= 43
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in path.parent.iterdir()] == ["secret"]

@@ -1,0 +1,153 @@
+"""The edge around a bare ASGI application: it needs no framework."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from people import assert_problem
+from restwell.edge import AccessLog, Concern, Edge, Exchange, RequestId, SecurityHeaders
+from restwell.edge.exchange import Headers, Message, Receive, Scope, Send
+
+CONCERNS = (RequestId(), SecurityHeaders(), AccessLog())
+POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+
+async def hello(scope: Scope, _receive: Receive, send: Send) -> None:
+    scope["path_template"] = "/{anything}"
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": scope["method"].encode().ljust(5)})
+
+
+async def break_early(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise ValueError("the secret is hunter2")
+
+
+async def break_late(scope: Scope, receive: Receive, send: Send) -> None:
+    await hello(scope, receive, send)
+    raise ValueError
+
+
+async def request(
+    app: Any = hello, method: str = "GET", concerns: Sequence[Concern] = CONCERNS, **headers: str
+) -> httpx.Response:
+    transport = httpx.ASGITransport(Edge(app, concerns))
+    async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as client:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await client.request(method, "/some/path?token=hunter2", headers=sent)
+
+
+async def test_gives_every_request_an_id_of_its_own() -> None:
+    ids = {(await request()).headers["x-request-id"] for _ in range(3)}
+    assert len(ids) == 3
+    assert all(len(request_id) == 36 for request_id in ids)
+
+
+async def test_keeps_an_id_that_is_well_formed() -> None:
+    assert (await request(x_request_id="from-the-gateway.42")).headers["x-request-id"] == "from-the-gateway.42"
+
+
+@pytest.mark.parametrize("bad", ["", "short", "a b c d e f", 'quote"quote', "x" * 65, "injected\tline"])
+async def test_replaces_an_id_that_is_not(bad: str) -> None:
+    assert len((await request(x_request_id=bad)).headers["x-request-id"]) == 36
+
+
+async def test_sends_security_headers_and_names_no_server() -> None:
+    headers = (await request()).headers
+    assert headers["content-security-policy"] == POLICY
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["strict-transport-security"].startswith("max-age=63072000")
+    assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["cache-control"] == "no-store"
+    assert headers["server"] == ""
+
+
+async def test_leaves_a_policy_and_a_caching_rule_that_the_answer_has() -> None:
+    async def own_rules(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-security-policy", b"default-src 'self'"), (b"cache-control", b"max-age=60")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    headers = (await request(own_rules)).headers
+    assert headers.get_list("content-security-policy") == ["default-src 'self'"]
+    assert headers.get_list("cache-control") == ["max-age=60"]
+
+
+async def test_answers_head_as_get_without_the_body() -> None:
+    with capture_logs() as lines:
+        answer = await request(method="HEAD")
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "5")
+    assert lines[-1]["method"] == "HEAD"
+
+
+async def test_logs_one_line_a_request_without_its_query() -> None:
+    with capture_logs() as lines:
+        await request()
+    (line,) = lines
+    assert (line["event"], line["method"], line["path"], line["status"]) == ("request", "GET", "/some/path", 200)
+    assert (line["route"], line["user_id"], line["client"]) == ("/{anything}", None, "127.0.0.1")
+    assert 0 < line["duration_ms"] < 5_000
+    assert "hunter2" not in str(line)
+
+
+async def test_a_crash_is_a_problem_that_tells_nothing_and_a_log_line_that_tells_all() -> None:
+    with capture_logs() as lines:
+        answer = await request(break_early)
+    assert_problem(answer, 500, "internal_error")
+    assert "hunter2" not in answer.text
+    assert answer.headers["content-security-policy"] == POLICY
+    assert [(line["event"], line["log_level"]) for line in lines] == [("crash", "error"), ("request", "info")]
+    assert lines[1]["status"] == 500
+
+
+async def test_a_crash_after_the_answer_began_ends_the_connection() -> None:
+    with capture_logs() as lines, pytest.raises(ValueError):  # noqa: PT011  # raised bare
+        await request(break_late)
+    assert [line["event"] for line in lines] == ["crash", "request"]
+
+
+async def test_calls_each_concern_in_order_and_back() -> None:
+    calls: list[str] = []
+
+    class Named(Concern):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def before(self, exchange: Exchange) -> None:
+            calls.append(f"{self.name} before {exchange.status}")
+
+        def on_response(self, exchange: Exchange, headers: Headers) -> None:
+            calls.append(f"{self.name} on {exchange.status}")
+            headers.append((b"x-seen-by", self.name.encode()))
+
+        def after(self, exchange: Exchange) -> None:
+            calls.append(f"{self.name} after {exchange.status}")
+
+    answer = await request(concerns=[Named("a"), Named("b")])
+    assert calls == ["a before 0", "b before 0", "a on 200", "b on 200", "b after 200", "a after 200"]
+    assert answer.headers["x-seen-by"] == "a, b"
+
+
+async def test_a_concern_that_only_watches_costs_no_calls_it_does_not_need() -> None:
+    edge = Edge(hello, [Concern()])
+    assert (edge._before, edge._on_response, edge._after) == ([], [], [])
+
+
+async def test_lets_other_protocols_through_untouched() -> None:
+    seen: list[Any] = []
+
+    async def receive() -> Message:
+        return {}
+
+    async def send(_message: Message) -> None: ...
+
+    async def inner(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(scope)
+
+    await Edge(inner, CONCERNS)({"type": "lifespan"}, receive, send)
+    assert seen == [{"type": "lifespan"}]

@@ -1,0 +1,46 @@
+"""Idempotency keys on PostgreSQL, where two requests with one key may really be under way together."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from msgspec import Struct
+
+from restwell.database import Database, open_database
+from restwell.database import postgres as postgres_module
+from restwell.idempotency import IdempotencyKeyInFlight
+from shop.orders.models import idempotency
+
+CALLER = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
+
+
+class Body(Struct, frozen=True):
+    text: str
+
+
+@pytest.fixture(params=["postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+async def once(database: Database, seconds: float) -> bytes:
+    async def effect() -> str:
+        await asyncio.sleep(seconds)
+        return "done"
+
+    async with database.transaction() as tx:
+        return (await idempotency.once(tx, CALLER, "key", Body("x"), effect)).body
+
+
+async def test_a_repeat_waits_for_the_first_and_gives_up_in_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(postgres_module.SERVER_SETTINGS, "lock_timeout", "300ms")
+    async with open_database(database_url) as database:
+        first = asyncio.create_task(once(database, 1.5))
+        await asyncio.sleep(0.3)
+        with pytest.raises(IdempotencyKeyInFlight):
+            await once(database, 0)
+        assert await first == b'"done"'
+        assert await once(database, 0) == b'"done"'

@@ -1,0 +1,45 @@
+"""Cursors: opaque, signed, and of use only where they were made."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from restwell.errors import InvalidCursor
+from restwell.web import Cursors
+
+cursors = Cursors(b"k" * 32)
+POSITION = (datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC), UUID(int=7))
+
+
+def test_a_position_comes_back_as_it_went_in() -> None:
+    assert cursors.decode("list", cursors.encode("list", POSITION), tuple[datetime, UUID]) == POSITION
+
+
+@given(st.text(), st.integers(-(2**63), 2**63 - 1))
+def test_any_text_and_number_may_be_a_position(text: str, number: int) -> None:
+    text = text.encode("utf-8", "ignore").decode()
+    assert cursors.decode("list", cursors.encode("list", (text, number)), tuple[str, int]) == (text, number)
+
+
+@given(st.text(max_size=60))
+def test_what_we_did_not_make_is_refused(text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        cursors.decode("list", text, tuple[str, int])
+
+
+def test_another_list_and_another_key_refuse_it() -> None:
+    cursor = cursors.encode("list", (1,))
+    with pytest.raises(InvalidCursor):
+        cursors.decode("other", cursor, tuple[int])
+    with pytest.raises(InvalidCursor):
+        Cursors(b"x" * 32).decode("list", cursor, tuple[int])
+
+
+def test_the_last_page_has_no_cursor() -> None:
+    assert cursors.page("list", [1, 2], 2, lambda row: (row,)).next_cursor is None
+    assert cursors.page("list", [1, 2, 3], 2, lambda row: (row,)).items == [1, 2]
+    assert cursors.page("list", [1, 2, 3], 2, lambda row: (row,)).next_cursor == cursors.encode("list", (2,))
+    assert cursors.page("list", [], 2, lambda row: (row,)).next_cursor is None

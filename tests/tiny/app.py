@@ -1,0 +1,91 @@
+"""A small application for the tests of the kit: one table, one role, and a route that breaks."""
+
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct
+from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
+
+from restwell import App, Migrations, Project, Restwell
+from restwell.auth import Actor
+from restwell.database import Database, param, query
+from restwell.errors import Unauthorized
+from restwell.settings import Settings
+from restwell.web import Controller, FromPath, JSONBody, PageFilter, Provided, get, post, requires_role, version
+
+GREETING = "hello"
+MIGRATIONS = Path(__file__).with_name("migrations")
+SOMEONE = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
+
+notes = Table("notes", MetaData(), Column("id", Integer, primary_key=True), Column("text", Text, nullable=False))
+
+
+class Note(Struct, frozen=True):
+    id: int
+    text: str
+
+
+class Draft(Struct, frozen=True, forbid_unknown_fields=True):
+    text: Annotated[str, Meta(min_length=1, max_length=20)]
+    tags: list[Annotated[str, Meta(max_length=5)]] = []
+
+
+class Notes(Struct, frozen=True):
+    items: list[Note]
+
+
+add_note = query("notes.add", insert(notes).values(text=param("text")).returning(notes.c.id, notes.c.text), into=Note)
+list_notes = query("notes.list", select(notes.c.id, notes.c.text).order_by(notes.c.id).limit(param("count")), into=Note)
+
+
+class NoteController(Controller):
+    path = "/notes"
+
+    @get()
+    async def list(self, filters: Provided[PageFilter], database: Provided[Database]) -> Notes:
+        """List notes."""
+        return Notes(await database.all(list_notes, count=filters.limit))
+
+    @post()
+    async def add(self, data: JSONBody[Draft], database: Provided[Database]) -> Note:
+        """Add a note."""
+        return await database.one(add_note, text=data.text)
+
+    @get("/greeting")
+    async def greet(self) -> str:
+        """Greet."""
+        return GREETING
+
+    @get("/secrets", guards=[requires_role("owner")])
+    async def read_secrets(self, actor: Provided[Actor]) -> str:
+        """Read what only the owner may."""
+        return actor.role
+
+    @get("/{number:int}/broken")
+    async def break_down(self, number: FromPath[int]) -> str:
+        """Break."""
+        password = "hunter2"  # what a traceback must not show
+        raise ValueError(number, len(password))
+
+
+async def authenticate(token: str) -> Actor:
+    """The token is the role."""
+    if token not in {"owner", "guest"}:
+        raise Unauthorized
+    return Actor(SOMEONE, token, SOMEONE)
+
+
+def create_app(settings: Settings) -> App:
+    kit = Restwell(settings, name="tiny")
+    return kit.app(
+        version="1.0.0",
+        description="Notes.",
+        routes=[version("/v1", [NoteController])],
+        provide={"database": kit.database},
+        authenticate=authenticate,
+        migrations=Migrations(MIGRATIONS),
+    )
+
+
+project = Project(name="tiny", settings=Settings, create_app=create_app, migrations=MIGRATIONS)
