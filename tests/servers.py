@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+
 ROOT = Path(__file__).parents[1]
+RESTWELL = Path(sys.executable).with_name("restwell")
 READY_SECONDS = 30
 
 
@@ -57,7 +58,7 @@ def postgres() -> Iterator[str]:
         )
         try:
             url = f"postgresql://restwell@127.0.0.1:{port}/postgres"
-            _wait_until(lambda: _accepts(programs, port), server)
+            wait_until(lambda: _accepts(programs, port), server)
             yield url
         finally:
             server.send_signal(signal.SIGINT)
@@ -91,37 +92,44 @@ class Served:
     def output(self) -> str:
         return self._log.read_text()
 
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command line, run to its end."""
+    command: list[str | Path] = [RESTWELL, *arguments]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=READY_SECONDS)
+
 
 @contextmanager
-def serve(command: str, environment: Mapping[str, str], folder: Path) -> Iterator[Served]:
-    """``restwell dev`` or ``serve`` in a process of its own, on a free port, once it says that it is ready."""
+def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: str) -> Iterator[Served]:
+    """A command that serves, in a process of its own and on a free port, once it is ready; its output goes to ``folder``."""
     port, log = free_port(), folder / "server.log"
-    env = {**os.environ, "PORT": str(port), "WORKERS": "1", **environment}
+    env = {**os.environ, "WORKERS": "1", **environment, "PORT": str(port)}
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [Path(sys.executable).with_name("restwell"), command], cwd=ROOT, env=env, stdout=output, stderr=output
-        )
+        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)
     served = Served(process, f"http://127.0.0.1:{port}", log)
     try:
-        _wait_until(lambda: _answers(f"{served.url}/health/ready"), process, served)
+        wait_until(served.is_ready, process, served)
         yield served
     finally:
         process.terminate()
         process.wait(READY_SECONDS)
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  # our own loopback URL
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], served: Served | None = None) -> None:
+def wait_until(
+    ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None, served: Served | None = None
+) -> None:
+    """Ask until it is so. Fails when the process ends before, or READY_SECONDS are over."""
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
         what = served.output if served else ""
-        assert process.poll() is None, f"the server ended with {process.returncode}: {what}"
-        assert time.monotonic() < deadline, f"the server was not ready in {READY_SECONDS} s: {what}"
+        ended = process.poll() if process else None
+        assert ended is None, f"the server ended with {ended}: {what}"
+        assert time.monotonic() < deadline, f"not ready in {READY_SECONDS} s: {what}"
         time.sleep(0.05)

@@ -1,0 +1,117 @@
+"""The command line: what each command does, and one clear line and exit code 2 where it cannot."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from servers import RESTWELL, ROOT, free_port, restwell, serve
+
+STRONG = "Wq3rT8-kZp0_bN5vXy7LmC2sHd9JfG4aQe6uRi1oPt"
+
+
+@pytest.fixture
+def tiny_env(tmp_path: Path) -> dict[str, str]:
+    return {
+        "RESTWELL_APP": "tiny.app:project",
+        "PYTHONPATH": str(ROOT / "tests"),
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'tiny.db'}",
+        "PORT": str(free_port()),
+    }
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit code 2, a line for each word, and no traceback."""
+    lines = result.stderr.splitlines()
+    assert (result.returncode, len(lines)) == (2, len(words)), result.stderr
+    for line, word in zip(lines, words, strict=True):
+        assert line.startswith("restwell: ")
+        assert word in line
+
+
+def test_serve_asks_for_migrate_first_and_then_serves(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    assert_refused(restwell("serve", cwd=tmp_path, **tiny_env), "revision none, not 0001: run restwell migrate")
+    done = restwell("migrate", cwd=tmp_path, **tiny_env)
+    assert (done.returncode, done.stdout) == (0, "empty -> 0001 (3 statements)\n")
+    assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout == "0001 -> 0001 (0 statements)\n"
+    with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **tiny_env) as served:
+        assert httpx.get(f"{served.url}/v1/notes/greeting").text == "hello"
+    assert served.process.returncode == 0
+
+
+def test_migrate_prints_sql_without_running_it(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    printed = restwell("migrate", "--sql", cwd=tmp_path, **tiny_env)
+    assert printed.returncode == 0
+    assert "CREATE TABLE notes" in printed.stdout
+    assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout.startswith("empty")
+
+
+def test_routes_lists_who_may_call_what(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    lines = restwell("routes", cwd=tmp_path, **tiny_env).stdout.splitlines()
+    rows = [line.split() for line in lines]
+    assert ["GET", "/v1/notes/secrets", "owner", "read_secrets"] in rows
+    assert ["POST", "/v1/notes", "anyone", "add"] in rows
+
+
+def test_openapi_prints_the_document(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    assert json.loads(restwell("openapi", cwd=tmp_path, **tiny_env).stdout)["info"]["title"] == "tiny"
+
+
+def test_the_application_may_be_named_on_the_command_line(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    env = {**tiny_env, "RESTWELL_APP": ""}
+    assert_refused(restwell("routes", cwd=tmp_path, **env), "which application?")
+    assert restwell("--app", "tiny.app:project", "routes", cwd=tmp_path, **env).returncode == 0
+    assert_refused(restwell("--app", "tiny.app:nothing", "routes", cwd=tmp_path, **env), "no application at")
+
+
+def test_seed_needs_demo_data(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    assert_refused(restwell("seed", cwd=tmp_path, **tiny_env), "tiny has no demo data")
+
+
+@pytest.mark.parametrize("command", ["dev", "seed"])
+def test_development_commands_refuse_production(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
+    env = {**tiny_env, "APP_ENV": "production", "JWT_SECRET": STRONG}
+    assert_refused(restwell(command, cwd=tmp_path, **env), f"{command} is for development")
+
+
+@pytest.mark.parametrize("command", ["dev", "serve"])
+def test_bad_settings_are_all_named_at_once(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
+    env = {**tiny_env, "PORT": "http", "WORKERS": "0", "DATABASE_URL": "mysql://root:hunter2@h/d"}
+    result = restwell(command, cwd=tmp_path, **env)
+    assert_refused(result, "PORT: ", "WORKERS: ", "DATABASE_URL: must begin with")
+    assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["dev", "serve"])
+def test_a_taken_port_is_named(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
+    with socket.create_server(("127.0.0.1", int(tiny_env["PORT"]))):
+        result = restwell(command, cwd=tmp_path, **tiny_env)
+    assert_refused(result, f"cannot listen on 127.0.0.1:{tiny_env['PORT']} (Address already in use)")
+
+
+@pytest.mark.parametrize("command", ["dev", "serve", "migrate"])
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("postgresql://u:hunter2@127.0.0.1:{port}/d", "PostgreSQL: "),
+        ("sqlite:////proc/none/x.db", "SQLite cannot open /proc/none/x.db"),
+    ],
+)
+def test_an_unreachable_database_is_named(
+    tiny_env: dict[str, str], tmp_path: Path, command: str, url: str, word: str
+) -> None:
+    env = {**tiny_env, "DATABASE_URL": url.format(port=free_port())}
+    result = restwell(command, cwd=tmp_path, **env)
+    assert_refused(result, word)
+    assert "hunter2" not in result.stderr
+
+
+def test_runs_as_a_module_too(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "restwell", "--help"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    for name in ("dev", "serve", "migrate", "seed", "routes", "openapi"):
+        assert name in result.stdout

@@ -1,0 +1,103 @@
+"""A customer's way through the shop, over real HTTP to the very server that `make run` starts."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from people import Person, assert_problem
+from servers import ROOT, Served, serve
+
+GRACE = {"email": "grace@example.com", "password": "a nanosecond is a foot", "name": "Grace Hopper"}
+START_SECONDS = 3  # what a second start may take
+
+
+@pytest.fixture
+def environment(empty_url: str) -> dict[str, str]:
+    return {"DATABASE_URL": empty_url, "WORKERS": "2", "APP_ENV": "development", "LOG_FORMAT": "json"}
+
+
+@pytest.fixture
+def server(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
+    with serve(tmp_path, "make", "run", cwd=ROOT, **environment) as served:
+        yield served
+
+
+@pytest.fixture
+async def visitor(server: Served) -> AsyncIterator[Person]:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        yield Person(client)
+
+
+async def test_from_registration_to_log_out(visitor: Person, server: Served, backend: str) -> None:
+    registered = await visitor.send("POST", "/v1/users", GRACE)
+    assert registered.status_code == 201
+    await visitor.sign_in(GRACE["email"], GRACE["password"])
+    assert (await visitor.get(registered.headers["location"])).json() == registered.json()
+
+    first = await visitor.get("/v1/products?category=kitchen&max_price=20000&sort=price_cents&limit=5")
+    second = await visitor.get(first.links["next"]["url"])
+    items = first.json()["items"] + second.json()["items"]
+    assert len({item["id"] for item in items}) == 10
+    assert [item["price_cents"] for item in items] == sorted(item["price_cents"] for item in items)
+    assert {item["category"] for item in items} == {"kitchen"}
+
+    chosen = items[7]
+    placed = await visitor.order("my first order", (chosen["id"], 2))
+    assert (placed.status_code, placed.json()["total_cents"]) == (201, 2 * chosen["price_cents"])
+    repeated = await visitor.order("my first order", (chosen["id"], 2))
+    assert (repeated.content, repeated.headers["idempotent-replayed"]) == (placed.content, "true")
+    assert await visitor.stock_of(chosen) == chosen["stock"] - 2
+
+    refreshed = await visitor.send("POST", "/v1/sessions/refresh", {"refresh_token": visitor.tokens["refresh_token"]})
+    visitor.tokens = refreshed.json()
+    assert (await visitor.get(placed.headers["location"])).json() == placed.json()
+    assert (await visitor.send("DELETE", "/v1/sessions/current")).status_code == 204
+    assert_problem(await visitor.get("/v1/orders"), 401, "unauthorized")
+
+    welcome = [line for line in server.output.splitlines() if line.startswith("  ")]
+    assert f"{server.url}/docs" in welcome[0]
+    assert f"{server.url}/health/ready" in welcome[1]
+    assert {"sqlite": "SQLite at ", "postgresql": "PostgreSQL at 127.0.0.1:"}[backend] in welcome[2]
+    assert "(1,000 products)" in welcome[2]
+    assert "2 workers" in welcome[2]
+    assert "customer1@shop.example / demo-password-2026" in welcome[3]
+    assert GRACE["password"] not in server.output
+    assert "Traceback" not in server.output
+
+
+async def test_two_buyers_race_for_the_last_item_through_two_workers(server: Served) -> None:
+    """Breaks when take_stock loses ``stock >= quantity``."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        admin = await Person(client).sign_in("admin@shop.example")
+        draft = {"name": "Last One", "category": "toys", "price_cents": 100, "currency": "EUR", "stock": 1}
+        product = (await admin.send("POST", "/v1/products", draft)).json()
+    # A client each, so a connection each: the two orders may reach two workers.
+    clients = [httpx.AsyncClient(base_url=server.url, timeout=30) for _ in range(8)]
+    buyers = [await Person(c).sign_in(f"customer{n % 2 + 1}@shop.example") for n, c in enumerate(clients)]
+    answers = await asyncio.gather(*(buyer.order(f"key {n}", (product["id"], 1)) for n, buyer in enumerate(buyers)))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
+    assert await buyers[0].stock_of(product) == 0
+    for client in clients:
+        await client.aclose()
+
+
+async def test_a_second_start_is_quick_and_finds_everything_as_it_was(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with serve(tmp_path, "make", "run", cwd=ROOT, **environment) as served:
+        async with httpx.AsyncClient(base_url=served.url) as client:
+            customer = await Person(client).sign_in("customer1@shop.example")
+            product = await customer.first_product()
+            order = (await customer.order("kept", (product["id"], 1))).json()
+    started = time.monotonic()
+    with serve(tmp_path, "make", "run", cwd=ROOT, **environment) as served:
+        took = time.monotonic() - started
+        async with httpx.AsyncClient(base_url=served.url) as client:
+            customer.client = client
+            assert (await customer.get("/v1/orders")).json()["items"] == [order], "the old access token still works"
+            assert await customer.stock_of(product) == product["stock"] - 1
+    assert took < START_SECONDS
