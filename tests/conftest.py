@@ -1,4 +1,7 @@
-"""What every test may ask for: databases of their own, and a loud word at the end about anything that was skipped."""
+"""What every test may ask for: a database of its own, the shop started as in production, and people who use it.
+
+What could not be tested on this machine is said loudly at the end.
+"""
 
 import os
 import shutil
@@ -6,14 +9,21 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
+from pydantic import SecretStr
 
+from people import Person
 from restwell.database import Database, Migrations, open_database
 from restwell.ids import new_id
+from restwell.settings import DatabaseSettings, JwtSettings
+from restwell.testing import running
 from servers import postgres, postgres_programs
 from shop import demo
-from shop.app import MIGRATIONS
+from shop.app import MIGRATIONS, create_app
+from shop.settings import ShopSettings
 
+SECRET = "a secret for tests, which is long enough to be one"
 NEEDS = "needs a server that is not on this machine"
 
 
@@ -76,6 +86,40 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     """The test's own database, started."""
     async with open_database(database_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def settings(database_url: str) -> ShopSettings:
+    return ShopSettings(
+        database=DatabaseSettings(url=SecretStr(database_url)), jwt=JwtSettings(secret=SecretStr(SECRET))
+    )
+
+
+@pytest.fixture
+async def client(settings: ShopSettings) -> AsyncIterator[httpx.AsyncClient]:
+    """Talks to the production app, in process."""
+    async with running(create_app(settings)) as connected:
+        yield connected
+
+
+@pytest.fixture
+def anyone(client: httpx.AsyncClient) -> Person:
+    return Person(client)
+
+
+@pytest.fixture
+async def customer(client: httpx.AsyncClient) -> Person:
+    return await Person(client).sign_in("customer1@shop.example")
+
+
+@pytest.fixture
+async def other(client: httpx.AsyncClient) -> Person:
+    return await Person(client).sign_in("customer2@shop.example")
+
+
+@pytest.fixture
+async def admin(client: httpx.AsyncClient) -> Person:
+    return await Person(client).sign_in("admin@shop.example")
 
 
 class _postgres_database:  # noqa: N801  # used as a function

@@ -1,5 +1,6 @@
 """The one collection of tables, and the field types that several resources share."""
 
+from datetime import datetime
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -8,6 +9,9 @@ from sqlalchemy import MetaData
 metadata: Final = MetaData()
 
 MAX_AMOUNT: Final = 1_000_000_000
+
+Instant = Annotated[datetime, Meta(tz=True)]
+"""A point in time: RFC 3339, in UTC."""
 
 
 def whole(pattern: str) -> str:

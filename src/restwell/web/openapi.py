@@ -20,6 +20,7 @@ from restwell.errors import (
     PROBLEM_MEDIA_TYPE,
     AppError,
     BodyTooLarge,
+    FieldError,
     Forbidden,
     Invalid,
     MalformedRequest,
@@ -36,6 +37,7 @@ Schema = dict[str, Any]
 REF: Final = "#/components/schemas/"
 SECURITY: Final = "access_token"
 
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ANYWHERE: Final = (AppError, DatabaseUnavailable, DatabaseBusy)
 _EXAMPLES_BY_FORMAT: Final = {"uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "date-time": "2026-01-31T09:30:00Z"}
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
@@ -50,16 +52,17 @@ class Operation(NamedTuple):
 
 
 def operations(app: Litestar) -> list[Operation]:
-    """Every documented operation, ordered by path."""
+    """Every documented operation: by tag in the order of the route table, then by path and method."""
     found = [
         Operation(route.path_format, method, handler)
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for handler in route.route_handlers
         if handler.resolve_include_in_schema()
-        for method in sorted(handler.http_methods - {"OPTIONS"})
+        for method in handler.http_methods - {"OPTIONS"}
     ]
-    return sorted(found, key=lambda operation: operation[:2])
+    tags = list(dict.fromkeys(_tags(operation) for operation in found))
+    return sorted(found, key=lambda one: (tags.index(_tags(one)), one.path, _METHODS.index(one.method)))
 
 
 def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
@@ -86,11 +89,10 @@ def openapi_document(app: Litestar, *, title: str, version: str, description: st
     paths: dict[str, Schema] = {}
     for operation in found:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas)
-    tags = dict.fromkeys(tag for operation in found for tag in operation.handler.resolve_tags())
+    tags = dict.fromkeys(tag for operation in found for tag in _tags(operation))
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": description},
-        "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,
         "components": {
@@ -105,7 +107,7 @@ def _describe(operation: Operation, schemas: "_Schemas") -> Schema:
     summary, _, rest = inspect.cleandoc(handler.fn.__doc__ or handler.handler_name).partition("\n")
     described: Schema = {
         "operationId": handler.handler_name,
-        "tags": sorted(handler.resolve_tags()),
+        "tags": list(_tags(operation)),
         "summary": summary.rstrip("."),
         "description": " ".join([summary, *rest.split()]),
         "parameters": list(_parameters(handler, path, schemas)),
@@ -144,6 +146,8 @@ def _responses(operation: Operation, schemas: "_Schemas") -> Schema:
 
 
 def _instance(problem: type[AppError]) -> AppError:
+    if issubclass(problem, Invalid):
+        return problem(errors=[FieldError("$.field", "required")])
     return problem(problem.message)
 
 
@@ -164,12 +168,20 @@ def _parameters(handler: HTTPRouteHandler, path: str, schemas: "_Schemas") -> It
     if filters is not None:
         component = schemas.parameters_of(filters)
         required = component.get("required", ())
-        for name, schema in component["properties"].items():
-            own = {key: value for key, value in schema.items() if key != "description"}
-            text = schema.get("description") or next(
-                (arm["description"] for arm in schema.get("anyOf", ()) if "description" in arm), ""
-            )
-            yield {"name": name, "in": "query", "required": name in required, "description": text, "schema": own}
+        for name, property_ in component["properties"].items():
+            schema = _without_null(property_)
+            text = schema.pop("description", "")
+            yield {"name": name, "in": "query", "required": name in required, "description": text, "schema": schema}
+
+
+def _without_null(schema: Schema) -> Schema:
+    """What a query parameter may hold: one that is left out is None in the handler, but null is no value of it."""
+    arms = [arm for arm in schema.get("anyOf", ()) if arm != {"type": "null"}]
+    return {**arms[0]} if len(arms) == 1 else {**schema}
+
+
+def _tags(operation: Operation) -> tuple[str, ...]:
+    return tuple(sorted(operation.handler.resolve_tags()))
 
 
 def _types(operation: Operation) -> Iterator[Any]:
@@ -224,13 +236,13 @@ class _Schemas:
 
     def example(self, schema: Schema) -> Any:
         """A value that the schema allows: its own first example, or one built from its parts."""
+        for key in ("examples", "enum"):
+            if schema.get(key):
+                return schema[key][0]
         if "$ref" in schema:
             return self.example(self.components[schema["$ref"].removeprefix(REF)])
         if "anyOf" in schema:
             return self.example(schema["anyOf"][0])
-        for key in ("examples", "enum"):
-            if schema.get(key):
-                return schema[key][0]
         kind = str(schema.get("type"))
         if kind == "object":
             return {name: self.example(inner) for name, inner in schema.get("properties", {}).items()}

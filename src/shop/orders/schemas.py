@@ -1,12 +1,12 @@
 """What is sent and got of orders."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
 from shop.orders.models import OrderStatus
+from shop.schema import Instant
 
 MAX_LINES = 50
 MAX_QUANTITY = 10_000
@@ -32,8 +32,8 @@ class OrderLine(Struct, frozen=True):
 
 class Order(Struct, frozen=True):
     id: UUID
-    status: OrderStatus
+    status: Annotated[OrderStatus, Meta(examples=["pending"])]
     items: list[OrderLine]
     total_cents: Annotated[int, Meta(examples=[25_800])]
     currency: Annotated[str, Meta(examples=["EUR"])]
-    created_at: datetime
+    created_at: Instant

@@ -70,7 +70,12 @@ class ProductController(Controller):
         product = await products.create_product(data)
         return with_etag(product, product.version, status=201, location=f"/v1/products/{product.id}")
 
-    @patch("/{product_id:uuid}", guards=[requires_role("admin")], errors=[PreconditionRequired, PreconditionFailed])
+    @patch(
+        "/{product_id:uuid}",
+        guards=[requires_role("admin")],
+        requires_header="If-Match",
+        errors=[PreconditionRequired, PreconditionFailed],
+    )
     async def change_product(
         self,
         product_id: FromPath[UUID],
@@ -85,7 +90,12 @@ class ProductController(Controller):
         product = await products.change_product(product_id, data, expected_versions(if_match))
         return with_etag(product, product.version)
 
-    @delete("/{product_id:uuid}", guards=[requires_role("admin")], errors=[PreconditionRequired, PreconditionFailed])
+    @delete(
+        "/{product_id:uuid}",
+        guards=[requires_role("admin")],
+        requires_header="If-Match",
+        errors=[PreconditionRequired, PreconditionFailed],
+    )
     async def delete_product(
         self, product_id: FromPath[UUID], products: Provided[ProductService], if_match: IfMatch = None
     ) -> None:

@@ -1,6 +1,5 @@
 """What is sent and got of products."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +7,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from restwell.web import PageFilter
-from shop.schema import MAX_AMOUNT, Cents, Count, Currency, Line, Prose, Slug
+from shop.schema import MAX_AMOUNT, Cents, Count, Currency, Instant, Line, Prose, Slug
 
 ProductName = Annotated[Line, Meta(examples=["Aurora Wireless Headphones"])]
 Description = Annotated[Prose, Meta(examples=["Over-ear, 40 hours of battery, folds flat."])]
@@ -23,8 +22,8 @@ class Product(Struct, frozen=True):
     currency: Annotated[str, Meta(examples=["EUR"])]
     stock: Annotated[int, Meta(examples=[25])]
     version: Annotated[int, Meta(examples=[1], description="Grows with every change; the ETag is made of it.")]
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class ProductDraft(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,10 +1,11 @@
 """What is sent and got to sign in, stay signed in and see where one is."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
+
+from shop.schema import Instant
 
 
 class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,8 +30,8 @@ class Session(Struct, frozen=True):
     id: UUID
     user_agent: Annotated[str, Meta(examples=["curl/8.5.0"])]
     address: Annotated[str, Meta(examples=["203.0.113.7"])]
-    created_at: datetime
-    last_used_at: datetime
+    created_at: Instant
+    last_used_at: Instant
     current: Annotated[bool, Meta(description="Whether this request belongs to it.")]
 
 

@@ -1,12 +1,11 @@
 """What users send and get."""
 
-from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from shop.schema import Line, whole
+from shop.schema import Instant, Line, whole
 from shop.users.models import Role
 
 _PART: Final = r"[^@\s\x00-\x1f\x7f]"
@@ -40,8 +39,8 @@ class User(Struct, frozen=True):
     name: Annotated[str, Meta(examples=["Ada Lovelace"])]
     role: Role
     active: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class AccountPatch(Struct, frozen=True, forbid_unknown_fields=True):

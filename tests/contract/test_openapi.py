@@ -1,0 +1,127 @@
+"""The OpenAPI document: valid, complete, true to the code, and never changed by accident."""
+
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from restwell.errors import (
+    PROBLEM_MEDIA_TYPE,
+    AppError,
+    Conflict,
+    ServiceUnavailable,
+)
+from restwell.settings import Settings
+from restwell.web.openapi import operations
+from restwell.web.request import JSON, MERGE_PATCH, decode_body
+from shop.app import create_app
+from shop.settings import ShopSettings
+
+SNAPSHOT = Path(__file__).with_name("openapi.json")
+SHOP = create_app(ShopSettings())
+DOCUMENT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(SHOP.openapi))
+ROUTES = {(operation.path, operation.method.lower()): operation for operation in operations(SHOP.litestar)}
+EVERY = [pytest.param(*key, id=f"{key[1]} {key[0]}") for key in ROUTES]
+BASES = {Conflict, ServiceUnavailable}  # their subclasses say what really happened
+
+
+def described(path: str, method: str) -> dict[str, Any]:
+    found: dict[str, Any] = DOCUMENT["paths"][path][method]
+    return found
+
+
+def errors_below(error: type[AppError]) -> set[type[AppError]]:
+    below = set(error.__subclasses__())
+    return below.union(*(errors_below(one) for one in below))
+
+
+def test_is_valid() -> None:
+    assert list(OpenAPIV31SpecValidator(DOCUMENT).iter_errors()) == []
+
+
+def test_changes_only_on_purpose() -> None:
+    """To change it on purpose: restwell openapi > tests/contract/openapi.json, and tell the change in CHANGELOG.md."""
+    assert msgspec.json.decode(SNAPSHOT.read_bytes()) == DOCUMENT, "the API has changed; see this test's docstring"
+
+
+def test_settings_do_not_show_in_it() -> None:
+    settings = ShopSettings.load({"JWT_SECRET": "another secret that is long enough for this"})
+    assert isinstance(settings, Settings)
+    assert create_app(settings).openapi == SHOP.openapi
+
+
+def test_tells_every_error_of_the_kit_and_the_shop() -> None:
+    responses = [
+        one for path in DOCUMENT["paths"].values() for method in path.values() for one in method["responses"].values()
+    ]
+    told = set(
+        chain.from_iterable(
+            one["content"].get(PROBLEM_MEDIA_TYPE, {}).get("examples", {}) for one in responses if "content" in one
+        )
+    )
+    raised = {
+        error.code for error in errors_below(AppError) - BASES if error.__module__.startswith(("restwell", "shop"))
+    }
+    # A wrong method is answered by paths, not by an operation.
+    assert told == raised - {"method_not_allowed"} | {"internal_error"}
+
+
+def test_no_two_errors_share_a_code() -> None:
+    ours = [error for error in errors_below(AppError) if error.__module__.startswith(("restwell", "shop"))]
+    codes = [error.code for error in ours]
+    assert sorted(codes) == sorted(set(codes))
+
+
+@pytest.mark.parametrize(("path", "method"), EVERY)
+def test_an_operation_says_all_there_is_to_know(path: str, method: str) -> None:
+    one, handler = described(path, method), ROUTES[path, method].handler
+    assert one["summary"]
+    assert one["description"].startswith(one["summary"])
+    assert one["tags"]
+    statuses = set(one["responses"])
+    assert {str(handler.status_code), "500", "503"} <= statuses
+    if handler.resolve_guards():
+        assert one["security"]
+        assert "401" in statuses
+    if "requestBody" in one:
+        assert {"400", "413", "415", "422"} <= statuses
+    if "{" in path:
+        assert "404" in statuses
+    for status, response in one["responses"].items():
+        assert response["description"]
+        if status >= "400":
+            assert list(response["content"]) == [PROBLEM_MEDIA_TYPE]
+            assert response["content"][PROBLEM_MEDIA_TYPE]["examples"]
+    for parameter in one["parameters"]:
+        assert parameter["schema"]
+        assert parameter["in"] == "path" or parameter["name"] in {"category", "sort"} or parameter["description"]
+
+
+@pytest.mark.parametrize(("path", "method"), EVERY)
+def test_every_example_is_what_its_schema_allows(path: str, method: str) -> None:
+    one = described(path, method)
+    contents = [response.get("content", {}) for response in one["responses"].values()]
+    contents.append(one.get("requestBody", {}).get("content", {}))
+    checked = 0
+    for content in chain.from_iterable(content.values() for content in contents):
+        examples = [item["value"] for item in content.get("examples", {}).values()]
+        for example in [*examples, *([content["example"]] if "example" in content else [])]:
+            schema = {**content["schema"], "components": DOCUMENT["components"]}
+            assert list(Draft202012Validator(schema).iter_errors(example)) == []
+            checked += 1
+    assert checked
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [case for case in EVERY if "requestBody" in described(*map(str, case.values))]
+)
+def test_every_example_of_a_body_is_accepted_as_it_is(path: str, method: str) -> None:
+    content = described(path, method)["requestBody"]["content"]
+    (media_type,) = content
+    assert media_type == (MERGE_PATCH if method == "patch" else JSON)
+    kind = ROUTES[path, method].handler.parsed_fn_signature.parameters["data"].annotation
+    assert decode_body(msgspec.json.encode(content[media_type]["example"]), kind)
