@@ -19,10 +19,11 @@ test: .venv/.dev ## Run every test (CI=true: nothing may be skipped)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-check: .venv/.dev ## Check format, lint and types
+check: .venv/.dev ## Check format, lint, types and the rules of the house
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/pytest --quiet --no-header tests/test_house.py
 
 format: .venv/.dev ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix-only --quiet

@@ -29,7 +29,10 @@ NEEDS = "needs a server that is not on this machine"
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """A throwaway PostgreSQL server; the URL of its maintenance database."""
+    """The URL of a server's maintenance database: a throwaway server, or the one that TEST_POSTGRES_URL names."""
+    if named := os.environ.get("TEST_POSTGRES_URL"):
+        yield named
+        return
     if postgres_programs() is None:
         pytest.skip(f"{NEEDS}: PostgreSQL (apt-get install postgresql)")
     with postgres() as url:

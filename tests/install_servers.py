@@ -7,7 +7,10 @@ import sys
 
 from servers import chromium_program, postgres_programs
 
-WANTED = {"postgresql": postgres_programs, "chromium": chromium_program}
+WANTED = {
+    "postgresql": lambda: os.environ.get("TEST_POSTGRES_URL") or postgres_programs(),
+    "chromium": chromium_program,
+}
 
 
 def main() -> None:

@@ -122,6 +122,23 @@ def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: s
         process.wait(READY_SECONDS)
 
 
+def children_of(parent: int) -> list[int]:
+    """The processes that this one has started, but for Python's own resource tracker."""
+    children = []
+    for proc in Path("/proc").glob("[0-9]*"):
+        try:
+            status, command = (proc / "status").read_text(), (proc / "cmdline").read_text()
+        except OSError:
+            continue  # it has ended meanwhile
+        if f"PPid:\t{parent}\n" in status and "resource_tracker" not in command:
+            children.append(int(proc.name))
+    return children
+
+
+def descendants_of(parent: int) -> list[int]:
+    return [process for child in children_of(parent) for process in (child, *descendants_of(child))]
+
+
 def wait_until(
     ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None, served: Served | None = None
 ) -> None:

@@ -1,6 +1,8 @@
 """A customer's way through the shop, over real HTTP to the very server that `make run` starts."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ import httpx
 import pytest
 
 from people import Person, assert_problem
-from servers import ROOT, Served, serve
+from servers import ROOT, Served, descendants_of, serve
 
 GRACE = {"email": "grace@example.com", "password": "a nanosecond is a foot", "name": "Grace Hopper"}
 START_SECONDS = 3  # what a second start may take
@@ -101,3 +103,21 @@ async def test_a_second_start_is_quick_and_finds_everything_as_it_was(
             assert (await customer.get("/v1/orders")).json()["items"] == [order], "the old access token still works"
             assert await customer.stock_of(product) == product["stock"] - 1
     assert took < START_SECONDS
+
+
+async def test_an_acknowledged_order_survives_the_power_switch(environment: dict[str, str], tmp_path: Path) -> None:
+    """Breaks when the answer leaves before the commit: every process is killed as soon as the 201 is here."""
+    command = ("make", "run")
+    with serve(tmp_path, *command, cwd=ROOT, **environment) as served:
+        async with httpx.AsyncClient(base_url=served.url) as client:
+            customer = await Person(client).sign_in("customer1@shop.example")
+            product = await customer.first_product()
+            placed = await customer.order("k", (product["id"], 1))
+            for process in descendants_of(served.process.pid):
+                os.kill(process, signal.SIGKILL)
+    assert placed.status_code == 201
+    with serve(tmp_path, *command, cwd=ROOT, **environment) as served:
+        async with httpx.AsyncClient(base_url=served.url) as client:
+            customer.client = client
+            assert (await customer.get(placed.headers["location"])).json() == placed.json()
+            assert await customer.stock_of(product) == product["stock"] - 1

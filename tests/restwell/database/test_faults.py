@@ -74,7 +74,7 @@ async def test_a_killed_connection_is_an_error_once_and_then_replaced(postgres_s
                 await tx.one(one)
                 admin = await asyncpg.connect(postgres_server)
                 await admin.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'restwell'"
                 )
                 await admin.close()
                 await asyncio.sleep(0.1)

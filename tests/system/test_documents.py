@@ -1,0 +1,61 @@
+"""What the documents tell people to type works as it stands there."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from servers import ROOT, serve
+
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
+RUN_ELSEWHERE = {
+    "make run": "tests/system/test_journey.py",
+    "DATABASE_URL=postgresql://user:password@localhost/shop PORT=9000 WORKERS=4 make run": "tests/system/test_journey.py",
+    "make test": ".ci/run",
+    "make check": ".ci/run",
+    ".venv/bin/restwell openapi > tests/contract/openapi.json": "tests/restwell/cli/test_commands.py",
+    ".venv/bin/pre-commit install": "tests/system/test_documents.py",
+}
+
+
+def blocks(document: str) -> list[str]:
+    """The shell blocks of a document."""
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_tour_of_the_readme_buys_two_headphones_once(tmp_path: Path) -> None:
+    (tour,) = [block for block in blocks("README.md") if "curl" in block]
+    with serve(tmp_path, "make", "run", cwd=ROOT, DATABASE_URL=f"sqlite:///{tmp_path / 'shop.db'}") as served:
+        script = "set -euo pipefail\n" + tour.replace("http://127.0.0.1:8000", served.url)
+        told = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert '"status":"pending"' in told.stdout
+    assert '"quantity":2' in told.stdout
+    assert "idempotent-replayed: true" in told.stdout
+
+
+def test_every_other_command_is_run_by_a_test() -> None:
+    for document in DOCUMENTS:
+        for block in blocks(document):
+            if "curl" not in block:
+                assert set(block.splitlines()) <= RUN_ELSEWHERE.keys(), f"{document}: {block}"
+    for place in RUN_ELSEWHERE.values():
+        assert (ROOT / place).exists()
+
+
+def test_make_help_lists_every_target() -> None:
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("run", "test", "check", "format", "lock", "clean", "help"):
+        assert re.search(rf"make {target} ", told)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the hooks need a git checkout")
+def test_the_hooks_run_and_agree(tmp_path: Path) -> None:
+    program = ROOT / ".venv/bin/pre-commit"
+    subprocess.run([program, "validate-config", ROOT / ".pre-commit-config.yaml"], check=True)
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--shared", ROOT, clone], check=True)
+    installed = subprocess.run([program, "install"], cwd=clone, capture_output=True, text=True, check=True)
+    assert "pre-commit installed" in installed.stdout
+    told = subprocess.run([program, "run", "--all-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout

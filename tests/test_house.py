@@ -1,0 +1,167 @@
+"""The rules of the house: which way imports point, how large a file may be, and that the documents tell the truth."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from restwell.errors import AppError
+from servers import ROOT
+from shop.settings import ShopSettings
+
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+FRAMEWORKS = {"litestar"}
+KNOWS_THE_FRAMEWORK = ("app", "web")
+LAYERS = [  # a package may import those in its own line and above
+    {"ids", "errors"},
+    {"settings", "observability"},
+    {"database", "auth", "edge"},
+    {"idempotency", "web", "testing"},
+    {"app"},
+    {"project"},
+    {"server", "reload"},
+    {"cli"},
+    {"__main__", "__init__"},
+]
+FEATURE_FILES = {"models", "schemas", "queries", "service", "routes"}
+FEATURES = {file.parent.name for file in (ROOT / "src/shop").glob("*/routes.py")}
+SECTIONS = 17
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    """The modules a file imports, each as its dotted name."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_of(file: Path) -> list[str]:
+    return list(file.relative_to(ROOT / "src").with_suffix("").parts)
+
+
+def layer_of(name: str) -> int:
+    return next(number for number, names in enumerate(LAYERS) if name in names)
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: ".".join(module_of(file)))
+def test_imports_point_one_way(file: Path) -> None:
+    package, own, *rest = [*module_of(file), ""]
+    for imported in imports_of(file):
+        top, *below = imported.split(".")
+        if package == "restwell":
+            assert top != "shop", "the kit never imports the application"
+            assert top not in FRAMEWORKS or own in KNOWS_THE_FRAMEWORK, "only app.py and web/ know the framework"
+            if top == "restwell" and below and below[0] in set().union(*LAYERS):
+                assert layer_of(below[0]) <= layer_of(own), f"{own} imports {below[0]}, which is above it"
+        if package == "shop":
+            assert top not in FRAMEWORKS, "an application speaks restwell.web"
+            if len(below) > 1 and below[0] in FEATURES - {own} and own in FEATURES:
+                assert below[1] in {"service", "stock", "models", "schemas"}, "a feature calls another's service"
+            if rest and rest[0] in FEATURE_FILES:
+                assert _points_down(rest[0], below, own), f"{rest[0]} imports {imported}"
+
+
+def _points_down(own_file: str, below: list[str], feature: str) -> bool:
+    """Within a feature: routes -> service -> queries -> models and schemas."""
+    above = {
+        "models": {"schemas", "queries", "service", "routes"},
+        "schemas": {"queries", "service", "routes"},
+        "queries": {"service", "routes"},
+        "service": {"routes"},
+        "routes": {"queries"},
+    }
+    return not (len(below) > 1 and below[0] == feature and below[1] in above[own_file])
+
+
+def test_importing_does_no_io_and_opens_nothing() -> None:
+    """Importing and building the whole shop works where nothing can be written and no server is there."""
+    code = (
+        "import sys, socket\n"
+        "sys.addaudithook(lambda event, args: sys.exit(event + str(args)) if event.startswith('socket.')"
+        " or (event == 'open' and set(str(args[1])) & set('wa+')) else None)\n"
+        "import shop.app, restwell.cli\n"
+    )
+    subprocess.run([sys.executable, "-B", "-c", code], check=True, cwd=ROOT)
+
+
+def test_files_are_small() -> None:
+    for file in (*SOURCES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "migrations").rglob("*.py")):
+        assert len(file.read_text().splitlines()) <= 400, f"{file} is over 400 lines: split it by concept"
+
+
+def test_tests_mirror_the_kit() -> None:
+    folders = {folder.name for folder in (ROOT / "src/restwell").iterdir() if any(folder.glob("*.py"))}
+    for name in folders:
+        assert list((ROOT / "tests/restwell" / name).glob("test_*.py")), f"no tests for restwell/{name}"
+
+
+def test_every_setting_is_in_the_example_and_nothing_else() -> None:
+    example = (ROOT / ".env.example").read_text()
+    documented = set(re.findall(r"^#?\s?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+    settings = {"_".join(path).upper() for path in ShopSettings.paths()}
+    assert documented == settings | {"SECRETS_DIR", "RESTWELL_APP"}
+
+
+def test_the_section_table_names_all_sections_and_files_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \|$", readme, re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(1, SECTIONS + 1))
+    for number, _, where in rows:
+        paths = re.findall(r"`([^`]+)`", where)
+        assert paths or "not built yet" in where, f"section {number} names no file"
+        for path in paths:
+            assert (ROOT / path).exists(), f"section {number} names {path}, which does not exist"
+
+
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_and_make_targets_in_the_documents_exist(document: str) -> None:
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
+        assert (ROOT / target).exists(), f"{document} links to {target}"
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for name in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE):
+        assert name in targets, f"{document} says make {name}"
+
+
+def test_every_decision_says_why() -> None:
+    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert decisions
+    for decision in decisions:
+        headings = re.findall(r"^## (.+)$", decision.read_text(), re.MULTILINE)
+        assert headings == ["Context", "Decision", "Consequences", "Alternatives"], decision.name
+
+
+def test_every_dependency_has_its_reason() -> None:
+    stack = (ROOT / "docs/decisions/0001-stack.md").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
+    block = project[project.index("\ndependencies = [") : project.index("[project.scripts]")]
+    for name in re.findall(r'^    "([a-z0-9-]+)', block, re.MULTILINE):
+        assert f"**{name}**" in stack, f"{name} has no reason in docs/decisions/0001-stack.md"
+
+
+def test_lock_files_pin_hashes_and_name_no_address() -> None:
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        text = lock.read_text()
+        assert "://" not in text
+        pinned = re.findall(r"^[a-z0-9._-]+(?:\[[a-z,]+\])?==\S+", text, re.MULTILINE)
+        assert len(pinned) > 20
+        assert text.count("--hash=sha256:") >= len(pinned)
+
+
+def test_every_error_has_a_code_of_its_own_shape() -> None:
+    def below(error: type[AppError]) -> Iterator[type[AppError]]:
+        for one in error.__subclasses__():
+            yield one
+            yield from below(one)
+
+    for error in below(AppError):
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", error.code)
+        assert 400 <= error.status <= 599
+        assert error.message.endswith((".", "errors.", "Allow."))
