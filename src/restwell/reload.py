@@ -30,13 +30,13 @@ def run_with_reload(target: Callable[[], None], *, gives_up_on: int) -> None:
     )  # as Ctrl-C: both stop the child before they end this process
     child = _start("fork", target)
     try:
-        for changed in _changes():
-            if child.exitcode == gives_up_on:
-                raise SystemExit(gives_up_on)
-            if changed:
+        changes = _changes()
+        while child.exitcode != gives_up_on:
+            if changed := next(changes):
                 log.warning("reloading", changed=sorted({path for _, path in changed}))
                 _stop(child)
                 child = _start("spawn", target)
+        raise SystemExit(gives_up_on)
     except KeyboardInterrupt:
         pass
     finally:

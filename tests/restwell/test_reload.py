@@ -1,13 +1,14 @@
 """Serving while the code changes."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from servers import RESTWELL, ROOT, Served, descendants_of, serve, wait_until
+from servers import ROOT, Served, descendants_of, serve, wait_until
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def code(tmp_path: Path) -> Path:
 @pytest.fixture
 def working_copy(code: Path, tmp_path: Path) -> Iterator[Served]:
     environment = {"RESTWELL_APP": "tiny.app:project", "PYTHONPATH": str(code.parents[1]), "DATABASE_URL": ""}
-    with serve(tmp_path, RESTWELL, "dev", cwd=tmp_path, **environment) as served:
+    with serve(tmp_path, sys.executable, "-m", "restwell", "dev", cwd=tmp_path, **environment) as served:
         yield served
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
+from litestar.exceptions import HTTPException
 from msgspec import Meta, Struct
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 
@@ -12,7 +13,18 @@ from restwell.auth import Actor
 from restwell.database import Database, param, query
 from restwell.errors import Unauthorized
 from restwell.settings import Settings
-from restwell.web import Controller, FromPath, JSONBody, PageFilter, Provided, get, post, requires_role, version
+from restwell.web import (
+    Controller,
+    FromPath,
+    HeaderParameter,
+    JSONBody,
+    PageFilter,
+    Provided,
+    get,
+    post,
+    requires_role,
+    version,
+)
 
 GREETING = "hello"
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -53,9 +65,9 @@ class NoteController(Controller):
         return await database.one(add_note, text=data.text)
 
     @get("/greeting")
-    async def greet(self) -> str:
+    async def greet(self, times: Annotated[int, HeaderParameter(name="X-Times")] = 1) -> str:
         """Greet."""
-        return GREETING
+        return GREETING * times
 
     @get("/secrets", guards=[requires_role("owner")])
     async def read_secrets(self, actor: Provided[Actor]) -> str:
@@ -65,6 +77,8 @@ class NoteController(Controller):
     @get("/{number:int}/broken")
     async def break_down(self, number: FromPath[int]) -> str:
         """Break."""
+        if number == 418:
+            raise HTTPException(status_code=number)  # an error of the framework that the kit has no word for
         password = "hunter2"  # what a traceback must not show
         raise ValueError(number, len(password))
 

@@ -12,6 +12,7 @@ from restwell.database.query import Compiled
 
 CONNECT_SECONDS: Final = 3.0
 POOL_WAIT_SECONDS: Final = 2.0
+CLOSE_SECONDS: Final = 10.0
 SERVER_SETTINGS: Final = {
     "application_name": "restwell",
     "timezone": "UTC",
@@ -113,10 +114,8 @@ class PostgresDatabase(Database):
     async def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            try:
-                await asyncio.wait_for(pool.close(), timeout=10)
-            except TimeoutError:
-                pool.terminate()
+            with suppress(TimeoutError):  # it terminates what did not end in time
+                await asyncio.wait_for(pool.close(), CLOSE_SECONDS)
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         async with self._acquire() as connection:

@@ -73,12 +73,11 @@ class Compiled(NamedTuple):
                 value = constant
             values.append(convert(value) if convert is not None and value is not None else value)
         if len(arguments) > known:
-            self._refuse_unknown(arguments)
+            raise TypeError(f"query {self.name} has no argument {', '.join(sorted(self._unknown(arguments)))}")
         return tuple(values)
 
-    def _refuse_unknown(self, arguments: Mapping[str, Any]) -> None:
-        if unknown := set(arguments) - {parameter.name for parameter in self.parameters}:
-            raise TypeError(f"query {self.name} has no argument {', '.join(sorted(unknown))}")
+    def _unknown(self, arguments: Mapping[str, Any]) -> set[str]:
+        return set(arguments) - {parameter.name for parameter in self.parameters if parameter.required}
 
     def values(self, row: Sequence[Any]) -> Sequence[Any]:
         """The row's values as Python objects."""

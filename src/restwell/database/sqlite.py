@@ -188,16 +188,17 @@ async def _within(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T:
 
 def _configure(connection: apsw.Connection) -> None:
     _finish(connection.execute(PRAGMAS))
+    # Of processes that open a new file together, SQLite tells all but one at once that it is busy, whatever the timeout.
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
-    while connection.pragma("journal_mode") != "wal":
+    while True:
         try:
             connection.pragma("journal_mode", "wal")
-        except (
-            apsw.BusyError
-        ):  # said at once, whatever the timeout, to all but one of those who open a new file together
+        except apsw.BusyError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+        else:
+            return
 
 
 def _roll_back(writer: apsw.Connection) -> None:

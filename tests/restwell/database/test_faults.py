@@ -7,14 +7,16 @@ from pathlib import Path
 import apsw
 import asyncpg
 import pytest
-from sqlalchemy import literal, select, text
+from sqlalchemy import func, literal, select, table, text
 
-from restwell.database import DatabaseBusy, DatabaseUnavailable, open_database, query
+from restwell.database import Database, DatabaseBusy, DatabaseUnavailable, open_database, param, query
 from restwell.database import postgres as postgres_module
 from restwell.database import sqlite as sqlite_module
 from servers import free_port
 
 one = query("test.one", select(literal(1).label("n")), into=int)
+count = query("test.count", select(func.count().label("n")).select_from(table("t")), into=int)
+plus_one = query("test.plus_one", select((param("n") + literal(1)).label("n")), into=int)
 sleep = query("test.sleep", {"postgresql": text("SELECT pg_sleep(30)"), "sqlite": text("SELECT 1")}, into=int)
 
 
@@ -91,9 +93,24 @@ async def test_a_statement_that_takes_too_long_is_busy(postgres_server: str, mon
 
 async def test_postgres_passes_on_the_programs_own_faults(postgres_server: str) -> None:
     async with open_database(postgres_server, pool_size=1) as database:
-        needs_a_number = query("test.number", text("SELECT 1 + :n").columns(), into=int)
-        with pytest.raises((asyncpg.DataError, TypeError)):
-            await database.one(needs_a_number, n="many")
+        with pytest.raises(asyncpg.DataError):
+            await database.one(plus_one, n="many")
+        with pytest.raises(asyncpg.UndefinedTableError):
+            async with database.transaction() as tx:
+                await tx.run_script("SELECT nonsense FROM nowhere")
+        assert await database.one(plus_one, n=1) == 2
+
+
+async def test_postgres_closes_in_time_whoever_holds_a_connection(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_module, "CLOSE_SECONDS", 0.1)
+    database = open_database(postgres_server, pool_size=1)
+    await database.start()
+    with pytest.raises(DatabaseUnavailable):
+        async with database.transaction() as tx:
+            await database.close()
+            await tx.one(one)
 
 
 async def test_sqlite_refuses_to_wait_for_the_writer_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,3 +172,57 @@ async def test_sqlite_passes_on_the_programs_own_faults(tmp_path: Path) -> None:
         with pytest.raises(apsw.SQLError):
             async with database.transaction() as tx:
                 await tx.run_script("SELECT nonsense FROM nowhere")
+
+
+async def test_sqlite_on_a_full_disk_is_unavailable_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
+        async with database.transaction() as tx:
+            await tx.run_script("CREATE TABLE t (text TEXT)")
+        await set_most_pages(database, 10)
+        with pytest.raises(DatabaseUnavailable):
+            async with database.transaction() as tx:
+                for _ in range(100):
+                    await tx.run_script("INSERT INTO t VALUES (hex(randomblob(5000)))")
+        assert await database.one(count) == 0
+        await set_most_pages(database, 1_000_000)
+        async with database.transaction() as tx:
+            await tx.run_script("INSERT INTO t VALUES (hex(randomblob(5000)))")
+        assert await database.one(count) == 1
+
+
+async def set_most_pages(database: Database, pages: int) -> None:
+    async with database.transaction() as tx:
+        await tx.run_script(f"PRAGMA max_page_count = {pages}")
+
+
+async def test_sqlite_rolls_back_what_it_cannot_commit(tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
+        async with database.transaction() as tx:
+            await tx.run_script("CREATE TABLE p (id INTEGER PRIMARY KEY)")
+            await tx.run_script("CREATE TABLE t (p INTEGER REFERENCES p DEFERRABLE INITIALLY DEFERRED)")
+        with pytest.raises(apsw.ConstraintError):
+            async with database.transaction() as tx:
+                await tx.run_script("INSERT INTO t VALUES (1)")
+        assert await database.one(count) == 0
+        async with database.transaction() as tx:
+            await tx.run_script("INSERT INTO p VALUES (1)")
+            await tx.run_script("INSERT INTO t VALUES (1)")
+        assert await database.one(count) == 1
+
+
+@pytest.mark.parametrize(("held_seconds", "opens"), [(0.3, True), (2.0, False)])
+async def test_sqlite_waits_for_another_who_opens_the_new_file_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, held_seconds: float, opens: bool
+) -> None:
+    monkeypatch.setattr(sqlite_module, "PRAGMAS", "PRAGMA busy_timeout = 1")
+    monkeypatch.setattr(sqlite_module, "BUSY_TIMEOUT_MS", 1_000)
+    other = apsw.Connection(str(tmp_path / "x.db"))
+    other.execute("BEGIN EXCLUSIVE")
+    asyncio.get_running_loop().call_later(held_seconds, other.close)
+    if opens:
+        async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
+            assert await database.one(one) == 1
+    else:
+        with pytest.raises(DatabaseUnavailable, match="locked"):
+            await open_database(f"sqlite:///{tmp_path / 'x.db'}").start()
+        await asyncio.sleep(1.1)

@@ -1,0 +1,34 @@
+"""The demo data: the same at every call, believable, and safe to make again."""
+
+from pathlib import Path
+
+import pytest
+
+from restwell.database import Database
+from servers import restwell
+from shop import demo
+
+
+def test_the_catalogue_is_the_same_at_every_call() -> None:
+    rows = list(demo.catalogue())
+    assert rows == list(demo.catalogue())
+    assert len(rows) == len({row["id"] for row in rows}) == len({row["name"] for row in rows}) == demo.PRODUCTS
+    counts = [sum(row["category"] == category for row in rows) for category in demo.CATALOGUE]
+    assert counts == [125] * 8
+    assert all(row["id"].version == 7 and row["stock"] > 0 and row["price_cents"] > 500 for row in rows)
+    assert all(len(row["description"].split()) > 2 for row in rows)
+
+
+async def test_a_changed_catalogue_is_left_alone(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.run_script("DELETE FROM products WHERE category <> 'audio'")
+    assert await demo.seed(database) == "125 products"
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_seed_may_be_repeated(tmp_path: Path, backend: str) -> None:
+    environment = {"DATABASE_URL": f"{backend}:///{tmp_path / 'shop.db'}", "RESTWELL_APP": "shop.app:shop"}
+    assert restwell("migrate", cwd=tmp_path, **environment).returncode == 0
+    for _ in range(2):
+        told = restwell("seed", cwd=tmp_path, **environment)
+        assert (told.returncode, told.stdout) == (0, "1,000 products\n")
