@@ -3,6 +3,7 @@
 import socket
 from typing import Final
 
+import structlog
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -12,6 +13,8 @@ from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs
 from restwell.project import find_project
 from restwell.settings import Settings
+
+log = structlog.get_logger("restwell.server")
 
 HEADER_TIMEOUT_MS: Final = 10_000
 
@@ -26,6 +29,7 @@ def create_worker_app() -> App:
 
 def serve(settings: Settings) -> None:
     """Serve until told to stop (SIGTERM or SIGINT)."""
+    log.info("serving", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
     Granian(
         "restwell.server:create_worker_app",
         factory=True,
