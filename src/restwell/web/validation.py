@@ -9,6 +9,9 @@ import msgspec
 from restwell.errors import FieldError
 
 MAX_FAULTS: Final = 50
+MAX_ITEMS: Final = 100
+"""How many items of a list are walked: a body of a megabyte must not hold the event loop."""
+
 _AT: Final = re.compile(r" - at `(.*)`$", re.DOTALL)
 
 
@@ -29,10 +32,12 @@ def _walk(raw: Any, kind: Any, path: str, *, strict: bool) -> Iterator[FieldErro
         return
     inner = _list_item(kind)
     if inner is not None and isinstance(raw, list):
-        before = len(raw)
-        for index in range(before):
-            yield from _walk(raw[index], inner, f"{path}[{index}]", strict=strict)
-        if all(_fits(item, inner, strict=strict) for item in raw):
+        clean = True
+        for index, item in enumerate(raw[:MAX_ITEMS]):
+            for fault in _walk(item, inner, f"{path}[{index}]", strict=strict):
+                clean = False
+                yield fault
+        if clean:
             yield from _check(raw, kind, path, strict=strict)
         return
     yield from _check(raw, kind, path, strict=strict)
@@ -63,10 +68,6 @@ def _check(raw: Any, kind: Any, path: str, *, strict: bool) -> Iterator[FieldErr
         msgspec.convert(raw, kind, strict=strict)
     except msgspec.ValidationError as error:
         yield _first(error, path)
-
-
-def _fits(raw: Any, kind: Any, *, strict: bool) -> bool:
-    return not any(True for _ in _check(raw, kind, "$", strict=strict))
 
 
 def _first(error: msgspec.ValidationError, path: str) -> FieldError:

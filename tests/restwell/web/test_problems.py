@@ -93,6 +93,13 @@ async def test_a_flood_of_faults_is_cut(tiny: httpx.AsyncClient) -> None:
     assert len(problem["errors"]) == 50
 
 
+async def test_a_fault_far_down_a_long_list_is_still_named(tiny: httpx.AsyncClient) -> None:
+    problem = assert_problem(
+        await tiny.post("/v1/notes", json={"text": "x", "tags": ["ok"] * 150 + ["toolong"]}), 422, "invalid"
+    )
+    assert paths_of(problem) == {"$.tags[150]"}
+
+
 async def test_a_body_over_the_limit_is_refused(tiny_settings: Settings) -> None:
     settings = tiny_settings.model_copy(update={"request": RequestSettings(max_bytes=1_024)})
     async with running(create_app(settings)) as client:
