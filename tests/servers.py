@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 
 ROOT = Path(__file__).parents[1]
 RESTWELL = Path(sys.executable).with_name("restwell")
 READY_SECONDS = 30
+RUN = "RESTWELL_TEST_RUN"  # marks the processes that a test starts, and theirs
 
 
 def free_port() -> int:
@@ -110,7 +112,8 @@ def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subproces
 def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: str) -> Iterator[Served]:
     """A command that serves, in a process of its own and on a free port, once it is ready; its output goes to ``folder``."""
     port, log = free_port(), folder / "server.log"
-    env = {**os.environ, "WORKERS": "1", **environment, "PORT": str(port)}
+    run = str(uuid4())
+    env = {**os.environ, "WORKERS": "1", **environment, "PORT": str(port), RUN: run}
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)
     served = Served(process, f"http://127.0.0.1:{port}", log)
@@ -120,6 +123,30 @@ def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: s
     finally:
         process.terminate()
         process.wait(READY_SECONDS)
+        assert_nothing_left(run)
+
+
+def assert_nothing_left(run: str) -> None:
+    """No process of that run is there any more; an orphan would keep the port. What is left is ended."""
+    deadline = time.monotonic() + READY_SECONDS
+    while (left := processes_of(run)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    assert not left, f"{len(left)} processes outlived the server"
+
+
+def processes_of(run: str) -> list[int]:
+    """The processes that carry the run's mark in their environment."""
+    found = []
+    for proc in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (proc / "environ").read_bytes()
+        except OSError:
+            continue  # it has ended meanwhile
+        if f"{RUN}={run}".encode() in environment:
+            found.append(int(proc.name))
+    return found
 
 
 def children_of(parent: int) -> list[int]:

@@ -25,9 +25,8 @@ def run_with_reload(target: Callable[[], None], *, gives_up_on: int) -> None:
     ``target`` is a module's function that takes no arguments. A child that exits with ``gives_up_on`` ends this process
     with the same code; one that ends otherwise, over a slip in the code, is started again at the next change.
     """
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # as Ctrl-C: both stop the child before they end this process
+    # As Ctrl-C: both stop the child before they end this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     child = _start("fork", target)
     try:
         changes = _changes()

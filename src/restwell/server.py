@@ -1,6 +1,12 @@
 """Serving: Granian runs one process for each worker, replaces those that die and hands out connections."""
 
+import multiprocessing
+import os
+import signal
 import socket
+import threading
+import time
+from multiprocessing.process import BaseProcess
 from typing import Final
 
 import structlog
@@ -17,10 +23,15 @@ from restwell.settings import Settings
 log = structlog.get_logger("restwell.server")
 
 HEADER_TIMEOUT_MS: Final = 10_000
+STOP_SECONDS: Final = 30
+"""How long a worker may take to finish its requests before it is killed."""
 
 
 def create_worker_app() -> App:
     """The application of one worker process: made in it, from the environment it was started with."""
+    # A forked worker begins with its parent's handler, which would swallow a SIGTERM that comes before Granian sets its own.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()
     project = find_project()
     settings = project.load_settings()
     configure_logs(settings.log)
@@ -42,9 +53,24 @@ def serve(settings: Settings) -> None:
         workers=settings.workers,
         respawn_failed_workers=True,
         respawn_interval=0.5,
+        workers_kill_timeout=STOP_SECONDS,
         log_access=False,
         log_level="warning",  # type: ignore[arg-type]  # its enum is a StrEnum
     ).serve()
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, however that ended: no orphan keeps the port and serves on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_SECONDS)
+    os._exit(1)
 
 
 def refuse_taken_address(host: str, port: int) -> None:

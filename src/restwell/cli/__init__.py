@@ -67,6 +67,7 @@ def dev() -> None:
 
 
 def _serve_working_copy() -> None:
+    server.end_with_parent()
     with _faults_as_exit():
         _prepare_and_serve()
 
