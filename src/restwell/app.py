@@ -1,10 +1,10 @@
 """The factory: what an application is made of, and what wraps what."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from litestar import Litestar, Router
+from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -16,6 +16,7 @@ from restwell.edge import AccessLog, Edge, RequestId, SecurityHeaders
 from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
 from restwell.settings import Settings
+from restwell.web.controllers import Version
 from restwell.web.docs import docs_routes
 from restwell.web.guards import Authenticate, current_actor
 from restwell.web.health import health_routes
@@ -25,13 +26,6 @@ from restwell.web.problems import answer_app_error, answer_crash, answer_framewo
 from restwell.web.request import ApiRequest, read_filters
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
-
-
-def _always(service: object) -> Callable[[], Any]:
-    def provide() -> Any:
-        return service
-
-    return provide
 
 
 class App:
@@ -74,18 +68,18 @@ class Restwell:
         *,
         version: str,
         description: str,
-        routes: Sequence[Router],
-        provide: Mapping[str, object],
+        versions: Sequence[Version],
+        provide: Sequence[object],
         authenticate: Authenticate,
         migrations: Migrations,
     ) -> App:
-        """The application: ``provide`` gives handlers their services by parameter name."""
+        """The application: ``provide`` gives controllers their services, by type."""
         litestar = Litestar(
-            route_handlers=[*routes, *health_routes(self.database, migrations)],
+            route_handlers=[
+                *(one.router(provide) for one in versions),
+                *health_routes(self.database, migrations),
+            ],
             dependencies={
-                **{
-                    parameter: Provide(_always(service), sync_to_thread=False) for parameter, service in provide.items()
-                },
                 "actor": Provide(current_actor, sync_to_thread=False),
                 "filters": Provide(read_filters, sync_to_thread=False),
             },

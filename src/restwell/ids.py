@@ -2,9 +2,15 @@
 
 from uuid import UUID
 
+import uuid_utils
 from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
     """A fresh UUIDv7."""
     return uuid7()
+
+
+def new_id_text() -> str:
+    """A fresh UUIDv7 as text, without making an object first."""
+    return str(uuid_utils.uuid7())

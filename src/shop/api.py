@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from restwell.web import version
+from restwell.web import Version
 from shop.orders.routes import OrderController
 from shop.products.routes import ProductController
 from shop.sessions.routes import SessionController
@@ -10,4 +10,4 @@ from shop.users.routes import UserController
 
 V1: Final = (UserController, SessionController, ProductController, OrderController)
 
-ROUTES: Final = (version("/v1", V1),)
+VERSIONS: Final = (Version("/v1", V1),)

@@ -34,8 +34,8 @@ def create_app(settings: ShopSettings) -> App:
     return kit.app(
         version="1.0.0",
         description=DESCRIPTION,
-        routes=api.ROUTES,
-        provide={"users": users, "sessions": sessions, "products": products, "orders": orders},
+        versions=api.VERSIONS,
+        provide=[users, sessions, products, orders],
         authenticate=sessions.authenticate,
         migrations=Migrations(MIGRATIONS),
     )

@@ -20,10 +20,10 @@ from restwell.web import (
     JSONBody,
     PageFilter,
     Provided,
+    Version,
     get,
     post,
     requires_role,
-    version,
 )
 
 GREETING = "hello"
@@ -53,16 +53,17 @@ list_notes = query("notes.list", select(notes.c.id, notes.c.text).order_by(notes
 
 class NoteController(Controller):
     path = "/notes"
+    database: Database
 
     @get()
-    async def list(self, filters: Provided[PageFilter], database: Provided[Database]) -> Notes:
+    async def list(self, filters: Provided[PageFilter]) -> Notes:
         """List notes."""
-        return Notes(await database.all(list_notes, count=filters.limit))
+        return Notes(await self.database.all(list_notes, count=filters.limit))
 
     @post()
-    async def add(self, data: JSONBody[Draft], database: Provided[Database]) -> Note:
+    async def add(self, data: JSONBody[Draft]) -> Note:
         """Add a note."""
-        return await database.one(add_note, text=data.text)
+        return await self.database.one(add_note, text=data.text)
 
     @get("/greeting")
     async def greet(self, times: Annotated[int, HeaderParameter(name="X-Times")] = 1) -> str:
@@ -95,8 +96,8 @@ def create_app(settings: Settings) -> App:
     return kit.app(
         version="1.0.0",
         description="Notes.",
-        routes=[version("/v1", [NoteController])],
-        provide={"database": kit.database},
+        versions=[Version("/v1", [NoteController])],
+        provide=[kit.database],
         authenticate=authenticate,
         migrations=Migrations(MIGRATIONS),
     )

@@ -64,8 +64,8 @@ class Executor(ABC):
 
     async def _rows(self, query: Query[T], arguments: dict[str, Any]) -> list[T]:
         compiled = query.compiled[self.dialect]
-        decode, values = query.decode, compiled.values
-        return [decode(values(row)) for row in await self._fetch(compiled, compiled.bind(arguments))]
+        rows = await self._fetch(compiled, compiled.bind(arguments))
+        return list(map(compiled.decode, rows))
 
     @abstractmethod
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]: ...

@@ -4,6 +4,7 @@ The name shows up wherever the query does: in logs, errors and, later, metrics a
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from types import NoneType
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast, overload
 
@@ -56,7 +57,7 @@ class Compiled(NamedTuple):
     sql: str
     reads: bool
     parameters: tuple[Parameter, ...]
-    converts: tuple[Convert | None, ...] | None
+    decode: Callable[[Sequence[Any]], Any]
 
     def bind(self, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
         """The arguments as the driver's parameters. Raises TypeError for a missing or unknown argument."""
@@ -79,15 +80,6 @@ class Compiled(NamedTuple):
     def _unknown(self, arguments: Mapping[str, Any]) -> set[str]:
         return set(arguments) - {parameter.name for parameter in self.parameters if parameter.required}
 
-    def values(self, row: Sequence[Any]) -> Sequence[Any]:
-        """The row's values as Python objects."""
-        if self.converts is None:
-            return row
-        return [
-            value if convert is None or value is None else convert(value)
-            for value, convert in zip(row, self.converts, strict=True)
-        ]
-
 
 class Query(Generic[T]):
     """A statement with a name and the type its rows become. Make one with ``query``."""
@@ -97,23 +89,12 @@ class Query(Generic[T]):
     def __init__(self, name: str, statement: ClauseElement | Mapping[str, ClauseElement], into: type[T]) -> None:
         self.name = name
         self.into = into
-        self.compiled = {
-            dialect: _compile(name, statement[dialect] if isinstance(statement, Mapping) else statement, dialect)
-            for dialect in DIALECTS
-        }
-        some = statement["sqlite"] if isinstance(statement, Mapping) else statement
-        self.columns = tuple(column.name for column in getattr(some, "exported_columns", ()))
+        statements = statement if isinstance(statement, Mapping) else dict.fromkeys(DIALECTS, statement)
+        self.columns = tuple(column.name for column in getattr(statements["sqlite"], "exported_columns", ()))
         if issubclass(into, Struct) and self.columns != into.__struct_fields__:
-            message = f"query {name} selects {self.columns}, but {into.__name__} has {into.__struct_fields__}"
-            raise TypeError(message)
-
-    def decode(self, values: Sequence[Any]) -> T:
-        """One row as ``into``: a Struct, a dict, or the single column's own value."""
-        if self.into is dict:
-            return cast("T", dict(zip(self.columns, values, strict=True)))
-        if issubclass(self.into, Struct):
-            return self.into(*values)
-        return cast("T", values[0])
+            raise TypeError(f"query {name} selects {self.columns}, but {into.__name__} has {into.__struct_fields__}")
+        make = _maker(into, self.columns)
+        self.compiled = {dialect: _compile(name, statements[dialect], dialect, make) for dialect in DIALECTS}
 
     def __repr__(self) -> str:
         return f"<Query {self.name}>"
@@ -170,7 +151,34 @@ def _any_of_on_sqlite(element: any_of, compiler: SQLCompiler, **options: Any) ->
     return compiler.process(element.column.in_(values), **options)
 
 
-def _compile(name: str, statement: ClauseElement, dialect: str) -> Compiled:
+def _maker(into: type[Any], columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
+    """What makes ``into`` of a row: a dict, a Struct, or the single column's own value."""
+    if into is dict:
+        return lambda row: dict(zip(columns, row, strict=True))
+    if issubclass(into, Struct):
+        return lambda row: into(*row)
+    return itemgetter(0)
+
+
+def _converting(
+    converts: Sequence[Convert | None], make: Callable[[Sequence[Any]], Any]
+) -> Callable[[Sequence[Any]], Any]:
+    """``make`` behind the conversion of those columns that need one."""
+    needed = [(index, convert) for index, convert in enumerate(converts) if convert is not None]
+    if not needed:
+        return make
+
+    def decode(row: Sequence[Any]) -> Any:
+        values = list(row)
+        for index, convert in needed:
+            if values[index] is not None:
+                values[index] = convert(values[index])
+        return make(values)
+
+    return decode
+
+
+def _compile(name: str, statement: ClauseElement, dialect: str, make: Callable[[Sequence[Any]], Any]) -> Compiled:
     compiled = cast("SQLCompiler", statement.compile(dialect=DIALECTS[dialect]))
     on_sqlite = dialect == "sqlite"
     parameters = tuple(
@@ -178,9 +186,9 @@ def _compile(name: str, statement: ClauseElement, dialect: str) -> Compiled:
         for key in compiled.positiontup or ()
         for bind in (compiled.binds[key],)
     )
-    converts = tuple(from_sqlite(kind) for kind in _result_types(statement)) if on_sqlite else ()
+    converts = [from_sqlite(kind) for kind in _result_types(statement)] if on_sqlite else []
     reads = bool(getattr(statement, "is_select", False))
-    return Compiled(name, compiled.string, reads, parameters, converts if any(converts) else None)
+    return Compiled(name, compiled.string, reads, parameters, _converting(converts, make))
 
 
 def _result_types(statement: ClauseElement) -> list[TypeEngine[Any]]:

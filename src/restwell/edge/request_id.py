@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from restwell.edge.exchange import Concern, Exchange, Headers
-from restwell.ids import new_id
+from restwell.ids import new_id_text
 
 HEADER: Final = b"x-request-id"
 _WELL_FORMED: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -19,7 +19,7 @@ class RequestId(Concern):
                 exchange.request_id = value.decode("ascii")
                 break
         else:
-            exchange.request_id = str(new_id())
+            exchange.request_id = new_id_text()
         structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
 
     def on_response(self, exchange: Exchange, headers: Headers) -> None:

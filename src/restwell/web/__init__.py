@@ -1,15 +1,15 @@
 """The HTTP vocabulary of a resource: routes, guards, pages, conditional requests. Built on Litestar, and the only part that is."""
 
-from litestar import Controller, Response, Router, delete, get, patch, post
+from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency as Provided
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from restwell.web.conditional import etag, expected_versions, is_current
+from restwell.web.controllers import Controller, Version
 from restwell.web.guards import requires_role, signed_in
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
 from restwell.web.request import ApiRequest
 from restwell.web.responses import created, not_modified, with_etag
-from restwell.web.versions import version
 
 __all__ = [
     "ApiRequest",
@@ -22,7 +22,7 @@ __all__ = [
     "PageFilter",
     "Provided",
     "Response",
-    "Router",
+    "Version",
     "created",
     "delete",
     "etag",
@@ -35,6 +35,5 @@ __all__ = [
     "post",
     "requires_role",
     "signed_in",
-    "version",
     "with_etag",
 ]

@@ -41,6 +41,7 @@ class _Placed(Struct):
 class OrderController(Controller):
     path = "/orders"
     tags = ["Orders"]
+    orders: OrderService
 
     @post(
         guards=[signed_in],
@@ -51,14 +52,13 @@ class OrderController(Controller):
         self,
         data: JSONBody[OrderDraft],
         actor: Provided[Actor],
-        orders: Provided[OrderService],
         idempotency_key: IdempotencyKey = None,
     ) -> Response[Order]:
         """Place an order.
 
         Takes the stock of every line or of none, at today's prices. Repeating the request with the same key is safe.
         """
-        answer = await orders.place(actor, idempotency_key, data)
+        answer = await self.orders.place(actor, idempotency_key, data)
         placed = msgspec.json.decode(answer.body, type=_Placed)
         headers = {"location": f"/v1/orders/{placed.id}"}
         if answer.replayed:
@@ -67,27 +67,23 @@ class OrderController(Controller):
 
     @get(guards=[signed_in], errors=[InvalidCursor])
     async def list_orders(
-        self, request: ApiRequest, actor: Provided[Actor], filters: Provided[PageFilter], orders: Provided[OrderService]
+        self, request: ApiRequest, actor: Provided[Actor], filters: Provided[PageFilter]
     ) -> Response[Page[Order]]:
         """List your orders, newest first.
 
         An admin sees everyone's.
         """
-        return paged(request, await orders.list_orders(actor, filters))
+        return paged(request, await self.orders.list_orders(actor, filters))
 
     @get("/{order_id:uuid}", guards=[signed_in])
-    async def get_order(
-        self, order_id: FromPath[UUID], actor: Provided[Actor], orders: Provided[OrderService]
-    ) -> Order:
+    async def get_order(self, order_id: FromPath[UUID], actor: Provided[Actor]) -> Order:
         """Read an order."""
-        return await orders.get_order(actor, order_id)
+        return await self.orders.get_order(actor, order_id)
 
     @post("/{order_id:uuid}/cancellation", status_code=200, guards=[signed_in])
-    async def cancel_order(
-        self, order_id: FromPath[UUID], actor: Provided[Actor], orders: Provided[OrderService]
-    ) -> Order:
+    async def cancel_order(self, order_id: FromPath[UUID], actor: Provided[Actor]) -> Order:
         """Cancel an order.
 
         Puts its stock back, once; cancelling again answers the same and changes nothing.
         """
-        return await orders.cancel(actor, order_id)
+        return await self.orders.cancel(actor, order_id)

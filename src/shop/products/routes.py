@@ -38,36 +38,33 @@ IfNoneMatch = Annotated[
 class ProductController(Controller):
     path = "/products"
     tags = ["Products"]
+    products: ProductService
 
     @get(errors=[InvalidCursor])
-    async def list_products(
-        self, request: ApiRequest, filters: Provided[ProductFilter], products: Provided[ProductService]
-    ) -> Response[Page[Product]]:
+    async def list_products(self, request: ApiRequest, filters: Provided[ProductFilter]) -> Response[Page[Product]]:
         """List products.
 
         Filter, search and sort; follow `next_cursor`, or the Link header, for the next page.
         """
-        return paged(request, await products.list_products(filters))
+        return paged(request, await self.products.list_products(filters))
 
     @get("/{product_id:uuid}", also={304: "Your copy is current."})
     async def get_product(
-        self, product_id: FromPath[UUID], products: Provided[ProductService], if_none_match: IfNoneMatch = None
+        self, product_id: FromPath[UUID], if_none_match: IfNoneMatch = None
     ) -> Response[Product | None]:
         """Read a product.
 
         The ETag is strong; send it back as If-None-Match to save the body, or as If-Match to change the product.
         """
-        product = await products.get_product(product_id)
+        product = await self.products.get_product(product_id)
         if is_current(if_none_match, product.version):
             return not_modified(product.version)
         return with_etag(product, product.version)
 
     @post(guards=[requires_role("admin")])
-    async def create_product(
-        self, data: JSONBody[ProductDraft], products: Provided[ProductService]
-    ) -> Response[Product]:
+    async def create_product(self, data: JSONBody[ProductDraft]) -> Response[Product]:
         """Add a product to the catalogue."""
-        product = await products.create_product(data)
+        product = await self.products.create_product(data)
         return with_etag(product, product.version, status=201, location=f"/v1/products/{product.id}")
 
     @patch(
@@ -80,14 +77,13 @@ class ProductController(Controller):
         self,
         product_id: FromPath[UUID],
         data: JSONBody[ProductPatch],
-        products: Provided[ProductService],
         if_match: IfMatch = None,
     ) -> Response[Product]:
         """Change a product.
 
         A JSON Merge Patch of the version that If-Match names; 412 if someone else, or an order, was faster.
         """
-        product = await products.change_product(product_id, data, expected_versions(if_match))
+        product = await self.products.change_product(product_id, data, expected_versions(if_match))
         return with_etag(product, product.version)
 
     @delete(
@@ -96,11 +92,9 @@ class ProductController(Controller):
         requires_header="If-Match",
         errors=[PreconditionRequired, PreconditionFailed],
     )
-    async def delete_product(
-        self, product_id: FromPath[UUID], products: Provided[ProductService], if_match: IfMatch = None
-    ) -> None:
+    async def delete_product(self, product_id: FromPath[UUID], if_match: IfMatch = None) -> None:
         """Remove a product from the catalogue.
 
         Orders keep its name and price.
         """
-        await products.delete_product(product_id, expected_versions(if_match))
+        await self.products.delete_product(product_id, expected_versions(if_match))

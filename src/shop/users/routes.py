@@ -28,56 +28,51 @@ from shop.users.service import EmailTaken, OwnAccount, UserService
 class UserController(Controller):
     path = "/users"
     tags = ["Users"]
+    users: UserService
 
     @post(errors=[EmailTaken])
-    async def register(self, data: JSONBody[Registration], users: Provided[UserService]) -> Response[User]:
+    async def register(self, data: JSONBody[Registration]) -> Response[User]:
         """Register an account.
 
         The address may not have an account yet. Sign in next, with `POST /v1/sessions`.
         """
-        return created(await users.register(data), "/v1/users/me")
+        return created(await self.users.register(data), "/v1/users/me")
 
     @get("/me", guards=[signed_in])
-    async def get_own_account(self, actor: Provided[Actor], users: Provided[UserService]) -> User:
+    async def get_own_account(self, actor: Provided[Actor]) -> User:
         """Read your own account."""
-        return await users.get_user(actor.id)
+        return await self.users.get_user(actor.id)
 
     @patch("/me", guards=[signed_in])
-    async def change_own_account(
-        self, data: JSONBody[AccountPatch], actor: Provided[Actor], users: Provided[UserService]
-    ) -> User:
+    async def change_own_account(self, data: JSONBody[AccountPatch], actor: Provided[Actor]) -> User:
         """Change your own account.
 
         A JSON Merge Patch: fields left out stay as they are.
         """
-        return await users.change_own(actor, data)
+        return await self.users.change_own(actor, data)
 
     @delete("/me", guards=[signed_in])
-    async def delete_own_account(self, actor: Provided[Actor], users: Provided[UserService]) -> None:
+    async def delete_own_account(self, actor: Provided[Actor]) -> None:
         """Delete your own account.
 
         Every session ends, and the account can never be signed in to again. Orders stay, without your name.
         """
-        await users.delete_own(actor)
+        await self.users.delete_own(actor)
 
     @get(guards=[requires_role("admin")])
-    async def list_users(
-        self, request: ApiRequest, filters: Provided[PageFilter], users: Provided[UserService]
-    ) -> Response[Page[User]]:
+    async def list_users(self, request: ApiRequest, filters: Provided[PageFilter]) -> Response[Page[User]]:
         """List accounts, oldest first."""
-        return paged(request, await users.list_users(filters))
+        return paged(request, await self.users.list_users(filters))
 
     @get("/{user_id:uuid}", guards=[requires_role("admin")])
-    async def get_user(self, user_id: FromPath[UUID], users: Provided[UserService]) -> User:
+    async def get_user(self, user_id: FromPath[UUID]) -> User:
         """Read an account."""
-        return await users.get_user(user_id)
+        return await self.users.get_user(user_id)
 
     @patch("/{user_id:uuid}", guards=[requires_role("admin")], errors=[OwnAccount])
-    async def change_user(
-        self, user_id: FromPath[UUID], data: JSONBody[UserPatch], actor: Provided[Actor], users: Provided[UserService]
-    ) -> User:
+    async def change_user(self, user_id: FromPath[UUID], data: JSONBody[UserPatch], actor: Provided[Actor]) -> User:
         """Change an account's role or activity.
 
         A JSON Merge Patch. Deactivating an account ends its sessions at once.
         """
-        return await users.change_user(actor, user_id, data)
+        return await self.users.change_user(actor, user_id, data)

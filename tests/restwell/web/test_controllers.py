@@ -1,0 +1,44 @@
+"""Controllers are given their services by type, once, when the application is built."""
+
+import pytest
+
+from restwell.web import Controller, Version, controllers
+
+
+class Mailer:
+    pass
+
+
+class LoudMailer(Mailer):
+    pass
+
+
+class Base(Controller):
+    path = "/base"
+    mailer: Mailer
+
+
+class Letters(Base):
+    path = "/letters"
+    tags = ["Letters"]
+    limit: int = 3
+
+
+def made_of(*services: object) -> type[Controller]:
+    """The controller that the version makes of Letters."""
+    return controllers._with_services(Letters, services)
+
+
+def test_each_application_has_services_of_its_own() -> None:
+    one, two = LoudMailer(), Mailer()
+    first, second = made_of(one, "something else"), made_of("something else", two)
+    assert vars(first)["mailer"] is one
+    assert vars(second)["mailer"] is two
+    assert not hasattr(Letters, "mailer")
+    assert issubclass(first, Letters)
+    assert "limit" not in vars(first)
+
+
+def test_a_service_that_nobody_provides_is_named() -> None:
+    with pytest.raises(TypeError, match=r"Letters\.mailer needs a Mailer; add it to provide"):
+        Version("/v1", [Letters]).router(["something else"])
