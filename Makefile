@@ -29,10 +29,9 @@ format: .venv/.dev ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
 
-lock: ## Resolve the dependencies anew into requirements/
-	@$(PYTHON) -m pip install --quiet uv
-	@$(PYTHON) -m uv pip compile pyproject.toml --group build $(LOCK) -o requirements/run.txt
-	@$(PYTHON) -m uv pip compile pyproject.toml --group build --group dev $(LOCK) -o requirements/dev.txt
+lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARGS=--upgrade for the newest)
+	@$(BIN)/uv pip compile pyproject.toml --group build $(LOCK) $(ARGS) -o requirements/run.txt
+	@$(BIN)/uv pip compile pyproject.toml --group build --group dev $(LOCK) $(ARGS) -o requirements/dev.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 

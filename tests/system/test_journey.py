@@ -14,7 +14,7 @@ from people import Person, assert_problem
 from servers import ROOT, Served, descendants_of, serve
 
 GRACE = {"email": "grace@example.com", "password": "a nanosecond is a foot", "name": "Grace Hopper"}
-START_SECONDS = 3  # what a second start may take
+START_SECONDS = 6  # a second start is promised within 3; a machine that is busy with other tests gets twice that
 
 
 @pytest.fixture
