@@ -1,8 +1,8 @@
 """PostgreSQL on asyncpg: prepared statements, one pool, no round trip that is not needed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
@@ -43,21 +43,24 @@ _REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.Inval
 Connection = Any  # asyncpg brings no types: a Connection, or the pool's proxy of one
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the driver's errors into the kit's; what is left is a fault in the program."""
-    try:
-        yield
-    except asyncpg.UniqueViolationError as error:
-        raise UniqueViolation(error.constraint_name or "") from error
-    except _BUSY as error:
-        raise DatabaseBusy from error
-    except _LOST as error:
-        raise DatabaseUnavailable from error
-    except asyncpg.InterfaceError as error:
-        if isinstance(error, ValueError):  # a wrong argument type: asyncpg's DataError is an InterfaceError too
-            raise
-        raise DatabaseUnavailable from error
+class _Translated:
+    """Turns the driver's errors into the kit's; what is left is a fault in the program."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, asyncpg.UniqueViolationError):
+            raise UniqueViolation(error.constraint_name or "") from error
+        if isinstance(error, _BUSY):
+            raise DatabaseBusy from error
+        # A wrong type of argument, DataError, is an InterfaceError too, and the program's own fault.
+        if isinstance(error, (*_LOST, asyncpg.InterfaceError)) and not isinstance(error, asyncpg.DataError):
+            raise DatabaseUnavailable from error
+
+
+_translated: Final = _Translated()  # a class, not a generator: it is entered three times for each query
 
 
 async def _keep(_connection: Connection) -> None:
@@ -71,20 +74,20 @@ class PostgresTransaction(Transaction):
         self._connection = connection
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-        with _translated():
+        with _translated:
             rows: Sequence[Sequence[Any]] = await self._connection.fetch(compiled.sql, *parameters)
         return rows
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
-        with _translated():
+        with _translated:
             return _affected(await self._connection.execute(compiled.sql, *parameters))
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
-        with _translated():
+        with _translated:
             await self._connection.executemany(compiled.sql, parameters)
 
     async def run_script(self, statement: str) -> None:
-        with _translated():
+        with _translated:
             await self._connection.execute(statement)
 
 
@@ -119,13 +122,13 @@ class PostgresDatabase(Database):
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         async with self._acquire() as connection:
-            with _translated():
+            with _translated:
                 rows: Sequence[Sequence[Any]] = await connection.fetch(compiled.sql, *parameters)
         return rows
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
         async with self._acquire() as connection:
-            with _translated():
+            with _translated:
                 return _affected(await connection.execute(compiled.sql, *parameters))
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
@@ -136,7 +139,7 @@ class PostgresDatabase(Database):
     async def transaction(self) -> AsyncIterator[Transaction]:
         async with self._acquire() as connection:
             transaction = connection.transaction()
-            with _translated():
+            with _translated:
                 await transaction.start()
             try:
                 yield PostgresTransaction(connection)
@@ -144,7 +147,7 @@ class PostgresDatabase(Database):
                 with suppress(*_LOST, asyncpg.InterfaceError):  # a dead connection has rolled back already
                     await transaction.rollback()
                 raise
-            with _translated():
+            with _translated:
                 await transaction.commit()
 
     @asynccontextmanager
@@ -154,18 +157,28 @@ class PostgresDatabase(Database):
             await tx.run_script(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
             yield tx
 
-    @asynccontextmanager
-    async def _acquire(self) -> AsyncIterator[Connection]:
-        pool = self._pool
-        if pool is None:
+    def _acquire(self) -> "_Loan":
+        if self._pool is None:
             raise DatabaseUnavailable
-        with _translated():
-            connection = await pool.acquire(timeout=POOL_WAIT_SECONDS)
-        try:
-            yield connection
-        finally:
-            with _translated():
-                await pool.release(connection)
+        return _Loan(self._pool)
+
+
+class _Loan:
+    """A connection of the pool for the length of a block."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> Connection:
+        with _translated:
+            self._connection = await self._pool.acquire(timeout=POOL_WAIT_SECONDS)
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        with _translated:
+            await self._pool.release(self._connection)
 
 
 def _affected(tag: str) -> int:

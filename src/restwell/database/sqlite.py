@@ -5,8 +5,8 @@ from __future__ import annotations  # apsw names AsyncConnection for type checke
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -27,26 +27,38 @@ PRAGMA temp_store = MEMORY;
 PRAGMA cache_size = -32768;
 """
 _UNIQUE: Final = frozenset({apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY})
+_BUSY: Final = (apsw.BusyError, apsw.LockedError)
+_UNAVAILABLE: Final = (
+    apsw.CantOpenError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.ConnectionClosedError,
+)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn SQLite's errors into the kit's; what is left is a fault in the program."""
-    try:
-        yield
-    except apsw.ConstraintError as error:
-        if error.extendedresult in _UNIQUE:  # type: ignore[attr-defined]  # missing from apsw's stubs
+class _Translated:
+    """Turns SQLite's errors into the kit's; what is left is a fault in the program."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, apsw.ConstraintError) and error.extendedresult in _UNIQUE:  # type: ignore[attr-defined]  # missing from apsw's stubs
             raise UniqueViolation(str(error).partition("failed: ")[2]) from error
-        raise
-    except (apsw.BusyError, apsw.LockedError) as error:
-        raise DatabaseBusy from error
-    except (apsw.CantOpenError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.ConnectionClosedError) as error:
-        raise DatabaseUnavailable from error
+        if isinstance(error, _BUSY):
+            raise DatabaseBusy from error
+        if isinstance(error, _UNAVAILABLE):
+            raise DatabaseUnavailable from error
+
+
+_translated: Final = _Translated()
 
 
 async def _in_thread(connection: apsw.AsyncConnection, call: Callable[[apsw.Connection], T]) -> T:
     """Run a call in the connection's own thread, where it is synchronous: one hop for any number of steps."""
-    with _translated():
+    with _translated:
         result: T = await connection.async_run(call, cast("apsw.Connection", connection))
         return result
 
@@ -104,7 +116,7 @@ class SqliteDatabase(Database):
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with _translated():
+            with _translated:
                 self._writer = await self._connect()
                 for _ in range(READERS):
                     self._readers.append(await self._connect())
