@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Self, TypeVar
 
+from restwell.database.batching import Batches
 from restwell.database.query import Compiled, Query
 from restwell.errors import ServiceUnavailable
 
@@ -90,6 +91,23 @@ class Database(Executor):
 
     ``async with`` does both.
     """
+
+    def __init__(self) -> None:
+        self._batches = Batches(self)
+
+    async def find(self, query: Query[T], **arguments: Any) -> T | None:
+        if query.batched:
+            row: T | None = await self._batches.find(query, arguments)
+            return row
+        return await super().find(query, **arguments)
+
+    async def one(self, query: Query[T], **arguments: Any) -> T:
+        if query.batched:
+            row = await self.find(query, **arguments)
+            if row is None:
+                raise RowMissing(query.name)
+            return row
+        return await super().one(query, **arguments)
 
     async def __aenter__(self) -> Self:
         await self.start()

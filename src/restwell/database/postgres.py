@@ -95,6 +95,7 @@ class PostgresDatabase(Database):
     dialect = "postgresql"
 
     def __init__(self, url: str, pool_size: int) -> None:
+        super().__init__()
         self._url = url
         self._pool_size = pool_size
         self._pool: asyncpg.Pool | None = None

@@ -27,6 +27,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import BinaryExpression
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlalchemy.types import TypeEngine
 
 from restwell.database.types import from_sqlite, to_sqlite
@@ -84,9 +86,11 @@ class Compiled(NamedTuple):
 class Query(Generic[T]):
     """A statement with a name and the type its rows become. Make one with ``query``."""
 
-    __slots__ = ("columns", "compiled", "into", "name")
+    __slots__ = ("batch_on", "batched", "columns", "compiled", "into", "name")
 
-    def __init__(self, name: str, statement: ClauseElement | Mapping[str, ClauseElement], into: type[T]) -> None:
+    def __init__(
+        self, name: str, statement: ClauseElement | Mapping[str, ClauseElement], into: type[T], batch_on: str | None
+    ) -> None:
         self.name = name
         self.into = into
         statements = statement if isinstance(statement, Mapping) else dict.fromkeys(DIALECTS, statement)
@@ -95,6 +99,13 @@ class Query(Generic[T]):
             raise TypeError(f"query {name} selects {self.columns}, but {into.__name__} has {into.__struct_fields__}")
         make = _maker(into, self.columns)
         self.compiled = {dialect: _compile(name, statements[dialect], dialect, make) for dialect in DIALECTS}
+        self.batch_on = batch_on or ""
+        self.batched: dict[str, Compiled] = {}
+        if batch_on is not None:
+            batched = _batched(name, statement, batch_on)
+            self.batched = {
+                dialect: _compile(name, batched, dialect, lambda row: (row[0], make(row[1:]))) for dialect in DIALECTS
+            }
 
     def __repr__(self) -> str:
         return f"<Query {self.name}>"
@@ -108,16 +119,19 @@ def query(name: str, statement: Statement) -> Query[None]: ...
 
 
 @overload
-def query(name: str, statement: Statement, into: type[T]) -> Query[T]: ...
+def query(name: str, statement: Statement, into: type[T], *, batch_on: str | None = None) -> Query[T]: ...
 
 
-def query(name: str, statement: Statement, into: type[Any] = NoneType) -> Query[Any]:
+def query(name: str, statement: Statement, into: type[Any] = NoneType, *, batch_on: str | None = None) -> Query[Any]:
     """Compile ``statement`` for every database under ``name``.
 
     A mapping gives a statement for each dialect, where SQL itself differs. A Struct as ``into`` has exactly the columns'
     names, in order (TypeError otherwise, at import). ``dict`` and a plain type, for a single column, work too.
+
+    ``batch_on`` names the only argument of a read by unique key, ``column == param(...)``: outside transactions, reads
+    asked for together are then one statement.
     """
-    return Query(name, statement, into)
+    return Query(name, statement, into, batch_on)
 
 
 def param(name: str) -> BindParameter[Any]:
@@ -189,6 +203,26 @@ def _compile(name: str, statement: ClauseElement, dialect: str, make: Callable[[
     converts = [from_sqlite(kind) for kind in _result_types(statement)] if on_sqlite else []
     reads = bool(getattr(statement, "is_select", False))
     return Compiled(name, compiled.string, reads, parameters, _converting(converts, make))
+
+
+def _batched(name: str, statement: ClauseElement | Mapping[str, ClauseElement], batch_on: str) -> Select[Any]:
+    """The read by key as a read by any of several keys; the key comes first in each row. Raises TypeError."""
+    found: list[ColumnElement[Any]] = []
+
+    def replace(element: Any, **_: Any) -> any_of | None:
+        right = element.right if isinstance(element, BinaryExpression) else None
+        if isinstance(right, BindParameter) and right.key == batch_on:
+            found.append(element.left)
+            return any_of(element.left, batch_on)
+        return None
+
+    if not isinstance(statement, Select):
+        raise TypeError(f"query {name} cannot be batched: it is not one SELECT")
+    replaced = cast("Select[Any]", replacement_traverse(statement, {}, replace))
+    others = [bind.key for bind in iterate(replaced) if isinstance(bind, BindParameter) and bind.required]
+    if len(found) != 1 or others not in ([], [batch_on]):
+        raise TypeError(f"query {name} cannot be batched on {batch_on}: it is not its only argument, compared once")
+    return replaced.with_only_columns(found[0].label("batch_key"), *statement.selected_columns)
 
 
 def _result_types(statement: ClauseElement) -> list[TypeEngine[Any]]:

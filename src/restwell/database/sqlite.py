@@ -105,6 +105,7 @@ class SqliteDatabase(Database):
     dialect = "sqlite"
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._path = path
         self._writing = asyncio.Lock()
         self._writer: apsw.AsyncConnection | None = None

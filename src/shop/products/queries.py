@@ -50,7 +50,7 @@ class ListShape(Struct, frozen=True):
     fields: tuple[str, ...] | None
 
 
-by_id: Final = query("products.by_id", select(*_shown).where(products.c.id == param("id")), into=Product)
+by_id: Final = query("products.by_id", select(*_shown).where(products.c.id == param("id")), into=Product, batch_on="id")
 
 insert_product: Final = query(
     "products.insert", insert(products).values({name: param(name) for name in FIELDS}).returning(*_shown), into=Product

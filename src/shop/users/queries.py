@@ -19,7 +19,7 @@ _shown: Final = (
 )
 
 
-by_id: Final = query("users.by_id", select(*_shown).where(users.c.id == param("id")), into=User)
+by_id: Final = query("users.by_id", select(*_shown).where(users.c.id == param("id")), into=User, batch_on="id")
 
 first_page: Final = query("users.first_page", select(*_shown).order_by(users.c.id).limit(param("count")), into=User)
 

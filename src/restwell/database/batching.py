@@ -1,0 +1,89 @@
+"""Batching of point reads: reads by key that are asked for in one turn of the event loop become one statement.
+
+A read joins only a batch that has not started, so it sees every write that was acknowledged before it was asked for. Reads
+inside a transaction are never batched.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Protocol
+
+from restwell.database.query import Compiled, Query
+from restwell.errors import ServiceUnavailable
+
+Waiting = dict[Any, list["asyncio.Future[Any]"]]
+"""The callers of one batch, by the key they asked for. Each has a future of its own, so that none can cancel another's."""
+
+
+class Reader(Protocol):
+    """What a batch is read with: a Database."""
+
+    dialect: ClassVar[str]
+
+    async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]: ...
+
+
+class Batches:
+    """The batches of one database."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._waiting: dict[Query[Any], Waiting] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def find(self, query: Query[Any], arguments: dict[str, Any]) -> Any:
+        """The row with the key, or None. What goes wrong with one caller's key is that caller's error alone."""
+        if len(arguments) != 1 or query.batch_on not in arguments:
+            query.compiled[self._reader.dialect].bind(arguments)  # it says which argument is wrong
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting.get(query)
+        if waiting is None:
+            waiting = self._waiting[query] = {}
+            loop.call_soon(self._start, query)
+        answer: asyncio.Future[Any] = loop.create_future()
+        waiting.setdefault(arguments[query.batch_on], []).append(answer)
+        return await answer
+
+    def _start(self, query: Query[Any]) -> None:
+        task = asyncio.create_task(self._run(query, self._waiting.pop(query)))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, query: Query[Any], waiting: Waiting) -> None:
+        try:
+            found = await self._read(query, [key for key, answers in waiting.items() if _is_wanted(answers)])
+        except ServiceUnavailable as error:
+            for answers in waiting.values():
+                _fail(answers, error)
+        except Exception as error:  # noqa: BLE001  # whatever it is goes to the caller whose key it was
+            if len(waiting) == 1:
+                for answers in waiting.values():
+                    _fail(answers, error)
+            else:
+                await asyncio.gather(*(self._run(query, {key: answers}) for key, answers in waiting.items()))
+        else:
+            for key, answers in waiting.items():
+                row = found.get(key)
+                for answer in answers:
+                    if not answer.done():
+                        answer.set_result(row)
+
+    async def _read(self, query: Query[Any], keys: Sequence[Any]) -> dict[Any, Any]:
+        dialect = self._reader.dialect
+        if len(keys) == 1:
+            compiled = query.compiled[dialect]
+            rows = await self._reader._fetch(compiled, compiled.bind({query.batch_on: keys[0]}))  # noqa: SLF001  # the same package
+            return {keys[0]: compiled.decode(rows[0])} if rows else {}
+        compiled = query.batched[dialect]
+        rows = await self._reader._fetch(compiled, compiled.bind({query.batch_on: keys})) if keys else ()  # noqa: SLF001
+        return dict(map(compiled.decode, rows))
+
+
+def _is_wanted(answers: Iterable["asyncio.Future[Any]"]) -> bool:
+    return not all(answer.cancelled() for answer in answers)
+
+
+def _fail(answers: Iterable["asyncio.Future[Any]"], error: Exception) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)
