@@ -1,5 +1,6 @@
 """Serving: Granian runs one process for each worker, replaces those that die and hands out connections."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -35,7 +36,11 @@ def create_worker_app() -> App:
     project = find_project()
     settings = project.load_settings()
     configure_logs(settings.log)
-    return project.create_app(settings)
+    app = project.create_app(settings)
+    # What is here now stays for good: the garbage collector need not look at it again and again (docs/decisions/0006).
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def serve(settings: Settings) -> None:

@@ -7,7 +7,6 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import insert, select, true, update
 
-from restwell.auth import Actor
 from restwell.database import param, query
 from shop.sessions.models import refresh_tokens, sessions
 from shop.users.models import users
@@ -29,6 +28,14 @@ class StoredSession(Struct, frozen=True):
     last_used_at: datetime
 
 
+class SignedIn(Struct, frozen=True):
+    """Whose session it is. It has not been ended, but may have expired."""
+
+    user_id: UUID
+    role: str
+    expires_at: datetime
+
+
 class SpentToken(Struct, frozen=True):
     session_id: UUID
     user_id: UUID
@@ -48,12 +55,13 @@ set_password_hash: Final = query(
     update(users).where(users.c.id == param("user_id")).values(password_hash=param("password_hash")),
 )
 
-actor: Final = query(
-    "sessions.actor",
-    select(users.c.id, users.c.role, sessions.c.id.label("session_id"))
+by_id: Final = query(
+    "sessions.by_id",
+    select(sessions.c.user_id, users.c.role, sessions.c.expires_at)
     .join_from(sessions, users, sessions.c.user_id == users.c.id)
-    .where(sessions.c.id == param("session_id"), _live, users.c.active == true()),
-    into=Actor,
+    .where(sessions.c.id == param("id"), sessions.c.ended_at.is_(None), users.c.active == true()),
+    into=SignedIn,
+    batch_on="id",
 )
 
 of_user: Final = query(

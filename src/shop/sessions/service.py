@@ -102,10 +102,10 @@ class SessionService:
     async def authenticate(self, access_token: str) -> Actor:
         """The caller behind an access token, with the role of this moment. Raises Unauthorized, also once signed out."""
         claims = self._access_tokens.verify(access_token)
-        actor = await self._database.find(queries.actor, session_id=claims.sid, now=datetime.now(UTC))
-        if actor is None or actor.id != claims.sub:
+        session = await self._database.find(queries.by_id, id=claims.sid)
+        if session is None or session.user_id != claims.sub or session.expires_at <= datetime.now(UTC):
             raise Unauthorized("The session has ended. Sign in again.")
-        return actor
+        return Actor(session.user_id, session.role, claims.sid)
 
     async def list_sessions(self, actor: Actor) -> list[Session]:
         """The caller's open sessions, newest first."""
