@@ -23,6 +23,7 @@ from restwell.web.health import health_routes
 from restwell.web.openapi import Schema, openapi_document
 from restwell.web.pagination import Cursors
 from restwell.web.problems import answer_app_error, answer_crash, answer_framework_error
+from restwell.web.query_budget import QueryBudget
 from restwell.web.request import ApiRequest, read_filters
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
@@ -31,8 +32,9 @@ DEVELOPMENT_SECRET: Final = Path("var/development-secret")
 class App:
     """An ASGI application: the edge around Litestar, with the OpenAPI document it serves."""
 
-    def __init__(self, edge: Edge, litestar: Litestar, openapi: Schema) -> None:
+    def __init__(self, edge: Edge, litestar: Litestar, openapi: Schema, query_budget: QueryBudget) -> None:
         self._edge = edge
+        self.query_budget = query_budget
         self.litestar = litestar
         self.openapi = openapi
 
@@ -99,5 +101,6 @@ class Restwell:
         document = openapi_document(litestar, title=self.name, version=version, description=description)
         for handler in docs_routes(document):
             litestar.register(handler)
-        edge = Edge(cast("AsgiApp", litestar), [RequestId(), SecurityHeaders(), AccessLog()])
-        return App(edge, litestar, document)
+        query_budget = QueryBudget()
+        edge = Edge(cast("AsgiApp", litestar), [RequestId(), SecurityHeaders(), AccessLog(), query_budget])
+        return App(edge, litestar, document, query_budget)

@@ -7,15 +7,20 @@ from typing import Any, Final
 
 import httpx
 
-from restwell.edge.exchange import AsgiApp, Message
+from restwell.app import App
+from restwell.edge.exchange import Message
 
 START_SECONDS: Final = 30
 BASE_URL: Final = "http://app.test"
 
 
 @asynccontextmanager
-async def running(app: AsgiApp) -> AsyncIterator[httpx.AsyncClient]:
-    """Start the app, give a client whose requests go straight into it, and shut it down. Raises what the start raises."""
+async def running(app: App) -> AsyncIterator[httpx.AsyncClient]:
+    """Start the app, give a client whose requests go straight into it, and shut it down.
+
+    Raises RuntimeError with what the start raised, and AssertionError naming each query that ran oftener in one request
+    than its route allows.
+    """
     inbox: asyncio.Queue[Message] = asyncio.Queue()
     outbox: asyncio.Queue[Message] = asyncio.Queue()
     scope: dict[str, Any] = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
@@ -27,6 +32,8 @@ async def running(app: AsgiApp) -> AsyncIterator[httpx.AsyncClient]:
     finally:
         await _phase("shutdown", inbox, outbox)
         await lifespan
+    if app.query_budget.exceeded:
+        raise AssertionError("\n".join(map(str, app.query_budget.exceeded.values())))
 
 
 async def _phase(name: str, inbox: asyncio.Queue[Message], outbox: asyncio.Queue[Message]) -> None:

@@ -1,5 +1,6 @@
 """A small application for the tests of the kit: one table, one role, and a route that breaks."""
 
+from asyncio import gather
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -48,6 +49,9 @@ class Notes(Struct, frozen=True):
 
 
 add_note = query("notes.add", insert(notes).values(text=param("text")).returning(notes.c.id, notes.c.text), into=Note)
+note_by_id = query(
+    "notes.by_id", select(notes.c.id, notes.c.text).where(notes.c.id == param("id")), into=Note, batch_on="id"
+)
 list_notes = query("notes.list", select(notes.c.id, notes.c.text).order_by(notes.c.id).limit(param("count")), into=Note)
 
 
@@ -64,6 +68,21 @@ class NoteController(Controller):
     async def add(self, data: JSONBody[Draft]) -> Note:
         """Add a note."""
         return await self.database.one(add_note, text=data.text)
+
+    @get("/one-by-one")
+    async def list_slowly(self) -> Notes:
+        """List notes, each with a query of its own: what an N+1 is."""
+        return Notes([await self.database.one(note_by_id, id=number) for number in (1, 2, 3)])
+
+    @get("/one-by-one-on-purpose", repeats={"notes.by_id": 3})
+    async def list_slowly_on_purpose(self) -> Notes:
+        """List notes, each with a query of its own, as declared."""
+        return Notes([await self.database.one(note_by_id, id=number) for number in (1, 2, 3)])
+
+    @get("/together")
+    async def list_together(self) -> Notes:
+        """List notes by reads that become one statement."""
+        return Notes(list(await gather(*(self.database.one(note_by_id, id=number) for number in (1, 2, 3)))))
 
     @get("/greeting")
     async def greet(self, times: Annotated[int, HeaderParameter(name="X-Times")] = 1) -> str:

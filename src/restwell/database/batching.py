@@ -8,8 +8,13 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
+import structlog
+
+from restwell.database.executions import count_execution
 from restwell.database.query import Compiled, Query
 from restwell.errors import ServiceUnavailable
+
+log = structlog.get_logger("restwell.database")
 
 Waiting = dict[Any, list["asyncio.Future[Any]"]]
 """The callers of one batch, by the key they asked for. Each has a future of its own, so that none can cancel another's."""
@@ -60,6 +65,7 @@ class Batches:
                 for answers in waiting.values():
                     _fail(answers, error)
             else:
+                log.warning("batch_failed", query=query.name, keys=len(waiting), cause=repr(error))
                 await asyncio.gather(*(self._run(query, {key: answers}) for key, answers in waiting.items()))
         else:
             for key, answers in waiting.items():
@@ -69,13 +75,16 @@ class Batches:
                         answer.set_result(row)
 
     async def _read(self, query: Query[Any], keys: Sequence[Any]) -> dict[Any, Any]:
+        if not keys:
+            return {}
+        count_execution(query.name)
         dialect = self._reader.dialect
         if len(keys) == 1:
             compiled = query.compiled[dialect]
             rows = await self._reader._fetch(compiled, compiled.bind({query.batch_on: keys[0]}))  # noqa: SLF001  # the same package
             return {keys[0]: compiled.decode(rows[0])} if rows else {}
         compiled = query.batched[dialect]
-        rows = await self._reader._fetch(compiled, compiled.bind({query.batch_on: keys})) if keys else ()  # noqa: SLF001
+        rows = await self._reader._fetch(compiled, compiled.bind({query.batch_on: keys}))  # noqa: SLF001
         return dict(map(compiled.decode, rows))
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Self, TypeVar
 
 from restwell.database.batching import Batches
+from restwell.database.executions import count_execution
 from restwell.database.query import Compiled, Query
 from restwell.errors import ServiceUnavailable
 
@@ -56,15 +57,18 @@ class Executor(ABC):
     async def run(self, query: Query[Any], **arguments: Any) -> int:
         """Execute for the effect. Returns how many rows were changed."""
         compiled = query.compiled[self.dialect]
+        count_execution(query.name)
         return await self._execute(compiled, compiled.bind(arguments))
 
     async def run_many(self, query: Query[Any], rows: Sequence[dict[str, Any]]) -> None:
         """Execute once for each mapping of arguments, in one round trip where the driver can."""
         compiled = query.compiled[self.dialect]
+        count_execution(query.name)
         await self._execute_many(compiled, [compiled.bind(row) for row in rows])
 
     async def _rows(self, query: Query[T], arguments: dict[str, Any]) -> list[T]:
         compiled = query.compiled[self.dialect]
+        count_execution(query.name)
         rows = await self._fetch(compiled, compiled.bind(arguments))
         return list(map(compiled.decode, rows))
 

@@ -4,13 +4,14 @@ PostgreSQL's driver speaks UUID and timestamptz itself. SQLite has neither: an i
 microseconds since 1970 (UTC), which both sort as they should and take half the room of text.
 """
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import apsw
-from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, LargeBinary, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Float, Integer, LargeBinary, Uuid
 from sqlalchemy.types import TypeEngine
 
 Id: Final = Uuid().with_variant(LargeBinary(16), "sqlite")
@@ -49,8 +50,19 @@ def from_sqlite(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
 def to_sqlite(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
     """The conversion for a parameter of this type, or None where SQLite takes the value as it is."""
     if isinstance(kind, ARRAY):
-        convert = to_sqlite(kind.item_type)
-        return lambda values: apsw.carray(tuple(map(convert, values)) if convert else tuple(values))
+        return _array_to_sqlite(kind.item_type)
     if isinstance(kind, Uuid):
         return _id_to_sqlite
     return _time_to_sqlite if isinstance(kind, DateTime) else None
+
+
+def _array_to_sqlite(kind: TypeEngine[Any]) -> Callable[[Iterable[Any]], Any]:
+    """Carray takes numbers as one block of memory, texts and blobs as a tuple."""
+    convert = to_sqlite(kind)
+    numbers = "q" if isinstance(kind, (Integer, DateTime, Boolean)) else "d" if isinstance(kind, Float) else None
+
+    def bind(values: Iterable[Any]) -> Any:
+        converted = map(convert, values) if convert is not None else values
+        return apsw.carray(array(numbers, converted) if numbers is not None else tuple(converted))
+
+    return bind

@@ -62,6 +62,8 @@ count = query("notes.count", select(func.count().label("n")).select_from(notes),
 of_ids = query(
     "notes.of_ids", select(notes.c.number).where(any_of(notes.c.id, "ids")).order_by(notes.c.number), into=int
 )
+of_numbers = query("notes.of_numbers", select(notes.c.number).where(any_of(notes.c.number, "numbers")), into=int)
+of_times = query("notes.of_times", select(notes.c.number).where(any_of(notes.c.at, "times")), into=int)
 of_texts = query("notes.of_texts", select(notes.c.number).where(any_of(notes.c.text, "texts")), into=int)
 finish = query("notes.finish", update(notes).where(notes.c.done.is_(False)).values(done=True, text="finished"))
 remove = query("notes.remove", delete(notes).where(notes.c.number == param("number")))
@@ -114,6 +116,8 @@ async def test_one_parameter_holds_any_number_of_values(opened: Database) -> Non
     await opened.run_many(insert_note, rows)
     assert await opened.all(of_ids, ids=[rows[3]["id"], rows[1]["id"], new_id()]) == [1, 3]
     assert await opened.all(of_texts, texts=["note 2"]) == [2]
+    assert await opened.all(of_numbers, numbers=[4, 9]) == [4]
+    assert await opened.all(of_times, times=[NOW]) == [0, 1, 2, 3, 4]
 
 
 async def test_a_transaction_takes_effect_whole_or_not_at_all(opened: Database) -> None:

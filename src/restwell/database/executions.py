@@ -1,0 +1,24 @@
+"""How often each named query ran for the work at hand, such as one request: what an N+1 is seen by."""
+
+from contextvars import ContextVar
+from typing import Final
+
+_counts: Final[ContextVar[dict[str, int] | None]] = ContextVar("executions", default=None)
+
+
+def start_counting() -> dict[str, int]:
+    """Count what this task and the tasks it starts execute from here on. Returns the counts by query name, which grow."""
+    counts: dict[str, int] = {}
+    _counts.set(counts)
+    return counts
+
+
+def stop_counting() -> None:
+    _counts.set(None)
+
+
+def count_execution(name: str) -> None:
+    """One statement of this query goes to the database; a batch counts once, for the caller who started it."""
+    counts = _counts.get()
+    if counts is not None:
+        counts[name] = counts.get(name, 0) + 1

@@ -1,0 +1,71 @@
+"""The N+1 guard: within one request, a named query runs once, or as often as its route declares.
+
+A query in a loop is found by its count: ``@get(repeats={"products.by_id": 50})`` allows what is meant, and anything else is
+logged once for each route and query, counted in ``exceeded``, and fails a test that runs the application.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from msgspec import Struct
+
+from restwell.database.executions import start_counting, stop_counting
+from restwell.edge.exchange import Concern, Exchange
+
+log = structlog.get_logger("restwell.query_budget")
+
+BUDGET: Final = 1
+CURE: Final = (
+    "Read the rows together: one query with any_of(column, ...) or a join, or a query with batch_on= under gather(). "
+    "If every repeat is meant, declare it on the route"
+)
+
+
+class Excess(Struct):
+    """A query that ran too often on a route: at most ``times`` in one request, in ``requests`` requests so far."""
+
+    method: str
+    route: str
+    query: str
+    budget: int
+    times: int = 0
+    requests: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method} {self.route} ran {self.query} {self.times} times in one request; its budget is {self.budget}. "
+            f'{CURE}: repeats={{"{self.query}": {self.times}}}.'
+        )
+
+
+class QueryBudget(Concern):
+    """Counts each request's queries by name. ``exceeded`` holds what went over, by route and query."""
+
+    def __init__(self) -> None:
+        self.exceeded: dict[tuple[str, str, str], Excess] = {}
+
+    def before(self, exchange: Exchange) -> None:
+        exchange.executions = start_counting()
+
+    def after(self, exchange: Exchange) -> None:
+        stop_counting()
+        if any(times > BUDGET for times in exchange.executions.values()):
+            self._compare(exchange)
+
+    def _compare(self, exchange: Exchange) -> None:
+        handler = exchange.scope.get("route_handler")
+        budgets: Mapping[str, int] = handler.opt.get("repeats", {}) if handler is not None else {}
+        method, route = exchange.scope["method"], str(exchange.scope.get("path_template"))
+        for query, times in exchange.executions.items():
+            budget = budgets.get(query, BUDGET)
+            if times > budget:
+                self._record(Excess(method, route, query, budget), times)
+
+    def _record(self, excess: Excess, times: int) -> None:
+        key = (excess.method, excess.route, excess.query)
+        known: Any = self.exceeded.setdefault(key, excess)
+        known.times = max(known.times, times)
+        known.requests += 1
+        if known is excess:
+            log.warning("query_budget_exceeded", route=excess.route, query=excess.query, times=times, cure=str(excess))
