@@ -24,7 +24,7 @@ from restwell.web import (
     post,
     signed_in,
 )
-from shop.orders.schemas import Order, OrderDraft
+from shop.orders.schemas import MAX_LINES, Order, OrderDraft
 from shop.orders.service import OrderService
 from shop.products.stock import OutOfStock
 
@@ -46,6 +46,7 @@ class OrderController(Controller):
     @post(
         guards=[signed_in],
         requires_header=HEADER,
+        repeats={"products.take_stock": MAX_LINES},
         errors=[OutOfStock, IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused],
     )
     async def place_order(
@@ -80,7 +81,12 @@ class OrderController(Controller):
         """Read an order."""
         return await self.orders.get_order(actor, order_id)
 
-    @post("/{order_id:uuid}/cancellation", status_code=200, guards=[signed_in])
+    @post(
+        "/{order_id:uuid}/cancellation",
+        status_code=200,
+        guards=[signed_in],
+        repeats={"products.put_back": MAX_LINES},
+    )
     async def cancel_order(self, order_id: FromPath[UUID], actor: Provided[Actor]) -> Order:
         """Cancel an order.
 

@@ -166,6 +166,15 @@ async def test_cancelling_puts_the_stock_back_once(admin: Person, customer: Pers
     assert (await customer.get(f"/v1/orders/{order['id']}")).json()["status"] == "cancelled"
 
 
+async def test_an_order_of_many_lines_is_taken_and_put_back_whole(admin: Person, customer: Person) -> None:
+    products = [await product_with(admin, 9, name=f"Thing {number}") for number in range(50)]
+    order = (await customer.order("k", *((product["id"], 2) for product in products))).json()
+    assert [line["name"] for line in order["items"]] == [f"Thing {number}" for number in range(50)]
+    assert await customer.stock_of(products[49]) == 7
+    assert (await customer.send("POST", f"/v1/orders/{order['id']}/cancellation")).json()["status"] == "cancelled"
+    assert [await customer.stock_of(product) for product in products] == [9] * 50
+
+
 async def test_cancelling_passes_over_a_product_that_is_gone(admin: Person, customer: Person) -> None:
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 1))).json()
