@@ -35,8 +35,8 @@ def postgres_server() -> Iterator[str]:
         return
     if postgres_programs() is None:
         pytest.skip(f"{NEEDS}: PostgreSQL (apt-get install postgresql)")
-    with postgres() as url:
-        yield url
+    with postgres() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -42,29 +42,46 @@ def chromium_program() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@contextmanager
-def postgres() -> Iterator[str]:
-    """A PostgreSQL server of its own; yields the URL of an empty database. It keeps nothing, so it syncs nothing."""
-    programs = postgres_programs()
-    assert programs is not None, "PostgreSQL's server programs are not installed"
-    with tempfile.TemporaryDirectory(prefix="restwell-postgres-") as folder:
-        data, port = Path(folder) / "data", free_port()
-        as_owner = _as_ordinary_user(Path(folder))
+class Postgres:
+    """A PostgreSQL server of its own, in a folder of its own. It survives no power cut, so it syncs nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        programs = postgres_programs()
+        assert programs is not None, "PostgreSQL's server programs are not installed"
+        self._programs, self._folder, self._data = programs, folder, folder / "data"
+        self._port = free_port()
+        self._as_owner = _as_ordinary_user(folder)
+        self.url = f"postgresql://restwell@127.0.0.1:{self._port}/postgres"
         fresh = ["--username=restwell", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        subprocess.run([*as_owner, programs / "initdb", "-D", data, *fresh], check=True, capture_output=True)
-        options = [f"-p{port}", "-hlocalhost", f"-k{folder}", "-cfsync=off", "-cmax_connections=200", "-cjit=off"]
-        server = subprocess.Popen(
-            [*as_owner, programs / "postgres", "-D", data, *options],
+        command = [*self._as_owner, programs / "initdb", "-D", self._data, *fresh]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        options = [f"-p{self._port}", "-hlocalhost", f"-k{self._folder}", "-cfsync=off", "-cmax_connections=200"]
+        self._server = subprocess.Popen(
+            [*self._as_owner, self._programs / "postgres", "-D", self._data, *options, "-cjit=off"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        wait_until(lambda: _accepts(self._programs, self._port), self._server)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT ends it in order, SIGQUIT as a crash would."""
+        self._server.send_signal(how)
+        self._server.wait(READY_SECONDS)
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, started."""
+    with tempfile.TemporaryDirectory(prefix="restwell-postgres-") as folder:
+        server = Postgres(Path(folder))
+        server.start()
         try:
-            url = f"postgresql://restwell@127.0.0.1:{port}/postgres"
-            wait_until(lambda: _accepts(programs, port), server)
-            yield url
+            yield server
         finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(READY_SECONDS)
+            server.stop()
 
 
 def _as_ordinary_user(folder: Path) -> list[str | Path]:
