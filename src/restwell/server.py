@@ -30,8 +30,6 @@ STOP_SECONDS: Final = 30
 
 def create_worker_app() -> App:
     """The application of one worker process: made in it, from the environment it was started with."""
-    # A forked worker begins with its parent's handler, which would swallow a SIGTERM that comes before Granian sets its own.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
     project = find_project()
     settings = project.load_settings()
@@ -45,6 +43,7 @@ def create_worker_app() -> App:
 
 def serve(settings: Settings) -> None:
     """Serve until told to stop (SIGTERM or SIGINT)."""
+    _lose_no_signal()
     log.info("serving", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
     Granian(
         "restwell.server:create_worker_app",
@@ -62,6 +61,25 @@ def serve(settings: Settings) -> None:
         log_access=False,
         log_level="warning",  # type: ignore[arg-type]  # its enum is a StrEnum
     ).serve()
+
+
+def _lose_no_signal() -> None:
+    """Let a forked worker end at a SIGTERM from its first moment on.
+
+    It would begin with its parent's handler, which swallows the signal, until Granian sets its own. So the signal waits
+    during the fork, and finds the default action after it.
+    """
+    stop = {signal.SIGTERM}
+
+    def begin() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stop)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, stop),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, stop),
+        after_in_child=begin,
+    )
 
 
 def end_with_parent() -> None:

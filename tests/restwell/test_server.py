@@ -67,7 +67,7 @@ def test_workers_end_with_a_server_that_is_killed(tiny_env: dict[str, str], tmp_
 
 
 def test_ends_when_told_at_any_moment_of_its_start(tiny_env: dict[str, str], tmp_path: Path) -> None:
-    """Breaks when a worker keeps its parent's handler while it starts: the signal is lost, and the worker stays."""
+    """Breaks when a worker begins with its parent's handler: a signal at the moment of the fork is lost, and it stays."""
     for tenths in range(2, 16):
         run = f"{os.getpid()}-{tenths}"
         env = {**os.environ, **tiny_env, "PORT": str(free_port()), RUN: run}
