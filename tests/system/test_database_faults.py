@@ -5,7 +5,9 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
+import apsw
 import asyncpg
 import httpx
 import pytest
@@ -150,3 +152,39 @@ async def test_a_lock_held_on_a_product_costs_that_product_only(server: Postgres
     assert longest_live < 1
     after = await buy_until(time.monotonic() + 1, shop.url, product, "after")
     assert {attempt.status for attempt in after} == {201}
+
+
+async def test_a_backup_under_load_is_whole_and_consistent(tmp_path: Path) -> None:
+    """Breaks when the file is copied as it lies: the newest pages are still in the write-ahead log."""
+    environment = {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}", "RESTWELL_APP": "shop.app:shop", "WORKERS": "2"}
+    assert restwell("migrate", cwd=tmp_path, **environment).returncode == 0
+    assert restwell("seed", cwd=tmp_path, **environment).returncode == 0
+    with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **environment) as shop:
+        product = await product_of(shop)
+        stop = time.monotonic() + 4
+        buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}")) for n in range(3)]
+        await asyncio.sleep(1.5)
+        done = await asyncio.to_thread(restwell, "backup", "copy.db", cwd=tmp_path, **environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        attempts = [attempt for each in await asyncio.gather(*buying) for attempt in each]
+    assert {attempt.status for attempt in attempts} == {201}, "nobody waited for the backup"
+    copy = apsw.Connection(str(tmp_path / "copy.db"))
+    ((stock, sold, orders),) = copy.execute(
+        "SELECT (SELECT stock FROM products WHERE id = ?1), (SELECT sum(quantity) FROM order_lines WHERE product_id = ?1),"
+        " (SELECT count(*) FROM orders)",
+        (UUID(product["id"]).bytes,),
+    )
+    copy.close()
+    assert stock + sold == STOCK
+    assert 0 < orders < len(attempts)
+    assert [file.name for file in tmp_path.glob("*copy.db*")] == ["copy.db"]
+    again = restwell("backup", "copy.db", cwd=tmp_path, **environment)
+    assert (again.returncode, again.stderr) == (2, "restwell: copy.db is there already; choose another name\n")
+    nowhere = restwell("backup", "none/copy.db", cwd=tmp_path, **environment)
+    assert nowhere.stderr == "restwell: none/copy.db is in no folder that exists; choose another name\n"
+
+
+def test_a_backup_of_postgres_is_pg_dumps_work(postgres_server: str, tmp_path: Path) -> None:
+    environment = {"DATABASE_URL": postgres_server, "RESTWELL_APP": "shop.app:shop"}
+    refused = restwell("backup", "copy.db", cwd=tmp_path, **environment)
+    assert (refused.returncode, "pg_dump" in refused.stderr) == (2, True)

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from restwell import server
-from restwell.database import Database, DatabaseUnavailable, Migrations, open_database
+from restwell.database import Database, DatabaseUnavailable, Migrations, SqliteDatabase, open_database
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs
 from restwell.project import VARIABLE, Project, find_project
@@ -112,6 +113,23 @@ def migrate(*, sql: Annotated[bool, typer.Option("--sql", help="Print the statem
         print("\n\n".join(f"{statement};" for statement in statements))
     else:
         print(f"{current or 'empty'} -> {migrations.head} ({len(statements)} statements)")
+
+
+@cli.command()
+def backup(target: Annotated[Path, typer.Argument(help="The file to make; it must not be there yet.")]) -> None:
+    """Copy a SQLite database into a new file while it is in use."""
+    _, settings = _load()
+    if target.exists() or not target.parent.is_dir():
+        what = "is there already" if target.exists() else "is in no folder that exists"
+        raise ConfigurationError([f"{target} {what}; choose another name"])
+
+    async def copy(database: Database) -> None:
+        if not isinstance(database, SqliteDatabase):
+            raise ConfigurationError(["this database is PostgreSQL: use pg_dump --format=custom"])
+        await database.backup(target)
+
+    _with_database(settings, copy)
+    print(f"{target} ({target.stat().st_size:,} bytes)")
 
 
 @cli.command()

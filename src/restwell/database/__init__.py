@@ -27,6 +27,7 @@ __all__ = [
     "Migrations",
     "Query",
     "RowMissing",
+    "SqliteDatabase",
     "Timestamp",
     "Transaction",
     "UniqueViolation",

@@ -144,6 +144,25 @@ class SqliteDatabase(Database):
             raise
         return connection
 
+    async def backup(self, target: Path) -> None:
+        """Copy the database as it is now into a new file, while every process reads and writes on.
+
+        The copy is one consistent moment, and appears under its name only when it is whole and has been checked. Raises
+        DatabaseUnavailable when it cannot be written.
+        """
+        draft = target.with_name(f".{target.name}.part")
+        await asyncio.to_thread(draft.unlink, missing_ok=True)
+        try:
+            connection = await self._connect()
+            try:
+                await _execute(connection, "VACUUM INTO ?", (os.fspath(draft),))
+            finally:
+                await connection.aclose()
+            await asyncio.to_thread(_verify, draft)
+            await asyncio.to_thread(draft.rename, target)
+        finally:
+            await asyncio.to_thread(draft.unlink, missing_ok=True)
+
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         if not compiled.reads:
             async with self.transaction() as tx:
@@ -197,6 +216,16 @@ async def _within(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wait_for(waiting, milliseconds / 1_000)
     except TimeoutError:
         raise DatabaseBusy from None
+
+
+def _verify(path: Path) -> None:
+    copy = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        found = copy.pragma("integrity_check")
+    finally:
+        copy.close()
+    if found != "ok":
+        raise DatabaseUnavailable(f"the copy is damaged: {found}")
 
 
 def _configure(connection: apsw.Connection) -> None:

@@ -113,5 +113,5 @@ def test_an_unreachable_database_is_named(
 def test_runs_as_a_module_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "restwell", "--help"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    for name in ("dev", "serve", "migrate", "seed", "routes", "openapi"):
+    for name in ("dev", "serve", "migrate", "backup", "seed", "routes", "openapi"):
         assert name in result.stdout
