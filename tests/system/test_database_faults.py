@@ -155,7 +155,7 @@ async def test_a_lock_held_on_a_product_costs_that_product_only(server: Postgres
 
 
 async def test_a_backup_under_load_is_whole_and_consistent(tmp_path: Path) -> None:
-    """Breaks when the file is copied as it lies: the newest pages are still in the write-ahead log."""
+    """Breaks when the file is copied as it lies: the copy then needs a write-ahead log of its own."""
     environment = {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}", "RESTWELL_APP": "shop.app:shop", "WORKERS": "2"}
     assert restwell("migrate", cwd=tmp_path, **environment).returncode == 0
     assert restwell("seed", cwd=tmp_path, **environment).returncode == 0

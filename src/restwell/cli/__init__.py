@@ -79,6 +79,7 @@ def _prepare_and_serve() -> None:
     server.refuse_taken_address(settings.host, settings.port)
 
     async def prepare(database: Database) -> str:
+        await _refuse_too_many_connections(database, settings)
         await Migrations(project.migrations).upgrade(database)
         return await project.seed(database) if project.seed is not None else ""
 
@@ -92,7 +93,12 @@ def serve() -> None:
     """Serve. The schema must be at the newest revision; run migrate first."""
     project, settings = _load()
     server.refuse_taken_address(settings.host, settings.port)
-    _with_database(settings, Migrations(project.migrations).check)
+
+    async def check(database: Database) -> None:
+        await _refuse_too_many_connections(database, settings)
+        await Migrations(project.migrations).check(database)
+
+    _with_database(settings, check)
     server.serve(settings)
 
 
@@ -174,6 +180,17 @@ def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]])
             return await work(database)
 
     return asyncio.run(run())
+
+
+async def _refuse_too_many_connections(database: Database, settings: Settings) -> None:
+    """The pools of all workers must fit into the server, or requests fail on the busiest day, not at the start."""
+    limit = await database.connection_limit()
+    workers, pool = settings.workers, settings.database.pool_size
+    if limit is not None and workers * pool > limit:
+        need = f"{workers} workers with {pool} connections each need {workers * pool}, and PostgreSQL allows {limit}"
+        raise ConfigurationError(
+            [f"DATABASE_POOL_SIZE: {need}; at most {limit // workers} each, fewer if others use it"]
+        )
 
 
 def _refuse_in_production(settings: Settings, command: str) -> None:

@@ -128,6 +128,10 @@ class Database(Executor):
     async def close(self) -> None: ...
 
     @abstractmethod
+    async def connection_limit(self) -> int | None:
+        """How many connections the server allows ordinary users in all, or None where there is no such limit."""
+
+    @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a write transaction: commit at the end of the block, roll back when it raises or is cancelled.
 

@@ -20,6 +20,9 @@ SERVER_SETTINGS: Final = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "10s",
 }
+_CONNECTION_LIMIT: Final = (
+    "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+)
 _MIGRATION_LOCK: Final = 0x72657374  # any number that all migrations of this database share
 
 _LOST: Final = (
@@ -120,6 +123,12 @@ class PostgresDatabase(Database):
         if pool is not None:
             with suppress(TimeoutError):  # it terminates what did not end in time
                 await asyncio.wait_for(pool.close(), CLOSE_SECONDS)
+
+    async def connection_limit(self) -> int | None:
+        async with self._acquire() as connection:
+            with _translated:
+                limit: int = await connection.fetchval(_CONNECTION_LIMIT)
+        return limit
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         async with self._acquire() as connection:

@@ -144,6 +144,9 @@ class SqliteDatabase(Database):
             raise
         return connection
 
+    async def connection_limit(self) -> int | None:
+        return None
+
     async def backup(self, target: Path) -> None:
         """Copy the database as it is now into a new file, while every process reads and writes on.
 

@@ -110,6 +110,16 @@ def test_an_unreachable_database_is_named(
     assert "hunter2" not in result.stderr
 
 
+@pytest.mark.parametrize("command", ["dev", "serve"])
+def test_pools_that_do_not_fit_into_the_server_are_refused(
+    tiny_env: dict[str, str], tmp_path: Path, postgres_server: str, command: str
+) -> None:
+    """Breaks when nobody asks: the server then starts, and the connections run out under load."""
+    env = {**tiny_env, "DATABASE_URL": postgres_server, "WORKERS": "4", "DATABASE_POOL_SIZE": "100"}
+    result = restwell(command, cwd=tmp_path, **env)
+    assert_refused(result, "DATABASE_POOL_SIZE: 4 workers with 100 connections each need 400, and PostgreSQL allows")
+
+
 def test_runs_as_a_module_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "restwell", "--help"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
