@@ -2,14 +2,14 @@
 
 import os
 import tomllib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from restwell.app import App
-from restwell.database import Database
+from restwell.database import Database, Query
 from restwell.errors import ConfigurationError
 from restwell.settings import Settings
 
@@ -18,7 +18,9 @@ VARIABLE: Final = "RESTWELL_APP"
 
 @dataclass(frozen=True)
 class Project:
-    """An application as ``restwell`` finds it. ``seed`` fills a development database and may be repeated."""
+    """An application as ``restwell`` finds it. ``seed`` fills a development database and may be repeated; ``queries`` are
+    what ``restwell explain`` looks at.
+    """
 
     name: str
     settings: type[Settings]
@@ -26,6 +28,7 @@ class Project:
     migrations: Path
     seed: Callable[[Database], Awaitable[str]] | None = None
     welcome: Callable[[], str] = str
+    queries: Callable[[], Iterable[Query[Any]]] = tuple
 
     def load_settings(self) -> Settings:
         """From the environment, ``.env`` and the files in ``SECRETS_DIR`` (default ``/run/secrets``)."""

@@ -5,6 +5,7 @@ from typing import Final
 
 from restwell import App, Migrations, Project, Restwell
 from shop import api, demo
+from shop.named_queries import named_queries
 from shop.orders.service import OrderService
 from shop.products.service import ProductService
 from shop.products.stock import StockService
@@ -48,4 +49,5 @@ shop: Final = Project(
     migrations=MIGRATIONS,
     seed=demo.seed,
     welcome=demo.welcome,
+    queries=named_queries,
 )

@@ -14,7 +14,16 @@ from rich.console import Console
 from rich.table import Table
 
 from restwell import server
-from restwell.database import Database, DatabaseUnavailable, Migrations, SqliteDatabase, open_database
+from restwell.database import (
+    Database,
+    DatabaseUnavailable,
+    Migrations,
+    Plan,
+    SqliteDatabase,
+    open_database,
+    unindexed_foreign_keys,
+)
+from restwell.database import explain as plans_of
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs
 from restwell.project import VARIABLE, Project, find_project
@@ -24,6 +33,7 @@ from restwell.web.openapi import operations
 
 T = TypeVar("T")
 
+EXIT_FINDINGS: Final = 1
 EXIT_CONFIGURATION: Final = 2
 
 cli: Final = typer.Typer(
@@ -136,6 +146,30 @@ def backup(target: Annotated[Path, typer.Argument(help="The file to make; it mus
 
     _with_database(settings, copy)
     print(f"{target} ({target.stat().st_size:,} bytes)")
+
+
+@cli.command()
+def explain(*, every: Annotated[bool, typer.Option("--all", help="Show every plan.")] = False) -> None:
+    """Ask the database how it would run every named query; exit code 1 if one will not scale."""
+    project, settings = _load()
+
+    async def ask(database: Database) -> tuple[list[Plan], list[str]]:
+        await Migrations(project.migrations).check(database)
+        return await plans_of(database, project.queries()), await unindexed_foreign_keys(database)
+
+    plans, keys = _with_database(settings, ask)
+    table = Table("query", "finding", "plan", box=None)
+    for plan in dict.fromkeys(plans):
+        if plan.findings or every:
+            table.add_row(plan.query, "\n".join(plan.findings), plan.summary)
+    for key in keys:
+        table.add_row(key, "a foreign key without an index: a delete of the parent reads the whole table", "")
+    found = sum(bool(plan.findings) for plan in plans) + len(keys)
+    if found or every:
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+    print(f"{len(plans)} plans, {found} findings")
+    if found:
+        raise SystemExit(EXIT_FINDINGS)
 
 
 @cli.command()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from restwell.database.explain import Plan, explain, queries_in, unindexed_foreign_keys
 from restwell.database.facade import (
     Database,
     DatabaseBusy,
@@ -25,6 +26,7 @@ __all__ = [
     "Flag",
     "Id",
     "Migrations",
+    "Plan",
     "Query",
     "RowMissing",
     "SqliteDatabase",
@@ -32,9 +34,12 @@ __all__ = [
     "Transaction",
     "UniqueViolation",
     "any_of",
+    "explain",
     "open_database",
     "param",
+    "queries_in",
     "query",
+    "unindexed_foreign_keys",
 ]
 
 

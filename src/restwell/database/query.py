@@ -50,6 +50,7 @@ class Parameter(NamedTuple):
     required: bool
     constant: Any
     convert: Convert | None
+    kind: TypeEngine[Any]
 
 
 class Compiled(NamedTuple):
@@ -65,7 +66,7 @@ class Compiled(NamedTuple):
         """The arguments as the driver's parameters. Raises TypeError for a missing or unknown argument."""
         values = []
         known = 0
-        for name, required, constant, convert in self.parameters:
+        for name, required, constant, convert, _ in self.parameters:
             if required:
                 try:
                     value = arguments[name]
@@ -196,7 +197,7 @@ def _compile(name: str, statement: ClauseElement, dialect: str, make: Callable[[
     compiled = cast("SQLCompiler", statement.compile(dialect=DIALECTS[dialect]))
     on_sqlite = dialect == "sqlite"
     parameters = tuple(
-        Parameter(key, bind.required, bind.value, to_sqlite(bind.type) if on_sqlite else None)
+        Parameter(key, bind.required, bind.value, to_sqlite(bind.type) if on_sqlite else None, bind.type)
         for key in compiled.positiontup or ()
         for bind in (compiled.binds[key],)
     )

@@ -123,5 +123,5 @@ def test_pools_that_do_not_fit_into_the_server_are_refused(
 def test_runs_as_a_module_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "restwell", "--help"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    for name in ("dev", "serve", "migrate", "backup", "seed", "routes", "openapi"):
+    for name in ("dev", "serve", "migrate", "backup", "explain", "seed", "routes", "openapi"):
         assert name in result.stdout

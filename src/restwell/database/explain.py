@@ -1,0 +1,153 @@
+"""What the database would do for each named query, and what of it will not scale: asked of the database itself.
+
+Each query is planned with sample values of its parameters' types; nothing is executed. On PostgreSQL the estimates are as good
+as the statistics, so run ANALYZE first.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import ARRAY, Boolean, DateTime, LargeBinary, Numeric, String, Uuid, text
+from sqlalchemy.types import NullType, TypeEngine
+
+from restwell.database.facade import Database, Executor
+from restwell.database.query import Compiled, Query, query
+from restwell.ids import new_id
+
+LARGE: Final = 10_000
+"""From how many rows on a table may not be read as a whole."""
+MANY: Final = 1_000
+"""From how many rows on a result needs a limit."""
+
+_AGGREGATE: Final = re.compile(r"SELECT (?:count|sum|min|max|avg)\(", re.IGNORECASE)
+_SCAN: Final = re.compile(r"SCAN (\w+)")
+
+# A foreign key whose columns do not lead an index: each delete or update of the parent reads the whole child.
+_unindexed: Final = query(
+    "explain.unindexed_foreign_keys",
+    {
+        "postgresql": text(
+            "SELECT c.conrelid::regclass::text || '.' || c.conname FROM pg_constraint c WHERE c.contype = 'f'"
+            " AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.conrelid"
+            " AND (i.indkey::smallint[])[0:cardinality(c.conkey) - 1] @> c.conkey) ORDER BY 1"
+        ),
+        "sqlite": text(
+            "SELECT t.name || '.' || f.\"from\" FROM sqlite_master t JOIN pragma_foreign_key_list(t.name) f"
+            " WHERE t.type = 'table' AND f.seq = 0 AND NOT EXISTS (SELECT 1 FROM pragma_index_list(t.name) l"
+            ' JOIN pragma_index_info(l.name) c ON c.seqno = 0 AND c.name = f."from") ORDER BY 1'
+        ),
+    },
+    into=str,
+)
+
+
+class Plan(Struct, frozen=True):
+    """How one query would be run. ``findings`` says what is wrong with it; none is as it should be."""
+
+    query: str
+    summary: str
+    findings: tuple[str, ...]
+
+
+def queries_in(*modules: ModuleType) -> Iterator[Query[Any]]:
+    """Every query that a module defines."""
+    for module in modules:
+        yield from (value for value in vars(module).values() if isinstance(value, Query))
+
+
+async def explain(database: Database, queries: Iterable[Query[Any]]) -> list[Plan]:
+    """The plan of each query, alone and, where it is batched, as a batch."""
+    plan = _on_sqlite if database.dialect == "sqlite" else _on_postgresql
+    statements = [form[database.dialect] for one in queries for form in (one.compiled, one.batched) if form]
+    async with database.transaction() as tx:
+        return [await plan(tx, compiled) for compiled in statements]
+
+
+async def unindexed_foreign_keys(database: Database) -> list[str]:
+    """Foreign keys without an index that begins with their columns, as ``table.name``."""
+    return await database.all(_unindexed)
+
+
+async def _on_sqlite(executor: Executor, compiled: Compiled) -> Plan:
+    rows = await _run(executor, compiled, "EXPLAIN QUERY PLAN")
+    steps = [str(row[-1]) for row in rows]
+    scanned = [match[1] for step in steps if (match := _SCAN.fullmatch(step))]
+    if _has_limit(compiled) and "WHERE" not in compiled.sql and not any("TEMP B-TREE" in step for step in steps):
+        scanned = []  # in the order of the row numbers, and no further than the limit
+    sizes = {table: await _size_of(executor, table) for table in scanned}
+    findings = list(_of_large(sizes))
+    unlimited = compiled.reads and not _has_limit(compiled) and not _AGGREGATE.match(compiled.sql)
+    if unlimited and max(sizes.values(), default=0) > MANY:
+        findings.append(f"may return {max(sizes.values()):,} rows without a limit: add .limit(param(...))")
+    return Plan(compiled.name, " · ".join(steps), tuple(findings))
+
+
+async def _on_postgresql(executor: Executor, compiled: Compiled) -> Plan:
+    rows = await _run(executor, compiled, "EXPLAIN (FORMAT JSON)")
+    root = msgspec.json.decode(rows[0][0])[0]["Plan"]
+    nodes = list(_nodes(root))
+    scanned = [str(node["Relation Name"]) for node in nodes if node["Node Type"] == "Seq Scan"]
+    findings = list(_of_large({table: await _size_of(executor, table) for table in scanned}))
+    if compiled.reads and not _has_limit(compiled) and root["Plan Rows"] > MANY:
+        findings.append(f"may return {root['Plan Rows']:,} rows without a limit: add .limit(param(...))")
+    return Plan(compiled.name, " · ".join(_named(node) for node in nodes), tuple(findings))
+
+
+async def _run(executor: Executor, compiled: Compiled, how: str) -> Any:
+    arguments = {parameter.name: _sample(parameter.kind) for parameter in compiled.parameters if parameter.required}
+    return await executor._fetch(compiled._replace(sql=f"{how} {compiled.sql}"), compiled.bind(arguments))  # noqa: SLF001  # the same package
+
+
+def _of_large(sizes: Mapping[str, int]) -> Iterator[str]:
+    for table, rows in sizes.items():
+        if rows >= LARGE:
+            yield f"reads all of {table}, {rows:,} rows: it needs an index"
+
+
+async def _size_of(executor: Executor, table: str) -> int:
+    counted = query(
+        "explain.count",
+        {
+            "sqlite": text(f'SELECT count(*) FROM "{table}"'),  # noqa: S608  # the name is from the plan
+            "postgresql": text(f"SELECT reltuples::bigint FROM pg_class WHERE oid = '\"{table}\"'::regclass"),  # noqa: S608  # as above
+        },
+        into=int,
+    )
+    return await executor.one(counted)
+
+
+def _has_limit(compiled: Compiled) -> bool:
+    return "LIMIT" in compiled.sql
+
+
+def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield node
+    for inner in node.get("Plans", ()):
+        yield from _nodes(inner)
+
+
+def _named(node: Mapping[str, Any]) -> str:
+    on = node.get("Index Name") or node.get("Relation Name")
+    return f"{node['Node Type']} {on}" if on else str(node["Node Type"])
+
+
+def _sample(kind: TypeEngine[Any]) -> Any:
+    """A value that a parameter of this type could have."""
+    if isinstance(kind, NullType):
+        return None  # inside coalesce(), say: the statement alone does not tell
+    if isinstance(kind, ARRAY):
+        return [_sample(kind.item_type)]
+    samples: tuple[tuple[type[TypeEngine[Any]], Any], ...] = (
+        (Uuid, new_id()),
+        (DateTime, datetime.now(UTC)),
+        (String, "lamp"),
+        (LargeBinary, bytes(32)),
+        (Boolean, True),
+        (Numeric, 21.0),
+    )
+    return next((value for known, value in samples if isinstance(kind, known)), 21)

@@ -1,0 +1,129 @@
+"""``explain`` finds what will not scale, on both databases, and says nothing of what will."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from restwell.database import (
+    Database,
+    Id,
+    Query,
+    Timestamp,
+    any_of,
+    explain,
+    open_database,
+    param,
+    query,
+    unindexed_foreign_keys,
+)
+
+ROWS = 20_000
+big = Table(
+    "big",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("parent", Integer),
+    Column("name", Text),
+    Column("token", Id),
+    Column("at", Timestamp),
+    Column("data", LargeBinary),
+    Column("ratio", Float),
+    Column("done", Boolean),
+)
+COLUMNS = {
+    "sqlite": "name TEXT, token BLOB, at BIGINT, data BLOB, ratio REAL, done BOOLEAN",
+    "postgresql": "name text, token uuid, at timestamptz, data bytea, ratio double precision, done boolean",
+}
+NUMBERS = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT i, 'name ' || i FROM n",
+    "postgresql": "SELECT i, 'name ' || i FROM generate_series(1, 20000) i",
+}
+
+by_id = query("big.by_id", select(big.c.name).where(big.c.id == param("id")), into=str, batch_on="id")
+page = query("big.page", select(big.c.id).order_by(big.c.id).limit(param("count")), into=int)
+by_name = query("big.by_name", select(big.c.id).where(big.c.name == param("name")).limit(1), into=int)
+rename = query("big.rename", update(big).where(big.c.name == param("old")).values(name=param("new")))
+everything = query("big.everything", select(big.c.id).order_by(big.c.id), into=int)
+count = query("big.count", select(func.count().label("n")).select_from(big), into=int)
+every_type = query(
+    "big.every_type",
+    select(big.c.id)
+    .where(
+        any_of(big.c.id, "ids"),
+        big.c.token == param("token"),
+        big.c.at < param("at"),
+        big.c.data == param("data"),
+        big.c.ratio > param("ratio"),
+        big.c.done == param("done"),
+    )
+    .limit(1),
+    into=int,
+)
+add = query("big.add", insert(big).values(id=param("id"), name=param("name")))
+
+
+@pytest.fixture
+async def opened(empty_url: str) -> AsyncIterator[Database]:
+    async with open_database(empty_url, pool_size=1) as database:
+        async with database.transaction() as tx:
+            await tx.run_script("CREATE TABLE parents (id integer PRIMARY KEY)")
+            parent = "parent integer REFERENCES parents (id)"
+            await tx.run_script(f"CREATE TABLE big (id integer PRIMARY KEY, {parent}, {COLUMNS[database.dialect]})")
+            await tx.run_script(f"INSERT INTO big (id, name) {NUMBERS[database.dialect]}")
+            await tx.run_script("ANALYZE")
+        yield database
+
+
+async def findings(database: Database, one: Query[Any]) -> str:
+    return " ".join(finding for plan in await explain(database, [one]) for finding in plan.findings)
+
+
+@pytest.mark.parametrize("one", [by_id, page, every_type, add], ids=lambda one: one.name)
+async def test_says_nothing_of_what_scales(opened: Database, one: Query[Any]) -> None:
+    plans = await explain(opened, [one])
+    assert [plan.findings for plan in plans] == [()] * len(plans)
+    assert len(plans) == 1 + bool(one.batched)
+
+
+@pytest.mark.parametrize("one", [by_name, rename, count], ids=lambda one: one.name)
+async def test_finds_a_large_table_read_as_a_whole(opened: Database, one: Query[Any]) -> None:
+    assert await findings(opened, one) == f"reads all of big, {ROWS:,} rows: it needs an index"
+
+
+async def test_finds_a_result_without_a_limit(opened: Database) -> None:
+    assert "without a limit" in await findings(opened, everything)
+
+
+async def test_a_small_table_may_be_read_as_a_whole(opened: Database) -> None:
+    async with opened.transaction() as tx:
+        await tx.run_script("DELETE FROM big WHERE id > 50")
+        await tx.run_script("ANALYZE big")
+    assert await findings(opened, by_name) == ""
+
+
+async def test_changes_nothing(opened: Database) -> None:
+    await explain(opened, [rename, add])
+    assert await opened.one(count) == ROWS
+
+
+async def test_finds_a_foreign_key_without_an_index(opened: Database) -> None:
+    (found,) = await unindexed_foreign_keys(opened)
+    assert found.startswith("big.")
+    async with opened.transaction() as tx:
+        await tx.run_script("CREATE INDEX big_by_parent ON big (parent, id)")
+    assert await unindexed_foreign_keys(opened) == []
