@@ -50,7 +50,11 @@ class Restwell:
         self.name = name
         secret = settings.jwt.secret
         keys = Keys(secret.get_secret_value() if secret else development_secret(DEVELOPMENT_SECRET))
-        self.database = open_database(settings.database.url.get_secret_value(), settings.database.pool_size)
+        url = settings.database.url.get_secret_value()
+        self.database = open_database(url, settings.database.pool_size)
+        # Readiness asks on a connection of its own: a busy pool must not look like a dead database, or the load
+        # balancer takes out one overloaded node after the other.
+        self._asked_by_health = open_database(url, 1) if self.database.dialect == "postgresql" else self.database
         self.passwords = Passwords()
         self.access_tokens = AccessTokens(
             keys.derive("access-token"), issuer=name, ttl_seconds=settings.jwt.access_ttl_seconds
@@ -60,8 +64,10 @@ class Restwell:
 
     async def start(self) -> None:
         await self.database.start()
+        await self._asked_by_health.start()
 
     async def close(self) -> None:
+        await self._asked_by_health.close()
         await self.database.close()
         self.passwords.close()
 
@@ -79,7 +85,7 @@ class Restwell:
         litestar = Litestar(
             route_handlers=[
                 *(one.router(provide) for one in versions),
-                *health_routes(self.database, migrations),
+                *health_routes(self._asked_by_health, migrations),
             ],
             dependencies={
                 "actor": Provide(current_actor, sync_to_thread=False),

@@ -43,19 +43,32 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def shop(server: Postgres, tmp_path: Path) -> Iterator[Served]:
-    environment = {"DATABASE_URL": server.url, "RESTWELL_APP": "shop.app:shop", "WORKERS": "2"}
+def pool_size() -> int:
+    return 10
+
+
+@pytest.fixture
+def shop(server: Postgres, tmp_path: Path, pool_size: int) -> Iterator[Served]:
+    environment = {
+        "DATABASE_URL": server.url,
+        "DATABASE_POOL_SIZE": str(pool_size),
+        "RESTWELL_APP": "shop.app:shop",
+        "WORKERS": "2",
+    }
     assert restwell("migrate", cwd=tmp_path, **environment).returncode == 0
     assert restwell("seed", cwd=tmp_path, **environment).returncode == 0
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **environment) as served:
         yield served
 
 
-async def buy_until(stop: float, url: str, product: Json, name: str) -> list[Attempt]:
+async def buy_until(stop: float, url: str, product: Json, name: str, tokens: Json | None = None) -> list[Attempt]:
     """Place one order after the other, each with a key of its own, and write down what came of it."""
     attempts: list[Attempt] = []
     async with httpx.AsyncClient(base_url=url, timeout=20) as client:
-        buyer = await Person(client).sign_in("customer1@shop.example")
+        buyer = Person(client)
+        if tokens is None:
+            await buyer.sign_in("customer1@shop.example")
+        buyer.tokens = tokens or buyer.tokens
         while (now := time.monotonic()) < stop:
             key = f"{name} {len(attempts)}"
             try:
@@ -71,13 +84,13 @@ async def buy_until(stop: float, url: str, product: Json, name: str) -> list[Att
     return attempts
 
 
-async def is_live_until(stop: float, url: str) -> float:
-    """The longest that liveness took meanwhile, in seconds."""
+async def is_healthy_until(stop: float, url: str, which: str = "live") -> float:
+    """The longest that an answer about health took meanwhile, in seconds; each was a 200."""
     longest = 0.0
     async with httpx.AsyncClient(base_url=url, timeout=20) as client:
         while time.monotonic() < stop:
             began = time.monotonic()
-            assert (await client.get("/health/live")).status_code == 200
+            assert (await client.get(f"/health/{which}")).status_code == 200
             longest = max(longest, time.monotonic() - began)
             await asyncio.sleep(0.05)
     return longest
@@ -111,7 +124,7 @@ async def test_a_crash_of_postgres_costs_503s_and_no_order(server: Postgres, sho
     start = time.monotonic()
     stop = start + 8
     buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}")) for n in range(BUYERS)]
-    living = asyncio.create_task(is_live_until(stop, shop.url))
+    living = asyncio.create_task(is_healthy_until(stop, shop.url))
     await asyncio.sleep(1.5)
     await asyncio.to_thread(server.stop, signal.SIGQUIT)
     await asyncio.sleep(1)
@@ -142,7 +155,7 @@ async def test_a_lock_held_on_a_product_costs_that_product_only(server: Postgres
     blocked, free, longest_live = await asyncio.gather(
         buy_until(stop, shop.url, product, "blocked"),
         buy_until(stop, shop.url, other, "free"),
-        is_live_until(stop, shop.url),
+        is_healthy_until(stop, shop.url),
     )
     await transaction.rollback()
     await blocker.close()
@@ -152,6 +165,27 @@ async def test_a_lock_held_on_a_product_costs_that_product_only(server: Postgres
     assert longest_live < 1
     after = await buy_until(time.monotonic() + 1, shop.url, product, "after")
     assert {attempt.status for attempt in after} == {201}
+
+
+@pytest.mark.parametrize("pool_size", [1])
+async def test_a_busy_pool_does_not_look_like_a_dead_database(server: Postgres, shop: Served, pool_size: int) -> None:
+    """Breaks when readiness borrows from the same pool: it then waits for two seconds, and answers 503."""
+    assert pool_size == 1
+    product = await product_of(shop)
+    async with httpx.AsyncClient(base_url=shop.url) as client:
+        tokens = (await Person(client).sign_in("customer1@shop.example")).tokens
+    blocker = await asyncpg.connect(server.url)
+    transaction = blocker.transaction()
+    await transaction.start()
+    await blocker.execute("UPDATE products SET stock = stock WHERE id = $1", product["id"])
+    stop = time.monotonic() + 4
+    buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}", tokens)) for n in range(BUYERS)]
+    longest = await is_healthy_until(stop, shop.url, "ready")
+    attempts = [attempt for each in await asyncio.gather(*buying) for attempt in each]
+    assert {attempt.status for attempt in attempts} == {503}
+    await transaction.rollback()
+    await blocker.close()
+    assert longest < 1
 
 
 async def test_a_backup_under_load_is_whole_and_consistent(tmp_path: Path) -> None:

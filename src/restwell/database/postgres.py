@@ -183,7 +183,12 @@ class _Loan:
 
     async def __aenter__(self) -> Connection:
         with _translated:
-            self._connection = await self._pool.acquire(timeout=POOL_WAIT_SECONDS)
+            try:
+                self._connection = await self._pool.acquire(timeout=POOL_WAIT_SECONDS)
+            except TimeoutError as error:
+                if self._pool.get_size() == self._pool.get_max_size():
+                    raise DatabaseBusy from error  # all are lent out; else the server did not let us in
+                raise
         return self._connection
 
     async def __aexit__(self, *_: object) -> None:

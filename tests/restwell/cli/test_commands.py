@@ -117,7 +117,7 @@ def test_pools_that_do_not_fit_into_the_server_are_refused(
     """Breaks when nobody asks: the server then starts, and the connections run out under load."""
     env = {**tiny_env, "DATABASE_URL": postgres_server, "WORKERS": "4", "DATABASE_POOL_SIZE": "100"}
     result = restwell(command, cwd=tmp_path, **env)
-    assert_refused(result, "DATABASE_POOL_SIZE: 4 workers with 100 connections each need 400, and PostgreSQL allows")
+    assert_refused(result, "DATABASE_POOL_SIZE: 4 workers with 101 connections each need 404, and PostgreSQL allows")
 
 
 def test_runs_as_a_module_too(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ async def test_postgres_refuses_to_wait_for_a_connection_for_ever(
     monkeypatch.setattr(postgres_module, "POOL_WAIT_SECONDS", 0.1)
     async with open_database(postgres_server, pool_size=1) as database:
         async with database.transaction():
-            with pytest.raises(DatabaseUnavailable):
+            with pytest.raises(DatabaseBusy):
                 await database.one(one)
         assert await database.one(one) == 1
 
