@@ -5,12 +5,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from restwell.database import queries_in
 from restwell.errors import AppError
 from servers import ROOT
+from shop.named_queries import named_queries
 from shop.settings import ShopSettings
 
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -144,6 +147,11 @@ def test_every_dependency_has_its_reason() -> None:
     block = project[project.index("\ndependencies = [") : project.index("[project.scripts]")]
     for name in re.findall(r'^    "([a-z0-9-]+)', block, re.MULTILINE):
         assert f"**{name}**" in stack, f"{name} has no reason in docs/decisions/0001-stack.md"
+
+
+def test_every_query_of_the_shop_is_explained() -> None:
+    modules = [import_module(f"shop.{feature}.queries") for feature in sorted(FEATURES)]
+    assert set(queries_in(*modules)) <= set(named_queries()), "add the module to src/shop/named_queries.py"
 
 
 def test_lock_files_pin_hashes_and_name_no_address() -> None:

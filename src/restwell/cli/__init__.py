@@ -21,9 +21,9 @@ from restwell.database import (
     Plan,
     SqliteDatabase,
     open_database,
+    plans_of,
     unindexed_foreign_keys,
 )
-from restwell.database import explain as plans_of
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs
 from restwell.project import VARIABLE, Project, find_project

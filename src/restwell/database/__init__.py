@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from restwell.database.explain import Plan, explain, queries_in, unindexed_foreign_keys
+from restwell.database.explain import Plan, plans_of, queries_in, unindexed_foreign_keys
 from restwell.database.facade import (
     Database,
     DatabaseBusy,
@@ -34,9 +34,9 @@ __all__ = [
     "Transaction",
     "UniqueViolation",
     "any_of",
-    "explain",
     "open_database",
     "param",
+    "plans_of",
     "queries_in",
     "query",
     "unindexed_foreign_keys",

@@ -5,8 +5,8 @@ inside a transaction are never batched.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 import structlog
 
@@ -20,26 +20,22 @@ Waiting = dict[Any, list["asyncio.Future[Any]"]]
 """The callers of one batch, by the key they asked for. Each has a future of its own, so that none can cancel another's."""
 
 
-class Reader(Protocol):
-    """What a batch is read with: a Database."""
-
-    dialect: ClassVar[str]
-
-    async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]: ...
+Fetch = Callable[[Compiled, tuple[Any, ...]], Awaitable[Sequence[Sequence[Any]]]]
 
 
 class Batches:
-    """The batches of one database."""
+    """The batches of one database, which ``fetch`` asks."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, dialect: str, fetch: Fetch) -> None:
+        self._dialect = dialect
+        self._fetch = fetch
         self._waiting: dict[Query[Any], Waiting] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     async def find(self, query: Query[Any], arguments: dict[str, Any]) -> Any:
         """The row with the key, or None. What goes wrong with one caller's key is that caller's error alone."""
         if len(arguments) != 1 or query.batch_on not in arguments:
-            query.compiled[self._reader.dialect].bind(arguments)  # it says which argument is wrong
+            query.compiled[self._dialect].bind(arguments)  # it says which argument is wrong
         loop = asyncio.get_running_loop()
         waiting = self._waiting.get(query)
         if waiting is None:
@@ -78,13 +74,12 @@ class Batches:
         if not keys:
             return {}
         count_execution(query.name)
-        dialect = self._reader.dialect
         if len(keys) == 1:
-            compiled = query.compiled[dialect]
-            rows = await self._reader._fetch(compiled, compiled.bind({query.batch_on: keys[0]}))  # noqa: SLF001  # the same package
+            compiled = query.compiled[self._dialect]
+            rows = await self._fetch(compiled, compiled.bind({query.batch_on: keys[0]}))
             return {keys[0]: compiled.decode(rows[0])} if rows else {}
-        compiled = query.batched[dialect]
-        rows = await self._reader._fetch(compiled, compiled.bind({query.batch_on: keys}))  # noqa: SLF001
+        compiled = query.batched[self._dialect]
+        rows = await self._fetch(compiled, compiled.bind({query.batch_on: keys}))
         return dict(map(compiled.decode, rows))
 
 

@@ -6,15 +6,16 @@ from typing import Final
 _counts: Final[ContextVar[dict[str, int] | None]] = ContextVar("executions", default=None)
 
 
-def start_counting() -> dict[str, int]:
-    """Count what this task and the tasks it starts execute from here on. Returns the counts by query name, which grow."""
-    counts: dict[str, int] = {}
-    _counts.set(counts)
-    return counts
+def start_counting() -> None:
+    """Count what this task and the tasks it starts execute from here on."""
+    _counts.set({})
 
 
-def stop_counting() -> None:
+def stop_counting() -> dict[str, int]:
+    """Count no further. Returns the counts by query name."""
+    counts = _counts.get() or {}
     _counts.set(None)
+    return counts
 
 
 def count_execution(name: str) -> None:

@@ -97,7 +97,7 @@ class Database(Executor):
     """
 
     def __init__(self) -> None:
-        self._batches = Batches(self)
+        self._batches = Batches(self.dialect, self._fetch)
 
     async def find(self, query: Query[T], **arguments: Any) -> T | None:
         if query.batched:

@@ -81,9 +81,9 @@ class Migrations:
         if current == self.head:
             return []
         # Imported here alone: a serving process needs to know the newest revision, not Alembic, and starts a third faster.
-        from alembic.operations import Operations  # noqa: PLC0415
-        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
-        from alembic.script import ScriptDirectory  # noqa: PLC0415
+        from alembic.operations import Operations  # noqa: PLC0415  # see above
+        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415  # see above
+        from alembic.script import ScriptDirectory  # noqa: PLC0415  # see above
 
         scripts = ScriptDirectory(str(self._folder))
         output = _Statements()

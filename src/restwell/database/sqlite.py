@@ -184,11 +184,11 @@ class SqliteDatabase(Database):
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
         async with self.transaction() as tx:
-            return await tx._execute(compiled, parameters)  # noqa: SLF001
+            return await tx._execute(compiled, parameters)  # noqa: SLF001  # its own sibling
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
         async with self.transaction() as tx:
-            await tx._execute_many(compiled, parameters)  # noqa: SLF001
+            await tx._execute_many(compiled, parameters)  # noqa: SLF001  # its own sibling
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

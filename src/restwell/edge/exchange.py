@@ -17,11 +17,9 @@ SCOPE_KEY: Final = "restwell"
 
 
 class Exchange:
-    """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates;
-    ``executions`` are the queries run so far, by name.
-    """
+    """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates."""
 
-    __slots__ = ("executions", "request_id", "scope", "started", "status", "user_id")
+    __slots__ = ("request_id", "scope", "started", "status", "user_id")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -29,7 +27,6 @@ class Exchange:
         self.request_id = ""
         self.status = 0
         self.user_id: UUID | None = None
-        self.executions: dict[str, int] = {}
 
 
 def exchange_in(scope: Scope) -> Exchange:

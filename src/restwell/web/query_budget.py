@@ -45,19 +45,19 @@ class QueryBudget(Concern):
     def __init__(self) -> None:
         self.exceeded: dict[tuple[str, str, str], Excess] = {}
 
-    def before(self, exchange: Exchange) -> None:
-        exchange.executions = start_counting()
+    def before(self, exchange: Exchange) -> None:  # noqa: ARG002  # a Concern's signature
+        start_counting()
 
     def after(self, exchange: Exchange) -> None:
-        stop_counting()
-        if any(times > BUDGET for times in exchange.executions.values()):
-            self._compare(exchange)
+        repeated = {query: times for query, times in stop_counting().items() if times > BUDGET}
+        if repeated:
+            self._compare(exchange, repeated)
 
-    def _compare(self, exchange: Exchange) -> None:
+    def _compare(self, exchange: Exchange, repeated: Mapping[str, int]) -> None:
         handler = exchange.scope.get("route_handler")
         budgets: Mapping[str, int] = handler.opt.get("repeats", {}) if handler is not None else {}
         method, route = exchange.scope["method"], str(exchange.scope.get("path_template"))
-        for query, times in exchange.executions.items():
+        for query, times in repeated.items():
             budget = budgets.get(query, BUDGET)
             if times > budget:
                 self._record(Excess(method, route, query, budget), times)

@@ -58,7 +58,7 @@ async def opened(empty_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def statements(opened: Database, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The SQL of every read that reached the driver."""
+    """The SQL of every batch that reached the driver."""
     ran: list[str] = []
     fetch = opened._fetch
 
@@ -66,7 +66,7 @@ def statements(opened: Database, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ran.append(compiled.sql)
         return await fetch(compiled, parameters)
 
-    monkeypatch.setattr(opened, "_fetch", counting)
+    monkeypatch.setattr(opened._batches, "_fetch", counting)
     return ran
 
 

@@ -86,7 +86,7 @@ async def test_values_come_back_as_they_went_in(opened: Database) -> None:
     assert await opened.one(insert_note, **sent) == Note(**sent)  # type: ignore[arg-type]  # the same names
     empty = note(2, text=None, at=None, done=True)
     await opened.run(insert_note, **empty)
-    assert await opened.find(by_number, number=2) == Note(**empty)  # type: ignore[arg-type]
+    assert await opened.find(by_number, number=2) == Note(**empty)  # type: ignore[arg-type]  # the same names
 
 
 async def test_rows_become_structs_dicts_or_plain_values(opened: Database) -> None:

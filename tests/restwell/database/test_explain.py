@@ -25,9 +25,9 @@ from restwell.database import (
     Query,
     Timestamp,
     any_of,
-    explain,
     open_database,
     param,
+    plans_of,
     query,
     unindexed_foreign_keys,
 )
@@ -90,12 +90,12 @@ async def opened(empty_url: str) -> AsyncIterator[Database]:
 
 
 async def findings(database: Database, one: Query[Any]) -> str:
-    return " ".join(finding for plan in await explain(database, [one]) for finding in plan.findings)
+    return " ".join(finding for plan in await plans_of(database, [one]) for finding in plan.findings)
 
 
 @pytest.mark.parametrize("one", [by_id, page, every_type, add], ids=lambda one: one.name)
 async def test_says_nothing_of_what_scales(opened: Database, one: Query[Any]) -> None:
-    plans = await explain(opened, [one])
+    plans = await plans_of(opened, [one])
     assert [plan.findings for plan in plans] == [()] * len(plans)
     assert len(plans) == 1 + bool(one.batched)
 
@@ -117,7 +117,7 @@ async def test_a_small_table_may_be_read_as_a_whole(opened: Database) -> None:
 
 
 async def test_changes_nothing(opened: Database) -> None:
-    await explain(opened, [rename, add])
+    await plans_of(opened, [rename, add])
     assert await opened.one(count) == ROWS
 
 

@@ -60,6 +60,7 @@ async def test_multipart_is_refused_where_json_is_meant(tiny: httpx.AsyncClient)
     ],
 )
 async def test_a_body_that_is_not_json_in_utf8_is_malformed(tiny: httpx.AsyncClient, body: bytes) -> None:
+    """Breaks when only the first decoding may fail: a fault before the end of the JSON is then a 500."""
     answer = await tiny.post("/v1/notes", content=body, headers={"content-type": JSON})
     assert_problem(answer, 400, "malformed_request")
     assert (await tiny.get("/v1/notes")).json() == {"items": []}
