@@ -51,10 +51,13 @@ class Restwell:
         secret = settings.jwt.secret
         keys = Keys(secret.get_secret_value() if secret else development_secret(DEVELOPMENT_SECRET))
         url = settings.database.url.get_secret_value()
-        self.database = open_database(url, settings.database.pool_size)
+        seconds = settings.request.timeout_seconds
+        self.database = open_database(url, settings.database.pool_size, seconds)
         # Readiness asks on a connection of its own: a busy pool must not look like a dead database, or the load
         # balancer takes out one overloaded node after the other.
-        self._asked_by_health = open_database(url, 1) if self.database.dialect == "postgresql" else self.database
+        self._asked_by_health = (
+            open_database(url, 1, seconds) if self.database.dialect == "postgresql" else self.database
+        )
         self.passwords = Passwords()
         self.access_tokens = AccessTokens(
             keys.derive("access-token"), issuer=name, ttl_seconds=settings.jwt.access_ttl_seconds
@@ -108,5 +111,6 @@ class Restwell:
         for handler in docs_routes(document):
             litestar.register(handler)
         query_budget = QueryBudget()
-        edge = Edge(cast("AsgiApp", litestar), [RequestId(), SecurityHeaders(), AccessLog(), query_budget])
+        concerns = [RequestId(), SecurityHeaders(), AccessLog(), query_budget]
+        edge = Edge(cast("AsgiApp", litestar), concerns, self.settings.request.timeout_seconds)
         return App(edge, litestar, document, query_budget)

@@ -132,3 +132,11 @@ class ServiceUnavailable(AppError):
 
     def __init__(self, message: str | None = None, *, retry_after_seconds: int = 1) -> None:
         super().__init__(message, headers={"retry-after": str(retry_after_seconds)})
+
+
+class DeadlineExceeded(ServiceUnavailable):
+    code = "deadline_exceeded"
+    message = (
+        "This took too long and was given up; it may or may not have taken effect. Read again what you wanted to change, or"
+        " repeat the request with the same Idempotency-Key."
+    )

@@ -15,7 +15,7 @@ from msgspec import Struct
 from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from restwell.database import DatabaseBusy, Id, Timestamp, Transaction, param, query
+from restwell.database import DatabaseBusy, Id, Timestamp, Transaction, TransactionConflict, param, query
 from restwell.errors import AppError
 
 HEADER: Final = "Idempotency-Key"
@@ -95,6 +95,8 @@ class Idempotency:
             claimed = await tx.find(
                 self._claim, user_id=caller, key=key, request_hash=request_hash, body=b"", created_at=datetime.now(UTC)
             )
+        except TransactionConflict:
+            raise  # a deadlock: the whole transaction runs again
         except DatabaseBusy as error:
             raise IdempotencyKeyInFlight from error
         if claimed is None:

@@ -55,6 +55,7 @@ class LogSettings(Section):
 
 class RequestSettings(Section):
     max_bytes: int = Field(default=1_048_576, ge=1_024)
+    timeout_seconds: float = Field(default=5.0, ge=0.5, le=60)
 
 
 class Settings(Section):

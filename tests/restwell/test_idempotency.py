@@ -7,7 +7,6 @@ import pytest
 from msgspec import Struct
 
 from restwell.database import Database, open_database
-from restwell.database import postgres as postgres_module
 from restwell.idempotency import IdempotencyKeyInFlight
 from shop.orders.models import idempotency
 
@@ -33,11 +32,8 @@ async def once(database: Database, seconds: float) -> bytes:
         return (await idempotency.once(tx, CALLER, "key", Body("x"), effect)).body
 
 
-async def test_a_repeat_waits_for_the_first_and_gives_up_in_time(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(postgres_module.SERVER_SETTINGS, "lock_timeout", "300ms")
-    async with open_database(database_url) as database:
+async def test_a_repeat_waits_for_the_first_and_gives_up_in_time(database_url: str) -> None:
+    async with open_database(database_url, timeout_seconds=0.75) as database:
         first = asyncio.create_task(once(database, 1.5))
         await asyncio.sleep(0.3)
         with pytest.raises(IdempotencyKeyInFlight):

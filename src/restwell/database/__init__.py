@@ -10,6 +10,7 @@ from restwell.database.facade import (
     Executor,
     RowMissing,
     Transaction,
+    TransactionConflict,
     UniqueViolation,
 )
 from restwell.database.migrations import Migrations
@@ -32,6 +33,7 @@ __all__ = [
     "SqliteDatabase",
     "Timestamp",
     "Transaction",
+    "TransactionConflict",
     "UniqueViolation",
     "any_of",
     "open_database",
@@ -43,8 +45,11 @@ __all__ = [
 ]
 
 
-def open_database(url: str, pool_size: int = 10) -> Database:
-    """The database behind a ``sqlite:///file`` or ``postgresql://`` URL; nothing connects before ``start``."""
+def open_database(url: str, pool_size: int = 10, timeout_seconds: float = 5.0) -> Database:
+    """The database behind a ``sqlite:///file`` or ``postgresql://`` URL; nothing connects before ``start``.
+
+    Nothing asked of PostgreSQL takes longer than ``timeout_seconds``.
+    """
     if url.startswith("sqlite:///"):
         return SqliteDatabase(Path(url.removeprefix("sqlite:///")))
-    return PostgresDatabase(url, pool_size)
+    return PostgresDatabase(url, pool_size, timeout_seconds)

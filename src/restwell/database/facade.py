@@ -1,9 +1,13 @@
 """The one way to the data: a Database gives queries and transactions, whatever runs below."""
 
+import asyncio
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Final, Self, TypeVar
+
+import structlog
 
 from restwell.database.batching import Batches
 from restwell.database.executions import count_execution
@@ -12,6 +16,11 @@ from restwell.errors import ServiceUnavailable
 
 T = TypeVar("T")
 
+log = structlog.get_logger("restwell.database")
+
+ATTEMPTS: Final = 3
+RETRY_SECONDS: Final = 0.02
+
 
 class DatabaseUnavailable(ServiceUnavailable):
     code, message = "database_unavailable", "The database cannot be reached right now. Try again shortly."
@@ -19,6 +28,13 @@ class DatabaseUnavailable(ServiceUnavailable):
 
 class DatabaseBusy(ServiceUnavailable):
     code, message = "database_busy", "The database is too busy right now. Nothing was changed. Try again shortly."
+
+
+class TransactionConflict(DatabaseBusy):
+    """Another transaction got in between: a deadlock, or a serialization failure. ``in_transaction`` runs it again."""
+
+    code = "transaction_conflict"
+    message = "Others were changing the same data at the same moment. Nothing was changed. Try again shortly."
 
 
 class UniqueViolation(Exception):
@@ -137,6 +153,22 @@ class Database(Executor):
 
         The commit has happened, durably, once the block is left. Raises DatabaseBusy when a lock is not had in time.
         """
+
+    async def in_transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """The result of ``work`` in a transaction that has committed.
+
+        When another transaction got in between (SQLSTATE 40001 or 40P01), all of it is run again, up to ATTEMPTS times with
+        a short random pause. So ``work`` has no effect but through its transaction.
+        """
+        for attempt in range(1, ATTEMPTS):
+            try:
+                async with self.transaction() as tx:
+                    return await work(tx)
+            except TransactionConflict as error:
+                log.warning("transaction_retried", attempt=attempt, cause=repr(error.__cause__))
+            await asyncio.sleep(random.uniform(0, RETRY_SECONDS * 2**attempt))  # noqa: S311  # full jitter, no secret
+        async with self.transaction() as tx:
+            return await work(tx)
 
     @abstractmethod
     def migration(self) -> AbstractAsyncContextManager[Transaction]:

@@ -1,27 +1,56 @@
 """PostgreSQL on asyncpg: prepared statements, one pool, no round trip that is not needed."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
+from sqlalchemy import text
 
-from restwell.database.facade import Database, DatabaseBusy, DatabaseUnavailable, Transaction, UniqueViolation
-from restwell.database.query import Compiled
+from restwell.database.facade import (
+    Database,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    Transaction,
+    TransactionConflict,
+    UniqueViolation,
+)
+from restwell.database.pool import Connection, Pool, PoolFigures
+from restwell.database.query import Compiled, query
 
 CONNECT_SECONDS: Final = 3.0
-POOL_WAIT_SECONDS: Final = 2.0
+WAIT_SECONDS: Final = 2.0
+"""The longest wait for a connection of the pool, and for a lock."""
 CLOSE_SECONDS: Final = 10.0
+MIGRATION_SECONDS: Final = 3_600.0
+
 SERVER_SETTINGS: Final = {
     "application_name": "restwell",
     "timezone": "UTC",
-    "statement_timeout": "5s",
-    "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "10s",
+    # A client that is gone without a word: its locks are free again after half a minute at most.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20s",
 }
-_CONNECTION_LIMIT: Final = (
-    "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+# The same from our side: a server that does not even acknowledge what was sent is given up on.
+_SOCKET_OPTIONS: Final = [
+    (getattr(socket, name), value)
+    for name, value in (
+        ("TCP_KEEPIDLE", 10),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 20_000),
+    )
+    if hasattr(socket, name)  # the last is Linux's own
+]
+_connection_limit: Final = query(
+    "postgres.connection_limit",
+    text("SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"),
+    into=int,
 )
 _MIGRATION_LOCK: Final = 0x72657374  # any number that all migrations of this database share
 
@@ -34,112 +63,146 @@ _LOST: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,  # it was the primary once
 )
-_BUSY: Final = (
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-)
+_CONFLICT: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_BUSY: Final = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
 _REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
-
-Connection = Any  # asyncpg brings no types: a Connection, or the pool's proxy of one
 
 
 class _Translated:
-    """Turns the driver's errors into the kit's; what is left is a fault in the program."""
+    """Turns the driver's errors into the kit's, and tells the pool how the server does; what is left is a fault in the program."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if error is None:
-            return
-        if isinstance(error, asyncpg.UniqueViolationError):
+            if self._pool.breaker.failures:
+                self._pool.breaker.succeeded()
+        elif isinstance(error, asyncpg.UniqueViolationError):
             raise UniqueViolation(error.constraint_name or "") from error
-        if isinstance(error, _BUSY):
+        elif isinstance(error, _CONFLICT):
+            raise TransactionConflict from error
+        elif isinstance(error, _BUSY):
             raise DatabaseBusy from error
-        # A wrong type of argument, DataError, is an InterfaceError too, and the program's own fault.
-        if isinstance(error, (*_LOST, asyncpg.InterfaceError)) and not isinstance(error, asyncpg.DataError):
+        elif isinstance(error, (*_LOST, *_REFUSED)):
+            self._pool.failed(in_time=not isinstance(error, TimeoutError))
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                self._pool.drop_idle()
             raise DatabaseUnavailable from error
-
-
-_translated: Final = _Translated()  # a class, not a generator: it is entered three times for each query
-
-
-async def _keep(_connection: Connection) -> None:
-    """Nothing to reset: every transaction ends itself, and nothing else leaves state in a session."""
+        # A wrong type of argument, DataError, is an InterfaceError too, and the program's own fault.
+        elif isinstance(error, asyncpg.InterfaceError) and not isinstance(error, asyncpg.DataError):
+            raise DatabaseUnavailable from error
 
 
 class PostgresTransaction(Transaction):
     dialect = "postgresql"
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, translated: _Translated) -> None:
         self._connection = connection
+        self._translated = translated
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-        with _translated:
+        with self._translated:
             rows: Sequence[Sequence[Any]] = await self._connection.fetch(compiled.sql, *parameters)
         return rows
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
-        with _translated:
+        with self._translated:
             return _affected(await self._connection.execute(compiled.sql, *parameters))
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
-        with _translated:
+        with self._translated:
             await self._connection.executemany(compiled.sql, parameters)
 
     async def run_script(self, statement: str) -> None:
-        with _translated:
-            await self._connection.execute(statement)
+        with self._translated:
+            await self._connection.execute(statement, timeout=MIGRATION_SECONDS)
 
 
 class PostgresDatabase(Database):
     dialect = "postgresql"
 
-    def __init__(self, url: str, pool_size: int) -> None:
+    def __init__(self, url: str, pool_size: int, timeout_seconds: float) -> None:
         super().__init__()
         self._url = url
         self._pool_size = pool_size
-        self._pool: asyncpg.Pool | None = None
+        # The server ends a statement first, then we give up on a server that does not, and then the request ends.
+        self._statement_seconds = timeout_seconds * 0.8
+        self._answer_seconds = timeout_seconds * 0.88
+        self._wait_seconds = min(WAIT_SECONDS, timeout_seconds * 0.4)
+        self._pool: Pool | None = None
+        self._translated: _Translated | None = None
+        self._commits: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         if self._pool is not None:
             return
+        pool = Pool(self._connect, self._pool_size, self._wait_seconds, "PostgreSQL")
         try:
-            self._pool = await asyncpg.create_pool(
-                self._url,
-                min_size=1,
-                max_size=self._pool_size,
-                timeout=CONNECT_SECONDS,
-                reset=_keep,
-                server_settings=SERVER_SETTINGS,
-            )
+            pool.release(await pool.acquire())
         except (*_LOST, *_REFUSED, ValueError) as error:
             raise DatabaseUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
+        self._pool, self._translated = pool, _Translated(pool)
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            with suppress(TimeoutError):  # it terminates what did not end in time
-                await asyncio.wait_for(pool.close(), CLOSE_SECONDS)
+            await pool.close(CLOSE_SECONDS)
+
+    def figures(self) -> PoolFigures | None:
+        """The pool as it is now; None before the start."""
+        return self._pool.figures() if self._pool is not None else None
 
     async def connection_limit(self) -> int | None:
-        async with self._acquire() as connection:
-            with _translated:
-                limit: int = await connection.fetchval(_CONNECTION_LIMIT)
+        async with self.transaction() as tx:
+            limit: int = await tx.one(_connection_limit)
         return limit
 
+    async def _connect(self) -> Connection:
+        settings = {
+            "statement_timeout": _milliseconds(self._statement_seconds),
+            "lock_timeout": _milliseconds(self._wait_seconds),
+        }
+        connection = await asyncpg.connect(
+            self._url,
+            timeout=min(CONNECT_SECONDS, self._answer_seconds),
+            command_timeout=self._answer_seconds,
+            server_settings={**SERVER_SETTINGS, **settings},
+        )
+        wire = connection._transport.get_extra_info("socket")  # noqa: SLF001  # asyncpg has no other way to it
+        if wire is not None and wire.family in {socket.AF_INET, socket.AF_INET6}:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _SOCKET_OPTIONS:
+                wire.setsockopt(socket.IPPROTO_TCP, option, value)
+        return connection
+
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-        async with self._acquire() as connection:
-            with _translated:
+        pool, translated = self._ready()
+        with translated:
+            connection = await pool.acquire()
+            try:
                 rows: Sequence[Sequence[Any]] = await connection.fetch(compiled.sql, *parameters)
+            except BaseException:
+                pool.recover(connection)
+                raise
+        pool.release(connection)
         return rows
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
-        async with self._acquire() as connection:
-            with _translated:
-                return _affected(await connection.execute(compiled.sql, *parameters))
+        pool, translated = self._ready()
+        with translated:
+            connection = await pool.acquire()
+            try:
+                tag = await connection.execute(compiled.sql, *parameters)
+            except BaseException:
+                pool.recover(connection)
+                raise
+        pool.release(connection)
+        return _affected(tag)
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
         async with self.transaction() as tx:
@@ -147,18 +210,20 @@ class PostgresDatabase(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        async with self._acquire() as connection:
-            transaction = connection.transaction()
-            with _translated:
-                await transaction.start()
-            try:
-                yield PostgresTransaction(connection)
-            except BaseException:
-                with suppress(*_LOST, asyncpg.InterfaceError):  # a dead connection has rolled back already
-                    await transaction.rollback()
-                raise
-            with _translated:
-                await transaction.commit()
+        pool, translated = self._ready()
+        connection = await _begin(pool, translated)
+        try:
+            yield PostgresTransaction(connection, translated)
+        except (asyncio.CancelledError, GeneratorExit):
+            pool.recover(connection)  # in the background: whoever gives up has no time left
+            raise
+        except BaseException:
+            await _roll_back(pool, connection)
+            raise
+        commit = asyncio.create_task(_commit(pool, translated, connection))
+        self._commits.add(commit)
+        commit.add_done_callback(self._committed)
+        await asyncio.shield(commit)  # a COMMIT that was sent is never cancelled, whoever hangs up
 
     @asynccontextmanager
     async def migration(self) -> AsyncIterator[Transaction]:
@@ -167,33 +232,60 @@ class PostgresDatabase(Database):
             await tx.run_script(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
             yield tx
 
-    def _acquire(self) -> "_Loan":
-        if self._pool is None:
+    def _ready(self) -> tuple[Pool, _Translated]:
+        if self._pool is None or self._translated is None:
             raise DatabaseUnavailable
-        return _Loan(self._pool)
+        return self._pool, self._translated
+
+    def _committed(self, commit: asyncio.Task[None]) -> None:
+        self._commits.discard(commit)
+        if not commit.cancelled():
+            commit.exception()  # if nobody waits for it any more, it has been seen here
 
 
-class _Loan:
-    """A connection of the pool for the length of a block."""
-
-    __slots__ = ("_connection", "_pool")
-
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
-
-    async def __aenter__(self) -> Connection:
-        with _translated:
+async def _begin(pool: Pool, translated: _Translated) -> Connection:
+    """A connection in a transaction. One that turns out to be lost costs a second try, for nothing has been asked yet."""
+    for again in (True, False):
+        with translated:
+            connection = await pool.acquire()
             try:
-                self._connection = await self._pool.acquire(timeout=POOL_WAIT_SECONDS)
-            except TimeoutError as error:
-                if self._pool.get_size() == self._pool.get_max_size():
-                    raise DatabaseBusy from error  # all are lent out; else the server did not let us in
+                await connection.execute("BEGIN")
+            except BaseException as error:
+                pool.recover(connection)
+                if again and isinstance(error, ConnectionError | asyncpg.PostgresConnectionError):
+                    pool.drop_idle()
+                    continue
                 raise
-        return self._connection
+            return connection
+    raise AssertionError  # pragma: no cover  # the second try returns or raises
 
-    async def __aexit__(self, *_: object) -> None:
-        with _translated:
-            await self._pool.release(self._connection)
+
+async def _commit(pool: Pool, translated: _Translated, connection: Connection) -> None:
+    with translated:
+        try:
+            tag = await connection.execute("COMMIT")
+        except BaseException:
+            pool.recover(connection)
+            raise
+    pool.release(connection)
+    if tag != "COMMIT":
+        raise RuntimeError("nothing was saved: a statement of the transaction failed, and its error was not passed on")
+
+
+async def _roll_back(pool: Pool, connection: Connection) -> None:
+    try:
+        await connection.execute("ROLLBACK")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        pool.recover(connection)  # a dead connection has rolled back already
+    except BaseException:
+        pool.recover(connection)
+        raise
+    else:
+        pool.release(connection)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1_000)}ms"
 
 
 def _affected(tag: str) -> int:

@@ -108,6 +108,7 @@ class SqliteDatabase(Database):
         super().__init__()
         self._path = path
         self._writing = asyncio.Lock()
+        self._endings: set[asyncio.Task[None]] = set()
         self._writer: apsw.AsyncConnection | None = None
         self._readers: list[apsw.AsyncConnection] = []
         self._free: asyncio.LifoQueue[apsw.AsyncConnection] = asyncio.LifoQueue()
@@ -132,6 +133,8 @@ class SqliteDatabase(Database):
         readers, self._readers = self._readers, []
         writer, self._writer = self._writer, None
         self._free = asyncio.LifoQueue()
+        if self._endings:
+            await asyncio.wait(self._endings)
         for connection in (*readers, *([writer] if writer else [])):
             await connection.aclose()
 
@@ -193,25 +196,38 @@ class SqliteDatabase(Database):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         await _within(BUSY_TIMEOUT_MS, self._writing.acquire())
-        try:
-            writer = self._writer
-            if writer is None:
-                raise DatabaseUnavailable
-            try:
-                await _execute(writer, "BEGIN IMMEDIATE")
-                yield SqliteTransaction(writer)
-            except BaseException:
-                await asyncio.shield(_in_thread(writer, _roll_back))
-                raise
-            # Shielded: a caller that hangs up cannot leave a commit half waited for.
-            await asyncio.shield(_in_thread(writer, _commit))
-        finally:
+        writer = self._writer
+        if writer is None:
             self._writing.release()
+            raise DatabaseUnavailable
+        try:
+            await _execute(writer, "BEGIN IMMEDIATE")
+            yield SqliteTransaction(writer)
+        except BaseException as error:
+            ending = self._end(writer, _roll_back)
+            if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):  # whoever gives up has no time left
+                await asyncio.shield(ending)
+            raise
+        # Shielded: a caller that hangs up cannot leave a commit half waited for.
+        await asyncio.shield(self._end(writer, _commit))
 
     @asynccontextmanager
     async def migration(self) -> AsyncIterator[Transaction]:
         async with self.transaction() as tx:
             yield tx
+
+    def _end(self, writer: apsw.AsyncConnection, how: Callable[[apsw.Connection], None]) -> asyncio.Task[None]:
+        """End the transaction in a task of its own, and let the next one begin after it."""
+        ending = asyncio.create_task(_in_thread(writer, how))
+        self._endings.add(ending)
+        ending.add_done_callback(self._ended)
+        return ending
+
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        self._endings.discard(ending)
+        self._writing.release()
+        if not ending.cancelled():
+            ending.exception()  # if nobody waits for it any more, it has been seen here
 
 
 async def _within(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T:

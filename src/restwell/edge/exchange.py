@@ -17,15 +17,18 @@ SCOPE_KEY: Final = "restwell"
 
 
 class Exchange:
-    """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates."""
+    """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates; ``expired``
+    says that its time ran out first.
+    """
 
-    __slots__ = ("request_id", "scope", "started", "status", "user_id")
+    __slots__ = ("expired", "request_id", "scope", "started", "status", "user_id")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.started = time.perf_counter()
         self.request_id = ""
         self.status = 0
+        self.expired = False
         self.user_id: UUID | None = None
 
 

@@ -1,24 +1,33 @@
 """The pass itself: one wrapper around ``send``, and each concern called in turn."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 import structlog
 
+from restwell.edge.deadline import Deadlines
 from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Message, Receive, Scope, Send
-from restwell.errors import PROBLEM_MEDIA_TYPE, AppError
+from restwell.errors import PROBLEM_MEDIA_TYPE, AppError, DeadlineExceeded
 
 log = structlog.get_logger("restwell.edge")
 
 _EMPTY: Final = b""
+_WORK: Final = 0.96
+"""The part of a request's time after which its work is ended, so that the answer still comes in time."""
 
 
 class Edge:
-    """An ASGI application around another; concerns see the request in order and its end in reverse. Answers HEAD as GET without the body, and a crash as a 500 problem."""
+    """An ASGI application around another; concerns see the request in order and its end in reverse.
 
-    def __init__(self, app: AsgiApp, concerns: Sequence[Concern]) -> None:
+    Answers HEAD as GET without the body, a crash as a 500 problem, and a request whose answer has not begun within
+    ``timeout_seconds`` as a 503 problem; its work is then cancelled.
+    """
+
+    def __init__(self, app: AsgiApp, concerns: Sequence[Concern], timeout_seconds: float) -> None:
         self.app = app
+        self._deadlines = Deadlines(timeout_seconds * _WORK)
         self._before = [c.before for c in concerns if type(c).before is not Concern.before]
         self._on_response = [c.on_response for c in concerns if type(c).on_response is not Concern.on_response]
         self._after = [c.after for c in reversed(concerns) if type(c).after is not Concern.after]
@@ -35,14 +44,21 @@ class Edge:
         if method == "HEAD":
             scope["method"] = "GET"
         respond = self._responder(exchange, send, without_body=method == "HEAD")
+        self._deadlines.start(exchange)
         try:
             await self.app(scope, receive, respond)
+        except asyncio.CancelledError:
+            if not exchange.expired or exchange.status or _cancelled_by_another():
+                raise
+            log.warning("deadline_exceeded", path=scope["path"], route=scope.get("path_template"))
+            await _send_problem(DeadlineExceeded(), exchange.request_id, respond)
         except Exception:
             log.exception("crash", path=scope["path"])
             if exchange.status:
                 raise
-            await _send_crash(exchange.request_id, respond)
+            await _send_problem(AppError(), exchange.request_id, respond)
         finally:
+            self._deadlines.stop(exchange)
             scope["method"] = method
             for after in self._after:
                 after(exchange)
@@ -53,6 +69,7 @@ class Edge:
         async def respond(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
+                self._deadlines.stop(exchange)  # how long the client takes to read is its own affair
                 headers = list(message["headers"])
                 for on_response in self._on_response:
                     on_response(exchange, headers)
@@ -64,11 +81,18 @@ class Edge:
         return respond
 
 
-async def _send_crash(request_id: str, send: Send) -> None:
-    body = msgspec.json.encode(AppError().problem(request_id))
+def _cancelled_by_another() -> bool:
+    """Take our own cancellation back; whether there was one besides."""
+    task = asyncio.current_task()
+    return task is not None and task.uncancel() > 0
+
+
+async def _send_problem(error: AppError, request_id: str, send: Send) -> None:
+    body = msgspec.json.encode(error.problem(request_id))
     headers = [
         (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
+        *((name.encode(), value.encode()) for name, value in error.headers.items()),
     ]
-    await send({"type": "http.response.start", "status": AppError.status, "headers": headers})
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -15,11 +15,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import HeaderParameter
 from litestar.routes import HTTPRoute
 
-from restwell.database import DatabaseBusy, DatabaseUnavailable
+from restwell.database import DatabaseBusy, DatabaseUnavailable, TransactionConflict
 from restwell.errors import (
     PROBLEM_MEDIA_TYPE,
     AppError,
     BodyTooLarge,
+    DeadlineExceeded,
     FieldError,
     Forbidden,
     Invalid,
@@ -38,7 +39,7 @@ REF: Final = "#/components/schemas/"
 SECURITY: Final = "access_token"
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_ANYWHERE: Final = (AppError, DatabaseUnavailable, DatabaseBusy)
+_ANYWHERE: Final = (AppError, DatabaseUnavailable, DatabaseBusy, TransactionConflict, DeadlineExceeded)
 _EXAMPLES_BY_FORMAT: Final = {"uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "date-time": "2026-01-31T09:30:00Z"}
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
 

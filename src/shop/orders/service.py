@@ -35,8 +35,9 @@ class OrderService:
         that does not exist, is listed twice, or has another currency than the rest.
         """
         _refuse_repeats(draft)
-        async with self._database.transaction() as tx:
-            return await idempotency.once(tx, actor.id, key, draft, lambda: self._place(tx, actor, draft))
+        return await self._database.in_transaction(
+            lambda tx: idempotency.once(tx, actor.id, key, draft, lambda: self._place(tx, actor, draft))
+        )
 
     async def get_order(self, actor: Actor, order_id: UUID) -> Order:
         """One of the caller's orders; for an admin, anyone's. Raises NotFound for another's as for none."""
@@ -62,13 +63,15 @@ class OrderService:
 
     async def cancel(self, actor: Actor, order_id: UUID) -> Order:
         """Cancel an order and put its stock back, once: cancelling again changes nothing. Raises NotFound."""
-        async with self._database.transaction() as tx:
-            order = await self._visible(tx, actor, order_id)
-            now = datetime.now(UTC)
-            cancelled = await tx.run(queries.cancel, owner_id=order.user_id, order_id=order.id, now=now)
-            (placed,) = await self._with_lines(tx, [order])
-            if cancelled:
-                await self._stock.put_back(tx, {line.product_id: line.quantity for line in placed.items}, now)
+        return await self._database.in_transaction(lambda tx: self._cancel(tx, actor, order_id))
+
+    async def _cancel(self, tx: Transaction, actor: Actor, order_id: UUID) -> Order:
+        order = await self._visible(tx, actor, order_id)
+        now = datetime.now(UTC)
+        cancelled = await tx.run(queries.cancel, owner_id=order.user_id, order_id=order.id, now=now)
+        (placed,) = await self._with_lines(tx, [order])
+        if cancelled:
+            await self._stock.put_back(tx, {line.product_id: line.quantity for line in placed.items}, now)
         return Order(
             placed.id, OrderStatus.CANCELLED, placed.items, placed.total_cents, placed.currency, placed.created_at
         )

@@ -58,11 +58,8 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         await open_database(f"sqlite:///{tmp_path / 'text.db'}").start()
 
 
-async def test_postgres_refuses_to_wait_for_a_connection_for_ever(
-    postgres_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres_module, "POOL_WAIT_SECONDS", 0.1)
-    async with open_database(postgres_server, pool_size=1) as database:
+async def test_postgres_refuses_to_wait_for_a_connection_for_ever(postgres_server: str) -> None:
+    async with open_database(postgres_server, pool_size=1, timeout_seconds=0.5) as database:
         async with database.transaction():
             with pytest.raises(DatabaseBusy):
                 await database.one(one)
@@ -84,9 +81,8 @@ async def test_a_killed_connection_is_an_error_once_and_then_replaced(postgres_s
         assert await database.one(one) == 1
 
 
-async def test_a_statement_that_takes_too_long_is_busy(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(postgres_module.SERVER_SETTINGS, "statement_timeout", "100ms")
-    async with open_database(postgres_server, pool_size=1) as database:
+async def test_a_statement_that_takes_too_long_is_busy(postgres_server: str) -> None:
+    async with open_database(postgres_server, pool_size=1, timeout_seconds=0.5) as database:
         with pytest.raises(DatabaseBusy):
             await database.run(sleep)
 

@@ -1,5 +1,7 @@
 """The edge around a bare ASGI application: it needs no framework."""
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,10 +33,29 @@ async def break_late(scope: Scope, receive: Receive, send: Send) -> None:
     raise ValueError
 
 
+async def sleep_before(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.sleep(0.5)
+    await hello(scope, receive, send)
+
+
+async def sleep_within(scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+    await asyncio.sleep(0.5)
+    await send({"type": "http.response.body", "body": scope["method"][:1].encode()})
+
+
+async def time_out_itself(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise TimeoutError
+
+
 async def request(
-    app: Any = hello, method: str = "GET", concerns: Sequence[Concern] = CONCERNS, **headers: str
+    app: Any = hello,
+    method: str = "GET",
+    concerns: Sequence[Concern] = CONCERNS,
+    timeout_seconds: float = 5,
+    **headers: str,
 ) -> httpx.Response:
-    transport = httpx.ASGITransport(Edge(app, concerns))
+    transport = httpx.ASGITransport(Edge(app, concerns, timeout_seconds))
     async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as client:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return await client.request(method, "/some/path?token=hunter2", headers=sent)
@@ -134,7 +155,7 @@ async def test_calls_each_concern_in_order_and_back() -> None:
 
 
 async def test_a_concern_that_only_watches_costs_no_calls_it_does_not_need() -> None:
-    edge = Edge(hello, [Concern()])
+    edge = Edge(hello, [Concern()], 5)
     assert (edge._before, edge._on_response, edge._after) == ([], [], [])
 
 
@@ -149,5 +170,42 @@ async def test_lets_other_protocols_through_untouched() -> None:
     async def inner(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope)
 
-    await Edge(inner, CONCERNS)({"type": "lifespan"}, receive, send)
+    await Edge(inner, CONCERNS, 5)({"type": "lifespan"}, receive, send)
     assert seen == [{"type": "lifespan"}]
+
+
+async def test_a_request_that_takes_too_long_ends_and_says_so() -> None:
+    """Breaks when the pass has no deadline: the answer is then a late 200."""
+    with capture_logs() as lines:
+        answer = await request(sleep_before, timeout_seconds=0.1)
+    assert_problem(answer, 503, "deadline_exceeded")
+    assert answer.headers["retry-after"] == "1"
+    assert [line["event"] for line in lines] == ["deadline_exceeded", "request"]
+
+
+async def test_a_server_that_stops_is_not_taken_for_a_deadline() -> None:
+    task = asyncio.create_task(request(sleep_before))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_requests_end_each_in_its_own_time() -> None:
+    edge = Edge(sleep_before, CONCERNS, 0.25)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://app.test") as client:
+        began = time.monotonic()
+        tasks = []
+        for _ in range(3):
+            tasks.append(asyncio.create_task(client.get("/")))
+            await asyncio.sleep(0.1)
+        assert {answer.status_code for answer in await asyncio.gather(*tasks)} == {503}
+        assert time.monotonic() - began < 0.8
+
+
+async def test_an_answer_that_has_begun_may_take_its_time() -> None:
+    assert (await request(sleep_within, timeout_seconds=0.1)).content == b"G"
+
+
+async def test_a_timeout_within_the_application_is_no_deadline() -> None:
+    assert_problem(await request(time_out_itself), 500, "internal_error")

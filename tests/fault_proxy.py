@@ -1,0 +1,87 @@
+"""A TCP proxy that can do what networks do: be slow, swallow everything, or hang up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class FaultProxy:
+    """Passes bytes between clients and ``target``; what it does wrong can be changed at any time."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._streams: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.delay_seconds = 0.0
+        self.accepted = 0
+        self.port = 0
+
+    def swallow(self) -> None:
+        """A black hole: connections stay, new ones are accepted, and nothing arrives any more."""
+        self._flowing.clear()
+
+    def heal(self) -> None:
+        """What was swallowed is lost, as after a partition: old connections are dead, new ones work."""
+        self.hang_up()
+        self._flowing.set()
+
+    def hang_up(self) -> None:
+        """Reset every connection."""
+        for stream in self._streams:
+            stream.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        self._streams.add(writer)
+        try:
+            await self._flowing.wait()
+            theirs, ours = await asyncio.open_connection("127.0.0.1", self._target)
+            self._streams.add(ours)
+            await asyncio.gather(self._pass(reader, ours), self._pass(theirs, writer))
+            self._streams.discard(ours)
+        except OSError:
+            writer.transport.abort()
+        finally:
+            self._streams.discard(writer)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                await asyncio.sleep(self.delay_seconds)
+                await self._flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            writer.transport.abort()
+        finally:
+            writer.close()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def run(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    async def stop(self) -> None:
+        self.hang_up()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def fault_proxy(target: int) -> AsyncIterator[FaultProxy]:
+    """A proxy to a port of this machine, on a port of its own, without a fault to begin with."""
+    proxy = FaultProxy(target)
+    server = await proxy.run()
+    try:
+        yield proxy
+    finally:
+        server.close()
+        await proxy.stop()

@@ -1,0 +1,272 @@
+"""The connections to PostgreSQL: lent in turn, never one too many, at rest when they come back, and gone when the server is."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, func, insert, literal, select, text, update
+
+from fault_proxy import FaultProxy, fault_proxy
+from restwell.breaker import FAILURES, PAUSE_SECONDS
+from restwell.database import DatabaseBusy, DatabaseUnavailable, Transaction, TransactionConflict, param, query
+from restwell.database.pool import PoolFigures
+from restwell.database.postgres import PostgresDatabase
+from servers import Postgres, postgres, postgres_programs
+
+rows = Table("rows", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer, nullable=False))
+
+one = query("test.one", select(literal(1).label("n")), into=int)
+sleep = query("test.sleep", text("SELECT count(pg_sleep(30))"), into=int)
+nap = query("test.nap", text("SELECT count(pg_sleep(0.05))"), into=int)
+count = query("test.count", select(func.count().label("n")).select_from(rows), into=int)
+add = query("test.add", insert(rows).values(id=param("id"), n=0))
+raise_n = query("test.raise", update(rows).where(rows.c.id == param("which")).values(n=rows.c.n + 1))
+n_of = query("test.n_of", select(rows.c.n).where(rows.c.id == param("id")), into=int)
+doubtful = query("test.division", select((literal(1) / param("by")).label("n")), into=int)
+
+IN_USE = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'restwell'"
+SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid != pg_backend_pid()"
+SCHEMA = (
+    "CREATE TABLE rows (id integer PRIMARY KEY, n integer NOT NULL)",
+    "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END'",
+    "CREATE TABLE slow (id integer)",
+    "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION linger()",
+)
+
+
+@pytest.fixture
+async def opened(postgres_server: str) -> AsyncIterator[PostgresDatabase]:
+    """A database with three connections and the tables above."""
+    name = f"pool_{time.monotonic_ns()}"
+    outside = await asyncpg.connect(postgres_server)
+    await outside.execute(f"CREATE DATABASE {name}")
+    async with PostgresDatabase(f"{postgres_server.rpartition('/')[0]}/{name}", 3, 5) as database:
+        async with database.transaction() as tx:
+            for statement in SCHEMA:
+                await tx.run_script(statement)
+        yield database
+    await outside.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await outside.close()
+
+
+def figures(database: PostgresDatabase) -> PoolFigures:
+    found = database.figures()
+    assert found is not None
+    return found
+
+
+async def ask(database: PostgresDatabase, statement: str) -> int:
+    connection = await asyncpg.connect(database._url)
+    try:
+        answer: int = await connection.fetchval(statement)
+        return answer
+    finally:
+        await connection.close()
+
+
+async def ended(task: "asyncio.Task[object]") -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_never_opens_one_too_many(opened: PostgresDatabase) -> None:
+    """Breaks when an opener is not counted until its connection is there: ten then open one each."""
+    await asyncio.gather(*(opened.one(nap) for _ in range(20)))
+    assert await ask(opened, IN_USE) == 3
+    seen = figures(opened)
+    assert (seen.size, seen.open, seen.in_use, seen.waiting, seen.waits) == (3, 3, 0, 0, 17)
+    assert seen.wait_seconds > 0.05
+
+
+async def test_serves_those_who_wait_in_turn(opened: PostgresDatabase) -> None:
+    done: list[int] = []
+
+    async def use(number: int) -> None:
+        await opened.one(nap)
+        done.append(number)
+
+    await asyncio.gather(*(use(number) for number in range(12)))
+    assert [number // 3 for number in done] == sorted(number // 3 for number in done)
+
+
+async def test_an_abandoned_statement_is_ended_and_its_connection_used_again(opened: PostgresDatabase) -> None:
+    """Breaks when a connection is lent on while its statement runs, or is simply dropped."""
+    tasks = [asyncio.create_task(opened.one(sleep)) for _ in range(3)]
+    await asyncio.sleep(0.3)
+    assert await ask(opened, SLEEPING) == 3
+    for task in tasks:
+        await ended(task)
+    began = time.monotonic()
+    assert await asyncio.gather(*(opened.one(one) for _ in range(3))) == [1, 1, 1]
+    assert time.monotonic() - began < 1
+    assert await ask(opened, SLEEPING) == 0
+    assert figures(opened).open == 3
+
+
+async def test_an_abandoned_transaction_gives_its_locks_back(opened: PostgresDatabase) -> None:
+    await opened.run(add, id=1)
+
+    async def hold() -> None:
+        async with opened.transaction() as tx:
+            await tx.run(raise_n, which=1)
+            await asyncio.sleep(30)
+
+    task = asyncio.create_task(hold())
+    await asyncio.sleep(0.2)
+    await ended(task)
+    began = time.monotonic()
+    assert await opened.run(raise_n, which=1) == 1
+    assert time.monotonic() - began < 1
+    assert await opened.one(n_of, id=1) == 1
+
+
+async def test_a_commit_that_was_sent_goes_on_whoever_hangs_up(opened: PostgresDatabase) -> None:
+    """Breaks when COMMIT is awaited in the caller's own task: the cancellation then cancels it on the server."""
+
+    async def store() -> None:
+        async with opened.transaction() as tx:
+            await tx.run(add, id=1)
+            await tx.run_script("INSERT INTO slow VALUES (1)")
+
+    task = asyncio.create_task(store())
+    await asyncio.sleep(0.25)
+    await ended(task)
+    await asyncio.sleep(0.5)
+    assert await opened.one(count) == 1
+    assert figures(opened).in_use == 0
+
+
+async def test_an_error_that_is_swallowed_inside_is_not_taken_for_a_commit(opened: PostgresDatabase) -> None:
+    """Breaks when COMMIT's answer is not looked at: PostgreSQL says ROLLBACK, and raises nothing."""
+    with pytest.raises(RuntimeError, match="nothing was saved"):
+        async with opened.transaction() as tx:
+            await tx.run(add, id=1)
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await tx.one(doubtful, by=0)
+    assert await opened.one(count) == 0
+
+
+async def test_one_who_stops_waiting_takes_no_connection_along(opened: PostgresDatabase) -> None:
+    """Breaks when a waiter that is cancelled as its connection comes keeps it: the pool then shrinks by one a time."""
+    pool = opened._pool
+    assert pool is not None
+    lent = [await pool.acquire() for _ in range(3)]
+    waiting = asyncio.create_task(pool.acquire())
+    await asyncio.sleep(0)
+    pool.release(lent.pop())
+    await ended(waiting)
+    for connection in lent:
+        pool.release(connection)
+    assert await asyncio.gather(*(opened.one(one) for _ in range(3))) == [1, 1, 1]
+    assert (figures(opened).in_use, figures(opened).open) == (0, 3)
+
+
+async def test_of_a_deadlock_both_come_through(opened: PostgresDatabase) -> None:
+    """Breaks without the retry: PostgreSQL ends one of the two, and its caller hears database_busy."""
+    for number in (1, 2):
+        await opened.run(add, id=number)
+    tries: list[int] = []
+
+    async def raise_both(first: int, second: int) -> str:
+        async def work(tx: Transaction) -> str:
+            tries.append(first)
+            await tx.run(raise_n, which=first)
+            await asyncio.sleep(0.1)
+            await tx.run(raise_n, which=second)
+            return f"{first} then {second}"
+
+        return await opened.in_transaction(work)
+
+    done = await asyncio.gather(raise_both(1, 2), raise_both(2, 1))
+    assert list(done) == ["1 then 2", "2 then 1"]
+    assert len(tries) == 3
+    assert [await opened.one(n_of, id=number) for number in (1, 2)] == [2, 2]
+
+
+async def test_a_conflict_that_does_not_end_is_passed_on_after_three_tries(opened: PostgresDatabase) -> None:
+    tries = 0
+
+    async def work(_tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        raise TransactionConflict
+
+    with pytest.raises(DatabaseBusy):
+        await opened.in_transaction(work)
+    assert tries == 3
+
+
+@pytest.fixture
+async def server_of_its_own() -> AsyncIterator[Postgres]:
+    """A server that the test may stop."""
+    if postgres_programs() is None:
+        pytest.skip("needs a server that is not on this machine: PostgreSQL (apt-get install postgresql)")
+    with postgres() as server:
+        yield server
+
+
+async def test_a_server_that_is_away_costs_nobody_a_wait(server_of_its_own: Postgres) -> None:
+    """Breaks without the breaker: every caller then tries to connect for itself."""
+    async with PostgresDatabase(server_of_its_own.url, 3, 5) as database:
+        assert await database.one(one) == 1
+        server_of_its_own.stop()
+        for _ in range(FAILURES):
+            with pytest.raises(DatabaseUnavailable):
+                await database.one(one)
+        failures = figures(database).failures
+        assert figures(database).breaker_open
+        for _ in range(100):
+            with pytest.raises(DatabaseUnavailable):
+                await database.one(one)
+        assert figures(database).failures <= failures + 1
+        server_of_its_own.start()
+        await asyncio.sleep(PAUSE_SECONDS)
+        assert await database.one(one) == 1
+        assert not figures(database).breaker_open
+
+
+@pytest.fixture
+async def proxied(postgres_server: str) -> AsyncIterator[tuple[PostgresDatabase, FaultProxy]]:
+    """A database behind a proxy, with six connections and a second for each answer."""
+    host, _, name = postgres_server.rpartition("/")
+    address, _, port = host.rpartition(":")
+    async with fault_proxy(int(port)) as proxy, PostgresDatabase(f"{address}:{proxy.port}/{name}", 6, 1) as database:
+        await asyncio.gather(*(database.one(nap) for _ in range(6)))
+        yield database, proxy
+
+
+async def test_a_server_behind_a_black_hole_is_given_up_on(proxied: tuple[PostgresDatabase, FaultProxy]) -> None:
+    """Breaks without command_timeout: a caller then waits for as long as TCP does."""
+    database, proxy = proxied
+    before = len(asyncio.all_tasks())
+    proxy.swallow()
+    began = time.monotonic()
+    answers = await asyncio.gather(*(database.one(one) for _ in range(12)), return_exceptions=True)
+    assert time.monotonic() - began < 2
+    assert {type(answer) for answer in answers} <= {DatabaseUnavailable, DatabaseBusy}
+    assert figures(database).breaker_open
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailable):
+        await database.one(one)
+    assert time.monotonic() - began < 0.1
+    proxy.heal()
+    await asyncio.sleep(PAUSE_SECONDS + 0.2)
+    assert await database.one(one) == 1
+    await asyncio.gather(*(database.one(nap) for _ in range(6)))
+    await asyncio.sleep(2)
+    assert len(asyncio.all_tasks()) <= before + 3 * 6, (
+        "the proxy has three tasks a connection, and nothing else is left"
+    )
+
+
+async def test_a_transaction_begins_on_a_new_connection_when_the_old_ones_are_lost(
+    proxied: tuple[PostgresDatabase, FaultProxy],
+) -> None:
+    """Breaks without the second try: every connection of the pool then costs one caller a 503."""
+    database, proxy = proxied
+    proxy.hang_up()
+    async with database.transaction() as tx:
+        assert await tx.one(one) == 1
