@@ -45,43 +45,75 @@ def chromium_program() -> str | None:
 class Postgres:
     """A PostgreSQL server of its own, in a folder of its own. It survives no power cut, so it syncs nothing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, primary: "Postgres | None" = None, *options: str) -> None:
+        """A new one, or a streaming replica of ``primary``; ``options`` are the server's own."""
         programs = postgres_programs()
         assert programs is not None, "PostgreSQL's server programs are not installed"
         self._programs, self._folder, self._data = programs, folder, folder / "data"
-        self._port = free_port()
+        self.port = free_port()
         self._as_owner = _as_ordinary_user(folder)
-        self.url = f"postgresql://restwell@127.0.0.1:{self._port}/postgres"
-        fresh = ["--username=restwell", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        command = [*self._as_owner, programs / "initdb", "-D", self._data, *fresh]
-        subprocess.run(command, check=True, capture_output=True)
+        self._options = options
+        self.url = f"postgresql://restwell@127.0.0.1:{self.port}/postgres"
+        if primary is None:
+            fresh = ["--username=restwell", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+            self._run("initdb", "-D", self._data, *fresh)
+        else:
+            source = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "restwell"]
+            self._run("pg_basebackup", "-D", self._data, *source, "-R", "--checkpoint=fast", "--no-sync")
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        options = [f"-p{self._port}", "-hlocalhost", f"-k{self._folder}", "-cfsync=off", "-cmax_connections=200"]
+        options = [f"-p{self.port}", "-hlocalhost", f"-k{self._folder}", "-cfsync=off", "-cmax_connections=200"]
         self._server = subprocess.Popen(
-            [*self._as_owner, self._programs / "postgres", "-D", self._data, *options, "-cjit=off"],
+            [*self._as_owner, self._programs / "postgres", "-D", self._data, *options, "-cjit=off", *self._options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(lambda: _accepts(self._programs, self._port), self._server)
+        wait_until(lambda: _accepts(self._programs, self.port), self._server)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT ends it in order, SIGQUIT as a crash would."""
         self._server.send_signal(how)
         self._server.wait(READY_SECONDS)
 
+    def kill(self) -> None:
+        """End it and all its processes at once, as a power cut would."""
+        for process in self._processes():
+            os.kill(process, signal.SIGKILL)
+        self._server.wait(READY_SECONDS)
+
+    def freeze(self) -> None:
+        """Stop every process of it, as a machine that hangs; ``thaw`` lets them go on."""
+        self._frozen = self._processes()
+        for process in self._frozen:
+            os.kill(process, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for process in self._frozen:
+            os.kill(process, signal.SIGCONT)
+
+    def promote(self) -> None:
+        """Make a replica the primary."""
+        self._run("pg_ctl", "promote", "-D", self._data)
+
+    def _processes(self) -> list[int]:
+        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
+        return [self._server.pid, *map(int, children)]
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        subprocess.run([*self._as_owner, self._programs / program, *arguments], check=True, capture_output=True)
+
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server, started."""
+def postgres(primary: Postgres | None = None, *options: str) -> Iterator[Postgres]:
+    """A PostgreSQL server, started; a replica, where a primary is given."""
     with tempfile.TemporaryDirectory(prefix="restwell-postgres-") as folder:
-        server = Postgres(Path(folder))
+        server = Postgres(Path(folder), primary, *options)
         server.start()
         try:
             yield server
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)
 
 
 def _as_ordinary_user(folder: Path) -> list[str | Path]:

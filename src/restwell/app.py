@@ -12,7 +12,8 @@ from litestar.exceptions import HTTPException
 from restwell.auth import AccessTokens, Keys, Passwords, RefreshTokens
 from restwell.auth.keys import development_secret
 from restwell.database import Migrations, open_database
-from restwell.edge import AccessLog, Edge, RequestId, SecurityHeaders
+from restwell.database.freshness import FreshnessTokens
+from restwell.edge import AccessLog, Concern, Edge, ReadYourWrites, RequestId, SecurityHeaders
 from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
 from restwell.settings import Settings
@@ -52,7 +53,12 @@ class Restwell:
         keys = Keys(secret.get_secret_value() if secret else development_secret(DEVELOPMENT_SECRET))
         url = settings.database.url.get_secret_value()
         seconds = settings.request.timeout_seconds
-        self.database = open_database(url, settings.database.pool_size, seconds)
+        self.database = open_database(
+            url,
+            settings.database.pool_size,
+            seconds,
+            [replica.get_secret_value() for replica in settings.database.replica_urls],
+        )
         # Readiness asks on a connection of its own: a busy pool must not look like a dead database, or the load
         # balancer takes out one overloaded node after the other.
         self._asked_by_health = (
@@ -64,6 +70,7 @@ class Restwell:
         )
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
         self.cursors = Cursors(keys.derive("cursor"))
+        self._freshness_tokens = FreshnessTokens(keys.derive("freshness"))
 
     async def start(self) -> None:
         await self.database.start()
@@ -111,6 +118,8 @@ class Restwell:
         for handler in docs_routes(document):
             litestar.register(handler)
         query_budget = QueryBudget()
-        concerns = [RequestId(), SecurityHeaders(), AccessLog(), query_budget]
+        concerns: list[Concern] = [RequestId(), SecurityHeaders(), AccessLog(), query_budget]
+        if self.settings.database.replica_urls:
+            concerns.append(ReadYourWrites(self._freshness_tokens))
         edge = Edge(cast("AsgiApp", litestar), concerns, self.settings.request.timeout_seconds)
         return App(edge, litestar, document, query_budget)

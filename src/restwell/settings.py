@@ -3,12 +3,22 @@
 The name of a variable is the section and the field joined by an underscore: ``DATABASE_URL`` is ``settings.database.url``.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from restwell.errors import ConfigurationError
 
@@ -27,6 +37,17 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _replica_urls(value: object) -> object:
+    """URLs with commas or spaces between them; a URL itself may hold a comma between two hosts."""
+    if not isinstance(value, str):
+        return value
+    urls = re.split(r"[,\s]+(?=[a-z]+://)", value.strip())
+    if not all(re.match("postgres(ql)?://", url) for url in urls):
+        message = "must be postgresql:// URLs with commas between them"
+        raise ValueError(message)
+    return tuple(urls)
+
+
 class Section(BaseModel):
     """A frozen group of settings; its secrets never show in ``repr``."""
 
@@ -39,7 +60,15 @@ class AppSettings(Section):
 
 class DatabaseSettings(Section):
     url: Annotated[SecretStr, AfterValidator(_database_url)] = SecretStr("sqlite:///var/app.db")
+    replica_urls: Annotated[tuple[SecretStr, ...], BeforeValidator(_replica_urls)] = ()
     pool_size: int = Field(default=10, ge=1, le=500)
+
+    @model_validator(mode="after")
+    def _replicas_are_of_postgres(self) -> Self:
+        if self.replica_urls and self.url.get_secret_value().startswith("sqlite"):
+            message = "SQLite has no replicas; unset DATABASE_REPLICA_URLS, or set DATABASE_URL to a PostgreSQL primary"
+            raise ValueError(message)
+        return self
 
 
 class JwtSettings(Section):

@@ -219,11 +219,12 @@ def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]])
 async def _refuse_too_many_connections(database: Database, settings: Settings) -> None:
     """The pools of all workers must fit into the server, or requests fail on the busiest day, not at the start."""
     limit = await database.connection_limit()
-    workers, pool = settings.workers, settings.database.pool_size + 1  # one more asks for readiness
+    extra = 1 + bool(settings.database.replica_urls)  # one asks for readiness, one for what replicas must have
+    workers, pool = settings.workers, settings.database.pool_size + extra
     if limit is not None and workers * pool > limit:
         need = f"{workers} workers with {pool} connections each need {workers * pool}, and PostgreSQL allows {limit}"
         raise ConfigurationError(
-            [f"DATABASE_POOL_SIZE: {need}; at most {limit // workers - 1}, fewer if others use it"]
+            [f"DATABASE_POOL_SIZE: {need}; at most {limit // workers - extra}, fewer if others use it"]
         )
 
 

@@ -1,5 +1,6 @@
 """Named queries on SQLite and PostgreSQL: one facade, two drivers, no ORM session."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from restwell.database.explain import Plan, plans_of, queries_in, unindexed_foreign_keys
@@ -16,6 +17,7 @@ from restwell.database.facade import (
 from restwell.database.migrations import Migrations
 from restwell.database.postgres import PostgresDatabase
 from restwell.database.query import Query, any_of, param, query
+from restwell.database.routing import Replica, RoutedDatabase
 from restwell.database.sqlite import SqliteDatabase
 from restwell.database.types import Flag, Id, Timestamp
 
@@ -45,11 +47,21 @@ __all__ = [
 ]
 
 
-def open_database(url: str, pool_size: int = 10, timeout_seconds: float = 5.0) -> Database:
+def open_database(
+    url: str, pool_size: int = 10, timeout_seconds: float = 5.0, replica_urls: Sequence[str] = ()
+) -> Database:
     """The database behind a ``sqlite:///file`` or ``postgresql://`` URL; nothing connects before ``start``.
 
-    Nothing asked of PostgreSQL takes longer than ``timeout_seconds``.
+    Nothing asked of PostgreSQL takes longer than ``timeout_seconds``. Reads outside transactions go to the replicas, as far as
+    their caller may read there (see ``routing``).
     """
     if url.startswith("sqlite:///"):
         return SqliteDatabase(Path(url.removeprefix("sqlite:///")))
-    return PostgresDatabase(url, pool_size, timeout_seconds)
+    primary = PostgresDatabase(url, pool_size, timeout_seconds)
+    if not replica_urls:
+        return primary
+    replicas = [
+        Replica(replica, pool_size, timeout_seconds, name=f"replica {number}")
+        for number, replica in enumerate(replica_urls, start=1)
+    ]
+    return RoutedDatabase(primary, PostgresDatabase(url, 1, timeout_seconds), replicas)

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from restwell.database.executions import count_execution
+from restwell.database.freshness import demanded
 from restwell.database.query import Compiled, Query
 from restwell.errors import ServiceUnavailable
 
@@ -29,7 +30,7 @@ class Batches:
     def __init__(self, dialect: str, fetch: Fetch) -> None:
         self._dialect = dialect
         self._fetch = fetch
-        self._waiting: dict[Query[Any], Waiting] = {}
+        self._waiting: dict[tuple[Query[Any], int | None], Waiting] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     async def find(self, query: Query[Any], arguments: dict[str, Any]) -> Any:
@@ -37,16 +38,17 @@ class Batches:
         if len(arguments) != 1 or query.batch_on not in arguments:
             query.compiled[self._dialect].bind(arguments)  # it says which argument is wrong
         loop = asyncio.get_running_loop()
-        waiting = self._waiting.get(query)
+        batch = (query, demanded())  # whoever may read an older row does not share with whoever may not
+        waiting = self._waiting.get(batch)
         if waiting is None:
-            waiting = self._waiting[query] = {}
-            loop.call_soon(self._start, query)
+            waiting = self._waiting[batch] = {}
+            loop.call_soon(self._start, batch)
         answer: asyncio.Future[Any] = loop.create_future()
         waiting.setdefault(arguments[query.batch_on], []).append(answer)
         return await answer
 
-    def _start(self, query: Query[Any]) -> None:
-        task = asyncio.create_task(self._run(query, self._waiting.pop(query)))
+    def _start(self, batch: tuple[Query[Any], int | None]) -> None:
+        task = asyncio.create_task(self._run(batch[0], self._waiting.pop(batch)))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 

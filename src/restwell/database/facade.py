@@ -129,6 +129,11 @@ class Database(Executor):
             return row
         return await super().one(query, **arguments)
 
+    @property
+    def primary(self) -> "Database":
+        """Where a read sees every write acknowledged so far, whoever made it. Without replicas that is everywhere."""
+        return self
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self

@@ -133,7 +133,10 @@ class Pool:
         free, self._free = self._free, []
         deadline = time.monotonic() + seconds
         for connection in free:
-            await _end(connection, deadline - time.monotonic())
+            if seconds:
+                await _end(connection, deadline - time.monotonic())
+            else:
+                connection.terminate()
         while self._lent and time.monotonic() < deadline:  # noqa: ASYNC110  # once, at the end; an event would cost every request
             await asyncio.sleep(0.01)
         for connection in list(self._lent):

@@ -149,9 +149,13 @@ class PostgresDatabase(Database):
         self._pool, self._translated = pool, _Translated(pool)
 
     async def close(self) -> None:
+        await self.close_within(CLOSE_SECONDS)
+
+    async def close_within(self, seconds: float) -> None:
+        """End every connection; those in use when they come back, or when the time is over."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await pool.close(CLOSE_SECONDS)
+            await pool.close(seconds)
 
     def figures(self) -> PoolFigures | None:
         """The pool as it is now; None before the start."""

@@ -3,7 +3,8 @@
 from restwell.edge.access_log import AccessLog
 from restwell.edge.exchange import Concern, Exchange
 from restwell.edge.pipeline import Edge
+from restwell.edge.read_your_writes import ReadYourWrites
 from restwell.edge.request_id import RequestId
 from restwell.edge.security_headers import SecurityHeaders
 
-__all__ = ["AccessLog", "Concern", "Edge", "Exchange", "RequestId", "SecurityHeaders"]
+__all__ = ["AccessLog", "Concern", "Edge", "Exchange", "ReadYourWrites", "RequestId", "SecurityHeaders"]

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Final
 from uuid import UUID
 
+from restwell.database.freshness import Freshness
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -18,10 +20,10 @@ SCOPE_KEY: Final = "restwell"
 
 class Exchange:
     """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates; ``expired``
-    says that its time ran out first.
+    says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas.
     """
 
-    __slots__ = ("expired", "request_id", "scope", "started", "status", "user_id")
+    __slots__ = ("expired", "freshness", "request_id", "scope", "started", "status", "user_id")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -29,6 +31,7 @@ class Exchange:
         self.request_id = ""
         self.status = 0
         self.expired = False
+        self.freshness: Freshness | None = None
         self.user_id: UUID | None = None
 
 

@@ -50,7 +50,7 @@ class SessionService:
 
     async def sign_in(self, attempt: SignIn, device: Device) -> tuple[UUID, Tokens]:
         """Open a session. Raises InvalidCredentials, alike and as slowly for an unknown user as for a wrong password."""
-        user = await self._database.find(queries.credentials, email=attempt.email.lower())
+        user = await self._database.primary.find(queries.credentials, email=attempt.email.lower())
         hashed = user.password_hash if user is not None and user.active else None
         if not await self._passwords.verify(attempt.password, hashed) or user is None or hashed is None:
             raise InvalidCredentials
@@ -102,7 +102,7 @@ class SessionService:
     async def authenticate(self, access_token: str) -> Actor:
         """The caller behind an access token, with the role of this moment. Raises Unauthorized, also once signed out."""
         claims = self._access_tokens.verify(access_token)
-        session = await self._database.find(queries.by_id, id=claims.sid)
+        session = await self._database.primary.find(queries.by_id, id=claims.sid)
         if session is None or session.user_id != claims.sub or session.expires_at <= datetime.now(UTC):
             raise Unauthorized("The session has ended. Sign in again.")
         return Actor(session.user_id, session.role, claims.sid)

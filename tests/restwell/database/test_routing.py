@@ -1,0 +1,261 @@
+"""Reads on a real streaming replica: whoever wrote reads what was written, and a replica that is not well is not asked."""
+
+import asyncio
+import signal
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+from msgspec import Struct
+from sqlalchemy import Boolean, Column, Integer, MetaData, Table, func, select, update
+
+from restwell.database import Database, Query, freshness, open_database, param, query, routing
+from restwell.database.freshness import FURTHEST, Freshness, FreshnessTokens, demand
+from restwell.database.routing import Replica, RoutedDatabase
+from servers import Postgres, postgres, postgres_programs
+
+T = TypeVar("T")
+
+ACCOUNTS = 10
+accounts = Table("accounts", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer, nullable=False))
+
+on_replica = query("test.on_replica", select(func.pg_is_in_recovery(type_=Boolean).label("yes")), into=bool)
+
+
+class Account(Struct, frozen=True):
+    n: int
+    on_replica: bool
+
+
+columns = (accounts.c.n, func.pg_is_in_recovery(type_=Boolean).label("on_replica"))
+by_id = query("test.by_id", select(*columns).where(accounts.c.id == param("id")), into=Account, batch_on="id")
+raise_n = query("test.raise", update(accounts).where(accounts.c.id == param("which")).values(n=accounts.c.n + 1))
+raised = query(
+    "test.raised",
+    update(accounts).where(accounts.c.id == param("which")).values(n=accounts.c.n + 1).returning(accounts.c.n),
+    into=int,
+)
+
+
+class Pair:
+    """A primary and its replica, with ten accounts."""
+
+    def __init__(self, primary: Postgres, replica: Postgres) -> None:
+        self.primary = primary
+        self.replica = replica
+
+    async def on(self, server: Postgres, statement: str) -> Any:
+        connection = await asyncpg.connect(server.url)
+        try:
+            return await connection.fetchval(statement)
+        finally:
+            await connection.close()
+
+    async def pause(self) -> None:
+        """Let the replica receive, and show nothing of it."""
+        await self.on(self.replica, "SELECT pg_wal_replay_pause()")
+        while await self.on(self.replica, "SELECT pg_get_wal_replay_pause_state()") != "paused":
+            await asyncio.sleep(0.01)
+
+    async def resume(self) -> None:
+        await self.on(self.replica, "SELECT pg_wal_replay_resume()")
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Postgres, Postgres]]:
+    if postgres_programs() is None:
+        pytest.skip("needs a server that is not on this machine: PostgreSQL (apt-get install postgresql)")
+    with postgres() as primary, postgres(primary) as replica:
+        yield primary, replica
+
+
+@pytest.fixture
+async def pair(servers: tuple[Postgres, Postgres]) -> Pair:
+    made = Pair(*servers)
+    await made.on(made.primary, "DROP TABLE IF EXISTS accounts")
+    await made.on(made.primary, "CREATE TABLE accounts (id integer PRIMARY KEY, n integer NOT NULL)")
+    await made.on(made.primary, f"INSERT INTO accounts SELECT id, 0 FROM generate_series(1, {ACCOUNTS}) id")
+    return made
+
+
+@pytest.fixture
+async def routed(pair: Pair) -> AsyncIterator[RoutedDatabase]:
+    """A database of both, once the replica has joined and its connections are there."""
+    database = open_database(pair.primary.url, 3, 5, [pair.replica.url])
+    assert isinstance(database, RoutedDatabase)
+    async with database:
+        await until_on_replica(database)
+        yield database
+
+
+async def until_on_replica(database: Database, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not await ask(database, on_replica):
+        assert time.monotonic() < deadline, "the replica is not read from"
+        await asyncio.sleep(0.05)
+
+
+async def ask(database: Database, what: Query[T], position: int = 0, **arguments: Any) -> T:
+    """Read as a request would that must see ``position``."""
+
+    async def request() -> T:
+        demand(Freshness(position))
+        return await database.one(what, **arguments)
+
+    return await asyncio.create_task(request())
+
+
+async def write(database: Database, which: int = 1) -> tuple[int, Account]:
+    """Write as a request would. Returns the position that it must see from now on, and what it reads right after."""
+
+    async def request() -> tuple[int, Account]:
+        seen = Freshness()
+        demand(seen)
+        await database.run(raise_n, which=which)
+        return seen.position, await database.one(by_id, id=which)
+
+    return await asyncio.create_task(request())
+
+
+async def test_only_a_caller_whose_writes_are_known_reads_from_a_replica(routed: RoutedDatabase) -> None:
+    assert await ask(routed, on_replica)
+    assert not await routed.one(on_replica), "a job, say, that wrote and now reads"
+    assert not await ask(routed.primary, on_replica)
+    async with routed.transaction() as tx:
+        assert not await tx.one(on_replica)
+
+
+async def test_whoever_wrote_reads_it_while_others_may_read_what_was_before(pair: Pair, routed: RoutedDatabase) -> None:
+    """Breaks when positions are not compared: the writer then reads 0."""
+    await pair.pause()
+    try:
+        position, seen = await write(routed)
+        assert seen == Account(1, on_replica=False)
+        assert await ask(routed, by_id, position, id=1) == Account(1, on_replica=False)
+        assert await ask(routed, by_id, id=1) == Account(0, on_replica=True)
+        together = await asyncio.gather(*(ask(routed, by_id, asked, id=1) for asked in (0, position, 0, position)))
+        assert [account.n for account in together] == [0, 1, 0, 1], "batched with whoever may see less"
+    finally:
+        await pair.resume()
+    await asyncio.sleep(0.5)
+    assert await ask(routed, by_id, position, id=1) == Account(1, on_replica=True)
+
+
+async def test_every_way_to_write_is_a_write(routed: RoutedDatabase) -> None:
+    async def request(how: int) -> int:
+        seen = Freshness()
+        demand(seen)
+        if how == 0:
+            await routed.one(raised, which=2)
+        elif how == 1:
+            await routed.run_many(raise_n, [{"which": 2}, {"which": 3}])
+        else:
+            async with routed.transaction() as tx:
+                await tx.run(raise_n, which=2)
+        return seen.position
+
+    positions = [await asyncio.create_task(request(how)) for how in range(3)]
+    assert positions == sorted(positions)
+    assert positions[0] > 0
+    assert (await ask(routed, by_id, positions[-1], id=2)).n == 3
+
+
+async def test_a_write_whose_position_cannot_be_had_is_read_from_the_primary(pair: Pair) -> None:
+    """Breaks when that is an error: the caller is then told that a write failed that has happened."""
+    database = open_database(pair.primary.url, 1, 0.5, [pair.replica.url])
+    held = asyncio.Event()
+
+    async def hold() -> None:
+        async with database.primary.transaction():
+            held.set()
+            await asyncio.sleep(0.5)
+
+    async def request() -> int:
+        seen = Freshness()
+        demand(seen)
+        async with database.transaction() as tx:
+            await tx.run(raise_n, which=1)
+            waiting = asyncio.create_task(hold())
+            await asyncio.sleep(0.05)
+        await waiting
+        return seen.position
+
+    async with database:
+        assert await asyncio.create_task(request()) == FURTHEST
+        assert held.is_set()
+        assert await ask(database, by_id, FURTHEST, id=1) == Account(1, on_replica=False)
+
+
+async def test_a_replica_that_lags_leaves_and_comes_back(
+    pair: Pair, routed: RoutedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks without the measure of lag: whoever has no token then reads old rows for ever."""
+    monkeypatch.setattr(routing, "MAX_LAG_SECONDS", 0.5)
+    await pair.pause()
+    await write(routed)
+    assert (await ask(routed, by_id, id=1)).on_replica
+    await asyncio.sleep(1.2)
+    assert await ask(routed, by_id, id=1) == Account(1, on_replica=False)
+    await pair.resume()
+    await until_on_replica(routed)
+
+
+async def test_a_replica_that_hangs_costs_a_second_and_no_answer(pair: Pair, routed: RoutedDatabase) -> None:
+    """Breaks when its reads are not ended as it leaves: they then wait for the whole of their time."""
+    pair.replica.freeze()
+    began = time.monotonic()
+    answers = await asyncio.gather(*(ask(routed, by_id, id=number) for number in range(1, ACCOUNTS + 1)))
+    assert time.monotonic() - began < 2.5
+    assert not any(account.on_replica for account in answers)
+    began = time.monotonic()
+    await ask(routed, by_id, id=1)
+    assert time.monotonic() - began < 0.5
+    pair.replica.thaw()
+    await until_on_replica(routed)
+
+
+async def test_a_replica_that_dies_is_passed_over_and_comes_back(pair: Pair, routed: RoutedDatabase) -> None:
+    pair.replica.stop(signal.SIGQUIT)
+    for number in range(1, ACCOUNTS + 1):
+        assert await ask(routed, by_id, id=number) == Account(0, on_replica=False)
+    await asyncio.sleep(1.5)
+    position, _ = await write(routed)
+    pair.replica.start()
+    await until_on_replica(routed)
+    assert await ask(routed, by_id, position, id=1) == Account(1, on_replica=True)
+
+
+async def test_what_was_known_of_a_server_is_not_held_of_its_successor(pair: Pair, routed: RoutedDatabase) -> None:
+    """Breaks when a new connection keeps the old position: a replica may come back with less than it had."""
+    for watcher in routed._watchers:
+        watcher.cancel()
+    (replica,) = routed.replicas
+    assert isinstance(replica, Replica)
+    assert replica.position > 0
+    pair.replica.stop(signal.SIGQUIT)
+    pair.replica.start()
+    for _ in range(5):
+        assert not await ask(routed, on_replica)
+    assert replica.position == 0
+
+
+async def test_a_database_serves_while_its_replica_is_not_there_yet(pair: Pair) -> None:
+    async with open_database(pair.primary.url, 1, 5, ["postgresql://restwell@127.0.0.1:1/none"]) as database:
+        assert await ask(database, by_id, id=1) == Account(0, on_replica=False)
+        assert (await database.connection_limit() or 0) > 10
+
+
+def test_only_our_own_young_tokens_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks when the signature is not checked: anyone may then send all reads to the primary."""
+    tokens = FreshnessTokens(b"k" * 32)
+    token = tokens.encode(123_456_789_012).encode()
+    assert tokens.decode(token) == 123_456_789_012
+    assert FreshnessTokens(b"x" * 32).decode(token) == 0
+    forged = urlsafe_b64encode(bytes(16) + freshness._FIELDS.pack(FURTHEST, int(time.time())))
+    for bad in (b"", b"none", b"\xff", token[:-2], b"A" * 10_000, forged):
+        assert tokens.decode(bad) == 0
+    monkeypatch.setattr(freshness, "TOKEN_SECONDS", -1)
+    assert tokens.decode(token) == 0

@@ -1,0 +1,51 @@
+"""The position of a write goes out with the answer and comes back with the next request."""
+
+import httpx
+
+from restwell.database.freshness import FreshnessTokens, demanded, wrote
+from restwell.edge import Edge, ReadYourWrites
+from restwell.edge.exchange import Receive, Scope, Send
+
+TOKENS = FreshnessTokens(b"k" * 32)
+
+
+async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answers with the position that it must see; a POST writes up to 100."""
+    body = str(demanded()).encode()
+    if scope["method"] == "POST":
+        wrote(100)
+        wrote(70)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def request(method: str, **headers: str) -> httpx.Response:
+    edge = Edge(app, [ReadYourWrites(TOKENS)], 5)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="https://app.test") as client:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await client.request(method, "/", headers=sent)
+
+
+async def test_a_write_gives_a_token_as_header_and_cookie_that_the_next_request_is_read_by() -> None:
+    written = await request("POST")
+    assert written.text == "0"
+    token = written.headers["consistency-token"]
+    assert written.headers["set-cookie"] == (
+        f"consistency-token={token}; Max-Age=30; Path=/; HttpOnly; Secure; SameSite=Lax"
+    )
+    assert (await request("GET", consistency_token=token)).text == "100"
+    assert (await request("GET", cookie=f"theme=dark; consistency-token={token}")).text == "100"
+
+
+async def test_a_read_gives_no_token_and_a_stranger_s_counts_for_nothing() -> None:
+    read = await request("GET")
+    assert "consistency-token" not in read.headers
+    assert "set-cookie" not in read.headers
+    forged = FreshnessTokens(b"x" * 32).encode(2**62)
+    for headers in ({"consistency_token": forged}, {"cookie": f"consistency-token={forged}"}, {"cookie": "theme=dark"}):
+        assert (await request("GET", **headers)).text == "0"
+
+
+async def test_a_write_that_adds_nothing_new_gives_no_new_token() -> None:
+    newer = TOKENS.encode(500)
+    assert "consistency-token" not in (await request("POST", consistency_token=newer)).headers
