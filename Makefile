@@ -4,10 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock clean
+.PHONY: help run test scoreboard check format lock clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.run ## Serve the shop on http://127.0.0.1:8000 (PORT=, DATABASE_URL=, WORKERS=), with demo data
 	@$(BIN)/restwell dev
@@ -18,6 +18,10 @@ test: .venv/.dev ## Run every test (CI=true: nothing may be skipped)
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+scoreboard: .venv/.dev ## Do every fault in full to real processes and write docs/scoreboard.md (about 20 minutes)
+	@$(BIN)/python tests/install_servers.py
+	@SCOREBOARD=docs/scoreboard.md $(BIN)/pytest -m scoreboard --quiet --no-header $(ARGS)
 
 check: .venv/.dev ## Check format, lint, types and the rules of the house
 	@$(BIN)/ruff format --check --quiet

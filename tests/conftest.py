@@ -18,6 +18,7 @@ from restwell.database import Database, Migrations, open_database
 from restwell.ids import new_id
 from restwell.settings import DatabaseSettings, JwtSettings
 from restwell.testing import running
+from scoreboard import Board
 from servers import postgres, postgres_programs
 from shop import demo
 from shop.app import MIGRATIONS, create_app
@@ -25,6 +26,11 @@ from shop.settings import ShopSettings
 
 SECRET = "a secret for tests, which is long enough to be one"
 NEEDS = "needs a server that is not on this machine"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "scoreboard(number, fault, mark): a fault on docs/scoreboard.md")
+    config.pluginmanager.register(Board(), "scoreboard")
 
 
 @pytest.fixture(scope="session")

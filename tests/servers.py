@@ -1,5 +1,6 @@
 """Real servers for the tests: private, throwaway, on free ports of this machine's loopback."""
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -9,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -51,7 +52,7 @@ class Postgres:
         assert programs is not None, "PostgreSQL's server programs are not installed"
         self._programs, self._folder, self._data = programs, folder, folder / "data"
         self.port = free_port()
-        self._as_owner = _as_ordinary_user(folder)
+        self.owner, self._as_owner = _ordinary_user(folder)
         self._options = options
         self.url = f"postgresql://restwell@127.0.0.1:{self.port}/postgres"
         if primary is None:
@@ -96,6 +97,9 @@ class Postgres:
         """Make a replica the primary."""
         self._run("pg_ctl", "promote", "-D", self._data)
 
+    def run_sql(self, statement: str) -> None:
+        self._run("psql", "-q", "-c", statement, self.url)
+
     def _processes(self) -> list[int]:
         children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
         return [self._server.pid, *map(int, children)]
@@ -116,14 +120,14 @@ def postgres(primary: Postgres | None = None, *options: str) -> Iterator[Postgre
             server.stop(signal.SIGQUIT)
 
 
-def _as_ordinary_user(folder: Path) -> list[str | Path]:
-    """PostgreSQL refuses to run as root, so root runs it as Debian's postgres user, or as nobody."""
+def _ordinary_user(folder: Path) -> tuple[str, list[str]]:
+    """Who the server runs as, and the command that makes it so: not as root, but as Debian's postgres user, or as nobody."""
     if os.geteuid() != 0:
-        return []
+        return pwd.getpwuid(os.geteuid()).pw_name, []
     names = {entry.pw_name for entry in pwd.getpwall()}
     owner = "postgres" if "postgres" in names else "nobody"
     shutil.chown(folder, owner)
-    return ["setpriv", f"--reuid={owner}", "--clear-groups", "--"]
+    return owner, ["setpriv", f"--reuid={owner}", "--clear-groups", "--"]
 
 
 def _accepts(programs: Path, port: int) -> bool:
@@ -155,6 +159,17 @@ def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subproces
     command: list[str | Path] = [RESTWELL, *arguments]
     env = {**os.environ, **environment}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=READY_SECONDS)
+
+
+@asynccontextmanager
+async def serving(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: str) -> AsyncIterator[Served]:
+    """``serve``, while this event loop goes on: for servers that talk to one of its own."""
+    context = serve(folder, *command, cwd=cwd, **environment)
+    served = await asyncio.to_thread(context.__enter__)
+    try:
+        yield served
+    finally:
+        await asyncio.to_thread(context.__exit__, None, None, None)
 
 
 @contextmanager

@@ -62,7 +62,8 @@ _LOST: Final = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # no disk, no memory, no connection left
+    asyncpg.TargetServerAttributeNotMatched,  # no primary among the hosts, until one is promoted
     asyncpg.ReadOnlySQLTransactionError,  # it was the primary once
 )
 _CONFLICT: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)

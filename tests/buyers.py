@@ -1,0 +1,118 @@
+"""Customers who buy while something breaks, and the audit that follows: of the database itself, not of the API."""
+
+import asyncio
+import time
+from pathlib import Path
+from uuid import UUID
+
+import apsw
+import httpx
+from msgspec import Struct
+from sqlalchemy import func, select
+
+from people import Json, Person
+from restwell.database import open_database, param, query
+from servers import Served
+from shop.orders.models import idempotency, order_lines
+from shop.products.models import products
+
+STOCK = 1_000_000
+
+_sold = query("audit.sold", select(order_lines.c.order_id).where(order_lines.c.product_id == param("id")), into=UUID)
+_stock = query("audit.stock", select(products.c.stock).where(products.c.id == param("id")), into=int)
+_keys = query("audit.keys", select(func.count().label("n")).select_from(idempotency.table), into=int)
+
+
+class Attempt(Struct):
+    """One order as the buyer saw it. ``status`` is 0 where no answer came."""
+
+    key: str
+    at: float
+    status: int
+    order_id: str = ""
+    retry_after: str = ""
+    seconds: float = 0
+    code: str = ""
+
+
+async def buy_until(stop: float, url: str, product: Json, name: str, tokens: Json | None = None) -> list[Attempt]:
+    """Place one order after the other, each with a key of its own, and write down what came of it."""
+    attempts: list[Attempt] = []
+    async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+        buyer = Person(client)
+        if tokens is None:
+            await buyer.sign_in("customer1@shop.example")
+        buyer.tokens = tokens or buyer.tokens
+        while (now := time.monotonic()) < stop:
+            key = f"{name} {len(attempts)}"
+            try:
+                answer = await buyer.order(key, (product["id"], 1))
+            except httpx.TransportError:
+                attempts.append(Attempt(key, now, 0))
+                continue
+            attempt = Attempt(key, now, answer.status_code, seconds=time.monotonic() - now)
+            attempt.retry_after = answer.headers.get("retry-after", "")
+            attempt.order_id = answer.json()["id"] if answer.status_code == 201 else ""
+            attempt.code = answer.json()["code"] if answer.status_code >= 400 else ""
+            attempts.append(attempt)
+            await asyncio.sleep(0.005 if attempt.order_id else 0.05)
+    return attempts
+
+
+async def buy_for(seconds: float, url: str, product: Json, run: str, tokens: Json | None = None) -> list[Attempt]:
+    """Several buyers at once, who sign in first if they have no tokens; all of their attempts."""
+    stop = time.monotonic() + seconds
+    names = [f"{run} {number}" for number in range(4)]
+    lists = await asyncio.gather(*(buy_until(stop, url, product, name, tokens) for name in names))
+    return [attempt for each in lists for attempt in each]
+
+
+async def is_healthy_until(stop: float, url: str, which: str = "live") -> float:
+    """The longest that an answer about health took meanwhile, in seconds; each was a 200."""
+    longest = 0.0
+    async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+        while time.monotonic() < stop:
+            began = time.monotonic()
+            assert (await client.get(f"/health/{which}")).status_code == 200
+            longest = max(longest, time.monotonic() - began)
+            await asyncio.sleep(0.05)
+    return longest
+
+
+async def tokens_of(shop: Served) -> Json:
+    """A customer, signed in."""
+    async with httpx.AsyncClient(base_url=shop.url) as client:
+        return (await Person(client).sign_in("customer1@shop.example")).tokens
+
+
+async def product_of(shop: Served) -> Json:
+    async with httpx.AsyncClient(base_url=shop.url) as client:
+        admin = await Person(client).sign_in("admin@shop.example")
+        draft = {"name": "Plenty", "category": "toys", "price_cents": 1, "currency": "EUR", "stock": STOCK}
+        product: Json = (await admin.send("POST", "/v1/products", draft)).json()
+        return product
+
+
+async def audit(url: str, product: Json, attempts: list[Attempt]) -> int:
+    """Against the database itself: every acknowledged order is there, once, and stock and orders add up.
+
+    Returns how many orders there are.
+    """
+    async with open_database(url, 1) as database:
+        there = [str(order_id) for order_id in await database.all(_sold, id=UUID(product["id"]))]
+        stock = await database.one(_stock, id=UUID(product["id"]))
+        keys = await database.one(_keys)
+    acknowledged = {attempt.order_id for attempt in attempts if attempt.status == 201}
+    assert acknowledged <= set(there), "an acknowledged order is lost"
+    assert stock + len(there) == STOCK, "stock and orders do not add up"
+    assert keys == len(there), "an order without its key, or a key without its order"
+    return len(there)
+
+
+def is_whole(file: Path) -> bool:
+    """SQLite's own checks find nothing wrong with the file."""
+    copy = apsw.Connection(str(file))
+    try:
+        return copy.pragma("integrity_check") == "ok" and not list(copy.execute("PRAGMA foreign_key_check"))
+    finally:
+        copy.close()

@@ -1,0 +1,80 @@
+"""The faults we survive, as a table: ``make scoreboard`` runs these tests in full size and writes docs/scoreboard.md.
+
+A test is on the board by ``@pytest.mark.scoreboard("D1", "the fault", "the pass mark")``; it notes its figures with the ``score``
+fixture, which also says how large it is to be. Under ``make test`` it runs small.
+"""
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import pytest
+
+VARIABLE: Final = "SCOREBOARD"
+"""Names the file to write, and asks for the full size."""
+
+T = TypeVar("T")
+
+
+class Score:
+    """The figures of one fault."""
+
+    def __init__(self) -> None:
+        self.figures: list[str] = []
+
+    def note(self, figure: str) -> None:
+        self.figures.append(figure)
+
+    @staticmethod
+    def size(small: T, full: T) -> T:
+        """How much to do: a little under ``make test``, all under ``make scoreboard``."""
+        return full if VARIABLE in os.environ else small
+
+
+class Board:
+    """Collects what the tests note and writes it down at the end."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[str, ...]] = {}
+        self._scores: dict[str, Score] = {}
+
+    @pytest.fixture
+    def score(self, request: pytest.FixtureRequest) -> Score:
+        """Where a test on the board notes its figures."""
+        score = self._scores[request.node.nodeid] = Score()
+        return score
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: "pytest.CallInfo[None]") -> Any:
+        outcome: Any = yield
+        marker = item.get_closest_marker("scoreboard")
+        score = self._scores.get(item.nodeid)
+        if marker is None or score is None or call.when != "call":
+            return
+        result = "pass" if outcome.get_result().passed else "**FAIL**"
+        number, fault, mark = marker.args
+        backend = "SQLite" if "sqlite" in item.name.lower() else "PostgreSQL"
+        self._rows[item.nodeid] = (number, fault, mark, "; ".join(score.figures), result, backend)
+
+    def pytest_sessionfinish(self) -> None:
+        if self._rows and VARIABLE in os.environ:
+            Path(os.environ[VARIABLE]).write_text(self._text())
+
+    def _text(self) -> str:
+        day = f"{datetime.now(UTC):%Y-%m-%d}"
+        machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+        head = ("#", "fault or load", "pass mark", "figure", "result", "backend")
+        rows: list[tuple[str, ...]] = [head, ("---",) * len(head), *sorted(self._rows.values(), key=_in_order)]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        return (
+            "# Scoreboard\n\n"
+            f"Written by `make scoreboard` on {day} ({machine}); every fault is done to real processes. `make test` runs the\n"
+            "same tests smaller. What breaks each of them stands beside the test, in `tests/system`.\n\n"
+            f"{table}\n"
+        )
+
+
+def _in_order(row: tuple[str, ...]) -> tuple[str, int]:
+    return row[0][0], int(row[0][1:])

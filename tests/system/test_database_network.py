@@ -1,0 +1,121 @@
+"""The way to the database is slow, or swallows everything: requests end in time, and nothing is left behind."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from buyers import Attempt, audit, buy_until, is_healthy_until, product_of, tokens_of
+from fault_proxy import FaultProxy, fault_proxy
+from people import Json
+from scoreboard import Score
+from servers import RESTWELL, Postgres, Served, descendants_of, postgres, restwell, serving
+
+BUYERS = 6
+REQUEST_SECONDS = 5  # REQUEST_TIMEOUT_SECONDS, and SCOREBOARD D3
+
+
+class Behind:
+    """A shop, the proxy it reaches its database through, the database, and a product to buy."""
+
+    def __init__(self, shop: Served, proxy: FaultProxy, server: Postgres, product: Json, tokens: Json) -> None:
+        self.shop, self.proxy, self.server, self.product, self.tokens = shop, proxy, server, product, tokens
+
+    def buy(self, stop: float, run: str) -> "list[asyncio.Task[list[Attempt]]]":
+        """Buyers who are signed in already."""
+        names = [f"{run} {number}" for number in range(BUYERS)]
+        return [asyncio.create_task(buy_until(stop, self.shop.url, self.product, name, self.tokens)) for name in names]
+
+    def open_files(self) -> int:
+        """How many files and sockets the workers have open."""
+        return sum(
+            len(list(Path(f"/proc/{process}/fd").iterdir())) for process in descendants_of(self.shop.process.pid)
+        )
+
+
+@asynccontextmanager
+async def shop_behind_a_proxy(tmp_path: Path, server: Postgres) -> AsyncIterator[Behind]:
+    environment = {"RESTWELL_APP": "shop.app:shop", "WORKERS": "2", "DATABASE_URL": server.url}
+    for command in ("migrate", "seed"):
+        assert restwell(command, cwd=tmp_path, **environment).returncode == 0
+    async with fault_proxy(server.port) as proxy:
+        environment["DATABASE_URL"] = server.url.replace(str(server.port), str(proxy.port))
+        async with serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **environment) as shop:
+            yield Behind(shop, proxy, server, await product_of(shop), await tokens_of(shop))
+
+
+@pytest.fixture
+async def behind(tmp_path: Path, postgres_server: str) -> AsyncIterator[Behind]:
+    assert postgres_server
+    with postgres() as server:
+        async with shop_behind_a_proxy(tmp_path, server) as made:
+            yield made
+
+
+def gathered(lists: list[list[Attempt]]) -> list[Attempt]:
+    return [attempt for each in lists for attempt in each]
+
+
+@pytest.mark.scoreboard("D2", "the database 500 ms away", "waits end in time; liveness at most 100 ms; no growth")
+async def test_a_slow_database_makes_requests_slow_and_nothing_worse(behind: Behind, score: Score) -> None:
+    """Breaks when waiting for a connection has no limit: nobody hears database_busy then, only that time is up."""
+    await asyncio.gather(*behind.buy(time.monotonic() + 2, "warm"))
+    before = behind.open_files()
+    behind.proxy.delay_seconds = 0.25  # each way
+    stop = time.monotonic() + score.size(8, 30)
+    buying = [task for run in ("one", "two", "three", "four", "five") for task in behind.buy(stop, run)]
+    longest_live = await is_healthy_until(stop, behind.shop.url)
+    attempts = gathered(await asyncio.gather(*buying))
+    assert {attempt.status for attempt in attempts} <= {201, 503}
+    assert max(attempt.seconds for attempt in attempts) < REQUEST_SECONDS + 1
+    assert "database_busy" in {attempt.code for attempt in attempts}
+    assert longest_live < 1
+    behind.proxy.delay_seconds = 0
+    await asyncio.sleep(3)
+    after = gathered(await asyncio.gather(*behind.buy(time.monotonic() + 2, "after")))
+    assert {attempt.status for attempt in after} == {201}
+    assert behind.open_files() <= before + 4 * BUYERS
+    await audit(behind.server.url, behind.product, attempts)
+    codes = sorted({attempt.code for attempt in attempts} - {""})
+    score.note(
+        f"slowest {max(attempt.seconds for attempt in attempts):.1f} s, {', '.join(codes) or 'none refused'};"
+        f" liveness {longest_live * 1_000:.0f} ms; open files {before} before, {behind.open_files()} after"
+    )
+
+
+@pytest.mark.scoreboard(
+    "D3", "a black hole before the database", "every request ends within 5 s; nothing stuck after it"
+)
+async def test_a_black_hole_costs_no_request_more_than_its_time(behind: Behind, score: Score) -> None:
+    """Breaks without the edge's deadline and the driver's time limit: requests then hang until TCP gives up."""
+    await asyncio.gather(*behind.buy(time.monotonic() + 2, "warm"))
+    before = behind.open_files()
+    stop = time.monotonic() + score.size(12, 60)
+    buying = behind.buy(stop, "during")
+    living = asyncio.create_task(is_healthy_until(stop, behind.shop.url))
+    await asyncio.sleep(1)
+    behind.proxy.swallow()
+    attempts = gathered(await asyncio.gather(*buying))
+    longest_live = await living
+    behind.proxy.heal()
+    healed = time.monotonic()
+    after = gathered(await asyncio.gather(*behind.buy(healed + 6, "after")))
+    back = min(attempt.at for attempt in after if attempt.status == 201) - healed
+    assert {attempt.status for attempt in attempts} <= {201, 503}
+    assert {attempt.status for attempt in after} <= {201, 503}
+    slowest = max(attempt.seconds for attempt in attempts)
+    assert slowest <= REQUEST_SECONDS
+    assert longest_live < 1
+    assert back < REQUEST_SECONDS
+    assert {attempt.status for attempt in after if attempt.at > healed + 5} == {201}
+    await asyncio.sleep(3)
+    left = behind.open_files()
+    assert left <= before + 4 * BUYERS
+    await audit(behind.server.url, behind.product, attempts + after)
+    score.note(
+        f"slowest {slowest:.1f} s, liveness {longest_live * 1_000:.0f} ms; back {back:.1f} s after it;"
+        f" open files {before} before, {left} after"
+    )

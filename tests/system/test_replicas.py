@@ -1,0 +1,170 @@
+"""A replica that pauses, hangs, dies and is promoted: whoever wrote something reads it all along, and writes come back."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from conftest import NEEDS
+from people import Person
+from scoreboard import Score
+from servers import RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serving
+
+PEOPLE = ("customer1@shop.example", "customer2@shop.example", "admin@shop.example")
+
+
+class Writer:
+    """Changes their own name, reads it, and counts what was read that should not have been."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.token = ""
+        self.reads = self.writes = self.failed = 0
+        self.stale: list[str] = []
+        self.written_at = 0.0
+        self._maybe: set[str] = set()  # what may be stored by now: the last acknowledged, and what failed since
+
+    async def until(self, stop: Callable[[], bool]) -> None:
+        while not stop():
+            name = f"name {self.writes + self.failed}"
+            answer = await self._send("PATCH", {"name": name})
+            if answer.status_code == 200:
+                self.writes += 1
+                self.written_at = time.monotonic()
+                self._maybe = {name}
+                self.token = answer.headers.get("consistency-token", self.token)
+            else:
+                assert answer.status_code == 503, answer.text
+                self.failed += 1
+                self._maybe.add(name)
+            answer = await self._send("GET")
+            if answer.status_code == 200 and self.writes:
+                self.reads += 1
+                if answer.json()["name"] not in self._maybe:
+                    self.stale.append(f"{answer.json()['name']} instead of {self._maybe}")
+
+    async def _send(self, method: str, body: object = None) -> httpx.Response:
+        headers = {"consistency_token": self.token} if self.token else {}
+        self.person.client.cookies.clear()  # an API client, which knows the header only
+        return await self.person.send(method, "/v1/users/me", body, **headers)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Postgres, Postgres]]:
+    if postgres_programs() is None:
+        pytest.skip(f"{NEEDS}: PostgreSQL (apt-get install postgresql)")
+    with postgres() as primary, postgres(primary) as replica:
+        yield primary, replica
+
+
+@pytest.fixture
+async def shop(pair: tuple[Postgres, Postgres], tmp_path: Path) -> AsyncIterator[Served]:
+    primary, replica = pair
+    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{replica.port}"
+    environment = {
+        "DATABASE_URL": f"postgresql://restwell@{hosts}/postgres?target_session_attrs=read-write",
+        "DATABASE_REPLICA_URLS": replica.url,
+        "RESTWELL_APP": "shop.app:shop",
+        "WORKERS": "2",
+    }
+    for command in ("migrate", "seed"):
+        done = restwell(command, cwd=tmp_path, **environment)
+        assert done.returncode == 0, done.stderr
+    async with serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **environment) as served:
+        yield served
+
+
+async def run_on(server: Postgres, statement: str) -> int:
+    connection = await asyncpg.connect(server.url)
+    try:
+        found: int = await connection.fetchval(statement)
+        return found
+    finally:
+        await connection.close()
+
+
+@pytest.mark.scoreboard(
+    "D4", "a replica paused, frozen, killed, promoted", "0 of 10,000 reads miss the reader's write; writes back in 10 s"
+)
+async def test_whoever_wrote_reads_it_whatever_becomes_of_the_replica(
+    pair: tuple[Postgres, Postgres], shop: Served, score: Score
+) -> None:
+    """Breaks when a read goes to any replica, whatever its position: thousands of reads are then stale."""
+    primary, replica = pair
+    seconds = score.size(1.5, 12)
+    async with (
+        httpx.AsyncClient(base_url=shop.url, timeout=20) as one,
+        httpx.AsyncClient(base_url=shop.url, timeout=20) as two,
+    ):
+        clients = (one, two, one)
+        people = [await Person(client).sign_in(email) for client, email in zip(clients, PEOPLE, strict=True)]
+        writers = [Writer(person) for person in people]
+        served_before = await rows_read_on(replica)
+        over = asyncio.Event()
+        writing = [asyncio.create_task(writer.until(over.is_set)) for writer in writers]
+        try:
+            await break_it(primary, replica, seconds)
+            assert await rows_read_on(replica) > served_before, "the replica was never read from"
+            lost, back = await fail_over(primary, replica, writers)
+            await asyncio.sleep(seconds)
+        finally:
+            over.set()
+            await asyncio.gather(*writing)
+    stale = [miss for writer in writers for miss in writer.stale]
+    reads, failed = (sum(getattr(writer, name) for writer in writers) for name in ("reads", "failed"))
+    assert not stale, f"{len(stale)} of {reads} reads were stale: {stale[:3]}"
+    assert reads >= score.size(300, 10_000)
+    assert back - lost < 10
+    score.note(f"0 of {reads:,} reads stale; writes back after {back - lost:.1f} s; {failed:,} writes answered 503")
+
+
+async def rows_read_on(server: Postgres) -> int:
+    return await run_on(server, "SELECT sum(idx_scan) FROM pg_stat_user_tables WHERE relname = 'users'")
+
+
+async def break_it(primary: Postgres, replica: Postgres, seconds: float) -> None:
+    """What may happen to a replica, one after the other, with time in between to be well again."""
+
+    async def pause() -> None:
+        await run_on(replica, "SELECT pg_wal_replay_pause()")
+        await asyncio.sleep(seconds)
+        await run_on(replica, "SELECT pg_wal_replay_resume()")
+
+    async def freeze() -> None:
+        replica.freeze()
+        await asyncio.sleep(seconds)
+        replica.thaw()
+
+    async def kill() -> None:
+        await asyncio.to_thread(replica.kill)
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(replica.start)
+
+    harms: list[Callable[[], Awaitable[None]]] = [pause, freeze, kill]
+    for harm in harms:
+        await asyncio.sleep(seconds)
+        await harm()
+    await asyncio.sleep(seconds)
+    assert await run_on(primary, "SELECT count(*) FROM pg_stat_replication") == 1
+
+
+async def fail_over(primary: Postgres, replica: Postgres, writers: list[Writer]) -> tuple[float, float]:
+    """Lose the primary and promote the replica. Returns when it was lost and when the first write succeeded again.
+
+    The standby is made a synchronous one first: only then no acknowledged write is lost with the primary.
+    """
+    await run_on(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+    await run_on(primary, "SELECT pg_reload_conf()")
+    await asyncio.sleep(0.5)
+    await asyncio.to_thread(primary.kill)
+    lost = time.monotonic()
+    await asyncio.sleep(1)
+    await asyncio.to_thread(replica.promote)
+    while (back := max(writer.written_at for writer in writers)) < lost + 1:
+        assert time.monotonic() < lost + 30, "no write succeeds on the promoted replica"
+        await asyncio.sleep(0.1)
+    return lost, back
