@@ -20,6 +20,7 @@ from restwell.database import (
     Migrations,
     Plan,
     SqliteDatabase,
+    lint,
     open_database,
     plans_of,
     unindexed_foreign_keys,
@@ -113,22 +114,48 @@ def serve() -> None:
 
 
 @cli.command()
-def migrate(*, sql: Annotated[bool, typer.Option("--sql", help="Print the statements, run nothing.")] = False) -> None:
+def migrate(
+    *,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the statements, run nothing.")] = False,
+    before_deploy: Annotated[
+        bool, typer.Option("--before-deploy", help="Stop at the first post-deploy revision: old code still serves.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look for what would block or break a live database; exit code 1 if any.")
+    ] = False,
+) -> None:
     """Bring the database's schema to the newest revision."""
     project, settings = _load()
     migrations = Migrations(project.migrations)
+    if check:
+        _check_migrations(migrations)
+        return
 
-    async def upgrade(database: Database) -> tuple[str | None, list[str]]:
+    async def upgrade(database: Database) -> tuple[str | None, str | None, list[str]]:
         current = await migrations.current(database)
         if sql:
-            return current, migrations.statements(database.dialect, current)
-        return current, await migrations.upgrade(database)
+            pending = migrations.pending(current, before_deploy=before_deploy)
+            return current, None, migrations.statements(database.dialect, current, pending)
+        ran = await migrations.upgrade(database, before_deploy=before_deploy)
+        return current, await migrations.current(database), ran
 
-    current, statements = _with_database(settings, upgrade)
+    before, after, statements = _with_database(settings, upgrade)
     if sql:
         print("\n\n".join(f"{statement};" for statement in statements))
     else:
-        print(f"{current or 'empty'} -> {migrations.head} ({len(statements)} statements)")
+        print(f"{before or 'empty'} -> {after or 'empty'} ({len(statements)} statements)")
+
+
+def _check_migrations(migrations: Migrations) -> None:
+    findings = lint(migrations)
+    table = Table("revision", "rule", "statement", "what to do", box=None)
+    for finding in findings:
+        table.add_row(finding.revision, finding.rule, finding.statement, finding.advice)
+    if findings:
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+    print(f"{len(migrations.phases)} migrations, {len(findings)} findings")
+    if findings:
+        raise SystemExit(EXIT_FINDINGS)
 
 
 @cli.command()

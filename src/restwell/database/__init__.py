@@ -14,6 +14,7 @@ from restwell.database.facade import (
     TransactionConflict,
     UniqueViolation,
 )
+from restwell.database.migration_lint import Finding, lint
 from restwell.database.migrations import Migrations
 from restwell.database.postgres import PostgresDatabase
 from restwell.database.query import Query, any_of, param, query
@@ -26,6 +27,7 @@ __all__ = [
     "DatabaseBusy",
     "DatabaseUnavailable",
     "Executor",
+    "Finding",
     "Flag",
     "Id",
     "Migrations",
@@ -38,6 +40,7 @@ __all__ = [
     "TransactionConflict",
     "UniqueViolation",
     "any_of",
+    "lint",
     "open_database",
     "param",
     "plans_of",

@@ -177,4 +177,7 @@ class Database(Executor):
 
     @abstractmethod
     def migration(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction that no other migration runs beside, without the statement timeout."""
+        """A transaction that no other migration runs beside, without the statement timeout.
+
+        ``run_script("COMMIT")`` and ``run_script("BEGIN")`` leave and enter it, for what cannot run in one.
+        """

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -25,6 +26,7 @@ WAIT_SECONDS: Final = 2.0
 """The longest wait for a connection of the pool, and for a lock."""
 CLOSE_SECONDS: Final = 10.0
 MIGRATION_SECONDS: Final = 3_600.0
+MIGRATION_POLL_SECONDS: Final = 0.1
 
 SERVER_SETTINGS: Final = {
     "application_name": "restwell",
@@ -52,7 +54,11 @@ _connection_limit: Final = query(
     text("SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"),
     into=int,
 )
-_MIGRATION_LOCK: Final = 0x72657374  # any number that all migrations of this database share
+_try_migration_lock: Final = query(
+    "postgres.try_migration_lock",
+    text("SELECT pg_try_advisory_lock(1919251316)"),  # any number that all migrations of this database share
+    into=bool,
+)
 
 _LOST: Final = (
     OSError,
@@ -232,10 +238,19 @@ class PostgresDatabase(Database):
 
     @asynccontextmanager
     async def migration(self) -> AsyncIterator[Transaction]:
-        async with self.transaction() as tx:
-            await tx.run_script("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'")
-            await tx.run_script(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+        pool, translated = self._ready()
+        with translated:
+            connection = await pool.acquire()
+        tx = PostgresTransaction(connection, translated)
+        try:
+            await tx.run_script(f"SET statement_timeout = 0; SET lock_timeout = '{_milliseconds(WAIT_SECONDS)}'")
+            await _take_turn(tx)
+            await tx.run_script("BEGIN")
             yield tx
+            await tx.run_script("COMMIT")
+        finally:
+            connection.terminate()  # which rolls back, gives the lock back and forgets the settings
+            pool.release(connection)
 
     def _ready(self) -> tuple[Pool, _Translated]:
         if self._pool is None or self._translated is None:
@@ -246,6 +261,19 @@ class PostgresDatabase(Database):
         self._commits.discard(commit)
         if not commit.cancelled():
             commit.exception()  # if nobody waits for it any more, it has been seen here
+
+
+async def _take_turn(tx: Transaction) -> None:
+    """Hold the lock that every migration holds; raises DatabaseBusy if that takes too long.
+
+    Asked again and again rather than waited for: a statement that waits keeps a snapshot, and CREATE INDEX CONCURRENTLY in the
+    migration that holds the lock would wait for that.
+    """
+    deadline = time.monotonic() + MIGRATION_SECONDS
+    while not await tx.one(_try_migration_lock):
+        if time.monotonic() > deadline:
+            raise DatabaseBusy
+        await asyncio.sleep(MIGRATION_POLL_SECONDS)
 
 
 async def _begin(pool: Pool, translated: _Translated) -> Connection:

@@ -1,6 +1,7 @@
 """Migrations: atomic, one at a time, and what they build is what the code expects."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from sqlalchemy import Connection, create_engine, insert, table, update
 from sqlalchemy import column as sql_column
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from restwell.database import Database, Migrations, open_database, param, query
+from restwell.database import Database, Migrations, lint, open_database, param, query
+from restwell.database import migrations as migrations_module
+from restwell.database import postgres as postgres_module
 from restwell.errors import ConfigurationError
 from shop.app import MIGRATIONS
 from shop.orders import models as _orders  # every table is known once its module is imported
@@ -34,6 +37,9 @@ set_revision = query(
     "test.set_revision",
     update(table("alembic_version", sql_column("version_num"))).values(version_num=param("revision")),
 )
+set_floor = query(
+    "test.floor", insert(table("schema_floor", sql_column("revision"))).values(revision=param("revision"))
+)
 insert_half = query("test.half", insert(table("half", sql_column("n"))).values(n=param("n")))
 
 
@@ -47,7 +53,7 @@ async def test_brings_an_empty_database_to_the_newest_revision_once(empty_url: s
         assert await migrations.current(database) == migrations.head
         await migrations.check(database)
         assert await migrations.upgrade(database) == []
-        assert migrations.statements(database.dialect, migrations.head) == []
+        assert migrations.pending(migrations.head) == []
 
 
 async def test_many_processes_may_migrate_at_once(empty_url: str) -> None:
@@ -71,10 +77,123 @@ async def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str, tmp_
             await database.run(insert_half, n=1)
 
 
-async def test_a_schema_from_a_newer_release_is_refused(database: Database) -> None:
+DROP = 'op.drop_index("notes_by_new", if_exists=True, postgresql_concurrently=True)'
+CREATE = 'op.create_index("notes_by_new", "notes", ["new"], postgresql_concurrently=True)'
+RELEASES = {
+    "0001_notes.py": ("pre", 'op.create_table("notes", Column("id", Integer, primary_key=True), Column("old", Text))'),
+    "0002_new.py": ("pre", 'op.add_column("notes", Column("new", Text))'),
+    "0003_index.py": ("pre", f"with op.get_context().autocommit_block():\n        {DROP}\n        {CREATE}"),
+    "0004_no_old.py": ("post", 'op.drop_column("notes", "old")'),
+}
+FILE = '"""A step ({phase}-deploy)."""\nfrom alembic import op\nfrom sqlalchemy import Column, Integer, Text\n'
+FILE += 'revision = "{revision}"\ndown_revision = {before}\ndef upgrade() -> None:\n    {step}\n'
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Callable[[int], Migrations]:
+    """The migrations that a release knows which came with so many of the steps above."""
+
+    def make(steps: int) -> Migrations:
+        folder = tmp_path / f"release-{steps}" / "versions"
+        folder.mkdir(parents=True)
+        before = "None"
+        for name, (phase, step) in list(RELEASES.items())[:steps]:
+            revision = name.partition("_")[0]
+            (folder / name).write_text(FILE.format(phase=phase, revision=revision, before=before, step=step))
+            before = f'"{revision}"'
+        return Migrations(folder.parent)
+
+    return make
+
+
+add_old = query(
+    "test.add_old", insert(table("notes", sql_column("id"), sql_column("old"))).values(id=param("id"), old="x")
+)
+
+
+async def test_the_release_before_works_on_the_new_schema_until_the_old_is_taken_away(
+    empty_url: str, release: Callable[[int], Migrations]
+) -> None:
+    """Breaks when an unknown revision is refused as such: a pod of the old release that restarts is then gone for good."""
+    old, new = release(1), release(4)
+    async with open_database(empty_url) as database:
+        await old.upgrade(database)
+        await database.run(add_old, id=1)
+        with pytest.raises(ConfigurationError, match="0001, not 0004: run restwell migrate"):
+            await new.check(database)
+
+        assert await new.upgrade(database, before_deploy=True)
+        assert await new.current(database) == "0003"
+        await new.check(database)
+        await old.check(database)
+        assert await old.upgrade(database) == []
+        await database.run(add_old, id=2)
+
+        await new.upgrade(database)
+        assert await new.current(database) == "0004"
+        await new.check(database)
+        with pytest.raises(ConfigurationError, match=r"0004, which this release \(0001\) cannot work with"):
+            await old.check(database)
+
+
+async def test_a_schema_of_which_nothing_is_known_is_refused(database: Database) -> None:
     await database.run(set_revision, revision="9999")
-    with pytest.raises(ConfigurationError, match="9999, which this release does not know"):
+    await database.run(set_floor, revision="9998")
+    with pytest.raises(ConfigurationError, match="9999, which this release"):
         await Migrations(MIGRATIONS).check(database)
+
+
+async def test_a_migration_steps_back_from_a_table_in_use_and_tries_again(
+    empty_url: str, release: Callable[[int], Migrations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks with one long wait: every query on the table then queues up behind the migration."""
+    monkeypatch.setattr(postgres_module, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(migrations_module, "LOCK_PAUSE_SECONDS", 0.2)
+    async with open_database(empty_url) as database, open_database(empty_url) as other:
+        await release(1).upgrade(database)
+        async with other.transaction() as tx:
+            await tx.run(add_old, id=1)
+            migrating = asyncio.create_task(release(2).upgrade(database))
+            await asyncio.sleep(0.7)
+            assert not migrating.done()
+            if database.dialect == "postgresql":
+                await asyncio.wait_for(database.run(add_old, id=2), 2)
+        assert await migrating
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        ('op.create_index("i", "notes", ["id"])', "require-concurrent-index-creation"),
+        ('op.add_column("notes", Column("n", Integer, nullable=False))', "adding-required-field"),
+        ('op.drop_column("notes", "old")', "ban-drop-column"),
+        ('op.alter_column("notes", "old", new_column_name="older")', "renaming-column"),
+        ('op.alter_column("notes", "id", type_=Text())', "changing-column-type"),
+        ('op.create_check_constraint("c", "notes", "id > 0")', "constraint-missing-not-valid"),
+    ],
+)
+def test_what_would_block_or_break_a_live_database_is_found(
+    release: Callable[[int], Migrations], tmp_path: Path, statement: str, rule: str
+) -> None:
+    release(1)
+    folder = tmp_path / "release-1"
+    text = FILE.format(phase="pre", revision="0002", before='"0001"', step=statement)
+    (folder / "versions" / "0002_bad.py").write_text(text)
+    assert rule in {finding.rule for finding in lint(Migrations(folder)) if finding.revision == "0002"}
+
+
+def test_what_is_safe_is_not_found_fault_with(release: Callable[[int], Migrations]) -> None:
+    assert lint(release(4)) == []
+    assert lint(Migrations(MIGRATIONS)) == []
+
+
+def test_a_migration_says_when_it_runs(release: Callable[[int], Migrations], tmp_path: Path) -> None:
+    release(1)
+    (tmp_path / "release-1/versions/0002_silent.py").write_text('"""A step."""\n')
+    with pytest.raises(
+        ConfigurationError, match=r"0002_silent\.py: end its docstring's first line with \(pre-deploy\)"
+    ):
+        Migrations(tmp_path / "release-1")
 
 
 def test_a_folder_without_migrations_is_refused(tmp_path: Path) -> None:
@@ -86,7 +205,11 @@ async def test_the_migrations_build_what_the_models_say(database_url: str, datab
     """Compares tables, columns, nullability, keys and indexes of a migrated database with the models."""
 
     def differences(connection: Connection) -> list[object]:
-        options = {"include_object": lambda _object, name, *_: not str(name).startswith(("products_search", "search"))}
+        options = {
+            "include_object": lambda _object, name, *_: (
+                not str(name).startswith(("products_search", "search", "schema_floor"))
+            )
+        }
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
     if database.dialect == "sqlite":
