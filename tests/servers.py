@@ -158,7 +158,7 @@ def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subproces
     """The command line, run to its end."""
     command: list[str | Path] = [RESTWELL, *arguments]
     env = {**os.environ, **environment}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=READY_SECONDS)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300)
 
 
 @asynccontextmanager

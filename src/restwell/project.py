@@ -18,8 +18,8 @@ VARIABLE: Final = "RESTWELL_APP"
 
 @dataclass(frozen=True)
 class Project:
-    """An application as ``restwell`` finds it. ``seed`` fills a development database and may be repeated; ``queries`` are
-    what ``restwell explain`` looks at.
+    """An application as ``restwell`` finds it. ``seed`` fills a development database and may be repeated; ``enlarge`` makes it as
+    large as asked, and tells a function of each part; ``queries`` are what ``restwell explain`` looks at.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Project:
     create_app: Callable[[Any], App]
     migrations: Path
     seed: Callable[[Database], Awaitable[str]] | None = None
+    enlarge: Callable[[Database, int, Callable[[int], Any]], Awaitable[str]] | None = None
     welcome: Callable[[], str] = str
     queries: Callable[[], Iterable[Query[Any]]] = tuple
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from restwell import App, Migrations, Project, Restwell
-from shop import api, demo
+from shop import api, demo, large
 from shop.named_queries import named_queries
 from shop.orders.service import OrderService
 from shop.products.service import ProductService
@@ -48,6 +48,7 @@ shop: Final = Project(
     create_app=create_app,
     migrations=MIGRATIONS,
     seed=demo.seed,
+    enlarge=large.enlarge,
     welcome=demo.welcome,
     queries=named_queries,
 )

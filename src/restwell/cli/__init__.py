@@ -11,6 +11,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from restwell import server
@@ -200,13 +201,23 @@ def explain(*, every: Annotated[bool, typer.Option("--all", help="Show every pla
 
 
 @cli.command()
-def seed() -> None:
+def seed(
+    *, rows: Annotated[int, typer.Option(help="Then make it this large, to see how it holds.", min=0)] = 0
+) -> None:
     """Fill a development database with demo data; safe to repeat."""
     project, settings = _load()
     _refuse_in_production(settings, "seed")
-    if project.seed is None:
-        raise ConfigurationError([f"{project.name} has no demo data"])
+    if project.seed is None or (rows and project.enlarge is None):
+        raise ConfigurationError([f"{project.name} has no demo data{' of any size' if project.seed else ''}"])
     print(_with_database(settings, project.seed))
+    enlarge = project.enlarge
+    if rows and enlarge is not None:
+        with Progress(console=Console(stderr=True)) as progress:
+            bar = progress.add_task("rows", total=rows)
+            done = _with_database(
+                settings, lambda database: enlarge(database, rows, lambda n: progress.advance(bar, n))
+            )
+        print(done)
 
 
 @cli.command()

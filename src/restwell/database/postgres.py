@@ -96,7 +96,8 @@ class _Translated:
         elif isinstance(error, _BUSY):
             raise DatabaseBusy from error
         elif isinstance(error, (*_LOST, *_REFUSED)):
-            self._pool.failed(in_time=not isinstance(error, TimeoutError))
+            if getattr(error, "severity", None) != "ERROR":  # of a statement, on a connection that is well
+                self._pool.failed(in_time=not isinstance(error, TimeoutError))
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 self._pool.drop_idle()
             raise DatabaseUnavailable from error

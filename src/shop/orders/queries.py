@@ -47,13 +47,17 @@ first_page: Final = query("orders.first_page", _newest, into=StoredOrder)
 
 next_page: Final = query("orders.next_page", _newest.where(_older), into=StoredOrder)
 
-lines_of: Final = query(
-    "order_lines.of_orders",
+_lines: Final = (
     select(*(order_lines.c[name] for name in StoredLine.__struct_fields__))
     .where(any_of(order_lines.c.order_id, "order_ids"))
-    .order_by(order_lines.c.order_id, order_lines.c.position),
-    into=StoredLine,
+    .order_by(order_lines.c.order_id, order_lines.c.position)
 )
+
+lines_of_user: Final = query(
+    "order_lines.of_user", _lines.where(order_lines.c.user_id == param("user_id")), into=StoredLine
+)
+
+lines_of: Final = query("order_lines.of_orders", _lines, into=StoredLine)
 
 insert_order: Final = query(
     "orders.insert", insert(orders).values({c.name: param(c.name) for c in orders.columns if c.name != "cancelled_at"})

@@ -132,7 +132,13 @@ class OrderService:
         if not orders:
             return []
         lines: defaultdict[UUID, list[OrderLine]] = defaultdict(list)
-        for line in await executor.all(queries.lines_of, order_ids=[order.id for order in orders]):
+        owners = {order.user_id for order in orders}
+        order_ids = [order.id for order in orders]
+        if len(owners) == 1:  # then only their partition is asked
+            stored = await executor.all(queries.lines_of_user, user_id=owners.pop(), order_ids=order_ids)
+        else:
+            stored = await executor.all(queries.lines_of, order_ids=order_ids)
+        for line in stored:
             lines[line.order_id].append(OrderLine(line.product_id, line.name, line.unit_price_cents, line.quantity))
         return [
             Order(order.id, order.status, lines[order.id], order.total_cents, order.currency, order.created_at)

@@ -1,0 +1,89 @@
+"""What an order costs as the shop grows: ``python bench/growth.py`` measures from 10 thousand to 10 million orders and plots it.
+
+Takes about a quarter of an hour and six gigabytes; ``--sizes`` asks for less.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+
+from chart import line_chart
+from routes import EACH, ROOT, as_lua, environment, load, serving, tables_for
+
+sys.path += [str(ROOT / "tests")]
+
+from people import Person  # after the path is set; the tests' own helpers
+from servers import postgres  # as above
+
+WORKS = {
+    "an order by its id": 'request = function() return wrk.format("GET", "/v1/orders/" .. orders[math.random(#orders)], auth) end',
+    "the newest 20 orders": 'request = function() return wrk.format("GET", "/v1/orders?limit=20", auth) end',
+    "placing an order": EACH["W5"],
+}
+
+
+async def orders_of(base: str, count: int) -> str:
+    """A Lua table of the demo customer's orders, from the newest to the oldest."""
+    ids: list[str] = []
+    async with httpx.AsyncClient(base_url=base, timeout=30) as client:
+        customer = await Person(client).sign_in("customer1@shop.example")
+        path = "/v1/orders?limit=100"
+        while path and len(ids) < count:
+            page = (await customer.get(path)).json()
+            ids += [order["id"] for order in page["items"]]
+            path = f"/v1/orders?limit=100&cursor={page['next_cursor']}" if page["next_cursor"] else ""
+    return f"orders = {as_lua(ids)}\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="10000,100000,1000000,10000000")
+    parser.add_argument("--seconds", type=int, default=6)
+    options = parser.parse_args()
+    sizes = [int(size) for size in options.sizes.split(",")]
+    figures: dict[str, list[dict[str, float]]] = {work: [] for work in WORKS}
+    with postgres() as server, tempfile.TemporaryDirectory() as folder:
+        env = environment("src", server.url)
+        subprocess.run([sys.executable, "-m", "restwell", "migrate"], env=env, cwd=ROOT, check=True)
+        for size in sizes:
+            subprocess.run([sys.executable, "-m", "restwell", "seed", f"--rows={size}"], env=env, cwd=ROOT, check=True)
+            server.run_sql("VACUUM ANALYZE")
+            server.run_sql("CHECKPOINT")
+            with serving("src", server.url) as base:
+                tables = asyncio.run(tables_for(base)) + asyncio.run(orders_of(base, 2_000))
+                for work, script in WORKS.items():
+                    load(base, tables + script, 2, Path(folder))
+                    runs = sorted(
+                        (load(base, tables + script, options.seconds, Path(folder)) for _ in range(3)), key=rate
+                    )
+                    figures[work].append(runs[1])
+                    print(
+                        f"{size:>12,} orders  {work:<22} {runs[1]['rate']:6.0f}/s  p99 {runs[1]['p99']:.1f} ms",
+                        flush=True,
+                    )
+    results = ROOT / "bench/results"
+    ticks = [f"{size:,}" for size in sizes]
+    told = {
+        "what": "the shop on PostgreSQL as it grows: requests per second and p99 in ms",
+        "orders": sizes,
+        "figures": figures,
+    }
+    (results / "growth.json").write_text(json.dumps(told, indent=2) + "\n")
+    series = {work: [run["rate"] for run in runs] for work, runs in figures.items()}
+    (results / "growth.svg").write_text(
+        line_chart("The shop as it grows", "requests a second, by orders stored", ticks, series)
+    )
+
+
+def rate(run: dict[str, float]) -> float:
+    return run["rate"]
+
+
+if __name__ == "__main__":
+    main()
