@@ -1,11 +1,13 @@
 """A small application for the tests of the kit: one table, one role, and a route that breaks."""
 
 from asyncio import gather
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
 from litestar.exceptions import HTTPException
+from litestar.response import Stream
 from msgspec import Meta, Struct
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 
@@ -21,6 +23,7 @@ from restwell.web import (
     JSONBody,
     PageFilter,
     Provided,
+    Response,
     Version,
     get,
     post,
@@ -54,6 +57,12 @@ note_by_id = query(
 )
 list_notes = query("notes.list", select(notes.c.id, notes.c.text).order_by(notes.c.id).limit(param("count")), into=Note)
 
+notes_after = query(
+    "notes.after",
+    select(notes.c.id, notes.c.text).where(notes.c.id > param("last")).order_by(notes.c.id).limit(param("count")),
+    into=Note,
+)
+
 
 class NoteController(Controller):
     path = "/notes"
@@ -83,6 +92,18 @@ class NoteController(Controller):
     async def list_together(self) -> Notes:
         """List notes by reads that become one statement."""
         return Notes(list(await gather(*(self.database.one(note_by_id, id=number) for number in (1, 2, 3)))))
+
+    @get("/stream", repeats={"notes.after": 1_000})
+    async def stream(self) -> Response[str]:
+        """Stream every note, page by page."""
+
+        async def lines() -> AsyncIterator[str]:
+            last = 0
+            while page := await self.database.all(notes_after, last=last, count=2):
+                last = page[-1].id
+                yield "".join(f"{note.text}\n" for note in page)
+
+        return cast("Response[str]", Stream(lines, media_type="text/plain"))
 
     @get("/greeting")
     async def greet(self, times: Annotated[int, HeaderParameter(name="X-Times")] = 1) -> str:

@@ -1,0 +1,51 @@
+"""SQLite's data version: what tells one process that another has written."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from restwell.database import DatabaseUnavailable, SqliteDatabase
+
+WRITE = "import apsw, sys; apsw.Connection(sys.argv[1]).execute('INSERT INTO t VALUES (1)')"
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    async with SqliteDatabase(tmp_path / "x.db") as opened:
+        async with opened.transaction() as tx:
+            await tx.run_script("CREATE TABLE t (n INTEGER)")
+        yield opened
+
+
+async def test_changes_with_every_commit_of_any_process_and_with_nothing_else(
+    database: SqliteDatabase, tmp_path: Path
+) -> None:
+    """Breaks when the writer's own connection is asked: it does not see a change in what it wrote itself."""
+    seen = [database.data_version()]
+    assert database.data_version() == seen[-1]
+    async with database.transaction() as tx:
+        await tx.run_script("INSERT INTO t VALUES (1)")
+        assert database.data_version() == seen[-1], "not before the commit"
+    seen.append(database.data_version())
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", WRITE, str(tmp_path / "x.db")], check=True)
+    seen.append(database.data_version())
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as tx:
+            await tx.run_script("INSERT INTO t VALUES (1)")
+            raise ZeroDivisionError
+    assert database.data_version() == seen[-1], "nor for what was rolled back"
+    assert len(set(seen)) == 3
+
+
+async def test_is_not_there_before_the_start_and_after_the_end(tmp_path: Path) -> None:
+    closed = SqliteDatabase(tmp_path / "x.db")
+    with pytest.raises(DatabaseUnavailable):
+        closed.data_version()
+    async with closed:
+        assert closed.data_version() > 0
+    with pytest.raises(DatabaseUnavailable):
+        closed.data_version()

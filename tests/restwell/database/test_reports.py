@@ -1,0 +1,32 @@
+"""The way out for reports, as ARCHITECTURE.md shows it: any SQLAlchemy statement, and on PostgreSQL a whole engine."""
+
+import re
+from typing import Any
+
+import pytest
+
+from restwell.database import Database
+from servers import ROOT
+
+
+def shown(marker: str) -> str:
+    """The block of Python in ARCHITECTURE.md that holds the marker."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE | re.DOTALL)
+    (found,) = [block for block in blocks if marker in block]
+    return str(found)
+
+
+async def test_a_statement_that_is_made_when_it_is_asked(database: Database) -> None:
+    names: dict[str, Any] = {}
+    exec(shown("report.by_category"), names)  # noqa: S102  # the document's own lines
+    rows = await names["by_category"](database)
+    assert sum(row["n"] for row in rows) == 1_000
+    assert {"category", "n", "average"} == rows[0].keys()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_an_engine_of_sqlalchemy(database_url: str, backend: str) -> None:
+    assert backend in database_url
+    names: dict[str, Any] = {}
+    exec(shown("create_async_engine"), names)  # noqa: S102  # as above
+    assert len(await names["dearest"](database_url)) == 10

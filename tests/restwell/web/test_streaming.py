@@ -1,0 +1,64 @@
+"""An answer that is streamed page by page holds no connection while its reader is slow."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from restwell.database import Migrations, open_database
+from restwell.edge.exchange import Message
+from restwell.settings import DatabaseSettings, JwtSettings, Settings
+from restwell.testing import running
+from tiny.app import MIGRATIONS, add_note, create_app
+
+SCOPE: dict[str, Any] = {
+    "type": "http",
+    "asgi": {"version": "3.0"},
+    "http_version": "1.1",
+    "method": "GET",
+    "scheme": "http",
+    "path": "/v1/notes/stream",
+    "raw_path": b"/v1/notes/stream",
+    "root_path": "",
+    "query_string": b"",
+    "headers": [],
+    "client": ("127.0.0.1", 1),
+    "server": ("127.0.0.1", 80),
+}
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_others_are_served_while_a_reader_is_slow(empty_url: str, backend: str) -> None:
+    """Breaks when the stream reads inside a transaction: the only connection is then lent for as long as the reader takes."""
+    assert backend in empty_url
+    async with open_database(empty_url) as database:
+        await Migrations(MIGRATIONS).upgrade(database)
+        for number in range(6):
+            await database.run(add_note, text=f"note {number}")
+    settings = Settings(
+        database=DatabaseSettings(url=SecretStr(empty_url), pool_size=1),
+        jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
+    )
+    app = create_app(settings)
+    parts: list[bytes] = []
+    may_read = asyncio.Event()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send_slowly(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            parts.append(message["body"])
+            await may_read.wait()
+
+    async with running(app) as client:
+        reading = asyncio.create_task(app(dict(SCOPE), receive, send_slowly))
+        while not parts:
+            await asyncio.sleep(0.01)
+        answer = await client.get("/v1/notes")
+        assert answer.status_code == 200
+        assert len(answer.json()["items"]) == 6
+        may_read.set()
+        await reading
+    assert b"".join(parts).decode().splitlines() == [f"note {number}" for number in range(6)]
