@@ -97,7 +97,7 @@ async def test_a_lock_held_on_a_product_costs_that_product_only(server: Postgres
     assert {attempt.status for attempt in blocked} == {503}
     assert max(attempt.seconds for attempt in blocked) < 4
     assert {attempt.status for attempt in free} == {201}
-    assert longest_live < 1
+    assert longest_live < score.size(1, 0.1)
     score.note(
         f"refused after {max(attempt.seconds for attempt in blocked):.1f} s; others' slowest"
         f" {max(attempt.seconds for attempt in free) * 1_000:.0f} ms; liveness {longest_live * 1_000:.0f} ms"

@@ -15,6 +15,7 @@ from scoreboard import Score
 from servers import RESTWELL, Postgres, Served, descendants_of, postgres, restwell, serving
 
 BUYERS = 6
+LIVE_SECONDS = 0.1
 REQUEST_SECONDS = 5  # REQUEST_TIMEOUT_SECONDS, and SCOREBOARD D3
 
 
@@ -70,9 +71,9 @@ async def test_a_slow_database_makes_requests_slow_and_nothing_worse(behind: Beh
     longest_live = await is_healthy_until(stop, behind.shop.url)
     attempts = gathered(await asyncio.gather(*buying))
     assert {attempt.status for attempt in attempts} <= {201, 503}
-    assert max(attempt.seconds for attempt in attempts) < REQUEST_SECONDS + 1
+    assert max(attempt.seconds for attempt in attempts) <= REQUEST_SECONDS
     assert "database_busy" in {attempt.code for attempt in attempts}
-    assert longest_live < 1
+    assert longest_live < score.size(1, LIVE_SECONDS)
     behind.proxy.delay_seconds = 0
     await asyncio.sleep(3)
     after = gathered(await asyncio.gather(*behind.buy(time.monotonic() + 2, "after")))
@@ -108,7 +109,7 @@ async def test_a_black_hole_costs_no_request_more_than_its_time(behind: Behind, 
     assert {attempt.status for attempt in after} <= {201, 503}
     slowest = max(attempt.seconds for attempt in attempts)
     assert slowest <= REQUEST_SECONDS
-    assert longest_live < 1
+    assert longest_live < score.size(1, LIVE_SECONDS)
     assert back < REQUEST_SECONDS
     assert {attempt.status for attempt in after if attempt.at > healed + 5} == {201}
     await asyncio.sleep(3)

@@ -13,7 +13,7 @@ import pytest
 
 from buyers import audit, buy_for, is_whole, product_of
 from scoreboard import Score
-from servers import RESTWELL, Served, children_of, restwell, serve
+from servers import RESTWELL, Served, children_of, restwell, serve, wait_until
 
 
 @pytest.fixture
@@ -68,6 +68,7 @@ async def test_sqlite_survives_killed_workers_and_forced_checkpoints(
     attempts, killed, checkpoints = await asyncio.gather(
         buy_for(seconds, shop.url, product, "during"), kill_workers_until(stop, shop), checkpoint_until(stop, tmp_path)
     )
+    wait_until(shop.is_ready, shop.process, shop)
     after = await buy_for(1, shop.url, product, "after")
     assert {attempt.status for attempt in attempts} <= {0, 201, 503}, "0 is a worker that was killed meanwhile"
     assert {attempt.status for attempt in after} == {201}
