@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -79,19 +79,16 @@ class Postgres:
 
     def kill(self) -> None:
         """End it and all its processes at once, as a power cut would."""
-        for process in self._processes():
-            os.kill(process, signal.SIGKILL)
+        _signal(self._processes(), signal.SIGKILL)
         self._server.wait(READY_SECONDS)
 
     def freeze(self) -> None:
         """Stop every process of it, as a machine that hangs; ``thaw`` lets them go on."""
         self._frozen = self._processes()
-        for process in self._frozen:
-            os.kill(process, signal.SIGSTOP)
+        _signal(self._frozen, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        for process in self._frozen:
-            os.kill(process, signal.SIGCONT)
+        _signal(self._frozen, signal.SIGCONT)
 
     def promote(self) -> None:
         """Make a replica the primary."""
@@ -106,6 +103,12 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         subprocess.run([*self._as_owner, self._programs / program, *arguments], check=True, capture_output=True)
+
+
+def _signal(processes: list[int], what: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):  # a connection's process that has just ended
+            os.kill(process, what)
 
 
 @contextmanager

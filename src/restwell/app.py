@@ -12,10 +12,12 @@ from litestar.exceptions import HTTPException
 from restwell.auth import AccessTokens, Keys, Passwords, RefreshTokens
 from restwell.auth.keys import development_secret
 from restwell.database import Migrations, open_database
+from restwell.database.figures import DatabaseCollector
 from restwell.database.freshness import FreshnessTokens
 from restwell.edge import AccessLog, Concern, Edge, ReadYourWrites, RequestId, SecurityHeaders
 from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
+from restwell.observability.metrics import Metrics
 from restwell.settings import Settings
 from restwell.web.controllers import Version
 from restwell.web.docs import docs_routes
@@ -64,6 +66,8 @@ class Restwell:
         self._asked_by_health = (
             open_database(url, 1, seconds) if self.database.dialect == "postgresql" else self.database
         )
+        self.metrics = Metrics(settings.metrics.dir)
+        self.metrics.registry.register(DatabaseCollector(self.database))
         self.passwords = Passwords()
         self.access_tokens = AccessTokens(
             keys.derive("access-token"), issuer=name, ttl_seconds=settings.jwt.access_ttl_seconds
@@ -75,8 +79,10 @@ class Restwell:
     async def start(self) -> None:
         await self.database.start()
         await self._asked_by_health.start()
+        await self.metrics.start()
 
     async def close(self) -> None:
+        await self.metrics.close()
         await self._asked_by_health.close()
         await self.database.close()
         self.passwords.close()
@@ -95,7 +101,7 @@ class Restwell:
         litestar = Litestar(
             route_handlers=[
                 *(one.router(provide) for one in versions),
-                *health_routes(self._asked_by_health, migrations),
+                *health_routes(self._asked_by_health, migrations, self.metrics),
             ],
             dependencies={
                 "actor": Provide(current_actor, sync_to_thread=False),
@@ -118,6 +124,7 @@ class Restwell:
         for handler in docs_routes(document):
             litestar.register(handler)
         query_budget = QueryBudget()
+        self.metrics.registry.register(query_budget)
         concerns: list[Concern] = [RequestId(), SecurityHeaders(), AccessLog(), query_budget]
         if self.settings.database.replica_urls:
             concerns.append(ReadYourWrites(self._freshness_tokens))

@@ -8,16 +8,20 @@ import socket
 import threading
 import time
 from multiprocessing.process import BaseProcess
-from typing import Final
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import structlog
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.mp import MPServer
 
 from restwell.app import App
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs
+from restwell.observability.metrics import Metrics
 from restwell.project import find_project
 from restwell.settings import Settings
 
@@ -45,22 +49,39 @@ def serve(settings: Settings) -> None:
     """Serve until told to stop (SIGTERM or SIGINT)."""
     _lose_no_signal()
     log.info("serving", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
-    Granian(
-        "restwell.server:create_worker_app",
-        factory=True,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
-        websockets=False,
-        workers=settings.workers,
-        respawn_failed_workers=True,
-        respawn_interval=0.5,
-        workers_kill_timeout=STOP_SECONDS,
-        log_access=False,
-        log_level="warning",  # type: ignore[arg-type]  # its enum is a StrEnum
-    ).serve()
+    with TemporaryDirectory(prefix="restwell-metrics-") as folder:
+        os.environ.setdefault("METRICS_DIR", folder)  # where its workers find it
+        _Server(
+            "restwell.server:create_worker_app",
+            factory=True,
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGI,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
+            websockets=False,
+            workers=settings.workers,
+            respawn_failed_workers=True,
+            respawn_interval=0.5,
+            workers_kill_timeout=STOP_SECONDS,
+            log_access=False,
+            log_level=LogLevels.warning,
+        ).serve()
+
+
+class _Server(MPServer):
+    """Granian that goes on however often its workers die, as long as they had started.
+
+    By itself it ends, and with it every worker, when the one that it replaced last dies within seconds: twice the same bad
+    request, or the kernel short of memory, and nobody is served any more. One that dies before it has started still ends it.
+    """
+
+    def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
+        folder = Path(os.environ["METRICS_DIR"])
+        had_started = all(Metrics.are_there_of(self.wrks[idx].inner.pid, folder) for idx in workers)
+        super()._respawn_workers(workers, *arguments, **options)
+        if had_started:
+            self.respawned_wrks.clear()
 
 
 def _lose_no_signal() -> None:

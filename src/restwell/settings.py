@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    DirectoryPath,
     Field,
     SecretStr,
     ValidationError,
@@ -82,6 +83,10 @@ class LogSettings(Section):
     format: Literal["auto", "json", "pretty"] = "auto"
 
 
+class MetricsSettings(Section):
+    dir: DirectoryPath | None = None
+
+
 class RequestSettings(Section):
     max_bytes: int = Field(default=1_048_576, ge=1_024)
     timeout_seconds: float = Field(default=5.0, ge=0.5, le=60)
@@ -97,6 +102,7 @@ class Settings(Section):
     database: DatabaseSettings = DatabaseSettings()
     jwt: JwtSettings = JwtSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     request: RequestSettings = RequestSettings()
 
     @classmethod

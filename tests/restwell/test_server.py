@@ -13,6 +13,7 @@ from servers import (
     RESTWELL,
     ROOT,
     RUN,
+    Served,
     assert_nothing_left,
     children_of,
     free_port,
@@ -45,6 +46,45 @@ def test_a_killed_worker_is_replaced(tiny_env: dict[str, str], tmp_path: Path) -
         wait_until(lambda: len(set(children_of(served.process.pid)) - set(before)) == 1, served.process, served)
         wait_until(served.is_ready, served.process, served)
         assert before[1] in children_of(served.process.pid)
+
+
+def test_a_worker_may_be_killed_as_often_as_it_likes(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    """Breaks with Granian's own rule: it ends the server when the worker it replaced last dies within seconds."""
+    env = {**tiny_env, "METRICS_DIR": str(tmp_path)}
+    with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **env) as served:
+        wait_until(lambda: len(list(tmp_path.glob("*.metrics"))) == 2, served.process, served)
+        known = set(children_of(served.process.pid))
+        newest = max(known)
+        for _ in range(5):
+            os.kill(newest, signal.SIGKILL)
+            newest = started_since(known, served, tmp_path)
+            known.add(newest)
+        assert served.is_ready()
+
+
+def started_since(known: set[int], served: Served, metrics: Path) -> int:
+    """The worker that was not there before, once it has started."""
+
+    def found() -> list[int]:
+        new = set(children_of(served.process.pid)) - known
+        return [process for process in new if any(metrics.glob(f"{process}-*.metrics"))]
+
+    wait_until(lambda: bool(found()), served.process, served)
+    return found()[0]
+
+
+def test_workers_that_cannot_start_end_the_server(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    """Breaks when every worker is replaced for ever: nothing tells the orchestrator that this release does not run."""
+    (tmp_path / "bad.py").write_text(
+        "import multiprocessing\nfrom dataclasses import replace\nfrom tiny.app import project as good\n"
+        "def create_app(settings):\n"
+        "    if multiprocessing.parent_process() is not None:\n        raise ValueError('not in a worker')\n"
+        "    return good.create_app(settings)\n"
+        "project = replace(good, create_app=create_app)\n"
+    )
+    env = {**tiny_env, "RESTWELL_APP": "bad:project", "PORT": str(free_port()), "WORKERS": "1"}
+    env["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    assert restwell("serve", cwd=tmp_path, **env).returncode == 1
 
 
 def test_every_worker_answers_what_another_has_written(tiny_env: dict[str, str], tmp_path: Path) -> None:

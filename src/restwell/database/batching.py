@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from restwell.database.executions import count_execution
+from restwell.database.executions import execution
 from restwell.database.freshness import demanded
 from restwell.database.query import Compiled, Query
 from restwell.errors import ServiceUnavailable
@@ -75,13 +75,12 @@ class Batches:
     async def _read(self, query: Query[Any], keys: Sequence[Any]) -> dict[Any, Any]:
         if not keys:
             return {}
-        count_execution(query.name)
-        if len(keys) == 1:
-            compiled = query.compiled[self._dialect]
-            rows = await self._fetch(compiled, compiled.bind({query.batch_on: keys[0]}))
+        alone = len(keys) == 1
+        compiled = query.compiled[self._dialect] if alone else query.batched[self._dialect]
+        with execution(query.name):
+            rows = await self._fetch(compiled, compiled.bind({query.batch_on: keys[0] if alone else keys}))
+        if alone:
             return {keys[0]: compiled.decode(rows[0])} if rows else {}
-        compiled = query.batched[self._dialect]
-        rows = await self._fetch(compiled, compiled.bind({query.batch_on: keys}))
         return dict(map(compiled.decode, rows))
 
 

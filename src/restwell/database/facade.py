@@ -8,9 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 import structlog
+from msgspec import Struct
 
 from restwell.database.batching import Batches
-from restwell.database.executions import count_execution
+from restwell.database.executions import execution
 from restwell.database.query import Compiled, Query
 from restwell.errors import ServiceUnavailable
 
@@ -49,6 +50,21 @@ class RowMissing(LookupError):
     """``one`` found no row: the caller's assumption was wrong."""
 
 
+class PoolFigures(Struct, frozen=True):
+    """A pool as it is, and what it has counted since its start. Seconds are of waiting for a connection."""
+
+    size: int
+    open: int
+    in_use: int
+    waiting: int
+    waits: int
+    wait_seconds: float
+    wait_timeouts: int
+    statement_timeouts: int
+    failures: int
+    breaker_open: bool
+
+
 class Executor(ABC):
     """Runs named queries: a Database, each in a transaction of its own, or a Transaction, together."""
 
@@ -73,19 +89,22 @@ class Executor(ABC):
     async def run(self, query: Query[Any], **arguments: Any) -> int:
         """Execute for the effect. Returns how many rows were changed."""
         compiled = query.compiled[self.dialect]
-        count_execution(query.name)
-        return await self._execute(compiled, compiled.bind(arguments))
+        parameters = compiled.bind(arguments)
+        with execution(query.name):
+            return await self._execute(compiled, parameters)
 
     async def run_many(self, query: Query[Any], rows: Sequence[dict[str, Any]]) -> None:
         """Execute once for each mapping of arguments, in one round trip where the driver can."""
         compiled = query.compiled[self.dialect]
-        count_execution(query.name)
-        await self._execute_many(compiled, [compiled.bind(row) for row in rows])
+        parameters = [compiled.bind(row) for row in rows]
+        with execution(query.name):
+            await self._execute_many(compiled, parameters)
 
     async def _rows(self, query: Query[T], arguments: dict[str, Any]) -> list[T]:
         compiled = query.compiled[self.dialect]
-        count_execution(query.name)
-        rows = await self._fetch(compiled, compiled.bind(arguments))
+        parameters = compiled.bind(arguments)
+        with execution(query.name):
+            rows = await self._fetch(compiled, parameters)
         return list(map(compiled.decode, rows))
 
     @abstractmethod
@@ -128,6 +147,10 @@ class Database(Executor):
                 raise RowMissing(query.name)
             return row
         return await super().one(query, **arguments)
+
+    def pools(self) -> dict[str, PoolFigures]:
+        """The pools of connections as they are now, by the name of their server; none on SQLite."""
+        return {}
 
     @property
     def primary(self) -> "Database":

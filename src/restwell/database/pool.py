@@ -11,30 +11,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import asyncpg
-from msgspec import Struct
 
 from restwell.breaker import Breaker
-from restwell.database.facade import DatabaseBusy, DatabaseUnavailable
+from restwell.database.facade import DatabaseBusy, DatabaseUnavailable, PoolFigures
 
 Connection = Any  # asyncpg brings no types
 
 RECOVERY_SECONDS: Final = 2.0
 """How long a connection may take to come to rest after its statement was given up, before it is dropped."""
-
-
-class PoolFigures(Struct, frozen=True):
-    """A pool as it is, and what it has counted since its start. Seconds are of waiting for a connection."""
-
-    size: int
-    open: int
-    in_use: int
-    waiting: int
-    waits: int
-    wait_seconds: float
-    wait_timeouts: int
-    statement_timeouts: int
-    failures: int
-    breaker_open: bool
 
 
 class Pool:

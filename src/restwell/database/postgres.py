@@ -14,11 +14,12 @@ from restwell.database.facade import (
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
+    PoolFigures,
     Transaction,
     TransactionConflict,
     UniqueViolation,
 )
-from restwell.database.pool import Connection, Pool, PoolFigures
+from restwell.database.pool import Connection, Pool
 from restwell.database.query import Compiled, query
 
 CONNECT_SECONDS: Final = 3.0
@@ -165,9 +166,8 @@ class PostgresDatabase(Database):
         if pool is not None:
             await pool.close(seconds)
 
-    def figures(self) -> PoolFigures | None:
-        """The pool as it is now; None before the start."""
-        return self._pool.figures() if self._pool is not None else None
+    def pools(self) -> dict[str, PoolFigures]:
+        return {"primary": self._pool.figures()} if self._pool is not None else {}
 
     async def connection_limit(self) -> int | None:
         async with self.transaction() as tx:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import text
 
-from restwell.database.facade import Database, Transaction
+from restwell.database.facade import Database, PoolFigures, Transaction
 from restwell.database.freshness import FURTHEST, MAX_LAG_SECONDS, demanded, wrote
 from restwell.database.pool import Connection
 from restwell.database.postgres import PostgresDatabase
@@ -91,6 +91,10 @@ class RoutedDatabase(Database):
         self._turn = count()
         self._history: deque[tuple[float, int]] = deque()
         self._watchers: list[asyncio.Task[None]] = []
+
+    def pools(self) -> dict[str, PoolFigures]:
+        replicas = ((replica.name, figures) for replica in self.replicas for figures in replica.pools().values())
+        return self._primary.pools() | dict(replicas)
 
     @property
     def primary(self) -> Database:

@@ -1,11 +1,15 @@
-"""Health: ``live`` says the process runs, ``ready`` that it can do its work. An orchestrator restarts on one, waits on the other."""
+"""Health: ``live`` says the process runs, ``ready`` that it can do its work. An orchestrator restarts on one, waits on the other.
 
-from litestar import get
+``/metrics`` is what Prometheus reads.
+"""
+
+from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from restwell.database import Database, Migrations
 from restwell.errors import ConfigurationError, ServiceUnavailable
+from restwell.observability.metrics import MEDIA_TYPE, Metrics
 
 
 class Live(Struct, frozen=True):
@@ -22,7 +26,7 @@ class NotReady(ServiceUnavailable):
     code, message = "not_ready", "Not ready to serve: the database's schema is not the one this release needs."
 
 
-def health_routes(database: Database, migrations: Migrations) -> list[HTTPRouteHandler]:
+def health_routes(database: Database, migrations: Migrations, metrics: Metrics) -> list[HTTPRouteHandler]:
     @get("/health/live", tags=["Health"])
     async def live() -> Live:
         """Tell whether the process runs."""
@@ -37,4 +41,8 @@ def health_routes(database: Database, migrations: Migrations) -> list[HTTPRouteH
             raise NotReady from error
         return Ready("ready", database.dialect, migrations.head)
 
-    return [live, ready]
+    @get("/metrics", include_in_schema=False)
+    async def read_metrics() -> Response[bytes]:
+        return Response(await metrics.exposition(), media_type=MEDIA_TYPE)
+
+    return [live, ready, read_metrics]

@@ -4,11 +4,14 @@ A query in a loop is found by its count: ``@get(repeats={"products.by_id": 50})`
 logged once for each route and query, counted in ``exceeded``, and fails a test that runs the application.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import structlog
 from msgspec import Struct
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from restwell.database.executions import start_counting, stop_counting
 from restwell.edge.exchange import Concern, Exchange
@@ -39,11 +42,21 @@ class Excess(Struct):
         )
 
 
-class QueryBudget(Concern):
-    """Counts each request's queries by name. ``exceeded`` holds what went over, by route and query."""
+class QueryBudget(Concern, Collector):
+    """Counts each request's queries by name. ``exceeded`` holds what went over, by route and query; it is a metric too."""
 
     def __init__(self) -> None:
         self.exceeded: dict[tuple[str, str, str], Excess] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "restwell_query_budget_exceeded",
+            "Requests in which a query ran oftener than its route declares.",
+            labels=["method", "route", "query"],
+        )
+        for excess in self.exceeded.values():
+            requests.add_metric([excess.method, excess.route, excess.query], excess.requests)
+        yield requests
 
     def before(self, exchange: Exchange) -> None:  # noqa: ARG002  # a Concern's signature
         start_counting()

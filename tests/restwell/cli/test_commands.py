@@ -36,7 +36,7 @@ def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> Non
 def test_serve_asks_for_migrate_first_and_then_serves(tiny_env: dict[str, str], tmp_path: Path) -> None:
     assert_refused(restwell("serve", cwd=tmp_path, **tiny_env), "revision none, not 0001: run restwell migrate")
     done = restwell("migrate", cwd=tmp_path, **tiny_env)
-    assert (done.returncode, done.stdout) == (0, "empty -> 0001 (3 statements)\n")
+    assert (done.returncode, done.stdout) == (0, "empty -> 0001 (4 statements)\n")
     assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout == "0001 -> 0001 (0 statements)\n"
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **tiny_env) as served:
         assert httpx.get(f"{served.url}/v1/notes/greeting").text == "hello"

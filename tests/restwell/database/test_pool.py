@@ -11,7 +11,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, func, insert, literal, 
 from fault_proxy import FaultProxy, fault_proxy
 from restwell.breaker import FAILURES, PAUSE_SECONDS
 from restwell.database import DatabaseBusy, DatabaseUnavailable, Transaction, TransactionConflict, param, query
-from restwell.database.pool import PoolFigures
+from restwell.database.facade import PoolFigures
 from restwell.database.postgres import PostgresDatabase
 from servers import Postgres, postgres, postgres_programs
 
@@ -52,9 +52,7 @@ async def opened(postgres_server: str) -> AsyncIterator[PostgresDatabase]:
 
 
 def figures(database: PostgresDatabase) -> PoolFigures:
-    found = database.figures()
-    assert found is not None
-    return found
+    return database.pools()["primary"]
 
 
 async def ask(database: PostgresDatabase, statement: str) -> int:

@@ -44,16 +44,18 @@ async def test_others_are_served_while_a_reader_is_slow(empty_url: str, backend:
     parts: list[bytes] = []
     may_read = asyncio.Event()
 
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+    inbox: asyncio.Queue[Message] = asyncio.Queue()
+    inbox.put_nowait({"type": "http.request", "body": b"", "more_body": False})
 
     async def send_slowly(message: Message) -> None:
         if message["type"] == "http.response.body":
             parts.append(message["body"])
             await may_read.wait()
+            if not message["more_body"]:
+                inbox.put_nowait({"type": "http.disconnect"})
 
     async with running(app) as client:
-        reading = asyncio.create_task(app(dict(SCOPE), receive, send_slowly))
+        reading = asyncio.create_task(app(dict(SCOPE), inbox.get, send_slowly))
         while not parts:
             await asyncio.sleep(0.01)
         answer = await client.get("/v1/notes")

@@ -1,0 +1,97 @@
+"""Metrics of several workers, added up by whichever is asked."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.parser import text_string_to_metric_families
+
+from restwell.observability import metrics as metrics_module
+from restwell.observability.metrics import Metrics
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def samples_in(text: str) -> Samples:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[name, frozenset(labels.items())]
+
+
+async def seen_by(metrics: Metrics) -> Samples:
+    return samples_in((await metrics.exposition()).decode())
+
+
+def worker(folder: Path, count: int) -> Metrics:
+    made = Metrics(folder)
+    Counter("orders", "Orders.", ["kind"], registry=made.registry).labels("retail").inc(count)
+    Gauge("connections", "Connections.", registry=made.registry).set(count)
+    Histogram("seconds", "Time.", buckets=(1, 10), registry=made.registry).observe(count)
+    return made
+
+
+async def test_whichever_worker_is_asked_tells_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks when each tells of its own alone: a scrape then jumps from worker to worker."""
+    monkeypatch.setattr(metrics_module, "PUBLISH_SECONDS", 0.01)
+    workers = [worker(tmp_path, count) for count in (2, 3, 20)]
+    for one in workers:
+        await one.start()
+    await asyncio.sleep(0.2)
+    for one in workers:
+        samples = await seen_by(one)
+        assert value(samples, "orders_total", kind="retail") == 25
+        assert value(samples, "connections") == 25
+        assert value(samples, "seconds_count") == 3
+        assert value(samples, "seconds_bucket", le="10.0") == 2
+    for one in workers:
+        await one.close()
+
+
+async def test_what_a_dead_worker_counted_stays_and_what_it_held_goes(tmp_path: Path) -> None:
+    """Breaks when its file is forgotten: the counter then falls, and every rate of it jumps."""
+    last = worker(tmp_path, 5)
+    ended = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await ended.wait()
+    (tmp_path / f"{ended.pid}-x.metrics").write_bytes(last._encode())
+    samples = await seen_by(worker(tmp_path, 1))
+    assert value(samples, "orders_total", kind="retail") == 6
+    assert value(samples, "connections") == 1
+
+
+async def test_a_file_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "1-x.metrics").write_bytes(b"\xff of another release")
+    assert value(await seen_by(worker(tmp_path, 1)), "connections") == 1
+
+
+async def test_a_worker_alone_needs_no_folder() -> None:
+    alone = Metrics(None)
+    await alone.start()
+    Counter("orders", "Orders.", registry=alone.registry).inc()
+    assert value(await seen_by(alone), "orders_total") == 1
+    await alone.close()
+
+
+async def test_tells_how_often_each_query_ran_and_what_the_pool_does(client: httpx.AsyncClient, backend: str) -> None:
+    before = samples_in((await client.get("/metrics")).text)
+    for _ in range(3):
+        assert (await client.get("/v1/products?limit=1")).status_code == 200
+    answer = await client.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    after = samples_in(answer.text)
+    name = next(dict(labels)["query"] for sample, labels in after if "products.page" in dict(labels).get("query", ""))
+    key = ("restwell_db_queries_total", frozenset({("query", name)}))
+    assert after[key] - before.get(key, 0) == 3
+    assert value(after, "restwell_db_query_seconds_total", query=name) > 0
+    if backend == "postgresql":
+        assert value(after, "restwell_db_pool_size", server="primary") == 10
+        assert value(after, "restwell_db_pool_open", server="primary") >= 1
+        assert value(after, "restwell_db_pool_breaker_open", server="primary") == 0
