@@ -94,6 +94,13 @@ class Postgres:
         """Make a replica the primary."""
         self._run("pg_ctl", "promote", "-D", self._data)
 
+    def ask_for_a_password(self, role: str, password: str) -> None:
+        """Make a role that is let in with its password only."""
+        self.run_sql(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        self.run_sql("SELECT pg_reload_conf()")
+
     def run_sql(self, statement: str) -> None:
         self._run("psql", "-q", "-c", statement, self.url)
 

@@ -9,6 +9,7 @@ from restwell.database import Database, query
 from shop.orders.models import orders
 
 BATCH: Final = 50_000
+MOST_PRODUCTS: Final = 1_000_000
 CUSTOMERS: Final = 100_000
 """How many the orders are spread over; each thousandth order is the first demo customer's."""
 
@@ -32,7 +33,10 @@ _count: Final = query("large.count", select(func.count().label("n")).select_from
 
 
 async def enlarge(database: Database, rows: int, advance: Callable[[int], Any]) -> str:
-    """Add products and as many orders of one line each until there are ``rows`` orders. ``advance`` hears of each batch."""
+    """Add orders of one line each until there are ``rows``, and a product with each, up to MOST_PRODUCTS.
+
+    ``advance`` hears of each batch.
+    """
     present = await database.one(_count)
     advance(present)
     for first in range(present + 1, rows + 1, BATCH):
@@ -53,7 +57,7 @@ def _statements(dialect: str, first: int, last: int) -> list[str]:
     user = (
         f"CASE WHEN i % 1000 = 0 THEN (SELECT id FROM users WHERE email = 'customer1@shop.example') ELSE {stranger} END"
     )
-    products = (
+    add_products = (
         "INSERT INTO products (id, name, description, category, price_cents, currency, stock, version, created_at,"
         f" updated_at) {numbers} SELECT {product}, 'Thing ' || i, 'Number ' || i, 'kind-' || (i % 50), i % 90000, 'EUR',"
         f" 1000000, 1, {time}, {time} FROM n"
@@ -64,6 +68,6 @@ def _statements(dialect: str, first: int, last: int) -> list[str]:
     )
     lines = (
         "INSERT INTO order_lines (user_id, order_id, position, product_id, name, unit_price_cents, quantity)"
-        f" {numbers} SELECT {user}, {order}, 0, {product}, 'Thing ' || i, i % 90000, 1 FROM n"
+        f" {numbers} SELECT {user}, {order}, 0, (SELECT id FROM products LIMIT 1), 'Thing ' || i, i % 90000, 1 FROM n"
     )
-    return [products, placed, lines]
+    return [*([add_products] if last <= MOST_PRODUCTS else []), placed, lines]

@@ -12,7 +12,7 @@ from sqlalchemy import func, literal, select, table, text
 from restwell.database import Database, DatabaseBusy, DatabaseUnavailable, open_database, param, query
 from restwell.database import postgres as postgres_module
 from restwell.database import sqlite as sqlite_module
-from servers import free_port
+from servers import free_port, postgres, postgres_programs, restwell
 
 one = query("test.one", select(literal(1).label("n")), into=int)
 count = query("test.count", select(func.count().label("n")).select_from(table("t")), into=int)
@@ -41,6 +41,20 @@ async def test_a_wrong_database_name_or_user_is_said(postgres_server: str) -> No
     for url in (f"{postgres_server.rpartition('/')[0]}/missing", postgres_server.replace("restwell@", "stranger@")):
         with pytest.raises(DatabaseUnavailable, match="does not exist"):
             await open_database(url).start()
+
+
+async def test_a_wrong_password_is_said_in_one_line_without_it(tmp_path: Path) -> None:
+    if postgres_programs() is None:
+        pytest.skip("needs a server that is not on this machine: PostgreSQL (apt-get install postgresql)")
+    with postgres() as server:
+        server.ask_for_a_password("guarded", "the right one")
+        url = server.url.replace("restwell@", "guarded:the-wrong-one@")
+        refused = await asyncio.to_thread(
+            restwell, "serve", cwd=tmp_path, DATABASE_URL=url, RESTWELL_APP="shop.app:shop", PORT=str(free_port())
+        )
+    expected = 'restwell: PostgreSQL: password authentication failed for user "guarded"\n'
+    assert (refused.returncode, refused.stderr) == (2, expected)
+    assert "the-wrong-one" not in refused.stdout
 
 
 async def test_a_server_that_never_answers_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
