@@ -53,6 +53,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "restwell", "migrate"], env=env, cwd=ROOT, check=True)
         for size in sizes:
             subprocess.run([sys.executable, "-m", "restwell", "seed", f"--rows={size}"], env=env, cwd=ROOT, check=True)
+            server.run_sql("UPDATE products SET stock = 100000000 WHERE stock < 1000000")
             server.run_sql("VACUUM ANALYZE")
             server.run_sql("CHECKPOINT")
             with serving("src", server.url) as base:
