@@ -9,10 +9,13 @@ import pytest
 from shop.orders import queries
 
 ORDERS = 20_000
-FILL = (
+FILL_ORDERS = (
     "INSERT INTO orders (user_id, id, status, total_cents, currency, created_at)"
     " SELECT CASE WHEN i % 2 = 0 THEN u.id ELSE gen_random_uuid() END, gen_random_uuid(), 'pending', 1, 'EUR', now()"
-    f" FROM generate_series(1, {ORDERS}) i, users u WHERE u.email = 'customer1@shop.example'",
+    f" FROM generate_series(1, {ORDERS}) i, users u WHERE u.email = 'customer1@shop.example'"
+)
+FILL = (
+    FILL_ORDERS,
     "INSERT INTO order_lines SELECT user_id, id, 0, gen_random_uuid(), 'Thing', 1, 1 FROM orders",
     "ANALYZE orders, order_lines",
 )
