@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
@@ -198,7 +199,8 @@ class Pool:
     async def _come_to_rest(self, connection: Connection) -> None:
         try:
             # asyncpg first waits until the server has acknowledged the cancelled statement.
-            await connection.execute("SELECT 1", timeout=RECOVERY_SECONDS)
+            with suppress(asyncpg.InFailedSQLTransactionError):
+                await connection.execute("SELECT 1", timeout=RECOVERY_SECONDS)
             if connection.is_in_transaction():
                 await connection.execute("ROLLBACK", timeout=RECOVERY_SECONDS)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):

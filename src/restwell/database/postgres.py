@@ -73,7 +73,11 @@ _LOST: Final = (
     asyncpg.TargetServerAttributeNotMatched,  # no primary among the hosts, until one is promoted
     asyncpg.ReadOnlySQLTransactionError,  # it was the primary once
 )
-_CONFLICT: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_CONFLICT: Final = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InvalidCachedStatementError,  # a migration changed a type under a prepared statement; it is prepared anew
+)
 _BUSY: Final = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
 _REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 

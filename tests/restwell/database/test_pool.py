@@ -121,6 +121,23 @@ async def test_an_abandoned_transaction_gives_its_locks_back(opened: PostgresDat
     assert await opened.one(n_of, id=1) == 1
 
 
+async def test_a_statement_abandoned_inside_a_transaction_costs_no_connection(opened: PostgresDatabase) -> None:
+    """Breaks when the connection is asked something that a failed transaction refuses: it is then dropped each time."""
+
+    async def hang() -> None:
+        async with opened.transaction() as tx:
+            await tx.one(sleep)
+
+    for _ in range(3):
+        task = asyncio.create_task(hang())
+        await asyncio.sleep(0.1)
+        before = await ask(opened, "SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'restwell'")
+        await ended(task)
+        await asyncio.sleep(0.2)
+        after = await ask(opened, "SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'restwell'")
+        assert (figures(opened).in_use, before) == (0, after)
+
+
 async def test_a_commit_that_was_sent_goes_on_whoever_hangs_up(opened: PostgresDatabase) -> None:
     """Breaks when COMMIT is awaited in the caller's own task: the cancellation then cancels it on the server."""
 
@@ -182,6 +199,17 @@ async def test_of_a_deadlock_both_come_through(opened: PostgresDatabase) -> None
     assert list(done) == ["1 then 2", "2 then 1"]
     assert len(tries) == 3
     assert [await opened.one(n_of, id=number) for number in (1, 2)] == [2, 2]
+
+
+async def test_a_type_that_changes_under_a_prepared_statement_costs_nobody_an_error(opened: PostgresDatabase) -> None:
+    """Breaks when that is no conflict: each connection then answers one request with a 500 after such a migration."""
+    await opened.run(add, id=1)
+    for kind in ("bigint", "integer"):
+        assert await opened.in_transaction(lambda tx: tx.one(n_of, id=1)) == 0
+        outside = await asyncpg.connect(opened._url)
+        await outside.execute(f"ALTER TABLE rows ALTER n TYPE {kind}")
+        await outside.close()
+        assert await opened.in_transaction(lambda tx: tx.one(n_of, id=1)) == 0
 
 
 async def test_a_conflict_that_does_not_end_is_passed_on_after_three_tries(opened: PostgresDatabase) -> None:
