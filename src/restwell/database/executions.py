@@ -6,6 +6,14 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
 
+import structlog
+from opentelemetry import trace
+
+from restwell.errors import ServiceUnavailable
+
+log = structlog.get_logger("restwell.database")
+
+_tracer: Final = trace.get_tracer("restwell.database")
 _counts: Final[ContextVar[dict[str, int] | None]] = ContextVar("executions", default=None)
 
 
@@ -40,9 +48,12 @@ def stop_counting() -> dict[str, int]:
 
 
 class execution:  # noqa: N801  # reads as the block it makes: with execution(query.name)
-    """One statement of a query goes to the database; a batch counts once, for the caller who started it."""
+    """One statement of a query goes to the database; a batch counts once, for the caller who started it.
 
-    __slots__ = ("_began", "_total")
+    It is a span of that name in a trace, and a line in the log when the database did not do it.
+    """
+
+    __slots__ = ("_began", "_name", "_span", "_total")
 
     def __init__(self, name: str) -> None:
         counts = _counts.get()
@@ -52,12 +63,21 @@ class execution:  # noqa: N801  # reads as the block it makes: with execution(qu
         if total is None:
             total = _totals[name] = Total()
         self._total = total
+        self._name = name
 
     def __enter__(self) -> None:
+        self._span = _tracer.start_span(self._name, kind=trace.SpanKind.CLIENT)
         self._began = time.perf_counter()
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
+        seconds = time.perf_counter() - self._began
         self._total.executions += 1
-        self._total.seconds += time.perf_counter() - self._began
+        self._total.seconds += seconds
+        if error is not None:
+            self._span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+            if isinstance(error, ServiceUnavailable):
+                cause = repr(error.__cause__ or error)
+                log.warning("query_failed", query=self._name, seconds=round(seconds, 3), cause=cause)
+        self._span.end()

@@ -203,7 +203,9 @@ def _compile(name: str, statement: ClauseElement, dialect: str, make: Callable[[
     )
     converts = [from_sqlite(kind) for kind in _result_types(statement)] if on_sqlite else []
     reads = bool(getattr(statement, "is_select", False))
-    return Compiled(name, compiled.string, reads, parameters, _converting(converts, make))
+    # The name goes along: pg_stat_activity, pg_stat_statements and the server's own log show it.
+    sql = compiled.string if on_sqlite else f"{compiled.string} /* {name} */"
+    return Compiled(name, sql, reads, parameters, _converting(converts, make))
 
 
 def _batched(name: str, statement: ClauseElement | Mapping[str, ClauseElement], batch_on: str) -> Select[Any]:

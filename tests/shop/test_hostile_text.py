@@ -1,0 +1,29 @@
+"""Text that no database can hold, and numbers that no column can: a 422 or a 400, on both databases, and never a 500."""
+
+import httpx
+import pytest
+
+from people import Person
+
+JSON = {"content-type": "application/json"}
+ACCOUNT = '{"email": "%s", "password": "a long enough password", "name": "%s"}'
+
+
+@pytest.mark.parametrize(
+    ("email", "name"),
+    [("a@b.example", "\\ud800"), ("a@b.example", "a\\u0000b"), ("a\\u0000@b.example", "n"), ("\\udfff@b.example", "n")],
+)
+async def test_text_with_a_nul_or_half_a_character_is_refused(client: httpx.AsyncClient, email: str, name: str) -> None:
+    answer = await client.post("/v1/users", content=ACCOUNT % (email, name), headers=JSON)
+    assert answer.status_code in {400, 422}, answer.text
+
+
+@pytest.mark.parametrize("number", [10**30, 2**63, 10**10, -1])
+async def test_a_number_out_of_range_is_refused(admin: Person, number: int) -> None:
+    draft = {"name": "x", "category": "toys", "price_cents": number, "currency": "EUR", "stock": 1}
+    assert (await admin.send("POST", "/v1/products", draft)).status_code == 422
+
+
+@pytest.mark.parametrize("query", ["q=%00", "q=%ED%A0%80", "category=%00", "cursor=%00", "min_price=1" + "0" * 30])
+async def test_a_query_string_with_such_a_value_breaks_nothing(anyone: Person, query: str) -> None:
+    assert (await anyone.get(f"/v1/products?{query}")).status_code in {200, 400, 422}
