@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, Final
 
+import asyncpg
 import structlog
 from sqlalchemy import text
 
@@ -180,8 +181,8 @@ class RoutedDatabase(Database):
             try:
                 await self._asked.start()
                 self._history.append((time.monotonic(), await self._asked.one(_written)))
-            except ServiceUnavailable:
-                pass
+            except (ServiceUnavailable, asyncpg.PostgresError):
+                pass  # away, or for a moment no primary: the watch itself must never end
             while len(self._history) > 1 and self._history[1][0] < time.monotonic() - MAX_LAG_SECONDS:
                 self._history.popleft()
             await asyncio.sleep(ASK_SECONDS)
@@ -192,7 +193,7 @@ class RoutedDatabase(Database):
             try:
                 position = await replica.ask()
                 behind = self._lags(position)
-            except ServiceUnavailable as error:
+            except (ServiceUnavailable, asyncpg.PostgresError) as error:
                 fit, why, pause = False, repr(error.__cause__ or error), AWAY_SECONDS
                 await replica.leave()
             else:
