@@ -19,7 +19,7 @@ from restwell.ids import new_id
 from restwell.settings import DatabaseSettings, JwtSettings
 from restwell.testing import running
 from scoreboard import Board
-from servers import postgres, postgres_programs
+from servers import postgres, postgres_programs, redis_program, redis_server
 from shop import demo
 from shop.app import MIGRATIONS, create_app
 from shop.settings import ShopSettings
@@ -42,6 +42,15 @@ def postgres_server() -> Iterator[str]:
     if postgres_programs() is None:
         pytest.skip(f"{NEEDS}: PostgreSQL (apt-get install postgresql)")
     with postgres() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A throwaway Redis server. Keys begin with the name of an application, so that tests can share it."""
+    if redis_program() is None:
+        pytest.skip(f"{NEEDS}: Redis (apt-get install redis-server)")
+    with redis_server() as server:
         yield server.url
 
 

@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 
-from servers import chromium_program, postgres_programs
+from servers import chromium_program, postgres_programs, redis_program
 
 WANTED = {
     "postgresql": lambda: os.environ.get("TEST_POSTGRES_URL") or postgres_programs(),
+    "redis-server": redis_program,
     "chromium": chromium_program,
 }
 
@@ -21,7 +22,7 @@ def main() -> None:
         print(f"not installed, and some tests need them: {', '.join(missing)}", file=sys.stderr)
         return
     print(f"installing for the tests: {', '.join(missing)} ...", flush=True)
-    # postgresql-common would start a cluster of its own; the tests start theirs.
+    # The packages would start servers of their own; the tests start theirs.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
     subprocess.run([*apt, "update"], check=True, env=environment, stdout=subprocess.DEVNULL)

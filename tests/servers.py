@@ -39,6 +39,10 @@ def postgres_programs() -> Path | None:
     return Path(found).resolve().parent if found else None
 
 
+def redis_program() -> str | None:
+    return shutil.which("redis-server")
+
+
 def chromium_program() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -110,6 +114,58 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         subprocess.run([*self._as_owner, self._programs / program, *arguments], check=True, capture_output=True)
+
+
+class RedisServer:
+    """A Redis server of its own, on a free port, that writes nothing down unless ``options`` say so."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._options = options
+
+    def start(self, *options: str) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        self._server = subprocess.Popen(
+            [*command, "--save", "", *self._options, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(lambda: _listens(self.port), self._server)
+
+    def stop(self) -> None:
+        """In order, and for good: what it held is gone."""
+        self._server.send_signal(signal.SIGCONT)
+        self._server.terminate()
+        self._server.wait(READY_SECONDS)
+
+    def kill(self) -> None:
+        self._server.kill()
+        self._server.wait(READY_SECONDS)
+
+    def freeze(self) -> None:
+        """Take its time away, as a machine that hangs; ``thaw`` gives it back."""
+        self._server.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._server.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def redis_server(*options: str) -> Iterator[RedisServer]:
+    """A Redis server, started."""
+    with tempfile.TemporaryDirectory(prefix="restwell-redis-") as folder:
+        server = RedisServer(Path(folder), *options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _signal(processes: list[int], what: signal.Signals) -> None:

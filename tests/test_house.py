@@ -22,7 +22,8 @@ KNOWS_THE_FRAMEWORK = ("app", "web")
 LAYERS = [  # a package may import those in its own line and above
     {"ids", "errors", "breaker"},
     {"settings", "observability"},
-    {"database", "auth", "edge"},
+    {"database", "auth"},
+    {"cache", "edge"},
     {"idempotency", "web"},
     {"app"},
     {"project", "testing"},

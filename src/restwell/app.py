@@ -1,9 +1,11 @@
 """The factory: what an application is made of, and what wraps what."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
+import msgspec
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -11,14 +13,17 @@ from litestar.exceptions import HTTPException
 
 from restwell.auth import AccessTokens, Keys, Passwords, RefreshTokens
 from restwell.auth.keys import development_secret
+from restwell.cache import Cache, MachineStore, Outage, RedisStore, Store
+from restwell.cache.machine import default_folder
 from restwell.database import Migrations, open_database
 from restwell.database.figures import DatabaseCollector
 from restwell.database.freshness import FreshnessTokens
-from restwell.edge import AccessLog, Concern, Edge, ReadYourWrites, RequestId, SecurityHeaders
+from restwell.edge import AccessLog, Concern, Edge, ReadYourWrites, RequestId, ResponseCache, SecurityHeaders
 from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
 from restwell.observability.metrics import Metrics
 from restwell.settings import Settings
+from restwell.web.caching import cached_routes
 from restwell.web.controllers import Version
 from restwell.web.docs import docs_routes
 from restwell.web.guards import Authenticate, current_actor
@@ -68,6 +73,13 @@ class Restwell:
         )
         self.metrics = Metrics(settings.metrics.dir)
         self.metrics.registry.register(DatabaseCollector(self.database))
+        self.cache = Cache(
+            self._level_two(),
+            max_bytes=settings.cache_bytes,
+            load_seconds=seconds,
+            enabled=settings.cache != "off",
+        )
+        self.metrics.registry.register(self.cache.metrics)
         self.passwords = Passwords()
         self.access_tokens = AccessTokens(
             keys.derive("access-token"), issuer=name, ttl_seconds=settings.jwt.access_ttl_seconds
@@ -76,14 +88,26 @@ class Restwell:
         self.cursors = Cursors(keys.derive("cursor"))
         self._freshness_tokens = FreshnessTokens(keys.derive("freshness"))
 
+    def _level_two(self) -> Store:
+        """Redis, where there is one; else what the processes of this machine share."""
+        settings = self.settings
+        if settings.redis.url is not None:
+            strict = settings.cache != "bounded"
+            return RedisStore(settings.redis.url.get_secret_value(), self.name, Outage(self.database), strict=strict)
+        return MachineStore(
+            settings.cache_dir or default_folder(settings.database.url.get_secret_value()), settings.cache_bytes
+        )
+
     async def start(self) -> None:
         await self.database.start()
+        await self.cache.start()
         await self._asked_by_health.start()
         await self.metrics.start()
 
     async def close(self) -> None:
         await self.metrics.close()
         await self._asked_by_health.close()
+        await self.cache.close()
         await self.database.close()
         self.passwords.close()
 
@@ -128,5 +152,11 @@ class Restwell:
         concerns: list[Concern] = [RequestId(), SecurityHeaders(), AccessLog(), query_budget]
         if self.settings.database.replica_urls:
             concerns.append(ReadYourWrites(self._freshness_tokens))
-        edge = Edge(cast("AsgiApp", litestar), concerns, self.settings.request.timeout_seconds)
+        responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
+        edge = Edge(cast("AsgiApp", litestar), concerns, self.settings.request.timeout_seconds, responses)
         return App(edge, litestar, document, query_budget)
+
+
+def _digest(document: Schema) -> str:
+    """Tells one release's answers from another's."""
+    return hashlib.blake2b(msgspec.json.encode(document), digest_size=6).hexdigest()

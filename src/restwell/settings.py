@@ -72,6 +72,17 @@ class DatabaseSettings(Section):
         return self
 
 
+def _redis_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix)://", value.get_secret_value()):
+        message = "must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+        raise ValueError(message)
+    return value
+
+
+class RedisSettings(Section):
+    url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
+
+
 class JwtSettings(Section):
     secret: SecretStr | None = None
     access_ttl_seconds: int = Field(default=900, ge=30, le=900)
@@ -98,8 +109,12 @@ class Settings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65_535)
     workers: int = Field(default=2, ge=1, le=256)
+    cache: Literal["on", "bounded", "off"] = "on"
+    cache_bytes: int = Field(default=64 * 2**20, ge=2**20)
+    cache_dir: Path | None = None
     app: AppSettings = AppSettings()
     database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
     jwt: JwtSettings = JwtSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -24,14 +24,15 @@ def create_app(settings: ShopSettings) -> App:
     kit = Restwell(settings, name="shop")
     sessions = SessionService(
         kit.database,
+        kit.cache,
         kit.passwords,
         kit.access_tokens,
         kit.refresh_tokens,
         lifetime_seconds=settings.jwt.refresh_ttl_seconds,
     )
-    users = UserService(kit.database, kit.passwords, kit.cursors, sessions)
-    products = ProductService(kit.database, kit.cursors)
-    orders = OrderService(kit.database, kit.cursors, StockService())
+    users = UserService(kit.database, kit.cache, kit.passwords, kit.cursors, sessions)
+    products = ProductService(kit.database, kit.cache, kit.cursors)
+    orders = OrderService(kit.database, kit.cache, kit.cursors, StockService(kit.cache))
     return kit.app(
         version="1.0.0",
         description=DESCRIPTION,

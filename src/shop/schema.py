@@ -6,7 +6,10 @@ from typing import Annotated, Final
 from msgspec import Meta
 from sqlalchemy import MetaData
 
+from restwell.cache import outage_tables
+
 metadata: Final = MetaData()
+outage_tables(metadata)
 
 MAX_AMOUNT: Final = 1_000_000_000
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from restwell.database.explain import Plan, plans_of, queries_in, unindexed_foreign_keys
 from restwell.database.facade import (
+    Companion,
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
@@ -23,6 +24,7 @@ from restwell.database.sqlite import SqliteDatabase
 from restwell.database.types import Flag, Id, Timestamp
 
 __all__ = [
+    "Companion",
     "Database",
     "DatabaseBusy",
     "DatabaseUnavailable",

@@ -3,8 +3,8 @@
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 import structlog
@@ -117,8 +117,34 @@ class Executor(ABC):
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None: ...
 
 
+class Companion(ABC):
+    """What goes along with a transaction, and must know how it ended before anyone else does.
+
+    ``rolled_back`` and ``in_doubt`` are called where nothing may be waited for any more: they begin what takes time.
+    """
+
+    @abstractmethod
+    async def before_commit(self, tx: "Transaction") -> None:
+        """Every statement has run. What this raises rolls the transaction back."""
+
+    @abstractmethod
+    async def committed(self) -> None:
+        """It is durable; the caller goes on when this returns."""
+
+    @abstractmethod
+    def rolled_back(self) -> None:
+        """Nothing was changed."""
+
+    @abstractmethod
+    def in_doubt(self) -> None:
+        """COMMIT was sent and its answer is missing: it may have happened, or may yet."""
+
+
 class Transaction(Executor):
-    """Several queries that take effect together or not at all."""
+    """Several queries that take effect together or not at all, and the ``companions`` that hear of their end."""
+
+    def __init__(self) -> None:
+        self.companions: list[Companion] = []
 
     @abstractmethod
     async def run_script(self, statement: str) -> None:
@@ -175,12 +201,31 @@ class Database(Executor):
     async def connection_limit(self) -> int | None:
         """How many connections the server allows ordinary users in all, or None where there is no such limit."""
 
-    @abstractmethod
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
         """Begin a write transaction: commit at the end of the block, roll back when it raises or is cancelled.
 
         The commit has happened, durably, once the block is left. Raises DatabaseBusy when a lock is not had in time.
         """
+        companions: list[Companion] = []
+        sent = False
+        try:
+            async with self._transaction() as tx:
+                companions = tx.companions
+                yield tx
+                for companion in companions:
+                    await companion.before_commit(tx)
+                sent = True
+        except BaseException:
+            for companion in companions:
+                (companion.in_doubt if sent else companion.rolled_back)()
+            raise
+        for companion in companions:
+            await companion.committed()
+
+    @abstractmethod
+    def _transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """The transaction itself, as ``transaction`` promises it."""
 
     async def in_transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """The result of ``work`` in a transaction that has committed.

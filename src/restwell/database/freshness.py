@@ -34,8 +34,8 @@ class Freshness:
 _current: Final[ContextVar[Freshness | None]] = ContextVar("freshness", default=None)
 
 
-def demand(freshness: Freshness) -> None:
-    """This task, and those it starts, must see at least this."""
+def demand(freshness: Freshness | None) -> None:
+    """This task, and those it starts, must see at least this; None, what everyone has written, which the primary has."""
     _current.set(freshness)
 
 

@@ -115,6 +115,7 @@ class PostgresTransaction(Transaction):
     dialect = "postgresql"
 
     def __init__(self, connection: Connection, translated: _Translated) -> None:
+        super().__init__()
         self._connection = connection
         self._translated = translated
 
@@ -174,7 +175,7 @@ class PostgresDatabase(Database):
         return {"primary": self._pool.figures()} if self._pool is not None else {}
 
     async def connection_limit(self) -> int | None:
-        async with self.transaction() as tx:
+        async with self._transaction() as tx:
             limit: int = await tx.one(_connection_limit)
         return limit
 
@@ -221,11 +222,11 @@ class PostgresDatabase(Database):
         return _affected(tag)
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
-        async with self.transaction() as tx:
+        async with self._transaction() as tx:
             await tx._execute_many(compiled, parameters)  # noqa: SLF001  # its own sibling
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def _transaction(self) -> AsyncIterator[Transaction]:
         pool, translated = self._ready()
         connection = await _begin(pool, translated)
         try:

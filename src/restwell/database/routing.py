@@ -121,8 +121,8 @@ class RoutedDatabase(Database):
         return await self._primary.connection_limit()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        async with self._primary.transaction() as tx:
+    async def _transaction(self) -> AsyncIterator[Transaction]:
+        async with self._primary._transaction() as tx:  # noqa: SLF001  # its own kind
             yield tx
         await self._note_write()
 

@@ -86,6 +86,7 @@ class SqliteTransaction(Transaction):
     dialect = "sqlite"
 
     def __init__(self, connection: apsw.AsyncConnection) -> None:
+        super().__init__()
         self._connection = connection
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
@@ -186,7 +187,7 @@ class SqliteDatabase(Database):
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         if not compiled.reads:
-            async with self.transaction() as tx:
+            async with self._transaction() as tx:
                 return await tx._fetch(compiled, parameters)  # noqa: SLF001  # its own sibling
         if not self._readers:
             raise DatabaseUnavailable
@@ -201,15 +202,15 @@ class SqliteDatabase(Database):
             free.put_nowait(reader)
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
-        async with self.transaction() as tx:
+        async with self._transaction() as tx:
             return await tx._execute(compiled, parameters)  # noqa: SLF001  # its own sibling
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
-        async with self.transaction() as tx:
+        async with self._transaction() as tx:
             await tx._execute_many(compiled, parameters)  # noqa: SLF001  # its own sibling
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def _transaction(self) -> AsyncIterator[Transaction]:
         await _within(BUSY_TIMEOUT_MS, self._writing.acquire())
         writer = self._writer
         if writer is None:
@@ -228,7 +229,7 @@ class SqliteDatabase(Database):
 
     @asynccontextmanager
     async def migration(self) -> AsyncIterator[Transaction]:
-        async with self.transaction() as tx:
+        async with self._transaction() as tx:
             yield tx
 
     def _end(self, writer: apsw.AsyncConnection, how: Callable[[apsw.Connection], None]) -> asyncio.Task[None]:

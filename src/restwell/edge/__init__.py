@@ -5,6 +5,16 @@ from restwell.edge.exchange import Concern, Exchange
 from restwell.edge.pipeline import Edge
 from restwell.edge.read_your_writes import ReadYourWrites
 from restwell.edge.request_id import RequestId
+from restwell.edge.response_cache import ResponseCache
 from restwell.edge.security_headers import SecurityHeaders
 
-__all__ = ["AccessLog", "Concern", "Edge", "Exchange", "ReadYourWrites", "RequestId", "SecurityHeaders"]
+__all__ = [
+    "AccessLog",
+    "Concern",
+    "Edge",
+    "Exchange",
+    "ReadYourWrites",
+    "RequestId",
+    "ResponseCache",
+    "SecurityHeaders",
+]

@@ -8,12 +8,14 @@ import msgspec
 import structlog
 
 from restwell.edge.deadline import Deadlines
-from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Message, Receive, Scope, Send
+from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Headers, Message, Receive, Scope, Send
+from restwell.edge.response_cache import ResponseCache, Target
 from restwell.errors import PROBLEM_MEDIA_TYPE, AppError, DeadlineExceeded
 
 log = structlog.get_logger("restwell.edge")
 
 _EMPTY: Final = b""
+_SAFE: Final = frozenset({"GET", "HEAD"})
 _WORK: Final = 0.96
 """The part of a request's time after which its work is ended, so that the answer still comes in time."""
 
@@ -25,11 +27,17 @@ class Edge:
     ``timeout_seconds`` as a 503 problem; its work is then cancelled.
     """
 
-    def __init__(self, app: AsgiApp, concerns: Sequence[Concern], timeout_seconds: float) -> None:
+    def __init__(
+        self, app: AsgiApp, concerns: Sequence[Concern], timeout_seconds: float, responses: ResponseCache | None = None
+    ) -> None:
         self.app = app
+        self._responses = responses
         self._deadlines = Deadlines(timeout_seconds * _WORK)
         self._before = [c.before for c in concerns if type(c).before is not Concern.before]
-        self._on_response = [c.on_response for c in concerns if type(c).on_response is not Concern.on_response]
+        responding = [c for c in concerns if type(c).on_response is not Concern.on_response]
+        self._on_response = [c.on_response for c in responding]
+        self._on_kept_response = [c.on_response for c in responding if not c.constant]
+        self._constant = [c.on_response for c in responding if c.constant]
         self._after = [c.after for c in reversed(concerns) if type(c).after is not Concern.after]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +54,12 @@ class Edge:
         respond = self._responder(exchange, send, without_body=method == "HEAD")
         self._deadlines.start(exchange)
         try:
-            await self.app(scope, receive, respond)
+            responses = self._responses
+            target = responses.target(scope) if responses is not None and method in _SAFE else None
+            if responses is not None and target is not None:
+                await self._answer_kept(responses, target, exchange, send, method)
+            else:
+                await self.app(scope, receive, respond)
         except asyncio.CancelledError:
             if not exchange.expired or exchange.status or _cancelled_by_another():
                 raise
@@ -62,6 +75,26 @@ class Edge:
             scope["method"] = method
             for after in self._after:
                 after(exchange)
+
+    async def _answer_kept(
+        self, responses: ResponseCache, target: Target, exchange: Exchange, send: Send, method: str
+    ) -> None:
+        """Answer a public route: what is kept of it, if that is current."""
+        exchange.scope["path_template"] = target.route.template
+        answer = responses.ready(target, exchange)
+        if answer is None:
+            answer = await responses.answer(target, exchange, self.app)
+        status, headers, body = responses.reply(answer, target, exchange, self._adorn)
+        exchange.status = status
+        self._deadlines.stop(exchange)
+        for on_response in self._on_kept_response:
+            on_response(exchange, headers)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": _EMPTY if method == "HEAD" else body})
+
+    def _adorn(self, exchange: Exchange, headers: Headers) -> None:
+        for on_response in self._constant:
+            on_response(exchange, headers)
 
     def _responder(self, exchange: Exchange, send: Send, *, without_body: bool) -> Send:
         """The one wrapper around ``send``."""

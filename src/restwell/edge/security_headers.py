@@ -22,6 +22,8 @@ _NO_STORE: Final = (b"cache-control", b"no-store")
 class SecurityHeaders(Concern):
     """A page with a policy of its own keeps it; an answer with no caching rule of its own is never stored."""
 
+    constant = True
+
     def on_response(self, exchange: Exchange, headers: Headers) -> None:  # noqa: ARG002  # a Concern's signature
         names = {name for name, _ in headers}
         headers += _ALWAYS

@@ -4,6 +4,7 @@ from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency as Provided
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
+from restwell.web.caching import public
 from restwell.web.conditional import etag, expected_versions, is_current
 from restwell.web.controllers import Controller, Version
 from restwell.web.guards import requires_role, signed_in
@@ -33,6 +34,7 @@ __all__ = [
     "paged",
     "patch",
     "post",
+    "public",
     "requires_role",
     "signed_in",
     "with_etag",

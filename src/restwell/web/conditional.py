@@ -6,7 +6,8 @@ from typing import Final
 from restwell.errors import PreconditionRequired
 
 _TAG: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(?:,|$)')
-_VERSION: Final = re.compile(r"[0-9]{1,18}")
+_VERSION: Final = re.compile(r"([0-9]{1,18})(?:-gzip)?")
+"""The edge marks the tag of a compressed form; it is of the same version."""
 
 
 def etag(version: int) -> str:
@@ -29,4 +30,5 @@ def expected_versions(if_match: str | None) -> frozenset[int] | None:
         raise PreconditionRequired
     if if_match.strip() == "*":
         return None
-    return frozenset(int(tag) for weak, tag in _TAG.findall(if_match) if not weak and _VERSION.fullmatch(tag))
+    tags = (_VERSION.fullmatch(tag) for weak, tag in _TAG.findall(if_match) if not weak)
+    return frozenset(int(found[1]) for found in tags if found is not None)

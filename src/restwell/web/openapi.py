@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import HeaderParameter
 from litestar.routes import HTTPRoute
 
+from restwell.cache import TooManyLoads
 from restwell.database import DatabaseBusy, DatabaseUnavailable, TransactionConflict
 from restwell.errors import (
     PROBLEM_MEDIA_TYPE,
@@ -39,7 +40,7 @@ REF: Final = "#/components/schemas/"
 SECURITY: Final = "access_token"
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_ANYWHERE: Final = (AppError, DatabaseUnavailable, DatabaseBusy, TransactionConflict, DeadlineExceeded)
+_ANYWHERE: Final = (AppError, DatabaseUnavailable, DatabaseBusy, TransactionConflict, TooManyLoads, DeadlineExceeded)
 _EXAMPLES_BY_FORMAT: Final = {"uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "date-time": "2026-01-31T09:30:00Z"}
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
 
@@ -130,6 +131,8 @@ def _responses(operation: Operation, schemas: "_Schemas") -> Schema:
     content = _returned(handler)
     if content is not None:
         responses[str(handler.status_code)]["content"] = {JSON: schemas.content(content)}
+    if "cached" in handler.opt:
+        responses["304"] = {"description": "Your copy is current."}
     for status, text in handler.opt.get("also", {}).items():
         responses[str(status)] = {"description": text}
     for problem in problems_of(handler, path):
@@ -165,6 +168,10 @@ def _parameters(handler: HTTPRouteHandler, path: str, schemas: "_Schemas") -> It
                 "description": field.kwarg_definition.description or "",
                 "schema": {"type": "string"},
             }
+    if "cached" in handler.opt:
+        text = "The ETag you hold; answers 304 while it is current."
+        schema = {"type": "string"}
+        yield {"name": "If-None-Match", "in": "header", "required": False, "description": text, "schema": schema}
     filters = _type_of(handler, "filters")
     if filters is not None:
         component = schemas.parameters_of(filters)

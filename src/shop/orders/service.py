@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from restwell.auth import Actor
+from restwell.cache import Cache
 from restwell.database import Database, Executor, Transaction
 from restwell.errors import FieldError, Invalid, NotFound
 from restwell.idempotency import Answer
@@ -19,12 +20,14 @@ from shop.orders.schemas import Order, OrderDraft, OrderLine
 from shop.products.stock import StockService, Taken
 from shop.users.models import Role
 
+KEPT_SECONDS: Final = 60
 _LIST: Final = "orders"
 
 
 class OrderService:
-    def __init__(self, database: Database, cursors: Cursors, stock: StockService) -> None:
+    def __init__(self, database: Database, cache: Cache, cursors: Cursors, stock: StockService) -> None:
         self._database = database
+        self._cache = cache
         self._cursors = cursors
         self._stock = stock
 
@@ -41,7 +44,18 @@ class OrderService:
 
     async def get_order(self, actor: Actor, order_id: UUID) -> Order:
         """One of the caller's orders; for an admin, anyone's. Raises NotFound for another's as for none."""
-        return (await self._with_lines(self._database, [await self._visible(self._database, actor, order_id)]))[0]
+        if actor.role == Role.ADMIN:
+            return await self._read(actor, order_id)
+        order = await self._cache.get_or_load(
+            f"order:{actor.id}:{order_id}",
+            lambda: self._find(actor, order_id),
+            kind=Order | None,
+            tags=[_orders_of(actor.id)],
+            ttl_seconds=KEPT_SECONDS,
+        )
+        if order is None:
+            raise NotFound
+        return order
 
     async def list_orders(self, actor: Actor, filters: PageFilter) -> Page[Order]:
         """The caller's orders, newest first; for an admin, everyone's."""
@@ -71,6 +85,7 @@ class OrderService:
         cancelled = await tx.run(queries.cancel, owner_id=order.user_id, order_id=order.id, now=now)
         (placed,) = await self._with_lines(tx, [order])
         if cancelled:
+            self._cache.invalidate(tx, _orders_of(order.user_id))
             await self._stock.put_back(tx, {line.product_id: line.quantity for line in placed.items}, now)
         return Order(
             placed.id, OrderStatus.CANCELLED, placed.items, placed.total_cents, placed.currency, placed.created_at
@@ -93,6 +108,7 @@ class OrderService:
             currency=taken[lines[0].product_id].currency,
             created_at=now,
         )
+        self._cache.invalidate(tx, _orders_of(actor.id))
         await tx.run(
             queries.insert_order,
             user_id=actor.id,
@@ -118,6 +134,15 @@ class OrderService:
             ],
         )
         return order
+
+    async def _read(self, actor: Actor, order_id: UUID) -> Order:
+        return (await self._with_lines(self._database, [await self._visible(self._database, actor, order_id)]))[0]
+
+    async def _find(self, actor: Actor, order_id: UUID) -> Order | None:
+        try:
+            return await self._read(actor, order_id)
+        except NotFound:
+            return None
 
     async def _visible(self, executor: Executor, actor: Actor, order_id: UUID) -> StoredOrder:
         if actor.role == Role.ADMIN:
@@ -166,3 +191,7 @@ def _refuse_mixed_currencies(draft: OrderDraft, taken: dict[UUID, Taken]) -> Non
     ]
     if others:
         raise Invalid(errors=others)
+
+
+def _orders_of(user_id: UUID) -> str:
+    return f"orders:{user_id}"

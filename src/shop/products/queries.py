@@ -33,6 +33,7 @@ _words: Final = re.compile(r"[^\W_]+")
 
 
 class TakenLine(Struct, frozen=True):
+    category: str
     name: str
     price_cents: int
     currency: str
@@ -79,7 +80,7 @@ take_stock: Final = query(
     update(products)
     .where(products.c.id == param("product_id"), products.c.stock >= param("quantity"))
     .values(stock=products.c.stock - param("quantity"), version=_next_version, updated_at=param("now"))
-    .returning(products.c.name, products.c.price_cents, products.c.currency),
+    .returning(products.c.category, products.c.name, products.c.price_cents, products.c.currency),
     into=TakenLine,
 )
 
@@ -87,7 +88,9 @@ put_back: Final = query(
     "products.put_back",
     update(products)
     .where(products.c.id == param("product_id"))
-    .values(stock=products.c.stock + param("quantity"), version=_next_version, updated_at=param("now")),
+    .values(stock=products.c.stock + param("quantity"), version=_next_version, updated_at=param("now"))
+    .returning(products.c.category),
+    into=str,
 )
 
 name_of: Final = query("products.name_of", select(products.c.name).where(products.c.id == param("id")), into=str)

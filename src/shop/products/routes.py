@@ -16,22 +16,19 @@ from restwell.web import (
     delete,
     expected_versions,
     get,
-    is_current,
-    not_modified,
     paged,
     patch,
     post,
+    public,
     requires_role,
     with_etag,
 )
 from shop.products.schemas import Product, ProductDraft, ProductFilter, ProductPatch
 from shop.products.service import ProductService
+from shop.products.tags import list_tags
 
 IfMatch = Annotated[
     str | None, HeaderParameter(name="If-Match", description="The ETag you last read, so that no change is lost.")
-]
-IfNoneMatch = Annotated[
-    str | None, HeaderParameter(name="If-None-Match", description="The ETag you hold; answers 304 while it is current.")
 ]
 
 
@@ -40,7 +37,7 @@ class ProductController(Controller):
     tags = ["Products"]
     products: ProductService
 
-    @get(errors=[InvalidCursor])
+    @get(cached=public(ttl_seconds=60, tags=list_tags), errors=[InvalidCursor])
     async def list_products(self, request: ApiRequest, filters: Provided[ProductFilter]) -> Response[Page[Product]]:
         """List products.
 
@@ -48,17 +45,13 @@ class ProductController(Controller):
         """
         return paged(request, await self.products.list_products(filters))
 
-    @get("/{product_id:uuid}", also={304: "Your copy is current."})
-    async def get_product(
-        self, product_id: FromPath[UUID], if_none_match: IfNoneMatch = None
-    ) -> Response[Product | None]:
+    @get("/{product_id:uuid}", cached=public(ttl_seconds=60, tags=["product:{product_id}"]))
+    async def get_product(self, product_id: FromPath[UUID]) -> Response[Product]:
         """Read a product.
 
         The ETag is strong; send it back as If-None-Match to save the body, or as If-Match to change the product.
         """
         product = await self.products.get_product(product_id)
-        if is_current(if_none_match, product.version):
-            return not_modified(product.version)
         return with_etag(product, product.version)
 
     @post(guards=[requires_role("admin")])

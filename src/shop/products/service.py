@@ -6,6 +6,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
+from restwell.cache import Cache
 from restwell.database import Database
 from restwell.errors import FieldError, Invalid, NotFound, PreconditionFailed
 from restwell.ids import new_id
@@ -13,6 +14,7 @@ from restwell.web import Cursors, Page
 from shop.products import queries
 from shop.products.queries import FIELDS, ListShape
 from shop.products.schemas import Product, ProductDraft, ProductFilter, ProductPatch, Sort
+from shop.products.tags import tags_of
 
 _POSITIONS: Final[dict[str, Any]] = {
     "created_at": tuple[datetime, UUID],
@@ -22,8 +24,9 @@ _POSITIONS: Final[dict[str, Any]] = {
 
 
 class ProductService:
-    def __init__(self, database: Database, cursors: Cursors) -> None:
+    def __init__(self, database: Database, cache: Cache, cursors: Cursors) -> None:
         self._database = database
+        self._cache = cache
         self._cursors = cursors
 
     async def list_products(self, filters: ProductFilter) -> Page[Any]:
@@ -61,19 +64,22 @@ class ProductService:
 
     async def create_product(self, draft: ProductDraft) -> Product:
         now = datetime.now(UTC)
-        return await self._database.one(
-            queries.insert_product,
-            id=new_id(),
-            name=draft.name,
-            description=draft.description,
-            category=draft.category,
-            price_cents=draft.price_cents,
-            currency=draft.currency,
-            stock=draft.stock,
-            version=1,
-            created_at=now,
-            updated_at=now,
-        )
+        async with self._database.transaction() as tx:
+            product = await tx.one(
+                queries.insert_product,
+                id=new_id(),
+                name=draft.name,
+                description=draft.description,
+                category=draft.category,
+                price_cents=draft.price_cents,
+                currency=draft.currency,
+                stock=draft.stock,
+                version=1,
+                created_at=now,
+                updated_at=now,
+            )
+            self._cache.invalidate(tx, *tags_of(product.id, product.category))
+        return product
 
     async def change_product(self, product_id: UUID, patch: ProductPatch, expected: frozenset[int] | None) -> Product:
         """Change the version the caller has seen. Raises PreconditionFailed if it is not the current one any more."""
@@ -84,23 +90,27 @@ class ProductService:
         }
         if patch.description is None:
             values["description"] = ""  # null removes a member (RFC 7396); what has no description has an empty one
-        version = await self._expected_version(product_id, expected)
-        changed = await self._database.find(
-            queries.change, product_id=product_id, expected_version=version, now=datetime.now(UTC), **values
-        )
-        if changed is None:
-            raise PreconditionFailed
+        before = await self._expected(product_id, expected)
+        async with self._database.transaction() as tx:
+            changed = await tx.find(
+                queries.change, product_id=product_id, expected_version=before.version, now=datetime.now(UTC), **values
+            )
+            if changed is None:
+                raise PreconditionFailed
+            self._cache.invalidate(tx, *tags_of(product_id, before.category, changed.category))
         return changed
 
     async def delete_product(self, product_id: UUID, expected: frozenset[int] | None) -> None:
         """Remove the version the caller has seen; orders keep what they need of it. Raises PreconditionFailed."""
-        version = await self._expected_version(product_id, expected)
-        if not await self._database.run(queries.delete, product_id=product_id, expected_version=version):
-            raise PreconditionFailed
+        product = await self._expected(product_id, expected)
+        async with self._database.transaction() as tx:
+            if not await tx.run(queries.delete, product_id=product_id, expected_version=product.version):
+                raise PreconditionFailed
+            self._cache.invalidate(tx, *tags_of(product_id, product.category))
 
-    async def _expected_version(self, product_id: UUID, expected: frozenset[int] | None) -> int:
-        current = (await self.get_product(product_id)).version
-        if expected is not None and current not in expected:
+    async def _expected(self, product_id: UUID, expected: frozenset[int] | None) -> Product:
+        current = await self.get_product(product_id)
+        if expected is not None and current.version not in expected:
             raise PreconditionFailed
         return current
 

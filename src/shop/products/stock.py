@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
+from restwell.cache import Cache
 from restwell.database import Transaction
 from restwell.errors import Conflict, FieldError, Invalid
 from shop.products import queries
 from shop.products.queries import TakenLine as Taken
+from shop.products.tags import tags_of
 
 __all__ = ["OutOfStock", "StockService", "Taken"]
 
@@ -17,6 +19,9 @@ class OutOfStock(Conflict):
 
 
 class StockService:
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
     async def take(self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime) -> dict[UUID, Taken]:
         """Take the stock of every product, in the order of their ids, so that two orders never wait for each other.
 
@@ -30,12 +35,15 @@ class StockService:
                 await self._refuse(tx, product_id, list(quantities).index(product_id))
             else:
                 taken[product_id] = line
+                self._cache.invalidate(tx, *tags_of(product_id, line.category))
         return taken
 
     async def put_back(self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime) -> None:
         """Return what an order took. A product that has left the catalogue is passed over."""
         for product_id, quantity in sorted(quantities.items()):
-            await tx.run(queries.put_back, product_id=product_id, quantity=quantity, now=now)
+            category = await tx.find(queries.put_back, product_id=product_id, quantity=quantity, now=now)
+            if category is not None:
+                self._cache.invalidate(tx, *tags_of(product_id, category))
 
     async def _refuse(self, tx: Transaction, product_id: UUID, index: int) -> None:
         name = await tx.find(queries.name_of, id=product_id)

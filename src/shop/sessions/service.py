@@ -7,12 +7,15 @@ from uuid import UUID
 from msgspec import Struct
 
 from restwell.auth import AccessTokens, Actor, Passwords, RefreshTokens
+from restwell.cache import Cache
 from restwell.database import Database, Transaction
 from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
 from shop.sessions import queries
+from shop.sessions.queries import SignedIn
 from shop.sessions.schemas import Session, SignIn, Tokens
 
+KEPT_SECONDS: Final = 60
 REFRESH_GRACE: Final = timedelta(seconds=10)
 """How long after its use a refresh token still answers, for a client that lost the answer."""
 
@@ -36,6 +39,7 @@ class SessionService:
     def __init__(
         self,
         database: Database,
+        cache: Cache,
         passwords: Passwords,
         access_tokens: AccessTokens,
         refresh_tokens: RefreshTokens,
@@ -43,6 +47,7 @@ class SessionService:
         lifetime_seconds: int,
     ) -> None:
         self._database = database
+        self._cache = cache
         self._passwords = passwords
         self._access_tokens = access_tokens
         self._refresh_tokens = refresh_tokens
@@ -95,14 +100,20 @@ class SessionService:
             if spent is not None and now - spent.used_at <= REFRESH_GRACE:
                 return self._pair(spent.user_id, spent.session_id, successor)
             if spent is not None:
-                await tx.run(queries.end, session_id=spent.session_id, owner_id=spent.user_id, now=now)
+                await self._end(tx, spent.user_id, spent.session_id, now)
         # Raised after the commit: the revocation stays, whatever becomes of this answer.
         raise InvalidRefreshToken
 
     async def authenticate(self, access_token: str) -> Actor:
         """The caller behind an access token, with the role of this moment. Raises Unauthorized, also once signed out."""
         claims = self._access_tokens.verify(access_token)
-        session = await self._database.primary.find(queries.by_id, id=claims.sid)
+        session = await self._cache.get_or_load(
+            _session(claims.sid),
+            lambda: self._database.primary.find(queries.by_id, id=claims.sid),
+            kind=SignedIn | None,
+            tags=[_session(claims.sid), f"user:{claims.sub}"],
+            ttl_seconds=KEPT_SECONDS,
+        )
         if session is None or session.user_id != claims.sub or session.expires_at <= datetime.now(UTC):
             raise Unauthorized("The session has ended. Sign in again.")
         return Actor(session.user_id, session.role, claims.sid)
@@ -117,9 +128,9 @@ class SessionService:
 
     async def end(self, actor: Actor, session_id: UUID) -> None:
         """Sign one of the caller's devices out. Raises NotFound for any other session, or one that has ended."""
-        ended = await self._database.run(queries.end, session_id=session_id, owner_id=actor.id, now=datetime.now(UTC))
-        if not ended:
-            raise NotFound
+        async with self._database.transaction() as tx:
+            if not await self._end(tx, actor.id, session_id, datetime.now(UTC)):
+                raise NotFound
 
     async def end_all(self, actor: Actor) -> None:
         """Sign every device of the caller out."""
@@ -129,6 +140,11 @@ class SessionService:
     async def end_all_in(self, tx: Transaction, user_id: UUID) -> None:
         """The same as part of a larger change."""
         await tx.run(queries.end_all, owner_id=user_id, now=datetime.now(UTC))
+        self._cache.invalidate(tx, f"user:{user_id}")
+
+    async def _end(self, tx: Transaction, user_id: UUID, session_id: UUID, now: datetime) -> int:
+        self._cache.invalidate(tx, _session(session_id))
+        return await tx.run(queries.end, session_id=session_id, owner_id=user_id, now=now)
 
     async def _insert_token(self, tx: Transaction, token: str, session_id: UUID, now: datetime) -> None:
         digest = self._refresh_tokens.digest(token)
@@ -137,3 +153,7 @@ class SessionService:
     def _pair(self, user_id: UUID, session_id: UUID, refresh_token: str) -> Tokens:
         access_token = self._access_tokens.issue(user_id, session_id)
         return Tokens(access_token, refresh_token, "Bearer", self._access_tokens.ttl_seconds)
+
+
+def _session(session_id: UUID) -> str:
+    return f"session:{session_id}"

@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import UnsetType
 
 from restwell.auth import Actor, Passwords
+from restwell.cache import Cache
 from restwell.database import Database, UniqueViolation
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
@@ -18,6 +19,7 @@ from shop.users.schemas import AccountPatch, Registration, User, UserPatch
 
 T = TypeVar("T")
 
+KEPT_SECONDS: Final = 60
 _LIST: Final = "users"
 
 
@@ -30,8 +32,11 @@ class OwnAccount(Conflict):
 
 
 class UserService:
-    def __init__(self, database: Database, passwords: Passwords, cursors: Cursors, sessions: SessionService) -> None:
+    def __init__(
+        self, database: Database, cache: Cache, passwords: Passwords, cursors: Cursors, sessions: SessionService
+    ) -> None:
         self._database = database
+        self._cache = cache
         self._passwords = passwords
         self._cursors = cursors
         self._sessions = sessions
@@ -57,7 +62,13 @@ class UserService:
             raise EmailTaken from None
 
     async def get_user(self, user_id: UUID) -> User:
-        user = await self._database.find(queries.by_id, id=user_id)
+        user = await self._cache.get_or_load(
+            _user(user_id),
+            lambda: self._database.find(queries.by_id, id=user_id),
+            kind=User | None,
+            tags=[_user(user_id)],
+            ttl_seconds=KEPT_SECONDS,
+        )
         if user is None:
             raise NotFound
         return user
@@ -90,6 +101,7 @@ class UserService:
                 email=f"deleted-{actor.id}@deleted.invalid",
                 now=datetime.now(UTC),
             )
+            self._cache.invalidate(tx, _user(actor.id))
             await self._sessions.end_all_in(tx, actor.id)
 
     async def _change(
@@ -100,9 +112,15 @@ class UserService:
             user = await tx.find(queries.change, user_id=user_id, name=name, role=role, active=active, now=now)
             if user is None:
                 raise NotFound
+            key = _user(user_id)  # the role is part of each session's actor, too
+            self._cache.write(tx, key, user, kind=User | None, tags=[key], ttl_seconds=KEPT_SECONDS)
             if not user.active:
                 await self._sessions.end_all_in(tx, user_id)
         return user
+
+
+def _user(user_id: UUID) -> str:
+    return f"user:{user_id}"
 
 
 def _given(value: T | UnsetType) -> T | None:

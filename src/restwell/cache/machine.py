@@ -1,0 +1,162 @@
+"""The store of one machine: marks in mapped memory (``board.py``), values and leases in a SQLite file that is never synced."""
+
+from __future__ import annotations  # apsw names AsyncConnection for type checkers only
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+import apsw
+import structlog
+
+from restwell.cache.board import Board
+from restwell.cache.store import LEASE_SECONDS, Found, Marks, Store, StoreUnavailable, Write
+from restwell.database import Transaction
+from restwell.errors import ConfigurationError
+
+T = TypeVar("T")
+
+log = structlog.get_logger("restwell.cache")
+
+LOOK_AFTER: Final = 64
+"""So many values are kept before the size of the file is looked at again."""
+_SCHEMA: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = OFF;
+PRAGMA busy_timeout = 1000;
+CREATE TABLE IF NOT EXISTS kept (
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, data BLOB NOT NULL, expires_at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS leases (key TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+"""
+
+
+def default_folder(database_url: str) -> Path:
+    """Where whoever uses this database finds the same store: beside a SQLite file, else below the machine's temporary folder."""
+    if database_url.startswith("sqlite:///"):
+        return Path(f"{database_url.removeprefix('sqlite:///')}-cache")
+    which = hashlib.sha256(database_url.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"restwell-cache-{os.geteuid()}-{which}"
+
+
+class MachineStore(Store):
+    """Everything in ``folder``, of whose file of values at most about ``max_bytes`` are used. It is always usable."""
+
+    usable = True
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._board: Board | None = None
+        self._writer: apsw.AsyncConnection | None = None
+        self._reader: apsw.Connection | None = None
+        self._kept = 0
+
+    async def start(self) -> None:
+        if self._board is not None:
+            return
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._folder.stat().st_uid != os.geteuid():
+            raise ConfigurationError([f"CACHE_DIR: {self._folder} is another user's; name a folder of this user's own"])
+        self._board = Board(self._folder)
+        path = os.fspath(self._folder / "values.db")
+        self._writer = await apsw.Connection.as_async(path)
+        await self._write(lambda sync: sync.execute(_SCHEMA).fetchall())
+        self._reader = apsw.Connection(path)
+
+    async def close(self) -> None:
+        board, self._board = self._board, None
+        writer, self._writer = self._writer, None
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+        if writer is not None:
+            await writer.aclose()
+        if board is not None:
+            board.close()
+
+    def holds(self, marks: Marks) -> bool:
+        return self._ready.holds(marks)
+
+    async def still_holds(self, marks: Marks) -> bool:
+        return self._ready.holds(marks)
+
+    async def look(self, key: str, tags: Sequence[str]) -> Found:
+        marks = self._ready.current(tags)
+        if marks is None or self._reader is None:
+            return Found(None, None)
+        try:
+            # In this thread: a read of memory, which waits for no writer.
+            row = self._reader.execute("SELECT data FROM kept WHERE key = ?", (key,)).fetchone()
+        except apsw.Error:
+            row = None
+        return Found(marks, row[0] if row is not None else None)
+
+    async def lease(self, key: str, tags: Sequence[str]) -> tuple[bool, Found]:
+        now = time.time()
+        taken = await self._write(
+            lambda sync: sync.execute(
+                "INSERT INTO leases VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET until = excluded.until WHERE until <= ?"
+                " RETURNING 1",
+                (key, now + LEASE_SECONDS, now),
+            ).fetchall()
+        )
+        return taken is None or bool(taken), await self.look(key, tags)  # where nobody can take it, everybody reads
+
+    async def keep(self, key: str, data: bytes, ttl_seconds: float) -> None:
+        self._kept += 1
+        look = self._kept % LOOK_AFTER == 0
+
+        def call(sync: apsw.Connection) -> None:
+            with sync:
+                sync.execute(
+                    "INSERT OR REPLACE INTO kept (key, data, expires_at) VALUES (?, ?, ?)",
+                    (key, data, time.time() + ttl_seconds),
+                )
+                sync.execute("DELETE FROM leases WHERE key = ?", (key,))
+                if look:
+                    self._make_room(sync)
+
+        await self._write(call)
+
+    async def release(self, key: str) -> None:
+        await self._write(lambda sync: sync.execute("DELETE FROM leases WHERE key = ?", (key,)).fetchall())
+
+    async def begin_write(self, tx: Transaction, tags: Sequence[str]) -> Write:  # noqa: ARG002  # a Store's signature
+        return self._ready.begin_write(tags)
+
+    async def end_write(self, write: Write) -> bool:
+        return self._ready.end_write(write)
+
+    async def forget(self, tags: Sequence[str] | None) -> None:
+        self._ready.forget(tags)
+        if tags is None:
+            await self._write(lambda sync: sync.execute("DELETE FROM kept").fetchall())
+
+    @property
+    def _ready(self) -> Board:
+        if self._board is None:
+            raise StoreUnavailable
+        return self._board
+
+    def _make_room(self, sync: apsw.Connection) -> None:
+        """Drop what has expired, and of the rest the tenth that was kept longest ago, when the file is full."""
+        sync.execute("DELETE FROM kept WHERE expires_at <= ?", (time.time(),))
+        pages = sync.pragma("page_count") - sync.pragma("freelist_count")
+        if pages * sync.pragma("page_size") > self._max_bytes:
+            sync.execute("DELETE FROM kept WHERE number <= (SELECT max(number) - 9 * count(*) / 10 FROM kept)")
+
+    async def _write(self, call: Callable[[apsw.Connection], T]) -> T | None:
+        """Run a call in the writer's own thread; None where the file cannot be written, which costs sharing, nothing else."""
+        if self._writer is None:
+            return None
+        try:
+            result: T = await self._writer.async_run(call, cast("apsw.Connection", self._writer))
+        except apsw.Error as error:
+            log.warning("cache_file_failed", cause=repr(error))
+            return None
+        return result

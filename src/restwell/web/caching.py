@@ -1,0 +1,106 @@
+"""Declaring that everyone may have the same answer: ``@get(cached=public(ttl_seconds=60, tags=["product:{product_id}"]))``."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from msgspec import Struct
+from msgspec.structs import fields
+
+from restwell.edge.response_cache import CachedRoute
+from restwell.errors import AppError
+from restwell.web.request import decode_query
+
+Tags = Sequence[str] | Callable[[Mapping[str, Any]], Sequence[str]]
+
+# One way to write each value, so that nobody fills the cache with others.
+_FORMS: Final = {
+    "uuid": "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    "int": "0|-?[1-9][0-9]{0,17}",
+    "str": "[^/]{1,100}",
+}
+_PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}")
+
+
+class Public(Struct, frozen=True):
+    """What ``public`` was told."""
+
+    ttl_seconds: float
+    tags: Tags
+    client_seconds: int
+    vary: tuple[str, ...]
+
+
+def public(*, ttl_seconds: float, tags: Tags, client_seconds: int = 0, vary: Sequence[str] = ()) -> Public:
+    """The answer of a GET route is the same for everyone, and may be kept for ``ttl_seconds``, until one of ``tags`` is written to.
+
+    Tags may name parameters of path and query, as ``"product:{product_id}"``; or be a function of their values. Clients ask again
+    before each use, which is a 304 while nothing has changed; with ``client_seconds`` they need not, and may be that much behind.
+    Of the request's headers the handler sees those in ``vary`` alone. 404 is kept too, for seconds.
+    """
+    return Public(ttl_seconds, tags, client_seconds, tuple(vary))
+
+
+def cached_routes(app: Litestar) -> list[CachedRoute]:
+    """The routes that declare it. Raises TypeError for one with a guard, or with another method than GET."""
+    return [
+        _cached_route(route, handler)
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if isinstance(handler.opt.get("cached"), Public)
+    ]
+
+
+def _cached_route(route: HTTPRoute, handler: HTTPRouteHandler) -> CachedRoute:
+    rule: Public = handler.opt["cached"]
+    if handler.resolve_guards() or handler.http_methods != {"GET"}:
+        raise TypeError(f"{handler.handler_name} cannot be cached for everyone: it has guards, or changes something")
+    filters = handler.parsed_fn_signature.parameters.get("filters")
+    return CachedRoute(
+        template=route.path_format,
+        pattern=_pattern(route.path),
+        read_query=_reader(filters.annotation if filters is not None else None),
+        tags=_tagger(rule.tags),
+        ttl_seconds=rule.ttl_seconds,
+        client_seconds=rule.client_seconds,
+        vary=tuple(name.lower().encode() for name in rule.vary),
+    )
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts, end = [], 0
+    for found in _PARAMETER.finditer(path):
+        parts += [re.escape(path[end : found.start()]), f"(?P<{found[1]}>{_FORMS[found[2]]})"]
+        end = found.end()
+    return re.compile("".join(parts) + re.escape(path[end:]))
+
+
+def _reader(kind: type[Struct] | None) -> Callable[[bytes], tuple[Mapping[str, Any], bytes] | None]:
+    """Reads a query as the handler will, and writes it in the order of the Struct, without defaults and what it does not know."""
+    if kind is None:
+        return lambda _: ({}, b"")
+    defaults = {field.encode_name: field.default for field in fields(kind)}
+
+    def read(query_string: bytes) -> tuple[Mapping[str, Any], bytes] | None:
+        try:
+            filters = decode_query(query_string, kind)
+        except AppError:
+            return None  # the handler says what is wrong
+        values = {name: getattr(filters, name) for name in kind.__struct_fields__}
+        given = {name: value for name, value in values.items() if value != defaults[name]}
+        return values, urlencode(msgspec.to_builtins(given)).encode()
+
+    return read
+
+
+def _tagger(tags: Tags) -> Callable[[Mapping[str, Any]], Sequence[str]]:
+    if callable(tags):
+        return tags
+    templates = tuple(tags)
+    return lambda values: [template.format_map(values) for template in templates]
