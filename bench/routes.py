@@ -1,7 +1,9 @@
 """The shop's own routes under load, one build against another: ``python bench/routes.py before=../old/src after=src``.
 
 Each build serves from one core and wrk asks from another, in turn, on the same throwaway PostgreSQL; medians are printed and
-written to ``--out``. Works W2 to W5 are those of the speed bars: a product by id, a list of 20, the own account, an order.
+written to ``--out``. Works W1 to W5 are those of the speed bars: a kept list of 20, a product by id, a list of 20, the own account,
+an order; the cache is off but in W1. A build is ``label=folder``, or ``label=folder,VARIABLE=value`` with settings of its own;
+``raw=raw`` is a bare ASGI function that answers as many bytes as W1.
 """
 
 import argparse
@@ -27,8 +29,10 @@ from people import Person  # noqa: E402  # after the path is set; the tests' own
 from restwell.database import open_database  # noqa: E402
 from servers import free_port, postgres  # noqa: E402
 
+RAW = "raw"
 SECRET = "a secret for the bench, which is long enough to be one"  # noqa: S105
 EACH = {
+    "W1": 'request = function() return wrk.format("GET", "/v1/products?limit=20") end',
     "W2": 'request = function() return wrk.format("GET", "/v1/products/" .. ids[math.random(#ids)]) end',
     "W3": 'request = function() return wrk.format("GET", "/v1/products?limit=20" .. tails[math.random(#tails)]) end',
     "W4": 'request = function() return wrk.format("GET", "/v1/users/me", auth) end',
@@ -45,9 +49,11 @@ end""",
 }
 
 
-def environment(source: str, url: str) -> dict[str, str]:
+def environment(source: str, url: str, work: str = "W1") -> dict[str, str]:
     ours = {"DATABASE_URL": url, "JWT_SECRET": SECRET, "RESTWELL_APP": "shop.app:shop", "RATE_LIMIT_SCALE": "0"}
-    return {**os.environ, "PYTHONPATH": str(Path(source).resolve()), **ours}
+    folder, *settings = source.split(",")
+    ours |= {"CACHE": "on" if work == "W1" else "off"} | dict(setting.split("=", 1) for setting in settings)
+    return {**os.environ, "PYTHONPATH": str(Path(folder).resolve()), **ours}
 
 
 def is_ready(base: str) -> bool:
@@ -58,11 +64,14 @@ def is_ready(base: str) -> bool:
 
 
 @contextmanager
-def serving(source: str, url: str) -> Iterator[str]:
+def serving(source: str, url: str, work: str) -> Iterator[str]:
     """One worker of that build, pinned to the first core, once it is ready."""
     port = free_port()
-    env = environment(source, url) | {"PORT": str(port), "WORKERS": "1"}
+    env = environment(source, url, work) | {"PORT": str(port), "WORKERS": "1"}
     command = ["taskset", "-c", "0", sys.executable, "-m", "restwell", "serve"]
+    if source == RAW:
+        env["PYTHONPATH"] = str(ROOT / "bench/peers")
+        command[4:] = [str(ROOT / "bench/peers/raw_asgi.py")]
     process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}"
     try:
@@ -124,7 +133,7 @@ def main() -> None:
     parser.add_argument("builds", nargs="+", help="label=folder with restwell and shop")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="W2,W3,W4,W5")
+    parser.add_argument("--only", default="W1,W2,W3,W4,W5")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     builds = dict(build.split("=", 1) for build in options.builds)
@@ -137,10 +146,10 @@ def main() -> None:
             subprocess.run([sys.executable, "-m", "restwell", command], env=env, cwd=ROOT, check=True)
         asyncio.run(restock(server.url))
         for turn in range(options.rounds):
-            for label, source in builds.items():
-                with serving(source, server.url) as base:
-                    tables = asyncio.run(tables_for(base))
-                    for work in figures:
+            for work in figures:
+                for label, source in builds.items():
+                    with serving(source, server.url, work) as base:
+                        tables = asyncio.run(tables_for(base)) if source != RAW else ""
                         load(base, tables + EACH[work], 1 + (turn == 0), Path(folder))
                         figures[work][label].append(load(base, tables + EACH[work], options.seconds, Path(folder)))
     result = {

@@ -1,9 +1,9 @@
 """The factory: what an application is made of, and what wraps what."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 from litestar import Litestar
@@ -18,9 +18,19 @@ from restwell.cache.machine import default_folder
 from restwell.database import Migrations, open_database
 from restwell.database.figures import DatabaseCollector
 from restwell.database.freshness import FreshnessTokens
-from restwell.edge import AccessLog, Concern, Edge, ReadYourWrites, RequestId, ResponseCache, SecurityHeaders
+from restwell.edge import (
+    AccessLog,
+    Concern,
+    Edge,
+    LogContext,
+    ReadYourWrites,
+    RequestId,
+    ResponseCache,
+    SecurityHeaders,
+)
 from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
+from restwell.observability.logs import line_writer
 from restwell.observability.metrics import Metrics
 from restwell.settings import Settings
 from restwell.web.caching import cached_routes
@@ -46,8 +56,8 @@ class App:
         self.litestar = litestar
         self.openapi = openapi
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._edge(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        return self._edge(scope, receive, send)  # its coroutine, not another around it
 
 
 class Restwell:
@@ -86,6 +96,7 @@ class Restwell:
         )
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
         self.cursors = Cursors(keys.derive("cursor"))
+        self._lines = line_writer(settings.log)
         self._freshness_tokens = FreshnessTokens(keys.derive("freshness"))
 
     def _level_two(self) -> Store:
@@ -110,6 +121,8 @@ class Restwell:
         await self.cache.close()
         await self.database.close()
         self.passwords.close()
+        if self._lines is not None:
+            self._lines.flush()
 
     def app(
         self,
@@ -149,7 +162,7 @@ class Restwell:
             litestar.register(handler)
         query_budget = QueryBudget()
         self.metrics.registry.register(query_budget)
-        concerns: list[Concern] = [RequestId(), SecurityHeaders(), AccessLog(), query_budget]
+        concerns: list[Concern] = [RequestId(), LogContext(), SecurityHeaders(), AccessLog(self._lines), query_budget]
         if self.settings.database.replica_urls:
             concerns.append(ReadYourWrites(self._freshness_tokens))
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))

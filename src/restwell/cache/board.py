@@ -83,7 +83,10 @@ class Board:
 
     def holds(self, marks: Marks) -> bool:
         now = self.marks
-        return all(now[slot] == mark for slot, mark in marks)  # type: ignore[index]  # these marks are this board's own
+        for slot, mark in marks:  # noqa: SIM110  # all() of a generator takes twice as long, at every hit
+            if now[slot] != mark:  # type: ignore[index]  # these marks are this board's own
+                return False
+        return True
 
     def begin_write(self, tags: Sequence[str]) -> Write:
         slots = {tag: _slot(tag) for tag in tags}

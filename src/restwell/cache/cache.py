@@ -83,14 +83,15 @@ class Cache:
         await self._loads.close()
         await self._store.close()
 
-    def peek(self, key: str, name: str) -> Any:
+    def peek(self, key: str, figures: Figures, now: float) -> Any:
         """The value, where it is known at once that it is current; None where ``get_or_load`` must be asked."""
         entry = self._memory.get(key)
-        if entry is None or time.time() >= entry.refresh_at or not self._store.usable:
+        if entry is None or now >= entry.refresh_at:
             return None
-        if not self._store.holds(entry.marks):
+        store = self._store
+        if not store.usable or not store.holds(entry.marks):
             return None
-        self.metrics.of[name].hits += 1
+        figures.hits += 1
         return entry.value
 
     async def get_or_load(

@@ -80,7 +80,8 @@ class MachineStore(Store):
             board.close()
 
     def holds(self, marks: Marks) -> bool:
-        return self._ready.holds(marks)
+        board = self._board
+        return board is not None and board.holds(marks)
 
     async def still_holds(self, marks: Marks) -> bool:
         return self._ready.holds(marks)

@@ -4,7 +4,7 @@ from restwell.edge.access_log import AccessLog
 from restwell.edge.exchange import Concern, Exchange
 from restwell.edge.pipeline import Edge
 from restwell.edge.read_your_writes import ReadYourWrites
-from restwell.edge.request_id import RequestId
+from restwell.edge.request_id import LogContext, RequestId
 from restwell.edge.response_cache import ResponseCache
 from restwell.edge.security_headers import SecurityHeaders
 
@@ -13,6 +13,7 @@ __all__ = [
     "Concern",
     "Edge",
     "Exchange",
+    "LogContext",
     "ReadYourWrites",
     "RequestId",
     "ResponseCache",

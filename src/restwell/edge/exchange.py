@@ -23,12 +23,11 @@ class Exchange:
     says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas.
     """
 
-    __slots__ = ("began", "expired", "freshness", "request_id", "scope", "started", "status", "user_id")
+    __slots__ = ("expired", "freshness", "request_id", "scope", "started", "status", "user_id")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.started = time.perf_counter()
-        self.began = time.time()
         self.request_id = ""
         self.status = 0
         self.expired = False
@@ -45,10 +44,12 @@ def exchange_in(scope: Scope) -> Exchange:
 class Concern:
     """One duty of the edge. Override what it needs; what it leaves out costs nothing.
 
-    ``constant`` says that its headers depend on the answer alone, so that they are made once for an answer that is kept.
+    ``constant``: its headers depend on the answer alone, so they are made once for an answer that is kept. ``inside``: it concerns
+    only requests that enter the application, not those that are answered with what is kept.
     """
 
     constant: ClassVar[bool] = False
+    inside: ClassVar[bool] = False
 
     def before(self, exchange: Exchange) -> None:
         """The request has come in; nothing has been done yet."""

@@ -1,7 +1,7 @@
 """The pass itself: one wrapper around ``send``, and each concern called in turn."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -9,7 +9,7 @@ import structlog
 
 from restwell.edge.deadline import Deadlines
 from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Headers, Message, Receive, Scope, Send
-from restwell.edge.response_cache import ResponseCache, Target
+from restwell.edge.response_cache import Reply, ResponseCache, Target
 from restwell.errors import PROBLEM_MEDIA_TYPE, AppError, DeadlineExceeded
 
 log = structlog.get_logger("restwell.edge")
@@ -33,38 +33,65 @@ class Edge:
         self.app = app
         self._responses = responses
         self._deadlines = Deadlines(timeout_seconds * _WORK)
-        self._before = [c.before for c in concerns if type(c).before is not Concern.before]
+        outside = [concern for concern in concerns if not concern.inside]
+        inside = [concern for concern in concerns if concern.inside]
         responding = [c for c in concerns if type(c).on_response is not Concern.on_response]
+        self._before, self._after = _befores(outside), _afters(outside)
+        self._before_inside, self._after_inside = _befores(inside), _afters(inside)
         self._on_response = [c.on_response for c in responding]
         self._on_kept_response = [c.on_response for c in responding if not c.constant]
         self._constant = [c.on_response for c in responding if c.constant]
-        self._after = [c.after for c in reversed(concerns) if type(c).after is not Concern.after]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         exchange = Exchange(scope)
-        scope[SCOPE_KEY] = exchange
         for before in self._before:
             before(exchange)
+        try:
+            responses = self._responses
+            target = responses.target(scope) if responses is not None and scope["method"] in _SAFE else None
+            if responses is None or target is None:
+                await self._enter(exchange, receive, send, None)
+            elif (answer := responses.ready(target, scope)) is not None:
+                await self._send_kept(responses.reply(answer, target, exchange, self._adorn), exchange, send)
+            else:
+                await self._enter(exchange, receive, send, (responses, target))
+        finally:
+            for after in self._after:
+                after(exchange)
+
+    async def _enter(
+        self, exchange: Exchange, receive: Receive, send: Send, for_all: tuple[ResponseCache, Target] | None
+    ) -> None:
+        """Have the application answer, in its time; this request alone, or everyone who asks for the target."""
+        scope = exchange.scope
+        scope[SCOPE_KEY] = exchange
+        for before in self._before_inside:
+            before(exchange)
         method = scope["method"]
-        if method == "HEAD":
-            scope["method"] = "GET"
         respond = self._responder(exchange, send, without_body=method == "HEAD")
         self._deadlines.start(exchange)
         try:
-            responses = self._responses
-            target = responses.target(scope) if responses is not None and method in _SAFE else None
-            if responses is not None and target is not None:
-                await self._answer_kept(responses, target, exchange, send, method)
+            if for_all is not None:
+                responses, target = for_all
+                answer = await responses.answer(target, exchange, self.app)
+                self._deadlines.stop(exchange)
+                await self._send_kept(responses.reply(answer, target, exchange, self._adorn, new=True), exchange, send)
             else:
+                if method == "HEAD":
+                    scope["method"] = "GET"
                 await self.app(scope, receive, respond)
         except asyncio.CancelledError:
             if not exchange.expired or exchange.status or _cancelled_by_another():
                 raise
             log.warning("deadline_exceeded", path=scope["path"], route=scope.get("path_template"))
             await _send_problem(DeadlineExceeded(), exchange.request_id, respond)
+        except (
+            AppError
+        ) as error:  # of a load for all that was given up; what the application raises it has answered itself
+            await _send_problem(error, exchange.request_id, respond)
         except Exception:
             log.exception("crash", path=scope["path"])
             if exchange.status:
@@ -73,24 +100,16 @@ class Edge:
         finally:
             self._deadlines.stop(exchange)
             scope["method"] = method
-            for after in self._after:
+            for after in self._after_inside:
                 after(exchange)
+            del scope[SCOPE_KEY]  # each holds the other, and only the garbage collector would part them
 
-    async def _answer_kept(
-        self, responses: ResponseCache, target: Target, exchange: Exchange, send: Send, method: str
-    ) -> None:
-        """Answer a public route: what is kept of it, if that is current."""
-        exchange.scope["path_template"] = target.route.template
-        answer = responses.ready(target, exchange)
-        if answer is None:
-            answer = await responses.answer(target, exchange, self.app)
-        status, headers, body = responses.reply(answer, target, exchange, self._adorn)
-        exchange.status = status
-        self._deadlines.stop(exchange)
+    async def _send_kept(self, reply: Reply, exchange: Exchange, send: Send) -> None:
+        exchange.status, headers, body = reply
         for on_response in self._on_kept_response:
             on_response(exchange, headers)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": _EMPTY if method == "HEAD" else body})
+        await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+        await send({"type": "http.response.body", "body": _EMPTY if exchange.scope["method"] == "HEAD" else body})
 
     def _adorn(self, exchange: Exchange, headers: Headers) -> None:
         for on_response in self._constant:
@@ -112,6 +131,14 @@ class Edge:
             await send(message)
 
         return respond
+
+
+def _befores(concerns: Sequence[Concern]) -> list[Callable[[Exchange], None]]:
+    return [concern.before for concern in concerns if type(concern).before is not Concern.before]
+
+
+def _afters(concerns: Sequence[Concern]) -> list[Callable[[Exchange], None]]:
+    return [concern.after for concern in reversed(concerns) if type(concern).after is not Concern.after]
 
 
 def _cancelled_by_another() -> bool:

@@ -12,6 +12,8 @@ _COOKIE: Final = b"consistency-token="
 class ReadYourWrites(Concern):
     """Takes the token from its header, or from the cookie that browsers send by themselves; gives a new one after a write."""
 
+    inside = True
+
     def __init__(self, tokens: FreshnessTokens) -> None:
         self._tokens = tokens
 

@@ -17,13 +17,20 @@ class RequestId(Concern):
         for name, value in exchange.scope["headers"]:
             if name == HEADER and _WELL_FORMED.fullmatch(value):
                 exchange.request_id = value.decode("ascii")
-                break
-        else:
-            exchange.request_id = new_id_text()
-        structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+                return
+        exchange.request_id = new_id_text()
 
     def on_response(self, exchange: Exchange, headers: Headers) -> None:
         headers.append((HEADER, exchange.request_id.encode()))
+
+
+class LogContext(Concern):
+    """The request id in every line that is logged on the way."""
+
+    inside = True
+
+    def before(self, exchange: Exchange) -> None:
+        structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
 
     def after(self, exchange: Exchange) -> None:  # noqa: ARG002  # a Concern's signature
         structlog.contextvars.unbind_contextvars("request_id")

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from restwell.cache import Cache
+from restwell.cache.figures import Figures
 from restwell.edge.exchange import AsgiApp, Exchange, Headers, Message, Scope
 from restwell.errors import PROBLEM_MEDIA_TYPE
 
@@ -90,6 +91,8 @@ class Target(Struct, frozen=True):
     query: bytes
     tags: tuple[str, ...]
     name: str
+    varies: bool
+    figures: Figures
 
 
 class ResponseCache:
@@ -115,15 +118,19 @@ class ResponseCache:
             self._targets[place] = target
         return target
 
-    def ready(self, target: Target, exchange: Exchange) -> Answer | None:
+    def ready(self, target: Target, scope: Scope) -> Answer | None:
         """The answer, if it can leave at once."""
-        answer: Answer | None = self._cache.peek(_key(target, exchange), target.name)
+        key = _key(target, scope) if target.varies else target.key
+        answer: Answer | None = self._cache.peek(key, target.figures, time.time())
+        if answer is not None:
+            scope["path_template"] = target.route.template
         return answer
 
     async def answer(self, target: Target, exchange: Exchange, app: AsgiApp) -> Answer:
         """The answer, from whoever has it; from the application, in the end."""
+        exchange.scope["path_template"] = target.route.template
         return await self._cache.get_or_load(
-            _key(target, exchange),
+            _key(target, exchange.scope),
             lambda: _ask(app, exchange, target),
             kind=Answer,
             tags=target.tags,
@@ -131,8 +138,11 @@ class ResponseCache:
             name=target.name,
         )
 
-    def reply(self, answer: Answer, target: Target, exchange: Exchange, constant: Adorn) -> Reply:
-        """The form that this client takes, or 304; ``constant`` adds the headers that every answer has."""
+    def reply(self, answer: Answer, target: Target, exchange: Exchange, constant: Adorn, *, new: bool = False) -> Reply:
+        """The form that this client takes, or 304; ``constant`` adds the headers that every answer has.
+
+        ``new`` says that the application may have answered just now.
+        """
         coding, held = IDENTITY, None
         for name, value in exchange.scope["headers"]:
             if name == b"accept-encoding":
@@ -145,7 +155,7 @@ class ResponseCache:
                 answer, target.route, coding, lambda headers: constant(exchange, headers)
             )
         now = time.time()
-        if answer.made_at >= exchange.began:
+        if new and now - answer.made_at <= time.perf_counter() - exchange.started:
             extra = [(b"cache-status", b"restwell; fwd=miss"), _NEW]
         elif variant.second == int(now):
             extra = variant.hit
@@ -168,7 +178,8 @@ class ResponseCache:
                 values, query = read
                 tags = tuple(route.tags({**found.groupdict(), **values}))
                 name = f"GET {route.template}"
-                return Target(route, f"{name} {path}?{query.decode()} {self._version}", query, tags, name)
+                key = f"{name} {path}?{query.decode()} {self._version}"
+                return Target(route, key, query, tags, name, bool(route.vary), self._cache.metrics.of[name])
         return None
 
     def _coding(self, accepted: bytes) -> bytes:
@@ -180,10 +191,8 @@ class ResponseCache:
         return coding
 
 
-def _key(target: Target, exchange: Exchange) -> str:
-    if not target.route.vary:
-        return target.key
-    sent = dict(exchange.scope["headers"])
+def _key(target: Target, scope: Scope) -> str:
+    sent = dict(scope["headers"]) if target.varies else {}
     return target.key + "".join(f" {sent.get(name, b'')[:VARY_BYTES]!r}" for name in target.route.vary)
 
 

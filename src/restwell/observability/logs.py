@@ -1,5 +1,6 @@
 """Structured logs on standard output: one JSON object a line, or coloured text on a terminal."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -7,16 +8,42 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from restwell.settings import LogSettings
 
-_encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
+FLUSH_SECONDS: Final = 0.1
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=repr)
+
+
+class LineWriter:
+    """Writes lines many at a time, at most FLUSH_SECONDS after they came: a system call for each would cost more than they do."""
+
+    def __init__(self) -> None:
+        self._lines: list[Struct] = []
+
+    def write(self, line: Struct) -> None:
+        """Write it as JSON, in the order of its fields. Needs the running event loop."""
+        if not self._lines:
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        lines, self._lines = self._lines, []
+        sys.stdout.write(_encoder.encode_lines(lines).decode())
+        sys.stdout.flush()
+
+
+def line_writer(settings: LogSettings) -> LineWriter | None:
+    """Where each request's line goes; None where that is for people, or not logged at all."""
+    return LineWriter() if settings.level in {"debug", "info"} and not _is_pretty(settings) else None
 
 
 def configure_logs(settings: LogSettings) -> None:
     """Send this process's logs, those of libraries included, to standard output. Tracebacks never hold local values."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    pretty = settings.format == "pretty" or (settings.format == "auto" and sys.stdout.isatty())
+    pretty = _is_pretty(settings)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -45,4 +72,8 @@ def configure_logs(settings: LogSettings) -> None:
 
 
 def _render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    return _encode(event).decode()
+    return _encoder.encode(event).decode()
+
+
+def _is_pretty(settings: LogSettings) -> bool:
+    return settings.format == "pretty" or (settings.format == "auto" and sys.stdout.isatty())

@@ -45,6 +45,8 @@ class Excess(Struct):
 class QueryBudget(Concern, Collector):
     """Counts each request's queries by name. ``exceeded`` holds what went over, by route and query; it is a metric too."""
 
+    inside = True
+
     def __init__(self) -> None:
         self.exceeded: dict[tuple[str, str, str], Excess] = {}
 

@@ -1,5 +1,6 @@
 """Every error is a problem, whoever raised it."""
 
+import asyncio
 import json
 
 import httpx
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 
 from people import Json, assert_problem, paths_of
 from restwell.errors import AppError, FieldError, Invalid
+from restwell.observability.logs import FLUSH_SECONDS
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
 from tiny.app import create_app
@@ -135,11 +137,16 @@ async def test_a_header_of_the_wrong_type_is_named(tiny: httpx.AsyncClient) -> N
     assert paths_of(assert_problem(answer, 422, "invalid")) == {"times"}
 
 
-async def test_the_access_log_knows_route_and_caller(tiny: httpx.AsyncClient) -> None:
-    with capture_logs() as lines:
-        await tiny.get("/v1/notes/secrets", headers={"authorization": "Bearer owner"})
-    assert lines[-1]["route"] == "/v1/notes/secrets"
-    assert str(lines[-1]["user_id"]).startswith("0192f0c1")
+async def test_the_access_log_knows_route_and_caller(
+    tiny: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await tiny.get("/v1/notes/secrets", headers={"authorization": "Bearer owner"})
+    await asyncio.sleep(2 * FLUSH_SECONDS)
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["event"], line["route"], line["status"]) == ("request", "/v1/notes/secrets", 200)
+    assert line["user_id"].startswith("0192f0c1")
+    assert line["request_id"]
+    assert line["timestamp"].endswith("Z")
 
 
 @pytest.mark.parametrize(("token", "status", "code"), [("guest", 403, "forbidden"), ("thief", 401, "unauthorized")])
