@@ -56,7 +56,7 @@ def main() -> None:
             server.run_sql("UPDATE products SET stock = 100000000 WHERE stock < 1000000")
             server.run_sql("VACUUM ANALYZE")
             server.run_sql("CHECKPOINT")
-            with serving("src", server.url) as base:
+            with serving("src", server.url, "") as base:
                 tables = asyncio.run(tables_for(base)) + asyncio.run(orders_of(base, 2_000))
                 for work, script in WORKS.items():
                     load(base, tables + script, 2, Path(folder))

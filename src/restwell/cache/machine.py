@@ -145,10 +145,9 @@ class MachineStore(Store):
         return self._board
 
     def _make_room(self, sync: apsw.Connection) -> None:
-        """Drop what has expired, and of the rest the tenth that was kept longest ago, when the file is full."""
+        """Drop what has expired, and of the rest what was kept longest ago, a tenth at a time, until there is room."""
         sync.execute("DELETE FROM kept WHERE expires_at <= ?", (time.time(),))
-        pages = sync.pragma("page_count") - sync.pragma("freelist_count")
-        if pages * sync.pragma("page_size") > self._max_bytes:
+        while (sync.pragma("page_count") - sync.pragma("freelist_count")) * sync.pragma("page_size") > self._max_bytes:
             sync.execute("DELETE FROM kept WHERE number <= (SELECT max(number) - 9 * count(*) / 10 FROM kept)")
 
     async def _write(self, call: Callable[[apsw.Connection], T]) -> T | None:

@@ -21,8 +21,10 @@ log = structlog.get_logger("restwell.cache")
 
 POLL_SECONDS: Final = 0.5
 TRUST_SECONDS: Final = 2.0
-QUIET: Final = timedelta(seconds=1)
-"""Resumed when nobody has had to note anything for so long: a writer that is still cut off would only suspend it again."""
+QUIET: Final = timedelta(seconds=3)
+"""Resumed when nobody has had to note anything for so long: a writer that is still cut off would only suspend it again. Longer than
+the first of them waits.
+"""
 MAX_TAGS: Final = 10_000
 """If more were noted, everything is forgotten."""
 

@@ -190,14 +190,8 @@ class RedisStore(Store):
         mark = writer if seconds else _new_mark()
         arguments = (writer, round(seconds * 1_000), MARK_SECONDS, mark)
         value: bytes = await self._ask(lambda pipe, prefix: pipe.eval(_MARK, 1, f"{prefix}t:{tag}", *arguments))
-        return self._learn(tag, value.decode())
-
-    def _learn(self, tag: str, value: str) -> str:
-        if not self._strict:
-            if len(self._known) >= KNOWN:
-                self._known.clear()
-            self._known[tag] = (value, time.monotonic())
-        return value
+        self._known.pop(tag, None)
+        return value.decode()
 
     async def _read(self, tags: Sequence[str]) -> list[str | None]:
         """The tags' marks. Of those who ask for the same tag in the same turn, one asks for all."""
@@ -225,21 +219,27 @@ class RedisStore(Store):
                 queue, self._queue = self._queue, []
                 readers, self._readers = self._readers, []
                 wanted, self._wanted = list(self._wanted), {}
+                asked_at = time.monotonic()
                 results = await self._execute([*(command for command, _ in queue), *map(_get, wanted)])
                 for (_, answer), result in zip(queue, results, strict=False):
                     _give(answer, result)
-                self._tell(readers, wanted, results[len(queue) :])
+                self._tell(readers, wanted, results[len(queue) :], asked_at)
         finally:
             self._sending = None
 
     def _tell(
-        self, readers: list["asyncio.Future[dict[str, str | None]]"], tags: list[str], results: Sequence[Any]
+        self,
+        readers: list["asyncio.Future[dict[str, str | None]]"],
+        tags: list[str],
+        results: Sequence[Any],
+        asked_at: float,
     ) -> None:
         failed = next((result for result in results if isinstance(result, Exception)), None)
         marks = {} if failed else {tag: value and value.decode() for tag, value in zip(tags, results, strict=True)}
-        for tag, mark in marks.items():
-            if mark is not None:
-                self._learn(tag, mark)
+        if not self._strict:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known.update((tag, (mark, asked_at)) for tag, mark in marks.items())
         for reader in readers:
             _give(reader, failed or marks)
 

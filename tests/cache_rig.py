@@ -1,0 +1,63 @@
+"""A database with one row, and caches over it, each as in a process of its own."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Column, Integer, MetaData, Table, select, update
+
+from restwell.cache import Cache, Store
+from restwell.database import Database, Transaction, param, query
+
+TAG = "counter:1"
+TABLES = (
+    "CREATE TABLE counters (id INTEGER PRIMARY KEY, value INTEGER NOT NULL)",
+    "INSERT INTO counters VALUES (1, 0)",
+    "CREATE TABLE cache_outage (number INTEGER PRIMARY KEY, since INTEGER)",
+    "INSERT INTO cache_outage VALUES (1, NULL)",
+    "CREATE TABLE cache_pending (id BLOB PRIMARY KEY, tag TEXT, noted_at INTEGER)",
+)
+counters = Table("counters", MetaData(), Column("id", Integer, primary_key=True), Column("value", Integer))
+read_value = query("counters.read", select(counters.c.value).where(counters.c.id == param("id")), into=int)
+set_value = query(
+    "counters.set", update(counters).where(counters.c.id == param("its_id")).values(value=param("number"))
+)
+
+
+class Value(Struct, frozen=True):
+    number: int
+
+
+class Rig:
+    """``loads`` counts how often the value was read from the database."""
+
+    def __init__(self, database: Database, new_store: Callable[[], Store]) -> None:
+        self.database = database
+        self.new_store = new_store
+        self.loads = 0
+        self.stores: dict[Cache, Store] = {}
+
+    async def cache(self, **options: Any) -> Cache:
+        store = self.new_store()
+        cache = Cache(store, **{"max_bytes": 1_000_000, **options})
+        await cache.start()
+        self.stores[cache] = store
+        return cache
+
+    async def load(self) -> Value:
+        self.loads += 1
+        return Value(await self.database.one(read_value, id=1))
+
+    async def get(
+        self, cache: Cache, load: Callable[[], Awaitable[Value]] | None = None, ttl_seconds: float = 60
+    ) -> int:
+        value = await cache.get_or_load(TAG, load or self.load, kind=Value, tags=[TAG], ttl_seconds=ttl_seconds)
+        return value.number
+
+    async def set(self, cache: Cache, number: int) -> None:
+        async with self.database.transaction() as tx:
+            await self.set_in(tx, cache, number)
+
+    async def set_in(self, tx: Transaction, cache: Cache, number: int) -> None:
+        await tx.run(set_value, its_id=1, number=number)
+        cache.invalidate(tx, TAG)

@@ -1,0 +1,37 @@
+"""The rig on each kind of store."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cache_rig import TABLES, Rig
+from restwell.cache import MachineStore, Outage, RedisStore, Store
+from restwell.database import open_database
+from restwell.ids import new_id
+
+
+@pytest.fixture(params=["machine", "strict", "bounded"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The store of one machine; Redis, each use checked; Redis, checked now and then."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def rig(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    name, redis_url = new_id().hex, request.getfixturevalue("redis_url") if kind != "machine" else ""
+    async with open_database(f"sqlite:///{tmp_path / 'rig.db'}") as database:
+        async with database.migration() as tx:
+            for statement in TABLES:
+                await tx.run_script(statement)
+
+        def new_store() -> Store:
+            if kind == "machine":
+                return MachineStore(tmp_path / "cache", 1_000_000)
+            return RedisStore(redis_url, name, Outage(database), strict=kind == "strict")
+
+        rig = Rig(database, new_store)
+        yield rig
+        for cache in rig.stores:
+            await cache.close()

@@ -1,0 +1,177 @@
+"""What the processes of a machine share: marks that change, flags that the dead do not leave up."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from restwell.cache import board as module
+from restwell.cache.board import Board
+from restwell.cache.machine import MachineStore, default_folder
+from restwell.errors import ConfigurationError
+
+WRITE_AND_DIE = """
+import asyncio, os, pathlib, signal, sys
+from restwell.cache.board import Board
+
+async def begin():
+    Board(pathlib.Path(sys.argv[1])).begin_write(["a"])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(begin())
+"""
+
+
+async def leave_closed(folder: Path) -> None:
+    """By a process that dies in the middle of a write."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITE_AND_DIE, str(folder))
+    assert await process.wait() == -signal.SIGKILL
+
+
+@pytest.fixture
+def settle(monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.3)
+    return 0.3
+
+
+async def test_a_mark_changes_for_everyone_when_its_tag_is_written_to(tmp_path: Path) -> None:
+    one, two = Board(tmp_path), Board(tmp_path)
+    before, other = two.current(["a"]), two.current(["b"])
+    assert before is not None
+    assert other is not None
+    write = one.begin_write(["a"])
+    assert (two.holds(before), two.holds(other), two.current(["a"]), two.current(["b"])) == (False, True, None, other)
+    assert one.end_write(write)
+    after = two.current(["a"])
+    assert after == (write.marks["a"],)
+    assert after != before
+    one.close()
+    two.close()
+
+
+async def test_what_a_dead_process_left_closed_opens_again(tmp_path: Path, settle: float) -> None:
+    """Breaks when nobody looks after the rows of the dead: the tag is never kept again. And when it is opened at once: the
+    database may still be at the dead one's commit."""
+    board = Board(tmp_path)
+    await leave_closed(tmp_path)
+    assert board.current(["a"]) is None
+    await asyncio.sleep(settle / 2)
+    assert board.current(["a"]) is None
+    await asyncio.sleep(settle)
+    assert board.current(["a"]) is not None
+    board.close()
+
+
+async def test_who_takes_the_row_of_a_dead_process_opens_what_it_left(tmp_path: Path, settle: float) -> None:
+    """Breaks when a new process begins with the flags of the old one as its own, or wipes them away."""
+    await leave_closed(tmp_path)
+    board = Board(tmp_path)
+    own = board.begin_write(["a"])
+    board.end_write(own)
+    assert board.current(["a"]) is None
+    await asyncio.sleep(settle + 0.1)
+    assert board.current(["a"]) is not None
+    board.close()
+
+
+async def test_a_process_that_lives_keeps_its_tags_closed_for_as_long_as_it_takes(
+    tmp_path: Path, settle: float
+) -> None:
+    one, two = Board(tmp_path), Board(tmp_path)
+    write = one.begin_write(["a"])
+    for _ in range(4):
+        assert two.current(["a"]) is None
+        await asyncio.sleep(settle / 2)
+    one.end_write(write)
+    assert two.current(["a"]) is not None
+    one.close()
+    two.close()
+
+
+async def test_who_is_alone_begins_anew(tmp_path: Path) -> None:
+    """Breaks when marks live on: what was kept before a backup was restored would come back with it."""
+    one = Board(tmp_path)
+    (tmp_path / "values.db").touch()
+    before = one.current(["a"])
+    two = Board(tmp_path)
+    assert not two.alone
+    assert (two.current(["a"]), (tmp_path / "values.db").exists()) == (before, True)
+    one.close()
+    two.close()
+    three = Board(tmp_path)
+    assert three.alone
+    assert (three.current(["a"]) == before, (tmp_path / "values.db").exists()) == (False, False)
+    three.close()
+
+
+async def test_two_tags_in_one_place_are_both_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_slot", lambda _: 7)
+    board = Board(tmp_path)
+    before = board.current(["b"])
+    assert before is not None
+    write = board.begin_write(["a", "b"])
+    assert not board.holds(before)
+    assert board.end_write(write)
+    assert board.current(["a", "b"]) is not None
+    board.close()
+
+
+async def test_more_processes_than_there_are_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS", 2)
+    one, two = Board(tmp_path), Board(tmp_path)
+    with pytest.raises(ConfigurationError, match="CACHE_DIR"):
+        Board(tmp_path)
+    one.close()
+    two.close()
+
+
+async def test_closing_does_not_wait_for_the_dead(tmp_path: Path) -> None:
+    await leave_closed(tmp_path)
+    board = Board(tmp_path)
+    board.close()
+    board._settle(board._row, [1])
+
+
+def test_lies_beside_the_database_or_below_the_temporary_folder() -> None:
+    assert default_folder("sqlite:///var/shop.db") == Path("var/shop.db-cache")
+    one, two = default_folder("postgresql://a/b"), default_folder("postgresql://a/c")
+    assert one != two
+    assert "a/b" not in str(one)
+    assert one.parent.is_dir()
+
+
+async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks without the check: whoever made a folder of that name first would say what everyone gets to see."""
+    monkeypatch.setattr("restwell.cache.machine.os.geteuid", lambda: 54_321)
+    with pytest.raises(ConfigurationError, match="CACHE_DIR"):
+        await MachineStore(tmp_path / "theirs", 1_000_000).start()
+
+
+async def test_the_file_of_values_stays_within_its_bytes(tmp_path: Path) -> None:
+    """Breaks when _make_room does nothing."""
+    store = MachineStore(tmp_path, 300_000)
+    await store.start()
+    for number in range(1_000):
+        await store.keep(f"key {number}", os.urandom(2_000), 60)
+    size = (tmp_path / "values.db").stat().st_size
+    newest, oldest = await store.look("key 999", ["a"]), await store.look("key 0", ["a"])
+    await store.close()
+    assert size < 700_000
+    assert newest.data is not None
+    assert oldest.data is None
+
+
+async def test_a_file_that_cannot_be_written_costs_sharing_and_nothing_else(tmp_path: Path) -> None:
+    store = MachineStore(tmp_path, 300_000)
+    await store.start()
+    assert store._writer is not None
+    await store._write(lambda sync: sync.execute("DROP TABLE kept; DROP TABLE leases").fetchall())
+    assert (await store.lease("key", ["a"]))[0]
+    await store.keep("key", b"value", 60)
+    found = await store.look("key", ["a"])
+    assert found.data is None
+    assert found.marks is not None
+    await store.close()

@@ -1,0 +1,87 @@
+"""Level one keeps what is asked for, within its bytes."""
+
+import random
+
+import pytest
+
+from restwell.cache.memory import ENTRY_BYTES, Entry, Memory
+
+SIZE = 1_000
+
+
+def entry(key: str, size: int = SIZE) -> Entry:
+    return Entry(key, key.upper(), (), size - ENTRY_BYTES, 0.0, 0.0)
+
+
+def test_holds_what_it_is_given() -> None:
+    memory = Memory(100 * SIZE)
+    memory.put(entry("a"))
+    found = memory.get("a")
+    assert found is not None
+    assert (found.value, memory.get("b"), len(memory), memory.bytes) == ("A", None, 1, SIZE)
+
+
+def test_never_holds_more_than_its_bytes() -> None:
+    """Breaks when _evict is not called until there is room."""
+    memory = Memory(20 * SIZE)
+    rng = random.Random(1)  # noqa: S311  # a test's own
+    for number in range(5_000):
+        key = str(rng.randrange(200))
+        if memory.get(key) is None or rng.random() < 0.2:
+            memory.put(entry(key, rng.randrange(ENTRY_BYTES, 2 * SIZE)))
+        assert memory.bytes <= 20 * SIZE, number
+        assert memory.bytes == sum(one.size for one in memory._entries.values())
+        assert memory._young_bytes == sum(one.size for one in memory._entries.values() if one.young)
+    assert len(memory) == len(memory._young) + len(memory._old)
+    assert len(memory._gone) <= 200
+    assert memory.evictions > 100
+
+
+def test_what_is_asked_for_once_pushes_nothing_out_that_is_asked_for_often() -> None:
+    """Breaks when newcomers go straight to the old: then a scan empties the cache, as it does with LRU."""
+    memory = Memory(100 * SIZE)
+    for key in map(str, range(50)):
+        memory.put(entry(key))
+    for _ in range(3):
+        for key in map(str, range(50)):
+            memory.get(key)
+    for number in range(10_000):
+        memory.put(entry(f"junk {number}"))
+    assert all(memory.get(str(key)) is not None for key in range(50))
+
+
+def test_what_left_a_moment_ago_and_comes_back_is_no_newcomer() -> None:
+    """Breaks without the list of those that are gone."""
+    memory = Memory(20 * SIZE)
+    for number in range(30):
+        memory.put(entry(str(number)))
+    gone = next(iter(memory._gone))
+    memory.put(entry(gone))
+    back = memory.get(gone)
+    assert back is not None
+    assert not back.young
+
+
+def test_a_value_that_is_read_anew_stays_one_entry() -> None:
+    """Breaks when put() always appends: a hot key that is read anew every minute would fill the queue."""
+    memory = Memory(100 * SIZE)
+    for number in range(1_000):
+        memory.put(entry("hot", SIZE + number))
+    found = memory.get("hot")
+    assert found is not None
+    assert (len(memory), len(memory._young), memory.bytes, found.size) == (1, 1, SIZE + 999, SIZE + 999)
+
+
+def test_a_value_too_large_for_the_newcomers_is_not_held() -> None:
+    memory = Memory(100 * SIZE)
+    memory.put(entry("huge", 11 * SIZE))
+    assert (memory.get("huge"), memory.bytes) == (None, 0)
+
+
+@pytest.mark.parametrize("uses", [0, 1, 2, 9])
+def test_counts_uses_up_to_three(uses: int) -> None:
+    memory = Memory(100 * SIZE)
+    memory.put(entry("a"))
+    for _ in range(uses):
+        memory.get("a")
+    assert memory._entries["a"].uses == min(uses, 3)

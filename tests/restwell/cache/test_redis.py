@@ -1,0 +1,216 @@
+"""Redis that restarts, hangs, is cut off, or is another: what it says is believed only while it can be true."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from cache_rig import TABLES, TAG, Rig, set_value
+from fault_proxy import fault_proxy
+from restwell.cache import Cache, Outage, RedisStore, Store
+from restwell.cache.clients import client_of
+from restwell.cache.outage import TRUST_SECONDS
+from restwell.database import Database, open_database
+from restwell.errors import ConfigurationError
+from servers import RedisServer, redis_program, redis_server
+
+pytestmark = pytest.mark.skipif(redis_program() is None, reason="needs a server that is not on this machine: Redis")
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with redis_server() as started:
+        yield started
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(f"sqlite:///{tmp_path / 'rig.db'}") as opened:
+        async with opened.migration() as tx:
+            for statement in TABLES:
+                await tx.run_script(statement)
+        yield opened
+
+
+@asynccontextmanager
+async def rig_on(database: Database, *urls: str, strict: bool = True) -> AsyncIterator[tuple[Rig, list[Cache]]]:
+    """A cache for each URL, as nodes that reach the same Redis in different ways."""
+    stores: Iterator[Store] = iter([RedisStore(url, "test", Outage(database), strict=strict) for url in urls])
+    rig = Rig(database, lambda: next(stores))
+    try:
+        yield rig, [await rig.cache() for _ in urls]
+    finally:
+        for cache in rig.stores:
+            await cache.close()
+
+
+async def is_kept_again(rig: Rig, cache: Cache, within: float = 5) -> float:
+    """The seconds until two reads in a row cost less than two loads. A read meanwhile always is."""
+    began = time.monotonic()
+    while time.monotonic() - began < within:
+        before = rig.loads
+        await rig.get(cache)
+        await rig.get(cache)
+        if rig.loads < before + 2:
+            return time.monotonic() - began
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"not kept again within {within} s")
+
+
+async def test_a_server_that_restarts_with_an_old_file_is_not_believed(database: Database, server: RedisServer) -> None:
+    """Breaks when keys do not begin with the id of the run: the old mark and the old value come back together."""
+    async with rig_on(database, server.url) as (rig, (cache,)):
+        assert await rig.get(cache) == 0
+        async with Redis.from_url(server.url) as admin:
+            await admin.save()
+        await rig.set(cache, 1)
+        server.kill()
+        server.start()
+        assert await rig.get(cache) == 1
+        await is_kept_again(rig, cache)
+        assert await rig.get(cache) == 1
+
+
+async def test_a_server_that_restarts_in_the_middle_of_a_write_keeps_nothing_from_before_it(
+    database: Database, server: RedisServer
+) -> None:
+    """Breaks when a writer whose coming was lost does not change the mark when it goes."""
+    async with rig_on(database, server.url, server.url) as (rig, (one, two)):
+        async with database.transaction() as tx:
+            await tx.run(set_value, its_id=1, number=1)
+            write = await rig.stores[one].begin_write(tx, [TAG])
+            server.kill()
+            server.start()
+            await is_kept_again(rig, two)
+            assert await rig.get(two) == 0
+        await rig.stores[one].end_write(write)
+        assert [await rig.get(two), await rig.get(one)] == [1, 1]
+
+
+async def test_a_server_that_hangs_costs_half_a_second_once(database: Database, server: RedisServer) -> None:
+    """Breaks when the store goes on asking: every read waits for the time of a command."""
+    async with rig_on(database, server.url) as (rig, (cache,)):
+        await rig.get(cache)
+        server.freeze()
+        began = time.monotonic()
+        assert await rig.get(cache) == 0
+        assert time.monotonic() - began < 1.5
+        began = time.monotonic()
+        for _ in range(20):
+            assert await rig.get(cache) == 0
+        assert time.monotonic() - began < 0.5
+        server.thaw()
+        assert await is_kept_again(rig, cache) < 4
+
+
+async def test_of_those_who_ask_while_it_is_away_few_go_to_the_database(
+    database: Database, server: RedisServer
+) -> None:
+    """Breaks when each goes by itself: those who ask while a load runs share the next one."""
+    async with rig_on(database, server.url) as (rig, (cache,)):
+        server.kill()
+        await rig.get(cache)
+        before = rig.loads
+        assert set(await asyncio.gather(*(rig.get(cache) for _ in range(200)))) == {0}
+        assert rig.loads - before <= 2
+        server.start()
+
+
+async def test_a_write_that_does_not_reach_redis_is_seen_by_a_node_that_does(
+    database: Database, server: RedisServer
+) -> None:
+    """Breaks when a writer is acknowledged before every node has looked at the database, or none of them looks."""
+    async with fault_proxy(server.port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        async with rig_on(database, url, server.url) as (rig, (cut, well)):
+            assert [await rig.get(cut), await rig.get(well)] == [0, 0]
+            proxy.swallow()
+            await rig.set(cut, 1)
+            assert [await rig.get(well), await rig.get(cut)] == [1, 1]
+            began = time.monotonic()
+            for number in range(2, 12):
+                await rig.set(cut, number)
+                assert [await rig.get(well), await rig.get(cut)] == [number, number]
+            assert time.monotonic() - began < TRUST_SECONDS, "only the first write waits"
+            proxy.heal()
+            assert await is_kept_again(rig, cut) < 5
+            assert [await rig.get(well), await rig.get(cut)] == [11, 11]
+            assert await is_kept_again(rig, well) < 5
+            await rig.set(cut, 12)
+            assert await rig.get(well) == 12
+
+
+async def test_a_write_whose_end_does_not_reach_redis_is_noted_as_well(database: Database, server: RedisServer) -> None:
+    """Breaks when end_write takes no note: Redis may have come back as another, where nobody knows of the write."""
+    async with fault_proxy(server.port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        async with rig_on(database, url, server.url) as (rig, (cut, well)):
+            async with database.transaction() as tx:
+                await tx.run(set_value, its_id=1, number=1)
+                write = await rig.stores[cut].begin_write(tx, [TAG])
+                server.kill()
+                server.start()
+                await is_kept_again(rig, well)
+                proxy.swallow()
+            await rig.stores[cut].end_write(write)
+            assert await rig.get(well) == 1
+            proxy.heal()
+            await is_kept_again(rig, well)
+            assert await rig.get(well) == 1
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_node_that_cannot_look_at_the_database_does_not_trust_redis_for_long(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    """Breaks when trust has no end. Bounded, a node goes on: that is the difference."""
+    for strict in (True, False):
+        async with open_database(f"sqlite:///{tmp_path / 'rig.db'}") as own:
+            store = RedisStore(server.url, "test", Outage(own), strict=strict)
+            await store.start()
+            assert store.usable
+            await own.close()
+            await asyncio.sleep(TRUST_SECONDS + 0.6)
+            assert store.usable is not strict
+            await store.close()
+
+
+async def test_more_noted_tags_than_can_be_told_apart_forget_everything(
+    database: Database, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("restwell.cache.outage.MAX_TAGS", 3)
+    async with rig_on(database, server.url) as (rig, (cache,)):
+        await rig.get(cache)
+        async with database.transaction() as tx:
+            await rig.stores[cache]._outage.note(tx, [f"tag {number}" for number in range(5)])  # type: ignore[attr-defined]  # it is one of Redis
+        await asyncio.sleep(4.5)
+        before = rig.loads
+        assert [await rig.get(cache), rig.loads] == [0, before + 1]
+
+
+async def test_without_the_tables_it_says_what_is_missing(server: RedisServer, tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'empty.db'}") as empty:
+        with pytest.raises(ConfigurationError, match="cache_outage"):
+            await RedisStore(server.url, "test", Outage(empty), strict=True).start()
+
+
+async def test_starts_without_redis_and_uses_it_when_it_comes(database: Database, server: RedisServer) -> None:
+    server.kill()
+    async with rig_on(database, server.url) as (rig, (cache,)):
+        assert [await rig.get(cache), await rig.get(cache), rig.loads] == [0, 0, 2]
+        server.start()
+        assert await is_kept_again(rig, cache) < 3
+
+
+@pytest.mark.parametrize(
+    "url", ["http://redis", "redis+cluster://", "redis+sentinel://host:1", "redis+cluster://host/service", "redis"]
+)
+def test_refuses_what_it_does_not_know(url: str) -> None:
+    async def greet(_: object) -> None: ...
+
+    with pytest.raises(ValueError, match="must be one of"):
+        client_of(url, greet)
