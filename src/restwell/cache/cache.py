@@ -171,7 +171,10 @@ class Cache:
             return entry.value
         flight = self._flights.get(request.key)
         if flight is None or flight.marks != found.marks:
-            flight = _Flight(found.marks, self._loads.spawn(self._fly(request, found.marks, entry)))
+            flight = _Flight(
+                found.marks,
+                self._loads.spawn(self._fly(request, found.marks, entry.expires_at if entry is not None else 0.0)),
+            )
             self._flights[request.key] = flight
             flight.task.add_done_callback(lambda task: self._land(request.key, task))
         else:
@@ -209,12 +212,12 @@ class Cache:
         self._memory.put(entry)
         return entry
 
-    async def _fly(self, request: _Request, marks: Marks | None, known: Entry | None) -> Any:
+    async def _fly(self, request: _Request, marks: Marks | None, known_until: float) -> Any:
         """Read the value for everyone who asks under these marks, or get it from the process that does."""
         leased = False
         try:
             with suppress(StoreUnavailable):
-                leased, marks, entry = await self._lease(request, known)
+                leased, marks, entry = await self._lease(request, known_until)
                 if entry is not None:
                     return entry.value
             request.figures.loads += 1
@@ -227,14 +230,14 @@ class Cache:
                 with suppress(StoreUnavailable):
                     await self._store.release(request.kept_as)
 
-    async def _lease(self, request: _Request, known: Entry | None) -> tuple[bool, Marks | None, Entry | None]:
+    async def _lease(self, request: _Request, known_until: float) -> tuple[bool, Marks | None, Entry | None]:
         """Take the lease, or wait for what another process keeps. With neither in time, the value is ours to read and not to keep."""
         pause = FIRST_PAUSE_SECONDS
         latest = time.monotonic() + LEASE_SECONDS
         while True:
             leased, found = await self._store.lease(request.kept_as, request.tags)
             entry = self._kept(request, found)
-            if entry is not None and (known is None or entry.expires_at > known.expires_at):
+            if entry is not None and entry.expires_at > known_until:  # newer than the one that is read anew
                 if leased:
                     await self._store.release(request.kept_as)
                 return False, None, entry

@@ -161,6 +161,20 @@ async def test_processes_that_ask_together_share_one_load(rig: Rig, kind: str) -
         await asyncio.sleep(1.05 if kind == "bounded" else 0)
 
 
+async def test_processes_that_hold_an_expired_value_share_one_load(rig: Rig) -> None:
+    """Breaks when what another process has just kept is compared with itself instead of with what was held before."""
+    caches = [await rig.cache() for _ in range(3)]
+
+    async def slowly() -> Value:
+        await asyncio.sleep(0.05)
+        return await rig.load()
+
+    for rounds in range(1, 4):
+        await asyncio.gather(*(rig.get(cache, slowly, ttl_seconds=0.3) for cache in caches for _ in range(20)))
+        assert rig.loads == rounds
+        await asyncio.sleep(0.35)
+
+
 async def test_the_lease_of_a_process_that_died_runs_out(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when a lease has no end."""
     monkeypatch.setattr("restwell.cache.machine.LEASE_SECONDS", 0.3)

@@ -1,0 +1,251 @@
+"""C1 to C3 and R1: never stale, never a stampede, and Redis may go."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from buyers import client_of
+from conftest import NEEDS
+from fault_proxy import fault_proxy
+from history import Connection, History
+from people import Person
+from scoreboard import Score
+from servers import RESTWELL, RedisServer, Served, redis_program, redis_server, restwell, serving
+
+TESTS = Path(__file__).parents[1]
+HOT = 4
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    if redis_program() is None:
+        pytest.skip(f"{NEEDS}: Redis (apt-get install redis-server)")
+    with redis_server() as server:
+        yield server
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    ours = {"DATABASE_URL": url, "RESTWELL_APP": "slow_cache:project", "PYTHONPATH": str(TESTS), "WORKERS": "3"}
+    return {**ours, "LOG_LEVEL": "warning", **more}
+
+
+def prepare(settings: dict[str, str]) -> None:
+    for command in ("migrate", "seed"):
+        restwell(command, **settings).check_returncode()
+
+
+async def history_of(served: Served) -> History:
+    """A few hot products of one category."""
+    async with client_of(served.url) as client:
+        admin = await Person(client).sign_in("admin@shop.example")
+        products = []
+        for number in range(HOT):
+            draft = {"name": f"Hot {number}", "category": "hot", "price_cents": 1, "currency": "EUR", "stock": 1}
+            products.append((await admin.send("POST", "/v1/products", draft)).json())
+        return History(products, admin.tokens)
+
+
+async def play(history: History, url: str, reads: int, seconds: float) -> None:
+    """Eight writers and thirty-two readers, until so many reads are done; the time is a bound."""
+    stop = time.monotonic() + seconds
+
+    def done() -> bool:
+        return history.reads >= reads or time.monotonic() > stop
+
+    await asyncio.gather(
+        *(history.write_until(done, url, 0.1) for _ in range(8)), *(history.read_until(done, url) for _ in range(32))
+    )
+
+
+async def load_of(served: Served, query: str) -> float:
+    """How often the workers have run the query, together."""
+    await asyncio.sleep(1.2)  # each publishes its counts once a second
+    lines = httpx.get(f"{served.url}/metrics").text.splitlines()
+    name = f'restwell_db_queries_total{{query="{query}"}}'
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+@pytest.mark.scoreboard("C1", "8 writers, 32 readers, hot keys, 3 processes, pauses before the cache set", "0 stale")
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+async def test_no_read_is_older_than_a_write_acknowledged_before_it(
+    backend: str, tmp_path: Path, score: Score, request: pytest.FixtureRequest
+) -> None:
+    """Finds stale reads when the leases are off (BROKEN=leases), as the last lines show: a test that cannot fail proves nothing."""
+    reads = score.size(10_000, 100_000)
+    for broken in ("", "leases"):
+        url = f"sqlite:///{tmp_path / f'shop{broken}.db'}"
+        settings = environment(url, PAUSES="0.03", BROKEN=broken)
+        if backend == "redis":
+            server: str = request.getfixturevalue("postgres_server")
+            redis: RedisServer = request.getfixturevalue("redis")
+            settings |= {"DATABASE_URL": await fresh_database(server, f"c1{broken}"), "REDIS_URL": redis.url}
+        prepare(settings)
+        folder = tmp_path / f"log{broken}"
+        folder.mkdir()
+        async with serving(folder, RESTWELL, "serve", **settings) as served:
+            history = await history_of(served)
+            await play(history, served.url, 10_000 if broken else reads, seconds=120)
+        assert history.failed == 0
+        assert history.hits > history.reads / 20, "the cache was not used"
+        assert history.writes > history.reads / 1_000
+        if broken:
+            assert history.stale, "the check finds nothing even when the protection is off"
+            score.note(f"with the leases off {len(history.stale)} of {history.reads:,} are")
+        else:
+            score.note(f"{len(history.stale)} of {history.reads:,} reads stale, {history.hits:,} of them hits")
+            score.note(f"{history.writes:,} writes")
+            assert history.stale == []
+            assert history.reads >= reads
+
+
+async def fresh_database(server: str, name: str) -> str:
+    import asyncpg
+
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
+    return f"{server.rpartition('/')[0]}/{name}"
+
+
+@pytest.mark.scoreboard("C3", "500 concurrent reads of an expired key, 3 processes", "1 database load")
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+async def test_an_expired_key_is_read_once_for_everyone(
+    backend: str, tmp_path: Path, score: Score, request: pytest.FixtureRequest
+) -> None:
+    """Breaks when lease() always gives the lease."""
+    settings = environment(f"sqlite:///{tmp_path / 'shop.db'}", TTL="1")
+    if backend == "redis":
+        server: str = request.getfixturevalue("postgres_server")
+        redis: RedisServer = request.getfixturevalue("redis")
+        settings |= {"DATABASE_URL": await fresh_database(server, "c3"), "REDIS_URL": redis.url}
+    prepare(settings)
+    async with serving(tmp_path, RESTWELL, "serve", **settings) as served:
+        history = await history_of(served)
+        path = f"/v1/products/{history.products[0]}"
+        connections = [Connection(served.url) for _ in range(500)]
+        first = await asyncio.gather(*(one.ask("GET", path) for one in connections))
+        assert {status for status, _, _ in first} == {200}
+        loads = []
+        for _ in range(score.size(2, 10)):
+            before = await load_of(served, "products.by_id")  # which takes longer than the value lives
+            answers = await asyncio.gather(*(one.ask("GET", path) for one in connections))
+            loads.append(round(await load_of(served, "products.by_id") - before))
+            assert {status for status, _, _ in answers} == {200}
+        for one in connections:
+            one.close()
+    score.note(f"{max(loads)} database load at most, in {len(loads)} rounds of 500")
+    assert loads == [1] * len(loads)
+
+
+@pytest.mark.scoreboard("C2", "writes during a Redis partition", "bounded: stale <= 5 s after heal; strict: 0")
+@pytest.mark.parametrize("mode", ["on", "bounded"])
+async def test_writes_during_a_partition(
+    mode: str, tmp_path: Path, postgres_server: str, redis: RedisServer, score: Score
+) -> None:
+    """Breaks when a writer that does not reach Redis notes nothing in the database."""
+    settings = environment(await fresh_database(postgres_server, "c2"), CACHE=mode, WORKERS="2")
+    prepare(settings)
+    seconds = score.size(5, 20)
+    (tmp_path / "cut").mkdir()
+    async with fault_proxy(redis.port) as proxy:
+        through = f"redis://127.0.0.1:{proxy.port}/0"
+        async with (
+            serving(tmp_path / "cut", RESTWELL, "serve", **settings, REDIS_URL=through) as cut,
+            serving(tmp_path, RESTWELL, "serve", **settings, REDIS_URL=redis.url) as well,
+        ):
+            history = await history_of(cut)
+            began = time.monotonic()
+            healed_at = began + 2 + seconds
+            stop = healed_at + 6
+
+            async def partition() -> None:
+                await asyncio.sleep(2)
+                proxy.swallow()
+                await asyncio.sleep(seconds)
+                proxy.heal()
+
+            def done() -> bool:
+                return time.monotonic() > stop
+
+            await asyncio.gather(
+                partition(),
+                *(history.write_until(done, cut.url, 0.1) for _ in range(4)),
+                *(history.read_until(done, one.url, 0.003) for one in (cut, well) for _ in range(8)),
+            )
+    assert history.writes > 20
+    assert history.hits > 100
+    late = max(history.stale, default=0.0)
+    score.note(f"{len(history.stale)} of {history.reads:,} reads stale, {seconds} s cut off, {history.writes} writes")
+    if mode == "on":
+        assert history.stale == []
+    else:
+        during = max(
+            (age for age, at in zip(history.stale, history.stale_at, strict=True) if at < healed_at), default=0.0
+        )
+        score.note(f"by {late:.1f} s at most, by {during:.1f} s while cut off")
+        assert late < 5
+
+
+@pytest.mark.scoreboard(
+    "R1", "Redis stopped (SIGSTOP, then kill)", "success >= 99.5%; <= 50 ms added after 2 s; recovered <= 5 s"
+)
+async def test_redis_may_go(tmp_path: Path, postgres_server: str, redis: RedisServer, score: Score) -> None:
+    """Breaks when the store goes on asking while it is away: each read waits half a second."""
+    settings = environment(await fresh_database(postgres_server, "r1"), REDIS_URL=redis.url, WORKERS="2")
+    prepare(settings)
+    away = score.size(6, 60)
+    async with serving(tmp_path, RESTWELL, "serve", **settings) as served:
+        history = await history_of(served)
+        began = time.monotonic()
+        frozen_at = began + 3
+        thawed_at = frozen_at + away
+        killed_at = thawed_at + 6
+        back_at = killed_at + away / 2
+        stop = back_at + 6
+
+        async def faults() -> None:
+            await asyncio.sleep(3)
+            redis.freeze()
+            await asyncio.sleep(away)
+            redis.thaw()
+            await asyncio.sleep(6)
+            redis.kill()
+            await asyncio.sleep(away / 2)
+            await asyncio.to_thread(redis.start)
+
+        def done() -> bool:
+            return time.monotonic() > stop
+
+        await asyncio.gather(
+            faults(),
+            *(history.write_until(done, served.url, 0.2) for _ in range(2)),
+            *(history.read_until(done, served.url, 0.02) for _ in range(8)),
+        )
+    asked = history.reads + history.writes + history.failed
+    success = 1 - history.failed / asked
+    before = _p95(history, began, frozen_at)
+    during = max(_p95(history, frozen_at + 2, thawed_at), _p95(history, killed_at + 2, back_at))
+    recovered = max(_first_hit(history, thawed_at), _first_hit(history, back_at))
+    score.note(f"{success:.2%} of {asked:,} succeeded, {len(history.stale)} stale")
+    score.note(f"p95 of reads {before * 1_000:.0f} ms with Redis, {during * 1_000:.0f} ms without after 2 s")
+    score.note(f"hits again {recovered:.1f} s after it is back")
+    assert success >= 0.995
+    assert history.stale == []
+    assert during - before <= 0.05
+    assert recovered <= 5
+
+
+def _p95(history: History, begin: float, end: float) -> float:
+    return statistics.quantiles((took for at, took in history.latencies if begin < at < end), n=20)[-1]
+
+
+def _first_hit(history: History, since: float) -> float:
+    return min(at for at in history.hit_at if at > since) - since
