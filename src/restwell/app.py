@@ -48,9 +48,12 @@ DEVELOPMENT_SECRET: Final = Path("var/development-secret")
 
 
 class App:
-    """An ASGI application: the edge around Litestar, with the OpenAPI document it serves."""
+    """An ASGI application: the edge around Litestar, with the OpenAPI document it serves and the kit it is built on."""
 
-    def __init__(self, edge: Edge, litestar: Litestar, openapi: Schema, query_budget: QueryBudget) -> None:
+    def __init__(
+        self, kit: "Restwell", edge: Edge, litestar: Litestar, openapi: Schema, query_budget: QueryBudget
+    ) -> None:
+        self.kit = kit
         self._edge = edge
         self.query_budget = query_budget
         self.litestar = litestar
@@ -167,7 +170,7 @@ class Restwell:
             concerns.append(ReadYourWrites(self._freshness_tokens))
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
         edge = Edge(cast("AsgiApp", litestar), concerns, self.settings.request.timeout_seconds, responses)
-        return App(edge, litestar, document, query_budget)
+        return App(self, edge, litestar, document, query_budget)
 
 
 def _digest(document: Schema) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
@@ -15,7 +16,7 @@ from fault_proxy import fault_proxy
 from history import Connection, History
 from people import Person
 from scoreboard import Score
-from servers import RESTWELL, RedisServer, Served, redis_program, redis_server, restwell, serving
+from servers import RESTWELL, ROOT, RedisServer, Served, redis_program, redis_server, restwell, serving
 
 TESTS = Path(__file__).parents[1]
 HOT = 4
@@ -36,7 +37,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 def prepare(settings: dict[str, str]) -> None:
     for command in ("migrate", "seed"):
-        restwell(command, **settings).check_returncode()
+        restwell(command, cwd=ROOT, **settings).check_returncode()
 
 
 async def history_of(served: Served) -> History:
@@ -65,7 +66,8 @@ async def play(history: History, url: str, reads: int, seconds: float) -> None:
 async def load_of(served: Served, query: str) -> float:
     """How often the workers have run the query, together."""
     await asyncio.sleep(1.2)  # each publishes its counts once a second
-    lines = httpx.get(f"{served.url}/metrics").text.splitlines()
+    async with httpx.AsyncClient(base_url=served.url) as client:
+        lines = (await client.get("/metrics")).text.splitlines()
     name = f'restwell_db_queries_total{{query="{query}"}}'
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
@@ -87,7 +89,7 @@ async def test_no_read_is_older_than_a_write_acknowledged_before_it(
         prepare(settings)
         folder = tmp_path / f"log{broken}"
         folder.mkdir()
-        async with serving(folder, RESTWELL, "serve", **settings) as served:
+        async with serving(folder, RESTWELL, "serve", cwd=ROOT, **settings) as served:
             history = await history_of(served)
             await play(history, served.url, 10_000 if broken else reads, seconds=120)
         assert history.failed == 0
@@ -104,8 +106,6 @@ async def test_no_read_is_older_than_a_write_acknowledged_before_it(
 
 
 async def fresh_database(server: str, name: str) -> str:
-    import asyncpg
-
     connection = await asyncpg.connect(server)
     try:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
@@ -127,7 +127,7 @@ async def test_an_expired_key_is_read_once_for_everyone(
         redis: RedisServer = request.getfixturevalue("redis")
         settings |= {"DATABASE_URL": await fresh_database(server, "c3"), "REDIS_URL": redis.url}
     prepare(settings)
-    async with serving(tmp_path, RESTWELL, "serve", **settings) as served:
+    async with serving(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
         history = await history_of(served)
         path = f"/v1/products/{history.products[0]}"
         connections = [Connection(served.url) for _ in range(500)]
@@ -158,8 +158,8 @@ async def test_writes_during_a_partition(
     async with fault_proxy(redis.port) as proxy:
         through = f"redis://127.0.0.1:{proxy.port}/0"
         async with (
-            serving(tmp_path / "cut", RESTWELL, "serve", **settings, REDIS_URL=through) as cut,
-            serving(tmp_path, RESTWELL, "serve", **settings, REDIS_URL=redis.url) as well,
+            serving(tmp_path / "cut", RESTWELL, "serve", cwd=ROOT, **settings, REDIS_URL=through) as cut,
+            serving(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings, REDIS_URL=redis.url) as well,
         ):
             history = await history_of(cut)
             began = time.monotonic()
@@ -202,7 +202,7 @@ async def test_redis_may_go(tmp_path: Path, postgres_server: str, redis: RedisSe
     settings = environment(await fresh_database(postgres_server, "r1"), REDIS_URL=redis.url, WORKERS="2")
     prepare(settings)
     away = score.size(6, 60)
-    async with serving(tmp_path, RESTWELL, "serve", **settings) as served:
+    async with serving(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
         history = await history_of(served)
         began = time.monotonic()
         frozen_at = began + 3

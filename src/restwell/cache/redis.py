@@ -173,13 +173,19 @@ class RedisStore(Store):
 
     async def forget(self, tags: Sequence[str] | None) -> None:
         if tags is None:
-            beginning = f"{self._prefix}t:"
-            found = [key async for key in self._client.scan_iter(match=f"{beginning}*", count=1_000)]
-            tags = [key.decode().removeprefix(beginning) for key in found]
+            tags = await self._every_tag()
         for some in range(0, len(tags), AT_ONCE):
             mark = _new_mark()
             await asyncio.gather(*(self._mark(tag, mark, WRITE_SECONDS) for tag in tags[some : some + AT_ONCE]))
             await asyncio.gather(*(self._mark(tag, mark) for tag in tags[some : some + AT_ONCE]))
+
+    async def _every_tag(self) -> list[str]:
+        beginning = f"{self._prefix}t:"
+        try:
+            found = [key async for key in self._client.scan_iter(match=f"{beginning}*", count=1_000)]
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable from error
+        return [key.decode().removeprefix(beginning) for key in found]
 
     @property
     def _prefix(self) -> str:

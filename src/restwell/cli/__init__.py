@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from restwell import server
+from restwell.cli import cache
 from restwell.database import (
     Database,
     DatabaseUnavailable,
@@ -44,6 +45,7 @@ cli: Final = typer.Typer(
     pretty_exceptions_enable=False,
     help="Run and look after a restwell API.",
 )
+cli.add_typer(cache.commands, name="cache")
 
 
 def main() -> None:
@@ -218,6 +220,7 @@ def seed(
                 settings, lambda database: enlarge(database, rows, lambda n: progress.advance(bar, n))
             )
         print(done)
+    cache.forget(project, settings)  # of a server that runs: this was written past it
 
 
 @cli.command()

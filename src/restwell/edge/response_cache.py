@@ -37,7 +37,8 @@ Reply = tuple[int, Headers, bytes]
 """Status, headers and body."""
 
 _ENTITY_TAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
-_NEW: Final = (b"age", b"0")
+_MISS: Final[Headers] = [(b"cache-status", b"restwell; fwd=miss")]
+"""Without Age: it would say that the origin was not asked (RFC 9111 5.1)."""
 _COMPRESSIBLE: Final = (b"application/json", b"text/", PROBLEM_MEDIA_TYPE.encode())
 _PRIVATE: Final = (b"private", b"no-store")
 _REPLACED: Final = frozenset({b"content-length", b"cache-control", b"etag", b"vary"})
@@ -156,7 +157,7 @@ class ResponseCache:
             )
         now = time.time()
         if new and now - answer.made_at <= time.perf_counter() - exchange.started:
-            extra = [(b"cache-status", b"restwell; fwd=miss"), _NEW]
+            extra = _MISS
         elif variant.second == int(now):
             extra = variant.hit
         else:

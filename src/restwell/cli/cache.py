@@ -1,0 +1,93 @@
+"""``restwell cache``: what the cache of a server does, and forgetting."""
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Final
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import typer
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from rich.console import Console
+from rich.table import Table
+
+from restwell.cache import StoreUnavailable
+from restwell.errors import ConfigurationError
+from restwell.observability.logs import configure_logs
+from restwell.project import Project, find_project
+from restwell.settings import Settings
+
+ANSWER_SECONDS: Final = 5
+BY_NAME: Final = ("hits", "shared_hits", "loads", "waits", "stale_prevented", "bypasses", "invalidations")
+IN_ALL: Final = ("entries", "bytes", "evictions")
+
+commands: Final = typer.Typer(no_args_is_help=True, help="Look at the cache, or make it forget.")
+
+
+@commands.command()
+def stats() -> None:
+    """Show what the cache of the server at HOST and PORT has done since it started."""
+    project = find_project()
+    settings = project.load_settings()
+    families = {family.name.removeprefix("restwell_cache_"): family for family in _read(settings)}
+    counts = {column: {s.labels.get("name", ""): s.value for s in _samples(families, column)} for column in BY_NAME}
+    table = Table("name", *(column.replace("_", " ") for column in BY_NAME), "hit ratio", box=None)
+    for name in sorted({name for column in counts.values() for name in column}):
+        values = [counts[column].get(name, 0) for column in BY_NAME]
+        asked = sum(values[:3]) + values[5]
+        ratio = f"{(values[0] + values[1]) / asked:.1%}" if asked else ""
+        table.add_row(name, *(f"{value:,.0f}" for value in values), ratio)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    totals = [f"{sum(s.value for s in _samples(families, name)):,.0f} {name}" for name in IN_ALL]
+    workers = sum(sample.value for sample in _samples(families, "usable"))
+    print(f"{', '.join(totals)}; {workers:.0f} of {settings.workers} workers use it")
+
+
+@commands.command()
+def clear(
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Only what has this tag, such as product:42; may be repeated.")
+    ] = None,
+) -> None:
+    """Let every process forget what it has kept: after data was changed past the application, or a backup was restored."""
+    project = find_project()
+    settings = project.load_settings()
+    configure_logs(settings.log)
+    forget(project, settings, tag or ())
+    print(f"forgotten: {', '.join(tag) if tag else 'everything'}")
+
+
+def forget(project: Project, settings: Settings, tags: Iterable[str] = ()) -> None:
+    """The same for other commands. Raises ConfigurationError when Redis cannot be reached."""
+
+    async def run() -> None:
+        kit = project.create_app(settings).kit
+        async with kit.database:
+            await kit.cache.start()
+            try:
+                await kit.cache.forget(*tags)
+            except StoreUnavailable:
+                raise ConfigurationError(["REDIS_URL: Redis cannot be reached; nothing was forgotten"]) from None
+            finally:
+                await kit.cache.close()
+
+    asyncio.run(run())
+
+
+def _read(settings: Settings) -> list[Metric]:
+    address = f"http://{settings.host}:{settings.port}/metrics"
+    try:
+        with urlopen(address, timeout=ANSWER_SECONDS) as answer:  # the scheme stands one line above
+            text = answer.read().decode()
+    except (URLError, OSError) as error:
+        raise ConfigurationError(
+            [f"no server answers at {address} ({error}); start it, or set HOST and PORT"]
+        ) from None
+    return [family for family in text_string_to_metric_families(text) if family.name.startswith("restwell_cache_")]
+
+
+def _samples(families: dict[str, Metric], name: str) -> Iterable[Sample]:
+    return families[name].samples if name in families else ()

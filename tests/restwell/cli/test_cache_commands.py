@@ -1,0 +1,71 @@
+"""``restwell cache``: what it tells of a server that runs, and that the server forgets."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from servers import RESTWELL, ROOT, Served, free_port, restwell, serve
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}", "RESTWELL_APP": "shop.app:shop", "WORKERS": "2"}
+
+
+@pytest.fixture
+def served(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
+    for command in ("migrate", "seed"):
+        restwell(command, cwd=ROOT, **environment).check_returncode()
+    with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **environment) as started:
+        yield started
+
+
+def how(served: Served, path: str) -> str:
+    return httpx.get(f"{served.url}{path}").headers["cache-status"].partition(";")[2].partition(";")[0].strip()
+
+
+def test_clear_lets_every_process_forget(served: Served, environment: dict[str, str]) -> None:
+    """Breaks when forget reaches the process of the command only."""
+    product = httpx.get(f"{served.url}/v1/products?limit=1").json()["items"][0]["id"]
+    paths = (f"/v1/products/{product}", "/v1/products?limit=1")
+    for path in paths:
+        how(served, path)
+    assert [how(served, path) for path in paths] == ["hit", "hit"]
+    done = restwell("cache", "clear", f"--tag=product:{product}", cwd=ROOT, **environment)
+    assert done.stdout == f"forgotten: product:{product}\n"
+    assert [how(served, path) for path in paths] == ["fwd=miss", "hit"]
+    assert restwell("cache", "clear", cwd=ROOT, **environment).stdout == "forgotten: everything\n"
+    assert [how(served, path) for path in paths] == ["fwd=miss", "fwd=miss"]
+
+
+def test_seed_lets_a_server_forget(served: Served, environment: dict[str, str]) -> None:
+    path = "/v1/products?limit=1"
+    how(served, path)
+    restwell("seed", cwd=ROOT, **environment).check_returncode()
+    assert how(served, path) == "fwd=miss"
+
+
+def test_stats_tells_what_the_workers_have_done(served: Served, environment: dict[str, str]) -> None:
+    for _ in range(10):
+        httpx.get(f"{served.url}/v1/products?limit=3")
+    done = restwell("cache", "stats", cwd=ROOT, **environment, PORT=served.url.rpartition(":")[2])
+    assert done.returncode == 0, done.stderr
+    row = next(line.split() for line in done.stdout.splitlines() if "GET /v1/products " in line)
+    assert row[-1].endswith("%")
+    assert "2 of 2 workers use it" in done.stdout
+    assert "entries" in done.stdout
+
+
+def test_stats_without_a_server_says_so(environment: dict[str, str]) -> None:
+    done = restwell("cache", "stats", cwd=ROOT, **environment, PORT=str(free_port()))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no server answers" in done.stderr
+
+
+def test_clear_without_redis_says_that_nothing_was_forgotten(environment: dict[str, str]) -> None:
+    restwell("migrate", cwd=ROOT, **environment).check_returncode()
+    done = restwell("cache", "clear", cwd=ROOT, **environment, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing was forgotten" in done.stderr.splitlines()[-1]

@@ -1,0 +1,313 @@
+"""Whole answers that the edge keeps: what clients and caches on the way are told, and what must never be shared."""
+
+import asyncio
+import gzip
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from litestar.di import NamedDependency as Provided
+from msgspec import Struct
+
+from people import assert_problem
+from restwell import App, Migrations, Restwell
+from restwell.cache import Cache
+from restwell.edge.response_cache import Answer, ResponseCache
+from restwell.errors import NotFound
+from restwell.settings import Settings
+from restwell.testing import running
+from restwell.web import ApiRequest, Controller, FromPath, PageFilter, Response, Version, get, public, signed_in
+from tiny.app import MIGRATIONS, authenticate
+
+
+class Filter(PageFilter, frozen=True, kw_only=True):
+    q: str | None = None
+
+
+class Seen(Struct, frozen=True):
+    number: int
+    called: int
+    query: str
+    headers: dict[str, str]
+    text: str = ""
+
+
+class CachedController(Controller):
+    path = "/kept"
+    called = 0
+
+    @get(cached=public(ttl_seconds=60, tags=["list"]))
+    async def list_kept(self, request: ApiRequest, filters: Provided[Filter]) -> Seen:
+        """List."""
+        return self._seen(request, filters.limit)
+
+    @get("/{number:int}", cached=public(ttl_seconds=60, tags=["one:{number}"]))
+    async def get_kept(self, request: ApiRequest, number: FromPath[int]) -> Response[Seen]:
+        """Read one."""
+        if number >= 500:
+            raise ValueError(number)
+        if number >= 400:
+            raise NotFound
+        headers = {"etag": f'"{number}"'} if number == 7 else {}
+        if number == 13:
+            headers["cache-control"] = "private"
+        if number == 14:
+            headers["set-cookie"] = "who=me"
+        return Response(self._seen(request, number), headers=headers)
+
+    @get(
+        "/languages/{name:str}",
+        cached=public(ttl_seconds=60, client_seconds=10, tags=["all"], vary=["Accept-Language"]),
+    )
+    async def get_varied(self, request: ApiRequest, name: FromPath[str]) -> Seen:
+        """Read one in a language."""
+        return self._seen(request, len(name))
+
+    @get("/slow", cached=public(ttl_seconds=60, tags=["slow"]))
+    async def get_slowly(self) -> str:
+        """Take longer than a request may."""
+        await asyncio.sleep(3)
+        return "slow"
+
+    def _seen(self, request: ApiRequest, number: int) -> Seen:
+        type(self).called += 1
+        query = request.scope["query_string"].decode()
+        return Seen(number, type(self).called, query, dict(request.headers), "text " * 400 * (number == 3))
+
+
+@pytest.fixture
+def make_app(tiny_settings: Settings) -> Callable[..., tuple[App, Cache]]:
+    def make(**options: object) -> tuple[App, Cache]:
+        CachedController.called = 0
+        kit = Restwell(tiny_settings.model_copy(update=options), name="kept")
+        app = kit.app(
+            version="1",
+            description="",
+            versions=[Version("/v1", [CachedController])],
+            provide=[],
+            authenticate=authenticate,
+            migrations=Migrations(MIGRATIONS),
+        )
+        return app, kit.cache
+
+    return make
+
+
+@pytest.fixture
+async def client(make_app: Callable[..., tuple[App, Cache]]) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(make_app()[0]) as connected:
+        connected.headers["accept-encoding"] = "identity"
+        yield connected
+
+
+def status_of(answer: httpx.Response) -> str:
+    return re.sub(r"\d+", "N", answer.headers["cache-status"])
+
+
+async def test_the_second_answer_comes_from_the_cache(client: httpx.AsyncClient) -> None:
+    one, two = await client.get("/v1/kept/1"), await client.get("/v1/kept/1")
+    assert one.json() == two.json()
+    assert (status_of(one), status_of(two)) == ("restwell; fwd=miss", "restwell; hit; ttl=N")
+    assert (one.headers.get("age"), two.headers["age"]) == (None, "0")
+    assert two.headers["cache-control"] == "public, no-cache"
+    assert two.headers["vary"] == "accept-encoding"
+    assert two.headers["content-type"] == "application/json"
+    assert two.headers["x-content-type-options"] == "nosniff"
+    assert one.headers["x-request-id"] != two.headers["x-request-id"]
+    await asyncio.sleep(1.1)
+    three = await client.get("/v1/kept/1")
+    assert 1 <= int(three.headers["age"]) <= 2
+
+
+async def test_an_answer_has_a_tag_and_is_not_sent_twice(client: httpx.AsyncClient) -> None:
+    """Breaks when If-None-Match is compared with the whole header."""
+    one = await client.get("/v1/kept/1")
+    tag = one.headers["etag"]
+    assert re.fullmatch('"[0-9a-f]{24}"', tag)
+    for held in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = await client.get("/v1/kept/1", headers={"if-none-match": held})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert "content-type" not in again.headers
+        assert again.headers["cache-control"] == "public, no-cache"
+    assert (await client.get("/v1/kept/1", headers={"if-none-match": '"other"'})).status_code == 200
+    assert (await client.get("/v1/kept/2", headers={"if-none-match": tag})).status_code == 200, "on a miss as well"
+    assert (await client.get("/v1/kept/7")).headers["etag"] == '"7"', "the handler's own is kept"
+
+
+async def test_head_is_get_without_the_body(client: httpx.AsyncClient) -> None:
+    for called in (1, 1):
+        head, whole = await client.head("/v1/kept/1"), await client.get("/v1/kept/1")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == whole.headers["content-length"] == str(len(whole.content))
+        assert head.headers["etag"] == whole.headers["etag"]
+        assert whole.json()["called"] == called
+
+
+async def test_what_a_handler_sees_is_what_everyone_may_get(client: httpx.AsyncClient) -> None:
+    """Breaks when the first request is passed on as it is: its junk, or its cookie, would be in everyone's answer."""
+    first = await client.get(
+        "/v1/kept?evil=1&limit=5&q=a%20b&evil=2",
+        headers={"authorization": "Bearer owner", "cookie": "who=me", "x-evil": "1"},
+    )
+    assert (first.json()["query"], first.json()["headers"]) == ("limit=5&q=a+b", {})
+    for query in ("limit=5&q=a+b", "q=a+b&limit=5", "limit=5&q=a%20b&x=9"):
+        assert (await client.get(f"/v1/kept?{query}")).json() == first.json(), query
+
+
+async def test_defaults_and_junk_make_no_other_answer(client: httpx.AsyncClient) -> None:
+    """Breaks when the key is the query as it was sent: junk would fill the cache."""
+    for query in ("", "?limit=20", "?junk=1", "?junk=2&limit=20"):
+        assert (await client.get(f"/v1/kept{query}")).json()["called"] == 1
+    for number in range(20):
+        assert (await client.get(f"/v1/kept/9?junk={number}")).json()["called"] == 2
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1&limit=2", "q=%FF"])
+async def test_a_query_that_is_not_valid_is_the_handlers_to_refuse(client: httpx.AsyncClient, query: str) -> None:
+    for _ in range(2):
+        answer = await client.get(f"/v1/kept?{query}")
+        assert answer.status_code in {400, 422}
+        assert "cache-status" not in answer.headers
+
+
+async def test_a_long_body_is_compressed_once_for_those_who_take_it(client: httpx.AsyncClient) -> None:
+    plain = await client.get("/v1/kept/3")
+    packed = await client.get("/v1/kept/3", headers={"accept-encoding": "br, gzip;q=0.5"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.json() == plain.json()
+    assert int(packed.headers["content-length"]) < len(plain.content) / 5
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["etag"] == plain.headers["etag"][:-1] + '-gzip"'
+    held = {"if-none-match": packed.headers["etag"], "accept-encoding": "gzip"}
+    assert (await client.get("/v1/kept/3", headers=held)).status_code == 304
+    short = await client.get("/v1/kept/1", headers={"accept-encoding": "gzip"})
+    assert "content-encoding" not in short.headers
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        (b"gzip", b"gzip"),
+        (b"*", b"gzip"),
+        (b"GZIP;q=1.0", b"gzip"),
+        (b"gzip; q=0.001", b"gzip"),
+        (b"gzip;q=0", b""),
+        (b"gzip;q=0.000, *", b""),
+        (b"br, deflate", b""),
+        (b"identity", b""),
+        (b"", b""),
+        (b"*;q=0", b""),
+    ],
+)
+def test_negotiates_the_coding(accepted: bytes, coding: bytes, make_app: Callable[..., tuple[App, Cache]]) -> None:
+    assert ResponseCache(make_app()[1], [], "1")._coding(accepted) == coding
+
+
+async def test_answers_differ_by_what_they_vary_on(client: httpx.AsyncClient) -> None:
+    """Breaks when the key leaves the header out."""
+    english, german = {"accept-language": "en"}, {"accept-language": "de"}
+    one, two = [await client.get("/v1/kept/languages/a", headers=headers) for headers in (english, german)]
+    assert (one.json()["headers"], two.json()["headers"]) == ({"accept-language": "en"}, {"accept-language": "de"})
+    assert (await client.get("/v1/kept/languages/a", headers=english)).json() == one.json()
+    assert one.headers["vary"] == "accept-encoding, accept-language"
+    assert one.headers["cache-control"] == "public, max-age=10"
+
+
+@pytest.mark.parametrize("number", [13, 14])
+async def test_what_is_for_one_person_is_not_kept(client: httpx.AsyncClient, number: int) -> None:
+    """Breaks when _may_be_kept looks at the status alone."""
+    one, two = await client.get(f"/v1/kept/{number}"), await client.get(f"/v1/kept/{number}")
+    assert (one.json()["called"], two.json()["called"]) == (1, 2)
+    assert "public" not in two.headers["cache-control"]
+
+
+async def test_what_is_not_there_is_kept_too_and_names_each_request(client: httpx.AsyncClient) -> None:
+    """Breaks when a kept problem is sent as it is: it would name the request of a stranger."""
+    for name, status in (("first-request", "restwell; fwd=miss"), ("second-request", "restwell; hit; ttl=N")):
+        answer = await client.get("/v1/kept/404", headers={"x-request-id": name})
+        assert_problem(answer, 404, "not_found")
+        assert answer.json()["request_id"] == answer.headers["x-request-id"] == name
+        assert answer.headers["content-length"] == str(len(answer.content))
+        assert status_of(answer) == status
+
+
+async def test_a_crash_is_not_kept(client: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        answer = await client.get("/v1/kept/500")
+        assert_problem(answer, 500, "internal_error")
+        assert answer.headers["cache-status"] == "restwell; fwd=miss"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_ends_in_time(make_app: Callable[..., tuple[App, Cache]], tiny_settings: Settings) -> None:
+    limits = tiny_settings.request.model_copy(update={"timeout_seconds": 0.5})
+    async with running(make_app(request=limits)[0]) as client:
+        answers = await asyncio.gather(*(client.get("/v1/kept/slow") for _ in range(3)))
+        for answer in answers:
+            assert_problem(answer, 503, "deadline_exceeded")
+
+
+async def test_switched_off_it_answers_the_same_and_keeps_nothing(make_app: Callable[..., tuple[App, Cache]]) -> None:
+    async with running(make_app(cache="off")[0]) as client:
+        answers = [await client.get("/v1/kept/1") for _ in range(2)]
+        assert [answer.json()["called"] for answer in answers] == [1, 2]
+        assert [status_of(answer) for answer in answers] == ["restwell; fwd=miss"] * 2
+        held = {"if-none-match": (await client.get("/v1/kept/7")).headers["etag"]}
+        assert (await client.get("/v1/kept/7", headers=held)).status_code == 304
+
+
+async def test_a_written_tag_takes_its_answers_along(make_app: Callable[..., tuple[App, Cache]]) -> None:
+    app, cache = make_app()
+    async with running(app) as client:
+        for path, tag in (("/v1/kept/1", "one:1"), ("/v1/kept?q=x", "list"), ("/v1/kept/404", "one:404")):
+            await client.get(path)
+            assert status_of(await client.get(path)) == "restwell; hit; ttl=N"
+            await cache.forget("one:2")
+            assert status_of(await client.get(path)) == "restwell; hit; ttl=N"
+            await cache.forget(tag)
+            assert status_of(await client.get(path)) == "restwell; fwd=miss"
+
+
+@pytest.mark.parametrize("path", ["/v1/kept/01", "/v1/kept/1/", "/v1/kept/+1", "/v1/kept/%31"])
+async def test_other_ways_to_write_a_path_make_no_other_answer(client: httpx.AsyncClient, path: str) -> None:
+    await client.get("/v1/kept/1")
+    answer = await client.get(path)
+    assert "cache-status" not in answer.headers or answer.json()["called"] == 1
+
+
+async def test_the_memory_of_requests_is_bounded(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restwell.edge.response_cache.TARGETS", 3)
+    monkeypatch.setattr("restwell.edge.response_cache.CODINGS", 3)
+    for number in range(10):
+        headers = {"accept-encoding": f"x-{number}"}
+        assert (await client.get(f"/v1/kept/1?x={number}", headers=headers)).json()["called"] == 1
+
+
+def test_a_guarded_route_cannot_be_declared_public(tiny_settings: Settings) -> None:
+    """Breaks without the check: one person's answer would be everyone's."""
+
+    class Guarded(Controller):
+        @get("/mine", guards=[signed_in], cached=public(ttl_seconds=60, tags=["mine"]))
+        async def get_mine(self) -> str:
+            """Read mine."""
+            return "mine"
+
+    kit = Restwell(tiny_settings, name="guarded")
+    with pytest.raises(TypeError, match="cannot be cached for everyone"):
+        kit.app(
+            version="1",
+            description="",
+            versions=[Version("/v1", [Guarded])],
+            provide=[],
+            authenticate=authenticate,
+            migrations=Migrations(Path(MIGRATIONS)),
+        )
+
+
+def test_an_answer_travels_whole() -> None:
+    answer = Answer(200, [(b"a", b"b")], gzip.compress(json.dumps("x").encode()), 1.5)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=Answer) == answer
