@@ -56,6 +56,8 @@ class Board:
         result = "pass" if outcome.get_result().passed else "**FAIL**"
         number, fault, mark = marker.args
         backend = "SQLite" if "sqlite" in item.name.lower() else "PostgreSQL"
+        if "redis" in item.name or "redis" in getattr(item, "fixturenames", ()):
+            backend += ", Redis"
         self._rows[item.nodeid] = (number, fault, mark, "; ".join(score.figures), result, backend)
 
     def pytest_sessionfinish(self) -> None:

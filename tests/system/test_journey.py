@@ -10,16 +10,24 @@ from pathlib import Path
 import httpx
 import pytest
 
+from conftest import NEEDS
 from people import Person, assert_problem
-from servers import ROOT, Served, descendants_of, serve
+from servers import ROOT, Served, descendants_of, redis_program, redis_server, serve
 
 GRACE = {"email": "grace@example.com", "password": "a nanosecond is a foot", "name": "Grace Hopper"}
 START_SECONDS = 6  # a second start is promised within 3; a machine that is busy with other tests gets twice that
 
 
 @pytest.fixture
-def environment(empty_url: str) -> dict[str, str]:
-    return {"DATABASE_URL": empty_url, "WORKERS": "2", "APP_ENV": "development", "LOG_FORMAT": "json"}
+def environment(empty_url: str, backend: str) -> Iterator[dict[str, str]]:
+    settings = {"DATABASE_URL": empty_url, "WORKERS": "2", "APP_ENV": "development", "LOG_FORMAT": "json"}
+    if backend == "sqlite":
+        yield settings
+        return
+    if redis_program() is None:
+        pytest.skip(f"{NEEDS}: Redis (apt-get install redis-server)")
+    with redis_server() as redis:  # one of its own: an application has a Redis database to itself
+        yield {**settings, "REDIS_URL": redis.url}
 
 
 @pytest.fixture
@@ -65,6 +73,7 @@ async def test_from_registration_to_log_out(visitor: Person, server: Served, bac
     assert f"{server.url}/health/ready" in welcome[1]
     assert {"sqlite": "SQLite at ", "postgresql": "PostgreSQL at 127.0.0.1:"}[backend] in welcome[2]
     assert "(1,000 products)" in welcome[2]
+    assert {"sqlite": "cache on this machine", "postgresql": "cache in Redis"}[backend] in welcome[2]
     assert "2 workers" in welcome[2]
     assert "customer1@shop.example / demo-password-2026" in welcome[3]
     assert GRACE["password"] not in server.output

@@ -70,6 +70,7 @@ async def shop(pair: tuple[Postgres, Postgres], tmp_path: Path) -> AsyncIterator
         "DATABASE_REPLICA_URLS": replica.url,
         "RESTWELL_APP": "shop.app:shop",
         "WORKERS": "2",
+        "CACHE": "off",  # or the replicas would have nothing to do
     }
     for command in ("migrate", "seed"):
         done = restwell(command, cwd=tmp_path, **environment)

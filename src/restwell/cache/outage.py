@@ -108,7 +108,8 @@ class Outage:
     async def drain(self, forget: Callable[[Sequence[str] | None], Awaitable[None]]) -> None:
         """Have everything noted forgotten, and resume, once it is quiet."""
         async with self._database.transaction() as tx:
-            if await tx.one(_lock) is not None:
+            suspended = await tx.one(_lock) is not None
+            if suspended:
                 newest = await tx.one(_newest)
                 if newest is not None and datetime.now(UTC) - newest < QUIET:
                     return
@@ -116,7 +117,8 @@ class Outage:
                 await forget(tags if len(tags) <= MAX_TAGS else None)
                 await tx.run(_drop)
                 await tx.run(_resume)
-        log.warning("cache_resumed")
+        if suspended:
+            log.warning("cache_resumed")
         await self.look()
 
     def _see(self, since: datetime | None) -> None:

@@ -16,7 +16,7 @@ import structlog
 from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from restwell.cache.clients import COMMAND_SECONDS, client_of
 from restwell.cache.outage import POLL_SECONDS, Outage
@@ -54,6 +54,8 @@ end
 redis.call('SET', KEYS[1], mark .. writers, 'EX', ARGV[3])
 return mark .. writers
 """
+
+_FAULTS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 Command = Callable[[Any, str], None]
 """Adds itself to a pipeline, for the given beginning of keys."""
@@ -183,7 +185,7 @@ class RedisStore(Store):
         beginning = f"{self._prefix}t:"
         try:
             found = [key async for key in self._client.scan_iter(match=f"{beginning}*", count=1_000)]
-        except (RedisError, OSError) as error:
+        except _FAULTS as error:
             raise StoreUnavailable from error
         return [key.decode().removeprefix(beginning) for key in found]
 
@@ -259,7 +261,7 @@ class RedisStore(Store):
                     command(pipe, self._prefix)
                 async with asyncio.timeout(COMMAND_SECONDS):
                     results: list[Any] = await pipe.execute(raise_on_error=False)
-            except (RedisError, OSError, TimeoutError) as error:
+            except _FAULTS as error:
                 # A connection that was lost says so at once, and the server behind it may be well.
                 if again and isinstance(error, RedisConnectionError | ConnectionError):
                     continue
@@ -290,7 +292,7 @@ class RedisStore(Store):
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
                 await self._identify()
-        except (RedisError, OSError, TimeoutError):
+        except _FAULTS:
             return
         if not self._up:
             self._up = True
@@ -298,6 +300,8 @@ class RedisStore(Store):
 
     async def _identify(self) -> None:
         if isinstance(self._client, RedisCluster):
+            if not self._up:
+                await self._client.aclose()  # so that it asks anew which nodes there are
             infos = await self._client.info("server", target_nodes=RedisCluster.PRIMARIES)
             runs = sorted(info["run_id"] for info in infos.values())
             self._run = hashlib.sha256("".join(runs).encode()).hexdigest()[:16]

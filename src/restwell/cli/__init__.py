@@ -279,7 +279,7 @@ def _welcome(project: Project, settings: Settings, seeded: str) -> None:
     lines = [
         f"  {project.name:<7} {base}/v1        docs  {base}/docs",
         f"  health  {base}/health/ready",
-        f"  {_describe(settings)}{f' ({seeded})' if seeded else ''} · {settings.workers} workers",
+        f"  {_describe(settings)}{f' ({seeded})' if seeded else ''} · {_cache_of(settings)} · {settings.workers} workers",
         f"  {project.welcome()}",
     ]
     print("\n".join(lines), flush=True)
@@ -290,3 +290,9 @@ def _describe(settings: Settings) -> str:
     if url.startswith("sqlite"):
         return f"SQLite at {url.removeprefix('sqlite:///')}"
     return f"PostgreSQL at {url.partition('://')[2].rpartition('@')[2].partition('?')[0]}"
+
+
+def _cache_of(settings: Settings) -> str:
+    if settings.cache == "off":
+        return "cache off"
+    return "cache in Redis" if settings.redis.url is not None else "cache on this machine"

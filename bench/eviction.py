@@ -1,0 +1,157 @@
+"""Which entries should leave: S3-FIFO, as ``restwell.cache.memory`` has it, beside LRU and W-TinyLFU.
+
+The share of requests that find their value, and what one request costs, for keys drawn by Zipf's law (exponent 0.9 and 1.1), the same
+with a scan of keys that are asked for once (one request in five), and the same with what is hot changing all the time. The cache has
+room for one key in a hundred, or in ten. ``python bench/eviction.py --out bench/results/...json``
+"""
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Protocol
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from restwell.cache.memory import ENTRY_BYTES, Entry, Memory  # noqa: E402  # after the path is set
+
+KEYS = 50_000
+REQUESTS = 400_000
+SIZE = ENTRY_BYTES + 500
+
+
+class Policy(Protocol):
+    def ask(self, key: str) -> bool:
+        """Whether it was there; it is afterwards, if the policy wants it."""
+
+
+class S3Fifo:
+    def __init__(self, room: int) -> None:
+        self._memory = Memory(room * SIZE)
+
+    def ask(self, key: str) -> bool:
+        if self._memory.get(key) is not None:
+            return True
+        self._memory.put(Entry(key, key, (), SIZE - ENTRY_BYTES, 0.0, 0.0))
+        return False
+
+
+class Lru:
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._entries: OrderedDict[str, None] = OrderedDict()
+
+    def ask(self, key: str) -> bool:
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            return True
+        self._entries[key] = None
+        if len(self._entries) > self._room:
+            self._entries.popitem(last=False)
+        return False
+
+
+class WTinyLfu:
+    """A window of 1%, then a segmented LRU that a newcomer enters only if it has been asked for oftener than who would leave.
+
+    Counts are exact here, and halved each ten times the room: kinder to it than the sketch that a real one has.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._window = Lru(max(1, room // 100))
+        self._room = room - max(1, room // 100)
+        self._probation: OrderedDict[str, None] = OrderedDict()
+        self._protected: OrderedDict[str, None] = OrderedDict()
+        self._counts: Counter[str] = Counter()
+        self._asked = 0
+
+    def ask(self, key: str) -> bool:
+        self._count(key)
+        if key in self._protected:
+            self._protected.move_to_end(key)
+            return True
+        if key in self._probation:
+            del self._probation[key]
+            self._protected[key] = None
+            if len(self._protected) > self._room * 0.8:
+                self._probation[self._protected.popitem(last=False)[0]] = None
+            return True
+        entries = self._window._entries  # noqa: SLF001  # its own part
+        if key in entries:
+            entries.move_to_end(key)
+            return True
+        entries[key] = None
+        if len(entries) > self._window._room:  # noqa: SLF001  # as above
+            self._admit(entries.popitem(last=False)[0])
+        return False
+
+    def _admit(self, key: str) -> None:
+        if len(self._probation) + len(self._protected) < self._room:
+            self._probation[key] = None
+            return
+        victim = next(iter(self._probation or self._protected))
+        if self._counts[key] > self._counts[victim]:
+            (self._probation if victim in self._probation else self._protected).pop(victim)
+            self._probation[key] = None
+
+    def _count(self, key: str) -> None:
+        self._counts[key] = min(15, self._counts[key] + 1)
+        self._asked += 1
+        if self._asked >= 10 * self._room:
+            self._asked = 0
+            self._counts = Counter({one: count // 2 for one, count in self._counts.items() if count > 1})
+
+
+POLICIES: dict[str, Callable[[int], Policy]] = {"S3-FIFO": S3Fifo, "LRU": Lru, "W-TinyLFU": WTinyLfu}
+
+
+def zipf(exponent: float, rng: random.Random) -> Iterator[int]:
+    weights = list(accumulate(1 / rank**exponent for rank in range(1, KEYS + 1)))
+    yield from rng.choices(range(KEYS), cum_weights=weights, k=REQUESTS)
+
+
+def traces() -> Iterator[tuple[str, list[str]]]:
+    for exponent in (0.9, 1.1):
+        rng = random.Random(1)  # noqa: S311  # a bench that can be repeated
+        keys = list(zipf(exponent, rng))
+        yield f"zipf {exponent}", [str(key) for key in keys]
+        yield (
+            f"zipf {exponent}, a fifth asked once",
+            [f"once {n}" if rng.random() < 0.2 else str(key) for n, key in enumerate(keys)],
+        )
+        yield f"zipf {exponent}, drifting", [str((key + n // 40) % KEYS) for n, key in enumerate(keys)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    result = []
+    print(f"{'':36}{'room':>8}" + "".join(f"{name:>18}" for name in POLICIES))
+    for trace, keys in traces():
+        for room in (KEYS // 100, KEYS // 10):
+            row: dict[str, object] = {"trace": trace, "room": room}
+            for name, new in POLICIES.items():
+                policy = new(room)
+                began = time.perf_counter()
+                hits = sum(map(policy.ask, keys))
+                row[name] = {
+                    "hits": round(hits / len(keys), 4),
+                    "us": round((time.perf_counter() - began) / len(keys) * 1e6, 2),
+                }
+            result.append(row)
+            figures = (row[name] for name in POLICIES)
+            texts = (f"{one['hits']:.1%} {one['us']:.2f} us" for one in figures if isinstance(one, dict))
+            print(f"{trace:36}{room:>8}" + "".join(f"{text:>18}" for text in texts), flush=True)
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
