@@ -19,11 +19,11 @@ from typing import Protocol
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from restwell.cache.memory import ENTRY_BYTES, Entry, Memory  # noqa: E402  # after the path is set
+from restwell.cache.memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory  # noqa: E402  # after the path is set
 
 KEYS = 50_000
 REQUESTS = 400_000
-SIZE = ENTRY_BYTES + 500
+SIZE = ENTRY_BYTES + OBJECT_FACTOR * 500
 
 
 class Policy(Protocol):
@@ -38,7 +38,7 @@ class S3Fifo:
     def ask(self, key: str) -> bool:
         if self._memory.get(key) is not None:
             return True
-        self._memory.put(Entry(key, key, (), SIZE - ENTRY_BYTES, 0.0, 0.0))
+        self._memory.put(Entry(key, key, (), 500, 0.0, 0.0))
         return False
 
 

@@ -106,10 +106,18 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all: whoever starts finds itself alone there and begins anew."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def settings(database_url: str) -> ShopSettings:
+def settings(database_url: str, cache_dir: Path) -> ShopSettings:
     return ShopSettings(
-        database=DatabaseSettings(url=SecretStr(database_url)), jwt=JwtSettings(secret=SecretStr(SECRET))
+        database=DatabaseSettings(url=SecretStr(database_url)),
+        jwt=JwtSettings(secret=SecretStr(SECRET)),
+        cache_dir=cache_dir,
     )
 
 

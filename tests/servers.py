@@ -20,6 +20,7 @@ import httpx
 ROOT = Path(__file__).parents[1]
 RESTWELL = Path(sys.executable).with_name("restwell")
 READY_SECONDS = 30
+_CACHES = tempfile.TemporaryDirectory(prefix="restwell-test-cache-")
 RUN = "RESTWELL_TEST_RUN"  # marks the processes that a test starts, and theirs
 
 
@@ -223,7 +224,7 @@ class Served:
 def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line, run to its end."""
     command: list[str | Path] = [RESTWELL, *arguments]
-    env = {**os.environ, **environment}
+    env = {**os.environ, "CACHE_DIR": _CACHES.name, **environment}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -243,7 +244,7 @@ def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: s
     """A command that serves, in a process of its own and on a free port, once it is ready; its output goes to ``folder``."""
     port, log = free_port(), folder / "server.log"
     run = str(uuid4())
-    env = {**os.environ, "WORKERS": "1", **environment, "PORT": str(port), RUN: run}
+    env = {**os.environ, "WORKERS": "1", "CACHE_DIR": str(folder / "cache"), **environment, "PORT": str(port), RUN: run}
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)
     served = Served(process, f"http://127.0.0.1:{port}", log)
@@ -254,6 +255,7 @@ def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: s
         process.terminate()
         process.wait(READY_SECONDS)
         assert_nothing_left(run)
+        shutil.rmtree(folder / "cache", ignore_errors=True)
 
 
 def assert_nothing_left(run: str) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from restwell.cache import Cache
+from restwell.cache.cache import MISSING_SECONDS
 from restwell.cache.figures import Figures
 from restwell.edge.exchange import AsgiApp, Exchange, Headers, Message, Scope
 from restwell.errors import PROBLEM_MEDIA_TYPE
@@ -26,6 +27,8 @@ COMPRESS_BYTES: Final = 1_000
 """A body below it is not worth compressing."""
 TARGETS: Final = 4_096
 """So many ways to write a request are remembered; to read one again costs microseconds."""
+TARGET_CHARS: Final = 1_024
+"""A longer one is not remembered: it is long because of what nobody asked for."""
 CODINGS: Final = 256
 VARY_BYTES: Final = 200
 ERRORS: Final = 400
@@ -116,7 +119,8 @@ class ResponseCache:
                 return None
             if len(self._targets) >= TARGETS:
                 self._targets.clear()
-            self._targets[place] = target
+            if len(scope["path"]) + len(scope["query_string"]) <= TARGET_CHARS:
+                self._targets[place] = target
         return target
 
     def ready(self, target: Target, scope: Scope) -> Answer | None:
@@ -135,7 +139,7 @@ class ResponseCache:
             lambda: _ask(app, exchange, target),
             kind=Answer,
             tags=target.tags,
-            ttl_seconds=lambda answer: target.route.ttl_seconds if _may_be_kept(answer) else 0,
+            ttl_seconds=lambda answer: _lifetime(answer, target.route),
             name=target.name,
         )
 
@@ -163,7 +167,7 @@ class ResponseCache:
         else:
             variant.second = int(now)
             extra = variant.hit = _hit(answer, target.route, now)
-        if held is not None and _is_held(held, variant.etag):
+        if held is not None and answer.status < ERRORS and _is_held(held, variant.etag):
             return 304, variant.not_modified + extra, b""
         if answer.status >= ERRORS:
             return _for_this_request(answer, variant, extra, exchange.request_id)
@@ -226,11 +230,16 @@ async def _ask(app: AsgiApp, exchange: Exchange, target: Target) -> Answer:
     return Answer(status, headers, b"".join(parts), time.time())
 
 
-def _may_be_kept(answer: Answer) -> bool:
-    """200 and, shortly, 404; nothing that sets a cookie or says that it is for one person only."""
-    if answer.status not in {200, 404}:
-        return False
-    return not any(
+def _lifetime(answer: Answer, route: CachedRoute) -> float:
+    """In seconds; 0 for what may not be kept. 404 is kept for a moment."""
+    if answer.status == 404:
+        return min(route.ttl_seconds, MISSING_SECONDS)
+    return route.ttl_seconds if answer.status == 200 and not _is_private(answer) else 0.0
+
+
+def _is_private(answer: Answer) -> bool:
+    """Whether it sets a cookie, or says that it is for one person or for no cache."""
+    return any(
         name == b"set-cookie" or (name == b"cache-control" and any(word in value for word in _PRIVATE))
         for name, value in answer.headers
     )
@@ -247,7 +256,7 @@ def _variant(answer: Answer, route: CachedRoute, coding: bytes, constant: Callab
         headers.append((b"content-encoding", GZIP))
     if answer.status < ERRORS:
         rule = b"public, max-age=%d" % route.client_seconds if route.client_seconds else b"public, no-cache"
-        if not _may_be_kept(answer):
+        if _is_private(answer):
             rule = given.get(b"cache-control", b"no-store")
         headers += [(b"etag", etag), (b"cache-control", rule)]
     headers.append((b"vary", b", ".join((b"accept-encoding", *route.vary))))
@@ -286,6 +295,6 @@ def _negotiate(accepted: bytes) -> bytes:
 def _for_this_request(answer: Answer, variant: Variant, extra: Headers, request_id: str) -> Reply:
     """A problem names the request that it answers."""
     body = answer.body
-    if answer.body.startswith(b"{"):
+    if (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in answer.headers:
         body = msgspec.json.encode({**msgspec.json.decode(answer.body), "request_id": request_id})
     return answer.status, [*variant.headers, *extra, (b"content-length", str(len(body)).encode())], body

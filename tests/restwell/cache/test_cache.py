@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -9,6 +10,7 @@ from cache_rig import TAG, Rig, Value, set_value
 from restwell.cache import Cache, TooManyLoads, loads
 from restwell.cache import cache as module
 from restwell.cache import store as stores
+from restwell.cache.store import Found
 from restwell.database import DatabaseUnavailable
 from restwell.errors import DeadlineExceeded
 
@@ -139,10 +141,18 @@ async def test_while_it_is_not_known_whether_a_commit_happened_nothing_is_kept(
 
 
 async def test_many_who_ask_together_share_one_load(rig: Rig) -> None:
-    """Breaks when flights are not joined."""
+    """Breaks when flights are not joined: each would ask the store for the lease by itself."""
     cache = await rig.cache()
+    store = rig.stores[cache]
+    lease, asked = store.lease, []
+
+    async def counted(key: str, tags: Sequence[str]) -> tuple[bool, Found]:
+        asked.append(key)
+        return await lease(key, tags)
+
+    store.lease = counted  # type: ignore[method-assign]  # counts
     assert set(await asyncio.gather(*(rig.get(cache) for _ in range(100)))) == {0}
-    assert rig.loads == 1
+    assert (rig.loads, len(asked)) == (1, 1)
 
 
 async def test_processes_that_ask_together_share_one_load(rig: Rig, kind: str) -> None:

@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from restwell.cache.memory import ENTRY_BYTES, Entry, Memory
+from restwell.cache.memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory
 
-SIZE = 1_000
+SIZE = 2_000
 
 
 def entry(key: str, size: int = SIZE) -> Entry:
-    return Entry(key, key.upper(), (), size - ENTRY_BYTES, 0.0, 0.0)
+    return Entry(key, key.upper(), (), (size - ENTRY_BYTES) // OBJECT_FACTOR, 0.0, 0.0)
 
 
 def test_holds_what_it_is_given() -> None:
@@ -28,7 +28,7 @@ def test_never_holds_more_than_its_bytes() -> None:
     for number in range(5_000):
         key = str(rng.randrange(200))
         if memory.get(key) is None or rng.random() < 0.2:
-            memory.put(entry(key, rng.randrange(ENTRY_BYTES, 2 * SIZE)))
+            memory.put(entry(key, rng.randrange(ENTRY_BYTES, 2 * SIZE, 2)))
         assert memory.bytes <= 20 * SIZE, number
         assert memory.bytes == sum(one.size for one in memory._entries.values())
         assert memory._young_bytes == sum(one.size for one in memory._entries.values() if one.young)
@@ -66,10 +66,10 @@ def test_a_value_that_is_read_anew_stays_one_entry() -> None:
     """Breaks when put() always appends: a hot key that is read anew every minute would fill the queue."""
     memory = Memory(100 * SIZE)
     for number in range(1_000):
-        memory.put(entry("hot", SIZE + number))
+        memory.put(entry("hot", SIZE + 2 * number))
     found = memory.get("hot")
     assert found is not None
-    assert (len(memory), len(memory._young), memory.bytes, found.size) == (1, 1, SIZE + 999, SIZE + 999)
+    assert (len(memory), len(memory._young), memory.bytes, found.size) == (1, 1, SIZE + 1_998, SIZE + 1_998)
 
 
 def test_a_value_too_large_for_the_newcomers_is_not_held() -> None:

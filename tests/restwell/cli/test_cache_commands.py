@@ -11,7 +11,8 @@ from servers import RESTWELL, ROOT, Served, free_port, restwell, serve
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}", "RESTWELL_APP": "shop.app:shop", "WORKERS": "2"}
+    url, folder = f"sqlite:///{tmp_path / 'shop.db'}", str(tmp_path / "cache")
+    return {"DATABASE_URL": url, "RESTWELL_APP": "shop.app:shop", "WORKERS": "2", "CACHE_DIR": folder}
 
 
 @pytest.fixture

@@ -219,7 +219,7 @@ async def test_answers_differ_by_what_they_vary_on(client: httpx.AsyncClient) ->
 
 @pytest.mark.parametrize("number", [13, 14])
 async def test_what_is_for_one_person_is_not_kept(client: httpx.AsyncClient, number: int) -> None:
-    """Breaks when _may_be_kept looks at the status alone."""
+    """Breaks when _lifetime looks at the status alone."""
     one, two = await client.get(f"/v1/kept/{number}"), await client.get(f"/v1/kept/{number}")
     assert (one.json()["called"], two.json()["called"]) == (1, 2)
     assert "public" not in two.headers["cache-control"]
@@ -233,6 +233,8 @@ async def test_what_is_not_there_is_kept_too_and_names_each_request(client: http
         assert answer.json()["request_id"] == answer.headers["x-request-id"] == name
         assert answer.headers["content-length"] == str(len(answer.content))
         assert status_of(answer) == status
+    held = await client.get("/v1/kept/404", headers={"if-none-match": "*"})
+    assert held.status_code == 404, "a condition counts only where there is something"
 
 
 async def test_a_crash_is_not_kept(client: httpx.AsyncClient) -> None:
@@ -282,6 +284,7 @@ async def test_other_ways_to_write_a_path_make_no_other_answer(client: httpx.Asy
 async def test_the_memory_of_requests_is_bounded(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("restwell.edge.response_cache.TARGETS", 3)
     monkeypatch.setattr("restwell.edge.response_cache.CODINGS", 3)
+    assert (await client.get(f"/v1/kept/1?{'x' * 2_000}")).status_code == 200
     for number in range(10):
         headers = {"accept-encoding": f"x-{number}"}
         assert (await client.get(f"/v1/kept/1?x={number}", headers=headers)).json()["called"] == 1
