@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from msgspec import Struct
 
 from cache_rig import TAG, Rig, Value, set_value
 from restwell.cache import Cache, TooManyLoads, loads
@@ -366,10 +367,14 @@ async def test_another_shape_of_value_is_not_taken_for_ours(rig: Rig) -> None:
     one, two = await rig.cache(), await rig.cache()
     await rig.get(one)
 
-    async def load() -> int:
-        return 7
+    class NewValue(Struct, frozen=True):
+        number: int
+        unit: str = "what the old release never wrote"
 
-    assert await two.get_or_load(TAG, load, kind=int, tags=[TAG], ttl_seconds=60) == 7
+    async def load() -> NewValue:
+        return NewValue(7, "cents")
+
+    assert await two.get_or_load(TAG, load, kind=NewValue, tags=[TAG], ttl_seconds=60) == NewValue(7, "cents")
 
 
 async def test_what_cannot_be_read_is_read_anew(rig: Rig) -> None:
