@@ -19,6 +19,7 @@ from typing import Protocol
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from restwell.cache.figures import Figures  # noqa: E402  # after the path is set
 from restwell.cache.memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory  # noqa: E402  # after the path is set
 
 KEYS = 50_000
@@ -34,11 +35,12 @@ class Policy(Protocol):
 class S3Fifo:
     def __init__(self, room: int) -> None:
         self._memory = Memory(room * SIZE)
+        self._figures = Figures()
 
     def ask(self, key: str) -> bool:
         if self._memory.get(key) is not None:
             return True
-        self._memory.put(Entry(key, key, (), 500, 0.0, 0.0))
+        self._memory.put(Entry(key, key, (), 500, 0.0, 0.0, self._figures))
         return False
 
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,7 +30,18 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body. Raises OSError or EOFError when the connection is lost."""
+        """Status, headers and body. Raises OSError or EOFError when the connection is lost.
+
+        One that was closed while nobody used it is replaced, as RFC 9112 9.3.1 has it for a GET.
+        """
+        if self._streams is not None and method == "GET":
+            with suppress(OSError, EOFError):
+                return await self._ask(method, path, body, headers)
+        return await self._ask(method, path, body, headers)
+
+    async def _ask(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
         if self._streams is None:
             host, _, port = self._host.partition(":")
             self._streams = await asyncio.open_connection(host, int(port))

@@ -141,6 +141,7 @@ async def test_an_expired_key_is_read_once_for_everyone(
             assert {status for status, _, _ in answers} == {200}
         for one in connections:
             one.close()
+    assert "Unexpected exit" not in served.output  # a worker that dies takes its connections along
     score.note(f"{max(loads)} database load at most, in {len(loads)} rounds of 500")
     assert loads == [1] * len(loads)
 

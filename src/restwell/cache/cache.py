@@ -74,7 +74,7 @@ class Cache:
         self._loads = Loads(load_seconds)
         self._enabled = enabled
         self._flights: dict[str, _Flight] = {}
-        self.metrics = CacheCollector(self._memory, lambda: enabled and store.usable)
+        self.metrics = CacheCollector(lambda: enabled and store.usable)
 
     async def start(self) -> None:
         await self._store.start()
@@ -208,7 +208,8 @@ class Cache:
         # XFetch (Vattani, Chierichetti, Lowenstein, "Optimal probabilistic cache stampede prevention", VLDB 2015): read anew early by
         # the time of a load times a random number of exponential distribution. Drawn once here, where the paper draws at each hit.
         early = stored.seconds * -math.log(1.0 - random.random())  # noqa: S311  # no secret
-        entry = Entry(request.key, value, stored.marks, size, stored.expires_at, stored.expires_at - early)
+        refresh_at = stored.expires_at - early
+        entry = Entry(request.key, value, stored.marks, size, stored.expires_at, refresh_at, request.figures)
         self._memory.put(entry)
         return entry
 

@@ -7,6 +7,7 @@ a small queue and never pushes out what is asked for often. A hit counts and mov
 from collections import deque
 from typing import Any, Final
 
+from restwell.cache.figures import Figures
 from restwell.cache.store import Marks
 
 YOUNG_SHARE: Final = 0.1
@@ -24,24 +25,27 @@ class Entry:
     """A value, the marks it was read under, and until when it may be used, in seconds since 1970.
 
     From ``refresh_at`` on it should be read anew, though it holds until ``expires_at``. ``size`` is in bytes: given of the encoded
-    value, then of all that the entry takes.
+    value, then of all that the entry takes. ``figures`` are those of its name.
     """
 
-    __slots__ = ("expires_at", "key", "marks", "refresh_at", "size", "uses", "value", "young")
+    __slots__ = ("expires_at", "figures", "key", "marks", "refresh_at", "size", "uses", "value", "young")
 
-    def __init__(self, key: str, value: Any, marks: Marks, size: int, expires_at: float, refresh_at: float) -> None:
+    def __init__(
+        self, key: str, value: Any, marks: Marks, size: int, expires_at: float, refresh_at: float, figures: Figures
+    ) -> None:
         self.key = key
         self.value = value
         self.marks = marks
         self.size = OBJECT_FACTOR * size + ENTRY_BYTES
         self.expires_at = expires_at
         self.refresh_at = refresh_at
+        self.figures = figures
         self.uses = 0
         self.young = True
 
 
 class Memory:
-    """Entries by key, together at most ``max_bytes``. ``evictions`` counts those that had to leave."""
+    """Entries by key, together at most ``max_bytes``."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -52,7 +56,6 @@ class Memory:
         self._gone: dict[str, None] = {}
         self._young_bytes = 0
         self.bytes = 0
-        self.evictions = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -71,6 +74,8 @@ class Memory:
         elif entry.size <= self._max_young:
             self._entries[entry.key] = entry
             self.bytes += entry.size
+            entry.figures.entries += 1
+            entry.figures.bytes += entry.size
             if entry.key in self._gone:  # it left only a moment ago, and that was too soon
                 del self._gone[entry.key]
                 entry.young = False
@@ -84,6 +89,7 @@ class Memory:
     def _renew(self, known: Entry, entry: Entry) -> None:
         grown = entry.size - known.size
         self.bytes += grown
+        known.figures.bytes += grown
         self._young_bytes += grown if known.young else 0
         known.value, known.marks, known.size = entry.value, entry.marks, entry.size
         known.expires_at, known.refresh_at = entry.expires_at, entry.refresh_at
@@ -108,4 +114,6 @@ class Memory:
                 return
         del self._entries[entry.key]
         self.bytes -= entry.size
-        self.evictions += 1
+        entry.figures.entries -= 1
+        entry.figures.bytes -= entry.size
+        entry.figures.evictions += 1

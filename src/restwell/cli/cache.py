@@ -22,7 +22,7 @@ from restwell.settings import Settings
 
 ANSWER_SECONDS: Final = 5
 BY_NAME: Final = ("hits", "shared_hits", "loads", "waits", "stale_prevented", "bypasses", "invalidations")
-IN_ALL: Final = ("entries", "bytes", "evictions")
+HELD: Final = ("entries", "bytes", "evictions")
 
 commands: Final = typer.Typer(no_args_is_help=True, help="Look at the cache, or make it forget.")
 
@@ -33,15 +33,16 @@ def stats() -> None:
     project = find_project()
     settings = project.load_settings()
     families = {family.name.removeprefix("restwell_cache_"): family for family in _read(settings)}
-    counts = {column: {s.labels.get("name", ""): s.value for s in _samples(families, column)} for column in BY_NAME}
-    table = Table("name", *(column.replace("_", " ") for column in BY_NAME), "hit ratio", box=None)
+    columns = (*BY_NAME, *HELD)
+    counts = {column: {s.labels.get("name", ""): s.value for s in _samples(families, column)} for column in columns}
+    table = Table("name", *(column.replace("_", " ") for column in columns), "hit ratio", box=None)
     for name in sorted({name for column in counts.values() for name in column}):
-        values = [counts[column].get(name, 0) for column in BY_NAME]
+        values = [counts[column].get(name, 0) for column in columns]
         asked = sum(values[:3]) + values[5]
         ratio = f"{(values[0] + values[1]) / asked:.1%}" if asked else ""
         table.add_row(name, *(f"{value:,.0f}" for value in values), ratio)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
-    totals = [f"{sum(s.value for s in _samples(families, name)):,.0f} {name}" for name in IN_ALL]
+    totals = [f"{sum(counts[column].values()):,.0f} {column}" for column in HELD]
     workers = sum(sample.value for sample in _samples(families, "usable"))
     print(f"{', '.join(totals)}; {workers:.0f} of {settings.workers} workers use it")
 

@@ -4,13 +4,15 @@ import random
 
 import pytest
 
+from restwell.cache.figures import Figures
 from restwell.cache.memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory
 
 SIZE = 2_000
+FIGURES = Figures()
 
 
 def entry(key: str, size: int = SIZE) -> Entry:
-    return Entry(key, key.upper(), (), (size - ENTRY_BYTES) // OBJECT_FACTOR, 0.0, 0.0)
+    return Entry(key, key.upper(), (), (size - ENTRY_BYTES) // OBJECT_FACTOR, 0.0, 0.0, FIGURES)
 
 
 def test_holds_what_it_is_given() -> None:
@@ -24,6 +26,7 @@ def test_holds_what_it_is_given() -> None:
 def test_never_holds_more_than_its_bytes() -> None:
     """Breaks when _evict is not called until there is room."""
     memory = Memory(20 * SIZE)
+    before = FIGURES.entries, FIGURES.bytes, FIGURES.evictions
     rng = random.Random(1)  # noqa: S311  # a test's own
     for number in range(5_000):
         key = str(rng.randrange(200))
@@ -34,7 +37,8 @@ def test_never_holds_more_than_its_bytes() -> None:
         assert memory._young_bytes == sum(one.size for one in memory._entries.values() if one.young)
     assert len(memory) == len(memory._young) + len(memory._old)
     assert len(memory._gone) <= 200
-    assert memory.evictions > 100
+    assert (FIGURES.entries - before[0], FIGURES.bytes - before[1]) == (len(memory), memory.bytes)
+    assert FIGURES.evictions - before[2] > 100
 
 
 def test_what_is_asked_for_once_pushes_nothing_out_that_is_asked_for_often() -> None:

@@ -1,0 +1,60 @@
+"""What the cache tells Prometheus: by the name of a route or of a kind of key and tag."""
+
+from pathlib import Path
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+
+from restwell.cache import Cache, MachineStore
+from restwell.cache.figures import CacheCollector
+
+
+class Value(Struct, frozen=True):
+    text: str
+
+
+async def test_counts_by_name(tmp_path: Path) -> None:
+    """Breaks when a count goes to another name, or what has left is still counted as held."""
+    cache = Cache(MachineStore(tmp_path, 2**20), max_bytes=100_000)
+    registry = CollectorRegistry()
+    registry.register(cache.metrics)
+
+    def figure(what: str, name: str) -> float | None:
+        return registry.get_sample_value(f"restwell_cache_{what}", {"name": name})
+
+    async def load() -> Value:
+        return Value("x" * 1_000)
+
+    async def get(key: str, name: str | None = None) -> None:
+        await cache.get_or_load(key, load, kind=Value, tags=[key], ttl_seconds=60, name=name)
+
+    await cache.start()
+    for _ in range(3):
+        await get("user:1")
+        await get("GET /v1/products ?limit=1", "GET /v1/products")
+    assert (figure("loads_total", "user"), figure("hits_total", "user")) == (1, 2)
+    assert (figure("loads_total", "GET /v1/products"), figure("hits_total", "GET /v1/products")) == (1, 2)
+    assert figure("entries", "user") == 1
+    await cache.forget("user:1")
+    await get("user:1")
+    assert figure("stale_prevented_total", "user") == 1
+    for number in range(100):
+        await get(f"order:{number}")
+    held, left = figure("entries", "order"), figure("evictions_total", "order")
+    assert held is not None
+    assert left is not None
+    assert (held + left, left > 50) == (100, True)
+    assert figure("bytes", "order") == cache._memory.bytes - sum(
+        figure("bytes", name) or 0 for name in ("user", "GET /v1/products")
+    )
+    assert registry.get_sample_value("restwell_cache_usable") == 1
+    await cache.close()
+
+
+def test_counts_what_is_written_by_kind_of_tag() -> None:
+    collector = CacheCollector(lambda: False)
+    registry = CollectorRegistry()
+    registry.register(collector)
+    collector.invalidations["product"] += 2
+    assert registry.get_sample_value("restwell_cache_invalidations_total", {"name": "product"}) == 2
+    assert registry.get_sample_value("restwell_cache_usable") == 0
