@@ -71,9 +71,10 @@ class History:
         self.products = [product["id"] for product in products]
         self.category = products[0]["category"]
         self.newest = {product["id"]: (product["version"], 0.0) for product in products}
+        self.acknowledged: dict[str, dict[int, float]] = {product["id"]: {} for product in products}
         self.reads = self.hits = self.writes = self.failed = 0
         self.stale: list[float] = []
-        """For each stale read, how long before it the newer version had been acknowledged."""
+        """For each stale read, how long before it the first of the newer versions had been acknowledged."""
         self.stale_at: list[float] = []
         self.latencies: list[tuple[float, float]] = []
         """When each read began and how long it took, in seconds."""
@@ -105,9 +106,9 @@ class History:
                 [msgspec.json.decode(body, type=Product)] if single else msgspec.json.decode(body, type=Products).items
             )
             for product in found:
-                version, acknowledged = known.get(product.id, (0, 0.0))
-                if product.version < version:
-                    self.stale.append(began - acknowledged)
+                if product.version < known.get(product.id, (0, 0.0))[0]:
+                    later = (at for number, at in self.acknowledged[product.id].items() if number > product.version)
+                    self.stale.append(began - min(later))
                     self.stale_at.append(began)
             await asyncio.sleep(pause)
         connection.close()
@@ -135,6 +136,7 @@ class History:
             if status == 200:
                 self.writes += 1
                 version = msgspec.json.decode(answer, type=Product).version
+                self.acknowledged[one][version] = now
                 if version > self.newest[one][0]:
                     self.newest[one] = (version, now)
             elif status != 412:  # another writer was faster
