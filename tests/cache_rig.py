@@ -1,5 +1,7 @@
 """A database with one row, and caches over it, each as in a process of its own."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -61,3 +63,16 @@ class Rig:
     async def set_in(self, tx: Transaction, cache: Cache, number: int) -> None:
         await tx.run(set_value, its_id=1, number=number)
         cache.invalidate(tx, TAG)
+
+
+async def is_kept_again(rig: Rig, cache: Cache, within: float = 5) -> float:
+    """The seconds until two reads in a row cost less than two loads."""
+    began = time.monotonic()
+    while time.monotonic() - began < within:
+        before = rig.loads
+        await rig.get(cache)
+        await rig.get(cache)
+        if rig.loads < before + 2:
+            return time.monotonic() - began
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"not kept again within {within} s")

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -12,9 +11,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from cache_rig import TABLES, TAG, Rig
+from cache_rig import TABLES, TAG, Rig, is_kept_again
 from conftest import NEEDS
-from restwell.cache import Cache, Outage, RedisStore
+from restwell.cache import Outage, RedisStore
 from restwell.database import Database, open_database
 from servers import RedisServer, free_port, redis_program, redis_server, wait_until
 
@@ -109,18 +108,6 @@ def _said(port: int, *command: str) -> str:
     return done.stdout
 
 
-async def is_used_again(rig: Rig, cache: Cache, within: float) -> float:
-    began = time.monotonic()
-    while time.monotonic() - began < within:
-        before = rig.loads
-        await rig.get(cache)
-        await rig.get(cache)
-        if rig.loads < before + 2:
-            return time.monotonic() - began
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"not used again within {within} s")
-
-
 async def test_sentinel_and_a_failover(database: Database, watched: tuple[RedisServer, RedisServer, int]) -> None:
     """Breaks when keys do not begin with the id of the run: a promoted replica may lack the last marks."""
     master, replica, port = watched
@@ -133,8 +120,8 @@ async def test_sentinel_and_a_failover(database: Database, watched: tuple[RedisS
     for number in range(51, 54):
         await rig.set(one, number)
         assert await rig.get(two) == number
-    assert await is_used_again(rig, two, 30) < 20
-    assert await is_used_again(rig, one, 10) < 10
+    assert await is_kept_again(rig, two, 30) < 20
+    assert await is_kept_again(rig, one, 10) < 10
     assert [await rig.get(one), await rig.get(two)] == [53, 53]
     await rig.set(two, 54)
     assert await rig.get(one) == 54
@@ -180,7 +167,7 @@ async def test_a_cluster_and_the_loss_of_a_primary(database: Database, cluster: 
     for number in range(10, 13):
         await rig.set(one, number)
         assert await rig.get(two) == number
-    assert await is_used_again(rig, two, 30) < 25
+    assert await is_kept_again(rig, two, 30) < 25
     assert [await rig.get(one), await rig.get(two)] == [12, 12]
     await close(rig)
     first.start()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from cache_rig import TABLES, TAG, Rig, set_value
+from cache_rig import TABLES, TAG, Rig, is_kept_again, set_value
 from fault_proxy import fault_proxy
 from restwell.cache import Cache, Outage, RedisStore, Store
 from restwell.cache.clients import client_of
@@ -46,19 +46,6 @@ async def rig_on(database: Database, *urls: str, strict: bool = True) -> AsyncIt
     finally:
         for cache in rig.stores:
             await cache.close()
-
-
-async def is_kept_again(rig: Rig, cache: Cache, within: float = 5) -> float:
-    """The seconds until two reads in a row cost less than two loads. A read meanwhile always is."""
-    began = time.monotonic()
-    while time.monotonic() - began < within:
-        before = rig.loads
-        await rig.get(cache)
-        await rig.get(cache)
-        if rig.loads < before + 2:
-            return time.monotonic() - began
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"not kept again within {within} s")
 
 
 async def test_a_server_that_restarts_with_an_old_file_is_not_believed(database: Database, server: RedisServer) -> None:
