@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Column, Integer, MetaData, Table, select, update
 
 from restwell.cache import Cache, Store
-from restwell.database import Database, Transaction, param, query
+from restwell.database import Database, Transaction, open_database, param, query
 
 TAG = "counter:1"
 TABLES = (
@@ -24,6 +26,16 @@ read_value = query("counters.read", select(counters.c.value).where(counters.c.id
 set_value = query(
     "counters.set", update(counters).where(counters.c.id == param("its_id")).values(value=param("number"))
 )
+
+
+@asynccontextmanager
+async def rig_database(folder: Path) -> AsyncIterator[Database]:
+    """``rig.db`` in the folder, with the tables and the row."""
+    async with open_database(f"sqlite:///{folder / 'rig.db'}") as database:
+        async with database.migration() as tx:
+            for statement in TABLES:
+                await tx.run_script(statement)
+        yield database
 
 
 class Value(Struct, frozen=True):

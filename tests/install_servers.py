@@ -10,6 +10,7 @@ from servers import chromium_program, postgres_programs, redis_program
 WANTED = {
     "postgresql": lambda: os.environ.get("TEST_POSTGRES_URL") or postgres_programs(),
     "redis-server": redis_program,
+    "openssl": lambda: shutil.which("openssl"),
     "chromium": chromium_program,
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -11,10 +12,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from cache_rig import TABLES, TAG, Rig, is_kept_again
+from cache_rig import TAG, Rig, is_kept_again, rig_database
 from conftest import NEEDS
 from restwell.cache import Outage, RedisStore
-from restwell.database import Database, open_database
+from restwell.database import Database
 from servers import RedisServer, free_port, redis_program, redis_server, wait_until
 
 
@@ -26,10 +27,7 @@ def _needs_redis() -> None:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(f"sqlite:///{tmp_path / 'rig.db'}") as opened:
-        async with opened.migration() as tx:
-            for statement in TABLES:
-                await tx.run_script(statement)
+    async with rig_database(tmp_path) as opened:
         yield opened
 
 
@@ -63,6 +61,8 @@ async def test_a_password(database: Database) -> None:
 
 async def test_tls(database: Database, tmp_path: Path) -> None:
     """Breaks when the certificate is not checked."""
+    if shutil.which("openssl") is None:
+        pytest.skip(f"{NEEDS}: OpenSSL (apt-get install openssl)")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]

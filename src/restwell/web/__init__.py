@@ -5,12 +5,12 @@ from litestar.di import NamedDependency as Provided
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from restwell.web.caching import public
-from restwell.web.conditional import etag, expected_versions, is_current
+from restwell.web.conditional import etag, expected_versions
 from restwell.web.controllers import Controller, Version
 from restwell.web.guards import requires_role, signed_in
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
 from restwell.web.request import ApiRequest
-from restwell.web.responses import created, not_modified, with_etag
+from restwell.web.responses import created, with_etag
 
 __all__ = [
     "ApiRequest",
@@ -29,8 +29,6 @@ __all__ = [
     "etag",
     "expected_versions",
     "get",
-    "is_current",
-    "not_modified",
     "paged",
     "patch",
     "post",

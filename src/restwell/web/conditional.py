@@ -14,13 +14,6 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def is_current(if_none_match: str | None, version: int) -> bool:
-    """Whether the caller already holds this version (weak comparison, as If-None-Match asks)."""
-    if if_none_match is None:
-        return False
-    return if_none_match.strip() == "*" or any(tag == str(version) for _, tag in _TAG.findall(if_none_match))
-
-
 def expected_versions(if_match: str | None) -> frozenset[int] | None:
     """The versions that If-Match allows, or None for any (``*``). Strong comparison: weak tags never match.
 

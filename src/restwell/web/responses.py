@@ -1,6 +1,6 @@
 """Answers that carry more than a body."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from litestar import Response
 
@@ -20,8 +20,3 @@ def with_etag(content: T, version: int, *, status: int = 200, location: str | No
     if location is not None:
         headers["location"] = location
     return Response(content, status_code=status, headers=headers)
-
-
-def not_modified(version: int) -> Response[Any]:
-    """304: the caller's copy is current."""
-    return Response(None, status_code=304, headers={"etag": etag(version), "cache-control": "no-cache"})

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cache_rig import TABLES, Rig
+from cache_rig import Rig, rig_database
 from restwell.cache import MachineStore, Outage, RedisStore, Store
-from restwell.database import open_database
 from restwell.ids import new_id
 
 
@@ -21,10 +20,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def rig(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     name, redis_url = new_id().hex, request.getfixturevalue("redis_url") if kind != "machine" else ""
-    async with open_database(f"sqlite:///{tmp_path / 'rig.db'}") as database:
-        async with database.migration() as tx:
-            for statement in TABLES:
-                await tx.run_script(statement)
+    async with rig_database(tmp_path) as database:
 
         def new_store() -> Store:
             if kind == "machine":

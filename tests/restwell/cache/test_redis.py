@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from cache_rig import TABLES, TAG, Rig, is_kept_again, set_value
+from cache_rig import TAG, Rig, is_kept_again, rig_database, set_value
 from fault_proxy import fault_proxy
 from restwell.cache import Cache, Outage, RedisStore, Store
 from restwell.cache.clients import client_of
@@ -29,10 +29,7 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(f"sqlite:///{tmp_path / 'rig.db'}") as opened:
-        async with opened.migration() as tx:
-            for statement in TABLES:
-                await tx.run_script(statement)
+    async with rig_database(tmp_path) as opened:
         yield opened
 
 
