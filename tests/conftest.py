@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from people import Person
+from rabbit import rabbit_program, rabbit_server
 from restwell.database import Database, Migrations, open_database
 from restwell.ids import new_id
 from restwell.settings import DatabaseSettings, JwtSettings
@@ -51,6 +52,15 @@ def redis_url() -> Iterator[str]:
     if redis_program() is None:
         pytest.skip(f"{NEEDS}: Redis (apt-get install redis-server)")
     with redis_server() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def rabbit_url() -> Iterator[str]:
+    """A throwaway RabbitMQ server. Queues begin with the name of an application, so that tests can share it."""
+    if rabbit_program() is None:
+        pytest.skip(f"{NEEDS}: RabbitMQ (apt-get install rabbitmq-server)")
+    with rabbit_server() as server:
         yield server.url
 
 

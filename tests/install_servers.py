@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 
+from rabbit import rabbit_program
 from servers import chromium_program, postgres_programs, redis_program
 
 WANTED = {
     "postgresql": lambda: os.environ.get("TEST_POSTGRES_URL") or postgres_programs(),
     "redis-server": redis_program,
+    "rabbitmq-server": rabbit_program,
     "openssl": lambda: shutil.which("openssl"),
     "chromium": chromium_program,
 }

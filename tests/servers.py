@@ -20,7 +20,7 @@ import httpx
 ROOT = Path(__file__).parents[1]
 RESTWELL = Path(sys.executable).with_name("restwell")
 READY_SECONDS = 30
-_CACHES = tempfile.TemporaryDirectory(prefix="restwell-test-cache-")
+CACHES = tempfile.TemporaryDirectory(prefix="restwell-test-cache-")
 RUN = "RESTWELL_TEST_RUN"  # marks the processes that a test starts, and theirs
 
 
@@ -131,7 +131,7 @@ class RedisServer:
         self._server = subprocess.Popen(
             [*command, "--save", "", *self._options, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(lambda: _listens(self.port), self._server)
+        wait_until(lambda: listens(self.port), self._server)
 
     def stop(self) -> None:
         """In order, and for good: what it held is gone."""
@@ -163,7 +163,7 @@ def redis_server(*options: str) -> Iterator[RedisServer]:
             server.stop()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -224,7 +224,7 @@ class Served:
 def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line, run to its end."""
     command: list[str | Path] = [RESTWELL, *arguments]
-    env = {**os.environ, "CACHE_DIR": _CACHES.name, **environment}
+    env = {**os.environ, "CACHE_DIR": CACHES.name, **environment}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -256,6 +256,23 @@ def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: s
         process.wait(READY_SECONDS)
         assert_nothing_left(run)
         shutil.rmtree(folder / "cache", ignore_errors=True)
+
+
+@contextmanager
+def working(folder: Path, *arguments: str, cwd: Path = ROOT, **environment: str) -> Iterator[Served]:
+    """``restwell worker``, in a process of its own; its output goes to ``folder``."""
+    run, log = str(uuid4()), folder / f"worker-{uuid4().hex}.log"
+    env = {**os.environ, "CACHE_DIR": str(folder / "cache"), **environment, RUN: run}
+    with log.open("wb") as output:
+        process = subprocess.Popen([RESTWELL, "worker", *arguments], cwd=cwd, env=env, stdout=output, stderr=output)
+    worker = Served(process, "", log)
+    try:
+        wait_until(lambda: "worker_started" in worker.output, process, worker)
+        yield worker
+    finally:
+        process.terminate()
+        process.wait(READY_SECONDS + 30)
+        assert_nothing_left(run)
 
 
 def assert_nothing_left(run: str) -> None:

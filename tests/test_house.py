@@ -20,14 +20,14 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 FRAMEWORKS = {"litestar"}
 KNOWS_THE_FRAMEWORK = ("app", "web")
 LAYERS = [  # a package may import those in its own line and above
-    {"ids", "errors", "breaker"},
+    {"ids", "errors", "breaker", "orphans"},
     {"settings", "observability"},
     {"database", "auth"},
-    {"cache", "edge"},
+    {"cache", "edge", "jobs"},
     {"idempotency", "web"},
     {"app"},
     {"project", "testing"},
-    {"server", "reload"},
+    {"server", "reload", "supervisor"},
     {"cli"},
     {"__main__", "__init__"},
 ]

@@ -1,7 +1,7 @@
 """The factory: what an application is made of, and what wraps what."""
 
 import hashlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -30,6 +30,7 @@ from restwell.edge import (
 )
 from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
+from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
 from restwell.observability.logs import line_writer
 from restwell.observability.metrics import Metrics
 from restwell.settings import Settings
@@ -51,9 +52,16 @@ class App:
     """An ASGI application: the edge around Litestar, with the OpenAPI document it serves and the kit it is built on."""
 
     def __init__(
-        self, kit: "Restwell", edge: Edge, litestar: Litestar, openapi: Schema, query_budget: QueryBudget
+        self,
+        kit: "Restwell",
+        edge: Edge,
+        litestar: Litestar,
+        openapi: Schema,
+        query_budget: QueryBudget,
+        services: Sequence[object],
     ) -> None:
         self.kit = kit
+        self._services = services
         self._edge = edge
         self.query_budget = query_budget
         self.litestar = litestar
@@ -61,6 +69,12 @@ class App:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         return self._edge(scope, receive, send)  # its coroutine, not another around it
+
+    def worker(
+        self, options: WorkerOptions, *, alone: Callable[[Claimed], None] | None = None, name: str | None = None
+    ) -> Worker:
+        """A worker for its jobs, with the services that its routes have. The kit must be started before it runs."""
+        return self.kit.worker(self._services, options, alone=alone, name=name)
 
 
 class Restwell:
@@ -93,6 +107,11 @@ class Restwell:
             enabled=settings.cache != "off",
         )
         self.metrics.registry.register(self.cache.metrics)
+        broker = settings.jobs.url
+        self.jobs = Jobs(
+            self.database,
+            open_dispatch(self.database, url, broker.get_secret_value() if broker is not None else None, name),
+        )
         self.passwords = Passwords()
         self.access_tokens = AccessTokens(
             keys.derive("access-token"), issuer=name, ttl_seconds=settings.jwt.access_ttl_seconds
@@ -121,11 +140,23 @@ class Restwell:
     async def close(self) -> None:
         await self.metrics.close()
         await self._asked_by_health.close()
+        await self.jobs.close()
         await self.cache.close()
         await self.database.close()
         self.passwords.close()
         if self._lines is not None:
             self._lines.flush()
+
+    def worker(
+        self,
+        services: Sequence[object],
+        options: WorkerOptions,
+        *,
+        alone: Callable[[Claimed], None] | None,
+        name: str | None,
+    ) -> Worker:
+        url = self.settings.database.url.get_secret_value()
+        return Worker(self.database, url, self.jobs, services, options, lines=self._lines, alone=alone, name=name)
 
     def app(
         self,
@@ -136,11 +167,14 @@ class Restwell:
         provide: Sequence[object],
         authenticate: Authenticate,
         migrations: Migrations,
+        jobs: Sequence[Job[..., Any]] = (),
     ) -> App:
-        """The application: ``provide`` gives controllers their services, by type."""
+        """The application: ``provide`` gives controllers and jobs their services, by type; ``jobs`` are all that it enqueues."""
+        self.jobs.register(jobs)
+        services = (*provide, self.jobs, self.cursors)
         litestar = Litestar(
             route_handlers=[
-                *(one.router(provide) for one in versions),
+                *(one.router(services) for one in versions),
                 *health_routes(self._asked_by_health, migrations, self.metrics),
             ],
             dependencies={
@@ -170,7 +204,7 @@ class Restwell:
             concerns.append(ReadYourWrites(self._freshness_tokens))
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
         edge = Edge(cast("AsgiApp", litestar), concerns, self.settings.request.timeout_seconds, responses)
-        return App(self, edge, litestar, document, query_budget)
+        return App(self, edge, litestar, document, query_budget, services)
 
 
 def _digest(document: Schema) -> str:

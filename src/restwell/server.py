@@ -1,13 +1,9 @@
 """Serving: Granian runs one process for each worker, replaces those that die and hands out connections."""
 
 import gc
-import multiprocessing
 import os
 import signal
 import socket
-import threading
-import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -22,14 +18,13 @@ from restwell.app import App
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs
 from restwell.observability.metrics import Metrics
+from restwell.orphans import STOP_SECONDS, end_with_parent
 from restwell.project import find_project
 from restwell.settings import Settings
 
 log = structlog.get_logger("restwell.server")
 
 HEADER_TIMEOUT_MS: Final = 10_000
-STOP_SECONDS: Final = 30
-"""How long a worker may take to finish its requests before it is killed."""
 
 
 def create_worker_app() -> App:
@@ -101,20 +96,6 @@ def _lose_no_signal() -> None:
         after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, stop),
         after_in_child=begin,
     )
-
-
-def end_with_parent() -> None:
-    """End this process when the one that started it is gone, however that ended: no orphan keeps the port and serves on."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
-
-
-def _end_after(parent: BaseProcess) -> None:
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(STOP_SECONDS)
-    os._exit(1)
 
 
 def refuse_taken_address(host: str, port: int) -> None:

@@ -83,6 +83,21 @@ class RedisSettings(Section):
     url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
 
 
+def _broker_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix|amqps?)://", value.get_secret_value()):
+        message = (
+            "must begin with redis:// (or one of its kinds, see REDIS_URL) or amqp://; unset, the database does it"
+        )
+        raise ValueError(message)
+    return value
+
+
+class JobsSettings(Section):
+    url: Annotated[SecretStr, AfterValidator(_broker_url)] | None = None
+    keep_done_seconds: int = Field(default=7 * 86_400, ge=0)
+    keep_dead_seconds: int = Field(default=90 * 86_400, ge=0)
+
+
 class JwtSettings(Section):
     secret: SecretStr | None = None
     access_ttl_seconds: int = Field(default=900, ge=30, le=900)
@@ -115,6 +130,7 @@ class Settings(Section):
     app: AppSettings = AppSettings()
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
+    jobs: JobsSettings = JobsSettings()
     jwt: JwtSettings = JwtSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

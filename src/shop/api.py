@@ -2,12 +2,17 @@
 
 from typing import Final
 
-from restwell.web import Version
+from restwell.web import JobController, Version, requires_role
 from shop.orders.routes import OrderController
 from shop.products.routes import ProductController
 from shop.sessions.routes import SessionController
 from shop.users.routes import UserController
 
-V1: Final = (UserController, SessionController, ProductController, OrderController)
+
+class AdminJobController(JobController):
+    guards = [requires_role("admin")]
+
+
+V1: Final = (UserController, SessionController, ProductController, OrderController, AdminJobController)
 
 VERSIONS: Final = (Version("/v1", V1),)

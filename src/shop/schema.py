@@ -7,9 +7,11 @@ from msgspec import Meta
 from sqlalchemy import MetaData
 
 from restwell.cache import outage_tables
+from restwell.jobs import job_tables
 
 metadata: Final = MetaData()
 outage_tables(metadata)
+job_tables(metadata)
 
 MAX_AMOUNT: Final = 1_000_000_000
 

@@ -26,13 +26,15 @@ _MANY: Final = re.compile(
 _ONE: Final = re.compile(r"(rediss?|unix)://.+")
 
 
-def client_of(url: str, greet: Greet) -> "Redis | RedisCluster":
-    """A client that waits for nothing longer than COMMAND_SECONDS and repeats nothing by itself; it connects when it is used.
+def client_of(
+    url: str, greet: Greet | None = None, *, answer_seconds: float = COMMAND_SECONDS
+) -> "Redis | RedisCluster":
+    """A client that waits for no answer longer than ``answer_seconds`` and repeats nothing by itself; it connects when it is used.
 
     ``greet`` is called on each new connection to a server, but for those of a cluster. Raises ValueError for another kind of URL.
     """
     options: dict[str, Any] = {
-        "socket_timeout": COMMAND_SECONDS,
+        "socket_timeout": answer_seconds,
         "socket_connect_timeout": COMMAND_SECONDS,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,

@@ -1,9 +1,9 @@
 """The ``restwell`` command: one function a command. A fault of configuration is one line each and exit code 2."""
 
-import asyncio
+import multiprocessing
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -15,7 +15,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from restwell import server
-from restwell.cli import cache
+from restwell.cli import cache, jobs
+from restwell.cli.loading import load, with_database
+from restwell.cli.worker import worker
 from restwell.database import (
     Database,
     DatabaseUnavailable,
@@ -23,15 +25,16 @@ from restwell.database import (
     Plan,
     SqliteDatabase,
     lint,
-    open_database,
     plans_of,
     unindexed_foreign_keys,
 )
 from restwell.errors import ConfigurationError
-from restwell.observability.logs import configure_logs
-from restwell.project import VARIABLE, Project, find_project
+from restwell.jobs import WorkerOptions
+from restwell.orphans import end_with_parent
+from restwell.project import VARIABLE, Project
 from restwell.reload import run_with_reload
 from restwell.settings import Settings
+from restwell.supervisor import supervise, worker_options
 from restwell.web.openapi import operations
 
 T = TypeVar("T")
@@ -46,6 +49,8 @@ cli: Final = typer.Typer(
     help="Run and look after a restwell API.",
 )
 cli.add_typer(cache.commands, name="cache")
+cli.add_typer(jobs.commands, name="jobs")
+cli.command()(worker)
 
 
 def main() -> None:
@@ -82,13 +87,13 @@ def dev() -> None:
 
 
 def _serve_working_copy() -> None:
-    server.end_with_parent()
+    end_with_parent()
     with _faults_as_exit():
         _prepare_and_serve()
 
 
 def _prepare_and_serve() -> None:
-    project, settings = _load()
+    project, settings = load()
     _refuse_in_production(settings, "dev")
     server.refuse_taken_address(settings.host, settings.port)
 
@@ -97,22 +102,45 @@ def _prepare_and_serve() -> None:
         await Migrations(project.migrations).upgrade(database)
         return await project.seed(database) if project.seed is not None else ""
 
-    seeded = _with_database(settings, prepare)
+    seeded = with_database(settings, prepare)
     _welcome(project, settings, seeded)
-    server.serve(settings)
+    with _worker_beside(project, settings):
+        server.serve(settings)
+
+
+@contextmanager
+def _worker_beside(project: Project, settings: Settings) -> Iterator[None]:
+    """A worker process while the server runs, where there are jobs."""
+    app = project.create_app(settings)
+    if not app.kit.jobs.known:
+        yield
+        return
+    arguments = (worker_options(app, ()), 1, settings.database.url.get_secret_value())
+    beside = multiprocessing.get_context("spawn").Process(target=_supervise_beside, args=arguments, name="supervisor")
+    beside.start()
+    try:
+        yield
+    finally:
+        beside.terminate()
+        beside.join()
+
+
+def _supervise_beside(options: WorkerOptions, count: int, database_url: str) -> None:
+    end_with_parent()
+    supervise(options, count, database_url)
 
 
 @cli.command()
 def serve() -> None:
     """Serve. The schema must be at the newest revision; run migrate first."""
-    project, settings = _load()
+    project, settings = load()
     server.refuse_taken_address(settings.host, settings.port)
 
     async def check(database: Database) -> None:
         await _refuse_too_many_connections(database, settings)
         await Migrations(project.migrations).check(database)
 
-    _with_database(settings, check)
+    with_database(settings, check)
     server.serve(settings)
 
 
@@ -128,7 +156,7 @@ def migrate(
     ] = False,
 ) -> None:
     """Bring the database's schema to the newest revision."""
-    project, settings = _load()
+    project, settings = load()
     migrations = Migrations(project.migrations)
     if check:
         _check_migrations(migrations)
@@ -142,7 +170,7 @@ def migrate(
         ran = await migrations.upgrade(database, before_deploy=before_deploy)
         return current, await migrations.current(database), ran
 
-    before, after, statements = _with_database(settings, upgrade)
+    before, after, statements = with_database(settings, upgrade)
     if sql:
         print("\n\n".join(f"{statement};" for statement in statements))
     else:
@@ -164,7 +192,7 @@ def _check_migrations(migrations: Migrations) -> None:
 @cli.command()
 def backup(target: Annotated[Path, typer.Argument(help="The file to make; it must not be there yet.")]) -> None:
     """Copy a SQLite database into a new file while it is in use."""
-    _, settings = _load()
+    _, settings = load()
     if target.exists() or not target.parent.is_dir():
         what = "is there already" if target.exists() else "is in no folder that exists"
         raise ConfigurationError([f"{target} {what}; choose another name"])
@@ -174,20 +202,20 @@ def backup(target: Annotated[Path, typer.Argument(help="The file to make; it mus
             raise ConfigurationError(["this database is PostgreSQL: use pg_dump --format=custom"])
         await database.backup(target)
 
-    _with_database(settings, copy)
+    with_database(settings, copy)
     print(f"{target} ({target.stat().st_size:,} bytes)")
 
 
 @cli.command()
 def explain(*, every: Annotated[bool, typer.Option("--all", help="Show every plan.")] = False) -> None:
     """Ask the database how it would run every named query; exit code 1 if one will not scale."""
-    project, settings = _load()
+    project, settings = load()
 
     async def ask(database: Database) -> tuple[list[Plan], list[str]]:
         await Migrations(project.migrations).check(database)
         return await plans_of(database, project.queries()), await unindexed_foreign_keys(database)
 
-    plans, keys = _with_database(settings, ask)
+    plans, keys = with_database(settings, ask)
     table = Table("query", "finding", "plan", box=None)
     for plan in dict.fromkeys(plans):
         if plan.findings or every:
@@ -207,18 +235,16 @@ def seed(
     *, rows: Annotated[int, typer.Option(help="Then make it this large, to see how it holds.", min=0)] = 0
 ) -> None:
     """Fill a development database with demo data; safe to repeat."""
-    project, settings = _load()
+    project, settings = load()
     _refuse_in_production(settings, "seed")
     if project.seed is None or (rows and project.enlarge is None):
         raise ConfigurationError([f"{project.name} has no demo data{' of any size' if project.seed else ''}"])
-    print(_with_database(settings, project.seed))
+    print(with_database(settings, project.seed))
     enlarge = project.enlarge
     if rows and enlarge is not None:
         with Progress(console=Console(stderr=True)) as progress:
             bar = progress.add_task("rows", total=rows)
-            done = _with_database(
-                settings, lambda database: enlarge(database, rows, lambda n: progress.advance(bar, n))
-            )
+            done = with_database(settings, lambda database: enlarge(database, rows, lambda n: progress.advance(bar, n)))
         print(done)
     cache.forget(project, settings)  # of a server that runs: this was written past it
 
@@ -226,7 +252,7 @@ def seed(
 @cli.command()
 def routes() -> None:
     """List every route with its guards and handler."""
-    project, settings = _load()
+    project, settings = load()
     table = Table("method", "path", "who", "handler", box=None)
     for path, method, handler in operations(project.create_app(settings).litestar):
         guards = [getattr(guard, "role", "signed in") for guard in handler.resolve_guards()]
@@ -237,24 +263,9 @@ def routes() -> None:
 @cli.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
-    project, settings = _load()
+    project, settings = load()
     document = msgspec.json.encode(project.create_app(settings).openapi)
     sys.stdout.buffer.write(msgspec.json.format(document, indent=2) + b"\n")
-
-
-def _load() -> tuple[Project, Settings]:
-    project = find_project()
-    settings = project.load_settings()
-    configure_logs(settings.log)
-    return project, settings
-
-
-def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
-    async def run() -> T:
-        async with open_database(settings.database.url.get_secret_value(), 1) as database:
-            return await work(database)
-
-    return asyncio.run(run())
 
 
 async def _refuse_too_many_connections(database: Database, settings: Settings) -> None:
@@ -276,10 +287,16 @@ def _refuse_in_production(settings: Settings, command: str) -> None:
 
 def _welcome(project: Project, settings: Settings, seeded: str) -> None:
     base = f"http://{settings.host}:{settings.port}"
+    parts = [
+        f"{_describe(settings)}{f' ({seeded})' if seeded else ''}",
+        _cache_of(settings),
+        _jobs_of(settings),
+        f"{settings.workers} workers",
+    ]
     lines = [
         f"  {project.name:<7} {base}/v1        docs  {base}/docs",
         f"  health  {base}/health/ready",
-        f"  {_describe(settings)}{f' ({seeded})' if seeded else ''} · {_cache_of(settings)} · {settings.workers} workers",
+        f"  {' · '.join(parts)}",
         f"  {project.welcome()}",
     ]
     print("\n".join(lines), flush=True)
@@ -290,6 +307,12 @@ def _describe(settings: Settings) -> str:
     if url.startswith("sqlite"):
         return f"SQLite at {url.removeprefix('sqlite:///')}"
     return f"PostgreSQL at {url.partition('://')[2].rpartition('@')[2].partition('?')[0]}"
+
+
+def _jobs_of(settings: Settings) -> str:
+    if settings.jobs.url is None:
+        return "jobs in the database"
+    return f"jobs through {'RabbitMQ' if settings.jobs.url.get_secret_value().startswith('amqp') else 'Redis'}"
 
 
 def _cache_of(settings: Settings) -> str:

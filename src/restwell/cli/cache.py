@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from restwell.cache import StoreUnavailable
+from restwell.cli.loading import load
 from restwell.errors import ConfigurationError
-from restwell.observability.logs import configure_logs
 from restwell.project import Project, find_project
 from restwell.settings import Settings
 
@@ -54,9 +54,7 @@ def clear(
     ] = None,
 ) -> None:
     """Let every process forget what it has kept: after data was changed past the application, or a backup was restored."""
-    project = find_project()
-    settings = project.load_settings()
-    configure_logs(settings.log)
+    project, settings = load()
     forget(project, settings, tag or ())
     print(f"forgotten: {', '.join(tag) if tag else 'everything'}")
 

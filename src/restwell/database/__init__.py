@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from restwell.database.clock import db_now
 from restwell.database.explain import Plan, plans_of, queries_in, unindexed_foreign_keys
 from restwell.database.facade import (
     Companion,
@@ -42,6 +43,7 @@ __all__ = [
     "TransactionConflict",
     "UniqueViolation",
     "any_of",
+    "db_now",
     "lint",
     "open_database",
     "param",

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ARRAY, Boolean, DateTime, LargeBinary, Numeric, String, Uuid, text
+from sqlalchemy import ARRAY, JSON, Boolean, DateTime, LargeBinary, Numeric, String, Uuid, text
 from sqlalchemy.types import NullType, TypeEngine
 
 from restwell.database.facade import Database, Executor
@@ -44,6 +44,8 @@ _unindexed: Final = query(
     },
     into=str,
 )
+
+_tables: Final = query("explain.tables", text("SELECT name FROM sqlite_master WHERE type = 'table'"), into=str)
 
 
 class Plan(Struct, frozen=True):
@@ -79,7 +81,8 @@ async def _on_sqlite(executor: Executor, compiled: Compiled) -> Plan:
     scanned = [match[1] for step in steps if (match := _SCAN.fullmatch(step))]
     if _has_limit(compiled) and "WHERE" not in compiled.sql and not any("TEMP B-TREE" in step for step in steps):
         scanned = []  # in the order of the row numbers, and no further than the limit
-    sizes = {table: await _size_of(executor, table) for table in scanned}
+    tables = await executor.all(_tables)
+    sizes = {table: await _size_of(executor, table) for table in scanned if table in tables}  # not of a CTE or subquery
     findings = list(_of_large(sizes))
     unlimited = compiled.reads and not _has_limit(compiled) and not _AGGREGATE.match(compiled.sql)
     if unlimited and max(sizes.values(), default=0) > MANY:
@@ -146,6 +149,7 @@ def _sample(kind: TypeEngine[Any]) -> Any:
         (Uuid, new_id()),
         (DateTime, datetime.now(UTC)),
         (String, "lamp"),
+        (JSON, "[]"),
         (LargeBinary, bytes(32)),
         (Boolean, True),
         (Numeric, 21.0),

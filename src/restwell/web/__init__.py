@@ -8,6 +8,7 @@ from restwell.web.caching import public
 from restwell.web.conditional import etag, expected_versions
 from restwell.web.controllers import Controller, Version
 from restwell.web.guards import requires_role, signed_in
+from restwell.web.jobs import JobController
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
 from restwell.web.request import ApiRequest
 from restwell.web.responses import created, with_etag
@@ -19,6 +20,7 @@ __all__ = [
     "FromPath",
     "HeaderParameter",
     "JSONBody",
+    "JobController",
     "Page",
     "PageFilter",
     "Provided",

@@ -1,0 +1,60 @@
+"""Jobs (pre-deploy)."""
+
+from alembic import op
+from sqlalchemy import Column, ForeignKey, Integer, Text, TextClause, text
+
+from restwell.database import Flag, Id, Timestamp
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "jobs",
+        Column("id", Id, primary_key=True),
+        Column("name", Text, nullable=False),
+        Column("queue", Text, nullable=False),
+        Column("priority", Integer, nullable=False),
+        Column("state", Text, nullable=False),
+        Column("arguments", Text, nullable=False),
+        Column("unique_key", Text),
+        Column("attempts", Integer, nullable=False),
+        Column("max_attempts", Integer, nullable=False),
+        Column("fence", Integer, nullable=False),
+        Column("alone", Flag, nullable=False),
+        Column("worker", Text),
+        Column("lease_until", Timestamp),
+        Column("run_at", Timestamp, nullable=False),
+        Column("enqueued_at", Timestamp, nullable=False),
+        Column("started_at", Timestamp),
+        Column("finished_at", Timestamp),
+        Column("result", Text),
+        Column("request_id", Text),
+        Column("traceparent", Text),
+    )
+    _index("jobs_ready", ["queue", text("priority DESC"), "id"], "state = 'ready'")
+    _index("jobs_scheduled", ["run_at"], "state = 'scheduled'")
+    _index("jobs_running", ["lease_until"], "state = 'running'")
+    _index("jobs_finished", ["state", "finished_at"], "state IN ('done', 'dead', 'cancelled')")
+    _index("jobs_unique", ["unique_key"], "state IN ('scheduled', 'ready', 'running')", unique=True)
+    op.create_table(
+        "job_failures",
+        Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+        Column("fence", Integer, primary_key=True),
+        Column("attempt", Integer, nullable=False),
+        Column("worker", Text),
+        Column("error", Text, nullable=False),
+        Column("traceback", Text, nullable=False),
+        Column("failed_at", Timestamp, nullable=False),
+    )
+    op.create_table(
+        "job_ticks",
+        Column("name", Text, primary_key=True),
+        Column("tick", Timestamp, nullable=False),
+    )
+
+
+def _index(name: str, columns: list[str | TextClause], where: str, *, unique: bool = False) -> None:
+    condition = text(where)
+    op.create_index(name, "jobs", columns, unique=unique, postgresql_where=condition, sqlite_where=condition)

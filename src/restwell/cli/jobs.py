@@ -1,0 +1,137 @@
+"""``restwell jobs``: what waits, what is dead and why, and trying again."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from restwell.cli.loading import load
+from restwell.errors import AppError, ConfigurationError
+from restwell.jobs import Found, JobNotDead, Jobs, JobState
+
+T = TypeVar("T")
+
+PAGE: Final = 500
+
+commands: Final = typer.Typer(no_args_is_help=True, help="Look after jobs: list, inspect, retry, cancel, discard.")
+
+Ids = Annotated[list[UUID], typer.Argument(help="Ids of jobs.")]
+
+
+@commands.command("list")
+def list_jobs(
+    *,
+    state: Annotated[JobState, typer.Option(help="Jobs in this state, the newest first.")] = JobState.DEAD,
+    limit: Annotated[int, typer.Option(help="How many.", min=1, max=10_000)] = 20,
+) -> None:
+    """List jobs, and how many there are of each queue and state."""
+
+    async def read(jobs: Jobs) -> tuple[list[Found], list[str], list[str]]:
+        found = await jobs.list_jobs(state, limit)
+        errors = [(await jobs.failures(one.id))[:1] for one in found]
+        counts = [f"{one.count:,} {one.state} in {one.queue}" for one in await jobs.backlog()]
+        return found, [failure[0].error if failure else "" for failure in errors], counts
+
+    found, errors, counts = _with_jobs(read)
+    table = Table("id", "name", "queue", "attempts", "enqueued", "last error", box=None)
+    for one, error in zip(found, errors, strict=True):
+        first_line = error.partition("\n")[0]
+        attempts = f"{one.attempts}/{one.max_attempts}"
+        table.add_row(str(one.id), one.name, one.queue, attempts, f"{one.enqueued_at:%Y-%m-%d %H:%M:%S}", first_line)
+    if found:
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+    print("; ".join(sorted(counts)) or "nothing waits, runs or is dead")
+
+
+@commands.command()
+def show(job_id: Annotated[UUID, typer.Argument(help="Id of the job.")]) -> None:
+    """Show a job: its arguments, its result, and the error of every attempt."""
+
+    async def read(jobs: Jobs) -> tuple[Found, list[str]]:
+        found = await jobs.get(job_id)
+        failures = await jobs.failures(job_id)
+        return found, [
+            f"\nattempt {one.attempt} failed at {one.failed_at:%Y-%m-%d %H:%M:%S} UTC: {one.error}\n{one.traceback}".rstrip()
+            for one in reversed(failures)
+        ]
+
+    found, failures = _with_jobs(read)
+    for name, value in msgspec.structs.asdict(found).items():
+        if value is not None:
+            print(f"{name:<13} {value}")
+    print("\n".join(failures))
+
+
+@commands.command()
+def retry(
+    job_ids: Annotated[list[UUID] | None, typer.Argument(help="Ids of dead or cancelled jobs.")] = None,
+    *,
+    name: Annotated[str | None, typer.Option(help="Every dead job of this name.")] = None,
+) -> None:
+    """Give dead jobs all their attempts again."""
+    if not job_ids and name is None:
+        raise ConfigurationError(["which jobs? Name their ids, or --name for every dead job of that name"])
+
+    async def again(jobs: Jobs) -> int:
+        if name is None:
+            for job_id in job_ids or ():
+                await jobs.retry(job_id)
+            return len(job_ids or ())
+        retried, after = 0, None
+        while page := await jobs.list_jobs(JobState.DEAD, PAGE, after):
+            after = page[-1].finished_at, page[-1].id
+            for one in page:
+                if one.name == name:
+                    try:
+                        await jobs.retry(one.id)
+                    except JobNotDead:  # another of its unique key is unfinished, or someone else was faster
+                        continue
+                    retried += 1
+        return retried
+
+    print(f"{_with_jobs(again):,} retried")
+
+
+@commands.command()
+def cancel(job_ids: Ids) -> None:
+    """Cancel jobs that have not ended."""
+
+    async def end(jobs: Jobs) -> int:
+        return sum([await jobs.cancel(job_id) for job_id in job_ids])
+
+    print(f"{_with_jobs(end):,} cancelled")
+
+
+@commands.command()
+def discard(job_ids: Ids) -> None:
+    """Delete jobs that have ended."""
+
+    async def delete(jobs: Jobs) -> int:
+        for job_id in job_ids:
+            await jobs.discard(job_id)
+        return len(job_ids)
+
+    print(f"{_with_jobs(delete):,} discarded")
+
+
+def _with_jobs(work: Callable[[Jobs], Awaitable[T]]) -> T:
+    """The result of ``work`` with the application's queue. An error it names, such as an unknown id, is a line and exit code 2."""
+    project, settings = load()
+    kit = project.create_app(settings).kit
+
+    async def run() -> T:
+        async with kit.database:
+            try:
+                return await work(kit.jobs)
+            except AppError as error:
+                raise ConfigurationError([error.detail]) from None
+            finally:
+                await kit.jobs.close()
+
+    return asyncio.run(run())

@@ -1,0 +1,29 @@
+"""What every command begins with: the project, its settings, its database."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from restwell.database import Database, open_database
+from restwell.observability.logs import configure_logs
+from restwell.project import Project, find_project
+from restwell.settings import Settings
+
+T = TypeVar("T")
+
+
+def load() -> tuple[Project, Settings]:
+    project = find_project()
+    settings = project.load_settings()
+    configure_logs(settings.log)
+    return project, settings
+
+
+def with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+    """The result of ``work`` with the database, started, in an event loop of its own."""
+
+    async def run() -> T:
+        async with open_database(settings.database.url.get_secret_value(), 1) as database:
+            return await work(database)
+
+    return asyncio.run(run())

@@ -1,0 +1,134 @@
+"""RabbitMQ: a quorum queue of hints for each queue of jobs, published with confirms."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aiormq.exceptions import AMQPError
+
+from restwell.jobs.dispatch.base import KEPT, Sender
+
+log = structlog.get_logger("restwell.jobs")
+
+CONNECT_SECONDS: Final = 3.0
+CONFIRM_SECONDS: Final = 3.0
+AGAIN_SECONDS: Final = 1.0
+
+_ARGUMENTS: Final[dict[str, Any]] = {"x-queue-type": "quorum", "x-max-length": KEPT, "x-overflow": "drop-head"}
+_FAULTS: Final = (
+    AMQPError,
+    aio_pika.exceptions.AMQPException,
+    aio_pika.exceptions.ChannelInvalidStateError,
+    OSError,
+    TimeoutError,
+)
+
+
+class AmqpDispatch(Sender):
+    """One connection to publish, one to consume, each made anew when it is gone.
+
+    A worker holds one hint of a queue at most that it has no slot for (a prefetch of 1): the others go to those who have.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._publishing = _Link(url)
+        self._consuming = _Link(url)
+        self._consumed: AbstractChannel | None = None
+        self._hints: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+
+    async def close(self) -> None:
+        await super().close()
+        await self._publishing.close()
+        await self._consuming.close()
+
+    async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:  # noqa: ARG002  # one hint at a time
+        deadline = time.monotonic() + seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await self._consume(queues)
+                hint = await self._hints.get()
+                await hint.ack()
+        except TimeoutError:
+            if self._consumed is not None and self._consumed.is_closed:
+                self._consuming.lost(None)
+        except _FAULTS as error:
+            self._consuming.lost(error)
+            await asyncio.sleep(deadline - time.monotonic())
+
+    async def _consume(self, queues: Sequence[str]) -> None:
+        channel = await self._consuming.channel()
+        if channel is self._consumed:
+            return
+        self._hints = asyncio.Queue()
+        await channel.set_qos(prefetch_count=1)
+        for queue in queues:
+            declared = await self._declare(channel, queue)
+            await declared.consume(self._hints.put)
+        self._consumed = channel
+
+    async def _send(self, counts: Mapping[str, int]) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS + CONFIRM_SECONDS):
+                channel = await self._publishing.channel()
+                for queue, count in counts.items():
+                    declared = await self._publishing.once(queue, lambda queue=queue: self._declare(channel, queue))
+                    hint = aio_pika.Message(b"", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+                    await asyncio.gather(*(channel.default_exchange.publish(hint, declared.name) for _ in range(count)))
+        except _FAULTS as error:
+            self._publishing.lost(error)
+
+    async def _declare(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
+        return await channel.declare_queue(f"{self._name}.jobs.{queue}", durable=True, arguments=_ARGUMENTS)
+
+
+class _Link:
+    """A connection with one channel, made when it is needed, and not tried again at once when that fails."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._once: dict[str, Any] = {}
+        self._again_at = 0.0
+        self._down = False
+
+    async def channel(self) -> AbstractChannel:
+        """Raises OSError, AMQPError or TimeoutError while RabbitMQ cannot be reached."""
+        if self._channel is None or self._channel.is_closed:
+            if time.monotonic() < self._again_at:
+                raise ConnectionError("RabbitMQ was not there a moment ago")
+            self._again_at = time.monotonic() + AGAIN_SECONDS
+            await self.close()
+            self._connection = await aio_pika.connect(self._url, timeout=CONNECT_SECONDS)
+            self._channel = await self._connection.channel(publisher_confirms=True)
+            if self._down:
+                log.warning("jobs_broker_up", broker="rabbitmq")
+            self._down = False
+        return self._channel
+
+    async def once(self, name: str, make: Any) -> Any:
+        """What ``make`` gives, made once for each name on this channel."""
+        if name not in self._once:
+            self._once[name] = await make()
+        return self._once[name]
+
+    def lost(self, error: BaseException | None) -> None:
+        if not self._down:
+            log.warning("jobs_broker_down", broker="rabbitmq", cause=repr(error))
+        self._down = True
+        self._channel = None
+
+    async def close(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        self._once = {}
+        if connection is not None:
+            with suppress(*_FAULTS):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await connection.close()

@@ -1,0 +1,60 @@
+"""What every way to tell workers of work promises, which is little: the table is the truth, and workers look there anyway."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+AT_ONCE: Final = 100
+"""So many hints about a queue go out together: each wakes a worker, which then takes what it can without any."""
+KEPT: Final = 10_000
+"""So many hints a broker keeps for a queue; with so much to do, nobody waits for one."""
+
+
+class Dispatch(ABC):
+    """Hints that jobs are ready. A hint may be lost, come twice or come for nothing."""
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+    @abstractmethod
+    def announce(self, counts: Mapping[str, int]) -> None:
+        """Tell of so many jobs, by queue, that are ready and committed. Returns at once."""
+
+    @abstractmethod
+    async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:
+        """Return when there may be work for ``free`` slots in one of the queues, and after ``seconds`` in any case."""
+
+
+class Sender(Dispatch):
+    """Sends hints in the background, one message at a time: what is announced meanwhile goes out together with the next."""
+
+    def __init__(self) -> None:
+        self._announced: Counter[str] = Counter()
+        self._sending: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._sending
+
+    def announce(self, counts: Mapping[str, int]) -> None:
+        self._announced.update(counts)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
+
+    async def _send_all(self) -> None:
+        try:
+            while self._announced:
+                counts = {queue: min(count, AT_ONCE) for queue, count in self._announced.items()}
+                self._announced.clear()
+                await self._send(counts)
+        finally:
+            self._sending = None
+
+    @abstractmethod
+    async def _send(self, counts: Mapping[str, int]) -> None:
+        """Send so many hints about each queue. What cannot be sent is lost, and that is logged."""

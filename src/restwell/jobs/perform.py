@@ -1,0 +1,184 @@
+"""Doing a job: its function is called with its arguments, and what became of it is noted."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import structlog
+from msgspec import Struct
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from restwell.database import Database
+from restwell.errors import ServiceUnavailable
+from restwell.jobs.job import Backoff, GiveUp, Job, call
+from restwell.jobs.processes import Processes
+from restwell.jobs.queue import Jobs
+from restwell.jobs.rows import Claimed
+from restwell.jobs.run import LeaseLost, Run
+from restwell.jobs.store import JobStore
+from restwell.observability.logs import LineWriter
+
+log = structlog.get_logger("restwell.jobs")
+
+MAX_TRACEBACK: Final = 20_000
+MAX_RESULT_BYTES: Final = 65_536
+
+_tracer: Final = trace.get_tracer("restwell.jobs")
+_propagator: Final = TraceContextTextMapPropagator()
+
+
+class UnknownJob(LookupError):
+    """No job of that name is known here."""
+
+
+class _Line(Struct, frozen=True):
+    """An attempt, as the log has it. ``waited_seconds`` is from when the job was enqueued until this attempt began."""
+
+    job: str
+    job_id: UUID
+    queue: str
+    attempt: int
+    outcome: str
+    duration_ms: float
+    waited_seconds: float
+    request_id: str | None
+    timestamp: datetime
+    event: str = "job"
+    level: str = "info"
+
+
+_FIELDS: Final = _Line.__struct_fields__[: _Line.__struct_fields__.index("timestamp")]
+
+
+class Done(Struct, frozen=True):
+    """The function has returned. ``result`` is JSON; ``recorded``, if its own transaction has ended the job."""
+
+    result: str | None
+    recorded: bool
+
+
+class Performer:
+    """Logs a line for each attempt, through ``lines`` where given. ``alone``, where given, does a job that is not to be run beside others, in the process that calls it."""
+
+    def __init__(
+        self,
+        database: Database,
+        jobs: Jobs,
+        store: JobStore,
+        services: Sequence[object],
+        processes: Processes,
+        *,
+        lines: LineWriter | None = None,
+        alone: Callable[[Claimed], None] | None = None,
+    ) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._store = store
+        self._services = services
+        self._processes = processes
+        self._lines = lines
+        self._alone = alone
+
+    async def perform(self, claimed: Claimed) -> Done | None:
+        """Call the function. None, if it failed, which has been noted, or if the job is another's now."""
+        structlog.contextvars.bind_contextvars(
+            job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempts, request_id=claimed.request_id
+        )
+        began = time.perf_counter()
+        done: Done | None = None
+        with _tracer.start_as_current_span(
+            f"job {claimed.name}", context=_parent(claimed.traceparent), kind=trace.SpanKind.CONSUMER
+        ) as span:
+            try:
+                done = await self._call(claimed)
+            except LeaseLost:
+                log.warning("job_lost")
+            except asyncio.CancelledError as error:
+                if _is_wanted():
+                    raise
+                await self._failed(claimed, error)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # a job may raise anything; the worker goes on
+                span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+                await self._failed(claimed, error)
+        self._say(claimed, "not done" if done is None else "done", began)
+        return done
+
+    async def _call(self, claimed: Claimed) -> Done:
+        if claimed.alone and self._alone is not None:
+            await self._processes.run(self._alone, claimed)
+            return Done(None, recorded=True)
+        job = self._jobs.known.get(claimed.name)
+        if job is None:
+            raise UnknownJob(f"no job {claimed.name} is known here; is this worker older than who enqueued it?")
+        arguments = job.decode(claimed.arguments)
+        run = Run(claimed, self._database, self._store, self._services, self._processes.run)
+        limit = asyncio.timeout(job.timeout_seconds)
+        try:
+            async with limit:
+                if job.is_async:
+                    value = await job.function(run, **arguments)
+                else:
+                    value = await self._processes.run(call, job.function.__module__, job.function.__name__, arguments)
+        except TimeoutError as error:
+            if limit.expired():
+                raise TimeoutError(f"not done within {job.timeout_seconds:g} s") from error
+            raise
+        result = None if value is None else msgspec.json.encode(value).decode()
+        if result is not None and len(result) > MAX_RESULT_BYTES:
+            raise GiveUp(f"a result of {len(result):,} characters; store it, and return where it is")
+        return Done(result, run.completed)
+
+    async def _failed(self, claimed: Claimed, error: BaseException) -> None:
+        backoff = self._backoff_of(self._jobs.known.get(claimed.name))
+        trail = "".join(traceback.format_exception(error))
+        try:
+            state = await self._store.fail(
+                claimed,
+                f"{type(error).__name__}: {error}"[:MAX_TRACEBACK],
+                trail[-MAX_TRACEBACK:],
+                backoff.seconds_after(claimed.attempts),
+                gave_up=isinstance(error, GiveUp),
+            )
+        except ServiceUnavailable as unavailable:  # its lease will end, and it is tried again
+            log.warning("job_failure_not_noted", cause=repr(unavailable))
+            return
+        say = log.error if state == "dead" else log.warning
+        say("job_failed", state=state or "lost", error=f"{type(error).__name__}: {error}", exc_info=error)
+
+    def _say(self, claimed: Claimed, outcome: str, began: float) -> None:
+        now = datetime.now(UTC)
+        line = _Line(
+            claimed.name,
+            claimed.id,
+            claimed.queue,
+            claimed.attempts,
+            outcome,
+            int((time.perf_counter() - began) * 1e6) / 1e3,
+            round((now - claimed.enqueued_at).total_seconds(), 3),
+            claimed.request_id,
+            now,
+        )
+        if self._lines is not None:
+            self._lines.write(line)
+        else:
+            log.info("job", **{name: getattr(line, name) for name in _FIELDS})
+
+    @staticmethod
+    def _backoff_of(job: Job[..., Any] | None) -> Backoff:
+        return job.backoff if job is not None else Backoff()
+
+
+def _parent(traceparent: str | None) -> Any:
+    return _propagator.extract({"traceparent": traceparent}) if traceparent else None
+
+
+def _is_wanted() -> bool:
+    """Whether this task was cancelled from outside, and not by what it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

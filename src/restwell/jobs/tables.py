@@ -1,0 +1,82 @@
+"""What is stored of jobs: a row for each, and one for each attempt that failed."""
+
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, Table, Text, column
+
+from restwell.database import Flag, Id, Timestamp
+
+
+class JobState(StrEnum):
+    """``ready`` and ``scheduled`` wait, the second for its time; ``done``, ``dead`` and ``cancelled`` are the ends."""
+
+    SCHEDULED = "scheduled"
+    READY = "ready"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+UNFINISHED: Final = (JobState.SCHEDULED, JobState.READY, JobState.RUNNING)
+FINISHED: Final = (JobState.DONE, JobState.DEAD, JobState.CANCELLED)
+
+
+def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
+    """The three tables, in the application's own metadata; a migration makes them.
+
+    Each index holds only the rows of a state that something looks for, so that finished jobs cost the waiting ones nothing.
+    """
+    state = column("state", Text)
+    jobs = Table(
+        "jobs",
+        metadata,
+        Column("id", Id, primary_key=True),
+        Column("name", Text, nullable=False),
+        Column("queue", Text, nullable=False),
+        Column("priority", Integer, nullable=False),  # the higher, the sooner
+        Column("state", Text, nullable=False),
+        Column("arguments", Text, nullable=False),  # a JSON object
+        Column("unique_key", Text),
+        Column("attempts", Integer, nullable=False),
+        Column("max_attempts", Integer, nullable=False),
+        Column("fence", Integer, nullable=False),  # one more with each claim; who shows an older one is too late
+        Column("alone", Flag, nullable=False),  # its worker died: it is not run beside others any more
+        Column("worker", Text),
+        Column("lease_until", Timestamp),
+        Column("run_at", Timestamp, nullable=False),
+        Column("enqueued_at", Timestamp, nullable=False),
+        Column("started_at", Timestamp),
+        Column("finished_at", Timestamp),
+        Column("result", Text),  # JSON
+        Column("request_id", Text),
+        Column("traceparent", Text),
+        Index("jobs_ready", "queue", column("priority").desc(), "id", **_where(state == JobState.READY)),
+        Index("jobs_scheduled", "run_at", **_where(state == JobState.SCHEDULED)),
+        Index("jobs_running", "lease_until", **_where(state == JobState.RUNNING)),
+        Index("jobs_finished", "state", "finished_at", **_where(state.in_(FINISHED))),
+        Index("jobs_unique", "unique_key", unique=True, **_where(state.in_(UNFINISHED))),
+    )
+    failures = Table(
+        "job_failures",
+        metadata,
+        Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+        Column("fence", Integer, primary_key=True),
+        Column("attempt", Integer, nullable=False),
+        Column("worker", Text),
+        Column("error", Text, nullable=False),
+        Column("traceback", Text, nullable=False),
+        Column("failed_at", Timestamp, nullable=False),
+    )
+    ticks = Table(
+        "job_ticks",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("tick", Timestamp, nullable=False),  # the newest that a job was made for
+    )
+    return jobs, failures, ticks
+
+
+def _where(condition: object) -> Any:
+    return {"postgresql_where": condition, "sqlite_where": condition}

@@ -1,0 +1,261 @@
+"""A worker: takes jobs that are ready, does several at a time, and looks after the table."""
+
+import asyncio
+import os
+import random
+import resource
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from restwell.database import Database
+from restwell.errors import ServiceUnavailable
+from restwell.ids import new_id
+from restwell.jobs.heartbeat import BEAT_SECONDS, Heartbeat
+from restwell.jobs.perform import Done, Performer
+from restwell.jobs.processes import Processes
+from restwell.jobs.queue import Jobs
+from restwell.jobs.rows import Claimed
+from restwell.jobs.scheduler import Scheduler
+from restwell.jobs.store import LEASE_SECONDS, JobStore
+from restwell.jobs.tables import JobState
+from restwell.observability.logs import LineWriter
+
+log = structlog.get_logger("restwell.jobs")
+
+LOOK_SECONDS: Final = 1.0
+"""The longest a ready job waits for a free worker when no hint of it has come."""
+PRUNE_EVERY: Final = 60
+ABANDON_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """``queues`` in the order in which they are emptied; ``concurrency`` jobs at a time, of which ``processes`` may be work of the
+    processor. A worker stops by itself after ``max_jobs`` or beyond ``max_memory_bytes``,
+    to be replaced. ``alive_file`` is touched once a second, as long as the event loop goes round.
+    """
+
+    queues: tuple[str, ...]
+    concurrency: int = 10
+    processes: int = 2
+    drain_seconds: float = 25.0
+    keep_done_seconds: float = 86_400.0
+    keep_dead_seconds: float = 30 * 86_400.0
+    max_jobs: int | None = None
+    max_memory_bytes: int | None = None
+    alive_file: Path | None = None
+    beat_seconds: float = BEAT_SECONDS
+    lease_seconds: float = LEASE_SECONDS
+
+
+class Worker:
+    """``name`` tells this one from all others, before and after it."""
+
+    def __init__(
+        self,
+        database: Database,
+        url: str,
+        jobs: Jobs,
+        services: Sequence[object],
+        options: WorkerOptions,
+        *,
+        lines: LineWriter | None = None,
+        alone: Callable[[Claimed], None] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}:{new_id().hex[-8:]}"
+        self.done = 0
+        self._url = url
+        self._jobs = jobs
+        self._store = JobStore(database, options.lease_seconds)
+        self._processes = Processes(options.processes)
+        self._performer = Performer(database, jobs, self._store, services, self._processes, lines=lines, alone=alone)
+        self._scheduler = Scheduler(database, jobs, self._store)
+        self._options = options
+        self._running: dict[UUID, int] = {}
+        self._tasks: dict[UUID, tuple[asyncio.Task[None], Claimed]] = {}
+        self._finished: list[tuple[Claimed, str | None]] = []
+        self._recording: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job of its is running."""
+        return not self._running
+
+    def stop(self) -> None:
+        """Take no more jobs; ``run`` returns when those that run have ended, or the time for that is over."""
+        self.stopping.set()
+
+    async def run(self) -> None:
+        """Work until told to stop."""
+        log.info("worker_started", worker=self.name, queues=self._options.queues, concurrency=self._options.concurrency)
+        options = self._options
+        heartbeat = Heartbeat(
+            self._url,
+            self._running,
+            self._lost,
+            beat_seconds=options.beat_seconds,
+            lease_seconds=options.lease_seconds,
+        )
+        async with heartbeat:
+            tending = asyncio.create_task(self._tend())
+            try:
+                await self._feed()
+                await self._drain()
+            finally:
+                tending.cancel()
+                with suppress(asyncio.CancelledError):
+                    await tending
+                await asyncio.to_thread(self._processes.close)
+        log.info("worker_stopped", worker=self.name, done=self.done)
+
+    async def do(self, claimed: Claimed) -> None:
+        """Do this one job, which is claimed already, and note what became of it."""
+        done = await self._performer.perform(claimed)
+        if done is not None and not done.recorded:
+            await self._store.complete([(claimed, done.result)])
+        await asyncio.to_thread(self._processes.close)
+
+    async def _feed(self) -> None:
+        told = asyncio.create_task(self.stopping.wait())
+        while not self.stopping.is_set():
+            self._changed.clear()
+            free = self._options.concurrency - len(self._running)
+            if free <= 0 or len(self._finished) > self._options.concurrency:
+                await _first(told, self._changed.wait())
+                continue
+            try:
+                claimed = await self._store.claim(self._options.queues, free, self.name)
+            except ServiceUnavailable as error:
+                log.warning("jobs_not_claimed", cause=repr(error.__cause__ or error))
+                await _first(told, asyncio.sleep(LOOK_SECONDS))
+                continue
+            for one in claimed:
+                self._begin(one)
+            if len(claimed) < free:
+                seconds = random.uniform(0.8, 1) * LOOK_SECONDS  # noqa: S311  # not all at once
+                await _first(told, self._jobs.dispatch.wait(self._options.queues, free - len(claimed), seconds))
+
+    def _begin(self, claimed: Claimed) -> None:
+        self._running[claimed.id] = claimed.fence
+        self._tasks[claimed.id] = asyncio.create_task(self._perform(claimed)), claimed
+
+    async def _perform(self, claimed: Claimed) -> None:
+        try:
+            done = await self._performer.perform(claimed)
+        finally:
+            if self._running.get(claimed.id) == claimed.fence:
+                del self._running[claimed.id], self._tasks[claimed.id]
+            self._changed.set()
+        self.done += 1
+        if done is not None and not done.recorded:
+            self._record(claimed, done)
+        if self._options.max_jobs is not None and self.done >= self._options.max_jobs:
+            self.stop()
+
+    def _record(self, claimed: Claimed, done: Done) -> None:
+        """Note it together with all that ends until the statement before has come back."""
+        self._finished.append((claimed, done.result))
+        if self._recording is None:
+            self._recording = asyncio.create_task(self._record_all())
+
+    async def _record_all(self) -> None:
+        while self._finished:
+            batch, self._finished = self._finished, []
+            try:
+                ours = await self._store.complete(batch)
+            except ServiceUnavailable as error:
+                log.warning("jobs_not_recorded", count=len(batch), cause=repr(error.__cause__ or error))
+                self._finished = batch + self._finished
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                for late in (one for one, _ in batch if one.id not in ours):
+                    log.warning("job_lost", job=late.name, job_id=str(late.id))
+                self._changed.set()
+        self._recording = None
+
+    def _lost(self, jobs: dict[UUID, int]) -> None:
+        """These are another's now, or cancelled: what this worker still does of them has no effect any more."""
+        for job_id, fence in jobs.items():
+            if self._running.get(job_id) == fence:
+                self._tasks[job_id][0].cancel()
+
+    async def _drain(self) -> None:
+        """Let what runs end; give back what does not."""
+        tasks = {task for task, _ in self._tasks.values()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._options.drain_seconds)
+        left = list(self._tasks.values())
+        for task, _ in left:
+            task.cancel()
+        if left:
+            await asyncio.wait({task for task, _ in left}, timeout=ABANDON_SECONDS)
+            with suppress(ServiceUnavailable):
+                await self._store.release(claimed for _, claimed in left)
+        if self._recording is not None:
+            await asyncio.wait({self._recording}, timeout=self._options.drain_seconds)
+
+    async def _tend(self) -> None:
+        """Once a second: what is due becomes ready, what was left by the dead is taken from them, what is old goes."""
+        seconds = 0
+        while True:  # by the clock
+            self._look_at_itself()
+            try:
+                await self._scheduler.tick()
+                ready = await self._store.promote()
+                expired = await self._store.expire()
+                for one in expired:
+                    log.warning("job_expired", job=one.name, job_id=str(one.id), worker=one.worker, state=one.state)
+                self._jobs.announce([*ready, *(one.queue for one in expired if one.state == JobState.READY)])
+                if seconds % PRUNE_EVERY == 0:
+                    await self._prune()
+            except ServiceUnavailable as error:
+                log.warning("jobs_not_tended", cause=repr(error.__cause__ or error))
+            seconds += 1
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _prune(self) -> None:
+        for state in (JobState.DONE, JobState.CANCELLED, JobState.DEAD):
+            dead = state == JobState.DEAD
+            age = self._options.keep_dead_seconds if dead else self._options.keep_done_seconds
+            while await self._store.prune(state, age):
+                pass
+
+    def _look_at_itself(self) -> None:
+        if self._options.alive_file is not None:
+            self._options.alive_file.touch()
+        limit = self._options.max_memory_bytes
+        if limit is not None and (used := memory_bytes()) > limit:
+            log.warning("worker_too_large", used_bytes=used, limit_bytes=limit)
+            self.stop()
+
+
+async def _first(stopping: asyncio.Task[Any], other: Awaitable[Any]) -> None:
+    """Wait for the one or the other."""
+    waiting = asyncio.ensure_future(other)
+    await asyncio.wait({stopping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not waiting.done():
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+    else:
+        waiting.result()
+
+
+def memory_bytes() -> int:
+    """What this process holds in memory now, or where that is not told, the most it has held."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1_024

@@ -1,0 +1,154 @@
+"""HTTP of jobs, for operators: what waits, what is dead and why, and trying again."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response, delete, get, post
+from litestar.di import NamedDependency as Provided
+from litestar.params import FromPath
+from msgspec import Meta, Struct
+
+from restwell.errors import InvalidCursor
+from restwell.jobs import Failure, Found, JobNotDead, Jobs, JobState, JobUnfinished
+from restwell.web.controllers import Controller
+from restwell.web.pagination import Cursors, Page, PageFilter, paged
+from restwell.web.request import ApiRequest
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class JobFilter(PageFilter, frozen=True, kw_only=True):
+    state: Annotated[JobState, Meta(description="Dead jobs are those that failed in every attempt.")] = JobState.DEAD
+
+
+class JobSummary(Struct, frozen=True):
+    """A job. ``attempts`` counts those that have begun."""
+
+    id: UUID
+    name: Annotated[str, Meta(examples=["send_welcome"])]
+    queue: Annotated[str, Meta(examples=["default"])]
+    state: JobState
+    attempts: Annotated[int, Meta(examples=[5])]
+    max_attempts: Annotated[int, Meta(examples=[5])]
+    run_at: Moment
+    enqueued_at: Moment
+    finished_at: Moment | None
+
+
+class JobFailure(Struct, frozen=True):
+    """An attempt that failed."""
+
+    attempt: int
+    error: str
+    traceback: str
+    failed_at: Moment
+
+
+class JobDetail(Struct, frozen=True):
+    """All that is known of a job. ``request_id`` is of the request that enqueued it."""
+
+    id: UUID
+    name: str
+    queue: str
+    priority: int
+    state: JobState
+    arguments: dict[str, Any]
+    result: Any
+    attempts: int
+    max_attempts: int
+    worker: str | None
+    request_id: str | None
+    run_at: Moment
+    enqueued_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+    failures: list[JobFailure]
+
+
+class JobController(Controller):
+    """Below ``/jobs``. Subclass it with ``guards``: it shows the arguments of every job."""
+
+    path = "/jobs"
+    tags = ["Jobs"]
+    jobs: Jobs
+    cursors: Cursors
+
+    @get(errors=[InvalidCursor])
+    async def list_jobs(self, request: ApiRequest, filters: Provided[JobFilter]) -> Response[Page[JobSummary]]:
+        """List jobs in a state, the newest first."""
+        belongs_to = f"jobs {filters.state}"
+        after = None
+        if filters.cursor is not None:
+            after = self.cursors.decode(belongs_to, filters.cursor, tuple[datetime | None, UUID])
+        rows = await self.jobs.list_jobs(filters.state, filters.limit + 1, after)
+        page = self.cursors.page(belongs_to, rows, filters.limit, lambda job: (job.finished_at, job.id))
+        return paged(request, Page([_summary(job) for job in page.items], page.next_cursor))
+
+    @get("/{job_id:uuid}")
+    async def get_job(self, job_id: FromPath[UUID]) -> JobDetail:
+        """Read a job, with the error of every attempt that failed."""
+        return _detail(await self.jobs.get(job_id), await self.jobs.failures(job_id))
+
+    @post("/{job_id:uuid}/retry", status_code=202, errors=[JobNotDead])
+    async def retry_job(self, job_id: FromPath[UUID]) -> JobDetail:
+        """Give a dead or cancelled job all its attempts again."""
+        await self.jobs.retry(job_id)
+        return await self._read(job_id)
+
+    @post("/{job_id:uuid}/cancellation", status_code=200)
+    async def cancel_job(self, job_id: FromPath[UUID]) -> JobDetail:
+        """Cancel a job that has not ended.
+
+        One that runs is told to stop, and can take effect no more. One that has ended stays as it is.
+        """
+        await self.jobs.cancel(job_id)
+        return await self._read(job_id)
+
+    @delete("/{job_id:uuid}", errors=[JobUnfinished])
+    async def discard_job(self, job_id: FromPath[UUID]) -> None:
+        """Delete a job that has ended."""
+        await self.jobs.discard(job_id)
+
+    async def _read(self, job_id: UUID) -> JobDetail:
+        return _detail(await self.jobs.get(job_id), await self.jobs.failures(job_id))
+
+
+def _summary(job: Found) -> JobSummary:
+    return JobSummary(
+        job.id,
+        job.name,
+        job.queue,
+        JobState(job.state),
+        job.attempts,
+        job.max_attempts,
+        job.run_at,
+        job.enqueued_at,
+        job.finished_at,
+    )
+
+
+def _detail(job: Found, failures: list[Failure]) -> JobDetail:
+    return JobDetail(
+        id=job.id,
+        name=job.name,
+        queue=job.queue,
+        priority=job.priority,
+        state=JobState(job.state),
+        arguments=_decoded(job.arguments),
+        result=_decoded(job.result) if job.result is not None else None,
+        attempts=job.attempts,
+        max_attempts=job.max_attempts,
+        worker=job.worker,
+        request_id=job.request_id,
+        run_at=job.run_at,
+        enqueued_at=job.enqueued_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        failures=[JobFailure(one.attempt, one.error, one.traceback, one.failed_at) for one in failures],
+    )
+
+
+def _decoded(stored: str) -> Any:
+    return msgspec.json.decode(stored)

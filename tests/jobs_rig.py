@@ -1,0 +1,111 @@
+"""A database with the tables of jobs and one for their effects, and workers over it, each as in a process of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table, Text, insert, select
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from restwell.database import Database, Id, open_database, param, query
+from restwell.database.query import DIALECTS
+from restwell.ids import new_id
+from restwell.jobs import Dispatch, Job, Jobs, Worker, WorkerOptions, job_tables, open_dispatch
+
+metadata = MetaData()
+job_tables(metadata)
+effects = Table("effects", metadata, Column("job_id", Id, nullable=False), Column("note", Text, nullable=False))
+
+add_effect = query("effects.add", insert(effects).values(job_id=param("job_id"), note=param("note")))
+all_notes = query("effects.notes", select(effects.c.note).order_by(effects.c.note).limit(100_000), into=str)
+
+SECONDS = 20
+
+
+async def make_tables(database: Database) -> None:
+    dialect = DIALECTS[database.dialect]
+    async with database.migration() as tx:
+        for table in metadata.sorted_tables:
+            await tx.run_script(str(CreateTable(table).compile(dialect=dialect)))
+            for index in table.indexes:
+                await tx.run_script(str(CreateIndex(index).compile(dialect=dialect)))
+
+
+class Rig:
+    """``jobs`` is the queue of a process that enqueues; each worker has its own."""
+
+    def __init__(self, url: str, database: Database, known: Iterable[Job[..., Any]], broker_url: str | None) -> None:
+        self.url = url
+        self.broker_url = broker_url
+        self.name = new_id().hex
+        self.database = database
+        self.known = list(known)
+        self.jobs = self.queue(database)
+
+    def dispatch(self, database: Database) -> Dispatch:
+        return open_dispatch(database, self.url, self.broker_url, self.name)
+
+    def queue(self, database: Database) -> Jobs:
+        jobs = Jobs(database, self.dispatch(database))
+        jobs.register(self.known)
+        return jobs
+
+    async def enqueue(self, job: Job[..., Any], **arguments: Any) -> Any:
+        async with self.database.transaction() as tx:
+            return await self.jobs.enqueue(tx, job, **arguments)
+
+    @asynccontextmanager
+    async def worker(self, services: Iterable[object] = (), **options: Any) -> AsyncIterator[Worker]:
+        """A worker at work; at the end it drains."""
+        options = {"queues": ("default",), "drain_seconds": 5.0, **options}
+        async with open_database(self.url, 5) as database:
+            jobs = self.queue(database)
+            worker = Worker(database, self.url, jobs, list(services), WorkerOptions(**options))
+            working = asyncio.create_task(worker.run())
+            try:
+                yield worker
+            finally:
+                worker.stop()
+                with suppress(asyncio.CancelledError):
+                    await working
+                await jobs.close()
+
+    async def notes(self) -> list[str]:
+        return await self.database.all(all_notes)
+
+    async def states(self) -> list[str]:
+        """The state of every job."""
+        return await self.database.all(query("rig.states", select(_states).limit(100_000), into=str))
+
+    async def settled(self, seconds: float = SECONDS) -> list[str]:
+        """Wait until every job has ended. Returns their states."""
+        return await self.until(
+            lambda states: bool(states) and not {"scheduled", "ready", "running"} & set(states), seconds
+        )
+
+    async def until(self, holds: Callable[[list[str]], bool], seconds: float = SECONDS) -> list[str]:
+        try:
+            async with asyncio.timeout(seconds):
+                while not holds(states := await self.states()):
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"after {seconds} s: {await self.states()}") from None
+        return states
+
+
+_states = metadata.tables["jobs"].c.state
+
+
+@asynccontextmanager
+async def rig_on(
+    url: str, known: Iterable[Job[..., Any]], broker_url: str | None = None, *, make: bool = True
+) -> AsyncIterator[Rig]:
+    async with open_database(url, 5) as database:
+        if make:
+            await make_tables(database)
+        rig = Rig(url, database, known, broker_url)
+        try:
+            yield rig
+        finally:
+            await rig.jobs.close()

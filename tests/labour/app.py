@@ -1,0 +1,31 @@
+"""An application that has nothing but jobs, for workers in processes of their own."""
+
+from pathlib import Path
+
+import sample_jobs
+from restwell import App, Migrations, Project, Restwell
+from restwell.auth import Actor
+from restwell.errors import Unauthorized
+from restwell.settings import Settings
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+async def authenticate(_token: str) -> Actor:
+    raise Unauthorized
+
+
+def create_app(settings: Settings) -> App:
+    kit = Restwell(settings, name="labour")
+    return kit.app(
+        version="1.0.0",
+        description="Labour.",
+        versions=[],
+        provide=[kit.database],
+        jobs=sample_jobs.ALL,
+        authenticate=authenticate,
+        migrations=Migrations(MIGRATIONS),
+    )
+
+
+project = Project(name="labour", settings=Settings, create_app=create_app, migrations=MIGRATIONS)

@@ -1,0 +1,116 @@
+"""``restwell worker``: processes that are killed, told to stop, and replaced."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sample_jobs
+from jobs_rig import Rig, rig_on
+from servers import RESTWELL, ROOT, children_of, restwell, serve, wait_until, working
+
+
+@pytest.fixture
+async def rig(empty_url: str) -> AsyncIterator[Rig]:
+    async with rig_on(empty_url, sample_jobs.ALL, make=False) as made:
+        done = restwell("migrate", cwd=ROOT, **environment(made))
+        assert done.returncode == 0, done.stderr
+        yield made
+
+
+def environment(rig: Rig) -> dict[str, Any]:
+    return {
+        "RESTWELL_APP": "labour.app:project",
+        "PYTHONPATH": str(ROOT / "tests"),
+        "DATABASE_URL": rig.url,
+        "LOG_FORMAT": "json",
+    }
+
+
+def _lines(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+def worker_of(supervisor: int) -> int:
+    (child,) = children_of(supervisor)
+    return child
+
+
+async def test_the_jobs_of_a_killed_worker_are_done_at_once_by_its_successor(rig: Rig, tmp_path: Path) -> None:
+    """Breaks without ``end_leases``: they wait for 30 seconds, as they do when the whole machine is gone."""
+    job_ids = [await rig.enqueue(sample_jobs.sleep, seconds=1.0) for _ in range(3)]
+    with working(tmp_path, **environment(rig)) as served:
+        await rig.until(lambda states: states == ["running"] * 3)
+        first = worker_of(served.process.pid)
+        began = time.monotonic()
+        os.kill(first, signal.SIGKILL)
+        assert await rig.settled(25) == ["done"] * 3
+        assert time.monotonic() - began < 20
+        assert worker_of(served.process.pid) != first
+    for job_id in job_ids:
+        assert [one.error.partition(",")[0] for one in await rig.jobs.failures(job_id)] == ["its worker died"]
+        assert (await rig.jobs.get(job_id)).attempts == 2
+
+
+async def test_a_job_that_kills_its_worker_is_dead_after_its_attempts_and_harms_no_other(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """Breaks when a job whose worker died is run beside others again: they are dead with it."""
+    poison = await rig.enqueue(sample_jobs.poison)
+    others = [await rig.enqueue(sample_jobs.sleep.using(max_attempts=2), seconds=0.3) for _ in range(5)]
+    with working(tmp_path, **environment(rig)):
+        states = await rig.settled(60)
+    assert sorted(states) == ["dead"] + ["done"] * 5
+    found = await rig.jobs.get(poison)
+    assert (found.state, found.attempts) == ("dead", 3)
+    assert [one.attempt for one in await rig.jobs.failures(poison)] == [3, 2, 1]
+    assert {(await rig.jobs.get(other)).state for other in others} == {"done"}
+
+
+async def test_told_to_stop_it_drains_and_leaves_no_process(rig: Rig, tmp_path: Path) -> None:
+    job_id = await rig.enqueue(sample_jobs.sleep, seconds=1.0)
+    with working(tmp_path, **environment(rig)) as served:
+        await rig.until(lambda states: states == ["running"])
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.wait(10) == 0
+    assert (await rig.jobs.get(job_id)).state == "done"
+
+
+async def test_a_worker_is_replaced_after_its_number_of_jobs(rig: Rig, tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    for number in range(4):
+        await rig.enqueue(sample_jobs.note, text=str(number))
+    with working(tmp_path, "--max-jobs=2", "--concurrency=1", f"--alive-file={alive}", **environment(rig)) as served:
+        assert await rig.settled() == ["done"] * 4
+        wait_until(lambda: served.output.count("worker_stopped") == 2)
+        assert "worker_died" not in served.output
+        touched = alive.stat().st_mtime
+        wait_until(lambda: alive.stat().st_mtime > touched)
+    assert {line["waited_seconds"] < 60 for line in _lines(served.output) if line["event"] == "job"} == {True}
+
+
+async def test_the_development_server_does_jobs_too(rig: Rig, tmp_path: Path) -> None:
+    await rig.enqueue(sample_jobs.note, text="in development")
+    with serve(tmp_path, RESTWELL, "dev", **environment(rig)):
+        assert await rig.settled() == ["done"]
+
+
+async def test_what_it_cannot_do_is_said_at_once(rig: Rig, tmp_path: Path) -> None:
+    refused = restwell("worker", "--queues=default,mails", cwd=tmp_path, **environment(rig))
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "restwell: no job is declared for queue mails; there are default\n",
+    )
+    tiny = {**environment(rig), "RESTWELL_APP": "tiny.app:project", "DATABASE_URL": f"sqlite:///{tmp_path / 'tiny.db'}"}
+    assert "revision none" in restwell("worker", cwd=tmp_path, **tiny).stderr
+    restwell("migrate", cwd=tmp_path, **tiny)
+    refused = restwell("worker", cwd=tmp_path, **tiny)
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "restwell: tiny has no jobs; name them in kit.app(jobs=[...])\n",
+    )

@@ -1,0 +1,150 @@
+"""What workers promise when leases end, loops block and databases go, on every database there is."""
+
+import asyncio
+import time
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+import sample_jobs
+from jobs_rig import Rig, add_effect
+from restwell.database import DatabaseUnavailable, query
+from restwell.errors import NotFound
+from restwell.jobs import Run, job
+
+started = query("rig.started", text("UPDATE jobs SET lease_until = enqueued_at WHERE state = 'running'"))
+
+
+async def test_an_expired_lease_gives_the_job_to_another_worker_and_the_first_cannot_complete_it(rig: Rig) -> None:
+    """Breaks without the fence: the first attempt's completion is accepted, and its effect is there twice."""
+    job_id = await rig.enqueue(sample_jobs.note_once, text="once")
+    entered, go = asyncio.Event(), asyncio.Event()
+
+    @job(name="note_once")
+    async def slow(run: Run, text: str) -> None:
+        entered.set()
+        await go.wait()
+        async with run.completing() as tx:
+            await tx.run(add_effect, job_id=run.job_id, note=text)
+
+    rig.known = [slow]
+    async with rig.worker(beat_seconds=60, concurrency=1):  # it never says that it is still at it
+        await entered.wait()
+        await rig.database.run(started)  # and its lease is over
+        rig.known = [sample_jobs.note_once]
+        async with rig.worker():
+            assert await rig.settled() == ["done"]
+        go.set()
+    found = await rig.jobs.get(job_id)
+    assert (found.state, found.attempts) == ("done", 2)
+    assert await rig.notes() == ["once"]
+    (failure,) = await rig.jobs.failures(job_id)
+    assert failure.error.startswith("its worker died")
+
+
+async def test_a_lost_lease_ends_what_still_runs(rig: Rig) -> None:
+    job_id = await rig.enqueue(sample_jobs.sleep, seconds=60)
+    async with rig.worker([rig.database], beat_seconds=0.3, concurrency=1) as worker:
+        await rig.until(lambda states: states == ["running"])
+        async with rig.database.transaction() as tx:
+            await tx.run_script("UPDATE jobs SET fence = fence + 1, worker = 'another'")
+        async with asyncio.timeout(5):
+            while not worker.idle:
+                await asyncio.sleep(0.01)
+    assert (await rig.jobs.get(job_id)).state == "running"
+    assert await rig.notes() == ["began in attempt 1"]
+
+
+async def test_leases_are_extended_while_the_event_loop_is_blocked(rig: Rig) -> None:
+    """Breaks when the heartbeat is a task of the worker's loop."""
+    job_id = await rig.enqueue(sample_jobs.block, seconds=2.5)
+    async with rig.worker(beat_seconds=0.2, lease_seconds=1.0), rig.worker():
+        assert await rig.settled() == ["done"]
+    assert (await rig.jobs.get(job_id)).attempts == 1
+
+
+async def test_a_worker_that_is_told_to_stop_takes_no_more_and_finishes_what_it_does(rig: Rig) -> None:
+    await rig.enqueue(sample_jobs.sleep, seconds=0.5)
+    await rig.enqueue(sample_jobs.sleep, seconds=0.5)
+    async with rig.worker([rig.database], concurrency=1) as worker:
+        await rig.until(lambda states: "running" in states)
+        worker.stop()
+    assert sorted(await rig.states()) == ["done", "ready"]
+
+
+async def test_what_does_not_end_in_time_is_given_back_and_the_attempt_does_not_count(rig: Rig) -> None:
+    job_id = await rig.enqueue(sample_jobs.sleep, seconds=60)
+    async with rig.worker([rig.database], drain_seconds=0.2):
+        await rig.until(lambda states: states == ["running"])
+    found = await rig.jobs.get(job_id)
+    assert (found.state, found.attempts) == ("ready", 0)
+    assert await rig.jobs.failures(job_id) == []
+
+
+async def test_a_worker_stops_after_its_number_of_jobs_or_when_it_is_too_large(rig: Rig) -> None:
+    for number in range(6):
+        await rig.enqueue(sample_jobs.note, text=str(number))
+    async with rig.worker([rig.database], concurrency=1, max_jobs=2) as worker:
+        async with asyncio.timeout(10):
+            await worker.stopping.wait()
+    assert worker.done == 2
+    async with rig.worker([rig.database], max_memory_bytes=1) as worker:
+        async with asyncio.timeout(10):
+            await worker.stopping.wait()
+
+
+async def test_what_has_ended_is_deleted_after_its_time(rig: Rig) -> None:
+    done = await rig.enqueue(sample_jobs.note, text="done")
+    dead = await rig.enqueue(sample_jobs.give_up)
+    async with rig.worker([rig.database]):
+        await rig.settled()
+    async with rig.worker(keep_done_seconds=0, keep_dead_seconds=3_600):
+        await rig.until(lambda states: states == ["dead"])
+    with pytest.raises(NotFound):
+        await rig.jobs.get(done)
+    async with rig.worker(keep_dead_seconds=0):
+        await rig.until(lambda states: states == [])
+    assert await rig.jobs.failures(dead) == []
+
+
+async def test_the_backlog_tells_what_waits_by_queue(rig: Rig) -> None:
+    await rig.enqueue(sample_jobs.note, text="a")
+    await rig.enqueue(sample_jobs.note.using(delay_seconds=60), text="b")
+    await rig.enqueue(sample_jobs.note.using(queue="mail"), text="c")
+    found = {(one.queue, one.state): one.count for one in await rig.jobs.backlog()}
+    assert found == {("default", "ready"): 1, ("default", "scheduled"): 1, ("mail", "ready"): 1}
+
+
+async def test_each_tick_of_a_cron_makes_one_job_whoever_schedules(rig: Rig) -> None:
+    """Breaks when the tick is taken without looking at what another has taken."""
+    rig.known = [sample_jobs.every_second]
+    async with rig.worker([rig.database]), rig.worker([rig.database]), rig.worker([rig.database]):
+        async with asyncio.timeout(20):
+            while len(await rig.notes()) < 4:
+                await asyncio.sleep(0.1)
+    ticks = [datetime.fromisoformat(note) for note in await rig.notes()]
+    assert [after - before for before, after in pairwise(ticks)] == [timedelta(seconds=1)] * (len(ticks) - 1)
+
+
+async def test_a_worker_goes_on_when_the_database_comes_back(rig: Rig) -> None:
+    began = time.monotonic()
+    async with rig.worker([rig.database]) as worker:
+        store = worker._store
+        real, failing = store._database, _Broken(store._database.dialect)
+        store._database = failing  # type: ignore[assignment]  # every use of it fails
+        await asyncio.sleep(0.5)
+        await rig.enqueue(sample_jobs.note, text="after all")
+        store._database = real
+        assert await rig.settled() == ["done"]
+    assert time.monotonic() - began < 15
+
+
+class _Broken:
+    def __init__(self, dialect: str) -> None:
+        self.dialect = dialect
+
+    def __getattr__(self, name: str) -> Any:
+        raise DatabaseUnavailable

@@ -1,0 +1,120 @@
+"""Jobs of the kinds there are, for the tests."""
+
+import asyncio
+import os
+import time
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from jobs_rig import add_effect
+from restwell.database import Database
+from restwell.jobs import Backoff, GiveUp, Job, Run, job
+
+SOON = Backoff(first_seconds=0.01, most_seconds=0.01)
+
+
+@job()
+async def note(run: Run, text: str) -> str:
+    """Notes the text, as often as it is run; its result is the text."""
+    await run.get(Database).run(add_effect, job_id=run.job_id, note=text)
+    return text
+
+
+@job()
+async def note_once(run: Run, text: str) -> None:
+    async with run.completing() as tx:
+        await tx.run(add_effect, job_id=run.job_id, note=text)
+
+
+@job(backoff=SOON, max_attempts=3)
+async def fail(run: Run, until_attempt: int = 100) -> int:
+    if run.attempt < until_attempt:
+        raise ValueError(f"no luck in attempt {run.attempt}")
+    return run.attempt
+
+
+@job()
+async def give_up(_run: Run) -> None:
+    raise GiveUp("the address does not exist")
+
+
+@job(timeout_seconds=0.2, max_attempts=1)
+async def hang(_run: Run) -> None:
+    await asyncio.sleep(60)
+
+
+@job()
+async def sleep(run: Run, seconds: float) -> None:
+    await run.get(Database).run(add_effect, job_id=run.job_id, note=f"began in attempt {run.attempt}")
+    await asyncio.sleep(seconds)
+    await run.get(Database).run(add_effect, job_id=run.job_id, note="ended")
+
+
+@job()
+async def block(_run: Run, seconds: float) -> None:
+    """Blocks the event loop, as no job should."""
+    time.sleep(seconds)  # noqa: ASYNC251  # on purpose
+
+
+@job(backoff=SOON, max_attempts=2)
+async def leave(_run: Run) -> None:
+    raise SystemExit(3)
+
+
+@job(max_attempts=3)
+async def poison(_run: Run) -> None:
+    """Takes the worker with it."""
+    os._exit(9)
+
+
+@job()
+def square(number: int) -> int:
+    return number * number
+
+
+@job(timeout_seconds=2, max_attempts=1)
+def spin() -> None:
+    while True:
+        pass
+
+
+@job(backoff=SOON, max_attempts=2)
+def die() -> None:
+    os._exit(7)
+
+
+@job()
+async def halve(run: Run, numbers: list[int]) -> list[float]:
+    return await run.in_process(_halves, numbers)
+
+
+def _halves(numbers: list[int]) -> list[float]:
+    return [number / 2 for number in numbers]
+
+
+@job(cron="* * * * * *")
+async def every_second(run: Run, tick: datetime) -> None:
+    await run.get(Database).run(add_effect, job_id=run.job_id, note=tick.isoformat())
+
+
+@job()
+async def typed(run: Run, number: int, owner: UUID, at: datetime | None = None) -> None: ...
+
+
+ALL: list[Job[..., Any]] = [
+    note,
+    note_once,
+    fail,
+    give_up,
+    hang,
+    sleep,
+    block,
+    leave,
+    poison,
+    square,
+    spin,
+    die,
+    halve,
+    typed,
+]
