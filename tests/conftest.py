@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from people import Person
 from rabbit import rabbit_program, rabbit_server
+from restwell import App
 from restwell.database import Database, Migrations, open_database
 from restwell.ids import new_id
 from restwell.settings import DatabaseSettings, JwtSettings
@@ -132,9 +133,15 @@ def settings(database_url: str, cache_dir: Path) -> ShopSettings:
 
 
 @pytest.fixture
-async def client(settings: ShopSettings) -> AsyncIterator[httpx.AsyncClient]:
+def app(settings: ShopSettings) -> App:
+    """The production app; ``client`` starts it."""
+    return create_app(settings)
+
+
+@pytest.fixture
+async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
     """Talks to the production app, in process."""
-    async with running(create_app(settings)) as connected:
+    async with running(app) as connected:
         yield connected
 
 

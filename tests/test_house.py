@@ -21,7 +21,7 @@ FRAMEWORKS = {"litestar"}
 KNOWS_THE_FRAMEWORK = ("app", "web")
 LAYERS = [  # a package may import those in its own line and above
     {"ids", "errors", "breaker", "orphans"},
-    {"settings", "observability"},
+    {"settings", "observability", "mail"},
     {"database", "auth"},
     {"cache", "edge", "jobs"},
     {"idempotency", "web"},

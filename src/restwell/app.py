@@ -31,6 +31,7 @@ from restwell.edge import (
 from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
 from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
+from restwell.mail import open_mailer
 from restwell.observability.logs import line_writer
 from restwell.observability.metrics import Metrics
 from restwell.settings import Settings
@@ -112,6 +113,8 @@ class Restwell:
             self.database,
             open_dispatch(self.database, url, broker.get_secret_value() if broker is not None else None, name),
         )
+        smtp = settings.smtp.url
+        self.mailer = open_mailer(smtp.get_secret_value() if smtp is not None else None, settings.mail.sender)
         self.passwords = Passwords()
         self.access_tokens = AccessTokens(
             keys.derive("access-token"), issuer=name, ttl_seconds=settings.jwt.access_ttl_seconds

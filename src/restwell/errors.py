@@ -70,6 +70,10 @@ class ConfigurationError(Exception):
         super().__init__("; ".join(self.faults))
 
 
+class GiveUp(Exception):
+    """What a job raises when another attempt would not help: it is dead at once, with this as its reason."""
+
+
 class MalformedRequest(AppError):
     code, status, message = "malformed_request", 400, "The request could not be read."
 

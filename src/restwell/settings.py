@@ -109,6 +109,25 @@ class LogSettings(Section):
     format: Literal["auto", "json", "pretty"] = "auto"
 
 
+def _smtp_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"(smtps?|smtp\+plain)://[^/]", value.get_secret_value()):
+        message = (
+            "must be smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS) or smtp+plain://host:25"
+        )
+        raise ValueError(message)
+    return value
+
+
+class SmtpSettings(Section):
+    url: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = None
+
+
+class MailSettings(Section):
+    sender: str = Field(
+        default="no-reply@localhost", pattern=r"^\s*([^<>@]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)\s*$"
+    )
+
+
 class MetricsSettings(Section):
     dir: DirectoryPath | None = None
 
@@ -133,8 +152,10 @@ class Settings(Section):
     jobs: JobsSettings = JobsSettings()
     jwt: JwtSettings = JwtSettings()
     log: LogSettings = LogSettings()
+    mail: MailSettings = MailSettings()
     metrics: MetricsSettings = MetricsSettings()
     request: RequestSettings = RequestSettings()
+    smtp: SmtpSettings = SmtpSettings()
 
     @classmethod
     def load(cls, env: Mapping[str, str], *, env_file: Path | None = None, secrets_dir: Path | None = None) -> Self:

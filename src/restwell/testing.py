@@ -9,6 +9,7 @@ import httpx
 
 from restwell.app import App
 from restwell.edge.exchange import Message
+from restwell.jobs import JobState, WorkerOptions
 
 START_SECONDS: Final = 30
 BASE_URL: Final = "http://app.test"
@@ -34,6 +35,23 @@ async def running(app: App) -> AsyncIterator[httpx.AsyncClient]:
         await lifespan
     if app.query_budget.exceeded:
         raise AssertionError("\n".join(map(str, app.query_budget.exceeded.values())))
+
+
+async def finish_jobs(app: App, seconds: float = 30) -> None:
+    """Do what is in the queue, in this process, until nothing is ready or running; what is scheduled for later stays.
+
+    The app must be running. Raises TimeoutError after ``seconds``.
+    """
+    queues = tuple({job.queue for job in app.kit.jobs.known.values()})
+    worker = app.worker(WorkerOptions(queues=queues))
+    working = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(seconds):
+            while any(one.state in {JobState.READY, JobState.RUNNING} for one in await app.kit.jobs.backlog()):  # noqa: ASYNC110  # what tells of it is the table
+                await asyncio.sleep(0.01)
+    finally:
+        worker.stop()
+        await working
 
 
 async def _phase(name: str, inbox: asyncio.Queue[Message], outbox: asyncio.Queue[Message]) -> None:

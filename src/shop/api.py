@@ -4,6 +4,7 @@ from typing import Final
 
 from restwell.web import JobController, Version, requires_role
 from shop.orders.routes import OrderController
+from shop.password_resets.routes import PasswordResetController
 from shop.products.routes import ProductController
 from shop.sessions.routes import SessionController
 from shop.users.routes import UserController
@@ -13,6 +14,13 @@ class AdminJobController(JobController):
     guards = [requires_role("admin")]
 
 
-V1: Final = (UserController, SessionController, ProductController, OrderController, AdminJobController)
+V1: Final = (
+    UserController,
+    SessionController,
+    PasswordResetController,
+    ProductController,
+    OrderController,
+    AdminJobController,
+)
 
 VERSIONS: Final = (Version("/v1", V1),)

@@ -6,11 +6,18 @@ from typing import Final
 from restwell import App, Migrations, Project, Restwell
 from shop import api, demo, large
 from shop.named_queries import named_queries
+from shop.orders.jobs import send_confirmation
+from shop.orders.mail import OrderMail
 from shop.orders.service import OrderService
+from shop.password_resets.jobs import send_reset_code
+from shop.password_resets.mail import ResetMail
+from shop.password_resets.service import PasswordResetService
 from shop.products.service import ProductService
 from shop.products.stock import StockService
 from shop.sessions.service import SessionService
 from shop.settings import ShopSettings
+from shop.users.jobs import send_welcome
+from shop.users.mail import AccountMail
 from shop.users.service import UserService
 
 MIGRATIONS: Final = Path(__file__).parents[2] / "migrations"
@@ -30,14 +37,17 @@ def create_app(settings: ShopSettings) -> App:
         kit.refresh_tokens,
         lifetime_seconds=settings.jwt.refresh_ttl_seconds,
     )
-    users = UserService(kit.database, kit.cache, kit.passwords, kit.cursors, sessions)
+    users = UserService(kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, sessions)
     products = ProductService(kit.database, kit.cache, kit.cursors)
-    orders = OrderService(kit.database, kit.cache, kit.cursors, StockService(kit.cache))
+    orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, StockService(kit.cache))
+    resets = PasswordResetService(kit.database, kit.jobs, kit.passwords, sessions)
+    mails = [mail(kit.database, kit.mailer) for mail in (AccountMail, OrderMail, ResetMail)]
     return kit.app(
         version="1.0.0",
         description=DESCRIPTION,
         versions=api.VERSIONS,
-        provide=[users, sessions, products, orders],
+        provide=[users, sessions, products, orders, resets, *mails],
+        jobs=[send_welcome, send_confirmation, send_reset_code],
         authenticate=sessions.authenticate,
         migrations=Migrations(MIGRATIONS),
     )

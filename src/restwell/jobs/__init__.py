@@ -1,7 +1,8 @@
 """Jobs: work that is promised in a transaction and done after it, once, whatever dies meanwhile."""
 
+from restwell.errors import GiveUp
 from restwell.jobs.dispatch import Dispatch, open_dispatch
-from restwell.jobs.job import Backoff, GiveUp, Job, job
+from restwell.jobs.job import Backoff, Job, job
 from restwell.jobs.perform import Performer
 from restwell.jobs.processes import ProcessDied, Processes
 from restwell.jobs.queue import JobNotDead, Jobs, JobUnfinished

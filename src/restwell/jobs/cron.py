@@ -42,7 +42,8 @@ class Cron:
 
     def _ticks(self, after: datetime, until: datetime) -> list[datetime]:
         ticks = map(self._utc, CronSim(self.text, after.astimezone(self._zone)))
-        return list(takewhile(lambda tick: tick <= until, ticks))
+        # In the hour that comes twice, some are before `after`: they came when that hour came first.
+        return [tick for tick in takewhile(lambda tick: tick <= until, ticks) if tick > after]
 
     @staticmethod
     def _utc(tick: datetime) -> datetime:

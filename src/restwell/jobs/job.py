@@ -22,10 +22,6 @@ MAX_ARGUMENT_BYTES: Final = 65_536
 DEFAULT_QUEUE: Final = "default"
 
 
-class GiveUp(Exception):
-    """Raised by a job that another attempt would not help: it is dead at once, with this as its reason."""
-
-
 class Backoff(NamedTuple):
     """How long to wait after a failed attempt: a random time up to ``first_seconds``, twice that after the next, ``most_seconds`` at most.
 
@@ -122,7 +118,8 @@ class _Decorator:
 
     def __call__(self, function: Callable[..., Any]) -> Job[..., Any]:
         is_async = inspect.iscoroutinefunction(function)
-        name = self._options.pop("name") or function.__name__
+        options = dict(self._options)
+        name = options.pop("name") or function.__name__
         if not is_async and "<locals>" in function.__qualname__:
             raise ConfigurationError(
                 [f"job {name}: a plain function has to be a module's own, to be found by a process"]
@@ -132,7 +129,7 @@ class _Decorator:
             name=name,
             arguments=_arguments_of(name, function, is_async=is_async),
             is_async=is_async,
-            **self._options,
+            **options,
         )
 
 

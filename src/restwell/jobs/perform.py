@@ -15,8 +15,8 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from restwell.database import Database
-from restwell.errors import ServiceUnavailable
-from restwell.jobs.job import Backoff, GiveUp, Job, call
+from restwell.errors import GiveUp, ServiceUnavailable
+from restwell.jobs.job import Backoff, Job, call
 from restwell.jobs.processes import Processes
 from restwell.jobs.queue import Jobs
 from restwell.jobs.rows import Claimed

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement, FromClause
 
-from restwell.database import Id, db_now, param, query
+from restwell.database import Id, Timestamp, db_now, param, query
 from restwell.jobs.rows import Backlog, Claimed, Ended, Expired, Failure, Found
 from restwell.jobs.tables import FINISHED, UNFINISHED, JobState, job_tables
 
@@ -141,10 +141,14 @@ _ended_newest: Final = (
 _unfinished_newest: Final = (
     select(*_columns(Found)).where(jobs.c.state == param("state")).order_by(jobs.c.id.desc()).limit(param("count"))
 )
+_before: Final = (
+    bindparam("before", type_=Timestamp, required=True),
+    bindparam("before_id", type_=Id, required=True),
+)
 ended: Final = query("jobs.ended", _ended_newest, into=Found)
 ended_before: Final = query(
     "jobs.ended_before",
-    _ended_newest.where(tuple_(jobs.c.finished_at, jobs.c.id) < tuple_(param("before"), param("before_id"))),
+    _ended_newest.where(tuple_(jobs.c.finished_at, jobs.c.id) < tuple_(*_before)),
     into=Found,
 )
 unfinished: Final = query("jobs.unfinished", _unfinished_newest, into=Found)

@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, Integer, Select, bindparam, func, insert, literal_
 
 from restwell.database import any_of, param, query
 from shop.orders.models import OrderStatus, order_lines, orders
+from shop.users.models import users
 
 
 class StoredOrder(Struct, frozen=True):
@@ -28,10 +29,20 @@ class StoredLine(Struct, frozen=True):
     quantity: int
 
 
+class Buyer(Struct, frozen=True):
+    email: str
+    name: str
+    active: bool
+
+
 _shown: Final = tuple(orders.c[name] for name in StoredOrder.__struct_fields__)
 _newest: Final = select(*_shown).order_by(orders.c.id.desc()).limit(param("count"))
 _mine: Final = orders.c.user_id == param("user_id")
 _older: Final = orders.c.id < param("before")
+
+buyer: Final = query(
+    "orders.buyer", select(users.c.email, users.c.name, users.c.active).where(users.c.id == param("id")), into=Buyer
+)
 
 of_user_by_id: Final = query(
     "orders.of_user_by_id", select(*_shown).where(_mine, orders.c.id == param("id")), into=StoredOrder

@@ -12,8 +12,10 @@ from restwell.database import Database, Executor, Transaction
 from restwell.errors import FieldError, Invalid, NotFound
 from restwell.idempotency import Answer
 from restwell.ids import new_id
+from restwell.jobs import Jobs
 from restwell.web import Cursors, Page, PageFilter
 from shop.orders import queries
+from shop.orders.jobs import send_confirmation
 from shop.orders.models import OrderStatus, idempotency
 from shop.orders.queries import StoredOrder
 from shop.orders.schemas import Order, OrderDraft, OrderLine
@@ -25,9 +27,10 @@ _LIST: Final = "orders"
 
 
 class OrderService:
-    def __init__(self, database: Database, cache: Cache, cursors: Cursors, stock: StockService) -> None:
+    def __init__(self, database: Database, cache: Cache, jobs: Jobs, cursors: Cursors, stock: StockService) -> None:
         self._database = database
         self._cache = cache
+        self._jobs = jobs
         self._cursors = cursors
         self._stock = stock
 
@@ -133,6 +136,7 @@ class OrderService:
                 for position, line in enumerate(lines)
             ],
         )
+        await self._jobs.enqueue(tx, send_confirmation, user_id=actor.id, order_id=order.id)
         return order
 
     async def _read(self, actor: Actor, order_id: UUID) -> Order:

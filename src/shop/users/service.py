@@ -11,9 +11,11 @@ from restwell.cache import Cache
 from restwell.database import Database, UniqueViolation
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
+from restwell.jobs import Jobs
 from restwell.web import Cursors, Page, PageFilter
 from shop.sessions.service import SessionService
 from shop.users import queries
+from shop.users.jobs import send_welcome
 from shop.users.models import Role
 from shop.users.schemas import AccountPatch, Registration, User, UserPatch
 
@@ -33,10 +35,17 @@ class OwnAccount(Conflict):
 
 class UserService:
     def __init__(
-        self, database: Database, cache: Cache, passwords: Passwords, cursors: Cursors, sessions: SessionService
+        self,
+        database: Database,
+        cache: Cache,
+        jobs: Jobs,
+        passwords: Passwords,
+        cursors: Cursors,
+        sessions: SessionService,
     ) -> None:
         self._database = database
         self._cache = cache
+        self._jobs = jobs
         self._passwords = passwords
         self._cursors = cursors
         self._sessions = sessions
@@ -47,7 +56,7 @@ class UserService:
         password_hash = await self._passwords.hash(registration.password)
         try:
             async with self._database.transaction() as tx:
-                return await tx.one(
+                user = await tx.one(
                     queries.insert_user,
                     id=new_id(),
                     email=registration.email.lower(),
@@ -58,8 +67,10 @@ class UserService:
                     created_at=now,
                     updated_at=now,
                 )
+                await self._jobs.enqueue(tx, send_welcome, user_id=user.id)
         except UniqueViolation:
             raise EmailTaken from None
+        return user
 
     async def get_user(self, user_id: UUID) -> User:
         user = await self._cache.get_or_load(

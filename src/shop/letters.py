@@ -1,0 +1,59 @@
+"""The form of every mail the shop sends: a greeting, paragraphs, and perhaps a table."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from html import escape
+from typing import Final
+
+from restwell.jobs import Backoff, job
+from restwell.mail import Mail
+
+mailing: Final = job(queue="mail", max_attempts=8, timeout_seconds=60, backoff=Backoff(first_seconds=5))
+"""How every mail is sent: in its own queue, and for about ten minutes if the mail server is away."""
+
+# ISO 4217's currencies without a hundredth: how many decimals their minor unit stands for.
+_DECIMALS: Final = {
+    **dict.fromkeys(
+        [
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "UYI",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ],
+        0,
+    ),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+}
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount in a currency's minor unit, as people write it: 12900 and EUR are 129.00 EUR."""
+    return f"{Decimal(amount).scaleb(-_DECIMALS.get(currency, 2)):,f} {currency}"
+
+
+def letter(
+    *, to: str, name: str, subject: str, paragraphs: Sequence[str], table: Sequence[Sequence[str]] = (), key: str
+) -> Mail:
+    """The same in plain text and in HTML. What people have written, such as their names, is escaped there."""
+    greeting = f"Hello {name},"
+    rows = "\n".join("  ".join(row) for row in table)
+    text = "\n\n".join([greeting, *paragraphs, *([rows] if rows else []), "The shop"])
+    html = "".join(f"<p>{escape(part)}</p>" for part in (greeting, *paragraphs))
+    if table:
+        cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table)
+        html += f"<table>{cells}</table>"
+    page = f'<!doctype html><html lang="en"><body>{html}<p>The shop</p></body></html>'
+    return Mail(to=to, to_name=name, subject=subject, text=f"{text}\n", html=page, key=key)

@@ -1,0 +1,44 @@
+"""The mail with the code."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from restwell.database import Database
+from restwell.mail import Mailer
+from shop.letters import letter
+from shop.password_resets import queries
+
+LIFETIME: Final = timedelta(minutes=30)
+
+
+class ResetMail:
+    def __init__(self, database: Database, mailer: Mailer) -> None:
+        self._database = database
+        self._mailer = mailer
+
+    async def send_code(self, email: str, key: str) -> None:
+        """Make a code for the account of that address and send it there; where there is none, do nothing.
+
+        Raises MailRefused, MailFailed.
+        """
+        user = await self._database.primary.find(queries.by_email, email=email)
+        if user is None:
+            return
+        code = secrets.token_urlsafe(24)
+        expires_at = datetime.now(UTC) + LIFETIME
+        await self._database.run(queries.insert_reset, code_hash=hash_of(code), user_id=user.id, expires_at=expires_at)
+        paragraphs = [
+            "Someone, hopefully you, wants to choose a new password for your account. This is the code for it:",
+            code,
+            f"It works once, until {expires_at:%H:%M} UTC. If it was not you, there is nothing you need to do.",
+        ]
+        await self._mailer.send(
+            letter(to=user.email, name=user.name, subject="Your new password", paragraphs=paragraphs, key=key)
+        )
+
+
+def hash_of(code: str) -> bytes:
+    """What is stored: codes are random, so a plain SHA-256 cannot be guessed backwards."""
+    return hashlib.sha256(code.encode()).digest()

@@ -1,0 +1,54 @@
+"""SQL of password resets."""
+
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import insert, select, update
+
+from restwell.database import param, query
+from shop.password_resets.models import password_resets
+from shop.users.models import users
+
+
+class Forgetful(Struct, frozen=True):
+    id: UUID
+    email: str
+    name: str
+
+
+by_email: Final = query(
+    "password_resets.by_email",
+    select(users.c.id, users.c.email, users.c.name).where(users.c.email == param("email"), users.c.active),
+    into=Forgetful,
+)
+insert_reset: Final = query(
+    "password_resets.insert",
+    insert(password_resets).values(
+        {name: param(name) for name in ("code_hash", "user_id", "expires_at")} | {"used_at": None}
+    ),
+)
+use: Final = query(
+    "password_resets.use",
+    update(password_resets)
+    .where(
+        password_resets.c.code_hash == param("its_hash"),
+        password_resets.c.used_at.is_(None),
+        password_resets.c.expires_at > param("now"),
+    )
+    .values(used_at=param("now"))
+    .returning(password_resets.c.user_id),
+    into=UUID,
+)
+use_others: Final = query(
+    "password_resets.use_others",
+    update(password_resets)
+    .where(password_resets.c.user_id == param("owner_id"), password_resets.c.used_at.is_(None))
+    .values(used_at=param("now")),
+)
+set_password_hash: Final = query(
+    "password_resets.set_password_hash",
+    update(users)
+    .where(users.c.id == param("user_id"), users.c.active)
+    .values(password_hash=param("password_hash"), updated_at=param("now")),
+)

@@ -1,0 +1,16 @@
+"""What is sent to reset a password."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from shop.users.schemas import Email, Password
+
+
+class ResetRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    email: Email
+
+
+class Reset(Struct, frozen=True, forbid_unknown_fields=True):
+    code: Annotated[str, Meta(min_length=1, max_length=100, description="From the mail.", examples=["J1Xk0tqA..."])]
+    password: Password

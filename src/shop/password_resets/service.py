@@ -1,0 +1,44 @@
+"""Rules of resetting a password."""
+
+from datetime import UTC, datetime
+
+from restwell.auth import Passwords
+from restwell.database import Database
+from restwell.errors import AppError
+from restwell.jobs import Jobs
+from shop.password_resets import queries
+from shop.password_resets.jobs import send_reset_code
+from shop.password_resets.mail import hash_of
+from shop.sessions.service import SessionService
+
+
+class InvalidResetCode(AppError):
+    code, status = "invalid_reset_code", 400
+    message = "The code is wrong, was used before, or is more than 30 minutes old. Ask for a new one."
+
+
+class PasswordResetService:
+    def __init__(self, database: Database, jobs: Jobs, passwords: Passwords, sessions: SessionService) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._passwords = passwords
+        self._sessions = sessions
+
+    async def request(self, email: str) -> None:
+        """Have a code sent, if there is such an account. That is found out later, so nobody can tell by the answer or its time."""
+        async with self._database.transaction() as tx:
+            await self._jobs.enqueue(tx, send_reset_code, email=email.lower())
+
+    async def reset(self, code: str, password: str) -> None:
+        """Set the new password, once for each code, and end every session. Raises InvalidResetCode."""
+        password_hash = await self._passwords.hash(password)
+        now = datetime.now(UTC)
+        async with self._database.transaction() as tx:
+            user_id = await tx.find(queries.use, its_hash=hash_of(code), now=now)
+            if user_id is None:
+                raise InvalidResetCode
+            changed = await tx.run(queries.set_password_hash, user_id=user_id, password_hash=password_hash, now=now)
+            if not changed:
+                raise InvalidResetCode
+            await tx.run(queries.use_others, owner_id=user_id, now=now)
+            await self._sessions.end_all_in(tx, user_id)

@@ -1,0 +1,12 @@
+"""Jobs of users."""
+
+from uuid import UUID
+
+from restwell.jobs import Run
+from shop.letters import mailing
+from shop.users.mail import AccountMail
+
+
+@mailing
+async def send_welcome(run: Run, user_id: UUID) -> None:
+    await run.get(AccountMail).welcome(user_id, str(run.job_id))

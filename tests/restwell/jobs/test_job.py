@@ -1,0 +1,142 @@
+"""What can be told of a job before it runs: its rules, and what is refused when it is declared."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from restwell.database import open_database
+from restwell.errors import ConfigurationError
+from restwell.jobs import Backoff, Jobs, Run, job, open_dispatch
+from restwell.jobs.cron import Cron
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_the_wait_after_a_failure_is_random_up_to_twice_the_one_before() -> None:
+    backoff = Backoff(first_seconds=2, most_seconds=60)
+    for attempt, longest in ((1, 2), (2, 4), (3, 8), (10, 60), (10_000, 60)):
+        waits = [backoff.seconds_after(attempt) for _ in range(1_000)]
+        assert 0 <= min(waits) < longest * 0.1
+        assert longest * 0.9 < max(waits) <= longest
+
+
+def test_a_job_can_be_put_in_otherwise_and_stays_as_it_was_declared() -> None:
+    @job(queue="mail", priority=3, max_attempts=7)
+    async def send(run: Run) -> None: ...
+
+    other = send.using(queue="slow", priority=0, delay_seconds=5, unique_key="k", max_attempts=1)
+    assert (other.queue, other.priority, other.delay_seconds, other.unique_key, other.max_attempts) == (
+        *("slow", 0, 5, "k"),
+        1,
+    )
+    assert (send.queue, send.priority, send.delay_seconds, send.unique_key, send.max_attempts) == (
+        "mail",
+        3,
+        0,
+        None,
+        7,
+    )
+
+
+def test_what_cannot_work_is_refused_where_it_is_declared() -> None:
+    async def no_run(number: int) -> None: ...
+    async def no_type(run: Run, number) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001  # on purpose
+    async def no_name(run: Run, *numbers: int) -> None: ...
+    def local() -> None: ...
+
+    for function, words in (
+        (no_run, "first argument of type Run"),
+        (no_type, "number needs a type"),
+        (no_name, "need names"),
+        (local, "a module's own"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            job()(function)
+    for options, words in (
+        ({"queue": "with a space"}, "'with a space'"),
+        ({"cron": "every day"}, "cannot be read"),
+        ({"cron": "0 0 30 2 *"}, "cannot be read"),
+        ({"cron": "0 3 * * *", "timezone": "Europe/Atlantis"}, "no time zone 'Europe/Atlantis'"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            job(**options)  # type: ignore[arg-type]  # of several kinds
+
+
+async def test_two_jobs_of_one_name_are_refused() -> None:
+    @job(name="same")
+    async def one(run: Run) -> None: ...
+
+    @job(name="same")
+    async def two(run: Run) -> None: ...
+
+    database = open_database("sqlite:///unused.db")
+    jobs = Jobs(database, open_dispatch(database, "", None, "name"))
+    jobs.register([one])
+    with pytest.raises(TypeError, match="two jobs are named same"):
+        jobs.register([two])
+
+
+@pytest.mark.parametrize(
+    ("cron", "last", "now", "due"),
+    [
+        pytest.param("* * * * *", "2026-01-01 00:00:30", "2026-01-01 00:00:59", [], id="not yet"),
+        pytest.param("* * * * *", "2026-01-01 00:00:30", "2026-01-01 00:01:00", ["2026-01-01 00:01:00"], id="now"),
+        pytest.param("*/20 * * * * *", "2026-01-01 00:00:00", "2026-01-01 00:00:45",
+                     ["2026-01-01 00:00:20", "2026-01-01 00:00:40"], id="of the last minute, all"),
+        pytest.param("0 3 * * *", "2026-01-01 03:00:00", "2026-01-04 11:00:00", ["2026-01-04 03:00:00"],
+                     id="slept through: the newest"),
+        pytest.param("0 3 1 * *", "2026-01-01 03:00:00", "2026-01-31 11:00:00", [], id="slept through: none"),
+        pytest.param("0 3 29 2 *", "2024-02-29 03:00:00", "2032-02-29 04:00:00", ["2032-02-29 03:00:00"],
+                     id="years later"),
+    ],
+)  # fmt: skip
+def test_which_ticks_are_due(cron: str, last: str, now: str, due: list[str]) -> None:
+    assert Cron(cron, "UTC").between(at(last), at(now)) == [at(tick) for tick in due]
+
+
+@pytest.mark.parametrize(
+    ("cron", "days", "hours"),
+    [
+        # Clocks go from 2 to 3 on 29 March: what is meant for 2:30 comes at 3:00, or 1:00 UTC.
+        pytest.param("30 2 * * *", ["2026-03-28", "2026-03-29", "2026-03-30"], ["01:30", "01:00", "00:30"], id="spring"),
+        # They go from 3 back to 2 on 25 October: what is meant for 2:30 comes once.
+        pytest.param("30 2 * * *", ["2026-10-24", "2026-10-25", "2026-10-26"], ["00:30", "00:30", "01:30"], id="autumn"),
+    ],
+)  # fmt: skip
+def test_a_day_has_one_tick_whatever_the_clocks_do(cron: str, days: list[str], hours: list[str]) -> None:
+    berlin = Cron(cron, "Europe/Berlin")
+    found: list[datetime] = []
+    now = at(f"{days[0]} 00:00")
+    while now < at(f"{days[-1]} 23:00"):
+        found += berlin.between(now, now + timedelta(seconds=30))
+        now += timedelta(seconds=30)
+    assert found == [at(f"{day} {hour}") for day, hour in zip(days, hours, strict=True)]
+
+
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"], ids=["spring", "autumn"])
+def test_every_ten_minutes_is_every_ten_minutes_whatever_the_clocks_do(day: str) -> None:
+    berlin = Cron("*/10 * * * *", "Europe/Berlin")
+    found: list[datetime] = []
+    now = at(f"{day} 00:00")
+    while now < at(f"{day} 03:00"):
+        found += berlin.between(now, now + timedelta(seconds=30))
+        now += timedelta(seconds=30)
+    assert found == [at(f"{day} 00:00") + timedelta(minutes=10 * number) for number in range(1, 19)]
+
+
+def test_types_of_arguments_are_seen_by_a_type_checker() -> None:
+    """mypy, in `make check`, fails on the ignored line when it is right: an unused ignore is an error."""
+
+    async def enqueue(jobs: Jobs, tx: Any) -> None:
+        await jobs.enqueue(tx, add, 1, amount=2)
+        await jobs.enqueue(tx, add, "one", amount=2)  # type: ignore[arg-type]  # not an int
+
+    assert enqueue is not None
+
+
+@job()
+async def add(_run: Run, number: int, amount: int) -> int:
+    return number + amount

@@ -1,0 +1,102 @@
+"""Mail, through a real SMTP server."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from mail_server import PASSWORD, USER, mail_server, make_certificate
+from restwell.mail import FolderMailer, Mail, Mailer, MailFailed, MailRefused, SmtpMailer, open_mailer
+from servers import free_port
+
+LETTER = Mail(
+    to="ada@example.com",
+    to_name="Ada Löwe, Countess",
+    subject="Grüße",
+    text="Hello\n.\nand on",  # a line with nothing but a dot ends an SMTP message, if it is not escaped
+    html="<p>Hello</p>",
+    key="0192f0c1",
+)
+# aiosmtpd does not count TLS from the start as TLS.
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+LOGIN = f"{USER}:{quote(PASSWORD, safe='')}"
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+def mailer(url: str) -> Mailer:
+    return SmtpMailer(url, "The Shop <shop@shop.example>")
+
+
+@pytest.mark.parametrize("starts_tls", [False, True], ids=["tls", "starttls"])
+async def test_a_mail_arrives_through_tls_and_a_login(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, *, starts_tls: bool
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with mail_server(certificate, starts_tls=starts_tls) as server:
+        url = f"{'smtp' if starts_tls else 'smtps'}://{LOGIN}@localhost:{server.port}"
+        await mailer(url).send(LETTER)
+        with pytest.raises(MailFailed, match="535"):
+            await mailer(url.replace(LOGIN, f"{USER}:wrong")).send(LETTER)
+    (mail,) = server.mails
+    assert server.encrypted == [True]
+    assert (mail["From"], mail["To"]) == ("The Shop <shop@shop.example>", '"Ada Löwe, Countess" <ada@example.com>')
+    assert (mail["Subject"], mail["Message-ID"]) == ("Grüße", "<0192f0c1@shop.example>")
+    text, html = mail.iter_parts()
+    assert mail.get_content_type() == "multipart/alternative"
+    assert text.get_content().replace("\r\n", "\n") == "Hello\n.\nand on\n"
+    assert html.get_content().strip() == "<p>Hello</p>"
+
+
+async def test_a_server_that_is_not_who_it_says_gets_no_password(certificate: Path) -> None:
+    """Breaks when the certificate is not checked."""
+    with mail_server(certificate) as server, pytest.raises(MailFailed, match=r"(?i)certificate"):
+        await mailer(f"smtps://{LOGIN}@localhost:{server.port}").send(LETTER)
+    assert server.mails == []
+
+
+async def test_without_tls_only_where_that_is_said() -> None:
+    """Breaks when STARTTLS is used only if the server offers it: whoever sits between would take the offer out."""
+    with mail_server(None) as server:
+        with pytest.raises(MailFailed, match="STARTTLS"):
+            await mailer(f"smtp://localhost:{server.port}").send(LETTER)
+        assert server.mails == []
+        await mailer(f"smtp+plain://localhost:{server.port}").send(LETTER)
+    assert len(server.mails) == 1
+
+
+async def test_what_is_for_good_and_what_is_for_now() -> None:
+    with mail_server(None) as server:
+        server.unknown = {"nobody@example.com"}
+        plain = mailer(f"smtp+plain://localhost:{server.port}")
+        with pytest.raises(MailRefused, match="No such mailbox"):
+            await plain.send(Mail("nobody@example.com", "", "s", "t", "h", "k"))
+        server.busy = True
+        with pytest.raises(MailFailed, match="Try again later"):
+            await plain.send(LETTER)
+    with pytest.raises(MailFailed, match=str(server.port)):
+        await plain.send(LETTER)
+    with pytest.raises(MailFailed):
+        await mailer(f"smtps://localhost:{free_port()}").send(LETTER)
+
+
+@pytest.mark.parametrize("name", ["to", "to_name", "subject"])
+async def test_a_line_end_in_a_header_never_makes_another_header(tmp_path: Path, name: str) -> None:
+    values = {"to": "a@example.com", "to_name": "A", "subject": "s", "text": "t", "html": "h", "key": "k"}
+    values[name] += "\nBcc: everyone@example.com"
+    for one in (FolderMailer(tmp_path, "s@shop.example"), mailer("smtp+plain://localhost:1")):
+        with pytest.raises(MailRefused, match="not an address, or not a header"):
+            await one.send(Mail(**values))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_without_a_server_mails_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    await open_mailer(None, "s@shop.example").send(LETTER)
+    assert b"Message-ID: <0192f0c1@shop.example>" in (tmp_path / "var/mail/0192f0c1.eml").read_bytes()
+    assert isinstance(open_mailer("smtp://localhost", "s@shop.example"), SmtpMailer)
+    with pytest.raises(ValueError, match="must be an address"):
+        open_mailer(None, "nobody")

@@ -1,0 +1,103 @@
+"""What an operator does about jobs, over HTTP and on the command line."""
+
+from uuid import UUID
+
+import httpx
+import pytest
+
+from people import Person, assert_problem
+from restwell import App
+from restwell.ids import new_id
+from restwell.jobs import JobState
+from restwell.testing import finish_jobs
+from servers import ROOT, restwell
+from shop.settings import ShopSettings
+
+NEW = {"email": "ada@example.com", "password": "a long enough one", "name": "Ada Lovelace"}
+
+
+@pytest.fixture
+async def dead(app: App, client: httpx.AsyncClient) -> UUID:
+    """The welcome mail of a new user, which nobody could send."""
+    answer = await client.post("/v1/users", json=NEW, headers={"x-request-id": "of-the-registration"})
+    assert answer.status_code == 201
+    (waiting,) = await app.kit.jobs.list_jobs(JobState.READY, 5)
+    async with app.kit.database.transaction() as tx:
+        await tx.run_script("UPDATE jobs SET max_attempts = 1, name = 'nobody_knows'")
+    await finish_jobs(app)
+    return waiting.id
+
+
+async def test_a_dead_job_is_seen_tried_again_and_thrown_away(admin: Person, dead: UUID) -> None:
+    page = (await admin.get("/v1/jobs")).json()
+    assert [(job["id"], job["state"], job["attempts"]) for job in page["items"]] == [(str(dead), "dead", 1)]
+    found = (await admin.get(f"/v1/jobs/{dead}")).json()
+    assert found["request_id"] == "of-the-registration"
+    assert list(found["arguments"]) == ["user_id"]
+    assert found["failures"][0]["error"].startswith("UnknownJob: no job nobody_knows is known here")
+
+    retried = await admin.send("POST", f"/v1/jobs/{dead}/retry")
+    assert (retried.status_code, retried.json()["state"], retried.json()["attempts"]) == (202, "ready", 0)
+    assert_problem(await admin.send("POST", f"/v1/jobs/{dead}/retry"), 409, "job_not_dead")
+    assert_problem(await admin.send("DELETE", f"/v1/jobs/{dead}"), 409, "job_unfinished")
+    cancelled = await admin.send("POST", f"/v1/jobs/{dead}/cancellation")
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+    assert (await admin.send("DELETE", f"/v1/jobs/{dead}")).status_code == 204
+    for method, path in (("GET", ""), ("POST", "/retry"), ("POST", "/cancellation"), ("DELETE", "")):
+        assert_problem(await admin.send(method, f"/v1/jobs/{dead}{path}"), 404, "not_found")
+
+
+@pytest.mark.parametrize("state", ["ready", "cancelled"])
+async def test_a_long_list_is_read_page_by_page(admin: Person, app: App, state: str) -> None:
+    for number in range(5):
+        await admin.client.post("/v1/users", json={**NEW, "email": f"ada{number}@example.com"})
+    if state == "cancelled":
+        for job in await app.kit.jobs.list_jobs(JobState.READY, 10):
+            await app.kit.jobs.cancel(job.id)
+    seen: list[str] = []
+    path = f"/v1/jobs?state={state}&limit=2"
+    while path:
+        answer = await admin.get(path)
+        seen += [job["id"] for job in answer.json()["items"]]
+        path = answer.links["next"]["url"] if "next" in answer.links else ""
+    assert len(seen) == 5
+    assert len(set(seen)) == 5
+    if state == "ready":
+        assert seen == sorted(seen, reverse=True)
+
+
+def environment(settings: ShopSettings) -> dict[str, str]:
+    return {"DATABASE_URL": settings.database.url.get_secret_value()}
+
+
+def told(settings: ShopSettings, *arguments: str) -> tuple[int, str]:
+    done = restwell("jobs", *arguments, cwd=ROOT, **environment(settings))
+    return done.returncode, done.stdout + done.stderr
+
+
+async def test_the_command_line_does_it_too(settings: ShopSettings, dead: UUID, app: App) -> None:
+    code, text = told(settings, "list")
+    assert code == 0
+    assert f"{dead}" in text
+    assert "UnknownJob: no job nobody_knows is known here" in text
+    assert text.endswith("1 dead in mail\n")
+    code, text = told(settings, "show", str(dead))
+    assert code == 0
+    assert "attempt 1 failed at" in text
+    assert "of-the-registration" in text
+
+    assert told(settings, "retry", "--name=someone_else") == (0, "0 retried\n")
+    assert told(settings, "retry", "--name=nobody_knows") == (0, "1 retried\n")
+    assert (await app.kit.jobs.get(dead)).state == "ready"
+    assert told(settings, "list", "--state=dead") == (0, "1 ready in mail\n")
+    assert told(settings, "cancel", str(dead)) == (0, "1 cancelled\n")
+    assert told(settings, "retry", str(dead)) == (0, "1 retried\n")
+    assert told(settings, "retry", str(dead)) == (2, "restwell: Only a dead or cancelled job can be tried again.\n")
+    told(settings, "cancel", str(dead))
+    assert told(settings, "discard", str(dead)) == (0, "1 discarded\n")
+    assert told(settings, "show", str(new_id())) == (2, "restwell: There is nothing here.\n")
+    assert told(settings, "retry") == (
+        2,
+        "restwell: which jobs? Name their ids, or --name for every dead job of that name\n",
+    )
+    assert told(settings, "list") == (0, "nothing waits, runs or is dead\n")

@@ -1,0 +1,152 @@
+"""The mails of the shop: requests answer first, then a job hands them to the server."""
+
+import re
+from collections.abc import Iterator
+from email.message import EmailMessage
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from mail_server import MailServer, mail_server
+from people import Person
+from restwell import App
+from restwell.jobs import JobState
+from restwell.settings import MailSettings, SmtpSettings
+from restwell.testing import finish_jobs
+from shop.app import create_app
+from shop.letters import money
+from shop.settings import ShopSettings
+
+NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada <b>Lovelace</b>"}
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    with mail_server(None) as started:
+        yield started
+
+
+@pytest.fixture
+def app(settings: ShopSettings, server: MailServer) -> App:
+    mail = MailSettings(sender="The Shop <shop@shop.example>")
+    smtp = SmtpSettings(url=SecretStr(f"smtp+plain://localhost:{server.port}"))
+    return create_app(settings.model_copy(update={"mail": mail, "smtp": smtp}))
+
+
+async def test_a_new_user_is_welcomed(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
+    assert (await client.post("/v1/users", json=NEW)).status_code == 201
+    assert (await client.post("/v1/users", json=NEW)).status_code == 409
+    assert server.mails == []
+    await finish_jobs(app)
+    (mail,) = server.mails
+    assert (mail["To"], mail["Subject"]) == ('"Ada <b>Lovelace</b>" <ada@example.com>', "Welcome to the shop")
+    text, html = (part.get_content() for part in mail.iter_parts())
+    assert "Hello Ada <b>Lovelace</b>," in text
+    assert "Hello Ada &lt;b&gt;Lovelace&lt;/b&gt;," in html
+
+
+async def test_an_order_is_confirmed_line_by_line(
+    customer: Person, admin: Person, app: App, server: MailServer
+) -> None:
+    lines = []
+    for name, price in (("Lamp", 12_950), ("Tent", 9_900)):
+        draft = {"name": name, "category": "home", "price_cents": price, "currency": "EUR", "stock": 9}
+        product = (await admin.send("POST", "/v1/products", draft)).json()
+        lines.append((product["id"], 2))
+    assert (await customer.order("confirm-me", *lines)).status_code == 201
+    repeated = await customer.order("confirm-me", *lines)
+    assert repeated.headers["idempotent-replayed"] == "true"
+    await finish_jobs(app)
+    (mail,) = server.mails
+    assert "customer1@shop.example" in mail["To"]
+    text = _text_of(mail)
+    assert "2 x  Lamp  259.00 EUR" in text
+    assert "2 x  Tent  198.00 EUR" in text
+    assert "Total  457.00 EUR" in text
+
+
+async def test_nobody_writes_to_an_account_that_is_gone(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    assert (await client.post("/v1/users", json=NEW)).status_code == 201
+    ada = await Person(client).sign_in("ada@example.com", NEW["password"])
+    await ada.send("DELETE", "/v1/users/me")
+    await finish_jobs(app)
+    assert server.mails == []
+
+
+async def test_an_address_that_the_server_refuses_is_dead_at_once(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    server.unknown = {"ada@example.com"}
+    await client.post("/v1/users", json=NEW)
+    await finish_jobs(app)
+    (dead,) = await app.kit.jobs.list_jobs(JobState.DEAD, 5)
+    (failure,) = await app.kit.jobs.failures(dead.id)
+    assert (dead.name, dead.attempts) == ("send_welcome", 1)
+    assert failure.error.startswith("MailRefused: ")
+    assert "No such mailbox" in failure.error
+
+
+async def test_a_mail_server_that_is_busy_is_asked_again(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    server.busy = True
+    await client.post("/v1/users", json=NEW)
+    await finish_jobs(app)
+    (waiting,) = await app.kit.jobs.list_jobs(JobState.SCHEDULED, 5)
+    assert (waiting.name, waiting.attempts, waiting.max_attempts) == ("send_welcome", 1, 8)
+
+
+async def test_a_password_is_reset_with_the_code_from_the_mail_once(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    before = await Person(client).sign_in("customer1@shop.example")
+    asked = [await client.post("/v1/password-resets", json={"email": email}) for email in RESET]
+    assert {(answer.status_code, answer.content) for answer in asked} == {(202, asked[0].content)}
+    await finish_jobs(app)
+    codes = [_code_in(_text_of(mail)) for mail in server.mails]
+    assert [mail["To"].addresses[0].addr_spec for mail in server.mails] == ["customer1@shop.example"] * 2
+
+    new = {"code": codes[0], "password": "an entirely new one"}
+    assert (await client.post("/v1/password-resets/completion", json=new)).status_code == 204
+    assert (await before.get("/v1/users/me")).status_code == 401, "every session has ended"
+    await Person(client).sign_in("customer1@shop.example", "an entirely new one")
+    for code in (codes[0], codes[1], "wrong"):
+        answer = await client.post("/v1/password-resets/completion", json={**new, "code": code})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_reset_code")
+
+
+async def test_a_code_is_worth_nothing_after_half_an_hour(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
+    await finish_jobs(app)
+    async with app.kit.database.transaction() as tx:
+        await tx.run_script("UPDATE password_resets SET expires_at = (SELECT min(created_at) FROM users)")
+    (mail,) = server.mails
+    late = {"code": _code_in(_text_of(mail)), "password": "an entirely new one"}
+    assert (await client.post("/v1/password-resets/completion", json=late)).status_code == 400
+
+
+def test_money_has_the_decimals_of_its_currency() -> None:
+    assert money(12_900, "EUR") == "129.00 EUR"
+    assert money(5, "USD") == "0.05 USD"
+    assert money(1_234_567, "JPY") == "1,234,567 JPY"
+    assert money(12_345, "KWD") == "12.345 KWD"
+
+
+RESET = ("customer1@shop.example", "nobody@shop.example", "Customer1@Shop.example")
+
+
+def _text_of(mail: EmailMessage) -> str:
+    text = next(part for part in mail.walk() if part.get_content_type() == "text/plain")
+    content: str = text.get_content()
+    return content.replace("\r\n", "\n")
+
+
+def _code_in(text: str) -> str:
+    found = re.search(r"^[\w-]{32}$", text, re.MULTILINE)
+    assert found is not None, text
+    return found[0]
