@@ -30,6 +30,7 @@ from restwell.edge import (
 )
 from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
+from restwell.files import Files
 from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
 from restwell.mail import open_mailer
 from restwell.observability.logs import line_writer
@@ -45,6 +46,7 @@ from restwell.web.pagination import Cursors
 from restwell.web.problems import answer_app_error, answer_crash, answer_framework_error
 from restwell.web.query_budget import QueryBudget
 from restwell.web.request import ApiRequest, read_filters
+from restwell.web.uploads import MULTIPART_PARTS, read_upload
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
 
@@ -115,6 +117,7 @@ class Restwell:
         )
         smtp = settings.smtp.url
         self.mailer = open_mailer(smtp.get_secret_value() if smtp is not None else None, settings.mail.sender)
+        self.files = Files(settings.files.dir)
         self.passwords = Passwords()
         self.access_tokens = AccessTokens(
             keys.derive("access-token"), issuer=name, ttl_seconds=settings.jwt.access_ttl_seconds
@@ -183,6 +186,7 @@ class Restwell:
             dependencies={
                 "actor": Provide(current_actor, sync_to_thread=False),
                 "filters": Provide(read_filters, sync_to_thread=False),
+                "upload": Provide(read_upload),
             },
             exception_handlers={
                 AppError: answer_app_error,
@@ -191,6 +195,7 @@ class Restwell:
             },
             request_class=ApiRequest,
             request_max_body_size=self.settings.request.max_bytes,
+            multipart_form_part_limit=MULTIPART_PARTS,
             openapi_config=None,
             logging_config=None,
             on_startup=[self.start],

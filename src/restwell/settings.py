@@ -92,6 +92,10 @@ def _broker_url(value: SecretStr) -> SecretStr:
     return value
 
 
+class FilesSettings(Section):
+    dir: Path = Path("var/files")
+
+
 class JobsSettings(Section):
     url: Annotated[SecretStr, AfterValidator(_broker_url)] | None = None
     keep_done_seconds: int = Field(default=7 * 86_400, ge=0)
@@ -149,6 +153,7 @@ class Settings(Section):
     app: AppSettings = AppSettings()
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
+    files: FilesSettings = FilesSettings()
     jobs: JobsSettings = JobsSettings()
     jwt: JwtSettings = JwtSettings()
     log: LogSettings = LogSettings()

@@ -3,6 +3,7 @@
 from typing import Final
 
 from restwell.web import JobController, Version, requires_role
+from shop.images.routes import ImageController
 from shop.orders.routes import OrderController
 from shop.password_resets.routes import PasswordResetController
 from shop.products.routes import ProductController
@@ -19,6 +20,7 @@ V1: Final = (
     SessionController,
     PasswordResetController,
     ProductController,
+    ImageController,
     OrderController,
     AdminJobController,
 )

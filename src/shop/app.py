@@ -5,6 +5,9 @@ from typing import Final
 
 from restwell import App, Migrations, Project, Restwell
 from shop import api, demo, large
+from shop.images.jobs import make_thumbnails
+from shop.images.service import ImageService
+from shop.images.thumbnails import Thumbnails
 from shop.named_queries import named_queries
 from shop.orders.jobs import send_confirmation
 from shop.orders.mail import OrderMail
@@ -41,13 +44,14 @@ def create_app(settings: ShopSettings) -> App:
     products = ProductService(kit.database, kit.cache, kit.cursors)
     orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, StockService(kit.cache))
     resets = PasswordResetService(kit.database, kit.jobs, kit.passwords, sessions)
+    images = ImageService(kit.database, kit.jobs, kit.files)
     mails = [mail(kit.database, kit.mailer) for mail in (AccountMail, OrderMail, ResetMail)]
     return kit.app(
         version="1.0.0",
         description=DESCRIPTION,
         versions=api.VERSIONS,
-        provide=[users, sessions, products, orders, resets, *mails],
-        jobs=[send_welcome, send_confirmation, send_reset_code],
+        provide=[users, sessions, products, images, Thumbnails(kit.database, kit.files), orders, resets, *mails],
+        jobs=[send_welcome, send_confirmation, send_reset_code, make_thumbnails],
         authenticate=sessions.authenticate,
         migrations=Migrations(MIGRATIONS),
     )

@@ -12,15 +12,17 @@ _ALWAYS: Final[Headers] = [
     (b"referrer-policy", b"no-referrer"),
     (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
     (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
     (b"server", b""),  # else the server names itself
 ]
 _STRICTEST: Final = (POLICY, b"default-src 'none'; frame-ancestors 'none'")
+_SAME_ORIGIN: Final = (b"cross-origin-resource-policy", b"same-origin")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
 class SecurityHeaders(Concern):
-    """A page with a policy of its own keeps it; an answer with no caching rule of its own is never stored."""
+    """What has a policy of its own keeps it, such as a page, or an image for the pages of others; an answer with no caching rule of
+    its own is never stored.
+    """
 
     constant = True
 
@@ -29,5 +31,7 @@ class SecurityHeaders(Concern):
         headers += _ALWAYS
         if POLICY not in names:
             headers.append(_STRICTEST)
+        if _SAME_ORIGIN[0] not in names:
+            headers.append(_SAME_ORIGIN)
         if b"cache-control" not in names:
             headers.append(_NO_STORE)

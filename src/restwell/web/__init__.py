@@ -11,7 +11,8 @@ from restwell.web.guards import requires_role, signed_in
 from restwell.web.jobs import JobController
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
 from restwell.web.request import ApiRequest
-from restwell.web.responses import created, with_etag
+from restwell.web.responses import accepted, created, immutable, with_etag
+from restwell.web.uploads import Upload
 
 __all__ = [
     "ApiRequest",
@@ -25,12 +26,15 @@ __all__ = [
     "PageFilter",
     "Provided",
     "Response",
+    "Upload",
     "Version",
+    "accepted",
     "created",
     "delete",
     "etag",
     "expected_versions",
     "get",
+    "immutable",
     "paged",
     "patch",
     "post",

@@ -33,6 +33,7 @@ from restwell.errors import (
 )
 from restwell.web.guards import requires_role, signed_in
 from restwell.web.request import JSON, body_media_type
+from restwell.web.uploads import MULTIPART, PART
 
 Schema = dict[str, Any]
 
@@ -43,6 +44,13 @@ _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ANYWHERE: Final = (AppError, DatabaseUnavailable, DatabaseBusy, TransactionConflict, TooManyLoads, DeadlineExceeded)
 _EXAMPLES_BY_FORMAT: Final = {"uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "date-time": "2026-01-31T09:30:00Z"}
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
+
+
+_UPLOAD: Final = {
+    "type": "object",
+    "properties": {PART: {"type": "string", "contentMediaType": "application/octet-stream"}},
+    "required": [PART],
+}
 
 
 class Operation(NamedTuple):
@@ -77,7 +85,7 @@ def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
         problems.append(Forbidden)
     if "{" in path:
         problems.append(NotFound)
-    if _type_of(handler, "data") is not None:
+    if _type_of(handler, "data") is not None or _type_of(handler, "upload") is not None:
         problems += [MalformedRequest, BodyTooLarge, UnsupportedMediaType, Invalid]
     if _type_of(handler, "filters") is not None:
         problems += [MalformedRequest, Invalid]
@@ -122,6 +130,8 @@ def _describe(operation: Operation, schemas: "_Schemas") -> Schema:
     data = _type_of(handler, "data")
     if data is not None:
         described["requestBody"] = {"required": True, "content": {body_media_type(method): schemas.content(data)}}
+    if _type_of(handler, "upload") is not None:
+        described["requestBody"] = {"required": True, "content": {MULTIPART: {"schema": _UPLOAD}}}
     return described
 
 
@@ -130,7 +140,13 @@ def _responses(operation: Operation, schemas: "_Schemas") -> Schema:
     responses: Schema = {str(handler.status_code): {"description": HTTPStatus(handler.status_code).phrase}}
     content = _returned(handler)
     if content is not None:
-        responses[str(handler.status_code)]["content"] = {JSON: schemas.content(content)}
+        kind = handler.opt.get("produces")
+        body = (
+            {JSON: schemas.content(content)}
+            if kind is None
+            else {kind: {"schema": {"type": "string", "format": "binary"}}}
+        )
+        responses[str(handler.status_code)]["content"] = body
     if "cached" in handler.opt:
         responses["304"] = {"description": "Your copy is current."}
     for status, text in handler.opt.get("also", {}).items():

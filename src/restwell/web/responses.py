@@ -20,3 +20,20 @@ def with_etag(content: T, version: int, *, status: int = 200, location: str | No
     if location is not None:
         headers["location"] = location
     return Response(content, status_code=status, headers=headers)
+
+
+def accepted(content: T, location: str) -> Response[T]:
+    """202: it will be done by a job; the address tells how far it is."""
+    return Response(content, status_code=202, headers={"location": location})
+
+
+def immutable(content: bytes, media_type: str) -> Response[bytes]:
+    """What lies under its address for good, for everyone: caches keep it a year and never ask again (RFC 8246).
+
+    Pages of other origins may show it.
+    """
+    headers = {
+        "cache-control": "public, max-age=31536000, immutable",
+        "cross-origin-resource-policy": "cross-origin",
+    }
+    return Response(content, media_type=media_type, headers=headers)

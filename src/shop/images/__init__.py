@@ -1,0 +1,1 @@
+"""Product images: uploaded at once, made into thumbnails by a job."""

@@ -1,0 +1,35 @@
+"""What is stored of an image; its pixels are files."""
+
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
+
+from restwell.database import Id, Timestamp
+from shop.schema import metadata
+
+
+class ImageState(StrEnum):
+    """``pending`` until the job has made its sizes."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+
+
+product_images = Table(
+    "product_images",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("product_id", Id, ForeignKey("products.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('pending', 'ready', 'failed')", name="product_images_state"),
+        nullable=False,
+    ),
+    Column("reason", Text),  # why it failed
+    Column("width", Integer),  # of the upload, upright
+    Column("height", Integer),
+    Column("created_at", Timestamp, nullable=False),
+    Index("product_images_by_product", "product_id", "id"),
+)

@@ -1,0 +1,32 @@
+"""What is got of images."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from shop.images.models import ImageState
+from shop.schema import Instant
+
+
+class ImageSize(StrEnum):
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+
+
+class Image(Struct, frozen=True):
+    """``urls`` has an address for each size once the image is ready; ``reason`` says why it failed."""
+
+    id: UUID
+    state: ImageState
+    reason: str | None
+    width: Annotated[int, Meta(examples=[3_000])] | None
+    height: Annotated[int, Meta(examples=[2_000])] | None
+    urls: dict[ImageSize, str]
+    created_at: Instant
+
+
+class Images(Struct, frozen=True):
+    items: list[Image]

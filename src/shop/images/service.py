@@ -1,0 +1,83 @@
+"""Rules of images."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import UUID
+
+from restwell.database import Database
+from restwell.errors import Conflict, FieldError, Invalid, NotFound
+from restwell.files import Files
+from restwell.ids import new_id
+from restwell.jobs import Jobs
+from restwell.web import Upload
+from shop.images import queries
+from shop.images.jobs import make_thumbnails
+from shop.images.models import ImageState
+from shop.images.queries import MOST, StoredImage
+from shop.images.render import NotAnImage, check
+from shop.images.schemas import Image, Images, ImageSize
+from shop.images.thumbnails import size_name, upload_name
+
+
+class TooManyImages(Conflict):
+    code, message = "too_many_images", f"A product has {MOST} images at most."
+
+
+class ImageService:
+    def __init__(self, database: Database, jobs: Jobs, files: Files) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._files = files
+
+    async def add(self, product_id: UUID, upload: Upload) -> Image:
+        """Take an upload, whose sizes a job will make. Raises NotFound, TooManyImages, and Invalid for what is no image.
+
+        The file is there before its row: what has no row is cleaned up some night.
+        """
+        if await self._database.find(queries.product, id=product_id) is None:
+            raise NotFound
+        try:
+            await asyncio.to_thread(check, upload.content)
+        except NotAnImage as error:
+            raise Invalid(errors=[FieldError("file", str(error))]) from None
+        image_id = new_id()
+        await self._files.write(upload_name(image_id), upload.content)
+        async with self._database.transaction() as tx:
+            if await tx.find(queries.lock_product, id=product_id) is None:  # deleted meanwhile
+                raise NotFound
+            if len(await tx.all(queries.of_product, product_id=product_id)) >= MOST:
+                raise TooManyImages
+            image = await tx.one(queries.insert_image, id=image_id, product_id=product_id, created_at=datetime.now(UTC))
+            await self._jobs.enqueue(tx, make_thumbnails, image_id=image_id)
+        return _shown(image)
+
+    async def list_images(self, product_id: UUID) -> Images:
+        """The images of a product, oldest first. Raises NotFound."""
+        if await self._database.find(queries.product, id=product_id) is None:
+            raise NotFound
+        return Images([_shown(image) for image in await self._database.all(queries.of_product, product_id=product_id)])
+
+    async def get_image(self, product_id: UUID, image_id: UUID) -> Image:
+        return _shown(await self._find(product_id, image_id))
+
+    async def read(self, product_id: UUID, image_id: UUID, size: ImageSize) -> bytes:
+        """The bytes of one size, WebP. Raises NotFound until it is ready."""
+        image = await self._find(product_id, image_id)
+        if image.state != ImageState.READY:
+            raise NotFound
+        try:
+            return await self._files.read(size_name(image_id, size))
+        except FileNotFoundError:
+            raise NotFound from None
+
+    async def _find(self, product_id: UUID, image_id: UUID) -> StoredImage:
+        image = await self._database.find(queries.by_id, id=image_id)
+        if image is None or image.product_id != product_id:
+            raise NotFound
+        return image
+
+
+def _shown(image: StoredImage) -> Image:
+    base = f"/v1/products/{image.product_id}/images/{image.id}"
+    urls = {size: f"{base}/{size}" for size in ImageSize} if image.state == ImageState.READY else {}
+    return Image(image.id, image.state, image.reason, image.width, image.height, urls, image.created_at)

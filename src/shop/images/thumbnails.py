@@ -1,0 +1,57 @@
+"""Making the sizes of an image: what its job does."""
+
+from contextlib import suppress
+from typing import Final
+from uuid import UUID
+
+from restwell.database import Database
+from restwell.files import Files
+from restwell.jobs import Run
+from shop.images import queries
+from shop.images.models import ImageState
+from shop.images.render import NotAnImage, Rendered, render
+from shop.images.schemas import ImageSize
+
+EDGES: Final = {ImageSize.SMALL: 160, ImageSize.MEDIUM: 480, ImageSize.LARGE: 1_200}
+"""The longest side of each size, in pixels."""
+
+
+class Thumbnails:
+    def __init__(self, database: Database, files: Files) -> None:
+        self._database = database
+        self._files = files
+
+    async def make(self, run: Run, image_id: UUID) -> None:
+        """Write every size, then say that the image is ready, and forget the upload with whatever it tells of its maker."""
+        image = await self._database.primary.find(queries.by_id, id=image_id)
+        if image is None or image.state != ImageState.PENDING:
+            return
+        upload = upload_name(image_id)
+        rendered: Rendered | None = None
+        reason = None
+        try:
+            edges = {size.value: edge for size, edge in EDGES.items()}
+            rendered = await run.in_process(render, str(self._files.path(upload)), edges)
+            for size, content in rendered.versions.items():
+                await self._files.write(size_name(image_id, ImageSize(size)), content)
+        except NotAnImage as error:
+            reason = str(error)
+        async with run.completing() as tx:
+            await tx.run(
+                queries.finish,
+                image_id=image_id,
+                state=ImageState.FAILED if rendered is None else ImageState.READY,
+                reason=reason,
+                width=rendered.width if rendered is not None else None,
+                height=rendered.height if rendered is not None else None,
+            )
+        with suppress(OSError):  # the nightly clean-up takes what is left
+            await self._files.delete(upload)
+
+
+def upload_name(image_id: UUID) -> str:
+    return f"images/{image_id}/upload"
+
+
+def size_name(image_id: UUID, size: ImageSize) -> str:
+    return f"images/{image_id}/{size}.webp"

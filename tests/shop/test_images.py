@@ -1,0 +1,197 @@
+"""Images of products: taken at once, made by a job, and nothing of what they tell beside their pixels."""
+
+import asyncio
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image, ImageCms
+
+from people import Json, Person, assert_problem
+from restwell import App
+from restwell.ids import new_id
+from restwell.settings import FilesSettings
+from restwell.testing import finish_jobs
+from shop.app import create_app
+from shop.settings import ShopSettings
+
+
+@pytest.fixture
+def app(settings: ShopSettings, tmp_path: Path) -> App:
+    return create_app(settings.model_copy(update={"files": FilesSettings(dir=tmp_path / "files")}))
+
+
+@pytest.fixture
+async def product(admin: Person) -> Json:
+    return await admin.first_product()
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    output = io.BytesIO()
+    image.save(output, kind, **options)
+    return output.getvalue()
+
+
+def photograph(width: int = 1_600, height: int = 800) -> bytes:
+    """Red to the left and blue to the right, taken with the camera on its side, at a place on earth."""
+    image = Image.new("RGB", (width, height), "red")
+    image.paste("blue", (width // 2, 0, width, height))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter to the right: what is left comes up
+    exif[0x010E] = "SECRET PLACE"
+    exif.get_ifd(0x8825)[2] = (48.0, 51.0, 29.0)
+    return encoded(image, exif=exif)
+
+
+async def send(person: Person, product: Json, content: bytes, name: str = "file") -> httpx.Response:
+    return await person.client.post(
+        f"/v1/products/{product['id']}/images",
+        files={name: ("holiday.jpg", content, "image/jpeg")},
+        headers={"authorization": f"Bearer {person.tokens['access_token']}"} if person.tokens else {},
+    )
+
+
+async def test_an_image_is_taken_at_once_and_made_by_a_job(
+    admin: Person, anyone: Person, app: App, product: Json, tmp_path: Path
+) -> None:
+    answer = await send(admin, product, photograph())
+    assert (answer.status_code, answer.json()["state"], answer.json()["urls"]) == (202, "pending", {})
+    where = answer.headers["location"]
+    assert (await anyone.get(where)).json()["state"] == "pending"
+    assert_problem(await anyone.get(f"{where}/small"), 404, "not_found")
+    await finish_jobs(app)
+
+    image = (await anyone.get(where)).json()
+    assert (image["state"], image["width"], image["height"]) == ("ready", 800, 1_600)
+    sizes = {}
+    for size, address in image["urls"].items():
+        got = await anyone.get(address)
+        assert got.headers["content-type"] == "image/webp"
+        assert got.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert got.headers["cross-origin-resource-policy"] == "cross-origin"
+        assert got.headers["x-content-type-options"] == "nosniff"
+        with Image.open(io.BytesIO(got.content)) as made:
+            assert made.format == "WEBP"
+            assert not made.getexif()
+            assert b"SECRET" not in got.content
+            above = made.convert("RGB").getpixel((made.width // 2, made.height // 10))
+            assert isinstance(above, tuple)
+            assert above[0] > 200
+            assert above[2] < 50, "it stands upright: the red half is above"
+            sizes[size] = made.size
+    assert sizes == {"small": (80, 160), "medium": (240, 480), "large": (600, 1_200)}
+    left = sorted(path.name for path in (tmp_path / "files").rglob("*") if path.is_file())
+    assert left == ["large.webp", "medium.webp", "small.webp"], "the upload, and the place in it, is gone"
+    assert [one["id"] for one in (await anyone.get(f"/v1/products/{product['id']}/images")).json()["items"]] == [
+        image["id"]
+    ]
+    assert_problem(await anyone.get(f"{where}/gigantic"), 404, "not_found")
+
+
+async def test_transparency_and_profiles_are_kept_as_seen(admin: Person, app: App, product: Json) -> None:
+    glass = Image.new("RGBA", (300, 100), (0, 200, 0, 128))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for content in (encoded(glass, "PNG", icc_profile=profile), encoded(glass, "WEBP", icc_profile=b"not a profile")):
+        where = (await send(admin, product, content)).headers["location"]
+        await finish_jobs(app)
+        got = await admin.get(f"{where}/small")
+        with Image.open(io.BytesIO(got.content)) as made:
+            pixel = made.getpixel((10, 10))
+        assert made.mode == "RGBA"
+        assert isinstance(pixel, tuple)
+        assert abs(pixel[1] - 200) < 12
+        assert abs(pixel[3] - 128) < 4
+
+
+def bomb(edge: int) -> bytes:
+    """A PNG of a few hundred bytes that says it is so many pixels square."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", edge, edge, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10_000)))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b"", "not an image", id="nothing"),
+        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "not an image", id="svg"),
+        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image", id="postscript"),
+        pytest.param(encoded(Image.new("RGB", (9, 9)), "GIF"), "not an image", id="gif"),
+        pytest.param(bomb(7_000), "7,000 x 7,000 pixels; 40,000,000 at most", id="large bomb"),
+        pytest.param(bomb(30_000), "too many pixels; 40,000,000 at most", id="huge bomb"),
+    ],
+)
+async def test_what_is_no_image_or_a_bomb_is_refused(
+    admin: Person, app: App, product: Json, tmp_path: Path, content: bytes, words: str
+) -> None:
+    problem = assert_problem(await send(admin, product, content), 422, "invalid")
+    assert problem["errors"][0]["path"] == "file"
+    assert words in problem["errors"][0]["message"]
+    assert list(tmp_path.rglob("upload")) == []
+    assert await app.kit.jobs.backlog() == []
+
+
+async def test_an_image_that_is_damaged_further_on_says_so(admin: Person, app: App, product: Json) -> None:
+    where = (await send(admin, product, photograph()[:4_000])).headers["location"]
+    await finish_jobs(app)
+    image = (await admin.get(where)).json()
+    assert image["state"] == "failed"
+    assert image["reason"].startswith("the image is damaged: ")
+
+
+async def test_the_form_has_one_file_and_no_more(admin: Person, product: Json) -> None:
+    path, token = f"/v1/products/{product['id']}/images", {"authorization": f"Bearer {admin.tokens['access_token']}"}
+    photo = photograph(100, 100)
+    assert_problem(await send(admin, product, photo, name="picture"), 422, "invalid")
+    two = [("file", ("a.jpg", photo)), ("file", ("b.jpg", photo))]
+    assert_problem(await admin.client.post(path, files=two, headers=token), 422, "invalid")
+    assert_problem(
+        await admin.client.post(path, data={"file": "text"}, files={}, headers=token), 415, "unsupported_media_type"
+    )
+    assert_problem(await admin.client.post(path, content=photo, headers=token), 415, "unsupported_media_type")
+    many = [(f"file{number}", (f"{number}.jpg", b"x")) for number in range(100)]
+    answer = await admin.client.post(path, files=many, headers=token)
+    assert 400 <= answer.status_code < 500
+    for body, kind in ((b"--x\r\n", "multipart/form-data; boundary=x"), (b"", "multipart/form-data")):
+        answer = await admin.client.post(path, content=body, headers={**token, "content-type": kind})
+        assert 400 <= answer.status_code < 500, answer.text
+    assert_problem(await send(admin, product, bytes(10 * 2**20 + 1)), 413, "body_too_large")
+
+
+async def test_only_an_admin_adds_images_and_only_to_what_is_there(
+    admin: Person, customer: Person, anyone: Person, product: Json
+) -> None:
+    photo = photograph(100, 100)
+    assert_problem(await send(customer, product, photo), 403, "forbidden")
+    assert_problem(await send(anyone, product, photo), 401, "unauthorized")
+    assert_problem(await send(admin, {"id": str(new_id())}, photo), 404, "not_found")
+    where = (await send(admin, product, photo)).headers["location"]
+    other = (await admin.get("/v1/products?limit=2")).json()["items"][1]
+    assert_problem(await anyone.get(where.replace(product["id"], other["id"])), 404, "not_found")
+
+
+async def test_a_product_has_so_many_images_and_no_more_whoever_is_faster(admin: Person, product: Json) -> None:
+    """Breaks without the lock on the product: each counts what the others have not committed."""
+    answers = await asyncio.gather(*(send(admin, product, photograph(50, 50)) for _ in range(23)))
+    assert sorted(answer.status_code for answer in answers) == [202] * 20 + [409] * 3
+
+
+async def test_the_images_of_a_deleted_product_are_gone(admin: Person, app: App, product: Json) -> None:
+    where = (await send(admin, product, photograph())).headers["location"]
+    current = await admin.get(f"/v1/products/{product['id']}")
+    gone = await admin.send("DELETE", f"/v1/products/{product['id']}", if_match=current.headers["etag"])
+    assert gone.status_code == 204
+    await finish_jobs(app)
+    assert_problem(await admin.get(where), 404, "not_found")
