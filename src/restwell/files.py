@@ -3,10 +3,11 @@
 import asyncio
 import os
 import re
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from uuid import uuid4
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)*")
@@ -32,6 +33,10 @@ class Files:
         """Write a whole file, in place of any other. When this returns it is there to stay; nobody ever sees half of it."""
         await asyncio.to_thread(_write, self.path(name), content)
 
+    async def take(self, name: str, source: Path) -> None:
+        """The same with what another file holds, however much that is; the other stays."""
+        await asyncio.to_thread(_take, self.path(name), source)
+
     async def read(self, name: str) -> bytes:
         """Raises FileNotFoundError."""
         return await asyncio.to_thread(self.path(name).read_bytes)
@@ -46,11 +51,20 @@ class Files:
 
 
 def _write(path: Path, content: bytes) -> None:
+    _fill(path, lambda file: file.write(content))
+
+
+def _take(path: Path, source: Path) -> None:
+    with source.open("rb") as original:
+        _fill(path, lambda file: shutil.copyfileobj(original, file))
+
+
+def _fill(path: Path, write: Callable[[BinaryIO], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{uuid4().hex}.part")
     try:
         with draft.open("wb") as file:
-            file.write(content)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

@@ -12,14 +12,16 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, select, update
+from sqlalchemy import Column, Index, LargeBinary, MetaData, Table, Text, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from restwell.database import DatabaseBusy, Id, Timestamp, Transaction, TransactionConflict, param, query
+from restwell.database import Database, DatabaseBusy, Id, Timestamp, Transaction, TransactionConflict, param, query
 from restwell.errors import AppError
 
 HEADER: Final = "Idempotency-Key"
 MAX_CHARS: Final = 255
+BATCH: Final = 1_000
+"""So many records are deleted in one transaction."""
 
 
 class IdempotencyKeyRequired(AppError):
@@ -61,6 +63,7 @@ class Idempotency:
             Column("request_hash", LargeBinary, nullable=False),
             Column("body", LargeBinary, nullable=False),
             Column("created_at", Timestamp, nullable=False),
+            Index(f"{name}_by_age", "created_at"),
         )
         row = {column.name: param(column.name) for column in keys.columns}
         self._claim = query(
@@ -79,6 +82,18 @@ class Idempotency:
             .where(keys.c.user_id == param("caller"), keys.c.key == param("its_key"))
             .values(body=param("body")),
         )
+
+        old = (
+            select(keys.c.user_id, keys.c.key)
+            .where(keys.c.created_at < param("before"))
+            .order_by(keys.c.created_at)
+            .limit(BATCH)
+        )
+        self._forget = query(f"{name}.forget", delete(keys).where(tuple_(keys.c.user_id, keys.c.key).in_(old)))
+
+    async def forget(self, database: Database, before: datetime) -> int:
+        """Delete some of the records from before that time: their keys may be used for something else. Returns how many; 0, none is left."""
+        return await database.run(self._forget, before=before)
 
     async def once(
         self, tx: Transaction, caller: UUID, key: str | None, request: Struct, effect: Callable[[], Awaitable[Any]]

@@ -7,6 +7,7 @@ from shop.images.routes import ImageController
 from shop.orders.routes import OrderController
 from shop.password_resets.routes import PasswordResetController
 from shop.products.routes import ProductController
+from shop.reports.routes import ReportController
 from shop.sessions.routes import SessionController
 from shop.users.routes import UserController
 
@@ -22,6 +23,7 @@ V1: Final = (
     ProductController,
     ImageController,
     OrderController,
+    ReportController,
     AdminJobController,
 )
 

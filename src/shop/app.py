@@ -5,6 +5,7 @@ from typing import Final
 
 from restwell import App, Migrations, Project, Restwell
 from shop import api, demo, large
+from shop.cleanup import Cleanup, clean_up
 from shop.images.jobs import make_thumbnails
 from shop.images.service import ImageService
 from shop.images.thumbnails import Thumbnails
@@ -17,6 +18,9 @@ from shop.password_resets.mail import ResetMail
 from shop.password_resets.service import PasswordResetService
 from shop.products.service import ProductService
 from shop.products.stock import StockService
+from shop.reports.jobs import make_report
+from shop.reports.maker import ReportMaker
+from shop.reports.service import ReportService
 from shop.sessions.service import SessionService
 from shop.settings import ShopSettings
 from shop.users.jobs import send_welcome
@@ -45,13 +49,16 @@ def create_app(settings: ShopSettings) -> App:
     orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, StockService(kit.cache))
     resets = PasswordResetService(kit.database, kit.jobs, kit.passwords, sessions)
     images = ImageService(kit.database, kit.jobs, kit.files)
+    reports = ReportService(kit.database, kit.jobs, kit.files)
+    makers = [maker(kit.database, kit.files) for maker in (Thumbnails, ReportMaker)]
+    cleanup = Cleanup(kit.database, kit.files, session_lifetime_seconds=settings.jwt.refresh_ttl_seconds)
     mails = [mail(kit.database, kit.mailer) for mail in (AccountMail, OrderMail, ResetMail)]
     return kit.app(
         version="1.0.0",
         description=DESCRIPTION,
         versions=api.VERSIONS,
-        provide=[users, sessions, products, images, Thumbnails(kit.database, kit.files), orders, resets, *mails],
-        jobs=[send_welcome, send_confirmation, send_reset_code, make_thumbnails],
+        provide=[users, sessions, products, images, orders, reports, resets, cleanup, *mails, *makers],
+        jobs=[send_welcome, send_confirmation, send_reset_code, make_thumbnails, make_report, clean_up],
         authenticate=sessions.authenticate,
         migrations=Migrations(MIGRATIONS),
     )

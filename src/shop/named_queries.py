@@ -6,19 +6,21 @@ from typing import Any
 
 from restwell.database import Query, queries_in
 from restwell.jobs import queries as jobs
+from shop import cleanup
 from shop.images import queries as images
 from shop.orders import queries as orders
 from shop.password_resets import queries as password_resets
 from shop.products import queries as products
 from shop.products.queries import ListShape
 from shop.products.schemas import Sort
+from shop.reports import queries as reports
 from shop.sessions import queries as sessions
 from shop.users import queries as users
 
 
 def named_queries() -> Iterator[Query[Any]]:
     """Those of each feature, and the list of products in every combination of filters and order."""
-    yield from queries_in(users, sessions, password_resets, products, images, orders, jobs)
+    yield from queries_in(users, sessions, password_resets, products, images, orders, reports, jobs, cleanup)
     for sort, (after, category, q, min_price, max_price) in product(Sort, product((False, True), repeat=5)):
         yield products.page(
             ListShape(sort, after=after, category=category, q=q, min_price=min_price, max_price=max_price, fields=None)

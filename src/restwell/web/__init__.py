@@ -11,7 +11,7 @@ from restwell.web.guards import requires_role, signed_in
 from restwell.web.jobs import JobController
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
 from restwell.web.request import ApiRequest
-from restwell.web.responses import accepted, created, immutable, with_etag
+from restwell.web.responses import accepted, created, download, immutable, with_etag
 from restwell.web.uploads import Upload
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "accepted",
     "created",
     "delete",
+    "download",
     "etag",
     "expected_versions",
     "get",

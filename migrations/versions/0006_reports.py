@@ -1,0 +1,27 @@
+"""Sales reports, and an index to forget old idempotency keys by (pre-deploy)."""
+
+from alembic import op
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, Text
+
+from restwell.database import Id, Timestamp
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "reports",
+        Column("id", Id, primary_key=True),
+        Column("requested_by", Id, ForeignKey("users.id"), nullable=False),
+        Column("state", Text, nullable=False),
+        Column("progress", Integer, nullable=False),
+        Column("first_day", Text, nullable=False),
+        Column("last_day", Text, nullable=False),
+        Column("created_at", Timestamp, nullable=False),
+        CheckConstraint("state IN ('pending', 'ready')", name="reports_state"),
+    )
+    op.create_index("reports_by_requester", "reports", ["requested_by"])
+    with op.get_context().autocommit_block():
+        op.drop_index("idempotency_keys_by_age", if_exists=True, postgresql_concurrently=True)
+        op.create_index("idempotency_keys_by_age", "idempotency_keys", ["created_at"], postgresql_concurrently=True)

@@ -1,0 +1,69 @@
+"""Making a report: what its job does."""
+
+import asyncio
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from uuid import UUID
+
+from restwell.database import Database
+from restwell.files import Files
+from restwell.ids import lowest_id
+from restwell.jobs import Run
+from shop.reports import queries
+from shop.reports.document import write_pdf
+from shop.reports.models import ReportState
+from shop.reports.sales import Sales, write_headings, write_lines
+from shop.reports.schemas import ReportFile
+
+PAGE: Final = 1_000
+"""Orders that are read at a time."""
+
+
+class ReportMaker:
+    def __init__(self, database: Database, files: Files) -> None:
+        self._database = database
+        self._files = files
+
+    async def make(self, run: Run, report_id: UUID) -> None:
+        """Write both files, and say that the report is ready. Memory does not grow with the number of orders."""
+        report = await self._database.primary.find(queries.by_id, id=report_id)
+        if report is None or report.state == ReportState.READY:
+            return
+        first_day, last_day = date.fromisoformat(report.first_day), date.fromisoformat(report.last_day)
+        with TemporaryDirectory(prefix="report-") as folder:
+            lines, paper = Path(folder, ReportFile.CSV), Path(folder, ReportFile.PDF)
+            sales = await self._read(report_id, first_day, last_day, lines)
+            await run.in_process(write_pdf, str(paper), sales, first_day, last_day)
+            for file in (lines, paper):
+                await self._files.take(file_name(report_id, ReportFile(file.name)), file)
+        async with run.completing() as tx:
+            await tx.run(queries.finish, report_id=report_id)
+
+    async def _read(self, report_id: UUID, first_day: date, last_day: date, path: Path) -> Sales:
+        """Every line of those days into the file, page by page; what they add up to."""
+        after, until = lowest_id(_midnight(first_day)), lowest_id(_midnight(last_day + timedelta(days=1)))
+        begin, end = _milliseconds(after), _milliseconds(until)
+        sales = Sales.none()
+        with await asyncio.to_thread(path.open, "w", encoding="utf-8", newline="") as file:
+            write_headings(file)
+            while page := await self._database.all(queries.sold, after=after, until=until, count=PAGE):
+                await asyncio.to_thread(write_lines, file, page)
+                sales.add(page)
+                after = page[-1].order_id
+                per_cent = (_milliseconds(after) - begin) * 99 // (end - begin)
+                await self._database.run(queries.set_progress, report_id=report_id, per_cent=per_cent)
+        return sales
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def file_name(report_id: UUID, file: ReportFile) -> str:
+    return f"reports/{report_id}/{file}"
+
+
+def _milliseconds(order_id: UUID) -> int:
+    return order_id.int >> 80

@@ -1,0 +1,27 @@
+"""What is stored of a report; what it says is in files."""
+
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
+
+from restwell.database import Id, Timestamp
+from shop.schema import metadata
+
+
+class ReportState(StrEnum):
+    PENDING = "pending"
+    READY = "ready"
+
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("requested_by", Id, ForeignKey("users.id"), nullable=False),
+    Column("state", Text, CheckConstraint("state IN ('pending', 'ready')", name="reports_state"), nullable=False),
+    Column("progress", Integer, nullable=False),  # in per cent
+    Column("first_day", Text, nullable=False),  # ISO 8601, in UTC
+    Column("last_day", Text, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Index("reports_by_requester", "requested_by"),
+)

@@ -1,0 +1,80 @@
+"""SQL of reports."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import insert, select, update
+
+from restwell.database import param, query
+from shop.orders.models import order_lines, orders
+from shop.reports.models import ReportState, reports
+
+
+class StoredReport(Struct, frozen=True):
+    id: UUID
+    state: ReportState
+    progress: int
+    first_day: str
+    last_day: str
+    created_at: datetime
+
+
+class SoldLine(Struct, frozen=True):
+    """A line of an order, with what the report tells of the order."""
+
+    order_id: UUID
+    created_at: datetime
+    status: str
+    currency: str
+    name: str
+    unit_price_cents: int
+    quantity: int
+
+
+_shown: Final = tuple(reports.c[name] for name in StoredReport.__struct_fields__)
+
+insert_report: Final = query(
+    "reports.insert",
+    insert(reports)
+    .values({name: param(name) for name in ("id", "requested_by", "first_day", "last_day", "created_at")})
+    .values(state=ReportState.PENDING, progress=0)
+    .returning(*_shown),
+    into=StoredReport,
+)
+by_id: Final = query("reports.by_id", select(*_shown).where(reports.c.id == param("id")), into=StoredReport)
+set_progress: Final = query(
+    "reports.set_progress",
+    update(reports)
+    .where(reports.c.id == param("report_id"), reports.c.progress < param("per_cent"))
+    .values(progress=param("per_cent")),
+)
+finish: Final = query(
+    "reports.finish",
+    update(reports).where(reports.c.id == param("report_id")).values(state=ReportState.READY, progress=100),
+)
+
+# Ids begin with the time (UUIDv7), so those of some days are a range, read along the index of ids.
+_orders: Final = (
+    select(orders.c.user_id, orders.c.id, orders.c.created_at, orders.c.status, orders.c.currency)
+    .where(orders.c.id > param("after"), orders.c.id < param("until"))
+    .order_by(orders.c.id)
+    .limit(param("count"))
+    .subquery("page")
+)
+sold: Final = query(
+    "reports.sold",
+    select(
+        _orders.c.id.label("order_id"),
+        _orders.c.created_at,
+        _orders.c.status,
+        _orders.c.currency,
+        order_lines.c.name,
+        order_lines.c.unit_price_cents,
+        order_lines.c.quantity,
+    )
+    .join(_orders, (order_lines.c.user_id == _orders.c.user_id) & (order_lines.c.order_id == _orders.c.id))
+    .order_by(_orders.c.id, order_lines.c.position),
+    into=SoldLine,
+)

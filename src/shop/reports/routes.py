@@ -1,0 +1,55 @@
+"""HTTP of reports."""
+
+from typing import Final
+from uuid import UUID
+
+from restwell.auth import Actor
+from restwell.web import (
+    Controller,
+    FromPath,
+    JSONBody,
+    Provided,
+    Response,
+    accepted,
+    download,
+    get,
+    post,
+    requires_role,
+)
+from shop.reports.schemas import Report, ReportFile, ReportRequest
+from shop.reports.service import ReportService
+
+CSV: Final = "text/csv"
+PDF: Final = "application/pdf"
+
+
+class ReportController(Controller):
+    path = "/reports"
+    tags = ["Reports"]
+    guards = [requires_role("admin")]
+    reports: ReportService
+
+    @post(status_code=202)
+    async def request_report(self, data: JSONBody[ReportRequest], actor: Provided[Actor]) -> Response[Report]:
+        """Have a sales report made, for up to 366 days.
+
+        Read the address in Location for its progress; when its state is `ready`, it has the addresses of a CSV file with every line
+        sold, and of a PDF with a chart.
+        """
+        report = await self.reports.request(actor, data)
+        return accepted(report, f"/v1/reports/{report.id}")
+
+    @get("/{report_id:uuid}")
+    async def get_report(self, report_id: FromPath[UUID]) -> Report:
+        """Read how far a report is, and where its files are."""
+        return await self.reports.get_report(report_id)
+
+    @get("/{report_id:uuid}/sales.csv", produces=CSV)
+    async def read_csv(self, report_id: FromPath[UUID]) -> Response[bytes]:
+        """Download the lines of a report as CSV."""
+        return download(await self.reports.path_of(report_id, ReportFile.CSV), CSV)
+
+    @get("/{report_id:uuid}/sales.pdf", produces=PDF)
+    async def read_pdf(self, report_id: FromPath[UUID]) -> Response[bytes]:
+        """Download a report as PDF."""
+        return download(await self.reports.path_of(report_id, ReportFile.PDF), PDF)

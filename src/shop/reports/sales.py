@@ -1,0 +1,74 @@
+"""What was sold: lines added up by day and by product, and written as they come."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
+from typing import TextIO
+
+from msgspec import Struct
+
+from shop.letters import money
+from shop.orders.models import OrderStatus
+from shop.reports.queries import SoldLine
+
+HEADINGS = ("order", "ordered at (UTC)", "status", "product", "quantity", "unit price", "total", "currency")
+
+
+class Sales(Struct):
+    """Without cancelled orders; by currency, because cents and yen do not add up. ``top`` is by what was paid."""
+
+    orders: Counter[str]
+    cents: Counter[str]
+    by_day: dict[str, Counter[date]]
+    by_product: dict[str, Counter[str]]
+
+    @classmethod
+    def none(cls) -> "Sales":
+        return cls(Counter(), Counter(), {}, {})
+
+    def add(self, lines: Iterable[SoldLine]) -> None:
+        seen = set()
+        for line in lines:
+            if line.status == OrderStatus.CANCELLED:
+                continue
+            paid = line.unit_price_cents * line.quantity
+            if line.order_id not in seen:
+                seen.add(line.order_id)
+                self.orders[line.currency] += 1
+            self.cents[line.currency] += paid
+            self.by_day.setdefault(line.currency, Counter())[line.created_at.date()] += paid
+            self.by_product.setdefault(line.currency, Counter())[line.name] += paid
+
+    def top(self, currency: str, count: int) -> list[tuple[str, int]]:
+        return self.by_product.get(currency, Counter()).most_common(count)
+
+
+def write_headings(file: TextIO) -> None:
+    csv.writer(file).writerow(HEADINGS)
+
+
+def write_lines(file: TextIO, lines: Iterable[SoldLine]) -> None:
+    """As RFC 4180 has it. Amounts are decimal numbers, so that a spreadsheet can add them up."""
+    csv.writer(file).writerows(
+        (
+            line.order_id,
+            line.created_at.strftime("%Y-%m-%d %H:%M:%S"),
+            line.status,
+            _harmless(line.name),
+            line.quantity,
+            _number(line.unit_price_cents, line.currency),
+            _number(line.unit_price_cents * line.quantity, line.currency),
+            line.currency,
+        )
+        for line in lines
+    )
+
+
+def _number(amount: int, currency: str) -> str:
+    return money(amount, currency).partition(" ")[0].replace(",", "")
+
+
+def _harmless(text: str) -> str:
+    """A spreadsheet takes a text that begins like a formula for one, and runs it (OWASP: CSV injection)."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,0 +1,37 @@
+"""What is sent and got of reports."""
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from shop.reports.models import ReportState
+from shop.schema import Instant
+
+Day = Annotated[date, Meta(examples=["2026-01-31"], description="In UTC.")]
+
+
+class ReportFile(StrEnum):
+    CSV = "sales.csv"
+    PDF = "sales.pdf"
+
+
+class ReportRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Both days are part of the report."""
+
+    first_day: Day
+    last_day: Day
+
+
+class Report(Struct, frozen=True):
+    """``urls`` has the addresses of its files once it is ready."""
+
+    id: UUID
+    state: ReportState
+    progress: Annotated[int, Meta(ge=0, le=100, description="In per cent.", examples=[40])]
+    first_day: date
+    last_day: date
+    urls: dict[ReportFile, str]
+    created_at: Instant

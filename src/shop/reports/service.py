@@ -1,0 +1,76 @@
+"""Rules of reports."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from restwell.auth import Actor
+from restwell.database import Database
+from restwell.errors import FieldError, Invalid, NotFound
+from restwell.files import Files
+from restwell.ids import new_id
+from restwell.jobs import Jobs
+from shop.reports import queries
+from shop.reports.jobs import make_report
+from shop.reports.maker import file_name
+from shop.reports.models import ReportState
+from shop.reports.queries import StoredReport
+from shop.reports.schemas import Report, ReportFile, ReportRequest
+
+MAX_DAYS: Final = 366
+
+
+class ReportService:
+    def __init__(self, database: Database, jobs: Jobs, files: Files) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._files = files
+
+    async def request(self, actor: Actor, wanted: ReportRequest) -> Report:
+        """Have a report made. Raises Invalid for days that make none."""
+        days = (wanted.last_day - wanted.first_day).days + 1
+        if not 1 <= days <= MAX_DAYS:
+            raise Invalid(errors=[FieldError("$.last_day", f"must be up to {MAX_DAYS} days from first_day on")])
+        if not 1970 <= wanted.first_day.year < 9999:
+            raise Invalid(errors=[FieldError("$.first_day", "must be after 1969")])
+        async with self._database.transaction() as tx:
+            report = await tx.one(
+                queries.insert_report,
+                id=new_id(),
+                requested_by=actor.id,
+                first_day=wanted.first_day.isoformat(),
+                last_day=wanted.last_day.isoformat(),
+                created_at=datetime.now(UTC),
+            )
+            await self._jobs.enqueue(tx, make_report, report_id=report.id)
+        return _shown(report)
+
+    async def get_report(self, report_id: UUID) -> Report:
+        return _shown(await self._find(report_id))
+
+    async def path_of(self, report_id: UUID, file: ReportFile) -> Path:
+        """Where the file is. Raises NotFound until it is ready."""
+        report = await self._find(report_id)
+        if report.state != ReportState.READY:
+            raise NotFound
+        return self._files.path(file_name(report_id, file))
+
+    async def _find(self, report_id: UUID) -> StoredReport:
+        report = await self._database.find(queries.by_id, id=report_id)
+        if report is None:
+            raise NotFound
+        return report
+
+
+def _shown(report: StoredReport) -> Report:
+    base = f"/v1/reports/{report.id}"
+    return Report(
+        id=report.id,
+        state=report.state,
+        progress=report.progress,
+        first_day=date.fromisoformat(report.first_day),
+        last_day=date.fromisoformat(report.last_day),
+        urls={file: f"{base}/{file}" for file in ReportFile} if report.state == ReportState.READY else {},
+        created_at=report.created_at,
+    )

@@ -1,0 +1,112 @@
+"""What is forgotten every night, and what is not."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from people import Person
+from restwell import App
+from restwell.database import param, query
+from restwell.ids import lowest_id, new_id
+from restwell.jobs import JobState
+from restwell.settings import FilesSettings
+from restwell.testing import finish_jobs
+from shop import cleanup
+from shop.app import create_app
+from shop.schema import metadata
+from shop.settings import ShopSettings
+
+
+@pytest.fixture
+def app(settings: ShopSettings, tmp_path: Path) -> App:
+    return create_app(settings.model_copy(update={"files": FilesSettings(dir=tmp_path / "files")}))
+
+
+async def clean(app: App) -> None:
+    async with app.kit.database.transaction() as tx:
+        job_id = await app.kit.jobs.enqueue(tx, cleanup.clean_up)
+    await finish_jobs(app)
+    assert (await app.kit.jobs.get(job_id)).state == JobState.DONE
+
+
+async def count(app: App, table: str) -> int:
+    counted = select(func.count().label("n")).select_from(metadata.tables[table])
+    return await app.kit.database.one(query("test.count", counted, into=int))
+
+
+async def set_back(app: App, table: str, column: str) -> None:
+    async with app.kit.database.transaction() as tx:
+        past = "(SELECT min(created_at) FROM users)"
+        await tx.run_script(f"UPDATE {table} SET {column} = {past}")
+
+
+sessions = metadata.tables["sessions"]
+add_session = query(
+    "test.session",
+    sessions.insert().values(
+        {name: param(name) for name in ("id", "user_id", "created_at", "last_used_at", "expires_at")}
+        | {"user_agent": "", "address": "", "ended_at": None}
+    ),
+)
+
+
+async def test_what_is_new_stays(customer: Person, admin: Person, client: httpx.AsyncClient, app: App) -> None:
+    product = await customer.first_product()
+    await customer.order("new", (product["id"], 1))
+    await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
+    await finish_jobs(app)
+    await admin.send("POST", "/v1/reports", {"first_day": "2026-01-01", "last_day": "2026-01-01"})
+    tables = ("sessions", "refresh_tokens", "idempotency_keys", "password_resets", "reports")
+    before = [await count(app, table) for table in tables]
+    await clean(app)
+    assert [await count(app, table) for table in tables] == before
+    assert all(before)
+    assert (await customer.get("/v1/users/me")).status_code == 200
+
+
+async def test_what_is_old_goes(customer: Person, client: httpx.AsyncClient, app: App) -> None:
+    product = await customer.first_product()
+    for number in range(3):
+        await customer.order(f"key {number}", (product["id"], 1))
+        await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
+    await finish_jobs(app)
+    await set_back(app, "idempotency_keys", "created_at")
+    await set_back(app, "password_resets", "expires_at")
+    await clean(app)
+    assert [await count(app, table) for table in ("idempotency_keys", "password_resets")] == [0, 0]
+
+
+async def test_sessions_go_when_they_have_been_over_for_a_week(customer: Person, app: App) -> None:
+    user_id = UUID((await customer.get("/v1/users/me")).json()["id"])
+    lifetime = timedelta(seconds=app.kit.settings.jwt.refresh_ttl_seconds)
+    async with app.kit.database.transaction() as tx:
+        for age in (lifetime + timedelta(days=6), lifetime + timedelta(days=8)):
+            began = datetime.now(UTC) - age
+            times = {"created_at": began, "last_used_at": began, "expires_at": began + lifetime}
+            await tx.run(add_session, id=lowest_id(began), user_id=user_id, **times)
+    before = await count(app, "sessions")
+    await clean(app)
+    assert await count(app, "sessions") == before - 1
+
+
+async def test_files_go_with_their_rows_and_those_of_an_upload_wait_for_theirs(
+    app: App, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """``client`` has started the app."""
+    assert client is not None
+    files = app.kit.files
+    names = [f"{folder}/{new_id()}/upload" for folder in ("images", "reports") for _ in range(2)]
+    for name in names:
+        await files.write(name, b"content")
+    for name in names[::2]:
+        past = time.time() - cleanup.ORPHANS.total_seconds() - 60
+        os.utime((tmp_path / "files" / name).parent, (past, past))
+    await clean(app)
+    left = [name for name in names if (tmp_path / "files" / name).exists()]
+    assert left == names[1::2]

@@ -1,0 +1,127 @@
+"""Sales reports: asked for, made page by page in a job, and downloaded."""
+
+import csv
+import io
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from people import Json, Person, assert_problem
+from restwell import App
+from restwell.ids import new_id
+from restwell.settings import FilesSettings
+from restwell.testing import finish_jobs
+from shop.app import create_app
+from shop.reports import maker
+from shop.reports.document import BARS, bars
+from shop.settings import ShopSettings
+
+TODAY = datetime.now(UTC).date().isoformat()
+
+
+@pytest.fixture
+def app(settings: ShopSettings, tmp_path: Path) -> App:
+    return create_app(settings.model_copy(update={"files": FilesSettings(dir=tmp_path / "files")}))
+
+
+async def request(person: Person, first_day: Any = TODAY, last_day: Any = TODAY) -> httpx.Response:
+    return await person.send("POST", "/v1/reports", {"first_day": first_day, "last_day": last_day})
+
+
+async def sell(admin: Person, customer: Person, name: str, currency: str, price: int, *quantities: int) -> list[str]:
+    draft = {"name": name, "category": "home", "price_cents": price, "currency": currency, "stock": 99}
+    product: Json = (await admin.send("POST", "/v1/products", draft)).json()
+    orders = [await customer.order(str(new_id()), (product["id"], quantity)) for quantity in quantities]
+    return [order.json()["id"] for order in orders]
+
+
+async def test_a_report_is_made_by_a_job_and_has_every_line_once(
+    admin: Person, customer: Person, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks when the next page begins at the order the last one ended with, or one later."""
+    monkeypatch.setattr(maker, "PAGE", 2)
+    sold = await sell(admin, customer, "=1+1", "EUR", 1_050, 1, 2, 3)
+    (cancelled,) = await sell(admin, customer, "Tent, large", "EUR", 9_900, 1)
+    await customer.send("POST", f"/v1/orders/{cancelled}/cancellation")
+    yen = await sell(admin, customer, "Fan", "JPY", 700, 2)
+
+    answer = await request(admin)
+    assert (answer.status_code, answer.json()["state"], answer.json()["progress"]) == (202, "pending", 0)
+    where = answer.headers["location"]
+    assert_problem(await admin.get(f"{where}/sales.csv"), 404, "not_found")
+    await finish_jobs(app)
+
+    report = (await admin.get(where)).json()
+    assert (report["state"], report["progress"]) == ("ready", 100)
+    assert report["urls"] == {"sales.csv": f"{where}/sales.csv", "sales.pdf": f"{where}/sales.pdf"}
+    table = await admin.get(report["urls"]["sales.csv"])
+    assert table.headers["content-type"] == "text/csv; charset=utf-8"
+    assert table.headers["content-disposition"] == 'attachment; filename="sales.csv"'
+    assert table.headers["cache-control"] == "no-store"
+    assert int(table.headers["content-length"]) == len(table.content)
+    lines = list(csv.DictReader(io.StringIO(table.text)))
+    assert [line["order"] for line in lines] == [*sold, cancelled, *yen]
+    assert [line["product"] for line in lines] == ["'=1+1"] * 3 + ["Tent, large", "Fan"], "no spreadsheet runs a name"
+    assert [line["total"] for line in lines] == ["10.50", "21.00", "31.50", "99.00", "1400"]
+    assert [line["status"] for line in lines] == ["pending"] * 3 + ["cancelled", "pending"]
+
+    paper = await admin.get(report["urls"]["sales.pdf"])
+    assert paper.headers["content-type"] == "application/pdf"
+    assert paper.content.startswith(b"%PDF-")
+
+
+async def test_progress_is_told_while_it_is_made(
+    admin: Person, customer: Person, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paper cannot be printed here, so the report stays where it is: all of today's lines, out of yesterday and today, are read."""
+    await sell(admin, customer, "Lamp", "EUR", 100, 1)
+    monkeypatch.setattr(maker, "write_pdf", int)
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    where = (await request(admin, yesterday.isoformat())).headers["location"]
+    await finish_jobs(app)
+    report = (await admin.get(where)).json()
+    assert (report["state"], report["urls"]) == ("pending", {})
+    assert 49 <= report["progress"] <= 99
+
+
+async def test_a_report_of_days_without_sales_says_so(admin: Person, app: App) -> None:
+    where = (await request(admin, "2020-01-01", "2020-12-31")).headers["location"]
+    await finish_jobs(app)
+    assert (await admin.get(f"{where}/sales.csv")).text.count("\n") == 1
+    assert (await admin.get(f"{where}/sales.pdf")).content.startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize(
+    ("first_day", "last_day"),
+    [
+        ("2026-02-01", "2026-01-31"),
+        ("2025-01-01", "2026-01-02"),
+        ("2026-02-30", "2026-03-01"),
+        ("0001-01-01", "0001-01-01"),
+        ("9999-12-31", "9999-12-31"),
+        (1, "2026-01-01"),
+    ],
+)
+async def test_days_that_make_no_report_are_refused(admin: Person, first_day: Any, last_day: Any) -> None:
+    assert_problem(await request(admin, first_day, last_day), 422, "invalid")
+
+
+async def test_only_an_admin_has_reports(admin: Person, customer: Person, anyone: Person) -> None:
+    where = (await request(admin)).headers["location"]
+    for path in (where, f"{where}/sales.csv", f"{where}/sales.pdf"):
+        assert_problem(await customer.get(path), 403, "forbidden")
+        assert_problem(await anyone.get(path), 401, "unauthorized")
+
+
+def test_a_year_has_as_many_bars_as_fit() -> None:
+    first, last = date(2026, 1, 1), date(2026, 12, 31)
+    year = bars(Counter({first: 5, first + timedelta(days=11): 7, last: 9}), first, last)
+    assert len(year) <= BARS
+    assert sum(cents for _, cents in year) == 21
+    assert year[0] == ("01 Jan", 12)
+    assert bars(Counter({first: 5}), first, first) == [("01 Jan", 5)]
+    assert [name for name, _ in bars(Counter(), first, date(2026, 1, 3))] == ["01 Jan", "02 Jan", "03 Jan"]
