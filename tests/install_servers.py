@@ -12,6 +12,7 @@ WANTED = {
     "postgresql": lambda: os.environ.get("TEST_POSTGRES_URL") or postgres_programs(),
     "redis-server": redis_program,
     "rabbitmq-server": rabbit_program,
+    "faketime": lambda: shutil.which("faketime"),
     "openssl": lambda: shutil.which("openssl"),
     "chromium": chromium_program,
 }

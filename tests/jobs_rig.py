@@ -35,10 +35,12 @@ async def make_tables(database: Database) -> None:
 class Rig:
     """``jobs`` is the queue of a process that enqueues; each worker has its own."""
 
-    def __init__(self, url: str, database: Database, known: Iterable[Job[..., Any]], broker_url: str | None) -> None:
+    def __init__(
+        self, url: str, database: Database, known: Iterable[Job[..., Any]], broker_url: str | None, name: str
+    ) -> None:
         self.url = url
         self.broker_url = broker_url
-        self.name = new_id().hex
+        self.name = name
         self.database = database
         self.known = list(known)
         self.jobs = self.queue(database)
@@ -99,12 +101,12 @@ _states = metadata.tables["jobs"].c.state
 
 @asynccontextmanager
 async def rig_on(
-    url: str, known: Iterable[Job[..., Any]], broker_url: str | None = None, *, make: bool = True
+    url: str, known: Iterable[Job[..., Any]], broker_url: str | None = None, *, make: bool = True, name: str = ""
 ) -> AsyncIterator[Rig]:
     async with open_database(url, 5) as database:
         if make:
             await make_tables(database)
-        rig = Rig(url, database, known, broker_url)
+        rig = Rig(url, database, known, broker_url, name or new_id().hex)
         try:
             yield rig
         finally:

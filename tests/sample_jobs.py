@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,20 @@ async def note(run: Run, text: str) -> str:
 async def note_once(run: Run, text: str) -> None:
     async with run.completing() as tx:
         await tx.run(add_effect, job_id=run.job_id, note=text)
+
+
+@job(max_attempts=50)
+async def toil(run: Run, number: int, seconds: float) -> None:
+    """Takes its time, and takes effect with its end."""
+    await asyncio.sleep(seconds)
+    async with run.completing() as tx:
+        await tx.run(add_effect, job_id=run.job_id, note=f"{number:06}")
+
+
+@job(max_attempts=2, backoff=SOON)
+async def gobble(_run: Run) -> None:
+    """Takes all memory there is, until the kernel ends it; which is done here by the same signal."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @job(backoff=SOON, max_attempts=3)
@@ -95,7 +110,8 @@ def _halves(numbers: list[int]) -> list[float]:
 
 @job(cron="* * * * * *")
 async def every_second(run: Run, tick: datetime) -> None:
-    await run.get(Database).run(add_effect, job_id=run.job_id, note=tick.isoformat())
+    async with run.completing() as tx:
+        await tx.run(add_effect, job_id=run.job_id, note=tick.isoformat())
 
 
 @job()
@@ -112,6 +128,8 @@ ALL: list[Job[..., Any]] = [
     block,
     leave,
     poison,
+    gobble,
+    toil,
     square,
     spin,
     die,

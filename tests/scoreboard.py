@@ -58,6 +58,8 @@ class Board:
         backend = "SQLite" if "sqlite" in item.name.lower() else "PostgreSQL"
         if "redis" in item.name or "redis" in getattr(item, "fixturenames", ()):
             backend += ", Redis"
+        if "rabbit" in item.name:
+            backend += ", RabbitMQ"
         self._rows[item.nodeid] = (number, fault, mark, "; ".join(score.figures), result, backend)
 
     def pytest_sessionfinish(self) -> None:

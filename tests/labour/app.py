@@ -1,13 +1,17 @@
 """An application that has nothing but jobs, for workers in processes of their own."""
 
+import os
 from pathlib import Path
 
 import sample_jobs
+from labour.broken import break_on_purpose
 from restwell import App, Migrations, Project, Restwell
 from restwell.auth import Actor
 from restwell.errors import Unauthorized
 from restwell.settings import Settings
 
+TICKS = "LABOUR_TICKS"
+"""Set, there is a job each second."""
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -16,13 +20,14 @@ async def authenticate(_token: str) -> Actor:
 
 
 def create_app(settings: Settings) -> App:
+    break_on_purpose()
     kit = Restwell(settings, name="labour")
     return kit.app(
         version="1.0.0",
         description="Labour.",
         versions=[],
         provide=[kit.database],
-        jobs=sample_jobs.ALL,
+        jobs=[*sample_jobs.ALL, *([sample_jobs.every_second] if TICKS in os.environ else [])],
         authenticate=authenticate,
         migrations=Migrations(MIGRATIONS),
     )

@@ -9,6 +9,8 @@ from typing import Final
 
 AT_ONCE: Final = 100
 """So many hints about a queue go out together: each wakes a worker, which then takes what it can without any."""
+CLOSE_SECONDS: Final = 1.0
+"""How long what has been announced may take to be sent at the end."""
 KEPT: Final = 10_000
 """So many hints a broker keeps for a queue; with so much to do, nobody waits for one."""
 
@@ -36,10 +38,12 @@ class Sender(Dispatch):
         self._sending: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        if self._sending is not None:
-            self._sending.cancel()
+        sending = self._sending
+        if sending is not None:
+            await asyncio.wait({sending}, timeout=CLOSE_SECONDS)
+            sending.cancel()
             with suppress(asyncio.CancelledError):
-                await self._sending
+                await sending
 
     def announce(self, counts: Mapping[str, int]) -> None:
         self._announced.update(counts)

@@ -1,0 +1,109 @@
+"""What the tests of faults do to workers, and how they see what became of the jobs: by the database, not by the queue."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+import sample_jobs
+from jobs_rig import Rig, metadata
+from restwell.database import query
+from restwell.jobs import JobState
+from servers import Served, children_of
+
+TESTS: Final = Path(__file__).parents[1]
+
+jobs = metadata.tables["jobs"]
+running = query(
+    "rig.running", select(jobs.c.id, jobs.c.attempts).where(jobs.c.state == "running").limit(1_000), into=dict
+)
+states = query("rig.counts", select(jobs.c.state, func.count().label("n")).group_by(jobs.c.state).limit(10), into=dict)
+done = query(
+    "rig.done",
+    select(jobs.c.enqueued_at, jobs.c.started_at, jobs.c.finished_at)
+    .where(jobs.c.state == "done", jobs.c.name == "toil")
+    .limit(100_000),
+    into=dict,
+)
+lapse = query("rig.lapse", jobs.update().where(jobs.c.state == "running").values(lease_until=jobs.c.enqueued_at))
+
+
+def environment(rig: Rig, **more: str) -> dict[str, Any]:
+    return {
+        "RESTWELL_APP": "labour.app:project",
+        "PYTHONPATH": str(TESTS),
+        "DATABASE_URL": rig.url,
+        "JOBS_URL": rig.broker_url or "",
+        "LOG_FORMAT": "json",
+        **more,
+    }
+
+
+async def toil(rig: Rig, count: int, seconds: float, start: int = 0) -> list[UUID]:
+    """So many jobs that take so long, and then note their number."""
+    async with rig.database.transaction() as tx:
+        arguments = [{"number": number, "seconds": seconds} for number in range(start, start + count)]
+        return await rig.jobs.enqueue_many(tx, sample_jobs.toil, arguments)
+
+
+async def counts(rig: Rig) -> dict[str, int]:
+    return {row["state"]: row["n"] for row in await rig.database.all(states)}
+
+
+async def settled(rig: Rig, seconds: float) -> dict[str, int]:
+    """Wait until every job has ended. Returns how many ended how."""
+    async with asyncio.timeout(seconds):
+        while {"ready", "running", "scheduled"} & (found := await counts(rig)).keys():
+            await asyncio.sleep(0.1)
+    return found
+
+
+async def assert_each_took_effect_once(rig: Rig, count: int) -> None:
+    assert await counts(rig) == {"done": count}
+    assert Counter(await rig.notes()) == Counter(f"{number:06}" for number in range(count))
+
+
+async def held_jobs(rig: Rig) -> list[dict[str, Any]]:
+    """What workers are at, once there is something."""
+    async with asyncio.timeout(60):
+        while not (held := await rig.database.all(running)):
+            await asyncio.sleep(0.05)
+    return held
+
+
+async def kill_worker(rig: Rig, served: Served) -> float:
+    """Kill the worker in the middle of something. Returns the seconds until all it was at had been begun again."""
+    await held_jobs(rig)
+    await asyncio.sleep(random.uniform(0, 0.2))  # noqa: S311  # no secret
+    held = await held_jobs(rig)
+    began = time.monotonic()
+    for process in children_of(served.process.pid):
+        os.kill(process, signal.SIGKILL)
+    await resumed(rig, held)
+    return time.monotonic() - began
+
+
+async def resumed(rig: Rig, held: list[dict[str, Any]]) -> None:
+    """Wait until each of these has been begun again, or had ended."""
+    async with asyncio.timeout(90):
+        for one in held:
+            while True:
+                found = await rig.jobs.get(one["id"])
+                if found.state == JobState.DONE or found.attempts > one["attempts"]:
+                    break
+                await asyncio.sleep(0.05)
+
+
+async def slowest(rig: Rig, share: float) -> float:
+    """Below how many seconds from the enqueuing to the end that share of the jobs took."""
+    seconds: list[float] = sorted(
+        (row["finished_at"] - row["enqueued_at"]).total_seconds() for row in await rig.database.all(done)
+    )
+    return seconds[min(len(seconds) - 1, int(len(seconds) * share))]

@@ -1,0 +1,130 @@
+"""Builds that are broken on purpose, each by one change; ``BROKEN=name`` in the environment makes this one of them.
+
+``BROKEN=no-fence pytest -m scoreboard -k J4`` shows that the test of that fault can fail.
+"""
+
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from restwell.database import Query, Transaction
+from restwell.jobs import Job, Jobs, JobStore, Run, queries, queue, worker
+
+VARIABLE: Final = "BROKEN"
+
+
+def _without(query: Query[Any], *parts: str) -> None:
+    """Take these conditions out of the SQL of a query."""
+    for dialect, compiled in query.compiled.items():
+        sql = compiled.sql
+        for part in parts:
+            sql = sql.replace(part, "")
+        assert sql != compiled.sql, f"{query.name} has no {parts}"
+        query.compiled[dialect] = compiled._replace(sql=sql)
+
+
+def _no_lease() -> None:
+    """J1: nobody takes jobs from the dead."""
+
+    async def expire(_self: JobStore) -> list[Any]:
+        return []
+
+    JobStore.expire = expire  # type: ignore[method-assign,assignment]  # on purpose, as all here
+
+
+def _no_transaction() -> None:
+    """J1: a job's effects are committed first, and its end is noted after that."""
+
+    @asynccontextmanager
+    async def completing(self: Run) -> AsyncIterator[Transaction]:
+        async with self._database.transaction() as tx:
+            yield tx
+
+    Run.completing = completing  # type: ignore[method-assign]
+
+
+def _no_attempts() -> None:
+    """J2: an attempt counts when it fails, which whoever dies does not live to note."""
+    for dialect, compiled in queries.claim.compiled.items():
+        parameters = tuple(
+            one._replace(constant=0) if one.name.startswith("attempts") else one for one in compiled.parameters
+        )
+        queries.claim.compiled[dialect] = compiled._replace(parameters=parameters)
+
+
+def _not_alone() -> None:
+    """J2: a job whose worker died is run beside the others again."""
+    for dialect, compiled in queries.expire.compiled.items():
+        parameters = tuple(one._replace(constant=False) if one.name == "alone" else one for one in compiled.parameters)
+        queries.expire.compiled[dialect] = compiled._replace(parameters=parameters)
+
+
+def _own_transaction() -> None:
+    """J3: the job is added in a transaction of its own, beside the caller's."""
+    real = Jobs.enqueue
+
+    async def enqueue(self: Jobs, _tx: Transaction, job: Job[..., Any], *args: Any, **kwargs: Any) -> Any:
+        async with self._database.transaction() as own:
+            return await real(self, own, job, *args, **kwargs)
+
+    Jobs.enqueue = enqueue  # type: ignore[method-assign,assignment]
+
+
+def _no_look() -> None:
+    """J3: workers wait for a hint, however long."""
+    worker.LOOK_SECONDS = 3_600.0  # type: ignore[misc]
+
+
+def _no_fence() -> None:
+    """J4: whoever has once claimed a job may complete it."""
+    _without(queries.complete, " AND jobs.fence = rows.fence", " AND jobs.state = 'running'")
+
+
+def _no_dead_letters() -> None:
+    """J5: what cannot be run is passed over."""
+
+    async def fail(_self: JobStore, *_: Any, **__: Any) -> None:
+        return None
+
+    JobStore.fail = fail  # type: ignore[method-assign,assignment]
+
+
+def _publish_first() -> None:
+    """J6: the hint is sent in the transaction, and a broker that does not take it fails the transaction."""
+
+    async def before_commit(self: Any, _tx: Transaction) -> None:
+        await self._dispatch._send(self.counts)
+        if getattr(self._dispatch, "_down", False) or self._dispatch._publishing._down:
+            raise ConnectionError("the broker has not taken it")
+
+    queue._Hints.before_commit = before_commit  # type: ignore[method-assign,assignment]
+
+
+def _no_tick_check() -> None:
+    """J7: a scheduler does not look whether another has made the job of that tick."""
+    for dialect, compiled in queries.next_tick.compiled.items():
+        sql = re.sub(r"(job_ticks\.tick) = ", r"\1 >= '1970-01-01' OR \1 = ", compiled.sql)
+        queries.next_tick.compiled[dialect] = compiled._replace(sql=sql)
+
+
+BUILDS: Final[Mapping[str, Callable[[], None]]] = {
+    "no-lease": _no_lease,
+    "no-transaction": _no_transaction,
+    "no-attempts": _no_attempts,
+    "not-alone": _not_alone,
+    "own-transaction": _own_transaction,
+    "no-look": _no_look,
+    "no-fence": _no_fence,
+    "no-dead-letters": _no_dead_letters,
+    "publish-first": _publish_first,
+    "no-tick-check": _no_tick_check,
+}
+
+
+def break_on_purpose() -> None:
+    """Make this process run the build that the environment names."""
+    name = os.environ.get(VARIABLE)
+    if name:
+        BUILDS[name]()

@@ -1,0 +1,33 @@
+"""Enqueues a job and dies after the commit, before anybody has been told: what a crash between the two is."""
+
+import asyncio
+import os
+import sys
+
+import sample_jobs
+from restwell.database import Companion, Transaction, open_database
+from restwell.jobs import Jobs, open_dispatch
+
+
+class Die(Companion):
+    async def before_commit(self, tx: Transaction) -> None: ...
+
+    async def committed(self) -> None:
+        os._exit(0)
+
+    def rolled_back(self) -> None: ...
+
+    def in_doubt(self) -> None: ...
+
+
+async def main(url: str, broker_url: str | None, number: int) -> None:
+    async with open_database(url, 1) as database:
+        jobs = Jobs(database, open_dispatch(database, url, broker_url, "labour"))
+        jobs.register([sample_jobs.toil])
+        async with database.transaction() as tx:
+            tx.companions.append(Die())
+            await jobs.enqueue(tx, sample_jobs.toil, number=number, seconds=0.0)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2] or None, int(sys.argv[3])))

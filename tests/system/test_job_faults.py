@@ -1,0 +1,281 @@
+"""J1 to J7: jobs that are never lost, and never run twice on the database, whoever dies meanwhile.
+
+Each test can be seen to fail: ``BROKEN=name pytest -k J4`` runs it on a build that is broken as ``labour/broken.py`` says, by the name
+that stands beside it here.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import sample_jobs
+from conftest import NEEDS
+from jobs_rig import Rig, rig_on
+from labour import audit, enqueue_and_die
+from labour.app import TICKS
+from labour.audit import environment, toil
+from labour.broken import VARIABLE, break_on_purpose
+from rabbit import rabbit_program, rabbit_server
+from scoreboard import Score
+from servers import ROOT, descendants_of, redis_program, redis_server, restwell, working
+
+FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql-redis", "postgresql-rabbitmq"])
+def combination(request: pytest.FixtureRequest) -> str:
+    """The database, and what tells workers of work where that is not the database itself."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def backend(combination: str) -> str:
+    return combination.partition("-")[0]
+
+
+@pytest.fixture
+def broker_url(combination: str, request: pytest.FixtureRequest) -> str | None:
+    broker = combination.partition("-")[2]
+    url: str | None = request.getfixturevalue(f"{broker.removesuffix('mq')}_url") if broker else None
+    return url
+
+
+@pytest.fixture
+async def rig(empty_url: str, broker_url: str | None) -> AsyncIterator[Rig]:
+    if os.environ.get(VARIABLE):
+        break_on_purpose()
+    async with rig_on(empty_url, sample_jobs.ALL, broker_url, make=False, name="labour") as made:
+        restwell("migrate", cwd=ROOT, **environment(made)).check_returncode()
+        yield made
+
+
+@pytest.mark.scoreboard(
+    "J1", "kill -9 a worker mid-job x100, 1,000 jobs", "0 lost, 0 doubled database effects, resumed <= 35 s"
+)
+async def test_killed_workers_lose_nothing_and_double_nothing_j1(rig: Rig, tmp_path: Path, score: Score) -> None:
+    """BROKEN=no-lease: what the dead had is never done. BROKEN=no-transaction: it is done twice."""
+    count, kills = score.size((40, 3), (1_000, 100))
+    await toil(rig, count, 0.25)
+    with working(tmp_path, "--concurrency=4", **environment(rig)) as served:
+        resumed = [await audit.kill_worker(rig, served) for _ in range(kills)]
+    with working(tmp_path, "--concurrency=16", **environment(rig)):
+        await audit.settled(rig, score.size(60, 300))
+    await audit.assert_each_took_effect_once(rig, count)
+    score.note(f"{kills} kills, {count:,} jobs: 0 lost, 0 doubled; resumed within {max(resumed):.1f} s")
+    assert max(resumed) <= 35
+
+
+@pytest.mark.scoreboard(
+    "J1", "a machine with its workers is gone", "0 lost, 0 doubled database effects, resumed <= 35 s"
+)
+async def test_a_whole_machine_that_is_gone_j1(rig: Rig, tmp_path: Path, score: Score) -> None:
+    """BROKEN=no-lease: nobody is left who could say that they are dead, so only their leases tell."""
+    await toil(rig, 8, 1.0)
+    with working(tmp_path, "--concurrency=4", **environment(rig)) as served:
+        held = await audit.held_jobs(rig)
+        for process in (served.process.pid, *descendants_of(served.process.pid)):
+            os.kill(process, signal.SIGKILL)
+    began = time.monotonic()
+    if not score.size(small=False, full=True):
+        await rig.database.run(audit.lapse)  # half a minute later
+    with working(tmp_path, "--concurrency=4", **environment(rig)):
+        await audit.resumed(rig, held)
+        seconds = time.monotonic() - began
+        await audit.settled(rig, 60)
+    await audit.assert_each_took_effect_once(rig, 8)
+    score.note(f"{len(held)} jobs resumed within {seconds:.1f} s")
+    assert seconds <= 35
+
+
+@pytest.mark.scoreboard(
+    "J2",
+    "poison jobs (`os._exit`, the kernel's out-of-memory kill)",
+    "dead after exactly its attempts; other jobs' p99 <= 2x",
+)
+async def test_poison_harms_no_other_j2(rig: Rig, tmp_path: Path, score: Score) -> None:
+    """BROKEN=no-attempts: it never dies. BROKEN=not-alone: others, of two attempts, die with it."""
+    count = score.size(100, 1_000)
+    with working(tmp_path, "--concurrency=8", "--processes=2", **environment(rig)):
+        await _toil_evenly(rig, count, 0)
+        await audit.settled(rig, 60)
+        alone = await audit.slowest(rig, 0.99)
+        async with rig.database.transaction() as tx:
+            await tx.run_script("DELETE FROM jobs")
+        poison = [await rig.enqueue(one) for one in (sample_jobs.poison, sample_jobs.gobble)]
+        await _toil_evenly(rig, count, count)
+        found = await audit.settled(rig, score.size(90, 120))
+        beside = await audit.slowest(rig, 0.99)
+    assert found == {"done": count, "dead": len(poison)}
+    for job_id in poison:
+        dead = await rig.jobs.get(job_id)
+        assert dead.attempts == dead.max_attempts == len(await rig.jobs.failures(job_id))
+    assert len(set(await rig.notes())) == 2 * count
+    score.note(f"p99 of {count:,} others {beside * 1_000:.0f} ms, {alone * 1_000:.0f} ms without")
+    assert beside <= score.size(100, 2) * alone  # a small run has a handful of others, all beside the deaths
+
+
+async def _toil_evenly(rig: Rig, count: int, start: int) -> None:
+    """A hundred a second, of a fifth of a second."""
+    for number in range(start, start + count):
+        await rig.enqueue(sample_jobs.toil.using(max_attempts=2), number=number, seconds=0.2)
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.scoreboard(
+    "J3", "rollback x1,000; crash between commit and publish x100", "0 ghosts; 100/100 dispatched <= 5 s"
+)
+async def test_no_ghosts_and_none_forgotten_j3(rig: Rig, tmp_path: Path, score: Score) -> None:
+    """BROKEN=own-transaction: ghosts run. BROKEN=no-look: what nobody was told of waits for ever."""
+    rollbacks, crashes = score.size((50, 3), (1_000, 100))
+    with working(tmp_path, "--concurrency=4", **environment(rig)):
+        for _ in range(rollbacks):
+            with suppress(ZeroDivisionError):
+                async with rig.database.transaction() as tx:
+                    await rig.jobs.enqueue(tx, sample_jobs.note, text="ghost")
+                    raise ZeroDivisionError
+        slowest = 0.0
+        for number in range(crashes):
+            program = [sys.executable, enqueue_and_die.__file__, rig.url, rig.broker_url or "", str(number)]
+            crash = await asyncio.create_subprocess_exec(*program, env={**os.environ, **environment(rig)})
+            assert await crash.wait() == 0
+            began = time.monotonic()
+            while await audit.counts(rig) != {"done": number + 1} and time.monotonic() < began + 10:
+                await asyncio.sleep(0.05)
+            slowest = max(slowest, time.monotonic() - began)
+    await audit.assert_each_took_effect_once(rig, crashes)
+    score.note(f"{rollbacks:,} rollbacks: 0 ghosts; {crashes} of {crashes} done within {slowest:.1f} s")
+    assert slowest <= 5
+
+
+@pytest.mark.scoreboard("J4", "SIGSTOP a worker past its lease, then resume", "0 stale completions accepted")
+async def test_a_worker_that_was_stopped_completes_nothing_any_more_j4(rig: Rig, tmp_path: Path, score: Score) -> None:
+    """BROKEN=no-fence: what it was at is done by another, and then once more by it."""
+    rounds = score.size(1, 5)
+    for number in range(rounds):
+        await toil(rig, 4, 2.0, start=4 * number)
+        with working(tmp_path, "--concurrency=4", **environment(rig)) as first:
+            while len(await audit.held_jobs(rig)) < 4:
+                await asyncio.sleep(0.05)
+            stopped = (first.process.pid, *descendants_of(first.process.pid))
+            for process in stopped:
+                os.kill(process, signal.SIGSTOP)
+            if not score.size(small=False, full=True):
+                await rig.database.run(audit.lapse)  # half a minute later
+            with working(tmp_path, "--concurrency=4", **environment(rig)):
+                await audit.settled(rig, 90)
+            for process in stopped:
+                os.kill(process, signal.SIGCONT)
+            await asyncio.sleep(3)
+    await audit.assert_each_took_effect_once(rig, 4 * rounds)
+    score.note(f"{4 * rounds} jobs of {rounds} workers: 0 stale completions")
+
+
+@pytest.mark.scoreboard("J5", "unknown task, corrupt payload x1,000", "all dead-lettered; throughput >= 95%")
+async def test_what_cannot_be_run_is_dead_and_holds_nobody_up_j5(rig: Rig, tmp_path: Path, score: Score) -> None:
+    """BROKEN=no-dead-letters: they run for ever."""
+    good, bad = score.size((200, 20), (5_000, 1_000))
+    seconds = []
+    with working(tmp_path, "--concurrency=20", **environment(rig)):
+        for start, mixed in ((0, 0), (good, bad)):
+            async with rig.database.transaction() as tx:
+                await rig.jobs.enqueue_many(tx, sample_jobs.note.using(max_attempts=1), [{"text": "bad"}] * mixed)
+                await tx.run_script("UPDATE jobs SET name = 'nobody' WHERE name = 'note'")
+                if mixed:
+                    half = f"(SELECT id FROM jobs WHERE name = 'nobody' LIMIT {bad // 2})"
+                    await tx.run_script(
+                        f"UPDATE jobs SET name = 'note', arguments = '{{\"text\": 5' WHERE id IN {half}"
+                    )
+                arguments = [{"number": number, "seconds": 0.02} for number in range(start, start + good)]
+                await rig.jobs.enqueue_many(tx, sample_jobs.toil, arguments)
+            began = time.monotonic()
+            while (await audit.counts(rig)).get("done", 0) < start + good and time.monotonic() < began + 120:
+                await asyncio.sleep(0.02)
+            seconds.append(time.monotonic() - began)
+        found = await audit.settled(rig, 60)
+    assert found == {"done": 2 * good, "dead": bad}
+    share = seconds[0] / seconds[1]
+    score.note(f"{bad:,} of {bad:,} dead; the {good:,} others at {share:.0%} of their pace without them")
+    assert share >= score.size(0.3, 0.95)  # a small run is over in the time that it takes to look
+
+
+@pytest.mark.parametrize("combination", ["postgresql-redis", "sqlite-redis", "postgresql-rabbitmq"])
+@pytest.mark.scoreboard("J6", "broker down 60 s", "100% of enqueues succeed, 0 lost, no restart needed")
+async def test_a_broker_that_is_gone_costs_nothing_j6(
+    combination: str, empty_url: str, tmp_path: Path, score: Score
+) -> None:
+    """BROKEN=publish-first: enqueues fail while it is gone."""
+    if os.environ.get(VARIABLE):
+        break_on_purpose()
+    program = redis_program() if "redis" in combination else rabbit_program()
+    if program is None:
+        pytest.skip(f"{NEEDS}: {combination.partition('-')[2]}")
+    down = score.size(4.0, 60.0)
+    with redis_server() if "redis" in combination else rabbit_server() as broker:
+        async with rig_on(empty_url, sample_jobs.ALL, broker.url, make=False, name="labour") as rig:
+            restwell("migrate", cwd=ROOT, **environment(rig)).check_returncode()
+            with working(tmp_path, "--concurrency=8", **environment(rig)) as served:
+                number, phases = 0, []
+                for phase, seconds in (("up", 2.0), ("down", down), ("up again", 6.0)):
+                    if phase == "down":
+                        await asyncio.to_thread(broker.stop)
+                    elif phase == "up again":
+                        await asyncio.to_thread(broker.start)
+                    until = time.monotonic() + seconds
+                    waits = []
+                    while time.monotonic() < until:
+                        began = time.monotonic()
+                        await rig.enqueue(sample_jobs.toil, number=number, seconds=0.0)
+                        waits.append(time.monotonic() - began)
+                        number += 1
+                        await asyncio.sleep(0.02)
+                    phases.append(max(waits))
+                await audit.settled(rig, 30)
+                lost = served.output.count('"event":"jobs_broker_down"')
+                found = served.output.count('"event":"jobs_broker_up"')
+            await audit.assert_each_took_effect_once(rig, number)
+    score.note(f"{number:,} of {number:,} enqueued, within {phases[1] * 1_000:.0f} ms while it was gone; all done")
+    assert phases[1] < 1
+    assert (lost, found) == (1, 1), "the worker noticed, and used it again"
+
+
+@pytest.mark.scoreboard("J7", "3 schedulers, kills, 1 h clock skew, 200 ticks", "each tick exactly once")
+async def test_each_tick_makes_one_job_j7(rig: Rig, tmp_path: Path, score: Score) -> None:
+    """BROKEN=no-tick-check: two schedulers make the job of one tick. SQLite's clock is that of its one machine, which cannot differ."""
+    if rig.database.dialect == "postgresql" and FAKETIME is None:
+        pytest.skip(f"{NEEDS}: faketime (apt-get install faketime)")
+    ticks, kills = score.size((5, 1), (200, 20))
+    skews = [""] * 3 if rig.database.dialect == "sqlite" else ["", "+1h", "-1h"]
+    settings = [environment(rig, **{TICKS: "1"}, **_skewed(skew)) for skew in skews]
+    with (
+        working(tmp_path, **settings[0]) as one,
+        working(tmp_path, **settings[1]) as two,
+        working(tmp_path, **settings[2]),
+    ):
+        for _ in range(kills):
+            await asyncio.sleep(ticks / kills / 2)
+            for served in (one, two):
+                for process in descendants_of(served.process.pid):
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+        async with asyncio.timeout(ticks + 60):
+            while len(notes := await rig.notes()) < ticks:
+                await asyncio.sleep(0.2)
+    times = [datetime.fromisoformat(note) for note in sorted(await rig.notes())]
+    assert len(times) >= ticks
+    assert {after - before for before, after in pairwise(times)} == {timedelta(seconds=1)}, "none missed, none twice"
+    score.note(f"{len(notes)} ticks, {kills} times two of three killed: each once")
+
+
+def _skewed(skew: str) -> dict[str, str]:
+    return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": skew, "FAKETIME_DONT_FAKE_MONOTONIC": "1"} if skew else {}
