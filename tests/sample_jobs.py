@@ -30,10 +30,11 @@ async def note_once(run: Run, text: str) -> None:
 
 @job(max_attempts=50)
 async def toil(run: Run, number: int, seconds: float) -> None:
-    """Takes its time, and takes effect with its end."""
-    await asyncio.sleep(seconds)
+    """Takes its time, takes effect in the middle of it, and ends with that."""
+    await asyncio.sleep(seconds / 2)
     async with run.completing() as tx:
         await tx.run(add_effect, job_id=run.job_id, note=f"{number:06}")
+    await asyncio.sleep(seconds / 2)
 
 
 @job(max_attempts=2, backoff=SOON)

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from opentelemetry import trace
 
-from restwell.database import Companion, Database, Transaction, TransactionConflict, UniqueViolation
+from restwell.database import Companion, Database, Executor, Transaction, TransactionConflict, UniqueViolation
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import queries
@@ -17,6 +17,7 @@ from restwell.jobs.dispatch import Dispatch
 from restwell.jobs.job import Job
 from restwell.jobs.rows import Backlog, Failure, Found
 from restwell.jobs.tables import FINISHED, JobState
+from restwell.jobs.together import Together
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +39,7 @@ class Jobs:
     def __init__(self, database: Database, dispatch: Dispatch) -> None:
         self._database = database
         self.dispatch = dispatch
+        self._alone = Together(database, queries.insert_job)
         self.known: dict[str, Job[..., Any]] = {}
 
     def register(self, jobs: Iterable[Job[..., Any]]) -> None:
@@ -49,27 +51,38 @@ class Jobs:
     async def close(self) -> None:
         await self.dispatch.close()
 
-    async def enqueue(self, tx: Transaction, job: Job[P, R], *args: P.args, **kwargs: P.kwargs) -> UUID:
+    async def enqueue(self, executor: Executor, job: Job[P, R], *args: P.args, **kwargs: P.kwargs) -> UUID:
         """Add a job that runs if, and only if, the transaction commits. Returns its id.
 
-        With a unique key of which an unfinished job is there, returns that job's id and adds nothing. Raises TypeError for
+        With the database in place of a transaction it is added on its own, in one round trip that it shares with others of the same
+        moment. With a unique key of which an unfinished job is there, returns that job's id and adds nothing. Raises TypeError for
         arguments that do not fit, and for a job that is not registered.
         """
         row = self._row(job, args, kwargs)
-        if job.unique_key is None:
-            await tx.run(queries.insert_job, **row)
-        else:
-            for _ in range(KEY_TRIES):
-                if await tx.find(queries.insert_unique, **row) is not None:
-                    break
-                unfinished = await tx.find(queries.of_key, unique_key=job.unique_key)
-                if unfinished is not None:  # else it has just ended
-                    return unfinished
-            else:
-                raise TransactionConflict
-        self._announce_with(tx, row)
-        found: UUID = row["id"]
-        return found
+        job_id: UUID = row["id"]
+        if not isinstance(executor, Transaction):
+            if job.unique_key is not None:
+                return await self._database.in_transaction(lambda tx: self._enqueue_once(tx, row))
+            await self._alone.add(row)
+            self.announce([job.queue] if row["state"] == JobState.READY else [])
+            return job_id
+        if job.unique_key is not None:
+            return await self._enqueue_once(executor, row)
+        await executor.run(queries.insert_job, **row)
+        self._announce_with(executor, row)
+        return job_id
+
+    async def _enqueue_once(self, tx: Transaction, row: dict[str, Any]) -> UUID:
+        """The id of this job, or of the unfinished one that has its key."""
+        for _ in range(KEY_TRIES):
+            job_id = await tx.find(queries.insert_unique, **row)
+            if job_id is not None:
+                self._announce_with(tx, row)
+                return job_id
+            unfinished = await tx.find(queries.of_key, unique_key=row["unique_key"])
+            if unfinished is not None:  # else it has just ended
+                return unfinished
+        raise TransactionConflict
 
     async def enqueue_many(self, tx: Transaction, job: Job[P, R], arguments: Sequence[Mapping[str, Any]]) -> list[UUID]:
         """Add a job for each mapping of arguments, in one round trip. Returns their ids; a unique key cannot be given."""

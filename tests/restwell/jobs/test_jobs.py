@@ -9,6 +9,7 @@ import pytest
 
 import sample_jobs
 from jobs_rig import Rig
+from restwell.database.executions import totals
 from restwell.errors import NotFound
 from restwell.ids import new_id
 from restwell.jobs import JobNotDead, JobState, JobUnfinished, Run, job
@@ -103,6 +104,33 @@ async def test_many_jobs_are_added_in_one_round_trip(rig: Rig) -> None:
         assert await rig.settled() == ["done"] * 250
     assert len(set(ids)) == 250
     assert await rig.notes() == [f"{n:03}" for n in range(250)]
+
+
+async def test_jobs_that_are_added_on_their_own_go_together(rig: Rig) -> None:
+    before = totals()["jobs.insert"].executions if "jobs.insert" in totals() else 0
+    ids = await asyncio.gather(*(rig.jobs.enqueue(rig.database, sample_jobs.note, text=f"{n:03}") for n in range(100)))
+    assert totals()["jobs.insert"].executions - before < 10
+    keyed = sample_jobs.note.using(unique_key="one")
+    assert len({await rig.jobs.enqueue(rig.database, keyed, text="100") for _ in range(3)}) == 1
+    await rig.jobs.enqueue(rig.database, sample_jobs.note.using(delay_seconds=0.1), text="101")
+    async with rig.worker([rig.database]):
+        assert await rig.settled() == ["done"] * 102
+    assert len(set(ids)) == 100
+    assert await rig.notes() == [f"{n:03}" for n in range(102)]
+
+
+async def test_jobs_that_cannot_be_added_raise_where_they_came_from(rig: Rig) -> None:
+    async with rig.database.transaction() as tx:
+        await tx.run_script("ALTER TABLE jobs RENAME TO gone")
+    done = await asyncio.gather(
+        *(rig.jobs.enqueue(rig.database, sample_jobs.note, text="x") for _ in range(3)), return_exceptions=True
+    )
+    assert len(done) == 3
+    assert all(isinstance(one, Exception) for one in done)
+    async with rig.database.transaction() as tx:
+        await tx.run_script("ALTER TABLE gone RENAME TO jobs")
+    await rig.jobs.enqueue(rig.database, sample_jobs.note, text="x")
+    assert await rig.states() == ["ready"]
 
 
 async def test_several_workers_share_the_jobs_and_run_none_twice(rig: Rig) -> None:
