@@ -1,0 +1,113 @@
+"""What a claim costs as the queue grows: ``python bench/queue_depth.py`` measures with up to a million jobs that wait and ten million
+that are done, on PostgreSQL and SQLite, and plots it. ``--most`` and ``--done`` ask for less; in full it takes ten minutes and ten gigabytes.
+
+Each figure is the median of claims of ten jobs, one after the other, each followed by their completion, which is not timed.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
+
+from chart import line_chart  # noqa: E402  # after the path is set
+from jobs_rig import make_tables  # noqa: E402  # the tests' own helpers
+from restwell.database import Database, open_database  # noqa: E402
+from restwell.jobs import JobStore  # noqa: E402
+from servers import postgres  # noqa: E402
+
+CLAIMS, COUNT, CHUNK = 300, 10, 500_000
+_ROWS = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})",
+    "postgresql": "WITH n AS (SELECT i FROM generate_series({first}::bigint, {last}) i)",
+}
+_ID = {"sqlite": "unhex(printf('%032x', i))", "postgresql": "lpad(to_hex(i), 32, '0')::uuid"}
+_NOW = {"sqlite": "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", "postgresql": "now()"}
+_INSERT = """{rows} INSERT INTO jobs (id, name, queue, priority, state, arguments, attempts, max_attempts, fence, alone, run_at,
+enqueued_at, finished_at) SELECT {id}, 'noop', 'bench', 0, '{state}', '{{"at":1795587993.692}}', 0, 5, 0, {no}, {now}, {now},
+{finished} FROM n"""
+
+
+async def add(database: Database, state: str, first: int, count: int) -> None:
+    """So many rows, ids from ``first`` on."""
+    dialect = database.dialect
+    for start in range(first, first + count, CHUNK):
+        last = min(start + CHUNK, first + count) - 1
+        parts = {"rows": _ROWS[dialect].format(first=start, last=last), "id": _ID[dialect], "now": _NOW[dialect]}
+        parts |= {"no": "0" if dialect == "sqlite" else "false", "state": state}
+        parts["finished"] = _NOW[dialect] if state == "done" else "NULL"
+        async with database.migration() as tx:
+            await tx.run_script(_INSERT.format(**parts))
+
+
+async def claim_ms(database: Database) -> dict[str, float]:
+    store, seconds = JobStore(database), []
+    for _ in range(CLAIMS):
+        began = time.perf_counter()
+        claimed = await store.claim(["other", "bench"], COUNT, "bench")
+        seconds.append(time.perf_counter() - began)
+        assert len(claimed) == COUNT
+        await store.complete([(one, None) for one in claimed])
+    ordered = sorted(seconds)
+    return {
+        "median_ms": round(statistics.median(seconds) * 1_000, 3),
+        "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1_000, 3),
+    }
+
+
+async def measure(url: str, waiting: list[int], done: int) -> list[dict[str, Any]]:
+    figures: list[dict[str, Any]] = []
+    async with open_database(url, 2) as database:
+        await make_tables(database)
+        there = 0
+        for size in waiting:
+            missing = size + CLAIMS * COUNT - there
+            await add(database, "ready", 1 << 40 | len(figures) << 32, missing)
+            figures.append({"waiting": size, "done": len(figures) * CLAIMS * COUNT, **await claim_ms(database)})
+            print(url.partition(":")[0], figures[-1], flush=True)
+            there = size
+        await add(database, "done", 1, done)
+        await add(database, "ready", 1 << 41, CLAIMS * COUNT)
+        figures.append({"waiting": there, "done": done, **await claim_ms(database)})
+        print(url.partition(":")[0], figures[-1], flush=True)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--most", type=int, default=1_000_000)
+    parser.add_argument("--done", type=int, default=10_000_000)
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args()
+    waiting = [size for size in (0, 1_000, 10_000, 100_000, 1_000_000) if size <= chosen.most]
+    with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
+        sqlite = asyncio.run(measure(f"sqlite:///{folder}/jobs.db", waiting, chosen.done))
+    with postgres() as server:
+        postgresql = asyncio.run(measure(server.url, waiting, chosen.done))
+    if chosen.out is not None:
+        told = {
+            "what": __doc__,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "sqlite": sqlite,
+            "postgresql": postgresql,
+        }
+        chosen.out.with_suffix(".json").write_text(json.dumps(told, indent=2) + "\n")
+        ticks = [f"{one['waiting']:,}" for one in sqlite[:-1]] + [f"and {chosen.done:,} done"]
+        series = {
+            "PostgreSQL": [one["median_ms"] for one in postgresql],
+            "SQLite": [one["median_ms"] for one in sqlite],
+        }
+        chart = line_chart("Claiming ten jobs, by how many wait", "milliseconds, median", ticks, series)
+        chosen.out.with_suffix(".svg").write_text(chart)
+
+
+if __name__ == "__main__":
+    main()

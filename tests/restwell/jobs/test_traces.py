@@ -1,0 +1,52 @@
+"""A job goes on in the trace of the request that enqueued it, and its log lines carry that request's id."""
+
+import pytest
+import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from structlog.testing import capture_logs
+
+import sample_jobs
+from jobs_rig import Rig
+from restwell.jobs import Run, job, perform
+
+log = structlog.get_logger("test")
+
+
+@pytest.mark.parametrize("broker_url", [None])
+async def test_a_job_belongs_to_the_request_that_enqueued_it(
+    rig: Rig, broker_url: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert broker_url is None
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(perform, "_tracer", provider.get_tracer("restwell.jobs"))
+
+    @job(name="note")
+    async def note(run: Run, text: str) -> None:
+        log.info("inside", text=text, job_id=str(run.job_id))
+        log.info("context", **structlog.contextvars.get_contextvars())
+
+    rig.known = [note]
+    with provider.get_tracer("test").start_as_current_span("request") as request:
+        structlog.contextvars.bind_contextvars(request_id="of-the-request")
+        job_id = await rig.enqueue(sample_jobs.note, text="x")
+        structlog.contextvars.unbind_contextvars("request_id")
+    alone = await rig.enqueue(sample_jobs.note, text="outside of any request")
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    with capture_logs() as lines:
+        async with rig.worker():
+            await rig.settled()
+
+    spans = {span.context.trace_id: span for span in exporter.get_finished_spans() if span.name == "job note"}
+    span = spans[request.get_span_context().trace_id]
+    assert span.parent is not None
+    assert span.parent.span_id == request.get_span_context().span_id
+    assert len(spans) == 2, "the other begins a trace of its own"
+    ids = {line["job_id"]: line["request_id"] for line in lines if line["event"] == "context"}
+    assert ids == {str(job_id): "of-the-request", str(alone): None}
+    done = {str(line["job_id"]): line["request_id"] for line in lines if line["event"] == "job"}
+    assert done == ids
