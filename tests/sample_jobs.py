@@ -73,6 +73,16 @@ async def block(_run: Run, seconds: float) -> None:
     time.sleep(seconds)  # noqa: ASYNC251  # on purpose
 
 
+@job(backoff=SOON, max_attempts=1)
+async def curse(_run: Run) -> None:
+    raise ValueError("zero \x00 and a half \ud800 of a pair")
+
+
+@job(max_attempts=2)
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 @job(backoff=SOON, max_attempts=2)
 async def leave(_run: Run) -> None:
     raise SystemExit(3)
@@ -128,6 +138,8 @@ ALL: list[Job[..., Any]] = [
     sleep,
     block,
     leave,
+    curse,
+    nap,
     poison,
     gobble,
     toil,

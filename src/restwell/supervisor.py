@@ -30,6 +30,8 @@ log = structlog.get_logger("restwell.supervisor")
 RESPAWN_SECONDS: Final = 1.0
 KILL_SECONDS: Final = 10.0
 """After the time to drain, how long a worker has left before it is killed."""
+BLOCKED_SECONDS: Final = 60.0
+"""How long a job may block a worker's event loop before the process is ended, and the job is run by itself next time."""
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 
@@ -154,5 +156,6 @@ def worker_options(app: App, queues: tuple[str, ...], **chosen: object) -> Worke
         queues=queues or known,
         keep_done_seconds=jobs.keep_done_seconds,
         keep_dead_seconds=jobs.keep_dead_seconds,
+        blocked_seconds=BLOCKED_SECONDS,
         **chosen,  # type: ignore[arg-type]  # the command line's own
     )

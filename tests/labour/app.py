@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sample_jobs
 from labour.broken import break_on_purpose
-from restwell import App, Migrations, Project, Restwell
+from restwell import App, Migrations, Project, Restwell, supervisor
 from restwell.auth import Actor
 from restwell.errors import Unauthorized
 from restwell.settings import Settings
@@ -21,6 +21,7 @@ async def authenticate(_token: str) -> Actor:
 
 def create_app(settings: Settings) -> App:
     break_on_purpose()
+    supervisor.BLOCKED_SECONDS = float(os.environ.get("LABOUR_BLOCKED_SECONDS", "60"))  # type: ignore[misc]  # a test has less time
     kit = Restwell(settings, name="labour")
     return kit.app(
         version="1.0.0",

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Final
 
 from restwell.database import Query, Transaction
@@ -78,8 +79,9 @@ def _no_look() -> None:
 
 
 def _no_fence() -> None:
-    """J4: whoever has once claimed a job may complete it."""
-    _without(queries.complete, " AND jobs.fence = rows.fence", " AND jobs.state = 'running'")
+    """J4: whoever has once claimed a job may extend its lease and complete it."""
+    for one in (queries.complete, queries.extend):
+        _without(one, " AND jobs.fence = rows.fence", " AND jobs.state = 'running'")
 
 
 def _no_dead_letters() -> None:
@@ -123,8 +125,9 @@ BUILDS: Final[Mapping[str, Callable[[], None]]] = {
 }
 
 
+@cache
 def break_on_purpose() -> None:
-    """Make this process run the build that the environment names."""
+    """Once: make this process run the build that the environment names."""
     name = os.environ.get(VARIABLE)
     if name:
         BUILDS[name]()

@@ -170,12 +170,14 @@ async def test_a_worker_that_was_stopped_completes_nothing_any_more_j4(rig: Rig,
             stopped = (first.process.pid, *descendants_of(first.process.pid))
             for process in stopped:
                 os.kill(process, signal.SIGSTOP)
-            if not score.size(small=False, full=True):
-                await rig.database.run(audit.lapse)  # half a minute later
-            with working(tmp_path, "--concurrency=4", **environment(rig)):
-                await audit.settled(rig, 90)
-            for process in stopped:
-                os.kill(process, signal.SIGCONT)
+            try:
+                if not score.size(small=False, full=True):
+                    await rig.database.run(audit.lapse)  # half a minute later
+                with working(tmp_path, "--concurrency=4", **environment(rig)):
+                    await audit.settled(rig, 90)
+            finally:
+                for process in stopped:
+                    os.kill(process, signal.SIGCONT)
             await asyncio.sleep(3)
     await audit.assert_each_took_effect_once(rig, 4 * rounds)
     score.note(f"{4 * rounds} jobs of {rounds} workers: 0 stale completions")

@@ -1,7 +1,10 @@
 """Leases are extended from a thread with an event loop and a connection of its own: a handler that blocks the worker's loses nothing."""
 
 import asyncio
+import faulthandler
+import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 from uuid import UUID
@@ -17,11 +20,16 @@ log = structlog.get_logger("restwell.jobs")
 BEAT_SECONDS: Final = 5.0
 """Between two extensions, and so the longest until a worker notices that a job of its own was cancelled."""
 
+BLOCKED: Final = 70
+"""The exit code of a worker whose event loop is blocked (EX_SOFTWARE of sysexits.h)."""
+
 
 class Heartbeat:
     """While it is entered: extends the lease of all in ``running``, a job's id and fence, and tells ``lost`` which are not ours any more.
 
-    ``running`` is the worker's own mapping, and changes meanwhile; ``lost`` is called in the event loop that entered.
+    ``running`` is the worker's own mapping, and changes meanwhile; ``lost`` is called in the event loop that entered. With
+    ``blocked_seconds``, a process whose event loop has not gone round for so long is ended, after it has said where it stands: a job
+    that never returns would else hold all others of its worker for ever.
     """
 
     def __init__(
@@ -32,12 +40,15 @@ class Heartbeat:
         *,
         beat_seconds: float = BEAT_SECONDS,
         lease_seconds: float = LEASE_SECONDS,
+        blocked_seconds: float | None = None,
     ) -> None:
         self._url = url
         self._running = running
         self._lost = lost
         self._beat_seconds = beat_seconds
         self._lease_seconds = lease_seconds
+        self._blocked_seconds = blocked_seconds
+        self._turned_at = time.monotonic()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -51,6 +62,17 @@ class Heartbeat:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
+    def _look_at(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ask the loop for a sign of life; end the process when the last one is too old."""
+        if self._blocked_seconds is not None and time.monotonic() - self._turned_at > self._blocked_seconds:
+            log.error("worker_blocked", seconds=self._blocked_seconds, running=[str(one) for one in self._running])
+            faulthandler.dump_traceback(all_threads=True)
+            os._exit(BLOCKED)
+        loop.call_soon_threadsafe(self._turn)
+
+    def _turn(self) -> None:
+        self._turned_at = time.monotonic()
+
     def _beat_until_stopped(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.is_set():
             try:
@@ -63,6 +85,7 @@ class Heartbeat:
         async with open_database(self._url, 1) as database:
             store = JobStore(database, self._lease_seconds)
             while not await asyncio.to_thread(self._stop.wait, self._beat_seconds):
+                self._look_at(loop)
                 running = self._running.copy()
                 if not running:
                     continue

@@ -28,6 +28,8 @@ log = structlog.get_logger("restwell.jobs")
 
 MAX_TRACEBACK: Final = 20_000
 MAX_RESULT_BYTES: Final = 65_536
+START_SECONDS: Final = 30.0
+"""How long a process may take to build the application, beyond the job's own time."""
 
 _tracer: Final = trace.get_tracer("restwell.jobs")
 _propagator: Final = TraceContextTextMapPropagator()
@@ -110,23 +112,25 @@ class Performer:
         return done
 
     async def _call(self, claimed: Claimed) -> Done:
-        if claimed.alone and self._alone is not None:
-            await self._processes.run(self._alone, claimed)
-            return Done(None, recorded=True)
         job = self._jobs.known.get(claimed.name)
         if job is None:
             raise UnknownJob(f"no job {claimed.name} is known here; is this worker older than who enqueued it?")
+        if claimed.alone and self._alone is not None:
+            # It keeps its own time; ours is for the case that it cannot.
+            await self._processes.run_within(job.timeout_seconds + START_SECONDS, self._alone, claimed)
+            return Done(None, recorded=True)
         arguments = job.decode(claimed.arguments)
         run = Run(claimed, self._database, self._store, self._services, self._processes.run)
-        limit = asyncio.timeout(job.timeout_seconds)
+        limit = asyncio.timeout(job.timeout_seconds if job.is_async else None)
         try:
             async with limit:
                 if job.is_async:
                     value = await job.function(run, **arguments)
                 else:
-                    value = await self._processes.run(call, job.function.__module__, job.function.__name__, arguments)
+                    function = job.function.__module__, job.function.__name__, arguments
+                    value = await self._processes.run_within(job.timeout_seconds, call, *function)
         except TimeoutError as error:
-            if limit.expired():
+            if limit.expired() or not job.is_async:
                 raise TimeoutError(f"not done within {job.timeout_seconds:g} s") from error
             raise
         result = None if value is None else msgspec.json.encode(value).decode()
@@ -140,8 +144,8 @@ class Performer:
         try:
             state = await self._store.fail(
                 claimed,
-                f"{type(error).__name__}: {error}"[:MAX_TRACEBACK],
-                trail[-MAX_TRACEBACK:],
+                _storable(f"{type(error).__name__}: {error}"[:MAX_TRACEBACK]),
+                _storable(trail[-MAX_TRACEBACK:]),
                 backoff.seconds_after(claimed.attempts),
                 gave_up=isinstance(error, GiveUp),
             )
@@ -172,6 +176,11 @@ class Performer:
     @staticmethod
     def _backoff_of(job: Job[..., Any] | None) -> Backoff:
         return job.backoff if job is not None else Backoff()
+
+
+def _storable(text: str) -> str:
+    """Text as every database takes it: in UTF-8, and without the character zero."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def _parent(traceparent: str | None) -> Any:

@@ -40,7 +40,8 @@ ABANDON_SECONDS: Final = 2.0
 class WorkerOptions:
     """``queues`` in the order in which they are emptied; ``concurrency`` jobs at a time, of which ``processes`` may be work of the
     processor. A worker stops by itself after ``max_jobs`` or beyond ``max_memory_bytes``,
-    to be replaced. ``alive_file`` is touched once a second, as long as the event loop goes round.
+    to be replaced. ``alive_file`` is touched once a second, as long as the event loop goes round; when it has not
+    for ``blocked_seconds``, the process ends.
     """
 
     queues: tuple[str, ...]
@@ -54,6 +55,7 @@ class WorkerOptions:
     alive_file: Path | None = None
     beat_seconds: float = BEAT_SECONDS
     lease_seconds: float = LEASE_SECONDS
+    blocked_seconds: float | None = None
 
 
 class Worker:
@@ -106,6 +108,7 @@ class Worker:
             self._lost,
             beat_seconds=options.beat_seconds,
             lease_seconds=options.lease_seconds,
+            blocked_seconds=options.blocked_seconds,
         )
         async with heartbeat:
             tending = asyncio.create_task(self._tend())
@@ -174,7 +177,7 @@ class Worker:
             batch, self._finished = self._finished, []
             try:
                 ours = await self._store.complete(batch)
-            except ServiceUnavailable as error:
+            except Exception as error:  # noqa: BLE001  # whatever it was: they are done, and it is tried until that is noted
                 log.warning("jobs_not_recorded", count=len(batch), cause=repr(error.__cause__ or error))
                 self._finished = batch + self._finished
                 await asyncio.sleep(LOOK_SECONDS)
@@ -221,6 +224,8 @@ class Worker:
                     await self._prune()
             except ServiceUnavailable as error:
                 log.warning("jobs_not_tended", cause=repr(error.__cause__ or error))
+            except Exception as error:  # one bad row must not end what all others wait for
+                log.exception("jobs_not_tended", exc_info=error)
             seconds += 1
             await asyncio.sleep(LOOK_SECONDS)
 

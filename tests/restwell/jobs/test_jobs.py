@@ -279,6 +279,15 @@ async def test_a_worker_survives_a_job_that_ends_its_process_or_leaves(rig: Rig)
     assert (await rig.jobs.get(halved)).result == "[1.5]"
 
 
+async def test_an_error_of_any_text_is_kept(rig: Rig) -> None:
+    """Breaks when the text is stored as it is: PostgreSQL has no character zero, and UTF-8 no half of a pair."""
+    job_id = await rig.enqueue(sample_jobs.curse)
+    async with rig.worker():
+        assert await rig.settled() == ["dead"]
+    (failure,) = await rig.jobs.failures(job_id)
+    assert failure.error == "ValueError: zero \\x00 and a half \\ud800 of a pair"
+
+
 async def test_unknown_jobs_and_unreadable_arguments_end_as_dead(rig: Rig) -> None:
     for number in range(3):
         await rig.enqueue(sample_jobs.note.using(max_attempts=1), text=str(number))

@@ -114,3 +114,13 @@ async def test_what_it_cannot_do_is_said_at_once(rig: Rig, tmp_path: Path) -> No
         2,
         "restwell: tiny has no jobs; name them in kit.app(jobs=[...])\n",
     )
+
+
+async def test_a_worker_that_a_job_blocks_for_good_is_ended_and_says_where_it_stood(rig: Rig, tmp_path: Path) -> None:
+    """Breaks without the look at the loop: the heartbeat extends the leases of a worker that does nothing any more."""
+    await rig.enqueue(sample_jobs.block.using(max_attempts=1), seconds=600)
+    await rig.enqueue(sample_jobs.note, text="behind it")
+    with working(tmp_path, **environment(rig), LABOUR_BLOCKED_SECONDS="1") as served:
+        assert sorted(await rig.settled(60)) == ["dead", "done"]
+    assert "worker_blocked" in served.output
+    assert "in block" in served.output, "the stack of the job"

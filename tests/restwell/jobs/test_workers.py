@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -116,6 +117,32 @@ async def test_the_backlog_tells_what_waits_by_queue(rig: Rig) -> None:
     await rig.enqueue(sample_jobs.note.using(queue="mail"), text="c")
     found = {(one.queue, one.state): one.count for one in await rig.jobs.backlog()}
     assert found == {("default", "ready"): 1, ("default", "scheduled"): 1, ("mail", "ready"): 1}
+
+
+async def test_the_time_of_a_plain_function_begins_when_it_does(rig: Rig) -> None:
+    """Breaks when it begins with the claim: the last of five waits four seconds for the one process."""
+    nap = replace(sample_jobs.nap, timeout_seconds=2.5)
+    rig.known = [nap]
+    for _ in range(5):
+        await rig.enqueue(nap, seconds=1.0)
+    async with rig.worker(processes=1):
+        assert await rig.settled() == ["done"] * 5
+
+
+async def test_one_bad_row_ends_nobody_s_tending(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await rig.enqueue(sample_jobs.note.using(delay_seconds=0.1), text="later")
+    async with rig.worker([rig.database]) as worker:
+        real, failed = worker._store.promote, asyncio.Event()
+
+        async def promote() -> list[str]:
+            if failed.is_set():
+                return await real()
+            failed.set()
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(worker._store, "promote", promote)
+        assert await rig.settled() == ["done"]
+    assert failed.is_set()
 
 
 async def test_each_tick_of_a_cron_makes_one_job_whoever_schedules(rig: Rig) -> None:
