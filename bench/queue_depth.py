@@ -100,7 +100,7 @@ def main() -> None:
             "postgresql": postgresql,
         }
         chosen.out.with_suffix(".json").write_text(json.dumps(told, indent=2) + "\n")
-        ticks = [f"{one['waiting']:,}" for one in sqlite[:-1]] + [f"and {chosen.done:,} done"]
+        ticks = [f"{one['waiting']:,}" for one in sqlite[:-1]] + [f"+{chosen.done / 1e6:g}M done"]
         series = {
             "PostgreSQL": [one["median_ms"] for one in postgresql],
             "SQLite": [one["median_ms"] for one in sqlite],
