@@ -115,6 +115,7 @@ class Restwell:
             self.database,
             open_dispatch(self.database, url, broker.get_secret_value() if broker is not None else None, name),
         )
+        self.metrics.registry.register(self.jobs.metrics)
         smtp = settings.smtp.url
         self.mailer = open_mailer(smtp.get_secret_value() if smtp is not None else None, settings.mail.sender)
         self.files = Files(settings.files.dir)
@@ -181,7 +182,7 @@ class Restwell:
         litestar = Litestar(
             route_handlers=[
                 *(one.router(services) for one in versions),
-                *health_routes(self._asked_by_health, migrations, self.metrics),
+                *health_routes(self._asked_by_health, migrations, self.metrics, self.jobs),
             ],
             dependencies={
                 "actor": Provide(current_actor, sync_to_thread=False),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -117,12 +118,14 @@ def _worker_beside(project: Project, settings: Settings) -> Iterator[None]:
         return
     arguments = (worker_options(app, ()), 1, settings.database.url.get_secret_value())
     beside = multiprocessing.get_context("spawn").Process(target=_supervise_beside, args=arguments, name="supervisor")
-    beside.start()
-    try:
-        yield
-    finally:
-        beside.terminate()
-        beside.join()
+    with TemporaryDirectory(prefix="restwell-metrics-") as folder:
+        os.environ.setdefault("METRICS_DIR", folder)  # so that /metrics has its figures too
+        beside.start()
+        try:
+            yield
+        finally:
+            beside.terminate()
+            beside.join()
 
 
 def _supervise_beside(options: WorkerOptions, count: int, database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from restwell.errors import GiveUp
 from restwell.jobs.dispatch import Dispatch, open_dispatch
+from restwell.jobs.figures import backlog_metrics
 from restwell.jobs.job import Backoff, Job, job
 from restwell.jobs.perform import Performer
 from restwell.jobs.processes import ProcessDied, Processes
@@ -35,6 +36,7 @@ __all__ = [
     "Scheduler",
     "Worker",
     "WorkerOptions",
+    "backlog_metrics",
     "job",
     "job_tables",
     "open_dispatch",

@@ -22,6 +22,7 @@ from restwell.jobs.queue import Jobs
 from restwell.jobs.rows import Claimed
 from restwell.jobs.run import LeaseLost, Run
 from restwell.jobs.store import JobStore
+from restwell.jobs.tables import JobState
 from restwell.observability.logs import LineWriter
 
 log = structlog.get_logger("restwell.jobs")
@@ -94,21 +95,26 @@ class Performer:
         )
         began = time.perf_counter()
         done: Done | None = None
+        outcome = "lost"
         with _tracer.start_as_current_span(
             f"job {claimed.name}", context=_parent(claimed.traceparent), kind=trace.SpanKind.CONSUMER
         ) as span:
             try:
                 done = await self._call(claimed)
+                outcome = "done"
             except LeaseLost:
                 log.warning("job_lost")
             except asyncio.CancelledError as error:
                 if _is_wanted():
                     raise
-                await self._failed(claimed, error)
+                outcome = await self._failed(claimed, error)
             except (Exception, SystemExit) as error:  # noqa: BLE001  # a job may raise anything; the worker goes on
                 span.set_status(trace.StatusCode.ERROR, type(error).__name__)
-                await self._failed(claimed, error)
-        self._say(claimed, "not done" if done is None else "done", began)
+                outcome = await self._failed(claimed, error)
+        seconds = time.perf_counter() - began
+        if done is None or not (claimed.alone and self._alone):  # else the process that did it has said so
+            self._jobs.metrics.count(claimed.name, outcome, seconds)
+            self._say(claimed, outcome, seconds)
         return done
 
     async def _call(self, claimed: Claimed) -> Done:
@@ -138,7 +144,8 @@ class Performer:
             raise GiveUp(f"a result of {len(result):,} characters; store it, and return where it is")
         return Done(result, run.completed)
 
-    async def _failed(self, claimed: Claimed, error: BaseException) -> None:
+    async def _failed(self, claimed: Claimed, error: BaseException) -> str:
+        """Note it. Returns the outcome."""
         backoff = self._backoff_of(self._jobs.known.get(claimed.name))
         trail = "".join(traceback.format_exception(error))
         try:
@@ -151,11 +158,12 @@ class Performer:
             )
         except ServiceUnavailable as unavailable:  # its lease will end, and it is tried again
             log.warning("job_failure_not_noted", cause=repr(unavailable))
-            return
-        say = log.error if state == "dead" else log.warning
+            return "failed"
+        say = log.error if state == JobState.DEAD else log.warning
         say("job_failed", state=state or "lost", error=f"{type(error).__name__}: {error}", exc_info=error)
+        return "lost" if state is None else "dead" if state == JobState.DEAD else "failed"
 
-    def _say(self, claimed: Claimed, outcome: str, began: float) -> None:
+    def _say(self, claimed: Claimed, outcome: str, seconds: float) -> None:
         now = datetime.now(UTC)
         line = _Line(
             claimed.name,
@@ -163,7 +171,7 @@ class Performer:
             claimed.queue,
             claimed.attempts,
             outcome,
-            int((time.perf_counter() - began) * 1e6) / 1e3,
+            int(seconds * 1e6) / 1e3,
             round((now - claimed.enqueued_at).total_seconds(), 3),
             claimed.request_id,
             now,

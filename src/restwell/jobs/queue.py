@@ -14,6 +14,7 @@ from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import queries
 from restwell.jobs.dispatch import Dispatch
+from restwell.jobs.figures import JobCollector
 from restwell.jobs.job import Job
 from restwell.jobs.rows import Backlog, Failure, Found
 from restwell.jobs.tables import FINISHED, JobState
@@ -41,6 +42,7 @@ class Jobs:
         self.dispatch = dispatch
         self._alone = Together(database, queries.insert_job)
         self.known: dict[str, Job[..., Any]] = {}
+        self.metrics = JobCollector()
 
     def register(self, jobs: Iterable[Job[..., Any]]) -> None:
         """Raises TypeError for two jobs of one name."""

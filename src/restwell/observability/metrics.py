@@ -59,19 +59,13 @@ class Metrics:
                 await publishing
             await asyncio.to_thread(_write, self._file, self._encode())
 
-    async def exposition(self) -> bytes:
-        """The metrics of all workers, as Prometheus reads them."""
+    async def exposition(self, extra: Iterable[Metric] = ()) -> bytes:
+        """The metrics of all workers, as Prometheus reads them; ``extra`` is true of all of them together."""
         others = await asyncio.to_thread(self._read_others)
-        return generate_latest(_Together([*self._own(), *others]))
-
-    def _own(self) -> list[_Family]:
-        return [
-            _Family(one.name, one.documentation, one.type, [(s.name, s.labels, s.value) for s in one.samples])
-            for one in self.registry.collect()
-        ]
+        return generate_latest(_Together([*_families(self.registry.collect()), *_families(extra), *others]))
 
     def _encode(self) -> bytes:
-        return msgspec.msgpack.encode(self._own())
+        return msgspec.msgpack.encode(_families(self.registry.collect()))
 
     async def _publish_for_ever(self, file: Path) -> None:
         while True:
@@ -91,6 +85,13 @@ class Metrics:
                 found = msgspec.msgpack.decode(file.read_bytes(), type=list[_Family])
                 families += [family for family in found if lives or family.kind not in _PASSING]
         return families
+
+
+def _families(metrics: Iterable[Metric]) -> list[_Family]:
+    return [
+        _Family(one.name, one.documentation, one.type, [(s.name, s.labels, s.value) for s in one.samples])
+        for one in metrics
+    ]
 
 
 class _Together(Collector):

@@ -3,12 +3,15 @@
 ``/metrics`` is what Prometheus reads.
 """
 
+from contextlib import suppress
+
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from restwell.database import Database, Migrations
 from restwell.errors import ConfigurationError, ServiceUnavailable
+from restwell.jobs import Backlog, Jobs, backlog_metrics
 from restwell.observability.metrics import MEDIA_TYPE, Metrics
 
 
@@ -26,7 +29,7 @@ class NotReady(ServiceUnavailable):
     code, message = "not_ready", "Not ready to serve: the database's schema is not the one this release needs."
 
 
-def health_routes(database: Database, migrations: Migrations, metrics: Metrics) -> list[HTTPRouteHandler]:
+def health_routes(database: Database, migrations: Migrations, metrics: Metrics, jobs: Jobs) -> list[HTTPRouteHandler]:
     @get("/health/live", tags=["Health"])
     async def live() -> Live:
         """Tell whether the process runs."""
@@ -43,6 +46,10 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics) 
 
     @get("/metrics", include_in_schema=False)
     async def read_metrics() -> Response[bytes]:
-        return Response(await metrics.exposition(), media_type=MEDIA_TYPE)
+        waiting: list[Backlog] = []
+        if jobs.known:
+            with suppress(ServiceUnavailable):  # the rest is wanted most when the database is away
+                waiting = await jobs.backlog()
+        return Response(await metrics.exposition(backlog_metrics(waiting)), media_type=MEDIA_TYPE)
 
     return [live, ready, read_metrics]

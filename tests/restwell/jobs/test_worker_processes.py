@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import sample_jobs
@@ -96,8 +97,17 @@ async def test_a_worker_is_replaced_after_its_number_of_jobs(rig: Rig, tmp_path:
 
 async def test_the_development_server_does_jobs_too(rig: Rig, tmp_path: Path) -> None:
     await rig.enqueue(sample_jobs.note, text="in development")
-    with serve(tmp_path, RESTWELL, "dev", **environment(rig)):
-        assert await rig.settled() == ["done"]
+    await rig.enqueue(sample_jobs.give_up)
+    await rig.enqueue(sample_jobs.note.using(delay_seconds=600), text="later")
+    with serve(tmp_path, RESTWELL, "dev", **environment(rig)) as served:
+        await rig.until(lambda states: sorted(states) == ["dead", "done", "scheduled"])
+        told = {
+            'restwell_jobs_attempts_total{job="note",outcome="done"} 1.0',
+            'restwell_jobs_attempts_total{job="give_up",outcome="dead"} 1.0',
+            'restwell_jobs_backlog{queue="default",state="dead"} 1.0',
+            'restwell_jobs_backlog{queue="default",state="scheduled"} 1.0',
+        }
+        wait_until(lambda: told <= set(httpx.get(f"{served.url}/metrics").text.splitlines()))
 
 
 async def test_what_it_cannot_do_is_said_at_once(rig: Rig, tmp_path: Path) -> None:

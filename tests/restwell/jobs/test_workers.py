@@ -14,7 +14,7 @@ import sample_jobs
 from jobs_rig import Rig, add_effect
 from restwell.database import DatabaseUnavailable, query
 from restwell.errors import NotFound
-from restwell.jobs import Run, job
+from restwell.jobs import Run, backlog_metrics, job
 
 started = query("rig.started", text("UPDATE jobs SET lease_until = enqueued_at WHERE state = 'running'"))
 
@@ -115,7 +115,11 @@ async def test_the_backlog_tells_what_waits_by_queue(rig: Rig) -> None:
     await rig.enqueue(sample_jobs.note, text="a")
     await rig.enqueue(sample_jobs.note.using(delay_seconds=60), text="b")
     await rig.enqueue(sample_jobs.note.using(queue="mail"), text="c")
-    found = {(one.queue, one.state): one.count for one in await rig.jobs.backlog()}
+    backlog = await rig.jobs.backlog()
+    (count, age) = backlog_metrics(backlog)
+    assert {sample.labels["queue"]: sample.value < 60 for sample in age.samples} == {"default": True, "mail": True}
+    assert sum(sample.value for sample in count.samples) == 3
+    found = {(one.queue, one.state): one.count for one in backlog}
     assert found == {("default", "ready"): 1, ("default", "scheduled"): 1, ("mail", "ready"): 1}
 
 
