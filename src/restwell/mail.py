@@ -3,6 +3,7 @@
 import asyncio
 import re
 from abc import ABC, abstractmethod
+from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -61,6 +62,7 @@ class Mailer(ABC):
         message["From"] = self._sender
         message["To"] = Address(mail.to_name, addr_spec=mail.to)
         message["Subject"] = mail.subject
+        message["Date"] = datetime.now(UTC)
         message["Message-ID"] = f"<{mail.key}@{self._sender.domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday notice answers it
         message.set_content(mail.text)

@@ -1,5 +1,6 @@
 """Mail, through a real SMTP server."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -45,6 +46,7 @@ async def test_a_mail_arrives_through_tls_and_a_login(
     assert server.encrypted == [True]
     assert (mail["From"], mail["To"]) == ("The Shop <shop@shop.example>", '"Ada Löwe, Countess" <ada@example.com>')
     assert (mail["Subject"], mail["Message-ID"]) == ("Grüße", "<0192f0c1@shop.example>")
+    assert abs(datetime.now(UTC) - mail["Date"].datetime) < timedelta(minutes=1)
     text, html = mail.iter_parts()
     assert mail.get_content_type() == "multipart/alternative"
     assert text.get_content().replace("\r\n", "\n") == "Hello\n.\nand on\n"
