@@ -60,8 +60,11 @@ class Mailer(ABC):
     def _message(self, mail: Mail) -> EmailMessage:
         message = EmailMessage(SMTP)
         message["From"] = self._sender
-        message["To"] = Address(mail.to_name, addr_spec=mail.to)
-        message["Subject"] = mail.subject
+        try:
+            message["To"] = Address(mail.to_name, addr_spec=mail.to)
+            message["Subject"] = mail.subject
+        except ValueError as error:
+            raise MailRefused(f"not an address, or not a header: {error}") from error
         message["Date"] = datetime.now(UTC)
         message["Message-ID"] = f"<{mail.key}@{self._sender.domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday notice answers it
@@ -87,10 +90,7 @@ class SmtpMailer(Mailer):
         self._password = unquote(parts.password) if parts.password else None
 
     async def send(self, mail: Mail) -> None:
-        try:
-            message = self._message(mail)
-        except ValueError as error:
-            raise MailRefused(f"not an address, or not a header: {error}") from error
+        message = self._message(mail)
         try:
             async with asyncio.timeout(SECONDS):
                 await aiosmtplib.send(
@@ -120,10 +120,7 @@ class FolderMailer(Mailer):
         self._folder = folder
 
     async def send(self, mail: Mail) -> None:
-        try:
-            message = self._message(mail)
-        except ValueError as error:
-            raise MailRefused(f"not an address, or not a header: {error}") from error
+        message = self._message(mail)
         file = self._folder / f"{mail.key}.eml"
         await asyncio.to_thread(_write, file, message.as_bytes())
         log.info("mail_written", to=mail.to, subject=mail.subject, file=str(file))

@@ -8,35 +8,12 @@ from typing import Final
 from restwell.jobs import Backoff, job
 from restwell.mail import Mail
 
-mailing: Final = job(queue="mail", max_attempts=8, timeout_seconds=60, backoff=Backoff(first_seconds=5))
-"""How every mail is sent: in its own queue, and for about ten minutes if the mail server is away."""
+mailing: Final = job(queue="mail", max_attempts=10, timeout_seconds=60, backoff=Backoff(first_seconds=30))
+"""How every mail is sent: in its own queue, and again for an hour or two while the mail server is away."""
 
 # ISO 4217's currencies without a hundredth: how many decimals their minor unit stands for.
-_DECIMALS: Final = {
-    **dict.fromkeys(
-        [
-            "BIF",
-            "CLP",
-            "DJF",
-            "GNF",
-            "ISK",
-            "JPY",
-            "KMF",
-            "KRW",
-            "PYG",
-            "RWF",
-            "UGX",
-            "UYI",
-            "VND",
-            "VUV",
-            "XAF",
-            "XOF",
-            "XPF",
-        ],
-        0,
-    ),
-    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
-}
+_NONE: Final = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF")  # fmt: skip
+_DECIMALS: Final = dict.fromkeys(_NONE, 0) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
 
 
 def money(amount: int, currency: str) -> str:

@@ -96,7 +96,7 @@ async def test_a_mail_server_that_is_busy_is_asked_again(
     await client.post("/v1/users", json=NEW)
     await finish_jobs(app)
     (waiting,) = await app.kit.jobs.list_jobs(JobState.SCHEDULED, 5)
-    assert (waiting.name, waiting.attempts, waiting.max_attempts) == ("send_welcome", 1, 8)
+    assert (waiting.name, waiting.attempts, waiting.max_attempts) == ("send_welcome", 1, 10)
 
 
 async def test_a_password_is_reset_with_the_code_from_the_mail_once(

@@ -212,8 +212,8 @@ class Worker:
         """Once a second: what is due becomes ready, what was left by the dead is taken from them, what is old goes."""
         seconds = 0
         while True:  # by the clock
-            self._look_at_itself()
             try:
+                self._look_at_itself()
                 await self._scheduler.tick()
                 ready = await self._store.promote()
                 expired = await self._store.expire()
