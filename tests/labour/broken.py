@@ -98,7 +98,7 @@ def _publish_first() -> None:
 
     async def before_commit(self: Any, _tx: Transaction) -> None:
         await self._dispatch._send(self.counts)
-        if getattr(self._dispatch, "_down", False) or self._dispatch._publishing._down:
+        if getattr(self._dispatch, "_publishing", self._dispatch)._down:
             raise ConnectionError("the broker has not taken it")
 
     queue._Hints.before_commit = before_commit  # type: ignore[method-assign,assignment]
@@ -107,7 +107,12 @@ def _publish_first() -> None:
 def _no_tick_check() -> None:
     """J7: a scheduler does not look whether another has made the job of that tick."""
     for dialect, compiled in queries.next_tick.compiled.items():
-        sql = re.sub(r"(job_ticks\.tick) = ", r"\1 >= '1970-01-01' OR \1 = ", compiled.sql)
+        sql = re.sub(
+            r"(job_ticks\.tick) = (\?|\$3::TIMESTAMP WITH TIME ZONE)$",
+            r"(\1 IS NOT NULL OR \1 = \2)",
+            compiled.sql.partition(" /*")[0],
+        )
+        assert sql != compiled.sql
         queries.next_tick.compiled[dialect] = compiled._replace(sql=sql)
 
 
