@@ -18,8 +18,8 @@ if (command === "work") {
   }, { connection: connect(), concurrency: Number(process.env.CONCURRENCY), ...kept });
   worker.on("completed", () => {
     if (waits.length === count) {
-      print({ began: first / 1000, ended: Date.now() / 1000, waits });
-      process.exit(0);
+      const told = JSON.stringify({ began: first / 1000, ended: Date.now() / 1000, waits });
+      process.stdout.write(`${told}\n`, () => process.exit(0));
     }
   });
   await worker.waitUntilReady();
