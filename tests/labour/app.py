@@ -1,6 +1,7 @@
 """An application that has nothing but jobs, for workers in processes of their own."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import sample_jobs
@@ -10,8 +11,8 @@ from restwell.auth import Actor
 from restwell.errors import Unauthorized
 from restwell.settings import Settings
 
-TICKS = "LABOUR_TICKS"
-"""Set, there is a job each second."""
+CRONS = "LABOUR_CRONS"
+"""So many jobs run each second."""
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -22,13 +23,14 @@ async def authenticate(_token: str) -> Actor:
 def create_app(settings: Settings) -> App:
     break_on_purpose()
     supervisor.BLOCKED_SECONDS = float(os.environ.get("LABOUR_BLOCKED_SECONDS", "60"))  # type: ignore[misc]  # a test has less time
+    crons = [replace(sample_jobs.every_second, name=f"tick_{n}") for n in range(int(os.environ.get(CRONS, "0")))]
     kit = Restwell(settings, name="labour")
     return kit.app(
         version="1.0.0",
         description="Labour.",
         versions=[],
         provide=[kit.database],
-        jobs=[*sample_jobs.ALL, *([sample_jobs.every_second] if TICKS in os.environ else [])],
+        jobs=[*sample_jobs.ALL, *crons],
         authenticate=authenticate,
         migrations=Migrations(MIGRATIONS),
     )

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 import sample_jobs
-from jobs_rig import Rig, metadata
+from jobs_rig import Rig, effects, metadata
 from restwell.database import query
 from restwell.jobs import JobState
 from servers import Served, children_of
@@ -30,6 +31,14 @@ done = query(
     select(jobs.c.enqueued_at, jobs.c.started_at, jobs.c.finished_at)
     .where(jobs.c.state == "done", jobs.c.name == "toil")
     .limit(100_000),
+    into=dict,
+)
+ticks_done = query(
+    "rig.ticks",
+    select(jobs.c.name, effects.c.note)
+    .join(effects, effects.c.job_id == jobs.c.id)
+    .order_by(effects.c.note)
+    .limit(10_000),
     into=dict,
 )
 lapse = query("rig.lapse", jobs.update().where(jobs.c.state == "running").values(lease_until=jobs.c.enqueued_at))
@@ -99,6 +108,14 @@ async def resumed(rig: Rig, held: list[dict[str, Any]]) -> None:
                 if found.state == JobState.DONE or found.attempts > one["attempts"]:
                     break
                 await asyncio.sleep(0.05)
+
+
+async def ticks(rig: Rig) -> dict[str, list[datetime]]:
+    """Those that have taken effect, by the name of the job, the oldest first."""
+    found: dict[str, list[datetime]] = {}
+    for row in await rig.database.all(ticks_done):
+        found.setdefault(row["name"], []).append(datetime.fromisoformat(row["note"]))
+    return found
 
 
 async def slowest(rig: Rig, share: float) -> float:

@@ -131,6 +131,7 @@ class Worker:
 
     async def _feed(self) -> None:
         told = asyncio.create_task(self.stopping.wait())
+        woken = False
         while not self.stopping.is_set():
             self._changed.clear()
             free = self._options.concurrency - len(self._running)
@@ -145,7 +146,10 @@ class Worker:
                 continue
             for one in claimed:
                 self._begin(one)
-            if len(claimed) < free:
+            if len(claimed) == free and woken:
+                self._jobs.dispatch.pass_on(claimed[-1].queue)
+            woken = len(claimed) < free
+            if woken:
                 seconds = random.uniform(0.8, 1) * LOOK_SECONDS  # noqa: S311  # not all at once
                 await _first(told, self._jobs.dispatch.wait(self._options.queues, free - len(claimed), seconds))
 

@@ -1,6 +1,7 @@
 """What the queue and its workers promise, on every database there is."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,8 @@ from jobs_rig import Rig
 from restwell.database.executions import totals
 from restwell.errors import NotFound
 from restwell.ids import new_id
-from restwell.jobs import JobNotDead, JobState, JobUnfinished, Run, job
+from restwell.jobs import JobNotDead, JobState, JobUnfinished, Run, job, worker
+from restwell.jobs.dispatch import base
 
 
 async def test_a_job_runs_after_its_transaction_has_committed(rig: Rig) -> None:
@@ -56,6 +58,19 @@ async def test_a_commit_wakes_a_worker_at_once(rig: Rig) -> None:
             assert found.started_at is not None
             waits.append(found.started_at - found.enqueued_at)
     assert sorted(waits)[2] < timedelta(seconds=0.25)
+
+
+async def test_who_is_woken_and_cannot_do_all_wakes_the_next(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks without ``pass_on``: of four workers one is woken, and the others go on waiting."""
+    monkeypatch.setattr(base, "AT_ONCE", 1)
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 60.0)
+    async with AsyncExitStack() as stack:
+        for _ in range(4):
+            await stack.enter_async_context(rig.worker([rig.database], concurrency=1, drain_seconds=0))
+        await asyncio.sleep(0.5)  # all of them wait now
+        async with rig.database.transaction() as tx:
+            await rig.jobs.enqueue_many(tx, sample_jobs.sleep, [{"seconds": 60.0}] * 4)
+        await rig.until(lambda states: states == ["running"] * 4, 10)
 
 
 async def test_arguments_are_checked_when_the_job_is_enqueued(rig: Rig) -> None:

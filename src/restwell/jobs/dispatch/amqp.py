@@ -48,6 +48,9 @@ class AmqpDispatch(Sender):
         await self._publishing.close()
         await self._consuming.close()
 
+    def pass_on(self, queue: str) -> None:
+        self.announce({queue: 1})
+
     async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:  # noqa: ARG002  # one hint at a time
         deadline = time.monotonic() + seconds
         try:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-AT_ONCE: Final = 100
-"""So many hints about a queue go out together: each wakes a worker, which then takes what it can without any."""
+AT_ONCE: Final = 8
+"""So many hints about a queue go out together: each wakes a worker, which takes what it can, and wakes another if that was not all."""
 CLOSE_SECONDS: Final = 1.0
 """How long what has been announced may take to be sent at the end."""
 KEPT: Final = 10_000
@@ -24,6 +24,9 @@ class Dispatch(ABC):
     @abstractmethod
     def announce(self, counts: Mapping[str, int]) -> None:
         """Tell of so many jobs, by queue, that are ready and committed. Returns at once."""
+
+    def pass_on(self, queue: str) -> None:  # noqa: B027  # nothing to do where a hint wakes all workers
+        """Wake one more: who was woken for this queue has filled all its slots from it, and there may be more."""
 
     @abstractmethod
     async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:

@@ -38,6 +38,9 @@ class RedisDispatch(Sender):
         await super().close()
         await self._client.aclose()
 
+    def pass_on(self, queue: str) -> None:
+        self.announce({queue: 1})
+
     async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         streams = {f"{self._prefix}{queue}": ">" for queue in queues}
