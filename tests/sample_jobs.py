@@ -29,12 +29,12 @@ async def note_once(run: Run, text: str) -> None:
 
 
 @job(max_attempts=50)
-async def toil(run: Run, number: int, seconds: float) -> None:
-    """Takes its time, takes effect in the middle of it, and ends with that."""
-    await asyncio.sleep(seconds / 2)
+async def toil(run: Run, number: int, seconds: float, effect_at: float = 0.5) -> None:
+    """Takes its time, and after that share of it takes effect, and is done with that."""
+    await asyncio.sleep(seconds * effect_at)
     async with run.completing() as tx:
         await tx.run(add_effect, job_id=run.job_id, note=f"{number:06}")
-    await asyncio.sleep(seconds / 2)
+    await asyncio.sleep(seconds * (1 - effect_at))
 
 
 @job(max_attempts=2, backoff=SOON)

@@ -41,6 +41,7 @@ ticks_done = query(
     .limit(10_000),
     into=dict,
 )
+errors = query("rig.errors", select(metadata.tables["job_failures"].c.error).order_by("error").limit(100_000), into=str)
 lapse = query("rig.lapse", jobs.update().where(jobs.c.state == "running").values(lease_until=jobs.c.enqueued_at))
 
 
@@ -55,10 +56,11 @@ def environment(rig: Rig, **more: str) -> dict[str, Any]:
     }
 
 
-async def toil(rig: Rig, count: int, seconds: float, start: int = 0) -> list[UUID]:
-    """So many jobs that take so long, and then note their number."""
+async def toil(rig: Rig, count: int, seconds: float, start: int = 0, effect_at: float = 0.5) -> list[UUID]:
+    """So many jobs that take so long, and note their number after that share of it."""
     async with rig.database.transaction() as tx:
-        arguments = [{"number": number, "seconds": seconds} for number in range(start, start + count)]
+        given = {"seconds": seconds, "effect_at": effect_at}
+        arguments = [{"number": number, **given} for number in range(start, start + count)]
         return await rig.jobs.enqueue_many(tx, sample_jobs.toil, arguments)
 
 
@@ -108,6 +110,11 @@ async def resumed(rig: Rig, held: list[dict[str, Any]]) -> None:
                 if found.state == JobState.DONE or found.attempts > one["attempts"]:
                     break
                 await asyncio.sleep(0.05)
+
+
+async def reasons(rig: Rig) -> Counter[str]:
+    """Why attempts have failed, as far as the first colon."""
+    return Counter(error.partition(":")[0] for error in await rig.database.all(errors))
 
 
 async def ticks(rig: Rig) -> dict[str, list[datetime]]:

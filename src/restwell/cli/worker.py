@@ -7,6 +7,7 @@ import typer
 
 from restwell.cli.loading import load, with_database
 from restwell.database import Migrations
+from restwell.errors import ConfigurationError
 from restwell.supervisor import supervise, worker_options
 
 
@@ -38,4 +39,9 @@ def worker(
         max_memory_bytes=max_memory_mb * 2**20 if max_memory_mb is not None else None,
         alive_file=alive_file,
     )
+    if alive_file is not None:
+        try:
+            alive_file.touch()
+        except OSError as error:
+            raise ConfigurationError([f"--alive-file={alive_file} cannot be written: {error.strerror}"]) from None
     supervise(options, processes, settings.database.url.get_secret_value())

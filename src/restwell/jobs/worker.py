@@ -242,7 +242,10 @@ class Worker:
 
     def _look_at_itself(self) -> None:
         if self._options.alive_file is not None:
-            self._options.alive_file.touch()
+            try:
+                self._options.alive_file.touch()
+            except OSError as error:  # whoever looks at it ends this process; until then it works
+                log.warning("alive_file_not_touched", cause=repr(error))
         limit = self._options.max_memory_bytes
         if limit is not None and (used := memory_bytes()) > limit:
             log.warning("worker_too_large", used_bytes=used, limit_bytes=limit)

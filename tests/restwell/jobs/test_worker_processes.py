@@ -116,6 +116,12 @@ async def test_what_it_cannot_do_is_said_at_once(rig: Rig, tmp_path: Path) -> No
         2,
         "restwell: no job is declared for queue mails; there are default\n",
     )
+    alive = tmp_path / "gone" / "alive"
+    refused = restwell("worker", f"--alive-file={alive}", cwd=tmp_path, **environment(rig))
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        f"restwell: --alive-file={alive} cannot be written: No such file or directory\n",
+    )
     tiny = {**environment(rig), "RESTWELL_APP": "tiny.app:project", "DATABASE_URL": f"sqlite:///{tmp_path / 'tiny.db'}"}
     assert "revision none" in restwell("worker", cwd=tmp_path, **tiny).stderr
     restwell("migrate", cwd=tmp_path, **tiny)

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +148,13 @@ async def test_one_bad_row_ends_nobody_s_tending(rig: Rig, monkeypatch: pytest.M
         monkeypatch.setattr(worker._store, "promote", promote)
         assert await rig.settled() == ["done"]
     assert failed.is_set()
+
+
+async def test_a_file_that_cannot_be_touched_ends_nobody_s_tending(rig: Rig, tmp_path: Path) -> None:
+    """Breaks when that is not caught by itself: what is scheduled stays so."""
+    await rig.enqueue(sample_jobs.note.using(delay_seconds=0.1), text="later")
+    async with rig.worker([rig.database], alive_file=tmp_path / "gone" / "alive"):
+        assert await rig.settled() == ["done"]
 
 
 async def test_each_tick_of_a_cron_makes_one_job_whoever_schedules(rig: Rig) -> None:
