@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 
 from restwell.auth import AccessTokens, Keys, Passwords, RefreshTokens
 from restwell.auth.keys import development_secret
+from restwell.auth.signing_keys import from_files, from_secrets
 from restwell.cache import Cache, MachineStore, Outage, RedisStore, Store
 from restwell.cache.machine import default_folder
 from restwell.database import Migrations, open_database
@@ -47,6 +48,7 @@ from restwell.web.problems import answer_app_error, answer_crash, answer_framewo
 from restwell.web.query_budget import QueryBudget
 from restwell.web.request import ApiRequest, read_filters
 from restwell.web.uploads import MULTIPART_PARTS, read_upload
+from restwell.web.well_known import well_known_routes
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
 
@@ -86,8 +88,9 @@ class Restwell:
     def __init__(self, settings: Settings, *, name: str) -> None:
         self.settings = settings
         self.name = name
-        secret = settings.jwt.secret
-        keys = Keys(secret.get_secret_value() if secret else development_secret(DEVELOPMENT_SECRET))
+        jwt = settings.jwt
+        secret = jwt.secret.get_secret_value() if jwt.secret else development_secret(DEVELOPMENT_SECRET)
+        keys = Keys(secret)
         url = settings.database.url.get_secret_value()
         seconds = settings.request.timeout_seconds
         self.database = open_database(
@@ -120,9 +123,9 @@ class Restwell:
         self.mailer = open_mailer(smtp.get_secret_value() if smtp is not None else None, settings.mail.sender)
         self.files = Files(settings.files.dir)
         self.passwords = Passwords()
-        self.access_tokens = AccessTokens(
-            keys.derive("access-token"), issuer=name, ttl_seconds=settings.jwt.access_ttl_seconds
-        )
+        secrets = [secret, *(old.get_secret_value() for old in jwt.old_secrets)]
+        signing_keys = from_files(jwt.key_files) if jwt.key_files else from_secrets(secrets)
+        self.access_tokens = AccessTokens(signing_keys, issuer=name, ttl_seconds=jwt.access_ttl_seconds)
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
         self.cursors = Cursors(keys.derive("cursor"))
         self._lines = line_writer(settings.log)
@@ -183,6 +186,7 @@ class Restwell:
             route_handlers=[
                 *(one.router(services) for one in versions),
                 *health_routes(self._asked_by_health, migrations, self.metrics, self.jobs),
+                *well_known_routes(self.access_tokens.public_keys),
             ],
             dependencies={
                 "actor": Provide(current_actor, sync_to_thread=False),

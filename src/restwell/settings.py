@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     DirectoryPath,
     Field,
+    FilePath,
     SecretStr,
     ValidationError,
     model_validator,
@@ -102,8 +103,14 @@ class JobsSettings(Section):
     keep_dead_seconds: int = Field(default=90 * 86_400, ge=0)
 
 
+def _split(value: object) -> object:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
 class JwtSettings(Section):
     secret: SecretStr | None = None
+    old_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_split)] = ()
+    key_files: Annotated[tuple[FilePath, ...], BeforeValidator(_split)] = ()
     access_ttl_seconds: int = Field(default=900, ge=30, le=900)
     refresh_ttl_seconds: int = Field(default=30 * 24 * 3600, ge=60)
 

@@ -1,23 +1,30 @@
 """Access tokens: short-lived JWTs for APIs (RFC 9068), checked as RFC 8725 asks.
 
-The algorithm is pinned, the ``typ`` header must say ``at+jwt``, and issuer, audience and expiry are required, so that no
-other token of ours, and no token of another algorithm, is ever taken for an access token.
+The key is one of our own, found by ``kid`` and never by anything else that a token names; the algorithm is that of the key. The
+``typ`` header must say ``at+jwt``, and issuer, audience and expiry are required, so that no other token of ours, and no token
+of another algorithm, is ever taken for an access token.
 """
 
 import time
-from typing import Final
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
+from joserfc.jwk import ECKey, GuestProtocol, OctKey, OKPKey
 from msgspec import Struct, ValidationError, convert
 
+from restwell.auth.signing_keys import SigningKey, public_key_set
 from restwell.errors import Unauthorized
 
-ALGORITHM: Final = "HS256"
 TYPE: Final = "at+jwt"
 MAX_CHARS: Final = 2_048
+REMEMBERED: Final = 10_000
+"""So many verified tokens are kept in a process, about a kilobyte each; a repeat costs one look into a dictionary."""
+SKEW_SECONDS: Final = 60
+"""How far the clock of another node may be ahead."""
 
 
 class Claims(Struct, frozen=True):
@@ -29,15 +36,20 @@ class Claims(Struct, frozen=True):
     aud: str
     iat: int
     exp: int
+    nbf: int = 0
 
 
 class AccessTokens:
-    """Issues and verifies access tokens of one issuer. ``ttl_seconds`` is how long each is valid."""
+    """Issues and verifies access tokens of one issuer. The first key signs; ``ttl_seconds`` is how long each token is valid."""
 
-    def __init__(self, key: bytes, *, issuer: str, ttl_seconds: int) -> None:
-        self._key = OctKey.import_key(key)
+    def __init__(self, keys: Sequence[SigningKey], *, issuer: str, ttl_seconds: int) -> None:
+        self._signing = keys[0]
+        self._keys = {one.id: one for one in keys}
+        self._algorithms = sorted({one.algorithm for one in keys})
         self._issuer = issuer
         self.ttl_seconds = ttl_seconds
+        self.public_keys: dict[str, Any] | None = public_key_set(keys)
+        self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     def issue(self, user_id: UUID, session_id: UUID) -> str:
         now = int(time.time())
@@ -49,22 +61,44 @@ class AccessTokens:
             "iat": now,
             "exp": now + self.ttl_seconds,
         }
-        return jwt.encode({"alg": ALGORITHM, "typ": TYPE}, claims, self._key, algorithms=[ALGORITHM])
+        signing = self._signing
+        header = {"alg": signing.algorithm, "typ": TYPE, "kid": signing.id}
+        return jwt.encode(header, claims, signing.key, algorithms=[signing.algorithm])
 
     def verify(self, token: str) -> Claims:
-        """The token's claims. Raises Unauthorized for anything but a valid, current access token of ours."""
+        """The token's claims. Raises Unauthorized for anything but a valid, current access token of ours.
+
+        Whether its session has ended since it was issued, this does not know.
+        """
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._verify(token)
+            if len(self._verified) >= REMEMBERED:
+                self._verified.popitem(last=False)
+            self._verified[token] = claims
+        if claims.exp <= time.time():
+            self._verified.pop(token, None)
+            raise Unauthorized("The access token has expired. Refresh it.")
+        return claims
+
+    def _verify(self, token: str) -> Claims:
         if len(token) > MAX_CHARS:
             raise Unauthorized("The access token is too long.")
         try:
-            parsed = jwt.decode(token, self._key, algorithms=[ALGORITHM])
+            parsed = jwt.decode(token, self._key_of, algorithms=self._algorithms)
             claims = convert(parsed.claims, Claims)
         except (JoseError, ValidationError, ValueError) as error:
             raise Unauthorized("The access token is not valid.") from error
         if parsed.header.get("typ") != TYPE or claims.iss != self._issuer or claims.aud != self._issuer:
             raise Unauthorized("The access token is not valid.")
-        now = time.time()
-        if claims.exp <= now:
-            raise Unauthorized("The access token has expired. Refresh it.")
-        if claims.iat > now + 60:
+        if max(claims.iat, claims.nbf) > time.time() + SKEW_SECONDS:
             raise Unauthorized("The access token is not valid yet.")
         return claims
+
+    def _key_of(self, token: GuestProtocol) -> OctKey | ECKey | OKPKey:
+        headers = token.headers()
+        key_id = headers.get("kid")
+        found = self._keys.get(key_id) if isinstance(key_id, str) else None
+        if found is None or headers.get("alg") != found.algorithm:  # RFC 8725 3.1; joserfc looks at the kind of key as well
+            raise ValueError("no key of ours")
+        return found.key

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
@@ -10,11 +10,10 @@ import httpx
 import msgspec
 import pytest
 from joserfc import jwt
-from joserfc.jwk import OctKey
 from sqlalchemy import update
 
 from people import Person, assert_problem
-from restwell.auth import Keys
+from restwell.auth.signing_keys import from_secrets
 from restwell.database import Database, param, query
 from shop.sessions import service
 from shop.sessions.models import refresh_tokens, sessions
@@ -135,36 +134,26 @@ async def test_nobody_ends_anothers_session(customer: Person, other: Person) -> 
 
 
 async def test_forged_and_foreign_tokens_are_refused(customer: Person, settings: ShopSettings) -> None:
+    """What else may be wrong with a token, ``tests/restwell/auth/test_tokens.py`` tries."""
     good = customer.tokens["access_token"]
     assert settings.jwt.secret is not None
-    key = Keys(settings.jwt.secret.get_secret_value()).derive("access-token")
+    (key,) = from_secrets([settings.jwt.secret.get_secret_value()])
     claims = msgspec.json.decode(_part(good, 1))
 
-    def signed(header: dict[str, str], with_key: bytes = key, **changed: object) -> str:
-        body = {name: value for name, value in {**claims, **changed}.items() if value is not None}
-        return jwt.encode({"typ": "at+jwt", **header}, body, OctKey.import_key(with_key), algorithms=["HS256", "HS384"])
+    def signed(**changed: object) -> str:
+        header = {"alg": "HS256", "typ": "at+jwt", "kid": key.id}
+        return jwt.encode(header, {**claims, **changed}, key.key, algorithms=["HS256"])
 
-    header, body, signature = good.split(".")
-    now = int(time.time())
     bad = {
-        "none": f"{_encode({'alg': 'none', 'typ': 'at+jwt'})}.{body}.",
-        "another algorithm": signed({"alg": "HS384"}),
-        "another key": signed({"alg": "HS256"}, b"k" * 32),
-        "another type": signed({"alg": "HS256", "typ": "JWT"}),
-        "expired": signed({"alg": "HS256"}, exp=now - 1),
-        "without an end": signed({"alg": "HS256"}, exp=None),
-        "from the future": signed({"alg": "HS256"}, iat=now + 3600),
-        "another issuer": signed({"alg": "HS256"}, iss="evil"),
-        "another audience": signed({"alg": "HS256"}, aud="evil"),
-        "another user": signed({"alg": "HS256"}, sub="0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
-        "an unknown session": signed({"alg": "HS256"}, sid="0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
-        "changed claims": f"{header}.{_encode({**claims, 'role': 'admin'})}.{signature}",
+        "expired": signed(exp=int(time.time()) - 1),
+        "another user": signed(sub="0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
+        "an unknown session": signed(sid="0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
         "truncated": good[:-3],
         "oversized": good + "a" * 5_000,
         "a refresh token": customer.tokens["refresh_token"],
         "nonsense": "a.b.c",
     }
-    assert (await customer.get("/v1/users/me", authorization=f"Bearer {signed({'alg': 'HS256'})}")).status_code == 200
+    assert (await customer.get("/v1/users/me", authorization=f"Bearer {signed()}")).status_code == 200
     for name, token in bad.items():
         answer = await customer.get("/v1/users/me", authorization=f"Bearer {token}")
         assert_problem(answer, 401, "unauthorized")
@@ -176,10 +165,6 @@ async def test_a_request_without_a_bearer_token_is_asked_for_one(anyone: Person,
     answer = await anyone.get("/v1/users/me", authorization=authorization)
     assert_problem(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"
-
-
-def _encode(value: object) -> str:
-    return urlsafe_b64encode(msgspec.json.encode(value)).rstrip(b"=").decode()
 
 
 def _part(token: str, index: int) -> bytes:

@@ -1,0 +1,247 @@
+"""Access tokens: whose key, which algorithm, how long, and everything that is tried instead."""
+
+import hmac
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey
+
+from restwell.auth import AccessTokens, tokens
+from restwell.auth.signing_keys import SigningKey, from_files, from_secrets
+from restwell.errors import ConfigurationError, Unauthorized
+
+SECRET: Final = "a secret for tests, which is long enough to be one"
+USER, SESSION = uuid4(), uuid4()
+ISSUER: Final = "tiny"
+
+PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def public_pem(key: PrivateKey) -> bytes:
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Callable[[bytes], Path]:
+    def write(content: bytes) -> Path:
+        path = tmp_path / f"{uuid4()}.pem"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.fixture(params=["HS256", "ES256", "Ed25519"])
+def keys(request: pytest.FixtureRequest, key_file: Callable[[bytes], Path]) -> list[SigningKey]:
+    if request.param == "HS256":
+        return from_secrets([SECRET])
+    private = ec.generate_private_key(ec.SECP256R1()) if request.param == "ES256" else _ed25519()
+    return from_files([key_file(pem(private))])
+
+
+@pytest.fixture
+def access_tokens(keys: list[SigningKey]) -> AccessTokens:
+    return of(keys)
+
+
+def of(keys: list[SigningKey]) -> AccessTokens:
+    return AccessTokens(keys, issuer=ISSUER, ttl_seconds=900)
+
+
+def _ed25519() -> ed25519.Ed25519PrivateKey:
+    return ed25519.Ed25519PrivateKey.generate()
+
+
+def test_a_token_says_who_in_which_session_and_until_when(access_tokens: AccessTokens, keys: list[SigningKey]) -> None:
+    token = access_tokens.issue(USER, SESSION)
+    header = msgspec.json.decode(_part(token, 0))
+    assert header == {"alg": keys[0].algorithm, "typ": "at+jwt", "kid": keys[0].id}
+    claims = access_tokens.verify(token)
+    assert (claims.sub, claims.sid, claims.exp - claims.iat) == (USER, SESSION, 900)
+    assert access_tokens.verify(token) == claims
+
+
+def test_what_is_tried_instead_is_refused(access_tokens: AccessTokens, keys: list[SigningKey]) -> None:
+    """Breaks without the key's own algorithm, the type, the issuer, the audience, the times, or with a key that a token names."""
+    key, now = keys[0], int(time.time())
+    good = access_tokens.issue(USER, SESSION)
+    header, body, signature = good.split(".")
+    claims = msgspec.json.decode(_part(good, 1))
+    foreign = {"ES256": ECKey.generate_key("P-256"), "Ed25519": OKPKey.generate_key("Ed25519")}
+    mine: Any = foreign.get(key.algorithm) or OctKey.generate_key(256)
+
+    def signed(with_key: Any = key.key, header: dict[str, Any] | None = None, **changed: object) -> str:
+        whole = {"alg": key.algorithm, "typ": "at+jwt", "kid": key.id} | (header or {})
+        kept = {name: value for name, value in whole.items() if value is not None}
+        said = {name: value for name, value in {**claims, **changed}.items() if value is not None}
+        return jwt.encode(kept, said, with_key, algorithms=[kept["alg"]], default_type=None)
+
+    confused = f"{_encode({'alg': 'HS256', 'typ': 'at+jwt', 'kid': key.id})}.{body}"
+    with_public_key = hmac.digest(_public_bytes(key), confused.encode(), "sha256")
+    attacks = {
+        "none": f"{_encode({'alg': 'none', 'typ': 'at+jwt', 'kid': key.id})}.{body}.",
+        "None": f"{_encode({'alg': 'None', 'typ': 'at+jwt', 'kid': key.id})}.{body}.",
+        "no algorithm": f"{_encode({'typ': 'at+jwt', 'kid': key.id})}.{body}.{signature}",
+        "the public key as a secret": f"{confused}.{urlsafe_b64encode(with_public_key).decode().rstrip('=')}",
+        "another hash": signed(OctKey.generate_key(512), {"alg": "HS512"}),
+        "another key": signed(mine),
+        "a key of its own in the header": signed(mine, {"jwk": mine.as_dict(private=False)}),
+        "a key by an address": signed(mine, {"jku": "https://evil.example/jwks.json"}),
+        "a certificate by an address": signed(mine, {"x5u": "https://evil.example/cert.pem"}),
+        "no key id": signed(header={"kid": None}),
+        "an unknown key id": signed(header={"kid": "nobody"}),
+        "a path as key id": signed(mine, {"kid": "../../dev/null"}),
+        "SQL as key id": signed(mine, {"kid": f"{key.id}' OR '1'='1"}),
+        "an identity token": signed(header={"typ": "JWT"}),
+        "no type": signed(header={"typ": None}),
+        "another issuer": signed(iss="evil"),
+        "no issuer": signed(iss=None),
+        "another audience": signed(aud="evil"),
+        "several audiences": signed(aud=[ISSUER, "evil"]),
+        "no audience": signed(aud=None),
+        "expired": signed(exp=now - 1),
+        "no end": signed(exp=None),
+        "an end that is none": signed(exp="never"),
+        "issued in the future": signed(iat=now + 3_600),
+        "not valid yet": signed(nbf=now + 3_600),
+        "no session": signed(sid=None),
+        "a subject that is none": signed(sub="1 OR 1=1"),
+        "changed claims": f"{header}.{_encode({**claims, 'sub': str(uuid4())})}.{signature}",
+        "truncated": good[:-4],
+        "without a signature": f"{header}.{body}.",
+        "oversized": good + "a" * 5_000,
+        "two parts": f"{header}.{body}",
+        "five parts": f"{good}.{body}.{signature}",
+        "not base64": f"{header}.{body}.€€€",
+        "not JSON": f"{urlsafe_b64encode(b'nonsense').decode()}.{body}.{signature}",
+        "deep JSON": f"{urlsafe_b64encode(b'[' * 1_000).decode()}.{body}.{signature}",
+        "nothing": "",
+    }
+    assert access_tokens.verify(signed()).sub == USER
+    accepted = [name for name, token in attacks.items() if _accepts(access_tokens, token)]
+    assert accepted == []
+
+
+def test_a_long_one_is_not_even_looked_at(access_tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jwt, "decode", lambda *_, **__: pytest.fail("it was decoded"))
+    with pytest.raises(Unauthorized, match="too long"):
+        access_tokens.verify("a" * 2_049)
+
+
+def test_a_token_that_was_verified_is_not_verified_again_and_still_expires(
+    access_tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks when the end of a token that is remembered is not looked at."""
+    token = access_tokens.issue(USER, SESSION)
+    claims = access_tokens.verify(token)
+    monkeypatch.setattr(jwt, "decode", lambda *_, **__: pytest.fail("it was verified twice"))
+    assert access_tokens.verify(token) is claims
+    monkeypatch.setattr(time, "time", lambda: claims.exp)
+    assert not _accepts(access_tokens, token)
+
+
+def test_only_so_many_are_remembered_and_nothing_that_is_refused(
+    access_tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "REMEMBERED", 3)
+    issued = [access_tokens.issue(uuid4(), SESSION) for _ in range(5)]
+    for token in issued:
+        access_tokens.verify(token)
+    assert not _accepts(access_tokens, f"{issued[0]}x")
+    assert list(access_tokens._verified) == issued[-3:]
+
+
+def test_keys_rotate_with_overlap(key_file: Callable[[bytes], Path]) -> None:
+    """The new key is added behind the old, then it signs, then the old one goes: no token is refused that has not expired."""
+    old, new = key_file(pem(_ed25519())), key_file(pem(ec.generate_private_key(ec.SECP256R1())))
+    steps = [of(from_files(files)) for files in ([old], [old, new], [new, old], [new])]
+    for earlier, later in pairwise(steps):
+        for issuing, verifying in ((earlier, later), (later, earlier)):  # as nodes do while a release is rolled out
+            if (issuing, verifying) != (steps[2], steps[3]):  # fifteen minutes are between these two
+                assert verifying.verify(issuing.issue(USER, SESSION)).sub == USER
+    assert not _accepts(steps[3], steps[1].issue(USER, SESSION)), "the old key is gone"
+
+
+def test_secrets_rotate_with_overlap() -> None:
+    old, both = of(from_secrets([SECRET])), of(from_secrets(["another secret that is long enough for this", SECRET]))
+    assert both.verify(old.issue(USER, SESSION)).sub == USER
+    assert not _accepts(old, both.issue(USER, SESSION))
+
+
+def test_what_is_published_verifies_and_does_not_sign(key_file: Callable[[bytes], Path]) -> None:
+    issuing = of(from_files([key_file(pem(_ed25519())), key_file(pem(ec.generate_private_key(ec.SECP256R1())))]))
+    published = issuing.public_keys
+    assert published is not None
+    assert [(key["kty"], key["alg"], key["use"]) for key in published["keys"]] == [
+        ("OKP", "Ed25519", "sig"),
+        ("EC", "ES256", "sig"),
+    ]
+    assert "d" not in {name for key in published["keys"] for name in key}
+    elsewhere = KeySet.import_key_set(published)  # type: ignore[arg-type]  # as it was read from JSON
+    assert jwt.decode(issuing.issue(USER, SESSION), elsewhere, algorithms=["Ed25519"]).claims["sub"] == str(USER)
+    assert of(from_secrets([SECRET])).public_keys is None
+
+
+def test_a_file_with_a_public_key_verifies_only(key_file: Callable[[bytes], Path]) -> None:
+    key = _ed25519()
+    public = key_file(public_pem(key))
+    verifying = of(from_files([key_file(pem(_ed25519())), public]))
+    assert verifying.verify(of(from_files([key_file(pem(key))])).issue(USER, SESSION)).sub == USER
+    with pytest.raises(ConfigurationError, match="private key"):
+        from_files([public])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"nonsense",
+        pem(rsa.generate_private_key(65_537, 2_048)),
+        pem(ec.generate_private_key(ec.SECP384R1())),
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    ],
+)
+def test_a_file_that_holds_no_such_key_is_named(key_file: Callable[[bytes], Path], content: bytes) -> None:
+    path = key_file(content)
+    with pytest.raises(ConfigurationError, match=f"{path} is no Ed25519 or P-256 key in PEM; make one with"):
+        from_files([path])
+    with pytest.raises(ConfigurationError, match="No such file"):
+        from_files([path.with_name("gone.pem")])
+
+
+def _accepts(access_tokens: AccessTokens, token: str) -> bool:
+    try:
+        access_tokens.verify(token)
+    except Unauthorized:
+        return False
+    return True
+
+
+def _public_bytes(key: SigningKey) -> bytes:
+    """What an attacker has of it: the public key as it is published, or of a secret nothing."""
+    return b"k" * 32 if isinstance(key.key, OctKey) else key.key.as_pem(private=False)
+
+
+def _encode(value: object) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(value)).rstrip(b"=").decode()
+
+
+def _part(token: str, index: int) -> bytes:
+    part = token.split(".")[index]
+    return urlsafe_b64decode(part + "=" * (-len(part) % 4))
