@@ -1,5 +1,7 @@
 """The faults we survive, as a table: ``make scoreboard`` runs these tests in full size and writes docs/scoreboard.md.
 
+Those of the faults that were not done this time keep their row, with the day on which it was measured.
+
 A test is on the board by ``@pytest.mark.scoreboard("D1", "the fault", "the pass mark")``; it notes its figures with the ``score``
 fixture, which also says how large it is to be. Under ``make test`` it runs small.
 """
@@ -14,6 +16,8 @@ import pytest
 
 VARIABLE: Final = "SCOREBOARD"
 """Names the file to write, and asks for the full size."""
+
+HEAD: Final = ("#", "fault or load", "pass mark", "figure", "result", "backend", "measured")
 
 T = TypeVar("T")
 
@@ -60,24 +64,38 @@ class Board:
             backend += ", Redis"
         if "rabbit" in item.name:
             backend += ", RabbitMQ"
-        self._rows[item.nodeid] = (number, fault, mark, "; ".join(score.figures), result, backend)
+        figures = "; ".join(score.figures) or "none"
+        self._rows[item.nodeid] = (number, fault, mark, figures, result, backend, f"{datetime.now(UTC):%Y-%m-%d}")
 
     def pytest_sessionfinish(self) -> None:
         if self._rows and VARIABLE in os.environ:
-            Path(os.environ[VARIABLE]).write_text(self._text())
+            path = Path(os.environ[VARIABLE])
+            done = {_fault_of(row) for row in self._rows.values()}
+            kept = [row for row in _read(path) if _fault_of(row) not in done]
+            path.write_text(_text([*kept, *self._rows.values()]))
 
-    def _text(self) -> str:
-        day = f"{datetime.now(UTC):%Y-%m-%d}"
-        machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-        head = ("#", "fault or load", "pass mark", "figure", "result", "backend")
-        rows: list[tuple[str, ...]] = [head, ("---",) * len(head), *sorted(self._rows.values(), key=_in_order)]
-        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        return (
-            "# Scoreboard\n\n"
-            f"Written by `make scoreboard` on {day} ({machine}); every fault is done to real processes. `make test` runs the\n"
-            "same tests smaller. What breaks each of them stands beside the test, in `tests/system`.\n\n"
-            f"{table}\n"
-        )
+
+def _text(rows: list[tuple[str, ...]]) -> str:
+    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    rows = [HEAD, ("---",) * len(HEAD), *sorted(rows, key=_in_order)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return (
+        "# Scoreboard\n\n"
+        f"Written by `make scoreboard` ({machine}); every fault is done to real processes. `make test` runs the same tests\n"
+        "smaller. What breaks each of them stands beside the test, in `tests/system`.\n\n"
+        f"{table}\n"
+    )
+
+
+def _read(path: Path) -> list[tuple[str, ...]]:
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows = [tuple(line.strip("| ").split(" | ")) for line in lines if line.startswith("| ")]
+    return [row for row in rows if len(row) == len(HEAD)][2:]
+
+
+def _fault_of(row: tuple[str, ...]) -> tuple[str, ...]:
+    number, fault, _, _, _, backend, _ = row
+    return number, fault, backend
 
 
 def _in_order(row: tuple[str, ...]) -> tuple[str, int]:

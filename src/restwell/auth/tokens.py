@@ -99,6 +99,8 @@ class AccessTokens:
         headers = token.headers()
         key_id = headers.get("kid")
         found = self._keys.get(key_id) if isinstance(key_id, str) else None
-        if found is None or headers.get("alg") != found.algorithm:  # RFC 8725 3.1; joserfc looks at the kind of key as well
+        if (
+            found is None or headers.get("alg") != found.algorithm
+        ):  # RFC 8725 3.1; joserfc looks at the kind of key as well
             raise ValueError("no key of ours")
         return found.key

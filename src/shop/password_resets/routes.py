@@ -1,5 +1,6 @@
 """HTTP of password resets."""
 
+from restwell.auth.passwords import CommonPassword, PasswordsBusy
 from restwell.web import Controller, JSONBody, post
 from shop.password_resets.schemas import Reset, ResetRequest
 from shop.password_resets.service import InvalidResetCode, PasswordResetService
@@ -18,7 +19,7 @@ class PasswordResetController(Controller):
         """
         await self.resets.request(data.email)
 
-    @post("/completion", status_code=204, errors=[InvalidResetCode])
+    @post("/completion", status_code=204, errors=[InvalidResetCode, CommonPassword, PasswordsBusy])
     async def reset_password(self, data: JSONBody[Reset]) -> None:
         """Choose a new password with the code from the mail.
 

@@ -30,8 +30,8 @@ class PasswordResetService:
             await self._jobs.enqueue(tx, send_reset_code, email=email.lower())
 
     async def reset(self, code: str, password: str) -> None:
-        """Set the new password, once for each code, and end every session. Raises InvalidResetCode."""
-        password_hash = await self._passwords.hash(password)
+        """Set the new password, once for each code, and end every session. Raises InvalidResetCode, CommonPassword."""
+        password_hash = await self._passwords.hash_new(password)
         now = datetime.now(UTC)
         async with self._database.transaction() as tx:
             user_id = await tx.find(queries.use, its_hash=hash_of(code), now=now)

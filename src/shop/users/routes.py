@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from restwell.auth import Actor
+from restwell.auth.passwords import CommonPassword, PasswordsBusy
 from restwell.web import (
     ApiRequest,
     Controller,
@@ -30,7 +31,7 @@ class UserController(Controller):
     tags = ["Users"]
     users: UserService
 
-    @post(errors=[EmailTaken])
+    @post(errors=[EmailTaken, CommonPassword, PasswordsBusy])
     async def register(self, data: JSONBody[Registration]) -> Response[User]:
         """Register an account.
 

@@ -51,9 +51,9 @@ class UserService:
         self._sessions = sessions
 
     async def register(self, registration: Registration, *, role: Role = Role.CUSTOMER) -> User:
-        """Make an account. Addresses are compared in lower case. Raises EmailTaken."""
+        """Make an account. Addresses are compared in lower case. Raises EmailTaken, CommonPassword."""
         now = datetime.now(UTC)
-        password_hash = await self._passwords.hash(registration.password)
+        password_hash = await self._passwords.hash_new(registration.password, registration.email, registration.name)
         try:
             async with self._database.transaction() as tx:
                 user = await tx.one(

@@ -1,10 +1,22 @@
 """Passwords: Argon2id as OWASP asks, in a bounded pool."""
 
 import asyncio
+import os
+import sys
+import threading
+from collections.abc import Iterator
 
 import pytest
 
 from restwell.auth import Passwords, passwords
+from restwell.auth.passwords import CommonPassword
+
+
+@pytest.fixture
+def fast() -> Iterator[Passwords]:
+    made = Passwords(memory_kib=8_192, passes=1)
+    yield made
+    made.close()
 
 
 async def test_knows_the_right_password_and_no_other() -> None:
@@ -17,6 +29,38 @@ async def test_knows_the_right_password_and_no_other() -> None:
     assert not await checker.verify("correct horse", "not a hash")
     assert await checker.hash("correct horse") != hashed
     checker.close()
+
+
+async def test_every_way_to_type_a_password_is_the_same(fast: Passwords) -> None:
+    """Breaks without NFKC: one keyboard sends a letter with its accent, another the letter and the accent."""
+    hashed = await fast.hash("caf\u00e9 au lait \ufb01n")
+    assert await fast.verify("cafe\u0301 au lait fin", hashed)
+    assert not await fast.verify("cafe au lait fin", hashed)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["password", "PASSWORD", "12345678", "iloveyou", "ada@example.com", "ADA.LOVE", "Ada Lovelace", "\uff50assword"],
+)
+async def test_a_password_that_is_guessed_first_cannot_be_chosen(fast: Passwords, password: str) -> None:
+    """Breaks without the list, or without the words about the person."""
+    with pytest.raises(CommonPassword) as refused:
+        await fast.hash_new(password, "ada.love@example.com", "ada@example.com", "Ada Lovelace")
+    assert [fault.path for fault in refused.value.errors] == ["$.password"]
+    assert await fast.verify(password, await fast.hash(password)), "who has one already may sign in"
+
+
+async def test_any_other_can(fast: Passwords) -> None:
+    hashed = await fast.hash_new("correct horse battery staple", "ada@example.com", "Ada Lovelace")
+    assert await fast.verify("correct horse battery staple", hashed)
+
+
+async def test_hashing_gives_way_to_requests(fast: Passwords) -> None:
+    if sys.platform != "linux":
+        pytest.skip("threads have a priority of their own on Linux only")
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    assert await fast._in_pool(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == 10
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 async def test_says_when_a_hash_is_outdated() -> None:
