@@ -113,6 +113,7 @@ class JwtSettings(Section):
     key_files: Annotated[tuple[FilePath, ...], BeforeValidator(_split)] = ()
     access_ttl_seconds: int = Field(default=900, ge=30, le=900)
     refresh_ttl_seconds: int = Field(default=30 * 24 * 3600, ge=60)
+    idle_ttl_seconds: int = Field(default=14 * 24 * 3600, ge=60)
 
 
 class LogSettings(Section):

@@ -43,6 +43,7 @@ def create_app(settings: ShopSettings) -> App:
         kit.access_tokens,
         kit.refresh_tokens,
         lifetime_seconds=settings.jwt.refresh_ttl_seconds,
+        idle_seconds=settings.jwt.idle_ttl_seconds,
     )
     users = UserService(kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, sessions)
     products = ProductService(kit.database, kit.cache, kit.cursors)

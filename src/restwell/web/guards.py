@@ -10,6 +10,7 @@ from restwell.auth.actor import Actor
 from restwell.edge.exchange import Scope, exchange_in
 from restwell.errors import Forbidden, Unauthorized
 from restwell.web.request import ApiRequest
+from restwell.web.session_cookies import ACCESS, refuse_cross_site
 
 Authenticate = Callable[[str], Awaitable[Actor]]
 """Turns an access token into its actor. Raises Unauthorized."""
@@ -42,8 +43,14 @@ def current_actor(request: ApiRequest) -> Actor:
 
 
 async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != _SCHEME or not token:
+    header = connection.headers.get("authorization")
+    if header is not None:
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != _SCHEME:
+            token = ""
+    elif token := connection.cookies.get(ACCESS, ""):
+        refuse_cross_site(connection)
+    if not token:
         error = Unauthorized("Send an access token: Authorization: Bearer ...")
         error.headers["www-authenticate"] = "Bearer"  # RFC 6750 3.1: no error code where no token was sent
         raise error

@@ -33,12 +33,14 @@ from restwell.errors import (
 )
 from restwell.web.guards import requires_role, signed_in
 from restwell.web.request import JSON, body_media_type
+from restwell.web.session_cookies import ACCESS, SAFE, CrossSiteRequest
 from restwell.web.uploads import MULTIPART, PART
 
 Schema = dict[str, Any]
 
 REF: Final = "#/components/schemas/"
 SECURITY: Final = "access_token"
+COOKIE_SECURITY: Final = "session_cookie"
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ANYWHERE: Final = (AppError, DatabaseUnavailable, DatabaseBusy, TransactionConflict, TooManyLoads, DeadlineExceeded)
@@ -81,6 +83,8 @@ def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
     guards = handler.resolve_guards()
     if signed_in in guards or _roles(handler):
         problems.append(Unauthorized)
+        if not SAFE.issuperset(handler.http_methods):
+            problems.append(CrossSiteRequest)
     if _roles(handler):
         problems.append(Forbidden)
     if "{" in path:
@@ -107,7 +111,10 @@ def openapi_document(app: Litestar, *, title: str, version: str, description: st
         "paths": paths,
         "components": {
             "schemas": schemas.components,
-            "securitySchemes": {SECURITY: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                SECURITY: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                COOKIE_SECURITY: {"type": "apiKey", "in": "cookie", "name": ACCESS},
+            },
         },
     }
 
@@ -126,7 +133,7 @@ def _describe(operation: Operation, schemas: "_Schemas") -> Schema:
     if roles := _roles(handler):
         described["description"] += f" For the role: {', '.join(roles)}."
     if Unauthorized in problems_of(handler, path):
-        described["security"] = [{SECURITY: []}]
+        described["security"] = [{SECURITY: []}, {COOKIE_SECURITY: []}]
     data = _type_of(handler, "data")
     if data is not None:
         described["requestBody"] = {"required": True, "content": {body_media_type(method): schemas.content(data)}}

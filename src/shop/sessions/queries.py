@@ -42,7 +42,11 @@ class SpentToken(Struct, frozen=True):
     used_at: datetime
 
 
-_live: Final = sessions.c.ended_at.is_(None) & (sessions.c.expires_at > param("now"))
+_live: Final = (
+    sessions.c.ended_at.is_(None)
+    & (sessions.c.expires_at > param("now"))
+    & (sessions.c.last_used_at > param("idle_since"))
+)
 
 credentials: Final = query(
     "sessions.credentials",

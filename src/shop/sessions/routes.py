@@ -3,6 +3,8 @@
 from typing import Final
 from uuid import UUID
 
+from msgspec import UnsetType
+
 from restwell.auth import Actor
 from restwell.auth.passwords import PasswordsBusy
 from restwell.web import (
@@ -12,13 +14,19 @@ from restwell.web import (
     JSONBody,
     Provided,
     Response,
-    created,
     delete,
     get,
     post,
     signed_in,
 )
-from shop.sessions.schemas import RefreshRequest, SessionList, SignIn, Tokens
+from restwell.web.session_cookies import (
+    REFRESH,
+    CrossSiteRequest,
+    no_session_cookies,
+    refuse_cross_site,
+    session_cookies,
+)
+from shop.sessions.schemas import RefreshRequest, SessionList, SignIn, Tokens, TokensInCookies
 from shop.sessions.service import Device, InvalidCredentials, InvalidRefreshToken, SessionService
 
 _MAX_AGENT: Final = 200
@@ -29,22 +37,30 @@ class SessionController(Controller):
     tags = ["Sessions"]
     sessions: SessionService
 
-    @post(errors=[InvalidCredentials, PasswordsBusy])
-    async def sign_in(self, request: ApiRequest, data: JSONBody[SignIn]) -> Response[Tokens]:
+    @post(errors=[InvalidCredentials, PasswordsBusy, CrossSiteRequest])
+    async def sign_in(self, request: ApiRequest, data: JSONBody[SignIn]) -> Response[Tokens | TokensInCookies]:
         """Sign in.
 
-        Send the access token as `Authorization: Bearer ...`; when it expires, trade the refresh token for a new pair.
+        Send the access token as `Authorization: Bearer ...`; when it expires, trade the refresh token for a new pair. A page in a
+        browser asks for `cookies` instead, and sends neither.
         """
+        if data.cookies:
+            refuse_cross_site(request)
         session_id, tokens = await self.sessions.sign_in(data, _device(request))
-        return created(tokens, f"/v1/sessions/{session_id}")
+        return _answer(tokens, in_cookies=data.cookies, status=201, headers={"location": f"/v1/sessions/{session_id}"})
 
-    @post("/refresh", status_code=200, errors=[InvalidRefreshToken])
-    async def refresh(self, data: JSONBody[RefreshRequest]) -> Tokens:
+    @post("/refresh", status_code=200, errors=[InvalidRefreshToken, CrossSiteRequest])
+    async def refresh(self, request: ApiRequest, data: JSONBody[RefreshRequest]) -> Response[Tokens | TokensInCookies]:
         """Trade a refresh token for a new pair.
 
         The old token dies. Using it again later than ten seconds afterwards ends the session: one of the two users stole it.
         """
-        return await self.sessions.refresh(data.refresh_token)
+        token = data.refresh_token
+        in_cookies = isinstance(token, UnsetType)
+        if isinstance(token, UnsetType):
+            refuse_cross_site(request)
+            token = request.cookies.get(REFRESH, "")
+        return _answer(await self.sessions.refresh(token), in_cookies=in_cookies)
 
     @get(guards=[signed_in])
     async def list_sessions(self, actor: Provided[Actor]) -> SessionList:
@@ -52,9 +68,10 @@ class SessionController(Controller):
         return SessionList(await self.sessions.list_sessions(actor))
 
     @delete("/current", guards=[signed_in])
-    async def sign_out(self, actor: Provided[Actor]) -> None:
+    async def sign_out(self, actor: Provided[Actor]) -> Response[None]:
         """Sign out here."""
         await self.sessions.end(actor, actor.session_id)
+        return _signed_out()
 
     @delete("/{session_id:uuid}", guards=[signed_in])
     async def end_session(self, session_id: FromPath[UUID], actor: Provided[Actor]) -> None:
@@ -62,9 +79,23 @@ class SessionController(Controller):
         await self.sessions.end(actor, session_id)
 
     @delete(guards=[signed_in])
-    async def sign_out_everywhere(self, actor: Provided[Actor]) -> None:
+    async def sign_out_everywhere(self, actor: Provided[Actor]) -> Response[None]:
         """Sign out everywhere."""
         await self.sessions.end_all(actor)
+        return _signed_out()
+
+
+def _answer(
+    tokens: Tokens, *, in_cookies: bool, status: int = 200, headers: dict[str, str] | None = None
+) -> Response[Tokens | TokensInCookies]:
+    if not in_cookies:
+        return Response(tokens, status_code=status, headers=headers)
+    cookies = session_cookies(tokens.access_token, tokens.refresh_token, access_seconds=tokens.expires_in)
+    return Response(TokensInCookies(tokens.expires_in), status_code=status, headers=headers, cookies=cookies)
+
+
+def _signed_out() -> Response[None]:
+    return Response(None, status_code=204, cookies=no_session_cookies())
 
 
 def _device(request: ApiRequest) -> Device:

@@ -1,9 +1,9 @@
 """What is sent and got to sign in, stay signed in and see where one is."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from shop.schema import Instant
 
@@ -11,18 +11,31 @@ from shop.schema import Instant
 class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
     email: Annotated[str, Meta(max_length=254, examples=["customer1@shop.example"])]
     password: Annotated[str, Meta(max_length=128, examples=["demo-password-2026"])]
+    cookies: Annotated[bool, Meta(description="For browsers: the tokens come as cookies that no script can read.")] = (
+        False
+    )
+
+
+_RefreshToken = Annotated[
+    str, Meta(max_length=200, examples=["rt_kXw0..."], description="Left out, it is taken from the cookie.")
+]
 
 
 class RefreshRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    refresh_token: Annotated[str, Meta(max_length=200, examples=["rt_kXw0..."])]
+    refresh_token: _RefreshToken | UnsetType = UNSET
 
 
-class Tokens(Struct, frozen=True):
+class Tokens(Struct, frozen=True, tag_field="token_type", tag="Bearer"):
     """The pair that keeps a device signed in. ``expires_in`` is the access token's life in seconds."""
 
     access_token: Annotated[str, Meta(examples=["eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9..."])]
     refresh_token: Annotated[str, Meta(examples=["rt_kXw0..."])]
-    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Meta(examples=[900])]
+
+
+class TokensInCookies(Struct, frozen=True, tag_field="token_type", tag="Cookie"):
+    """A browser has them, and its scripts do not. ``expires_in`` is when to refresh, in seconds."""
+
     expires_in: Annotated[int, Meta(examples=[900])]
 
 

@@ -45,6 +45,7 @@ class SessionService:
         refresh_tokens: RefreshTokens,
         *,
         lifetime_seconds: int,
+        idle_seconds: int,
     ) -> None:
         self._database = database
         self._cache = cache
@@ -52,6 +53,7 @@ class SessionService:
         self._access_tokens = access_tokens
         self._refresh_tokens = refresh_tokens
         self._lifetime = timedelta(seconds=lifetime_seconds)
+        self._idle = timedelta(seconds=idle_seconds)
 
     async def sign_in(self, attempt: SignIn, device: Device) -> tuple[UUID, Tokens]:
         """Open a session. Raises InvalidCredentials, alike and as slowly for an unknown user as for a wrong password."""
@@ -91,12 +93,12 @@ class SessionService:
         async with self._database.transaction() as tx:
             session_id = await tx.find(queries.use_token, its_hash=digest, now=now)
             if session_id is not None:
-                user_id = await tx.find(queries.touch, session_id=session_id, now=now)
+                user_id = await tx.find(queries.touch, session_id=session_id, now=now, idle_since=now - self._idle)
                 if user_id is None:
                     raise InvalidRefreshToken
                 await self._insert_token(tx, successor, session_id, now)
                 return self._pair(user_id, session_id, successor)
-            spent = await tx.find(queries.spent_token, its_hash=digest, now=now)
+            spent = await tx.find(queries.spent_token, its_hash=digest, now=now, idle_since=now - self._idle)
             if spent is not None and now - spent.used_at <= REFRESH_GRACE:
                 return self._pair(spent.user_id, spent.session_id, successor)
             if spent is not None:
@@ -120,7 +122,8 @@ class SessionService:
 
     async def list_sessions(self, actor: Actor) -> list[Session]:
         """The caller's open sessions, newest first."""
-        rows = await self._database.all(queries.of_user, user_id=actor.id, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        rows = await self._database.all(queries.of_user, user_id=actor.id, now=now, idle_since=now - self._idle)
         return [
             Session(row.id, row.user_agent, row.address, row.created_at, row.last_used_at, row.id == actor.session_id)
             for row in rows
@@ -152,7 +155,7 @@ class SessionService:
 
     def _pair(self, user_id: UUID, session_id: UUID, refresh_token: str) -> Tokens:
         access_token = self._access_tokens.issue(user_id, session_id)
-        return Tokens(access_token, refresh_token, "Bearer", self._access_tokens.ttl_seconds)
+        return Tokens(access_token, refresh_token, self._access_tokens.ttl_seconds)
 
 
 def _session(session_id: UUID) -> str:

@@ -20,6 +20,7 @@ from shop.sessions.models import refresh_tokens, sessions
 from shop.settings import ShopSettings
 
 _age_tokens = query("test.age_tokens", update(refresh_tokens).values(used_at=param("used_at")))
+_leave_sessions = query("test.leave_sessions", update(sessions).values(last_used_at=param("last_used_at")))
 _expire_sessions = query("test.expire_sessions", update(sessions).values(expires_at=param("expires_at")))
 
 
@@ -86,6 +87,18 @@ async def test_a_session_ends_with_its_lifetime(customer: Person, database: Data
     await database.run(_expire_sessions, expires_at=datetime.now(UTC))
     assert_problem(await refresh(customer, customer.tokens["refresh_token"]), 401, "invalid_refresh_token")
     assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
+
+
+async def test_a_session_that_nobody_uses_ends_before_its_lifetime(
+    customer: Person, database: Database, settings: ShopSettings
+) -> None:
+    """Breaks without the look at ``last_used_at``."""
+    idle = timedelta(seconds=settings.jwt.idle_ttl_seconds)
+    await database.run(_leave_sessions, last_used_at=datetime.now(UTC) - idle + timedelta(minutes=1))
+    tokens = (await refresh(customer, customer.tokens["refresh_token"])).json()
+    await database.run(_leave_sessions, last_used_at=datetime.now(UTC) - idle)
+    assert_problem(await refresh(customer, tokens["refresh_token"]), 401, "invalid_refresh_token")
+    assert (await customer.get("/v1/sessions")).json()["items"] == []
 
 
 @pytest.mark.parametrize("token", ["", "rt_unknown", "x" * 200])

@@ -1,0 +1,60 @@
+"""Sessions of browsers: the tokens in cookies that no script can read, and that no page of another site can use.
+
+``__Host-`` ties them to this host over TLS (browsers take localhost for that too); ``SameSite=Strict`` keeps them out of requests that
+other sites make, and where a browser sends them all the same, what it says of the request's origin decides.
+"""
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from litestar.connection import ASGIConnection
+from litestar.datastructures import Cookie
+
+from restwell.errors import Forbidden
+
+ACCESS: Final = "__Host-access"
+REFRESH: Final = "__Host-refresh"
+
+_LONGEST: Final = 400 * 86_400
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110 9.2.1)."""
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+class CrossSiteRequest(Forbidden):
+    code = "cross_site_request"
+    message = (
+        "Signed in by a cookie, a change can only be asked for by a page of this site. Elsewhere send an access token."
+    )
+
+
+def session_cookies(access_token: str, refresh_token: str, *, access_seconds: int) -> list[Cookie]:
+    """The pair. That with the refresh token stays as long as browsers keep one; the server knows when it ends."""
+    return [_cookie(ACCESS, access_token, access_seconds), _cookie(REFRESH, refresh_token, _LONGEST)]
+
+
+def no_session_cookies() -> list[Cookie]:
+    """What makes a browser forget the pair."""
+    return [_cookie(ACCESS, "", 0), _cookie(REFRESH, "", 0)]
+
+
+def refuse_cross_site(connection: Connection) -> None:
+    """Raises CrossSiteRequest for a change that no page of our own origin asks for, as far as the browser says so.
+
+    Every browser since 2023 sends Sec-Fetch-Site, and all send Origin with such a request; a client that sends neither is none.
+    """
+    if connection.scope["method"] in SAFE:  # type: ignore[typeddict-item]  # a guard sees requests only
+        return
+    site = connection.headers.get("sec-fetch-site")
+    if site is not None:
+        ours = site == "same-origin"
+    else:
+        ours = urlsplit(connection.headers.get("origin", "")).netloc == connection.headers.get("host")
+    if not ours:
+        raise CrossSiteRequest
+
+
+def _cookie(name: str, value: str, seconds: int) -> Cookie:
+    return Cookie(name, value=value, max_age=seconds, path="/", secure=True, httponly=True, samesite="strict")

@@ -1,0 +1,132 @@
+"""Signed in by cookies: for pages of the own origin, and for nobody else's."""
+
+from http.cookies import SimpleCookie
+
+import httpx
+import pytest
+
+from people import Person, assert_problem
+from shop.demo import PASSWORD
+
+SAME = {"sec-fetch-site": "same-origin"}
+BODY = {"email": "customer1@shop.example", "password": PASSWORD, "cookies": True}
+NAMES = ("__Host-access", "__Host-refresh")
+
+
+def cookies_of(answer: httpx.Response) -> SimpleCookie:
+    cookies = SimpleCookie()
+    for header in answer.headers.get_list("set-cookie"):
+        cookies.load(header)
+    return cookies
+
+
+class Browser:
+    """Sends the cookies it has; a client in the tests is not on TLS, so they are not left to its jar."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.kept: dict[str, str] = {}
+
+    async def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.kept:
+            sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.kept.items())
+        answer = await self.client.request(method, path, json=body, headers=sent)
+        for name, cookie in cookies_of(answer).items():
+            self.kept[name] = cookie.value
+        self.client.cookies.clear()
+        return answer
+
+
+@pytest.fixture
+async def browser(client: httpx.AsyncClient) -> Browser:
+    made = Browser(client)
+    answer = await made.send("POST", "/v1/sessions", BODY, sec_fetch_site="same-origin")
+    assert answer.status_code == 201
+    return made
+
+
+async def test_the_tokens_are_in_cookies_and_nowhere_else(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/sessions", json=BODY, headers=SAME)
+    assert answer.json() == {"token_type": "Cookie", "expires_in": 900}
+    cookies = cookies_of(answer)
+    assert tuple(cookies) == NAMES
+    for cookie in cookies.values():
+        assert (cookie["secure"], cookie["httponly"], cookie["samesite"], cookie["path"], cookie["domain"]) == (
+            True,
+            True,
+            "strict",
+            "/",
+            "",
+        )
+    assert cookies["__Host-access"]["max-age"] == "900"
+
+
+async def test_a_page_of_the_same_origin_reads_and_changes(browser: Browser) -> None:
+    assert (await browser.send("GET", "/v1/users/me")).json()["email"] == "customer1@shop.example"
+    patch = {"content_type": "application/merge-patch+json"}
+    assert (await browser.send("PATCH", "/v1/users/me", {"name": "New"}, **patch, **_as(SAME))).status_code == 200
+    origin = {"origin": str(browser.client.base_url), "host": browser.client.base_url.netloc.decode()}
+    assert (await browser.send("PATCH", "/v1/users/me", {"name": "Old"}, **patch, **origin)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+        {"sec-fetch-site": "cross-site", "origin": "http://test"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {},
+    ],
+)
+async def test_nobody_else_changes_anything(browser: Browser, headers: dict[str, str]) -> None:
+    """Breaks without ``refuse_cross_site``: a form on another site would sign out, order, or sign its visitor in as someone else."""
+    for method, path, body in (
+        ("DELETE", "/v1/sessions", None),
+        ("POST", "/v1/sessions", BODY),
+        ("POST", "/v1/sessions/refresh", {}),
+    ):
+        answer = await browser.send(method, path, body, **_as(headers))
+        assert_problem(answer, 403, "cross_site_request")
+        assert "set-cookie" not in answer.headers
+    assert (await browser.send("GET", "/v1/users/me")).status_code == 200
+
+
+async def test_an_access_token_goes_before_the_cookie_and_needs_no_origin(
+    browser: Browser, client: httpx.AsyncClient
+) -> None:
+    other = await Person(client).sign_in("customer2@shop.example")
+    token = f"Bearer {other.tokens['access_token']}"
+    assert (await browser.send("GET", "/v1/users/me", authorization=token)).json()["email"] == "customer2@shop.example"
+    assert_problem(await browser.send("GET", "/v1/users/me", authorization="Bearer x"), 401, "unauthorized")
+    assert (await browser.send("DELETE", "/v1/sessions/current", authorization=token)).status_code == 204
+
+
+async def test_refreshing_replaces_both_cookies(browser: Browser) -> None:
+    before = dict(browser.kept)
+    answer = await browser.send("POST", "/v1/sessions/refresh", {}, **_as(SAME))
+    assert answer.json() == {"token_type": "Cookie", "expires_in": 900}
+    assert before["__Host-refresh"] != browser.kept["__Host-refresh"]
+    assert (await browser.send("GET", "/v1/users/me")).status_code == 200
+    browser.kept = {}
+    answer = await browser.send("POST", "/v1/sessions/refresh", {}, **_as(SAME))
+    assert_problem(answer, 401, "invalid_refresh_token")
+
+
+@pytest.mark.parametrize("path", ["/v1/sessions/current", "/v1/sessions"])
+async def test_signing_out_ends_the_session_and_takes_the_cookies(browser: Browser, path: str) -> None:
+    kept = dict(browser.kept)
+    answer = await browser.send("DELETE", path, **_as(SAME))
+    assert answer.status_code == 204
+    assert {name: (cookie.value, cookie["max-age"]) for name, cookie in cookies_of(answer).items()} == dict.fromkeys(
+        NAMES, ("", "0")
+    )
+    browser.kept = kept
+    assert_problem(await browser.send("GET", "/v1/users/me"), 401, "unauthorized")
+
+
+def _as(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("-", "_"): value for name, value in headers.items()}
