@@ -23,7 +23,7 @@ from shop.reports.maker import ReportMaker
 from shop.reports.service import ReportService
 from shop.sessions.service import SessionService
 from shop.settings import ShopSettings
-from shop.users.jobs import send_welcome
+from shop.users.jobs import send_password_changed, send_welcome
 from shop.users.mail import AccountMail
 from shop.users.service import UserService
 
@@ -59,7 +59,15 @@ def create_app(settings: ShopSettings) -> App:
         description=DESCRIPTION,
         versions=api.VERSIONS,
         provide=[users, sessions, products, images, orders, reports, resets, cleanup, *mails, *makers],
-        jobs=[send_welcome, send_confirmation, send_reset_code, make_thumbnails, make_report, clean_up],
+        jobs=[
+            send_welcome,
+            send_password_changed,
+            send_confirmation,
+            send_reset_code,
+            make_thumbnails,
+            make_report,
+            clean_up,
+        ],
         authenticate=sessions.authenticate,
         migrations=Migrations(MIGRATIONS),
     )

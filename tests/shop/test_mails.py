@@ -99,6 +99,15 @@ async def test_a_mail_server_that_is_busy_is_asked_again(
     assert (waiting.name, waiting.attempts, waiting.max_attempts) == ("send_welcome", 1, 10)
 
 
+async def test_the_owner_is_told_of_a_new_password(customer: Person, app: App, server: MailServer) -> None:
+    change = {"current_password": "demo-password-2026", "new_password": "an entirely new one"}
+    assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
+    await finish_jobs(app)
+    (mail,) = server.mails
+    assert mail["To"].addresses[0].addr_spec == "customer1@shop.example"
+    assert mail["Subject"] == "Your password was changed"
+
+
 async def test_a_password_is_reset_with_the_code_from_the_mail_once(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:

@@ -35,7 +35,7 @@ def lists() -> Iterator[Any]:
         (orders.next_page, {**COUNT, "before": ID}),
         (orders.first_page_of_user, {**COUNT, "user_id": ID}),
         (orders.next_page_of_user, {**COUNT, "user_id": ID, "before": ID}),
-        (sessions.of_user, {"user_id": ID, "now": KEYS["created_at"]}),
+        (sessions.of_user, {"user_id": ID, "now": KEYS["created_at"], "idle_since": KEYS["created_at"]}),
     ):
         yield pytest.param(query, arguments, id=query.name)
 

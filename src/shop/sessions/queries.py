@@ -105,6 +105,13 @@ end_all: Final = query(
     .values(ended_at=param("now")),
 )
 
+end_others: Final = query(
+    "sessions.end_others",
+    update(sessions)
+    .where(sessions.c.user_id == param("owner_id"), sessions.c.id != param("session_id"), sessions.c.ended_at.is_(None))
+    .values(ended_at=param("now")),
+)
+
 insert_token: Final = query(
     "refresh_tokens.insert",
     insert(refresh_tokens).values(

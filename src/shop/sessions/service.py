@@ -145,6 +145,11 @@ class SessionService:
         await tx.run(queries.end_all, owner_id=user_id, now=datetime.now(UTC))
         self._cache.invalidate(tx, f"user:{user_id}")
 
+    async def end_others_in(self, tx: Transaction, actor: Actor) -> None:
+        """Sign the caller out on every device but this, as part of a larger change."""
+        await tx.run(queries.end_others, owner_id=actor.id, session_id=actor.session_id, now=datetime.now(UTC))
+        self._cache.invalidate(tx, f"user:{actor.id}")
+
     async def _end(self, tx: Transaction, user_id: UUID, session_id: UUID, now: datetime) -> int:
         self._cache.invalidate(tx, _session(session_id))
         return await tx.run(queries.end, session_id=session_id, owner_id=user_id, now=now)

@@ -10,3 +10,8 @@ from shop.users.mail import AccountMail
 @mailing
 async def send_welcome(run: Run, user_id: UUID) -> None:
     await run.get(AccountMail).welcome(user_id, str(run.job_id))
+
+
+@mailing
+async def send_password_changed(run: Run, user_id: UUID) -> None:
+    await run.get(AccountMail).password_changed(user_id, str(run.job_id))

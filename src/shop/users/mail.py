@@ -14,14 +14,29 @@ class AccountMail:
         self._mailer = mailer
 
     async def welcome(self, user_id: UUID, key: str) -> None:
-        """Greet a new user; nobody, if the account is gone. Raises MailRefused, MailFailed."""
-        user = await self._database.primary.find(queries.by_id, id=user_id)
-        if user is None or not user.active:
-            return
-        paragraphs = [
+        """Greet a new user. Raises MailRefused, MailFailed, as all here."""
+        await self._write(
+            user_id,
+            "Welcome to the shop",
             "Your account is ready. You can sign in with this address and the password you chose.",
             "If this was not you, someone typed your address by mistake; there is nothing you need to do.",
-        ]
-        await self._mailer.send(
-            letter(to=user.email, name=user.name, subject="Welcome to the shop", paragraphs=paragraphs, key=key)
+            key=key,
         )
+
+    async def password_changed(self, user_id: UUID, key: str) -> None:
+        """Tell the owner, who may not be the one who did it."""
+        await self._write(
+            user_id,
+            "Your password was changed",
+            "The password of your account was changed just now, and all other devices were signed out.",
+            "If this was not you, ask for a new password at once: whoever did it knows the old one.",
+            key=key,
+        )
+
+    async def _write(self, user_id: UUID, subject: str, *paragraphs: str, key: str) -> None:
+        """To nobody, if the account is gone."""
+        user = await self._database.primary.find(queries.by_id, id=user_id)
+        if user is not None and user.active:
+            await self._mailer.send(
+                letter(to=user.email, name=user.name, subject=subject, paragraphs=paragraphs, key=key)
+            )

@@ -47,6 +47,19 @@ change: Final = query(
     into=User,
 )
 
+password_of: Final = query(
+    "users.password_of", select(users.c.password_hash).where(users.c.id == param("id")), into=str
+)
+
+set_password: Final = query(
+    "users.set_password",
+    update(users)
+    .where(users.c.id == param("user_id"), users.c.password_hash == param("old_hash"))
+    .values(password_hash=param("password_hash"), updated_at=param("now"))
+    .returning(*_shown),
+    into=User,
+)
+
 anonymise: Final = query(
     "users.anonymise",
     update(users)

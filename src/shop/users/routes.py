@@ -22,8 +22,8 @@ from restwell.web import (
     requires_role,
     signed_in,
 )
-from shop.users.schemas import AccountPatch, Registration, User, UserPatch
-from shop.users.service import EmailTaken, OwnAccount, UserService
+from shop.users.schemas import AccountPatch, PasswordChange, Registration, User, UserPatch
+from shop.users.service import EmailTaken, OwnAccount, UserService, WrongPassword
 
 
 class UserController(Controller):
@@ -51,6 +51,19 @@ class UserController(Controller):
         A JSON Merge Patch: fields left out stay as they are.
         """
         return await self.users.change_own(actor, data)
+
+    @post(
+        "/me/password",
+        status_code=204,
+        guards=[signed_in],
+        errors=[WrongPassword, CommonPassword, PasswordsBusy],
+    )
+    async def change_own_password(self, data: JSONBody[PasswordChange], actor: Provided[Actor]) -> None:
+        """Change your own password.
+
+        Every other device is signed out, and a mail tells you of it.
+        """
+        await self.users.change_password(actor, data)
 
     @delete("/me", guards=[signed_in])
     async def delete_own_account(self, actor: Provided[Actor]) -> None:

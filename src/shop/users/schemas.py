@@ -49,6 +49,11 @@ class AccountPatch(Struct, frozen=True, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
 
 
+class PasswordChange(Struct, frozen=True, forbid_unknown_fields=True):
+    current_password: Annotated[str, Meta(max_length=128, examples=["demo-password-2026"])]
+    new_password: Password
+
+
 class UserPatch(Struct, frozen=True, forbid_unknown_fields=True):
     """What an admin may change of another's account."""
 

@@ -8,16 +8,16 @@ from msgspec import UnsetType
 
 from restwell.auth import Actor, Passwords
 from restwell.cache import Cache
-from restwell.database import Database, UniqueViolation
-from restwell.errors import Conflict, NotFound
+from restwell.database import Database, Transaction, UniqueViolation
+from restwell.errors import Conflict, Forbidden, NotFound
 from restwell.ids import new_id
 from restwell.jobs import Jobs
 from restwell.web import Cursors, Page, PageFilter
 from shop.sessions.service import SessionService
 from shop.users import queries
-from shop.users.jobs import send_welcome
+from shop.users.jobs import send_password_changed, send_welcome
 from shop.users.models import Role
-from shop.users.schemas import AccountPatch, Registration, User, UserPatch
+from shop.users.schemas import AccountPatch, PasswordChange, Registration, User, UserPatch
 
 T = TypeVar("T")
 
@@ -31,6 +31,10 @@ class EmailTaken(Conflict):
 
 class OwnAccount(Conflict):
     code, message = "own_account", "You cannot change your own role or deactivate yourself; ask another admin."
+
+
+class WrongPassword(Forbidden):
+    code, message = "wrong_password", "The current password is wrong."
 
 
 class UserService:
@@ -97,6 +101,24 @@ class UserService:
     async def change_own(self, actor: Actor, patch: AccountPatch) -> User:
         return await self._change(actor.id, name=_given(patch.name))
 
+    async def change_password(self, actor: Actor, change: PasswordChange) -> None:
+        """Set a new password, sign every other device out, and write to the owner. Raises WrongPassword, CommonPassword."""
+        user = await self.get_user(actor.id)
+        old_hash = await self._database.primary.find(queries.password_of, id=actor.id)
+        if old_hash is None or not await self._passwords.verify(change.current_password, old_hash):
+            raise WrongPassword
+        new_hash = await self._passwords.hash_new(change.new_password, user.email, user.name)
+        async with self._database.transaction() as tx:
+            now = datetime.now(UTC)
+            changed = await tx.find(
+                queries.set_password, user_id=actor.id, old_hash=old_hash, password_hash=new_hash, now=now
+            )
+            if changed is None:  # somebody else was faster, and this password is the current one no more
+                raise WrongPassword
+            self._remember(tx, changed)
+            await self._sessions.end_others_in(tx, actor)
+            await self._jobs.enqueue(tx, send_password_changed, user_id=actor.id)
+
     async def change_user(self, actor: Actor, user_id: UUID, patch: UserPatch) -> User:
         """Change role or activity. A deactivated account's sessions end with it. Raises OwnAccount."""
         if user_id == actor.id:
@@ -123,11 +145,14 @@ class UserService:
             user = await tx.find(queries.change, user_id=user_id, name=name, role=role, active=active, now=now)
             if user is None:
                 raise NotFound
-            key = _user(user_id)  # the role is part of each session's actor, too
-            self._cache.write(tx, key, user, kind=User | None, tags=[key], ttl_seconds=KEPT_SECONDS)
+            self._remember(tx, user)
             if not user.active:
                 await self._sessions.end_all_in(tx, user_id)
         return user
+
+    def _remember(self, tx: Transaction, user: User) -> None:
+        key = _user(user.id)  # the role is part of each session's actor, too
+        self._cache.write(tx, key, user, kind=User | None, tags=[key], ttl_seconds=KEPT_SECONDS)
 
 
 def _user(user_id: UUID) -> str:

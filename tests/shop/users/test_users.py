@@ -1,9 +1,12 @@
 """Accounts: who may make, see and change which."""
 
+import asyncio
+
 import httpx
 import pytest
 
 from people import Json, Person, assert_problem, paths_of
+from shop.demo import PASSWORD
 
 ADA = {"email": "Ada@Example.com", "password": "a long enough password", "name": "Ada Lovelace"}
 
@@ -139,3 +142,36 @@ async def test_an_account_that_does_not_exist_is_not_found(admin: Person) -> Non
         assert_problem(await admin.get(f"/v1/users/{missing}"), 404, "not_found")
     answer = await admin.send("PATCH", "/v1/users/0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", {"active": True})
     assert_problem(answer, 404, "not_found")
+
+
+async def test_a_new_password_signs_every_other_device_out(client: httpx.AsyncClient, customer: Person) -> None:
+    """Breaks without ``end_others_in``: whoever knew the old password stays signed in."""
+    phone = await Person(client).sign_in("customer1@shop.example")
+    change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
+    assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
+    assert_problem(await phone.get("/v1/users/me"), 401, "unauthorized")
+    assert (await customer.get("/v1/users/me")).status_code == 200
+    await Person(client).sign_in("customer1@shop.example", "an entirely new one")
+    old = {"email": "customer1@shop.example", "password": PASSWORD}
+    assert_problem(await client.post("/v1/sessions", json=old), 401, "invalid_credentials")
+
+
+async def test_only_who_knows_the_password_changes_it(customer: Person) -> None:
+    wrong = {"current_password": "a wrong password", "new_password": "an entirely new one"}
+    assert_problem(await customer.send("POST", "/v1/users/me/password", wrong), 403, "wrong_password")
+    common = {"current_password": PASSWORD, "new_password": "customer1@shop.example"}
+    assert_problem(await customer.send("POST", "/v1/users/me/password", common), 422, "common_password")
+
+
+async def test_of_two_new_passwords_at_once_one_is_set(client: httpx.AsyncClient, customer: Person) -> None:
+    """Breaks without the old hash in the UPDATE: both succeed, and the loser believes in a password that does not work."""
+    wanted = [f"an entirely new one, {number}" for number in range(4)]
+    answers = await asyncio.gather(
+        *(
+            customer.send("POST", "/v1/users/me/password", {"current_password": PASSWORD, "new_password": password})
+            for password in wanted
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [204, 403, 403, 403]
+    (set_one,) = (password for password, answer in zip(wanted, answers, strict=True) if answer.status_code == 204)
+    await Person(client).sign_in("customer1@shop.example", set_one)
