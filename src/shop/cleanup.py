@@ -15,7 +15,8 @@ from shop.images.models import product_images
 from shop.orders.models import idempotency
 from shop.password_resets.models import password_resets
 from shop.reports.models import reports
-from shop.sessions.models import refresh_tokens, sessions
+from shop.sessions.attempts import FORGOTTEN
+from shop.sessions.models import failed_attempts, refresh_tokens, sessions
 
 BATCH: Final = 1_000
 """Rows that are deleted in one transaction."""
@@ -54,6 +55,17 @@ delete_reports: Final = query(
         reports.c.id.in_(select(reports.c.id).where(reports.c.id < param("before")).order_by(reports.c.id).limit(BATCH))
     ),
 )
+delete_attempts: Final = query(
+    "cleanup.delete_attempts",
+    delete(failed_attempts).where(
+        failed_attempts.c.subject.in_(
+            select(failed_attempts.c.subject)
+            .where(failed_attempts.c.last_at < param("before"))
+            .order_by(failed_attempts.c.last_at)
+            .limit(BATCH)
+        )
+    ),
+)
 images_there: Final = query(
     "cleanup.images_there",
     select(product_images.c.id).where(any_of(product_images.c.id, "ids")).limit(BATCH),
@@ -76,6 +88,7 @@ class Cleanup:
         await _until_none(lambda: self._database.in_transaction(lambda tx: self._sessions(tx, now)))
         await _until_none(lambda: idempotency.forget(self._database, now - REPLAYS))
         await _until_none(lambda: self._database.run(delete_resets, before=now))
+        await _until_none(lambda: self._database.run(delete_attempts, before=now - FORGOTTEN))
         await _until_none(lambda: self._database.run(delete_reports, before=lowest_id(now - REPORTS)))
         for folder, there in (("images", images_there), ("reports", reports_there)):
             found = await self._files.older_than(folder, ORPHANS.total_seconds())

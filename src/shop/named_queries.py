@@ -14,13 +14,14 @@ from shop.products import queries as products
 from shop.products.queries import ListShape
 from shop.products.schemas import Sort
 from shop.reports import queries as reports
+from shop.sessions import attempts
 from shop.sessions import queries as sessions
 from shop.users import queries as users
 
 
 def named_queries() -> Iterator[Query[Any]]:
     """Those of each feature, and the list of products in every combination of filters and order."""
-    yield from queries_in(users, sessions, password_resets, products, images, orders, reports, jobs, cleanup)
+    yield from queries_in(users, sessions, attempts, password_resets, products, images, orders, reports, jobs, cleanup)
     for sort, (after, category, q, min_price, max_price) in product(Sort, product((False, True), repeat=5)):
         yield products.page(
             ListShape(sort, after=after, category=category, q=q, min_price=min_price, max_price=max_price, fields=None)

@@ -75,11 +75,14 @@ async def test_what_is_old_goes(customer: Person, client: httpx.AsyncClient, app
     for number in range(3):
         await customer.order(f"key {number}", (product["id"], 1))
         await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
+        await client.post("/v1/sessions", json={"email": f"{number}@shop.example", "password": "a wrong one"})
     await finish_jobs(app)
     await set_back(app, "idempotency_keys", "created_at")
     await set_back(app, "password_resets", "expires_at")
+    await set_back(app, "failed_attempts", "last_at")
     await clean(app)
-    assert [await count(app, table) for table in ("idempotency_keys", "password_resets")] == [0, 0]
+    tables = ("idempotency_keys", "password_resets", "failed_attempts")
+    assert [await count(app, table) for table in tables] == [0, 0, 0]
 
 
 async def test_sessions_go_when_they_have_been_over_for_a_week(customer: Person, app: App) -> None:

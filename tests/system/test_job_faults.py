@@ -200,7 +200,7 @@ async def test_a_worker_that_was_stopped_completes_nothing_any_more_j4(rig: Rig,
 @pytest.mark.scoreboard("J5", "unknown task, corrupt payload x1,000", "all dead-lettered; throughput >= 95%")
 async def test_what_cannot_be_run_is_dead_and_holds_nobody_up_j5(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-dead-letters: they hold their slots until their leases end, and nobody learns why."""
-    good, bad = score.size((200, 20), (5_000, 1_000))
+    good, bad, each = score.size((200, 20, 0.02), (5_000, 1_000, 0.1))
     seconds = []
     with working(tmp_path, "--concurrency=20", **environment(rig)):
         for start, mixed in ((0, 0), (good, bad)):
@@ -212,7 +212,7 @@ async def test_what_cannot_be_run_is_dead_and_holds_nobody_up_j5(rig: Rig, tmp_p
                     await tx.run_script(
                         f"UPDATE jobs SET name = 'note', arguments = '{{\"text\": 5' WHERE id IN {half}"
                     )
-                arguments = [{"number": number, "seconds": 0.02} for number in range(start, start + good)]
+                arguments = [{"number": number, "seconds": each} for number in range(start, start + good)]
                 await rig.jobs.enqueue_many(tx, sample_jobs.toil, arguments)
             began = time.monotonic()
             while (await audit.counts(rig)).get("done", 0) < start + good and time.monotonic() < began + 120:

@@ -1,6 +1,6 @@
 """What is stored of a session: never a token, only hashes."""
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
 
 from restwell.database import Id, Timestamp
 from shop.schema import metadata
@@ -27,4 +27,13 @@ refresh_tokens = Table(
     Column("created_at", Timestamp, nullable=False),
     Column("used_at", Timestamp),
     Index("refresh_tokens_by_session", "session_id"),
+)
+
+failed_attempts = Table(
+    "failed_attempts",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("last_at", Timestamp, nullable=False),
+    Index("failed_attempts_by_time", "last_at"),
 )

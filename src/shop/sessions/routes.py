@@ -26,6 +26,7 @@ from restwell.web.session_cookies import (
     refuse_cross_site,
     session_cookies,
 )
+from shop.sessions.attempts import TooManyAttempts
 from shop.sessions.schemas import RefreshRequest, SessionList, SignIn, Tokens, TokensInCookies
 from shop.sessions.service import Device, InvalidCredentials, InvalidRefreshToken, SessionService
 
@@ -37,7 +38,7 @@ class SessionController(Controller):
     tags = ["Sessions"]
     sessions: SessionService
 
-    @post(errors=[InvalidCredentials, PasswordsBusy, CrossSiteRequest])
+    @post(errors=[InvalidCredentials, TooManyAttempts, PasswordsBusy, CrossSiteRequest])
     async def sign_in(self, request: ApiRequest, data: JSONBody[SignIn]) -> Response[Tokens | TokensInCookies]:
         """Sign in.
 

@@ -12,6 +12,7 @@ from restwell.database import Database, Transaction
 from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
 from shop.sessions import queries
+from shop.sessions.attempts import Attempts, subject_of
 from shop.sessions.queries import SignedIn
 from shop.sessions.schemas import Session, SignIn, Tokens
 
@@ -48,6 +49,7 @@ class SessionService:
         idle_seconds: int,
     ) -> None:
         self._database = database
+        self._attempts = Attempts(database)
         self._cache = cache
         self._passwords = passwords
         self._access_tokens = access_tokens
@@ -56,10 +58,13 @@ class SessionService:
         self._idle = timedelta(seconds=idle_seconds)
 
     async def sign_in(self, attempt: SignIn, device: Device) -> tuple[UUID, Tokens]:
-        """Open a session. Raises InvalidCredentials, alike and as slowly for an unknown user as for a wrong password."""
+        """Open a session. Raises InvalidCredentials, alike and as slowly for an unknown user as for a wrong password, TooManyAttempts."""
+        subject = subject_of(attempt.email.lower(), device.address)
+        await self._attempts.check(subject)
         user = await self._database.primary.find(queries.credentials, email=attempt.email.lower())
         hashed = user.password_hash if user is not None and user.active else None
         if not await self._passwords.verify(attempt.password, hashed) or user is None or hashed is None:
+            await self._attempts.failed(subject)
             raise InvalidCredentials
         new_hash = await self._passwords.hash(attempt.password) if self._passwords.is_outdated(hashed) else None
         now = datetime.now(UTC)
@@ -68,6 +73,7 @@ class SessionService:
         async with self._database.transaction() as tx:
             if new_hash is not None:
                 await tx.run(queries.set_password_hash, user_id=user.id, password_hash=new_hash)
+            await self._attempts.succeeded(tx, subject)
             await tx.run(
                 queries.insert_session,
                 id=session_id,
