@@ -98,7 +98,7 @@ def _publish_first() -> None:
 
     async def before_commit(self: Any, _tx: Transaction) -> None:
         await self._dispatch._send(self.counts)
-        if getattr(self._dispatch, "_publishing", self._dispatch)._down:
+        if self._dispatch.broker.is_lost:
             raise ConnectionError("the broker has not taken it")
 
     queue._Hints.before_commit = before_commit  # type: ignore[method-assign,assignment]

@@ -13,6 +13,8 @@ from msgspec import Struct
 from restwell.settings import LogSettings
 
 FLUSH_SECONDS: Final = 0.1
+QUIET: Final = ("aiormq",)
+"""Libraries that log each failed attempt; whoever uses them says once what it means."""
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=repr)
 
@@ -55,6 +57,8 @@ def configure_logs(settings: LogSettings) -> None:
         renderers = [structlog.dev.ConsoleRenderer(exception_formatter=traceback)]
     else:
         renderers = [structlog.processors.format_exc_info, _render_json]
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),

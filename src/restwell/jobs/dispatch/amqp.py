@@ -7,13 +7,10 @@ from contextlib import suppress
 from typing import Any, Final
 
 import aio_pika
-import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aiormq.exceptions import AMQPError
 
-from restwell.jobs.dispatch.base import KEPT, Sender
-
-log = structlog.get_logger("restwell.jobs")
+from restwell.jobs.dispatch.base import KEPT, Reach, Sender
 
 CONNECT_SECONDS: Final = 3.0
 CONFIRM_SECONDS: Final = 3.0
@@ -38,8 +35,9 @@ class AmqpDispatch(Sender):
     def __init__(self, url: str, name: str) -> None:
         super().__init__()
         self._name = name
-        self._publishing = _Link(url)
-        self._consuming = _Link(url)
+        self.broker = Reach("rabbitmq")
+        self._publishing = _Link(url, self.broker)
+        self._consuming = _Link(url, self.broker)
         self._consumed: AbstractChannel | None = None
         self._hints: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
 
@@ -60,7 +58,7 @@ class AmqpDispatch(Sender):
                 await hint.ack()
         except TimeoutError:
             if self._consumed is not None and self._consumed.is_closed:
-                self._consuming.lost(None)
+                self._consuming.lost(ConnectionError("the connection was closed"))
         except _FAULTS as error:
             self._consuming.lost(error)
             await asyncio.sleep(deadline - time.monotonic())
@@ -91,29 +89,31 @@ class AmqpDispatch(Sender):
         return await channel.declare_queue(f"{self._name}.jobs.{queue}", durable=True, arguments=_ARGUMENTS)
 
 
+class _TooSoon(ConnectionError):
+    """It was not there a moment ago, which says nothing of now."""
+
+
 class _Link:
     """A connection with one channel, made when it is needed, and not tried again at once when that fails."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, broker: Reach) -> None:
         self._url = url
+        self._broker = broker
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._once: dict[str, Any] = {}
         self._again_at = 0.0
-        self._down = False
 
     async def channel(self) -> AbstractChannel:
-        """Raises OSError, AMQPError or TimeoutError while RabbitMQ cannot be reached."""
+        """Raises OSError, AMQPError or TimeoutError while RabbitMQ cannot be reached, _TooSoon where that was not tried."""
         if self._channel is None or self._channel.is_closed:
             if time.monotonic() < self._again_at:
-                raise ConnectionError("RabbitMQ was not there a moment ago")
+                raise _TooSoon
             self._again_at = time.monotonic() + AGAIN_SECONDS
             await self.close()
             self._connection = await aio_pika.connect(self._url, timeout=CONNECT_SECONDS)
             self._channel = await self._connection.channel(publisher_confirms=True)
-            if self._down:
-                log.warning("jobs_broker_up", broker="rabbitmq")
-            self._down = False
+            self._broker.found()
         return self._channel
 
     async def once(self, name: str, make: Any) -> Any:
@@ -122,10 +122,9 @@ class _Link:
             self._once[name] = await make()
         return self._once[name]
 
-    def lost(self, error: BaseException | None) -> None:
-        if not self._down:
-            log.warning("jobs_broker_down", broker="rabbitmq", cause=repr(error))
-        self._down = True
+    def lost(self, error: BaseException) -> None:
+        if not isinstance(error, _TooSoon):
+            self._broker.lost(error)
         self._channel = None
 
     async def close(self) -> None:

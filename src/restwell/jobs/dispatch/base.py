@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+import structlog
+
+log = structlog.get_logger("restwell.jobs")
+
 AT_ONCE: Final = 8
 """So many hints about a queue go out together: each wakes a worker, which takes what it can, and wakes another if that was not all."""
 CLOSE_SECONDS: Final = 1.0
@@ -31,6 +35,24 @@ class Dispatch(ABC):
     @abstractmethod
     async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:
         """Return when there may be work for ``free`` slots in one of the queues, and after ``seconds`` in any case."""
+
+
+class Reach:
+    """Whether a broker is there; says once that it is gone, and once that it is back, over all connections to it."""
+
+    def __init__(self, broker: str) -> None:
+        self._broker = broker
+        self.is_lost = False
+
+    def lost(self, error: BaseException) -> None:
+        if not self.is_lost:
+            log.warning("jobs_broker_down", broker=self._broker, cause=repr(error))
+        self.is_lost = True
+
+    def found(self) -> None:
+        if self.is_lost:
+            log.warning("jobs_broker_up", broker=self._broker)
+        self.is_lost = False
 
 
 class Sender(Dispatch):

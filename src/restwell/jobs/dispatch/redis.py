@@ -5,14 +5,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-import structlog
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from restwell.cache.clients import client_of
 from restwell.ids import new_id
-from restwell.jobs.dispatch.base import KEPT, Sender
-
-log = structlog.get_logger("restwell.jobs")
+from restwell.jobs.dispatch.base import KEPT, Reach, Sender
 
 GROUP: Final = "workers"
 ANSWER_SECONDS: Final = 3.0
@@ -32,7 +29,7 @@ class RedisDispatch(Sender):
         self._client = client_of(url, answer_seconds=ANSWER_SECONDS)
         self._prefix = f"{{{name}.jobs}}:"
         self._reader = new_id().hex
-        self._down = False
+        self.broker = Reach("redis")
 
     async def close(self) -> None:
         await super().close()
@@ -51,14 +48,14 @@ class RedisDispatch(Sender):
                 raise
             await self._make_groups(streams)
         except _FAULTS as error:
-            self._is_down(error)
+            self.broker.lost(error)
             await asyncio.sleep(deadline - time.monotonic())
 
     async def _read(self, streams: dict[str, str], count: int, seconds: float) -> None:
         milliseconds = max(1, round(seconds * 1_000))
         client = cast("Any", self._client)
         await client.xreadgroup(GROUP, self._reader, streams, count=count, block=milliseconds, noack=True)
-        self._is_up()
+        self.broker.found()
 
     async def _make_groups(self, streams: Mapping[str, str]) -> None:
         for stream in streams:
@@ -68,7 +65,7 @@ class RedisDispatch(Sender):
                 if not str(error).startswith("BUSYGROUP"):
                     raise
             except _FAULTS as error:
-                self._is_down(error)
+                self.broker.lost(error)
                 return
 
     async def _send(self, counts: Mapping[str, int]) -> None:
@@ -79,16 +76,6 @@ class RedisDispatch(Sender):
                         pipe.xadd(f"{self._prefix}{queue}", {"ready": ""}, maxlen=KEPT, approximate=True)
                 await pipe.execute()
         except _FAULTS as error:
-            self._is_down(error)
+            self.broker.lost(error)
         else:
-            self._is_up()
-
-    def _is_down(self, error: BaseException) -> None:
-        if not self._down:
-            log.warning("jobs_broker_down", broker="redis", cause=repr(error))
-        self._down = True
-
-    def _is_up(self) -> None:
-        if self._down:
-            log.warning("jobs_broker_up", broker="redis")
-        self._down = False
+            self.broker.found()
