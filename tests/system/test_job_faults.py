@@ -107,7 +107,7 @@ async def test_a_whole_machine_that_is_gone_j1(rig: Rig, tmp_path: Path, score: 
 )
 async def test_poison_harms_no_other_j2(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-attempts: it never dies. BROKEN=not-alone: others, of two attempts, die with it."""
-    count = score.size(200, 2_000)
+    count = score.size(200, 4_000)
     kinds = (sample_jobs.poison, sample_jobs.gobble)
     with (
         working(tmp_path, "--concurrency=40", **environment(rig)),
