@@ -19,7 +19,7 @@ test: .venv/.dev ## Run every test (CI=true: nothing may be skipped)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-scoreboard: .venv/.dev ## Do every fault in full to real processes and write docs/scoreboard.md (about 25 minutes)
+scoreboard: .venv/.dev ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
 	@$(BIN)/python tests/install_servers.py
 	@SCOREBOARD=docs/scoreboard.md $(BIN)/pytest -m scoreboard --quiet --no-header $(ARGS)
 
