@@ -108,7 +108,6 @@ async def test_a_whole_machine_that_is_gone_j1(rig: Rig, tmp_path: Path, score: 
 async def test_poison_harms_no_other_j2(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-attempts: it never dies. BROKEN=not-alone: others, of two attempts, die with it."""
     count = score.size(200, 4_000)
-    kinds = (sample_jobs.poison, sample_jobs.gobble)
     with (
         working(tmp_path, "--concurrency=40", **environment(rig)),
         working(tmp_path, "--concurrency=40", **environment(rig)),
@@ -118,9 +117,12 @@ async def test_poison_harms_no_other_j2(rig: Rig, tmp_path: Path, score: Score) 
         without = await audit.slowest(rig, 0.99)
         async with rig.database.transaction() as tx:
             await tx.run_script("DELETE FROM jobs")
-        await _toil_evenly(rig, count, count + count // 4)
-        poison = [await rig.enqueue(kind) for kind in kinds]
-        await _toil_evenly(rig, count + count // 4, 2 * count)
+        poison = []
+        quarter = count // 4  # apart, so that one worker dies of each, and not both at once
+        for start, kind in ((count, sample_jobs.poison), (count + 2 * quarter, sample_jobs.gobble)):
+            await _toil_evenly(rig, start, start + quarter)
+            poison.append(await rig.enqueue(kind))
+            await _toil_evenly(rig, start + quarter, start + 2 * quarter)
         found = await audit.settled(rig, score.size(90, 120))
         beside = await audit.slowest(rig, 0.99)
     assert found == {"done": count, "dead": len(poison)}

@@ -1,0 +1,125 @@
+"""Who may do what, over the whole route table: no token that is over opens anything, and nobody reaches what is another's."""
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+from joserfc import jwt
+
+from people import Json, Person
+from restwell.auth.signing_keys import from_secrets
+from restwell.web.guards import requires_role
+from restwell.web.openapi import operations
+from shop.app import create_app
+from shop.settings import ShopSettings
+
+SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
+OPERATIONS = operations(create_app(ShopSettings()).litestar)
+GUARDED = [one for one in OPERATIONS if one.handler.resolve_guards()]
+PUBLIC = {"products"}
+"""Whose objects belong to nobody."""
+
+
+def path_with(path: str, *ids: str) -> str:
+    """The path with these ids, and beyond them with some of nothing."""
+    given = [*ids, *([SOME_ID] * path.count("{"))]
+    for one in given[: path.count("{")]:
+        before, _, rest = path.partition("{")
+        path = f"{before}{one}{rest.partition('}')[2]}"
+    return path
+
+
+async def hire(client: httpx.AsyncClient, boss: Person, name: str) -> Person:
+    """One more admin."""
+    account = {"email": f"{name}@shop.example", "password": "a long enough one", "name": name}
+    assert (await client.post("/v1/users", json=account)).status_code == 201
+    hired = await Person(client).sign_in(account["email"], account["password"])
+    me: Json = (await hired.get("/v1/users/me")).json()
+    assert (await boss.send("PATCH", f"/v1/users/{me['id']}", {"role": "admin"})).status_code == 200
+    return hired
+
+
+async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings) -> dict[str, str]:
+    """Of admins, whom every route would let in."""
+    boss = await Person(client).sign_in("admin@shop.example")
+    out, everywhere, dismissed = [await hire(client, boss, name) for name in ("out", "everywhere", "dismissed")]
+    await out.send("DELETE", "/v1/sessions/current")
+    await everywhere.send("DELETE", "/v1/sessions")
+    me: Json = (await dismissed.get("/v1/users/me")).json()
+    assert (await boss.send("PATCH", f"/v1/users/{me['id']}", {"active": False})).status_code == 200
+    assert settings.jwt.secret is not None
+    (key,) = from_secrets([settings.jwt.secret.get_secret_value()])
+    claims = jwt.decode(boss.tokens["access_token"], key.key, algorithms=["HS256"]).claims
+    header = {"alg": "HS256", "typ": "at+jwt", "kid": key.id}
+    return {
+        "expired": jwt.encode(header, {**claims, "exp": int(time.time()) - 1}, key.key, algorithms=["HS256"]),
+        "signed out": out.tokens["access_token"],
+        "signed out everywhere": everywhere.tokens["access_token"],
+        "deactivated": dismissed.tokens["access_token"],
+    }
+
+
+async def test_a_token_that_is_over_opens_nothing(client: httpx.AsyncClient, settings: ShopSettings) -> None:
+    """Breaks when the end of a token, or that of its session or account, is not looked at."""
+    tokens = await tokens_that_are_over(client, settings)
+    leaks = []
+    for name, token in tokens.items():
+        for path, method, _ in GUARDED:
+            answer = await client.request(method, path_with(path), headers={"authorization": f"Bearer {token}"})
+            if answer.status_code != 401:
+                leaks.append((name, method, path, answer.status_code))
+    assert leaks == []
+
+
+@pytest.fixture
+async def owned(customer: Person, admin: Person) -> dict[str, str]:
+    """An object of someone's in each collection."""
+    product = await customer.first_product("category=audio")
+    order = (await customer.order("of-the-customer", (product["id"], 1))).json()
+    report: Json = (
+        await admin.send("POST", "/v1/reports", {"first_day": "2026-01-01", "last_day": "2026-01-31"})
+    ).json()
+    jobs: Json = (await admin.get("/v1/jobs?state=ready")).json()
+    return {
+        "orders": order["id"],
+        "sessions": (await customer.get("/v1/sessions")).json()["items"][0]["id"],
+        "users": (await customer.get("/v1/users/me")).json()["id"],
+        "reports": report["id"],
+        "jobs": jobs["items"][0]["id"],
+    }
+
+
+async def test_nobody_reaches_what_is_anothers(owned: dict[str, str], other: Person, client: httpx.AsyncClient) -> None:
+    """Breaks when a query asks for an id without its owner. A new collection has to say here what is owned in it."""
+    leaks = []
+    for path, method, handler in OPERATIONS:
+        collection = path.split("/")[2]
+        if "{" not in path or (collection in PUBLIC and method == "GET"):
+            continue
+        object_id = owned.get(collection, SOME_ID) if collection in PUBLIC else owned[collection]
+        expected = 403 if any(isinstance(guard, requires_role) for guard in handler.resolve_guards()) else 404
+        answer = await other.send(method, path_with(path, object_id), {} if method == "PATCH" else None)
+        stranger = await Person(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
+        if (answer.status_code, stranger.status_code) != (expected, 401):
+            leaks.append((method, path, answer.status_code, stranger.status_code))
+    assert leaks == []
+
+
+async def test_what_one_lists_is_ones_own(owned: dict[str, str], other: Person) -> None:
+    """Breaks when a list is not of the caller's."""
+    for path, method, handler in GUARDED:
+        if method == "GET" and "{" not in path and not _roles_of(handler):
+            assert not set(owned.values()) & set(_texts_in((await other.get(path)).json()))
+
+
+def _roles_of(handler: Any) -> list[str]:
+    return [guard.role for guard in handler.resolve_guards() if isinstance(guard, requires_role)]
+
+
+def _texts_in(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in _texts_in(inner)]
+    if isinstance(value, list):
+        return [text for inner in value for text in _texts_in(inner)]
+    return [value] if isinstance(value, str) else []
