@@ -80,7 +80,8 @@ class Loads:
             yield
             return
         try:
-            await asyncio.wait_for(self._places.acquire(), self._seconds / 2)
+            async with asyncio.timeout(self._seconds / 2):
+                await self._places.acquire()
         except TimeoutError:
             raise TooManyLoads from None
         _admitted.set(True)

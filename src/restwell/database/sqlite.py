@@ -248,7 +248,10 @@ class SqliteDatabase(Database):
 
 async def _within(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T:
     try:
-        return await asyncio.wait_for(waiting, milliseconds / 1_000)
+        async with asyncio.timeout(
+            milliseconds / 1_000
+        ):  # wait_for would take a task, and before 3.12 may swallow a cancellation
+            return await waiting
     except TimeoutError:
         raise DatabaseBusy from None
 

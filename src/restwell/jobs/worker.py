@@ -87,6 +87,7 @@ class Worker:
         self._finished: list[tuple[Claimed, str | None]] = []
         self._recording: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._tending = True
         self.stopping = asyncio.Event()
 
     @property
@@ -116,6 +117,7 @@ class Worker:
                 await self._feed()
                 await self._drain()
             finally:
+                self._tending = False  # should something below have swallowed the cancellation
                 tending.cancel()
                 with suppress(asyncio.CancelledError):
                     await tending
@@ -215,7 +217,7 @@ class Worker:
     async def _tend(self) -> None:
         """Once a second: what is due becomes ready, what was left by the dead is taken from them, what is old goes."""
         seconds = 0
-        while True:  # by the clock
+        while self._tending:
             try:
                 self._look_at_itself()
                 await self._scheduler.tick()
