@@ -117,12 +117,13 @@ async def test_poison_harms_no_other_j2(rig: Rig, tmp_path: Path, score: Score) 
         without = await audit.slowest(rig, 0.99)
         async with rig.database.transaction() as tx:
             await tx.run_script("DELETE FROM jobs")
-        poison = []
-        quarter = count // 4  # apart, so that one worker dies of each, and not both at once
-        for start, kind in ((count, sample_jobs.poison), (count + 2 * quarter, sample_jobs.gobble)):
-            await _toil_evenly(rig, start, start + quarter)
-            poison.append(await rig.enqueue(kind))
-            await _toil_evenly(rig, start + quarter, start + 2 * quarter)
+        # In full apart, so that one worker dies of each, and not both at once; a small run is too short for that.
+        first, second = count + count // 4, count + count // 4 + score.size(0, count // 2)
+        await _toil_evenly(rig, count, first)
+        poison = [await rig.enqueue(sample_jobs.poison)]
+        await _toil_evenly(rig, first, second)
+        poison.append(await rig.enqueue(sample_jobs.gobble))
+        await _toil_evenly(rig, second, 2 * count)
         found = await audit.settled(rig, score.size(90, 120))
         beside = await audit.slowest(rig, 0.99)
     assert found == {"done": count, "dead": len(poison)}
