@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import Column, delete, select
 
-from restwell.database import Database, Transaction, any_of, param, query
+from restwell.database import Database, Query, Transaction, any_of, param, query
 from restwell.files import Files
 from restwell.ids import lowest_id
 from restwell.jobs import Run, job
@@ -38,34 +38,17 @@ delete_tokens: Final = query(
     "cleanup.delete_tokens", delete(refresh_tokens).where(any_of(refresh_tokens.c.session_id, "ids"))
 )
 delete_sessions: Final = query("cleanup.delete_sessions", delete(sessions).where(any_of(sessions.c.id, "ids")))
-delete_resets: Final = query(
-    "cleanup.delete_resets",
-    delete(password_resets).where(
-        password_resets.c.code_hash.in_(
-            select(password_resets.c.code_hash)
-            .where(password_resets.c.expires_at < param("before"))
-            .order_by(password_resets.c.expires_at)
-            .limit(BATCH)
-        )
-    ),
-)
-delete_reports: Final = query(
-    "cleanup.delete_reports",
-    delete(reports).where(
-        reports.c.id.in_(select(reports.c.id).where(reports.c.id < param("before")).order_by(reports.c.id).limit(BATCH))
-    ),
-)
-delete_attempts: Final = query(
-    "cleanup.delete_attempts",
-    delete(failed_attempts).where(
-        failed_attempts.c.subject.in_(
-            select(failed_attempts.c.subject)
-            .where(failed_attempts.c.last_at < param("before"))
-            .order_by(failed_attempts.c.last_at)
-            .limit(BATCH)
-        )
-    ),
-)
+
+
+def _delete_older(name: str, key: Column[Any], time: Column[Any]) -> Query[None]:
+    """The oldest rows of the key's table, by a column that has an index."""
+    oldest = select(key).where(time < param("before")).order_by(time).limit(BATCH)
+    return query(f"cleanup.{name}", delete(key.table).where(key.in_(oldest)))
+
+
+delete_resets: Final = _delete_older("delete_resets", password_resets.c.code_hash, password_resets.c.expires_at)
+delete_attempts: Final = _delete_older("delete_attempts", failed_attempts.c.subject, failed_attempts.c.last_at)
+delete_reports: Final = _delete_older("delete_reports", reports.c.id, reports.c.id)
 images_there: Final = query(
     "cleanup.images_there",
     select(product_images.c.id).where(any_of(product_images.c.id, "ids")).limit(BATCH),

@@ -57,11 +57,10 @@ class SessionController(Controller):
         The old token dies. Using it again later than ten seconds afterwards ends the session: one of the two users stole it.
         """
         token = data.refresh_token
-        in_cookies = isinstance(token, UnsetType)
-        if isinstance(token, UnsetType):
-            refuse_cross_site(request)
-            token = request.cookies.get(REFRESH, "")
-        return _answer(await self.sessions.refresh(token), in_cookies=in_cookies)
+        if not isinstance(token, UnsetType):
+            return _answer(await self.sessions.refresh(token), in_cookies=False)
+        refuse_cross_site(request)
+        return _answer(await self.sessions.refresh(request.cookies.get(REFRESH, "")), in_cookies=True)
 
     @get(guards=[signed_in])
     async def list_sessions(self, actor: Provided[Actor]) -> SessionList:
