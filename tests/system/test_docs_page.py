@@ -59,8 +59,9 @@ def test_opens_signs_in_and_sends_a_request(page: Page, server: Served) -> None:
     credentials = {"email": "customer1@shop.example", "password": PASSWORD}
     token = httpx.post(f"{server.url}/v1/sessions", json=credentials).json()["access_token"]
     page.get_by_role("button", name="Authorize").first.click()
-    page.get_by_label("auth-bearer-value").fill(token)
-    page.get_by_role("button", name="Apply credentials").click()
+    bearer = page.locator("form").filter(has=page.get_by_label("auth-bearer-value"))
+    bearer.get_by_label("auth-bearer-value").fill(token)
+    bearer.get_by_role("button", name="Apply credentials").click()
     page.get_by_role("button", name="Close").last.click()
 
     operation = page.locator("#operations-Users-get_own_account")

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_MS: Final = 5_000
 READERS: Final = 2
+BEGIN: Final = "BEGIN IMMEDIATE"
 PRAGMAS: Final = f"""
 PRAGMA busy_timeout = {BUSY_TIMEOUT_MS};
 PRAGMA synchronous = FULL;
@@ -63,17 +64,21 @@ async def _in_thread(connection: apsw.AsyncConnection, call: Callable[[apsw.Conn
         return result
 
 
-async def _fetch(connection: apsw.AsyncConnection, sql: str, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-    return await _in_thread(connection, lambda sync: sync.execute(sql, parameters).fetchall())
+def _fetch(sql: str, parameters: tuple[Any, ...]) -> Callable[[apsw.Connection], Sequence[Sequence[Any]]]:
+    return lambda connection: connection.execute(sql, parameters).fetchall()
 
 
-async def _execute(connection: apsw.AsyncConnection, sql: str, parameters: tuple[Any, ...] = ()) -> int:
-    def call(sync: apsw.Connection) -> int:
-        before = sync.total_changes()
-        _finish(sync.execute(sql, parameters))
-        return sync.changes() if sync.total_changes() != before else 0
+def _execute(sql: str, parameters: tuple[Any, ...] = ()) -> Callable[[apsw.Connection], int]:
+    def call(connection: apsw.Connection) -> int:
+        before = connection.total_changes()
+        _finish(connection.execute(sql, parameters))
+        return connection.changes() if connection.total_changes() != before else 0
 
-    return await _in_thread(connection, call)
+    return call
+
+
+def _execute_many(sql: str, parameters: Sequence[tuple[Any, ...]]) -> Callable[[apsw.Connection], None]:
+    return lambda connection: _finish(connection.executemany(sql, parameters))
 
 
 def _finish(cursor: apsw.Cursor) -> None:
@@ -90,16 +95,16 @@ class SqliteTransaction(Transaction):
         self._connection = connection
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-        return await _fetch(self._connection, compiled.sql, parameters)
+        return await _in_thread(self._connection, _fetch(compiled.sql, parameters))
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
-        return await _execute(self._connection, compiled.sql, parameters)
+        return await _in_thread(self._connection, _execute(compiled.sql, parameters))
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
-        await _in_thread(self._connection, lambda sync: _finish(sync.executemany(compiled.sql, parameters)))
+        await _in_thread(self._connection, _execute_many(compiled.sql, parameters))
 
     async def run_script(self, statement: str) -> None:
-        await _execute(self._connection, statement)
+        await _in_thread(self._connection, _execute(statement))
 
 
 class SqliteDatabase(Database):
@@ -109,7 +114,7 @@ class SqliteDatabase(Database):
         super().__init__()
         self._path = path
         self._writing = asyncio.Lock()
-        self._endings: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[Any]] = set()
         self._writer: apsw.AsyncConnection | None = None
         self._watcher: apsw.Connection | None = None
         self._readers: list[apsw.AsyncConnection] = []
@@ -177,7 +182,7 @@ class SqliteDatabase(Database):
         try:
             connection = await self._connect()
             try:
-                await _execute(connection, "VACUUM INTO ?", (os.fspath(draft),))
+                await _in_thread(connection, _execute("VACUUM INTO ?", (os.fspath(draft),)))
             finally:
                 await connection.aclose()
             await asyncio.to_thread(_verify, draft)
@@ -187,8 +192,7 @@ class SqliteDatabase(Database):
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         if not compiled.reads:
-            async with self._transaction() as tx:
-                return await tx._fetch(compiled, parameters)  # noqa: SLF001  # its own sibling
+            return await self._write(_fetch(compiled.sql, parameters))
         if not self._readers:
             raise DatabaseUnavailable
         free = self._free
@@ -197,27 +201,44 @@ class SqliteDatabase(Database):
         except asyncio.QueueEmpty:
             reader = await _within(BUSY_TIMEOUT_MS, free.get())
         try:
-            return await _fetch(reader, compiled.sql, parameters)
+            return await _in_thread(reader, _fetch(compiled.sql, parameters))
         finally:
             free.put_nowait(reader)
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
-        async with self._transaction() as tx:
-            return await tx._execute(compiled, parameters)  # noqa: SLF001  # its own sibling
+        return await self._write(_execute(compiled.sql, parameters))
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
-        async with self._transaction() as tx:
-            await tx._execute_many(compiled, parameters)  # noqa: SLF001  # its own sibling
+        await self._write(_execute_many(compiled.sql, parameters))
+
+    async def _write(self, write: Callable[[apsw.Connection], T]) -> T:
+        """Begin, write and commit in one hop: an event loop that does not go round meanwhile keeps no other writer waiting."""
+
+        def transaction(connection: apsw.Connection) -> T:
+            connection.execute(BEGIN)
+            try:
+                result = write(connection)
+            except BaseException:
+                _roll_back(connection)
+                raise
+            _commit(connection)
+            return result
+
+        return await asyncio.shield(self._end(await self._next_writer(), transaction))
+
+    async def _next_writer(self) -> apsw.AsyncConnection:
+        """Wait for the one connection that writes. Whoever has it gives it back with ``_end``."""
+        await _within(BUSY_TIMEOUT_MS, self._writing.acquire())
+        if self._writer is None:
+            self._writing.release()
+            raise DatabaseUnavailable
+        return self._writer
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
-        await _within(BUSY_TIMEOUT_MS, self._writing.acquire())
-        writer = self._writer
-        if writer is None:
-            self._writing.release()
-            raise DatabaseUnavailable
+        writer = await self._next_writer()
         try:
-            await _execute(writer, "BEGIN IMMEDIATE")
+            await _in_thread(writer, _execute(BEGIN))
             yield SqliteTransaction(writer)
         except BaseException as error:
             ending = self._end(writer, _roll_back)
@@ -232,14 +253,14 @@ class SqliteDatabase(Database):
         async with self._transaction() as tx:
             yield tx
 
-    def _end(self, writer: apsw.AsyncConnection, how: Callable[[apsw.Connection], None]) -> asyncio.Task[None]:
+    def _end(self, writer: apsw.AsyncConnection, how: Callable[[apsw.Connection], T]) -> asyncio.Task[T]:
         """End the transaction in a task of its own, and let the next one begin after it."""
         ending = asyncio.create_task(_in_thread(writer, how))
         self._endings.add(ending)
         ending.add_done_callback(self._ended)
         return ending
 
-    def _ended(self, ending: asyncio.Task[None]) -> None:
+    def _ended(self, ending: asyncio.Task[Any]) -> None:
         self._endings.discard(ending)
         self._writing.release()
         if not ending.cancelled():
