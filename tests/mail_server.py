@@ -1,5 +1,6 @@
 """A real SMTP server for the tests: TLS with a certificate of its own, and a login."""
 
+import re
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from typing import Any, cast
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from pydantic import SecretStr
 
+from restwell.settings import MailSettings, SmtpSettings
 from servers import free_port
+from shop.settings import ShopSettings
 
 USER, PASSWORD = "shop", "p@ss/word"
 
@@ -70,6 +74,27 @@ def mail_server(certificate: Path | None, *, starts_tls: bool = False) -> Iterat
 def _authenticate(_server: SMTP, _session: Session, _envelope: Envelope, mechanism: str, data: object) -> AuthResult:
     right = isinstance(data, LoginPassword) and (data.login, data.password) == (USER.encode(), PASSWORD.encode())
     return AuthResult(success=right and mechanism in {"LOGIN", "PLAIN"}, handled=False)
+
+
+def with_mail(settings: ShopSettings, server: MailServer) -> ShopSettings:
+    """The settings with this server, which has no certificate."""
+    mail = MailSettings(sender="The Shop <shop@shop.example>")
+    smtp = SmtpSettings(url=SecretStr(f"smtp+plain://localhost:{server.port}"))
+    return settings.model_copy(update={"mail": mail, "smtp": smtp})
+
+
+def text_of(mail: EmailMessage) -> str:
+    """Its plain text."""
+    text = next(part for part in mail.walk() if part.get_content_type() == "text/plain")
+    content: str = text.get_content()
+    return content.replace("\r\n", "\n")
+
+
+def code_in(mail: EmailMessage) -> str:
+    """The code that stands in it, on a line of its own."""
+    found = re.search(r"^[\w-]{32}$", text_of(mail), re.MULTILINE)
+    assert found is not None, text_of(mail)
+    return found[0]
 
 
 def make_certificate(folder: Path) -> Path:

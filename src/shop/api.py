@@ -3,6 +3,8 @@
 from typing import Final
 
 from restwell.web import JobController, Version, requires_role
+from shop.audit.routes import AuditController
+from shop.email_confirmations.routes import EmailConfirmationController
 from shop.images.routes import ImageController
 from shop.orders.routes import OrderController
 from shop.password_resets.routes import PasswordResetController
@@ -20,6 +22,8 @@ V1: Final = (
     UserController,
     SessionController,
     PasswordResetController,
+    EmailConfirmationController,
+    AuditController,
     ProductController,
     ImageController,
     OrderController,

@@ -5,7 +5,11 @@ from typing import Final
 
 from restwell import App, Migrations, Project, Restwell
 from shop import api, demo, large
+from shop.audit.service import AuditLog
 from shop.cleanup import Cleanup, clean_up
+from shop.email_confirmations.jobs import send_confirmation_code, send_email_changed
+from shop.email_confirmations.mail import ConfirmationMail
+from shop.email_confirmations.service import EmailConfirmationService
 from shop.images.jobs import make_thumbnails
 from shop.images.service import ImageService
 from shop.images.thumbnails import Thumbnails
@@ -21,6 +25,7 @@ from shop.products.stock import StockService
 from shop.reports.jobs import make_report
 from shop.reports.maker import ReportMaker
 from shop.reports.service import ReportService
+from shop.sessions.reauthentication import Reauthentication
 from shop.sessions.service import SessionService
 from shop.settings import ShopSettings
 from shop.users.jobs import send_password_changed, send_welcome
@@ -36,32 +41,44 @@ To try it: `POST /v1/sessions` with a demo account, put the `access_token` into 
 def create_app(settings: ShopSettings) -> App:
     """The shop, ready to serve. Nothing connects before it starts."""
     kit = Restwell(settings, name="shop")
+    audit = AuditLog(kit.database, kit.cursors)
     sessions = SessionService(
         kit.database,
         kit.cache,
         kit.passwords,
         kit.access_tokens,
         kit.refresh_tokens,
+        audit,
         lifetime_seconds=settings.jwt.refresh_ttl_seconds,
         idle_seconds=settings.jwt.idle_ttl_seconds,
     )
-    users = UserService(kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, sessions)
+    again = Reauthentication(kit.database, kit.passwords)
+    resets = PasswordResetService(kit.database, kit.jobs, kit.passwords, sessions, audit)
+    confirmations = EmailConfirmationService(kit.database, kit.cache, kit.jobs, again, resets, audit)
+    users = UserService(
+        kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, sessions, again, confirmations, audit
+    )
     products = ProductService(kit.database, kit.cache, kit.cursors)
     orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, StockService(kit.cache))
-    resets = PasswordResetService(kit.database, kit.jobs, kit.passwords, sessions)
     images = ImageService(kit.database, kit.jobs, kit.files)
     reports = ReportService(kit.database, kit.jobs, kit.files)
     makers = [maker(kit.database, kit.files) for maker in (Thumbnails, ReportMaker)]
     cleanup = Cleanup(kit.database, kit.files, session_lifetime_seconds=settings.jwt.refresh_ttl_seconds)
-    mails = [mail(kit.database, kit.mailer) for mail in (AccountMail, OrderMail, ResetMail)]
+    mails = [mail(kit.database, kit.mailer) for mail in (AccountMail, ConfirmationMail, OrderMail, ResetMail)]
     return kit.app(
         version="1.0.0",
         description=DESCRIPTION,
         versions=api.VERSIONS,
-        provide=[users, sessions, products, images, orders, reports, resets, cleanup, *mails, *makers],
+        provide=[
+            *(users, sessions, audit, confirmations, resets),
+            *(products, images, orders, reports),
+            *(cleanup, *mails, *makers),
+        ],
         jobs=[
             send_welcome,
             send_password_changed,
+            send_confirmation_code,
+            send_email_changed,
             send_confirmation,
             send_reset_code,
             make_thumbnails,

@@ -11,6 +11,8 @@ from restwell.database import Database, Query, Transaction, any_of, param, query
 from restwell.files import Files
 from restwell.ids import lowest_id
 from restwell.jobs import Run, job
+from shop.audit.models import security_events
+from shop.email_confirmations.models import email_confirmations
 from shop.images.models import product_images
 from shop.orders.models import idempotency
 from shop.password_resets.models import password_resets
@@ -22,6 +24,8 @@ BATCH: Final = 1_000
 """Rows that are deleted in one transaction."""
 REPLAYS: Final = timedelta(hours=24)
 """How long an idempotency key gives its first answer."""
+EVENTS: Final = timedelta(days=366)
+"""A day longer than the database holds on to them."""
 REPORTS: Final = timedelta(days=30)
 ORPHANS: Final = timedelta(days=1)
 """How old a file without a row must be: the file of an upload is there before its row."""
@@ -47,6 +51,10 @@ def _delete_older(name: str, key: Column[Any], time: Column[Any]) -> Query[None]
 
 
 delete_resets: Final = _delete_older("delete_resets", password_resets.c.code_hash, password_resets.c.expires_at)
+delete_confirmations: Final = _delete_older(
+    "delete_confirmations", email_confirmations.c.code_hash, email_confirmations.c.expires_at
+)
+delete_events: Final = _delete_older("delete_events", security_events.c.id, security_events.c.id)
 delete_attempts: Final = _delete_older("delete_attempts", failed_attempts.c.subject, failed_attempts.c.last_at)
 delete_reports: Final = _delete_older("delete_reports", reports.c.id, reports.c.id)
 images_there: Final = query(
@@ -71,6 +79,8 @@ class Cleanup:
         await _until_none(lambda: self._database.in_transaction(lambda tx: self._sessions(tx, now)))
         await _until_none(lambda: idempotency.forget(self._database, now - REPLAYS))
         await _until_none(lambda: self._database.run(delete_resets, before=now))
+        await _until_none(lambda: self._database.run(delete_confirmations, before=now))
+        await _until_none(lambda: self._database.run(delete_events, before=lowest_id(now - EVENTS)))
         await _until_none(lambda: self._database.run(delete_attempts, before=now - FORGOTTEN))
         await _until_none(lambda: self._database.run(delete_reports, before=lowest_id(now - REPORTS)))
         for folder, there in (("images", images_there), ("reports", reports_there)):

@@ -193,6 +193,7 @@ async def _seed_accounts(database: Database) -> None:
                 _insert_user,
                 id=account_id,
                 email=email,
+                email_verified_at=_START,
                 name=name,
                 password_hash=password_hash,
                 role=role,

@@ -7,6 +7,8 @@ from typing import Any
 from restwell.database import Query, queries_in
 from restwell.jobs import queries as jobs
 from shop import cleanup
+from shop.audit import queries as audit
+from shop.email_confirmations import queries as email_confirmations
 from shop.images import queries as images
 from shop.orders import queries as orders
 from shop.password_resets import queries as password_resets
@@ -21,7 +23,20 @@ from shop.users import queries as users
 
 def named_queries() -> Iterator[Query[Any]]:
     """Those of each feature, and the list of products in every combination of filters and order."""
-    yield from queries_in(users, sessions, attempts, password_resets, products, images, orders, reports, jobs, cleanup)
+    yield from queries_in(
+        users,
+        sessions,
+        attempts,
+        audit,
+        password_resets,
+        email_confirmations,
+        products,
+        images,
+        orders,
+        reports,
+        jobs,
+        cleanup,
+    )
     for sort, (after, category, q, min_price, max_price) in product(Sort, product((False, True), repeat=5)):
         yield products.page(
             ListShape(sort, after=after, category=category, q=q, min_price=min_price, max_price=max_price, fields=None)

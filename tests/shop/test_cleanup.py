@@ -75,14 +75,31 @@ async def test_what_is_old_goes(customer: Person, client: httpx.AsyncClient, app
     for number in range(3):
         await customer.order(f"key {number}", (product["id"], 1))
         await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
+        await customer.send("POST", "/v1/email-confirmations", {"email": "customer1@shop.example"})
         await client.post("/v1/sessions", json={"email": f"{number}@shop.example", "password": "a wrong one"})
     await finish_jobs(app)
     await set_back(app, "idempotency_keys", "created_at")
     await set_back(app, "password_resets", "expires_at")
+    await set_back(app, "email_confirmations", "expires_at")
     await set_back(app, "failed_attempts", "last_at")
     await clean(app)
-    tables = ("idempotency_keys", "password_resets", "failed_attempts")
-    assert [await count(app, table) for table in tables] == [0, 0, 0]
+    tables = ("idempotency_keys", "password_resets", "email_confirmations", "failed_attempts")
+    assert [await count(app, table) for table in tables] == [0, 0, 0, 0]
+
+
+async def test_security_events_go_after_a_year(customer: Person, app: App) -> None:
+    """The database lets go of them a day before the clean-up asks for it."""
+    assert customer.tokens
+    events = metadata.tables["security_events"]
+    given = {c.name: param(c.name) if c.name in {"id", "at"} else None for c in events.columns} | {"event": "signed_in"}
+    add = query("test.event", events.insert().values(given))
+    async with app.kit.database.transaction() as tx:
+        for days in (365, 367):
+            then = datetime.now(UTC) - timedelta(days=days)
+            await tx.run(add, id=lowest_id(then), at=then)
+    before = await count(app, "security_events")
+    await clean(app)
+    assert await count(app, "security_events") == before - 1
 
 
 async def test_sessions_go_when_they_have_been_over_for_a_week(customer: Person, app: App) -> None:

@@ -1,18 +1,14 @@
 """The mails of the shop: requests answer first, then a job hands them to the server."""
 
-import re
 from collections.abc import Iterator
-from email.message import EmailMessage
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from mail_server import MailServer, mail_server
+from mail_server import MailServer, code_in, mail_server, text_of, with_mail
 from people import Person
 from restwell import App
 from restwell.jobs import JobState
-from restwell.settings import MailSettings, SmtpSettings
 from restwell.testing import finish_jobs
 from shop.app import create_app
 from shop.letters import money
@@ -29,9 +25,7 @@ def server() -> Iterator[MailServer]:
 
 @pytest.fixture
 def app(settings: ShopSettings, server: MailServer) -> App:
-    mail = MailSettings(sender="The Shop <shop@shop.example>")
-    smtp = SmtpSettings(url=SecretStr(f"smtp+plain://localhost:{server.port}"))
-    return create_app(settings.model_copy(update={"mail": mail, "smtp": smtp}))
+    return create_app(with_mail(settings, server))
 
 
 async def test_a_new_user_is_welcomed(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
@@ -60,7 +54,7 @@ async def test_an_order_is_confirmed_line_by_line(
     await finish_jobs(app)
     (mail,) = server.mails
     assert "customer1@shop.example" in mail["To"]
-    text = _text_of(mail)
+    text = text_of(mail)
     assert "2 x  Lamp  259.00 EUR" in text
     assert "2 x  Tent  198.00 EUR" in text
     assert "Total  457.00 EUR" in text
@@ -115,7 +109,7 @@ async def test_a_password_is_reset_with_the_code_from_the_mail_once(
     asked = [await client.post("/v1/password-resets", json={"email": email}) for email in RESET]
     assert {(answer.status_code, answer.content) for answer in asked} == {(202, asked[0].content)}
     await finish_jobs(app)
-    codes = [_code_in(_text_of(mail)) for mail in server.mails]
+    codes = [code_in(mail) for mail in server.mails]
     assert [mail["To"].addresses[0].addr_spec for mail in server.mails] == ["customer1@shop.example"] * 2
 
     new = {"code": codes[0], "password": "an entirely new one"}
@@ -135,7 +129,7 @@ async def test_a_code_is_worth_nothing_after_half_an_hour(
     async with app.kit.database.transaction() as tx:
         await tx.run_script("UPDATE password_resets SET expires_at = (SELECT min(created_at) FROM users)")
     (mail,) = server.mails
-    late = {"code": _code_in(_text_of(mail)), "password": "an entirely new one"}
+    late = {"code": code_in(mail), "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=late)).status_code == 400
 
 
@@ -147,15 +141,3 @@ def test_money_has_the_decimals_of_its_currency() -> None:
 
 
 RESET = ("customer1@shop.example", "nobody@shop.example", "Customer1@Shop.example")
-
-
-def _text_of(mail: EmailMessage) -> str:
-    text = next(part for part in mail.walk() if part.get_content_type() == "text/plain")
-    content: str = text.get_content()
-    return content.replace("\r\n", "\n")
-
-
-def _code_in(text: str) -> str:
-    found = re.search(r"^[\w-]{32}$", text, re.MULTILINE)
-    assert found is not None, text
-    return found[0]

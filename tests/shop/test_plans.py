@@ -9,6 +9,7 @@ import pytest
 
 from restwell.database import Database, Query
 from restwell.ids import new_id
+from shop.audit import queries as audit
 from shop.orders import queries as orders
 from shop.products.queries import ListShape, page, search_text
 from shop.products.schemas import Sort
@@ -35,6 +36,10 @@ def lists() -> Iterator[Any]:
         (orders.next_page, {**COUNT, "before": ID}),
         (orders.first_page_of_user, {**COUNT, "user_id": ID}),
         (orders.next_page_of_user, {**COUNT, "user_id": ID, "before": ID}),
+        (audit.first_page, COUNT),
+        (audit.next_page, {**COUNT, "before": ID}),
+        (audit.first_page_of_user, {**COUNT, "user_id": ID}),
+        (audit.next_page_of_user, {**COUNT, "user_id": ID, "before": ID}),
         (sessions.of_user, {"user_id": ID, "now": KEYS["created_at"], "idle_since": KEYS["created_at"]}),
     ):
         yield pytest.param(query, arguments, id=query.name)

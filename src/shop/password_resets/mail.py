@@ -1,12 +1,11 @@
 """The mail with the code."""
 
-import hashlib
-import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from restwell.database import Database
 from restwell.mail import Mailer
+from shop.codes import hash_of, new_code
 from shop.letters import letter
 from shop.password_resets import queries
 
@@ -26,7 +25,7 @@ class ResetMail:
         user = await self._database.primary.find(queries.by_email, email=email)
         if user is None:
             return
-        code = secrets.token_urlsafe(24)
+        code = new_code()
         expires_at = datetime.now(UTC) + LIFETIME
         await self._database.run(queries.insert_reset, code_hash=hash_of(code), user_id=user.id, expires_at=expires_at)
         paragraphs = [
@@ -37,8 +36,3 @@ class ResetMail:
         await self._mailer.send(
             letter(to=user.email, name=user.name, subject="Your new password", paragraphs=paragraphs, key=key)
         )
-
-
-def hash_of(code: str) -> bytes:
-    """What is stored: codes are random, so a plain SHA-256 cannot be guessed backwards."""
-    return hashlib.sha256(code.encode()).digest()

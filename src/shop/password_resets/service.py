@@ -1,14 +1,17 @@
 """Rules of resetting a password."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 from restwell.auth import Passwords
-from restwell.database import Database
+from restwell.database import Database, Transaction
 from restwell.errors import AppError
 from restwell.jobs import Jobs
+from shop.audit.models import SecurityEvent
+from shop.audit.service import AuditLog
+from shop.codes import hash_of
 from shop.password_resets import queries
 from shop.password_resets.jobs import send_reset_code
-from shop.password_resets.mail import hash_of
 from shop.sessions.service import SessionService
 
 
@@ -18,11 +21,14 @@ class InvalidResetCode(AppError):
 
 
 class PasswordResetService:
-    def __init__(self, database: Database, jobs: Jobs, passwords: Passwords, sessions: SessionService) -> None:
+    def __init__(
+        self, database: Database, jobs: Jobs, passwords: Passwords, sessions: SessionService, audit: AuditLog
+    ) -> None:
         self._database = database
         self._jobs = jobs
         self._passwords = passwords
         self._sessions = sessions
+        self._audit = audit
 
     async def request(self, email: str) -> None:
         """Have a code sent, if there is such an account. That is found out later, so nobody can tell by the answer or its time."""
@@ -40,5 +46,10 @@ class PasswordResetService:
             changed = await tx.run(queries.set_password_hash, user_id=user_id, password_hash=password_hash, now=now)
             if not changed:
                 raise InvalidResetCode
-            await tx.run(queries.use_others, owner_id=user_id, now=now)
+            await self.forget_in(tx, user_id)
             await self._sessions.end_all_in(tx, user_id)
+            await self._audit.record(tx, SecurityEvent.PASSWORD_RESET, user_id)
+
+    async def forget_in(self, tx: Transaction, user_id: UUID) -> None:
+        """Codes that were sent count no more, as part of a larger change."""
+        await tx.run(queries.use_others, owner_id=user_id, now=datetime.now(UTC))

@@ -76,8 +76,13 @@ class Attempts:
 
     async def failed(self, subject: bytes) -> None:
         """Count a wrong guess."""
+        async with self._database.transaction() as tx:
+            await self.failed_in(tx, subject)
+
+    async def failed_in(self, tx: Transaction, subject: bytes) -> None:
+        """The same as part of a larger change."""
         now = datetime.now(UTC)
-        await self._database.run(fail, subject=subject, now=now, forgotten=now - FORGOTTEN)
+        await tx.run(fail, subject=subject, now=now, forgotten=now - FORGOTTEN)
 
     async def succeeded(self, tx: Transaction, subject: bytes) -> None:
         """The right password: those before it were mistyped."""

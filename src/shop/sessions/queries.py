@@ -54,6 +54,10 @@ credentials: Final = query(
     into=Credentials,
 )
 
+password_of: Final = query(
+    "sessions.password_of", select(users.c.password_hash).where(users.c.id == param("id")), into=str
+)
+
 set_password_hash: Final = query(
     "sessions.set_password_hash",
     update(users).where(users.c.id == param("user_id")).values(password_hash=param("password_hash")),

@@ -11,6 +11,8 @@ from restwell.cache import Cache
 from restwell.database import Database, Transaction
 from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
+from shop.audit.models import SecurityEvent
+from shop.audit.service import AuditLog
 from shop.sessions import queries
 from shop.sessions.attempts import Attempts, subject_of
 from shop.sessions.queries import SignedIn
@@ -44,6 +46,7 @@ class SessionService:
         passwords: Passwords,
         access_tokens: AccessTokens,
         refresh_tokens: RefreshTokens,
+        audit: AuditLog,
         *,
         lifetime_seconds: int,
         idle_seconds: int,
@@ -54,6 +57,7 @@ class SessionService:
         self._passwords = passwords
         self._access_tokens = access_tokens
         self._refresh_tokens = refresh_tokens
+        self._audit = audit
         self._lifetime = timedelta(seconds=lifetime_seconds)
         self._idle = timedelta(seconds=idle_seconds)
 
@@ -64,28 +68,38 @@ class SessionService:
         user = await self._database.primary.find(queries.credentials, email=attempt.email.lower())
         hashed = user.password_hash if user is not None and user.active else None
         if not await self._passwords.verify(attempt.password, hashed) or user is None or hashed is None:
-            await self._attempts.failed(subject)
+            async with self._database.transaction() as tx:
+                await self._attempts.failed_in(tx, subject)
+                owner_id = user.id if user is not None else None
+                await self._audit.record(tx, SecurityEvent.SIGN_IN_FAILED, owner_id, address=device.address)
             raise InvalidCredentials
         new_hash = await self._passwords.hash(attempt.password) if self._passwords.is_outdated(hashed) else None
-        now = datetime.now(UTC)
-        session_id = new_id()
-        token = self._refresh_tokens.first()
         async with self._database.transaction() as tx:
             if new_hash is not None:
                 await tx.run(queries.set_password_hash, user_id=user.id, password_hash=new_hash)
             await self._attempts.succeeded(tx, subject)
-            await tx.run(
-                queries.insert_session,
-                id=session_id,
-                user_id=user.id,
-                user_agent=device.user_agent,
-                address=device.address,
-                created_at=now,
-                last_used_at=now,
-                expires_at=now + self._lifetime,
-            )
-            await self._insert_token(tx, token, session_id, now)
-        return session_id, self._pair(user.id, session_id, token)
+            return await self.open_in(tx, user.id, device)
+
+    async def open_in(
+        self, tx: Transaction, user_id: UUID, device: Device, how: str | None = None
+    ) -> tuple[UUID, Tokens]:
+        """Open a session for who has been found to be this user, as part of a larger change."""
+        now = datetime.now(UTC)
+        session_id = new_id()
+        token = self._refresh_tokens.first()
+        await tx.run(
+            queries.insert_session,
+            id=session_id,
+            user_id=user_id,
+            user_agent=device.user_agent,
+            address=device.address,
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + self._lifetime,
+        )
+        await self._insert_token(tx, token, session_id, now)
+        await self._audit.record(tx, SecurityEvent.SIGNED_IN, user_id, address=device.address, detail=how)
+        return session_id, self._pair(user_id, session_id, token)
 
     async def refresh(self, token: str) -> Tokens:
         """Replace a refresh token by its successor, once.
@@ -109,6 +123,7 @@ class SessionService:
                 return self._pair(spent.user_id, spent.session_id, successor)
             if spent is not None:
                 await self._end(tx, spent.user_id, spent.session_id, now)
+                await self._audit.record(tx, SecurityEvent.REFRESH_TOKEN_REUSED, spent.user_id)
         # Raised after the commit: the revocation stays, whatever becomes of this answer.
         raise InvalidRefreshToken
 
@@ -140,11 +155,13 @@ class SessionService:
         async with self._database.transaction() as tx:
             if not await self._end(tx, actor.id, session_id, datetime.now(UTC)):
                 raise NotFound
+            await self._audit.record(tx, SecurityEvent.SIGNED_OUT, actor.id)
 
     async def end_all(self, actor: Actor) -> None:
         """Sign every device of the caller out."""
         async with self._database.transaction() as tx:
             await self.end_all_in(tx, actor.id)
+            await self._audit.record(tx, SecurityEvent.SIGNED_OUT_EVERYWHERE, actor.id)
 
     async def end_all_in(self, tx: Transaction, user_id: UUID) -> None:
         """The same as part of a larger change."""

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from restwell.database import Database
 from restwell.mail import Mailer
+from shop.email_confirmations.codes import code_for
 from shop.letters import letter
 from shop.users import queries
 
@@ -15,13 +16,16 @@ class AccountMail:
 
     async def welcome(self, user_id: UUID, key: str) -> None:
         """Greet a new user. Raises MailRefused, MailFailed, as all here."""
-        await self._write(
-            user_id,
-            "Welcome to the shop",
-            "Your account is ready. You can sign in with this address and the password you chose.",
-            "If this was not you, someone typed your address by mistake; there is nothing you need to do.",
-            key=key,
-        )
+        user = await self._database.primary.find(queries.by_id, id=user_id)
+        if user is None or user.email_verified:
+            paragraphs = ["Your account is ready. You can sign in as you just did."]
+        else:
+            paragraphs = [
+                "Your account is ready. You can sign in with this address. To show that it is yours, send us this code:",
+                await code_for(self._database, user_id, user.email),
+                "If this was not you, someone typed your address by mistake; there is nothing you need to do.",
+            ]
+        await self._write(user_id, "Welcome to the shop", *paragraphs, key=key)
 
     async def password_changed(self, user_id: UUID, key: str) -> None:
         """Tell the owner, who may not be the one who did it."""

@@ -18,8 +18,9 @@ users = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("email", Text, nullable=False),  # lower case
+    Column("email_verified_at", Timestamp),  # when a code that was sent there came back
     Column("name", Text, nullable=False),
-    Column("password_hash", Text),  # null once the account is deleted
+    Column("password_hash", Text),  # null where one signs in elsewhere, or once the account is deleted
     Column("role", Text, CheckConstraint("role IN ('customer', 'admin')", name="users_role"), nullable=False),
     Column("active", Flag, nullable=False),
     Column("created_at", Timestamp, nullable=False),

@@ -11,6 +11,7 @@ from shop.users.schemas import User
 _shown: Final = (
     users.c.id,
     users.c.email,
+    users.c.email_verified_at.is_not(None).label("email_verified"),
     users.c.name,
     users.c.role,
     users.c.active,
@@ -47,10 +48,6 @@ change: Final = query(
     into=User,
 )
 
-password_of: Final = query(
-    "users.password_of", select(users.c.password_hash).where(users.c.id == param("id")), into=str
-)
-
 set_password: Final = query(
     "users.set_password",
     update(users)
@@ -64,5 +61,12 @@ anonymise: Final = query(
     "users.anonymise",
     update(users)
     .where(users.c.id == param("user_id"))
-    .values(email=param("email"), name="Deleted user", password_hash=null(), active=False, updated_at=param("now")),
+    .values(
+        email=param("email"),
+        email_verified_at=null(),
+        name="Deleted user",
+        password_hash=null(),
+        active=False,
+        updated_at=param("now"),
+    ),
 )

@@ -22,8 +22,11 @@ from restwell.web import (
     requires_role,
     signed_in,
 )
+from shop.email_confirmations.service import EmailTaken
+from shop.sessions.attempts import TooManyAttempts
+from shop.sessions.reauthentication import WrongPassword
 from shop.users.schemas import AccountPatch, PasswordChange, Registration, User, UserPatch
-from shop.users.service import EmailTaken, OwnAccount, UserService, WrongPassword
+from shop.users.service import OwnAccount, UserService
 
 
 class UserController(Controller):
@@ -56,7 +59,7 @@ class UserController(Controller):
         "/me/password",
         status_code=204,
         guards=[signed_in],
-        errors=[WrongPassword, CommonPassword, PasswordsBusy],
+        errors=[WrongPassword, TooManyAttempts, CommonPassword, PasswordsBusy],
     )
     async def change_own_password(self, data: JSONBody[PasswordChange], actor: Provided[Actor]) -> None:
         """Change your own password.

@@ -36,6 +36,7 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True):
 class User(Struct, frozen=True):
     id: UUID
     email: Annotated[str, Meta(examples=["ada@example.com"])]
+    email_verified: bool
     name: Annotated[str, Meta(examples=["Ada Lovelace"])]
     role: Role
     active: bool

@@ -9,10 +9,14 @@ from msgspec import UnsetType
 from restwell.auth import Actor, Passwords
 from restwell.cache import Cache
 from restwell.database import Database, Transaction, UniqueViolation
-from restwell.errors import Conflict, Forbidden, NotFound
+from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import Jobs
 from restwell.web import Cursors, Page, PageFilter
+from shop.audit.models import SecurityEvent
+from shop.audit.service import AuditLog
+from shop.email_confirmations.service import EmailConfirmationService, EmailTaken
+from shop.sessions.reauthentication import Reauthentication, WrongPassword
 from shop.sessions.service import SessionService
 from shop.users import queries
 from shop.users.jobs import send_password_changed, send_welcome
@@ -25,16 +29,8 @@ KEPT_SECONDS: Final = 60
 _LIST: Final = "users"
 
 
-class EmailTaken(Conflict):
-    code, message = "email_taken", "An account with this email exists. Sign in instead."
-
-
 class OwnAccount(Conflict):
     code, message = "own_account", "You cannot change your own role or deactivate yourself; ask another admin."
-
-
-class WrongPassword(Forbidden):
-    code, message = "wrong_password", "The current password is wrong."
 
 
 class UserService:
@@ -46,6 +42,9 @@ class UserService:
         passwords: Passwords,
         cursors: Cursors,
         sessions: SessionService,
+        reauthentication: Reauthentication,
+        confirmations: EmailConfirmationService,
+        audit: AuditLog,
     ) -> None:
         self._database = database
         self._cache = cache
@@ -53,6 +52,9 @@ class UserService:
         self._passwords = passwords
         self._cursors = cursors
         self._sessions = sessions
+        self._reauthentication = reauthentication
+        self._confirmations = confirmations
+        self._audit = audit
 
     async def register(self, registration: Registration, *, role: Role = Role.CUSTOMER) -> User:
         """Make an account. Addresses are compared in lower case. Raises EmailTaken, CommonPassword."""
@@ -64,6 +66,7 @@ class UserService:
                     queries.insert_user,
                     id=new_id(),
                     email=registration.email.lower(),
+                    email_verified_at=None,
                     name=registration.name,
                     password_hash=password_hash,
                     role=role,
@@ -71,6 +74,7 @@ class UserService:
                     created_at=now,
                     updated_at=now,
                 )
+                await self._audit.record(tx, SecurityEvent.REGISTERED, user.id)
                 await self._jobs.enqueue(tx, send_welcome, user_id=user.id)
         except UniqueViolation:
             raise EmailTaken from None
@@ -99,14 +103,15 @@ class UserService:
         return self._cursors.page(_LIST, users, filters.limit, lambda user: (user.id,))
 
     async def change_own(self, actor: Actor, patch: AccountPatch) -> User:
-        return await self._change(actor.id, name=_given(patch.name))
+        async with self._database.transaction() as tx:
+            return await self._change(tx, actor.id, name=_given(patch.name))
 
     async def change_password(self, actor: Actor, change: PasswordChange) -> None:
-        """Set a new password, sign every other device out, and write to the owner. Raises WrongPassword, CommonPassword."""
+        """Set a new password, sign every other device out, and write to the owner. Raises WrongPassword, TooManyAttempts,
+        CommonPassword.
+        """
         user = await self.get_user(actor.id)
-        old_hash = await self._database.primary.find(queries.password_of, id=actor.id)
-        if old_hash is None or not await self._passwords.verify(change.current_password, old_hash):
-            raise WrongPassword
+        old_hash = await self._reauthentication.check(actor, change.current_password)
         new_hash = await self._passwords.hash_new(change.new_password, user.email, user.name)
         async with self._database.transaction() as tx:
             now = datetime.now(UTC)
@@ -117,13 +122,20 @@ class UserService:
                 raise WrongPassword
             self._remember(tx, changed)
             await self._sessions.end_others_in(tx, actor)
+            await self._audit.record(tx, SecurityEvent.PASSWORD_CHANGED, actor.id)
             await self._jobs.enqueue(tx, send_password_changed, user_id=actor.id)
 
     async def change_user(self, actor: Actor, user_id: UUID, patch: UserPatch) -> User:
         """Change role or activity. A deactivated account's sessions end with it. Raises OwnAccount."""
         if user_id == actor.id:
             raise OwnAccount
-        return await self._change(user_id, role=_given(patch.role), active=_given(patch.active))
+        async with self._database.transaction() as tx:
+            user = await self._change(tx, user_id, role=_given(patch.role), active=_given(patch.active))
+            if not user.active:
+                await self._sessions.end_all_in(tx, user_id)
+            detail = f"role: {user.role}, active: {str(user.active).lower()}"
+            await self._audit.record(tx, SecurityEvent.ACCOUNT_CHANGED, user_id, by_id=actor.id, detail=detail)
+        return user
 
     async def delete_own(self, actor: Actor) -> None:
         """End every session and forget who the account was; its orders stay, without a person."""
@@ -136,18 +148,23 @@ class UserService:
             )
             self._cache.invalidate(tx, _user(actor.id))
             await self._sessions.end_all_in(tx, actor.id)
+            await self._confirmations.forget_in(tx, actor.id)
+            await self._audit.record(tx, SecurityEvent.ACCOUNT_DELETED, actor.id)
 
     async def _change(
-        self, user_id: UUID, *, name: str | None = None, role: Role | None = None, active: bool | None = None
+        self,
+        tx: Transaction,
+        user_id: UUID,
+        *,
+        name: str | None = None,
+        role: Role | None = None,
+        active: bool | None = None,
     ) -> User:
-        async with self._database.transaction() as tx:
-            now = datetime.now(UTC)
-            user = await tx.find(queries.change, user_id=user_id, name=name, role=role, active=active, now=now)
-            if user is None:
-                raise NotFound
-            self._remember(tx, user)
-            if not user.active:
-                await self._sessions.end_all_in(tx, user_id)
+        now = datetime.now(UTC)
+        user = await tx.find(queries.change, user_id=user_id, name=name, role=role, active=active, now=now)
+        if user is None:
+            raise NotFound
+        self._remember(tx, user)
         return user
 
     def _remember(self, tx: Transaction, user: User) -> None:

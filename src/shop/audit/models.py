@@ -1,0 +1,38 @@
+"""What is stored of a security event. The database itself refuses to change one, or to delete one that is not a year old."""
+
+from enum import StrEnum
+
+from sqlalchemy import Column, ForeignKey, Index, Table, Text
+
+from restwell.database import Id, Timestamp
+from shop.schema import metadata
+
+
+class SecurityEvent(StrEnum):
+    REGISTERED = "registered"
+    SIGNED_IN = "signed_in"
+    SIGN_IN_FAILED = "sign_in_failed"
+    SIGNED_OUT = "signed_out"
+    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
+    REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  # an event, no token
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # an event, no password
+    PASSWORD_RESET = "password_reset"  # noqa: S105  # as above
+    EMAIL_CONFIRMED = "email_confirmed"
+    EMAIL_CHANGED = "email_changed"
+    ACCOUNT_CHANGED = "account_changed"
+    ACCOUNT_DELETED = "account_deleted"
+
+
+security_events = Table(
+    "security_events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Timestamp, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("user_id", Id, ForeignKey("users.id")),  # whose account; null where there is none
+    Column("by_id", Id),  # who did it, if not the owner
+    Column("address", Text),
+    Column("detail", Text),
+    Column("request_id", Text),
+    Index("security_events_by_user", "user_id", "id"),
+)

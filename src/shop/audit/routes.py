@@ -1,0 +1,23 @@
+"""HTTP of the audit log."""
+
+from restwell.auth import Actor
+from restwell.errors import InvalidCursor
+from restwell.web import ApiRequest, Controller, Page, Provided, Response, get, paged, signed_in
+from shop.audit.schemas import Event, EventFilter
+from shop.audit.service import AuditLog
+
+
+class AuditController(Controller):
+    path = "/security-events"
+    tags = ["Security"]
+    audit: AuditLog
+
+    @get(guards=[signed_in], errors=[InvalidCursor])
+    async def list_security_events(
+        self, request: ApiRequest, actor: Provided[Actor], filters: Provided[EventFilter]
+    ) -> Response[Page[Event]]:
+        """List what happened to your account, newest first.
+
+        Sign-ins, also those that failed, new passwords, devices that were signed out. An admin sees everyone's.
+        """
+        return paged(request, await self.audit.list_events(actor, filters))

@@ -1,0 +1,61 @@
+"""Rules of the audit log."""
+
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from restwell.auth import Actor
+from restwell.database import Database, Transaction
+from restwell.ids import new_id
+from restwell.web import Cursors, Page
+from shop.audit import queries
+from shop.audit.models import SecurityEvent
+from shop.audit.schemas import Event, EventFilter
+from shop.users.models import Role
+
+_LIST: Final = "security_events"
+
+
+class AuditLog:
+    def __init__(self, database: Database, cursors: Cursors) -> None:
+        self._database = database
+        self._cursors = cursors
+
+    async def record(
+        self,
+        tx: Transaction,
+        event: SecurityEvent,
+        user_id: UUID | None,
+        *,
+        by_id: UUID | None = None,
+        address: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """Note what happened, in the transaction in which it happens: there is never the one without the other."""
+        await tx.run(
+            queries.insert_event,
+            id=new_id(),
+            at=datetime.now(UTC),
+            event=event,
+            user_id=user_id,
+            by_id=by_id,
+            address=address,
+            detail=detail,
+            request_id=structlog.contextvars.get_contextvars().get("request_id"),
+        )
+
+    async def list_events(self, actor: Actor, filters: EventFilter) -> Page[Event]:
+        """Newest first: an admin's of everyone or of one account, anyone else's of the own."""
+        user_id = filters.user_id if actor.role == Role.ADMIN else actor.id
+        belongs_to = f"{_LIST}:{user_id}"
+        position = (
+            {"before": self._cursors.decode(belongs_to, filters.cursor, tuple[UUID])[0]} if filters.cursor else {}
+        )
+        if user_id is None:
+            page, owner = queries.next_page if position else queries.first_page, {}
+        else:
+            page, owner = queries.next_page_of_user if position else queries.first_page_of_user, {"user_id": user_id}
+        events = await self._database.all(page, count=filters.limit + 1, **position, **owner)
+        return self._cursors.page(belongs_to, events, filters.limit, lambda event: (event.id,))

@@ -1,0 +1,1 @@
+"""Email confirmations: an address is an account's when a code that was sent there has come back."""

@@ -1,0 +1,40 @@
+"""The mails around an address: the code for it, and what its old owner is told."""
+
+from uuid import UUID
+
+from restwell.database import Database
+from restwell.mail import Mailer
+from shop.email_confirmations import queries
+from shop.email_confirmations.codes import code_for
+from shop.letters import letter
+
+
+class ConfirmationMail:
+    def __init__(self, database: Database, mailer: Mailer) -> None:
+        self._database = database
+        self._mailer = mailer
+
+    async def send_code(self, user_id: UUID, email: str, key: str) -> None:
+        """Make a code for that address of the account and send it there; where there is no account any more, do nothing.
+
+        Raises MailRefused, MailFailed.
+        """
+        user = await self._database.primary.find(queries.reader, user_id=user_id)
+        if user is None:
+            return
+        paragraphs = [
+            "This is the code that confirms that this address is yours:",
+            await code_for(self._database, user_id, email),
+            "It works once, for 24 hours. If it was not you who asked for it, there is nothing you need to do.",
+        ]
+        subject = "Confirm your address"
+        await self._mailer.send(letter(to=email, name=user.name, subject=subject, paragraphs=paragraphs, key=key))
+
+    async def tell_old_address(self, email: str, name: str, key: str) -> None:
+        """Whoever reads the old address may not be who has changed it."""
+        paragraphs = [
+            "The address of your account was changed just now, and mails go to the new one from now on.",
+            "If this was not you, whoever did it knows your password: answer this mail at once.",
+        ]
+        subject = "Your address was changed"
+        await self._mailer.send(letter(to=email, name=name, subject=subject, paragraphs=paragraphs, key=key))

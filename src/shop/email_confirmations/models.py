@@ -1,0 +1,17 @@
+"""What is stored of a confirmation: the address it is about, and a hash of its code."""
+
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text
+
+from restwell.database import Id, Timestamp
+from shop.schema import metadata
+
+email_confirmations = Table(
+    "email_confirmations",
+    metadata,
+    Column("code_hash", LargeBinary, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("email", Text, nullable=False),  # lower case
+    Column("expires_at", Timestamp, nullable=False),
+    Index("email_confirmations_by_user", "user_id"),
+    Index("email_confirmations_by_expiry", "expires_at"),
+)

@@ -1,0 +1,38 @@
+"""Who is signed in proves once more who they are, before they may change how one signs in."""
+
+from uuid import UUID
+
+from restwell.auth import Actor, Passwords
+from restwell.database import Database
+from restwell.errors import Forbidden
+from shop.sessions import queries
+from shop.sessions.attempts import Attempts, subject_of
+
+
+class WrongPassword(Forbidden):
+    code = "wrong_password"
+    message = "The current password is wrong. An account that has none yet gets one by POST /v1/password-resets."
+
+
+class Reauthentication:
+    def __init__(self, database: Database, passwords: Passwords) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._attempts = Attempts(database)
+
+    async def check(self, actor: Actor, password: str) -> str:
+        """Returns the hash that the password matches. Raises WrongPassword, TooManyAttempts.
+
+        Guesses are counted by session, so that a stolen one makes nobody else wait.
+        """
+        subject = _subject(actor.session_id)
+        await self._attempts.check(subject)
+        hashed = await self._database.primary.find(queries.password_of, id=actor.id)
+        if not await self._passwords.verify(password, hashed) or hashed is None:
+            await self._attempts.failed(subject)
+            raise WrongPassword
+        return hashed
+
+
+def _subject(session_id: UUID) -> bytes:
+    return subject_of(f"session:{session_id}", "")

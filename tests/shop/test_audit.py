@@ -1,0 +1,85 @@
+"""What happened to an account stands in the audit log, and stays there."""
+
+import httpx
+import pytest
+
+from people import Json, Person, assert_problem
+from restwell import App
+from shop.demo import PASSWORD
+
+
+async def events(person: Person, query: str = "") -> list[Json]:
+    found: list[Json] = (await person.get(f"/v1/security-events?limit=100{query}")).json()["items"]
+    return found
+
+
+def names(found: list[Json]) -> list[str]:
+    return [one["event"] for one in found]
+
+
+async def test_what_one_does_is_listed_for_oneself_newest_first(client: httpx.AsyncClient, customer: Person) -> None:
+    bad = {"email": "customer1@shop.example", "password": "a wrong one"}
+    failed = await client.post("/v1/sessions", json=bad)
+    change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
+    await customer.send("POST", "/v1/users/me/password", change)
+    found = await events(customer)
+    assert names(found) == ["password_changed", "sign_in_failed", "signed_in"]
+    assert found[1]["request_id"] == failed.headers["x-request-id"]
+    assert found[1]["address"] == "127.0.0.1"
+    phone = await Person(client).sign_in("customer1@shop.example", "an entirely new one")
+    await phone.send("DELETE", "/v1/sessions/current")
+    await customer.send("DELETE", "/v1/sessions")
+    again = await Person(client).sign_in("customer1@shop.example", "an entirely new one")
+    assert names(await events(again))[:4] == ["signed_in", "signed_out_everywhere", "signed_out", "signed_in"]
+
+
+async def test_an_admin_sees_everyones_and_others_their_own(
+    client: httpx.AsyncClient, customer: Person, admin: Person
+) -> None:
+    """Breaks when the filter of an admin is anybody's."""
+    await client.post("/v1/sessions", json={"email": "nobody@shop.example", "password": "a wrong one"})
+    me = (await customer.get("/v1/users/me")).json()["id"]
+    boss = (await admin.get("/v1/users/me")).json()["id"]
+    await admin.send("PATCH", f"/v1/users/{me}", {"role": "admin"})
+    await admin.send("PATCH", f"/v1/users/{me}", {"role": "customer"})
+    assert {one["user_id"] for one in await events(admin)} == {me, boss, None}
+    mine = await events(admin, f"&user_id={me}")
+    assert names(mine) == ["account_changed", "account_changed", "signed_in"]
+    assert (mine[1]["detail"], mine[1]["by_id"]) == ("role: admin, active: true", boss)
+    assert await events(customer, f"&user_id={boss}") == mine
+
+
+async def test_a_cursor_of_one_list_is_none_of_another(customer: Person, admin: Person, other: Person) -> None:
+    assert other.tokens
+    first: Json = (await admin.get("/v1/security-events?limit=1")).json()
+    assert len(first["items"]) == 1
+    second: Json = (await admin.get(f"/v1/security-events?limit=1&cursor={first['next_cursor']}")).json()
+    assert second["items"][0]["id"] < first["items"][0]["id"]
+    refused = await customer.get(f"/v1/security-events?cursor={first['next_cursor']}")
+    assert_problem(refused, 400, "invalid_cursor")
+
+
+async def test_a_stolen_refresh_token_leaves_a_trace(client: httpx.AsyncClient, customer: Person, app: App) -> None:
+    token = {"refresh_token": customer.tokens["refresh_token"]}
+    assert (await client.post("/v1/sessions/refresh", json=token)).status_code == 200
+    async with app.kit.database.transaction() as tx:
+        await tx.run_script(
+            "UPDATE refresh_tokens SET used_at = (SELECT min(created_at) FROM users) WHERE used_at IS NOT NULL"
+        )
+    assert (await client.post("/v1/sessions/refresh", json=token)).status_code == 401
+    owner = await Person(client).sign_in("customer1@shop.example")
+    assert "refresh_token_reused" in names(await events(owner))
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE security_events SET event = 'nothing'", "DELETE FROM security_events", "TRUNCATE security_events"],
+)
+async def test_the_database_refuses_to_change_what_happened(customer: Person, app: App, change: str) -> None:
+    """Breaks without the triggers of migration 0008."""
+    if app.kit.database.dialect == "sqlite" and change.startswith("TRUNCATE"):
+        pytest.skip("SQLite has no TRUNCATE")
+    with pytest.raises(Exception, match="append-only"):
+        async with app.kit.database.transaction() as tx:
+            await tx.run_script(change)
+    assert names(await events(customer)) == ["signed_in"]
