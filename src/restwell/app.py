@@ -12,6 +12,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from restwell.auth import AccessTokens, Keys, Passwords, RefreshTokens
+from restwell.auth.elsewhere import Flows, Providers
 from restwell.auth.keys import development_secret
 from restwell.auth.signing_keys import from_files, from_secrets
 from restwell.cache import Cache, MachineStore, Outage, RedisStore, Store
@@ -127,6 +128,8 @@ class Restwell:
         signing_keys = from_files(jwt.key_files) if jwt.key_files else from_secrets(secrets)
         self.access_tokens = AccessTokens(signing_keys, issuer=name, ttl_seconds=jwt.access_ttl_seconds)
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
+        self.providers = Providers(one.get_secret_value() for one in settings.oauth.providers)
+        self.flows = Flows(keys.derive("sign-in"))
         self.cursors = Cursors(keys.derive("cursor"))
         self._lines = line_writer(settings.log)
         self._freshness_tokens = FreshnessTokens(keys.derive("freshness"))
@@ -150,6 +153,7 @@ class Restwell:
     async def close(self) -> None:
         await self.metrics.close()
         await self._asked_by_health.close()
+        await self.providers.close()
         await self.jobs.close()
         await self.cache.close()
         await self.database.close()

@@ -24,6 +24,7 @@ from pydantic import (
 
 from restwell.errors import ConfigurationError
 
+_LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 SECRET_MIN_BYTES: Final = 32
 """RFC 7518 3.2: an HS256 key has at least the size of the hash, 256 bits."""
 
@@ -56,8 +57,17 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
+def _own_url(value: str) -> str:
+    url = value.rstrip("/")
+    if not re.fullmatch(rf"(https://[^/?#@\s]+|{_LOOPBACK})", url):
+        message = "must be what clients see, https://shop.example.com, without a path; http:// only on localhost"
+        raise ValueError(message)
+    return url
+
+
 class AppSettings(Section):
     env: Literal["development", "test", "production"] = "development"
+    url: Annotated[str, AfterValidator(_own_url)] | None = None
 
 
 class DatabaseSettings(Section):
@@ -116,6 +126,26 @@ class JwtSettings(Section):
     idle_ttl_seconds: int = Field(default=14 * 24 * 3600, ge=60)
 
 
+def _provider(value: SecretStr) -> SecretStr:
+    name, _, url = value.get_secret_value().partition("=")
+    address = re.sub(r"^(https?://)[^:/?#@\s]+:[^/?#@\s]+@", r"\1", url)
+    if (
+        not re.fullmatch(r"[a-z0-9-]{1,40}", name)
+        or address == url
+        or not re.match(rf"https://[^/]|{_LOOPBACK}", address)
+    ):
+        message = (
+            "must be name=https://client-id:client-secret@host, as google=https://id:secret@accounts.google.com; what of id or"
+            " secret is not a letter, a digit or one of -._~ is percent-encoded"
+        )
+        raise ValueError(message)
+    return value
+
+
+class OauthSettings(Section):
+    providers: Annotated[tuple[Annotated[SecretStr, AfterValidator(_provider)], ...], BeforeValidator(_split)] = ()
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "pretty"] = "auto"
@@ -167,6 +197,7 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     mail: MailSettings = MailSettings()
     metrics: MetricsSettings = MetricsSettings()
+    oauth: OauthSettings = OauthSettings()
     request: RequestSettings = RequestSettings()
     smtp: SmtpSettings = SmtpSettings()
 
@@ -209,13 +240,21 @@ class Settings(Section):
     @classmethod
     def production_faults(cls, values: Mapping[str, str]) -> list[str]:
         """What production refuses to start with, besides invalid values; one line each."""
+        faults = []
+        if values.get("OAUTH_PROVIDERS") and not values.get("APP_URL"):
+            faults.append("APP_URL: required in production with OAUTH_PROVIDERS, which send browsers back there")
         secret = values.get("JWT_SECRET", "")
         advice = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
         if not secret:
-            return [f"JWT_SECRET: required in production; {advice}"]
-        if len(secret.encode()) < SECRET_MIN_BYTES or len(set(secret)) < SECRET_MIN_BYTES // 3:
-            return [f"JWT_SECRET: too weak (at least {SECRET_MIN_BYTES} random bytes); {advice}"]
-        return []
+            faults.append(f"JWT_SECRET: required in production; {advice}")
+        elif len(secret.encode()) < SECRET_MIN_BYTES or len(set(secret)) < SECRET_MIN_BYTES // 3:
+            faults.append(f"JWT_SECRET: too weak (at least {SECRET_MIN_BYTES} random bytes); {advice}")
+        return faults
+
+    @property
+    def own_url(self) -> str:
+        """Where clients find this application."""
+        return self.app.url or f"http://localhost:{self.port}"
 
     @property
     def in_production(self) -> bool:

@@ -5,6 +5,7 @@ from typing import Final
 from restwell.web import JobController, Version, requires_role
 from shop.audit.routes import AuditController
 from shop.email_confirmations.routes import EmailConfirmationController
+from shop.identities.routes import IdentityController, SignInController
 from shop.images.routes import ImageController
 from shop.orders.routes import OrderController
 from shop.password_resets.routes import PasswordResetController
@@ -21,6 +22,8 @@ class AdminJobController(JobController):
 V1: Final = (
     UserController,
     SessionController,
+    SignInController,
+    IdentityController,
     PasswordResetController,
     EmailConfirmationController,
     AuditController,

@@ -10,6 +10,7 @@ from shop.cleanup import Cleanup, clean_up
 from shop.email_confirmations.jobs import send_confirmation_code, send_email_changed
 from shop.email_confirmations.mail import ConfirmationMail
 from shop.email_confirmations.service import EmailConfirmationService
+from shop.identities.service import IdentityService
 from shop.images.jobs import make_thumbnails
 from shop.images.service import ImageService
 from shop.images.thumbnails import Thumbnails
@@ -28,7 +29,7 @@ from shop.reports.service import ReportService
 from shop.sessions.reauthentication import Reauthentication
 from shop.sessions.service import SessionService
 from shop.settings import ShopSettings
-from shop.users.jobs import send_password_changed, send_welcome
+from shop.users.jobs import send_identity_linked, send_password_changed, send_welcome
 from shop.users.mail import AccountMail
 from shop.users.service import UserService
 
@@ -58,6 +59,9 @@ def create_app(settings: ShopSettings) -> App:
     users = UserService(
         kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, sessions, again, confirmations, audit
     )
+    identities = IdentityService(
+        kit.database, kit.providers, kit.flows, sessions, users, audit, own_url=settings.own_url
+    )
     products = ProductService(kit.database, kit.cache, kit.cursors)
     orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, StockService(kit.cache))
     images = ImageService(kit.database, kit.jobs, kit.files)
@@ -70,7 +74,7 @@ def create_app(settings: ShopSettings) -> App:
         description=DESCRIPTION,
         versions=api.VERSIONS,
         provide=[
-            *(users, sessions, audit, confirmations, resets),
+            *(users, sessions, identities, audit, confirmations, resets),
             *(products, images, orders, reports),
             *(cleanup, *mails, *makers),
         ],
@@ -79,6 +83,7 @@ def create_app(settings: ShopSettings) -> App:
             send_password_changed,
             send_confirmation_code,
             send_email_changed,
+            send_identity_linked,
             send_confirmation,
             send_reset_code,
             make_thumbnails,

@@ -9,6 +9,7 @@ from restwell.jobs import queries as jobs
 from shop import cleanup
 from shop.audit import queries as audit
 from shop.email_confirmations import queries as email_confirmations
+from shop.identities import queries as identities
 from shop.images import queries as images
 from shop.orders import queries as orders
 from shop.password_resets import queries as password_resets
@@ -30,6 +31,7 @@ def named_queries() -> Iterator[Query[Any]]:
         audit,
         password_resets,
         email_confirmations,
+        identities,
         products,
         images,
         orders,

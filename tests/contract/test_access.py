@@ -17,7 +17,7 @@ from shop.settings import ShopSettings
 SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 OPERATIONS = operations(create_app(ShopSettings()).litestar)
 GUARDED = [one for one in OPERATIONS if one.handler.resolve_guards()]
-PUBLIC = {"products"}
+PUBLIC = {"products", "identities"}
 """Whose objects belong to nobody."""
 
 

@@ -1,4 +1,4 @@
-"""The signed-in caller, as services see it."""
+"""Who calls, as services see it."""
 
 from uuid import UUID
 
@@ -9,3 +9,10 @@ class Actor(Struct, frozen=True):
     id: UUID
     role: str
     session_id: UUID
+
+
+class Device(Struct, frozen=True):
+    """What a request tells of its client. ``user_agent`` is printable and not long, and says what the client likes."""
+
+    user_agent: str
+    address: str

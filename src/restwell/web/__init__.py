@@ -10,7 +10,7 @@ from restwell.web.controllers import Controller, Version
 from restwell.web.guards import requires_role, signed_in
 from restwell.web.jobs import JobController
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
-from restwell.web.request import ApiRequest
+from restwell.web.request import ApiRequest, device_of
 from restwell.web.responses import accepted, created, download, immutable, with_etag
 from restwell.web.uploads import Upload
 
@@ -31,6 +31,7 @@ __all__ = [
     "accepted",
     "created",
     "delete",
+    "device_of",
     "download",
     "etag",
     "expected_versions",

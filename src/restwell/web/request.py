@@ -8,11 +8,13 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import State
 
+from restwell.auth import Device
 from restwell.errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
 from restwell.web.validation import faults_in
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+_MAX_AGENT: Final = 200
 
 
 class ApiRequest(Request[Any, Any, State]):
@@ -51,6 +53,12 @@ def decode_body(body: bytes, kind: Any) -> Any:
             raise Invalid(errors=faults_in(msgspec.json.decode(body), kind, error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedRequest("The body is not valid JSON in UTF-8.") from None
+
+
+def device_of(request: ApiRequest) -> Device:
+    """The client, as far as its request tells."""
+    agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
+    return Device(agent[:_MAX_AGENT], request.client.host if request.client else "")
 
 
 def read_filters(request: ApiRequest) -> Any:

@@ -14,6 +14,7 @@ from restwell.errors import Forbidden
 
 ACCESS: Final = "__Host-access"
 REFRESH: Final = "__Host-refresh"
+SIGN_IN: Final = "__Host-sign-in"
 
 _LONGEST: Final = 400 * 86_400
 
@@ -38,6 +39,11 @@ def session_cookies(access_token: str, refresh_token: str, *, access_seconds: in
 def no_session_cookies() -> list[Cookie]:
     """What makes a browser forget the pair."""
     return [_cookie(ACCESS, "", 0), _cookie(REFRESH, "", 0)]
+
+
+def sign_in_cookie(flow: str, seconds: int) -> Cookie:
+    """What ties a sign-in elsewhere to this browser. Lax, as it is the provider's page that sends the browser back."""
+    return Cookie(SIGN_IN, value=flow, max_age=seconds, path="/", secure=True, httponly=True, samesite="lax")
 
 
 def refuse_cross_site(connection: Connection) -> None:

@@ -19,6 +19,8 @@ class SecurityEvent(StrEnum):
     PASSWORD_RESET = "password_reset"  # noqa: S105  # as above
     EMAIL_CONFIRMED = "email_confirmed"
     EMAIL_CHANGED = "email_changed"
+    IDENTITY_ADDED = "identity_added"
+    IDENTITY_REMOVED = "identity_removed"
     ACCOUNT_CHANGED = "account_changed"
     ACCOUNT_DELETED = "account_deleted"
 

@@ -1,6 +1,5 @@
 """HTTP of sessions."""
 
-from typing import Final
 from uuid import UUID
 
 from msgspec import UnsetType
@@ -15,6 +14,7 @@ from restwell.web import (
     Provided,
     Response,
     delete,
+    device_of,
     get,
     post,
     signed_in,
@@ -28,9 +28,7 @@ from restwell.web.session_cookies import (
 )
 from shop.sessions.attempts import TooManyAttempts
 from shop.sessions.schemas import RefreshRequest, SessionList, SignIn, Tokens, TokensInCookies
-from shop.sessions.service import Device, InvalidCredentials, InvalidRefreshToken, SessionService
-
-_MAX_AGENT: Final = 200
+from shop.sessions.service import InvalidCredentials, InvalidRefreshToken, SessionService
 
 
 class SessionController(Controller):
@@ -47,7 +45,7 @@ class SessionController(Controller):
         """
         if data.cookies:
             refuse_cross_site(request)
-        session_id, tokens = await self.sessions.sign_in(data, _device(request))
+        session_id, tokens = await self.sessions.sign_in(data, device_of(request))
         return _answer(tokens, in_cookies=data.cookies, status=201, headers={"location": f"/v1/sessions/{session_id}"})
 
     @post("/refresh", status_code=200, errors=[InvalidRefreshToken, CrossSiteRequest])
@@ -96,8 +94,3 @@ def _answer(
 
 def _signed_out() -> Response[None]:
     return Response(None, status_code=204, cookies=no_session_cookies())
-
-
-def _device(request: ApiRequest) -> Device:
-    agent = request.headers.get("user-agent", "")
-    return Device("".join(filter(str.isprintable, agent))[:_MAX_AGENT], request.client.host if request.client else "")

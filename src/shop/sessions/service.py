@@ -4,9 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from msgspec import Struct
-
-from restwell.auth import AccessTokens, Actor, Passwords, RefreshTokens
+from restwell.auth import AccessTokens, Actor, Device, Passwords, RefreshTokens
 from restwell.cache import Cache
 from restwell.database import Database, Transaction
 from restwell.errors import NotFound, Unauthorized
@@ -29,13 +27,6 @@ class InvalidCredentials(Unauthorized):
 
 class InvalidRefreshToken(Unauthorized):
     code, message = "invalid_refresh_token", "The refresh token is not valid any more. Sign in again."
-
-
-class Device(Struct, frozen=True):
-    """What is known of a client."""
-
-    user_agent: str
-    address: str
 
 
 class SessionService:

@@ -15,3 +15,8 @@ async def send_welcome(run: Run, user_id: UUID) -> None:
 @mailing
 async def send_password_changed(run: Run, user_id: UUID) -> None:
     await run.get(AccountMail).password_changed(user_id, str(run.job_id))
+
+
+@mailing
+async def send_identity_linked(run: Run, user_id: UUID, provider: str) -> None:
+    await run.get(AccountMail).identity_linked(user_id, provider, str(run.job_id))

@@ -37,6 +37,16 @@ class AccountMail:
             key=key,
         )
 
+    async def identity_linked(self, user_id: UUID, provider: str, key: str) -> None:
+        """Tell the owner of a new way in."""
+        await self._write(
+            user_id,
+            "A new way to sign in",
+            f"From now on your account can be signed in to with {provider}.",
+            "If this was not you, remove it there, choose a new password, and sign out everywhere.",
+            key=key,
+        )
+
     async def _write(self, user_id: UUID, subject: str, *paragraphs: str, key: str) -> None:
         """To nobody, if the account is gone."""
         user = await self._database.primary.find(queries.by_id, id=user_id)

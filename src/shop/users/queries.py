@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from sqlalchemy import func, insert, null, select, update
+from sqlalchemy import delete, func, insert, null, select, update
 
 from restwell.database import param, query
+from shop.identities.models import identities
 from shop.users.models import users
 from shop.users.schemas import User
 
@@ -69,4 +70,8 @@ anonymise: Final = query(
         active=False,
         updated_at=param("now"),
     ),
+)
+
+forget_identities: Final = query(
+    "users.forget_identities", delete(identities).where(identities.c.user_id == param("owner_id"))
 )

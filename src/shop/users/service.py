@@ -19,7 +19,7 @@ from shop.email_confirmations.service import EmailConfirmationService, EmailTake
 from shop.sessions.reauthentication import Reauthentication, WrongPassword
 from shop.sessions.service import SessionService
 from shop.users import queries
-from shop.users.jobs import send_password_changed, send_welcome
+from shop.users.jobs import send_identity_linked, send_password_changed, send_welcome
 from shop.users.models import Role
 from shop.users.schemas import AccountPatch, PasswordChange, Registration, User, UserPatch
 
@@ -58,27 +58,20 @@ class UserService:
 
     async def register(self, registration: Registration, *, role: Role = Role.CUSTOMER) -> User:
         """Make an account. Addresses are compared in lower case. Raises EmailTaken, CommonPassword."""
-        now = datetime.now(UTC)
         password_hash = await self._passwords.hash_new(registration.password, registration.email, registration.name)
         try:
             async with self._database.transaction() as tx:
-                user = await tx.one(
-                    queries.insert_user,
-                    id=new_id(),
-                    email=registration.email.lower(),
-                    email_verified_at=None,
-                    name=registration.name,
-                    password_hash=password_hash,
-                    role=role,
-                    active=True,
-                    created_at=now,
-                    updated_at=now,
-                )
-                await self._audit.record(tx, SecurityEvent.REGISTERED, user.id)
-                await self._jobs.enqueue(tx, send_welcome, user_id=user.id)
+                return await self._insert(tx, registration.email.lower(), registration.name, password_hash, None, role)
         except UniqueViolation:
             raise EmailTaken from None
-        return user
+
+    async def register_in(self, tx: Transaction, email: str, name: str, *, email_verified: bool) -> User:
+        """Make an account without a password, as part of a larger change. Raises UniqueViolation."""
+        return await self._insert(tx, email, name, None, datetime.now(UTC) if email_verified else None, Role.CUSTOMER)
+
+    async def tell_of_identity_in(self, tx: Transaction, user_id: UUID, provider: str) -> None:
+        """Write to the owner that there is a new way in, as part of a larger change."""
+        await self._jobs.enqueue(tx, send_identity_linked, user_id=user_id, provider=provider)
 
     async def get_user(self, user_id: UUID) -> User:
         user = await self._cache.get_or_load(
@@ -148,8 +141,35 @@ class UserService:
             )
             self._cache.invalidate(tx, _user(actor.id))
             await self._sessions.end_all_in(tx, actor.id)
+            await tx.run(queries.forget_identities, owner_id=actor.id)
             await self._confirmations.forget_in(tx, actor.id)
             await self._audit.record(tx, SecurityEvent.ACCOUNT_DELETED, actor.id)
+
+    async def _insert(
+        self,
+        tx: Transaction,
+        email: str,
+        name: str,
+        password_hash: str | None,
+        email_verified_at: datetime | None,
+        role: Role,
+    ) -> User:
+        now = datetime.now(UTC)
+        user = await tx.one(
+            queries.insert_user,
+            id=new_id(),
+            email=email,
+            email_verified_at=email_verified_at,
+            name=name,
+            password_hash=password_hash,
+            role=role,
+            active=True,
+            created_at=now,
+            updated_at=now,
+        )
+        await self._audit.record(tx, SecurityEvent.REGISTERED, user.id)
+        await self._jobs.enqueue(tx, send_welcome, user_id=user.id)
+        return user
 
     async def _change(
         self,

@@ -1,0 +1,86 @@
+"""A sign-in that is on its way: what ties the provider's answer to the browser that asked for it.
+
+The browser holds one random text in a cookie. State, nonce and PKCE verifier are derived from all of it with a key only the server
+has: nothing is stored, and an answer for another browser, another provider or another purpose fits no cookie.
+"""
+
+import hmac
+import secrets
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from restwell.errors import AppError
+
+SECONDS: Final = 600
+"""How long a sign-in may take."""
+
+
+class InvalidSignIn(AppError):
+    code, status = "invalid_sign_in", 400
+    message = (
+        "This sign-in was not begun in this browser, took longer than ten minutes, or was used before. Begin it again."
+    )
+
+
+class Flow(Struct, frozen=True):
+    """``return_to`` is where the browser goes in the end, ``user_id`` who adds a way to sign in; each may be None."""
+
+    cookie: str
+    provider: str
+    state: str
+    nonce: str
+    verifier: str
+    return_to: str | None
+    user_id: UUID | None
+
+    @property
+    def challenge(self) -> str:
+        """Of the verifier, by S256 (RFC 7636 4.2)."""
+        return _text(sha256(self.verifier.encode()).digest())
+
+
+class _Begun(Struct, frozen=True, array_like=True):
+    provider: str
+    at: int
+    random: bytes
+    return_to: str | None
+    user_id: UUID | None
+
+
+class Flows:
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def begin(self, provider: str, *, return_to: str | None = None, user_id: UUID | None = None) -> Flow:
+        begun = _Begun(provider, int(time.time()), secrets.token_bytes(32), return_to, user_id)
+        return self._flow(_text(msgspec.msgpack.encode(begun)), begun)
+
+    def resume(self, cookie: str, provider: str, state: str) -> Flow:
+        """The flow that an answer of this provider, with this state, belongs to. Raises InvalidSignIn, for all that fits none."""
+        try:
+            raw = urlsafe_b64decode(cookie.encode("ascii") + b"=" * (-len(cookie) % 4))
+            begun = msgspec.msgpack.decode(raw, type=_Begun)
+        except (ValueError, msgspec.MsgspecError):
+            raise InvalidSignIn from None
+        flow = self._flow(cookie, begun)
+        fits = hmac.compare_digest(flow.state.encode(), state.encode(errors="replace"))
+        if not fits or begun.provider != provider or not 0 <= time.time() - begun.at < SECONDS:
+            raise InvalidSignIn
+        return flow
+
+    def _flow(self, cookie: str, begun: _Begun) -> Flow:
+        state, nonce, verifier = (self._derive(purpose, cookie) for purpose in ("state", "nonce", "verifier"))
+        return Flow(cookie, begun.provider, state, nonce, verifier, begun.return_to, begun.user_id)
+
+    def _derive(self, purpose: str, cookie: str) -> str:
+        return _text(hmac.digest(self._key, f"{purpose}:{cookie}".encode(), "sha256"))
+
+
+def _text(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()

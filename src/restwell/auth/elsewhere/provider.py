@@ -1,0 +1,127 @@
+"""What every provider has in common: the address to send the browser to, and the trade of its code for who it is."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Final
+from urllib.parse import quote_plus, urlencode
+
+import httpx
+import structlog
+from msgspec import Struct, ValidationError, convert
+
+from restwell.auth.elsewhere.flow import Flow, InvalidSignIn
+from restwell.errors import Forbidden, ServiceUnavailable
+
+log = structlog.get_logger("restwell.auth")
+
+_MAX_CODE: Final = 2_048
+_UNAVAILABLE: Final = 500
+_BUSY: Final = 429
+
+
+class SignInRefused(Forbidden):
+    code, message = "sign_in_refused", "The provider did not let you in, or did not say who you are."
+
+
+class ProviderUnavailable(ServiceUnavailable):
+    code, message = "provider_unavailable", "The provider of this sign-in does not answer. Try again shortly."
+
+
+class Identity(Struct, frozen=True):
+    """Who someone is elsewhere. ``subject`` is the provider's and never changes; an address is theirs only if ``email_verified``."""
+
+    provider: str
+    subject: str
+    email: str | None
+    email_verified: bool
+    name: str
+
+
+class Client(Struct, frozen=True):
+    """What the provider knows this application by, and where the provider is."""
+
+    name: str
+    id: str
+    secret: str
+    url: str
+
+
+class Tokens(Struct, frozen=True):
+    access_token: str
+    id_token: str = ""
+
+
+class Provider(ABC):
+    """One that people may sign in with. What goes wrong is logged with its cause; the caller learns what to do."""
+
+    scope: ClassVar[str]
+
+    def __init__(self, client: Client, http: httpx.AsyncClient) -> None:
+        self.client = client
+        self._http = http
+
+    @abstractmethod
+    async def authorization_url(self, flow: Flow, redirect_uri: str) -> str:
+        """Where the browser goes to sign in. Raises ProviderUnavailable."""
+
+    @abstractmethod
+    async def identify(self, code: str, flow: Flow, redirect_uri: str, issuer: str | None) -> Identity:
+        """Who the code, which came back with this ``iss``, is for. Raises InvalidSignIn, ProviderUnavailable."""
+
+    def _address(self, endpoint: str, flow: Flow, redirect_uri: str, **more: str) -> str:
+        asked = {
+            "response_type": "code",
+            "client_id": self.client.id,
+            "redirect_uri": redirect_uri,
+            "scope": self.scope,
+            "state": flow.state,
+            "code_challenge": flow.challenge,
+            "code_challenge_method": "S256",
+            **more,
+        }
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
+
+    async def _trade(
+        self, endpoint: str, code: str, flow: Flow, redirect_uri: str, *, secret_in_form: bool = True
+    ) -> Tokens:
+        """The provider's tokens for a code, which is worth nothing afterwards."""
+        if len(code) > _MAX_CODE:
+            raise InvalidSignIn
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": flow.verifier,
+        }
+        encoded = (quote_plus(self.client.id), quote_plus(self.client.secret))  # RFC 6749 2.3.1
+        how: dict[str, Any] = {"data": form, "auth": encoded}
+        if secret_in_form:
+            how = {"data": {**form, "client_id": self.client.id, "client_secret": self.client.secret}}
+        try:
+            return convert(await self._ask("POST", endpoint, **how), Tokens)
+        except ValidationError as error:
+            raise self._refuse(f"tokens: {error}") from error
+
+    async def _ask(self, method: str, url: str, *, token: str | None = None, **how: Any) -> Any:
+        """The JSON that the provider answers."""
+        headers = {"accept": "application/json"} | ({"authorization": f"Bearer {token}"} if token is not None else {})
+        try:
+            answer = await self._http.request(method, url, headers=headers, **how)
+        except httpx.HTTPError as error:
+            raise self._unavailable(repr(error)) from error
+        if answer.status_code >= _UNAVAILABLE or answer.status_code == _BUSY:
+            raise self._unavailable(f"{url} answers {answer.status_code}")
+        try:
+            body = answer.json()
+        except ValueError:
+            raise self._unavailable(f"{url} answers no JSON") from None
+        if not answer.is_success or (isinstance(body, dict) and "error" in body):  # GitHub says so with a 200
+            raise self._refuse(f"{url} answers {answer.status_code}: {str(body)[:200]}")
+        return body
+
+    def _refuse(self, cause: str) -> InvalidSignIn:
+        log.warning("sign_in_not_believed", provider=self.client.name, cause=cause)
+        return InvalidSignIn()
+
+    def _unavailable(self, cause: str) -> ProviderUnavailable:
+        log.warning("provider_unavailable", provider=self.client.name, cause=cause)
+        return ProviderUnavailable()

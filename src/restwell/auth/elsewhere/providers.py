@@ -1,0 +1,55 @@
+"""The providers that the settings name."""
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from restwell.auth.elsewhere.openid import OpenIdProvider
+from restwell.auth.elsewhere.others import Facebook, GitHub
+from restwell.auth.elsewhere.provider import Client, Provider
+from restwell.errors import NotFound
+
+SECONDS: Final = 3.0
+"""How long a provider may take for each answer."""
+_KINDS: Final[dict[str, type[Provider]]] = {"github": GitHub, "facebook": Facebook}
+
+
+class Providers:
+    """By their names: ``github=https://id:secret@github.com``; all but GitHub and Facebook are found by their OpenID issuer."""
+
+    def __init__(self, named: Iterable[str]) -> None:
+        clients = [_client(one) for one in named]
+        self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False) if clients else None
+        self._providers = {
+            client.name: _KINDS.get(client.name, OpenIdProvider)(client, self._http)
+            for client in clients
+            if self._http is not None
+        }
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._providers)
+
+    def get(self, name: str) -> Provider:
+        """Raises NotFound for one that is not set up."""
+        provider = self._providers.get(name)
+        if provider is None:
+            raise NotFound(f"There is no signing in with this provider; there is: {', '.join(self.names) or 'none'}.")
+        return provider
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+
+
+def _client(named: str) -> Client:
+    name, _, url = named.partition("=")
+    parts = urlsplit(url)
+    return Client(
+        name=name,
+        id=unquote(parts.username or ""),
+        secret=unquote(parts.password or ""),
+        url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}",
+    )

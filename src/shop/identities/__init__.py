@@ -1,0 +1,1 @@
+"""Identities: the accounts that users have elsewhere, and sign in with here."""

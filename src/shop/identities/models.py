@@ -1,0 +1,17 @@
+"""What is stored of an identity: who someone is elsewhere, and never a token of theirs."""
+
+from sqlalchemy import Column, ForeignKey, Index, Table, Text
+
+from restwell.database import Id, Timestamp
+from shop.schema import metadata
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("email", Text),
+    Column("created_at", Timestamp, nullable=False),
+    Index("identities_by_user", "user_id", "provider", unique=True),
+)

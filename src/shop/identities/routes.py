@@ -1,0 +1,112 @@
+"""HTTP of signing in elsewhere."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from restwell.auth import Actor
+from restwell.auth.elsewhere import InvalidSignIn, ProviderUnavailable, SignInRefused
+from restwell.auth.elsewhere.flow import SECONDS
+from restwell.errors import AppError, NotFound
+from restwell.web import ApiRequest, Controller, FromPath, Provided, Response, delete, device_of, get, post, signed_in
+from restwell.web.session_cookies import SIGN_IN, session_cookies, sign_in_cookie
+from shop.identities.schemas import (
+    Begin,
+    Callback,
+    Link,
+    OwnIdentityList,
+    SignInProvider,
+    SignInProviderList,
+)
+from shop.identities.service import AccountExists, IdentityService, IdentityTaken, LastWayIn
+from shop.sessions.schemas import TokensInCookies
+
+
+class SignInController(Controller):
+    path = "/identities"
+    tags = ["Sessions"]
+    identities: IdentityService
+
+    @get()
+    async def list_sign_in_providers(self) -> SignInProviderList:
+        """List where else one may sign in with an account of."""
+        names = self.identities.providers
+        return SignInProviderList([SignInProvider(name, f"/v1/identities/{name}/sign-in") for name in names])
+
+    @get(
+        "/{provider:str}/sign-in",
+        status_code=303,
+        errors=[NotFound, ProviderUnavailable],
+    )
+    async def begin_sign_in(self, provider: FromPath[str], filters: Provided[Begin]) -> Response[None]:
+        """Sign in elsewhere: send the browser here.
+
+        It goes on to the provider, comes back with its session in cookies, and goes to `return_to`.
+        """
+        flow, url = await self.identities.begin(provider, return_to=filters.return_to)
+        return _to(url, sign_in_cookie(flow.cookie, SECONDS))
+
+    @get(
+        "/{provider:str}/callback",
+        also={303: "To `return_to`, if the sign-in was begun with one."},
+        repeats={"security_events.insert": 3},
+        errors=[NotFound, InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable],
+    )
+    async def finish_sign_in(
+        self, request: ApiRequest, provider: FromPath[str], filters: Provided[Callback]
+    ) -> Response[TokensInCookies]:
+        """Come back from a provider.
+
+        For browsers that a provider sends here, and nobody else.
+        """
+        flow = self.identities.resume(provider, request.cookies.get(SIGN_IN, ""), filters)
+        spent = sign_in_cookie("", 0)
+        try:
+            signed_in_now = await self.identities.finish(flow, filters, device_of(request))
+        except AppError as error:
+            if flow.return_to is None:
+                raise
+            separator = "&" if "?" in flow.return_to else "?"
+            return _to(f"{flow.return_to}{separator}{urlencode({'error': error.code})}", spent)
+        cookies, seconds = [spent], 0
+        if signed_in_now is not None:
+            _, tokens = signed_in_now
+            seconds = tokens.expires_in
+            cookies += session_cookies(tokens.access_token, tokens.refresh_token, access_seconds=seconds)
+        if flow.return_to is not None:
+            return _to(flow.return_to, *cookies)
+        return Response(TokensInCookies(seconds), cookies=cookies)
+
+
+class IdentityController(Controller):
+    path = "/users/me/identities"
+    tags = ["Users"]
+    guards = [signed_in]
+    identities: IdentityService
+
+    @get()
+    async def list_own_identities(self, actor: Provided[Actor]) -> OwnIdentityList:
+        """List the accounts elsewhere that you sign in with."""
+        return OwnIdentityList(await self.identities.list_identities(actor))
+
+    @post("/{provider:str}", status_code=200, errors=[NotFound, ProviderUnavailable])
+    async def add_identity(
+        self, provider: FromPath[str], actor: Provided[Actor], filters: Provided[Begin]
+    ) -> Response[Link]:
+        """Add an account elsewhere that you sign in with.
+
+        Send the browser to the `url`. A mail tells you when it is done.
+        """
+        flow, url = await self.identities.begin(provider, return_to=filters.return_to, user_id=actor.id)
+        return Response(Link(url), cookies=[sign_in_cookie(flow.cookie, SECONDS)])
+
+    @delete("/{provider:str}", errors=[LastWayIn])
+    async def remove_identity(self, provider: FromPath[str], actor: Provided[Actor]) -> None:
+        """Remove an account elsewhere.
+
+        Unless it is the last way in that you have.
+        """
+        await self.identities.unlink(actor, provider)
+
+
+def _to(url: str, *cookies: Any) -> Response[Any]:
+    return Response(None, status_code=303, headers={"location": url}, cookies=cookies)

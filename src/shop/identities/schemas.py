@@ -1,0 +1,57 @@
+"""What is sent and got to sign in elsewhere."""
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from shop.schema import Instant, whole
+
+_PATH: Final = whole(r"/(?:[^/\\\x00-\x20\x7f][^\\\x00-\x20\x7f]*)?")
+
+ReturnTo = Annotated[
+    str,
+    Meta(
+        max_length=500,
+        pattern=_PATH,
+        description="A path of this host, where the browser goes in the end; `?error=` tells it of a failure.",
+        examples=["/account"],
+    ),
+]
+
+
+class Begin(Struct, frozen=True):
+    """Without ``return_to``, the answer is what a sign-in answers."""
+
+    return_to: ReturnTo | None = None
+
+
+class Callback(Struct, frozen=True, kw_only=True):
+    """What a provider sends the browser back with (RFC 6749 4.1.2, RFC 9207)."""
+
+    state: Annotated[str, Meta(max_length=200, description="What the sign-in was begun with.")] = ""
+    code: Annotated[str, Meta(max_length=2_048, description="Worth the identity, once.")] | None = None
+    iss: Annotated[str, Meta(max_length=500, description="Whose answer it is.")] | None = None
+    error: Annotated[str, Meta(max_length=200, description="Why there is no code.")] | None = None
+
+
+class SignInProvider(Struct, frozen=True):
+    name: Annotated[str, Meta(examples=["google"])]
+    url: Annotated[str, Meta(examples=["/v1/identities/google/sign-in"], description="Send the browser there.")]
+
+
+class SignInProviderList(Struct, frozen=True):
+    items: list[SignInProvider]
+
+
+class OwnIdentity(Struct, frozen=True):
+    provider: Annotated[str, Meta(examples=["google"])]
+    email: Annotated[str | None, Meta(examples=["ada@example.com"])]
+    created_at: Instant
+
+
+class OwnIdentityList(Struct, frozen=True):
+    items: list[OwnIdentity]
+
+
+class Link(Struct, frozen=True):
+    url: Annotated[str, Meta(examples=["https://accounts.google.com/o/oauth2/v2/auth?..."])]

@@ -1,0 +1,161 @@
+"""Rules of signing in elsewhere."""
+
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from restwell.auth import Actor, Device
+from restwell.auth.elsewhere import Flow, Flows, Identity, InvalidSignIn, Providers, SignInRefused
+from restwell.database import Database, Transaction, UniqueViolation
+from restwell.errors import Conflict, NotFound
+from shop.audit.models import SecurityEvent
+from shop.audit.service import AuditLog
+from shop.identities import queries
+from shop.identities.schemas import Callback, OwnIdentity
+from shop.sessions.schemas import Tokens
+from shop.sessions.service import SessionService
+from shop.users.schemas import Email
+from shop.users.service import UserService
+
+_MAX_NAME: Final = 200
+
+
+class AccountExists(Conflict):
+    code = "account_exists"
+    message = "An account with this address exists. Sign in with its password, confirm its address, and add this provider then."
+
+
+class IdentityTaken(Conflict):
+    code = "identity_taken"
+    message = (
+        "This account of the provider is another's here, or you have one of that provider already. Remove that first."
+    )
+
+
+class LastWayIn(Conflict):
+    code = "last_way_in"
+    message = "You could not sign in any more. Choose a password first, by POST /v1/password-resets."
+
+
+class IdentityService:
+    def __init__(
+        self,
+        database: Database,
+        providers: Providers,
+        flows: Flows,
+        sessions: SessionService,
+        users: UserService,
+        audit: AuditLog,
+        *,
+        own_url: str,
+    ) -> None:
+        self._database = database
+        self._providers = providers
+        self._flows = flows
+        self._sessions = sessions
+        self._users = users
+        self._audit = audit
+        self._own_url = own_url
+
+    @property
+    def providers(self) -> list[str]:
+        """The names of those that one may sign in with."""
+        return self._providers.names
+
+    async def begin(
+        self, provider: str, *, return_to: str | None = None, user_id: UUID | None = None
+    ) -> tuple[Flow, str]:
+        """A flow for the browser to keep, and where it goes now. With a user, to add a way to sign in. Raises NotFound."""
+        found = self._providers.get(provider)
+        flow = self._flows.begin(provider, return_to=return_to, user_id=user_id)
+        return flow, await found.authorization_url(flow, self._redirect_uri(provider))
+
+    def resume(self, provider: str, cookie: str, answer: Callback) -> Flow:
+        """The flow that the provider answers to. Raises NotFound, InvalidSignIn."""
+        self._providers.get(provider)
+        return self._flows.resume(cookie, provider, answer.state)
+
+    async def finish(self, flow: Flow, answer: Callback, device: Device) -> tuple[UUID, Tokens] | None:
+        """Sign in, or add the identity to its account and return None.
+
+        Raises InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable.
+        """
+        if answer.error is not None:
+            raise SignInRefused
+        if answer.code is None:
+            raise InvalidSignIn
+        found = self._providers.get(flow.provider)
+        identity = await found.identify(answer.code, flow, self._redirect_uri(flow.provider), answer.iss)
+        try:
+            async with self._database.transaction() as tx:
+                if flow.user_id is not None:
+                    await self._link(tx, flow.user_id, identity)
+                    return None
+                user_id = await self._find(tx, identity)
+                return await self._sessions.open_in(tx, user_id, device, f"with: {identity.provider}")
+        except UniqueViolation:
+            raise (AccountExists if flow.user_id is None else IdentityTaken) from None
+
+    async def list_identities(self, actor: Actor) -> list[OwnIdentity]:
+        """The caller's, by provider."""
+        return await self._database.all(queries.of_user, user_id=actor.id)
+
+    async def unlink(self, actor: Actor, provider: str) -> None:
+        """Sign in with it no more. Raises NotFound, LastWayIn."""
+        async with self._database.transaction() as tx:
+            if provider not in {one.provider for one in await tx.all(queries.of_user, user_id=actor.id)}:
+                raise NotFound
+            if not await tx.run(queries.unlink, owner_id=actor.id, provider=provider):
+                raise LastWayIn
+            await self._audit.record(tx, SecurityEvent.IDENTITY_REMOVED, actor.id, detail=provider)
+
+    async def _find(self, tx: Transaction, identity: Identity) -> UUID:
+        """Whose it is here: known before, by an address that both sides have seen proven, or new."""
+        owner = await tx.find(queries.owner, provider=identity.provider, subject=identity.subject)
+        if owner is not None:
+            if not owner.active:
+                raise SignInRefused("This account is switched off.")
+            return owner.id
+        email = _email(identity)
+        namesake = await tx.find(queries.namesake, email=email)
+        if namesake is None:
+            user = await self._users.register_in(
+                tx, email, _name(identity, email), email_verified=identity.email_verified
+            )
+            await self._link(tx, user.id, identity, welcome=True)
+            return user.id
+        # Without both proofs, whoever registered the address first, here or there, would get in on the other's account.
+        if not (identity.email_verified and namesake.email_verified and namesake.active):
+            raise AccountExists
+        await self._link(tx, namesake.id, identity)
+        return namesake.id
+
+    async def _link(self, tx: Transaction, user_id: UUID, identity: Identity, *, welcome: bool = False) -> None:
+        await tx.run(
+            queries.insert_identity,
+            provider=identity.provider,
+            subject=identity.subject,
+            user_id=user_id,
+            email=identity.email,
+            created_at=datetime.now(UTC),
+        )
+        await self._audit.record(tx, SecurityEvent.IDENTITY_ADDED, user_id, detail=identity.provider)
+        if not welcome:
+            await self._users.tell_of_identity_in(tx, user_id, identity.provider)
+
+    def _redirect_uri(self, provider: str) -> str:
+        return f"{self._own_url}/v1/identities/{provider}/callback"
+
+
+def _email(identity: Identity) -> str:
+    try:
+        return msgspec.convert(identity.email, Email).lower()
+    except msgspec.ValidationError:
+        raise SignInRefused("The provider gave no address for you. Let it, and sign in again.") from None
+
+
+def _name(identity: Identity, email: str) -> str:
+    printable = "".join(filter(str.isprintable, identity.name)).strip()
+    return printable[:_MAX_NAME] or email.partition("@")[0]

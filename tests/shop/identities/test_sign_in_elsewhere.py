@@ -1,0 +1,321 @@
+"""Signing in with an account elsewhere, against a provider that is a process of its own."""
+
+from collections.abc import Iterator
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from openid_provider import ADA, CLIENT_ID, CLIENT_SECRET, ProviderProcess, openid_provider
+from people import Json, Person, assert_problem
+from restwell import App
+from restwell.settings import OauthSettings
+from restwell.web.session_cookies import ACCESS, SIGN_IN
+from shop.app import create_app
+from shop.settings import ShopSettings
+
+NAMES = ("okta", "github", "facebook")
+CALLBACK = "http://localhost:8000/v1/identities/{}/callback"
+
+
+@pytest.fixture
+def name() -> str:
+    """Of the provider."""
+    return "okta"
+
+
+@pytest.fixture
+def provider(name: str) -> Iterator[ProviderProcess]:
+    with openid_provider(CALLBACK.format(name)) as process:
+        yield process
+
+
+@pytest.fixture
+def app(settings: ShopSettings, provider: ProviderProcess) -> App:
+    client = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"
+    secrets = tuple(SecretStr(f"{one}={provider.url.replace('://', f'://{client}@')}") for one in NAMES)
+    return create_app(settings.model_copy(update={"oauth": OauthSettings(providers=secrets)}))
+
+
+class Browser:
+    """Keeps the cookies, and goes where it is sent."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.cookies: dict[str, str] = {}
+
+    async def get(self, path: str) -> httpx.Response:
+        answer = await self.client.get(path, headers={"cookie": self._cookies()})
+        for header in answer.headers.get_list("set-cookie"):
+            for key, morsel in SimpleCookie(header).items():
+                self.cookies[key] = morsel.value
+        return answer
+
+    def _cookies(self) -> str:
+        return "; ".join(f"{key}={value}" for key, value in self.cookies.items())
+
+    async def to_provider(self, name: str = "okta", query: str = "") -> str:
+        """Begin; returns the path that the provider sends the browser back to."""
+        begun = await self.get(f"/v1/identities/{name}/sign-in{query}")
+        assert begun.status_code == 303, begun.text
+        return await came_back(begun.headers["location"])
+
+    async def sign_in(self, name: str = "okta", query: str = "") -> httpx.Response:
+        return await self.get(await self.to_provider(name, query))
+
+    async def me(self) -> Json:
+        answer = await self.get("/v1/users/me")
+        assert answer.status_code == 200, answer.text
+        me: Json = answer.json()
+        return me
+
+
+async def came_back(url: str) -> str:
+    async with httpx.AsyncClient() as outside:
+        there = await outside.get(url)
+    assert there.status_code == 302, there.text
+    back = urlsplit(there.headers["location"])
+    return f"{back.path}?{back.query}"
+
+
+def changed(path: str, **changes: str | None) -> str:
+    """The path with other parameters; None leaves one out."""
+    url = urlsplit(path)
+    asked: dict[str, Any] = {key: values[0] for key, values in parse_qs(url.query).items()} | changes
+    return f"{url.path}?{urlencode({key: value for key, value in asked.items() if value is not None})}"
+
+
+@pytest.fixture
+def browser(client: httpx.AsyncClient) -> Browser:
+    return Browser(client)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_who_comes_first_gets_an_account_and_comes_back_to_it(
+    browser: Browser, client: httpx.AsyncClient, name: str
+) -> None:
+    answer = await browser.sign_in(name)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"token_type": "Cookie", "expires_in": 900}
+    me = await browser.me()
+    verified = name != "facebook"  # which does not say
+    assert (me["email"], me["name"], me["email_verified"]) == ("ada@example.com", "Ada Lovelace", verified)
+    again = Browser(client)
+    assert (await again.sign_in(name)).status_code == 200
+    assert (await again.me())["id"] == me["id"]
+    assert browser.cookies[SIGN_IN] == "", "spent"
+
+
+async def test_the_browser_ends_where_it_began(browser: Browser, provider: ProviderProcess) -> None:
+    answer = await browser.sign_in(query="?return_to=/account%3Ftab%3D1")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/account?tab=1")
+    assert await browser.me()
+    provider.misbehave(deny=True)
+    answer = await browser.sign_in(query="?return_to=/account%3Ftab%3D1")
+    assert answer.headers["location"] == "/account?tab=1&error=sign_in_refused"
+
+
+@pytest.mark.parametrize(
+    "to", ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\nb", "/%09/evil.example", ""]
+)
+async def test_nobody_is_sent_to_another_site(browser: Browser, to: str) -> None:
+    answer = await browser.get(f"/v1/identities/okta/sign-in?{urlencode({'return_to': to})}")
+    if answer.status_code == 303:  # a path in which a percent sign is a percent sign
+        assert to == "/%09/evil.example"
+    else:
+        assert_problem(answer, 422, "invalid")
+
+
+WRONG_TOKENS: dict[str, Json] = {
+    "wrong issuer": {"claims": {"iss": "https://evil.example"}},
+    "another's audience": {"claims": {"aud": "somebody else"}},
+    "one of several audiences, for another": {"claims": {"aud": [CLIENT_ID, "somebody else"], "azp": "somebody else"}},
+    "several audiences, for nobody": {"claims": {"aud": [CLIENT_ID, "somebody else"]}},
+    "given to another": {"claims": {"azp": "somebody else"}},
+    "expired": {"claims": {"exp": 1_700_000_000}},
+    "never expires": {"claims": {"exp": None}},
+    "not issued yet": {"claims": {"iat": 4_000_000_000}},
+    "another sign-in's": {"claims": {"nonce": "of another"}},
+    "no nonce": {"claims": {"nonce": None}},
+    "of nobody": {"claims": {"sub": None}},
+    "signed by a stranger": {"key": "stranger"},
+    "signed with the client's secret": {"key": "secret"},
+    "not signed": {"key": "none"},
+    "userinfo of somebody else": {"claims": {"email": None}, "userinfo": {"sub": "1", "email": "eve@example.com"}},
+}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("how", WRONG_TOKENS)
+async def test_an_id_token_that_is_not_right_lets_nobody_in(
+    browser: Browser, provider: ProviderProcess, how: str
+) -> None:
+    provider.misbehave(**WRONG_TOKENS[how])
+    assert_problem(await browser.sign_in(), 400, "invalid_sign_in")
+    assert ACCESS not in browser.cookies
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_an_answer_that_was_not_asked_for_here_lets_nobody_in(
+    browser: Browser, client: httpx.AsyncClient
+) -> None:
+    """Each would sign this browser in as somebody else, or somebody else in here."""
+    others = Browser(client)
+    theirs, mine = await others.to_provider(), await browser.to_provider()
+    their_state = parse_qs(urlsplit(theirs).query)["state"][0]
+    wrong = {
+        "another's answer": theirs,
+        "another's state": changed(mine, state=their_state),
+        "no state": changed(mine, state=None),
+        "no code": changed(mine, code=None),
+        "a code nobody gave": changed(mine, code="made-up"),
+        "another provider's": mine.replace("/okta/", "/github/"),
+        "of another issuer": changed(mine, iss="https://evil.example"),
+        "of nobody in particular": changed(mine, iss=None),
+    }
+    for path in wrong.values():
+        assert_problem(await browser.get(path), 400, "invalid_sign_in")
+    assert_problem(await Browser(client).get(mine), 400, "invalid_sign_in")
+    kept = dict(browser.cookies)
+    browser.cookies[SIGN_IN] = kept[SIGN_IN][:-4] + "AAAA"
+    assert_problem(await browser.get(mine), 400, "invalid_sign_in")
+    assert ACCESS not in browser.cookies
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_code_that_was_used_is_worth_nothing(browser: Browser) -> None:
+    answer = await browser.to_provider()
+    flow = browser.cookies[SIGN_IN]
+    assert (await browser.get(answer)).status_code == 200
+    thief = Browser(browser.client)
+    thief.cookies[SIGN_IN] = flow
+    assert_problem(await thief.get(answer), 400, "invalid_sign_in")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_code_that_another_browser_asked_for_fits_no_other_verifier(browser: Browser) -> None:
+    """The thief has the code and a flow of his own: PKCE."""
+    stolen = parse_qs(urlsplit(await browser.to_provider()).query)["code"][0]
+    thief = Browser(browser.client)
+    mine = await thief.to_provider()
+    assert_problem(await thief.get(changed(mine, code=stolen)), 400, "invalid_sign_in")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_sign_in_may_take_ten_minutes(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = await browser.to_provider()
+    monkeypatch.setattr("restwell.auth.elsewhere.flow.SECONDS", 0)
+    assert_problem(await browser.get(answer), 400, "invalid_sign_in")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_provider_that_is_down_or_lies_about_itself_is_a_503(
+    browser: Browser, provider: ProviderProcess
+) -> None:
+    provider.misbehave(metadata={"issuer": "https://evil.example"})
+    answer = await browser.get("/v1/identities/okta/sign-in")
+    assert_problem(answer, 503, "provider_unavailable")
+    assert answer.headers["retry-after"]
+    provider.misbehave()
+    back = await browser.to_provider()
+    for status in (500, 429):
+        provider.misbehave(fail=status)
+        assert_problem(await browser.get(back), 503, "provider_unavailable")
+    assert_problem(await browser.get("/v1/identities/nobody/sign-in"), 404, "not_found")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_provider_may_change_its_key(browser: Browser, provider: ProviderProcess) -> None:
+    assert (await browser.sign_in()).status_code == 200
+    provider.misbehave(rotate=True)
+    assert (await browser.sign_in()).status_code == 200
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_an_address_may_be_told_by_the_userinfo_endpoint_alone(
+    browser: Browser, provider: ProviderProcess
+) -> None:
+    provider.misbehave(claims={"email": None, "email_verified": None})
+    assert (await browser.sign_in()).status_code == 200
+    assert (await browser.me())["email"] == "ada@example.com"
+
+
+async def test_an_account_here_is_linked_only_if_both_sides_have_seen_the_address_proven(
+    browser: Browser, client: httpx.AsyncClient, provider: ProviderProcess
+) -> None:
+    """Breaks without either look: who registers another's address, here or there, waits for him to sign in the other way."""
+    squatter = {"email": "ada@example.com", "password": "a long enough one", "name": "Not Ada"}
+    assert (await client.post("/v1/users", json=squatter)).status_code == 201
+    assert_problem(await browser.sign_in(), 409, "account_exists")
+    provider.sign_in_as(**{**ADA, "email": "customer1@shop.example", "email_verified": False})
+    assert_problem(await browser.sign_in(), 409, "account_exists")
+    provider.sign_in_as(**{**ADA, "email": "Customer1@shop.example"})
+    assert (await browser.sign_in()).status_code == 200
+    customer = await Person(client).sign_in("customer1@shop.example")
+    assert (await browser.me())["id"] == (await customer.get("/v1/users/me")).json()["id"]
+
+
+async def test_who_is_switched_off_or_gives_no_address_stays_out(
+    browser: Browser, admin: Person, provider: ProviderProcess
+) -> None:
+    await browser.sign_in()
+    me = await browser.me()
+    assert (await admin.send("PATCH", f"/v1/users/{me['id']}", {"active": False})).status_code == 200
+    assert_problem(await browser.sign_in(), 403, "sign_in_refused")
+    for email in (None, "no address", "a@b.c\nBcc: x@y.z"):
+        provider.sign_in_as(**{**ADA, "sub": "2", "email": email})
+        assert_problem(await browser.sign_in(), 403, "sign_in_refused")
+
+
+async def test_who_is_signed_in_adds_and_removes_ways_in(
+    browser: Browser, client: httpx.AsyncClient, customer: Person, other: Person
+) -> None:
+    path = "/v1/users/me/identities"
+    begun = await customer.send("POST", f"{path}/okta")
+    browser.cookies[SIGN_IN] = SimpleCookie(begun.headers["set-cookie"])[SIGN_IN].value
+    assert (await browser.get(await came_back(begun.json()["url"]))).status_code == 200
+    assert ACCESS not in browser.cookies, "it has signed nobody in"
+    (own,) = (await customer.get(path)).json()["items"]
+    assert (own["provider"], own["email"]) == ("okta", "ada@example.com")
+
+    assert (await browser.sign_in()).status_code == 200
+    assert (await browser.me())["email"] == "customer1@shop.example"
+
+    stolen = await other.send("POST", f"{path}/okta")
+    thief = Browser(client)
+    thief.cookies[SIGN_IN] = SimpleCookie(stolen.headers["set-cookie"])[SIGN_IN].value
+    assert_problem(await thief.get(await came_back(stolen.json()["url"])), 409, "identity_taken")
+    assert (await other.get(path)).json()["items"] == []
+
+    assert_problem(await other.send("DELETE", f"{path}/okta"), 404, "not_found")
+    assert (await customer.send("DELETE", f"{path}/okta")).status_code == 204
+    found = [one["event"] for one in (await customer.get("/v1/security-events")).json()["items"]]
+    assert found[:3] == ["identity_removed", "signed_in", "identity_added"]
+
+
+async def test_the_last_way_in_stays_until_there_is_a_password(browser: Browser, client: httpx.AsyncClient) -> None:
+    await browser.sign_in()
+    headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
+    answer = await client.delete("/v1/users/me/identities/okta", headers=headers)
+    assert_problem(answer, 409, "last_way_in")
+
+
+async def test_who_deletes_the_account_can_come_back_as_somebody_new(
+    browser: Browser, client: httpx.AsyncClient
+) -> None:
+    await browser.sign_in()
+    me = await browser.me()
+    headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
+    assert (await client.delete("/v1/users/me", headers=headers)).status_code == 204
+    browser.cookies.clear()
+    assert (await browser.sign_in()).status_code == 200
+    assert (await browser.me())["id"] != me["id"]
+
+
+async def test_the_providers_are_listed(anyone: Person) -> None:
+    listed = (await anyone.get("/v1/identities")).json()["items"]
+    assert [one["name"] for one in listed] == list(NAMES)
+    assert listed[0]["url"] == "/v1/identities/okta/sign-in"
