@@ -41,8 +41,10 @@ from restwell.settings import Settings
 from restwell.web.caching import cached_routes
 from restwell.web.controllers import Version
 from restwell.web.docs import docs_routes
+from restwell.web.forms import read_form
 from restwell.web.guards import Authenticate, current_actor
 from restwell.web.health import health_routes
+from restwell.web.machines import Machines
 from restwell.web.openapi import Schema, openapi_document
 from restwell.web.pagination import Cursors
 from restwell.web.problems import answer_app_error, answer_crash, answer_framework_error
@@ -126,7 +128,9 @@ class Restwell:
         self.passwords = Passwords()
         secrets = [secret, *(old.get_secret_value() for old in jwt.old_secrets)]
         signing_keys = from_files(jwt.key_files) if jwt.key_files else from_secrets(secrets)
-        self.access_tokens = AccessTokens(signing_keys, issuer=name, ttl_seconds=jwt.access_ttl_seconds)
+        self.access_tokens = AccessTokens(
+            signing_keys, issuer=settings.app.url or name, ttl_seconds=jwt.access_ttl_seconds
+        )
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
         self.providers = Providers(one.get_secret_value() for one in settings.oauth.providers)
         self.flows = Flows(keys.derive("sign-in"))
@@ -182,19 +186,23 @@ class Restwell:
         authenticate: Authenticate,
         migrations: Migrations,
         jobs: Sequence[Job[..., Any]] = (),
+        machines: Machines | None = None,
     ) -> App:
-        """The application: ``provide`` gives controllers and jobs their services, by type; ``jobs`` are all that it enqueues."""
+        """The application: ``provide`` gives controllers and jobs their services, by type; ``jobs`` are all that it enqueues;
+        ``machines`` says where and for what scopes machine clients get tokens, where there are any.
+        """
         self.jobs.register(jobs)
         services = (*provide, self.jobs, self.cursors)
         litestar = Litestar(
             route_handlers=[
                 *(one.router(services) for one in versions),
                 *health_routes(self._asked_by_health, migrations, self.metrics, self.jobs),
-                *well_known_routes(self.access_tokens.public_keys),
+                *well_known_routes(self.access_tokens.public_keys, self.settings.app.url, machines),
             ],
             dependencies={
                 "actor": Provide(current_actor, sync_to_thread=False),
                 "filters": Provide(read_filters, sync_to_thread=False),
+                "form": Provide(read_form),
                 "upload": Provide(read_upload),
             },
             exception_handlers={
@@ -211,7 +219,9 @@ class Restwell:
             on_shutdown=[self.close],
             state=State({"authenticate": authenticate}),
         )
-        document = openapi_document(litestar, title=self.name, version=version, description=description)
+        document = openapi_document(
+            litestar, title=self.name, version=version, description=description, machines=machines
+        )
         for handler in docs_routes(document):
             litestar.register(handler)
         query_budget = QueryBudget()

@@ -2,8 +2,10 @@
 
 from typing import Final
 
-from restwell.web import JobController, Version, requires_role
+from restwell.web import JobController, Machines, Version, requires_role
 from shop.audit.routes import AuditController
+from shop.clients.models import SCOPES, Scope
+from shop.clients.routes import ClientController, TokenController
 from shop.email_confirmations.routes import EmailConfirmationController
 from shop.identities.routes import IdentityController, SignInController
 from shop.images.routes import ImageController
@@ -16,7 +18,7 @@ from shop.users.routes import UserController
 
 
 class AdminJobController(JobController):
-    guards = [requires_role("admin")]
+    guards = [requires_role("admin", or_scope=Scope.JOBS_MANAGE)]
 
 
 V1: Final = (
@@ -31,7 +33,10 @@ V1: Final = (
     ImageController,
     OrderController,
     ReportController,
+    ClientController,
+    TokenController,
     AdminJobController,
 )
 
+MACHINES: Final = Machines("/v1/oauth/token", SCOPES)
 VERSIONS: Final = (Version("/v1", V1),)

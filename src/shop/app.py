@@ -6,7 +6,9 @@ from typing import Final
 from restwell import App, Migrations, Project, Restwell
 from shop import api, demo, large
 from shop.audit.service import AuditLog
+from shop.authentication import Authentication
 from shop.cleanup import Cleanup, clean_up
+from shop.clients.service import ClientService
 from shop.email_confirmations.jobs import send_confirmation_code, send_email_changed
 from shop.email_confirmations.mail import ConfirmationMail
 from shop.email_confirmations.service import EmailConfirmationService
@@ -62,6 +64,7 @@ def create_app(settings: ShopSettings) -> App:
     identities = IdentityService(
         kit.database, kit.providers, kit.flows, sessions, users, audit, own_url=settings.own_url
     )
+    clients = ClientService(kit.database, kit.cache, kit.access_tokens, kit.cursors, audit)
     products = ProductService(kit.database, kit.cache, kit.cursors)
     orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, StockService(kit.cache))
     images = ImageService(kit.database, kit.jobs, kit.files)
@@ -74,7 +77,7 @@ def create_app(settings: ShopSettings) -> App:
         description=DESCRIPTION,
         versions=api.VERSIONS,
         provide=[
-            *(users, sessions, identities, audit, confirmations, resets),
+            *(users, sessions, identities, clients, audit, confirmations, resets),
             *(products, images, orders, reports),
             *(cleanup, *mails, *makers),
         ],
@@ -90,8 +93,9 @@ def create_app(settings: ShopSettings) -> App:
             make_report,
             clean_up,
         ],
-        authenticate=sessions.authenticate,
+        authenticate=Authentication(kit.access_tokens, sessions, clients),
         migrations=Migrations(MIGRATIONS),
+        machines=api.MACHINES,
     )
 
 

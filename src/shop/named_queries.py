@@ -8,6 +8,7 @@ from restwell.database import Query, queries_in
 from restwell.jobs import queries as jobs
 from shop import cleanup
 from shop.audit import queries as audit
+from shop.clients import queries as clients
 from shop.email_confirmations import queries as email_confirmations
 from shop.identities import queries as identities
 from shop.images import queries as images
@@ -32,6 +33,7 @@ def named_queries() -> Iterator[Query[Any]]:
         password_resets,
         email_confirmations,
         identities,
+        clients,
         products,
         images,
         orders,

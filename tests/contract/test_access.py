@@ -10,8 +10,9 @@ from joserfc import jwt
 from people import Json, Person
 from restwell.auth.signing_keys import from_secrets
 from restwell.web.guards import requires_role
-from restwell.web.openapi import operations
+from restwell.web.openapi import is_guarded, operations, scopes_of
 from shop.app import create_app
+from shop.clients.models import SCOPES
 from shop.settings import ShopSettings
 
 SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
@@ -28,6 +29,25 @@ def path_with(path: str, *ids: str) -> str:
         before, _, rest = path.partition("{")
         path = f"{before}{one}{rest.partition('}')[2]}"
     return path
+
+
+async def machine(boss: Person, *scopes: str) -> Json:
+    """A client with these scopes."""
+    made = await boss.send("POST", "/v1/clients", {"name": "a machine", "scopes": scopes})
+    assert made.status_code == 201, made.text
+    client: Json = made.json()
+    return client
+
+
+async def token_of(client: httpx.AsyncClient, made: Json, scope: str) -> str:
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": made["id"],
+        "client_secret": made["secret"],
+        "scope": scope,
+    }
+    token: str = (await client.post("/v1/oauth/token", data=form)).json()["access_token"]
+    return token
 
 
 async def hire(client: httpx.AsyncClient, boss: Person, name: str) -> Person:
@@ -48,6 +68,9 @@ async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings
     await everywhere.send("DELETE", "/v1/sessions")
     me: Json = (await dismissed.get("/v1/users/me")).json()
     assert (await boss.send("PATCH", f"/v1/users/{me['id']}", {"active": False})).status_code == 200
+    made = await machine(boss, *SCOPES)
+    revoked = await token_of(client, made, " ".join(SCOPES))
+    assert (await boss.send("DELETE", f"/v1/clients/{made['id']}")).status_code == 204
     assert settings.jwt.secret is not None
     (key,) = from_secrets([settings.jwt.secret.get_secret_value()])
     claims = jwt.decode(boss.tokens["access_token"], key.key, algorithms=["HS256"]).claims
@@ -56,6 +79,7 @@ async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings
         "expired": jwt.encode(header, {**claims, "exp": int(time.time()) - 1}, key.key, algorithms=["HS256"]),
         "signed out": out.tokens["access_token"],
         "signed out everywhere": everywhere.tokens["access_token"],
+        "of a client that was revoked": revoked,
         "deactivated": dismissed.tokens["access_token"],
     }
 
@@ -87,6 +111,7 @@ async def owned(customer: Person, admin: Person) -> dict[str, str]:
         "users": (await customer.get("/v1/users/me")).json()["id"],
         "reports": report["id"],
         "jobs": jobs["items"][0]["id"],
+        "clients": (await machine(admin, *SCOPES))["id"],
     }
 
 
@@ -111,6 +136,25 @@ async def test_what_one_lists_is_ones_own(owned: dict[str, str], other: Person) 
     for path, method, handler in GUARDED:
         if method == "GET" and "{" not in path and not _roles_of(handler):
             assert not set(owned.values()) & set(_texts_in((await other.get(path)).json()))
+
+
+async def test_a_machine_goes_as_far_as_its_scope(client: httpx.AsyncClient, admin: Person) -> None:
+    """Over the whole route table: without the one scope that a route names, and where it names none, there is no way in."""
+    made = await machine(admin, *SCOPES)
+    tokens = {scope: await token_of(client, made, scope) for scope in SCOPES}
+    leaks = []
+    for path, method, handler in GUARDED:
+        for scope, token in tokens.items():
+            answer = await client.request(method, path_with(path), headers={"authorization": f"Bearer {token}"})
+            refused = answer.status_code == 403 and answer.json()["code"] == "insufficient_scope"
+            if refused == (scope in scopes_of(handler)) or answer.status_code == 401:
+                leaks.append((scope, method, path, answer.status_code))
+    assert leaks == []
+    assert {scope for one in GUARDED for scope in scopes_of(one.handler)} == set(SCOPES)
+
+
+def test_every_guard_is_one_that_the_document_knows() -> None:
+    assert all(is_guarded(one.handler) for one in GUARDED)
 
 
 def _roles_of(handler: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -16,8 +17,9 @@ from restwell.errors import (
     ServiceUnavailable,
 )
 from restwell.settings import Settings
+from restwell.web.forms import FORM
 from restwell.web.openapi import operations
-from restwell.web.request import JSON, MERGE_PATCH, decode_body
+from restwell.web.request import JSON, MERGE_PATCH, decode_body, decode_query
 from restwell.web.uploads import MULTIPART
 from shop.app import create_app
 from shop.settings import ShopSettings
@@ -61,7 +63,7 @@ def test_tells_every_error_of_the_kit_and_the_shop() -> None:
     ]
     told = set(
         chain.from_iterable(
-            one["content"].get(PROBLEM_MEDIA_TYPE, {}).get("examples", {}) for one in responses if "content" in one
+            content.get("examples", {}) for one in responses for content in one.get("content", {}).values()
         )
     )
     raised = {
@@ -95,8 +97,9 @@ def test_an_operation_says_all_there_is_to_know(path: str, method: str) -> None:
     for status, response in one["responses"].items():
         assert response["description"]
         if status >= "400":
-            assert list(response["content"]) == [PROBLEM_MEDIA_TYPE]
-            assert response["content"][PROBLEM_MEDIA_TYPE]["examples"]
+            media_type = JSON if path == "/v1/oauth/token" else PROBLEM_MEDIA_TYPE
+            assert list(response["content"]) == [media_type]
+            assert response["content"][media_type]["examples"]
     for parameter in one["parameters"]:
         assert parameter["schema"]
         assert parameter["in"] == "path" or parameter["name"] in {"category", "sort"} or parameter["description"]
@@ -125,6 +128,10 @@ def test_every_example_of_a_body_is_accepted_as_it_is(path: str, method: str) ->
     (media_type,) = content
     if media_type == MULTIPART:
         assert content[media_type]["schema"]["required"] == ["file"]
+        return
+    if media_type == FORM:
+        kind = ROUTES[path, method].handler.parsed_fn_signature.parameters["form"].annotation
+        assert decode_query(urlencode(content[media_type]["example"]).encode(), kind)
         return
     assert media_type == (MERGE_PATCH if method == "patch" else JSON)
     kind = ROUTES[path, method].handler.parsed_fn_signature.parameters["data"].annotation

@@ -10,6 +10,7 @@ import pytest
 from restwell.database import Database, Query
 from restwell.ids import new_id
 from shop.audit import queries as audit
+from shop.clients import queries as clients
 from shop.orders import queries as orders
 from shop.products.queries import ListShape, page, search_text
 from shop.products.schemas import Sort
@@ -40,6 +41,8 @@ def lists() -> Iterator[Any]:
         (audit.next_page, {**COUNT, "before": ID}),
         (audit.first_page_of_user, {**COUNT, "user_id": ID}),
         (audit.next_page_of_user, {**COUNT, "user_id": ID, "before": ID}),
+        (clients.first_page, COUNT),
+        (clients.next_page, {**COUNT, "after": ID}),
         (sessions.of_user, {"user_id": ID, "now": KEYS["created_at"], "idle_since": KEYS["created_at"]}),
     ):
         yield pytest.param(query, arguments, id=query.name)

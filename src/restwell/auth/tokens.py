@@ -7,7 +7,7 @@ of another algorithm, is ever taken for an access token.
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from msgspec import Struct, ValidationError, convert
 
 from restwell.auth.signing_keys import SigningKey, public_key_set
 from restwell.errors import Unauthorized
+from restwell.ids import new_id_text
 
 TYPE: Final = "at+jwt"
 MAX_CHARS: Final = 2_048
@@ -28,15 +29,20 @@ SKEW_SECONDS: Final = 60
 
 
 class Claims(Struct, frozen=True):
-    """What an access token says: the user, the session it belongs to, and when it ends (seconds since 1970)."""
+    """What an access token says: whose it is, and when it ends (seconds since 1970).
+
+    A user's belongs to a session, ``sid``; a machine client's to none, and has a ``scope``.
+    """
 
     sub: UUID
-    sid: UUID
+    client_id: str
     iss: str
     aud: str
     iat: int
     exp: int
     nbf: int = 0
+    sid: UUID | None = None
+    scope: str = ""
 
 
 class AccessTokens:
@@ -52,10 +58,19 @@ class AccessTokens:
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     def issue(self, user_id: UUID, session_id: UUID) -> str:
+        """For a user, in a session."""
+        return self._issue(user_id, {"client_id": self._issuer, "sid": str(session_id)})
+
+    def issue_to_machine(self, client_id: UUID, scopes: Iterable[str]) -> str:
+        """For a client on its own behalf."""
+        return self._issue(client_id, {"client_id": str(client_id), "scope": " ".join(sorted(scopes))})
+
+    def _issue(self, subject: UUID, more: dict[str, str]) -> str:
         now = int(time.time())
         claims = {
-            "sub": str(user_id),
-            "sid": str(session_id),
+            "sub": str(subject),
+            **more,
+            "jti": new_id_text(),
             "iss": self._issuer,
             "aud": self._issuer,
             "iat": now,
@@ -90,6 +105,8 @@ class AccessTokens:
         except (JoseError, ValidationError, ValueError) as error:
             raise Unauthorized("The access token is not valid.") from error
         if parsed.header.get("typ") != TYPE or claims.iss != self._issuer or claims.aud != self._issuer:
+            raise Unauthorized("The access token is not valid.")
+        if claims.sid is None and claims.client_id != str(claims.sub):
             raise Unauthorized("The access token is not valid.")
         if max(claims.iat, claims.nbf) > time.time() + SKEW_SECONDS:
             raise Unauthorized("The access token is not valid yet.")

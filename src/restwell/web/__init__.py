@@ -7,8 +7,9 @@ from litestar.params import FromPath, HeaderParameter, JSONBody
 from restwell.web.caching import public
 from restwell.web.conditional import etag, expected_versions
 from restwell.web.controllers import Controller, Version
-from restwell.web.guards import requires_role, signed_in
+from restwell.web.guards import requires_role, signed_in, signed_in_or_scope
 from restwell.web.jobs import JobController
+from restwell.web.machines import Machines
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
 from restwell.web.request import ApiRequest, device_of
 from restwell.web.responses import accepted, created, download, immutable, with_etag
@@ -22,6 +23,7 @@ __all__ = [
     "HeaderParameter",
     "JSONBody",
     "JobController",
+    "Machines",
     "Page",
     "PageFilter",
     "Provided",
@@ -43,5 +45,6 @@ __all__ = [
     "public",
     "requires_role",
     "signed_in",
+    "signed_in_or_scope",
     "with_etag",
 ]

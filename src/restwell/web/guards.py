@@ -19,20 +19,50 @@ _ACTOR: Final = "actor"
 _SCHEME: Final = "bearer"
 
 
+class InsufficientScope(Forbidden):
+    """RFC 6750 3.1."""
+
+    code, message = (
+        "insufficient_scope",
+        "This machine client may not do that. Ask for a token with the scope it needs.",
+    )
+
+    def __init__(self, message: str | None = None, *, scope: str | None = None) -> None:
+        needed = f', scope="{scope}"' if scope is not None else ""
+        super().__init__(message, headers={"www-authenticate": f'Bearer error="insufficient_scope"{needed}'})
+
+
 async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-    """Anyone with a valid access token of a session that has not ended."""
-    await _authenticate(connection)
+    """Any user with a valid access token of a session that has not ended."""
+    if (await _authenticate(connection)).is_machine:
+        raise InsufficientScope
 
 
-class requires_role:  # noqa: N801  # reads as the guard function it is used as
-    """Signed-in users with this role."""
+class signed_in_or_scope:  # noqa: N801  # reads as the guard function it is used as
+    """Any user, or a machine client with this scope."""
 
-    def __init__(self, role: str) -> None:
-        self.role = role
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
         actor = await _authenticate(connection)
-        if actor.role != self.role:
+        if actor.is_machine and self.scope not in actor.scopes:
+            raise InsufficientScope(scope=self.scope)
+
+
+class requires_role:  # noqa: N801  # as above
+    """Users with this role, and with ``or_scope``, machine clients that have it."""
+
+    def __init__(self, role: str, *, or_scope: str | None = None) -> None:
+        self.role = role
+        self.scope = or_scope
+
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        actor = await _authenticate(connection)
+        if actor.is_machine:
+            if self.scope not in actor.scopes:
+                raise InsufficientScope(scope=self.scope)
+        elif actor.role != self.role:
             raise Forbidden
 
 

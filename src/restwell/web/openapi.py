@@ -31,7 +31,10 @@ from restwell.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from restwell.web.guards import requires_role, signed_in
+from restwell.web.forms import FORM
+from restwell.web.guards import InsufficientScope, requires_role, signed_in, signed_in_or_scope
+from restwell.web.machines import Machines
+from restwell.web.oauth import OAuthError, answer_oauth_error, as_oauth_error
 from restwell.web.request import JSON, body_media_type
 from restwell.web.session_cookies import ACCESS, SAFE, CrossSiteRequest
 from restwell.web.uploads import MULTIPART, PART
@@ -41,6 +44,7 @@ Schema = dict[str, Any]
 REF: Final = "#/components/schemas/"
 SECURITY: Final = "access_token"
 COOKIE_SECURITY: Final = "session_cookie"
+MACHINE_SECURITY: Final = "machine"
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ANYWHERE: Final = (AppError, DatabaseUnavailable, DatabaseBusy, TransactionConflict, TooManyLoads, DeadlineExceeded)
@@ -80,9 +84,8 @@ def operations(app: Litestar) -> list[Operation]:
 def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
     """Every error the operation may answer: the declared ones, and those that its guards, body and parameters bring."""
     problems = list(handler.opt.get("errors", ()))
-    guards = handler.resolve_guards()
-    if signed_in in guards or _roles(handler):
-        problems.append(Unauthorized)
+    if is_guarded(handler):
+        problems += [Unauthorized, InsufficientScope]
         if not SAFE.issuperset(handler.http_methods):
             problems.append(CrossSiteRequest)
     if _roles(handler):
@@ -91,15 +94,19 @@ def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
         problems.append(NotFound)
     if _type_of(handler, "data") is not None or _type_of(handler, "upload") is not None:
         problems += [MalformedRequest, BodyTooLarge, UnsupportedMediaType, Invalid]
-    if _type_of(handler, "filters") is not None:
+    if _type_of(handler, "form") is not None:
+        problems += [BodyTooLarge, UnsupportedMediaType]
+    if _type_of(handler, "filters") is not None or _type_of(handler, "form") is not None:
         problems += [MalformedRequest, Invalid]
     return list(dict.fromkeys([*problems, *_ANYWHERE]))
 
 
-def openapi_document(app: Litestar, *, title: str, version: str, description: str) -> Schema:
+def openapi_document(
+    app: Litestar, *, title: str, version: str, description: str, machines: Machines | None = None
+) -> Schema:
     """The whole document, ready to be encoded."""
     found = operations(app)
-    schemas = _Schemas([Problem, *(kind for operation in found for kind in _types(operation))])
+    schemas = _Schemas([Problem, OAuthError, *(kind for operation in found for kind in _types(operation))])
     paths: dict[str, Schema] = {}
     for operation in found:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas)
@@ -114,6 +121,7 @@ def openapi_document(app: Litestar, *, title: str, version: str, description: st
             "securitySchemes": {
                 SECURITY: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 COOKIE_SECURITY: {"type": "apiKey", "in": "cookie", "name": ACCESS},
+                **({MACHINE_SECURITY: _client_credentials(machines)} if machines is not None else {}),
             },
         },
     }
@@ -132,11 +140,17 @@ def _describe(operation: Operation, schemas: "_Schemas") -> Schema:
     }
     if roles := _roles(handler):
         described["description"] += f" For the role: {', '.join(roles)}."
-    if Unauthorized in problems_of(handler, path):
+    if is_guarded(handler):
         described["security"] = [{SECURITY: []}, {COOKIE_SECURITY: []}]
+    if scopes := scopes_of(handler):
+        described["description"] += f" For machine clients with the scope: {', '.join(scopes)}."
+        described["security"].append({MACHINE_SECURITY: scopes})
     data = _type_of(handler, "data")
     if data is not None:
         described["requestBody"] = {"required": True, "content": {body_media_type(method): schemas.content(data)}}
+    form = _type_of(handler, "form")
+    if form is not None:
+        described["requestBody"] = {"required": True, "content": {FORM: schemas.content(form)}}
     if _type_of(handler, "upload") is not None:
         described["requestBody"] = {"required": True, "content": {MULTIPART: {"schema": _UPLOAD}}}
     return described
@@ -158,14 +172,18 @@ def _responses(operation: Operation, schemas: "_Schemas") -> Schema:
         responses["304"] = {"description": "Your copy is current."}
     for status, text in handler.opt.get("also", {}).items():
         responses[str(status)] = {"description": text}
+    in_oauth = handler.resolve_exception_handlers().get(AppError) is answer_oauth_error
+    media_type, kind = (JSON, OAuthError) if in_oauth else (PROBLEM_MEDIA_TYPE, Problem)
     for problem in problems_of(handler, path):
         response = responses.setdefault(
             str(problem.status),
-            {"description": "", "content": {PROBLEM_MEDIA_TYPE: {"schema": schemas.ref(Problem), "examples": {}}}},
+            {"description": "", "content": {media_type: {"schema": schemas.ref(kind), "examples": {}}}},
         )
         response["description"] += f"{' · ' if response['description'] else ''}`{problem.code}`"
-        example = msgspec.to_builtins(_instance(problem).problem(_EXAMPLES_BY_FORMAT["uuid"]))
-        response["content"][PROBLEM_MEDIA_TYPE]["examples"][problem.code] = {
+        error = _instance(problem)
+        shown = as_oauth_error(error) if in_oauth else error.problem(_EXAMPLES_BY_FORMAT["uuid"])
+        example = msgspec.to_builtins(shown)
+        response["content"][media_type]["examples"][problem.code] = {
             "summary": problem.message,
             "value": example,
         }
@@ -218,7 +236,7 @@ def _tags(operation: Operation) -> tuple[str, ...]:
 def _types(operation: Operation) -> Iterator[Any]:
     """The types whose schemas the operation needs."""
     path, _, handler = operation
-    kinds = [_type_of(handler, "data"), _type_of(handler, "filters"), _returned(handler)]
+    kinds = [_type_of(handler, "data"), _type_of(handler, "filters"), _type_of(handler, "form"), _returned(handler)]
     in_path = (p.annotation for name, p in handler.parsed_fn_signature.parameters.items() if f"{{{name}}}" in path)
     yield from (kind for kind in [*kinds, *in_path] if kind is not None)
 
@@ -236,8 +254,25 @@ def _returned(handler: HTTPRouteHandler) -> Any:
     return next((arm for arm in arms if arm not in {None, type(None)}), None)
 
 
+def is_guarded(handler: HTTPRouteHandler) -> bool:
+    """Whether it asks who calls."""
+    guards = handler.resolve_guards()
+    return signed_in in guards or any(isinstance(guard, (requires_role, signed_in_or_scope)) for guard in guards)
+
+
+def scopes_of(handler: HTTPRouteHandler) -> list[str]:
+    """What a machine client needs to call it; none, and it may not."""
+    guards = (guard for guard in handler.resolve_guards() if isinstance(guard, (requires_role, signed_in_or_scope)))
+    return [guard.scope for guard in guards if guard.scope is not None]
+
+
 def _roles(handler: HTTPRouteHandler) -> list[str]:
     return [guard.role for guard in handler.resolve_guards() if isinstance(guard, requires_role)]
+
+
+def _client_credentials(machines: Machines) -> Schema:
+    flow = {"tokenUrl": machines.token_path, "scopes": dict(machines.scopes)}
+    return {"type": "oauth2", "flows": {"clientCredentials": flow}}
 
 
 class _Schemas:

@@ -6,18 +6,43 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from restwell.web.machines import Machines
+
 _KEPT: Final = {"cache-control": "public, max-age=300"}
 """A key that is added behind the others is known everywhere after five minutes, and may sign."""
+_KEYS: Final = "/.well-known/jwks.json"
+_METADATA: Final = "/.well-known/oauth-authorization-server"
 
 
-def well_known_routes(public_keys: dict[str, Any] | None) -> list[HTTPRouteHandler]:
-    """The JSON Web Key Set, where there are public keys."""
+def well_known_routes(
+    public_keys: dict[str, Any] | None, own_url: str | None, machines: Machines | None
+) -> list[HTTPRouteHandler]:
+    """The JSON Web Key Set, where there are public keys; with APP_URL also the metadata (RFC 8414) that lead to it."""
     if public_keys is None:
         return []
-    keys = Response(msgspec.json.encode(public_keys), media_type="application/jwk-set+json", headers=_KEPT)
+    routes = [_document(_KEYS, public_keys, "application/jwk-set+json")]
+    if own_url is not None:
+        routes.append(_document(_METADATA, _metadata(own_url, machines), "application/json"))
+    return routes
 
-    @get("/.well-known/jwks.json", include_in_schema=False, sync_to_thread=False)
-    def jwks() -> Response[bytes]:
-        return keys
 
-    return [jwks]
+def _metadata(own_url: str, machines: Machines | None) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"issuer": own_url, "jwks_uri": own_url + _KEYS, "response_types_supported": []}
+    if machines is not None:
+        metadata |= {
+            "token_endpoint": own_url + machines.token_path,
+            "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "scopes_supported": list(machines.scopes),
+        }
+    return metadata
+
+
+def _document(path: str, content: dict[str, Any], media_type: str) -> HTTPRouteHandler:
+    answer = Response(msgspec.json.encode(content), media_type=media_type, headers=_KEPT)
+
+    @get(path, include_in_schema=False, sync_to_thread=False)
+    def document() -> Response[bytes]:
+        return answer
+
+    return document

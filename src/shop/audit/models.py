@@ -21,6 +21,8 @@ class SecurityEvent(StrEnum):
     EMAIL_CHANGED = "email_changed"
     IDENTITY_ADDED = "identity_added"
     IDENTITY_REMOVED = "identity_removed"
+    CLIENT_CREATED = "client_created"
+    CLIENT_REVOKED = "client_revoked"
     ACCOUNT_CHANGED = "account_changed"
     ACCOUNT_DELETED = "account_deleted"
 

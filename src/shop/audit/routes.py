@@ -2,9 +2,10 @@
 
 from restwell.auth import Actor
 from restwell.errors import InvalidCursor
-from restwell.web import ApiRequest, Controller, Page, Provided, Response, get, paged, signed_in
+from restwell.web import ApiRequest, Controller, Page, Provided, Response, get, paged, signed_in_or_scope
 from shop.audit.schemas import Event, EventFilter
 from shop.audit.service import AuditLog
+from shop.clients.models import Scope
 
 
 class AuditController(Controller):
@@ -12,7 +13,7 @@ class AuditController(Controller):
     tags = ["Security"]
     audit: AuditLog
 
-    @get(guards=[signed_in], errors=[InvalidCursor])
+    @get(guards=[signed_in_or_scope(Scope.EVENTS_READ)], errors=[InvalidCursor])
     async def list_security_events(
         self, request: ApiRequest, actor: Provided[Actor], filters: Provided[EventFilter]
     ) -> Response[Page[Event]]:

@@ -47,8 +47,8 @@ class AuditLog:
         )
 
     async def list_events(self, actor: Actor, filters: EventFilter) -> Page[Event]:
-        """Newest first: an admin's of everyone or of one account, anyone else's of the own."""
-        user_id = filters.user_id if actor.role == Role.ADMIN else actor.id
+        """Newest first: an admin's or a machine's of everyone or of one account, anyone else's of the own."""
+        user_id = filters.user_id if actor.is_machine or actor.role == Role.ADMIN else actor.id
         belongs_to = f"{_LIST}:{user_id}"
         position = (
             {"before": self._cursors.decode(belongs_to, filters.cursor, tuple[UUID])[0]} if filters.cursor else {}

@@ -16,6 +16,7 @@ from restwell.web import (
     post,
     requires_role,
 )
+from shop.clients.models import Scope
 from shop.images.schemas import Image, Images, ImageSize
 from shop.images.service import ImageService, TooManyImages
 
@@ -28,7 +29,12 @@ class ImageController(Controller):
     tags = ["Products"]
     images: ImageService
 
-    @post(guards=[requires_role("admin")], status_code=202, request_max_body_size=MAX_BYTES, errors=[TooManyImages])
+    @post(
+        guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)],
+        status_code=202,
+        request_max_body_size=MAX_BYTES,
+        errors=[TooManyImages],
+    )
     async def add_image(self, product_id: FromPath[UUID], upload: Provided[Upload]) -> Response[Image]:
         """Add an image to a product.
 

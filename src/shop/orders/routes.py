@@ -23,7 +23,9 @@ from restwell.web import (
     paged,
     post,
     signed_in,
+    signed_in_or_scope,
 )
+from shop.clients.models import Scope
 from shop.orders.schemas import MAX_LINES, Order, OrderDraft
 from shop.orders.service import OrderService
 from shop.products.stock import OutOfStock
@@ -66,7 +68,7 @@ class OrderController(Controller):
             headers["idempotent-replayed"] = "true"
         return Response(cast("Order", answer.body), headers=headers, media_type="application/json")
 
-    @get(guards=[signed_in], errors=[InvalidCursor])
+    @get(guards=[signed_in_or_scope(Scope.ORDERS_READ)], errors=[InvalidCursor])
     async def list_orders(
         self, request: ApiRequest, actor: Provided[Actor], filters: Provided[PageFilter]
     ) -> Response[Page[Order]]:
@@ -76,7 +78,7 @@ class OrderController(Controller):
         """
         return paged(request, await self.orders.list_orders(actor, filters))
 
-    @get("/{order_id:uuid}", guards=[signed_in])
+    @get("/{order_id:uuid}", guards=[signed_in_or_scope(Scope.ORDERS_READ)])
     async def get_order(self, order_id: FromPath[UUID], actor: Provided[Actor]) -> Order:
         """Read an order."""
         return await self.orders.get_order(actor, order_id)

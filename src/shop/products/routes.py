@@ -23,6 +23,7 @@ from restwell.web import (
     requires_role,
     with_etag,
 )
+from shop.clients.models import Scope
 from shop.products.schemas import Product, ProductDraft, ProductFilter, ProductPatch
 from shop.products.service import ProductService
 from shop.products.tags import list_tags
@@ -54,7 +55,7 @@ class ProductController(Controller):
         product = await self.products.get_product(product_id)
         return with_etag(product, product.version)
 
-    @post(guards=[requires_role("admin")])
+    @post(guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)])
     async def create_product(self, data: JSONBody[ProductDraft]) -> Response[Product]:
         """Add a product to the catalogue."""
         product = await self.products.create_product(data)
@@ -62,7 +63,7 @@ class ProductController(Controller):
 
     @patch(
         "/{product_id:uuid}",
-        guards=[requires_role("admin")],
+        guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)],
         requires_header="If-Match",
         errors=[PreconditionRequired, PreconditionFailed],
     )
@@ -81,7 +82,7 @@ class ProductController(Controller):
 
     @delete(
         "/{product_id:uuid}",
-        guards=[requires_role("admin")],
+        guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)],
         requires_header="If-Match",
         errors=[PreconditionRequired, PreconditionFailed],
     )

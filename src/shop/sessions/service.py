@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from restwell.auth import AccessTokens, Actor, Device, Passwords, RefreshTokens
+from restwell.auth import AccessTokens, Actor, Claims, Device, Passwords, RefreshTokens
 from restwell.cache import Cache
 from restwell.database import Database, Transaction
 from restwell.errors import NotFound, Unauthorized
@@ -118,19 +118,18 @@ class SessionService:
         # Raised after the commit: the revocation stays, whatever becomes of this answer.
         raise InvalidRefreshToken
 
-    async def authenticate(self, access_token: str) -> Actor:
-        """The caller behind an access token, with the role of this moment. Raises Unauthorized, also once signed out."""
-        claims = self._access_tokens.verify(access_token)
+    async def actor_of(self, claims: Claims, session_id: UUID) -> Actor:
+        """The user behind a token of this session, with the role of this moment. Raises Unauthorized, also once signed out."""
         session = await self._cache.get_or_load(
-            _session(claims.sid),
-            lambda: self._database.primary.find(queries.by_id, id=claims.sid),
+            _session(session_id),
+            lambda: self._database.primary.find(queries.by_id, id=session_id),
             kind=SignedIn | None,
-            tags=[_session(claims.sid), f"user:{claims.sub}"],
+            tags=[_session(session_id), f"user:{claims.sub}"],
             ttl_seconds=KEPT_SECONDS,
         )
         if session is None or session.user_id != claims.sub or session.expires_at <= datetime.now(UTC):
             raise Unauthorized("The session has ended. Sign in again.")
-        return Actor(session.user_id, session.role, claims.sid)
+        return Actor(session.user_id, session.role, session_id)
 
     async def list_sessions(self, actor: Actor) -> list[Session]:
         """The caller's open sessions, newest first."""

@@ -3,32 +3,68 @@
 from pathlib import Path
 
 import httpx
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
-from people import assert_problem
-from restwell.settings import JwtSettings, Settings
+from people import Person, assert_problem
+from restwell.settings import AppSettings, JwtSettings, Settings
 from restwell.testing import running
+from shop import app as shop
+from shop.settings import ShopSettings
 from tiny.app import create_app
 
 
-async def test_the_public_keys_are_published_and_may_be_kept_for_a_while(
-    tiny_settings: Settings, tmp_path: Path
-) -> None:
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
     path = tmp_path / "jwt.pem"
     path.write_bytes(
         Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
-    jwt = JwtSettings(secret=tiny_settings.jwt.secret, key_files=(path,))
-    app = create_app(tiny_settings.model_copy(update={"jwt": jwt}))
+    return path
+
+
+async def test_the_public_keys_are_published_and_may_be_kept_for_a_while(
+    tiny_settings: Settings, key_file: Path
+) -> None:
+    keys = JwtSettings(secret=tiny_settings.jwt.secret, key_files=(key_file,))
+    app = create_app(tiny_settings.model_copy(update={"jwt": keys}))
     async with running(app) as client:
         answer = await client.get("/.well-known/jwks.json")
         assert answer.headers["content-type"] == "application/jwk-set+json"
         assert answer.headers["cache-control"] == "public, max-age=300"
         (key,) = answer.json()["keys"]
+        assert_problem(await client.get("/.well-known/oauth-authorization-server"), 404, "not_found")
     assert sorted(key) == ["alg", "crv", "kid", "kty", "use", "x"]
+
+
+async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings: ShopSettings, key_file: Path) -> None:
+    """What another server does that knows nothing but the issuer (RFC 8414)."""
+    own = "https://shop.example"
+    changes = {"jwt": JwtSettings(secret=settings.jwt.secret, key_files=(key_file,)), "app": AppSettings(url=own)}
+    async with running(shop.create_app(settings.model_copy(update=changes))) as client:
+        customer = await Person(client).sign_in("customer1@shop.example")
+        metadata = (await client.get("/.well-known/oauth-authorization-server")).json()
+        keys = (await client.get(metadata["jwks_uri"].removeprefix(own))).json()
+    token = jwt.decode(customer.tokens["access_token"], KeySet.import_key_set(keys), algorithms=["Ed25519"])
+    assert token.header["typ"] == "at+jwt"
+    assert token.claims["iss"] == metadata["issuer"] == own
+    assert token.claims.keys() == {
+        "sub",
+        "sid",
+        "client_id",
+        "jti",
+        "iss",
+        "aud",
+        "iat",
+        "exp",
+    }  # RFC 9068 2.2, and ours
+    assert metadata["token_endpoint"] == f"{own}/v1/oauth/token"
+    assert "orders:read" in metadata["scopes_supported"]
 
 
 async def test_a_secret_is_not(tiny: httpx.AsyncClient) -> None:

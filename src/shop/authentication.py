@@ -1,0 +1,19 @@
+"""Who is behind an access token: a user in a session, or a machine client."""
+
+from restwell.auth import AccessTokens, Actor
+from shop.clients.service import ClientService
+from shop.sessions.service import SessionService
+
+
+class Authentication:
+    def __init__(self, access_tokens: AccessTokens, sessions: SessionService, clients: ClientService) -> None:
+        self._access_tokens = access_tokens
+        self._sessions = sessions
+        self._clients = clients
+
+    async def __call__(self, access_token: str) -> Actor:
+        """With the role or the scopes of this moment. Raises Unauthorized, also once signed out or revoked."""
+        claims = self._access_tokens.verify(access_token)
+        if claims.sid is None:
+            return await self._clients.actor_of(claims)
+        return await self._sessions.actor_of(claims, claims.sid)

@@ -1,0 +1,1 @@
+"""Machine clients: programs that come by themselves, each allowed a few things."""

@@ -1,0 +1,52 @@
+"""SQL of machine clients."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import insert, select, update
+
+from restwell.database import param, query
+from shop.clients.models import clients
+
+
+class StoredClient(Struct, frozen=True):
+    id: UUID
+    name: str
+    scopes: str
+    created_at: datetime
+
+
+class Known(Struct, frozen=True):
+    """What tells whether a client is one, and may still come."""
+
+    secret_hash: bytes
+    scopes: str
+
+
+_current: Final = clients.c.revoked_at.is_(None)
+_shown: Final = (
+    select(*(clients.c[name] for name in StoredClient.__struct_fields__)).where(_current).order_by(clients.c.id)
+)
+
+insert_client: Final = query(
+    "clients.insert", insert(clients).values({c.name: param(c.name) for c in clients.columns if c.name != "revoked_at"})
+)
+known: Final = query(
+    "clients.known",
+    select(clients.c.secret_hash, clients.c.scopes).where(clients.c.id == param("id"), _current),
+    into=Known,
+)
+first_page: Final = query("clients.first_page", _shown.limit(param("count")), into=StoredClient)
+next_page: Final = query(
+    "clients.next_page", _shown.where(clients.c.id > param("after")).limit(param("count")), into=StoredClient
+)
+revoke: Final = query(
+    "clients.revoke",
+    update(clients)
+    .where(clients.c.id == param("client_id"), _current)
+    .values(revoked_at=param("now"))
+    .returning(clients.c.name),
+    into=str,
+)

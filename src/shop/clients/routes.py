@@ -1,0 +1,72 @@
+"""HTTP of machine clients."""
+
+from uuid import UUID
+
+from restwell.auth import Actor
+from restwell.errors import AppError, InvalidCursor
+from restwell.web import (
+    ApiRequest,
+    Controller,
+    FromPath,
+    JSONBody,
+    Page,
+    PageFilter,
+    Provided,
+    Response,
+    created,
+    delete,
+    get,
+    paged,
+    post,
+    requires_role,
+)
+from restwell.web.oauth import InvalidClient, InvalidScope, UnsupportedGrantType, answer_oauth_error, client_credentials
+from shop.clients.schemas import Client, ClientDraft, MachineToken, NewClient, TokenRequest
+from shop.clients.service import ClientService
+
+
+class ClientController(Controller):
+    path = "/clients"
+    tags = ["Machine clients"]
+    guards = [requires_role("admin")]
+    clients: ClientService
+
+    @post()
+    async def create_client(self, data: JSONBody[ClientDraft], actor: Provided[Actor]) -> Response[NewClient]:
+        """Make a machine client.
+
+        Its secret is shown this once. With id and secret it gets its tokens from `POST /v1/oauth/token`.
+        """
+        client = await self.clients.create(actor, data)
+        return created(client, f"/v1/clients/{client.id}")
+
+    @get(errors=[InvalidCursor])
+    async def list_clients(self, request: ApiRequest, filters: Provided[PageFilter]) -> Response[Page[Client]]:
+        """List machine clients, oldest first."""
+        return paged(request, await self.clients.list_clients(filters))
+
+    @delete("/{client_id:uuid}")
+    async def revoke_client(self, client_id: FromPath[UUID], actor: Provided[Actor]) -> None:
+        """Revoke a machine client.
+
+        The tokens it has stop working at once.
+        """
+        await self.clients.revoke(actor, client_id)
+
+
+class TokenController(Controller):
+    path = "/oauth"
+    tags = ["Machine clients"]
+    clients: ClientService
+    exception_handlers = {AppError: answer_oauth_error}
+
+    @post("/token", status_code=200, errors=[InvalidClient, InvalidScope, UnsupportedGrantType])
+    async def issue_machine_token(self, request: ApiRequest, form: Provided[TokenRequest]) -> MachineToken:
+        """Get a token for a machine client.
+
+        OAuth 2 with client credentials (RFC 6749 4.4); errors have the form of OAuth, too.
+        """
+        client_id, secret = client_credentials(request, form.client_id, form.client_secret)
+        if form.grant_type != "client_credentials":
+            raise UnsupportedGrantType
+        return await self.clients.issue(client_id, secret, form.scope)

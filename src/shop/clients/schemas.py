@@ -1,0 +1,53 @@
+"""What is sent and got around machine clients."""
+
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from shop.clients.models import Scope
+from shop.schema import Instant, Line
+
+Scopes = Annotated[list[Scope], Meta(min_length=1, max_length=20, description="As few as will do.")]
+
+
+class ClientDraft(Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[Line, Meta(examples=["Warehouse"])]
+    scopes: Scopes
+
+
+class Client(Struct, frozen=True):
+    id: UUID
+    name: Annotated[str, Meta(examples=["Warehouse"])]
+    scopes: list[Scope]
+    created_at: Instant
+
+
+class NewClient(Struct, frozen=True):
+    """``secret`` is shown here and never again."""
+
+    id: UUID
+    name: Annotated[str, Meta(examples=["Warehouse"])]
+    scopes: list[Scope]
+    created_at: Instant
+    secret: Annotated[str, Meta(examples=["cs_J1Xk0tqA..."])]
+
+
+class TokenRequest(Struct, frozen=True):
+    """RFC 6749 4.4.2. Id and secret may come by HTTP Basic in place of these."""
+
+    grant_type: Annotated[str, Meta(max_length=100, examples=["client_credentials"])]
+    scope: Annotated[str, Meta(max_length=1_000, description="Some of the client's; left out, all of them.")] | None = (
+        None
+    )
+    client_id: Annotated[str, Meta(max_length=100)] = ""
+    client_secret: Annotated[str, Meta(max_length=200)] = ""
+
+
+class MachineToken(Struct, frozen=True):
+    """RFC 6749 5.1."""
+
+    access_token: Annotated[str, Meta(examples=["eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9..."])]
+    expires_in: Annotated[int, Meta(examples=[900])]
+    scope: Annotated[str, Meta(examples=["orders:read products:write"])]
+    token_type: str = "Bearer"  # noqa: S105  # a kind, no token

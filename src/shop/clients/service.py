@@ -1,0 +1,116 @@
+"""Rules of machine clients."""
+
+import hmac
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from restwell.auth import MACHINE, AccessTokens, Actor, Claims
+from restwell.cache import Cache
+from restwell.database import Database
+from restwell.errors import NotFound, Unauthorized
+from restwell.ids import new_id
+from restwell.web import Cursors, Page, PageFilter
+from restwell.web.oauth import InvalidClient, InvalidScope
+from shop.audit.models import SecurityEvent
+from shop.audit.service import AuditLog
+from shop.clients import queries
+from shop.clients.models import Scope
+from shop.clients.queries import Known, StoredClient
+from shop.clients.schemas import Client, ClientDraft, MachineToken, NewClient
+from shop.codes import hash_of, new_code
+
+KEPT_SECONDS: Final = 60
+PREFIX: Final = "cs_"
+"""What a secret that turned up in public is recognised by."""
+_LIST: Final = "clients"
+
+
+class ClientService:
+    def __init__(
+        self, database: Database, cache: Cache, access_tokens: AccessTokens, cursors: Cursors, audit: AuditLog
+    ) -> None:
+        self._database = database
+        self._cache = cache
+        self._access_tokens = access_tokens
+        self._cursors = cursors
+        self._audit = audit
+
+    async def create(self, actor: Actor, draft: ClientDraft) -> NewClient:
+        """A client, with its secret, of which only a hash is kept."""
+        secret = PREFIX + new_code()
+        client = NewClient(new_id(), draft.name, sorted(set(draft.scopes)), datetime.now(UTC), secret)
+        scopes = " ".join(client.scopes)
+        async with self._database.transaction() as tx:
+            await tx.run(
+                queries.insert_client,
+                id=client.id,
+                name=client.name,
+                secret_hash=hash_of(secret),
+                scopes=scopes,
+                created_by=actor.id,
+                created_at=client.created_at,
+            )
+            detail = f"{client.name}: {scopes}"
+            await self._audit.record(tx, SecurityEvent.CLIENT_CREATED, None, by_id=actor.id, detail=detail)
+        return client
+
+    async def list_clients(self, filters: PageFilter) -> Page[Client]:
+        """Those that were not revoked, oldest first."""
+        count = filters.limit + 1
+        if filters.cursor is None:
+            rows = await self._database.all(queries.first_page, count=count)
+        else:
+            (after,) = self._cursors.decode(_LIST, filters.cursor, tuple[UUID])
+            rows = await self._database.all(queries.next_page, after=after, count=count)
+        return self._cursors.page(_LIST, [_shown(row) for row in rows], filters.limit, lambda client: (client.id,))
+
+    async def revoke(self, actor: Actor, client_id: UUID) -> None:
+        """It gets no more tokens, and those it has count no more, from now on and everywhere. Raises NotFound."""
+        async with self._database.transaction() as tx:
+            name = await tx.find(queries.revoke, client_id=client_id, now=datetime.now(UTC))
+            if name is None:
+                raise NotFound
+            self._cache.invalidate(tx, _client(client_id))
+            await self._audit.record(tx, SecurityEvent.CLIENT_REVOKED, None, by_id=actor.id, detail=name)
+
+    async def issue(self, client_id: str, secret: str, wanted: str | None) -> MachineToken:
+        """A token for a client that knows its secret. Raises InvalidClient, InvalidScope."""
+        try:
+            own_id = UUID(client_id)
+        except ValueError:
+            raise InvalidClient from None
+        known = await self._known(own_id)
+        if known is None or not hmac.compare_digest(known.secret_hash, hash_of(secret)):
+            raise InvalidClient
+        given = set(known.scopes.split())
+        scopes = given if wanted is None else set(wanted.split())
+        if not scopes or not scopes <= given:
+            raise InvalidScope
+        token = self._access_tokens.issue_to_machine(own_id, scopes)
+        return MachineToken(token, self._access_tokens.ttl_seconds, " ".join(sorted(scopes)))
+
+    async def actor_of(self, claims: Claims) -> Actor:
+        """The client behind a token, if it is one still. Raises Unauthorized."""
+        known = await self._known(claims.sub)
+        if known is None:
+            raise Unauthorized("The client was revoked.")
+        return Actor(claims.sub, MACHINE, claims.sub, frozenset(claims.scope.split()))
+
+    async def _known(self, client_id: UUID) -> Known | None:
+        key = _client(client_id)
+        return await self._cache.get_or_load(
+            key,
+            lambda: self._database.primary.find(queries.known, id=client_id),
+            kind=Known | None,
+            tags=[key],
+            ttl_seconds=KEPT_SECONDS,
+        )
+
+
+def _client(client_id: UUID) -> str:
+    return f"client:{client_id}"
+
+
+def _shown(row: StoredClient) -> Client:
+    return Client(row.id, row.name, [Scope(scope) for scope in row.scopes.split()], row.created_at)

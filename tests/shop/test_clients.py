@@ -1,0 +1,124 @@
+"""Machine clients: who they are, what they get, and how it ends."""
+
+from base64 import b64encode
+
+import httpx
+import pytest
+
+from people import Json, Person, assert_problem
+
+FORM = {"grant_type": "client_credentials"}
+
+
+@pytest.fixture
+async def made(admin: Person) -> Json:
+    """A client that may do two things."""
+    draft = {"name": "Warehouse", "scopes": ["products:write", "orders:read", "orders:read"]}
+    answer = await admin.send("POST", "/v1/clients", draft)
+    assert answer.status_code == 201, answer.text
+    client: Json = answer.json()
+    assert answer.headers["location"] == f"/v1/clients/{client['id']}"
+    assert client["scopes"] == ["orders:read", "products:write"]
+    return client
+
+
+def basic(client_id: str, secret: str) -> dict[str, str]:
+    return {"authorization": f"Basic {b64encode(f'{client_id}:{secret}'.encode()).decode()}"}
+
+
+async def token(client: httpx.AsyncClient, made: Json, **form: str) -> httpx.Response:
+    return await client.post("/v1/oauth/token", data={**FORM, **form}, headers=basic(made["id"], made["secret"]))
+
+
+async def test_a_client_gets_a_token_and_does_what_it_may(
+    client: httpx.AsyncClient, made: Json, customer: Person
+) -> None:
+    product = await customer.first_product()
+    order = (await customer.order("seen-by-a-machine", (product["id"], 1))).json()
+    answer = await token(client, made)
+    assert answer.status_code == 200, answer.text
+    granted = answer.json()
+    assert granted.keys() == {"access_token", "token_type", "expires_in", "scope"}
+    assert (granted["token_type"], granted["expires_in"]) == ("Bearer", 900)
+    assert granted["scope"] == "orders:read products:write"
+    assert answer.headers["cache-control"] == "no-store"
+    robot = Person(client)
+    robot.tokens = granted
+    assert [one["id"] for one in (await robot.get("/v1/orders")).json()["items"]] == [order["id"]]
+    assert (await robot.get(f"/v1/orders/{order['id']}")).status_code == 200
+    draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 9}
+    assert (await robot.send("POST", "/v1/products", draft)).status_code == 201
+    refused = await robot.get("/v1/users/me")
+    assert_problem(refused, 403, "insufficient_scope")
+    assert refused.headers["www-authenticate"] == 'Bearer error="insufficient_scope"'
+    refused = await robot.get("/v1/security-events")
+    assert refused.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="events:read"'
+
+
+async def test_a_token_may_be_asked_for_with_less(client: httpx.AsyncClient, made: Json) -> None:
+    robot = Person(client)
+    robot.tokens = (await token(client, made, scope="orders:read")).json()
+    assert robot.tokens["scope"] == "orders:read"
+    draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 9}
+    assert_problem(await robot.send("POST", "/v1/products", draft), 403, "insufficient_scope")
+
+
+@pytest.mark.parametrize("scope", ["jobs:manage", "orders:read jobs:manage", "", "everything"])
+async def test_never_with_more(client: httpx.AsyncClient, made: Json, scope: str) -> None:
+    answer = await token(client, made, scope=scope)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
+
+
+async def test_what_is_revoked_ends_at_once_and_only_that(client: httpx.AsyncClient, made: Json, admin: Person) -> None:
+    """Breaks without the look at the client behind each token: it would go on for a quarter of an hour."""
+    robot = Person(client)
+    robot.tokens = (await token(client, made)).json()
+    kept = (await admin.send("POST", "/v1/clients", {"name": "Kept", "scopes": ["orders:read"]})).json()
+    assert (await robot.get("/v1/orders")).status_code == 200
+    assert (await admin.send("DELETE", f"/v1/clients/{made['id']}")).status_code == 204
+    assert_problem(await robot.get("/v1/orders"), 401, "unauthorized")
+    assert (await token(client, made)).status_code == 401
+    assert_problem(await admin.send("DELETE", f"/v1/clients/{made['id']}"), 404, "not_found")
+    listed = (await admin.get("/v1/clients")).json()["items"]
+    assert [one["id"] for one in listed] == [kept["id"]]
+    assert "secret" not in listed[0]
+    events = [(one["event"], one["detail"]) for one in (await admin.get("/v1/security-events")).json()["items"]]
+    assert events[0] == ("client_revoked", "Warehouse")
+    assert ("client_created", "Warehouse: orders:read products:write") in events
+
+
+async def test_who_does_not_know_the_secret_gets_nothing(client: httpx.AsyncClient, made: Json) -> None:
+    other = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
+    headers = [
+        basic(made["id"], "wrong"),
+        basic(other, made["secret"]),
+        basic("no-id", made["secret"]),
+        {"authorization": "Basic !"},
+        {"authorization": "Basic" + b64encode(b"no colon").decode()},
+        {"authorization": "Bearer x"},
+        {},
+    ]
+    for sent in headers:
+        answer = await client.post("/v1/oauth/token", data=FORM, headers=sent)
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client"), sent
+        assert answer.headers["www-authenticate"] == "Basic"
+        assert answer.headers["content-type"] == "application/json"
+
+
+async def test_errors_have_the_form_of_oauth(client: httpx.AsyncClient, made: Json) -> None:
+    wrong: list[tuple[int, str, dict[str, str], str]] = [
+        (400, "unsupported_grant_type", {"grant_type": "password"}, ""),
+        (422, "invalid_request", {}, ""),
+        (415, "invalid_request", FORM, "application/json"),
+    ]
+    for status, error, form, content_type in wrong:
+        headers = basic(made["id"], made["secret"]) | ({"content-type": content_type} if content_type else {})
+        answer = await client.post("/v1/oauth/token", data={**form, "x": "1"}, headers=headers)
+        assert (answer.status_code, answer.json()["error"]) == (status, error)
+        assert answer.json().keys() == {"error", "error_description"}
+
+
+async def test_a_scope_that_there_is_not_is_refused(admin: Person) -> None:
+    for scopes in ([], ["everything"]):
+        answer = await admin.send("POST", "/v1/clients", {"name": "Warehouse", "scopes": scopes})
+        assert_problem(answer, 422, "invalid")
