@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException
 from restwell.auth import AccessTokens, Keys, Passwords, RefreshTokens
 from restwell.auth.elsewhere import Flows, Providers
 from restwell.auth.keys import development_secret
+from restwell.auth.sealing import Sealing
 from restwell.auth.signing_keys import from_files, from_secrets
 from restwell.cache import Cache, MachineStore, Outage, RedisStore, Store
 from restwell.cache.machine import default_folder
@@ -131,6 +132,7 @@ class Restwell:
         self.access_tokens = AccessTokens(
             signing_keys, issuer=settings.app.url or name, ttl_seconds=jwt.access_ttl_seconds
         )
+        self.sealing = Sealing([Keys(one).derive("sealing") for one in secrets])
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
         self.providers = Providers(one.get_secret_value() for one in settings.oauth.providers)
         self.flows = Flows(keys.derive("sign-in"))

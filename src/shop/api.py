@@ -13,6 +13,7 @@ from shop.orders.routes import OrderController
 from shop.password_resets.routes import PasswordResetController
 from shop.products.routes import ProductController
 from shop.reports.routes import ReportController
+from shop.second_factors.routes import SecondFactorController
 from shop.sessions.routes import SessionController
 from shop.users.routes import UserController
 
@@ -26,6 +27,7 @@ V1: Final = (
     SessionController,
     SignInController,
     IdentityController,
+    SecondFactorController,
     PasswordResetController,
     EmailConfirmationController,
     AuditController,

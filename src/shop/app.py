@@ -28,10 +28,12 @@ from shop.products.stock import StockService
 from shop.reports.jobs import make_report
 from shop.reports.maker import ReportMaker
 from shop.reports.service import ReportService
+from shop.second_factors.service import SecondFactorService
+from shop.second_factors.verification import SecondFactorVerification
 from shop.sessions.reauthentication import Reauthentication
 from shop.sessions.service import SessionService
 from shop.settings import ShopSettings
-from shop.users.jobs import send_identity_linked, send_password_changed, send_welcome
+from shop.users.jobs import send_identity_linked, send_password_changed, send_second_factor, send_welcome
 from shop.users.mail import AccountMail
 from shop.users.service import UserService
 
@@ -45,12 +47,14 @@ def create_app(settings: ShopSettings) -> App:
     """The shop, ready to serve. Nothing connects before it starts."""
     kit = Restwell(settings, name="shop")
     audit = AuditLog(kit.database, kit.cursors)
+    second_factor = SecondFactorVerification(kit.database, kit.sealing, audit)
     sessions = SessionService(
         kit.database,
         kit.cache,
         kit.passwords,
         kit.access_tokens,
         kit.refresh_tokens,
+        second_factor,
         audit,
         lifetime_seconds=settings.jwt.refresh_ttl_seconds,
         idle_seconds=settings.jwt.idle_ttl_seconds,
@@ -63,6 +67,9 @@ def create_app(settings: ShopSettings) -> App:
     )
     identities = IdentityService(
         kit.database, kit.providers, kit.flows, sessions, users, audit, own_url=settings.own_url
+    )
+    factors = SecondFactorService(
+        kit.database, kit.sealing, again, second_factor, sessions, users, audit, issuer=kit.name
     )
     clients = ClientService(kit.database, kit.cache, kit.access_tokens, kit.cursors, audit)
     products = ProductService(kit.database, kit.cache, kit.cursors)
@@ -77,7 +84,7 @@ def create_app(settings: ShopSettings) -> App:
         description=DESCRIPTION,
         versions=api.VERSIONS,
         provide=[
-            *(users, sessions, identities, clients, audit, confirmations, resets),
+            *(users, sessions, factors, identities, clients, audit, confirmations, resets),
             *(products, images, orders, reports),
             *(cleanup, *mails, *makers),
         ],
@@ -87,6 +94,7 @@ def create_app(settings: ShopSettings) -> App:
             send_confirmation_code,
             send_email_changed,
             send_identity_linked,
+            send_second_factor,
             send_confirmation,
             send_reset_code,
             make_thumbnails,

@@ -18,6 +18,7 @@ from shop.products import queries as products
 from shop.products.queries import ListShape
 from shop.products.schemas import Sort
 from shop.reports import queries as reports
+from shop.second_factors import queries as second_factors
 from shop.sessions import attempts
 from shop.sessions import queries as sessions
 from shop.users import queries as users
@@ -33,6 +34,7 @@ def named_queries() -> Iterator[Query[Any]]:
         password_resets,
         email_confirmations,
         identities,
+        second_factors,
         clients,
         products,
         images,
@@ -41,6 +43,7 @@ def named_queries() -> Iterator[Query[Any]]:
         jobs,
         cleanup,
     )
+    yield from users.FORGET
     for sort, (after, category, q, min_price, max_price) in product(Sort, product((False, True), repeat=5)):
         yield products.page(
             ListShape(sort, after=after, category=category, q=q, min_price=min_price, max_price=max_price, fields=None)

@@ -19,6 +19,9 @@ class SecurityEvent(StrEnum):
     PASSWORD_RESET = "password_reset"  # noqa: S105  # as above
     EMAIL_CONFIRMED = "email_confirmed"
     EMAIL_CHANGED = "email_changed"
+    SECOND_FACTOR_ADDED = "second_factor_added"
+    SECOND_FACTOR_REMOVED = "second_factor_removed"
+    RECOVERY_CODE_USED = "recovery_code_used"
     IDENTITY_ADDED = "identity_added"
     IDENTITY_REMOVED = "identity_removed"
     CLIENT_CREATED = "client_created"

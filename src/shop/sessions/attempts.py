@@ -64,9 +64,9 @@ class Attempts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def check(self, subject: bytes) -> None:
+    async def check(self, subject: bytes, tx: Transaction | None = None) -> None:
         """Raises TooManyAttempts while the time since the last wrong guess is too short for another."""
-        failed = await self._database.primary.find(of_subject, subject=subject)
+        failed = await (tx or self._database.primary).find(of_subject, subject=subject)
         if failed is None or failed.count < FREE:
             return
         wait = min(timedelta(seconds=2.0 ** min(failed.count - FREE, 20)), LONGEST)

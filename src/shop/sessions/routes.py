@@ -26,6 +26,7 @@ from restwell.web.session_cookies import (
     refuse_cross_site,
     session_cookies,
 )
+from shop.second_factors.verification import SecondFactorRequired, WrongCode
 from shop.sessions.attempts import TooManyAttempts
 from shop.sessions.schemas import RefreshRequest, SessionList, SignIn, Tokens, TokensInCookies
 from shop.sessions.service import InvalidCredentials, InvalidRefreshToken, SessionService
@@ -36,7 +37,11 @@ class SessionController(Controller):
     tags = ["Sessions"]
     sessions: SessionService
 
-    @post(errors=[InvalidCredentials, TooManyAttempts, PasswordsBusy, CrossSiteRequest])
+    @post(
+        # Of the password and of the second factor.
+        repeats=dict.fromkeys(("attempts.of_subject", "attempts.forget", "attempts.fail", "security_events.insert"), 2),
+        errors=[InvalidCredentials, SecondFactorRequired, WrongCode, TooManyAttempts, PasswordsBusy, CrossSiteRequest],
+    )
     async def sign_in(self, request: ApiRequest, data: JSONBody[SignIn]) -> Response[Tokens | TokensInCookies]:
         """Sign in.
 

@@ -11,6 +11,9 @@ from shop.schema import Instant
 class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
     email: Annotated[str, Meta(max_length=254, examples=["customer1@shop.example"])]
     password: Annotated[str, Meta(max_length=128, examples=["demo-password-2026"])]
+    code: Annotated[str, Meta(max_length=60, description="Of the second factor, where the account has one.")] | None = (
+        None
+    )
     cookies: Annotated[bool, Meta(description="For browsers: the tokens come as cookies that no script can read.")] = (
         False
     )

@@ -11,6 +11,7 @@ from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
 from shop.audit.models import SecurityEvent
 from shop.audit.service import AuditLog
+from shop.second_factors.verification import SecondFactorVerification, WrongCode
 from shop.sessions import queries
 from shop.sessions.attempts import Attempts, subject_of
 from shop.sessions.queries import SignedIn
@@ -37,6 +38,7 @@ class SessionService:
         passwords: Passwords,
         access_tokens: AccessTokens,
         refresh_tokens: RefreshTokens,
+        second_factor: SecondFactorVerification,
         audit: AuditLog,
         *,
         lifetime_seconds: int,
@@ -48,28 +50,35 @@ class SessionService:
         self._passwords = passwords
         self._access_tokens = access_tokens
         self._refresh_tokens = refresh_tokens
+        self._second_factor = second_factor
         self._audit = audit
         self._lifetime = timedelta(seconds=lifetime_seconds)
         self._idle = timedelta(seconds=idle_seconds)
 
     async def sign_in(self, attempt: SignIn, device: Device) -> tuple[UUID, Tokens]:
-        """Open a session. Raises InvalidCredentials, alike and as slowly for an unknown user as for a wrong password, TooManyAttempts."""
+        """Open a session. Raises InvalidCredentials, alike and as slowly for an unknown user as for a wrong password, TooManyAttempts.
+
+        Of a user with a second factor it wants that, too: raises SecondFactorRequired, WrongCode.
+        """
         subject = subject_of(attempt.email.lower(), device.address)
         await self._attempts.check(subject)
         user = await self._database.primary.find(queries.credentials, email=attempt.email.lower())
         hashed = user.password_hash if user is not None and user.active else None
         if not await self._passwords.verify(attempt.password, hashed) or user is None or hashed is None:
-            async with self._database.transaction() as tx:
-                await self._attempts.failed_in(tx, subject)
-                owner_id = user.id if user is not None else None
-                await self._audit.record(tx, SecurityEvent.SIGN_IN_FAILED, owner_id, address=device.address)
+            await self._failed(subject, user.id if user is not None else None, device)
             raise InvalidCredentials
         new_hash = await self._passwords.hash(attempt.password) if self._passwords.is_outdated(hashed) else None
-        async with self._database.transaction() as tx:
-            if new_hash is not None:
-                await tx.run(queries.set_password_hash, user_id=user.id, password_hash=new_hash)
-            await self._attempts.succeeded(tx, subject)
-            return await self.open_in(tx, user.id, device)
+        try:
+            async with self._database.transaction() as tx:
+                await self._second_factor.verify_in(tx, user.id, attempt.code)
+                if new_hash is not None:
+                    await tx.run(queries.set_password_hash, user_id=user.id, password_hash=new_hash)
+                await self._attempts.succeeded(tx, subject)
+                return await self.open_in(tx, user.id, device)
+        except WrongCode:
+            await self._second_factor.failed(user.id)
+            await self._failed(subject, user.id, device)
+            raise
 
     async def open_in(
         self, tx: Transaction, user_id: UUID, device: Device, how: str | None = None
@@ -162,6 +171,11 @@ class SessionService:
         """Sign the caller out on every device but this, as part of a larger change."""
         await tx.run(queries.end_others, owner_id=actor.id, session_id=actor.session_id, now=datetime.now(UTC))
         self._cache.invalidate(tx, f"user:{actor.id}")
+
+    async def _failed(self, subject: bytes, user_id: UUID | None, device: Device) -> None:
+        async with self._database.transaction() as tx:
+            await self._attempts.failed_in(tx, subject)
+            await self._audit.record(tx, SecurityEvent.SIGN_IN_FAILED, user_id, address=device.address)
 
     async def _end(self, tx: Transaction, user_id: UUID, session_id: UUID, now: datetime) -> int:
         self._cache.invalidate(tx, _session(session_id))

@@ -18,5 +18,10 @@ async def send_password_changed(run: Run, user_id: UUID) -> None:
 
 
 @mailing
+async def send_second_factor(run: Run, user_id: UUID, *, active: bool) -> None:
+    await run.get(AccountMail).second_factor(user_id, str(run.job_id), active=active)
+
+
+@mailing
 async def send_identity_linked(run: Run, user_id: UUID, provider: str) -> None:
     await run.get(AccountMail).identity_linked(user_id, provider, str(run.job_id))

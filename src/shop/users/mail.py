@@ -37,6 +37,17 @@ class AccountMail:
             key=key,
         )
 
+    async def second_factor(self, user_id: UUID, key: str, *, active: bool) -> None:
+        """Tell the owner that it is asked for from now on, or no more."""
+        done = (
+            "From now on signing in to your account needs a code of your app."
+            if active
+            else "Signing in to your account needs no code any more."
+        )
+        subject = "Your second factor was " + ("added" if active else "removed")
+        advice = "If this was not you, choose a new password at once: whoever did it knows the old one."
+        await self._write(user_id, subject, done, advice, key=key)
+
     async def identity_linked(self, user_id: UUID, provider: str, key: str) -> None:
         """Tell the owner of a new way in."""
         await self._write(

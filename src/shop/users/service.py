@@ -19,7 +19,7 @@ from shop.email_confirmations.service import EmailConfirmationService, EmailTake
 from shop.sessions.reauthentication import Reauthentication, WrongPassword
 from shop.sessions.service import SessionService
 from shop.users import queries
-from shop.users.jobs import send_identity_linked, send_password_changed, send_welcome
+from shop.users.jobs import send_identity_linked, send_password_changed, send_second_factor, send_welcome
 from shop.users.models import Role
 from shop.users.schemas import AccountPatch, PasswordChange, Registration, User, UserPatch
 
@@ -72,6 +72,10 @@ class UserService:
     async def tell_of_identity_in(self, tx: Transaction, user_id: UUID, provider: str) -> None:
         """Write to the owner that there is a new way in, as part of a larger change."""
         await self._jobs.enqueue(tx, send_identity_linked, user_id=user_id, provider=provider)
+
+    async def tell_of_second_factor_in(self, tx: Transaction, user_id: UUID, *, active: bool) -> None:
+        """The same for a second factor."""
+        await self._jobs.enqueue(tx, send_second_factor, user_id=user_id, active=active)
 
     async def get_user(self, user_id: UUID) -> User:
         user = await self._cache.get_or_load(
@@ -141,7 +145,8 @@ class UserService:
             )
             self._cache.invalidate(tx, _user(actor.id))
             await self._sessions.end_all_in(tx, actor.id)
-            await tx.run(queries.forget_identities, owner_id=actor.id)
+            for forget in queries.FORGET:
+                await tx.run(forget, owner_id=actor.id)
             await self._confirmations.forget_in(tx, actor.id)
             await self._audit.record(tx, SecurityEvent.ACCOUNT_DELETED, actor.id)
 

@@ -1,0 +1,63 @@
+"""Whether somebody who knows the password also has the second factor of the account, where it has one."""
+
+import time
+from typing import Final
+from uuid import UUID
+
+from restwell.auth.one_time_codes import step_of
+from restwell.auth.sealing import Sealing
+from restwell.database import Database, Transaction
+from restwell.errors import Forbidden, Unauthorized
+from shop.audit.models import SecurityEvent
+from shop.audit.service import AuditLog
+from shop.codes import hash_of
+from shop.second_factors import queries
+from shop.sessions.attempts import Attempts, subject_of
+
+DIGITS: Final = 6
+
+
+class SecondFactorRequired(Unauthorized):
+    code = "second_factor_required"
+    message = "The password is right. Send it again with the code of your app, or a recovery code, as `code`."
+
+
+class WrongCode(Forbidden):
+    code, message = "wrong_code", "The code is wrong, or was used before. Wait for the next one."
+
+
+class SecondFactorVerification:
+    """Guesses are counted for the whole account: whoever makes any knows its password already."""
+
+    def __init__(self, database: Database, sealing: Sealing, audit: AuditLog) -> None:
+        self._database = database
+        self._sealing = sealing
+        self._audit = audit
+        self._attempts = Attempts(database)
+
+    async def failed(self, user_id: UUID) -> None:
+        """Count a wrong code, which ``verify_in`` cannot: its transaction has ended without effect."""
+        await self._attempts.failed(_subject(user_id))
+
+    async def verify_in(self, tx: Transaction, user_id: UUID, code: str | None) -> None:
+        """Use the code up as part of what it is for. Raises SecondFactorRequired, WrongCode, TooManyAttempts."""
+        factor = await tx.find(queries.of_user, id=user_id)
+        if factor is None or factor.confirmed_at is None:
+            return
+        if code is None:
+            raise SecondFactorRequired
+        await self._attempts.check(_subject(user_id), tx)
+        code = code.replace(" ", "")
+        if len(code) == DIGITS:
+            step = step_of(self._sealing.open(factor.sealed_secret), code, time.time())
+            if step is None or not await tx.run(queries.use_step, owner_id=user_id, step=step):
+                raise WrongCode
+        else:
+            if await tx.find(queries.use_code, its_hash=hash_of(code), owner_id=user_id) is None:
+                raise WrongCode
+            await self._audit.record(tx, SecurityEvent.RECOVERY_CODE_USED, user_id)
+        await self._attempts.succeeded(tx, _subject(user_id))
+
+
+def _subject(user_id: UUID) -> bytes:
+    return subject_of(f"second factor:{user_id}", "")

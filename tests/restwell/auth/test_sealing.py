@@ -1,0 +1,22 @@
+"""What is sealed opens with the key that sealed it, also once that is an old one."""
+
+import pytest
+
+from restwell.auth.sealing import CannotOpen, Sealing
+
+NEW, OLD = b"n" * 32, b"o" * 32
+
+
+def test_an_old_key_still_opens() -> None:
+    sealed = Sealing([OLD]).seal("secret")
+    assert Sealing([NEW, OLD]).open(sealed) == "secret"
+    assert Sealing([OLD]).seal("secret") != sealed, "each time another"
+    with pytest.raises(CannotOpen):
+        Sealing([NEW]).open(sealed)
+
+
+def test_what_was_altered_does_not() -> None:
+    sealed = Sealing([NEW]).seal("secret")
+    for other in (sealed[:-2] + "AA", sealed.replace(".", ""), "", "\u00e9"):
+        with pytest.raises(CannotOpen):
+            Sealing([NEW]).open(other)

@@ -1,0 +1,183 @@
+"""A second factor is asked for wherever a password would do, and its codes count once."""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pyotp
+import pytest
+from sqlalchemy import func, select
+
+from mail_server import MailServer, mail_server, with_mail
+from people import Json, Person, assert_problem
+from restwell import App
+from restwell.database import query
+from restwell.testing import finish_jobs
+from shop.app import create_app
+from shop.demo import PASSWORD
+from shop.second_factors.models import recovery_codes, second_factors
+from shop.sessions.attempts import FREE
+from shop.settings import ShopSettings
+
+PATH = "/v1/users/me/second-factor"
+OWNER = {"email": "customer1@shop.example", "password": PASSWORD}
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    with mail_server(None) as started:
+        yield started
+
+
+@pytest.fixture
+def app(settings: ShopSettings, server: MailServer) -> App:
+    return create_app(with_mail(settings, server))
+
+
+class Phone:
+    """An authenticator app. Each ``code`` is of a later step than the one before, as if half a minute had passed."""
+
+    def __init__(self, uri: str) -> None:
+        self._totp = pyotp.parse_uri(uri)
+        self._step = int(time.time()) // 30 - 2
+        assert isinstance(self._totp, pyotp.TOTP)
+
+    def code(self, steps: int = 1) -> str:
+        self._step += steps
+        assert isinstance(self._totp, pyotp.TOTP)
+        return self._totp.generate_otp(self._step)
+
+
+async def begin(person: Person) -> Phone:
+    answer = await person.send("POST", PATH, {"current_password": PASSWORD})
+    assert answer.status_code == 200, answer.text
+    begun: Json = answer.json()
+    assert begun["secret"] in begun["uri"]
+    assert begun["uri"].startswith("otpauth://totp/shop:customer1%40shop.example?")
+    return Phone(begun["uri"])
+
+
+async def activate(person: Person) -> tuple[Phone, list[str]]:
+    phone = await begin(person)
+    answer = await person.send("POST", f"{PATH}/confirmation", {"code": phone.code()})
+    assert answer.status_code == 200, answer.text
+    return phone, answer.json()["recovery_codes"]
+
+
+async def sign_in(client: httpx.AsyncClient, code: str | None = None) -> httpx.Response:
+    return await client.post("/v1/sessions", json={**OWNER, **({"code": code} if code is not None else {})})
+
+
+async def test_signing_in_needs_a_code_each_of_which_counts_once(client: httpx.AsyncClient, customer: Person) -> None:
+    phone, codes = await activate(customer)
+    assert (await customer.get(PATH)).json() == {"active": True, "recovery_codes_left": 10}
+    assert_problem(await sign_in(client), 401, "second_factor_required")
+    assert_problem(await client.post("/v1/sessions", json={**OWNER, "password": "wrong"}), 401, "invalid_credentials")
+    code = phone.code()
+    assert (await sign_in(client, f"{code[:3]} {code[3:]}")).status_code == 201
+    assert_problem(await sign_in(client, code), 403, "wrong_code")
+    assert (await sign_in(client, codes[0])).status_code == 201
+    assert_problem(await sign_in(client, codes[0]), 403, "wrong_code")
+    assert (await customer.get(PATH)).json() == {"active": True, "recovery_codes_left": 9}
+    found = [one["event"] for one in (await customer.get("/v1/security-events?limit=100")).json()["items"]]
+    assert {"second_factor_added", "recovery_code_used", "sign_in_failed"} <= set(found)
+
+
+async def test_the_confirming_code_does_not_sign_in_too(client: httpx.AsyncClient, customer: Person) -> None:
+    phone = await begin(customer)
+    code = phone.code()
+    assert (await customer.send("POST", f"{PATH}/confirmation", {"code": code})).status_code == 200
+    assert_problem(await sign_in(client, code), 403, "wrong_code")
+
+
+async def test_a_code_is_of_its_time_and_of_its_owner(
+    client: httpx.AsyncClient, customer: Person, other: Person
+) -> None:
+    phone, codes = await activate(customer)
+    begun = await other.send("POST", PATH, {"current_password": PASSWORD})
+    theirs = Phone(begun.json()["uri"])
+    assert (await other.send("POST", f"{PATH}/confirmation", {"code": theirs.code()})).status_code == 200
+    late = {"email": "customer2@shop.example", "password": PASSWORD}
+    assert_problem(await sign_in(client, theirs.code()), 403, "wrong_code")
+    assert_problem(await sign_in(client, phone.code(10)), 403, "wrong_code")
+    assert_problem(await client.post("/v1/sessions", json={**late, "code": codes[0]}), 403, "wrong_code")
+
+
+async def test_until_it_is_confirmed_nothing_is_asked_for(client: httpx.AsyncClient, customer: Person) -> None:
+    first = await begin(customer)
+    phone = await begin(customer)
+    assert (await customer.get(PATH)).json() == {"active": False, "recovery_codes_left": 0}
+    assert (await sign_in(client)).status_code == 201
+    confirm = f"{PATH}/confirmation"
+    assert_problem(await customer.send("POST", confirm, {"code": first.code()}), 403, "wrong_code")
+    assert (await customer.send("POST", confirm, {"code": phone.code()})).status_code == 200
+    assert_problem(await customer.send("POST", confirm, {"code": phone.code()}), 409, "no_second_factor")
+    assert_problem(await customer.send("POST", PATH, {"current_password": PASSWORD}), 409, "second_factor_active")
+
+
+async def test_other_devices_are_signed_out_and_the_owner_is_told(
+    client: httpx.AsyncClient, customer: Person, app: App, server: MailServer
+) -> None:
+    elsewhere = await Person(client).sign_in("customer1@shop.example")
+    phone, _ = await activate(customer)
+    assert (await elsewhere.get("/v1/users/me")).status_code == 401
+    removal = {"current_password": PASSWORD, "code": phone.code()}
+    assert (await customer.send("POST", f"{PATH}/removal", removal)).status_code == 204
+    await finish_jobs(app)
+    assert sorted(mail["Subject"] for mail in server.mails) == [
+        "Your second factor was added",
+        "Your second factor was removed",
+    ]
+
+
+async def test_it_is_removed_with_password_and_code_and_then_asked_for_no_more(
+    client: httpx.AsyncClient, customer: Person
+) -> None:
+    phone, codes = await activate(customer)
+    removal = f"{PATH}/removal"
+    wrong = {"current_password": "wrong", "code": codes[0]}
+    assert_problem(await customer.send("POST", removal, wrong), 403, "wrong_password")
+    wrong = {"current_password": PASSWORD, "code": "000000 "}
+    assert_problem(await customer.send("POST", removal, wrong), 403, "wrong_code")
+    right = {"current_password": PASSWORD, "code": codes[0]}
+    assert (await customer.send("POST", removal, right)).status_code == 204, "the wrong password has not used it up"
+    assert (await customer.get(PATH)).json() == {"active": False, "recovery_codes_left": 0}
+    assert (await sign_in(client)).status_code == 201
+    right = {"current_password": PASSWORD, "code": phone.code()}
+    assert_problem(await customer.send("POST", removal, right), 409, "no_second_factor")
+
+
+async def test_who_knows_the_password_cannot_guess_the_code(customer: Person, app: App) -> None:
+    """Breaks when guesses are counted by network alone: a crowd of them has a million tries in no time."""
+    phone, _ = await activate(customer)
+    for number in range(FREE + 1):
+        network = httpx.ASGITransport(app, client=(f"10.0.{number}.1", 40_000))
+        async with httpx.AsyncClient(transport=network, base_url="http://app.test") as client:
+            if number < FREE:
+                assert_problem(await sign_in(client, "000000"), 403, "wrong_code")
+            else:
+                assert_problem(await sign_in(client, phone.code()), 429, "too_many_attempts")
+
+
+async def test_nor_by_trying_to_remove_it(customer: Person) -> None:
+    await activate(customer)
+    guess = {"current_password": PASSWORD, "code": "000000"}
+    for _ in range(FREE):
+        assert_problem(await customer.send("POST", f"{PATH}/removal", guess), 403, "wrong_code")
+    assert_problem(await customer.send("POST", f"{PATH}/removal", guess), 429, "too_many_attempts")
+
+
+async def test_a_deleted_account_leaves_no_secret(customer: Person, app: App) -> None:
+    await activate(customer)
+    assert (await customer.send("DELETE", "/v1/users/me")).status_code == 204
+    for table in (second_factors, recovery_codes):
+        left = query("test.left", select(func.count().label("n")).select_from(table), into=int)
+        assert await app.kit.database.one(left) == 0
+
+
+async def test_a_copy_of_the_database_tells_nothing_of_the_secret(customer: Person, app: App) -> None:
+    begun = await customer.send("POST", PATH, {"current_password": PASSWORD})
+    stored = query("test.stored", select(second_factors.c.sealed_secret).limit(2), into=str)
+    (sealed,) = await app.kit.database.all(stored)
+    assert begun.json()["secret"] not in sealed
+    assert app.kit.sealing.open(sealed) == begun.json()["secret"]
