@@ -7,6 +7,7 @@ from shop.audit.routes import AuditController
 from shop.clients.models import SCOPES, Scope
 from shop.clients.routes import ClientController, TokenController
 from shop.email_confirmations.routes import EmailConfirmationController
+from shop.exports.routes import ExportController
 from shop.identities.routes import IdentityController, SignInController
 from shop.images.routes import ImageController
 from shop.orders.routes import OrderController
@@ -28,6 +29,7 @@ V1: Final = (
     SignInController,
     IdentityController,
     SecondFactorController,
+    ExportController,
     PasswordResetController,
     EmailConfirmationController,
     AuditController,

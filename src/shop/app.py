@@ -12,6 +12,7 @@ from shop.clients.service import ClientService
 from shop.email_confirmations.jobs import send_confirmation_code, send_email_changed
 from shop.email_confirmations.mail import ConfirmationMail
 from shop.email_confirmations.service import EmailConfirmationService
+from shop.exports.service import ExportService
 from shop.identities.service import IdentityService
 from shop.images.jobs import make_thumbnails
 from shop.images.service import ImageService
@@ -74,6 +75,7 @@ def create_app(settings: ShopSettings) -> App:
     clients = ClientService(kit.database, kit.cache, kit.access_tokens, kit.cursors, audit)
     products = ProductService(kit.database, kit.cache, kit.cursors)
     orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, StockService(kit.cache))
+    exports = ExportService(kit.database, users, identities, sessions, orders, audit)
     images = ImageService(kit.database, kit.jobs, kit.files)
     reports = ReportService(kit.database, kit.jobs, kit.files)
     makers = [maker(kit.database, kit.files) for maker in (Thumbnails, ReportMaker)]
@@ -84,7 +86,7 @@ def create_app(settings: ShopSettings) -> App:
         description=DESCRIPTION,
         versions=api.VERSIONS,
         provide=[
-            *(users, sessions, factors, identities, clients, audit, confirmations, resets),
+            *(users, sessions, factors, identities, exports, clients, audit, confirmations, resets),
             *(products, images, orders, reports),
             *(cleanup, *mails, *makers),
         ],

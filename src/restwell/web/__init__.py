@@ -12,7 +12,7 @@ from restwell.web.jobs import JobController
 from restwell.web.machines import Machines
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
 from restwell.web.request import ApiRequest, device_of
-from restwell.web.responses import accepted, created, download, immutable, with_etag
+from restwell.web.responses import accepted, created, download, immutable, stream_json, with_etag
 from restwell.web.uploads import Upload
 
 __all__ = [
@@ -46,5 +46,6 @@ __all__ = [
     "requires_role",
     "signed_in",
     "signed_in_or_scope",
+    "stream_json",
     "with_etag",
 ]

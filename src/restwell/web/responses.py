@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from litestar import Response
 from litestar.response import Stream
@@ -52,6 +52,12 @@ def download(path: Path, media_type: str) -> Response[bytes]:
         raise NotFound
     headers = {"content-disposition": f'attachment; filename="{path.name}"', "content-length": str(path.stat().st_size)}
     return cast("Response[bytes]", Stream(_pieces(path), media_type=media_type, headers=headers))
+
+
+def stream_json(pieces: AsyncIterator[bytes], name: str) -> Response[Any]:
+    """A JSON document under its own name, sent as it is made, for whoever is signed in and nobody's cache."""
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return cast("Response[Any]", Stream(pieces, media_type="application/json", headers=headers))
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

@@ -26,6 +26,7 @@ class SecurityEvent(StrEnum):
     IDENTITY_REMOVED = "identity_removed"
     CLIENT_CREATED = "client_created"
     CLIENT_REVOKED = "client_revoked"
+    EXPORTED = "exported"
     ACCOUNT_CHANGED = "account_changed"
     ACCOUNT_DELETED = "account_deleted"
 

@@ -1,0 +1,1 @@
+"""Exports: all that is kept of somebody, for them to take away."""

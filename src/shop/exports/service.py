@@ -1,0 +1,76 @@
+"""Rules of exports."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from restwell.auth import Actor
+from restwell.database import Database
+from restwell.web import Page, PageFilter
+from shop.audit.models import SecurityEvent
+from shop.audit.schemas import EventFilter
+from shop.audit.service import AuditLog
+from shop.identities.service import IdentityService
+from shop.orders.service import OrderService
+from shop.sessions.service import SessionService
+from shop.users.models import Role
+from shop.users.service import UserService
+
+PAGE: Final = 100
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class ExportService:
+    def __init__(
+        self,
+        database: Database,
+        users: UserService,
+        identities: IdentityService,
+        sessions: SessionService,
+        orders: OrderService,
+        audit: AuditLog,
+    ) -> None:
+        self._database = database
+        self._users = users
+        self._identities = identities
+        self._sessions = sessions
+        self._orders = orders
+        self._audit = audit
+
+    async def export(self, actor: Actor) -> AsyncIterator[bytes]:
+        """An Export as JSON, piece by piece: however much it is, a page of it is held at a time."""
+        owner = msgspec.structs.replace(actor, role=Role.CUSTOMER)  # an admin's own, not everyone's
+        account = await self._users.get_user(owner.id)
+        identities = await self._identities.list_identities(owner)
+        sessions = await self._sessions.list_sessions(owner)
+        async with self._database.transaction() as tx:
+            await self._audit.record(tx, SecurityEvent.EXPORTED, owner.id)
+        return self._pieces(owner, {"account": account, "identities": identities, "sessions": sessions})
+
+    async def _pieces(self, owner: Actor, whole: dict[str, Any]) -> AsyncIterator[bytes]:
+        yield _encode(whole)[:-1]
+        orders = self._pages(lambda cursor: self._orders.list_orders(owner, PageFilter(limit=PAGE, cursor=cursor)))
+        async for piece in _list("orders", orders):
+            yield piece
+        events = self._pages(lambda cursor: self._audit.list_events(owner, EventFilter(limit=PAGE, cursor=cursor)))
+        async for piece in _list("security_events", events):
+            yield piece
+        yield b"}"
+
+    async def _pages(self, read: Callable[[str | None], Awaitable[Page[Any]]]) -> AsyncIterator[list[Any]]:
+        cursor = None
+        while True:
+            page = await read(cursor)
+            yield page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+
+async def _list(name: str, pages: AsyncIterator[list[Any]]) -> AsyncIterator[bytes]:
+    separator = f',"{name}":['.encode()
+    async for items in pages:
+        yield separator + _encode(items)[1:-1]
+        separator = b","
+    yield b"]"

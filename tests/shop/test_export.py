@@ -1,0 +1,48 @@
+"""Who asks gets all that is kept of them, and nothing of anybody else's."""
+
+import pytest
+
+from people import Json, Person
+from shop.exports import service
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that there are several."""
+    monkeypatch.setattr(service, "PAGE", 2)
+
+
+async def everything(person: Person) -> Json:
+    answer = await person.get("/v1/users/me/export")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-disposition"] == 'attachment; filename="export.json"'
+    assert answer.headers["cache-control"] == "no-store"
+    export: Json = answer.json()
+    return export
+
+
+async def test_all_that_is_kept_is_one_document(customer: Person, other: Person) -> None:
+    product = await customer.first_product()
+    placed = [(await customer.order(f"mine {number}", (product["id"], 1))).json() for number in range(5)]
+    await other.order("anothers", (product["id"], 1))
+    export = await everything(customer)
+    assert export.keys() == {"account", "identities", "sessions", "orders", "security_events"}
+    assert export["account"] == (await customer.get("/v1/users/me")).json()
+    assert export["orders"] == placed[::-1]
+    assert export["sessions"] == (await customer.get("/v1/sessions")).json()["items"]
+    assert [one["event"] for one in export["security_events"]] == ["exported", "signed_in"]
+    assert export["identities"] == []
+
+
+async def test_who_has_nothing_gets_empty_lists(other: Person) -> None:
+    assert (await everything(other))["orders"] == []
+
+
+async def test_an_admin_takes_away_the_own_and_not_everyones(customer: Person, admin: Person) -> None:
+    """Breaks when the export reads as an admin, who sees everything."""
+    product = await customer.first_product()
+    await customer.order("not an admin's", (product["id"], 1))
+    export = await everything(admin)
+    assert export["orders"] == []
+    assert {one["user_id"] for one in export["security_events"]} == {export["account"]["id"]}
