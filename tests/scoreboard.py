@@ -59,7 +59,7 @@ class Board:
             return
         result = "pass" if outcome.get_result().passed else "**FAIL**"
         number, fault, mark = marker.args
-        backend = "SQLite" if "sqlite" in item.name.lower() else "PostgreSQL"
+        backend = marker.kwargs.get("backend") or ("SQLite" if "sqlite" in item.name.lower() else "PostgreSQL")
         if "redis" in item.name or "redis" in getattr(item, "fixturenames", ()):
             backend += ", Redis"
         if "rabbit" in item.name:
@@ -81,8 +81,9 @@ def _text(rows: list[tuple[str, ...]]) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return (
         "# Scoreboard\n\n"
-        f"Written by `make scoreboard` ({machine}); every fault is done to real processes. `make test` runs the same tests\n"
-        "smaller. What breaks each of them stands beside the test, in `tests/system`.\n\n"
+        f"Written by `make scoreboard` ({machine}); every fault is done to real processes; the routes and attacks of A8\n"
+        "are tried on the production application in the test's own. `make test` runs the same tests smaller. What breaks each of them\n"
+        "stands beside the test.\n\n"
         f"{table}\n"
     )
 

@@ -11,6 +11,7 @@ from people import Json, Person
 from restwell.auth.signing_keys import from_secrets
 from restwell.web.guards import requires_role
 from restwell.web.openapi import is_guarded, operations, scopes_of
+from scoreboard import Score
 from shop.app import create_app
 from shop.clients.models import SCOPES
 from shop.settings import ShopSettings
@@ -84,7 +85,10 @@ async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings
     }
 
 
-async def test_a_token_that_is_over_opens_nothing(client: httpx.AsyncClient, settings: ShopSettings) -> None:
+@pytest.mark.scoreboard("A8", "every guarded route x tokens that are over", "0 leaks")
+async def test_a_token_that_is_over_opens_nothing(
+    client: httpx.AsyncClient, settings: ShopSettings, score: Score
+) -> None:
     """Breaks when the end of a token, or that of its session or account, is not looked at."""
     tokens = await tokens_that_are_over(client, settings)
     leaks = []
@@ -93,6 +97,7 @@ async def test_a_token_that_is_over_opens_nothing(client: httpx.AsyncClient, set
             answer = await client.request(method, path_with(path), headers={"authorization": f"Bearer {token}"})
             if answer.status_code != 401:
                 leaks.append((name, method, path, answer.status_code))
+    score.note(f"{len(leaks)} of {len(GUARDED) * len(tokens)}: {', '.join(tokens)}")
     assert leaks == []
 
 
@@ -115,9 +120,12 @@ async def owned(customer: Person, admin: Person) -> dict[str, str]:
     }
 
 
-async def test_nobody_reaches_what_is_anothers(owned: dict[str, str], other: Person, client: httpx.AsyncClient) -> None:
+@pytest.mark.scoreboard("A8", "every route with an id x {another user, nobody}", "0 leaks")
+async def test_nobody_reaches_what_is_anothers(
+    owned: dict[str, str], other: Person, client: httpx.AsyncClient, score: Score
+) -> None:
     """Breaks when a query asks for an id without its owner. A new collection has to say here what is owned in it."""
-    leaks = []
+    leaks, tried = [], 0
     for path, method, handler in OPERATIONS:
         collection = path.split("/")[2]
         if "{" not in path or (collection in PUBLIC and method == "GET"):
@@ -126,8 +134,10 @@ async def test_nobody_reaches_what_is_anothers(owned: dict[str, str], other: Per
         expected = 403 if any(isinstance(guard, requires_role) for guard in handler.resolve_guards()) else 404
         answer = await other.send(method, path_with(path, object_id), {} if method == "PATCH" else None)
         stranger = await Person(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
+        tried += 2
         if (answer.status_code, stranger.status_code) != (expected, 401):
             leaks.append((method, path, answer.status_code, stranger.status_code))
+    score.note(f"{len(leaks)} of {tried}")
     assert leaks == []
 
 
@@ -138,7 +148,8 @@ async def test_what_one_lists_is_ones_own(owned: dict[str, str], other: Person) 
             assert not set(owned.values()) & set(_texts_in((await other.get(path)).json()))
 
 
-async def test_a_machine_goes_as_far_as_its_scope(client: httpx.AsyncClient, admin: Person) -> None:
+@pytest.mark.scoreboard("A8", "every guarded route x each scope of a machine client", "0 leaks")
+async def test_a_machine_goes_as_far_as_its_scope(client: httpx.AsyncClient, admin: Person, score: Score) -> None:
     """Over the whole route table: without the one scope that a route names, and where it names none, there is no way in."""
     made = await machine(admin, *SCOPES)
     tokens = {scope: await token_of(client, made, scope) for scope in SCOPES}
@@ -149,6 +160,7 @@ async def test_a_machine_goes_as_far_as_its_scope(client: httpx.AsyncClient, adm
             refused = answer.status_code == 403 and answer.json()["code"] == "insufficient_scope"
             if refused == (scope in scopes_of(handler)) or answer.status_code == 401:
                 leaks.append((scope, method, path, answer.status_code))
+    score.note(f"{len(leaks)} of {len(GUARDED) * len(tokens)}")
     assert leaks == []
     assert {scope for one in GUARDED for scope in scopes_of(one.handler)} == set(SCOPES)
 

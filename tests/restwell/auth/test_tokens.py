@@ -19,6 +19,7 @@ from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey
 from restwell.auth import AccessTokens, tokens
 from restwell.auth.signing_keys import SigningKey, from_files, from_secrets
 from restwell.errors import ConfigurationError, Unauthorized
+from scoreboard import Score
 
 SECRET: Final = "a secret for tests, which is long enough to be one"
 USER, SESSION = uuid4(), uuid4()
@@ -77,7 +78,8 @@ def test_a_token_says_who_in_which_session_and_until_when(access_tokens: AccessT
     assert access_tokens.verify(token) == claims
 
 
-def test_what_is_tried_instead_is_refused(access_tokens: AccessTokens, keys: list[SigningKey]) -> None:
+@pytest.mark.scoreboard("A8", "JWT attacks", "100% rejected", backend="none")
+def test_what_is_tried_instead_is_refused(access_tokens: AccessTokens, keys: list[SigningKey], score: Score) -> None:
     """Breaks without the key's own algorithm, the type, the issuer, the audience, the times, or with a key that a token names."""
     key, now = keys[0], int(time.time())
     good = access_tokens.issue(USER, SESSION)
@@ -135,6 +137,7 @@ def test_what_is_tried_instead_is_refused(access_tokens: AccessTokens, keys: lis
     }
     assert access_tokens.verify(signed()).sub == USER
     accepted = [name for name, token in attacks.items() if _accepts(access_tokens, token)]
+    score.note(f"{len(attacks) - len(accepted)} of {len(attacks)} rejected with {key.algorithm}")
     assert accepted == []
 
 

@@ -1,0 +1,126 @@
+"""Sign-ins and sessions over several processes: one successor of a token, its theft noticed everywhere, and nothing told by the time."""
+
+import asyncio
+import statistics
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import func, select, update
+
+from people import Person
+from restwell.database import open_database, param, query
+from scoreboard import Score
+from servers import RESTWELL, ROOT, Served, restwell, serve
+from shop.sessions.models import refresh_tokens
+
+SECRET = "a secret for tests, which is long enough to be one"
+_age = query(
+    "test.age",
+    update(refresh_tokens).where(refresh_tokens.c.used_at.is_not(None)).values(used_at=param("used_at")),
+)
+_count = query("test.tokens", select(func.count().label("n")).select_from(refresh_tokens), into=int)
+
+
+@pytest.fixture
+async def shared(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What the nodes have in common: a file on one machine, or PostgreSQL and Redis; migrated, with the demo accounts."""
+    settings = {
+        "JWT_SECRET": SECRET,
+        "CACHE_DIR": str(tmp_path / "cache"),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/shop.db",
+    }
+    if backend == "redis":
+        server: str = request.getfixturevalue("postgres_server")
+        connection = await asyncpg.connect(server)
+        name = f"identity_{tmp_path.name}".lower().replace("-", "_")[:60]
+        await connection.execute(f'CREATE DATABASE "{name}"')
+        await connection.close()
+        settings |= {
+            "DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
+            "REDIS_URL": str(request.getfixturevalue("redis_url")),
+        }
+    for command in ("migrate", "seed"):
+        restwell(command, cwd=ROOT, **settings).check_returncode()
+    return settings
+
+
+def node(stack: ExitStack, folder: Path, settings: dict[str, str]) -> Served:
+    folder.mkdir()
+    return stack.enter_context(serve(folder, RESTWELL, "serve", cwd=ROOT, **settings, WORKERS="2"))
+
+
+@pytest.mark.scoreboard(
+    "A8",
+    "100 concurrent refreshes of one token, 2 nodes; then its reuse",
+    "one new pair; the family dead everywhere in 1 s",
+)
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+async def test_a_token_has_one_successor_and_its_theft_ends_the_session_everywhere(
+    shared: dict[str, str], tmp_path: Path, score: Score
+) -> None:
+    """Breaks without ``used_at IS NULL`` in use_token (two successors), and without the invalidation in _end (alive elsewhere)."""
+    with ExitStack() as stack:
+        nodes = [node(stack, tmp_path / name, shared) for name in ("one", "two")]
+        async with httpx.AsyncClient(timeout=30) as client:
+            owner = await Person(client).sign_in_at(nodes[0].url, "customer1@shop.example")
+            body = {"refresh_token": owner.tokens["refresh_token"]}
+            urls = [f"{nodes[number % 2].url}/v1/sessions/refresh" for number in range(100)]
+            answers = await asyncio.gather(*(client.post(url, json=body) for url in urls))
+            assert {answer.status_code for answer in answers} == {200}
+            pairs = {answer.json()["refresh_token"] for answer in answers}
+            assert len(pairs) == 1
+            async with open_database(shared["DATABASE_URL"]) as database:
+                assert await database.one(_count) == 2
+                await database.run(_age, used_at=datetime.now(UTC) - timedelta(seconds=11))
+            headers = [{"authorization": f"Bearer {answer.json()['access_token']}"} for answer in answers[:8]]
+            for one in nodes:
+                for header in headers:
+                    assert (await client.get(f"{one.url}/v1/users/me", headers=header)).status_code == 200
+            assert (await client.post(urls[0], json=body)).status_code == 401
+            reused = time.monotonic()
+            for one in nodes:
+                for header in headers:
+                    assert (await client.get(f"{one.url}/v1/users/me", headers=header)).status_code == 401
+            successor = await client.post(urls[1], json={"refresh_token": pairs.pop()})
+            seconds = time.monotonic() - reused
+            assert successor.status_code == 401
+    score.note("100 answers, 1 pair")
+    score.note(
+        f"17 tries on both nodes refused, the first after the answer to the thief, the last {seconds * 1_000:.0f} ms later"
+    )
+    assert seconds < 1
+
+
+@pytest.mark.scoreboard(
+    "A8", "sign-ins of users there are and there are not, in turn", "the times differ by less than 5%"
+)
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+async def test_the_time_of_an_answer_does_not_tell_who_has_an_account(
+    shared: dict[str, str], tmp_path: Path, score: Score
+) -> None:
+    """Breaks when the password of an unknown user is not hashed: the answer comes ten times sooner."""
+    tries, bound = score.size((40, 0.25), (200, 0.05))
+    each = 4  # the fifth guess at an account would have to wait
+    times: dict[str, list[float]] = {"known": [], "unknown": []}
+    with ExitStack() as stack:
+        one = node(stack, tmp_path / "one", shared)
+        async with httpx.AsyncClient(base_url=one.url, timeout=30) as client:
+            for number in range(tries // each):
+                account = {"email": f"known{number}@shop.example", "password": "a long enough one", "name": "Known"}
+                assert (await client.post("/v1/users", json=account)).status_code == 201
+            for number in range(tries):
+                for kind, taken in times.items():
+                    body = {"email": f"{kind}{number // each}@shop.example", "password": "a wrong one"}
+                    began = time.perf_counter()
+                    answer = await client.post("/v1/sessions", json=body)
+                    taken.append(time.perf_counter() - began)
+                    assert answer.status_code == 401
+    known, unknown = (statistics.median(taken) for taken in times.values())
+    difference = abs(known - unknown) / max(known, unknown)
+    score.note(f"{tries} each: {known * 1_000:.1f} ms and {unknown * 1_000:.1f} ms, {difference:.1%} apart")
+    assert difference < bound
