@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import sys
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -124,3 +125,42 @@ async def test_the_time_of_an_answer_does_not_tell_who_has_an_account(
     difference = abs(known - unknown) / max(known, unknown)
     score.note(f"{tries} each: {known * 1_000:.1f} ms and {unknown * 1_000:.1f} ms, {difference:.1%} apart")
     assert difference < bound
+
+
+@pytest.mark.scoreboard(
+    "A8",
+    "a flood of sign-ins by 128, on the cores of the server",
+    "503 for those who are too many; others wait at most 50 ms longer (p95)",
+)
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+async def test_a_flood_of_sign_ins_slows_nobody_else(shared: dict[str, str], tmp_path: Path, score: Score) -> None:
+    """Breaks when passwords are hashed in the event loop: everyone waits for every hash."""
+    seconds = score.size(3, 10)
+    with ExitStack() as stack:
+        one = node(stack, tmp_path / "one", shared)
+        async with httpx.AsyncClient(base_url=one.url, timeout=30) as client:
+            person = await Person(client).sign_in("customer1@shop.example")
+            calm = await waits_of(person, seconds)
+            command = (sys.executable, ROOT / "tests/login_flood.py", one.url, "128", str(seconds + 2))
+            flood = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
+            await asyncio.sleep(1.5)  # until it has begun
+            busy = await waits_of(person, seconds)
+            output, _ = await flood.communicate()
+    statuses = {int(status): int(count) for status, count in (line.split() for line in output.decode().splitlines())}
+    before, during = (statistics.quantiles(waits, n=20)[-1] * 1_000 for waits in (calm, busy))
+    score.note(f"{statuses.get(401, 0)} refused, {statuses.get(503, 0)} sent away")
+    score.note(f"p95 of the own account {before:.1f} ms before, {during:.1f} ms meanwhile")
+    assert set(statuses) == {401, 503}
+    assert during - before < 50
+
+
+async def waits_of(person: Person, seconds: float) -> list[float]:
+    """How long each answer took, at fifty a second."""
+    waits = []
+    stop = time.monotonic() + seconds
+    while time.monotonic() < stop:
+        began = time.perf_counter()
+        assert (await person.get("/v1/users/me")).status_code == 200
+        waits.append(time.perf_counter() - began)
+        await asyncio.sleep(0.02)
+    return waits
