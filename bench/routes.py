@@ -2,8 +2,8 @@
 
 Each build serves from one core and wrk asks from another, in turn, on the same throwaway PostgreSQL; medians are printed and
 written to ``--out``. Works W1 to W5 are those of the speed bars: a kept list of 20, a product by id, a list of 20, the own account,
-an order; the cache is off but in W1. A build is ``label=folder``, or ``label=folder,VARIABLE=value`` with settings of its own;
-``raw=raw`` is a bare ASGI function that answers as many bytes as W1.
+an order; the cache is off but in W1 and W4. A build is ``label=folder``, or ``label=folder,VARIABLE=value`` with settings of its own;
+``raw=raw`` is a bare ASGI function that answers as many bytes as W1; ``express=express`` is the guide's own stack, for W4.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,7 +21,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
 import httpx
+from joserfc import jwt
+from joserfc.jwk import OctKey
 
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
@@ -30,6 +34,9 @@ from restwell.database import open_database  # noqa: E402
 from servers import free_port, postgres  # noqa: E402
 
 RAW = "raw"
+EXPRESS = "express"
+PEERS = ROOT / "bench/peers"
+INSTALLED = ROOT / "var/peers"
 SECRET = "a secret for the bench, which is long enough to be one"  # noqa: S105
 EACH = {
     "W1": 'request = function() return wrk.format("GET", "/v1/products?limit=20") end',
@@ -52,7 +59,7 @@ end""",
 def environment(source: str, url: str, work: str = "W1") -> dict[str, str]:
     ours = {"DATABASE_URL": url, "JWT_SECRET": SECRET, "RESTWELL_APP": "shop.app:shop", "RATE_LIMIT_SCALE": "0"}
     folder, *settings = source.split(",")
-    ours |= {"CACHE": "on" if work == "W1" else "off"} | dict(setting.split("=", 1) for setting in settings)
+    ours |= {"CACHE": "on" if work in {"W1", "W4"} else "off"} | dict(setting.split("=", 1) for setting in settings)
     return {**os.environ, "PYTHONPATH": str(Path(folder).resolve()), **ours}
 
 
@@ -67,11 +74,13 @@ def is_ready(base: str) -> bool:
 def serving(source: str, url: str, work: str) -> Iterator[str]:
     """One worker of that build, pinned to the first core, once it is ready."""
     port = free_port()
-    env = environment(source, url, work) | {"PORT": str(port), "WORKERS": "1"}
+    env = environment(source, url, work) | {"PORT": str(port), "WORKERS": "1", "NODE_ENV": "production"}
     command = ["taskset", "-c", "0", sys.executable, "-m", "restwell", "serve"]
     if source == RAW:
         env["PYTHONPATH"] = str(ROOT / "bench/peers")
         command[4:] = [str(ROOT / "bench/peers/raw_asgi.py")]
+    if source == EXPRESS:
+        command[3:] = ["node", str(install_express())]
     process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}"
     try:
@@ -81,6 +90,30 @@ def serving(source: str, url: str, work: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def install_express() -> Path:
+    folder = INSTALLED / "express"
+    if not (folder / "node_modules").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PEERS / "express/package.json", folder)
+        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return Path(shutil.copy(PEERS / "express/server.mjs", folder))
+
+
+async def tables_for_express(base: str, url: str) -> str:
+    """A token as its own sign-in would issue it; what it answers is compared with the row, or it is out of the race."""
+    connection = await asyncpg.connect(url)
+    user_id = await connection.fetchval("SELECT id FROM users WHERE email = 'customer1@shop.example'")
+    await connection.close()
+    claims = {"sub": str(user_id), "iss": "shop", "aud": "shop", "exp": int(time.time()) + 900}
+    token = jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET), algorithms=["HS256"])
+    async with httpx.AsyncClient(base_url=base, headers={"authorization": f"Bearer {token}"}) as client:
+        me = (await client.get("/v1/users/me")).json()
+    if (me["email"], me["id"], len(me)) != ("customer1@shop.example", str(user_id), 8):
+        raise SystemExit(f"express answers wrongly: {me}")
+    return f'auth = {{["Authorization"] = "Bearer {token}"}}\n'
 
 
 def load(base: str, script: str, seconds: int, folder: Path) -> dict[str, float]:
@@ -149,7 +182,10 @@ def main() -> None:
             for work in figures:
                 for label, source in builds.items():
                     with serving(source, server.url, work) as base:
-                        tables = asyncio.run(tables_for(base)) if source != RAW else ""
+                        if source == EXPRESS:
+                            tables = asyncio.run(tables_for_express(base, server.url))
+                        else:
+                            tables = asyncio.run(tables_for(base)) if source != RAW else ""
                         load(base, tables + EACH[work], 1 + (turn == 0), Path(folder))
                         figures[work][label].append(load(base, tables + EACH[work], options.seconds, Path(folder)))
     result = {

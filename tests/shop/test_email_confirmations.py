@@ -115,3 +115,22 @@ async def test_a_stolen_session_cannot_guess_the_password_for_long(customer: Per
     assert_problem(await ask(customer, "thief@shop.example", current_password=PASSWORD), 429, "too_many_attempts")
     owner = await Person(client).sign_in("customer1@shop.example")
     assert (await ask(owner, "new@shop.example", current_password=PASSWORD)).status_code == 202
+
+
+@pytest.mark.parametrize("how", ["reset", "change"])
+async def test_a_new_password_ends_a_change_of_the_address_that_was_begun(
+    client: httpx.AsyncClient, customer: Person, app: App, server: MailServer, how: str
+) -> None:
+    """Breaks without forget_confirmations: a thief who has the code keeps it until the owner is back, and takes the account then."""
+    assert (await ask(customer, "thief@shop.example", current_password=PASSWORD)).status_code == 202
+    await finish_jobs(app)
+    thiefs = code_in(server.mails[-1])
+    if how == "reset":
+        await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
+        await finish_jobs(app)
+        reset = {"code": code_in(server.mails[-1]), "password": "an entirely new one"}
+        assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
+    else:
+        change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
+        assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
+    assert_problem(await confirm(client, thiefs), 400, "invalid_confirmation_code")

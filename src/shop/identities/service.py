@@ -119,6 +119,8 @@ class IdentityService:
                 raise SignInRefused("This account is switched off.")
             return owner.id
         email = _email(identity)
+        if email is None:
+            raise SignInRefused("The provider gave no address for you. Let it, and sign in again.")
         namesake = await tx.find(queries.namesake, email=email)
         if namesake is None:
             user = await self._users.register_in(
@@ -138,7 +140,7 @@ class IdentityService:
             provider=identity.provider,
             subject=identity.subject,
             user_id=user_id,
-            email=identity.email,
+            email=_email(identity),
             created_at=datetime.now(UTC),
         )
         await self._audit.record(tx, SecurityEvent.IDENTITY_ADDED, user_id, detail=identity.provider)
@@ -149,11 +151,12 @@ class IdentityService:
         return f"{self._own_url}/v1/identities/{provider}/callback"
 
 
-def _email(identity: Identity) -> str:
+def _email(identity: Identity) -> str | None:
+    """None also for what is no address."""
     try:
         return msgspec.convert(identity.email, Email).lower()
     except msgspec.ValidationError:
-        raise SignInRefused("The provider gave no address for you. Let it, and sign in again.") from None
+        return None
 
 
 def _name(identity: Identity, email: str) -> str:

@@ -4,10 +4,13 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import insert, select, update
+from sqlalchemy import Table, delete, func, insert, select, update
 
-from restwell.database import param, query
+from restwell.database import Query, param, query
+from shop.email_confirmations.models import email_confirmations
+from shop.identities.models import identities
 from shop.password_resets.models import password_resets
+from shop.second_factors.models import recovery_codes, second_factors
 from shop.users.models import users
 
 
@@ -46,9 +49,28 @@ use_others: Final = query(
     .where(password_resets.c.user_id == param("owner_id"), password_resets.c.used_at.is_(None))
     .values(used_at=param("now")),
 )
+verified: Final = query(
+    "password_resets.verified",
+    select(users.c.email_verified_at.is_not(None).label("verified")).where(users.c.id == param("id"), users.c.active),
+    into=bool,
+)
 set_password_hash: Final = query(
     "password_resets.set_password_hash",
     update(users)
     .where(users.c.id == param("user_id"), users.c.active)
-    .values(password_hash=param("password_hash"), updated_at=param("now")),
+    .values(
+        password_hash=param("password_hash"),
+        email_verified_at=func.coalesce(users.c.email_verified_at, param("now")),
+        updated_at=param("now"),
+    ),
 )
+
+
+def _forget(table: Table) -> Query[None]:
+    return query(f"password_resets.forget_{table.name}", delete(table).where(table.c.user_id == param("owner_id")))
+
+
+forget_confirmations: Final = _forget(email_confirmations)
+forget_identities: Final = _forget(identities)
+forget_second_factor: Final = _forget(second_factors)
+forget_recovery_codes: Final = _forget(recovery_codes)

@@ -36,16 +36,25 @@ class PasswordResetService:
             await self._jobs.enqueue(tx, send_reset_code, email=email.lower())
 
     async def reset(self, code: str, password: str) -> None:
-        """Set the new password, once for each code, and end every session. Raises InvalidResetCode, CommonPassword."""
+        """Set the new password, once for each code, and end every session. Raises InvalidResetCode, CommonPassword.
+
+        Whoever has the code reads the address. If nobody had shown that before, whoever made the account may be somebody else who
+        waits for its owner to come: no way in of his stays, nor a change of the address that he has begun.
+        """
         password_hash = await self._passwords.hash_new(password)
         now = datetime.now(UTC)
         async with self._database.transaction() as tx:
             user_id = await tx.find(queries.use, its_hash=hash_of(code), now=now)
             if user_id is None:
                 raise InvalidResetCode
-            changed = await tx.run(queries.set_password_hash, user_id=user_id, password_hash=password_hash, now=now)
-            if not changed:
+            verified = await tx.find(queries.verified, id=user_id)
+            if verified is None:
                 raise InvalidResetCode
+            await tx.run(queries.set_password_hash, user_id=user_id, password_hash=password_hash, now=now)
+            await tx.run(queries.forget_confirmations, owner_id=user_id)
+            if not verified:
+                for forget in (queries.forget_identities, queries.forget_second_factor, queries.forget_recovery_codes):
+                    await tx.run(forget, owner_id=user_id)
             await self.forget_in(tx, user_id)
             await self._sessions.end_all_in(tx, user_id)
             await self._audit.record(tx, SecurityEvent.PASSWORD_RESET, user_id)

@@ -23,7 +23,7 @@ class AccountMail:
             paragraphs = [
                 "Your account is ready. You can sign in with this address. To show that it is yours, send us this code:",
                 await code_for(self._database, user_id, user.email),
-                "If this was not you, someone typed your address by mistake; there is nothing you need to do.",
+                "If this was not you, someone typed your address by mistake: do not use the code, and nothing comes of it.",
             ]
         await self._write(user_id, "Welcome to the shop", *paragraphs, key=key)
 

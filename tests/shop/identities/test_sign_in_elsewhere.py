@@ -9,10 +9,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from mail_server import MailServer, code_in, mail_server, with_mail
 from openid_provider import ADA, CLIENT_ID, CLIENT_SECRET, ProviderProcess, openid_provider
 from people import Json, Person, assert_problem
 from restwell import App
 from restwell.settings import OauthSettings
+from restwell.testing import finish_jobs
 from restwell.web.session_cookies import ACCESS, SIGN_IN
 from shop.app import create_app
 from shop.settings import ShopSettings
@@ -34,10 +36,16 @@ def provider(name: str) -> Iterator[ProviderProcess]:
 
 
 @pytest.fixture
-def app(settings: ShopSettings, provider: ProviderProcess) -> App:
+def mails() -> Iterator[MailServer]:
+    with mail_server(None) as started:
+        yield started
+
+
+@pytest.fixture
+def app(settings: ShopSettings, provider: ProviderProcess, mails: MailServer) -> App:
     client = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"
     secrets = tuple(SecretStr(f"{one}={provider.url.replace('://', f'://{client}@')}") for one in NAMES)
-    return create_app(settings.model_copy(update={"oauth": OauthSettings(providers=secrets)}))
+    return create_app(with_mail(settings, mails).model_copy(update={"oauth": OauthSettings(providers=secrets)}))
 
 
 class Browser:
@@ -256,6 +264,29 @@ async def test_an_account_here_is_linked_only_if_both_sides_have_seen_the_addres
     assert (await browser.sign_in()).status_code == 200
     customer = await Person(client).sign_in("customer1@shop.example")
     assert (await browser.me())["id"] == (await customer.get("/v1/users/me")).json()["id"]
+
+
+async def test_who_was_there_before_the_owner_is_out_when_the_owner_comes(
+    browser: Browser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, mails: MailServer
+) -> None:
+    """Breaks when a reset keeps the ways in of an account whose address nobody had proven: the squatter shares it for good."""
+    provider.sign_in_as(**{**ADA, "sub": "666", "email_verified": False})
+    assert (await browser.sign_in()).status_code == 200
+    await client.post("/v1/password-resets", json={"email": "ada@example.com"})
+    await finish_jobs(app)
+    (code,) = (code_in(mail) for mail in mails.mails if mail["Subject"] == "Your new password")
+    reset = {"code": code, "password": "an entirely new one"}
+    assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
+    assert_problem(await browser.sign_in(), 409, "account_exists")
+    ada = await Person(client).sign_in("ada@example.com", "an entirely new one")
+    assert (await ada.get("/v1/users/me")).json()["email_verified"] is True, "who has the code reads the address"
+    provider.sign_in_as(**ADA)
+    assert (await browser.sign_in()).status_code == 200, "and now it may be linked"
+    await client.post("/v1/password-resets", json={"email": "ada@example.com"})
+    await finish_jobs(app)
+    reset["code"] = code_in(mails.mails[-1])
+    assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
+    assert (await browser.sign_in()).status_code == 200, "the owner's own ways in stay"
 
 
 async def test_who_is_switched_off_or_gives_no_address_stays_out(

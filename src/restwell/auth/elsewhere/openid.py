@@ -1,13 +1,13 @@
 """Any provider that speaks OpenID Connect, Google among them: it is found by its issuer, and says who someone is in a signed token."""
 
 import time
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import httpx
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from msgspec import Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert
 
 from restwell.auth.elsewhere.flow import Flow
 from restwell.auth.elsewhere.provider import Client, Identity, Provider
@@ -34,7 +34,7 @@ class Metadata(Struct, frozen=True):
 class Person(Struct, frozen=True):
     """The claims of an id token, or of the userinfo endpoint, that are asked for. Some providers write a boolean as text."""
 
-    sub: str
+    sub: Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,255}$")]
     email: str | None = None
     email_verified: bool | str = False
     name: str | None = None

@@ -1,10 +1,10 @@
 """GitHub and Facebook, which speak OAuth 2 and each their own way of saying who someone is."""
 
 import hmac
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert
 
 from restwell.auth.elsewhere.flow import Flow
 from restwell.auth.elsewhere.provider import Identity, Provider
@@ -50,7 +50,7 @@ class GitHub(Provider):
 
 
 class _FacebookUser(Struct, frozen=True):
-    id: str
+    id: Annotated[str, Meta(pattern=r"^[0-9]{1,40}$")]
     name: str = ""
     email: str | None = None
 
