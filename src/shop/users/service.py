@@ -119,9 +119,8 @@ class UserService:
                 raise WrongPassword
             self._remember(tx, changed)
             await self._sessions.end_others_in(tx, actor)
-            await self._confirmations.forget_in(
-                tx, actor.id
-            )  # of an address that whoever knew the old one has asked for
+            # Whoever knew the old one may have begun to change the address.
+            await self._confirmations.forget_in(tx, actor.id)
             await self._audit.record(tx, SecurityEvent.PASSWORD_CHANGED, actor.id)
             await self._jobs.enqueue(tx, send_password_changed, user_id=actor.id)
 

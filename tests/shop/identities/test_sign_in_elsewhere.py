@@ -286,7 +286,8 @@ async def test_who_was_there_before_the_owner_is_out_when_the_owner_comes(
     await finish_jobs(app)
     reset["code"] = code_in(mails.mails[-1])
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
-    assert (await browser.sign_in()).status_code == 200, "the owner's own ways in stay"
+    ada = await Person(client).sign_in("ada@example.com", "an entirely new one")
+    assert len((await ada.get("/v1/users/me/identities")).json()["items"]) == 1, "the owner's own ways in stay"
 
 
 async def test_who_is_switched_off_or_gives_no_address_stays_out(
