@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from mail_server import MailServer, mail_server, with_mail
 from people import Json, Person, assert_problem
 from restwell import App
+from restwell.auth.sealing import Sealing
 from restwell.database import query
 from restwell.testing import finish_jobs
 from shop.app import create_app
@@ -173,6 +174,17 @@ async def test_a_deleted_account_leaves_no_secret(customer: Person, app: App) ->
     for table in (second_factors, recovery_codes):
         left = query("test.left", select(func.count().label("n")).select_from(table), into=int)
         assert await app.kit.database.one(left) == 0
+
+
+async def test_with_a_secret_that_is_gone_a_recovery_code_still_signs_in(
+    client: httpx.AsyncClient, customer: Person, app: App
+) -> None:
+    phone, codes = await activate(customer)
+    sealed = Sealing([b"of another secret, by now unknown"[:32]]).seal("JBSWY3DPEHPK3PXP")
+    async with app.kit.database.transaction() as tx:
+        await tx.run_script(f"UPDATE second_factors SET sealed_secret = '{sealed}'")
+    assert_problem(await sign_in(client, phone.code()), 403, "wrong_code")
+    assert (await sign_in(client, codes[0])).status_code == 201
 
 
 async def test_a_copy_of_the_database_tells_nothing_of_the_secret(customer: Person, app: App) -> None:

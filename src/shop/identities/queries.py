@@ -30,10 +30,11 @@ class Namesake(Struct, frozen=True):
 _one: Final = (identities.c.provider == param("provider")) & (identities.c.subject == param("subject"))
 _other: Final = identities.alias("other")
 
+_owner: Final = (
+    select(users.c.id, users.c.active).join_from(identities, users, identities.c.user_id == users.c.id).where(_one)
+)
 owner: Final = query(
-    "identities.owner",
-    select(users.c.id, users.c.active).join_from(identities, users, identities.c.user_id == users.c.id).where(_one),
-    into=Owner,
+    "identities.owner", {"postgresql": _owner.with_for_update(key_share=True, of=users), "sqlite": _owner}, into=Owner
 )
 namesake: Final = query(
     "identities.namesake",

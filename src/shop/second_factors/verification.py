@@ -4,15 +4,20 @@ import time
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from restwell.auth.one_time_codes import step_of
-from restwell.auth.sealing import Sealing
+from restwell.auth.sealing import CannotOpen, Sealing
 from restwell.database import Database, Transaction
 from restwell.errors import Forbidden, Unauthorized
 from shop.audit.models import SecurityEvent
 from shop.audit.service import AuditLog
 from shop.codes import hash_of
 from shop.second_factors import queries
+from shop.second_factors.queries import StoredFactor
 from shop.sessions.attempts import Attempts, subject_of
+
+log = structlog.get_logger("shop.second_factors")
 
 DIGITS: Final = 6
 
@@ -49,7 +54,7 @@ class SecondFactorVerification:
         await self._attempts.check(_subject(user_id), tx)
         code = code.replace(" ", "")
         if len(code) == DIGITS:
-            step = step_of(self._sealing.open(factor.sealed_secret), code, time.time())
+            step = step_of(self._secret(factor), code, time.time())
             if step is None or not await tx.run(queries.use_step, owner_id=user_id, step=step):
                 raise WrongCode
         else:
@@ -57,6 +62,15 @@ class SecondFactorVerification:
                 raise WrongCode
             await self._audit.record(tx, SecurityEvent.RECOVERY_CODE_USED, user_id)
         await self._attempts.succeeded(tx, _subject(user_id))
+
+    def _secret(self, factor: StoredFactor) -> str:
+        try:
+            return self._sealing.open(factor.sealed_secret)
+        except CannotOpen:
+            log.warning(
+                "second_factor_cannot_be_opened", advice="put the JWT_SECRET it was sealed with into JWT_OLD_SECRETS"
+            )
+            raise WrongCode("Only a recovery code signs in now.") from None
 
 
 def _subject(user_id: UUID) -> bytes:

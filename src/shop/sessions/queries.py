@@ -58,6 +58,14 @@ password_of: Final = query(
     "sessions.password_of", select(users.c.password_hash).where(users.c.id == param("id")), into=str
 )
 
+_standing: Final = select(users.c.id, users.c.password_hash, users.c.active).where(users.c.id == param("user_id"))
+standing: Final = query(
+    "sessions.standing",
+    {"postgresql": _standing.with_for_update(key_share=True), "sqlite": _standing},
+    into=Credentials,
+)
+"""Nobody changes the account before the transaction ends, and what is read is what the last change has left."""
+
 set_password_hash: Final = query(
     "sessions.set_password_hash",
     update(users).where(users.c.id == param("user_id")).values(password_hash=param("password_hash")),

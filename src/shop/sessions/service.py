@@ -70,6 +70,9 @@ class SessionService:
         new_hash = await self._passwords.hash(attempt.password) if self._passwords.is_outdated(hashed) else None
         try:
             async with self._database.transaction() as tx:
+                standing = await tx.find(queries.standing, user_id=user.id)
+                if standing is None or not standing.active or standing.password_hash != hashed:
+                    raise InvalidCredentials  # it was changed while the password was looked at
                 await self._second_factor.verify_in(tx, user.id, attempt.code)
                 if new_hash is not None:
                     await tx.run(queries.set_password_hash, user_id=user.id, password_hash=new_hash)

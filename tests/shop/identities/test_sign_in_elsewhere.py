@@ -227,6 +227,9 @@ async def test_a_provider_that_is_down_or_lies_about_itself_is_a_503(
     answer = await browser.get("/v1/identities/okta/sign-in")
     assert_problem(answer, 503, "provider_unavailable")
     assert answer.headers["retry-after"]
+    for endpoint in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint"):
+        provider.misbehave(metadata={endpoint: "javascript:alert(1)"})
+        assert_problem(await browser.get("/v1/identities/okta/sign-in"), 503, "provider_unavailable")
     provider.misbehave()
     back = await browser.to_provider()
     for status in (500, 429):

@@ -13,8 +13,10 @@ from joserfc import jwt
 from sqlalchemy import update
 
 from people import Person, assert_problem
+from restwell import App
 from restwell.auth.signing_keys import from_secrets
 from restwell.database import Database, param, query
+from shop.demo import PASSWORD
 from shop.sessions import service
 from shop.sessions.models import refresh_tokens, sessions
 from shop.settings import ShopSettings
@@ -54,6 +56,24 @@ async def test_a_wrong_password_and_an_unknown_user_take_alike(anyone: Person) -
             taken.append(time.perf_counter() - start)
     known, unknown = (median(taken) for taken in seconds.values())
     assert 0.5 < known / unknown < 2
+
+
+@pytest.mark.parametrize("change", ["password_hash = 'another'", "active = false"])
+async def test_an_account_that_changes_while_somebody_signs_in_lets_nobody_in(
+    client: httpx.AsyncClient, app: App, database: Database, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Breaks without the second look: the old password opens a session after all others were ended for the new one."""
+    verify = app.kit.passwords.verify
+
+    async def verify_slowly(password: str, hashed: str | None) -> bool:
+        right = await verify(password, hashed)
+        async with database.transaction() as tx:
+            await tx.run_script(f"UPDATE users SET {change} WHERE email = 'customer1@shop.example'")
+        return right
+
+    monkeypatch.setattr(app.kit.passwords, "verify", verify_slowly)
+    credentials = {"email": "customer1@shop.example", "password": PASSWORD}
+    assert_problem(await client.post("/v1/sessions", json=credentials), 401, "invalid_credentials")
 
 
 async def test_refreshing_replaces_both_tokens(customer: Person) -> None:

@@ -82,6 +82,10 @@ class OpenIdProvider(Provider):
                 keys = KeySet.import_key_set(await self._ask("GET", metadata.jwks_uri))
             except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise self._unavailable(f"its metadata cannot be used: {error!r}") from error
+            endpoints = (metadata.authorization_endpoint, metadata.token_endpoint, metadata.userinfo_endpoint)
+            scheme = self.client.url.partition("://")[0]
+            if any(one is not None and not one.startswith(f"{scheme}://") for one in endpoints):
+                raise self._unavailable(f"it names an address that is not {scheme}://")
             if metadata.issuer != self.client.url:  # exactly, as Discovery 1.0, 4.3 asks
                 raise self._unavailable(f"it says to be {metadata.issuer[:200]}")
             self._known = time.monotonic(), metadata, keys

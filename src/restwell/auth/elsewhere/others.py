@@ -10,7 +10,7 @@ from restwell.auth.elsewhere.flow import Flow
 from restwell.auth.elsewhere.provider import Identity, Provider
 
 _GITHUB: Final = "github.com"
-_FACEBOOK: Final = "facebook.com"
+_FACEBOOK: Final = ("facebook.com", "www.facebook.com")
 
 
 class _GitHubUser(Struct, frozen=True):
@@ -64,8 +64,8 @@ class Facebook(Provider):
         return self._address(f"{self.client.url}/dialog/oauth", flow, redirect_uri)
 
     async def identify(self, code: str, flow: Flow, redirect_uri: str, issuer: str | None) -> Identity:  # noqa: ARG002  # says none
-        host = urlsplit(self.client.url).hostname or ""
-        graph = "https://graph.facebook.com" if host.endswith(_FACEBOOK) else self.client.url
+        host = urlsplit(self.client.url).hostname
+        graph = "https://graph.facebook.com" if host in _FACEBOOK else self.client.url
         tokens = await self._trade(f"{graph}/oauth/access_token", code, flow, redirect_uri)
         proof = hmac.digest(
             self.client.secret.encode(), tokens.access_token.encode(), "sha256"
