@@ -132,7 +132,7 @@ def _provider(value: SecretStr) -> SecretStr:
     if (
         not re.fullmatch(r"[a-z0-9-]{1,40}", name)
         or address == url
-        or not re.match(rf"https://[^/]|{_LOOPBACK}", address)
+        or not re.match(rf"(https://[^/]|{_LOOPBACK}(/|$))", address)
     ):
         message = (
             "must be name=https://client-id:client-secret@host, as google=https://id:secret@accounts.google.com; what of id or"

@@ -77,6 +77,48 @@ def test_production_starts_with_a_strong_secret() -> None:
     assert Settings.load({"APP_ENV": "production", "JWT_SECRET": STRONG}).in_production
 
 
+@pytest.mark.parametrize(
+    "provider",
+    [
+        "nonsense",
+        "google=",
+        "google=https://accounts.google.com",
+        "google=https://id@accounts.google.com",
+        "google=https://id:secret@",
+        "google=http://id:hunter2@accounts.google.com",
+        "google=http://id:hunter2@localhost.evil.example",
+        "Google=https://id:hunter2@accounts.google.com",
+        "a/b=https://id:hunter2@accounts.google.com",
+        "google=https://id:hun/ter2@accounts.google.com",
+    ],
+)
+def test_refuses_a_provider_it_cannot_use(provider: str) -> None:
+    (fault,) = faults({"OAUTH_PROVIDERS": f"github=https://id:secret@github.com, {provider}"})
+    assert fault.startswith("OAUTH_PROVIDERS_1: must be name=https://")
+    assert "hunter2" not in fault
+
+
+def test_reads_providers_and_knows_where_it_is_itself() -> None:
+    one, two = "google=https://id:s%2Fcret@accounts.google.com", "okta=http://id:secret@localhost:9000/oauth2"
+    settings = Settings.load({"OAUTH_PROVIDERS": f"{one} {two}", "PORT": "9000"})
+    assert [provider.get_secret_value() for provider in settings.oauth.providers] == [one, two]
+    assert settings.own_url == "http://localhost:9000"
+    assert Settings.load({"APP_URL": "https://shop.example/"}).own_url == "https://shop.example"
+
+
+def test_production_needs_its_address_where_providers_send_browsers_back() -> None:
+    live = {"APP_ENV": "production", "JWT_SECRET": STRONG, "OAUTH_PROVIDERS": "github=https://id:secret@github.com"}
+    (fault,) = faults(live)
+    assert fault.startswith("APP_URL: required")
+    assert Settings.load({**live, "APP_URL": "https://shop.example"})
+
+
+@pytest.mark.parametrize("url", ["shop.example", "http://shop.example", "https://shop.example/api", "https://"])
+def test_refuses_an_address_of_its_own_that_clients_cannot_trust(url: str) -> None:
+    (fault,) = faults({"APP_URL": url})
+    assert fault.startswith("APP_URL: must be what clients see")
+
+
 def test_shows_no_secret_and_cannot_be_changed() -> None:
     settings = Settings.load({"JWT_SECRET": STRONG, "DATABASE_URL": "postgresql://u:hunter2@h/d"})
     assert STRONG not in repr(settings)
