@@ -110,7 +110,7 @@ def test_production_needs_its_address_where_providers_send_browsers_back() -> No
     live = {"APP_ENV": "production", "JWT_SECRET": STRONG, "OAUTH_PROVIDERS": "github=https://id:secret@github.com"}
     (fault,) = faults(live)
     assert fault.startswith("APP_URL: required")
-    assert Settings.load({**live, "APP_URL": "https://shop.example"})
+    assert Settings.load({**live, "APP_URL": "https://shop.example"}).in_production
 
 
 @pytest.mark.parametrize("url", ["shop.example", "http://shop.example", "https://shop.example/api", "https://"])
