@@ -23,6 +23,7 @@ from restwell.database.figures import DatabaseCollector
 from restwell.database.freshness import FreshnessTokens
 from restwell.edge import (
     AccessLog,
+    ClientAddress,
     Concern,
     Edge,
     LogContext,
@@ -229,6 +230,8 @@ class Restwell:
         query_budget = QueryBudget()
         self.metrics.registry.register(query_budget)
         concerns: list[Concern] = [RequestId(), LogContext(), SecurityHeaders(), AccessLog(self._lines), query_budget]
+        if self.settings.trusted_hops:
+            concerns.insert(0, ClientAddress(self.settings.trusted_hops))
         if self.settings.database.replica_urls:
             concerns.append(ReadYourWrites(self._freshness_tokens))
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))

@@ -185,6 +185,7 @@ class Settings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65_535)
     workers: int = Field(default=2, ge=1, le=256)
+    trusted_hops: int = Field(default=0, ge=0, le=10)
     cache: Literal["on", "bounded", "off"] = "on"
     cache_bytes: int = Field(default=64 * 2**20, ge=2**20)
     cache_dir: Path | None = None

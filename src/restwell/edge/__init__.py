@@ -1,6 +1,7 @@
 """The edge: the one outermost ASGI pass that every request goes through, whatever framework is inside."""
 
 from restwell.edge.access_log import AccessLog
+from restwell.edge.client_address import ClientAddress
 from restwell.edge.exchange import Concern, Exchange
 from restwell.edge.pipeline import Edge
 from restwell.edge.read_your_writes import ReadYourWrites
@@ -10,6 +11,7 @@ from restwell.edge.security_headers import SecurityHeaders
 
 __all__ = [
     "AccessLog",
+    "ClientAddress",
     "Concern",
     "Edge",
     "Exchange",

@@ -6,13 +6,13 @@ counted alike, and nothing is stored of either but a hash.
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from restwell.addresses import network_of
 from restwell.database import Database, Transaction, param, query
 from restwell.errors import AppError
 from shop.sessions.models import failed_attempts
@@ -91,10 +91,4 @@ class Attempts:
 
 def subject_of(account: str, address: str) -> bytes:
     """An account as it is guessed at from one network: an IPv4 address, or the /64 that one connection has of IPv6."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        network = address
-    else:
-        network = str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
-    return hashlib.sha256(f"{account}\n{network}".encode()).digest()
+    return hashlib.sha256(f"{account}\n{network_of(address)}".encode()).digest()

@@ -1,0 +1,22 @@
+"""The client's address, where proxies of ours stand in front: everything after this sees it as if there were none."""
+
+from typing import Final
+
+from restwell.addresses import forwarded_address
+from restwell.edge.exchange import Concern, Exchange
+
+HEADER: Final = b"x-forwarded-for"
+
+
+class ClientAddress(Concern):
+    """Believes as many entries of X-Forwarded-For as there are proxies, and no more."""
+
+    def __init__(self, trusted_hops: int) -> None:
+        self._hops = trusted_hops
+
+    def before(self, exchange: Exchange) -> None:
+        scope = exchange.scope
+        entries = b",".join(value for name, value in scope["headers"] if name == HEADER)
+        address = forwarded_address(entries.decode("latin-1"), self._hops)
+        if address is not None:
+            scope["client"] = (address, 0)

@@ -1,0 +1,62 @@
+"""The client's address behind proxies: what they have seen, and nothing that the client itself has written."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from people import Json, Person
+from restwell.addresses import forwarded_address, network_of
+from restwell.testing import running
+from shop.app import create_app
+from shop.settings import ShopSettings
+
+
+@pytest.mark.parametrize(
+    ("entries", "hops", "address"),
+    [
+        ("203.0.113.7", 1, "203.0.113.7"),
+        ("6.6.6.6, 203.0.113.7", 1, "203.0.113.7"),
+        ("6.6.6.6,203.0.113.7 , 10.0.0.1", 2, "203.0.113.7"),
+        ("203.0.113.7:4711", 1, "203.0.113.7"),
+        ("[2001:db8::7]:4711", 1, "2001:db8::7"),
+        ("2001:DB8:0::7", 1, "2001:db8::7"),
+        ("::ffff:203.0.113.7", 1, "203.0.113.7"),
+        ("203.0.113.7", 2, None),
+        ("203.0.113.7, unknown", 1, None),
+        ("203.0.113.7, ", 1, None),
+        ("", 1, None),
+        ("'; DROP TABLE users", 1, None),
+    ],
+)
+def test_the_entry_of_the_outermost_proxy_counts(entries: str, hops: int, address: str | None) -> None:
+    assert forwarded_address(entries, hops) == address
+
+
+def test_one_connection_has_a_network_of_ipv6() -> None:
+    assert network_of("2001:db8::7") == network_of("2001:db8::ffff:1:2:3") == "2001:db8::/64"
+    assert network_of("2001:db8:0:1::7") == "2001:db8:0:1::/64"
+    assert network_of("203.0.113.7") == "203.0.113.7"
+    assert network_of("a name") == "a name"
+
+
+@pytest.fixture(params=[0, 1])
+async def hops(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
+@pytest.fixture
+async def served(settings: ShopSettings, hops: int) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(create_app(settings.model_copy(update={"trusted_hops": hops}))) as client:
+        yield client
+
+
+async def test_what_a_client_writes_into_the_header_is_not_believed(served: httpx.AsyncClient, hops: int) -> None:
+    """Breaks when the first entry is taken, as so often: whoever guesses would have a new address each time."""
+    person = await Person(served).sign_in("customer1@shop.example")
+    headers = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7, 203.0.113.7")]
+    credentials = {"email": "customer1@shop.example", "password": "a wrong one"}
+    assert (await served.post("/v1/sessions", json=credentials, headers=headers)).status_code == 401
+    events: list[Json] = (await person.get("/v1/security-events?limit=1")).json()["items"]
+    assert events[0]["address"] == ("203.0.113.7" if hops else "127.0.0.1")
