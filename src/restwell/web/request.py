@@ -1,5 +1,6 @@
 """Reading requests: the body and the query string straight into the Structs that a handler names, strictly."""
 
+import json
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -15,6 +16,7 @@ from restwell.web.validation import faults_in
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 _MAX_AGENT: Final = 200
+_MAX_NAME: Final = 100
 
 
 class ApiRequest(Request[Any, Any, State]):
@@ -47,12 +49,24 @@ def decode_body(body: bytes, kind: Any) -> Any:
     """JSON as ``kind``. Raises MalformedRequest (400) or Invalid (422) naming every fault."""
     try:
         try:
-            return _decoder(kind).decode(body)
+            decoded = _decoder(kind).decode(body)
+            _names.decode(body.decode())
         except msgspec.ValidationError as error:
             # The decoder stops at the first fault: what follows it may not even be JSON.
             raise Invalid(errors=faults_in(msgspec.json.decode(body), kind, error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedRequest("The body is not valid JSON in UTF-8.") from None
+    return decoded
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> None:
+    """An object that names a field twice says two things (RFC 8259 4): a proxy may have checked the one, and we would take the other."""
+    if len(pairs) != len({name for name, _ in pairs}):
+        repeated = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))
+        raise MalformedRequest(f"The body names `{repeated[:_MAX_NAME]}` twice in one object.")
+
+
+_names: Final = json.JSONDecoder(object_pairs_hook=_once_each)
 
 
 def device_of(request: ApiRequest) -> Device:
