@@ -33,6 +33,10 @@ class ProviderProcess:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
 
+    def send_back_to(self, redirect_uri: str) -> None:
+        """Register another redirect URI in place of the one it has."""
+        self._set("redirect_uri", redirect_uri)
+
     def sign_in_as(self, **claims: Any) -> None:
         self._set("person", claims)
 
@@ -105,6 +109,9 @@ class Handler(BaseHTTPRequestHandler):
         match self.path:
             case "/test/person":
                 type(self).person = json.loads(body)
+                self._answer({})
+            case "/test/redirect_uri":
+                type(self).redirect_uri = json.loads(body)
                 self._answer({})
             case "/test/how":
                 type(self).how = json.loads(body)

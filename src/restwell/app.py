@@ -25,6 +25,7 @@ from restwell.edge import (
     AccessLog,
     ClientAddress,
     Concern,
+    Cors,
     Edge,
     LogContext,
     ReadYourWrites,
@@ -232,6 +233,8 @@ class Restwell:
         concerns: list[Concern] = [RequestId(), LogContext(), SecurityHeaders(), AccessLog(self._lines), query_budget]
         if self.settings.trusted_hops:
             concerns.insert(0, ClientAddress(self.settings.trusted_hops))
+        if self.settings.cors.origins:
+            concerns.append(Cors(self.settings.cors.origins))
         if self.settings.database.replica_urls:
             concerns.append(ReadYourWrites(self._freshness_tokens))
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))

@@ -83,6 +83,21 @@ class DatabaseSettings(Section):
         return self
 
 
+def _split(value: object) -> object:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", value):
+        message = "must be what a browser sends as Origin, https://app.example.com, in lower case and without a path"
+        raise ValueError(message)
+    return value
+
+
+class CorsSettings(Section):
+    origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)] = ()
+
+
 def _redis_url(value: SecretStr) -> SecretStr:
     if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix)://", value.get_secret_value()):
         message = "must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
@@ -111,10 +126,6 @@ class JobsSettings(Section):
     url: Annotated[SecretStr, AfterValidator(_broker_url)] | None = None
     keep_done_seconds: int = Field(default=7 * 86_400, ge=0)
     keep_dead_seconds: int = Field(default=90 * 86_400, ge=0)
-
-
-def _split(value: object) -> object:
-    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
 class JwtSettings(Section):
@@ -190,6 +201,7 @@ class Settings(Section):
     cache_bytes: int = Field(default=64 * 2**20, ge=2**20)
     cache_dir: Path | None = None
     app: AppSettings = AppSettings()
+    cors: CorsSettings = CorsSettings()
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     files: FilesSettings = FilesSettings()

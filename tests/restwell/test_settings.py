@@ -119,6 +119,12 @@ def test_refuses_an_address_of_its_own_that_clients_cannot_trust(url: str) -> No
     assert fault.startswith("APP_URL: must be what clients see")
 
 
+@pytest.mark.parametrize("origin", ["*", "app.example", "https://app.example/", "https://*.example", "null", "ftp://x"])
+def test_refuses_an_origin_that_no_browser_sends(origin: str) -> None:
+    (fault,) = faults({"CORS_ORIGINS": f"https://app.example {origin}"})
+    assert fault.startswith("CORS_ORIGINS_1: must be what a browser sends")
+
+
 def test_shows_no_secret_and_cannot_be_changed() -> None:
     settings = Settings.load({"JWT_SECRET": STRONG, "DATABASE_URL": "postgresql://u:hunter2@h/d"})
     assert STRONG not in repr(settings)

@@ -5,22 +5,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from conftest import NEEDS
-from servers import ROOT, Served, chromium_program, serve
+from browser import browser_page
+from servers import ROOT, Served, serve
 from shop.demo import PASSWORD
 
 SCREENSHOT = ROOT / "var" / "docs-page.png"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture
@@ -31,13 +22,8 @@ def server(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    program = chromium_program()
-    if program is None:
-        pytest.skip(f"{NEEDS}: Chromium (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser.new_page(viewport={"width": 1280, "height": 1000})
-        browser.close()
+    with browser_page() as opened:
+        yield opened
 
 
 def test_opens_signs_in_and_sends_a_request(page: Page, server: Served) -> None:

@@ -2,6 +2,7 @@
 
 from restwell.edge.access_log import AccessLog
 from restwell.edge.client_address import ClientAddress
+from restwell.edge.cors import Cors
 from restwell.edge.exchange import Concern, Exchange
 from restwell.edge.pipeline import Edge
 from restwell.edge.read_your_writes import ReadYourWrites
@@ -13,6 +14,7 @@ __all__ = [
     "AccessLog",
     "ClientAddress",
     "Concern",
+    "Cors",
     "Edge",
     "Exchange",
     "LogContext",

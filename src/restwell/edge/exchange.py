@@ -13,6 +13,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 Headers = list[tuple[bytes, bytes]]
+Reply = tuple[int, Headers, bytes]
+"""Status, headers and body."""
 
 SCOPE_KEY: Final = "restwell"
 """Where a request's Exchange lies in its ASGI scope."""
@@ -20,16 +22,18 @@ SCOPE_KEY: Final = "restwell"
 
 class Exchange:
     """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates; ``expired``
-    says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas.
+    says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas. A concern that sets
+    ``answer`` before anything has been done has answered the request.
     """
 
-    __slots__ = ("expired", "freshness", "request_id", "scope", "started", "status", "user_id")
+    __slots__ = ("answer", "expired", "freshness", "request_id", "scope", "started", "status", "user_id")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.started = time.perf_counter()
         self.request_id = ""
         self.status = 0
+        self.answer: Reply | None = None
         self.expired = False
         self.freshness: Freshness | None = None
         self.user_id: UUID | None = None

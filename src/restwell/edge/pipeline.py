@@ -8,8 +8,8 @@ import msgspec
 import structlog
 
 from restwell.edge.deadline import Deadlines
-from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Headers, Message, Receive, Scope, Send
-from restwell.edge.response_cache import Reply, ResponseCache, Target
+from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Headers, Message, Receive, Reply, Scope, Send
+from restwell.edge.response_cache import ResponseCache, Target
 from restwell.errors import PROBLEM_MEDIA_TYPE, AppError, DeadlineExceeded
 
 log = structlog.get_logger("restwell.edge")
@@ -50,6 +50,9 @@ class Edge:
         for before in self._before:
             before(exchange)
         try:
+            if exchange.answer is not None:
+                await self._send_now(exchange.answer, exchange, send)
+                return
             responses = self._responses
             target = responses.target(scope) if responses is not None and scope["method"] in _SAFE else None
             if responses is None or target is None:
@@ -103,6 +106,13 @@ class Edge:
             for after in self._after_inside:
                 after(exchange)
             del scope[SCOPE_KEY]  # each holds the other, and only the garbage collector would part them
+
+    async def _send_now(self, reply: Reply, exchange: Exchange, send: Send) -> None:
+        exchange.status, headers, body = reply
+        for on_response in self._on_response:
+            on_response(exchange, headers)
+        await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     async def _send_kept(self, reply: Reply, exchange: Exchange, send: Send) -> None:
         exchange.status, headers, body = reply

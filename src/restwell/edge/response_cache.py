@@ -20,7 +20,7 @@ from msgspec import Struct
 from restwell.cache import Cache
 from restwell.cache.cache import MISSING_SECONDS
 from restwell.cache.figures import Figures
-from restwell.edge.exchange import AsgiApp, Exchange, Headers, Message, Scope
+from restwell.edge.exchange import AsgiApp, Exchange, Headers, Message, Reply, Scope
 from restwell.errors import PROBLEM_MEDIA_TYPE
 
 COMPRESS_BYTES: Final = 1_000
@@ -36,8 +36,6 @@ IDENTITY: Final = b""
 GZIP: Final = b"gzip"
 
 Adorn = Callable[[Exchange, Headers], None]
-Reply = tuple[int, Headers, bytes]
-"""Status, headers and body."""
 
 _ENTITY_TAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
 _MISS: Final[Headers] = [(b"cache-status", b"restwell; fwd=miss")]

@@ -1,0 +1,115 @@
+"""What only a browser decides: which pages may call, which cookies go along, and where a sign-in elsewhere ends."""
+
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from browser import browser_page
+from openid_provider import CLIENT_ID, CLIENT_SECRET, openid_provider
+from servers import RESTWELL, ROOT, restwell, serve
+from shop.demo import PASSWORD
+
+PATCH_NAME = """async ([api, token]) => {
+  try {
+    const answer = await fetch(`${api}/v1/users/me`, {
+      method: "PATCH",
+      headers: {"authorization": `Bearer ${token}`, "content-type": "application/merge-patch+json"},
+      body: JSON.stringify({name: "From Elsewhere"}),
+    });
+    return [answer.status, answer.headers.get("x-request-id") !== null];
+  } catch (error) {
+    return String(error);
+  }
+}"""
+OWN_ACCOUNT = """async () => {
+  const answer = await fetch("/v1/users/me");
+  return [answer.status, (await answer.json()).email, document.cookie];
+}"""
+CHANGE = """async (api) => {
+  try {
+    return (await fetch(`${api}/v1/sessions`, {method: "DELETE", credentials: "include", mode: "no-cors"})).type;
+  } catch (error) {
+    return String(error);
+  }
+}"""
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with browser_page() as opened:
+        yield opened
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """The origin of somebody else's page."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:  # the library's name
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><title>Elsewhere</title>")
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def prepared(tmp_path: Path) -> dict[str, str]:
+    settings = {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/shop.db",
+        "JWT_SECRET": "a secret for tests, which is long enough",
+    }
+    for command in ("migrate", "seed"):
+        restwell(command, cwd=ROOT, **settings).check_returncode()
+    return settings
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_page_of_another_origin_calls_only_if_that_is_listed(
+    page: Page, elsewhere: str, tmp_path: Path, *, listed: bool
+) -> None:
+    """Breaks, for the listed, when the preflight does not name the method or the headers."""
+    settings = prepared(tmp_path) | {"CORS_ORIGINS": elsewhere if listed else "http://127.0.0.1:1"}
+    with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
+        credentials = {"email": "customer1@shop.example", "password": PASSWORD}
+        token = httpx.post(f"{served.url}/v1/sessions", json=credentials).json()["access_token"]
+        page.goto(elsewhere)
+        answer = page.evaluate(PATCH_NAME, [served.url, token])
+        own = httpx.get(f"{served.url}/v1/users/me", headers={"authorization": f"Bearer {token}"}).json()
+    assert answer == ([200, True] if listed else "TypeError: Failed to fetch")
+    assert (own["name"] == "From Elsewhere") is listed
+
+
+def test_a_sign_in_elsewhere_ends_with_a_session_that_no_script_and_no_other_page_has(
+    page: Page, elsewhere: str, tmp_path: Path
+) -> None:
+    """Breaks when the cookie of the flow is Strict: it does not come back from the provider."""
+    with openid_provider("set below") as provider:
+        client = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"
+        settings = prepared(tmp_path) | {"OAUTH_PROVIDERS": f"okta={provider.url.replace('://', f'://{client}@')}"}
+        with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
+            ours = served.url.replace("127.0.0.1", "localhost")
+            provider.send_back_to(f"{ours}/v1/identities/okta/callback")
+            page.goto(f"{ours}/v1/identities/okta/sign-in?return_to=/docs")
+            assert page.url == f"{ours}/docs"
+            assert page.evaluate(OWN_ACCOUNT) == [200, "ada@example.com", ""]
+            page.goto(elsewhere)
+            page.evaluate(CHANGE, ours)
+            page.goto(f"{ours}/docs")
+            assert page.evaluate(OWN_ACCOUNT)[0] == 200, "nobody else has signed it out"
