@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -42,7 +43,7 @@ class ProviderProcess:
 
     def misbehave(self, **how: Any) -> None:
         """``claims`` override those of the id token, None leaves one out; ``key``: stranger, secret or none; ``fail``: a status for
-        the token endpoint; ``deny`` the person; ``metadata`` and ``userinfo`` override those; ``rotate`` the key.
+        the token endpoint; ``ask`` or ``deny`` the person; ``metadata`` and ``userinfo`` override those; ``rotate`` the key.
         """
         self._set("how", how)
 
@@ -151,10 +152,13 @@ class Handler(BaseHTTPRequestHandler):
         else:
             answer["code"] = secrets.token_urlsafe(16)
             self.codes[answer["code"]] = asked
-        self.send_response(302)
-        self.send_header("location", f"{self.redirect_uri}?{urlencode(answer)}")
-        self.send_header("content-length", "0")
+        back = f"{self.redirect_uri}?{urlencode(answer)}"
+        page = f'<!doctype html><a href="{escape(back)}">Yes, it is me</a>'.encode() if self.how.get("ask") else b""
+        self.send_response(200 if page else 302)
+        self.send_header(*(("content-type", "text/html") if page else ("location", back)))
+        self.send_header("content-length", str(len(page)))
         self.end_headers()
+        self.wfile.write(page)
 
     def _trade(self, form: dict[str, str]) -> None:
         if status := self.how.get("fail"):

@@ -106,7 +106,10 @@ def test_a_sign_in_elsewhere_ends_with_a_session_that_no_script_and_no_other_pag
         with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
             ours = served.url.replace("127.0.0.1", "localhost")
             provider.send_back_to(f"{ours}/v1/identities/okta/callback")
+            provider.misbehave(ask=True)
             page.goto(f"{ours}/v1/identities/okta/sign-in?return_to=/docs")
+            page.get_by_text("Yes, it is me").click()
+            page.wait_for_url(f"{ours}/docs")
             assert page.url == f"{ours}/docs"
             assert page.evaluate(OWN_ACCOUNT) == [200, "ada@example.com", ""]
             page.goto(elsewhere)
