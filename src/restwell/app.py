@@ -54,7 +54,7 @@ from restwell.web.problems import answer_app_error, answer_crash, answer_framewo
 from restwell.web.query_budget import QueryBudget
 from restwell.web.request import ApiRequest, read_filters
 from restwell.web.uploads import MULTIPART_PARTS, read_upload
-from restwell.web.well_known import well_known_routes
+from restwell.web.well_known import security_txt, well_known_routes
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
 
@@ -201,6 +201,7 @@ class Restwell:
             route_handlers=[
                 *(one.router(services) for one in versions),
                 *health_routes(self._asked_by_health, migrations, self.metrics, self.jobs),
+                *security_txt(self.settings.security.contact, self.settings.app.url),
                 *well_known_routes(self.access_tokens.public_keys, self.settings.app.url, machines),
             ],
             dependencies={

@@ -171,6 +171,17 @@ def _smtp_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _contact(value: str) -> str:
+    if not re.fullmatch(r"(mailto:[^@\s]+@|https://|tel:)\S+", value):
+        message = "must be a URI (RFC 9116): mailto:security@example.com or https://example.com/security"
+        raise ValueError(message)
+    return value
+
+
+class SecuritySettings(Section):
+    contact: Annotated[str, AfterValidator(_contact)] | None = None
+
+
 class SmtpSettings(Section):
     url: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = None
 
@@ -212,6 +223,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     oauth: OauthSettings = OauthSettings()
     request: RequestSettings = RequestSettings()
+    security: SecuritySettings = SecuritySettings()
     smtp: SmtpSettings = SmtpSettings()
 
     @classmethod

@@ -1,5 +1,6 @@
-"""``/.well-known``: what other servers need to know, to check our access tokens by themselves."""
+"""``/.well-known``: what others need to know: to check our access tokens by themselves, and to report a vulnerability."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,8 @@ from restwell.web.machines import Machines
 _KEPT: Final = {"cache-control": "public, max-age=300"}
 """A key that is added behind the others is known everywhere after five minutes, and may sign."""
 _KEYS: Final = "/.well-known/jwks.json"
+_SECURITY: Final = "/.well-known/security.txt"
+_VALID: Final = timedelta(days=180)
 _METADATA: Final = "/.well-known/oauth-authorization-server"
 
 
@@ -24,6 +27,21 @@ def well_known_routes(
     if own_url is not None:
         routes.append(_document(_METADATA, _metadata(own_url, machines), "application/json"))
     return routes
+
+
+def security_txt(contact: str | None, own_url: str | None) -> list[HTTPRouteHandler]:
+    """Where to report a vulnerability (RFC 9116), if there is such a place. It is never about to expire."""
+    if contact is None:
+        return []
+
+    @get(_SECURITY, include_in_schema=False, sync_to_thread=False)
+    def document() -> Response[bytes]:
+        lines = [f"Contact: {contact}", f"Expires: {datetime.now(UTC) + _VALID:%Y-%m-%dT00:00:00Z}"]
+        if own_url is not None:
+            lines.append(f"Canonical: {own_url}{_SECURITY}")
+        return Response("\n".join([*lines, ""]).encode(), media_type="text/plain", headers=_KEPT)
+
+    return [document]
 
 
 def _metadata(own_url: str, machines: Machines | None) -> dict[str, Any]:

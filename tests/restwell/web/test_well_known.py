@@ -1,5 +1,6 @@
 """Other servers can check our access tokens, where those are signed with a key that has a public half."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -10,7 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from people import Person, assert_problem
-from restwell.settings import AppSettings, JwtSettings, Settings
+from restwell.settings import AppSettings, JwtSettings, SecuritySettings, Settings
 from restwell.testing import running
 from shop import app as shop
 from shop.settings import ShopSettings
@@ -65,6 +66,25 @@ async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings:
     }  # RFC 9068 2.2, and ours
     assert metadata["token_endpoint"] == f"{own}/v1/oauth/token"
     assert "orders:read" in metadata["scopes_supported"]
+
+
+async def test_who_finds_a_hole_knows_where_to_tell(tiny_settings: Settings) -> None:
+    changes = {
+        "security": SecuritySettings(contact="mailto:security@shop.example"),
+        "app": AppSettings(url="https://shop.example"),
+    }
+    async with running(create_app(tiny_settings.model_copy(update=changes))) as client:
+        answer = await client.get("/.well-known/security.txt")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    fields = dict(line.split(": ", 1) for line in answer.text.splitlines())
+    assert fields["Contact"] == "mailto:security@shop.example"
+    assert fields["Canonical"] == "https://shop.example/.well-known/security.txt"
+    left = datetime.fromisoformat(fields["Expires"]) - datetime.now(UTC)
+    assert timedelta(days=30) < left < timedelta(days=365), "RFC 9116 2.5.5 recommends less than a year"
+
+
+async def test_without_a_contact_there_is_no_such_file(tiny: httpx.AsyncClient) -> None:
+    assert_problem(await tiny.get("/.well-known/security.txt"), 404, "not_found")
 
 
 async def test_a_secret_is_not(tiny: httpx.AsyncClient) -> None:
