@@ -178,7 +178,8 @@ class SessionService:
     async def _failed(self, subject: bytes, user_id: UUID | None, device: Device) -> None:
         async with self._database.transaction() as tx:
             await self._attempts.failed_in(tx, subject)
-            await self._audit.record(tx, SecurityEvent.SIGN_IN_FAILED, user_id, address=device.address)
+            if user_id is not None:  # what nobody can delete for a year must not grow by names that are made up
+                await self._audit.record(tx, SecurityEvent.SIGN_IN_FAILED, user_id, address=device.address)
 
     async def _end(self, tx: Transaction, user_id: UUID, session_id: UUID, now: datetime) -> int:
         self._cache.invalidate(tx, _session(session_id))
