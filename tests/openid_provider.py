@@ -31,8 +31,17 @@ ADA = {"sub": "248289761001", "email": "ada@example.com", "email_verified": True
 class ProviderProcess:
     """``url`` is its issuer. Whoever comes to it is signed in at once as ``person``."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, redirect_uri: str) -> None:
+        self._process = subprocess.Popen([sys.executable, __file__, str(port), redirect_uri], stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
         self.url = f"http://127.0.0.1:{port}"
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def send_back_to(self, redirect_uri: str) -> None:
         """Register another redirect URI in place of the one it has."""
@@ -43,7 +52,8 @@ class ProviderProcess:
 
     def misbehave(self, **how: Any) -> None:
         """``claims`` override those of the id token, None leaves one out; ``key``: stranger, secret or none; ``fail``: a status for
-        the token endpoint; ``ask`` or ``deny`` the person; ``metadata`` and ``userinfo`` override those; ``rotate`` the key.
+        the token endpoint; ``ask`` or ``deny`` the person; ``metadata`` and ``userinfo`` override those; ``answers`` of paths, as text
+        or as what becomes JSON; ``rotate`` the key.
         """
         self._set("how", how)
 
@@ -54,17 +64,11 @@ class ProviderProcess:
 @contextmanager
 def openid_provider(redirect_uri: str) -> Iterator[ProviderProcess]:
     """A provider that knows one client with one redirect URI."""
-    process = ProviderProcess(port := free_port())
-    started = subprocess.Popen([sys.executable, __file__, str(port), redirect_uri], stdout=subprocess.PIPE)
+    process = ProviderProcess(free_port(), redirect_uri)
     try:
-        assert started.stdout is not None
-        assert started.stdout.readline() == b"ready\n"
         yield process
     finally:
-        started.terminate()
-        started.wait()
-        if started.stdout is not None:
-            started.stdout.close()
+        process.stop()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -79,6 +83,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # the library's name
         url = urlsplit(self.path)
         asked = {name: values[0] for name, values in parse_qs(url.query).items()}
+        if url.path in self.how.get("answers", {}):
+            self._answer(self.how["answers"][url.path])
+            return
         match url.path:
             case "/.well-known/openid-configuration":
                 self._answer({**self._metadata(), **self.how.get("metadata", {})})
@@ -119,6 +126,8 @@ class Handler(BaseHTTPRequestHandler):
                 if self.how.get("rotate"):
                     type(self).key = ECKey.generate_key("P-256", {"kid": secrets.token_hex(4), "use": "sig"})
                 self._answer({})
+            case path if path in self.how.get("answers", {}):
+                self._answer(self.how["answers"][path])
             case "/token" | "/login/oauth/access_token" | "/oauth/access_token":
                 self._trade({name: values[0] for name, values in parse_qs(body.decode()).items()})
             case _:
@@ -204,7 +213,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.tokens[self.headers["authorization"].removeprefix("Bearer ")]
 
     def _answer(self, body: Any, status: int = 200) -> None:
-        raw = json.dumps(body).encode()
+        raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(raw)))

@@ -238,6 +238,40 @@ async def test_a_provider_that_is_down_or_lies_about_itself_is_a_503(
     assert_problem(await browser.get("/v1/identities/nobody/sign-in"), 404, "not_found")
 
 
+UNUSABLE: tuple[tuple[str, str, Any, int], ...] = (
+    ("okta", "/token", "<html>", 503),
+    ("okta", "/token", {"token_type": "Bearer"}, 400),
+    ("okta", "/userinfo", {"email": "ada@example.com"}, 400),
+    ("okta", "/jwks", {"keys": [{"kty": "none"}]}, 503),
+    ("okta", "/.well-known/openid-configuration", {"issuer": 1}, 503),
+    ("github", "/login/oauth/access_token", [], 400),
+    ("github", "/api/v3/user", {"login": "ada"}, 400),
+    ("github", "/api/v3/user/emails", {"message": "Not found"}, 400),
+    ("facebook", "/me", {"id": "1 OR 1=1", "name": "Ada"}, 400),
+)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("name", "path", "answer", "status"), UNUSABLE)
+async def test_what_a_provider_answers_is_input_too(
+    browser: Browser, provider: ProviderProcess, name: str, path: str, answer: Any, status: int
+) -> None:
+    if path in {"/jwks", "/.well-known/openid-configuration"}:
+        provider.misbehave(answers={path: answer})
+        refused = await browser.get(f"/v1/identities/{name}/sign-in")
+    else:
+        back = await browser.to_provider(name)
+        provider.misbehave(answers={path: answer}, claims={"email": None})
+        refused = await browser.get(back)
+    assert_problem(refused, status, "invalid_sign_in" if status == 400 else "provider_unavailable")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_provider_that_is_not_there_is_a_503(browser: Browser, provider: ProviderProcess) -> None:
+    provider.stop()
+    assert_problem(await browser.get("/v1/identities/okta/sign-in"), 503, "provider_unavailable")
+
+
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_provider_may_change_its_key(browser: Browser, provider: ProviderProcess) -> None:
     assert (await browser.sign_in()).status_code == 200
