@@ -19,7 +19,7 @@ from shop.products.queries import ListShape
 from shop.products.schemas import Sort
 from shop.reports import queries as reports
 from shop.second_factors import queries as second_factors
-from shop.sessions import attempts
+from shop.sessions import attempts, ways_in
 from shop.sessions import queries as sessions
 from shop.users import queries as users
 
@@ -30,6 +30,7 @@ def named_queries() -> Iterator[Query[Any]]:
         users,
         sessions,
         attempts,
+        ways_in,
         audit,
         password_resets,
         email_confirmations,
@@ -43,7 +44,6 @@ def named_queries() -> Iterator[Query[Any]]:
         jobs,
         cleanup,
     )
-    yield from users.FORGET
     for sort, (after, category, q, min_price, max_price) in product(Sort, product((False, True), repeat=5)):
         yield products.page(
             ListShape(sort, after=after, category=category, q=q, min_price=min_price, max_price=max_price, fields=None)

@@ -1,11 +1,9 @@
 """An address is an account's when a code that was sent there has come back, and changes only that way."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
-from mail_server import MailServer, code_in, mail_server, with_mail
+from mail_server import MailServer, code_in, with_mail
 from people import Person, assert_problem
 from restwell import App
 from restwell.testing import finish_jobs
@@ -15,12 +13,6 @@ from shop.sessions.attempts import FREE
 from shop.settings import ShopSettings
 
 NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada"}
-
-
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    with mail_server(None) as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """The mails of the shop: requests answer first, then a job hands them to the server."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
-from mail_server import MailServer, code_in, mail_server, text_of, with_mail
+from mail_server import MailServer, code_in, text_of, with_mail
 from people import Person
 from restwell import App
 from restwell.jobs import JobState
@@ -15,12 +13,6 @@ from shop.letters import money
 from shop.settings import ShopSettings
 
 NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada <b>Lovelace</b>"}
-
-
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    with mail_server(None) as started:
-        yield started
 
 
 @pytest.fixture

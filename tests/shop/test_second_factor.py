@@ -1,14 +1,13 @@
 """A second factor is asked for wherever a password would do, and its codes count once."""
 
 import time
-from collections.abc import Iterator
 
 import httpx
 import pyotp
 import pytest
 from sqlalchemy import func, select
 
-from mail_server import MailServer, mail_server, with_mail
+from mail_server import MailServer, with_mail
 from people import Json, Person, assert_problem
 from restwell import App
 from restwell.auth.sealing import Sealing
@@ -22,12 +21,6 @@ from shop.settings import ShopSettings
 
 PATH = "/v1/users/me/second-factor"
 OWNER = {"email": "customer1@shop.example", "password": PASSWORD}
-
-
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    with mail_server(None) as started:
-        yield started
 
 
 @pytest.fixture

@@ -23,13 +23,9 @@ class Client(Struct, frozen=True):
     created_at: Instant
 
 
-class NewClient(Struct, frozen=True):
+class NewClient(Client, frozen=True):
     """``secret`` is shown here and never again."""
 
-    id: UUID
-    name: Annotated[str, Meta(examples=["Warehouse"])]
-    scopes: list[Scope]
-    created_at: Instant
     secret: Annotated[str, Meta(examples=["cs_J1Xk0tqA..."])]
 
 

@@ -4,13 +4,11 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
-from restwell.database import Query, param, query
+from restwell.database import param, query
 from shop.email_confirmations.models import email_confirmations
-from shop.identities.models import identities
 from shop.password_resets.models import password_resets
-from shop.second_factors.models import recovery_codes, second_factors
 from shop.users.models import users
 
 
@@ -65,12 +63,7 @@ set_password_hash: Final = query(
     ),
 )
 
-
-def _forget(table: Table) -> Query[None]:
-    return query(f"password_resets.forget_{table.name}", delete(table).where(table.c.user_id == param("owner_id")))
-
-
-forget_confirmations: Final = _forget(email_confirmations)
-forget_identities: Final = _forget(identities)
-forget_second_factor: Final = _forget(second_factors)
-forget_recovery_codes: Final = _forget(recovery_codes)
+forget_confirmations: Final = query(
+    "password_resets.forget_confirmations",
+    delete(email_confirmations).where(email_confirmations.c.user_id == param("owner_id")),
+)

@@ -13,6 +13,7 @@ from shop.codes import hash_of
 from shop.password_resets import queries
 from shop.password_resets.jobs import send_reset_code
 from shop.sessions.service import SessionService
+from shop.sessions.ways_in import forget_ways_in
 
 
 class InvalidResetCode(AppError):
@@ -53,8 +54,7 @@ class PasswordResetService:
             await tx.run(queries.set_password_hash, user_id=user_id, password_hash=password_hash, now=now)
             await tx.run(queries.forget_confirmations, owner_id=user_id)
             if not verified:
-                for forget in (queries.forget_identities, queries.forget_second_factor, queries.forget_recovery_codes):
-                    await tx.run(forget, owner_id=user_id)
+                await forget_ways_in(tx, user_id)
             await self.forget_in(tx, user_id)
             await self._sessions.end_all_in(tx, user_id)
             await self._audit.record(tx, SecurityEvent.PASSWORD_RESET, user_id)

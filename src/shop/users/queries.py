@@ -2,11 +2,9 @@
 
 from typing import Final
 
-from sqlalchemy import delete, func, insert, null, select, update
+from sqlalchemy import func, insert, null, select, update
 
 from restwell.database import param, query
-from shop.identities.models import identities
-from shop.second_factors.models import recovery_codes, second_factors
 from shop.users.models import users
 from shop.users.schemas import User
 
@@ -72,9 +70,3 @@ anonymise: Final = query(
         updated_at=param("now"),
     ),
 )
-
-FORGET: Final = tuple(
-    query(f"users.forget_{table.name}", delete(table).where(table.c.user_id == param("owner_id")))
-    for table in (identities, second_factors, recovery_codes)
-)
-"""What goes with an account that is deleted."""

@@ -18,6 +18,7 @@ from shop.audit.service import AuditLog
 from shop.email_confirmations.service import EmailConfirmationService, EmailTaken
 from shop.sessions.reauthentication import Reauthentication, WrongPassword
 from shop.sessions.service import SessionService
+from shop.sessions.ways_in import forget_ways_in
 from shop.users import queries
 from shop.users.jobs import send_identity_linked, send_password_changed, send_second_factor, send_welcome
 from shop.users.models import Role
@@ -147,8 +148,7 @@ class UserService:
             )
             self._cache.invalidate(tx, _user(actor.id))
             await self._sessions.end_all_in(tx, actor.id)
-            for forget in queries.FORGET:
-                await tx.run(forget, owner_id=actor.id)
+            await forget_ways_in(tx, actor.id)
             await self._confirmations.forget_in(tx, actor.id)
             await self._audit.record(tx, SecurityEvent.ACCOUNT_DELETED, actor.id)
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from mail_server import MailServer, code_in, mail_server, with_mail
+from mail_server import MailServer, code_in, with_mail
 from openid_provider import ADA, CLIENT_ID, CLIENT_SECRET, ProviderProcess, openid_provider
 from people import Json, Person, assert_problem
 from restwell import App
@@ -36,16 +36,10 @@ def provider(name: str) -> Iterator[ProviderProcess]:
 
 
 @pytest.fixture
-def mails() -> Iterator[MailServer]:
-    with mail_server(None) as started:
-        yield started
-
-
-@pytest.fixture
-def app(settings: ShopSettings, provider: ProviderProcess, mails: MailServer) -> App:
+def app(settings: ShopSettings, provider: ProviderProcess, server: MailServer) -> App:
     client = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"
     secrets = tuple(SecretStr(f"{one}={provider.url.replace('://', f'://{client}@')}") for one in NAMES)
-    return create_app(with_mail(settings, mails).model_copy(update={"oauth": OauthSettings(providers=secrets)}))
+    return create_app(with_mail(settings, server).model_copy(update={"oauth": OauthSettings(providers=secrets)}))
 
 
 class Browser:
@@ -304,14 +298,14 @@ async def test_an_account_here_is_linked_only_if_both_sides_have_seen_the_addres
 
 
 async def test_who_was_there_before_the_owner_is_out_when_the_owner_comes(
-    browser: Browser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, mails: MailServer
+    browser: Browser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, server: MailServer
 ) -> None:
     """Breaks when a reset keeps the ways in of an account whose address nobody had proven: the squatter shares it for good."""
     provider.sign_in_as(**{**ADA, "sub": "666", "email_verified": False})
     assert (await browser.sign_in()).status_code == 200
     await client.post("/v1/password-resets", json={"email": "ada@example.com"})
     await finish_jobs(app)
-    (code,) = (code_in(mail) for mail in mails.mails if mail["Subject"] == "Your new password")
+    (code,) = (code_in(mail) for mail in server.mails if mail["Subject"] == "Your new password")
     reset = {"code": code, "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     assert_problem(await browser.sign_in(), 409, "account_exists")
@@ -321,7 +315,7 @@ async def test_who_was_there_before_the_owner_is_out_when_the_owner_comes(
     assert (await browser.sign_in()).status_code == 200, "and now it may be linked"
     await client.post("/v1/password-resets", json={"email": "ada@example.com"})
     await finish_jobs(app)
-    reset["code"] = code_in(mails.mails[-1])
+    reset["code"] = code_in(server.mails[-1])
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     ada = await Person(client).sign_in("ada@example.com", "an entirely new one")
     assert len((await ada.get("/v1/users/me/identities")).json()["items"]) == 1, "the owner's own ways in stay"
