@@ -297,6 +297,11 @@ async def test_an_account_here_is_linked_only_if_both_sides_have_seen_the_addres
     assert (await browser.me())["id"] == (await customer.get("/v1/users/me")).json()["id"]
 
 
+def reset_codes(server: MailServer) -> list[str]:
+    """Those that came, the oldest first; mails of jobs that ran at once come in any order."""
+    return [code_in(mail) for mail in server.mails if mail["Subject"] == "Your new password"]
+
+
 async def test_who_was_there_before_the_owner_is_out_when_the_owner_comes(
     browser: Browser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, server: MailServer
 ) -> None:
@@ -305,7 +310,7 @@ async def test_who_was_there_before_the_owner_is_out_when_the_owner_comes(
     assert (await browser.sign_in()).status_code == 200
     await client.post("/v1/password-resets", json={"email": "ada@example.com"})
     await finish_jobs(app)
-    (code,) = (code_in(mail) for mail in server.mails if mail["Subject"] == "Your new password")
+    (code,) = reset_codes(server)
     reset = {"code": code, "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     assert_problem(await browser.sign_in(), 409, "account_exists")
@@ -315,7 +320,7 @@ async def test_who_was_there_before_the_owner_is_out_when_the_owner_comes(
     assert (await browser.sign_in()).status_code == 200, "and now it may be linked"
     await client.post("/v1/password-resets", json={"email": "ada@example.com"})
     await finish_jobs(app)
-    reset["code"] = code_in(server.mails[-1])
+    (_, reset["code"]) = reset_codes(server)
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     ada = await Person(client).sign_in("ada@example.com", "an entirely new one")
     assert len((await ada.get("/v1/users/me/identities")).json()["items"]) == 1, "the owner's own ways in stay"
