@@ -18,10 +18,10 @@ from rabbit import rabbit_program, rabbit_server
 from restwell import App
 from restwell.database import Database, Migrations, open_database
 from restwell.ids import new_id
-from restwell.settings import DatabaseSettings, JwtSettings
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings
 from restwell.testing import running
 from scoreboard import Board
-from servers import postgres, postgres_programs, redis_program, redis_server
+from servers import MORE, postgres, postgres_programs, redis_program, redis_server
 from shop import demo
 from shop.app import MIGRATIONS, create_app
 from shop.settings import ShopSettings
@@ -129,6 +129,7 @@ def settings(database_url: str, cache_dir: Path) -> ShopSettings:
         database=DatabaseSettings(url=SecretStr(database_url)),
         jwt=JwtSettings(secret=SecretStr(SECRET)),
         cache_dir=cache_dir,
+        rate_limit=RateLimitSettings(scale=MORE),
     )
 
 

@@ -23,7 +23,7 @@ LAYERS = [  # a package may import those in its own line and above
     {"ids", "errors", "addresses", "breaker", "files", "orphans"},
     {"settings", "observability", "mail"},
     {"database", "auth"},
-    {"cache", "edge", "jobs"},
+    {"cache", "edge", "jobs", "limits"},
     {"idempotency", "web"},
     {"app"},
     {"project", "testing"},

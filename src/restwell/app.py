@@ -28,6 +28,7 @@ from restwell.edge import (
     Cors,
     Edge,
     LogContext,
+    RateLimitHeaders,
     ReadYourWrites,
     RequestId,
     ResponseCache,
@@ -37,6 +38,7 @@ from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
 from restwell.files import Files
 from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
+from restwell.limits import MachineLimits, RateLimiter, RedisLimits
 from restwell.mail import open_mailer
 from restwell.observability.logs import line_writer
 from restwell.observability.metrics import Metrics
@@ -47,6 +49,7 @@ from restwell.web.docs import docs_routes
 from restwell.web.forms import read_form
 from restwell.web.guards import Authenticate, current_actor
 from restwell.web.health import health_routes
+from restwell.web.limits import limit_routes
 from restwell.web.machines import Machines
 from restwell.web.openapi import Schema, openapi_document
 from restwell.web.pagination import Cursors
@@ -119,6 +122,9 @@ class Restwell:
             enabled=settings.cache != "off",
         )
         self.metrics.registry.register(self.cache.metrics)
+        self.limits = self._rate_limiter()
+        if self.limits is not None:
+            self.metrics.registry.register(self.limits)
         broker = settings.jobs.url
         self.jobs = Jobs(
             self.database,
@@ -148,13 +154,28 @@ class Restwell:
         if settings.redis.url is not None:
             strict = settings.cache != "bounded"
             return RedisStore(settings.redis.url.get_secret_value(), self.name, Outage(self.database), strict=strict)
-        return MachineStore(
-            settings.cache_dir or default_folder(settings.database.url.get_secret_value()), settings.cache_bytes
-        )
+        return MachineStore(self._shared_folder, settings.cache_bytes)
+
+    def _rate_limiter(self) -> RateLimiter | None:
+        settings = self.settings
+        limits = settings.rate_limit
+        if not limits.scale:
+            return None
+        machine = MachineLimits(self._shared_folder)
+        redis = settings.redis.url
+        store = RedisLimits(redis.get_secret_value(), self.name, machine) if redis is not None else machine
+        return RateLimiter(store, scale=limits.scale, reads=limits.reads, writes=limits.writes)
+
+    @property
+    def _shared_folder(self) -> Path:
+        """What the processes of this machine share."""
+        return self.settings.cache_dir or default_folder(self.settings.database.url.get_secret_value())
 
     async def start(self) -> None:
         await self.database.start()
         await self.cache.start()
+        if self.limits is not None:
+            await self.limits.start()
         await self._asked_by_health.start()
         await self.metrics.start()
 
@@ -163,6 +184,8 @@ class Restwell:
         await self._asked_by_health.close()
         await self.providers.close()
         await self.jobs.close()
+        if self.limits is not None:
+            await self.limits.close()
         await self.cache.close()
         await self.database.close()
         self.passwords.close()
@@ -238,8 +261,13 @@ class Restwell:
             concerns.append(Cors(self.settings.cors.origins))
         if self.settings.database.replica_urls:
             concerns.append(ReadYourWrites(self._freshness_tokens))
+        if self.limits is not None:
+            concerns.append(RateLimitHeaders())
+            limit_routes(litestar, self.limits)
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
-        edge = Edge(cast("AsgiApp", litestar), concerns, self.settings.request.timeout_seconds, responses)
+        edge = Edge(
+            cast("AsgiApp", litestar), concerns, self.settings.request.timeout_seconds, responses, limits=self.limits
+        )
         return App(self, edge, litestar, document, query_budget, services)
 
 

@@ -196,6 +196,24 @@ class MetricsSettings(Section):
     dir: DirectoryPath | None = None
 
 
+def _rate(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"[1-9]\d{0,6}/[1-9]\d{0,4}", value):
+        message = "must be how many in how many seconds: 1200/60"
+        raise ValueError(message)
+    count, _, seconds = value.partition("/")
+    return int(count), int(seconds)
+
+
+class RateLimitSettings(Section):
+    """Rates are a count and seconds."""
+
+    reads: Annotated[tuple[int, int], BeforeValidator(_rate)] = (1_200, 60)
+    writes: Annotated[tuple[int, int], BeforeValidator(_rate)] = (300, 60)
+    scale: float = Field(default=1.0, ge=0, le=1_000_000, allow_inf_nan=False)
+
+
 class RequestSettings(Section):
     max_bytes: int = Field(default=1_048_576, ge=1_024)
     timeout_seconds: float = Field(default=5.0, ge=0.5, le=60)
@@ -222,6 +240,7 @@ class Settings(Section):
     mail: MailSettings = MailSettings()
     metrics: MetricsSettings = MetricsSettings()
     oauth: OauthSettings = OauthSettings()
+    rate_limit: RateLimitSettings = RateLimitSettings()
     request: RequestSettings = RequestSettings()
     security: SecuritySettings = SecuritySettings()
     smtp: SmtpSettings = SmtpSettings()

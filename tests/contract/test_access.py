@@ -10,6 +10,7 @@ from joserfc import jwt
 from people import Json, Person
 from restwell.auth.signing_keys import from_secrets
 from restwell.web.guards import requires_role
+from restwell.web.limits import guards_of
 from restwell.web.openapi import is_guarded, operations, scopes_of
 from scoreboard import Score
 from shop.app import create_app
@@ -18,7 +19,7 @@ from shop.settings import ShopSettings
 
 SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 OPERATIONS = operations(create_app(ShopSettings()).litestar)
-GUARDED = [one for one in OPERATIONS if one.handler.resolve_guards()]
+GUARDED = [one for one in OPERATIONS if guards_of(one.handler)]
 PUBLIC = {"products", "identities"}
 """Whose objects belong to nobody."""
 
@@ -131,7 +132,7 @@ async def test_nobody_reaches_what_is_anothers(
         if "{" not in path or (collection in PUBLIC and method == "GET"):
             continue
         object_id = owned.get(collection, SOME_ID) if collection in PUBLIC else owned[collection]
-        expected = 403 if any(isinstance(guard, requires_role) for guard in handler.resolve_guards()) else 404
+        expected = 403 if any(isinstance(guard, requires_role) for guard in guards_of(handler)) else 404
         answer = await other.send(method, path_with(path, object_id), {} if method == "PATCH" else None)
         stranger = await Person(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
         tried += 2
@@ -170,7 +171,7 @@ def test_every_guard_is_one_that_the_document_knows() -> None:
 
 
 def _roles_of(handler: Any) -> list[str]:
-    return [guard.role for guard in handler.resolve_guards() if isinstance(guard, requires_role)]
+    return [guard.role for guard in guards_of(handler) if isinstance(guard, requires_role)]
 
 
 def _texts_in(value: object) -> list[str]:

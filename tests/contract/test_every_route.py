@@ -9,6 +9,7 @@ from sqlalchemy import select
 from people import Json, Person, assert_problem
 from restwell.database import Database, query
 from restwell.web.guards import requires_role
+from restwell.web.limits import guards_of
 from restwell.web.openapi import operations
 from restwell.web.request import body_media_type
 from shop.app import create_app
@@ -54,7 +55,7 @@ def cases(**wanted: Any) -> list[Any]:
     """The operations that have guards, roles, bodies or ids, as wanted."""
     found = []
     for path, method, handler in OPERATIONS:
-        guards = handler.resolve_guards()
+        guards = guards_of(handler)
         traits = {
             "guarded": bool(guards),
             "role": any(isinstance(guard, requires_role) for guard in guards),

@@ -18,6 +18,7 @@ from restwell.errors import (
 )
 from restwell.settings import Settings
 from restwell.web.forms import FORM
+from restwell.web.limits import guards_of
 from restwell.web.openapi import operations
 from restwell.web.request import JSON, MERGE_PATCH, decode_body, decode_query
 from restwell.web.uploads import MULTIPART
@@ -87,7 +88,7 @@ def test_an_operation_says_all_there_is_to_know(path: str, method: str) -> None:
     assert one["tags"]
     statuses = set(one["responses"])
     assert {str(handler.status_code), "500", "503"} <= statuses
-    if handler.resolve_guards():
+    if guards_of(handler):
         assert one["security"]
         assert "401" in statuses
     if "requestBody" in one:

@@ -8,8 +8,9 @@ import pytest
 from pydantic import SecretStr
 
 from restwell.database import Migrations, open_database
-from restwell.settings import DatabaseSettings, JwtSettings, Settings
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, Settings
 from restwell.testing import running
+from servers import MORE
 from tiny.app import MIGRATIONS, create_app
 
 
@@ -17,6 +18,7 @@ from tiny.app import MIGRATIONS, create_app
 def tiny_settings(tmp_path: Path, cache_dir: Path) -> Settings:
     return Settings(
         cache_dir=cache_dir,
+        rate_limit=RateLimitSettings(scale=MORE),
         database=DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path / 'tiny.db'}")),
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
     )

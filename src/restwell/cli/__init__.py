@@ -36,6 +36,7 @@ from restwell.project import VARIABLE, Project
 from restwell.reload import run_with_reload
 from restwell.settings import Settings
 from restwell.supervisor import supervise, worker_options
+from restwell.web.limits import declared_rate, guards_of
 from restwell.web.openapi import operations
 
 T = TypeVar("T")
@@ -254,12 +255,14 @@ def seed(
 
 @cli.command()
 def routes() -> None:
-    """List every route with its guards and handler."""
+    """List every route with its guards, its own rate and its handler."""
     project, settings = load()
-    table = Table("method", "path", "who", "handler", box=None)
+    table = Table("method", "path", "who", "rate", "handler", box=None)
     for path, method, handler in operations(project.create_app(settings).litestar):
-        guards = [getattr(guard, "role", "signed in") for guard in handler.resolve_guards()]
-        table.add_row(method, path, ", ".join(guards) or "anyone", handler.handler_name)
+        guards = [getattr(guard, "role", "signed in") for guard in guards_of(handler)]
+        rate = declared_rate(handler)
+        limit = f"{rate.count}/{rate.seconds} s" if rate is not None else ""
+        table.add_row(method, path, ", ".join(guards) or "anyone", limit, handler.handler_name)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 

@@ -5,6 +5,7 @@ from restwell.edge.client_address import ClientAddress
 from restwell.edge.cors import Cors
 from restwell.edge.exchange import Concern, Exchange
 from restwell.edge.pipeline import Edge
+from restwell.edge.rate_limit import RateLimitHeaders
 from restwell.edge.read_your_writes import ReadYourWrites
 from restwell.edge.request_id import LogContext, RequestId
 from restwell.edge.response_cache import ResponseCache
@@ -18,6 +19,7 @@ __all__ = [
     "Edge",
     "Exchange",
     "LogContext",
+    "RateLimitHeaders",
     "ReadYourWrites",
     "RequestId",
     "ResponseCache",

@@ -17,7 +17,7 @@ _METHODS: Final = (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATC
 _MAX_AGE: Final = (b"access-control-max-age", str(PREFLIGHT_SECONDS).encode())
 _EXPOSED: Final = (
     b"access-control-expose-headers",
-    b"ETag, Link, Location, Retry-After, X-Request-Id, Idempotent-Replayed, Content-Disposition, Cache-Status",
+    b"ETag, Link, Location, Retry-After, X-Request-Id, Idempotent-Replayed, RateLimit, RateLimit-Policy, Content-Disposition, Cache-Status",
 )
 
 

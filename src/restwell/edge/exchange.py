@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from restwell.database.freshness import Freshness
+from restwell.limits import Allowance
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -22,11 +23,11 @@ SCOPE_KEY: Final = "restwell"
 
 class Exchange:
     """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates; ``expired``
-    says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas. A concern that sets
+    says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas, ``allowance`` what it was told of its rate. A concern that sets
     ``answer`` before anything has been done has answered the request.
     """
 
-    __slots__ = ("answer", "expired", "freshness", "request_id", "scope", "started", "status", "user_id")
+    __slots__ = ("allowance", "answer", "expired", "freshness", "request_id", "scope", "started", "status", "user_id")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -34,6 +35,7 @@ class Exchange:
         self.request_id = ""
         self.status = 0
         self.answer: Reply | None = None
+        self.allowance: Allowance | None = None
         self.expired = False
         self.freshness: Freshness | None = None
         self.user_id: UUID | None = None

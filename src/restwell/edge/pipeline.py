@@ -9,8 +9,10 @@ import structlog
 
 from restwell.edge.deadline import Deadlines
 from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Headers, Message, Receive, Reply, Scope, Send
+from restwell.edge.rate_limit import whose
 from restwell.edge.response_cache import ResponseCache, Target
 from restwell.errors import PROBLEM_MEDIA_TYPE, AppError, DeadlineExceeded
+from restwell.limits import RateLimited, RateLimiter
 
 log = structlog.get_logger("restwell.edge")
 
@@ -28,9 +30,15 @@ class Edge:
     """
 
     def __init__(
-        self, app: AsgiApp, concerns: Sequence[Concern], timeout_seconds: float, responses: ResponseCache | None = None
+        self,
+        app: AsgiApp,
+        concerns: Sequence[Concern],
+        timeout_seconds: float,
+        responses: ResponseCache | None = None,
+        limits: RateLimiter | None = None,
     ) -> None:
         self.app = app
+        self._limits = limits
         self._responses = responses
         self._deadlines = Deadlines(timeout_seconds * _WORK)
         outside = [concern for concern in concerns if not concern.inside]
@@ -57,6 +65,8 @@ class Edge:
             target = responses.target(scope) if responses is not None and scope["method"] in _SAFE else None
             if responses is None or target is None:
                 await self._enter(exchange, receive, send, None)
+            elif not await self._admits(target, exchange):
+                await self._refuse(exchange, send)
             elif (answer := responses.ready(target, scope)) is not None:
                 await self._send_kept(responses.reply(answer, target, exchange, self._adorn), exchange, send)
             else:
@@ -106,6 +116,19 @@ class Edge:
             for after in self._after_inside:
                 after(exchange)
             del scope[SCOPE_KEY]  # each holds the other, and only the garbage collector would part them
+
+    async def _admits(self, target: Target, exchange: Exchange) -> bool:
+        """Count a request for what may be kept; the guards of its route do it for any other."""
+        rate = target.route.rate
+        if rate is None or self._limits is None:
+            return True
+        exchange.allowance = await self._limits.count(rate, whose(exchange.scope))
+        return exchange.allowance.admitted
+
+    async def _refuse(self, exchange: Exchange, send: Send) -> None:
+        error = RateLimited(seconds=exchange.allowance.seconds if exchange.allowance is not None else 1)
+        respond = self._responder(exchange, send, without_body=exchange.scope["method"] == "HEAD")
+        await _send_problem(error, exchange.request_id, respond)
 
     async def _send_now(self, reply: Reply, exchange: Exchange, send: Send) -> None:
         exchange.status, headers, body = reply

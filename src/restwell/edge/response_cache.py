@@ -22,6 +22,7 @@ from restwell.cache.cache import MISSING_SECONDS
 from restwell.cache.figures import Figures
 from restwell.edge.exchange import AsgiApp, Exchange, Headers, Message, Reply, Scope
 from restwell.errors import PROBLEM_MEDIA_TYPE
+from restwell.limits import Rate
 
 COMPRESS_BYTES: Final = 1_000
 """A body below it is not worth compressing."""
@@ -83,6 +84,7 @@ class CachedRoute(Struct, frozen=True):
     ttl_seconds: float
     client_seconds: int
     vary: tuple[bytes, ...]
+    rate: Rate | None = None
 
 
 class Target(Struct, frozen=True):

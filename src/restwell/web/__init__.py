@@ -4,6 +4,7 @@ from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency as Provided
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
+from restwell.limits import Rate
 from restwell.web.caching import public
 from restwell.web.conditional import etag, expected_versions
 from restwell.web.controllers import Controller, Version
@@ -27,6 +28,7 @@ __all__ = [
     "Page",
     "PageFilter",
     "Provided",
+    "Rate",
     "Response",
     "Upload",
     "Version",

@@ -14,6 +14,7 @@ from msgspec.structs import fields
 
 from restwell.edge.response_cache import CachedRoute
 from restwell.errors import AppError
+from restwell.web.limits import guards_of, rate_of
 from restwell.web.request import decode_query
 
 Tags = Sequence[str] | Callable[[Mapping[str, Any]], Sequence[str]]
@@ -59,7 +60,7 @@ def cached_routes(app: Litestar) -> list[CachedRoute]:
 
 def _cached_route(route: HTTPRoute, handler: HTTPRouteHandler) -> CachedRoute:
     rule: Public = handler.opt["cached"]
-    if handler.resolve_guards() or handler.http_methods != {"GET"}:
+    if guards_of(handler) or handler.http_methods != {"GET"}:
         raise TypeError(f"{handler.handler_name} cannot be cached for everyone: it has guards, or changes something")
     filters = handler.parsed_fn_signature.parameters.get("filters")
     return CachedRoute(
@@ -70,6 +71,7 @@ def _cached_route(route: HTTPRoute, handler: HTTPRouteHandler) -> CachedRoute:
         ttl_seconds=rule.ttl_seconds,
         client_seconds=rule.client_seconds,
         vary=tuple(name.lower().encode() for name in rule.vary),
+        rate=rate_of(handler),
     )
 
 

@@ -9,8 +9,9 @@ from litestar.handlers import BaseRouteHandler
 from restwell.auth.actor import Actor
 from restwell.edge.exchange import Scope, exchange_in
 from restwell.errors import Forbidden, Unauthorized
+from restwell.web.limits import count_request
 from restwell.web.request import ApiRequest
-from restwell.web.session_cookies import ACCESS, refuse_cross_site
+from restwell.web.session_cookies import ACCESS, CrossSiteRequest, refuse_cross_site
 
 Authenticate = Callable[[str], Awaitable[Actor]]
 """Turns an access token into its actor. Raises Unauthorized."""
@@ -32,9 +33,9 @@ class InsufficientScope(Forbidden):
         super().__init__(message, headers={"www-authenticate": f'Bearer error="insufficient_scope"{needed}'})
 
 
-async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Any user with a valid access token of a session that has not ended."""
-    if (await _authenticate(connection)).is_machine:
+    if (await _authenticate(connection, handler)).is_machine:
         raise InsufficientScope
 
 
@@ -44,8 +45,8 @@ class signed_in_or_scope:  # noqa: N801  # reads as the guard function it is use
     def __init__(self, scope: str) -> None:
         self.scope = scope
 
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-        actor = await _authenticate(connection)
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        actor = await _authenticate(connection, handler)
         if actor.is_machine and self.scope not in actor.scopes:
             raise InsufficientScope(scope=self.scope)
 
@@ -57,8 +58,8 @@ class requires_role:  # noqa: N801  # as above
         self.role = role
         self.scope = or_scope
 
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-        actor = await _authenticate(connection)
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        actor = await _authenticate(connection, handler)
         if actor.is_machine:
             if self.scope not in actor.scopes:
                 raise InsufficientScope(scope=self.scope)
@@ -72,7 +73,20 @@ def current_actor(request: ApiRequest) -> Actor:
     return actor
 
 
-async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
+async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> Actor:
+    """The actor. Counts the request against their rate, or if nobody is let in, against that of its network."""
+    try:
+        actor = await _actor_of(connection)
+    except (Unauthorized, CrossSiteRequest):
+        await count_request(connection, handler)
+        raise
+    connection.scope["state"][_ACTOR] = actor
+    exchange_in(cast("Scope", connection.scope)).user_id = actor.id
+    await count_request(connection, handler, str(actor.id))
+    return actor
+
+
+async def _actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
     header = connection.headers.get("authorization")
     if header is not None:
         scheme, _, token = header.partition(" ")
@@ -85,7 +99,4 @@ async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor
         error.headers["www-authenticate"] = "Bearer"  # RFC 6750 3.1: no error code where no token was sent
         raise error
     authenticate: Authenticate = connection.app.state.authenticate
-    actor = await authenticate(token.strip())
-    connection.scope["state"][_ACTOR] = actor
-    exchange_in(cast("Scope", connection.scope)).user_id = actor.id
-    return actor
+    return await authenticate(token.strip())

@@ -1,6 +1,6 @@
 """Health: ``live`` says the process runs, ``ready`` that it can do its work. An orchestrator restarts on one, waits on the other.
 
-``/metrics`` is what Prometheus reads.
+``/metrics`` is what Prometheus reads. Neither has a rate limit: who asks is our own.
 """
 
 from contextlib import suppress
@@ -30,12 +30,12 @@ class NotReady(ServiceUnavailable):
 
 
 def health_routes(database: Database, migrations: Migrations, metrics: Metrics, jobs: Jobs) -> list[HTTPRouteHandler]:
-    @get("/health/live", tags=["Health"])
+    @get("/health/live", tags=["Health"], rate_limit=None)
     async def live() -> Live:
         """Tell whether the process runs."""
         return Live("live")
 
-    @get("/health/ready", tags=["Health"], errors=[NotReady])
+    @get("/health/ready", tags=["Health"], rate_limit=None, errors=[NotReady])
     async def ready() -> Ready:
         """Tell whether requests can be served: the database answers and its schema is ours."""
         try:
@@ -44,7 +44,7 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics, 
             raise NotReady from error
         return Ready("ready", database.dialect, migrations.head)
 
-    @get("/metrics", include_in_schema=False)
+    @get("/metrics", include_in_schema=False, rate_limit=None)
     async def read_metrics() -> Response[bytes]:
         waiting: list[Backlog] = []
         if jobs.known:

@@ -31,8 +31,10 @@ from restwell.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
+from restwell.limits import RateLimited
 from restwell.web.forms import FORM
 from restwell.web.guards import InsufficientScope, requires_role, signed_in, signed_in_or_scope
+from restwell.web.limits import declared_rate, guards_of
 from restwell.web.machines import Machines
 from restwell.web.oauth import OAuthError, answer_oauth_error, as_oauth_error
 from restwell.web.request import JSON, body_media_type
@@ -98,6 +100,8 @@ def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
         problems += [BodyTooLarge, UnsupportedMediaType]
     if _type_of(handler, "filters") is not None or _type_of(handler, "form") is not None:
         problems += [MalformedRequest, Invalid]
+    if handler.opt.get("rate_limit", True) is not None:
+        problems.append(RateLimited)
     return list(dict.fromkeys([*problems, *_ANYWHERE]))
 
 
@@ -145,6 +149,8 @@ def _describe(operation: Operation, schemas: "_Schemas") -> Schema:
     if scopes := scopes_of(handler):
         described["description"] += f" For machine clients with the scope: {', '.join(scopes)}."
         described["security"].append({MACHINE_SECURITY: scopes})
+    if (rate := declared_rate(handler)) is not None:
+        described["description"] += f" At most {rate.count} times in {rate.seconds} seconds."
     data = _type_of(handler, "data")
     if data is not None:
         described["requestBody"] = {"required": True, "content": {body_media_type(method): schemas.content(data)}}
@@ -256,18 +262,18 @@ def _returned(handler: HTTPRouteHandler) -> Any:
 
 def is_guarded(handler: HTTPRouteHandler) -> bool:
     """Whether it asks who calls."""
-    guards = handler.resolve_guards()
+    guards = guards_of(handler)
     return signed_in in guards or any(isinstance(guard, (requires_role, signed_in_or_scope)) for guard in guards)
 
 
 def scopes_of(handler: HTTPRouteHandler) -> list[str]:
     """What a machine client needs to call it; none, and it may not."""
-    guards = (guard for guard in handler.resolve_guards() if isinstance(guard, (requires_role, signed_in_or_scope)))
+    guards = (guard for guard in guards_of(handler) if isinstance(guard, (requires_role, signed_in_or_scope)))
     return [guard.scope for guard in guards if guard.scope is not None]
 
 
 def _roles(handler: HTTPRouteHandler) -> list[str]:
-    return [guard.role for guard in handler.resolve_guards() if isinstance(guard, requires_role)]
+    return [guard.role for guard in guards_of(handler) if isinstance(guard, requires_role)]
 
 
 def _client_credentials(machines: Machines) -> Schema:

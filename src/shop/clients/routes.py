@@ -23,6 +23,7 @@ from restwell.web import (
 from restwell.web.oauth import InvalidClient, InvalidScope, UnsupportedGrantType, answer_oauth_error, client_credentials
 from shop.clients.schemas import Client, ClientDraft, MachineToken, NewClient, TokenRequest
 from shop.clients.service import ClientService
+from shop.limits import SIGN_IN
 
 
 class ClientController(Controller):
@@ -60,7 +61,7 @@ class TokenController(Controller):
     clients: ClientService
     exception_handlers = {AppError: answer_oauth_error}
 
-    @post("/token", status_code=200, errors=[InvalidClient, InvalidScope, UnsupportedGrantType])
+    @post("/token", status_code=200, rate_limit=SIGN_IN, errors=[InvalidClient, InvalidScope, UnsupportedGrantType])
     async def issue_machine_token(self, request: ApiRequest, form: Provided[TokenRequest]) -> MachineToken:
         """Get a token for a machine client.
 

@@ -5,6 +5,7 @@ from restwell.auth.passwords import PasswordsBusy
 from restwell.web import Controller, JSONBody, Provided, post, signed_in
 from shop.email_confirmations.schemas import Confirmation, ConfirmationRequest
 from shop.email_confirmations.service import EmailConfirmationService, EmailTaken, InvalidConfirmationCode
+from shop.limits import CODES
 from shop.sessions.attempts import TooManyAttempts
 from shop.sessions.reauthentication import WrongPassword
 
@@ -14,7 +15,7 @@ class EmailConfirmationController(Controller):
     tags = ["Users"]
     confirmations: EmailConfirmationService
 
-    @post(status_code=202, guards=[signed_in], errors=[WrongPassword, TooManyAttempts, PasswordsBusy])
+    @post(status_code=202, rate_limit=CODES, guards=[signed_in], errors=[WrongPassword, TooManyAttempts, PasswordsBusy])
     async def request_confirmation(self, data: JSONBody[ConfirmationRequest], actor: Provided[Actor]) -> None:
         """Have a code sent to your address, or to the one you change to.
 
@@ -22,7 +23,7 @@ class EmailConfirmationController(Controller):
         """
         await self.confirmations.request(actor, data)
 
-    @post("/completion", status_code=204, errors=[InvalidConfirmationCode, EmailTaken])
+    @post("/completion", status_code=204, rate_limit=CODES, errors=[InvalidConfirmationCode, EmailTaken])
     async def confirm_email(self, data: JSONBody[Confirmation]) -> None:
         """Confirm an address with the code from the mail.
 

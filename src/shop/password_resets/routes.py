@@ -2,6 +2,7 @@
 
 from restwell.auth.passwords import CommonPassword, PasswordsBusy
 from restwell.web import Controller, JSONBody, post
+from shop.limits import CODES
 from shop.password_resets.schemas import Reset, ResetRequest
 from shop.password_resets.service import InvalidResetCode, PasswordResetService
 
@@ -11,7 +12,7 @@ class PasswordResetController(Controller):
     tags = ["Users"]
     resets: PasswordResetService
 
-    @post(status_code=202)
+    @post(status_code=202, rate_limit=CODES)
     async def request_reset(self, data: JSONBody[ResetRequest]) -> None:
         """Ask for a code to choose a new password with.
 
@@ -19,7 +20,7 @@ class PasswordResetController(Controller):
         """
         await self.resets.request(data.email)
 
-    @post("/completion", status_code=204, errors=[InvalidResetCode, CommonPassword, PasswordsBusy])
+    @post("/completion", status_code=204, rate_limit=CODES, errors=[InvalidResetCode, CommonPassword, PasswordsBusy])
     async def reset_password(self, data: JSONBody[Reset]) -> None:
         """Choose a new password with the code from the mail.
 

@@ -26,6 +26,7 @@ from restwell.web.session_cookies import (
     refuse_cross_site,
     session_cookies,
 )
+from shop.limits import SIGN_IN
 from shop.second_factors.verification import SecondFactorRequired, WrongCode
 from shop.sessions.attempts import TooManyAttempts
 from shop.sessions.schemas import RefreshRequest, SessionList, SignIn, Tokens, TokensInCookies
@@ -38,6 +39,7 @@ class SessionController(Controller):
     sessions: SessionService
 
     @post(
+        rate_limit=SIGN_IN,
         # Of the password and of the second factor.
         repeats=dict.fromkeys(("attempts.of_subject", "attempts.forget", "attempts.fail", "security_events.insert"), 2),
         errors=[InvalidCredentials, SecondFactorRequired, WrongCode, TooManyAttempts, PasswordsBusy, CrossSiteRequest],

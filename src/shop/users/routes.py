@@ -23,6 +23,7 @@ from restwell.web import (
     signed_in,
 )
 from shop.email_confirmations.service import EmailTaken
+from shop.limits import REGISTRATION
 from shop.sessions.attempts import TooManyAttempts
 from shop.sessions.reauthentication import WrongPassword
 from shop.users.schemas import AccountPatch, PasswordChange, Registration, User, UserPatch
@@ -34,7 +35,7 @@ class UserController(Controller):
     tags = ["Users"]
     users: UserService
 
-    @post(errors=[EmailTaken, CommonPassword, PasswordsBusy])
+    @post(rate_limit=REGISTRATION, errors=[EmailTaken, CommonPassword, PasswordsBusy])
     async def register(self, data: JSONBody[Registration]) -> Response[User]:
         """Register an account.
 

@@ -1,0 +1,58 @@
+"""A rate, what is left of it, and the arithmetic between (GCRA, the generic cell rate algorithm, ITU-T I.371 annex A).
+
+What a client has spent is one moment: the one at which all of it will be there again. Each request moves that by one interval, and is
+refused where it would come to lie further ahead than the whole window. So nothing is reset at the edge of a minute, and one number for
+each client is enough.
+"""
+
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+NANOSECONDS: Final = 1_000_000_000
+
+
+class Rate(Struct, frozen=True):
+    """So many requests at once; one more after each ``seconds / count``. Routes with the same ``name`` count together."""
+
+    name: str
+    count: int
+    seconds: int
+
+    @property
+    def interval(self) -> int:
+        """In nanoseconds: after so long one more is there."""
+        return max(1, self.seconds * NANOSECONDS // self.count)
+
+    def scaled(self, by: float) -> "Rate":
+        """As many times of it, but at least one."""
+        return Rate(self.name, max(1, round(self.count * by)), self.seconds)
+
+
+class Allowance(NamedTuple):
+    """What one request was told: how many more would be admitted now, and in how many ``seconds`` all of them; or, where it was not
+    ``admitted`` itself, the next.
+    """
+
+    rate: Rate
+    left: int
+    seconds: int
+    admitted: bool = True
+
+
+def spend(rate: Rate, full_at: int, now: int) -> tuple[int, Allowance]:
+    """The moment at which all is there again, after one request at ``now``; both in nanoseconds."""
+    interval = rate.interval
+    window = interval * rate.count
+    ahead = full_at - now
+    if not 0 < ahead <= window:
+        ahead = 0  # all of it is there; or the moment is of another boot's clock, or of a longer window
+    spent = ahead + interval
+    if spent > window:
+        return full_at, Allowance(rate, 0, in_seconds(spent - window), admitted=False)
+    return now + spent, Allowance(rate, (window - spent) // interval, in_seconds(spent))
+
+
+def in_seconds(nanoseconds: int) -> int:
+    """Rounded up: who waits that long has waited long enough."""
+    return -(-nanoseconds // NANOSECONDS)

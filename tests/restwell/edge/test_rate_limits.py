@@ -1,0 +1,127 @@
+"""Rate limits as clients meet them: whom a request is counted for, what it is told, and what is never limited."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from people import Person, assert_problem
+from restwell.settings import RateLimitSettings
+from restwell.testing import running
+from shop.app import create_app
+from shop.settings import ShopSettings
+
+READS, WRITES = 10, 4
+PRODUCTS = "/v1/products"
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+async def limited(settings: ShopSettings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
+    """The shop behind a proxy, with few requests for each."""
+    changes = {
+        "rate_limit": RateLimitSettings(reads=(READS, 3_600), writes=(WRITES, 3_600)),
+        "cache_dir": tmp_path_factory.mktemp("limited"),
+        "trusted_hops": 1,
+    }
+    async with running(create_app(settings.model_copy(update=changes))) as client:
+        yield client
+
+
+async def statuses(client: httpx.AsyncClient, tries: int, path: str = PRODUCTS, **headers: str) -> list[int]:
+    return [(await client.get(path, headers=headers)).status_code for _ in range(tries)]
+
+
+@pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}?limit=101", "/v1/jobs", "/docs"])
+async def test_an_address_has_its_reads_whatever_becomes_of_them(limited: httpx.AsyncClient, path: str) -> None:
+    """Answers that are kept, those of the application, refusals for want of a token. Breaks when one of them is not counted."""
+    answers = [await limited.get(path, headers={"x-forwarded-for": "192.0.2.1"}) for _ in range(READS)]
+    assert all(answer.status_code != 429 for answer in answers)
+    assert [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers] == [
+        f'"reads";r={left}' for left in reversed(range(READS))
+    ]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {f'"reads";q={READS};w=3600'}
+    for method in ("GET", "HEAD"):
+        refused = await limited.request(method, path, headers={"x-forwarded-for": "192.0.2.1"})
+        assert refused.status_code == 429
+        assert refused.headers["ratelimit"] == f'"reads";r=0;t={refused.headers["retry-after"]}'
+        assert 1 <= int(refused.headers["retry-after"]) <= 3_600 / READS
+    refused = await limited.get(path, headers={"x-forwarded-for": "192.0.2.1"})
+    assert_problem(refused, 429, "rate_limited")
+    assert refused.headers["cache-control"] == "no-store"
+    assert await statuses(limited, 1, path, **{"x-forwarded-for": "192.0.2.2"}) == [answers[0].status_code]
+
+
+async def test_what_a_client_says_of_itself_is_not_believed(limited: httpx.AsyncClient) -> None:
+    """Breaks when the address that a client adds itself counts, or each of the addresses that its network has."""
+    for number in range(READS):
+        await limited.get(PRODUCTS, headers={"x-forwarded-for": f"203.0.113.{number}, 192.0.2.1"})
+    assert await statuses(limited, 1, **{"x-forwarded-for": "203.0.113.99, 192.0.2.1"}) == [429]
+    for number in range(READS):
+        await limited.get(PRODUCTS, headers={"x-forwarded-for": f"2001:db8:0:1::{number:x}"})
+    assert await statuses(limited, 1, **{"x-forwarded-for": "2001:db8:0:1:ffff::"}) == [429]
+    assert await statuses(limited, 1, **{"x-forwarded-for": "2001:db8:0:2::"}) == [200]
+
+
+async def test_who_is_signed_in_is_counted_wherever_they_are(limited: httpx.AsyncClient) -> None:
+    """Breaks when users of one network share what it has, and when a user has as much again in each network."""
+    ada = await Person(limited).sign_in("customer1@shop.example")
+    grace = await Person(limited).sign_in("customer2@shop.example")
+    assert await statuses(limited, READS + 1, **{"x-forwarded-for": "192.0.2.1"}) == [200] * READS + [429]
+    for number in range(READS):
+        answer = await ada.get("/v1/users/me", **{"x-forwarded-for": f"192.0.2.{number}"})
+        assert answer.status_code == 200
+    assert_problem(await ada.get("/v1/users/me", **{"x-forwarded-for": "192.0.2.77"}), 429, "rate_limited")
+    assert (await grace.get("/v1/users/me", **{"x-forwarded-for": "192.0.2.1"})).status_code == 200
+
+
+async def test_a_token_that_is_made_up_buys_nothing(limited: httpx.AsyncClient) -> None:
+    """Breaks when a request with a token is counted for nobody until the token is known to be good."""
+    answers = [
+        await limited.get("/v1/users/me", headers={"authorization": f"Bearer {number}"}) for number in range(READS + 2)
+    ]
+    assert [answer.status_code for answer in answers] == [401] * READS + [429] * 2
+
+
+async def test_writes_have_their_own_rate_and_guesses_a_stricter_one(limited: httpx.AsyncClient) -> None:
+    ada = await Person(limited).sign_in("customer1@shop.example")
+    orders = [await ada.send("POST", "/v1/orders", {}) for _ in range(WRITES + 1)]
+    assert [order.status_code for order in orders] == [422] * WRITES + [429]
+    assert (await ada.get("/v1/users/me")).status_code == 200
+    reset = {"email": "customer1@shop.example"}
+    answers = [(await limited.post("/v1/password-resets", json=reset)) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [202] * 10 + [429]
+    code = {"code": "0" * 32, "password": "an entirely new one"}
+    assert_problem(await limited.post("/v1/password-resets/completion", json=code), 429, "rate_limited")
+
+
+async def test_no_body_is_read_of_what_is_too_much(limited: httpx.AsyncClient) -> None:
+    for _ in range(10):
+        await limited.post("/v1/password-resets", json={"email": "a@shop.example"})
+
+    read = []
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append(1)
+        yield b"{}"
+
+    assert (await limited.post("/v1/password-resets", content=body())).status_code == 429
+    assert not read
+
+
+async def test_our_own_probes_are_not_limited_and_count_what_was(limited: httpx.AsyncClient) -> None:
+    await statuses(limited, READS + 5)
+    for path in ("/health/live", "/health/ready", "/metrics"):
+        answers = [await limited.get(path) for _ in range(READS + 2)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert "ratelimit" not in answers[0].headers
+    metrics = (await limited.get("/metrics")).text
+    assert 'restwell_rate_limited_total{rate="reads"} 5.0' in metrics
+    assert "restwell_rate_limits_local 0.0" in metrics
+
+
+async def test_a_scale_of_nothing_limits_nothing(settings: ShopSettings) -> None:
+    changes = {"rate_limit": RateLimitSettings(reads=(1, 3_600), scale=0)}
+    async with running(create_app(settings.model_copy(update=changes))) as client:
+        assert await statuses(client, 5) == [200] * 5
+        assert "ratelimit" not in (await client.get(PRODUCTS)).headers

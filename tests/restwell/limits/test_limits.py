@@ -1,0 +1,180 @@
+"""Counting what clients send: alone on a machine, and with Redis between machines."""
+
+import asyncio
+import multiprocessing
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from restwell.errors import ConfigurationError
+from restwell.limits import Allowance, MachineLimits, Rate, RedisLimits
+from restwell.limits.machine import SETS, WAYS
+from restwell.limits.rate import NANOSECONDS, spend
+from servers import redis_server
+
+RATE = Rate("reads", 100, seconds=60)
+Limits = MachineLimits | RedisLimits
+
+
+@asynccontextmanager
+async def opened(limits: Limits) -> AsyncIterator[Limits]:
+    await limits.start()
+    try:
+        yield limits
+    finally:
+        await limits.close()
+
+
+@pytest.fixture
+async def machine(tmp_path: Path) -> AsyncIterator[MachineLimits]:
+    limits = MachineLimits(tmp_path / "one")
+    async with opened(limits):
+        yield limits
+
+
+async def take(limits: Limits, rate: Rate, who: str = "ada") -> Allowance:
+    return limits.take_now(rate, who) or await limits.take(rate, who)
+
+
+async def admitted(limits: Limits, rate: Rate, tries: int, who: str = "ada") -> int:
+    return sum([(await take(limits, rate, who)).admitted for _ in range(tries)])
+
+
+@given(
+    st.integers(1, 1_000),
+    st.integers(1, 600),
+    st.lists(st.integers(0, 30 * NANOSECONDS), min_size=1, max_size=300),
+)
+def test_no_window_admits_more_than_a_burst_and_what_came_back(count: int, seconds: int, pauses: list[int]) -> None:
+    """So nothing doubles at the edge of a window. Breaks when a window is reset as a whole."""
+    rate = Rate("any", count, seconds)
+    full_at, now, begin, taken = 0, 10**15, 10**15, 0
+    for pause in pauses:
+        now += pause
+        full_at, allowance = spend(rate, full_at, now)
+        taken += allowance.admitted
+        assert taken <= count + (now - begin) // rate.interval
+        if not allowance.admitted:
+            assert spend(rate, full_at, now + allowance.seconds * NANOSECONDS)[1].admitted, (
+                "who waits that long gets in"
+            )
+            assert allowance.left == 0
+        else:
+            left = allowance.left
+            assert left == 0 or spend(Rate("any", count, seconds), full_at, now)[1].left == left - 1
+        later = spend(rate, full_at, now + allowance.seconds * NANOSECONDS + seconds * NANOSECONDS)[1]
+        assert later.left == count - 1, "all of it is there again"
+
+
+async def test_a_client_has_its_count_and_each_has_its_own(machine: MachineLimits) -> None:
+    assert await admitted(machine, RATE, 300) == RATE.count
+    assert await admitted(machine, RATE, 1, who="grace") == 1
+    assert await admitted(machine, Rate("writes", 3, 60), 10) == 3
+    refused = machine.take_now(RATE, "ada")
+    assert (refused.admitted, refused.left, refused.seconds) == (False, 0, 1)
+
+
+async def test_what_was_spent_comes_back_bit_by_bit(machine: MachineLimits) -> None:
+    quick = Rate("quick", 5, seconds=1)
+    assert await admitted(machine, quick, 20) == 5
+    await asyncio.sleep(0.5)
+    assert 2 <= await admitted(machine, quick, 20) <= 4
+
+
+def _spend_all(folder: Path, start: float, results: "multiprocessing.Queue[int]") -> None:
+    async def main() -> int:
+        async with opened(MachineLimits(folder)) as limits:
+            await asyncio.sleep(start - time.time())
+            return await admitted(limits, Rate("reads", 2_000, seconds=3_600), 2_000)
+
+    results.put(asyncio.run(main()))
+
+
+async def test_processes_of_a_machine_count_together(tmp_path: Path) -> None:
+    """Breaks without the lock: two read the same, and both admit."""
+    spawn = multiprocessing.get_context("spawn")
+    results: multiprocessing.Queue[int] = spawn.Queue()
+    start = time.time() + 2
+    processes = [spawn.Process(target=_spend_all, args=(tmp_path, start, results)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    counts = [await asyncio.to_thread(results.get, timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    came_back = (time.time() - start) / (3_600 / 2_000)
+    assert 2_000 <= sum(counts) <= 2_000 + came_back + 1, counts
+
+
+async def test_what_is_spent_outlives_a_process_and_is_believed_by_no_other_boot(tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    async with opened(MachineLimits(folder)) as limits:
+        assert await admitted(limits, RATE, 300) == RATE.count
+    async with opened(MachineLimits(folder)) as limits:
+        assert await admitted(limits, RATE, 3) == 0
+    later = 10**18  # of a clock that has run for thirty years
+    assert spend(RATE, later, time.monotonic_ns())[1].left == RATE.count - 1
+
+
+async def test_a_crowd_makes_room_by_forgetting_who_has_most_left(machine: MachineLimits) -> None:
+    """Breaks when the fullest place is taken: the one who has nothing left begins anew."""
+    assert await admitted(machine, RATE, 300, who="greedy") == RATE.count
+    for number in range(2 * SETS * WAYS):
+        machine.take_now(RATE, f"crowd {number}")
+    assert await admitted(machine, RATE, 5, who="greedy") <= 2
+
+
+async def test_the_folder_of_another_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 12_345)
+    with pytest.raises(ConfigurationError, match="CACHE_DIR"):
+        await MachineLimits(tmp_path).start()
+
+
+async def test_machines_count_together_in_redis_and_never_admit_more(redis_url: str, tmp_path: Path) -> None:
+    """Breaks when each counts for itself. Shares that another holds are lost to the rest only until they are given out."""
+    rate = Rate("reads", 100, seconds=3_600)
+    async with AsyncExitStack() as stack:
+        nodes = [RedisLimits(redis_url, tmp_path.name, MachineLimits(tmp_path / str(n))) for n in range(4)]
+        for node in nodes:
+            await stack.enter_async_context(opened(node))
+        counts = await asyncio.gather(*(admitted(node, rate, 100) for node in nodes))
+        assert sum(counts) == 100, counts
+        refused = await take(nodes[0], rate)
+        assert (refused.admitted, refused.left) == (False, 0)
+        assert 1 <= refused.seconds <= 36
+
+
+async def test_a_share_spares_the_round_trip(redis_url: str, tmp_path: Path) -> None:
+    limits = RedisLimits(redis_url, tmp_path.name, MachineLimits(tmp_path / "one"))
+    async with opened(limits):
+        assert limits.take_now(RATE, "ada") is None
+        first = await limits.take(RATE, "ada")
+        assert first.left == RATE.count - 1
+        given = [limits.take_now(RATE, "ada") for _ in range(5)]
+        assert [one.left for one in given if one is not None] == [98, 97, 96, 95, 94]
+        assert limits.take_now(RATE, "ada") is None, "six of a hundred are a sixteenth"
+
+
+async def test_while_redis_is_away_a_machine_limits_to_its_part(tmp_path: Path) -> None:
+    """Breaks when nobody counts while Redis is away, and when everybody admits the whole rate."""
+    with redis_server() as server:
+        async with AsyncExitStack() as stack:
+            nodes = [RedisLimits(server.url, "shop", MachineLimits(tmp_path / str(n))) for n in range(4)]
+            for node in nodes:
+                await stack.enter_async_context(opened(node))
+            node = nodes[-1]
+            assert node.machines == 4
+            server.kill()
+            assert await admitted(node, RATE, 300) == RATE.count // 4
+            assert node.is_local
+            began = time.perf_counter()
+            assert await admitted(node, RATE, 100, who="grace") == RATE.count // 4
+            assert time.perf_counter() - began < 0.2, "nobody waits for what is known to be away"
+            server.start()
+            async with asyncio.timeout(10):
+                while (await admitted(node, RATE, 300, who=str(time.monotonic_ns()))) != RATE.count:
+                    await asyncio.sleep(0.05)
