@@ -65,9 +65,16 @@ class Edge:
             target = responses.target(scope) if responses is not None and scope["method"] in _SAFE else None
             if responses is None or target is None:
                 await self._enter(exchange, receive, send, None)
-            elif not await self._admits(target, exchange):
-                await self._refuse(exchange, send)
-            elif (answer := responses.ready(target, scope)) is not None:
+                return
+            rate = target.route.rate
+            if rate is not None and self._limits is not None:  # any other request is counted by the guards of its route
+                who = whose(scope)
+                exchange.allowance = self._limits.count_now(rate, who) or await self._limits.count(rate, who)
+                if not exchange.allowance.admitted:
+                    await self._refuse(exchange, exchange.allowance.seconds, send)
+                    return
+            answer = responses.ready(target, scope)
+            if answer is not None:
                 await self._send_kept(responses.reply(answer, target, exchange, self._adorn), exchange, send)
             else:
                 await self._enter(exchange, receive, send, (responses, target))
@@ -117,18 +124,9 @@ class Edge:
                 after(exchange)
             del scope[SCOPE_KEY]  # each holds the other, and only the garbage collector would part them
 
-    async def _admits(self, target: Target, exchange: Exchange) -> bool:
-        """Count a request for what may be kept; the guards of its route do it for any other."""
-        rate = target.route.rate
-        if rate is None or self._limits is None:
-            return True
-        exchange.allowance = await self._limits.count(rate, whose(exchange.scope))
-        return exchange.allowance.admitted
-
-    async def _refuse(self, exchange: Exchange, send: Send) -> None:
-        error = RateLimited(seconds=exchange.allowance.seconds if exchange.allowance is not None else 1)
+    async def _refuse(self, exchange: Exchange, seconds: int, send: Send) -> None:
         respond = self._responder(exchange, send, without_body=exchange.scope["method"] == "HEAD")
-        await _send_problem(error, exchange.request_id, respond)
+        await _send_problem(RateLimited(seconds=seconds), exchange.request_id, respond)
 
     async def _send_now(self, reply: Reply, exchange: Exchange, send: Send) -> None:
         exchange.status, headers, body = reply

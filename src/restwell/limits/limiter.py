@@ -45,11 +45,16 @@ class RateLimiter(Collector):
     def scaled(self, rate: Rate) -> Rate:
         return rate.scaled(self._scale)
 
-    async def count(self, rate: Rate, who: str) -> Allowance:
-        """Count a request of ``who``, and say what it is told."""
+    def count_now(self, rate: Rate, who: str) -> Allowance | None:
+        """Count a request of ``who``, and say what it is told; None where ``count`` must be awaited for that."""
         allowance = self._store.take_now(rate, who)
-        if allowance is None:
-            allowance = await self._store.take(rate, who)
+        if allowance is not None and not allowance.admitted:
+            self._refused[rate.name] += 1
+        return allowance
+
+    async def count(self, rate: Rate, who: str) -> Allowance:
+        """What ``count_now`` could not."""
+        allowance = await self._store.take(rate, who)
         if not allowance.admitted:
             self._refused[rate.name] += 1
         return allowance

@@ -8,6 +8,7 @@ each client is enough.
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 NANOSECONDS: Final = 1_000_000_000
 
@@ -19,10 +20,11 @@ class Rate(Struct, frozen=True):
     count: int
     seconds: int
 
-    @property
-    def interval(self) -> int:
-        """In nanoseconds: after so long one more is there."""
-        return max(1, self.seconds * NANOSECONDS // self.count)
+    interval: int = 0
+    """In nanoseconds: after so long one more is there."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "interval", max(1, self.seconds * NANOSECONDS // self.count))
 
     def scaled(self, by: float) -> "Rate":
         """As many times of it, but at least one."""

@@ -61,6 +61,7 @@ async def count_request(
     if rate is None or exchange.allowance is not None:
         return
     limiter: RateLimiter = handler.opt["limiter"]
-    exchange.allowance = allowance = await limiter.count(rate, user or whose(scope))
+    who = user or whose(scope)
+    exchange.allowance = allowance = limiter.count_now(rate, who) or await limiter.count(rate, who)
     if not allowance.admitted:
         raise RateLimited(seconds=allowance.seconds)
