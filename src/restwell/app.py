@@ -37,6 +37,7 @@ from restwell.edge import (
 from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
 from restwell.files import Files
+from restwell.idempotency import Idempotency
 from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
 from restwell.limits import MachineLimits, RateLimiter, RedisLimits
 from restwell.mail import open_mailer
@@ -49,6 +50,7 @@ from restwell.web.docs import docs_routes
 from restwell.web.forms import read_form
 from restwell.web.guards import Authenticate, current_actor
 from restwell.web.health import health_routes
+from restwell.web.idempotent import check_idempotent_routes
 from restwell.web.limits import limit_routes
 from restwell.web.machines import Machines
 from restwell.web.openapi import Schema, openapi_document
@@ -214,9 +216,11 @@ class Restwell:
         migrations: Migrations,
         jobs: Sequence[Job[..., Any]] = (),
         machines: Machines | None = None,
+        idempotency: Idempotency | None = None,
     ) -> App:
         """The application: ``provide`` gives controllers and jobs their services, by type; ``jobs`` are all that it enqueues;
-        ``machines`` says where and for what scopes machine clients get tokens, where there are any.
+        ``machines`` says where and for what scopes machine clients get tokens, where there are any; ``idempotency`` keeps the answers
+        of routes that are safe to repeat.
         """
         self.jobs.register(jobs)
         services = (*provide, self.jobs, self.cursors)
@@ -245,8 +249,9 @@ class Restwell:
             logging_config=None,
             on_startup=[self.start],
             on_shutdown=[self.close],
-            state=State({"authenticate": authenticate}),
+            state=State({"authenticate": authenticate, "idempotency": (self.database, idempotency)}),
         )
+        check_idempotent_routes(litestar, idempotency)
         document = openapi_document(
             litestar, title=self.name, version=version, description=description, machines=machines
         )

@@ -1,4 +1,4 @@
-"""Idempotency keys: an effect and its answer are stored together, so that a repeat gets the answer and no second effect.
+"""Idempotency keys: an effect and its whole answer are stored together, so that a repeat gets the answer and no second effect.
 
 The record is written in the effect's own transaction and belongs to the caller. A failed effect leaves no record, so the
 key may be tried again. Follows draft-ietf-httpapi-idempotency-key-header-07.
@@ -7,12 +7,12 @@ key may be tried again. Follows draft-ietf-httpapi-idempotency-key-header-07.
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Column, Index, LargeBinary, MetaData, Table, Text, delete, select, tuple_, update
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from restwell.database import Database, DatabaseBusy, Id, Timestamp, Transaction, TransactionConflict, param, query
@@ -36,18 +36,23 @@ class IdempotencyKeyInFlight(AppError):
 
 class IdempotencyKeyReused(AppError):
     code, status = "idempotency_key_reused", 422
-    message = "This Idempotency-Key was used with a different request body. Use a new key for a new request."
+    message = "This Idempotency-Key was used with a different request. Use a new key for a new request."
 
 
 class Answer(Struct, frozen=True):
-    """The encoded body of the first answer, and whether this is a replay of it."""
+    """The first answer, and whether this is a replay of it."""
 
+    status: int
+    headers: dict[str, str]
     body: bytes
-    replayed: bool
+    replayed: bool = False
 
 
 class _Record(Struct, frozen=True):
+    target: str
     request_hash: bytes
+    status: int
+    headers: bytes
     body: bytes
 
 
@@ -60,7 +65,10 @@ class Idempotency:
             metadata,
             Column("user_id", Id, primary_key=True),
             Column("key", Text, primary_key=True),
+            Column("target", Text, nullable=False, server_default=""),
             Column("request_hash", LargeBinary, nullable=False),
+            Column("status", Integer, nullable=False, server_default="201"),
+            Column("headers", LargeBinary, nullable=False, server_default="{}"),
             Column("body", LargeBinary, nullable=False),
             Column("created_at", Timestamp, nullable=False),
             Index(f"{name}_by_age", "created_at"),
@@ -75,14 +83,14 @@ class Idempotency:
             into=str,
         )
         mine = (keys.c.user_id == param("user_id")) & (keys.c.key == param("key"))
-        self._find = query(f"{name}.find", select(keys.c.request_hash, keys.c.body).where(mine), into=_Record)
+        found = (keys.c.target, keys.c.request_hash, keys.c.status, keys.c.headers, keys.c.body)
+        self._find = query(f"{name}.find", select(*found).where(mine), into=_Record)
         self._store = query(
             f"{name}.store",
             update(keys)
             .where(keys.c.user_id == param("caller"), keys.c.key == param("its_key"))
-            .values(body=param("body")),
+            .values(status=param("status"), headers=param("headers"), body=param("body")),
         )
-
         old = (
             select(keys.c.user_id, keys.c.key)
             .where(keys.c.created_at < param("before"))
@@ -96,19 +104,33 @@ class Idempotency:
         return await database.run(self._forget, before=before)
 
     async def once(
-        self, tx: Transaction, caller: UUID, key: str | None, request: Struct, effect: Callable[[], Awaitable[Any]]
+        self,
+        tx: Transaction,
+        caller: UUID,
+        key: str | None,
+        target: str,
+        request: bytes,
+        effect: Callable[[], Awaitable[Answer]],
     ) -> Answer:
-        """Run ``effect`` in ``tx`` unless this caller's key already did; either way, give its encoded answer.
+        """Run ``effect`` in ``tx`` unless this caller's key already did; either way, give its answer.
 
-        Raises IdempotencyKeyRequired, IdempotencyKeyReused for another request, IdempotencyKeyInFlight while the first
-        request holds the key longer than a lock may be waited for.
+        ``target`` is the method and path that were asked for. Raises IdempotencyKeyRequired, IdempotencyKeyReused for another
+        request, IdempotencyKeyInFlight while the first request holds the key longer than a lock may be waited for.
         """
         if not key or len(key) > MAX_CHARS or not key.isprintable():
             raise IdempotencyKeyRequired
-        request_hash = hashlib.sha256(msgspec.json.encode(request)).digest()
+        request_hash = hashlib.sha256(request).digest()
         try:
             claimed = await tx.find(
-                self._claim, user_id=caller, key=key, request_hash=request_hash, body=b"", created_at=datetime.now(UTC)
+                self._claim,
+                user_id=caller,
+                key=key,
+                target=target,
+                request_hash=request_hash,
+                status=0,
+                headers=b"",
+                body=b"",
+                created_at=datetime.now(UTC),
             )
         except TransactionConflict:
             raise  # a deadlock: the whole transaction runs again
@@ -116,9 +138,11 @@ class Idempotency:
             raise IdempotencyKeyInFlight from error
         if claimed is None:
             record = await tx.one(self._find, user_id=caller, key=key)
-            if record.request_hash != request_hash:
+            if (record.target or target, record.request_hash) != (target, request_hash):
                 raise IdempotencyKeyReused
-            return Answer(record.body, replayed=True)
-        body = msgspec.json.encode(await effect())
-        await tx.run(self._store, caller=caller, its_key=key, body=body)
-        return Answer(body, replayed=False)
+            headers = msgspec.json.decode(record.headers, type=dict[str, str])
+            return Answer(record.status, headers, record.body, replayed=True)
+        answer = await effect()
+        written = msgspec.json.encode(answer.headers)
+        await tx.run(self._store, caller=caller, its_key=key, status=answer.status, headers=written, body=answer.body)
+        return answer

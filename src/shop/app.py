@@ -20,6 +20,7 @@ from shop.images.thumbnails import Thumbnails
 from shop.named_queries import named_queries
 from shop.orders.jobs import send_confirmation
 from shop.orders.mail import OrderMail
+from shop.orders.models import idempotency
 from shop.orders.service import OrderService
 from shop.password_resets.jobs import send_reset_code
 from shop.password_resets.mail import ResetMail
@@ -106,6 +107,7 @@ def create_app(settings: ShopSettings) -> App:
         authenticate=Authentication(kit.access_tokens, sessions, clients),
         migrations=Migrations(MIGRATIONS),
         machines=api.MACHINES,
+        idempotency=idempotency,
     )
 
 

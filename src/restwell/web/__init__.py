@@ -9,6 +9,7 @@ from restwell.web.caching import public
 from restwell.web.conditional import etag, expected_versions
 from restwell.web.controllers import Controller, Version
 from restwell.web.guards import requires_role, signed_in, signed_in_or_scope
+from restwell.web.idempotent import idempotent
 from restwell.web.jobs import JobController
 from restwell.web.machines import Machines
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
@@ -40,6 +41,7 @@ __all__ = [
     "etag",
     "expected_versions",
     "get",
+    "idempotent",
     "immutable",
     "paged",
     "patch",

@@ -31,9 +31,11 @@ from restwell.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
+from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.limits import RateLimited
 from restwell.web.forms import FORM
 from restwell.web.guards import InsufficientScope, requires_role, signed_in, signed_in_or_scope
+from restwell.web.idempotent import is_idempotent
 from restwell.web.limits import declared_rate, guards_of
 from restwell.web.machines import Machines
 from restwell.web.oauth import OAuthError, answer_oauth_error, as_oauth_error
@@ -100,6 +102,8 @@ def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
         problems += [BodyTooLarge, UnsupportedMediaType]
     if _type_of(handler, "filters") is not None or _type_of(handler, "form") is not None:
         problems += [MalformedRequest, Invalid]
+    if is_idempotent(handler):
+        problems += [IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused]
     if handler.opt.get("rate_limit", True) is not None:
         problems.append(RateLimited)
     return list(dict.fromkeys([*problems, *_ANYWHERE]))
@@ -211,7 +215,7 @@ def _parameters(handler: HTTPRouteHandler, path: str, schemas: "_Schemas") -> It
             yield {
                 "name": header,
                 "in": "header",
-                "required": bool(handler.opt.get("requires_header") == header),
+                "required": header == handler.opt.get("requires_header") or header == HEADER,
                 "description": field.kwarg_definition.description or "",
                 "schema": {"type": "string"},
             }

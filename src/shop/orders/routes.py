@@ -1,25 +1,22 @@
 """HTTP of orders."""
 
-from typing import Annotated, cast
 from uuid import UUID
 
-import msgspec
-from msgspec import Struct
-
 from restwell.auth import Actor
+from restwell.database import Transaction
 from restwell.errors import InvalidCursor
-from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.web import (
     ApiRequest,
     Controller,
     FromPath,
-    HeaderParameter,
     JSONBody,
     Page,
     PageFilter,
     Provided,
     Response,
+    created,
     get,
+    idempotent,
     paged,
     post,
     signed_in,
@@ -30,43 +27,21 @@ from shop.orders.schemas import MAX_LINES, Order, OrderDraft
 from shop.orders.service import OrderService
 from shop.products.stock import OutOfStock
 
-IdempotencyKey = Annotated[
-    str | None,
-    HeaderParameter(name=HEADER, description="Yours to choose, new for each order; a repeat gets the same answer."),
-]
-
-
-class _Placed(Struct):
-    id: UUID
-
 
 class OrderController(Controller):
     path = "/orders"
     tags = ["Orders"]
     orders: OrderService
 
-    @post(
-        guards=[signed_in],
-        requires_header=HEADER,
-        repeats={"products.take_stock": MAX_LINES},
-        errors=[OutOfStock, IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused],
-    )
-    async def place_order(
-        self,
-        data: JSONBody[OrderDraft],
-        actor: Provided[Actor],
-        idempotency_key: IdempotencyKey = None,
-    ) -> Response[Order]:
+    @post(guards=[signed_in], repeats={"products.take_stock": MAX_LINES}, errors=[OutOfStock])
+    @idempotent
+    async def place_order(self, data: JSONBody[OrderDraft], actor: Provided[Actor], tx: Transaction) -> Response[Order]:
         """Place an order.
 
         Takes the stock of every line or of none, at today's prices. Repeating the request with the same key is safe.
         """
-        answer = await self.orders.place(actor, idempotency_key, data)
-        placed = msgspec.json.decode(answer.body, type=_Placed)
-        headers = {"location": f"/v1/orders/{placed.id}"}
-        if answer.replayed:
-            headers["idempotent-replayed"] = "true"
-        return Response(cast("Order", answer.body), headers=headers, media_type="application/json")
+        order = await self.orders.place(tx, actor, data)
+        return created(order, f"/v1/orders/{order.id}")
 
     @get(guards=[signed_in_or_scope(Scope.ORDERS_READ)], errors=[InvalidCursor])
     async def list_orders(

@@ -10,13 +10,12 @@ from restwell.auth import Actor
 from restwell.cache import Cache
 from restwell.database import Database, Executor, Transaction
 from restwell.errors import FieldError, Invalid, NotFound
-from restwell.idempotency import Answer
 from restwell.ids import new_id
 from restwell.jobs import Jobs
 from restwell.web import Cursors, Page, PageFilter
 from shop.orders import queries
 from shop.orders.jobs import send_confirmation
-from shop.orders.models import OrderStatus, idempotency
+from shop.orders.models import OrderStatus
 from shop.orders.queries import StoredOrder
 from shop.orders.schemas import Order, OrderDraft, OrderLine
 from shop.products.stock import StockService, Taken
@@ -34,16 +33,56 @@ class OrderService:
         self._cursors = cursors
         self._stock = stock
 
-    async def place(self, actor: Actor, key: str | None, draft: OrderDraft) -> Answer:
-        """Place an order, once for each idempotency key of the caller; the answer is the encoded Order.
+    async def place(self, tx: Transaction, actor: Actor, draft: OrderDraft) -> Order:
+        """Place an order: take the stock of every line or of none.
 
-        Atomic: takes the stock of every line or of none. Raises OutOfStock naming the product, Invalid for a product
-        that does not exist, is listed twice, or has another currency than the rest.
+        Raises OutOfStock naming the product, Invalid for a product that does not exist, is listed twice, or has another currency
+        than the rest.
         """
         _refuse_repeats(draft)
-        return await self._database.in_transaction(
-            lambda tx: idempotency.once(tx, actor.id, key, draft, lambda: self._place(tx, actor, draft))
+        now = datetime.now(UTC)
+        taken = await self._stock.take(tx, {line.product_id: line.quantity for line in draft.items}, now)
+        _refuse_mixed_currencies(draft, taken)
+        lines = [
+            OrderLine(line.product_id, product.name, product.price_cents, line.quantity)
+            for line in draft.items
+            for product in (taken[line.product_id],)
+        ]
+        order = Order(
+            id=new_id(),
+            status=OrderStatus.PENDING,
+            items=lines,
+            total_cents=sum(line.unit_price_cents * line.quantity for line in lines),
+            currency=taken[lines[0].product_id].currency,
+            created_at=now,
         )
+        self._cache.invalidate(tx, _orders_of(actor.id))
+        await tx.run(
+            queries.insert_order,
+            user_id=actor.id,
+            id=order.id,
+            status=order.status,
+            total_cents=order.total_cents,
+            currency=order.currency,
+            created_at=now,
+        )
+        await tx.run_many(
+            queries.insert_line,
+            [
+                {
+                    "user_id": actor.id,
+                    "order_id": order.id,
+                    "position": position,
+                    "product_id": line.product_id,
+                    "name": line.name,
+                    "unit_price_cents": line.unit_price_cents,
+                    "quantity": line.quantity,
+                }
+                for position, line in enumerate(lines)
+            ],
+        )
+        await self._jobs.enqueue(tx, send_confirmation, user_id=actor.id, order_id=order.id)
+        return order
 
     async def get_order(self, actor: Actor, order_id: UUID) -> Order:
         """One of the caller's orders; for an admin, anyone's. Raises NotFound for another's as for none."""
@@ -93,51 +132,6 @@ class OrderService:
         return Order(
             placed.id, OrderStatus.CANCELLED, placed.items, placed.total_cents, placed.currency, placed.created_at
         )
-
-    async def _place(self, tx: Transaction, actor: Actor, draft: OrderDraft) -> Order:
-        now = datetime.now(UTC)
-        taken = await self._stock.take(tx, {line.product_id: line.quantity for line in draft.items}, now)
-        _refuse_mixed_currencies(draft, taken)
-        lines = [
-            OrderLine(line.product_id, product.name, product.price_cents, line.quantity)
-            for line in draft.items
-            for product in (taken[line.product_id],)
-        ]
-        order = Order(
-            id=new_id(),
-            status=OrderStatus.PENDING,
-            items=lines,
-            total_cents=sum(line.unit_price_cents * line.quantity for line in lines),
-            currency=taken[lines[0].product_id].currency,
-            created_at=now,
-        )
-        self._cache.invalidate(tx, _orders_of(actor.id))
-        await tx.run(
-            queries.insert_order,
-            user_id=actor.id,
-            id=order.id,
-            status=order.status,
-            total_cents=order.total_cents,
-            currency=order.currency,
-            created_at=now,
-        )
-        await tx.run_many(
-            queries.insert_line,
-            [
-                {
-                    "user_id": actor.id,
-                    "order_id": order.id,
-                    "position": position,
-                    "product_id": line.product_id,
-                    "name": line.name,
-                    "unit_price_cents": line.unit_price_cents,
-                    "quantity": line.quantity,
-                }
-                for position, line in enumerate(lines)
-            ],
-        )
-        await self._jobs.enqueue(tx, send_confirmation, user_id=actor.id, order_id=order.id)
-        return order
 
     async def _read(self, actor: Actor, order_id: UUID) -> Order:
         return (await self._with_lines(self._database, [await self._visible(self._database, actor, order_id)]))[0]

@@ -1,0 +1,13 @@
+"""The whole answer under an idempotency key, and what was asked for (pre-deploy). What the release before stores was an order's 201."""
+
+from alembic import op
+from sqlalchemy import Column, Integer, LargeBinary, Text
+
+revision = "0013"
+down_revision = "0012"
+
+
+def upgrade() -> None:
+    op.add_column("idempotency_keys", Column("target", Text, nullable=False, server_default=""))
+    op.add_column("idempotency_keys", Column("status", Integer, nullable=False, server_default="201"))
+    op.add_column("idempotency_keys", Column("headers", LargeBinary, nullable=False, server_default="{}"))

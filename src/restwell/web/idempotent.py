@@ -1,0 +1,93 @@
+"""Routes that are safe to repeat.
+
+::
+
+    @post(guards=[signed_in], errors=[OutOfStock])
+    @idempotent
+    async def place_order(self, data: JSONBody[OrderDraft], actor: Provided[Actor], tx: Transaction) -> Response[Order]:
+
+The client sends an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07). The handler runs in the transaction ``tx``, in which
+its whole answer is stored; a repeat is answered with that, and ``Idempotent-Replayed: true``. What the handler does must be done in
+``tx``, and nothing else: where another transaction comes in between, all of it is run again. What it raises undoes all of it, and the
+key may be tried again.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Annotated, Any, Final, cast, get_type_hints
+
+import msgspec
+from litestar import Litestar, Response
+from litestar.handlers import BaseRouteHandler
+from litestar.params import HeaderParameter
+from litestar.routes import HTTPRoute
+
+from restwell.database import Database, Transaction
+from restwell.idempotency import HEADER, Answer, Idempotency
+from restwell.web.guards import current_actor
+from restwell.web.limits import guards_of
+from restwell.web.request import JSON, ApiRequest
+
+REPLAYED: Final = "idempotent-replayed"
+
+_TX: Final = "tx"
+_KEY: Final = "idempotency_key"
+_REQUEST: Final = "idempotent_request"
+_DESCRIPTION: Final = "Yours to choose, new for each request; a repeat gets the same answer."
+_Key = Annotated[str | None, HeaderParameter(name=HEADER, description=_DESCRIPTION)]
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+def idempotent(handler: Handler) -> Handler:
+    """Stands below the route's own decorator. Raises TypeError for a handler without ``tx``."""
+    signature = inspect.signature(handler)
+    if _TX not in signature.parameters:
+        raise TypeError(f"{handler.__qualname__} is idempotent: it needs a parameter tx: Transaction")
+
+    @wraps(handler)
+    async def once(*args: Any, request: ApiRequest, idempotency_key: _Key = None, **arguments: Any) -> Response[Any]:
+        database, keys = cast("tuple[Database, Idempotency]", request.app.state.idempotency)
+        body = msgspec.json.encode(arguments["data"]) if "data" in arguments else b""
+        target = f"{request.method} {request.scope['path']}"
+        caller = current_actor(request).id
+
+        async def effect(tx: Transaction) -> Answer:
+            return _answer(request, await handler(*args, **arguments, tx=tx))
+
+        answer = await database.in_transaction(
+            lambda tx: keys.once(tx, caller, idempotency_key, target, body, lambda: effect(tx))
+        )
+        headers = {**answer.headers, REPLAYED: "true"} if answer.replayed else answer.headers
+        return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
+
+    own = [one for name, one in signature.parameters.items() if name not in {_TX, "request"}]
+    added = [
+        inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=ApiRequest),
+        inspect.Parameter(_KEY, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Key),
+    ]
+    once.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]  # what the framework reads
+    hints = get_type_hints(handler, include_extras=True)
+    del hints[_TX]
+    once.__annotations__ = {**hints, "request": ApiRequest, _KEY: _Key}
+    return once
+
+
+def is_idempotent(handler: BaseRouteHandler) -> bool:
+    return _KEY in handler.parsed_fn_signature.parameters
+
+
+def check_idempotent_routes(app: Litestar, keys: Idempotency | None) -> None:
+    """Raises TypeError for a route whose key would belong to nobody, or be kept nowhere."""
+    for route in app.routes:
+        for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
+            if is_idempotent(handler) and (keys is None or not guards_of(handler)):
+                raise TypeError(f"{handler.handler_name} is idempotent: it needs a guard, and app(idempotency=...)")
+
+
+def _answer(request: ApiRequest, result: Any) -> Answer:
+    default = request.route_handler.status_code
+    if not isinstance(result, Response):
+        return Answer(default, {}, msgspec.json.encode(result))
+    return Answer(result.status_code or default, dict(result.headers), msgspec.json.encode(result.content))
