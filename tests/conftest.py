@@ -24,7 +24,7 @@ from scoreboard import Board
 from servers import MORE, postgres, postgres_programs, redis_program, redis_server
 from shop import demo
 from shop.app import MIGRATIONS, create_app
-from shop.settings import ShopSettings
+from shop.settings import PaymentsSettings, ShopSettings
 
 SECRET = "a secret for tests, which is long enough to be one"
 NEEDS = "needs a server that is not on this machine"
@@ -124,12 +124,13 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(database_url: str, cache_dir: Path) -> ShopSettings:
+def settings(database_url: str, cache_dir: Path, tmp_path: Path) -> ShopSettings:
     return ShopSettings(
         database=DatabaseSettings(url=SecretStr(database_url)),
         jwt=JwtSettings(secret=SecretStr(SECRET)),
         cache_dir=cache_dir,
         rate_limit=RateLimitSettings(scale=MORE),
+        payments=PaymentsSettings(url=SecretStr(f"ledger:///{tmp_path}/ledger.db")),
     )
 
 

@@ -249,7 +249,12 @@ def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: s
     """A command that serves, in a process of its own and on a free port, once it is ready; its output goes to ``folder``."""
     port, log = free_port(), folder / "server.log"
     run = str(uuid4())
-    own = {"WORKERS": "1", "CACHE_DIR": str(folder / "cache"), "RATE_LIMIT_SCALE": str(MORE)}
+    own = {
+        "WORKERS": "1",
+        "CACHE_DIR": str(folder / "cache"),
+        "RATE_LIMIT_SCALE": str(MORE),
+        "PAYMENTS_URL": f"ledger:///{folder}/ledger.db",
+    }
     env = {**os.environ, **own, **environment, "PORT": str(port), RUN: run}
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 from litestar import Litestar
@@ -60,6 +60,13 @@ from restwell.web.query_budget import QueryBudget
 from restwell.web.request import ApiRequest, read_filters
 from restwell.web.uploads import MULTIPART_PARTS, read_upload
 from restwell.web.well_known import security_txt, well_known_routes
+
+
+class CanClose(Protocol):
+    async def close(self) -> None: ...
+
+
+Closes = TypeVar("Closes", bound=CanClose)
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
 
@@ -148,6 +155,7 @@ class Restwell:
         self.flows = Flows(keys.derive("sign-in"))
         self.cursors = Cursors(keys.derive("cursor"))
         self._lines = line_writer(settings.log)
+        self._own: list[CanClose] = []
         self._freshness_tokens = FreshnessTokens(keys.derive("freshness"))
 
     def _level_two(self) -> Store:
@@ -181,7 +189,14 @@ class Restwell:
         await self._asked_by_health.start()
         await self.metrics.start()
 
+    def closing(self, own: Closes) -> Closes:
+        """What the application opens besides, closed with the kit."""
+        self._own.append(own)
+        return own
+
     async def close(self) -> None:
+        for own in self._own:
+            await own.close()
         await self.metrics.close()
         await self._asked_by_health.close()
         await self.providers.close()

@@ -24,7 +24,7 @@ from pydantic import (
 
 from restwell.errors import ConfigurationError
 
-_LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 SECRET_MIN_BYTES: Final = 32
 """RFC 7518 3.2: an HS256 key has at least the size of the hash, 256 bits."""
 
@@ -59,7 +59,7 @@ class Section(BaseModel):
 
 def _own_url(value: str) -> str:
     url = value.rstrip("/")
-    if not re.fullmatch(rf"(https://[^/?#@\s]+|{_LOOPBACK})", url):
+    if not re.fullmatch(rf"(https://[^/?#@\s]+|{LOOPBACK})", url):
         message = "must be what clients see, https://shop.example.com, without a path; http:// only on localhost"
         raise ValueError(message)
     return url
@@ -143,7 +143,7 @@ def _provider(value: SecretStr) -> SecretStr:
     if (
         not re.fullmatch(r"[a-z0-9-]{1,40}", name)
         or address == url
-        or not re.match(rf"(https://[^/]|{_LOOPBACK}(/|$))", address)
+        or not re.match(rf"(https://[^/]|{LOOPBACK}(/|$))", address)
     ):
         message = (
             "must be name=https://client-id:client-secret@host, as google=https://id:secret@accounts.google.com; what of id or"

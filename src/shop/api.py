@@ -12,6 +12,7 @@ from shop.identities.routes import IdentityController, SignInController
 from shop.images.routes import ImageController
 from shop.orders.routes import OrderController
 from shop.password_resets.routes import PasswordResetController
+from shop.payments.routes import PaymentController
 from shop.products.routes import ProductController
 from shop.reports.routes import ReportController
 from shop.second_factors.routes import SecondFactorController
@@ -36,6 +37,7 @@ V1: Final = (
     ProductController,
     ImageController,
     OrderController,
+    PaymentController,
     ReportController,
     ClientController,
     TokenController,

@@ -18,13 +18,17 @@ from shop.images.jobs import make_thumbnails
 from shop.images.service import ImageService
 from shop.images.thumbnails import Thumbnails
 from shop.named_queries import named_queries
-from shop.orders.jobs import send_confirmation
+from shop.orders.jobs import send_confirmation, send_payment_failed
 from shop.orders.mail import OrderMail
 from shop.orders.models import idempotency
 from shop.orders.service import OrderService
+from shop.orders.settlement import Settlement, settle_late_orders, settle_order
 from shop.password_resets.jobs import send_reset_code
 from shop.password_resets.mail import ResetMail
 from shop.password_resets.service import PasswordResetService
+from shop.payments.events import PaymentEvents
+from shop.payments.open import open_gateway
+from shop.payments.service import PaymentService
 from shop.products.service import ProductService
 from shop.products.stock import StockService
 from shop.reports.jobs import make_report
@@ -75,7 +79,12 @@ def create_app(settings: ShopSettings) -> App:
     )
     clients = ClientService(kit.database, kit.cache, kit.access_tokens, kit.cursors, audit)
     products = ProductService(kit.database, kit.cache, kit.cursors)
-    orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, StockService(kit.cache))
+    payments = PaymentService(kit.database, kit.closing(open_gateway(settings.payments.url.get_secret_value())))
+    stock = StockService(kit.cache)
+    orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, stock, payments)
+    settlement = Settlement(kit.database, kit.cache, kit.jobs, stock, payments)
+    secret = settings.payments.webhook_secret
+    events = PaymentEvents(kit.database, kit.jobs, secret.get_secret_value() if secret is not None else None)
     exports = ExportService(kit.database, users, identities, sessions, orders, audit)
     images = ImageService(kit.database, kit.jobs, kit.files)
     reports = ReportService(kit.database, kit.jobs, kit.files)
@@ -88,7 +97,7 @@ def create_app(settings: ShopSettings) -> App:
         versions=api.VERSIONS,
         provide=[
             *(users, sessions, factors, identities, exports, clients, audit, confirmations, resets),
-            *(products, images, orders, reports),
+            *(products, images, orders, settlement, events, reports),
             *(cleanup, *mails, *makers),
         ],
         jobs=[
@@ -99,6 +108,9 @@ def create_app(settings: ShopSettings) -> App:
             send_identity_linked,
             send_second_factor,
             send_confirmation,
+            send_payment_failed,
+            settle_order,
+            settle_late_orders,
             send_reset_code,
             make_thumbnails,
             make_report,

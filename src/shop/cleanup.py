@@ -16,6 +16,7 @@ from shop.email_confirmations.models import email_confirmations
 from shop.images.models import product_images
 from shop.orders.models import idempotency
 from shop.password_resets.models import password_resets
+from shop.payments.models import payment_events
 from shop.reports.models import reports
 from shop.sessions.attempts import FORGOTTEN
 from shop.sessions.models import failed_attempts, refresh_tokens, sessions
@@ -24,6 +25,8 @@ BATCH: Final = 1_000
 """Rows that are deleted in one transaction."""
 REPLAYS: Final = timedelta(hours=24)
 """How long an idempotency key gives its first answer."""
+PAYMENT_EVENTS: Final = timedelta(days=7)
+"""Longer than a gateway goes on sending one that it has no answer to."""
 EVENTS: Final = timedelta(days=366)
 """A day longer than the database holds on to them."""
 REPORTS: Final = timedelta(days=30)
@@ -54,6 +57,7 @@ delete_resets: Final = _delete_older("delete_resets", password_resets.c.code_has
 delete_confirmations: Final = _delete_older(
     "delete_confirmations", email_confirmations.c.code_hash, email_confirmations.c.expires_at
 )
+delete_payment_events: Final = _delete_older("delete_payment_events", payment_events.c.id, payment_events.c.received_at)
 delete_events: Final = _delete_older("delete_events", security_events.c.id, security_events.c.id)
 delete_attempts: Final = _delete_older("delete_attempts", failed_attempts.c.subject, failed_attempts.c.last_at)
 delete_reports: Final = _delete_older("delete_reports", reports.c.id, reports.c.id)
@@ -80,6 +84,7 @@ class Cleanup:
         await _until_none(lambda: idempotency.forget(self._database, now - REPLAYS))
         await _until_none(lambda: self._database.run(delete_resets, before=now))
         await _until_none(lambda: self._database.run(delete_confirmations, before=now))
+        await _until_none(lambda: self._database.run(delete_payment_events, before=now - PAYMENT_EVENTS))
         await _until_none(lambda: self._database.run(delete_events, before=lowest_id(now - EVENTS)))
         await _until_none(lambda: self._database.run(delete_attempts, before=now - FORGOTTEN))
         await _until_none(lambda: self._database.run(delete_reports, before=lowest_id(now - REPORTS)))

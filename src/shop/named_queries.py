@@ -14,6 +14,7 @@ from shop.identities import queries as identities
 from shop.images import queries as images
 from shop.orders import queries as orders
 from shop.password_resets import queries as password_resets
+from shop.payments import queries as payments
 from shop.products import queries as products
 from shop.products.queries import ListShape
 from shop.products.schemas import Sort
@@ -40,6 +41,7 @@ def named_queries() -> Iterator[Query[Any]]:
         products,
         images,
         orders,
+        payments,
         reports,
         jobs,
         cleanup,

@@ -14,7 +14,16 @@ class OrderMail:
         self._mailer = mailer
 
     async def confirm(self, user_id: UUID, order_id: UUID, key: str) -> None:
-        """Tell the buyer what was ordered; nobody, if the account is gone. Raises MailRefused, MailFailed."""
+        """Tell the buyer what was bought; nobody, if the account is gone. Raises MailRefused, MailFailed."""
+        thanks = "Thank you for your order, which is paid. This is what we have noted:"
+        await self._write(user_id, order_id, "Your order of {:%d %B %Y}", thanks, key)
+
+    async def say_failed(self, user_id: UUID, order_id: UUID, key: str) -> None:
+        """Tell the buyer that the payment was declined; as ``confirm``."""
+        declined = "Your payment was declined, so this order will not be sent. You may order again:"
+        await self._write(user_id, order_id, "Your payment for the order of {:%d %B %Y}", declined, key)
+
+    async def _write(self, user_id: UUID, order_id: UUID, subject: str, paragraph: str, key: str) -> None:
         primary = self._database.primary
         buyer = await primary.find(queries.buyer, id=user_id)
         if buyer is None or not buyer.active:
@@ -30,8 +39,8 @@ class OrderMail:
             letter(
                 to=buyer.email,
                 name=buyer.name,
-                subject=f"Your order of {order.created_at:%d %B %Y}",
-                paragraphs=["Thank you for your order. This is what we have noted:"],
+                subject=subject.format(order.created_at),
+                paragraphs=[paragraph],
                 table=table,
                 key=key,
             )

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
 
 from restwell.database import Id, Timestamp
 from restwell.idempotency import Idempotency
@@ -10,7 +10,11 @@ from shop.schema import metadata
 
 
 class OrderStatus(StrEnum):
+    """``pending`` until its payment is settled. Orders that were paid can be cancelled, too."""
+
     PENDING = "pending"
+    PAID = "paid"
+    FAILED = "failed"
     CANCELLED = "cancelled"
 
 
@@ -19,12 +23,23 @@ orders = Table(
     metadata,
     Column("user_id", Id, primary_key=True),
     Column("id", Id, primary_key=True),
-    Column("status", Text, CheckConstraint("status IN ('pending', 'cancelled')", name="orders_status"), nullable=False),
+    Column(
+        "status",
+        Text,
+        CheckConstraint("status IN ('pending', 'paid', 'failed', 'cancelled')", name="orders_status"),
+        nullable=False,
+    ),
     Column("total_cents", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("created_at", Timestamp, nullable=False),
     Column("cancelled_at", Timestamp),
     Index("orders_by_id", "id"),
+    Index(
+        "orders_pending",
+        "id",
+        postgresql_where=text("status = 'pending'"),
+        sqlite_where=text("status = 'pending'"),
+    ),
 )
 
 order_lines = Table(

@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import ARRAY, Integer, Select, bindparam, func, insert, literal_column, select, true, update
+from sqlalchemy import ARRAY, Integer, Select, bindparam, func, insert, literal_column, or_, select, true, update
 
 from restwell.database import any_of, param, query
 from shop.orders.models import OrderStatus, order_lines, orders
@@ -27,6 +27,11 @@ class StoredLine(Struct, frozen=True):
     name: str
     unit_price_cents: int
     quantity: int
+
+
+class Late(Struct, frozen=True):
+    user_id: UUID
+    order_id: UUID
 
 
 class Buyer(Struct, frozen=True):
@@ -87,6 +92,28 @@ lines_of_user: Final = query(
 
 lines_of: Final = query("order_lines.of_orders", _lines, into=StoredLine)
 
+hold_pending: Final = query(
+    "orders.hold_pending",
+    {
+        "postgresql": select(orders.c.id)
+        .where(_mine, orders.c.id == param("id"), orders.c.status == OrderStatus.PENDING.value)
+        .with_for_update(),
+        "sqlite": select(orders.c.id).where(
+            _mine, orders.c.id == param("id"), orders.c.status == OrderStatus.PENDING.value
+        ),
+    },
+    into=UUID,
+)
+
+pending_before: Final = query(
+    "orders.pending_before",
+    select(orders.c.user_id, orders.c.id.label("order_id"))
+    .where(orders.c.status == OrderStatus.PENDING.value, orders.c.id < param("before"))
+    .order_by(orders.c.id)
+    .limit(1_000),
+    into=Late,
+)
+
 insert_order: Final = query(
     "orders.insert", insert(orders).values({c.name: param(c.name) for c in orders.columns if c.name != "cancelled_at"})
 )
@@ -101,7 +128,18 @@ cancel: Final = query(
     .where(
         orders.c.user_id == param("owner_id"),
         orders.c.id == param("order_id"),
-        orders.c.status == OrderStatus.PENDING.value,
+        or_(orders.c.status == OrderStatus.PENDING.value, orders.c.status == OrderStatus.PAID.value),
     )
     .values(status=OrderStatus.CANCELLED.value, cancelled_at=param("now")),
+)
+
+settle: Final = query(
+    "orders.settle",
+    update(orders)
+    .where(
+        orders.c.user_id == param("owner_id"),
+        orders.c.id == param("order_id"),
+        orders.c.status == OrderStatus.PENDING.value,
+    )
+    .values(status=param("status")),
 )

@@ -62,11 +62,12 @@ class OrderController(Controller):
         "/{order_id:uuid}/cancellation",
         status_code=200,
         guards=[signed_in],
-        repeats={"products.put_back": MAX_LINES},
+        repeats={"products.put_back": MAX_LINES, "orders.of_user_by_id": 2, "orders.by_id": 2},
     )
     async def cancel_order(self, order_id: FromPath[UUID], actor: Provided[Actor]) -> Order:
         """Cancel an order.
 
-        Puts its stock back, once; cancelling again answers the same and changes nothing.
+        Puts its stock back and gives back what was paid, once; cancelling again answers the same and changes nothing. An order whose
+        payment was declined stays `failed`.
         """
         return await self.orders.cancel(actor, order_id)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from restwell.auth import Actor
 from restwell.cache import Cache
 from restwell.database import Database, Executor, Transaction
@@ -14,10 +16,13 @@ from restwell.ids import new_id
 from restwell.jobs import Jobs
 from restwell.web import Cursors, Page, PageFilter
 from shop.orders import queries
-from shop.orders.jobs import send_confirmation
 from shop.orders.models import OrderStatus
 from shop.orders.queries import StoredOrder
 from shop.orders.schemas import Order, OrderDraft, OrderLine
+from shop.orders.settlement import settle_order
+from shop.orders.tags import orders_of
+from shop.payments.models import PaymentState
+from shop.payments.service import PaymentService
 from shop.products.stock import StockService, Taken
 from shop.users.models import Role
 
@@ -26,12 +31,21 @@ _LIST: Final = "orders"
 
 
 class OrderService:
-    def __init__(self, database: Database, cache: Cache, jobs: Jobs, cursors: Cursors, stock: StockService) -> None:
+    def __init__(
+        self,
+        database: Database,
+        cache: Cache,
+        jobs: Jobs,
+        cursors: Cursors,
+        stock: StockService,
+        payments: PaymentService,
+    ) -> None:
         self._database = database
         self._cache = cache
         self._jobs = jobs
         self._cursors = cursors
         self._stock = stock
+        self._payments = payments
 
     async def place(self, tx: Transaction, actor: Actor, draft: OrderDraft) -> Order:
         """Place an order: take the stock of every line or of none.
@@ -56,7 +70,7 @@ class OrderService:
             currency=taken[lines[0].product_id].currency,
             created_at=now,
         )
-        self._cache.invalidate(tx, _orders_of(actor.id))
+        self._cache.invalidate(tx, orders_of(actor.id))
         await tx.run(
             queries.insert_order,
             user_id=actor.id,
@@ -81,7 +95,7 @@ class OrderService:
                 for position, line in enumerate(lines)
             ],
         )
-        await self._jobs.enqueue(tx, send_confirmation, user_id=actor.id, order_id=order.id)
+        await self._jobs.enqueue(tx, settle_order, user_id=actor.id, order_id=order.id)
         return order
 
     async def get_order(self, actor: Actor, order_id: UUID) -> Order:
@@ -92,7 +106,7 @@ class OrderService:
             f"order:{actor.id}:{order_id}",
             lambda: self._find(actor, order_id),
             kind=Order | None,
-            tags=[_orders_of(actor.id)],
+            tags=[orders_of(actor.id)],
             ttl_seconds=KEPT_SECONDS,
         )
         if order is None:
@@ -118,7 +132,10 @@ class OrderService:
         return Page(await self._with_lines(self._database, page.items), page.next_cursor)
 
     async def cancel(self, actor: Actor, order_id: UUID) -> Order:
-        """Cancel an order and put its stock back, once: cancelling again changes nothing. Raises NotFound."""
+        """Cancel an order, put its stock back and give back what was paid, once: cancelling again changes nothing.
+
+        An order that failed stays failed. Raises NotFound.
+        """
         return await self._database.in_transaction(lambda tx: self._cancel(tx, actor, order_id))
 
     async def _cancel(self, tx: Transaction, actor: Actor, order_id: UUID) -> Order:
@@ -127,11 +144,13 @@ class OrderService:
         cancelled = await tx.run(queries.cancel, owner_id=order.user_id, order_id=order.id, now=now)
         (placed,) = await self._with_lines(tx, [order])
         if cancelled:
-            self._cache.invalidate(tx, _orders_of(order.user_id))
+            self._cache.invalidate(tx, orders_of(order.user_id))
             await self._stock.put_back(tx, {line.product_id: line.quantity for line in placed.items}, now)
-        return Order(
-            placed.id, OrderStatus.CANCELLED, placed.items, placed.total_cents, placed.currency, placed.created_at
-        )
+            await self._payments.note(tx, order.user_id, order.id, PaymentState.UNDOING)
+            await self._jobs.enqueue(tx, settle_order, user_id=order.user_id, order_id=order.id)
+            return replace(placed, status=OrderStatus.CANCELLED)
+        now_it_is = await self._visible(tx, actor, order_id)  # another may have come in between
+        return replace(placed, status=now_it_is.status)
 
     async def _read(self, actor: Actor, order_id: UUID) -> Order:
         return (await self._with_lines(self._database, [await self._visible(self._database, actor, order_id)]))[0]
@@ -189,10 +208,6 @@ def _refuse_mixed_currencies(draft: OrderDraft, taken: dict[UUID, Taken]) -> Non
     ]
     if others:
         raise Invalid(errors=others)
-
-
-def _orders_of(user_id: UUID) -> str:
-    return f"orders:{user_id}"
 
 
 def _sees_all(actor: Actor) -> bool:

@@ -1,0 +1,96 @@
+"""What becomes of an order after it was placed: it is paid or fails, and if it is cancelled, its money goes back.
+
+A job does it, and may do it again: wherever an attempt has ended, the next one goes on from what is stored.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from restwell.cache import Cache
+from restwell.database import Database, Transaction
+from restwell.ids import lowest_id
+from restwell.jobs import Jobs, Run, job
+from shop.orders import queries
+from shop.orders.jobs import send_confirmation, send_payment_failed
+from shop.orders.models import OrderStatus
+from shop.orders.queries import StoredOrder
+from shop.orders.tags import orders_of
+from shop.payments.models import PaymentState
+from shop.payments.service import Due, PaymentService
+from shop.products.stock import StockService
+
+LATE: Final = timedelta(hours=1)
+"""By then an order is settled, unless its job is dead."""
+
+
+class Settlement:
+    def __init__(
+        self, database: Database, cache: Cache, jobs: Jobs, stock: StockService, payments: PaymentService
+    ) -> None:
+        self._database = database
+        self._cache = cache
+        self._jobs = jobs
+        self._stock = stock
+        self._payments = payments
+
+    async def settle(self, user_id: UUID, order_id: UUID) -> None:
+        """Bring the order to its end. Raises PaymentsUnavailable and PaymentsRefused."""
+        order = await self._database.primary.one(queries.of_user_by_id, user_id=user_id, id=order_id)
+        if order.status == OrderStatus.CANCELLED:
+            await self._undo(order)
+        elif order.status == OrderStatus.PENDING:
+            state = await self._charge(order)
+            if state is not None:
+                await self._database.in_transaction(lambda tx: self._note(tx, order, state))
+
+    async def settle_late(self) -> None:
+        """Have settled what should have been a while ago: its job is dead, since the gateway was away for that long."""
+        before = datetime.now(UTC) - LATE
+        pending = await self._database.primary.all(queries.pending_before, before=lowest_id(before))
+        async with self._database.transaction() as tx:
+            undoing = await self._payments.left_undone(tx, before)
+            late = [(one.user_id, one.order_id) for one in pending] + [(one.user_id, one.order_id) for one in undoing]
+            for user_id, order_id in late:
+                again = settle_order.using(unique_key=f"settle {order_id}")
+                await self._jobs.enqueue(tx, again, user_id=user_id, order_id=order_id)
+
+    async def _charge(self, order: StoredOrder) -> PaymentState | None:
+        if not order.total_cents:
+            return PaymentState.PAID
+
+        async def is_pending(tx: Transaction) -> bool:
+            """Holds the order until the transaction ends, so that who cancels it comes before, or after."""
+            found = await tx.find(queries.hold_pending, user_id=order.user_id, id=order.id)
+            return found is not None
+
+        return await self._payments.charge(Due(order.user_id, order.id, order.total_cents, order.currency), is_pending)
+
+    async def _note(self, tx: Transaction, order: StoredOrder, state: PaymentState) -> None:
+        paid = state is PaymentState.PAID
+        status = OrderStatus.PAID if paid else OrderStatus.FAILED
+        if not await tx.run(queries.settle, owner_id=order.user_id, order_id=order.id, status=status):
+            return  # it was cancelled meanwhile: the job of that gives the money back
+        self._cache.invalidate(tx, orders_of(order.user_id))
+        await self._payments.note(tx, order.user_id, order.id, state)
+        if not paid:
+            lines = await tx.all(queries.lines_of_user, user_id=order.user_id, order_ids=[order.id])
+            await self._stock.put_back(tx, {line.product_id: line.quantity for line in lines}, datetime.now(UTC))
+        mail = send_confirmation if paid else send_payment_failed
+        await self._jobs.enqueue(tx, mail, user_id=order.user_id, order_id=order.id)
+
+    async def _undo(self, order: StoredOrder) -> None:
+        state = await self._payments.undo(order.user_id, order.id)
+        if state is not None:
+            async with self._database.transaction() as tx:
+                await self._payments.note(tx, order.user_id, order.id, state)
+
+
+@job(queue="payments", max_attempts=10, timeout_seconds=60, priority=10)
+async def settle_order(run: Run, user_id: UUID, order_id: UUID) -> None:
+    await run.get(Settlement).settle(user_id, order_id)
+
+
+@job(queue="payments", cron="7 * * * *")
+async def settle_late_orders(run: Run) -> None:
+    await run.get(Settlement).settle_late()

@@ -1,0 +1,7 @@
+"""What cached orders belong to."""
+
+from uuid import UUID
+
+
+def orders_of(user_id: UUID) -> str:
+    return f"orders:{user_id}"

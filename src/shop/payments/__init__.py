@@ -1,0 +1,1 @@
+"""Payments: money that is moved once, by a gateway outside."""

@@ -1,0 +1,54 @@
+"""What is stored of payments."""
+
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Table, Text, text
+
+from restwell.database import Id, Timestamp
+from shop.schema import metadata
+
+
+class PaymentState(StrEnum):
+    """``prepared`` and ``undoing`` are on their way; the others are final."""
+
+    PREPARED = "prepared"
+    PAID = "paid"
+    DECLINED = "declined"
+    UNDOING = "undoing"
+    CANCELLED = "cancelled"
+    REFUNDED = "refunded"
+
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("user_id", Id, primary_key=True),
+    Column("order_id", Id, primary_key=True),
+    Column("gateway_id", Text, nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint(
+            "state IN ('prepared', 'paid', 'declined', 'undoing', 'cancelled', 'refunded')", name="payments_state"
+        ),
+        nullable=False,
+    ),
+    Column("created_at", Timestamp, nullable=False),
+    Column("updated_at", Timestamp, nullable=False),
+    ForeignKeyConstraint(["user_id", "order_id"], ["orders.user_id", "orders.id"]),
+    Index("payments_by_gateway_id", "gateway_id"),
+    Index(
+        "payments_undoing",
+        "updated_at",
+        postgresql_where=text("state = 'undoing'"),
+        sqlite_where=text("state = 'undoing'"),
+    ),
+)
+
+payment_events = Table(
+    "payment_events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("received_at", Timestamp, nullable=False),
+    Index("payment_events_by_age", "received_at"),
+)

@@ -1,0 +1,76 @@
+"""SQL of payments."""
+
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from restwell.database import param, query
+from shop.payments.models import PaymentState, payment_events, payments
+
+BATCH: Final = 1_000
+
+
+class StoredPayment(Struct, frozen=True):
+    gateway_id: str
+    state: PaymentState
+
+
+class Paid(Struct, frozen=True):
+    user_id: UUID
+    order_id: UUID
+
+
+_mine: Final = (payments.c.user_id == param("user_id")) & (payments.c.order_id == param("order_id"))
+
+of_order: Final = query(
+    "payments.of_order", select(payments.c.gateway_id, payments.c.state).where(_mine), into=StoredPayment
+)
+
+of_gateway_id: Final = query(
+    "payments.of_gateway_id",
+    select(payments.c.user_id, payments.c.order_id).where(payments.c.gateway_id == param("gateway_id")),
+    into=Paid,
+)
+
+_row: Final = {column.name: param(column.name) for column in payments.columns}
+
+insert_payment: Final = query(
+    "payments.insert",
+    {
+        "postgresql": postgresql.insert(payments).values(_row).on_conflict_do_nothing(),
+        "sqlite": sqlite.insert(payments).values(_row).on_conflict_do_nothing(),
+    },
+)
+
+set_state: Final = query(
+    "payments.set_state",
+    update(payments)
+    .where(payments.c.user_id == param("owner_id"), payments.c.order_id == param("its_id"))
+    .values(state=param("state"), updated_at=param("now")),
+)
+
+undoing: Final = query(
+    "payments.undoing",
+    select(payments.c.user_id, payments.c.order_id)
+    .where(payments.c.state == PaymentState.UNDOING.value, payments.c.updated_at < param("before"))
+    .order_by(payments.c.updated_at)
+    .limit(BATCH),
+    into=Paid,
+)
+
+_event: Final = {column.name: param(column.name) for column in payment_events.columns}
+
+insert_event: Final = query(
+    "payment_events.insert",
+    {
+        "postgresql": postgresql.insert(payment_events)
+        .values(_event)
+        .on_conflict_do_nothing()
+        .returning(payment_events.c.id),
+        "sqlite": sqlite.insert(payment_events).values(_event).on_conflict_do_nothing().returning(payment_events.c.id),
+    },
+    into=str,
+)

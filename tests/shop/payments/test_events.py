@@ -1,0 +1,139 @@
+"""What the gateway tells of payments: believed when it is signed and recent, and once."""
+
+import hashlib
+import hmac
+import json
+import time
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from people import Json, Person, assert_problem
+from restwell import App
+from restwell.testing import finish_jobs, running
+from shop.app import create_app
+from shop.payments.ledger import LocalLedger
+from shop.settings import PaymentsSettings, ShopSettings
+
+SECRET = "whsec_of_the_shop_for_tests"
+PATH = "/v1/payments/events"
+
+
+@pytest.fixture
+def settings(settings: ShopSettings, tmp_path: Path) -> ShopSettings:
+    payments = PaymentsSettings(url=SecretStr(f"ledger:///{tmp_path}/ledger.db"), webhook_secret=SecretStr(SECRET))
+    return settings.model_copy(update={"payments": payments})
+
+
+def signature(body: bytes, secret: str = SECRET, at: float = 0, **others: str) -> str:
+    moment = int(time.time() + at)
+    digest = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+    return ",".join([f"t={moment}", *(f"{name}={value}" for name, value in others.items()), f"v1={digest}"])
+
+
+def event(payment: str, event_id: str = "evt_1", **more: object) -> bytes:
+    told = {"id": event_id, "type": "payment_intent.succeeded", "data": {"object": {"id": payment, **more}}}
+    return json.dumps(told, indent=1).encode()
+
+
+async def send(client: httpx.AsyncClient, body: bytes, signed: str) -> httpx.Response:
+    headers = {"content-type": "application/json; charset=utf-8", "stripe-signature": signed}
+    return await client.post(PATH, content=body, headers=headers)
+
+
+@pytest.fixture
+async def payment(customer: Person, app: App, tmp_path: Path) -> tuple[Json, str]:
+    """An order whose payment went through, of which the shop has not heard yet; and no job is left for it."""
+    product = await customer.first_product()
+    order = (await customer.order("k", (product["id"], 1))).json()
+    await finish_jobs(app)
+    async with app.kit.database.transaction() as tx:
+        await tx.run_script("UPDATE orders SET status = 'pending'")
+    key = await LocalLedger(f"ledger:///{tmp_path}/ledger.db").prepare(
+        order["id"], order["total_cents"], order["currency"], f"Order {order['id']}"
+    )
+    return order, key
+
+
+async def jobs_waiting(app: App) -> int:
+    return sum(one.count for one in await app.kit.jobs.backlog() if one.queue == "payments")
+
+
+async def test_an_event_has_its_order_settled(
+    client: httpx.AsyncClient, customer: Person, app: App, payment: tuple[Json, str]
+) -> None:
+    order, key = payment
+    body = event(key)
+    assert (await send(client, body, signature(body, v0="of old", v1="0" * 64))).status_code == 204
+    await finish_jobs(app)
+    assert (await customer.get(f"/v1/orders/{order['id']}")).json()["status"] == "paid"
+
+
+async def test_an_event_that_comes_again_changes_nothing(
+    client: httpx.AsyncClient, app: App, payment: tuple[Json, str]
+) -> None:
+    """Breaks when the event's id is not kept with what it brought about."""
+    for body in (event(payment[1]), event(payment[1]), event("re_1", payment_intent=payment[1])):
+        assert (await send(client, body, signature(body))).status_code == 204
+    assert await jobs_waiting(app) == 1
+    body = event("re_1", "evt_2", payment_intent=payment[1])
+    assert (await send(client, body, signature(body))).status_code == 204
+    assert await jobs_waiting(app) == 2
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda _: "",
+        lambda _: "t=,v1=",
+        lambda _: "v1=" + "0" * 64,
+        lambda body: signature(body, secret="another secret, which is long"),
+        lambda body: signature(body + b" "),
+        lambda body: signature(body, at=-301),
+        lambda body: signature(body, at=301),
+        lambda body: signature(body, at=-400).replace("t=", f"t={int(time.time())},t=", 1),
+        lambda body: signature(body).replace("v1=", "v0="),
+    ],
+    ids=[
+        "none",
+        "empty",
+        "no time",
+        "another's",
+        "another body",
+        "recorded",
+        "of tomorrow",
+        "two times",
+        "older scheme",
+    ],
+)
+async def test_what_is_not_signed_changes_nothing(
+    client: httpx.AsyncClient, app: App, payment: tuple[Json, str], forge: object
+) -> None:
+    """Breaks when the time is not signed with the body, or not looked at: whoever records an event may then send it for ever."""
+    body = event(payment[1])
+    assert callable(forge)
+    assert_problem(await send(client, body, forge(body)), 400, "invalid_signature")
+    assert await jobs_waiting(app) == 0
+
+
+async def test_a_signed_event_of_another_shop_is_taken_and_means_nothing(client: httpx.AsyncClient, app: App) -> None:
+    body = event(str(UUID(int=1)))
+    assert (await send(client, body, signature(body))).status_code == 204
+    assert await jobs_waiting(app) == 0
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"id":"e"}', b"[]", b"not json", b'{"id":"\\u0000","data":{"object":{"id":"x"}}}']
+)
+async def test_a_signed_event_that_cannot_be_read_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
+    assert (await send(client, body, signature(body))).status_code in {400, 422}
+
+
+async def test_without_a_secret_there_is_no_such_route(settings: ShopSettings) -> None:
+    payments = settings.payments.model_copy(update={"webhook_secret": None})
+    async with running(create_app(settings.model_copy(update={"payments": payments}))) as client:
+        body = event("x")
+        assert_problem(await send(client, body, signature(body)), 404, "not_found")

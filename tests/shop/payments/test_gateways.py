@@ -1,0 +1,192 @@
+"""What the shop relies on in a gateway, of the ledger and of Stripe's API alike."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from shop.payments.gateway import Gateway, Outcome, PaymentsRefused, PaymentsUnavailable
+from shop.payments.ledger import LocalLedger
+from shop.payments.open import open_gateway
+from stripe_server import StripeServer, stripe_server
+
+ORDER = ("order 1", 1_250, "EUR", "Order 1")
+
+
+@pytest.fixture
+def stripe() -> Iterator[StripeServer]:
+    with stripe_server() as server:
+        yield server
+
+
+class Rig:
+    """A gateway, what it has moved, and the faults that each kind has in its own way."""
+
+    def __init__(self, kind: str, folder: Path, stripe: StripeServer) -> None:
+        self.kind = kind
+        self.folder = folder
+        self.stripe = stripe
+        self.gateway = self.opened()
+
+    def opened(self, options: str = "") -> Gateway:
+        return open_gateway(f"ledger:///{self.folder}/ledger.db{options}" if self.kind == "ledger" else self.stripe.url)
+
+    def moved(self) -> list[int]:
+        if self.kind == "stripe":
+            return [amount for _, amount in self.stripe.moved]
+        rows = apsw.Connection(str(self.folder / "ledger.db")).execute("SELECT amount_cents FROM movements ORDER BY id")
+        return [row[0] for row in rows]
+
+    @contextmanager
+    def losing(self) -> Iterator[Gateway]:
+        """What is asked of it is done, and its answer is lost."""
+        if self.kind == "stripe":
+            self.stripe.faults.append("lost")
+            yield self.gateway
+            assert not self.stripe.faults
+        else:
+            yield self.opened("?losses=1")
+
+    @contextmanager
+    def declining(self) -> Iterator[Gateway]:
+        self.stripe.declines = True
+        yield self.gateway if self.kind == "stripe" else self.opened("?declines=1")
+        self.stripe.declines = False
+
+
+@pytest.fixture(params=["ledger", "stripe"])
+async def rig(request: pytest.FixtureRequest, tmp_path: Path, stripe: StripeServer) -> AsyncIterator[Rig]:
+    made = Rig(request.param, tmp_path, stripe)
+    yield made
+    await made.gateway.close()
+
+
+async def test_money_moves_once_when_it_is_confirmed(rig: Rig) -> None:
+    payment = await rig.gateway.prepare(*ORDER)
+    assert rig.moved() == []
+    assert [await rig.gateway.confirm(payment) for _ in range(3)] == [Outcome.PAID] * 3
+    assert rig.moved() == [1_250]
+    assert await rig.gateway.cancel(payment) is Outcome.PAID, "too late"
+    for _ in range(3):
+        await rig.gateway.refund(payment)
+    assert rig.moved() == [1_250, -1_250]
+    assert await rig.gateway.confirm(payment) is Outcome.PAID, "that it was"
+    assert rig.moved() == [1_250, -1_250]
+
+
+async def test_a_key_is_one_payment(rig: Rig) -> None:
+    payment = await rig.gateway.prepare(*ORDER)
+    assert await rig.gateway.prepare(*ORDER) == payment
+    assert await rig.gateway.prepare("order 2", *ORDER[1:]) != payment
+    with pytest.raises(PaymentsRefused):
+        await rig.gateway.prepare("order 1", 999, "EUR", "Order 1")
+
+
+async def test_what_was_cancelled_is_never_paid(rig: Rig) -> None:
+    payment = await rig.gateway.prepare(*ORDER)
+    assert [await rig.gateway.cancel(payment) for _ in range(2)] == [Outcome.CANCELLED] * 2
+    assert await rig.gateway.confirm(payment) is Outcome.CANCELLED
+    with pytest.raises(PaymentsRefused):
+        await rig.gateway.refund(payment)
+    assert rig.moved() == []
+
+
+async def test_what_was_declined_stays_so(rig: Rig) -> None:
+    with rig.declining() as gateway:
+        payment = await gateway.prepare(*ORDER)
+        assert [await gateway.confirm(payment) for _ in range(2)] == [Outcome.DECLINED] * 2
+        await gateway.cancel(payment)
+        assert await gateway.confirm(payment) in {Outcome.CANCELLED, Outcome.DECLINED}
+    assert rig.moved() == []
+
+
+async def test_an_answer_that_is_lost_is_asked_for_again(rig: Rig) -> None:
+    """Each step has happened, nobody knows, and asking again tells."""
+    with rig.losing() as gateway, pytest.raises(PaymentsUnavailable):
+        await gateway.prepare(*ORDER)
+    payment = await rig.gateway.prepare(*ORDER)
+    with rig.losing() as gateway, pytest.raises(PaymentsUnavailable):
+        await gateway.confirm(payment)
+    assert rig.moved() == [1_250]
+    assert await rig.gateway.confirm(payment) is Outcome.PAID
+    with rig.losing() as gateway, pytest.raises(PaymentsUnavailable):
+        await gateway.refund(payment)
+    await rig.gateway.refund(payment)
+    assert rig.moved() == [1_250, -1_250]
+
+
+async def test_there_is_no_payment_that_was_not_prepared(rig: Rig) -> None:
+    for ask in (rig.gateway.confirm, rig.gateway.cancel, rig.gateway.refund):
+        with pytest.raises(PaymentsRefused):
+            await ask("pi_unknown")
+
+
+@pytest.mark.parametrize("status", [409, 429, 500, 502, 503])
+async def test_a_gateway_in_trouble_is_asked_again_later(stripe: StripeServer, status: int) -> None:
+    gateway = open_gateway(stripe.url)
+    payment = await gateway.prepare(*ORDER)
+    stripe.faults.append(status)
+    with pytest.raises(PaymentsUnavailable, match=str(status)):
+        await gateway.confirm(payment)
+    assert await gateway.confirm(payment) is Outcome.PAID
+    await gateway.close()
+
+
+async def test_a_payment_that_is_under_way_has_no_outcome_yet(stripe: StripeServer) -> None:
+    gateway = open_gateway(stripe.url)
+    payment = await gateway.prepare(*ORDER)
+    for state in ("processing", "requires_action"):
+        stripe.payments[payment]["status"] = state
+        with pytest.raises(PaymentsUnavailable, match=state):
+            await gateway.confirm(payment)
+    await gateway.close()
+
+
+async def test_what_stripe_is_told(stripe: StripeServer) -> None:
+    """And a day later, when it has forgotten the keys, nothing is paid or given back twice."""
+    gateway = open_gateway(stripe.url)
+    payment = await gateway.prepare(*ORDER)
+    path, headers, form = stripe.requests[0]
+    assert path == "/v1/payment_intents"
+    assert headers["idempotency-key"] == "order 1"
+    assert headers["authorization"].startswith("Bearer sk_test_")
+    assert (form["amount"], form["currency"], form["payment_method"]) == ("1250", "eur", "pm_card_visa")
+    await gateway.confirm(payment)
+    await gateway.refund(payment)
+    stripe.forget_keys()
+    assert await gateway.confirm(payment) is Outcome.PAID
+    await gateway.refund(payment)
+    assert [amount for _, amount in stripe.moved] == [1_250, -1_250]
+    await gateway.close()
+
+
+async def test_a_wrong_key_is_refused_and_not_told(stripe: StripeServer) -> None:
+    gateway = open_gateway(stripe.url.replace("sk_test", "sk_live"))
+    with pytest.raises(PaymentsRefused, match="api_key_invalid") as refused:
+        await gateway.prepare(*ORDER)
+    assert "sk_live" not in str(refused.value)
+    await gateway.close()
+
+
+async def test_nobody_there_is_unavailable() -> None:
+    gateway = open_gateway("http://key@127.0.0.1:9")
+    with pytest.raises(PaymentsUnavailable):
+        await gateway.prepare(*ORDER)
+    await gateway.close()
+
+
+async def test_the_ledger_declines_and_loses_as_much_as_it_is_told(tmp_path: Path) -> None:
+    ledger = LocalLedger(f"ledger:///{tmp_path}/ledger.db?declines=0.3&losses=0.2")
+    outcomes, lost = [], 0
+    for number in range(300):
+        try:
+            payment = await LocalLedger(f"ledger:///{tmp_path}/ledger.db").prepare(f"o {number}", 100, "EUR", "x")
+            outcomes.append(await ledger.confirm(payment))
+        except PaymentsUnavailable:
+            lost += 1
+    assert 20 < lost < 110
+    assert 0.15 < outcomes.count(Outcome.DECLINED) / len(outcomes) < 0.45
+    with pytest.raises(ValueError, match="not wings"):
+        LocalLedger("ledger:///x.db?wings=2")

@@ -1,0 +1,334 @@
+"""An order and its money: paid once or not at all, given back once, whatever breaks in between."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import apsw
+import pytest
+from pydantic import SecretStr
+
+from mail_server import MailServer, text_of, with_mail
+from people import Json, Person
+from restwell import App
+from restwell.jobs import Backoff, JobState
+from restwell.testing import finish_jobs, running
+from shop.app import create_app
+from shop.orders import settlement as module
+from shop.orders.settlement import Settlement, settle_late_orders
+from shop.payments.gateway import Gateway, Outcome, PaymentsUnavailable
+from shop.payments.ledger import LocalLedger
+from shop.payments.open import open_gateway
+from shop.payments.service import PaymentService
+from shop.products.stock import StockService
+from shop.settings import PaymentsSettings, ShopSettings
+from stripe_server import stripe_server
+
+STOCK, PRICE = 50, 1_000
+Step = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def settings(settings: ShopSettings, ledger: Path, server: MailServer, request: pytest.FixtureRequest) -> ShopSettings:
+    """With mails, and a ledger with the manners that the test names."""
+    manners = getattr(request, "param", "")
+    payments = PaymentsSettings(url=SecretStr(f"ledger:///{ledger}{manners}"))
+    return with_mail(settings, server).model_copy(update={"payments": payments})
+
+
+@pytest.fixture
+async def product(admin: Person) -> Json:
+    draft = {"name": "Lamp", "category": "home", "price_cents": PRICE, "currency": "EUR", "stock": STOCK}
+    made: Json = (await admin.send("POST", "/v1/products", draft)).json()
+    return made
+
+
+def moved(ledger: Path) -> dict[str, list[int]]:
+    """The money of each order, in the order in which it was moved."""
+    connection = apsw.Connection(str(ledger))
+    rows = connection.execute(
+        "SELECT description, movements.amount_cents FROM movements JOIN intents ON intents.id = intent_id ORDER BY movements.id"
+    )
+    found: dict[str, list[int]] = {}
+    for description, amount in rows:
+        found.setdefault(str(description).removeprefix("Order "), []).append(amount)
+    return found
+
+
+async def order_of(person: Person, product: Json, key: str = "k") -> Json:
+    order: Json = (await person.order(key, (product["id"], 1))).json()
+    return order
+
+
+async def status_of(person: Person, order: Json) -> str:
+    return str((await person.get(f"/v1/orders/{order['id']}")).json()["status"])
+
+
+async def cancel(person: Person, order: Json) -> str:
+    answer = await person.send("POST", f"/v1/orders/{order['id']}/cancellation")
+    assert answer.status_code == 200
+    return str(answer.json()["status"])
+
+
+async def finish_all(app: App) -> None:
+    """The attempts that are left for later, too."""
+    while any(one.state is not JobState.DEAD for one in await app.kit.jobs.backlog()):
+        await finish_jobs(app)
+        await asyncio.sleep(0.05)
+
+
+async def test_an_order_is_paid_by_a_job_and_confirmed_then(
+    customer: Person, product: Json, app: App, ledger: Path, server: MailServer
+) -> None:
+    order = await order_of(customer, product)
+    assert order["status"] == "pending"
+    await finish_jobs(app)
+    assert await status_of(customer, order) == "paid", "and no cache says otherwise"
+    assert moved(ledger) == {order["id"]: [PRICE]}
+    (mail,) = server.mails
+    assert "which is paid" in text_of(mail)
+
+
+async def test_a_cancelled_order_is_given_back_once(customer: Person, product: Json, app: App, ledger: Path) -> None:
+    """Breaks when the refund is not asked whether the order was cancelled before, and without one at the gateway."""
+    order = await order_of(customer, product)
+    await finish_jobs(app)
+    answers = await asyncio.gather(*(cancel(customer, order) for _ in range(5)))
+    assert set(answers) == {"cancelled"}
+    await finish_jobs(app)
+    assert moved(ledger) == {order["id"]: [PRICE, -PRICE]}
+    assert await customer.stock_of(product) == STOCK
+    assert await cancel(customer, order) == "cancelled"
+    await finish_jobs(app)
+    assert moved(ledger) == {order["id"]: [PRICE, -PRICE]}
+
+
+async def test_an_order_that_was_cancelled_first_is_never_paid(
+    customer: Person, product: Json, app: App, ledger: Path, server: MailServer
+) -> None:
+    order = await order_of(customer, product)
+    await cancel(customer, order)
+    await finish_jobs(app)
+    assert await status_of(customer, order) == "cancelled"
+    assert not ledger.exists() or moved(ledger) == {}
+    assert server.mails == []
+
+
+@pytest.mark.parametrize("settings", ["?declines=1"], indirect=True)
+async def test_a_declined_order_fails_and_puts_its_stock_back(
+    customer: Person, product: Json, app: App, ledger: Path, server: MailServer
+) -> None:
+    order = await order_of(customer, product)
+    assert await customer.stock_of(product) == STOCK - 1
+    await finish_jobs(app)
+    assert await status_of(customer, order) == "failed"
+    assert await customer.stock_of(product) == STOCK
+    assert moved(ledger) == {}
+    (mail,) = server.mails
+    assert (mail["Subject"].startswith("Your payment"), "declined" in text_of(mail)) == (True, True)
+    assert await cancel(customer, order) == "failed"
+    await finish_jobs(app)
+    assert await customer.stock_of(product) == STOCK, "once"
+
+
+async def test_what_costs_nothing_is_paid_without_a_gateway(
+    admin: Person, customer: Person, product: Json, app: App, ledger: Path
+) -> None:
+    await admin.send("PATCH", f"/v1/products/{product['id']}", {"price_cents": 0}, if_match="*")
+    order = await order_of(customer, product)
+    await finish_jobs(app)
+    assert await status_of(customer, order) == "paid"
+    assert not ledger.exists()
+
+
+class Interrupted(LocalLedger):
+    """A ledger in whose calls something else happens: ``before`` or ``after`` the named one. An answer may be lost besides."""
+
+    def __init__(self, ledger: Path, **steps: Step) -> None:
+        super().__init__(f"ledger:///{ledger}")
+        self._steps = steps
+
+    async def _step(self, name: str) -> None:
+        if name in self._steps:
+            await self._steps.pop(name)()
+
+    async def prepare(self, key: str, amount_cents: int, currency: str, description: str) -> str:
+        await self._step("before_prepare")
+        payment = await super().prepare(key, amount_cents, currency, description)
+        await self._step("after_prepare")
+        return payment
+
+    async def confirm(self, payment_id: str) -> Outcome:
+        await self._step("before_confirm")
+        outcome = await super().confirm(payment_id)
+        await self._step("after_confirm")
+        return outcome
+
+    async def cancel(self, payment_id: str) -> Outcome:
+        outcome = await super().cancel(payment_id)
+        await self._step("after_cancel")
+        return outcome
+
+    async def refund(self, payment_id: str) -> None:
+        await super().refund(payment_id)
+        await self._step("after_refund")
+
+
+def settlement(app: App, gateway: Gateway) -> Settlement:
+    kit = app.kit
+    payments = PaymentService(kit.database, kit.closing(gateway))
+    return Settlement(kit.database, kit.cache, kit.jobs, StockService(kit.cache), payments)
+
+
+async def lost() -> None:
+    raise PaymentsUnavailable
+
+
+async def settle(app: App, customer: Person, order: Json, gateway: Gateway) -> None:
+    """One attempt, that may end in the middle."""
+    owner = UUID((await customer.get("/v1/users/me")).json()["id"])
+    with suppress(PaymentsUnavailable):
+        await settlement(app, gateway).settle(owner, UUID(order["id"]))
+
+
+@pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
+async def test_an_attempt_that_ends_anywhere_is_gone_on_with(
+    customer: Person, product: Json, app: App, ledger: Path, when: str
+) -> None:
+    """The answer that the money was moved is lost, or that it may be. Breaks when each attempt prepares a payment of its own."""
+    order = await order_of(customer, product)
+    await settle(app, customer, order, Interrupted(ledger, **{when: lost}))
+    assert await status_of(customer, order) == "pending"
+    await finish_jobs(app)
+    assert await status_of(customer, order) == "paid"
+    assert moved(ledger) == {order["id"]: [PRICE]}
+
+
+@pytest.mark.parametrize("settled", [True, False], ids=["and given back at once", "and given back later"])
+@pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
+async def test_an_order_that_is_cancelled_while_it_is_paid_costs_nothing(
+    customer: Person, product: Json, app: App, ledger: Path, when: str, *, settled: bool
+) -> None:
+    """Breaks when the payment's id is not stored before it is confirmed, or is stored for an order that is cancelled already."""
+    order = await order_of(customer, product)
+
+    async def change_of_mind() -> None:
+        assert await cancel(customer, order) == "cancelled"
+        if settled:
+            await settle(app, customer, order, LocalLedger(f"ledger:///{ledger}"))
+
+    await settle(app, customer, order, Interrupted(ledger, **{when: change_of_mind}))
+    await finish_jobs(app)
+    assert await status_of(customer, order) == "cancelled"
+    assert sum(moved(ledger).get(order["id"], [])) == 0
+    too_late = when == "after_confirm" or (when == "before_confirm" and not settled)
+    assert len(moved(ledger).get(order["id"], [])) == (2 if too_late else 0)
+    assert await customer.stock_of(product) == STOCK
+
+
+async def test_a_gateway_that_has_forgotten_the_key_is_asked_for_the_payment(
+    customer: Person, product: Json, app: App
+) -> None:
+    """Keys are kept for a day. Breaks when the payment's id is not stored: a second payment is then made, and paid."""
+    order = await order_of(customer, product)
+    with stripe_server() as stripe:
+        gateway = open_gateway(stripe.url)
+        prepare = gateway.prepare
+
+        async def prepare_then_lose(*arguments: Any) -> str:
+            payment = await prepare(*arguments)
+            stripe.faults.append("lost")
+            return payment
+
+        gateway.prepare = prepare_then_lose  # type: ignore[method-assign]  # the next answer is lost
+        await settle(app, customer, order, gateway)
+        assert await status_of(customer, order) == "pending"
+        stripe.forget_keys()
+        await settle(app, customer, order, open_gateway(stripe.url))
+        assert await status_of(customer, order) == "paid"
+        assert [amount for _, amount in stripe.moved] == [PRICE]
+
+
+@pytest.mark.parametrize("when", ["after_cancel", "after_refund"])
+async def test_a_refund_whose_answer_was_lost_is_not_given_twice(
+    customer: Person, product: Json, app: App, ledger: Path, when: str
+) -> None:
+    order = await order_of(customer, product)
+    await finish_jobs(app)
+    await cancel(customer, order)
+    await settle(app, customer, order, Interrupted(ledger, **{when: lost}))
+    await finish_jobs(app)
+    assert moved(ledger) == {order["id"]: [PRICE, -PRICE]}
+
+
+async def test_many_attempts_at_once_pay_once(customer: Person, product: Json, app: App, ledger: Path) -> None:
+    order = await order_of(customer, product)
+    await asyncio.gather(
+        *(settle(app, customer, order, LocalLedger(f"ledger:///{ledger}?delay=0.02")) for _ in range(8))
+    )
+    assert await status_of(customer, order) == "paid"
+    assert moved(ledger) == {order["id"]: [PRICE]}
+
+
+@pytest.mark.parametrize("settings", ["?losses=0.4"], indirect=True)
+async def test_orders_come_to_their_end_at_a_gateway_that_loses_answers(
+    customer: Person, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Backoff, "seconds_after", lambda *_: 0.0)
+    orders = [await order_of(customer, product, f"k{number}") for number in range(8)]
+    for order in orders[:3]:
+        await cancel(customer, order)
+    await finish_all(app)
+    late = [await status_of(customer, order) for order in orders]
+    assert late == ["cancelled"] * 3 + ["paid"] * 5
+    for order in orders[3:5]:
+        await cancel(customer, order)
+    await finish_all(app)
+    assert [sum(moved(ledger).get(order["id"], [])) for order in orders] == [0] * 5 + [PRICE] * 3
+
+
+async def test_what_no_job_is_left_for_is_settled_in_the_end(
+    customer: Person, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway was away for longer than a job tries: an order that was placed, and one that should be given back."""
+    monkeypatch.setattr(module, "LATE", module.LATE * 0)
+    paid, other = [await order_of(customer, product, key) for key in ("paid", "other")]
+    await settle(app, customer, paid, LocalLedger(f"ledger:///{ledger}"))
+    await cancel(customer, paid)
+    async with app.kit.database.transaction() as tx:
+        await tx.run_script("DELETE FROM jobs")
+    async with app.kit.database.transaction() as tx:
+        for _ in range(2):
+            await app.kit.jobs.enqueue(tx, settle_late_orders)
+    await finish_jobs(app)
+    assert [await status_of(customer, order) for order in (paid, other)] == ["cancelled", "paid"]
+    assert moved(ledger) == {paid["id"]: [PRICE, -PRICE], other["id"]: [PRICE]}
+
+
+async def test_stripe_takes_the_place_of_the_ledger(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff, "seconds_after", lambda *_: 0.0)
+    with stripe_server() as stripe:
+        payments = PaymentsSettings(url=SecretStr(stripe.url))
+        app = create_app(settings.model_copy(update={"payments": payments}))
+        async with running(app) as client:
+            customer = await Person(client).sign_in("customer1@shop.example")
+            product = await customer.first_product()
+            one, two = [await order_of(customer, product, key) for key in ("one", "two")]
+            stripe.faults += ["lost", 503]
+            await finish_all(app)
+            assert [await status_of(customer, order) for order in (one, two)] == ["paid", "paid"]
+            await cancel(customer, one)
+            await finish_jobs(app)
+        assert sorted(amount for _, amount in stripe.moved) == [
+            -one["total_cents"],
+            one["total_cents"],
+            two["total_cents"],
+        ]
