@@ -235,7 +235,7 @@ async def test_an_order_that_is_cancelled_while_it_is_paid_costs_nothing(
 
 
 async def test_a_gateway_that_has_forgotten_the_key_is_asked_for_the_payment(
-    customer: Person, product: Json, app: App
+    customer: Person, product: Json, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keys are kept for a day. Breaks when the payment's id is not stored: a second payment is then made, and paid."""
     order = await order_of(customer, product)
@@ -248,7 +248,7 @@ async def test_a_gateway_that_has_forgotten_the_key_is_asked_for_the_payment(
             stripe.faults.append("lost")
             return payment
 
-        gateway.prepare = prepare_then_lose  # type: ignore[method-assign]  # the next answer is lost
+        monkeypatch.setattr(gateway, "prepare", prepare_then_lose)
         await settle(app, customer, order, gateway)
         assert await status_of(customer, order) == "pending"
         stripe.forget_keys()
