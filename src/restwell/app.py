@@ -58,6 +58,7 @@ from restwell.web.pagination import Cursors
 from restwell.web.problems import answer_app_error, answer_crash, answer_framework_error
 from restwell.web.query_budget import QueryBudget
 from restwell.web.request import ApiRequest, read_filters
+from restwell.web.timeouts import time_routes
 from restwell.web.uploads import MULTIPART_PARTS, read_upload
 from restwell.web.well_known import security_txt, well_known_routes
 
@@ -284,6 +285,7 @@ class Restwell:
         if self.limits is not None:
             concerns.append(RateLimitHeaders())
             limit_routes(litestar, self.limits)
+        time_routes(litestar)
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
         edge = Edge(
             cast("AsgiApp", litestar), concerns, self.settings.request.timeout_seconds, responses, limits=self.limits

@@ -1,46 +1,92 @@
-"""The time a request has until its answer begins."""
+"""The time a request has until its answer begins, and the client's patience, which may end sooner."""
 
 import asyncio
 import time
 from typing import Final
 
-from restwell.edge.exchange import Exchange
+from restwell.edge.exchange import Exchange, Message, Receive
 
 TICK_SECONDS: Final = 0.1
+WORK: Final = 0.96
+"""The part of a request's time after which its work is ended, so that the answer still comes in time."""
+GONE: Final = 499
+"""What stands in the log as the status where the client did not wait for one."""
+
+
+class Inbox:
+    """What the client sends. Once that is complete, somebody may watch whether the client is still there."""
+
+    __slots__ = ("_early", "_is_complete", "_receive", "_watching")
+
+    def __init__(self, receive: Receive, *, is_complete: bool) -> None:
+        self._receive = receive
+        self._is_complete = is_complete
+        self._early: list[Message] = []
+        self._watching: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> Message:
+        if self._early:
+            return self._early.pop(0)
+        if self._watching is not None and not self._watching.done():
+            await asyncio.shield(self._watching)
+            return self._early.pop(0) if self._early else {"type": "http.disconnect"}
+        message = await self._receive()
+        self._is_complete = not message.get("more_body", False)
+        return message
+
+    def watch(self, request: "asyncio.Task[object]", exchange: Exchange) -> None:
+        """Cancel the request when its client hangs up, and mark it as gone."""
+        if self._is_complete and self._watching is None:
+            self._watching = asyncio.create_task(self._until_gone(request, exchange))
+
+    def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _until_gone(self, request: "asyncio.Task[object]", exchange: Exchange) -> None:
+        while (message := await self._receive())["type"] != "http.disconnect":
+            self._early.append(message)  # the empty body of a request without one, which nobody has asked for yet
+            if message.get("more_body", False):
+                return  # it has one after all
+        if not exchange.status and not exchange.expired:
+            exchange.status = GONE
+            request.cancel()
 
 
 class Deadlines:
-    """Cancels the task of a request that takes longer than ``seconds``, give or take a tick, and marks it as expired.
+    """Cancels the task of a request that takes longer than ``seconds``, or its own, give or take a tick, and marks it as expired; and
+    that of one whose client has hung up. So whatever it waits for, a query, the cache, somebody else's answer, is given up; a commit
+    that was sent is not.
 
-    All requests have the same time, so they run out in the order they came in: one timer looks at the oldest of them, where a
-    timer for each would cost every request some microseconds.
+    One timer looks after all requests, where some for each would cost every request some microseconds.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._running: dict[Exchange, asyncio.Task[object]] = {}
+        self._running: dict[Exchange, tuple[asyncio.Task[object], Inbox]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, exchange: Exchange) -> None:
+    def start(self, exchange: Exchange, inbox: Inbox) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a request runs in a task")
-        self._running[exchange] = task
+        self._running[exchange] = task, inbox
         if self._timer is None:
             self._timer = task.get_loop().call_later(TICK_SECONDS, self._tick)
 
     def stop(self, exchange: Exchange) -> None:
-        self._running.pop(exchange, None)
+        found = self._running.pop(exchange, None)
+        if found is not None:
+            found[1].close()
 
     def _tick(self) -> None:
-        latest = time.perf_counter() - self._seconds
-        late = []
-        for exchange, task in self._running.items():
-            if exchange.started > latest:
-                break
-            late.append((exchange, task))
-        for exchange, task in late:
-            del self._running[exchange]
-            exchange.expired = True
-            task.cancel()
+        now = time.perf_counter()
+        for exchange, (task, inbox) in list(self._running.items()):
+            age = now - exchange.started
+            if age > (exchange.seconds or self._seconds) * WORK:
+                self.stop(exchange)
+                exchange.expired = True
+                task.cancel()
+            elif age > TICK_SECONDS:  # most have ended before anybody could hang up
+                inbox.watch(task, exchange)
         self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick) if self._running else None

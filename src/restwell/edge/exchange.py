@@ -23,11 +23,23 @@ SCOPE_KEY: Final = "restwell"
 
 class Exchange:
     """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates; ``expired``
-    says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas, ``allowance`` what it was told of its rate. A concern that sets
+    says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas, ``allowance`` what it was told of its rate,
+    ``seconds`` the time of its route, where that has its own. A concern that sets
     ``answer`` before anything has been done has answered the request.
     """
 
-    __slots__ = ("allowance", "answer", "expired", "freshness", "request_id", "scope", "started", "status", "user_id")
+    __slots__ = (
+        "allowance",
+        "answer",
+        "expired",
+        "freshness",
+        "request_id",
+        "scope",
+        "seconds",
+        "started",
+        "status",
+        "user_id",
+    )
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -37,6 +49,7 @@ class Exchange:
         self.answer: Reply | None = None
         self.allowance: Allowance | None = None
         self.expired = False
+        self.seconds: float | None = None
         self.freshness: Freshness | None = None
         self.user_id: UUID | None = None
 

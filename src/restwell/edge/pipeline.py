@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from restwell.edge.deadline import Deadlines
+from restwell.edge.deadline import GONE, Deadlines, Inbox
 from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Headers, Message, Receive, Reply, Scope, Send
 from restwell.edge.rate_limit import whose
 from restwell.edge.response_cache import ResponseCache, Target
@@ -18,15 +18,13 @@ log = structlog.get_logger("restwell.edge")
 
 _EMPTY: Final = b""
 _SAFE: Final = frozenset({"GET", "HEAD"})
-_WORK: Final = 0.96
-"""The part of a request's time after which its work is ended, so that the answer still comes in time."""
 
 
 class Edge:
     """An ASGI application around another; concerns see the request in order and its end in reverse.
 
     Answers HEAD as GET without the body, a crash as a 500 problem, and a request whose answer has not begun within
-    ``timeout_seconds`` as a 503 problem; its work is then cancelled.
+    ``timeout_seconds``, or its route's own, as a 503 problem; its work is then cancelled. So it is when the client hangs up.
     """
 
     def __init__(
@@ -40,7 +38,7 @@ class Edge:
         self.app = app
         self._limits = limits
         self._responses = responses
-        self._deadlines = Deadlines(timeout_seconds * _WORK)
+        self._deadlines = Deadlines(timeout_seconds)
         outside = [concern for concern in concerns if not concern.inside]
         inside = [concern for concern in concerns if concern.inside]
         responding = [c for c in concerns if type(c).on_response is not Concern.on_response]
@@ -92,7 +90,8 @@ class Edge:
             before(exchange)
         method = scope["method"]
         respond = self._responder(exchange, send, without_body=method == "HEAD")
-        self._deadlines.start(exchange)
+        inbox = Inbox(receive, is_complete=method in _SAFE)
+        self._deadlines.start(exchange, inbox)
         try:
             if for_all is not None:
                 responses, target = for_all
@@ -102,12 +101,10 @@ class Edge:
             else:
                 if method == "HEAD":
                     scope["method"] = "GET"
-                await self.app(scope, receive, respond)
+                await self.app(scope, inbox, respond)
         except asyncio.CancelledError:
-            if not exchange.expired or exchange.status or _cancelled_by_another():
+            if not await _was_given_up(exchange, respond):
                 raise
-            log.warning("deadline_exceeded", path=scope["path"], route=scope.get("path_template"))
-            await _send_problem(DeadlineExceeded(), exchange.request_id, respond)
         except (
             AppError
         ) as error:  # of a load for all that was given up; what the application raises it has answered itself
@@ -170,6 +167,18 @@ def _befores(concerns: Sequence[Concern]) -> list[Callable[[Exchange], None]]:
 
 def _afters(concerns: Sequence[Concern]) -> list[Callable[[Exchange], None]]:
     return [concern.after for concern in reversed(concerns) if type(concern).after is not Concern.after]
+
+
+async def _was_given_up(exchange: Exchange, respond: Send) -> bool:
+    """Whether it was we who cancelled: its time is over, which is answered, or its client has gone."""
+    is_ours = exchange.status == GONE or (exchange.expired and not exchange.status)
+    if not is_ours or _cancelled_by_another():
+        return False
+    scope = exchange.scope
+    if exchange.expired:
+        log.warning("deadline_exceeded", path=scope["path"], route=scope.get("path_template"))
+        await _send_problem(DeadlineExceeded(), exchange.request_id, respond)
+    return True
 
 
 def _cancelled_by_another() -> bool:

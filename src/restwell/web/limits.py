@@ -15,6 +15,7 @@ from litestar.types import Guard
 from restwell.edge.exchange import Scope, exchange_in
 from restwell.edge.rate_limit import whose
 from restwell.limits import Rate, RateLimited, RateLimiter
+from restwell.web.timeouts import take_own_time
 
 _DECLARED: Final = "rate_limit"
 _IN_FORCE: Final = "rate_in_force"
@@ -36,7 +37,7 @@ def limit_routes(app: Litestar, limiter: RateLimiter) -> None:
 
 def guards_of(handler: BaseRouteHandler) -> list[Guard]:
     """Those that say who may call it."""
-    return [guard for guard in handler.resolve_guards() if guard is not count_request]
+    return [guard for guard in handler.resolve_guards() if guard not in {count_request, take_own_time}]
 
 
 def rate_of(handler: BaseRouteHandler) -> Rate | None:

@@ -33,6 +33,7 @@ class ImageController(Controller):
         guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)],
         status_code=202,
         request_max_body_size=MAX_BYTES,
+        timeout_seconds=60,
         errors=[TooManyImages],
     )
     async def add_image(self, product_id: FromPath[UUID], upload: Provided[Upload]) -> Response[Image]:

@@ -1,0 +1,219 @@
+"""The time of a request: its own where the route says so, and no longer than its client waits."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from people import Person, assert_problem
+from restwell import App, Migrations, Restwell
+from restwell.auth import Actor
+from restwell.edge.exchange import Message, Scope
+from restwell.settings import RequestSettings, Settings
+from restwell.testing import running
+from restwell.web import ApiRequest, Controller, Response, Version, get, post
+from servers import RESTWELL, restwell, serving
+from tiny.app import MIGRATIONS
+
+SOMEONE = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
+
+
+class Slow(Controller):
+    path = "/slow"
+    ended: list[str] = []
+
+    @get()
+    async def rest(self) -> str:
+        """Take a second."""
+        return await self._work("get")
+
+    @post()
+    async def work(self, request: ApiRequest) -> str:
+        """Take a second once the body is there."""
+        return await self._work(f"post {len(await request.body())}")
+
+    @get("/longer", timeout_seconds=2)
+    async def longer(self) -> str:
+        """Take a second, and have two."""
+        return await self._work("longer")
+
+    @get("/late", timeout_seconds=3)
+    async def read_late(self, request: ApiRequest) -> str:
+        """Take a second, and read a body then."""
+        await self._work("late")
+        return (await request.body()).decode()
+
+    @get("/hasty", timeout_seconds=0.3)
+    async def hasty(self) -> str:
+        """Take a second, and have less."""
+        return await self._work("hasty")
+
+    async def _work(self, name: str) -> str:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            self.ended.append(f"{name} cancelled")
+            raise
+        self.ended.append(f"{name} done")
+        return name
+
+
+@pytest.fixture
+def app(tiny_settings: Settings) -> App:
+    async def authenticate(_: str) -> Actor:
+        return Actor(SOMEONE, "owner", SOMEONE)
+
+    Slow.ended.clear()
+    kit = Restwell(tiny_settings.model_copy(update={"request": RequestSettings(timeout_seconds=0.6)}), name="slow")
+    return kit.app(
+        version="1.0.0",
+        description="Slow.",
+        versions=[Version("/v1", [Slow])],
+        provide=[],
+        authenticate=authenticate,
+        migrations=Migrations(MIGRATIONS),
+    )
+
+
+async def test_a_route_has_its_own_time_or_that_of_all(app: App) -> None:
+    """Breaks when the time is the same for all; and when the shorter time is looked at after the longer ones before it."""
+    async with running(app) as client:
+        began = time.perf_counter()
+        ends: dict[str, float] = {}
+
+        async def ask(path: str) -> httpx.Response:
+            answer = await client.get(path)
+            ends[path] = time.perf_counter() - began
+            return answer
+
+        longer, rest, hasty = await asyncio.gather(*map(ask, ("/v1/slow/longer", "/v1/slow", "/v1/slow/hasty")))
+        assert longer.status_code == 200
+        assert_problem(rest, 503, "deadline_exceeded")
+        assert_problem(hasty, 503, "deadline_exceeded")
+        assert ends["/v1/slow/hasty"] < 0.55 < ends["/v1/slow"] < 0.95 < ends["/v1/slow/longer"]
+    assert sorted(Slow.ended) == ["get cancelled", "hasty cancelled", "longer done"]
+
+
+def scope_of(method: str, path: str) -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"app.test")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+
+
+def body(content: bytes = b"", *, more: bool = False) -> Message:
+    return {"type": "http.request", "body": content, "more_body": more}
+
+
+async def talk(app: App, method: str, path: str, *messages: tuple[float, Message]) -> list[Message]:
+    """Send the messages, each after so many seconds; what was answered."""
+    inbox: asyncio.Queue[Message] = asyncio.Queue()
+    sent: list[Message] = []
+
+    async def feed() -> None:
+        for seconds, message in messages:
+            await asyncio.sleep(seconds)
+            inbox.put_nowait(message)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    feeding = asyncio.create_task(feed())
+    await app(scope_of(method, path), inbox.get, send)
+    feeding.cancel()
+    return sent
+
+
+GONE: Message = {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize(
+    ("method", "messages", "ended"),
+    [
+        ("GET", [(0, body()), (0.25, GONE)], "get cancelled"),
+        ("GET", [(0.3, GONE)], "get cancelled"),
+        ("POST", [(0, body(b"ab", more=True)), (0.15, body(b"c")), (0.2, GONE)], "post 3 cancelled"),
+    ],
+    ids=["get", "get without a word", "post"],
+)
+async def test_who_hangs_up_is_not_worked_for(
+    app: App, capfd: pytest.CaptureFixture[str], method: str, messages: list[tuple[float, Message]], ended: str
+) -> None:
+    """Breaks when nobody listens for it."""
+    async with running(app):
+        began = time.perf_counter()
+        assert await talk(app, method, "/v1/slow", *messages) == []
+        assert time.perf_counter() - began < 0.55, "sooner than its time is over"
+    assert Slow.ended == [ended]
+    assert '"status":499' in capfd.readouterr().out
+
+
+async def test_who_stays_gets_everything_that_was_sent(app: App) -> None:
+    """Breaks when the watch swallows a part of the body."""
+    async with running(app):
+        answer = await talk(app, "GET", "/v1/slow/late", (0.2, body(b"x", more=True)), (0.2, body(b"y")))
+        assert (answer[0]["status"], answer[1]["body"]) == (200, b"xy")
+        answer = await talk(app, "GET", "/v1/slow/late", (0.2, body()))
+        assert (answer[0]["status"], answer[1]["body"]) == (200, b"")
+        late = [(0.2, body(b"a" * 5, more=True)), (0.2, body(b"b" * 6))]
+        assert [one["status"] for one in await talk(app, "POST", "/v1/slow", *late) if "status" in one] == [503]
+    assert Slow.ended == ["late done", "late done", "post 11 cancelled"]
+
+
+@asynccontextmanager
+async def locked(url: str) -> AsyncIterator[Callable[[], Any]]:
+    """Nobody else may change a product meanwhile; gives who waits for that."""
+    connection, other = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE products IN EXCLUSIVE MODE")
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            yield lambda: other.fetchval(waiting)
+    finally:
+        await connection.close()
+        await other.close()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_the_database_is_told_too(empty_url: str, tmp_path: Path, backend: str) -> None:
+    """Over the network: the statement of a client that has hung up ends, and its order is not placed."""
+    assert backend in empty_url
+    settings = {"DATABASE_URL": empty_url, "RESTWELL_APP": "shop.app:shop", "CACHE": "off"}
+    for command in ("migrate", "seed"):
+        restwell(command, cwd=tmp_path, **settings).check_returncode()
+    async with (
+        serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **settings) as served,
+        httpx.AsyncClient(base_url=served.url) as client,
+    ):
+        buyer = await Person(client).sign_in("customer1@shop.example")
+        product = await buyer.first_product()
+        async with locked(empty_url) as waiting:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.8):
+                    await buyer.order("k", (product["id"], 1))
+            async with asyncio.timeout(1.5):  # a lock is waited for two seconds
+                while await waiting():
+                    await asyncio.sleep(0.05)
+        assert (await buyer.get("/v1/orders")).json()["items"] == []
+        again: Response[Any] | httpx.Response = await buyer.order("k", (product["id"], 1))
+        assert again.status_code == 201
+        assert "idempotent-replayed" not in again.headers
