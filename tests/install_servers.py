@@ -4,17 +4,20 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 
 from rabbit import rabbit_program
 from servers import chromium_program, postgres_programs, redis_program
 
-WANTED = {
+WANTED: dict[str, Callable[[], object]] = {
     "postgresql": lambda: os.environ.get("TEST_POSTGRES_URL") or postgres_programs(),
     "redis-server": redis_program,
     "rabbitmq-server": rabbit_program,
     "faketime": lambda: shutil.which("faketime"),
     "openssl": lambda: shutil.which("openssl"),
     "chromium": chromium_program,
+    "nginx-light": lambda: shutil.which("nginx"),
+    "slowhttptest": lambda: shutil.which("slowhttptest"),
 }
 
 

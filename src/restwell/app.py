@@ -33,6 +33,7 @@ from restwell.edge import (
     RequestId,
     ResponseCache,
     SecurityHeaders,
+    UrlLimit,
 )
 from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
 from restwell.errors import AppError
@@ -275,7 +276,14 @@ class Restwell:
             litestar.register(handler)
         query_budget = QueryBudget()
         self.metrics.registry.register(query_budget)
-        concerns: list[Concern] = [RequestId(), LogContext(), SecurityHeaders(), AccessLog(self._lines), query_budget]
+        concerns: list[Concern] = [
+            RequestId(),
+            UrlLimit(),
+            LogContext(),
+            SecurityHeaders(),
+            AccessLog(self._lines),
+            query_budget,
+        ]
         if self.settings.trusted_hops:
             concerns.insert(0, ClientAddress(self.settings.trusted_hops))
         if self.settings.cors.origins:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
-_PHRASES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
+_PHRASES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 """RFC 9110's names, which Python's own list has from 3.13 on."""
 
 
@@ -103,6 +103,13 @@ class MethodNotAllowed(AppError):
     code, status, message = "method_not_allowed", 405, "This resource does not support that method; see Allow."
 
 
+class RequestTimeout(AppError):
+    code, status, message = "request_timeout", 408, "The request's body did not arrive in time. Nothing was done."
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers={"connection": "close"})
+
+
 class Conflict(AppError):
     code, status, message = "conflict", 409, "The request conflicts with the current state."
 
@@ -114,6 +121,10 @@ class PreconditionFailed(AppError):
 
 class BodyTooLarge(AppError):
     code, status, message = "body_too_large", 413, "The request body is larger than allowed."
+
+
+class UriTooLong(AppError):
+    code, status, message = "uri_too_long", 414, "The address is longer than allowed."
 
 
 class UnsupportedMediaType(AppError):

@@ -25,6 +25,8 @@ from restwell.settings import Settings
 log = structlog.get_logger("restwell.server")
 
 HEADER_TIMEOUT_MS: Final = 10_000
+HEAD_BYTES: Final = 65_536
+"""The request line and all headers, of which there may be a hundred; more is a 431."""
 
 
 def create_worker_app() -> App:
@@ -53,7 +55,7 @@ def serve(settings: Settings) -> None:
             port=settings.port,
             interface=Interfaces.ASGI,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=HEAD_BYTES),
             websockets=False,
             workers=settings.workers,
             respawn_failed_workers=True,

@@ -10,6 +10,7 @@ from restwell.edge.read_your_writes import ReadYourWrites
 from restwell.edge.request_id import LogContext, RequestId
 from restwell.edge.response_cache import ResponseCache
 from restwell.edge.security_headers import SecurityHeaders
+from restwell.edge.url_limit import UrlLimit
 
 __all__ = [
     "AccessLog",
@@ -24,4 +25,5 @@ __all__ = [
     "RequestId",
     "ResponseCache",
     "SecurityHeaders",
+    "UrlLimit",
 ]

@@ -5,6 +5,7 @@ import time
 from typing import Final
 
 from restwell.edge.exchange import Exchange, Message, Receive
+from restwell.errors import MalformedRequest
 
 TICK_SECONDS: Final = 0.1
 WORK: Final = 0.96
@@ -14,13 +15,15 @@ GONE: Final = 499
 
 
 class Inbox:
-    """What the client sends. Once that is complete, somebody may watch whether the client is still there."""
+    """What the client sends. Once that is complete, somebody may watch whether the client is still there. Raises MalformedRequest where
+    it ends too soon: what was sent is no body, or nobody is left who sends it.
+    """
 
-    __slots__ = ("_early", "_is_complete", "_receive", "_watching")
+    __slots__ = ("_early", "_receive", "_watching", "is_complete")
 
     def __init__(self, receive: Receive, *, is_complete: bool) -> None:
         self._receive = receive
-        self._is_complete = is_complete
+        self.is_complete = is_complete
         self._early: list[Message] = []
         self._watching: asyncio.Task[None] | None = None
 
@@ -31,12 +34,14 @@ class Inbox:
             await asyncio.shield(self._watching)
             return self._early.pop(0) if self._early else {"type": "http.disconnect"}
         message = await self._receive()
-        self._is_complete = not message.get("more_body", False)
+        if message["type"] == "http.disconnect" and not self.is_complete:
+            raise MalformedRequest("The body could not be read to its end.")
+        self.is_complete = not message.get("more_body", False)
         return message
 
     def watch(self, request: "asyncio.Task[object]", exchange: Exchange) -> None:
         """Cancel the request when its client hangs up, and mark it as gone."""
-        if self._is_complete and self._watching is None:
+        if self.is_complete and self._watching is None:
             self._watching = asyncio.create_task(self._until_gone(request, exchange))
 
     def close(self) -> None:

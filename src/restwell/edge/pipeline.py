@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
 import structlog
 
 from restwell.edge.deadline import GONE, Deadlines, Inbox
 from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Headers, Message, Receive, Reply, Scope, Send
+from restwell.edge.problem import problem_reply
 from restwell.edge.rate_limit import whose
 from restwell.edge.response_cache import ResponseCache, Target
-from restwell.errors import PROBLEM_MEDIA_TYPE, AppError, DeadlineExceeded
+from restwell.errors import AppError, DeadlineExceeded, RequestTimeout
 from restwell.limits import RateLimited, RateLimiter
 
 log = structlog.get_logger("restwell.edge")
@@ -103,7 +103,7 @@ class Edge:
                     scope["method"] = "GET"
                 await self.app(scope, inbox, respond)
         except asyncio.CancelledError:
-            if not await _was_given_up(exchange, respond):
+            if not await _was_given_up(exchange, inbox, respond):
                 raise
         except (
             AppError
@@ -169,15 +169,16 @@ def _afters(concerns: Sequence[Concern]) -> list[Callable[[Exchange], None]]:
     return [concern.after for concern in reversed(concerns) if type(concern).after is not Concern.after]
 
 
-async def _was_given_up(exchange: Exchange, respond: Send) -> bool:
+async def _was_given_up(exchange: Exchange, inbox: Inbox, respond: Send) -> bool:
     """Whether it was we who cancelled: its time is over, which is answered, or its client has gone."""
     is_ours = exchange.status == GONE or (exchange.expired and not exchange.status)
     if not is_ours or _cancelled_by_another():
         return False
     scope = exchange.scope
     if exchange.expired:
-        log.warning("deadline_exceeded", path=scope["path"], route=scope.get("path_template"))
-        await _send_problem(DeadlineExceeded(), exchange.request_id, respond)
+        error = DeadlineExceeded() if inbox.is_complete else RequestTimeout()
+        log.warning(error.code, path=scope["path"], route=scope.get("path_template"))
+        await _send_problem(error, exchange.request_id, respond)
     return True
 
 
@@ -188,11 +189,6 @@ def _cancelled_by_another() -> bool:
 
 
 async def _send_problem(error: AppError, request_id: str, send: Send) -> None:
-    body = msgspec.json.encode(error.problem(request_id))
-    headers = [
-        (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        *((name.encode(), value.encode()) for name, value in error.headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    status, headers, body = problem_reply(error, request_id)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

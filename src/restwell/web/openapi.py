@@ -28,8 +28,10 @@ from restwell.errors import (
     MalformedRequest,
     NotFound,
     Problem,
+    RequestTimeout,
     Unauthorized,
     UnsupportedMediaType,
+    UriTooLong,
 )
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.limits import RateLimited
@@ -51,7 +53,15 @@ COOKIE_SECURITY: Final = "session_cookie"
 MACHINE_SECURITY: Final = "machine"
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_ANYWHERE: Final = (AppError, DatabaseUnavailable, DatabaseBusy, TransactionConflict, TooManyLoads, DeadlineExceeded)
+_ANYWHERE: Final = (
+    AppError,
+    DatabaseUnavailable,
+    DatabaseBusy,
+    TransactionConflict,
+    TooManyLoads,
+    DeadlineExceeded,
+    UriTooLong,
+)
 _EXAMPLES_BY_FORMAT: Final = {"uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "date-time": "2026-01-31T09:30:00Z"}
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
 
@@ -97,9 +107,9 @@ def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
     if "{" in path:
         problems.append(NotFound)
     if _type_of(handler, "data") is not None or _type_of(handler, "upload") is not None:
-        problems += [MalformedRequest, BodyTooLarge, UnsupportedMediaType, Invalid]
+        problems += [MalformedRequest, BodyTooLarge, RequestTimeout, UnsupportedMediaType, Invalid]
     if _type_of(handler, "form") is not None:
-        problems += [BodyTooLarge, UnsupportedMediaType]
+        problems += [BodyTooLarge, RequestTimeout, UnsupportedMediaType]
     if _type_of(handler, "filters") is not None or _type_of(handler, "form") is not None:
         problems += [MalformedRequest, Invalid]
     if is_idempotent(handler):

@@ -26,6 +26,11 @@ class ApiRequest(Request[Any, Any, State]):
     """
 
     async def body(self) -> bytes:
+        if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            # A small body may grow to any size when it is unpacked. RFC 9110 15.5.16 names what is taken instead.
+            raise UnsupportedMediaType(
+                "Send the body as it is, not compressed.", headers={"accept-encoding": "identity"}
+            )
         body = await super().body()
         if not body and "data" in self.route_handler.parsed_fn_signature.parameters:
             raise MalformedRequest("The request needs a JSON body.")

@@ -1,0 +1,349 @@
+"""A4 to A6: clients that are slow on purpose, that send far too much, and that mean two things at once."""
+
+import asyncio
+import gzip
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from buyers import client_of
+from conftest import NEEDS
+from scoreboard import Score
+from servers import RESTWELL, Served, children_of, free_port, listens, restwell, serving, wait_until
+
+JSON: Final = b"Host: shop.test\r\nContent-Type: application/json\r\n"
+USERS: Final = b"POST /v1/users HTTP/1.1\r\n" + JSON
+GROWTH_MB: Final = 20
+SMUGGLED: Final = "/v1/smuggled"
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Served]:
+    settings = {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}", "RESTWELL_APP": "shop.app:shop", "WORKERS": "2"}
+    for command in ("migrate", "seed"):
+        restwell(command, cwd=tmp_path, **settings).check_returncode()
+    async with serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **settings) as served:
+        yield served
+
+
+def port_of(served: Served) -> int:
+    return int(served.url.rpartition(":")[2])
+
+
+def memory_mb(served: Served) -> float:
+    """Of the worker that has most."""
+    pages = [int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in children_of(served.process.pid)]
+    return max(pages) * 4_096 / 2**20
+
+
+async def say(
+    port: int, *parts: bytes, seconds: float = 20, chunks: int = 0, chunk: bytes = b""
+) -> tuple[bytes, float]:
+    """Send it all, and ``chunk`` so many times, as far as it is taken; what comes back until the connection ends, and after how long
+    it begins to.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    began = time.monotonic()
+    answered = 0.0
+
+    async def read() -> bytes:
+        nonlocal answered
+        found = b""
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(seconds):
+                while piece := await reader.read(65_536):
+                    answered = answered or time.monotonic() - began
+                    found += piece
+        return found
+
+    reading = asyncio.create_task(read())
+    with suppress(ConnectionError):
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        for _ in range(chunks):
+            writer.write(chunk)
+            await writer.drain()
+    answer = await reading
+    writer.close()
+    return answer, answered or time.monotonic() - began
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else 0
+
+
+def code_of(answer: bytes) -> str:
+    body = answer.partition(b"\r\n\r\n")[2]
+    return str(json.loads(body)["code"]) if body else ""
+
+
+def sized(body: bytes, *headers: bytes) -> bytes:
+    lines = b"".join(header + b"\r\n" for header in (*headers, b"Connection: close"))
+    return USERS + lines + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+BOMB: Final = gzip.compress(b'{"name":"' + b" " * 200_000_000 + b'"}')
+TOO_MUCH: Final[dict[str, tuple[bytes, int, str]]] = {
+    "10,000 headers": (
+        b"GET /v1/products HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(10_000)) + b"\r\n",
+        431,
+        "",
+    ),
+    "a header of 3 MB": (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"y" * 3_000_000 + b"\r\n\r\n", 431, ""),
+    "an address of 9,000 bytes": (
+        b"GET /v1/products?q=" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        414,
+        "uri_too_long",
+    ),
+    "an address of 1 MB": (b"GET /v1/products?q=" + b"a" * 1_000_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431, ""),
+    "deep JSON": (sized(b"[" * 500_000 + b"]" * 500_000), 400, "malformed_request"),
+    "a key twice": (
+        sized(b'{"email":"a@b.example","password":"an entirely new one","name":"A","name":"B"}'),
+        400,
+        "malformed_request",
+    ),
+    "NaN": (sized(b'{"email":NaN}'), 400, "malformed_request"),
+    "a gzip bomb": (sized(BOMB, b"Content-Encoding: gzip"), 415, "unsupported_media_type"),
+    "not UTF-8": (sized(b'{"email":"\xff\xfe"}'), 400, "malformed_request"),
+    "a number of 100,000 digits": (sized(b'{"email":' + b"9" * 100_000 + b"}"), 400, "malformed_request"),
+    "two lengths": (USERS + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", 400, ""),
+    "a length below zero": (USERS + b"Content-Length: -1\r\n\r\n", 400, ""),
+    "a chunk of no size": (USERS + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400, ""),
+}
+MEGABYTE: Final = b"100000\r\n" + b"a" * 2**20 + b"\r\n"
+
+
+@pytest.mark.scoreboard(
+    "A5",
+    "1 GB chunked body, 10k headers, deep / duplicate-key / NaN JSON, gzip bomb",
+    "right 4xx <= 1 s, no 5xx, memory +20 MB at most",
+)
+async def test_what_is_too_much_is_refused_at_once(shop: Served, score: Score) -> None:
+    """Broken builds that were seen to fail: no limit to the body; keys not compared; compressed bodies taken."""
+    port = port_of(shop)
+    await say(port, *[one for one, _, _ in TOO_MUCH.values()][:1])
+    before, slowest = memory_mb(shop), 0.0
+    for name, (request, status, code) in TOO_MUCH.items():
+        for _ in range(score.size(2, 10)):
+            answer, seconds = await say(port, request)
+            slowest = max(slowest, seconds)
+            found = status_of(answer)
+            # What is far too long may be answered while it is sent, and the answer lost with the connection.
+            assert found == status or (found == 0 and len(request) > 500_000), f"{name}: {answer[:200]!r}"
+            assert not code or not found or code_of(answer) == code, name
+    chunked = USERS + b"Transfer-Encoding: chunked\r\n\r\n"
+    answer, seconds = await say(port, chunked, chunk=MEGABYTE, chunks=score.size(100, 1_000))
+    slowest = max(slowest, seconds)
+    assert status_of(answer) in {413, 0}
+    exact = USERS + b"Content-Length: 1000000000\r\nExpect: 100-continue\r\n\r\n"
+    answer, seconds = await say(port, exact)
+    assert (status_of(answer), code_of(answer)) == (413, "body_too_large")
+    grown = memory_mb(shop) - before
+    assert slowest <= 1
+    assert grown <= GROWTH_MB
+    score.note(f"{len(TOO_MUCH) + 2} kinds: each its 4xx, within {slowest * 1e3:.0f} ms; memory {grown:+.0f} MB")
+
+
+@contextmanager
+def attack(url: str, kind: str, connections: int, seconds: int) -> Iterator[None]:
+    """slowhttptest, which keeps so many connections as long as it can."""
+    options = {
+        "headers": ["-H", "-t", "GET", "-u", f"{url}/v1/products"],
+        "bodies": ["-B", "-t", "POST", "-u", f"{url}/v1/users", "-s", "8192"],
+        "reading": [
+            "-X",
+            "-t",
+            "GET",
+            "-u",
+            f"{url}/v1/products?limit=100",
+            "-w",
+            "1",
+            "-y",
+            "8",
+            "-n",
+            "5",
+            "-z",
+            "4",
+        ],
+    }
+    rate = ["-c", str(connections), "-r", str(connections), "-l", str(seconds), "-i", "3", "-p", "5"]
+    command = ["slowhttptest", *options[kind], *rate]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+async def ask_until(stop: float, url: str) -> tuple[int, int, float]:
+    """How many ordinary requests, of a new connection each, were answered; of how many; and the longest time one took."""
+    good, all_, longest = 0, 0, 0.0
+    while time.monotonic() < stop:
+        began = time.monotonic()
+        all_ += 1
+        with suppress(httpx.HTTPError):
+            async with client_of(url) as client:
+                good += (await client.get("/v1/products", timeout=5)).status_code == 200
+        longest = max(longest, time.monotonic() - began)
+        await asyncio.sleep(0.05)
+    return good, all_, longest
+
+
+@pytest.mark.scoreboard("A4", "slowhttptest, 1,000 connections", "normal success >= 99%; attackers cut <= 30 s")
+async def test_clients_that_are_slow_on_purpose_keep_nobody_out(shop: Served, score: Score) -> None:
+    """Broken builds that were seen to fail: no time for headers, none for bodies."""
+    if shutil.which("slowhttptest") is None:
+        pytest.skip(f"{NEEDS}: slowhttptest (apt-get install slowhttptest)")
+    connections, seconds = score.size((200, 4), (1_000, 30))
+    port = port_of(shop)
+    cut = [
+        asyncio.create_task(say(port, USERS, seconds=40)),
+        asyncio.create_task(say(port, USERS + b"Content-Length: 9\r\n\r\n{")),
+    ]
+    for kind in ("headers", "bodies", "reading"):
+        with attack(shop.url, kind, connections, seconds):
+            await asyncio.sleep(1)
+            good, all_, longest = await ask_until(time.monotonic() + seconds - 1, shop.url)
+        assert good >= all_ * 0.99
+        score.note(f"slow {kind}: {good} of {all_} others answered, the slowest after {longest * 1e3:.0f} ms")
+    (headers, after), (body, until) = await asyncio.gather(*cut)
+    assert (headers, status_of(body)) == (b"", 408)
+    assert max(after, until) < 30
+    score.note(f"one that sends half its headers is cut after {after:.0f} s, half a body after {until:.0f} s")
+
+
+@contextmanager
+def nginx(folder: Path, upstream: int) -> Iterator[int]:
+    """In front of the server, with connections that it uses again."""
+    port = free_port()
+    (folder / "nginx").mkdir()
+    config = folder / "nginx" / "nginx.conf"
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/nginx/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config.write_text(f"""
+daemon off; pid {folder}/nginx/pid; error_log {folder}/nginx/error.log; worker_processes 1;
+events {{ worker_connections 512; }}
+http {{
+  access_log off; {temporary}
+  upstream shop {{ server 127.0.0.1:{upstream}; keepalive 1; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+  }}
+}}
+""")
+    process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: listens(port), process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+_PREFIX: Final = f"GET {SMUGGLED} HTTP/1.1\r\nHost: shop.test\r\nX-Rest: ".encode()
+
+
+def _both(te: bytes, length: int | None = None) -> bytes:
+    """A body that ends at once if it is chunked, and holds another request if it is not."""
+    body = b"0\r\n\r\n" + _PREFIX
+    given = len(body) if length is None else length
+    return USERS + b"Content-Length: %d\r\n" % given + te + b"\r\n\r\n" + body
+
+
+CORPUS: Final = [
+    *(
+        _both(te)
+        for te in (
+            b"Transfer-Encoding: chunked",
+            b"Transfer-Encoding : chunked",
+            b"Transfer-Encoding:\tchunked",
+            b"Transfer-Encoding: xchunked",
+            b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+            b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+            b"Transfer-Encoding: identity, chunked",
+            b"Transfer-Encoding: chunked, identity",
+            b"Transfer-Encoding:\r\n chunked",
+            b"Transfer-Encoding\r\n: chunked",
+            b"transfer-encoding: CHUNKED",
+            b'Transfer-Encoding: "chunked"',
+            b"Transfer-Encoding: chunked\x00",
+            b"Transfer-Encoding:\x0bchunked",
+            b"X: y\nTransfer-Encoding: chunked",
+            b"X: y\rTransfer-Encoding: chunked",
+            b"Transfer_Encoding: chunked",
+            b"Content-Length: 0",
+            b"Content-Length: 0\r\nTransfer-Encoding: chunked",
+        )
+    ),
+    *(
+        USERS + length + b"\r\n\r\n" + _PREFIX
+        for length in (
+            b"Content-Length: 0, 60",
+            b"Content-Length: +0",
+            b"Content-Length: 0x3c",
+            b"Content-Length: 0 ",
+            b"Content-Length:\x0c0",
+            b"Content-Length : 60",
+            b"Content_Length: 60",
+            b"Content-Length: -0",
+            b"Content-Length: 00000000000000000000000000000000000000000000000060",
+            b"Content-Length: 18446744073709551616",
+        )
+    ),
+    *(
+        USERS + b"Transfer-Encoding: chunked\r\n\r\n" + chunk
+        for chunk in (
+            b"0\r\n\r\n" + _PREFIX,
+            b"0;x=\n\r\n" + _PREFIX,
+            b"0 \r\n\r\n" + _PREFIX,
+            b"0\n\n" + _PREFIX,
+            b"0\r\nX: y\r\n" + _PREFIX,
+            b"00000000000000000\r\n\r\n" + _PREFIX,
+            b"0x0\r\n\r\n" + _PREFIX,
+            b"-1\r\n\r\n" + _PREFIX,
+            b"FFFFFFFFFFFFFFFFF\r\n\r\n" + _PREFIX,
+            b"1\r\n{\r\n0\r\n\r\n" + _PREFIX,
+            b"2\r\n{}0\r\n\r\n" + _PREFIX,
+        )
+    ),
+    b"GET /v1/products HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 60\r\n\r\n" + _PREFIX,
+    b"GET /v1/products HTTP/1.0\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + _PREFIX,
+    b"HEAD /v1/products HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    + _PREFIX,
+    b"GET /v1/products HTTP/1.1\r\nHost: shop.test\r\nExpect: 100-continue\r\nContent-Length: 60\r\n\r\n" + _PREFIX,
+    b"GET http://shop.test/v1/products HTTP/1.1\r\nHost: other.test\r\nContent-Length: 0\r\n\r\n" + _PREFIX,
+]
+
+
+@pytest.mark.scoreboard("A6", "CL/TE smuggling corpus through nginx", "0 desyncs")
+async def test_two_parsers_see_the_same_requests(shop: Served, tmp_path: Path, score: Score) -> None:
+    """Nobody gets the answer to what another's message hides. Seen to fail with a proxy that believes Content-Length and passes
+    Transfer-Encoding on.
+    """
+    if shutil.which("nginx") is None:
+        pytest.skip(f"{NEEDS}: nginx (apt-get install nginx-light)")
+    desyncs = []
+    with nginx(tmp_path, port_of(shop)) as port:
+        victim = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}")
+        for message in CORPUS:
+            await say(port, message, seconds=0.3)
+            for number in range(3):
+                path = f"/v1/products?limit={number + 1}"
+                answer = await victim.get(path)
+                if answer.status_code != 200 or len(answer.json()["items"]) != number + 1:
+                    desyncs.append((message, answer.status_code, answer.text[:100]))
+        await victim.aclose()
+    assert desyncs == []
+    score.note(f"{len(CORPUS)} messages, {3 * len(CORPUS)} requests of another client between them: 0 answered wrongly")
