@@ -28,6 +28,7 @@ from restwell.edge import (
     Cors,
     Edge,
     LogContext,
+    Options,
     RateLimitHeaders,
     ReadYourWrites,
     RequestId,
@@ -44,6 +45,7 @@ from restwell.limits import MachineLimits, RateLimiter, RedisLimits
 from restwell.mail import open_mailer
 from restwell.observability.logs import line_writer
 from restwell.observability.metrics import Metrics
+from restwell.observability.watchdog import Watchdog
 from restwell.settings import Settings
 from restwell.web.caching import cached_routes
 from restwell.web.controllers import Version
@@ -56,6 +58,7 @@ from restwell.web.limits import limit_routes
 from restwell.web.machines import Machines
 from restwell.web.openapi import Schema, openapi_document
 from restwell.web.pagination import Cursors
+from restwell.web.paths import methods_of
 from restwell.web.problems import answer_app_error, answer_crash, answer_framework_error
 from restwell.web.query_budget import QueryBudget
 from restwell.web.request import ApiRequest, read_filters
@@ -125,6 +128,8 @@ class Restwell:
             open_database(url, 1, seconds) if self.database.dialect == "postgresql" else self.database
         )
         self.metrics = Metrics(settings.metrics.dir)
+        self.watchdog = Watchdog()
+        self.metrics.registry.register(self.watchdog)
         self.metrics.registry.register(DatabaseCollector(self.database))
         self.cache = Cache(
             self._level_two(),
@@ -190,6 +195,7 @@ class Restwell:
             await self.limits.start()
         await self._asked_by_health.start()
         await self.metrics.start()
+        self.watchdog.start()
 
     def closing(self, own: Closes) -> Closes:
         """What the application opens besides, closed with the kit."""
@@ -197,6 +203,7 @@ class Restwell:
         return own
 
     async def close(self) -> None:
+        self.watchdog.close()
         for own in self._own:
             await own.close()
         await self.metrics.close()
@@ -284,6 +291,7 @@ class Restwell:
             AccessLog(self._lines),
             query_budget,
         ]
+        concerns.append(Options(methods_of(litestar)))
         if self.settings.trusted_hops:
             concerns.insert(0, ClientAddress(self.settings.trusted_hops))
         if self.settings.cors.origins:

@@ -1,5 +1,6 @@
 """What holds for every route, generated from the route table: no stranger gets in, and no bad input changes a row."""
 
+import re
 from typing import Any
 
 import httpx
@@ -127,3 +128,19 @@ async def send_raw(
         "if-match": "*",
     }
     return await person.client.request(method, path, content=body, headers=headers)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_every_address_tells_its_methods(client: httpx.AsyncClient) -> None:
+    """To anyone, and the same whether they ask or try another. Breaks when a controller's guard, or its first method, answers."""
+    by_path: dict[str, set[str]] = {}
+    for path, method, _ in OPERATIONS:
+        by_path.setdefault(path, {"OPTIONS"}).update({method, "HEAD"} if method == "GET" else {method})
+    for path, methods in by_path.items():
+        address = re.sub(r"\{\w+\}", SOME_ID, path)
+        asked, tried = await client.options(address), await client.request("TRACE", address)
+        assert (asked.status_code, tried.status_code) == (204, 405), path
+        for answer in (asked, tried):
+            assert set(answer.headers["allow"].split(", ")) == methods, path
+        assert asked.headers["x-content-type-options"] == "nosniff"
+    assert_problem(await client.options("/v1/nothing"), 404, "not_found")

@@ -4,6 +4,7 @@ from restwell.edge.access_log import AccessLog
 from restwell.edge.client_address import ClientAddress
 from restwell.edge.cors import Cors
 from restwell.edge.exchange import Concern, Exchange
+from restwell.edge.options import Options
 from restwell.edge.pipeline import Edge
 from restwell.edge.rate_limit import RateLimitHeaders
 from restwell.edge.read_your_writes import ReadYourWrites
@@ -20,6 +21,7 @@ __all__ = [
     "Edge",
     "Exchange",
     "LogContext",
+    "Options",
     "RateLimitHeaders",
     "ReadYourWrites",
     "RequestId",

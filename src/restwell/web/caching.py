@@ -1,8 +1,7 @@
 """Declaring that everyone may have the same answer: ``@get(cached=public(ttl_seconds=60, tags=["product:{product_id}"]))``."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -15,17 +14,10 @@ from msgspec.structs import fields
 from restwell.edge.response_cache import CachedRoute
 from restwell.errors import AppError
 from restwell.web.limits import guards_of, rate_of
+from restwell.web.paths import pattern_of
 from restwell.web.request import decode_query
 
 Tags = Sequence[str] | Callable[[Mapping[str, Any]], Sequence[str]]
-
-# One way to write each value, so that nobody fills the cache with others.
-_FORMS: Final = {
-    "uuid": "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-    "int": "0|-?[1-9][0-9]{0,17}",
-    "str": "[^/]{1,100}",
-}
-_PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}")
 
 
 class Public(Struct, frozen=True):
@@ -65,7 +57,7 @@ def _cached_route(route: HTTPRoute, handler: HTTPRouteHandler) -> CachedRoute:
     filters = handler.parsed_fn_signature.parameters.get("filters")
     return CachedRoute(
         template=route.path_format,
-        pattern=_pattern(route.path),
+        pattern=pattern_of(route.path),
         read_query=_reader(filters.annotation if filters is not None else None),
         tags=_tagger(rule.tags),
         ttl_seconds=rule.ttl_seconds,
@@ -73,14 +65,6 @@ def _cached_route(route: HTTPRoute, handler: HTTPRouteHandler) -> CachedRoute:
         vary=tuple(name.lower().encode() for name in rule.vary),
         rate=rate_of(handler),
     )
-
-
-def _pattern(path: str) -> re.Pattern[str]:
-    parts, end = [], 0
-    for found in _PARAMETER.finditer(path):
-        parts += [re.escape(path[end : found.start()]), f"(?P<{found[1]}>{_FORMS[found[2]]})"]
-        end = found.end()
-    return re.compile("".join(parts) + re.escape(path[end:]))
 
 
 def _reader(kind: type[Struct] | None) -> Callable[[bytes], tuple[Mapping[str, Any], bytes] | None]:

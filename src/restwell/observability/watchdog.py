@@ -1,0 +1,121 @@
+"""Whether something keeps the event loop from going round: a loop that stands still serves nobody.
+
+The loop leaves the time of each turn; a thread looks whether that grows old, and takes down what the loop is doing just then. What has only
+waited for a processor of a busy machine is not counted, and what holds the interpreter's lock all the while is counted without a stack.
+"""
+
+import asyncio
+import resource
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from types import FrameType
+from typing import Final
+
+import structlog
+from msgspec import Struct
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+log = structlog.get_logger("restwell.watchdog")
+
+LIMIT_SECONDS: Final = 0.05
+BEAT_SECONDS: Final = 0.02
+KEPT: Final = 20
+_DEPTH: Final = 12
+
+
+class Block(Struct, frozen=True):
+    """For how long the loop stood still, and the innermost calls it was in, if they could be seen."""
+
+    seconds: float
+    stack: str
+
+    def __str__(self) -> str:
+        return f"the event loop stood still for {self.seconds * 1e3:.0f} ms{f' in:{chr(10)}{self.stack}' if self.stack else ''}"
+
+
+class Watchdog(Collector):
+    """``blocks`` are the last ones of more than LIMIT_SECONDS."""
+
+    def __init__(self) -> None:
+        self.blocks: deque[Block] = deque(maxlen=KEPT)
+        self._count = 0
+        self._seconds = 0.0
+        self._beat = 0.0
+        self._cpu = 0.0
+        self._switches = 0
+        self._seen = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Watch the running event loop."""
+        if self._thread is not None:
+            return
+        self._stop.clear()
+        self._note(time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._turn)
+        self._thread = threading.Thread(target=self._watch, args=(threading.get_ident(),), name="watchdog", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stop.set()
+            thread.join()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "restwell_event_loop_blocks",
+            "Times that the event loop stood still for more than 50 ms.",
+            value=self._count,
+        )
+        yield CounterMetricFamily(
+            "restwell_event_loop_blocked_seconds", "For how long it stood still, in all.", value=self._seconds
+        )
+
+    def _turn(self) -> None:
+        """In the loop: the time since the last turn is what it was asked for, or something stood in the way."""
+        now = time.monotonic()
+        late = now - self._beat - BEAT_SECONDS
+        if late > LIMIT_SECONDS:
+            self._judge(late)
+        self._note(now)
+        self._timer = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._turn)
+
+    def _judge(self, late: float) -> None:
+        computed = time.thread_time() - self._cpu
+        waited = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw > self._switches
+        if computed < LIMIT_SECONDS and not (waited and self._seen):
+            return  # it was ready to run all the while
+        block = Block(late, self._seen)
+        self.blocks.append(block)
+        self._count += 1
+        self._seconds += late
+        log.warning("event_loop_blocked", milliseconds=round(late * 1e3), stack=block.stack)
+
+    def _note(self, now: float) -> None:
+        self._seen = ""
+        self._cpu = time.thread_time()
+        self._switches = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        self._beat = now
+
+    def _watch(self, loop_thread: int) -> None:
+        while not self._stop.wait(BEAT_SECONDS):
+            if not self._seen and time.monotonic() - self._beat > BEAT_SECONDS + LIMIT_SECONDS:
+                frame = sys._current_frames().get(loop_thread)  # noqa: SLF001  # there is no other way to another thread's stack
+                if frame is not None and not _is_idle(frame):
+                    self._seen = "".join(traceback.format_list(traceback.extract_stack(frame)[-_DEPTH:]))
+
+
+def _is_idle(frame: FrameType) -> bool:
+    """Whether the loop waits for something to do; uvloop does so below ``run``, asyncio in a selector."""
+    return frame.f_code.co_name in {"run", "run_forever", "run_until_complete", "select", "poll"}

@@ -1,0 +1,35 @@
+"""What the addresses of a route look like."""
+
+import re
+from typing import Final
+
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+# One way to write each value, so that nobody fills the cache with others.
+_FORMS: Final = {
+    "uuid": "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    "int": "0|-?[1-9][0-9]{0,17}",
+    "str": "[^/]{1,100}",
+}
+_PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}")
+
+
+def methods_of(app: Litestar) -> list[tuple[re.Pattern[str], str]]:
+    """Of every route, as an Allow header has them; the edge answers HEAD wherever there is GET."""
+    found = []
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            methods = {method for handler in route.route_handlers for method in handler.http_methods} | {"OPTIONS"}
+            if "GET" in methods:
+                methods.add("HEAD")
+            found.append((pattern_of(route.path), ", ".join(sorted(methods))))
+    return found
+
+
+def pattern_of(path: str) -> re.Pattern[str]:
+    parts, end = [], 0
+    for found in _PARAMETER.finditer(path):
+        parts += [re.escape(path[end : found.start()]), f"(?P<{found[1]}>{_FORMS[found[2]]})"]
+        end = found.end()
+    return re.compile("".join(parts) + re.escape(path[end:]))

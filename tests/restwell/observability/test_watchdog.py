@@ -1,0 +1,154 @@
+"""The watchdog tells of what blocks the event loop, and of nothing else."""
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from restwell import App, Migrations, Restwell
+from restwell.auth import Actor
+from restwell.observability.watchdog import Watchdog
+from restwell.settings import Settings
+from restwell.testing import running
+from restwell.web import Controller, Version, get
+from tiny.app import MIGRATIONS, SOMEONE
+
+
+@pytest.fixture
+async def watchdog() -> AsyncIterator[Watchdog]:
+    watching = Watchdog()
+    watching.start()
+    await asyncio.sleep(0.05)
+    yield watching
+    watching.close()
+
+
+def compute(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def wait(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def hold_the_lock(_: float) -> None:
+    """One call into C that never lets another thread run."""
+    assert not re.match(r"(a|a)*b", "a" * 24)
+
+
+@pytest.mark.parametrize("block", [compute, wait])
+async def test_what_blocks_is_told_with_its_place(watchdog: Watchdog, block: Callable[[float], None]) -> None:
+    """Breaks when only time on the processor counts: a call that waits blocks as well. And without the thread: nobody knows where."""
+    block(0.2)
+    await asyncio.sleep(0.05)
+    (told,) = watchdog.blocks
+    assert 0.15 <= told.seconds < 2
+    assert f"in {block.__name__}\n" in told.stack
+    metrics = {metric.name: metric.samples[0].value for metric in watchdog.collect()}
+    assert metrics["restwell_event_loop_blocks"] == 1
+    assert metrics["restwell_event_loop_blocked_seconds"] == told.seconds
+
+
+async def test_what_lets_no_thread_run_is_told_all_the_same(watchdog: Watchdog) -> None:
+    hold_the_lock(0)
+    await asyncio.sleep(0.05)
+    assert len(watchdog.blocks) >= 1
+
+
+async def test_a_loop_that_goes_round_is_let_alone(watchdog: Watchdog) -> None:
+    """Short work, waiting, and work in threads."""
+
+    async def work() -> None:
+        for _ in range(20):
+            compute(0.004)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(work(), asyncio.sleep(0.3), asyncio.to_thread(wait, 0.3))
+    assert not [block for block in watchdog.blocks if block.seconds > 0.15]
+
+
+STOPPED = """
+import asyncio
+from restwell.observability.watchdog import Watchdog
+
+async def main():
+    watching = Watchdog()
+    watching.start()
+    await asyncio.sleep(0.1)
+    print("ready", flush=True)
+    await asyncio.sleep(0.8)
+    watching.close()
+    print(len(watching.blocks))
+
+asyncio.run(main())
+"""
+
+
+def test_a_machine_that_had_no_time_for_it_is_not_blamed_on_it() -> None:
+    """The whole process stands still, as on a machine that is too busy. Breaks when every late turn counts."""
+    with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.4)
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout.read() == "0\n"
+
+
+async def test_watching_costs_next_to_nothing() -> None:
+    """Less than one part in a hundred of a processor. Breaks when it looks a thousand times a second."""
+    watching = Watchdog()
+    began, cpu = time.monotonic(), time.process_time()
+    watching.start()
+    await asyncio.sleep(2)
+    watching.close()
+    assert time.process_time() - cpu < 0.01 * (time.monotonic() - began)
+
+
+async def test_it_ends_with_the_loop() -> None:
+    before = threading.active_count()
+    for _ in range(3):
+        watching = Watchdog()
+        watching.start()
+        watching.close()
+    assert threading.active_count() == before
+
+
+class Blocking(Controller):
+    path = "/blocking"
+
+    @get()
+    async def block(self) -> str:
+        """Block."""
+        wait(0.4)
+        return "done"
+
+
+def build(settings: Settings) -> App:
+    async def authenticate(_: str) -> Actor:
+        return Actor(SOMEONE, "owner", SOMEONE)
+
+    return Restwell(settings, name="blocking").app(
+        version="1.0.0",
+        description="Blocks.",
+        versions=[Version("/v1", [Blocking])],
+        provide=[],
+        authenticate=authenticate,
+        migrations=Migrations(MIGRATIONS),
+    )
+
+
+async def test_a_route_that_blocks_fails_its_test(tiny_settings: Settings) -> None:
+    with pytest.raises(AssertionError, match=r"stood still for \d+ ms in:(.|\n)*wait\(0\.4\)"):
+        async with running(build(tiny_settings)) as client:
+            answer: httpx.Response = await client.get("/v1/blocking")
+            assert answer.status_code == 200
