@@ -29,6 +29,7 @@ from restwell.edge import (
     Edge,
     LogContext,
     Options,
+    Overload,
     RateLimitHeaders,
     ReadYourWrites,
     RequestId,
@@ -52,7 +53,7 @@ from restwell.web.controllers import Version
 from restwell.web.docs import docs_routes
 from restwell.web.forms import read_form
 from restwell.web.guards import Authenticate, current_actor
-from restwell.web.health import health_routes
+from restwell.web.health import HEALTH_PATHS, health_routes
 from restwell.web.idempotent import check_idempotent_routes
 from restwell.web.limits import limit_routes
 from restwell.web.machines import Machines
@@ -86,12 +87,14 @@ class App:
         litestar: Litestar,
         openapi: Schema,
         query_budget: QueryBudget,
+        overload: Overload,
         services: Sequence[object],
     ) -> None:
         self.kit = kit
         self._services = services
         self._edge = edge
         self.query_budget = query_budget
+        self.overload = overload
         self.litestar = litestar
         self.openapi = openapi
 
@@ -303,10 +306,17 @@ class Restwell:
             limit_routes(litestar, self.limits)
         time_routes(litestar)
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
+        overload = Overload(self.database.pools, HEALTH_PATHS)
+        self.metrics.registry.register(overload)
         edge = Edge(
-            cast("AsgiApp", litestar), concerns, self.settings.request.timeout_seconds, responses, limits=self.limits
+            cast("AsgiApp", litestar),
+            concerns,
+            self.settings.request.timeout_seconds,
+            responses,
+            limits=self.limits,
+            overload=overload,
         )
-        return App(self, edge, litestar, document, query_budget, services)
+        return App(self, edge, litestar, document, query_budget, overload, services)
 
 
 def _digest(document: Schema) -> str:

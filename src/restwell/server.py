@@ -25,6 +25,9 @@ from restwell.settings import Settings
 log = structlog.get_logger("restwell.server")
 
 HEADER_TIMEOUT_MS: Final = 10_000
+CONNECTIONS: Final = 16_384
+"""So many each worker keeps open, most of which are idle or slow. How many requests it works on at once is the edge's affair."""
+BACKLOG: Final = 4_096
 HEAD_BYTES: Final = 65_536
 """The request line and all headers, of which there may be a hundred; more is a 431."""
 
@@ -58,6 +61,8 @@ def serve(settings: Settings) -> None:
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=HEAD_BYTES),
             websockets=False,
             workers=settings.workers,
+            backlog=BACKLOG,
+            backpressure=CONNECTIONS,
             respawn_failed_workers=True,
             respawn_interval=0.5,
             workers_kill_timeout=STOP_SECONDS,

@@ -175,7 +175,7 @@ class Database(Executor):
         return await super().one(query, **arguments)
 
     def pools(self) -> dict[str, PoolFigures]:
-        """The pools of connections as they are now, by the name of their server; none on SQLite."""
+        """The pools of connections as they are now, by the name of their server."""
         return {}
 
     @property

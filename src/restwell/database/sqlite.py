@@ -12,7 +12,14 @@ from typing import Any, Final, TypeVar, cast
 
 import apsw
 
-from restwell.database.facade import Database, DatabaseBusy, DatabaseUnavailable, Transaction, UniqueViolation
+from restwell.database.facade import (
+    Database,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    PoolFigures,
+    Transaction,
+    UniqueViolation,
+)
 from restwell.database.query import Compiled
 
 T = TypeVar("T")
@@ -114,6 +121,8 @@ class SqliteDatabase(Database):
         super().__init__()
         self._path = path
         self._writing = asyncio.Lock()
+        self._waiting = self._waits = self._wait_timeouts = 0
+        self._waited = 0.0
         self._endings: set[asyncio.Task[Any]] = set()
         self._writer: apsw.AsyncConnection | None = None
         self._watcher: apsw.Connection | None = None
@@ -228,11 +237,45 @@ class SqliteDatabase(Database):
 
     async def _next_writer(self) -> apsw.AsyncConnection:
         """Wait for the one connection that writes. Whoever has it gives it back with ``_end``."""
-        await _within(BUSY_TIMEOUT_MS, self._writing.acquire())
+        if self._writing.locked():
+            await self._wait_for_writer()
+        else:
+            await _within(BUSY_TIMEOUT_MS, self._writing.acquire())
         if self._writer is None:
             self._writing.release()
             raise DatabaseUnavailable
         return self._writer
+
+    async def _wait_for_writer(self) -> None:
+        self._waiting += 1
+        self._waits += 1
+        began = time.monotonic()
+        try:
+            await _within(BUSY_TIMEOUT_MS, self._writing.acquire())
+        except DatabaseBusy:
+            self._wait_timeouts += 1
+            raise
+        finally:
+            self._waiting -= 1
+            self._waited += time.monotonic() - began
+
+    def pools(self) -> dict[str, PoolFigures]:
+        """Of the one that writes, for which everyone waits in line."""
+        is_open = int(self._writer is not None)
+        return {
+            "writer": PoolFigures(
+                size=1,
+                open=is_open,
+                in_use=int(self._writing.locked()),
+                waiting=self._waiting,
+                waits=self._waits,
+                wait_seconds=self._waited,
+                wait_timeouts=self._wait_timeouts,
+                statement_timeouts=0,
+                failures=0,
+                breaker_open=False,
+            )
+        }
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:

@@ -5,6 +5,7 @@ from restwell.edge.client_address import ClientAddress
 from restwell.edge.cors import Cors
 from restwell.edge.exchange import Concern, Exchange
 from restwell.edge.options import Options
+from restwell.edge.overload import Overload
 from restwell.edge.pipeline import Edge
 from restwell.edge.rate_limit import RateLimitHeaders
 from restwell.edge.read_your_writes import ReadYourWrites
@@ -22,6 +23,7 @@ __all__ = [
     "Exchange",
     "LogContext",
     "Options",
+    "Overload",
     "RateLimitHeaders",
     "ReadYourWrites",
     "RequestId",

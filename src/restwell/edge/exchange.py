@@ -24,7 +24,8 @@ SCOPE_KEY: Final = "restwell"
 class Exchange:
     """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates; ``expired``
     says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas, ``allowance`` what it was told of its rate,
-    ``seconds`` the time of its route, where that has its own. A concern that sets
+    ``seconds`` the time of its route, where that has
+    its own, ``running`` whether it counts as under way. A concern that sets
     ``answer`` before anything has been done has answered the request.
     """
 
@@ -34,6 +35,7 @@ class Exchange:
         "expired",
         "freshness",
         "request_id",
+        "running",
         "scope",
         "seconds",
         "started",
@@ -49,6 +51,7 @@ class Exchange:
         self.answer: Reply | None = None
         self.allowance: Allowance | None = None
         self.expired = False
+        self.running = False
         self.seconds: float | None = None
         self.freshness: Freshness | None = None
         self.user_id: UUID | None = None

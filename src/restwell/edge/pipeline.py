@@ -8,6 +8,7 @@ import structlog
 
 from restwell.edge.deadline import GONE, Deadlines, Inbox
 from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Headers, Message, Receive, Reply, Scope, Send
+from restwell.edge.overload import Overload
 from restwell.edge.problem import problem_reply
 from restwell.edge.rate_limit import whose
 from restwell.edge.response_cache import ResponseCache, Target
@@ -34,8 +35,10 @@ class Edge:
         timeout_seconds: float,
         responses: ResponseCache | None = None,
         limits: RateLimiter | None = None,
+        overload: Overload | None = None,
     ) -> None:
         self.app = app
+        self._overload = overload if overload is not None else Overload()
         self._limits = limits
         self._responses = responses
         self._deadlines = Deadlines(timeout_seconds)
@@ -93,10 +96,11 @@ class Edge:
         inbox = Inbox(receive, is_complete=method in _SAFE)
         self._deadlines.start(exchange, inbox)
         try:
+            exchange.running = self._overload.enter_now(scope["path"]) or await self._overload.enter(scope)
             if for_all is not None:
                 responses, target = for_all
                 answer = await responses.answer(target, exchange, self.app)
-                self._deadlines.stop(exchange)
+                self._end(exchange)
                 await self._send_kept(responses.reply(answer, target, exchange, self._adorn, new=True), exchange, send)
             else:
                 if method == "HEAD":
@@ -107,7 +111,7 @@ class Edge:
                 raise
         except (
             AppError
-        ) as error:  # of a load for all that was given up; what the application raises it has answered itself
+        ) as error:  # too much at once, or a load for all that was given up; others the application has answered
             await _send_problem(error, exchange.request_id, respond)
         except Exception:
             log.exception("crash", path=scope["path"])
@@ -115,11 +119,18 @@ class Edge:
                 raise
             await _send_problem(AppError(), exchange.request_id, respond)
         finally:
-            self._deadlines.stop(exchange)
+            self._end(exchange)
             scope["method"] = method
             for after in self._after_inside:
                 after(exchange)
             del scope[SCOPE_KEY]  # each holds the other, and only the garbage collector would part them
+
+    def _end(self, exchange: Exchange) -> None:
+        """Its answer has begun, or there is none."""
+        self._deadlines.stop(exchange)
+        if exchange.running:
+            exchange.running = False
+            self._overload.leave()
 
     async def _refuse(self, exchange: Exchange, seconds: int, send: Send) -> None:
         respond = self._responder(exchange, send, without_body=exchange.scope["method"] == "HEAD")
@@ -149,7 +160,7 @@ class Edge:
         async def respond(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                self._deadlines.stop(exchange)  # how long the client takes to read is its own affair
+                self._end(exchange)  # how long the client takes to read is its own affair
                 headers = list(message["headers"])
                 for on_response in self._on_response:
                     on_response(exchange, headers)

@@ -4,6 +4,7 @@
 """
 
 from contextlib import suppress
+from typing import Final
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
@@ -13,6 +14,9 @@ from restwell.database import Database, Migrations
 from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.jobs import Backlog, Jobs, backlog_metrics
 from restwell.observability.metrics import MEDIA_TYPE, Metrics
+
+HEALTH_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
+"""What is answered however much is asked for besides."""
 
 
 class Live(Struct, frozen=True):

@@ -17,6 +17,7 @@ from litestar.routes import HTTPRoute
 
 from restwell.cache import TooManyLoads
 from restwell.database import DatabaseBusy, DatabaseUnavailable, TransactionConflict
+from restwell.edge.overload import Overloaded
 from restwell.errors import (
     PROBLEM_MEDIA_TYPE,
     AppError,
@@ -60,6 +61,7 @@ _ANYWHERE: Final = (
     TransactionConflict,
     TooManyLoads,
     DeadlineExceeded,
+    Overloaded,
     UriTooLong,
 )
 _EXAMPLES_BY_FORMAT: Final = {"uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "date-time": "2026-01-31T09:30:00Z"}

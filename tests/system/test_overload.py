@@ -1,0 +1,82 @@
+"""A3: five times as much is asked for as can be done."""
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import httpx
+import pytest
+
+from load import Answered, Load
+from people import Person
+from scoreboard import Score
+from servers import RESTWELL, Served, restwell, serving
+
+CONNECTIONS = 1_500
+TIMES = 5
+
+
+@pytest.fixture
+async def shop(tmp_path: Path, empty_url: str) -> AsyncIterator[Served]:
+    settings = {
+        "DATABASE_URL": empty_url,
+        "RESTWELL_APP": "shop.app:shop",
+        "RATE_LIMIT_SCALE": "0",
+        "LOG_FORMAT": "json",
+    }
+    for command in ("migrate", "seed"):
+        restwell(command, cwd=tmp_path, **settings).check_returncode()
+    async with serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **settings) as served:
+        yield served
+
+
+def percentile(seconds: Sequence[float], part: float) -> float:
+    return sorted(seconds)[int(len(seconds) * part)]
+
+
+@pytest.mark.scoreboard(
+    "A3",
+    "5x overload for 60 s",
+    "goodput >= 80% of peak; accepted p99 <= 1 s; rejections <= 100 ms with Retry-After",
+)
+async def test_more_than_can_be_done_costs_those_who_are_taken_on_nothing(shop: Served, score: Score) -> None:
+    """Orders, at a fixed rate, of one worker beside which the load itself is made. Broken build that was seen to fail: no limit."""
+    async with httpx.AsyncClient(base_url=shop.url, timeout=20) as client:
+        admin = await Person(client).sign_in("admin@shop.example")
+        draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 10**8}
+        product = (await admin.send("POST", "/v1/products", draft)).json()
+        buyer = await Person(client).sign_in("customer1@shop.example")
+    body = json.dumps({"items": [{"product_id": product["id"], "quantity": 1}]}).encode()
+    numbers = itertools.count()
+
+    def order() -> bytes:
+        head = (
+            f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {buyer.tokens['access_token']}\r\nIdempotency-Key:"
+            f" {next(numbers)}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    load = Load(int(shop.url.rpartition(":")[2]), order)
+    await load.connect(CONNECTIONS)
+    try:
+        warm = score.size(2, 10)
+        peak = sum(one.status == 201 for one in await load.run_closed(16, warm)) / warm
+        seconds = score.size(5, 60)
+        answers = await load.run(TIMES * peak, seconds)
+    finally:
+        load.close()
+    accepted = [one.seconds for one in answers if one.status == 201]
+    refused: list[Answered] = [one for one in answers if one.status != 201]
+    goodput, took = len(accepted) / seconds / peak, [one.seconds for one in refused]
+    score.note(
+        f"{len(answers):,} of {TIMES * peak * seconds:,.0f} sent answered: goodput {goodput:.0%} of {peak:.0f}/s; accepted p99"
+        f" {percentile(accepted, 0.99) * 1e3:.0f} ms; refused within {percentile(took, 0.99) * 1e3:.0f} ms (p99),"
+        f" {max(took) * 1e3:.0f} ms (all)"
+    )
+    assert {one.status for one in refused} == {503}
+    assert all(one.retry_after for one in refused)
+    assert load.broken == 0
+    assert goodput >= score.size(0.6, 0.8)
+    assert percentile(accepted, 0.99) <= 1
+    assert percentile(took, 0.99) <= score.size(0.3, 0.1)
