@@ -302,7 +302,7 @@ class Restwell:
         if self.settings.database.replica_urls:
             concerns.append(ReadYourWrites(self._freshness_tokens))
         if self.limits is not None:
-            concerns.append(RateLimitHeaders())
+            concerns.append(RateLimitHeaders(self.settings.trusted_hops))
             limit_routes(litestar, self.limits)
         time_routes(litestar)
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))

@@ -2,20 +2,40 @@
 
 from functools import lru_cache
 
+import structlog
+
 from restwell.addresses import network_of
+from restwell.edge.client_address import HEADER as FORWARDED
 from restwell.edge.exchange import Concern, Exchange, Headers, Scope
 from restwell.limits import Rate
 
+log = structlog.get_logger("restwell.edge")
+
 
 class RateLimitHeaders(Concern):
-    """``r`` more are admitted now, and all of them ``t`` seconds from now; or, where ``r`` is 0, one."""
+    """``r`` more are admitted now, and all of them ``t`` seconds from now; or, where ``r`` is 0, one.
+
+    Says once in the log when who is refused came through a proxy that ``trusted_hops`` does not count.
+    """
+
+    def __init__(self, trusted_hops: int = 0) -> None:
+        self._is_suspicious = not trusted_hops
 
     def on_response(self, exchange: Exchange, headers: Headers) -> None:
         allowance = exchange.allowance
         if allowance is not None:
-            rate, left, seconds, _ = allowance
+            rate, left, seconds, admitted = allowance
             name, policy = _written(rate)
             headers += ((b"ratelimit-policy", policy), (b"ratelimit", b"%b;r=%d;t=%d" % (name, left, seconds)))
+            if not admitted and self._is_suspicious and exchange.user_id is None:
+                self._look_for_proxy(exchange.scope)
+
+    def _look_for_proxy(self, scope: Scope) -> None:
+        if any(name == FORWARDED for name, _ in scope["headers"]):
+            self._is_suspicious = False
+            log.warning(
+                "rate_limit_of_a_proxy", client=whose(scope), advice="all its clients are one; set TRUSTED_HOPS"
+            )
 
 
 @lru_cache

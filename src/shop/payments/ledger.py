@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+import structlog
 from msgspec import Struct
 from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, Table, Text, insert, select, update
 from sqlalchemy.dialects import sqlite
@@ -19,6 +20,8 @@ from sqlalchemy.schema import CreateTable
 from restwell.database import Timestamp, Transaction, open_database, param, query
 from restwell.ids import new_id
 from shop.payments.gateway import Outcome, PaymentsRefused, PaymentsUnavailable
+
+log = structlog.get_logger("shop.payments")
 
 PREPARED: Final = "prepared"
 REFUNDED: Final = "refunded"
@@ -80,6 +83,7 @@ class LocalLedger:
         self._losses = options.pop("losses", 0.0)
         if options:
             raise ValueError(f"the ledger knows delay, declines and losses, not {', '.join(options)}")
+        self._path = parts.path
         self._database = open_database(f"sqlite://{parts.path}", 1)
         self._opening = asyncio.Lock()
         self._is_open = False
@@ -141,6 +145,7 @@ class LocalLedger:
                             str(CreateTable(table, if_not_exists=True).compile(dialect=sqlite.dialect()))
                         )
                 self._is_open = True
+                log.warning("payments_are_pretended", ledger=self._path, advice="nobody is charged; set PAYMENTS_URL")
         return self._database.transaction()
 
     async def _intent(self, tx: Transaction, payment_id: str) -> Intent:

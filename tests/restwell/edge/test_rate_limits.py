@@ -1,6 +1,7 @@
 """Rate limits as clients meet them: whom a request is counted for, what it is told, and what is never limited."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -125,3 +126,16 @@ async def test_a_scale_of_nothing_limits_nothing(settings: ShopSettings) -> None
     async with running(create_app(settings.model_copy(update=changes))) as client:
         assert await statuses(client, 5) == [200] * 5
         assert "ratelimit" not in (await client.get(PRODUCTS)).headers
+
+
+async def test_a_proxy_that_is_not_counted_is_told_of(
+    settings: ShopSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """All its clients would share one rate, and nobody would know why they are refused. Said once."""
+    limits = RateLimitSettings(reads=(2, 3_600))
+    changes = {"rate_limit": limits, "cache_dir": tmp_path / "alone"}
+    async with running(create_app(settings.model_copy(update=changes))) as client:
+        assert await statuses(client, 4) == [200, 200, 429, 429]
+        assert "TRUSTED_HOPS" not in capfd.readouterr().out
+        assert await statuses(client, 3, **{"x-forwarded-for": "192.0.2.1"}) == [429] * 3
+    assert capfd.readouterr().out.count("TRUSTED_HOPS") == 1

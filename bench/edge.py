@@ -1,0 +1,169 @@
+"""What the edge costs a request: ``python bench/edge.py --out bench/results/edge.json``.
+
+A bare ASGI function that answers 1 KB is called in this process, without a socket, then with the edge around it, to which one concern
+after the other is added. Each stage is timed in turn, round by round, so that a busy moment meets all of them; the median of the rounds is
+told, in microseconds a request.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path += [str(ROOT / "src")]
+
+from restwell.edge import (  # noqa: E402  # after the path is set
+    AccessLog,
+    ClientAddress,
+    Concern,
+    Cors,
+    Edge,
+    LogContext,
+    Options,
+    RateLimitHeaders,
+    RequestId,
+    SecurityHeaders,
+    UrlLimit,
+)
+from restwell.edge.exchange import AsgiApp, Message, Receive, Scope, Send, exchange_in  # noqa: E402
+from restwell.edge.rate_limit import whose  # noqa: E402
+from restwell.limits import MachineLimits, Rate  # noqa: E402
+from restwell.observability.logs import LineWriter  # noqa: E402
+from restwell.observability.watchdog import Watchdog  # noqa: E402
+from restwell.web.query_budget import QueryBudget  # noqa: E402
+
+CALLS = 4_000
+BODY = b"x" * 1_000
+HEADERS = [
+    (b"host", b"api.shop.example"),
+    (b"user-agent", b"bench"),
+    (b"accept", b"application/json"),
+    (b"accept-encoding", b"gzip"),
+    (b"authorization", b"Bearer " + b"x" * 300),
+    (b"x-forwarded-for", b"192.0.2.7"),
+]
+RATE = Rate("bench", 10**6, seconds=1)
+
+
+async def raw(_scope: Scope, _receive: Receive, send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": BODY})
+
+
+async def receive() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def send(_message: Message) -> None: ...
+
+
+def scope() -> Scope:
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/v1/products",
+        "query_string": b"limit=20",
+        "headers": list(HEADERS),
+        "client": ("127.0.0.1", 1),
+        "state": {},
+    }
+
+
+def stages(limits: MachineLimits) -> list[tuple[str, AsgiApp]]:
+    """The bare function, then the edge with more and more in it."""
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        """Counts as a guard does."""
+        exchange_in(scope).allowance = limits.take_now(RATE, whose(scope))
+        await raw(scope, receive, send)
+
+    adding: Sequence[tuple[str, Concern | None]] = [
+        ("deadline, hang-ups, overload, crashes (the pass itself)", None),
+        ("request id", RequestId()),
+        ("length of the address", UrlLimit()),
+        ("context of log lines", LogContext()),
+        ("security headers", SecurityHeaders()),
+        ("access log line", AccessLog(LineWriter())),
+        ("N+1 guard", QueryBudget()),
+        ("OPTIONS", Options([])),
+        ("client's address behind a proxy", ClientAddress(1)),
+        ("CORS", Cors(["https://app.shop.example"])),
+        ("rate limit, counted for the machine", RateLimitHeaders()),
+    ]
+    found: list[tuple[str, AsgiApp]] = [("a bare ASGI function", raw)]
+    concerns: list[Concern] = []
+    for name, concern in adding:
+        concerns += [concern] if concern is not None else []
+        found.append((name, Edge(counted if isinstance(concern, RateLimitHeaders) else raw, list(concerns), 5.0)))
+    return found
+
+
+async def once(app: AsgiApp) -> float:
+    """Microseconds a call."""
+    scopes = [scope() for _ in range(CALLS)]
+    began = time.perf_counter()
+    for one in scopes:
+        await app(one, receive, send)
+    return (time.perf_counter() - began) / CALLS * 1e6
+
+
+async def measure(rounds: int) -> list[tuple[str, float]]:
+    with tempfile.TemporaryDirectory() as folder:
+        limits = MachineLimits(Path(folder))
+        await limits.start()
+        apps = stages(limits)
+        times: dict[str, list[float]] = {name: [] for name, _ in apps}
+        for number in range(rounds):
+            print(f"\rround {number + 1} of {rounds}", end="", file=sys.stderr, flush=True)
+            for name, app in apps:
+                times[name].append(await once(app))
+        watched = await _watched(apps[-1][1], rounds)
+        await limits.close()
+    print(file=sys.stderr)
+    return [(name, statistics.median(each)) for name, each in times.items()] + [("the watchdog beside it", watched)]
+
+
+async def _watched(app: AsgiApp, rounds: int) -> float:
+    times = []
+    for _ in range(rounds):
+        watchdog = Watchdog()
+        watchdog.start()
+        times.append(await once(app))
+        watchdog.close()
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    shown = os.dup(1)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)  # where the access log goes
+        found = asyncio.run(measure(arguments.rounds))
+        os.dup2(shown, 1)
+    first, before = found[0][1], 0.0
+    rows = []
+    for name, now in found:
+        rows.append({"with": name, "us": round(now, 2), "more_us": round(now - before, 2)})
+        print(f"{now:7.2f} us  {now - before:+6.2f}  {name}")
+        before = now
+    print(f"the edge: {before - first:.2f} us a request")
+    if arguments.out is not None:
+        machine = {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()}
+        told = {"what": "the edge in process, one concern more in each row", "machine": machine, "rows": rows}
+        arguments.out.write_text(json.dumps(told, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
