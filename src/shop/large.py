@@ -64,7 +64,7 @@ def _statements(dialect: str, first: int, last: int) -> list[str]:
     )
     placed = (
         f"INSERT INTO orders (user_id, id, status, total_cents, currency, created_at) {numbers}"
-        f" SELECT {user}, {order}, 'pending', i % 90000, 'EUR', {time} FROM n"
+        f" SELECT {user}, {order}, 'paid', i % 90000, 'EUR', {time} FROM n"
     )
     lines = (
         "INSERT INTO order_lines (user_id, order_id, position, product_id, name, unit_price_cents, quantity)"

@@ -109,9 +109,8 @@ class Edge:
         except asyncio.CancelledError:
             if not await _was_given_up(exchange, inbox, respond):
                 raise
-        except (
-            AppError
-        ) as error:  # too much at once, or a load for all that was given up; others the application has answered
+        except AppError as error:
+            # Too much at once, or a load for all that was given up; others the application has answered itself.
             await _send_problem(error, exchange.request_id, respond)
         except Exception:
             log.exception("crash", path=scope["path"])
