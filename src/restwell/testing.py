@@ -14,7 +14,7 @@ from restwell.edge.exchange import Message
 from restwell.jobs import JobState, WorkerOptions
 
 START_SECONDS: Final = 30
-BLOCKED_SECONDS: Final = 0.5
+BLOCKED_SECONDS: Final = 1.0
 """More than in production, where 50 ms are told of: machines that run tests are busy."""
 BASE_URL: Final = "http://app.test"
 

@@ -167,7 +167,7 @@ class Blocking(Controller):
     @get()
     async def block(self) -> str:
         """Block."""
-        wait(0.8)
+        wait(1.5)
         return "done"
 
 
@@ -186,7 +186,7 @@ def build(settings: Settings) -> App:
 
 
 async def test_a_route_that_blocks_fails_its_test(tiny_settings: Settings) -> None:
-    with pytest.raises(AssertionError, match=r"stood still for \d+ ms in:(.|\n)*wait\(0\.8\)"):
+    with pytest.raises(AssertionError, match=r"stood still for \d+ ms in:(.|\n)*wait\(1\.5\)"):
         async with running(build(tiny_settings)) as client:
             answer: httpx.Response = await client.get("/v1/blocking")
             assert answer.status_code == 200
