@@ -1,7 +1,7 @@
 """Payments, and the order states that they bring (pre-deploy). The release before cannot read orders that are paid or failed."""
 
 from alembic import op
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Text, text
+from sqlalchemy import CheckConstraint, Column, Text, text
 
 from restwell.database import Id, Timestamp
 
@@ -46,7 +46,6 @@ def upgrade() -> None:
         ),
         Column("created_at", Timestamp, nullable=False),
         Column("updated_at", Timestamp, nullable=False),
-        ForeignKeyConstraint(["user_id", "order_id"], ["orders.user_id", "orders.id"]),
     )
     op.create_index("payments_by_gateway_id", "payments", ["gateway_id"])
     undoing = text("state = 'undoing'")

@@ -15,7 +15,7 @@ from conftest import NEEDS
 from people import Json, Person, assert_problem
 from restwell.database import Query, open_database, plans_of
 from restwell.testing import running
-from servers import ROOT, Postgres, postgres, postgres_programs, restwell
+from servers import MORE, ROOT, Postgres, postgres, postgres_programs, restwell
 from shop.app import create_app
 from shop.orders import queries
 from shop.settings import ShopSettings
@@ -63,7 +63,14 @@ async def client(pair: tuple[Postgres, Postgres], tmp_path: Path) -> AsyncIterat
     environment = {"DATABASE_URL": first.url, "RESTWELL_APP": "shop.app:shop"}
     for command in ("migrate", "seed"):
         assert restwell(command, cwd=tmp_path, **environment).returncode == 0
-    settings = ShopSettings.load({"DATABASE_URL": first.url, "JWT_SECRET": "a secret for tests, long enough to be one"})
+    settings = ShopSettings.load(
+        {
+            "DATABASE_URL": first.url,
+            "JWT_SECRET": "a secret for tests, long enough to be one",
+            "RATE_LIMIT_SCALE": str(MORE),
+            "PAYMENTS_URL": f"ledger:///{tmp_path}/ledger.db",
+        }
+    )
     async with running(create_app(settings)) as connected:
         yield connected
 

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Table, Text, text
+from sqlalchemy import CheckConstraint, Column, Index, Table, Text, text
 
 from restwell.database import Id, Timestamp
 from shop.schema import metadata
@@ -23,7 +23,9 @@ payments = Table(
     "payments",
     metadata,
     Column("user_id", Id, primary_key=True),
-    Column("order_id", Id, primary_key=True),
+    Column(
+        "order_id", Id, primary_key=True
+    ),  # no foreign key: orders may lie on several servers, and are never deleted
     Column("gateway_id", Text, nullable=False),
     Column(
         "state",
@@ -35,7 +37,6 @@ payments = Table(
     ),
     Column("created_at", Timestamp, nullable=False),
     Column("updated_at", Timestamp, nullable=False),
-    ForeignKeyConstraint(["user_id", "order_id"], ["orders.user_id", "orders.id"]),
     Index("payments_by_gateway_id", "gateway_id"),
     Index(
         "payments_undoing",
