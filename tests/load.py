@@ -43,7 +43,9 @@ class _Connection(asyncio.Protocol):
         length = int(lower.partition(b"content-length: ")[2].partition(b"\r\n")[0])
         if len(body) >= length:
             self._buffer = b""
-            self._load.answered(self, int(head[9:12]), time.perf_counter() - self._began, b"retry-after" in lower)
+            self._load.answered(
+                self, int(head[9:12]), time.perf_counter() - self._began, retry_after=b"retry-after" in lower
+            )
 
     def connection_lost(self, _error: Exception | None) -> None:
         if self._load.is_open:
@@ -102,7 +104,7 @@ class Load:
 
     _closed_until = 0.0
 
-    def answered(self, connection: _Connection, status: int, seconds: float, retry_after: bool) -> None:  # noqa: FBT001
+    def answered(self, connection: _Connection, status: int, seconds: float, *, retry_after: bool) -> None:
         self.answers.append(Answered(status, seconds, retry_after))
         if time.perf_counter() < self._closed_until:
             connection.send(self._request())

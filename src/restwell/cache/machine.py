@@ -43,6 +43,13 @@ def default_folder(database_url: str) -> Path:
     return Path(tempfile.gettempdir()) / f"restwell-cache-{os.geteuid()}-{which}"
 
 
+def make_own(folder: Path) -> None:
+    """Have the folder, for this user alone. Raises ConfigurationError for another's."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise ConfigurationError([f"CACHE_DIR: {folder} is another user's; name a folder of this user's own"])
+
+
 class MachineStore(Store):
     """Everything in ``folder``, of whose file of values at most about ``max_bytes`` are used. It is always usable."""
 
@@ -59,9 +66,7 @@ class MachineStore(Store):
     async def start(self) -> None:
         if self._board is not None:
             return
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._folder.stat().st_uid != os.geteuid():
-            raise ConfigurationError([f"CACHE_DIR: {self._folder} is another user's; name a folder of this user's own"])
+        make_own(self._folder)
         self._board = Board(self._folder)
         path = os.fspath(self._folder / "values.db")
         self._writer = await apsw.Connection.as_async(path)

@@ -23,10 +23,9 @@ SCOPE_KEY: Final = "restwell"
 
 class Exchange:
     """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates; ``expired``
-    says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas, ``allowance`` what it was told of its rate,
-    ``seconds`` the time of its route, where that has
-    its own, ``running`` whether it counts as under way. A concern that sets
-    ``answer`` before anything has been done has answered the request.
+    says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas, ``allowance`` what it
+    was told of its rate, ``seconds`` the time of its route, where that has its own, ``running`` whether it counts as under way. A
+    concern that sets ``answer`` before anything has been done has answered the request.
     """
 
     __slots__ = (

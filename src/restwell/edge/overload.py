@@ -2,7 +2,7 @@
 
 What tells is how long work that is ready has to wait: for the event loop, and for a connection to the database. Not how long answers take,
 for some take long by nature. While that wait is short the limit grows with what is asked for; when it grows long, the limit shrinks to a
-part of what is under way (additive increase, multiplicative decrease, as in TCP).
+part of what is under way.
 """
 
 import asyncio

@@ -21,7 +21,9 @@ class RateLimited(AppError):
 
 
 class LimitStore(Protocol):
-    """Who knows what each client has spent."""
+    """Who knows what each client has spent. ``is_local`` while it should count with other machines, and cannot."""
+
+    is_local: bool
 
     async def start(self) -> None: ...
     async def close(self) -> None: ...
@@ -32,7 +34,7 @@ class LimitStore(Protocol):
 
 
 class RateLimiter(Collector):
-    """The default rates, times ``scale``, and its metrics. ``is_local`` is only ever true of one that counts with others."""
+    """The default rates, times ``scale``, and its metrics."""
 
     def __init__(self, store: LimitStore, *, scale: float, reads: tuple[int, int], writes: tuple[int, int]) -> None:
         self._store = store
@@ -65,6 +67,4 @@ class RateLimiter(Collector):
             refused.add_metric([name], count)
         yield refused
         text = "Processes that limit to the part of their machine, because Redis is away."
-        yield GaugeMetricFamily(
-            "restwell_rate_limits_local", text, value=float(getattr(self._store, "is_local", False))
-        )
+        yield GaugeMetricFamily("restwell_rate_limits_local", text, value=float(self._store.is_local))

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Final
 
-from restwell.errors import ConfigurationError
+from restwell.cache.machine import make_own
 from restwell.limits.rate import Allowance, Rate, spend
 
 SETS: Final = 8_192
@@ -30,6 +30,8 @@ _BYTES: Final = SETS * WAYS * 16
 class MachineLimits:
     """Everything in the file ``limits`` in ``folder``."""
 
+    is_local = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._file: IO[bytes] | None = None
@@ -40,9 +42,7 @@ class MachineLimits:
     async def start(self) -> None:
         if self._file is not None:
             return
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.folder.stat().st_uid != os.geteuid():
-            raise ConfigurationError([f"CACHE_DIR: {self.folder} is another user's; name a folder of this user's own"])
+        make_own(self.folder)
         self._file = (self.folder / "limits").open("a+b")
         missing = _BYTES - self._file.seek(0, os.SEEK_END)
         if missing > 0:  # in full: in a file with holes, a full disk would kill whoever writes to one

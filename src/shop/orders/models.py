@@ -1,7 +1,9 @@
 """What is stored of an order. ``user_id`` is part of every key, so that orders can be partitioned by it."""
 
 from enum import StrEnum
+from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
 
 from restwell.database import Id, Timestamp
@@ -16,6 +18,13 @@ class OrderStatus(StrEnum):
     PAID = "paid"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class OrderKey(Struct, frozen=True):
+    """Where an order is."""
+
+    user_id: UUID
+    order_id: UUID
 
 
 orders = Table(

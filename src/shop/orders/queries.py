@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import ARRAY, Integer, Select, bindparam, func, insert, literal_column, or_, select, true, update
 
 from restwell.database import any_of, param, query
-from shop.orders.models import OrderStatus, order_lines, orders
+from shop.orders.models import OrderKey, OrderStatus, order_lines, orders
 from shop.users.models import users
 
 
@@ -27,11 +27,6 @@ class StoredLine(Struct, frozen=True):
     name: str
     unit_price_cents: int
     quantity: int
-
-
-class Late(Struct, frozen=True):
-    user_id: UUID
-    order_id: UUID
 
 
 class Buyer(Struct, frozen=True):
@@ -111,7 +106,7 @@ pending_before: Final = query(
     .where(orders.c.status == OrderStatus.PENDING.value, orders.c.id < param("before"))
     .order_by(orders.c.id)
     .limit(1_000),
-    into=Late,
+    into=OrderKey,
 )
 
 insert_order: Final = query(

@@ -49,11 +49,9 @@ class Settlement:
         before = datetime.now(UTC) - LATE
         pending = await self._database.primary.all(queries.pending_before, before=lowest_id(before))
         async with self._database.transaction() as tx:
-            undoing = await self._payments.left_undone(tx, before)
-            late = [(one.user_id, one.order_id) for one in pending] + [(one.user_id, one.order_id) for one in undoing]
-            for user_id, order_id in late:
-                again = settle_order.using(unique_key=f"settle {order_id}")
-                await self._jobs.enqueue(tx, again, user_id=user_id, order_id=order_id)
+            for late in pending + await self._payments.left_undone(tx, before):
+                again = settle_order.using(unique_key=f"settle {late.order_id}")
+                await self._jobs.enqueue(tx, again, user_id=late.user_id, order_id=late.order_id)
 
     async def _charge(self, order: StoredOrder) -> PaymentState | None:
         if not order.total_cents:

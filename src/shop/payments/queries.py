@@ -1,13 +1,13 @@
 """SQL of payments."""
 
 from typing import Final
-from uuid import UUID
 
 from msgspec import Struct
 from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from restwell.database import param, query
+from shop.orders.models import OrderKey
 from shop.payments.models import PaymentState, payment_events, payments
 
 BATCH: Final = 1_000
@@ -16,11 +16,6 @@ BATCH: Final = 1_000
 class StoredPayment(Struct, frozen=True):
     gateway_id: str
     state: PaymentState
-
-
-class Paid(Struct, frozen=True):
-    user_id: UUID
-    order_id: UUID
 
 
 _mine: Final = (payments.c.user_id == param("user_id")) & (payments.c.order_id == param("order_id"))
@@ -32,7 +27,7 @@ of_order: Final = query(
 of_gateway_id: Final = query(
     "payments.of_gateway_id",
     select(payments.c.user_id, payments.c.order_id).where(payments.c.gateway_id == param("gateway_id")),
-    into=Paid,
+    into=OrderKey,
 )
 
 _row: Final = {column.name: param(column.name) for column in payments.columns}
@@ -58,7 +53,7 @@ undoing: Final = query(
     .where(payments.c.state == PaymentState.UNDOING.value, payments.c.updated_at < param("before"))
     .order_by(payments.c.updated_at)
     .limit(BATCH),
-    into=Paid,
+    into=OrderKey,
 )
 
 _event: Final = {column.name: param(column.name) for column in payment_events.columns}

@@ -7,10 +7,10 @@ from uuid import UUID
 from msgspec import Struct
 
 from restwell.database import Database, Transaction
+from shop.orders.models import OrderKey
 from shop.payments import queries
 from shop.payments.gateway import Gateway, Outcome
 from shop.payments.models import PaymentState
-from shop.payments.queries import Paid
 
 Wanted = Callable[[Transaction], Awaitable[bool]]
 
@@ -62,7 +62,7 @@ class PaymentService:
         await self._gateway.refund(payment.gateway_id)
         return PaymentState.REFUNDED
 
-    async def left_undone(self, tx: Transaction, before: datetime) -> list[Paid]:
+    async def left_undone(self, tx: Transaction, before: datetime) -> list[OrderKey]:
         """Those that should have been undone by then."""
         return await tx.all(queries.undoing, before=before)
 
