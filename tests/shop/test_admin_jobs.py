@@ -1,5 +1,6 @@
 """What an operator does about jobs, over HTTP and on the command line."""
 
+import asyncio
 from uuid import UUID
 
 import httpx
@@ -70,34 +71,37 @@ def environment(settings: ShopSettings) -> dict[str, str]:
     return {"DATABASE_URL": settings.database.url.get_secret_value()}
 
 
-def told(settings: ShopSettings, *arguments: str) -> tuple[int, str]:
-    done = restwell("jobs", *arguments, cwd=ROOT, **environment(settings))
+async def told(settings: ShopSettings, *arguments: str) -> tuple[int, str]:
+    done = await asyncio.to_thread(restwell, "jobs", *arguments, cwd=ROOT, **environment(settings))
     return done.returncode, done.stdout + done.stderr
 
 
 async def test_the_command_line_does_it_too(settings: ShopSettings, dead: UUID, app: App) -> None:
-    code, text = told(settings, "list")
+    code, text = await told(settings, "list")
     assert code == 0
     assert f"{dead}" in text
     assert "UnknownJob: no job nobody_knows is known here" in text
     assert text.endswith("1 dead in mail\n")
-    code, text = told(settings, "show", str(dead))
+    code, text = await told(settings, "show", str(dead))
     assert code == 0
     assert "attempt 1 failed at" in text
     assert "of-the-registration" in text
 
-    assert told(settings, "retry", "--name=someone_else") == (0, "0 retried\n")
-    assert told(settings, "retry", "--name=nobody_knows") == (0, "1 retried\n")
+    assert await told(settings, "retry", "--name=someone_else") == (0, "0 retried\n")
+    assert await told(settings, "retry", "--name=nobody_knows") == (0, "1 retried\n")
     assert (await app.kit.jobs.get(dead)).state == "ready"
-    assert told(settings, "list", "--state=dead") == (0, "1 ready in mail\n")
-    assert told(settings, "cancel", str(dead)) == (0, "1 cancelled\n")
-    assert told(settings, "retry", str(dead)) == (0, "1 retried\n")
-    assert told(settings, "retry", str(dead)) == (2, "restwell: Only a dead or cancelled job can be tried again.\n")
-    told(settings, "cancel", str(dead))
-    assert told(settings, "discard", str(dead)) == (0, "1 discarded\n")
-    assert told(settings, "show", str(new_id())) == (2, "restwell: There is nothing here.\n")
-    assert told(settings, "retry") == (
+    assert await told(settings, "list", "--state=dead") == (0, "1 ready in mail\n")
+    assert await told(settings, "cancel", str(dead)) == (0, "1 cancelled\n")
+    assert await told(settings, "retry", str(dead)) == (0, "1 retried\n")
+    assert await told(settings, "retry", str(dead)) == (
+        2,
+        "restwell: Only a dead or cancelled job can be tried again.\n",
+    )
+    await told(settings, "cancel", str(dead))
+    assert await told(settings, "discard", str(dead)) == (0, "1 discarded\n")
+    assert await told(settings, "show", str(new_id())) == (2, "restwell: There is nothing here.\n")
+    assert await told(settings, "retry") == (
         2,
         "restwell: which jobs? Name their ids, or --name for every dead job of that name\n",
     )
-    assert told(settings, "list") == (0, "nothing waits, runs or is dead\n")
+    assert await told(settings, "list") == (0, "nothing waits, runs or is dead\n")

@@ -32,18 +32,7 @@ READ_TURNS: Final = 20
 """So often the time in line for a processor is read; what has come together since then is never blamed on a block."""
 KEPT: Final = 20
 _DEPTH: Final = 12
-_OF_LOOP: Final = {
-    "run",
-    "run_forever",
-    "run_until_complete",
-    "select",
-    "poll",
-    "_run_once",
-    "_run",
-    "_turn",
-    "_judge",
-    "_note",
-}
+_OF_LOOP: Final = {"asyncio.base_events", "asyncio.events", "asyncio.runners", "uvloop", __name__}
 
 
 class Block(Struct, frozen=True):
@@ -154,5 +143,7 @@ class Watchdog(Collector):
 
 
 def _is_idle(frame: FrameType) -> bool:
-    """Whether the loop waits for something to do, or is about to: uvloop does so below ``run``, asyncio in a selector."""
-    return frame.f_code.co_name in _OF_LOOP
+    """Whether the loop waits for something to do, or is about to: uvloop does so below ``run``, asyncio in its selector."""
+    if frame.f_globals.get("__name__") == "selectors" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__") in _OF_LOOP

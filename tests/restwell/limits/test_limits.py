@@ -106,6 +106,8 @@ async def test_processes_of_a_machine_count_together(tmp_path: Path) -> None:
     counts = [await asyncio.to_thread(results.get, timeout=60) for _ in processes]
     for process in processes:
         process.join()
+    results.close()
+    results.join_thread()
     came_back = (time.time() - start) / (3_600 / 2_000)
     assert 2_000 <= sum(counts) <= 2_000 + came_back + 1, counts
 

@@ -16,9 +16,9 @@ from restwell.settings import LogSettings
 def as_before() -> Iterator[None]:
     """These tests configure the process's logs; give back what was there."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
 

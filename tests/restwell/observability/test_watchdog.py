@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -40,12 +41,18 @@ def wait(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def run(seconds: float) -> None:
+    """It has the name of what the loop idles in, and waits as the loop does."""
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(["sleep", "5"], capture_output=True, check=False, timeout=seconds)
+
+
 def hold_the_lock(_: float) -> None:
     """One call into C that never lets another thread run."""
     assert not re.match(r"(a|a)*b", "a" * 24)
 
 
-@pytest.mark.parametrize("block", [compute, wait])
+@pytest.mark.parametrize("block", [compute, wait, run])
 async def test_what_blocks_is_told_with_its_place(watchdog: Watchdog, block: Callable[[float], None]) -> None:
     """Breaks when only time on the processor counts: a call that waits blocks as well. And without the thread: nobody knows where."""
     for _ in range(5):  # where the whole machine is held up, nobody looks meanwhile
