@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test scoreboard check format lock clean
+.PHONY: help run test scoreboard bench check format lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,15 @@ test: .venv/.dev ## Run every test (CI=true: nothing may be skipped)
 scoreboard: .venv/.dev ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
 	@$(BIN)/python tests/install_servers.py
 	@SCOREBOARD=docs/scoreboard.md $(BIN)/pytest -m scoreboard --quiet --no-header $(ARGS)
+
+bench: .venv/.dev ## Measure the routes beside other frameworks and write the README's table (half an hour; QUICK=1 a minute, ONLY=W1,express some)
+ifneq ($(QUICK)$(ONLY),)
+	@$(BIN)/python bench/routes.py --only=$(ONLY) $(if $(QUICK),--quick)
+else
+	@$(BIN)/python bench/routes.py --out=bench/results/peers.json
+	@$(BIN)/python bench/routes.py --only=W1,W2,W5 --all-cores --out=bench/results/peers-all-cores.json
+	@$(BIN)/python bench/report.py
+endif
 
 check: .venv/.dev ## Check format, lint, types and the rules of the house
 	@$(BIN)/ruff format --check --quiet

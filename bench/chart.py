@@ -1,4 +1,4 @@
-"""Line charts as SVG, for results: the fewest parts that a person can read."""
+"""Charts as SVG, for results: the fewest parts that a person can read."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,33 @@ def line_chart(title: str, unit: str, ticks: Sequence[str], series: Mapping[str,
     """Each series as a line over evenly spaced ``ticks``; the axis of ``unit`` begins at zero."""
     top = _round_above(max(max(values) for values in series.values()))
     step = (WIDTH - LEFT - RIGHT) / max(len(ticks) - 1, 1)
+    parts = _frame(title, unit, top)
+    for index, tick in enumerate(ticks):
+        parts.append(_tick(LEFT + index * step, tick))
+    for number, values in enumerate(series.values()):
+        points = " ".join(f"{LEFT + index * step:.1f},{_height(value, top)}" for index, value in enumerate(values))
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{_colour(number)}" stroke-width="2.5"/>')
+    return _closed(parts, series)
 
-    def place(index: int, value: float) -> tuple[float, float]:
-        return round(LEFT + index * step, 1), round(HEIGHT - BOTTOM - value / top * (HEIGHT - BOTTOM - TOP), 1)
 
+def bar_chart(title: str, unit: str, ticks: Sequence[str], series: Mapping[str, Sequence[float]]) -> str:
+    """Each series as a bar in the group of each of ``ticks``, with its value above it; the axis of ``unit`` begins at zero."""
+    top = _round_above(max(max(values) for values in series.values()))
+    group = (WIDTH - LEFT - RIGHT) / len(ticks)
+    width = group * 0.8 / len(series)
+    parts = _frame(title, unit, top)
+    for index, tick in enumerate(ticks):
+        parts.append(_tick(LEFT + (index + 0.5) * group, tick))
+        for number, values in enumerate(series.values()):
+            x, y = LEFT + (index + 0.1) * group + number * width, _height(values[index], top)
+            size = f'width="{width - 2:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
+            parts.append(f'<rect x="{x:.1f}" y="{y}" {size} fill="{_colour(number)}"/>')
+            middle = f'x="{x + width / 2 - 1:.1f}" y="{y - 4:.1f}"'
+            parts.append(f'<text {middle} text-anchor="middle" font-size="9">{values[index]:.1f}</text>')
+    return _closed(parts, series)
+
+
+def _frame(title: str, unit: str, top: float) -> list[str]:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
@@ -24,20 +47,30 @@ def line_chart(title: str, unit: str, ticks: Sequence[str], series: Mapping[str,
     ]
     for part in range(5):
         value = top * part / 4
-        _, y = place(0, value)
+        y = _height(value, top)
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="#d0d7de"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end" fill="#57606a">{value:,.4g}</text>')
-    for index, tick in enumerate(ticks):
-        x, _ = place(index, 0)
-        parts.append(
-            f'<text x="{x}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle" fill="#57606a">{escape(tick)}</text>'
-        )
-    for number, (name, values) in enumerate(series.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        points = " ".join(f"{x},{y}" for x, y in (place(index, value) for index, value in enumerate(values)))
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
-        parts.append(f'<text x="{LEFT + number * 170}" y="{HEIGHT - 12}" fill="{colour}">{escape(name)}</text>')
-    return "\n".join((*parts, "</svg>", ""))
+    return parts
+
+
+def _tick(x: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle" fill="#57606a">{escape(text)}</text>'
+
+
+def _closed(parts: list[str], series: Mapping[str, object]) -> str:
+    legend = [
+        f'<text x="{LEFT + number * 170}" y="{HEIGHT - 12}" fill="{_colour(number)}">{escape(name)}</text>'
+        for number, name in enumerate(series)
+    ]
+    return "\n".join((*parts, *legend, "</svg>", ""))
+
+
+def _height(value: float, top: float) -> float:
+    return round(HEIGHT - BOTTOM - value / top * (HEIGHT - BOTTOM - TOP), 1)
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
 
 
 def _round_above(value: float) -> float:

@@ -10,7 +10,6 @@ Contenders in turn, medians.
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,14 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
+from contenders import PEERS, ROOT, node_folder, node_program, python_of
+from rabbit import rabbit_server
+from servers import postgres, redis_server
 
-from rabbit import rabbit_server  # noqa: E402  # after the path is set; the tests' own helpers
-from servers import postgres, redis_server  # noqa: E402
-
-PEERS = ROOT / "bench/peers"
-INSTALLED = ROOT / "var/peers"
 CONCURRENCY = "100"
 PACE = 200
 DURABLE = ("-cfsync=on", "-csynchronous_commit=on")
@@ -37,18 +32,9 @@ CONTENDERS = ("restwell", "restwell+redis", "restwell+rabbitmq", "restwell-sqlit
 
 def install() -> tuple[list[str], list[str]]:
     """The commands that run BullMQ and procrastinate, once what they need is installed under var/peers."""
-    node = INSTALLED / "bullmq"
-    if not (node / "node_modules").exists():
-        node.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PEERS / "bullmq/package.json", node)
-        subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], cwd=node, check=True)
-    shutil.copy(PEERS / "bullmq/jobs.mjs", node)
-    python = INSTALLED / "procrastinate/bin/python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
-        wanted = str(PEERS / "procrastinate/requirements.txt")
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "-r", wanted], check=True)
-    return ["node", str(node / "jobs.mjs")], [str(python), str(PEERS / "procrastinate/jobs.py")]
+    node = node_folder("bullmq", "bullmq/jobs.mjs")
+    python = python_of("procrastinate")
+    return [str(node_program()), str(node / "jobs.mjs")], [str(python), str(PEERS / "procrastinate/jobs.py")]
 
 
 @contextmanager

@@ -1,204 +1,208 @@
-"""The shop's own routes under load, one build against another: ``python bench/routes.py before=../old/src after=src``.
+"""The shop's routes under load, beside its peers: ``make bench``, or ``python bench/routes.py --only=W1,express`` for some.
 
-Each build serves from one core and wrk asks from another, in turn, on the same throwaway PostgreSQL; medians are printed and
-written to ``--out``. Works W1 to W5 are those of the speed bars: a kept list of 20, a product by id, a list of 20, the own account,
-an order; the cache is off but in W1 and W4. A build is ``label=folder``, or ``label=folder,VARIABLE=value`` with settings of its own;
-``raw=raw`` is a bare ASGI function that answers as many bytes as W1; ``express=express`` is the guide's own stack, for W4.
+Each contender serves from one core while wrk asks from the other, over 32 connections, one contender after the other and round after
+round, on the same PostgreSQL and Redis with 100,000 products, 100,000 orders and 10,000 users. Whoever answers wrongly is out of the race
+before it is timed. Medians of the rounds are told as ratios, ours to theirs, and written to ``--out`` with every run. ``--all-cores``
+gives each as many workers as there are cores. ``label=folder`` measures another build of ours beside this one, and
+``label=folder,VARIABLE=value`` one with other settings.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import platform
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import asyncpg
 import httpx
-from joserfc import jwt
-from joserfc.jwk import OctKey
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
+from contenders import LIMITS, NODE, OURS, PYTHON, ROOT, Serving, install, serving
+from report import show
+from servers import Postgres, postgres, redis_server
+from works import KEPT, SCRIPTS, Disqualified, add_people, check, subjects_for
 
-from people import Person  # noqa: E402  # after the path is set; the tests' own helpers
-from restwell.database import open_database  # noqa: E402
-from servers import free_port, postgres  # noqa: E402
-
-RAW = "raw"
-EXPRESS = "express"
-PEERS = ROOT / "bench/peers"
-INSTALLED = ROOT / "var/peers"
-SECRET = "a secret for the bench, which is long enough to be one"  # noqa: S105
-EACH = {
-    "W1": 'request = function() return wrk.format("GET", "/v1/products?limit=20") end',
-    "W2": 'request = function() return wrk.format("GET", "/v1/products/" .. ids[math.random(#ids)]) end',
-    "W3": 'request = function() return wrk.format("GET", "/v1/products?limit=20" .. tails[math.random(#tails)]) end',
-    "W4": 'request = function() return wrk.format("GET", "/v1/users/me", auth) end',
-    "W5": """local n = 0
-math.randomseed(os.time())
-local run = math.random(1e9)
-request = function()
-  n = n + 1
-  local headers = {["Authorization"] = auth["Authorization"], ["Content-Type"] = "application/json",
-                   ["Idempotency-Key"] = "bench-" .. run .. "-" .. n}
-  local body = '{"items":[{"product_id":"' .. ids[math.random(#ids)] .. '","quantity":1}]}'
-  return wrk.format("POST", "/v1/orders", headers, body)
-end""",
-}
+CONNECTIONS = 32
+DONE = """
+done = function(_, latency)
+  for _, part in ipairs({50, 95, 99}) do io.write(string.format("p%d_ms %f\\n", part, latency:percentile(part) / 1000)) end
+end
+"""
+ROWS = 100_000
+PEERS = (*NODE, *PYTHON, *LIMITS)
+Run = dict[str, float]
 
 
-def environment(source: str, url: str, work: str = "W1") -> dict[str, str]:
-    ours = {"DATABASE_URL": url, "JWT_SECRET": SECRET, "RESTWELL_APP": "shop.app:shop", "RATE_LIMIT_SCALE": "0"}
-    folder, *settings = source.split(",")
-    ours |= {"CACHE": "on" if work in {"W1", "W4"} else "off"} | dict(setting.split("=", 1) for setting in settings)
-    return {**os.environ, "PYTHONPATH": str(Path(folder).resolve()), **ours}
+def install_load_generator() -> None:
+    if shutil.which("wrk") is None:
+        subprocess.run(["apt-get", "install", "--yes", "wrk"], check=True, stdout=subprocess.DEVNULL)
 
 
-def is_ready(base: str) -> bool:
-    try:
-        return httpx.get(f"{base}/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-@contextmanager
-def serving(source: str, url: str, work: str) -> Iterator[str]:
-    """One worker of that build, pinned to the first core, once it is ready."""
-    port = free_port()
-    env = environment(source, url, work) | {"PORT": str(port), "WORKERS": "1", "NODE_ENV": "production"}
-    command = ["taskset", "-c", "0", sys.executable, "-m", "restwell", "serve"]
-    if source == RAW:
-        env["PYTHONPATH"] = str(ROOT / "bench/peers")
-        command[4:] = [str(ROOT / "bench/peers/raw_asgi.py")]
-    if source == EXPRESS:
-        command[3:] = ["node", str(install_express())]
-    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    base = f"http://127.0.0.1:{port}"
-    try:
-        while not is_ready(base):
-            time.sleep(0.1)
-        yield base
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def install_express() -> Path:
-    folder = INSTALLED / "express"
-    if not (folder / "node_modules").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PEERS / "express/package.json", folder)
-        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return Path(shutil.copy(PEERS / "express/server.mjs", folder))
-
-
-async def tables_for_express(base: str, url: str) -> str:
-    """A token as its own sign-in would issue it; what it answers is compared with the row, or it is out of the race."""
-    connection = await asyncpg.connect(url)
-    user_id = await connection.fetchval("SELECT id FROM users WHERE email = 'customer1@shop.example'")
-    await connection.close()
-    claims = {"sub": str(user_id), "iss": "shop", "aud": "shop", "exp": int(time.time()) + 900}
-    token = jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET), algorithms=["HS256"])
-    async with httpx.AsyncClient(base_url=base, headers={"authorization": f"Bearer {token}"}) as client:
-        me = (await client.get("/v1/users/me")).json()
-    if (me["email"], me["id"], len(me)) != ("customer1@shop.example", str(user_id), 8):
-        raise SystemExit(f"express answers wrongly: {me}")
-    return f'auth = {{["Authorization"] = "Bearer {token}"}}\n'
-
-
-def load(base: str, script: str, seconds: int, folder: Path) -> dict[str, float]:
+def load(url: str, script: str, seconds: int, folder: Path, cores: str = "1") -> Run:
+    """Requests a second, percentiles in milliseconds. Raises SystemExit for any answer that is not a success."""
     path = folder / "load.lua"
-    path.write_text(script + "\nresponse = function(status) if status >= 300 then bad = (bad or 0) + 1 end end\n")
-    command = ["taskset", "-c", "1", "wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", "-s", str(path), base]
+    path.write_text(script + DONE)
+    command = [
+        "taskset",
+        "-c",
+        cores,
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds}s",
+        "--latency",
+        "-s",
+        str(path),
+        url,
+    ]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in output or "Socket errors" in output:
         raise SystemExit(f"wrong answers:\n{output}")
-    rate = re.findall(r"Requests/sec:\s+([\d.]+)", output)[0]
-    figure, unit = re.findall(r"99%\s+([\d.]+)(us|ms|s)", output)[0]
-    return {"rate": float(rate), "p99": float(figure) * {"us": 0.001, "ms": 1, "s": 1_000}[unit]}
+    found = {name: float(figure) for name, figure in re.findall(r"(p\d+_ms) ([\d.]+)", output)}
+    counted = re.findall(r"(\d+) requests in", output)[0]
+    rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", output)[0])
+    return {"rate": rate, "requests": int(counted), **found}
 
 
-async def tables_for(base: str) -> str:
-    """The Lua tables that the requests are made of: ids, cursors and categories, and a token."""
-    async with httpx.AsyncClient(base_url=base) as client:
-        person = await Person(client).sign_in("customer1@shop.example")
-        ids: list[str] = []
-        tails: list[str] = []
-        cursor = ""
-        for category in ("audio", "home", "toys", "books", "garden", "office"):
-            answer = (await client.get(f"/v1/products?limit=20&category={category}")).json()
-            if answer["items"]:
-                tails += [f"&category={category}"]
-                if answer["next_cursor"]:
-                    tails += [f"&category={category}&cursor={answer['next_cursor']}"]
-        while len(ids) < 1_000:
-            page = (await client.get(f"/v1/products?limit=100{cursor}")).json()
-            ids += [item["id"] for item in page["items"]]
-            if not page["next_cursor"]:
-                break
-            cursor = f"&cursor={page['next_cursor']}"
-            tails.append(cursor)
-    auth = f'auth = {{["Authorization"] = "Bearer {person.tokens["access_token"]}"}}'
-    return f"ids = {as_lua(ids)}\ntails = {as_lua(tails)}\n{auth}\n"
+class Bench:
+    """Servers with their data, on which contenders are measured in turn."""
+
+    def __init__(self, server: Postgres, redis_url: str, folder: Path, builds: dict[str, str]) -> None:
+        self._server = server
+        self._redis_url = redis_url
+        self._folder = folder
+        self._builds = builds
+        self._size = 0
+        self._checked: set[tuple[str, bool]] = set()
+        self.disqualified: dict[str, str] = {}
+
+    def fill(self) -> None:
+        environment = {**os.environ, **self.environment("W2"), "RESTWELL_APP": "shop.app:shop"}
+        environment["PYTHONPATH"] = str(Path(next(iter(self._builds.values())).split(",")[0]).resolve())
+        for command in (["migrate"], ["seed"], ["seed", f"--rows={ROWS}"]):
+            subprocess.run(
+                [sys.executable, "-m", "restwell", *command], env=environment, cwd=ROOT, check=True, capture_output=True
+            )
+        add_people(self._server)
+
+    def measure(self, name: str, work: str, seconds: int, warm: int, workers: int) -> Run | None:
+        """One contender at one work; None once it has answered wrongly."""
+        if name in self.disqualified:
+            return None
+        cores = "0" if workers == 1 else ",".join(map(str, range(workers)))
+        source = self._builds.get(name, "")
+        with serving(name, self._folder, self.environment(work), source, cores=cores, workers=workers) as one:
+            subjects = asyncio.run(subjects_for(one))
+            if not self._is_right(one, work, subjects):
+                return None
+            script = subjects.as_lua() + SCRIPTS[work]
+            asking = "1" if workers == 1 else cores
+            load(one.url, script, warm, self._folder, asking)
+            before = one.cpu_seconds()
+            run = load(one.url, script, seconds, self._folder, asking)
+            run["cpu_us"] = (one.cpu_seconds() - before) / run["requests"] * 1e6
+            run["peak_mb"] = one.peak_mb()
+            run["started_seconds"] = one.started_seconds
+        return run
+
+    def environment(self, work: str) -> dict[str, str]:
+        found = {"DATABASE_URL": self._server.url, "CACHE": "on" if work in KEPT else "off", "SIZE": str(self._size)}
+        return found | {"REDIS_URL": self._redis_url}
+
+    def _is_right(self, one: Serving, work: str, subjects: Any) -> bool:
+        key = (one.name, work in KEPT)
+        if key not in self._checked:
+            self._checked.add(key)
+            try:
+                asyncio.run(check(one, subjects, self._server.url))
+            except (Disqualified, KeyError, ValueError) as error:
+                self.disqualified[one.name] = f"{work}: {error!r}"
+        if one.name == OURS and not self._size:
+            self._size = asyncio.run(size_of_list(one.url))
+        return one.name not in self.disqualified
 
 
-def as_lua(values: Sequence[str]) -> str:
-    return "{" + ",".join(map(json.dumps, values)) + "}"
+async def size_of_list(url: str) -> int:
+    async with httpx.AsyncClient() as client:
+        return len((await client.get(f"{url}/v1/products?limit=20")).content)
 
 
-async def restock(url: str) -> None:
-    async with open_database(url) as database, database.transaction() as tx:
-        await tx.run_script("UPDATE products SET stock = 100000000")
+def medians(runs: list[Run]) -> Run:
+    return {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]} if runs else {}
+
+
+def race(bench: Bench, works: list[str], names: list[str], rounds: int, seconds: int, workers: int) -> dict[str, Any]:
+    """Every run of every contender at every work, contenders in turn."""
+    turns = [(work, name) for _ in range(rounds) for work in works for name in names if work in LIMITS.get(name, works)]
+    runs: dict[str, dict[str, list[Run]]] = {work: {} for work in works}
+    parts = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*parts, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=len(turns))
+        for work, name in turns:
+            progress.update(task, description=f"{work} {name}")
+            run = bench.measure(name, work, seconds, 1 if seconds == 1 else 2, workers)
+            if run is not None:
+                runs[work].setdefault(name, []).append(run)
+            progress.advance(task)
+    return {
+        work: {name: {**medians(each), "runs": each} for name, each in named.items()} for work, named in runs.items()
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("builds", nargs="+", help="label=folder with restwell and shop")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("builds", nargs="*", help="label=folder: another build of ours, and no peer that is not named")
+    parser.add_argument("--only", default="", help="works and peers, by comma; all, if none is named")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="W1,W2,W3,W4,W5")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of a second each, for express, fastify and raw-asgi"
+    )
+    parser.add_argument("--all-cores", action="store_true")
+    parser.add_argument("--out", type=Path, help="where the result is written, as JSON")
     options = parser.parse_args()
-    builds = dict(build.split("=", 1) for build in options.builds)
-    figures: dict[str, dict[str, list[dict[str, float]]]] = {
-        work: {label: [] for label in builds} for work in options.only.split(",")
-    }
-    with postgres() as server, tempfile.TemporaryDirectory() as folder:
-        env = environment(next(iter(builds.values())), server.url)
-        for command in ("migrate", "seed"):
-            subprocess.run([sys.executable, "-m", "restwell", command], env=env, cwd=ROOT, check=True)
-        asyncio.run(restock(server.url))
-        for turn in range(options.rounds):
-            for work in figures:
-                for label, source in builds.items():
-                    with serving(source, server.url, work) as base:
-                        if source == EXPRESS:
-                            tables = asyncio.run(tables_for_express(base, server.url))
-                        else:
-                            tables = asyncio.run(tables_for(base)) if source != RAW else ""
-                        load(base, tables + EACH[work], 1 + (turn == 0), Path(folder))
-                        figures[work][label].append(load(base, tables + EACH[work], options.seconds, Path(folder)))
+    builds = {OURS: str(ROOT / "src")} | dict(one.split("=", 1) for one in options.builds)
+    only = [one for one in options.only.split(",") if one]
+    if unknown := set(only) - {*SCRIPTS, *PEERS}:
+        parser.error(f"neither works ({', '.join(SCRIPTS)}) nor peers ({', '.join(PEERS)}): {', '.join(unknown)}")
+    works = [one for one in SCRIPTS if one in only]
+    peers = [one for one in PEERS if one in only]
+    if options.quick:
+        options.seconds = options.rounds = 1
+        works = works or ["W1", "W2", "W5"]
+        peers = peers or ["express", "fastify", "raw-asgi"]
+    works = works or list(SCRIPTS)
+    if not peers and not options.builds:
+        peers = list(PEERS)
+    workers = os.cpu_count() or 1 if options.all_cores else 1
+    names = [*builds, *(one for one in peers if workers == 1 or one not in LIMITS)]
+    install_load_generator()
+    versions = install(peers) | {"restwell": version("restwell"), "granian": version("granian")}
+    with tempfile.TemporaryDirectory() as folder, postgres() as server, redis_server() as kept:
+        bench = Bench(server, kept.url, Path(folder), builds)
+        bench.fill()
+        figures = race(bench, works, names, options.rounds, options.seconds, workers)
     result = {
-        work: {
-            label: {key: round(statistics.median(run[key] for run in runs), 1) for key in ("rate", "p99")}
-            for label, runs in each.items()
-        }
-        for work, each in figures.items()
+        "what": f"{CONNECTIONS} connections, {options.rounds} rounds of {options.seconds} s, {workers} worker(s) each",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "versions": versions,
+        "disqualified": bench.disqualified,
+        "works": figures,
     }
-    for work, each in result.items():
-        print(work, "  ".join(f"{label}: {one['rate']:.0f}/s p99 {one['p99']} ms" for label, one in each.items()))
+    show(result)
     if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -50,9 +50,11 @@ class MailServer:
 
 
 @contextmanager
-def mail_server(certificate: Path | None, *, starts_tls: bool = False) -> Iterator[MailServer]:
+def mail_server(
+    certificate: Path | None, *, starts_tls: bool = False, handler: MailServer | None = None
+) -> Iterator[MailServer]:
     """With a certificate: TLS from the start, or after STARTTLS, and a login. Without: neither."""
-    handler = MailServer()
+    handler = handler or MailServer()
     handler.port = free_port()
     options: dict[str, Any] = {}
     if certificate is not None:

@@ -8,7 +8,7 @@ import pytest
 
 from servers import ROOT, serve
 
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "bench/README.md")
 RUN_ELSEWHERE = {
     "make run": "tests/system/test_journey.py",
     "DATABASE_URL=postgresql://user:password@localhost/shop PORT=9000 WORKERS=4 REDIS_URL=redis://localhost/0 make run": "tests/system/test_journey.py",
@@ -45,7 +45,7 @@ def test_every_other_command_is_run_by_a_test() -> None:
 
 def test_make_help_lists_every_target() -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("run", "test", "check", "format", "lock", "clean", "help"):
+    for target in ("run", "test", "bench", "check", "format", "lock", "clean", "help"):
         assert re.search(rf"make {target} ", told)
 
 

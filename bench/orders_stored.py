@@ -1,4 +1,4 @@
-"""What an order costs as the shop grows: ``python bench/growth.py`` measures from 10 thousand to 10 million orders and plots it.
+"""What an order costs as the shop grows: ``python bench/orders_stored.py`` measures from 10 thousand to 10 million orders and plots it.
 
 Takes about a quarter of an hour and six gigabytes; ``--sizes`` asks for less.
 """
@@ -6,30 +6,28 @@ Takes about a quarter of an hour and six gigabytes; ``--sizes`` asks for less.
 import argparse
 import asyncio
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import httpx
 
 from chart import line_chart
-from routes import EACH, ROOT, as_lua, environment, load, serving, tables_for
-
-sys.path += [str(ROOT / "tests")]
-
-from people import Person  # after the path is set; the tests' own helpers
-from servers import postgres  # as above
+from contenders import OURS, ROOT, serving
+from people import Person
+from routes import load
+from servers import postgres, restwell
+from shop.large import MOST_PRODUCTS
+from works import SCRIPTS, add_people, subjects_for
 
 WORKS = {
     "an order by its id": 'request = function() return wrk.format("GET", "/v1/orders/" .. orders[math.random(#orders)], auth) end',
     "the newest 20 orders": 'request = function() return wrk.format("GET", "/v1/orders?limit=20", auth) end',
-    "placing an order": EACH["W5"],
+    "placing an order": SCRIPTS["W5"],
 }
 
 
 async def orders_of(base: str, count: int) -> str:
-    """A Lua table of the demo customer's orders, from the newest to the oldest."""
+    """A Lua table of the demo customer's orders, from the newest to the oldest, and the customer's token."""
     ids: list[str] = []
     async with httpx.AsyncClient(base_url=base, timeout=30) as client:
         customer = await Person(client).sign_in("customer1@shop.example")
@@ -38,7 +36,8 @@ async def orders_of(base: str, count: int) -> str:
             page = (await customer.get(path)).json()
             ids += [order["id"] for order in page["items"]]
             path = f"/v1/orders?limit=100&cursor={page['next_cursor']}" if page["next_cursor"] else ""
-    return f"orders = {as_lua(ids)}\n"
+    auth = f'auth = {{["Authorization"] = "Bearer {customer.tokens["access_token"]}"}}'
+    return f"orders = {{{','.join(map(json.dumps, ids))}}}\n{auth}\n"
 
 
 def main() -> None:
@@ -49,15 +48,19 @@ def main() -> None:
     sizes = [int(size) for size in options.sizes.split(",")]
     figures: dict[str, list[dict[str, float]]] = {work: [] for work in WORKS}
     with postgres() as server, tempfile.TemporaryDirectory() as folder:
-        env = environment("src", server.url)
-        subprocess.run([sys.executable, "-m", "restwell", "migrate"], env=env, cwd=ROOT, check=True)
+        env = {"DATABASE_URL": server.url, "CACHE": "off"}
+        for command in ("migrate", "seed"):
+            restwell(command, cwd=ROOT, **env, RESTWELL_APP="shop.app:shop").check_returncode()
+        add_people(server)
         for size in sizes:
-            subprocess.run([sys.executable, "-m", "restwell", "seed", f"--rows={size}"], env=env, cwd=ROOT, check=True)
+            restwell("seed", f"--rows={size}", cwd=ROOT, **env, RESTWELL_APP="shop.app:shop").check_returncode()
             server.run_sql("UPDATE products SET stock = 100000000 WHERE stock < 1000000")
             server.run_sql("VACUUM ANALYZE")
             server.run_sql("CHECKPOINT")
-            with serving("src", server.url, "") as base:
-                tables = asyncio.run(tables_for(base)) + asyncio.run(orders_of(base, 2_000))
+            with serving(OURS, Path(folder), env) as one:
+                base = one.url
+                subjects = asyncio.run(subjects_for(one, min(size, MOST_PRODUCTS)))
+                tables = subjects.as_lua() + asyncio.run(orders_of(base, 2_000))
                 for work, script in WORKS.items():
                     load(base, tables + script, 2, Path(folder))
                     runs = sorted(
@@ -65,7 +68,7 @@ def main() -> None:
                     )
                     figures[work].append(runs[1])
                     print(
-                        f"{size:>12,} orders  {work:<22} {runs[1]['rate']:6.0f}/s  p99 {runs[1]['p99']:.1f} ms",
+                        f"{size:>12,} orders  {work:<22} {runs[1]['rate']:6.0f}/s  p99 {runs[1]['p99_ms']:.1f} ms",
                         flush=True,
                     )
     results = ROOT / "bench/results"
@@ -75,9 +78,9 @@ def main() -> None:
         "orders": sizes,
         "figures": figures,
     }
-    (results / "growth.json").write_text(json.dumps(told, indent=2) + "\n")
+    (results / "orders-stored.json").write_text(json.dumps(told, indent=2) + "\n")
     series = {work: [run["rate"] for run in runs] for work, runs in figures.items()}
-    (results / "growth.svg").write_text(
+    (results / "orders-stored.svg").write_text(
         line_chart("The shop as it grows", "requests a second, by orders stored", ticks, series)
     )
 

@@ -1,0 +1,151 @@
+"""The guide's case study, done again: ``python bench/case_study/run.py`` mends the shop of ``before.py`` step by step and plots what each does.
+
+The same load each time, of 32 connections: lists of products, products, one's own orders and, one time in twenty, an order whose mail
+takes its server a tenth of a second. 100,000 products and orders on PostgreSQL. From the step that has jobs on, a worker sends the mails.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+BENCH = Path(__file__).parents[1]
+sys.path += [str(BENCH), str(BENCH.parent / "tests")]
+
+import mail_server as mails  # noqa: E402  # after the path is set; the tests' own helpers
+from case_study.before import Step  # noqa: E402
+from chart import bar_chart  # noqa: E402
+from contenders import OURS, ROOT, serving  # noqa: E402
+from routes import Run, install_load_generator, load  # noqa: E402
+from servers import postgres, restwell  # noqa: E402
+from works import MIXED, add_people, subjects_for  # noqa: E402
+
+ROWS = 100_000
+MAIL_SECONDS = 0.1
+TITLES = {
+    Step.BEFORE: "before",
+    Step.INDEXES: "indexes, cursors",
+    Step.JOINS: "no N+1",
+    Step.CACHE: "cache",
+    Step.JOBS: "jobs",
+    Step.WORKERS: "workers",
+}
+WITHOUT_INDEXES = (
+    "ALTER TABLE order_lines DROP CONSTRAINT order_lines_user_id_order_id_fkey",
+    "ALTER TABLE order_lines DROP CONSTRAINT order_lines_pkey",
+    "ALTER TABLE orders DROP CONSTRAINT orders_pkey",
+    "DROP INDEX order_lines_by_order",
+    "DROP INDEX products_by_created_at, products_by_name, products_by_price",
+    "DROP INDEX products_by_category_and_created_at, products_by_category_and_name, products_by_category_and_price",
+)
+INDEXES = (
+    "ALTER TABLE orders ADD PRIMARY KEY (user_id, id)",
+    "ALTER TABLE order_lines ADD PRIMARY KEY (user_id, order_id, position)",
+    "CREATE INDEX order_lines_by_order ON order_lines (order_id)",
+    "CREATE INDEX products_by_created_at ON products (created_at, id)",
+    "CREATE INDEX products_by_category_and_created_at ON products (category, created_at, id)",
+    "VACUUM ANALYZE",
+)
+
+
+class SlowMail(mails.MailServer):
+    """As long as one that is not on this machine."""
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd's name
+        await asyncio.sleep(MAIL_SECONDS)
+        return await super().handle_DATA(server, session, envelope)
+
+
+@contextmanager
+def working(environment: dict[str, str]) -> Iterator[None]:
+    """A worker beside the server."""
+    env = {
+        **os.environ,
+        **environment,
+        "PYTHONPATH": f"{ROOT / 'src'}:{BENCH}",
+        "RESTWELL_APP": "case_study.before:shop",
+    }
+    command = [sys.executable, "-m", "restwell", "worker"]
+    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="without its suffix: the result as .json, the plot as .svg")
+    options = parser.parse_args()
+    install_load_generator()
+    cores = ",".join(map(str, range(os.cpu_count() or 1)))
+    found: dict[str, Run] = {}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(postgres())
+        mail = stack.enter_context(mails.mail_server(None, handler=SlowMail()))
+        environment = {
+            "DATABASE_URL": server.url,
+            "SMTP_URL": f"smtp://127.0.0.1:{mail.port}",
+            "FILES_DIR": str(folder),
+        }
+        for command in (["migrate"], ["seed"], ["seed", f"--rows={ROWS}"]):
+            restwell(*command, cwd=ROOT, **environment, RESTWELL_APP="shop.app:shop").check_returncode()
+        add_people(server)
+        for statement in WITHOUT_INDEXES:
+            server.run_sql(statement)
+        for step in Step:
+            if step == Step.INDEXES:
+                for statement in INDEXES:
+                    server.run_sql(statement)
+            own = {"STEP": str(step.value), "CACHE": "on" if step >= Step.CACHE else "off"}
+            source = f"{ROOT / 'src'}:{BENCH},RESTWELL_APP=case_study.before:shop"
+            workers = os.cpu_count() or 1 if step == Step.WORKERS else 1
+            with ExitStack() as during:
+                if step >= Step.JOBS:
+                    during.enter_context(working({**environment, **own}))
+                one = during.enter_context(
+                    serving(OURS, folder, {**environment, **own}, source, cores=cores, workers=workers)
+                )
+                script = asyncio.run(subjects_for(one)).as_lua() + MIXED
+                load(one.url, script, 3, folder, cores)
+                runs = [load(one.url, script, options.seconds, folder, cores) for _ in range(options.rounds)]
+            found[TITLES[step]] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+            told = found[TITLES[step]]
+            print(
+                f"{TITLES[step]:<18} {told['rate']:7,.0f}/s   p50 {told['p50_ms']:7.1f}   p95 {told['p95_ms']:7.1f} ms",
+                flush=True,
+            )
+    if options.out is not None:
+        result = {
+            "what": __doc__,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+            "steps": found,
+        }
+        options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+        first = found[TITLES[Step.BEFORE]]
+        series = {
+            "requests a second": [one["rate"] / first["rate"] for one in found.values()],
+            "p95": [first["p95_ms"] / one["p95_ms"] for one in found.values()],
+        }
+        chart = bar_chart("The case study, step by step", "times as good as before", list(found), series)
+        options.out.with_suffix(".svg").write_text(chart)
+
+
+if __name__ == "__main__":
+    main()
