@@ -23,7 +23,7 @@ PEERS = ROOT / "bench/peers"
 INSTALLED = ROOT / "var/peers"
 SECRET = "a secret for the bench, which is long enough to be one"  # noqa: S105
 NODE = ("express", "fastify")
-PYTHON = ("fastapi", "litestar")
+PYTHON = ("fastapi", "litestar", "django")
 LIMITS = {"raw-asgi": {"W1"}, "raw-asyncpg": {"W2", "W3"}}
 """What does no duty, and so is no contender: how fast it could be at most. Each for some of the works."""
 OURS = "restwell"
@@ -115,7 +115,10 @@ def command_of(name: str, source: str) -> tuple[list[str], dict[str, str]]:
     if name in NODE:
         return [str(node_program()), str(INSTALLED / name / "server.mjs")], {"NODE_ENV": "production"}
     if name in PYTHON:
-        return [str(python_of(name)), "server.py"], {"PYTHONPATH": f"{PEERS}:{PEERS / name}"}
+        program = [str(python_of(name)), "server.py"]
+        if name == "django":
+            program = [str(python_of(name)), "-m", "gunicorn", "--config=gunicorn.conf.py", "server:application"]
+        return program, {"PYTHONPATH": f"{PEERS}:{PEERS / name}"}
     if name in LIMITS:
         return [sys.executable, "server.py"], {"PYTHONPATH": str(PEERS / "raw")}
     folder, *settings = source.split(",")

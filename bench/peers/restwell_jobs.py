@@ -25,7 +25,7 @@ first = 0.0
 
 
 @job(queue="bench")
-async def noop(run: Run, at: float) -> None:  # noqa: ARG001  # a job's first argument
+async def noop(run: Run, at: float) -> None:  # a job's first argument
     global first  # noqa: PLW0603  # one number of a small script
     now = time.time()
     first = first or now

@@ -80,7 +80,7 @@ async def test_progress_is_told_while_it_is_made(
 ) -> None:
     """The paper cannot be printed here, so the report stays where it is: today's lines, of three days, are read."""
     await sell(admin, customer, "Lamp", "EUR", 100, 1)
-    monkeypatch.setattr(maker, "write_pdf", int)
+    monkeypatch.setattr(maker, "print_paper", int)
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     where = (await request(admin, yesterday.isoformat())).headers["location"]
     await finish_jobs(app)

@@ -12,7 +12,6 @@ from restwell.files import Files
 from restwell.ids import lowest_id
 from restwell.jobs import Run
 from shop.reports import queries
-from shop.reports.document import write_pdf
 from shop.reports.models import ReportState
 from shop.reports.sales import Sales, write_headings, write_lines
 from shop.reports.schemas import ReportFile
@@ -35,7 +34,7 @@ class ReportMaker:
         with TemporaryDirectory(prefix="report-") as folder:
             lines, paper = Path(folder, ReportFile.CSV), Path(folder, ReportFile.PDF)
             sales = await self._read(report_id, first_day, last_day, lines)
-            await run.in_process(write_pdf, str(paper), sales, first_day, last_day)
+            await run.in_process(print_paper, str(paper), sales, first_day, last_day)
             for file in (lines, paper):
                 await self._files.take(file_name(report_id, ReportFile(file.name)), file)
         async with run.completing() as tx:
@@ -55,6 +54,13 @@ class ReportMaker:
                 per_cent = (_milliseconds(after) - begin) * 99 // (end - begin)
                 await self._database.run(queries.set_progress, report_id=report_id, per_cent=per_cent)
         return sales
+
+
+def print_paper(path: str, sales: Sales, first_day: date, last_day: date) -> None:
+    """In a process of its own, which alone loads what draws: the others start sooner and are a tenth smaller."""
+    from shop.reports.document import write_pdf  # noqa: PLC0415  # see above
+
+    write_pdf(path, sales, first_day, last_day)
 
 
 def _midnight(day: date) -> datetime:
