@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--all-cores", action="store_true")
     parser.add_argument("--out", type=Path, help="where the result is written, as JSON")
     options = parser.parse_args()
-    builds = {OURS: str(ROOT / "src")} | dict(one.split("=", 1) for one in options.builds)
+    builds = {OURS: f"{ROOT / 'src'},REDIS_URL="} | dict(one.split("=", 1) for one in options.builds)
     only = [one for one in options.only.split(",") if one]
     if unknown := set(only) - {*SCRIPTS, *PEERS}:
         parser.error(f"neither works ({', '.join(SCRIPTS)}) nor peers ({', '.join(PEERS)}): {', '.join(unknown)}")
@@ -184,6 +184,7 @@ def main() -> None:
     works = works or list(SCRIPTS)
     if not peers and not options.builds:
         peers = list(PEERS)
+        builds["restwell+redis"] = str(ROOT / "src")
     workers = os.cpu_count() or 1 if options.all_cores else 1
     names = [*builds, *(one for one in peers if workers == 1 or one not in LIMITS)]
     install_load_generator()

@@ -55,6 +55,7 @@ from restwell.web.forms import read_form
 from restwell.web.guards import Authenticate, current_actor
 from restwell.web.health import HEALTH_PATHS, health_routes
 from restwell.web.idempotent import check_idempotent_routes
+from restwell.web.lean import make_lean
 from restwell.web.limits import limit_routes
 from restwell.web.machines import Machines
 from restwell.web.openapi import Schema, openapi_document
@@ -305,6 +306,7 @@ class Restwell:
             concerns.append(RateLimitHeaders(self.settings.trusted_hops))
             limit_routes(litestar, self.limits)
         time_routes(litestar)
+        make_lean(litestar)
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
         overload = Overload(self.database.pools, HEALTH_PATHS)
         self.metrics.registry.register(overload)

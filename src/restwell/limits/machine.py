@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import IO, Final
 
 from restwell.cache.machine import make_own
-from restwell.limits.rate import Allowance, Rate, spend
+from restwell.limits.rate import Allowance, Rate, free_at, left_of, take
+from restwell.limits.shares import Shares
 
 SETS: Final = 8_192
 WAYS: Final = 8
 """So many clients share a set. If more than that have spent at once, the one with the most left is forgotten."""
+SHARES: Final = 64
+"""A process takes this part of what is left, so that it need not lock for each request; of a rate below 128 one at a time."""
 REMEMBERED: Final = 4_096
 TRIES: Final = 1_000
 """So often a lock is asked for, which is held for about a microsecond. A holder that was stopped just then must not stop all others."""
@@ -38,6 +41,7 @@ class MachineLimits:
         self._descriptor = -1
         self._map: mmap.mmap | None = None
         self._places = memoryview(b"").cast("q")
+        self._shares = Shares()
 
     async def start(self) -> None:
         if self._file is not None:
@@ -61,6 +65,9 @@ class MachineLimits:
 
     def take_now(self, rate: Rate, who: str) -> Allowance:
         """Count a request of ``who``. Needs to be started."""
+        allowance = self._shares.take(rate, who)
+        if allowance is not None:
+            return allowance
         number, mark = _place(rate.name, who)
         places, descriptor = self._places, self._descriptor
         locked = _lock(descriptor, number)
@@ -75,12 +82,14 @@ class MachineLimits:
                 if places[place + 1] < least:
                     chosen, least = place, places[place + 1]
             full_at = places[chosen + 1] if places[chosen] == mark else 0
-            full_at, allowance = spend(rate, full_at, now)
+            full_at, taken = take(rate, full_at, now, SHARES)
             places[chosen], places[chosen + 1] = mark, full_at
         finally:
             if locked:
                 fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, number)
-        return allowance
+        if not taken:
+            return self._shares.refuse(rate, who, free_at(rate, full_at))
+        return self._shares.add(rate, who, taken, left_of(rate, full_at, now), full_at, now + taken * rate.interval)
 
     async def take(self, rate: Rate, who: str) -> Allowance:
         return self.take_now(rate, who)

@@ -42,17 +42,38 @@ class Allowance(NamedTuple):
     admitted: bool = True
 
 
-def spend(rate: Rate, full_at: int, now: int) -> tuple[int, Allowance]:
-    """The moment at which all is there again, after one request at ``now``; both in nanoseconds."""
+def take(rate: Rate, full_at: int, now: int, shares: int) -> tuple[int, int]:
+    """The moment at which all is there again, after one of so many ``shares`` of what is left was taken at ``now``, both in nanoseconds;
+    and how many requests that share is: none where nothing is left, else at least one.
+    """
     interval = rate.interval
     window = interval * rate.count
     ahead = full_at - now
     if not 0 < ahead <= window:
         ahead = 0  # all of it is there; or the moment is of another boot's clock, or of a longer window
-    spent = ahead + interval
-    if spent > window:
-        return full_at, Allowance(rate, 0, in_seconds(spent - window), admitted=False)
-    return now + spent, Allowance(rate, (window - spent) // interval, in_seconds(spent))
+    left = (window - ahead) // interval
+    if left < 1:
+        return full_at, 0
+    taken = max(1, left // shares)
+    return now + ahead + taken * interval, taken
+
+
+def spend(rate: Rate, full_at: int, now: int) -> tuple[int, Allowance]:
+    """The moment at which all is there again, after one request at ``now``; both in nanoseconds."""
+    full_at, taken = take(rate, full_at, now, rate.count)
+    if not taken:
+        return full_at, Allowance(rate, 0, in_seconds(free_at(rate, full_at) - now), admitted=False)
+    return full_at, Allowance(rate, left_of(rate, full_at, now), in_seconds(full_at - now))
+
+
+def left_of(rate: Rate, full_at: int, now: int) -> int:
+    """How many more would be admitted at ``now``."""
+    return (rate.interval * rate.count - (full_at - now)) // rate.interval
+
+
+def free_at(rate: Rate, full_at: int) -> int:
+    """From when on there is one again, where there is none."""
+    return full_at - rate.interval * (rate.count - 1)
 
 
 def in_seconds(nanoseconds: int) -> int:

@@ -1,8 +1,6 @@
 """What the processes of all machines know together of who has spent what: a number for each client in Redis, by Redis' clock.
 
-Asking it at every request would cost more than many a request does. So a process takes a share of what is left, and gives that out by
-itself: nobody gets more than the rate, and the less is left, the smaller the shares, down to one. What is not given out by the time
-that it would have come back anyway is lost.
+Asking it at every request would cost more than many a request does. So a process takes a share of what is left (``shares.py``).
 
 While Redis is away each machine limits by itself, to its part: what the rate allows, by the number of machines.
 """
@@ -17,7 +15,8 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from restwell.cache.clients import client_of
 from restwell.limits.machine import MachineLimits
-from restwell.limits.rate import Allowance, Rate, in_seconds
+from restwell.limits.rate import Allowance, Rate
+from restwell.limits.shares import Shares
 
 log = structlog.get_logger("restwell.limits")
 
@@ -28,8 +27,6 @@ PRESENT_SECONDS: Final = 5.0
 GONE_SECONDS: Final = 30
 """A machine that has not been heard of for so long does not count."""
 RETRY_SECONDS: Final = 0.5
-CLIENTS: Final = 20_000
-"""The shares of so many are remembered."""
 
 # KEYS: whose it is. ARGV: the interval in microseconds, the count, and the part to take. Gives how many were taken, how many are left,
 # and in how many microseconds all are there again; or 0, 0, and when the next one is.
@@ -57,19 +54,6 @@ return redis.call('ZCARD', KEYS[1])
 _FAULTS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
-class _Share:
-    """What a process may give out by itself until ``ends_at``; or ``refused``: before that there is none, and nobody need be asked."""
-
-    __slots__ = ("count", "ends_at", "full_at", "left", "refused")
-
-    def __init__(self, count: int, left: int, full_at: int, ends_at: int, *, refused: bool = False) -> None:
-        self.refused = refused
-        self.count = count
-        self.left = left
-        self.full_at = full_at
-        self.ends_at = ends_at
-
-
 class RedisLimits:
     """Keys begin with the application's ``name``. ``machine`` is asked while Redis is away."""
 
@@ -77,7 +61,7 @@ class RedisLimits:
         self._client: Any = client_of(url, answer_seconds=ANSWER_SECONDS)
         self._prefix = f"{name}:limits:"
         self._machine = machine
-        self._shares: dict[tuple[str, str], _Share] = {}
+        self._shares = Shares()
         self.machines = 1
         self._watching: asyncio.Task[None] | None = None
         self.is_local = True
@@ -100,20 +84,11 @@ class RedisLimits:
         """Count a request of ``who``, if nobody else need be asked for that; else None."""
         if self.is_local:
             return self._alone(rate, who)
-        share = self._shares.get((rate.name, who))
-        if share is None:
-            return None
-        now = time.monotonic_ns()
-        if now >= share.ends_at:
-            return None
-        if share.count > 0:
-            share.count -= 1
-            return Allowance(rate, share.left + share.count, in_seconds(max(0, share.full_at - now)))
-        return Allowance(rate, 0, in_seconds(share.ends_at - now), admitted=False) if share.refused else None
+        return self._shares.take(rate, who)
 
     async def take(self, rate: Rate, who: str) -> Allowance:
         """Count a request of ``who``; by Redis, if it answers."""
-        interval = rate.interval // 1_000
+        interval = max(1, rate.interval // 1_000)
         try:
             taken, left, microseconds = await self._client.eval(
                 _TAKE, 1, f"{self._prefix}{rate.name}:{who}", interval, rate.count, SHARES
@@ -122,16 +97,10 @@ class RedisLimits:
             self._away(error)
             return self._alone(rate, who)
         now = time.monotonic_ns()
-        if len(self._shares) >= CLIENTS:
-            self._shares.clear()
+        when = now + microseconds * 1_000
         if not taken:
-            self._shares[rate.name, who] = _Share(0, 0, 0, now + microseconds * 1_000, refused=True)
-            return Allowance(rate, 0, in_seconds(microseconds * 1_000), admitted=False)
-        held = self._shares.get((rate.name, who))
-        more = held.count if held is not None and now < held.ends_at else 0  # asked twice at once
-        share = _Share(more + taken - 1, left, now + microseconds * 1_000, now + taken * interval * 1_000)
-        self._shares[rate.name, who] = share
-        return Allowance(rate, left + share.count, in_seconds(microseconds * 1_000))
+            return self._shares.refuse(rate, who, when)
+        return self._shares.add(rate, who, taken, left, when, now + taken * interval * 1_000)
 
     def _alone(self, rate: Rate, who: str) -> Allowance:
         return self._machine.take_now(rate.scaled(1 / self.machines), who)
