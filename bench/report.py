@@ -31,6 +31,7 @@ TITLES: Final = {
     "W5": "placing an order",
     "W6": "nine reads for each order",
 }
+WIDTH: Final = 110
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
@@ -42,6 +43,7 @@ def ratio(of_work: Mapping[str, Any], peer: str) -> float:
 def show(result: Mapping[str, Any]) -> None:
     """One table a work: what each does, and how many times that we do; against a bar, whether it is met."""
     console = Console()
+    console.width = max(console.width, WIDTH)
     console.print(f"{result['what']}; {result['machine']}")
     for work, named in result["works"].items():
         table = Table(
