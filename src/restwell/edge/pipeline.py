@@ -8,7 +8,7 @@ import structlog
 
 from restwell.edge.deadline import GONE, Deadlines, Inbox
 from restwell.edge.exchange import SCOPE_KEY, AsgiApp, Concern, Exchange, Headers, Message, Receive, Reply, Scope, Send
-from restwell.edge.overload import Overload
+from restwell.edge.overload import Overload, Overloaded
 from restwell.edge.problem import problem_reply
 from restwell.edge.rate_limit import whose
 from restwell.edge.response_cache import ResponseCache, Target
@@ -72,7 +72,7 @@ class Edge:
                 who = whose(scope)
                 exchange.allowance = self._limits.count_now(rate, who) or await self._limits.count(rate, who)
                 if not exchange.allowance.admitted:
-                    await self._refuse(exchange, exchange.allowance.seconds, send)
+                    await self._refuse(RateLimited(seconds=exchange.allowance.seconds), exchange, send)
                     return
             answer = responses.ready(target, scope)
             if answer is not None:
@@ -86,6 +86,18 @@ class Edge:
     async def _enter(
         self, exchange: Exchange, receive: Receive, send: Send, for_all: tuple[ResponseCache, Target] | None
     ) -> None:
+        """Have the application answer, if there is room; before anything else is made, for a refusal must cost next to nothing."""
+        scope = exchange.scope
+        try:
+            exchange.running = self._overload.enter_now(scope["path"]) or await self._overload.enter(scope)
+        except Overloaded as error:
+            await self._refuse(error, exchange, send)
+        else:
+            await self._answer(exchange, receive, send, for_all)
+
+    async def _answer(
+        self, exchange: Exchange, receive: Receive, send: Send, for_all: tuple[ResponseCache, Target] | None
+    ) -> None:
         """Have the application answer, in its time; this request alone, or everyone who asks for the target."""
         scope = exchange.scope
         scope[SCOPE_KEY] = exchange
@@ -96,7 +108,6 @@ class Edge:
         inbox = Inbox(receive, is_complete=method in _SAFE)
         self._deadlines.start(exchange, inbox)
         try:
-            exchange.running = self._overload.enter_now(scope["path"]) or await self._overload.enter(scope)
             if for_all is not None:
                 responses, target = for_all
                 answer = await responses.answer(target, exchange, self.app)
@@ -110,7 +121,7 @@ class Edge:
             if not await _was_given_up(exchange, inbox, respond):
                 raise
         except AppError as error:
-            # Too much at once, or a load for all that was given up; others the application has answered itself.
+            # A load for all that was given up; others the application has answered itself.
             await _send_problem(error, exchange.request_id, respond)
         except Exception:
             log.exception("crash", path=scope["path"])
@@ -131,9 +142,10 @@ class Edge:
             exchange.running = False
             self._overload.leave()
 
-    async def _refuse(self, exchange: Exchange, seconds: int, send: Send) -> None:
-        respond = self._responder(exchange, send, without_body=exchange.scope["method"] == "HEAD")
-        await _send_problem(RateLimited(seconds=seconds), exchange.request_id, respond)
+    async def _refuse(self, error: AppError, exchange: Exchange, send: Send) -> None:
+        status, headers, body = problem_reply(error, exchange.request_id)
+        is_head = exchange.scope["method"] == "HEAD"
+        await self._send_now((status, headers, _EMPTY if is_head else body), exchange, send)
 
     async def _send_now(self, reply: Reply, exchange: Exchange, send: Send) -> None:
         exchange.status, headers, body = reply

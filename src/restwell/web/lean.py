@@ -12,7 +12,7 @@ from litestar import Litestar, Response, delete, get, patch, post, put
 from litestar.connection import ASGIConnection, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
-from litestar.serialization import default_serializer
+from litestar.serialization import get_serializer
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
@@ -21,10 +21,7 @@ from restwell.web.request import JSON
 
 _DECORATORS: Final = (delete, get, patch, post, put)
 _PLAIN: Final = (Struct, list, dict)
-_FEWEST, _MOST = 200, 203
-"""Statuses with a body that says what was done."""
-
-_encoder: Final = msgspec.json.Encoder(enc_hook=default_serializer)
+_WITHOUT_BODY: Final = frozenset({204, 304})
 
 
 def make_lean(app: Litestar) -> None:
@@ -68,31 +65,28 @@ def _is_plain(handler: HTTPRouteHandler) -> bool:
     given = (
         handler.background,
         handler.resolve_return_dto(),
-        handler.resolve_type_encoders(),
         handler.resolve_response_headers(),
         handler.resolve_response_cookies(),
         *(layer.after_request for layer in handler.ownership_layers),
     )
-    return (
-        not any(given)
-        and handler.resolve_response_class() is Response
-        and handler.media_type == JSON
-        and _FEWEST <= handler.status_code <= _MOST
-    )
+    return not any(given) and handler.resolve_response_class() is Response and handler.media_type in {"", JSON}
 
 
 def _answering(handler: HTTPRouteHandler) -> Callable[..., Coroutine[Any, Any, ASGIApp]]:
     otherwise = handler.to_response
     usual = handler.status_code
+    encode = msgspec.json.Encoder(enc_hook=get_serializer(handler.resolve_type_encoders())).encode
 
     async def to_response(app: Litestar, data: Any, request: Request[Any, Any, Any]) -> ASGIApp:
         content, status, headers = data, usual, {}
         if type(data) is Response:
-            if data.cookies or data.background is not None or data.media_type not in {None, JSON}:
+            if data.cookies or data.background or data.response_type_encoders or data.media_type not in {None, JSON}:
                 return await otherwise(app=app, data=data, request=request)
             content, status, headers = data.content, data.status_code or usual, data.headers
+        if status in _WITHOUT_BODY:
+            return await otherwise(app=app, data=data, request=request)
         if isinstance(content, _PLAIN):
-            body = _encoder.encode(content)
+            body = encode(content)
         elif isinstance(content, bytes):
             body = content
         else:
