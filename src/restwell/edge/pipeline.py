@@ -65,7 +65,7 @@ class Edge:
             responses = self._responses
             target = responses.target(scope) if responses is not None and scope["method"] in _SAFE else None
             if responses is None or target is None:
-                await self._enter(exchange, receive, send, None)
+                await self._enter(exchange, receive, send)
                 return
             rate = target.route.rate
             if rate is not None and self._limits is not None:  # any other request is counted by the guards of its route
@@ -78,14 +78,12 @@ class Edge:
             if answer is not None:
                 await self._send_kept(responses.reply(answer, target, exchange, self._adorn), exchange, send)
             else:
-                await self._enter(exchange, receive, send, (responses, target))
+                await self._answer(exchange, receive, send, (responses, target))
         finally:
             for after in self._after:
                 after(exchange)
 
-    async def _enter(
-        self, exchange: Exchange, receive: Receive, send: Send, for_all: tuple[ResponseCache, Target] | None
-    ) -> None:
+    async def _enter(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Have the application answer, if there is room; before anything else is made, for a refusal must cost next to nothing."""
         scope = exchange.scope
         try:
@@ -93,7 +91,16 @@ class Edge:
         except Overloaded as error:
             await self._refuse(error, exchange, send)
         else:
-            await self._answer(exchange, receive, send, for_all)
+            await self._answer(exchange, receive, send, None)
+
+    async def _answer_all(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the application answer for everyone who asks for the same: they wait without taking room, this takes it for all."""
+        if not self._overload.enter_now(scope["path"]):
+            await self._overload.enter(scope)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._overload.leave()
 
     async def _answer(
         self, exchange: Exchange, receive: Receive, send: Send, for_all: tuple[ResponseCache, Target] | None
@@ -110,7 +117,7 @@ class Edge:
         try:
             if for_all is not None:
                 responses, target = for_all
-                answer = await responses.answer(target, exchange, self.app)
+                answer = await responses.answer(target, exchange, self._answer_all)
                 self._end(exchange)
                 await self._send_kept(responses.reply(answer, target, exchange, self._adorn, new=True), exchange, send)
             else:
@@ -121,7 +128,7 @@ class Edge:
             if not await _was_given_up(exchange, inbox, respond):
                 raise
         except AppError as error:
-            # A load for all that was given up; others the application has answered itself.
+            # For all of those who wait for it there was no room, or no time; others the application has answered itself.
             await _send_problem(error, exchange.request_id, respond)
         except Exception:
             log.exception("crash", path=scope["path"])

@@ -143,3 +143,21 @@ async def test_a_full_server_says_so_and_stays_healthy(
         app.overload.leave()
     for _ in range(FIRST + 5):
         assert (await buyer.get("/v1/users/me")).status_code == 200, "each gives its room back"
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_who_waits_for_what_another_reads_takes_no_room(
+    full: tuple[App, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three hundred want the same at once, and there is room for one: it answers all. Breaks when each needs room of its own. Where there is
+    none at all, all are refused.
+    """
+    monkeypatch.setattr("restwell.edge.overload.MOST", FIRST)
+    app, client = full
+    filled(app.overload)
+    none = await asyncio.gather(*(client.get("/v1/products?limit=4") for _ in range(3)))
+    assert [answer.status_code for answer in none] == [503] * 3
+    app.overload.leave()
+    answers = await asyncio.gather(*(client.get("/v1/products?limit=5") for _ in range(300)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert app.overload.enter_now("/v1/products"), "the room is there again"
