@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import platform
-import shutil
 import subprocess
 import tempfile
 from datetime import UTC, datetime
@@ -71,8 +70,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="without its suffix: the result as .json, the plot as .svg")
     options = parser.parse_args()
     install_load_generator()
-    if shutil.which("h2load") is None:
-        subprocess.run(["apt-get", "install", "--yes", "nghttp2-client"], check=True, stdout=subprocess.DEVNULL)
+    install_load_generator("h2load", "nghttp2-client")
     peers = options.peers.split(",")
     versions = install(peers)
     found: dict[str, dict[str, Any]] = {}

@@ -43,9 +43,11 @@ PEERS = (*NODE, *PYTHON, *LIMITS)
 Run = dict[str, float]
 
 
-def install_load_generator() -> None:
-    if shutil.which("wrk") is None:
-        subprocess.run(["apt-get", "install", "--yes", "wrk"], check=True, stdout=subprocess.DEVNULL)
+def install_load_generator(program: str = "wrk", package: str = "wrk") -> None:
+    """By Debian's package, where it is not there; the lists of a bare machine are fetched first."""
+    if shutil.which(program) is None:
+        for command in (["update"], ["install", "--yes", package]):
+            subprocess.run(["apt-get", *command], check=True, stdout=subprocess.DEVNULL)
 
 
 def load(url: str, script: str, seconds: int, folder: Path, cores: str = "1", *, may_fail: bool = False) -> Run:

@@ -1,7 +1,7 @@
 """What the framework would do again for every request, done once for each route.
 
 It copies a handler for every guard that it asks, and builds an answer through two objects and a dozen options, which our routes do not
-use. Both are a fifth of what a read costs (docs/performance.md). What is not plain goes the framework's own way.
+use. Both were a seventh of what a read cost (docs/performance.md). What is not plain goes the framework's own way.
 """
 
 from collections.abc import Callable, Coroutine
