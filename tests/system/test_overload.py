@@ -77,6 +77,8 @@ async def test_more_than_can_be_done_costs_those_who_are_taken_on_nothing(shop: 
         load.close()
     accepted = [one.seconds for one in answers if one.status == 201]
     refused: list[Answered] = [one for one in answers if one.status != 201]
+    assert accepted, "nobody was taken on"
+    assert refused, "nobody was refused"
     goodput, took = len(accepted) / seconds / peak, [one.seconds for one in refused]
     score.note(
         f"{len(answers):,} of {TIMES * before * seconds:,.0f} sent answered: goodput {goodput:.0%} of {peak:.0f}/s; accepted p99"
