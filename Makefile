@@ -15,13 +15,13 @@ run: .venv/.run ## Serve the shop on http://127.0.0.1:8000 (PORT=, DATABASE_URL=
 test: .venv/.dev ## Run every test (CI=true: nothing may be skipped)
 	@$(BIN)/python tests/install_servers.py
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run -m pytest --durations=15 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
 scoreboard: .venv/.dev ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
 	@$(BIN)/python tests/install_servers.py
-	@SCOREBOARD=docs/scoreboard.md $(BIN)/pytest -m scoreboard --quiet --no-header $(ARGS)
+	@SCOREBOARD=docs/scoreboard.md $(BIN)/pytest -m scoreboard -o faulthandler_timeout=3600 --quiet --no-header $(ARGS)
 
 bench: .venv/.dev ## Measure the routes beside other frameworks and write the README's table (half an hour; QUICK=1 a minute, ONLY=W1,express some)
 ifneq ($(QUICK)$(ONLY),)

@@ -12,11 +12,13 @@ import httpx
 from restwell.app import App
 from restwell.edge.exchange import Message
 from restwell.jobs import JobState, WorkerOptions
+from restwell.jobs.store import JobStore
 
 START_SECONDS: Final = 30
 BLOCKED_SECONDS: Final = 1.0
 """More than in production, where 50 ms are told of: machines that run tests are busy."""
 BASE_URL: Final = "http://app.test"
+_AT_WORK: Final = frozenset({JobState.READY, JobState.RUNNING})
 
 
 @asynccontextmanager
@@ -46,16 +48,18 @@ async def running(app: App) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def finish_jobs(app: App, seconds: float = 30) -> None:
-    """Do what is in the queue, in this process, until nothing is ready or running; what is scheduled for later stays.
+    """Do what is in the queue, in this process, until nothing is due, ready or running; what is scheduled for later stays.
 
     The app must be running. Raises TimeoutError after ``seconds``.
     """
     queues = tuple({job.queue for job in app.kit.jobs.known.values()})
+    store = JobStore(app.kit.database)
     worker = app.worker(WorkerOptions(queues=queues))
     working = asyncio.create_task(worker.run())
     try:
         async with asyncio.timeout(seconds):
-            while any(one.state in {JobState.READY, JobState.RUNNING} for one in await app.kit.jobs.backlog()):  # noqa: ASYNC110  # what tells of it is the table
+            while (due := await store.promote()) or any(one.state in _AT_WORK for one in await app.kit.jobs.backlog()):
+                app.kit.jobs.announce(due)
                 await asyncio.sleep(0.01)
     finally:
         worker.stop()

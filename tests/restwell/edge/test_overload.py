@@ -116,18 +116,18 @@ async def test_the_limit_follows_how_long_ready_work_waits() -> None:
 
 
 @pytest.fixture
-async def full(settings: ShopSettings) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
+async def full(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
+    """Its limit stays as it is, however busy this machine."""
+    monkeypatch.setattr("restwell.edge.overload.MOST", FIRST)
+    monkeypatch.setattr("restwell.edge.overload.LOOP_SECONDS", 60.0)
     app = create_app(settings)
     async with running(app) as client:
         yield app, client
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_full_server_says_so_and_stays_healthy(
-    full: tuple[App, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_full_server_says_so_and_stays_healthy(full: tuple[App, httpx.AsyncClient]) -> None:
     """Health is asked for by those who would restart it. What is kept costs next to nothing, and is answered, too."""
-    monkeypatch.setattr("restwell.edge.overload.MOST", FIRST)
     app, client = full
     buyer = await Person(client).sign_in("customer1@shop.example")
     assert (await client.get("/v1/products?limit=3")).status_code == 200
@@ -146,13 +146,10 @@ async def test_a_full_server_says_so_and_stays_healthy(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_who_waits_for_what_another_reads_takes_no_room(
-    full: tuple[App, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_waits_for_what_another_reads_takes_no_room(full: tuple[App, httpx.AsyncClient]) -> None:
     """Three hundred want the same at once, and there is room for one: it answers all. Breaks when each needs room of its own. Where there is
     none at all, all are refused.
     """
-    monkeypatch.setattr("restwell.edge.overload.MOST", FIRST)
     app, client = full
     filled(app.overload)
     none = await asyncio.gather(*(client.get("/v1/products?limit=4") for _ in range(3)))

@@ -80,9 +80,9 @@ async def cancel(person: Person, order: Json) -> str:
 
 async def finish_all(app: App) -> None:
     """The attempts that are left for later, too."""
-    while any(one.state is not JobState.DEAD for one in await app.kit.jobs.backlog()):
-        await finish_jobs(app)
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while any(one.state is not JobState.DEAD for one in await app.kit.jobs.backlog()):
+            await finish_jobs(app)
 
 
 async def test_an_order_is_paid_by_a_job_and_confirmed_then(
