@@ -3,13 +3,12 @@
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
 
 from restwell.auth import AccessTokens, Keys, Passwords, RefreshTokens
 from restwell.auth.elsewhere import Flows, Providers
@@ -37,8 +36,7 @@ from restwell.edge import (
     SecurityHeaders,
     UrlLimit,
 )
-from restwell.edge.exchange import AsgiApp, Receive, Scope, Send
-from restwell.errors import AppError
+from restwell.edge.exchange import Receive, Scope, Send
 from restwell.files import Files
 from restwell.idempotency import Idempotency
 from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
@@ -55,13 +53,13 @@ from restwell.web.forms import read_form
 from restwell.web.guards import Authenticate, current_actor
 from restwell.web.health import HEALTH_PATHS, health_routes
 from restwell.web.idempotent import check_idempotent_routes
-from restwell.web.lean import make_lean
+from restwell.web.lean import Lean
 from restwell.web.limits import limit_routes
 from restwell.web.machines import Machines
 from restwell.web.openapi import Schema, openapi_document
 from restwell.web.pagination import Cursors
 from restwell.web.paths import methods_of
-from restwell.web.problems import answer_app_error, answer_crash, answer_framework_error
+from restwell.web.problems import answer_error
 from restwell.web.query_budget import QueryBudget
 from restwell.web.request import ApiRequest, read_filters
 from restwell.web.timeouts import time_routes
@@ -265,11 +263,7 @@ class Restwell:
                 "form": Provide(read_form),
                 "upload": Provide(read_upload),
             },
-            exception_handlers={
-                AppError: answer_app_error,
-                HTTPException: answer_framework_error,
-                Exception: answer_crash,
-            },
+            exception_handlers={Exception: answer_error},
             request_class=ApiRequest,
             request_max_body_size=self.settings.request.max_bytes,
             multipart_form_part_limit=MULTIPART_PARTS,
@@ -306,12 +300,11 @@ class Restwell:
             concerns.append(RateLimitHeaders(self.settings.trusted_hops))
             limit_routes(litestar, self.limits)
         time_routes(litestar)
-        make_lean(litestar)
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
         overload = Overload(self.database.pools, HEALTH_PATHS)
         self.metrics.registry.register(overload)
         edge = Edge(
-            cast("AsgiApp", litestar),
+            Lean(litestar),
             concerns,
             self.settings.request.timeout_seconds,
             responses,

@@ -1,98 +1,198 @@
-"""What the framework would do again for every request, done once for each route.
+"""Plain routes without the framework's layers: its router says which handler, and that one is called directly.
 
-It copies a handler for every guard that it asks, and builds an answer through two objects and a dozen options, which our routes do not
-use. Both were a seventh of what a read cost (docs/performance.md). What is not plain goes the framework's own way.
+For every request the framework copies handlers for their guards, wraps ``send`` and the error handling twice, converts values that are
+what they should be already, and builds an answer through two objects and a dozen options, which our routes do not use: a third of what
+a read cost (docs/performance.md). What is not plain goes the framework's own way, and so does whatever it would refuse.
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+import re
+from collections.abc import Callable
+from typing import Any, Final, cast
+from uuid import UUID
 
 import msgspec
-from litestar import Litestar, Response, delete, get, patch, post, put
-from litestar.connection import ASGIConnection, Request
+from litestar import Litestar, Response
+from litestar.enums import RequestEncodingType
+from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import BodyKwarg, HeaderParameter
 from litestar.routes import HTTPRoute
 from litestar.serialization import get_serializer
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.typing import FieldDefinition
 from msgspec import Struct
 
-from restwell.edge.exchange import Headers
-from restwell.web.request import JSON
+from restwell.edge.exchange import AsgiApp, Receive, Reply, Scope, Send, exchange_in
+from restwell.edge.problem import problem_reply
+from restwell.errors import AppError
+from restwell.web.guards import current_actor
+from restwell.web.problems import app_error_for
+from restwell.web.request import JSON, ApiRequest, decode_query, read_filters
 
-_DECORATORS: Final = (delete, get, patch, post, put)
 _PLAIN: Final = (Struct, list, dict)
 _WITHOUT_BODY: Final = frozenset({204, 304})
+_HOST: Final = re.compile(rb"[0-9A-Za-z.:\[\]-]*").fullmatch
+_BODY: Final = "data"
+
+Read = Callable[[ApiRequest], Any]
+"""Gives the value of a parameter."""
 
 
-def make_lean(app: Litestar) -> None:
-    """Have each route ask its guards and build its answers directly. Guards must not change the handler that they are given."""
-    for route in app.routes:
-        for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
-            if isinstance(handler, _DECORATORS):
-                handler.authorize_connection = _asking(handler)  # type: ignore[method-assign]  # of this handler alone
-                if _is_plain(handler):
-                    handler.to_response = _answering(handler)  # type: ignore[method-assign]  # as above
+class Lean:
+    """The application in front of the framework. Guards must not change the handler that they are given."""
+
+    def __init__(self, app: Litestar) -> None:
+        self._app = app
+        self._framework = cast("AsgiApp", app)
+        self._find = app.asgi_router.handle_routing
+        self._plain = {
+            handler: plain
+            for route in app.routes
+            if isinstance(route, HTTPRoute)
+            for handler in route.route_handlers
+            if (plain := _plain(route, handler)) is not None
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        plain = self._route(scope) if scope["type"] == "http" else None
+        if plain is None:
+            await self._framework(scope, receive, send)
+            return
+        request = ApiRequest(cast("Any", scope), cast("Any", receive), cast("Any", send))
+        otherwise = None
+        try:
+            data = await plain.call(request)
+            reply = plain.reply(data)
+            if reply is None:
+                otherwise = await plain.handler.to_response(app=self._app, data=data, request=request)
+        except Exception as error:  # noqa: BLE001  # each has its answer
+            reply = problem_reply(app_error_for(error, scope["path"]), exchange_in(scope).request_id)
+        if reply is not None:
+            status, headers, body = reply
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+        elif otherwise is not None:
+            try:
+                await otherwise(cast("Any", scope), cast("Any", receive), cast("Any", send))
+            except AppError as error:
+                raise RuntimeError("an answer that had begun broke off") from error
+
+    def _route(self, scope: Scope) -> "_Plain | None":
+        """What answers it, if that is plain; the scope has then what the framework puts there."""
+        path = scope["path"]
+        if scope.get("root_path") or path.endswith("/") or "//" in path:
+            return None
+        for name, value in scope["headers"]:
+            if name == b"host" and _HOST(value) is None:
+                return None
+        try:
+            _, handler, _, parameters, template = self._find(path=path, method=scope["method"])
+        except HTTPException:
+            return None
+        plain = self._plain.get(cast("HTTPRouteHandler", handler))
+        if plain is not None:
+            scope["app"] = scope["litestar_app"] = self._app
+            scope["route_handler"] = handler
+            scope["path_params"] = parameters
+            scope["path_template"] = template
+            scope.setdefault("state", {})
+        return plain
 
 
-class _Ready:
-    """An answer in bytes."""
+class _Plain:
+    """A handler, how its parameters are read, and how its answer is written."""
 
-    __slots__ = ("_body", "_headers", "_status")
+    __slots__ = ("_encode", "_function", "_guards", "_has_body", "_reads", "_status", "handler")
 
-    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
-        self._status = status
-        self._headers = headers
-        self._body = body
+    def __init__(self, handler: HTTPRouteHandler, reads: dict[str, Read], *, has_body: bool) -> None:
+        self.handler = handler
+        self._guards: list[Any] = handler.resolve_guards()  # the framework has made all of them asynchronous
+        self._reads = tuple(reads.items())
+        self._has_body = has_body
+        self._function = handler.fn
+        self._status = handler.status_code
+        self._encode = msgspec.json.Encoder(enc_hook=get_serializer(handler.resolve_type_encoders())).encode
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        start: Any = {"type": "http.response.start", "status": self._status, "headers": self._headers}
-        end: Any = {"type": "http.response.body", "body": self._body}
-        await send(start)
-        await send(end)
+    async def call(self, request: ApiRequest) -> Any:
+        handler = self.handler
+        for guard in self._guards:
+            await guard(request, handler)
+        values = {name: read(request) for name, read in self._reads}
+        if self._has_body:
+            values[_BODY] = await request.json()
+        return await self._function(**values)
 
-
-def _asking(handler: HTTPRouteHandler) -> Callable[..., Coroutine[Any, Any, None]]:
-    guards = handler.resolve_guards()
-
-    async def authorize_connection(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
-        for guard in guards:
-            await guard(connection, handler)  # type: ignore[misc]  # the framework has made all of them asynchronous
-
-    return authorize_connection
-
-
-def _is_plain(handler: HTTPRouteHandler) -> bool:
-    given = (
-        handler.background,
-        handler.resolve_return_dto(),
-        handler.resolve_response_headers(),
-        handler.resolve_response_cookies(),
-        *(layer.after_request for layer in handler.ownership_layers),
-    )
-    return not any(given) and handler.resolve_response_class() is Response and handler.media_type in {"", JSON}
-
-
-def _answering(handler: HTTPRouteHandler) -> Callable[..., Coroutine[Any, Any, ASGIApp]]:
-    otherwise = handler.to_response
-    usual = handler.status_code
-    encode = msgspec.json.Encoder(enc_hook=get_serializer(handler.resolve_type_encoders())).encode
-
-    async def to_response(app: Litestar, data: Any, request: Request[Any, Any, Any]) -> ASGIApp:
-        content, status, headers = data, usual, {}
+    def reply(self, data: Any) -> Reply | None:
+        """What is sent; None for what the framework must write."""
+        content, status, headers = data, self._status, {}
         if type(data) is Response:
             if data.cookies or data.background or data.response_type_encoders or data.media_type not in {None, JSON}:
-                return await otherwise(app=app, data=data, request=request)
-            content, status, headers = data.content, data.status_code or usual, data.headers
+                return None
+            content, status, headers = data.content, data.status_code or status, data.headers
         if status in _WITHOUT_BODY:
-            return await otherwise(app=app, data=data, request=request)
+            return None
         if isinstance(content, _PLAIN):
-            body = encode(content)
+            body = self._encode(content)
         elif isinstance(content, bytes):
             body = content
         else:
-            return await otherwise(app=app, data=data, request=request)
+            return None
         written = [(name.encode("latin-1"), str(value).encode("latin-1")) for name, value in headers.items()]
         written += ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
-        return _Ready(status, written, body)
+        return status, written, body
 
-    return to_response
+
+def _plain(route: HTTPRoute, handler: HTTPRouteHandler) -> _Plain | None:
+    """None for a handler that asks for more of the framework than is done here."""
+    asked = (
+        handler.has_sync_callable,
+        handler.background,
+        handler.cache,
+        handler.resolve_before_request(),
+        handler.resolve_after_response(),
+        handler.resolve_middleware(),
+        handler.resolve_data_dto(),
+        handler.resolve_return_dto(),
+        handler.resolve_response_headers(),
+        handler.resolve_response_cookies(),
+        handler.resolve_exception_handlers() != handler.app.exception_handlers,
+        *(layer.after_request for layer in handler.ownership_layers),
+        handler.resolve_response_class() is not Response,
+        handler.resolve_request_class() is not ApiRequest,
+        handler.media_type not in {"", JSON},
+    )
+    if any(asked):
+        return None
+    parameters = dict(handler.parsed_fn_signature.parameters)
+    body = parameters.pop(_BODY, None)
+    reads = {name: _read(route, handler, one) for name, one in parameters.items()}
+    known = {name: read for name, read in reads.items() if read is not None}
+    if len(known) < len(reads) or not (body is None or _is_json(body)):
+        return None
+    return _Plain(handler, known, has_body=body is not None)
+
+
+def _read(route: HTTPRoute, handler: HTTPRouteHandler, parameter: FieldDefinition) -> Read | None:
+    """How the parameter is read; None where the framework must."""
+    name, kind, given = parameter.name, parameter.annotation, parameter.kwarg_definition
+    dependency = handler.resolve_dependencies().get(name)
+    if dependency is not None:
+        if dependency.dependency is current_actor:
+            return current_actor
+        return (
+            (lambda request: decode_query(request.scope["query_string"], kind))
+            if dependency.dependency is read_filters
+            else None
+        )
+    if name in route.path_parameters:
+        return (lambda request: request.path_params[name]) if kind is UUID else None
+    if name == "request":
+        return lambda request: request
+    if isinstance(given, HeaderParameter) and kind == str | None and not given.is_constrained:
+        header, default = (given.name or name).lower(), parameter.default
+        return lambda request: request.headers.get(header, default)
+    return None
+
+
+def _is_json(body: FieldDefinition) -> bool:
+    given = body.kwarg_definition
+    return isinstance(given, BodyKwarg) and given.media_type == RequestEncodingType.JSON and not given.is_constrained

@@ -30,40 +30,36 @@ _OF_FRAMEWORK: Final[dict[int, type[AppError]]] = {
 }
 
 
-def answer_app_error(request: Request[Any, Any, Any], error: AppError) -> Response[Problem]:
-    """An expected failure, as it is."""
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("unavailable", code=error.code, cause=repr(error.__cause__))
-    return _response(request, error)
+def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """What the framework answers with for anything that was raised."""
+    told = app_error_for(error, request.scope["path"])
+    return Response(
+        told.problem(exchange_in(cast("Scope", request.scope)).request_id),
+        status_code=told.status,
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=told.headers,
+    )
 
 
-def answer_framework_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
-    """What Litestar raises on its own: no route, wrong method, too large, a header or parameter of the wrong type."""
+def app_error_for(error: Exception, path: str) -> AppError:
+    """An expected failure as it is; what the framework raises as ours; anything unforeseen is logged with its traceback and answered with
+    nothing but a request id to quote.
+    """
+    if isinstance(error, AppError):
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.warning("unavailable", code=error.code, cause=repr(error.__cause__))
+        return error
     if isinstance(error, ValidationException):
-        return _response(request, Invalid(errors=[_field_error(fault) for fault in error.extra or ()]))
-    kind = _OF_FRAMEWORK.get(error.status_code)
+        return Invalid(errors=[_field_error(fault) for fault in error.extra or ()])
+    kind = _OF_FRAMEWORK.get(error.status_code) if isinstance(error, HTTPException) else None
     if kind is None:
-        return answer_crash(request, error)
-    headers = dict(error.headers or {})
+        log.error("crash", path=path, exc_info=error)
+        return AppError()
+    headers = dict(getattr(error, "headers", None) or {})
     if "GET" in (allow := headers.get("allow", "")):
         headers["allow"] = f"{allow}, HEAD"  # the edge answers HEAD wherever there is GET
-    return _response(request, kind(headers=headers))
-
-
-def answer_crash(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Anything unforeseen: logged with its traceback, answered with nothing but a request id to quote."""
-    log.error("crash", path=request.scope["path"], exc_info=error)
-    return _response(request, AppError())
+    return kind(headers=headers)
 
 
 def _field_error(fault: Any) -> FieldError:
     return FieldError(str(fault.get("key", "$")), str(fault.get("message", "invalid")))
-
-
-def _response(request: Request[Any, Any, Any], error: AppError) -> Response[Problem]:
-    return Response(
-        error.problem(exchange_in(cast("Scope", request.scope)).request_id),
-        status_code=error.status,
-        media_type=PROBLEM_MEDIA_TYPE,
-        headers=error.headers,
-    )
