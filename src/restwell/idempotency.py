@@ -144,5 +144,5 @@ class Idempotency:
             return Answer(record.status, headers, record.body, replayed=True)
         answer = await effect()
         written = msgspec.json.encode(answer.headers)
-        await tx.run(self._store, caller=caller, its_key=key, status=answer.status, headers=written, body=answer.body)
+        tx.defer(self._store, caller=caller, its_key=key, status=answer.status, headers=written, body=answer.body)
         return answer

@@ -5,6 +5,8 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 import structlog
@@ -19,8 +21,12 @@ T = TypeVar("T")
 
 log = structlog.get_logger("restwell.database")
 
+_WRITES: Final = ("INSERT", "UPDATE", "DELETE")
+
 ATTEMPTS: Final = 3
 RETRY_SECONDS: Final = 0.02
+TOGETHER: Final = 8
+"""So many deferred statements are one at most: every combination is one more that the database prepares."""
 
 
 class DatabaseUnavailable(ServiceUnavailable):
@@ -145,6 +151,34 @@ class Transaction(Executor):
 
     def __init__(self) -> None:
         self.companions: list[Companion] = []
+        self._deferred: list[tuple[Query[Any], tuple[Any, ...]]] = []
+
+    def defer(self, query: Query[Any], **arguments: Any) -> None:
+        """Execute for the effect a little later: before the next statement of this transaction, or before its commit, with all that is
+        deferred by then, in one round trip if there are no more than TOGETHER; else those of each query are one.
+
+        For writes whose outcome nobody asks for. Those that go together do not see each other, so they must not touch the same rows.
+        What one of them raises is raised by whatever comes next, at the latest by the end of the block. Raises TypeError for what is no
+        INSERT, UPDATE or DELETE.
+        """
+        compiled = query.compiled[self.dialect]
+        if not compiled.sql.startswith(_WRITES):
+            raise TypeError(f"query {query.name} cannot be deferred: it is no INSERT, UPDATE or DELETE")
+        self._deferred.append((query, compiled.bind(arguments)))
+
+    async def flush(self) -> None:
+        """Execute what is deferred now."""
+        deferred, self._deferred = self._deferred, []
+        if 0 < len(deferred) <= TOGETHER:
+            with execution("+".join(dict.fromkeys(query.name for query, _ in deferred))):
+                await self._execute_together(deferred)
+            return
+        for query, group in groupby(deferred, key=itemgetter(0)):
+            with execution(query.name):
+                await self._execute_many(query.compiled[self.dialect], [parameters for _, parameters in group])
+
+    @abstractmethod
+    async def _execute_together(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None: ...
 
     @abstractmethod
     async def run_script(self, statement: str) -> None:
@@ -215,6 +249,7 @@ class Database(Executor):
                 yield tx
                 for companion in companions:
                     await companion.before_commit(tx)
+                await tx.flush()
                 sent = True
         except BaseException:
             for companion in companions:

@@ -1,10 +1,13 @@
 """PostgreSQL on asyncpg: prepared statements, one pool, no round trip that is not needed."""
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache, partial
+from itertools import chain
 from typing import Any, Final
 
 import asyncpg
@@ -20,7 +23,7 @@ from restwell.database.facade import (
     UniqueViolation,
 )
 from restwell.database.pool import Connection, Pool
-from restwell.database.query import Compiled, query
+from restwell.database.query import Compiled, Query, query
 
 CONNECT_SECONDS: Final = 3.0
 WAIT_SECONDS: Final = 2.0
@@ -60,6 +63,8 @@ _try_migration_lock: Final = query(
     text("SELECT pg_try_advisory_lock(1919251316)"),  # any number that all migrations of this database share
     into=bool,
 )
+
+_PLACEHOLDER: Final = re.compile(r"\$(\d+)")
 
 _LOST: Final = (
     OSError,
@@ -120,19 +125,32 @@ class PostgresTransaction(Transaction):
         self._translated = translated
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        if self._deferred:
+            await self.flush()
         with self._translated:
             rows: Sequence[Sequence[Any]] = await self._connection.fetch(compiled.sql, *parameters)
         return rows
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
+        if self._deferred:
+            await self.flush()
         with self._translated:
             return _affected(await self._connection.execute(compiled.sql, *parameters))
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
+        if self._deferred:
+            await self.flush()
         with self._translated:
             await self._connection.executemany(compiled.sql, parameters)
 
+    async def _execute_together(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
+        sql = _together(tuple(query for query, _ in statements))
+        with self._translated:
+            await self._connection.execute(sql, *chain.from_iterable(parameters for _, parameters in statements))
+
     async def run_script(self, statement: str) -> None:
+        if self._deferred:
+            await self.flush()
         with self._translated:
             await self._connection.execute(statement, timeout=MIGRATION_SECONDS)
 
@@ -267,6 +285,25 @@ class PostgresDatabase(Database):
         self._commits.discard(commit)
         if not commit.cancelled():
             commit.exception()  # if nobody waits for it any more, it has been seen here
+
+
+@lru_cache(maxsize=256)
+def _together(queries: tuple[Query[Any], ...]) -> str:
+    """One statement that executes all of these writes: each but the last stands before it in WITH."""
+    written: list[str] = []
+    count = 0
+    for one in queries:
+        compiled = one.compiled["postgresql"]
+        written.append(_PLACEHOLDER.sub(partial(_moved, count), compiled.sql))
+        count += len(compiled.parameters)
+    *before, last = written
+    if not before:
+        return last
+    return f"WITH {', '.join(f's{number} AS ({sql})' for number, sql in enumerate(before))} {last}"
+
+
+def _moved(by: int, placeholder: re.Match[str]) -> str:
+    return f"${int(placeholder[1]) + by}"
 
 
 async def _take_turn(tx: Transaction) -> None:

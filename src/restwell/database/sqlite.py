@@ -20,7 +20,7 @@ from restwell.database.facade import (
     Transaction,
     UniqueViolation,
 )
-from restwell.database.query import Compiled
+from restwell.database.query import Compiled, Query
 
 T = TypeVar("T")
 
@@ -102,15 +102,27 @@ class SqliteTransaction(Transaction):
         self._connection = connection
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        if self._deferred:
+            await self.flush()
         return await _in_thread(self._connection, _fetch(compiled.sql, parameters))
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
+        if self._deferred:
+            await self.flush()
         return await _in_thread(self._connection, _execute(compiled.sql, parameters))
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
+        if self._deferred:
+            await self.flush()
         await _in_thread(self._connection, _execute_many(compiled.sql, parameters))
 
+    async def _execute_together(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
+        writes = [_execute(query.compiled["sqlite"].sql, parameters) for query, parameters in statements]
+        await _in_thread(self._connection, lambda connection: [write(connection) for write in writes])
+
     async def run_script(self, statement: str) -> None:
+        if self._deferred:
+            await self.flush()
         await _in_thread(self._connection, _execute(statement))
 
 

@@ -70,7 +70,7 @@ class Jobs:
             return job_id
         if job.unique_key is not None:
             return await self._enqueue_once(executor, row)
-        await executor.run(queries.insert_job, **row)
+        executor.defer(queries.insert_job, **row)
         self._announce_with(executor, row)
         return job_id
 

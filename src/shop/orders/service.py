@@ -71,7 +71,7 @@ class OrderService:
             created_at=now,
         )
         self._cache.invalidate(tx, orders_of(actor.id))
-        await tx.run(
+        tx.defer(
             queries.insert_order,
             user_id=actor.id,
             id=order.id,
@@ -80,21 +80,17 @@ class OrderService:
             currency=order.currency,
             created_at=now,
         )
-        await tx.run_many(
-            queries.insert_line,
-            [
-                {
-                    "user_id": actor.id,
-                    "order_id": order.id,
-                    "position": position,
-                    "product_id": line.product_id,
-                    "name": line.name,
-                    "unit_price_cents": line.unit_price_cents,
-                    "quantity": line.quantity,
-                }
-                for position, line in enumerate(lines)
-            ],
-        )
+        for position, line in enumerate(lines):
+            tx.defer(
+                queries.insert_line,
+                user_id=actor.id,
+                order_id=order.id,
+                position=position,
+                product_id=line.product_id,
+                name=line.name,
+                unit_price_cents=line.unit_price_cents,
+                quantity=line.quantity,
+            )
         await self._jobs.enqueue(tx, settle_order, user_id=actor.id, order_id=order.id)
         return order
 

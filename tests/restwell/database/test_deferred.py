@@ -1,0 +1,97 @@
+"""Writes that are sent a little later, together."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, delete, insert, select, update
+
+from restwell.database import Database, UniqueViolation, open_database, param, query
+from restwell.database.executions import start_counting, stop_counting
+from restwell.database.facade import TOGETHER
+
+metadata = MetaData()
+shelves = Table("shelves", metadata, Column("id", Integer, primary_key=True), Column("name", Text))
+books = Table("books", metadata, Column("id", Integer, primary_key=True), Column("shelf", ForeignKey(shelves.c.id)))
+
+add_shelf = query("shelves.add", insert(shelves).values(id=param("id"), name=param("name")))
+name_shelf = query("shelves.name", update(shelves).where(shelves.c.id == param("its_id")).values(name=param("name")))
+remove_shelf = query("shelves.remove", delete(shelves).where(shelves.c.id == param("id")))
+add_book = query("books.add", insert(books).values(id=param("id"), shelf=param("shelf")))
+names = query("shelves.names", select(shelves.c.name).order_by(shelves.c.id).limit(100), into=str)
+book_ids = query("books.ids", select(books.c.id).order_by(books.c.id).limit(100), into=int)
+
+
+@pytest.fixture
+async def opened(empty_url: str) -> AsyncIterator[Database]:
+    async with open_database(empty_url, pool_size=2) as database:
+        async with database.transaction() as tx:
+            await tx.run_script("CREATE TABLE shelves (id integer PRIMARY KEY, name text)")
+            await tx.run_script("CREATE TABLE books (id integer PRIMARY KEY, shelf integer REFERENCES shelves)")
+        yield database
+
+
+async def test_what_is_deferred_takes_effect_with_the_commit_in_one_trip(opened: Database) -> None:
+    """Breaks when the end of a transaction forgets it, and when each is a trip of its own."""
+    start_counting()
+    async with opened.transaction() as tx:
+        tx.defer(add_shelf, id=1, name="a'$1'")
+        tx.defer(add_book, id=7, shelf=1)
+        tx.defer(add_book, id=8, shelf=1)
+    assert stop_counting() == {"shelves.add+books.add": 1}
+    assert (await opened.all(names), await opened.all(book_ids)) == (["a'$1'"], [7, 8])
+
+
+async def test_the_next_statement_sees_it(opened: Database) -> None:
+    """Breaks, for each kind of statement, when that one does not have it executed first."""
+    async with opened.transaction() as tx:
+        tx.defer(add_shelf, id=1, name="a")
+        assert await tx.all(names) == ["a"]
+        tx.defer(add_shelf, id=2, name="b")
+        assert await tx.run(name_shelf, its_id=2, name="c") == 1
+        tx.defer(add_shelf, id=3, name="d")
+        await tx.run_many(name_shelf, [{"its_id": 3, "name": "e"}])
+        tx.defer(add_shelf, id=4, name="f")
+        await tx.run_script("UPDATE shelves SET name = 'g' WHERE id = 4")
+        tx.defer(remove_shelf, id=1)
+    assert await opened.all(names) == ["c", "e", "g"]
+
+
+async def test_a_transaction_that_fails_takes_it_along(opened: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with opened.transaction() as tx:
+            tx.defer(add_shelf, id=1, name="a")
+            raise ZeroDivisionError
+    assert await opened.all(names) == []
+
+
+async def test_what_it_raises_comes_next_and_at_the_latest_at_the_end(opened: Database) -> None:
+    """Breaks when a commit is sent after a statement that has failed."""
+    await opened.run(add_shelf, id=1, name="a")
+    with pytest.raises(UniqueViolation):
+        async with opened.transaction() as tx:
+            tx.defer(add_book, id=7, shelf=1)
+            tx.defer(add_shelf, id=1, name="b")
+    with pytest.raises(UniqueViolation):
+        async with opened.transaction() as tx:
+            tx.defer(add_shelf, id=1, name="b")
+            await tx.all(names)
+            pytest.fail("it was read as if nothing had happened")
+    assert (await opened.all(names), await opened.all(book_ids)) == (["a"], [])
+
+
+async def test_more_than_go_together_go_query_by_query(opened: Database) -> None:
+    """In the order in which they were deferred: each book needs its shelf."""
+    start_counting()
+    async with opened.transaction() as tx:
+        for number in range(TOGETHER):
+            tx.defer(add_shelf, id=number, name=str(number))
+        tx.defer(add_book, id=7, shelf=1)
+        tx.defer(name_shelf, its_id=0, name="first")
+    assert stop_counting() == {"shelves.add": 1, "books.add": 1, "shelves.name": 1}
+    assert await opened.all(names) == ["first", *map(str, range(1, TOGETHER))]
+
+
+async def test_only_writes_can_be_deferred(opened: Database) -> None:
+    async with opened.transaction() as tx:
+        with pytest.raises(TypeError, match=r"shelves\.names cannot be deferred"):
+            tx.defer(names)
