@@ -127,14 +127,14 @@ class Edge:
         except asyncio.CancelledError:
             if not await _was_given_up(exchange, inbox, respond):
                 raise
-        except AppError as error:
-            # For all of those who wait for it there was no room, or no time; others the application has answered itself.
-            await _send_problem(error, exchange.request_id, respond)
-        except Exception:
-            log.exception("crash", path=scope["path"])
+        except Exception as error:
+            # For all of those who wait for it there was no room, or no time; other AppErrors the application has answered itself.
+            expected = isinstance(error, AppError) and not exchange.status
+            if not expected:
+                log.exception("crash", path=scope["path"])
             if exchange.status:
                 raise
-            await _send_problem(AppError(), exchange.request_id, respond)
+            await _send_problem(error if isinstance(error, AppError) else AppError(), exchange.request_id, respond)
         finally:
             self._end(exchange)
             scope["method"] = method

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from restwell.errors import UnsupportedMediaType
-from restwell.web.request import ApiRequest, decode_query
+from restwell.web.request import ApiRequest, decode_pairs
 
 FORM: Final = "application/x-www-form-urlencoded"
 
@@ -13,4 +13,4 @@ async def read_form(request: ApiRequest) -> Any:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise UnsupportedMediaType(f"Send the body as {FORM}.", headers={"accept": FORM})
     kind = request.route_handler.parsed_fn_signature.parameters["form"].annotation
-    return decode_query(await request.body(), kind)
+    return decode_pairs(await request.body(), kind)

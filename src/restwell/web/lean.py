@@ -23,7 +23,6 @@ from msgspec import Struct
 
 from restwell.edge.exchange import AsgiApp, Receive, Reply, Scope, Send, exchange_in
 from restwell.edge.problem import problem_reply
-from restwell.errors import AppError
 from restwell.web.guards import current_actor
 from restwell.web.problems import app_error_for
 from restwell.web.request import JSON, ApiRequest, decode_query, read_filters
@@ -71,10 +70,7 @@ class Lean:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         elif otherwise is not None:
-            try:
-                await otherwise(cast("Any", scope), cast("Any", receive), cast("Any", send))
-            except AppError as error:
-                raise RuntimeError("an answer that had begun broke off") from error
+            await otherwise(cast("Any", scope), cast("Any", receive), cast("Any", send))
 
     def _route(self, scope: Scope) -> "_Plain | None":
         """What answers it, if that is plain; the scope has then what the framework puts there."""

@@ -1,6 +1,7 @@
 """Keyset pages: a signed, opaque cursor says where the next page begins, so that page 1,000 costs what page 1 does."""
 
 import hmac
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, Generic, TypeVar
@@ -18,6 +19,7 @@ T = TypeVar("T")
 MAX_LIMIT: Final = 100
 MAX_CURSOR_CHARS: Final = 1_024
 _MAC_BYTES: Final = 16
+_PLAIN_QUERY: Final = re.compile(r"[\w.~=&-]*", re.ASCII).fullmatch
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many items at most.")]
 Cursor = Annotated[
@@ -77,7 +79,9 @@ def paged(request: ApiRequest, page: Page[T]) -> Response[Page[T]]:
     """The page with a Link header (RFC 8288) to the next one."""
     headers = {}
     if page.next_cursor is not None:
-        query = [pair for pair in parse_qsl(request.scope["query_string"].decode("ascii")) if pair[0] != "cursor"]
-        target = f"{request.scope['path']}?{urlencode([*query, ('cursor', page.next_cursor)])}"
-        headers["link"] = f'<{target}>; rel="next"'
+        asked = request.scope["query_string"].decode("ascii")
+        # Plain as most are, it stands as it is; anything else is written anew, for its characters could end the link.
+        pairs = asked if _PLAIN_QUERY(asked) else urlencode(parse_qsl(asked))
+        kept = [pair for pair in pairs.split("&") if pair and not pair.startswith("cursor=")]
+        headers["link"] = f'<{request.scope["path"]}?{"&".join([*kept, f"cursor={page.next_cursor}"])}>; rel="next"'
     return Response(page, headers=headers)

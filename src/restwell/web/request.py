@@ -17,6 +17,7 @@ JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 _MAX_AGENT: Final = 200
 _MAX_NAME: Final = 100
+_SHORT_QUERY: Final = 256
 
 
 class ApiRequest(Request[Any, Any, State]):
@@ -87,9 +88,19 @@ def read_filters(request: ApiRequest) -> Any:
 
 
 def decode_query(query_string: bytes, kind: type[msgspec.Struct]) -> Any:
-    """Text as the Struct's field types. Raises Invalid (422) naming every fault."""
+    """Text as the Struct's field types. Raises Invalid (422) naming every fault.
+
+    The newest short ones are remembered, if the Struct is frozen: then it may be shared.
+    """
+    if kind.__struct_config__.frozen and len(query_string) <= _SHORT_QUERY:
+        return _remembered(query_string, kind)
+    return decode_pairs(query_string, kind)
+
+
+def decode_pairs(encoded: bytes, kind: type[msgspec.Struct]) -> Any:
+    """As ``decode_query``, and nothing is remembered: a form may hold secrets."""
     try:
-        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+        pairs = parse_qsl(encoded.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
         raise MalformedRequest("The query string is not valid.") from None
     known = set(kind.__struct_fields__)
@@ -104,6 +115,9 @@ def decode_query(query_string: bytes, kind: type[msgspec.Struct]) -> Any:
     except msgspec.ValidationError as error:
         faults = faults_in(values, kind, error, strict=False)
         raise Invalid(errors=[FieldError(f.path.removeprefix("$."), f.message) for f in faults]) from None
+
+
+_remembered: Final = lru_cache(maxsize=1_024)(decode_pairs)
 
 
 @lru_cache(maxsize=512)

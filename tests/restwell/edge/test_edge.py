@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from people import assert_problem
 from restwell.edge import AccessLog, Concern, Edge, Exchange, RequestId, SecurityHeaders
-from restwell.edge.exchange import Headers, Message, Receive, Scope, Send
+from restwell.edge.exchange import AsgiApp, Headers, Message, Receive, Scope, Send
+from restwell.errors import NotFound
 
 CONCERNS = (RequestId(), SecurityHeaders(), AccessLog())
 POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -31,6 +32,11 @@ async def break_early(_scope: Scope, _receive: Receive, _send: Send) -> None:
 async def break_late(scope: Scope, receive: Receive, send: Send) -> None:
     await hello(scope, receive, send)
     raise ValueError
+
+
+async def refuse_late(scope: Scope, receive: Receive, send: Send) -> None:
+    await hello(scope, receive, send)
+    raise NotFound
 
 
 async def sleep_before(scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,9 +132,11 @@ async def test_a_crash_is_a_problem_that_tells_nothing_and_a_log_line_that_tells
     assert lines[1]["status"] == 500
 
 
-async def test_a_crash_after_the_answer_began_ends_the_connection() -> None:
-    with capture_logs() as lines, pytest.raises(ValueError):  # noqa: PT011  # raised bare
-        await request(break_late)
+@pytest.mark.parametrize(("app", "error"), [(break_late, ValueError), (refuse_late, NotFound)])
+async def test_a_crash_after_the_answer_began_ends_the_connection(app: AsgiApp, error: type[Exception]) -> None:
+    """Breaks when it is answered a second time."""
+    with capture_logs() as lines, pytest.raises(error):
+        await request(app)
     assert [line["event"] for line in lines] == ["crash", "request"]
 
 

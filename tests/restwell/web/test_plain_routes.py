@@ -1,0 +1,319 @@
+"""Plain routes pass the framework by; whatever a handler asks of it besides is still done, and so is whatever it refuses."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+import httpx
+import pytest
+from litestar import Request
+from litestar import Response as FrameworkResponse
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.dto import DTOConfig, MsgspecDTO
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+from litestar.middleware import DefineMiddleware
+from litestar.params import Body, FromQuery, HeaderParameter, PathParameter
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
+
+from people import assert_problem
+from restwell import App, Migrations, Restwell
+from restwell.auth import Actor
+from restwell.edge.exchange import Message
+from restwell.errors import ServiceUnavailable
+from restwell.settings import Settings
+from restwell.testing import running
+from restwell.web import ApiRequest, Controller, FromPath, JSONBody, Provided, Response, Version, get, post, stream_json
+from restwell.web.lean import Lean
+from tiny.app import MIGRATIONS
+
+IfMatch = Annotated[str | None, HeaderParameter(name="If-Match")]
+
+seen: list[str] = []
+ID = "018f0000-0000-7000-8000-000000000001"
+
+
+class Draft(Struct, frozen=True):
+    name: str
+    secret: str = ""
+
+
+class Filter(Struct, frozen=True):
+    page: int = 1
+
+
+class Teapot(Exception): ...
+
+
+class OwnRequest(ApiRequest):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        seen.append("own request")
+        super().__init__(*arguments, **options)
+
+
+class OwnResponse(FrameworkResponse[Any]):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        seen.append("own response")
+        super().__init__(*arguments, **options)
+
+
+def answer_teapot(_: Request[Any, Any, State], __: Exception) -> FrameworkResponse[str]:
+    return FrameworkResponse("short and stout", status_code=418)
+
+
+async def look(_: Request[Any, Any, State]) -> None:
+    seen.append("hook")
+
+
+def passing(app: ASGIApp, word: str) -> ASGIApp:
+    async def through(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(word)
+        await app(scope, receive, send)
+
+    return through
+
+
+async def broken() -> AsyncIterator[bytes]:
+    yield b'{"a":'
+    raise ServiceUnavailable
+
+
+class Things(Controller):
+    path = "/things"
+    dependencies = {"word": Provide(lambda: "given", sync_to_thread=False)}
+
+    @get("/{thing_id:uuid}")
+    async def read(
+        self, request: ApiRequest, thing_id: FromPath[UUID], filters: Provided[Filter], if_match: IfMatch = None
+    ) -> dict[str, Any]:
+        """Everything that is read directly."""
+        return {"id": thing_id, "page": filters.page, "if_match": if_match, "path": request.url.path}
+
+    @post(status_code=201)
+    async def write(self, data: JSONBody[Draft]) -> Draft:
+        """A body."""
+        return data
+
+    @get("/slow", sync_to_thread=False)
+    def in_turn(self) -> dict[str, int]:
+        """Not asynchronous."""
+        return {"n": 1}
+
+    @get("/hooked", before_request=look)
+    async def hooked(self) -> dict[str, int]:
+        """A hook before."""
+        return {"n": len(seen)}
+
+    @get("/hooked-after", after_response=look)
+    async def hooked_after(self) -> dict[str, int]:
+        """A hook after."""
+        return {"n": len(seen)}
+
+    @get("/through", middleware=[DefineMiddleware(passing, word="middleware")])
+    async def through(self) -> dict[str, int]:
+        """Behind a middleware."""
+        return {"n": len(seen)}
+
+    @get("/teapot", exception_handlers={Teapot: answer_teapot})
+    async def teapot(self) -> dict[str, int]:
+        """Errors of its own."""
+        raise Teapot
+
+    @get("/kept", cache=60)
+    async def kept(self) -> dict[str, int]:
+        """The framework's own cache."""
+        seen.append("asked")
+        return {"n": len(seen)}
+
+    @get("/own-request", request_class=OwnRequest)
+    async def own_request(self) -> dict[str, int]:
+        """A request of its own."""
+        return {"n": len(seen)}
+
+    @get("/own-response", response_class=OwnResponse)
+    async def own_response(self) -> dict[str, int]:
+        """A response of its own."""
+        return {"n": 1}
+
+    @post("/transferred", dto=MsgspecDTO[Annotated[Draft, DTOConfig(exclude={"secret"})]], return_dto=None)
+    async def transferred(self, data: JSONBody[Draft]) -> Draft:
+        """Not all of its fields may be sent."""
+        return data
+
+    @post("/short")
+    async def short(self, data: Annotated[list[str], Body(max_items=1)]) -> list[str]:
+        """A limit on the body that its type does not have."""
+        return data
+
+    @get("/named/{name:str}")
+    async def named(self, name: Annotated[str, PathParameter(max_length=3)]) -> dict[str, str]:
+        """A limit on a part of the path."""
+        return {"name": name}
+
+    @get("/numbered")
+    async def numbered(self, number: Annotated[int, HeaderParameter(name="X-Number")]) -> dict[str, int]:
+        """A header that is a number."""
+        return {"number": number}
+
+    @get("/limited")
+    async def limited(
+        self, word: Provided[str], limited: Annotated[str | None, HeaderParameter(name="X-Word", max_length=3)] = None
+    ) -> dict[str, str | None]:
+        """A dependency of its own, and a limit on a header."""
+        return {"word": word, "limited": limited}
+
+    @get("/asked")
+    async def asked(self, number: FromQuery[int]) -> dict[str, int]:
+        """A parameter of the query."""
+        return {"number": number}
+
+    @get("/forbidden")
+    async def forbidden(self) -> dict[str, int]:
+        """An error of the framework's."""
+        raise PermissionDeniedException
+
+    @get("/unknown-error")
+    async def unknown_error(self) -> dict[str, int]:
+        """An error of the framework's that has no problem of ours."""
+        raise NotAuthorizedException
+
+    @get("/crash")
+    async def crash(self) -> dict[str, int]:
+        """A fault in the program."""
+        raise ZeroDivisionError
+
+    @get("/broken")
+    async def breaks_off(self) -> Response[Any]:
+        """A stream that ends too soon."""
+        return stream_json(broken(), "all.json")
+
+
+async def authenticate(_: str) -> Actor:
+    raise NotImplementedError
+
+
+def build(settings: Settings) -> App:
+    return Restwell(settings, name="things").app(
+        version="1.0.0",
+        description="Things.",
+        versions=[Version("/v1", [Things])],
+        provide=[],
+        authenticate=authenticate,
+        migrations=Migrations(MIGRATIONS),
+    )
+
+
+@pytest.fixture
+async def client(tiny_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    seen.clear()
+    async with running(build(tiny_settings)) as client:
+        yield client
+
+
+async def test_what_is_read_directly(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"/v1/things/{ID}?page=3", headers={"If-Match": '"7"'})
+    assert answer.json() == {"id": ID, "page": 3, "if_match": '"7"', "path": f"/v1/things/{ID}"}
+    assert (await client.get(f"/v1/things/{ID}")).json()["if_match"] is None
+    written = await client.post("/v1/things", json={"name": "a"})
+    assert (written.status_code, written.json()) == (201, {"name": "a", "secret": ""})
+
+
+def test_what_is_plain_is_not_given_to_the_framework(tiny_settings: Settings) -> None:
+    """Breaks when it is: slower, and nothing else would tell."""
+    lean = build(tiny_settings)._edge.app
+    assert isinstance(lean, Lean)
+    names = {handler.fn.__name__ for handler in lean._plain}
+    assert names & set(vars(Things)) == {"read", "write", "forbidden", "unknown_error", "crash", "breaks_off"}
+
+
+@pytest.mark.parametrize(
+    ("path", "noted", "number"),
+    [
+        ("slow", [], 1),
+        ("hooked", ["hook"], 1),
+        ("hooked-after", ["hook"], 0),
+        ("through", ["middleware"], 1),
+        ("own-request", ["own request"], 1),
+        ("own-response", ["own response"], 1),
+    ],
+)
+async def test_what_a_handler_asks_of_the_framework_is_done(
+    client: httpx.AsyncClient, path: str, noted: list[str], number: int
+) -> None:
+    """Breaks, one by one, when it is taken for plain."""
+    answer = await client.get(f"/v1/things/{path}")
+    assert (answer.status_code, answer.json(), seen) == (200, {"n": number}, noted)
+
+
+async def test_its_errors_and_its_cache_are_its_own(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/things/teapot")
+    assert (answer.status_code, answer.text) == (418, "short and stout")
+    assert [(await client.get("/v1/things/kept")).json() for _ in range(2)] == [{"n": 1}] * 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("POST", "transferred", {}, {"name": "a", "secret": "b"}, 201),
+        ("POST", "short", {}, ["a"], 201),
+        ("POST", "short", {}, ["a", "b"], 422),
+        ("GET", "named/abc", {}, None, 200),
+        ("GET", "named/abcd", {}, None, 422),
+        ("GET", "numbered", {"X-Number": "7"}, None, 200),
+        ("GET", "numbered", {"X-Number": "x"}, None, 422),
+        ("GET", "limited", {"X-Word": "abc"}, None, 200),
+        ("GET", "limited", {"X-Word": "abcd"}, None, 422),
+        ("GET", "asked?number=7", {}, None, 200),
+        ("GET", "asked?number=x", {}, None, 422),
+    ],
+)
+async def test_what_is_not_read_directly_is_checked(
+    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], body: object, status: int
+) -> None:
+    answer = await client.request(method, f"/v1/things/{path}", headers=headers, json=body)
+    assert answer.status_code == status
+    if path == "transferred":
+        assert answer.json() == {"name": "a", "secret": ""}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("forbidden", 403), ("unknown-error", 500), ("crash", 500), ("not-there", 404)]
+)
+async def test_errors_are_problems(client: httpx.AsyncClient, path: str, status: int) -> None:
+    answer = await client.get(f"/v1/things/{path}")
+    assert_problem(answer, status, answer.json()["code"])
+
+
+async def test_what_the_router_refuses_is_refused(client: httpx.AsyncClient) -> None:
+    wrong = await client.request("PUT", f"/v1/things/{ID}")
+    assert (wrong.status_code, set(wrong.headers["allow"].split(", "))) == (405, {"GET", "HEAD", "OPTIONS"})
+    assert (await client.get(f"/v1/things/{ID}", headers={"Host": "a b"})).status_code == 400
+    for same in (f"/v1/things/{ID}/", f"/v1//things/{ID}"):
+        assert (await client.get(same)).json()["id"] == ID
+
+
+async def test_an_answer_that_breaks_off_is_no_second_answer(client: httpx.AsyncClient) -> None:
+    """The client must see that it is not whole."""
+    app = client._transport.app  # type: ignore[attr-defined]  # as ``running`` has made it
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/v1/things/broken", "query_string": b"", "headers": []}
+    with pytest.raises(ExceptionGroup):
+        await app(scope, receive, send)
+    assert [message["type"] for message in sent if message["type"] == "http.response.start"] == ["http.response.start"]
+    assert sent[-1].get("more_body"), "it has no end"
+
+
+async def test_below_a_root_path_the_framework_finds_the_route(client: httpx.AsyncClient) -> None:
+    transport = httpx.ASGITransport(client._transport.app, root_path="/api")  # type: ignore[attr-defined]  # as above
+    async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as below:
+        assert (await below.get(f"/api/v1/things/{ID}")).json()["id"] == ID
