@@ -45,6 +45,11 @@ class Serving(Struct):
         fields = (_read(f"/proc/{pid}/stat").rpartition(")")[2].split() for pid in _family(self.pid))
         return sum(int(one[11]) + int(one[12]) for one in fields if one) / _TICKS
 
+    def resident_mb(self) -> float:
+        """The memory that the largest of its processes holds now."""
+        lines = [line for pid in _family(self.pid) for line in _read(f"/proc/{pid}/status").splitlines()]
+        return max(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
     def peak_mb(self) -> float:
         """The most memory that any one of its processes has held."""
         lines = [line for pid in _family(self.pid) for line in _read(f"/proc/{pid}/status").splitlines()]

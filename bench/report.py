@@ -53,7 +53,7 @@ def show(result: Mapping[str, Any]) -> None:
             "p50 ms",
             "p99 ms",
             "CPU us",
-            "peak MB",
+            "memory MB",
             "start s",
             "requests/s",
             title=f"{work} {TITLES[work]}",
@@ -63,7 +63,7 @@ def show(result: Mapping[str, Any]) -> None:
             times = ratio(named, name) if OURS in named and name != OURS else None
             met = "" if bar is None or times is None else f"[green]>= {bar}[/]" if times >= bar else f"[red]>= {bar}[/]"
             cells = [f"{found[key]:.2f}" for key in ("p50_ms", "p99_ms")] + [
-                f"{found[key]:.0f}" for key in ("cpu_us", "peak_mb")
+                f"{found[key]:.0f}" for key in ("cpu_us", "resident_mb")
             ]
             shown = "" if times is None else f"{times:.2f}"
             table.add_row(name, shown, met, *cells, f"{found['started_seconds']:.2f}", f"{found['rate']:,.0f}")

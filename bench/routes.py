@@ -117,6 +117,7 @@ class Bench:
             before = one.cpu_seconds()
             run = load(one.url, script, seconds, self._folder, asking)
             run["cpu_us"] = (one.cpu_seconds() - before) / run["requests"] * 1e6
+            run["resident_mb"] = one.resident_mb()
             run["peak_mb"] = one.peak_mb()
             run["started_seconds"] = one.started_seconds
         return run

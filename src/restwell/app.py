@@ -15,7 +15,7 @@ from restwell.auth.elsewhere import Flows, Providers
 from restwell.auth.keys import development_secret
 from restwell.auth.sealing import Sealing
 from restwell.auth.signing_keys import from_files, from_secrets
-from restwell.cache import Cache, MachineStore, Outage, RedisStore, Store
+from restwell.cache import Cache, MachineStore, Outage, Store
 from restwell.cache.machine import default_folder
 from restwell.database import Migrations, open_database
 from restwell.database.figures import DatabaseCollector
@@ -40,7 +40,7 @@ from restwell.edge.exchange import Receive, Scope, Send
 from restwell.files import Files
 from restwell.idempotency import Idempotency
 from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
-from restwell.limits import MachineLimits, RateLimiter, RedisLimits
+from restwell.limits import LimitStore, MachineLimits, RateLimiter
 from restwell.mail import open_mailer
 from restwell.observability.logs import line_writer
 from restwell.observability.metrics import Metrics
@@ -171,6 +171,8 @@ class Restwell:
         """Redis, where there is one; else what the processes of this machine share."""
         settings = self.settings
         if settings.redis.url is not None:
+            from restwell.cache.redis import RedisStore  # noqa: PLC0415  # who does not use it does not load it
+
             strict = settings.cache != "bounded"
             return RedisStore(settings.redis.url.get_secret_value(), self.name, Outage(self.database), strict=strict)
         return MachineStore(self._shared_folder, settings.cache_bytes)
@@ -181,8 +183,11 @@ class Restwell:
         if not limits.scale:
             return None
         machine = MachineLimits(self._shared_folder)
-        redis = settings.redis.url
-        store = RedisLimits(redis.get_secret_value(), self.name, machine) if redis is not None else machine
+        store: LimitStore = machine
+        if settings.redis.url is not None:
+            from restwell.limits.redis import RedisLimits  # noqa: PLC0415  # as above
+
+            store = RedisLimits(settings.redis.url.get_secret_value(), self.name, machine)
         return RateLimiter(store, scale=limits.scale, reads=limits.reads, writes=limits.writes)
 
     @property

@@ -1,6 +1,7 @@
 """Password hashes: Argon2id in a few threads, so that a flood of log-ins never takes the event loop or all cores."""
 
 import asyncio
+import ctypes
 import os
 import sys
 import threading
@@ -28,6 +29,11 @@ PASSES: Final = 2
 """OWASP's minimum for Argon2id: 19 MiB, two passes, one lane."""
 
 
+_MMAP_THRESHOLD: Final = -3
+"""M_MMAP_THRESHOLD of malloc.h."""
+_LARGE_BYTES: Final = 1 << 20
+
+
 class PasswordsBusy(ServiceUnavailable):
     code, message = "too_many_sign_ins", "Too many people are signing in right now. Try again shortly."
 
@@ -45,6 +51,7 @@ class Passwords:
 
     def __init__(self, *, memory_kib: int = MEMORY_KIB, passes: int = PASSES) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
+        _have_memory_given_back()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords", initializer=_give_way)
         self._pending = 0
         self._nobody = self._hasher.hash("the password of no account")
@@ -108,6 +115,13 @@ def _common() -> frozenset[str]:
     lists = ModuleType(loader.name)
     loader.exec_module(lists)
     return frozenset(lists.FREQUENCY_LISTS["passwords"])
+
+
+@cache
+def _have_memory_given_back() -> None:
+    """By itself glibc would keep the memory of a hash for the next one of its thread: 19 MiB for each, in every process, for good."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def _give_way() -> None:

@@ -4,14 +4,12 @@ from restwell.cache.cache import Cache
 from restwell.cache.loads import TooManyLoads
 from restwell.cache.machine import MachineStore
 from restwell.cache.outage import Outage, outage_tables
-from restwell.cache.redis import RedisStore
 from restwell.cache.store import Store, StoreUnavailable
 
 __all__ = [
     "Cache",
     "MachineStore",
     "Outage",
-    "RedisStore",
     "Store",
     "StoreUnavailable",
     "TooManyLoads",

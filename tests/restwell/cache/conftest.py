@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from cache_rig import Rig, rig_database
-from restwell.cache import MachineStore, Outage, RedisStore, Store
+from restwell.cache import MachineStore, Outage, Store
+from restwell.cache.redis import RedisStore
 from restwell.ids import new_id
 
 

@@ -11,9 +11,10 @@ from redis.asyncio import Redis
 
 from cache_rig import TAG, Rig, is_kept_again, rig_database, set_value
 from fault_proxy import fault_proxy
-from restwell.cache import Cache, Outage, RedisStore, Store
+from restwell.cache import Cache, Outage, Store
 from restwell.cache.clients import client_of
 from restwell.cache.outage import TRUST_SECONDS
+from restwell.cache.redis import RedisStore
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
 from servers import RedisServer, redis_program, redis_server

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restwell.errors import ConfigurationError
-from restwell.limits import Allowance, MachineLimits, Rate, RedisLimits
+from restwell.limits import Allowance, MachineLimits, Rate
 from restwell.limits.machine import SETS, WAYS
 from restwell.limits.rate import NANOSECONDS, spend
+from restwell.limits.redis import RedisLimits
 from servers import redis_server
 
 RATE = Rate("reads", 100, seconds=60)
