@@ -29,6 +29,7 @@ ifneq ($(QUICK)$(ONLY),)
 else
 	@$(BIN)/python bench/routes.py --out=bench/results/peers.json
 	@$(BIN)/python bench/routes.py --only=W1,W2,W5 --all-cores --out=bench/results/peers-all-cores.json
+	@$(BIN)/python bench/jobs.py --out=bench/results/jobs
 	@$(BIN)/python bench/report.py
 endif
 

@@ -6,16 +6,12 @@ request to one of 10 to 1,000 routes, through the whole application but for the 
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import random
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,6 +21,7 @@ from pydantic import SecretStr
 
 from chart import line_chart
 from contenders import OURS, ROOT, SECRET, serving
+from keep import keep
 from people import Person
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
@@ -172,13 +169,7 @@ def main() -> None:
         if options.quick:
             continue
         place = ROOT / "bench/results" / name
-        result = {
-            "what": unit,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-            "figures": dict(zip(map(str, sizes), figures, strict=True)),
-        }
-        place.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+        keep(place, unit, figures=dict(zip(map(str, sizes), figures, strict=True)))
         title = name.replace("-", " ").capitalize()
         place.with_suffix(".svg").write_text(line_chart(title, unit, [f"{one:,}" for one in sizes], {title: figures}))
 

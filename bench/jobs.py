@@ -16,11 +16,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from contenders import PEERS, ROOT, node_folder, node_program, python_of
+from keep import keep
 from rabbit import rabbit_server
 from servers import postgres, redis_server
 
@@ -123,16 +123,8 @@ def main() -> None:
     }
     print(json.dumps(medians, indent=2))
     if chosen.out is not None:
-        told = {
-            "what": __doc__,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "jobs": count,
-            "concurrency": int(CONCURRENCY),
-            "pace_per_second": PACE,
-            "medians": medians,
-            "runs": runs,
-        }
-        chosen.out.write_text(json.dumps(told, indent=2) + "\n")
+        pace = {"jobs": count, "concurrency": int(CONCURRENCY), "pace_per_second": PACE}
+        keep(chosen.out, __doc__, **pace, medians=medians, runs=runs)
 
 
 if __name__ == "__main__":

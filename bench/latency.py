@@ -7,17 +7,14 @@ contender just before. A request that could not be sent in time, since the conne
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import subprocess
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from chart import line_chart
 from contenders import OURS, ROOT, Serving, install, serving
+from keep import keep
 from routes import CONNECTIONS, Bench, Run, install_load_generator, load
 from servers import postgres, redis_server
 from works import SCRIPTS, Subjects, subjects_for
@@ -95,14 +92,7 @@ def main() -> None:
                 found[work][contender] = {"peak": round(peak), **arrivals}
                 print(work, contender, found[work][contender], flush=True)
     if options.out is not None:
-        result = {
-            "what": __doc__,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-            "versions": versions,
-            "works": found,
-        }
-        options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+        keep(options.out, __doc__, versions=versions, works=found)
         ticks = [f"{part:.0%}" for part in PARTS]
         series = {
             f"{contender} {work}": [found[work][contender][tick]["p99_ms"] for tick in ticks]

@@ -6,12 +6,10 @@ Each figure is the median of claims of ten jobs, one after the other, each follo
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
 
 from chart import line_chart  # noqa: E402  # after the path is set
 from jobs_rig import make_tables  # noqa: E402  # the tests' own helpers
+from keep import keep  # noqa: E402  # as above
 from restwell.database import Database, open_database  # noqa: E402
 from restwell.jobs import JobStore  # noqa: E402
 from servers import postgres  # noqa: E402
@@ -93,13 +92,7 @@ def main() -> None:
     with postgres() as server:
         postgresql = asyncio.run(measure(server.url, waiting, chosen.done))
     if chosen.out is not None:
-        told = {
-            "what": __doc__,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "sqlite": sqlite,
-            "postgresql": postgresql,
-        }
-        chosen.out.with_suffix(".json").write_text(json.dumps(told, indent=2) + "\n")
+        keep(chosen.out, __doc__, sqlite=sqlite, postgresql=postgresql)
         ticks = [f"{one['waiting']:,}" for one in sqlite[:-1]] + [f"+{chosen.done / 1e6:g}M done"]
         series = {
             "PostgreSQL": [one["median_ms"] for one in postgresql],

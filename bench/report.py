@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chart import bar_chart
+from keep import machine
 
 ROOT: Final = Path(__file__).parents[1]
 OURS: Final = "restwell"
@@ -40,12 +41,12 @@ def ratio(of_work: Mapping[str, Any], peer: str) -> float:
     return float(of_work[OURS]["rate"] / of_work[peer]["rate"])
 
 
-def show(result: Mapping[str, Any]) -> None:
+def show(what: str, works: Mapping[str, Any], disqualified: Mapping[str, str]) -> None:
     """One table a work: what each does, and how many times that we do; against a bar, whether it is met."""
     console = Console()
     console.width = max(console.width, WIDTH)
-    console.print(f"{result['what']}; {result['machine']}")
-    for work, named in result["works"].items():
+    console.print(f"{what}; {machine()}")
+    for work, named in works.items():
         table = Table(
             "",
             "ours / theirs",
@@ -68,7 +69,7 @@ def show(result: Mapping[str, Any]) -> None:
             shown = "" if times is None else f"{times:.2f}"
             table.add_row(name, shown, met, *cells, f"{found['started_seconds']:.2f}", f"{found['rate']:,.0f}")
         console.print(table)
-    for name, why in result["disqualified"].items():
+    for name, why in disqualified.items():
         console.print(f"[red]{name} is out of the race:[/] {why}")
 
 

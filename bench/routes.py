@@ -9,16 +9,13 @@ gives each as many workers as there are cores. ``label=folder`` measures another
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from contenders import LIMITS, NODE, OURS, PYTHON, ROOT, Serving, install, serving
+from keep import keep
 from report import show
 from servers import Postgres, postgres, redis_server
 from works import KEPT, SCRIPTS, Disqualified, add_people, check, subjects_for
@@ -200,17 +198,10 @@ def main() -> None:
         bench = Bench(server, kept.url, Path(folder), builds)
         bench.fill()
         figures = race(bench, works, names, options.rounds, options.seconds, workers)
-    result = {
-        "what": f"{CONNECTIONS} connections, {options.rounds} rounds of {options.seconds} s, {workers} worker(s) each",
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": versions,
-        "disqualified": bench.disqualified,
-        "works": figures,
-    }
-    show(result)
+    what = f"{CONNECTIONS} connections, {options.rounds} rounds of {options.seconds} s, {workers} worker(s) each"
+    show(what, figures, bench.disqualified)
     if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+        keep(options.out, what, versions=versions, disqualified=bench.disqualified, works=figures)
 
 
 if __name__ == "__main__":

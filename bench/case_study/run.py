@@ -6,16 +6,13 @@ takes its server a tenth of a second. 100,000 products and orders on PostgreSQL.
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -27,6 +24,7 @@ import mail_server as mails  # noqa: E402  # after the path is set; the tests' o
 from case_study.before import Step  # noqa: E402
 from chart import bar_chart  # noqa: E402
 from contenders import OURS, ROOT, serving  # noqa: E402
+from keep import keep  # noqa: E402  # after the path is set
 from routes import Run, install_load_generator, load  # noqa: E402
 from servers import postgres, restwell  # noqa: E402
 from works import MIXED, add_people, subjects_for  # noqa: E402
@@ -133,13 +131,7 @@ def main() -> None:
                 flush=True,
             )
     if options.out is not None:
-        result = {
-            "what": __doc__,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-            "steps": found,
-        }
-        options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+        keep(options.out, __doc__, steps=found)
         first = found[TITLES[Step.BEFORE]]
         series = {
             "requests a second": [one["rate"] / first["rate"] for one in found.values()],
