@@ -4,6 +4,7 @@ import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
@@ -72,7 +73,8 @@ class Cursors:
         return Page(items, self.encode(belongs_to, position(items[-1])) if more else None)
 
     def _mac(self, belongs_to: str, body: bytes) -> bytes:
-        return hmac.digest(self._key, belongs_to.encode() + b"\x00" + body, "sha256")[:_MAC_BYTES]
+        # RFC 7693 2.9: BLAKE2 with a key is a MAC, at a third of what HMAC costs.
+        return blake2b(belongs_to.encode() + b"\x00" + body, key=self._key, digest_size=_MAC_BYTES).digest()
 
 
 def paged(request: ApiRequest, page: Page[T]) -> Response[Page[T]]:
