@@ -78,7 +78,7 @@ def main() -> None:
         for work in options.works.split(","):
             found[work] = {}
             for contender in (OURS, *peers):
-                with serving(contender, folder, bench.environment(work)) as one:
+                with serving(contender, folder, bench.environment(work), f"{ROOT / 'src'},REDIS_URL=") as one:
                     subjects = asyncio.run(subjects_for(one))
                     script = subjects.as_lua() + SCRIPTS[work]
                     load(one.url, script, 2, folder)

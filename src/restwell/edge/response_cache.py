@@ -72,13 +72,16 @@ class Answer(Struct):
 
 
 class CachedRoute(Struct, frozen=True):
-    """A public GET route. ``read_query`` gives the query's values and its one normalised form, or None where it is not valid.
+    """A public GET route. ``read_query`` gives the query's values and its one normalised form, or None where it is not valid;
+    ``read_path`` gives the values of the path, of what the pattern has found. ``handler`` is the framework's, which need not look for it.
 
     ``tags`` makes the tags of the values of path and query. Clients may use an answer for ``client_seconds`` without asking.
     """
 
     template: str
     pattern: re.Pattern[str]
+    handler: object
+    read_path: Callable[[Mapping[str, str]], dict[str, Any]]
     read_query: Callable[[bytes], tuple[Mapping[str, Any], bytes] | None]
     tags: Callable[[Mapping[str, Any]], Sequence[str]]
     ttl_seconds: float
@@ -92,6 +95,7 @@ class Target(Struct, frozen=True):
 
     route: CachedRoute
     key: str
+    parameters: dict[str, Any]
     query: bytes
     tags: tuple[str, ...]
     name: str
@@ -184,7 +188,8 @@ class ResponseCache:
                 tags = tuple(route.tags({**found.groupdict(), **values}))
                 name = f"GET {route.template}"
                 key = f"{name} {path}?{query.decode()} {self._version}"
-                return Target(route, key, query, tags, name, bool(route.vary), self._cache.metrics.of[name])
+                parameters = route.read_path(found.groupdict())
+                return Target(route, key, parameters, query, tags, name, bool(route.vary), self._cache.metrics.of[name])
         return None
 
     def _coding(self, accepted: bytes) -> bytes:
@@ -210,6 +215,8 @@ async def _ask(app: AsgiApp, exchange: Exchange, target: Target) -> Answer:
         "query_string": target.query,
         "headers": [(name, value[:VARY_BYTES]) for name, value in asked["headers"] if name in target.route.vary],
         "state": dict(asked.get("state") or {}),
+        "route_handler": target.route.handler,
+        "path_params": target.parameters,
     }
     status = 0
     headers: Headers = []
@@ -226,7 +233,7 @@ async def _ask(app: AsgiApp, exchange: Exchange, target: Target) -> Answer:
             parts.append(message.get("body", b""))
 
     await app(scope, receive, send)
-    asked["route_handler"] = scope.get("route_handler")
+    asked["route_handler"] = target.route.handler
     return Answer(status, headers, b"".join(parts), time.time())
 
 

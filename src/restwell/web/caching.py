@@ -58,6 +58,8 @@ def _cached_route(route: HTTPRoute, handler: HTTPRouteHandler) -> CachedRoute:
     return CachedRoute(
         template=route.path_format,
         pattern=pattern_of(route.path),
+        handler=handler,
+        read_path=_path_reader(route),
         read_query=_reader(filters.annotation if filters is not None else None),
         tags=_tagger(rule.tags),
         ttl_seconds=rule.ttl_seconds,
@@ -65,6 +67,11 @@ def _cached_route(route: HTTPRoute, handler: HTTPRouteHandler) -> CachedRoute:
         vary=tuple(name.lower().encode() for name in rule.vary),
         rate=rate_of(handler),
     )
+
+
+def _path_reader(route: HTTPRoute) -> Callable[[Mapping[str, str]], dict[str, Any]]:
+    parsers = {name: one.parser or str for name, one in route.path_parameters.items()}
+    return lambda found: {name: parse(found[name]) for name, parse in parsers.items()}
 
 
 def _reader(kind: type[Struct] | None) -> Callable[[bytes], tuple[Mapping[str, Any], bytes] | None]:

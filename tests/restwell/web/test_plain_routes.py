@@ -25,7 +25,19 @@ from restwell.edge.exchange import Message
 from restwell.errors import ServiceUnavailable
 from restwell.settings import Settings
 from restwell.testing import running
-from restwell.web import ApiRequest, Controller, FromPath, JSONBody, Provided, Response, Version, get, post, stream_json
+from restwell.web import (
+    ApiRequest,
+    Controller,
+    FromPath,
+    JSONBody,
+    Provided,
+    Response,
+    Version,
+    get,
+    post,
+    public,
+    stream_json,
+)
 from restwell.web.lean import Lean
 from tiny.app import MIGRATIONS
 
@@ -90,6 +102,11 @@ class Things(Controller):
     ) -> dict[str, Any]:
         """Everything that is read directly."""
         return {"id": thing_id, "page": filters.page, "if_match": if_match, "path": request.scope["path"]}
+
+    @get("/for-all/{thing_id:uuid}/{number:int}", cached=public(ttl_seconds=60, tags=[]))
+    async def for_all(self, thing_id: FromPath[UUID], filters: Provided[Filter]) -> dict[str, Any]:
+        """The same for everyone."""
+        return {"id": thing_id, "page": filters.page}
 
     @post(status_code=201)
     async def write(self, data: JSONBody[Draft]) -> Draft:
@@ -230,7 +247,25 @@ def test_what_is_plain_is_not_given_to_the_framework(tiny_settings: Settings) ->
     lean = build(tiny_settings)._edge.app
     assert isinstance(lean, Lean)
     names = {handler.fn.__name__ for handler in lean._plain}
-    assert names & set(vars(Things)) == {"read", "write", "forbidden", "unknown_error", "crash", "breaks_off"}
+    assert names & set(vars(Things)) == {
+        "read",
+        "write",
+        "for_all",
+        "forbidden",
+        "unknown_error",
+        "crash",
+        "breaks_off",
+    }
+
+
+async def test_the_router_is_not_asked_for_what_is_the_same_for_all(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The edge knows the handler, and has read the path. Breaks when it is looked for once more."""
+    lean: Any = client._transport.app._edge.app  # type: ignore[attr-defined]  # as ``running`` has made it
+    monkeypatch.setattr(lean, "_find", None)
+    answer = await client.get(f"/v1/things/for-all/{ID}/7?page=3")
+    assert (answer.status_code, answer.json()) == (200, {"id": ID, "page": 3})
 
 
 @pytest.mark.parametrize(
