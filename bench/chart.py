@@ -1,11 +1,14 @@
 """Charts as SVG, for results: the fewest parts that a person can read."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 720, 360, 70, 45, 60, 50
-COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#8250df", "#9a6700")
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 860, 380, 70, 45, 80, 50
+COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#8250df", "#9a6700", "#bf3989", "#57606a")
+WIDE = 14
+"""A longer text below the axis stands on two lines."""
 
 
 def line_chart(title: str, unit: str, ticks: Sequence[str], series: Mapping[str, Sequence[float]]) -> str:
@@ -34,7 +37,7 @@ def bar_chart(title: str, unit: str, ticks: Sequence[str], series: Mapping[str, 
             size = f'width="{width - 2:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
             parts.append(f'<rect x="{x:.1f}" y="{y}" {size} fill="{_colour(number)}"/>')
             middle = f'x="{x + width / 2 - 1:.1f}" y="{y - 4:.1f}"'
-            parts.append(f'<text {middle} text-anchor="middle" font-size="9">{values[index]:.1f}</text>')
+            parts.append(f'<text {middle} text-anchor="middle" font-size="8">{values[index]:.1f}</text>')
     return _closed(parts, series)
 
 
@@ -54,12 +57,17 @@ def _frame(title: str, unit: str, top: float) -> list[str]:
 
 
 def _tick(x: float, text: str) -> str:
-    return f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle" fill="#57606a">{escape(text)}</text>'
+    lines = textwrap.wrap(text, max(len(text) // 2 + 3, WIDE)) if len(text) > WIDE else [text]
+    return "".join(
+        f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 20 + 15 * number}" text-anchor="middle" fill="#57606a">{escape(line)}</text>'
+        for number, line in enumerate(lines)
+    )
 
 
 def _closed(parts: list[str], series: Mapping[str, object]) -> str:
+    apart = min(170.0, (WIDTH - LEFT) / len(series))
     legend = [
-        f'<text x="{LEFT + number * 170}" y="{HEIGHT - 12}" fill="{_colour(number)}">{escape(name)}</text>'
+        f'<text x="{LEFT + number * apart:.0f}" y="{HEIGHT - 12}" fill="{_colour(number)}">{escape(name)}</text>'
         for number, name in enumerate(series)
     ]
     return "\n".join((*parts, *legend, "</svg>", ""))
