@@ -152,6 +152,7 @@ class Transaction(Executor):
     def __init__(self) -> None:
         self.companions: list[Companion] = []
         self._deferred: list[tuple[Query[Any], tuple[Any, ...]]] = []
+        self._failed = False
 
     def defer(self, query: Query[Any], **arguments: Any) -> None:
         """Execute for the effect a little later: before the next statement of this transaction, or before its commit, with all that is
@@ -167,8 +168,15 @@ class Transaction(Executor):
         self._deferred.append((query, compiled.bind(arguments)))
 
     async def flush(self) -> None:
-        """Execute what is deferred now."""
+        """Execute what is deferred now. Raises RuntimeError where some of it has failed before: it must not be saved without the rest."""
+        if self._failed:
+            raise RuntimeError("nothing was saved: a deferred statement failed, and its error was not passed on")
         deferred, self._deferred = self._deferred, []
+        self._failed = bool(deferred)
+        await self._execute_all(deferred)
+        self._failed = False
+
+    async def _execute_all(self, deferred: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
         if 0 < len(deferred) <= TOGETHER:
             with execution("+".join(dict.fromkeys(query.name for query, _ in deferred))):
                 await self._execute_together(deferred)

@@ -1,6 +1,7 @@
 """Writes that are sent a little later, together."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, delete, insert, select, update
@@ -76,6 +77,19 @@ async def test_what_it_raises_comes_next_and_at_the_latest_at_the_end(opened: Da
             tx.defer(add_shelf, id=1, name="b")
             await tx.all(names)
             pytest.fail("it was read as if nothing had happened")
+    assert (await opened.all(names), await opened.all(book_ids)) == (["a"], [])
+
+
+async def test_nothing_is_saved_by_whoever_does_not_pass_an_error_on(opened: Database) -> None:
+    """Breaks on SQLite when the end of the block commits what came before the statement that failed, and forgets what came after it."""
+    await opened.run(add_shelf, id=1, name="a")
+    with pytest.raises(RuntimeError, match="nothing was saved"):
+        async with opened.transaction() as tx:
+            tx.defer(add_shelf, id=2, name="b")
+            tx.defer(add_shelf, id=1, name="c")
+            tx.defer(add_book, id=7, shelf=1)
+            with suppress(UniqueViolation):
+                await tx.all(names)
     assert (await opened.all(names), await opened.all(book_ids)) == (["a"], [])
 
 
