@@ -289,17 +289,21 @@ class PostgresDatabase(Database):
 
 @lru_cache(maxsize=256)
 def _together(queries: tuple[Query[Any], ...]) -> str:
-    """One statement that executes all of these writes: each but the last stands before it in WITH."""
+    """One statement that executes all of these writes: each but the first stands before it in WITH, the last one first.
+
+    So PostgreSQL runs them in their order, though it promises none. Only partitions on another server need it: their foreign keys are checked
+    at once (docs/partitioning.md).
+    """
     written: list[str] = []
     count = 0
     for one in queries:
         compiled = one.compiled["postgresql"]
         written.append(_PLACEHOLDER.sub(partial(_moved, count), compiled.sql))
         count += len(compiled.parameters)
-    *before, last = written
-    if not before:
-        return last
-    return f"WITH {', '.join(f's{number} AS ({sql})' for number, sql in enumerate(before))} {last}"
+    first, *rest = written
+    if not rest:
+        return first
+    return f"WITH {', '.join(f's{number} AS ({sql})' for number, sql in enumerate(reversed(rest)))} {first}"
 
 
 def _moved(by: int, placeholder: re.Match[str]) -> str:
