@@ -144,3 +144,19 @@ def create_app(settings: Settings) -> App:
 
 
 project = Project(name="tiny", settings=Settings, create_app=create_app, migrations=MIGRATIONS)
+
+
+def app_of(settings: Settings, *controllers: type[Controller]) -> App:
+    """An application of these alone, to which nobody can sign in."""
+
+    async def authenticate(_: str) -> Actor:
+        raise NotImplementedError
+
+    return Restwell(settings, name="things").app(
+        version="1.0.0",
+        description="Things.",
+        versions=[Version("/v1", controllers)],
+        provide=[],
+        authenticate=authenticate,
+        migrations=Migrations(MIGRATIONS),
+    )

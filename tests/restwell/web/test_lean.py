@@ -15,12 +15,10 @@ from litestar.dto import DTOConfig, MsgspecDTO
 from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
 
-from restwell import App, Migrations, Restwell
-from restwell.auth import Actor
 from restwell.settings import Settings
 from restwell.testing import running
-from restwell.web import Controller, Response, Version, delete, get
-from tiny.app import MIGRATIONS, SOMEONE
+from restwell.web import Controller, Response, delete, get
+from tiny.app import SOMEONE, app_of
 
 seen: list[Any] = []
 
@@ -143,23 +141,8 @@ class Things(Controller):
         """Nothing."""
 
 
-async def authenticate(_: str) -> Actor:
-    raise NotImplementedError
-
-
-def build(settings: Settings) -> App:
-    return Restwell(settings, name="things").app(
-        version="1.0.0",
-        description="Things.",
-        versions=[Version("/v1", [Things])],
-        provide=[],
-        authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
-    )
-
-
 async def asked(settings: Settings, path: str, method: str = "GET") -> httpx.Response:
-    async with running(build(settings)) as client:
+    async with running(app_of(settings, Things)) as client:
         return await client.request(method, f"/v1/things/{path}")
 
 
@@ -220,7 +203,7 @@ async def test_nothing_has_no_body(tiny_settings: Settings, path: str, method: s
 async def test_a_guard_is_given_the_handler_and_no_copy(tiny_settings: Settings) -> None:
     """Breaks without ``web/lean.py``: a copy for each guard of each request."""
     seen.clear()
-    app = build(tiny_settings)
+    app = app_of(tiny_settings, Things)
     async with running(app) as client:
         for _ in range(2):
             assert (await client.get("/v1/things/plain")).status_code == 200

@@ -19,8 +19,6 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from people import assert_problem
-from restwell import App, Migrations, Restwell
-from restwell.auth import Actor
 from restwell.edge.exchange import Message
 from restwell.errors import ServiceUnavailable
 from restwell.settings import Settings
@@ -32,14 +30,13 @@ from restwell.web import (
     JSONBody,
     Provided,
     Response,
-    Version,
     get,
     post,
     public,
     stream_json,
 )
 from restwell.web.lean import Lean
-from tiny.app import MIGRATIONS
+from tiny.app import app_of
 
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match")]
 
@@ -212,25 +209,10 @@ class Things(Controller):
         return stream_json(broken(), "all.json")
 
 
-async def authenticate(_: str) -> Actor:
-    raise NotImplementedError
-
-
-def build(settings: Settings) -> App:
-    return Restwell(settings, name="things").app(
-        version="1.0.0",
-        description="Things.",
-        versions=[Version("/v1", [Things])],
-        provide=[],
-        authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
-    )
-
-
 @pytest.fixture
 async def client(tiny_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     seen.clear()
-    async with running(build(tiny_settings)) as client:
+    async with running(app_of(tiny_settings, Things)) as client:
         yield client
 
 
@@ -244,7 +226,7 @@ async def test_what_is_read_directly(client: httpx.AsyncClient) -> None:
 
 def test_what_is_plain_is_not_given_to_the_framework(tiny_settings: Settings) -> None:
     """Breaks when it is: slower, and nothing else would tell."""
-    lean = build(tiny_settings)._edge.app
+    lean = app_of(tiny_settings, Things)._edge.app
     assert isinstance(lean, Lean)
     names = {handler.fn.__name__ for handler in lean._plain}
     assert names & set(vars(Things)) == {

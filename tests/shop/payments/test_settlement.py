@@ -97,6 +97,15 @@ async def test_an_order_is_paid_by_a_job_and_confirmed_then(
     assert "which is paid" in text_of(mail)
 
 
+async def test_what_has_come_due_is_finished_too(customer: Person, product: Json, app: App, ledger: Path) -> None:
+    """Breaks when only a worker's look, once a second, makes it ready: it is told to stop before."""
+    order = await order_of(customer, product)
+    async with app.kit.database.transaction() as tx:
+        await tx.run_script("UPDATE jobs SET state = 'scheduled'")
+    await finish_jobs(app)
+    assert moved(ledger) == {order["id"]: [PRICE]}
+
+
 async def test_a_cancelled_order_is_given_back_once(customer: Person, product: Json, app: App, ledger: Path) -> None:
     """Breaks when the refund is not asked whether the order was cancelled before, and without one at the gateway."""
     order = await order_of(customer, product)
