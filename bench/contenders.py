@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -17,7 +16,8 @@ from msgspec import Struct
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
 
-from servers import free_port  # noqa: E402  # after the path is set; the tests' own helpers
+from family import Family  # noqa: E402  # after the path is set
+from servers import free_port  # noqa: E402  # the tests' own helpers
 
 PEERS = ROOT / "bench/peers"
 INSTALLED = ROOT / "var/peers"
@@ -27,7 +27,6 @@ PYTHON = ("fastapi", "litestar", "django")
 LIMITS = {"raw-asgi": {"W1"}, "raw-asyncpg": {"W2", "W3"}}
 """What does no duty, and so is no contender: how fast it could be at most. Each for some of the works."""
 OURS = "restwell"
-_TICKS = os.sysconf("SC_CLK_TCK")
 _START_SECONDS = 60
 
 
@@ -38,22 +37,7 @@ class Serving(Struct):
     url: str
     started_seconds: float
     log: Path
-    pid: int
-
-    def cpu_seconds(self) -> float:
-        """What its processes have used so far."""
-        fields = (_read(f"/proc/{pid}/stat").rpartition(")")[2].split() for pid in _family(self.pid))
-        return sum(int(one[11]) + int(one[12]) for one in fields if one) / _TICKS
-
-    def resident_mb(self) -> float:
-        """The memory that the largest of its processes holds now."""
-        lines = [line for pid in _family(self.pid) for line in _read(f"/proc/{pid}/status").splitlines()]
-        return max(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
-
-    def peak_mb(self) -> float:
-        """The most memory that any one of its processes has held."""
-        lines = [line for pid in _family(self.pid) for line in _read(f"/proc/{pid}/status").splitlines()]
-        return max(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    family: Family
 
 
 def install(names: list[str]) -> dict[str, str]:
@@ -84,7 +68,7 @@ def node_folder(name: str, *programs: str) -> Path:
     if not (folder / "node_modules").exists() or present.read_text() != wanted:
         present.write_text(wanted)
         command = [
-            str(node.with_name("npm")),
+            str(python_of("node").with_name("npm")),
             "install",
             "--no-audit",
             "--no-fund",
@@ -99,8 +83,10 @@ def node_folder(name: str, *programs: str) -> Path:
 
 
 def node_program() -> Path:
-    """Node.js of one version, whatever the machine has."""
-    return python_of("node").with_name("node")
+    """Node.js of one version, whatever the machine has: itself, not the script that may stand for it there."""
+    script = str(python_of("node").with_name("node"))
+    asked = subprocess.run([script, "-p", "process.execPath"], capture_output=True, text=True, check=True)
+    return Path(asked.stdout.strip())
 
 
 def python_of(name: str) -> Path:
@@ -151,25 +137,22 @@ def serving(
         env.pop("DATABASE_URL", None)
     log = folder / f"{name}.log"
     place = PEERS / ("raw" if name in LIMITS else name) if name in PYTHON or name in LIMITS else ROOT
+    family = Family()
     with log.open("wb") as file:
         began = time.perf_counter()
-        process = subprocess.Popen(["taskset", "-c", cores, *command], env=env, cwd=place, stdout=file, stderr=file)
         try:
+            process = subprocess.Popen(
+                ["taskset", "-c", cores, *command], env=family.environment(env), cwd=place, stdout=file, stderr=file
+            )
             url = f"http://127.0.0.1:{port}"
             while not _answers(url):
                 if process.poll() is not None or time.perf_counter() - began > _START_SECONDS:
                     raise SystemExit(f"{name} does not start:\n{log.read_text()[-2_000:]}")
                 time.sleep(0.02)
-            yield Serving(name, url, time.perf_counter() - began, log, process.pid)
+            yield Serving(name, url, time.perf_counter() - began, log, family)
         finally:
-            family = _family(process.pid)
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                for pid in family:
-                    os.kill(pid, signal.SIGKILL)
-                process.wait()
+            family.end()
+            process.wait()
 
 
 def _answers(url: str) -> bool:
@@ -177,16 +160,3 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _family(pid: int) -> list[int]:
-    """A process and all that it started."""
-    children = _read(f"/proc/{pid}/task/{pid}/children").split()
-    return [pid, *(one for child in children for one in _family(int(child)))]
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""

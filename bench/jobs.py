@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from contenders import PEERS, ROOT, node_folder, node_program, python_of
+from family import Family, refuse_leftovers
 from keep import keep
 from rabbit import rabbit_server
 from servers import postgres, redis_server
@@ -43,10 +44,13 @@ def contender(
 ) -> Iterator[tuple[list[str], str, dict[str, str]]]:
     """Its program, the URL it is given and its environment, on fresh servers."""
     ours = [sys.executable, str(PEERS / "restwell_jobs.py")]
-    environment = {**os.environ, "CONCURRENCY": CONCURRENCY, "PYTHONPATH": str(ROOT / "src")}
+    family = Family()
+    environment = family.environment({**os.environ, "CONCURRENCY": CONCURRENCY, "PYTHONPATH": str(ROOT / "src")})
     with ExitStack() as stack:
         if name == "bullmq":
-            yield bullmq, stack.enter_context(redis_server()).url, environment
+            url = stack.enter_context(redis_server()).url
+            stack.callback(family.end)
+            yield bullmq, url, environment
             return
         if name == "restwell-sqlite":
             url = f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory())}/jobs.db"
@@ -58,6 +62,7 @@ def contender(
             environment["BROKER"] = stack.enter_context(rabbit_server()).url
         program = procrastinate if name == "procrastinate" else ours
         subprocess.run([*program, "prepare", url], env=environment, check=True)
+        stack.callback(family.end)  # first of all, before its servers
         yield program, url, environment
 
 
@@ -110,6 +115,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="*", default=CONTENDERS, choices=CONTENDERS)
     chosen = parser.parse_args()
+    refuse_leftovers()
     count, rounds = (4_000, 1) if chosen.quick else (20_000, 3)
     bullmq, procrastinate = install()
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in chosen.only}

@@ -14,6 +14,7 @@ from typing import Any
 
 from chart import line_chart
 from contenders import OURS, ROOT, Serving, install, serving
+from family import refuse_leftovers
 from keep import keep
 from routes import CONNECTIONS, Bench, Run, install_load_generator, load
 from servers import postgres, redis_server
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--out", type=Path, help="without its suffix: the result as .json, the plot as .svg")
     options = parser.parse_args()
+    refuse_leftovers()
     install_load_generator()
     install_load_generator("h2load", "nghttp2-client")
     peers = options.peers.split(",")

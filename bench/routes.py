@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from contenders import LIMITS, NODE, OURS, PYTHON, ROOT, Serving, install, serving
+from family import refuse_leftovers
 from keep import keep
 from report import show
 from servers import Postgres, postgres, redis_server
@@ -112,11 +113,11 @@ class Bench:
             script = subjects.as_lua() + SCRIPTS[work]
             asking = "1" if workers == 1 else cores
             load(one.url, script, warm, self._folder, asking)
-            before = one.cpu_seconds()
+            before = one.family.cpu_seconds()
             run = load(one.url, script, seconds, self._folder, asking)
-            run["cpu_us"] = (one.cpu_seconds() - before) / run["requests"] * 1e6
-            run["resident_mb"] = one.resident_mb()
-            run["peak_mb"] = one.peak_mb()
+            run["cpu_us"] = (one.family.cpu_seconds() - before) / run["requests"] * 1e6
+            run["resident_mb"] = one.family.resident_mb()
+            run["peak_mb"] = one.family.peak_mb()
             run["started_seconds"] = one.started_seconds
         return run
 
@@ -192,6 +193,7 @@ def main() -> None:
         builds["restwell+redis"] = str(ROOT / "src")
     workers = os.cpu_count() or 1 if options.all_cores else 1
     names = [*builds, *(one for one in peers if workers == 1 or one not in LIMITS)]
+    refuse_leftovers()
     install_load_generator()
     versions = install(peers) | {"restwell": version("restwell"), "granian": version("granian")}
     with tempfile.TemporaryDirectory() as folder, postgres() as server, redis_server() as kept:

@@ -24,7 +24,8 @@ import mail_server as mails  # noqa: E402  # after the path is set; the tests' o
 from case_study.before import Step  # noqa: E402
 from chart import bar_chart  # noqa: E402
 from contenders import OURS, ROOT, serving  # noqa: E402
-from keep import keep  # noqa: E402  # after the path is set
+from family import Family, refuse_leftovers  # noqa: E402
+from keep import keep  # noqa: E402
 from routes import Run, install_load_generator, load  # noqa: E402
 from servers import postgres, restwell  # noqa: E402
 from works import MIXED, add_people, subjects_for  # noqa: E402
@@ -75,12 +76,15 @@ def working(environment: dict[str, str]) -> Iterator[None]:
         "RESTWELL_APP": "case_study.before:shop",
     }
     command = [sys.executable, "-m", "restwell", "worker"]
-    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    family = Family()
+    process = subprocess.Popen(
+        command, env=family.environment(env), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         yield
     finally:
-        process.terminate()
-        process.wait(30)
+        family.end()
+        process.wait()
 
 
 def main() -> None:
@@ -89,6 +93,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="without its suffix: the result as .json, the plot as .svg")
     options = parser.parse_args()
+    refuse_leftovers()
     install_load_generator()
     cores = ",".join(map(str, range(os.cpu_count() or 1)))
     found: dict[str, Run] = {}

@@ -1,10 +1,18 @@
 """The bench runs from end to end, and what the README shows of it is what it found."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
+
+from family import MARK, Family
 from report import chart, readme_with  # the bench's own
 from servers import ROOT
 
@@ -39,3 +47,74 @@ def test_the_readme_shows_what_was_found() -> None:
     readme = (ROOT / "README.md").read_text()
     assert readme_with(readme, found) == readme
     assert chart(found) == (ROOT / "bench/results/peers.svg").read_text()
+
+
+WRAPPER = """
+import os, signal, subprocess, sys, time
+if sys.argv[1:] == ["child"]:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.setsid()
+    filled = b"x" * 50_000_000
+    end = time.process_time() + 0.5
+    while time.process_time() < end: pass
+    print("ready", flush=True)
+    time.sleep(600)
+subprocess.Popen([sys.executable, __file__, "child"])
+time.sleep(600)
+"""
+
+
+@contextmanager
+def wrapped(tmp_path: Path, family: Family) -> Iterator[subprocess.Popen[bytes]]:
+    """A wrapper, as ``bin/node`` may be one: the server is its child, in a session of its own, and hears nothing of its parent's end."""
+    script = tmp_path / "wrapper.py"
+    script.write_text(WRAPPER)
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, env=family.environment(os.environ), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        try:
+            yield process
+        finally:
+            for pid in family.processes():
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_a_contender_is_ended_and_measured_with_all_that_its_wrapper_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks when only the process that was started is told to end, or counted: its child served on, and cost nothing."""
+    monkeypatch.setattr("family.STOP_SECONDS", 0.2)
+    family = Family()
+    with wrapped(tmp_path, family) as process:
+        assert len(family.processes()) == 2
+        assert family.cpu_seconds() >= 0.5
+        assert 50 < family.resident_mb() <= family.peak_mb()
+        family.end()
+        assert process.wait(10) == -signal.SIGTERM
+        assert family.processes() == []
+
+
+def test_a_contender_that_cannot_be_ended_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks when the end of a family is not checked: the bench went on beside it."""
+    monkeypatch.setattr("family.STOP_SECONDS", 0.1)
+    monkeypatch.setattr("family.KILL_SECONDS", 0.1)
+    family = Family()
+    with wrapped(tmp_path, family), monkeypatch.context() as patched:
+        patched.setattr("family.os.kill", lambda *_: None)
+        with pytest.raises(SystemExit, match="cannot be ended"):
+            family.end()
+
+
+def test_what_an_earlier_run_has_left_is_named() -> None:
+    """Breaks when nobody looks: a server that is left disturbs every later figure."""
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: f"{gone.pid}-earlier"}) as left:
+        try:
+            command = [sys.executable, "bench/routes.py", "--quick"]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        finally:
+            left.kill()
+    assert done.returncode == 1
+    assert re.search(rf"processes of an earlier run are left.*: kill -9 .*\b{left.pid}\b", done.stderr), done.stderr
