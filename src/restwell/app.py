@@ -47,6 +47,7 @@ from restwell.observability.metrics import Metrics
 from restwell.observability.watchdog import Watchdog
 from restwell.settings import Settings
 from restwell.web.caching import cached_routes
+from restwell.web.checks import check_routes
 from restwell.web.controllers import Version
 from restwell.web.docs import docs_routes
 from restwell.web.forms import read_form
@@ -279,6 +280,7 @@ class Restwell:
             state=State({"authenticate": authenticate, "idempotency": (self.database, idempotency)}),
         )
         check_idempotent_routes(litestar, idempotency)
+        check_routes(litestar)
         document = openapi_document(
             litestar, title=self.name, version=version, description=description, machines=machines
         )

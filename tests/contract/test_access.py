@@ -9,9 +9,9 @@ from joserfc import jwt
 
 from people import Json, Person
 from restwell.auth.signing_keys import from_secrets
-from restwell.web.guards import requires_role
+from restwell.web.guards import authenticates, requires_role
 from restwell.web.limits import guards_of
-from restwell.web.openapi import is_guarded, operations, scopes_of
+from restwell.web.openapi import operations, scopes_of
 from scoreboard import Score
 from shop.app import create_app
 from shop.clients.models import SCOPES
@@ -167,7 +167,7 @@ async def test_a_machine_goes_as_far_as_its_scope(client: httpx.AsyncClient, adm
 
 
 def test_every_guard_is_one_that_the_document_knows() -> None:
-    assert all(is_guarded(one.handler) for one in GUARDED)
+    assert all(authenticates(one.handler) for one in GUARDED)
 
 
 def _roles_of(handler: Any) -> list[str]:

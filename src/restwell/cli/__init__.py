@@ -36,6 +36,7 @@ from restwell.project import VARIABLE, Project
 from restwell.reload import run_with_reload
 from restwell.settings import Settings
 from restwell.supervisor import supervise, worker_options
+from restwell.web.guards import name_of
 from restwell.web.limits import declared_rate, guards_of
 from restwell.web.openapi import operations
 
@@ -259,7 +260,7 @@ def routes() -> None:
     project, settings = load()
     table = Table("method", "path", "who", "rate", "handler", box=None)
     for path, method, handler in operations(project.create_app(settings).litestar):
-        guards = [getattr(guard, "role", "signed in") for guard in guards_of(handler)]
+        guards = list(map(name_of, guards_of(handler)))
         rate = declared_rate(handler)
         limit = f"{rate.count}/{rate.seconds} s" if rate is not None else ""
         table.add_row(method, path, ", ".join(guards) or "anyone", limit, handler.handler_name)

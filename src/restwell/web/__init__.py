@@ -8,7 +8,7 @@ from restwell.limits import Rate
 from restwell.web.caching import public
 from restwell.web.conditional import etag, expected_versions
 from restwell.web.controllers import Controller, Version
-from restwell.web.guards import requires_role, signed_in, signed_in_or_scope
+from restwell.web.guards import current_actor, requires_role, signed_in, signed_in_or_scope
 from restwell.web.idempotent import idempotent
 from restwell.web.jobs import JobController
 from restwell.web.machines import Machines
@@ -35,6 +35,7 @@ __all__ = [
     "Version",
     "accepted",
     "created",
+    "current_actor",
     "delete",
     "device_of",
     "download",

@@ -9,9 +9,8 @@ from litestar.handlers import BaseRouteHandler
 from restwell.auth.actor import Actor
 from restwell.edge.exchange import Scope, exchange_in
 from restwell.errors import Forbidden, Unauthorized
-from restwell.web.limits import count_request
-from restwell.web.request import ApiRequest
-from restwell.web.session_cookies import ACCESS, CrossSiteRequest, refuse_cross_site
+from restwell.web.limits import guards_of
+from restwell.web.session_cookies import ACCESS, refuse_cross_site
 
 Authenticate = Callable[[str], Awaitable[Actor]]
 """Turns an access token into its actor. Raises Unauthorized."""
@@ -33,9 +32,9 @@ class InsufficientScope(Forbidden):
         super().__init__(message, headers={"www-authenticate": f'Bearer error="insufficient_scope"{needed}'})
 
 
-async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Any user with a valid access token of a session that has not ended."""
-    if (await _authenticate(connection, handler)).is_machine:
+    if (await _authenticate(connection)).is_machine:
         raise InsufficientScope
 
 
@@ -45,8 +44,8 @@ class signed_in_or_scope:  # noqa: N801  # reads as the guard function it is use
     def __init__(self, scope: str) -> None:
         self.scope = scope
 
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        actor = await _authenticate(connection, handler)
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        actor = await _authenticate(connection)
         if actor.is_machine and self.scope not in actor.scopes:
             raise InsufficientScope(scope=self.scope)
 
@@ -58,8 +57,8 @@ class requires_role:  # noqa: N801  # as above
         self.role = role
         self.scope = or_scope
 
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        actor = await _authenticate(connection, handler)
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        actor = await _authenticate(connection)
         if actor.is_machine:
             if self.scope not in actor.scopes:
                 raise InsufficientScope(scope=self.scope)
@@ -67,22 +66,37 @@ class requires_role:  # noqa: N801  # as above
             raise Forbidden
 
 
-def current_actor(request: ApiRequest) -> Actor:
-    """The actor that a guard of this route let in; for handlers that take ``actor``."""
+def current_actor(request: ASGIConnection[Any, Any, Any, Any]) -> Actor:
+    """The actor that a guard of this route has authenticated: for handlers that take ``actor``, and for guards of one's own behind it."""
     actor: Actor = request.scope["state"][_ACTOR]
     return actor
 
 
-async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> Actor:
-    """The actor. Counts the request against their rate, or if nobody is let in, against that of its network."""
-    try:
-        actor = await _actor_of(connection)
-    except (Unauthorized, CrossSiteRequest):
-        await count_request(connection, handler)
-        raise
+def authenticates(handler: BaseRouteHandler) -> bool:
+    """Whether one of its guards is of those above, or a subclass: then there is an actor."""
+    return any(
+        guard is signed_in or isinstance(guard, (requires_role, signed_in_or_scope)) for guard in guards_of(handler)
+    )
+
+
+def name_of(guard: object) -> str:
+    """What the guard asks for, in a word or two: of one's own guards, their name."""
+    if guard is signed_in:
+        return "signed in"
+    if type(guard) is requires_role:
+        return guard.role
+    if type(guard) is signed_in_or_scope:
+        return f"signed in or {guard.scope}"
+    guard = getattr(
+        guard, "func", guard
+    )  # of functools.partial, and of the framework for a function that is not asynchronous
+    return getattr(guard, "__name__", type(guard).__name__)
+
+
+async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
+    actor = await _actor_of(connection)
     connection.scope["state"][_ACTOR] = actor
     exchange_in(cast("Scope", connection.scope)).user_id = actor.id
-    await count_request(connection, handler, str(actor.id))
     return actor
 
 

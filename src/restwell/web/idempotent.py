@@ -25,8 +25,7 @@ from litestar.routes import HTTPRoute
 
 from restwell.database import Database, Transaction
 from restwell.idempotency import HEADER, Answer, Idempotency
-from restwell.web.guards import current_actor
-from restwell.web.limits import guards_of
+from restwell.web.guards import authenticates, current_actor
 from restwell.web.request import JSON, ApiRequest
 
 REPLAYED: Final = "idempotent-replayed"
@@ -82,8 +81,10 @@ def check_idempotent_routes(app: Litestar, keys: Idempotency | None) -> None:
     """Raises TypeError for a route whose key would belong to nobody, or be kept nowhere."""
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
-            if is_idempotent(handler) and (keys is None or not guards_of(handler)):
-                raise TypeError(f"{handler.handler_name} is idempotent: it needs a guard, and app(idempotency=...)")
+            if is_idempotent(handler) and (keys is None or not authenticates(handler)):
+                raise TypeError(
+                    f"{handler.handler_name} is idempotent: it needs a guard that authenticates, such as signed_in, and app(idempotency=...)"
+                )
 
 
 def _answer(request: ApiRequest, result: Any) -> Answer:

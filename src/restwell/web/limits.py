@@ -1,9 +1,11 @@
 """Rate limits of routes: ``@post(rate_limit=Rate("sign_in", 20, seconds=60))``; ``rate_limit=None`` for one without.
 
-A route that says nothing has the rate of all reads, or of all writes. Requests are counted for whoever signed in, else for the network
-that they come from. It is done before the body is read.
+A route that says nothing has the rate of all reads, or of all writes. Each request is counted once, whatever guards the route has and
+whether they let it in: for the user that a guard authenticated, else for the network that it comes from. It is done before the body is
+read.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from litestar import Litestar
@@ -22,7 +24,7 @@ _IN_FORCE: Final = "rate_in_force"
 
 
 def limit_routes(app: Litestar, limiter: RateLimiter) -> None:
-    """Have every route keep its rate: one with a guard that asks who calls counts there, any other here."""
+    """Have every route keep its rate."""
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
             default = limiter.reads if "GET" in handler.http_methods else limiter.writes
@@ -31,13 +33,15 @@ def limit_routes(app: Litestar, limiter: RateLimiter) -> None:
                 continue
             handler.opt[_IN_FORCE] = limiter.scaled(rate)
             handler.opt["limiter"] = limiter
-            if not guards_of(handler):
-                handler.resolve_guards().append(count_request)  # it keeps the list
+            guards = handler.resolve_guards()  # it keeps the list
+            guards[:] = [_Counting(guards)]
 
 
 def guards_of(handler: BaseRouteHandler) -> list[Guard]:
     """Those that say who may call it."""
-    return [guard for guard in handler.resolve_guards() if guard not in {count_request, take_own_time}]
+    guards = handler.resolve_guards()
+    counted = [guard for one in guards if isinstance(one, _Counting) for guard in one.guards]
+    return [*(guard for guard in guards if guard is not take_own_time and not isinstance(guard, _Counting)), *counted]
 
 
 def rate_of(handler: BaseRouteHandler) -> Rate | None:
@@ -52,17 +56,31 @@ def declared_rate(handler: HTTPRouteHandler) -> Rate | None:
     return rate
 
 
-async def count_request(
-    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler, user: str | None = None
-) -> None:
-    """Raise RateLimited where this is one request too many of the user, or of the network. What the edge has counted is not again."""
-    rate = rate_of(handler)
+class _Counting:
+    """The guards of a route in one, which counts the request behind them: also one that they refuse."""
+
+    def __init__(self, guards: Sequence[Guard]) -> None:
+        self.guards = tuple(guards)
+
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """Raises RateLimited where this is one request too many, whatever the guards have said."""
+        try:
+            for guard in self.guards:
+                await cast("Any", guard)(connection, handler)  # the framework has made all of them asynchronous
+        except Exception:
+            await _count(connection, handler)
+            raise
+        await _count(connection, handler)
+
+
+async def _count(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     scope = cast("Scope", connection.scope)
     exchange = exchange_in(scope)
-    if rate is None or exchange.allowance is not None:
-        return
+    if exchange.allowance is not None:
+        return  # the edge has counted it
+    rate: Rate = handler.opt[_IN_FORCE]
     limiter: RateLimiter = handler.opt["limiter"]
-    who = user or whose(scope)
+    who = str(exchange.user_id) if exchange.user_id is not None else whose(scope)
     exchange.allowance = allowance = limiter.count_now(rate, who) or await limiter.count(rate, who)
     if not allowance.admitted:
         raise RateLimited(seconds=allowance.seconds)

@@ -37,7 +37,7 @@ from restwell.errors import (
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.limits import RateLimited
 from restwell.web.forms import FORM
-from restwell.web.guards import InsufficientScope, requires_role, signed_in, signed_in_or_scope
+from restwell.web.guards import InsufficientScope, authenticates, requires_role, signed_in_or_scope
 from restwell.web.idempotent import is_idempotent
 from restwell.web.limits import declared_rate, guards_of
 from restwell.web.machines import Machines
@@ -100,7 +100,7 @@ def operations(app: Litestar) -> list[Operation]:
 def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
     """Every error the operation may answer: the declared ones, and those that its guards, body and parameters bring."""
     problems = list(handler.opt.get("errors", ()))
-    if is_guarded(handler):
+    if authenticates(handler):
         problems += [Unauthorized, InsufficientScope]
         if not SAFE.issuperset(handler.http_methods):
             problems.append(CrossSiteRequest)
@@ -160,7 +160,7 @@ def _describe(operation: Operation, schemas: "_Schemas") -> Schema:
     }
     if roles := _roles(handler):
         described["description"] += f" For the role: {', '.join(roles)}."
-    if is_guarded(handler):
+    if authenticates(handler):
         described["security"] = [{SECURITY: []}, {COOKIE_SECURITY: []}]
     if scopes := scopes_of(handler):
         described["description"] += f" For machine clients with the scope: {', '.join(scopes)}."
@@ -274,12 +274,6 @@ def _returned(handler: HTTPRouteHandler) -> Any:
     body = get_args(annotation)[0] if get_origin(annotation) is Response else annotation
     arms = get_args(body) if type(None) in get_args(body) else (body,)
     return next((arm for arm in arms if arm not in {None, type(None)}), None)
-
-
-def is_guarded(handler: HTTPRouteHandler) -> bool:
-    """Whether it asks who calls."""
-    guards = guards_of(handler)
-    return signed_in in guards or any(isinstance(guard, (requires_role, signed_in_or_scope)) for guard in guards)
 
 
 def scopes_of(handler: HTTPRouteHandler) -> list[str]:

@@ -170,6 +170,9 @@ def _without_tx() -> None:
     async def add(data: JSONBody[Draft]) -> None: ...
 
 
+async def _lets_anyone_in(*_: object) -> None: ...
+
+
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "wrong",
@@ -177,8 +180,9 @@ def _without_tx() -> None:
         lambda _: _without_tx(),
         lambda settings: build(settings, Ledger, None),
         lambda settings: build(settings, Ledger, idempotency, guards=[]),
+        lambda settings: build(settings, Ledger, idempotency, guards=[_lets_anyone_in]),
     ],
-    ids=["no transaction", "no table", "nobody's"],
+    ids=["no transaction", "no table", "nobody's", "nobody's, behind a guard of one's own"],
 )
 def test_what_could_not_keep_the_promise_does_not_start(
     settings: ShopSettings, wrong: Callable[[ShopSettings], object]

@@ -1,0 +1,276 @@
+"""Guards, also one's own: each request is counted once, and what needs an actor does not start without one."""
+
+import re
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any, cast
+
+import httpx
+import pytest
+from litestar import Litestar, Router
+
+from restwell import App
+from restwell.auth import Actor
+from restwell.errors import Forbidden, Unauthorized
+from restwell.settings import RateLimitSettings, Settings
+from restwell.testing import running
+from restwell.web import (
+    Controller,
+    Provided,
+    current_actor,
+    get,
+    requires_role,
+    signed_in,
+    signed_in_or_scope,
+)
+from restwell.web.guards import name_of
+from restwell.web.limits import guards_of, limit_routes
+from restwell.web.openapi import operations
+from tiny.app import app_of, authenticate
+
+READS = 5
+
+
+async def lets_in(*_: Any) -> None:
+    """A guard of one's own."""
+
+
+def lets_in_at_once(*_: Any) -> None:
+    """One that the framework runs in a thread."""
+
+
+async def refuses(*_: Any) -> None:
+    raise Forbidden
+
+
+async def has_own_key(connection: Any, _: Any) -> None:
+    """One that authenticates by itself."""
+    if connection.headers.get("x-key") != "secret":
+        raise Unauthorized
+
+
+async def is_owner(connection: Any, handler: Any) -> None:
+    """One that asks a guard of the kit first."""
+    await signed_in(connection, handler)
+    if current_actor(connection).role != "owner":
+        raise Forbidden
+
+
+class may_read:  # noqa: N801  # as the kit's guards are named
+    async def __call__(self, *_: Any) -> None: ...
+
+
+class is_guest(requires_role):  # noqa: N801  # as above
+    def __init__(self) -> None:
+        super().__init__("guest")
+
+
+class Free(Controller):
+    path = "/free"
+
+    @get("/none")
+    async def none(self) -> str:
+        return ""
+
+    @get("/function", guards=[lets_in])
+    async def function(self) -> str:
+        return ""
+
+    @get("/plain-function", guards=[lets_in_at_once])
+    async def plain_function(self) -> str:
+        return ""
+
+    @get("/instance", guards=[may_read()])
+    async def instance(self) -> str:
+        return ""
+
+    @get("/partial", guards=[partial(lets_in, 1)])
+    async def partial(self) -> str:
+        return ""
+
+    @get("/refused", guards=[refuses])
+    async def refused(self) -> str:
+        raise NotImplementedError
+
+    @get("/own-key", guards=[has_own_key])
+    async def own_key(self) -> str:
+        return ""
+
+    @get("/refused-first", guards=[refuses, signed_in])
+    async def refused_first(self) -> str:
+        raise NotImplementedError
+
+    @get("/unlimited", guards=[lets_in], rate_limit=None)
+    async def unlimited(self) -> str:
+        return ""
+
+
+class Guarded(Controller):
+    """Its guard is the controller's."""
+
+    path = "/guarded"
+    guards = [lets_in]
+
+    @get()
+    async def read(self) -> str:
+        return ""
+
+
+class Members(Controller):
+    path = "/members"
+
+    @get("/kit", guards=[signed_in])
+    async def kit(self, actor: Provided[Actor]) -> str:
+        return actor.role
+
+    @get("/both", guards=[signed_in, lets_in])
+    async def both(self) -> str:
+        return ""
+
+    @get("/twice", guards=[signed_in, requires_role("owner")])
+    async def twice(self) -> str:
+        return ""
+
+    @get("/then-refused", guards=[signed_in, refuses])
+    async def then_refused(self) -> str:
+        raise NotImplementedError
+
+    @get("/composed", guards=[is_owner])
+    async def composed(self) -> str:
+        return ""
+
+    @get("/wrong-role", guards=[requires_role("admin")])
+    async def wrong_role(self) -> str:
+        raise NotImplementedError
+
+    @get("/subclass", guards=[is_guest()])
+    async def subclass(self, actor: Provided[Actor]) -> str:
+        return actor.role
+
+
+@pytest.fixture
+def limited_app(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> App:
+    changes = {
+        "rate_limit": RateLimitSettings(reads=(READS, 3_600)),
+        "cache_dir": tmp_path_factory.mktemp("limited"),
+        "trusted_hops": 1,
+    }
+    app = app_of(tiny_settings.model_copy(update=changes), Free, Guarded, Members)
+    app.litestar.state.authenticate = authenticate
+    return app
+
+
+@pytest.fixture
+async def limited(limited_app: App) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(limited_app) as client:
+        yield client
+
+
+async def left_after_each(
+    client: httpx.AsyncClient, path: str, address: str, **headers: str
+) -> list[tuple[int, str | None]]:
+    """Status, and what is said to be left, of one request more than are allowed."""
+    headers["x-forwarded-for"] = address
+    answers = [await client.get(f"/v1{path}", headers=headers) for _ in range(READS + 1)]
+    left = [re.search("r=([0-9]+)", answer.headers.get("ratelimit", "")) for answer in answers]
+    return [(answer.status_code, found[1] if found else None) for answer, found in zip(answers, left, strict=True)]
+
+
+def counted_once(status: int) -> list[tuple[int, str | None]]:
+    return [*((status, str(left)) for left in reversed(range(READS))), (429, "0")]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/free/none", 200),
+        ("/free/function", 200),
+        ("/free/plain-function", 200),
+        ("/free/instance", 200),
+        ("/free/partial", 200),
+        ("/free/refused", 403),
+        ("/free/refused-first", 403),
+        ("/guarded", 200),
+        ("/members/kit", 401),
+        ("/members/composed", 401),
+    ],
+)
+async def test_an_anonymous_request_is_counted_once_for_its_network(
+    limited: httpx.AsyncClient, path: str, status: int
+) -> None:
+    """A guard of one's own switched the limit off: each of these was answered for ever."""
+    assert await left_after_each(limited, path, "192.0.2.1") == counted_once(status)
+    assert (await left_after_each(limited, path, "192.0.2.2"))[0] == (status, str(READS - 1))
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/members/kit", 200),
+        ("/members/both", 200),
+        ("/members/twice", 200),
+        ("/members/then-refused", 403),
+        ("/members/composed", 200),
+        ("/members/wrong-role", 403),
+        ("/members/subclass", 403),
+    ],
+)
+async def test_a_request_of_a_user_is_counted_once_for_the_user(
+    limited: httpx.AsyncClient, path: str, status: int
+) -> None:
+    """Breaks when a guard behind that of the kit has it counted for the network, or not at all."""
+    own = {"authorization": "Bearer owner"}
+    assert await left_after_each(limited, path, "192.0.2.1", **own) == counted_once(status)
+    assert (await left_after_each(limited, path, "192.0.2.2", **own))[0] == (429, "0")
+    assert (await left_after_each(limited, path, "192.0.2.1"))[0] == (401, str(READS - 1))
+
+
+async def test_a_key_of_ones_own_is_not_guessed_faster_than_the_rate(limited: httpx.AsyncClient) -> None:
+    assert await left_after_each(limited, "/free/own-key", "192.0.2.1", **{"x-key": "guess"}) == counted_once(401)
+    assert (await left_after_each(limited, "/free/own-key", "192.0.2.1", **{"x-key": "secret"}))[0] == (429, "0")
+    assert await left_after_each(limited, "/free/own-key", "192.0.2.2", **{"x-key": "secret"}) == counted_once(200)
+
+
+async def test_a_route_without_a_rate_is_not_counted(limited: httpx.AsyncClient) -> None:
+    assert await left_after_each(limited, "/free/unlimited", "192.0.2.1") == [(200, None)] * (READS + 1)
+
+
+@pytest.mark.parametrize("layer", ["application", "router"])
+def test_guards_of_every_layer_are_counted_behind(limited_app: App, layer: str) -> None:
+    """Breaks when only the guards of the handler itself are seen."""
+
+    @get("/")
+    async def read() -> str:
+        raise NotImplementedError
+
+    guarded = {"guards": [lets_in]}
+    handlers = [Router("/in", route_handlers=[read], **(guarded if layer == "router" else {}))]  # type: ignore[arg-type]
+    app = Litestar(handlers, openapi_config=None, **(guarded if layer == "application" else {}))  # type: ignore[arg-type]
+    limits = limited_app.kit.limits
+    assert limits is not None
+    limit_routes(app, limits)
+    (handler,) = [one for one in cast("Any", app.routes[0]).route_handlers if "GET" in one.http_methods]
+    assert guards_of(handler) == [lets_in]
+    assert len(handler.resolve_guards()) == 1
+    assert handler.resolve_guards() != [lets_in]
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/v1/free/none", []),
+        ("/v1/free/function", ["lets_in"]),
+        ("/v1/free/plain-function", ["lets_in_at_once"]),
+        ("/v1/free/instance", ["may_read"]),
+        ("/v1/free/partial", ["lets_in"]),
+        ("/v1/guarded", ["lets_in"]),
+        ("/v1/members/both", ["signed in", "lets_in"]),
+        ("/v1/members/twice", ["signed in", "owner"]),
+        ("/v1/members/subclass", ["is_guest"]),
+    ],
+)
+def test_a_guard_is_named(limited_app: App, path: str, names: list[str]) -> None:
+    """`restwell routes` called every guard "signed in"."""
+    (handler,) = [one.handler for one in operations(limited_app.litestar) if one.path == path]
+    assert list(map(name_of, guards_of(handler))) == names
+    assert name_of(signed_in_or_scope("notes:read")) == "signed in or notes:read"
