@@ -1,0 +1,36 @@
+"""The shop for many inputs: one application for all tests of a module, on SQLite, without rate limits."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from fuzzing import InProcess, in_process
+from restwell.database import Migrations, open_database
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings
+from shop import demo
+from shop.app import MIGRATIONS, create_app
+from shop.settings import PaymentsSettings, ShopSettings
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    folder = tmp_path_factory.mktemp("server")
+    url = f"sqlite:///{folder / 'shop.db'}"
+    asyncio.run(_prepare(url))
+    settings = ShopSettings(
+        database=DatabaseSettings(url=SecretStr(url)),
+        jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
+        cache_dir=folder,
+        rate_limit=RateLimitSettings(scale=0),
+        payments=PaymentsSettings(url=SecretStr(f"ledger:///{folder}/ledger.db")),
+    )
+    with in_process(create_app(settings)) as started:
+        yield started
+
+
+async def _prepare(url: str) -> None:
+    async with open_database(url) as opened:
+        await Migrations(MIGRATIONS).upgrade(opened)
+        await demo.seed(opened)
