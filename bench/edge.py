@@ -26,6 +26,7 @@ from restwell.edge import (  # noqa: E402  # after the path is set
     Concern,
     Cors,
     Edge,
+    HeaderFields,
     LogContext,
     Options,
     RateLimitHeaders,
@@ -89,6 +90,7 @@ def stages(limits: MachineLimits) -> list[tuple[str, AsgiApp]]:
     adding: Sequence[tuple[str, Concern | None]] = [
         ("deadline, hang-ups, overload, crashes (the pass itself)", None),
         ("request id", RequestId()),
+        ("header fields, each once", HeaderFields()),
         ("length of the address", UrlLimit()),
         ("context of log lines", LogContext()),
         ("security headers", SecurityHeaders()),

@@ -26,6 +26,7 @@ from restwell.edge import (
     Concern,
     Cors,
     Edge,
+    HeaderFields,
     LogContext,
     Options,
     Overload,
@@ -290,17 +291,18 @@ class Restwell:
         self.metrics.registry.register(query_budget)
         concerns: list[Concern] = [
             RequestId(),
+            HeaderFields(),
             UrlLimit(),
             LogContext(),
             SecurityHeaders(),
             AccessLog(self._lines),
             query_budget,
         ]
-        concerns.append(Options(methods_of(litestar)))
         if self.settings.trusted_hops:
-            concerns.insert(0, ClientAddress(self.settings.trusted_hops))
+            concerns.insert(2, ClientAddress(self.settings.trusted_hops))
         if self.settings.cors.origins:
             concerns.append(Cors(self.settings.cors.origins))
+        concerns.append(Options(methods_of(litestar)))
         if self.settings.database.replica_urls:
             concerns.append(ReadYourWrites(self._freshness_tokens))
         if self.limits is not None:

@@ -140,6 +140,10 @@ class PreconditionRequired(AppError):
     message = "Send If-Match with the ETag you last read, so that no one's change is lost."
 
 
+class HeadersTooLarge(AppError):
+    code, status, message = "headers_too_large", 431, "The header fields are longer than 32,768 bytes together."
+
+
 class ServiceUnavailable(AppError):
     """A dependency is down or too slow; safe to repeat after ``Retry-After`` seconds."""
 

@@ -32,7 +32,9 @@ BACKLOG: Final = 4_096
 SWITCH_SECONDS: Final = 0.0001
 """The server's own thread hands over what has come in as soon as it may: by itself Python lets it wait for 5 ms (docs/performance.md)."""
 HEAD_BYTES: Final = 65_536
-"""The request line and all headers, of which there may be a hundred; more is a 431."""
+"""The request line and all headers, of which there may be a hundred; the edge allows half of it (edge/header_fields.py). What is more is
+refused by the server itself, with nothing but a status.
+"""
 
 
 def create_worker_app() -> App:

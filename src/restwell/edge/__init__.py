@@ -4,6 +4,7 @@ from restwell.edge.access_log import AccessLog
 from restwell.edge.client_address import ClientAddress
 from restwell.edge.cors import Cors
 from restwell.edge.exchange import Concern, Exchange
+from restwell.edge.header_fields import HeaderFields
 from restwell.edge.options import Options
 from restwell.edge.overload import Overload
 from restwell.edge.pipeline import Edge
@@ -21,6 +22,7 @@ __all__ = [
     "Cors",
     "Edge",
     "Exchange",
+    "HeaderFields",
     "LogContext",
     "Options",
     "Overload",

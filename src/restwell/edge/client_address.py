@@ -15,8 +15,9 @@ class ClientAddress(Concern):
         self._hops = trusted_hops
 
     def before(self, exchange: Exchange) -> None:
-        scope = exchange.scope
-        entries = b",".join(value for name, value in scope["headers"] if name == HEADER)
+        entries = exchange.headers.get(HEADER)
+        if entries is None:
+            return
         address = forwarded_address(entries.decode("latin-1"), self._hops)
         if address is not None:
-            scope["client"] = (address, 0)
+            exchange.scope["client"] = (address, 0)

@@ -28,18 +28,15 @@ class Cors(Concern):
         self._origins = {origin.encode() for origin in origins}
 
     def before(self, exchange: Exchange) -> None:
-        scope = exchange.scope
-        if scope["method"] != "OPTIONS":
+        if exchange.scope["method"] != "OPTIONS":
             return
-        sent = dict(scope["headers"])
+        sent = exchange.headers
         if sent.get(b"origin") in self._origins and b"access-control-request-method" in sent:
             asked = sent.get(b"access-control-request-headers", b"")[:_MAX_ASKED]
             exchange.answer = 204, [_METHODS, (b"access-control-allow-headers", asked), _MAX_AGE], b""
 
     def on_response(self, exchange: Exchange, headers: Headers) -> None:
         headers.append(_VARY)
-        for name, value in exchange.scope["headers"]:
-            if name == b"origin":
-                if value in self._origins:
-                    headers += ((b"access-control-allow-origin", value), _EXPOSED)
-                return
+        origin = exchange.headers.get(b"origin")
+        if origin in self._origins:
+            headers += ((b"access-control-allow-origin", origin), _EXPOSED)

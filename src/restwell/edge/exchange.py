@@ -22,7 +22,7 @@ SCOPE_KEY: Final = "restwell"
 
 
 class Exchange:
-    """Made for each request. ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates; ``expired``
+    """Made for each request. ``headers`` are its header fields by lower-case name, joined by HeaderFields; ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates; ``expired``
     says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas, ``allowance`` what it
     was told of its rate, ``seconds`` the time of its route, where that has its own, ``running`` whether it counts as under way. A
     concern that sets ``answer`` before anything has been done has answered the request.
@@ -33,6 +33,7 @@ class Exchange:
         "answer",
         "expired",
         "freshness",
+        "headers",
         "request_id",
         "running",
         "scope",
@@ -44,6 +45,7 @@ class Exchange:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = time.perf_counter()
         self.request_id = ""
         self.status = 0

@@ -58,6 +58,8 @@ class Edge:
         exchange = Exchange(scope)
         for before in self._before:
             before(exchange)
+            if exchange.answer is not None:
+                break
         try:
             if exchange.answer is not None:
                 await self._send_now(exchange.answer, exchange, send)
@@ -74,7 +76,7 @@ class Edge:
                 if not exchange.allowance.admitted:
                     await self._refuse(RateLimited(seconds=exchange.allowance.seconds), exchange, send)
                     return
-            answer = responses.ready(target, scope)
+            answer = responses.ready(target, exchange)
             if answer is not None:
                 await self._send_kept(responses.reply(answer, target, exchange, self._adorn), exchange, send)
             else:
@@ -150,16 +152,14 @@ class Edge:
             self._overload.leave()
 
     async def _refuse(self, error: AppError, exchange: Exchange, send: Send) -> None:
-        status, headers, body = problem_reply(error, exchange.request_id)
-        is_head = exchange.scope["method"] == "HEAD"
-        await self._send_now((status, headers, _EMPTY if is_head else body), exchange, send)
+        await self._send_now(problem_reply(error, exchange.request_id), exchange, send)
 
     async def _send_now(self, reply: Reply, exchange: Exchange, send: Send) -> None:
         exchange.status, headers, body = reply
         for on_response in self._on_response:
             on_response(exchange, headers)
         await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": _EMPTY if exchange.scope["method"] == "HEAD" else body})
 
     async def _send_kept(self, reply: Reply, exchange: Exchange, send: Send) -> None:
         exchange.status, headers, body = reply

@@ -6,6 +6,8 @@ from restwell.database.freshness import TOKEN_SECONDS, Freshness, FreshnessToken
 from restwell.edge.exchange import Concern, Exchange, Headers
 
 HEADER: Final = b"consistency-token"
+MAX_TOKENS: Final = 8
+"""So many are looked at of those that a client has collected."""
 _COOKIE: Final = b"consistency-token="
 
 
@@ -18,12 +20,10 @@ class ReadYourWrites(Concern):
         self._tokens = tokens
 
     def before(self, exchange: Exchange) -> None:
-        position = 0
-        for name, value in exchange.scope["headers"]:
-            if name == HEADER:
-                position = max(position, self._tokens.decode(value))
-            elif name == b"cookie" and _COOKIE in value:
-                position = max(position, self._tokens.decode(_cookie_in(value)))
+        headers = exchange.headers
+        tokens = [one.strip() for one in headers.get(HEADER, b"").split(b",", MAX_TOKENS)[:MAX_TOKENS]]
+        tokens.append(_cookie_in(headers.get(b"cookie", b"")))
+        position = max(self._tokens.decode(token) if token else 0 for token in tokens)
         exchange.freshness = Freshness(position)
         demand(exchange.freshness)
 
@@ -37,5 +37,7 @@ class ReadYourWrites(Concern):
 
 
 def _cookie_in(value: bytes) -> bytes:
+    if _COOKIE not in value:
+        return b""
     pairs = (pair.strip() for pair in value.split(b";"))
     return next((pair.removeprefix(_COOKIE) for pair in pairs if pair.startswith(_COOKIE)), b"")

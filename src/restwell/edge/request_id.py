@@ -14,11 +14,11 @@ _WELL_FORMED: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 class RequestId(Concern):
     def before(self, exchange: Exchange) -> None:
-        for name, value in exchange.scope["headers"]:
-            if name == HEADER and _WELL_FORMED.fullmatch(value):
-                exchange.request_id = value.decode("ascii")
-                return
-        exchange.request_id = new_id_text()
+        value = exchange.headers.get(HEADER)
+        if value is not None and _WELL_FORMED.fullmatch(value):
+            exchange.request_id = value.decode("ascii")
+        else:
+            exchange.request_id = new_id_text()
 
     def on_response(self, exchange: Exchange, headers: Headers) -> None:
         headers.append((HEADER, exchange.request_id.encode()))

@@ -127,19 +127,19 @@ class ResponseCache:
                 self._targets[place] = target
         return target
 
-    def ready(self, target: Target, scope: Scope) -> Answer | None:
+    def ready(self, target: Target, exchange: Exchange) -> Answer | None:
         """The answer, if it can leave at once."""
-        key = _key(target, scope) if target.varies else target.key
+        key = _key(target, exchange) if target.varies else target.key
         answer: Answer | None = self._cache.peek(key, target.figures, time.time())
         if answer is not None:
-            scope["path_template"] = target.route.template
+            exchange.scope["path_template"] = target.route.template
         return answer
 
     async def answer(self, target: Target, exchange: Exchange, app: AsgiApp) -> Answer:
         """The answer, from whoever has it; from the application, in the end."""
         exchange.scope["path_template"] = target.route.template
         return await self._cache.get_or_load(
-            _key(target, exchange.scope),
+            _key(target, exchange),
             lambda: _ask(app, exchange, target),
             kind=Answer,
             tags=target.tags,
@@ -152,12 +152,8 @@ class ResponseCache:
 
         ``new`` says that the application may have answered just now.
         """
-        coding, held = IDENTITY, None
-        for name, value in exchange.scope["headers"]:
-            if name == b"accept-encoding":
-                coding = self._coding(value)
-            elif name == b"if-none-match":
-                held = value
+        accepted, held = exchange.headers.get(b"accept-encoding"), exchange.headers.get(b"if-none-match")
+        coding = self._coding(accepted) if accepted is not None else IDENTITY
         variant: Variant | None = answer.variants.get(coding)
         if variant is None:
             variant = answer.variants[coding] = _variant(
@@ -195,14 +191,16 @@ class ResponseCache:
     def _coding(self, accepted: bytes) -> bytes:
         coding = self._codings.get(accepted)
         if coding is None:
+            coding = _negotiate(accepted)
             if len(self._codings) >= CODINGS:
                 self._codings.clear()
-            coding = self._codings[accepted] = _negotiate(accepted)
+            if len(accepted) <= VARY_BYTES:
+                self._codings[accepted] = coding
         return coding
 
 
-def _key(target: Target, scope: Scope) -> str:
-    sent = dict(scope["headers"]) if target.varies else {}
+def _key(target: Target, exchange: Exchange) -> str:
+    sent = exchange.headers
     return target.key + "".join(f" {sent.get(name, b'')[:VARY_BYTES]!r}" for name in target.route.vary)
 
 
@@ -213,7 +211,9 @@ async def _ask(app: AsgiApp, exchange: Exchange, target: Target) -> Answer:
         **asked,
         "method": "GET",
         "query_string": target.query,
-        "headers": [(name, value[:VARY_BYTES]) for name, value in asked["headers"] if name in target.route.vary],
+        "headers": [
+            (name, value[:VARY_BYTES]) for name, value in exchange.headers.items() if name in target.route.vary
+        ],
         "state": dict(asked.get("state") or {}),
         "route_handler": target.route.handler,
         "path_params": target.parameters,

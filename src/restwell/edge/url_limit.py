@@ -13,5 +13,5 @@ MAX_BYTES: Final = 8_000
 class UrlLimit(Concern):
     def before(self, exchange: Exchange) -> None:
         scope = exchange.scope
-        if len(scope["path"]) + len(scope["query_string"]) > MAX_BYTES:
+        if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > MAX_BYTES:
             exchange.answer = problem_reply(UriTooLong(), exchange.request_id)

@@ -5,7 +5,6 @@ what they should be already, and builds an answer through two objects and a doze
 a read cost (docs/performance.md). What is not plain goes the framework's own way, and so does whatever it would refuse.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any, Final, cast
 from uuid import UUID
@@ -29,7 +28,6 @@ from restwell.web.request import JSON, ApiRequest, decode_query, read_filters
 
 _PLAIN: Final = (Struct, list, dict)
 _WITHOUT_BODY: Final = frozenset({204, 304})
-_HOST: Final = re.compile(rb"[0-9A-Za-z.:\[\]-]*").fullmatch
 _BODY: Final = "data"
 
 Read = Callable[[ApiRequest], Any]
@@ -81,9 +79,6 @@ class Lean:
         path = scope["path"]
         if scope.get("root_path") or path.endswith("/") or "//" in path:
             return None
-        for name, value in scope["headers"]:
-            if name == b"host" and _HOST(value) is None:
-                return None
         try:
             _, handler, _, parameters, template = self._find(path=path, method=scope["method"])
         except HTTPException:

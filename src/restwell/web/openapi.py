@@ -25,6 +25,7 @@ from restwell.errors import (
     DeadlineExceeded,
     FieldError,
     Forbidden,
+    HeadersTooLarge,
     Invalid,
     MalformedRequest,
     NotFound,
@@ -62,7 +63,9 @@ _ANYWHERE: Final = (
     TooManyLoads,
     DeadlineExceeded,
     Overloaded,
+    MalformedRequest,
     UriTooLong,
+    HeadersTooLarge,
 )
 _EXAMPLES_BY_FORMAT: Final = {"uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "date-time": "2026-01-31T09:30:00Z"}
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}

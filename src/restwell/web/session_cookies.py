@@ -5,7 +5,6 @@ other sites make, and where a browser sends them all the same, what it says of t
 """
 
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
@@ -57,7 +56,8 @@ def refuse_cross_site(connection: Connection) -> None:
     if site is not None:
         ours = site == "same-origin"
     else:
-        ours = urlsplit(connection.headers.get("origin", "")).netloc == connection.headers.get("host")
+        host = connection.headers.get("host")
+        ours = bool(host) and connection.headers.get("origin") in {f"https://{host}", f"http://{host}"}
     if not ours:
         raise CrossSiteRequest
 

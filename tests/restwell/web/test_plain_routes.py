@@ -331,7 +331,8 @@ async def test_an_answer_that_breaks_off_is_no_second_answer(client: httpx.Async
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": "/v1/things/broken", "query_string": b"", "headers": []}
+    headers = [(b"host", b"app.test")]
+    scope = {"type": "http", "method": "GET", "path": "/v1/things/broken", "query_string": b"", "headers": headers}
     with pytest.raises(ExceptionGroup):
         await app(scope, receive, send)
     assert [message["type"] for message in sent if message["type"] == "http.response.start"] == ["http.response.start"]

@@ -22,7 +22,7 @@ SCOPE: dict[str, Any] = {
     "raw_path": b"/v1/notes/stream",
     "root_path": "",
     "query_string": b"",
-    "headers": [],
+    "headers": [(b"host", b"app.test")],
     "client": ("127.0.0.1", 1),
     "server": ("127.0.0.1", 80),
 }

@@ -95,6 +95,33 @@ async def test_nobody_else_changes_anything(browser: Browser, headers: dict[str,
     assert (await browser.send("GET", "/v1/users/me")).status_code == 200
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_an_origin_that_is_none_is_nobodys(browser: Browser) -> None:
+    """Seen to fail: what the parser of URLs refuses was a 500, and another scheme or a path passed."""
+    origins = [b"http://[", b"http://[]", b"http://[::1", b"http://test:99999999", b"http://x@test", b"http://test/"]
+    origins += [
+        b"http://test, https://evil.example",
+        b"ftp://test",
+        b"//test",
+        b"test",
+        b"",
+        b"\xe9",
+        b"http://\xe2\x84\xaa",
+    ]
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.kept.items()).encode()
+    for method, path, body in (
+        ("DELETE", "/v1/sessions", None),
+        ("POST", "/v1/sessions", BODY),
+        ("POST", "/v1/sessions/refresh", {}),
+        ("PATCH", "/v1/users/me", {}),
+        ("POST", "/v1/orders", {}),
+    ):
+        for origin in origins:
+            headers = [(b"origin", origin), (b"cookie", cookie), (b"content-type", b"application/json")]
+            answer = await browser.client.request(method, path, json=body, headers=headers)
+            assert_problem(answer, 403, "cross_site_request")
+
+
 async def test_an_access_token_goes_before_the_cookie_and_needs_no_origin(
     browser: Browser, client: httpx.AsyncClient
 ) -> None:

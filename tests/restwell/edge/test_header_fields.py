@@ -1,0 +1,304 @@
+"""Header fields that come in several lines, or that say who is asked: the same value for whoever reads it, or a refusal.
+
+Each case is sent to a plain route, to one that the framework answers, to one that is kept, and to none.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+import msgspec
+import pytest
+from litestar.datastructures import ResponseHeader
+from msgspec import Struct
+
+from restwell import App
+from restwell.edge.header_fields import MAX_BYTES, MAX_FIELDS, SINGLETONS
+from restwell.settings import CorsSettings, Settings
+from restwell.testing import running
+from restwell.web import ApiRequest, Controller, HeaderParameter, JSONBody, Response, delete, get, patch, post, public
+from tiny.app import app_of
+
+Lines = list[tuple[bytes, bytes]]
+
+HOST: Final = (b"host", b"app.test")
+JSON: Final = (b"content-type", b"application/json")
+MERGE: Final = (b"content-type", b"application/merge-patch+json")
+ORIGIN: Final = "https://page.example"
+
+
+class Body(Struct, frozen=True):
+    text: str = ""
+
+
+class Things(Controller):
+    path = "/things"
+
+    @get("/plain")
+    async def plain(
+        self, request: ApiRequest, if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None
+    ) -> dict[str, Any]:
+        """What a plain route reads."""
+        return {**dict(request.headers), "if-match": if_match, "cookies": request.cookies, "client": request.client}
+
+    @get("/framework", response_headers=[ResponseHeader(name="x-declared", value="yes")])
+    async def framework(self, request: ApiRequest) -> dict[str, Any]:
+        """What a route of the framework reads."""
+        return {**dict(request.headers), "cookies": request.cookies, "client": request.client}
+
+    @get("/kept", cached=public(ttl_seconds=60, tags=["kept"], vary=["Accept-Language"]))
+    async def kept(self, request: ApiRequest) -> Response[dict[str, str]]:
+        """One answer for everyone who reads the same languages."""
+        content = {"languages": request.headers.get("accept-language", ""), "long": "x" * 2_000}
+        return Response(content, headers={"etag": '"7"'})
+
+    @post()
+    async def add(self, data: JSONBody[Body]) -> Body:
+        """A body."""
+        return data
+
+    @patch()
+    async def change(self, data: JSONBody[Body]) -> Body:
+        """A body."""
+        return data
+
+    @delete()
+    async def remove(self) -> None:
+        """Nothing."""
+
+
+class Answer(Struct):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+@pytest.fixture
+async def app(tiny_settings: Settings) -> AsyncIterator[App]:
+    settings = tiny_settings.model_copy(update={"cors": CorsSettings(origins=(ORIGIN,)), "trusted_hops": 1})
+    made = app_of(settings, Things)
+    async with running(made):
+        yield made
+
+
+async def ask(app: App, method: str, path: str, lines: Lines, *, body: bytes = b"", version: str = "1.1") -> Answer:
+    """As a server hands it on, without a header that nobody sent."""
+    scope: dict[str, Any] = {"type": "http", "http_version": version, "scheme": "http", "method": method, "path": path}
+    scope |= {"raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": lines, "state": {}}
+    scope |= {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "asgi": {"version": "3.0"}}
+    sent: list[Any] = []
+    asked = False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal asked
+        if asked:
+            await asyncio.sleep(60)
+        asked = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    headers = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], headers, b"".join(one.get("body", b"") for one in sent[1:]))
+
+
+def assert_refused(answer: Answer, status: int, code: str, detail: str = "") -> None:
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    problem = answer.json
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert detail in problem["detail"]
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+READS: Final = [("GET", "/v1/things/plain"), ("GET", "/v1/things/framework")]
+ALL: Final = [
+    *READS,
+    ("GET", "/v1/things/kept"),
+    ("GET", "/v1/things/none"),
+    ("POST", "/v1/things"),
+    ("PATCH", "/v1/things"),
+    ("DELETE", "/v1/things"),
+    ("OPTIONS", "/v1/things"),
+]
+kinds_of_routes = pytest.mark.parametrize(("method", "path"), ALL)
+
+
+@pytest.mark.parametrize(("method", "path"), READS)
+async def test_the_lines_of_a_list_are_one_list(app: App, method: str, path: str) -> None:
+    """Breaks when one line is taken and the others are not: a lost update, or a needless 412."""
+    lines = [
+        HOST,
+        (b"if-match", b'"1"'),
+        (b"cookie", b"a=1"),
+        (b"x-own", b"one"),
+        (b"if-match", b'"2", "3"'),
+        (b"cookie", b"b=2"),
+        (b"x-own", b""),
+        (b"x-own", b"two"),
+        (b"x-forwarded-for", b"6.6.6.6"),
+        (b"x-forwarded-for", b"203.0.113.7"),
+    ]
+    answer = await ask(app, method, path, lines)
+    assert answer.status == 200
+    assert answer.json["if-match"] == '"1", "2", "3"'
+    assert answer.json["x-own"] == "one, , two"
+    assert answer.json["cookie"] == "a=1; b=2"
+    assert answer.json["cookies"] == {"a": "1", "b": "2"}
+    assert answer.json["client"][0] == "203.0.113.7"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("held", [[b'"7"', b'"8"'], [b'"8"', b'"7"'], [b'"8", W/"7"'], [b'"6"', b'"8"', b'"7-gzip"']])
+async def test_any_line_of_if_none_match_counts_for_what_is_kept(app: App, method: str, held: list[bytes]) -> None:
+    """Seen to fail when the last line alone counted."""
+    coding = [(b"accept-encoding", b"gzip")] if b"gzip" in held[-1] else []
+    lines = [HOST, *coding, *((b"if-none-match", one) for one in held)]
+    answer = await ask(app, method, "/v1/things/kept", lines)
+    assert (answer.status, answer.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("codings", "chosen"),
+    [
+        ([b"gzip", b"br"], "gzip"),
+        ([b"br", b"gzip"], "gzip"),
+        ([b"br", b"gzip;q=0.5", b"identity;q=0"], "gzip"),
+        ([b"br", b"deflate"], None),
+        ([b"*", b"gzip;q=0"], None),
+        ([b"", b"gzip"], "gzip"),
+        ([b"br, " * 2_000, b"gzip"], "gzip"),
+    ],
+)
+async def test_any_line_of_accept_encoding_counts_for_what_is_kept(
+    app: App, codings: list[bytes], chosen: str | None
+) -> None:
+    for _ in range(2):  # made, and kept
+        answer = await ask(app, "GET", "/v1/things/kept", [HOST, *((b"accept-encoding", one) for one in codings)])
+        assert (answer.status, answer.headers.get("content-encoding")) == (200, chosen)
+
+
+async def test_what_an_answer_varies_on_is_one_list_too(app: App) -> None:
+    """Breaks when the key of the cache is made of another line than the handler reads."""
+    hits = []
+    for one in ([b"de", b"en"], [b"de, en"], [b"en"], [b"de", b"en"]):
+        lines = [HOST, *((b"accept-language", language) for language in one)]
+        answer = await ask(app, "GET", "/v1/things/kept", lines)
+        assert answer.json["languages"] == b", ".join(one).decode()
+        hits.append("hit" in answer.headers["cache-status"])
+    assert hits == [False, True, False, True]
+
+
+async def test_what_a_browser_asks_for_in_several_lines_is_allowed(app: App) -> None:
+    asked = [(b"origin", ORIGIN.encode()), (b"access-control-request-method", b"PATCH")]
+    asked += [(b"access-control-request-headers", b"if-match"), (b"access-control-request-headers", b"content-type")]
+    answer = await ask(app, "OPTIONS", "/v1/things", [HOST, *asked])
+    assert answer.headers["access-control-allow-headers"] == "if-match, content-type"
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+
+
+@kinds_of_routes
+async def test_what_may_be_said_once_is_refused_when_it_is_said_twice(app: App, method: str, path: str) -> None:
+    """Seen to fail with 200, 401 or 415, by the line that happened to count. Two that are the same are two."""
+    for name in sorted(SINGLETONS - {b"host"}):
+        for second in (b"1", b"2"):
+            lines = [HOST, (name, b"1"), (b"x-between", b"y"), (name, second)]
+            assert_refused(await ask(app, method, path, lines), 400, "malformed_request", name.decode())
+
+
+BAD_HOSTS: Final[list[list[bytes]]] = [
+    [],
+    [b""],
+    [b" "],
+    [b"app.test", b"app.test"],
+    [b"app.test", b"evil.example"],
+    [b"app.test, evil.example"],
+    [b"app.test evil.example"],
+    [b"user@app.test"],
+    [b"app.test/path"],
+    [b"app.test?"],
+    [b"app.test#"],
+    [b"app.test\\"],
+    [b"app.test:x"],
+    [b"app.test:65536"],
+    [b"app.test:80:80"],
+    [b"\xc3\xa9.example"],
+    [b"%61pp.test"],
+    [b"<script>"],
+    [b"["],
+    [b"[::1"],
+    [b"[::1]x"],
+    [b"[::g]"],
+    [b"[1.2.3.4]"],
+    [b"[fe80::1%25eth0]"],
+    [b"::1"],
+    [b"x" * 256],
+]
+GOOD_HOSTS: Final = [
+    b"app.test",
+    b"APP.test.",
+    b"my_service:8000",
+    b"127.0.0.1:65535",
+    b"localhost:",
+    b"[::1]",
+    b"[2001:db8::7]:443",
+    b"[::ffff:1.2.3.4]:1",
+    b"xn--bcher-kva.example",
+]
+
+
+@kinds_of_routes
+async def test_a_request_names_one_host_and_names_it_well(app: App, method: str, path: str) -> None:
+    """RFC 9112 3.2. Seen to fail: without one, with two and with any text in it a request was answered."""
+    for hosts in BAD_HOSTS:
+        for version in ("1.1", "2") if hosts else ("1.1",):
+            answer = await ask(app, method, path, [(b"host", host) for host in hosts], version=version)
+            assert_refused(answer, 400, "malformed_request", "host")
+
+
+@pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/kept"])
+async def test_a_host_of_any_kind_may_be_named(app: App, path: str) -> None:
+    for host in GOOD_HOSTS:
+        assert (await ask(app, "GET", path, [(b"host", host)])).status == 200, host
+
+
+@pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/kept"])
+async def test_only_http_1_0_knows_no_host(app: App, path: str) -> None:
+    for version in ("1.0", "1"):  # as the specification writes it, and as Granian does
+        for lines in ([], [(b"host", b"")]):
+            assert (await ask(app, "GET", path, lines, version=version)).status == 200
+        two = [(b"host", b""), (b"host", b"app.test")]
+        for lines in (two, [(b"host", b"a b")]):
+            assert_refused(await ask(app, "GET", path, lines, version=version), 400, "malformed_request", "host")
+
+
+@kinds_of_routes
+async def test_too_many_header_fields_and_too_long_ones_are_431(app: App, method: str, path: str) -> None:
+    """Seen to fail: a header of 70,000 bytes passed, and whatever was too much for the server had no body."""
+    many = [(b"x-%d" % number, b"y") for number in range(MAX_FIELDS)]
+    same = [(b"x-same", b"y")] * MAX_FIELDS
+    for lines in (many, same, [(b"x-long", b"y" * MAX_BYTES)], [(b"cookie", b"y" * (MAX_BYTES // 2))] * 2):
+        assert_refused(await ask(app, method, path, [HOST, *lines]), 431, "headers_too_large")
+    as_many = [*many[2:], (b"x-long", b"y" * (MAX_BYTES - 4_000))]
+    assert (await ask(app, method, path, [HOST, *as_many])).status != 431
+
+
+async def test_head_is_refused_without_a_body(app: App) -> None:
+    for path in ("/v1/things/plain", "/v1/things/kept"):
+        answer = await ask(app, "HEAD", path, [])
+        assert (answer.status, answer.body) == (400, b"")
+        assert int(answer.headers["content-length"]) > 0
+
+
+async def test_bodies_are_still_read(app: App) -> None:
+    body = b'{"text":"hello"}'
+    for method, kind, status in (("POST", JSON, 201), ("PATCH", MERGE, 200)):
+        answer = await ask(app, method, "/v1/things", [HOST, kind], body=body)
+        assert (answer.status, answer.body) == (status, body)
