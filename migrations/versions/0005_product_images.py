@@ -14,6 +14,7 @@ def upgrade() -> None:
         "product_images",
         Column("id", Id, primary_key=True),
         Column("product_id", Id, ForeignKey("products.id", ondelete="CASCADE"), nullable=False),
+        Column("job_id", Id, nullable=False),
         Column("state", Text, nullable=False),
         Column("reason", Text),
         Column("width", Integer),

@@ -14,6 +14,7 @@ def upgrade() -> None:
         "reports",
         Column("id", Id, primary_key=True),
         Column("requested_by", Id, ForeignKey("users.id"), nullable=False),
+        Column("job_id", Id, nullable=False),
         Column("state", Text, nullable=False),
         Column("progress", Integer, nullable=False),
         Column("first_day", Text, nullable=False),

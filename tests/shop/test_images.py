@@ -3,13 +3,14 @@
 import asyncio
 import io
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from people import Json, Person, assert_problem
 from restwell import App
@@ -17,6 +18,7 @@ from restwell.ids import new_id
 from restwell.settings import FilesSettings
 from restwell.testing import finish_jobs
 from shop.app import create_app
+from shop.images import render
 from shop.settings import ShopSettings
 
 
@@ -147,8 +149,55 @@ async def test_an_image_that_is_damaged_further_on_says_so(admin: Person, app: A
     where = (await send(admin, product, photograph()[:4_000])).headers["location"]
     await finish_jobs(app)
     image = (await admin.get(where)).json()
-    assert image["state"] == "failed"
+    assert (image["state"], image["failure_code"]) == ("failed", "damaged_image")
     assert image["reason"].startswith("the image is damaged: ")
+
+
+def tiff(kind: int, value: int) -> bytes:
+    """EXIF in which only the orientation stands, as a value of some type."""
+    return b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00" + struct.pack("<HHII", 0x0112, kind, 1, value) + bytes(4)
+
+
+def with_tag(tag: int, kind: int) -> bytes:
+    """EXIF of a photograph on its side in which one more field has the wrong type."""
+    entries = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHII", tag, kind, 1, 7)
+    return b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x02\x00" + entries + bytes(4)
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        *(pytest.param(tiff(kind, 6), id=f"orientation of type {kind}") for kind in (0, 2, 5, 7, 10, 11, 12, 99)),
+        pytest.param(tiff(3, 9), id="unknown orientation"),
+        *(pytest.param(with_tag(0x8825, kind), id=f"GPS of type {kind}") for kind in (2, 3, 12)),
+        *(pytest.param(with_tag(0x010E, kind), id=f"text of type {kind}") for kind in (1, 5, 11)),
+        *(pytest.param(with_tag(0x011A, kind), id=f"resolution of type {kind}") for kind in (2, 7)),
+        pytest.param(b"Exif\x00\x00II*\x00\xff\xff\xff\xff", id="ends early"),
+        pytest.param(b"Exif\x00\x00" + bytes(range(256)), id="noise"),
+    ],
+)
+def test_an_image_with_damaged_exif_is_made_all_the_same(tmp_path: Path, exif: bytes) -> None:
+    """Pillow wrote the rest of the EXIF anew to take the orientation out of it: struct.error, TypeError, AttributeError."""
+    plain = encoded(Image.new("RGB", (40, 20), "red"))
+    path = tmp_path / "upload"
+    path.write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + plain[2:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of what it found
+        render.check(path.read_bytes())
+        made = render.render(str(path), {"small": 10})
+    assert {made.width, made.height} == {20, 40}
+    assert not Image.open(io.BytesIO(made.versions["small"])).getexif()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_does(orientation: int) -> None:
+    image = Image.new("RGB", (16, 8), "white")
+    image.paste("red", (0, 0, 8, 4))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(image, "PNG", exif=exif)
+    with Image.open(io.BytesIO(content)) as image:
+        assert render._upright(image).tobytes() == ImageOps.exif_transpose(image).tobytes()
 
 
 async def test_the_form_has_one_file_and_no_more(admin: Person, product: Json) -> None:

@@ -96,6 +96,12 @@ async def test_a_report_of_days_without_sales_says_so(admin: Person, app: App) -
     assert (await admin.get(f"{where}/sales.pdf")).content.startswith(b"%PDF-")
 
 
+async def test_reports_of_the_first_and_the_last_day_there_is_are_made(admin: Person, app: App) -> None:
+    reports = [(await request(admin, day, day)).headers["location"] for day in ("1970-01-01", "9998-12-31")]
+    await finish_jobs(app)
+    assert [(await admin.get(where)).json()["state"] for where in reports] == ["ready", "ready"]
+
+
 @pytest.mark.parametrize(
     ("first_day", "last_day"),
     [
@@ -104,6 +110,9 @@ async def test_a_report_of_days_without_sales_says_so(admin: Person, app: App) -
         ("2026-02-30", "2026-03-01"),
         ("0001-01-01", "0001-01-01"),
         ("9999-12-31", "9999-12-31"),
+        ("9998-12-31", "9999-12-31"),  # it died in its job: there is no day after the last
+        ("9998-12-31", "9999-01-01"),
+        ("1969-12-31", "1970-01-01"),
         (1, "2026-01-01"),
     ],
 )

@@ -6,6 +6,7 @@ from restwell.jobs.figures import backlog_metrics
 from restwell.jobs.job import Backoff, Job, job
 from restwell.jobs.perform import Performer
 from restwell.jobs.processes import ProcessDied, Processes
+from restwell.jobs.queries import is_unfinished
 from restwell.jobs.queue import JobNotDead, Jobs, JobUnfinished
 from restwell.jobs.rows import Backlog, Claimed, Failure, Found
 from restwell.jobs.run import LeaseLost, Run
@@ -37,6 +38,7 @@ __all__ = [
     "Worker",
     "WorkerOptions",
     "backlog_metrics",
+    "is_unfinished",
     "job",
     "job_tables",
     "open_dispatch",

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     JSON,
+    ColumnElement,
     Integer,
     MetaData,
     Text,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     case,
     column,
     delete,
+    exists,
     func,
     insert,
     literal_column,
@@ -37,6 +39,14 @@ def _is(*states: JobState) -> Any:
     """In one of the states, written out in the SQL, so that the index of that state is known to do."""
     written = [literal_column(f"'{state}'", Text) for state in states]
     return jobs.c.state == written[0] if len(written) == 1 else jobs.c.state.in_(written)
+
+
+def is_unfinished(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Whether the job whose id is in a column will run, or runs: for the state of what the job makes.
+
+    False once it is done, dead, cancelled or deleted, however that came about.
+    """
+    return exists().where(jobs.c.id == job_id, _is(*UNFINISHED))
 
 
 def _columns(kind: type[Any]) -> list[Any]:

@@ -9,11 +9,16 @@ from shop.schema import metadata
 
 
 class ImageState(StrEnum):
-    """``pending`` until the job has made its sizes."""
+    """``pending`` until the job has made its sizes; ``failed`` when it never will."""
 
     PENDING = "pending"
     READY = "ready"
     FAILED = "failed"
+
+
+class ImageFailure(StrEnum):
+    DAMAGED_IMAGE = "damaged_image"
+    PROCESSING_FAILED = "processing_failed"
 
 
 product_images = Table(
@@ -21,6 +26,7 @@ product_images = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("product_id", Id, ForeignKey("products.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", Id, nullable=False),
     Column(
         "state",
         Text,

@@ -5,10 +5,11 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import insert, select, update
+from sqlalchemy import case, insert, null, select, update
 
 from restwell.database import param, query
-from shop.images.models import ImageState, product_images
+from restwell.jobs import is_unfinished
+from shop.images.models import ImageFailure, ImageState, product_images
 from shop.products.models import products
 
 MOST: Final = 20
@@ -18,13 +19,26 @@ class StoredImage(Struct, frozen=True):
     id: UUID
     product_id: UUID
     state: ImageState
+    failure_code: ImageFailure | None
     reason: str | None
     width: int | None
     height: int | None
     created_at: datetime
 
 
-_shown: Final = tuple(product_images.c[name] for name in StoredImage.__struct_fields__)
+_stored: Final = product_images.c.state
+_abandoned: Final = (_stored == ImageState.PENDING.value) & ~is_unfinished(product_images.c.job_id)
+"""Its job has ended and has not made it: it died, or an operator cancelled it."""
+_made: Final = {
+    "state": case((_abandoned, ImageState.FAILED.value), else_=_stored),
+    "failure_code": case(
+        (_abandoned, ImageFailure.PROCESSING_FAILED.value),
+        (_stored == ImageState.FAILED.value, ImageFailure.DAMAGED_IMAGE.value),
+    ),
+}
+_names: Final = StoredImage.__struct_fields__
+_shown: Final = [_made[name].label(name) if name in _made else product_images.c[name] for name in _names]
+_given: Final = ("id", "product_id", "job_id", "created_at")
 
 product: Final = query("images.product", select(products.c.id).where(products.c.id == param("id")), into=UUID)
 by_id: Final = query(
@@ -41,9 +55,8 @@ of_product: Final = query(
 insert_image: Final = query(
     "images.insert",
     insert(product_images)
-    .values({c.name: param(c.name) for c in product_images.columns if c.name in {"id", "product_id", "created_at"}})
-    .values(state=ImageState.PENDING)
-    .returning(*_shown),
+    .values({name: param(name) for name in _given} | {"state": ImageState.PENDING})
+    .returning(*(null().label(name) if name == "failure_code" else product_images.c[name] for name in _names)),
     into=StoredImage,
 )
 finish: Final = query(

@@ -40,8 +40,8 @@ class ImageController(Controller):
         """Add an image to a product.
 
         JPEG, PNG or WebP of at most 10 MiB and 40 million pixels, as a form with one part named `file`. Its sizes are made in the
-        background: read the address in Location until its state is `ready`. What else the file told, such as where it was taken, is
-        thrown away.
+        background: read the address in Location until its state is `ready` or `failed`. What else the file told, such as where it
+        was taken, is thrown away.
         """
         image = await self.images.add(product_id, upload)
         return accepted(image, f"/v1/products/{product_id}/images/{image.id}")

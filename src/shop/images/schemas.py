@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shop.images.models import ImageState
+from shop.images.models import ImageFailure, ImageState
 from shop.schema import Instant
 
 
@@ -17,10 +17,11 @@ class ImageSize(StrEnum):
 
 
 class Image(Struct, frozen=True):
-    """``urls`` has an address for each size once the image is ready; ``reason`` says why it failed."""
+    """``urls`` has an address for each size once the image is ready; ``failure_code`` and ``reason`` say why it failed."""
 
     id: UUID
     state: ImageState
+    failure_code: ImageFailure | None
     reason: str | None
     width: Annotated[int, Meta(examples=[3_000])] | None
     height: Annotated[int, Meta(examples=[2_000])] | None

@@ -47,8 +47,9 @@ class ImageService:
                 raise NotFound
             if len(await tx.all(queries.of_product, product_id=product_id)) >= MOST:
                 raise TooManyImages
-            image = await tx.one(queries.insert_image, id=image_id, product_id=product_id, created_at=datetime.now(UTC))
-            await self._jobs.enqueue(tx, make_thumbnails, image_id=image_id)
+            job_id = await self._jobs.enqueue(tx, make_thumbnails, image_id=image_id)
+            new = {"id": image_id, "product_id": product_id, "job_id": job_id, "created_at": datetime.now(UTC)}
+            image = await tx.one(queries.insert_image, **new)
         return _shown(image)
 
     async def list_images(self, product_id: UUID) -> Images:
@@ -80,4 +81,13 @@ class ImageService:
 def _shown(image: StoredImage) -> Image:
     base = f"/v1/products/{image.product_id}/images/{image.id}"
     urls = {size: f"{base}/{size}" for size in ImageSize} if image.state == ImageState.READY else {}
-    return Image(image.id, image.state, image.reason, image.width, image.height, urls, image.created_at)
+    return Image(
+        id=image.id,
+        state=image.state,
+        failure_code=image.failure_code,
+        reason=image.reason,
+        width=image.width,
+        height=image.height,
+        urls=urls,
+        created_at=image.created_at,
+    )

@@ -9,8 +9,15 @@ from shop.schema import metadata
 
 
 class ReportState(StrEnum):
+    """``failed`` is never stored: it is a pending report without an unfinished job."""
+
     PENDING = "pending"
     READY = "ready"
+    FAILED = "failed"
+
+
+class ReportFailure(StrEnum):
+    PROCESSING_FAILED = "processing_failed"
 
 
 reports = Table(
@@ -18,6 +25,7 @@ reports = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("requested_by", Id, ForeignKey("users.id"), nullable=False),
+    Column("job_id", Id, nullable=False),
     Column("state", Text, CheckConstraint("state IN ('pending', 'ready')", name="reports_state"), nullable=False),
     Column("progress", Integer, nullable=False),  # in per cent
     Column("first_day", Text, nullable=False),  # ISO 8601, in UTC

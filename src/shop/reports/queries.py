@@ -5,16 +5,18 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import insert, select, update
+from sqlalchemy import case, insert, null, select, update
 
 from restwell.database import param, query
+from restwell.jobs import is_unfinished
 from shop.orders.models import order_lines, orders
-from shop.reports.models import ReportState, reports
+from shop.reports.models import ReportFailure, ReportState, reports
 
 
 class StoredReport(Struct, frozen=True):
     id: UUID
     state: ReportState
+    failure_code: ReportFailure | None
     progress: int
     first_day: str
     last_day: str
@@ -33,14 +35,21 @@ class SoldLine(Struct, frozen=True):
     quantity: int
 
 
-_shown: Final = tuple(reports.c[name] for name in StoredReport.__struct_fields__)
+_abandoned: Final = (reports.c.state == ReportState.PENDING.value) & ~is_unfinished(reports.c.job_id)
+"""Its job has ended and has not made it: it died, or an operator cancelled it."""
+_made: Final = {
+    "state": case((_abandoned, ReportState.FAILED.value), else_=reports.c.state),
+    "failure_code": case((_abandoned, ReportFailure.PROCESSING_FAILED.value)),
+}
+_names: Final = StoredReport.__struct_fields__
+_shown: Final = [_made[name].label(name) if name in _made else reports.c[name] for name in _names]
+_given: Final = ("id", "requested_by", "job_id", "first_day", "last_day", "created_at")
 
 insert_report: Final = query(
     "reports.insert",
     insert(reports)
-    .values({name: param(name) for name in ("id", "requested_by", "first_day", "last_day", "created_at")})
-    .values(state=ReportState.PENDING, progress=0)
-    .returning(*_shown),
+    .values({name: param(name) for name in _given} | {"state": ReportState.PENDING, "progress": 0})
+    .returning(*(null().label(name) if name == "failure_code" else reports.c[name] for name in _names)),
     into=StoredReport,
 )
 by_id: Final = query("reports.by_id", select(*_shown).where(reports.c.id == param("id")), into=StoredReport)

@@ -34,7 +34,7 @@ class ReportController(Controller):
         """Have a sales report made, for up to 366 days.
 
         Read the address in Location for its progress; when its state is `ready`, it has the addresses of a CSV file with every line
-        sold, and of a PDF with a chart.
+        sold, and of a PDF with a chart. `failed` is the other end; `failure_code` says why.
         """
         report = await self.reports.request(actor, data)
         return accepted(report, f"/v1/reports/{report.id}")

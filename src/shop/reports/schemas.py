@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shop.reports.models import ReportState
+from shop.reports.models import ReportFailure, ReportState
 from shop.schema import Instant
 
 Day = Annotated[date, Meta(examples=["2026-01-31"], description="In UTC.")]
@@ -26,10 +26,11 @@ class ReportRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Report(Struct, frozen=True):
-    """``urls`` has the addresses of its files once it is ready."""
+    """``urls`` has the addresses of its files once it is ready; ``failure_code`` says why it failed."""
 
     id: UUID
     state: ReportState
+    failure_code: ReportFailure | None
     progress: Annotated[int, Meta(ge=0, le=100, description="In per cent.", examples=[40])]
     first_day: date
     last_day: date

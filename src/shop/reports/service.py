@@ -19,6 +19,9 @@ from shop.reports.queries import StoredReport
 from shop.reports.schemas import Report, ReportFile, ReportRequest
 
 MAX_DAYS: Final = 366
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 9998
+"""The day after the last one is a date, too."""
 
 
 class ReportService:
@@ -32,18 +35,20 @@ class ReportService:
         days = (wanted.last_day - wanted.first_day).days + 1
         if not 1 <= days <= MAX_DAYS:
             raise Invalid(errors=[FieldError("$.last_day", f"must be up to {MAX_DAYS} days from first_day on")])
-        if not 1970 <= wanted.first_day.year < 9999:
-            raise Invalid(errors=[FieldError("$.first_day", "must be after 1969")])
+        for name, day in (("first_day", wanted.first_day), ("last_day", wanted.last_day)):
+            if not FIRST_YEAR <= day.year <= LAST_YEAR:
+                raise Invalid(errors=[FieldError(f"$.{name}", f"must be between {FIRST_YEAR} and {LAST_YEAR}")])
         async with self._database.transaction() as tx:
+            report_id = new_id()
             report = await tx.one(
                 queries.insert_report,
-                id=new_id(),
+                id=report_id,
+                job_id=await self._jobs.enqueue(tx, make_report, report_id=report_id),
                 requested_by=actor.id,
                 first_day=wanted.first_day.isoformat(),
                 last_day=wanted.last_day.isoformat(),
                 created_at=datetime.now(UTC),
             )
-            await self._jobs.enqueue(tx, make_report, report_id=report.id)
         return _shown(report)
 
     async def get_report(self, report_id: UUID) -> Report:
@@ -68,6 +73,7 @@ def _shown(report: StoredReport) -> Report:
     return Report(
         id=report.id,
         state=report.state,
+        failure_code=report.failure_code,
         progress=report.progress,
         first_day=date.fromisoformat(report.first_day),
         last_day=date.fromisoformat(report.last_day),

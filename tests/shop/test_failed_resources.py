@@ -1,0 +1,119 @@
+"""What a 202 promised ends as `failed` with a code, however its job ended without success, and as `ready` when the job is tried again."""
+
+import io
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sqlalchemy import MetaData, update
+
+from people import Person
+from restwell import App
+from restwell.database import query
+from restwell.jobs import JobState, JobStore, job_tables
+from restwell.settings import FilesSettings
+from restwell.testing import finish_jobs
+from shop.app import create_app
+from shop.settings import ShopSettings
+
+jobs = job_tables(MetaData())[0]
+break_arguments = query("test.break_arguments", update(jobs).values(arguments='{"unknown":1}'))
+QUEUES = ("images", "reports")
+
+
+@pytest.fixture
+def app(settings: ShopSettings, tmp_path: Path) -> App:
+    return create_app(settings.model_copy(update={"files": FilesSettings(dir=tmp_path / "files")}))
+
+
+async def add_image(admin: Person) -> str:
+    output = io.BytesIO()
+    Image.new("RGB", (40, 40), "red").save(output, "JPEG")
+    product = await admin.first_product()
+    answer = await admin.client.post(
+        f"/v1/products/{product['id']}/images",
+        files={"file": ("a.jpg", output.getvalue())},
+        headers={"authorization": f"Bearer {admin.tokens['access_token']}"},
+    )
+    return str(answer.headers["location"])
+
+
+async def request_report(admin: Person) -> str:
+    answer = await admin.send("POST", "/v1/reports", {"first_day": "2026-01-01", "last_day": "2026-01-01"})
+    return str(answer.headers["location"])
+
+
+async def all_jobs(app: App) -> list[str]:
+    return [str(one.id) for state in JobState for one in await app.kit.jobs.list_jobs(state, 10)]
+
+
+async def worker_killed(app: App, _admin: Person) -> None:
+    """In each of its attempts."""
+    store = JobStore(app.kit.database, lease_seconds=-1)
+    for _ in range(3):
+        assert len(await store.claim(QUEUES, 2, "killed")) == 2
+        await store.expire()
+
+
+async def attempts_failed(app: App, _admin: Person) -> None:
+    store = JobStore(app.kit.database)
+    for _ in range(3):
+        for claimed in await store.claim(QUEUES, 2, "failing"):
+            await store.fail(claimed, "OverflowError", "", -1.0, gave_up=False)
+        await store.promote()
+
+
+async def arguments_unknown(app: App, admin: Person) -> None:
+    """A handler that is called with the arguments of a dead job would not know whose failure it is."""
+    await app.kit.database.run(break_arguments)
+    await attempts_failed(app, admin)
+
+
+async def cancelled(app: App, admin: Person) -> None:
+    for job_id in await all_jobs(app):
+        answer = await admin.send("POST", f"/v1/jobs/{job_id}/cancellation")
+        assert answer.json()["state"] == "cancelled"
+
+
+async def discarded(app: App, admin: Person) -> None:
+    await attempts_failed(app, admin)
+    for job_id in await all_jobs(app):
+        assert (await admin.send("DELETE", f"/v1/jobs/{job_id}")).status_code == 204
+
+
+async def pruned(app: App, admin: Person) -> None:
+    await attempts_failed(app, admin)
+    assert await JobStore(app.kit.database).prune(JobState.DEAD, -60) == 2
+
+
+@pytest.mark.parametrize("end", [worker_killed, attempts_failed, arguments_unknown, cancelled, discarded, pruned])
+async def test_what_a_job_will_never_make_is_failed(
+    admin: Person, app: App, end: Callable[[App, Person], Awaitable[None]]
+) -> None:
+    """It stayed `pending` for ever."""
+    resources = [await add_image(admin), await request_report(admin)]
+    for where in resources:
+        pending = (await admin.get(where)).json()
+        assert (pending["state"], pending["failure_code"]) == ("pending", None)
+    await end(app, admin)
+    for where in resources:
+        failed = (await admin.get(where)).json()
+        assert (failed["state"], failed["failure_code"], failed["urls"]) == ("failed", "processing_failed", {})
+    (listed,) = (await admin.get(resources[0].rpartition("/")[0])).json()["items"]
+    assert (listed["state"], listed["failure_code"]) == ("failed", "processing_failed")
+
+
+async def test_a_failed_resource_is_pending_again_when_its_job_is_retried_and_ready_when_that_is_done(
+    admin: Person, app: App
+) -> None:
+    resources = [await add_image(admin), await request_report(admin)]
+    await attempts_failed(app, admin)
+    for job_id in await all_jobs(app):
+        assert (await admin.send("POST", f"/v1/jobs/{job_id}/retry")).status_code == 202
+    assert [(await admin.get(where)).json()["state"] for where in resources] == ["pending", "pending"]
+    await finish_jobs(app)
+    for where in resources:
+        ready = (await admin.get(where)).json()
+        assert (ready["state"], ready["failure_code"]) == ("ready", None)
+        assert ready["urls"]
