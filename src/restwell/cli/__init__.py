@@ -21,6 +21,7 @@ from restwell.cli.loading import load, with_database
 from restwell.cli.worker import worker
 from restwell.database import (
     Database,
+    DatabaseBusy,
     DatabaseUnavailable,
     Migrations,
     Plan,
@@ -68,7 +69,7 @@ def _faults_as_exit() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         faults = error.faults
-    except DatabaseUnavailable as error:
+    except (DatabaseUnavailable, DatabaseBusy) as error:
         faults = [error.detail]
     else:
         return
@@ -170,8 +171,8 @@ def migrate(
     async def upgrade(database: Database) -> tuple[str | None, str | None, list[str]]:
         current = await migrations.current(database)
         if sql:
-            pending = migrations.pending(current, before_deploy=before_deploy)
-            return current, None, migrations.statements(database.dialect, current, pending)
+            pending = migrations.pending(await migrations.applied(database), before_deploy=before_deploy)
+            return current, None, migrations.statements(database.dialect, pending)
         ran = await migrations.upgrade(database, before_deploy=before_deploy)
         return current, await migrations.current(database), ran
 

@@ -44,6 +44,12 @@ class TransactionConflict(DatabaseBusy):
     message = "Others were changing the same data at the same moment. Nothing was changed. Try again shortly."
 
 
+class MigrationInProgress(DatabaseBusy):
+    """Another process migrates this database, and did not end in the time that this one waits for its turn."""
+
+    message = "Another process migrates this database, and has not ended; run restwell migrate again when it has."
+
+
 class UniqueViolation(Exception):
     """A row with that key exists. ``constraint`` names the index, or on SQLite the columns as ``table.column``."""
 

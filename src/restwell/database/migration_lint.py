@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,12 +40,12 @@ def lint(migrations: Migrations) -> list[Finding]:
     if program is None:
         raise ConfigurationError(["migrate --check needs squawk: pip install squawk-cli"])
     findings: list[Finding] = []
-    for before, revision in pairwise([None, *migrations.phases]):
-        excluded = [*_OF_STYLE, *_DONE_BY_US, *(_AFTER_DEPLOY if migrations.phases[str(revision)] == "post" else ())]
-        statements = migrations.statements("postgresql", before, [str(revision)])
+    for revision, phase in migrations.phases.items():
+        excluded = [*_OF_STYLE, *_DONE_BY_US, *(_AFTER_DEPLOY if phase == "post" else ())]
+        statements = migrations.statements("postgresql", [revision])
         for segment, in_transaction in _segments(statements):
             how = ["--assume-in-transaction"] if in_transaction else ["--no-assume-in-transaction"]
-            findings += _ask(program, str(revision), segment, [*how, *(f"--exclude={rule}" for rule in excluded)])
+            findings += _ask(program, revision, segment, [*how, *(f"--exclude={rule}" for rule in excluded)])
     return findings
 
 

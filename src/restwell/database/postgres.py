@@ -11,12 +11,14 @@ from itertools import chain
 from typing import Any, Final
 
 import asyncpg
+import structlog
 from sqlalchemy import text
 
 from restwell.database.facade import (
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
+    MigrationInProgress,
     PoolFigures,
     Transaction,
     TransactionConflict,
@@ -25,11 +27,15 @@ from restwell.database.facade import (
 from restwell.database.pool import Connection, Pool
 from restwell.database.query import Compiled, Query, query
 
+log = structlog.get_logger("restwell.migrations")
+
 CONNECT_SECONDS: Final = 3.0
 WAIT_SECONDS: Final = 2.0
 """The longest wait for a connection of the pool, and for a lock."""
 CLOSE_SECONDS: Final = 10.0
 MIGRATION_SECONDS: Final = 3_600.0
+MIGRATION_TURN_SECONDS: Final = 600.0
+"""How long a migration waits for that of another process."""
 MIGRATION_POLL_SECONDS: Final = 0.1
 
 SERVER_SETTINGS: Final = {
@@ -311,15 +317,18 @@ def _moved(by: int, placeholder: re.Match[str]) -> str:
 
 
 async def _take_turn(tx: Transaction) -> None:
-    """Hold the lock that every migration holds; raises DatabaseBusy if that takes too long.
+    """Hold the lock that every migration holds; raises MigrationInProgress if that takes too long.
 
     Asked again and again rather than waited for: a statement that waits keeps a snapshot, and CREATE INDEX CONCURRENTLY in the
     migration that holds the lock would wait for that.
     """
-    deadline = time.monotonic() + MIGRATION_SECONDS
+    deadline: float | None = None
     while not await tx.one(_try_migration_lock):
+        if deadline is None:
+            log.warning("migration_waits", on="another process, which migrates", seconds=MIGRATION_TURN_SECONDS)
+            deadline = time.monotonic() + MIGRATION_TURN_SECONDS
         if time.monotonic() > deadline:
-            raise DatabaseBusy
+            raise MigrationInProgress
         await asyncio.sleep(MIGRATION_POLL_SECONDS)
 
 

@@ -34,10 +34,10 @@ def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> Non
 
 
 def test_serve_asks_for_migrate_first_and_then_serves(tiny_env: dict[str, str], tmp_path: Path) -> None:
-    assert_refused(restwell("serve", cwd=tmp_path, **tiny_env), "revision none, not 0001: run restwell migrate")
+    assert_refused(restwell("serve", cwd=tmp_path, **tiny_env), "revision none, not 0001_notes: run restwell migrate")
     done = restwell("migrate", cwd=tmp_path, **tiny_env)
-    assert (done.returncode, done.stdout) == (0, "empty -> 0001 (4 statements)\n")
-    assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout == "0001 -> 0001 (0 statements)\n"
+    assert (done.returncode, done.stdout) == (0, "empty -> 0001_notes (3 statements)\n")
+    assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout == "0001_notes -> 0001_notes (0 statements)\n"
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **tiny_env) as served:
         assert httpx.get(f"{served.url}/v1/notes/greeting").text == "hello"
     assert served.process.returncode == 0
@@ -48,6 +48,24 @@ def test_migrate_prints_sql_without_running_it(tiny_env: dict[str, str], tmp_pat
     assert printed.returncode == 0
     assert "CREATE TABLE notes" in printed.stdout
     assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout.startswith("empty")
+
+
+@pytest.mark.parametrize("command", ["migrate", "serve", "dev"])
+def test_migrations_of_two_branches_are_refused_by_each_command_that_uses_them(
+    tiny_env: dict[str, str], tmp_path: Path, command: str
+) -> None:
+    """Before, one of the two ran, and the exit code was 0."""
+    module = "from dataclasses import replace\nfrom pathlib import Path\nfrom tiny import app\n"
+    (tmp_path / "branches.py").write_text(f"{module}project = replace(app.project, migrations=Path('m'))\n")
+    (tmp_path / "m" / "versions").mkdir(parents=True)
+    for name, down in (("0001_a", None), ("0002_b", "0001"), ("0002_c", "0001")):
+        text = f'"""A (pre-deploy)."""\nrevision = "{name[:4]}"\ndown_revision = {down!r}\ndef upgrade(): ...\n'
+        (tmp_path / "m" / "versions" / f"{name}.py").write_text(text)
+    env = {**tiny_env, "RESTWELL_APP": "branches:project", "PYTHONPATH": f"{tiny_env['PYTHONPATH']}:{tmp_path}"}
+    result = restwell(*command.split(), cwd=tmp_path, **env)
+    assert_refused(
+        result, "0002_b.py and 0002_c.py have one number: rename the one that has run nowhere yet, 0003_c.py"
+    )
 
 
 def test_routes_lists_who_may_call_what(tiny_env: dict[str, str], tmp_path: Path) -> None:

@@ -9,14 +9,12 @@ from restwell.settings import Settings
 from restwell.testing import running
 from tiny.app import create_app
 
-set_revision = query(
-    "test.set", update(table("alembic_version", column("version_num"))).values(version_num=param("to"))
-)
+set_revision = query("test.set", update(table("restwell_migrations", column("revision"))).values(revision=param("to")))
 
 
 async def test_is_ready_on_a_migrated_database(tiny: httpx.AsyncClient) -> None:
     assert (await tiny.get("/health/live")).json() == {"status": "live"}
-    assert (await tiny.get("/health/ready")).json() == {"status": "ready", "database": "sqlite", "schema": "0001"}
+    assert (await tiny.get("/health/ready")).json() == {"status": "ready", "database": "sqlite", "schema": "0001_notes"}
 
 
 async def test_is_live_but_not_ready_before_the_migrations(tiny_settings: Settings) -> None:
@@ -30,5 +28,5 @@ async def test_is_live_but_not_ready_before_the_migrations(tiny_settings: Settin
 async def test_is_not_ready_on_the_schema_of_another_release(tiny: httpx.AsyncClient, tiny_settings: Settings) -> None:
     database: Database
     async with open_database(tiny_settings.database.url.get_secret_value()) as database:
-        await database.run(set_revision, to="0000")
+        await database.run(set_revision, to="0000_other")
     assert_problem(await tiny.get("/health/ready"), 503, "not_ready")
