@@ -6,7 +6,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from restwell.limits import Rate
 from restwell.web.caching import public
-from restwell.web.conditional import etag, expected_versions
+from restwell.web.conditional import check_version, etag, expected_versions
 from restwell.web.controllers import Controller, Version
 from restwell.web.guards import current_actor, requires_role, signed_in, signed_in_or_scope
 from restwell.web.idempotent import idempotent
@@ -34,6 +34,7 @@ __all__ = [
     "Upload",
     "Version",
     "accepted",
+    "check_version",
     "created",
     "current_actor",
     "delete",

@@ -105,10 +105,9 @@ class IdentityService:
     async def unlink(self, actor: Actor, provider: str) -> None:
         """Sign in with it no more. Raises NotFound, LastWayIn."""
         async with self._database.transaction() as tx:
-            if provider not in {one.provider for one in await tx.all(queries.of_user, user_id=actor.id)}:
-                raise NotFound
             if not await tx.run(queries.unlink, owner_id=actor.id, provider=provider):
-                raise LastWayIn
+                linked = await tx.all(queries.of_user, user_id=actor.id)
+                raise LastWayIn if provider in {one.provider for one in linked} else NotFound
             await self._audit.record(tx, SecurityEvent.IDENTITY_REMOVED, actor.id, detail=provider)
 
     async def _find(self, tx: Transaction, identity: Identity) -> UUID:

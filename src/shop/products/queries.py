@@ -27,7 +27,7 @@ from shop.products.schemas import Product, Sort
 
 FIELDS: Final = Product.__struct_fields__
 _shown: Final = tuple(products.c[name] for name in FIELDS)
-_this_version: Final = (products.c.id == param("product_id")) & (products.c.version == param("expected_version"))
+_this: Final = products.c.id == param("product_id")
 _next_version: Final = products.c.version + 1
 _words: Final = re.compile(r"[^\W_]+")
 
@@ -37,6 +37,11 @@ class TakenLine(Struct, frozen=True):
     name: str
     price_cents: int
     currency: str
+
+
+class Current(Struct, frozen=True):
+    version: int
+    category: str
 
 
 class ListShape(Struct, frozen=True):
@@ -57,10 +62,14 @@ insert_product: Final = query(
     "products.insert", insert(products).values({name: param(name) for name in FIELDS}).returning(*_shown), into=Product
 )
 
+lock: Final = query(
+    "products.lock", select(products.c.version, products.c.category).where(_this).with_for_update(), into=Current
+)
+
 change: Final = query(
     "products.change",
     update(products)
-    .where(_this_version)
+    .where(_this)
     .values(
         **{
             name: func.coalesce(param(name), products.c[name])
@@ -73,12 +82,12 @@ change: Final = query(
     into=Product,
 )
 
-delete: Final = query("products.delete", sql_delete(products).where(_this_version))
+delete: Final = query("products.delete", sql_delete(products).where(_this))
 
 take_stock: Final = query(
     "products.take_stock",
     update(products)
-    .where(products.c.id == param("product_id"), products.c.stock >= param("quantity"))
+    .where(_this, products.c.stock >= param("quantity"))
     .values(stock=products.c.stock - param("quantity"), version=_next_version, updated_at=param("now"))
     .returning(products.c.category, products.c.name, products.c.price_cents, products.c.currency),
     into=TakenLine,
@@ -87,7 +96,7 @@ take_stock: Final = query(
 put_back: Final = query(
     "products.put_back",
     update(products)
-    .where(products.c.id == param("product_id"))
+    .where(_this)
     .values(stock=products.c.stock + param("quantity"), version=_next_version, updated_at=param("now"))
     .returning(products.c.category),
     into=str,

@@ -75,7 +75,7 @@ class ProductController(Controller):
     ) -> Response[Product]:
         """Change a product.
 
-        A JSON Merge Patch of the version that If-Match names; 412 if someone else, or an order, was faster.
+        A JSON Merge Patch of the version that If-Match names; 412 if someone else, or an order, was faster, 404 if it is gone.
         """
         product = await self.products.change_product(product_id, data, expected_versions(if_match))
         return with_etag(product, product.version)

@@ -7,12 +7,12 @@ from uuid import UUID
 from msgspec import UNSET
 
 from restwell.cache import Cache
-from restwell.database import Database
-from restwell.errors import FieldError, Invalid, NotFound, PreconditionFailed
+from restwell.database import Database, Transaction
+from restwell.errors import FieldError, Invalid, NotFound
 from restwell.ids import new_id
-from restwell.web import Cursors, Page
+from restwell.web import Cursors, Page, check_version
 from shop.products import queries
-from shop.products.queries import FIELDS, ListShape
+from shop.products.queries import FIELDS, Current, ListShape
 from shop.products.schemas import Product, ProductDraft, ProductFilter, ProductPatch, Sort
 from shop.products.tags import tags_of
 
@@ -82,7 +82,7 @@ class ProductService:
         return product
 
     async def change_product(self, product_id: UUID, patch: ProductPatch, expected: frozenset[int] | None) -> Product:
-        """Change the version the caller has seen. Raises PreconditionFailed if it is not the current one any more."""
+        """Change the version the caller has seen. Raises NotFound, and PreconditionFailed if it is not the current one any more."""
         values = {
             name: None if value is UNSET else value
             for name in ("name", "description", "category", "price_cents", "currency", "stock")
@@ -90,28 +90,25 @@ class ProductService:
         }
         if patch.description is None:
             values["description"] = ""  # null removes a member (RFC 7396); what has no description has an empty one
-        before = await self._expected(product_id, expected)
         async with self._database.transaction() as tx:
-            changed = await tx.find(
-                queries.change, product_id=product_id, expected_version=before.version, now=datetime.now(UTC), **values
-            )
-            if changed is None:
-                raise PreconditionFailed
+            before = await self._lock(tx, product_id, expected)
+            changed = await tx.one(queries.change, product_id=product_id, now=datetime.now(UTC), **values)
             self._cache.invalidate(tx, *tags_of(product_id, before.category, changed.category))
         return changed
 
     async def delete_product(self, product_id: UUID, expected: frozenset[int] | None) -> None:
-        """Remove the version the caller has seen; orders keep what they need of it. Raises PreconditionFailed."""
-        product = await self._expected(product_id, expected)
+        """Remove the version the caller has seen; orders keep what they need of it. Raises NotFound, PreconditionFailed."""
         async with self._database.transaction() as tx:
-            if not await tx.run(queries.delete, product_id=product_id, expected_version=product.version):
-                raise PreconditionFailed
+            product = await self._lock(tx, product_id, expected)
+            await tx.run(queries.delete, product_id=product_id)
             self._cache.invalidate(tx, *tags_of(product_id, product.category))
 
-    async def _expected(self, product_id: UUID, expected: frozenset[int] | None) -> Product:
-        current = await self.get_product(product_id)
-        if expected is not None and current.version not in expected:
-            raise PreconditionFailed
+    async def _lock(self, tx: Transaction, product_id: UUID, expected: frozenset[int] | None) -> Current:
+        """What it is now, and stays until the transaction ends. Raises NotFound, PreconditionFailed."""
+        current = await tx.find(queries.lock, product_id=product_id)
+        if current is None:
+            raise NotFound
+        check_version(current.version, expected)
         return current
 
 

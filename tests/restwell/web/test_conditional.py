@@ -2,8 +2,8 @@
 
 import pytest
 
-from restwell.errors import PreconditionRequired
-from restwell.web import etag, expected_versions
+from restwell.errors import PreconditionFailed, PreconditionRequired
+from restwell.web import check_version, etag, expected_versions
 
 
 @pytest.mark.parametrize(
@@ -12,8 +12,17 @@ from restwell.web import etag, expected_versions
         ('"3"', {3}),
         ('"3", "4"', {3, 4}),
         ('"3-gzip"', {3}),
-        ('W/"3"', set()),
-        ('W/"3", "4"', {4}),
+        ('W/"3"', {3}),
+        ('W/"3", "4"', {3, 4}),
+        ('W/"3-gzip"', {3}),
+        ('w/"3"', set()),
+        ('"3","4" ,\t"5",,', {3, 4, 5}),
+        ('"a,b", "3"', {3}),
+        ('"3" "4"', set()),
+        ('"3', set()),
+        ("3", set()),
+        ('"-3"', set()),
+        ('"3", *', {3}),
         ('"x"', set()),
         ('"²"', set()),
         (f'"{"9" * 5_000}"', set()),
@@ -36,3 +45,12 @@ def test_if_match_is_required() -> None:
 
 def test_a_tag_is_quoted() -> None:
     assert etag(3) == '"3"'
+
+
+def test_a_version_is_checked_against_what_is_allowed() -> None:
+    check_version(3, frozenset({2, 3}))
+    check_version(3, None)
+    with pytest.raises(PreconditionFailed):
+        check_version(3, frozenset({2}))
+    with pytest.raises(PreconditionFailed):
+        check_version(3, frozenset())

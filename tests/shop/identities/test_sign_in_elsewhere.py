@@ -1,5 +1,6 @@
 """Signing in with an account elsewhere, against a provider that is a process of its own."""
 
+import asyncio
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from typing import Any
@@ -359,7 +360,9 @@ async def test_who_is_signed_in_adds_and_removes_ways_in(
     assert (await other.get(path)).json()["items"] == []
 
     assert_problem(await other.send("DELETE", f"{path}/okta"), 404, "not_found")
-    assert (await customer.send("DELETE", f"{path}/okta")).status_code == 204
+    # Of two who remove it one finds nothing; seen to fail with 409, as if it were the last way in.
+    removals = await asyncio.gather(*(customer.send("DELETE", f"{path}/okta") for _ in range(4)))
+    assert sorted(one.status_code for one in removals) == [204, 404, 404, 404]
     found = [one["event"] for one in (await customer.get("/v1/security-events")).json()["items"]]
     assert found[:3] == ["identity_removed", "signed_in", "identity_added"]
 

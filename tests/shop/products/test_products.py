@@ -1,8 +1,11 @@
 """The catalogue: reading it page by page, finding things in it, and changing it without losing anyone's change."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from people import Json, Person, assert_problem, paths_of
@@ -188,7 +191,7 @@ async def test_a_change_needs_the_etag_it_was_made_from(admin: Person) -> None:
     path = made.headers["location"]
     for method, body in (("PATCH", {"stock": 0}), ("DELETE", None)):
         assert_problem(await admin.send(method, path, body), 428, "precondition_required")
-        for stale in ('"7"', 'W/"1"', "nonsense", '"one"'):
+        for stale in ('"7"', 'W/"7"', "nonsense", '"one"'):
             assert_problem(await admin.send(method, path, body, if_match=stale), 412, "precondition_failed")
         assert_problem(await admin.send(method, MISSING, body, if_match='"1"'), 404, "not_found")
     assert (await admin.get(path)).json() == made.json()
@@ -203,6 +206,50 @@ async def test_of_two_changes_of_one_version_one_wins(admin: Person) -> None:
     changes = [admin.send("PATCH", path, {"stock": stock}, if_match=etag) for stock in range(8)]
     statuses = sorted(answer.status_code for answer in await asyncio.gather(*changes))
     assert statuses == [200] + [412] * 7
+
+
+async def statuses_of(*requests: Coroutine[Any, Any, httpx.Response]) -> list[int]:
+    return sorted(answer.status_code for answer in await asyncio.gather(*requests))
+
+
+async def test_any_version_is_changed_however_many_change_it(admin: Person) -> None:
+    """RFC 9110 13.1.1: `*` is true while there is a product. Seen to fail with 412 for those who were not the first."""
+    path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
+    assert await statuses_of(*(admin.send("PATCH", path, {"stock": n}, if_match="*") for n in range(8))) == [200] * 8
+    assert (await admin.get(path)).json()["version"] == 9
+
+
+async def test_each_version_of_a_list_is_changed(admin: Person) -> None:
+    """Seen to fail: the second of those who were allowed the next version too was refused."""
+    path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
+    changes = (admin.send("PATCH", path, {"stock": n}, if_match='"1", W/"2", "3-gzip"') for n in range(8))
+    assert await statuses_of(*changes) == [200] * 3 + [412] * 5
+
+
+@pytest.mark.parametrize("if_match", ['"1"', "*"])
+async def test_of_those_who_delete_one_thing_all_but_one_find_nothing(admin: Person, if_match: str) -> None:
+    """Seen to fail with 412, where others of our routes say 404."""
+    path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
+    assert await statuses_of(*(admin.send("DELETE", path, if_match=if_match) for _ in range(8))) == [204] + [404] * 7
+
+
+async def test_a_change_of_what_is_being_deleted_is_before_or_after_it(admin: Person) -> None:
+    for if_match, found in (("*", {200, 204, 404}), ('"1"', {200, 204, 404, 412})):
+        path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
+        changes = [admin.send("PATCH", path, {"stock": n}, if_match=if_match) for n in range(6)]
+        deletion = admin.send("DELETE", path, if_match=if_match)
+        statuses = await statuses_of(*changes[:3], deletion, *changes[3:])
+        assert set(statuses) <= found
+        assert statuses.count(204) + (statuses.count(200) if if_match != "*" else 0) == 1
+        assert not {404, 412} <= set(statuses), "it was deleted, or it was changed"
+        assert (await admin.get(path)).status_code == (404 if 204 in statuses else 200)
+
+
+async def test_what_a_compressing_proxy_makes_of_a_tag_is_still_of_its_version(admin: Person) -> None:
+    path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
+    for number, tag in enumerate(('W/"1"', '"2-gzip"', 'W/"3-gzip"'), start=1):
+        assert (await admin.send("PATCH", path, {"stock": number}, if_match=tag)).status_code == 200
+        assert_problem(await admin.send("PATCH", path, {"stock": 0}, if_match=tag), 412, "precondition_failed")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""Of several who delete the same thing at once one has deleted it, and the others find nothing: 404, whatever it is."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from people import Person
+
+AT_ONCE = 4
+
+
+async def a_client(admin: Person) -> str:
+    made = await admin.send("POST", "/v1/clients", {"name": "Robot", "scopes": ["orders:read"]})
+    return f"/v1/clients/{made.json()['id']}"
+
+
+async def a_session(admin: Person) -> str:
+    await Person(admin.client).sign_in("admin@shop.example")
+    found = (await admin.get("/v1/sessions")).json()["items"]
+    return f"/v1/sessions/{next(one['id'] for one in found if not one['current'])}"
+
+
+async def a_job(admin: Person) -> str:
+    draft = {"email": "new@example.com", "password": "an entirely new one", "name": "New"}
+    assert (await admin.send("POST", "/v1/users", draft)).status_code == 201
+    path = f"/v1/jobs/{(await admin.get('/v1/jobs?state=ready')).json()['items'][0]['id']}"
+    assert (await admin.send("POST", f"{path}/cancellation")).status_code == 200
+    return path
+
+
+@pytest.mark.parametrize("make", [a_client, a_session, a_job])
+async def test_one_deletes_and_the_others_find_nothing(admin: Person, make: Callable[[Person], Awaitable[str]]) -> None:
+    path = await make(admin)
+    answers = await asyncio.gather(*(admin.send("DELETE", path) for _ in range(AT_ONCE)))
+    assert sorted(one.status_code for one in answers) == [204] + [404] * (AT_ONCE - 1)
