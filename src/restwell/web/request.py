@@ -11,13 +11,15 @@ from litestar.datastructures import State
 
 from restwell.auth import Device
 from restwell.errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
-from restwell.web.validation import faults_in
+from restwell.web.validation import faults_in, first_fault
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 _MAX_AGENT: Final = 200
 _MAX_NAME: Final = 100
 _SHORT_QUERY: Final = 256
+MAX_VALUES: Final = 50_000
+"""So many values a body may hold, counted by commas and brackets: more would hold the event loop, whatever its size."""
 
 
 class ApiRequest(Request[Any, Any, State]):
@@ -52,27 +54,44 @@ def body_media_type(method: str) -> str:
 
 
 def decode_body(body: bytes, kind: Any) -> Any:
-    """JSON as ``kind``. Raises MalformedRequest (400) or Invalid (422) naming every fault."""
+    """JSON as ``kind``. Raises MalformedRequest (400), or Invalid (422) naming every fault."""
+    if len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise MalformedRequest(f"The body holds more than {MAX_VALUES:,} values. Send them in several requests.")
     try:
         try:
             decoded = _decoder(kind).decode(body)
             _names.decode(body.decode())
         except msgspec.ValidationError as error:
             # The decoder stops at the first fault: what follows it may not even be JSON.
-            raise Invalid(errors=faults_in(msgspec.json.decode(body), kind, error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise Invalid(errors=_faults(body, kind, error)) from None
+    except RecursionError:
+        raise MalformedRequest("The body is nested too deeply.") from None
+    except (msgspec.DecodeError, ValueError):
         raise MalformedRequest("The body is not valid JSON in UTF-8.") from None
     return decoded
 
 
+def _faults(body: bytes, kind: Any, error: msgspec.ValidationError) -> list[FieldError]:
+    try:
+        raw = msgspec.json.decode(body)
+    except msgspec.ValidationError:  # it holds a number that is too large for any type
+        return [first_fault(error)]
+    return faults_in(raw, kind, error)
+
+
 def _once_each(pairs: list[tuple[str, Any]]) -> None:
     """An object that names a field twice says two things (RFC 8259 4): a proxy may have checked the one, and we would take the other."""
-    if len(pairs) != len({name for name, _ in pairs}):
-        repeated = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))
-        raise MalformedRequest(f"The body names `{repeated[:_MAX_NAME]}` twice in one object.")
+    if len(pairs) == len(dict(pairs)):
+        return
+    seen = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise MalformedRequest(f"The body names `{name[:_MAX_NAME]}` twice in one object.")
+        seen.add(name)
 
 
-_names: Final = json.JSONDecoder(object_pairs_hook=_once_each)
+_names: Final = json.JSONDecoder(object_pairs_hook=_once_each, parse_int=len, parse_float=len)
+"""Numbers do not matter here, and Python refuses integers of thousands of digits."""
 
 
 def device_of(request: ApiRequest) -> Device:

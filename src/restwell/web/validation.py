@@ -1,7 +1,8 @@
 """Every fault of an input at once: msgspec stops at the first, so a failed input is walked once more, field by field."""
 
-import re
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -9,72 +10,74 @@ import msgspec
 from restwell.errors import FieldError
 
 MAX_FAULTS: Final = 50
-MAX_ITEMS: Final = 100
-"""How many items of a list are walked: a body of a megabyte must not hold the event loop."""
-
-_AT: Final = re.compile(r" - at `(.*)`$", re.DOTALL)
+MAX_STEPS: Final = 1_000
+"""So many values are looked at: a body of a megabyte must not hold the event loop."""
+MAX_CHARS: Final = 200
+"""Of a path or a message, which may repeat what was sent."""
 
 
 def faults_in(raw: Any, kind: Any, error: msgspec.ValidationError, *, strict: bool = True) -> list[FieldError]:
     """What is wrong with ``raw`` as ``kind``; at least what ``error`` already says. Paths are JSONPaths from ``$``."""
-    found: list[FieldError] = []
-    for fault in _walk(raw, kind, "$", strict=strict):
-        found.append(fault)
-        if len(found) == MAX_FAULTS:
-            break
-    return found or [_first(error, "$")]
+    return list(islice(_Walk(strict=strict).through(raw, kind, "$"), MAX_FAULTS)) or [first_fault(error)]
 
 
-def _walk(raw: Any, kind: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
-    struct = _struct_in(kind)
-    if struct is not None and isinstance(raw, dict):
-        yield from _walk_struct(raw, struct, path, strict=strict)
-        return
-    inner = _list_item(kind)
-    if inner is not None and isinstance(raw, list):
+class _Walk:
+    """Through one input, for so many steps."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
+        self._steps = MAX_STEPS
+
+    def through(self, raw: Any, kind: Any, path: str) -> Iterator[FieldError]:
+        self._steps -= 1
+        if self._steps < 0:
+            return
         clean = True
-        for index, item in enumerate(raw[:MAX_ITEMS]):
-            for fault in _walk(item, inner, f"{path}[{index}]", strict=strict):
-                clean = False
-                yield fault
-        if clean:
-            yield from _check(raw, kind, path, strict=strict)
-        return
-    yield from _check(raw, kind, path, strict=strict)
+        for fault in self._inside(raw, kind, path):
+            clean = False
+            yield fault
+        if clean and self._steps >= 0:
+            try:
+                msgspec.convert(raw, kind, strict=self._strict)
+            except msgspec.ValidationError as error:
+                yield first_fault(error, path)
+
+    def _inside(self, raw: Any, kind: Any, path: str) -> Iterator[FieldError]:
+        if isinstance(raw, dict) and (struct := _struct_in(kind)) is not None:
+            yield from self._fields_of(raw, struct, path)
+        elif isinstance(raw, list) and (item := _list_item(kind)) is not None:
+            for index, one in enumerate(raw[:MAX_STEPS]):
+                yield from self.through(one, item, f"{path}[{index}]")
+
+    def _fields_of(self, raw: dict[str, Any], struct: type[msgspec.Struct], path: str) -> Iterator[FieldError]:
+        kinds = _fields(struct)
+        for name, (kind, is_required) in kinds.items():
+            if name in raw:
+                yield from self.through(raw[name], kind, f"{path}.{name}")
+            elif is_required:
+                yield FieldError(f"{path}.{name}", "required")
+        if struct.__struct_config__.forbid_unknown_fields:
+            known = {*kinds, struct.__struct_config__.tag_field}
+            yield from (FieldError(_short(f"{path}.{name}"), "unknown field") for name in raw if name not in known)
 
 
-def _walk_struct(raw: dict[str, Any], struct: type[msgspec.Struct], path: str, *, strict: bool) -> Iterator[FieldError]:
+def first_fault(error: msgspec.ValidationError, path: str = "$") -> FieldError:
+    """What ``error`` says of the value at ``path``."""
+    message, at, place = str(error).rpartition(" - at `$")
+    if not at:
+        message, place = place, ""
+    return FieldError(_short(path + place.removesuffix("`")), _short(message.removesuffix(".")))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}..."
+
+
+@lru_cache(maxsize=512)
+def _fields(struct: type[msgspec.Struct]) -> dict[str, tuple[Any, bool]]:
+    """Each field's type, and whether it is required, by the name it is sent as."""
     hints = get_type_hints(struct, include_extras=True)
-    clean = True
-    for field in msgspec.structs.fields(struct):
-        at = f"{path}.{field.encode_name}"
-        if field.encode_name in raw:
-            for fault in _walk(raw[field.encode_name], hints[field.name], at, strict=strict):
-                clean = False
-                yield fault
-        elif field.required:
-            clean = False
-            yield FieldError(at, "required")
-    if struct.__struct_config__.forbid_unknown_fields:
-        for name in raw.keys() - {field.encode_name for field in msgspec.structs.fields(struct)}:
-            clean = False
-            yield FieldError(f"{path}.{name}", "unknown field")
-    if clean:
-        yield from _check(raw, struct, path, strict=strict)
-
-
-def _check(raw: Any, kind: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
-    try:
-        msgspec.convert(raw, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        yield _first(error, path)
-
-
-def _first(error: msgspec.ValidationError, path: str) -> FieldError:
-    message = str(error)
-    place = _AT.search(message)
-    where = path + place[1].removeprefix("$") if place else path
-    return FieldError(where, _AT.sub("", message).removesuffix("."))
+    return {one.encode_name: (hints[one.name], one.required) for one in msgspec.structs.fields(struct)}
 
 
 def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
