@@ -9,6 +9,7 @@ from litestar.handlers import BaseRouteHandler
 from restwell.auth.actor import Actor
 from restwell.edge.exchange import Scope, exchange_in
 from restwell.errors import Forbidden, Unauthorized
+from restwell.web.cookies import cookies_in
 from restwell.web.limits import guards_of
 from restwell.web.session_cookies import ACCESS, refuse_cross_site
 
@@ -106,7 +107,7 @@ async def _actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != _SCHEME:
             token = ""
-    elif token := connection.cookies.get(ACCESS, ""):
+    elif token := cookies_in(connection.headers.get("cookie", "")).get(ACCESS, ""):
         refuse_cross_site(connection)
     if not token:
         error = Unauthorized("Send an access token: Authorization: Bearer ...")

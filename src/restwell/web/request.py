@@ -11,6 +11,7 @@ from litestar.datastructures import State
 
 from restwell.auth import Device
 from restwell.errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
+from restwell.web.cookies import cookies_in
 from restwell.web.validation import faults_in, first_fault
 
 JSON: Final = "application/json"
@@ -27,6 +28,11 @@ class ApiRequest(Request[Any, Any, State]):
 
     PATCH takes JSON Merge Patch (RFC 7396), everything else plain JSON; any other content type is a 415.
     """
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """By name. The framework reads them with the interpreter's own code, which in some releases takes minutes for some of them."""
+        return cookies_in(self.headers.get("cookie", ""))
 
     async def body(self) -> bytes:
         if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
@@ -121,7 +127,7 @@ def decode_pairs(encoded: bytes, kind: type[msgspec.Struct]) -> Any:
     try:
         pairs = parse_qsl(encoded.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
-        raise MalformedRequest("The query string is not valid.") from None
+        raise MalformedRequest("Send at most 100 parameters, written in UTF-8 and percent-encoded.") from None
     known = set(kind.__struct_fields__)
     values: dict[str, str] = {}
     for name, value in pairs:

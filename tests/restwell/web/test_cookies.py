@@ -1,0 +1,25 @@
+"""The cookies of a request, read by ourselves."""
+
+import pytest
+
+from restwell.web.cookies import cookies_in
+
+
+@pytest.mark.parametrize(
+    ("header", "cookies"),
+    [
+        ("", {}),
+        ("a=1; b=2", {"a": "1", "b": "2"}),
+        ("a=1;b=2;", {"a": "1", "b": "2"}),
+        ("a=1; a=2", {"a": "1"}),
+        ("a", {}),
+        ("=1", {"": "1"}),
+        ("a==1=", {"a": "=1="}),
+        ('a="1 2"; b="', {"a": "1 2", "b": '"'}),
+        (r'a="\054\"\\"', {"a": ',"\\'}),
+        ("a=%20%C3%A9%", {"a": " \xe9%"}),
+        ("a=\xe9", {"a": "\xe9"}),
+    ],
+)
+def test_cookies_are_read(header: str, cookies: dict[str, str]) -> None:
+    assert cookies_in(header) == cookies
