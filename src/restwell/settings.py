@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import unquote
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -22,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from restwell.email_addresses import EmailAddress, mailbox
 from restwell.errors import ConfigurationError
 
 LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
@@ -172,9 +174,14 @@ def _smtp_url(value: SecretStr) -> SecretStr:
 
 
 def _contact(value: str) -> str:
-    if not re.fullmatch(r"(mailto:[^@\s]+@|https://|tel:)\S+", value):
-        message = "must be a URI (RFC 9116): mailto:security@example.com or https://example.com/security"
+    message = "must be a URI (RFC 9116): mailto:security@example.com or https://example.com/security"
+    if not re.fullmatch(r"(mailto:|https://|tel:)[!-~]+", value):
         raise ValueError(message)
+    if value.startswith("mailto:"):
+        try:
+            EmailAddress.parse(unquote(value.removeprefix("mailto:").partition("?")[0]))
+        except ValueError as error:
+            raise ValueError(f"{message}. {error}") from error
     return value
 
 
@@ -187,9 +194,7 @@ class SmtpSettings(Section):
 
 
 class MailSettings(Section):
-    sender: str = Field(
-        default="no-reply@localhost", pattern=r"^\s*([^<>@]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)\s*$"
-    )
+    sender: Annotated[str, AfterValidator(mailbox)] = "no-reply@localhost"
 
 
 class MetricsSettings(Section):
