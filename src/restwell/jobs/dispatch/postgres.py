@@ -19,7 +19,7 @@ CHANNEL: Final = "restwell_jobs"
 AGAIN_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 3.0
 
-_notify: Final = query("jobs.notify", select(func.pg_notify(CHANNEL, param("queues"))))
+_notify: Final = query("jobs.notify", select(func.pg_notify(CHANNEL, param("queues"))), into=object)
 
 
 class PostgresDispatch(Sender):
