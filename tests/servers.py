@@ -62,7 +62,7 @@ class Postgres:
         assert programs is not None, "PostgreSQL's server programs are not installed"
         self._programs, self._folder, self._data = programs, folder, folder / "data"
         self.port = free_port()
-        self.owner, self._as_owner = _ordinary_user(folder)
+        self.owner, self._as_owner = ordinary_user(folder)
         self._options = options
         self.url = f"postgresql://restwell@127.0.0.1:{self.port}/postgres"
         if primary is None:
@@ -192,7 +192,7 @@ def postgres(primary: Postgres | None = None, *options: str) -> Iterator[Postgre
             server.stop(signal.SIGQUIT)
 
 
-def _ordinary_user(folder: Path) -> tuple[str, list[str]]:
+def ordinary_user(folder: Path) -> tuple[str, list[str]]:
     """Who the server runs as, and the command that makes it so: not as root, but as Debian's postgres user, or as nobody."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid()).pw_name, []

@@ -115,7 +115,7 @@ def test_a_taken_port_is_named(tiny_env: dict[str, str], tmp_path: Path, command
 @pytest.mark.parametrize(
     ("url", "word"),
     [
-        ("postgresql://u:hunter2@127.0.0.1:{port}/d", "PostgreSQL: "),
+        ("postgresql://u:hunter2@127.0.0.1:{port}/d", "PostgreSQL at 127.0.0.1:"),
         ("sqlite:////proc/none/x.db", "SQLite cannot open /proc/none/x.db"),
     ],
 )
