@@ -155,8 +155,10 @@ class FolderMailer(Mailer):
 
 
 def open_mailer(smtp_url: str | None, sender: str) -> Mailer:
-    """Through ``smtp_url``, or, where that is None, into FOLDER."""
-    return SmtpMailer(smtp_url, sender) if smtp_url is not None else FolderMailer(FOLDER, sender)
+    """Through ``smtp_url``, or into the folder that ``folder:path`` names; FOLDER, where it is None."""
+    if smtp_url is None or smtp_url.startswith("folder:"):
+        return FolderMailer(Path((smtp_url or "").removeprefix("folder:") or FOLDER), sender)
+    return SmtpMailer(smtp_url, sender)
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -29,6 +29,7 @@ from restwell.email_addresses import EmailAddress, mailbox
 from restwell.errors import ConfigurationError
 
 LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+DEFAULT_MAIL: Final = "folder:var/mail"
 SECRET_MIN_BYTES: Final = 32
 """RFC 7518 3.2: an HS256 key has at least the size of the hash, 256 bits."""
 
@@ -171,9 +172,10 @@ class LogSettings(Section):
 
 
 def _smtp_url(value: SecretStr) -> SecretStr:
-    if not re.match(r"(smtps?|smtp\+plain)://[^/]", value.get_secret_value()):
+    if not re.match(r"(smtps?|smtp\+plain)://[^/]|folder:.", value.get_secret_value()):
         message = (
-            "must be smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS) or smtp+plain://host:25"
+            "must be smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS), smtp+plain://host:25, or folder:var/mail"
+            " for files that nobody sends"
         )
         raise ValueError(message)
     return value
@@ -300,9 +302,14 @@ class Settings(Section):
     @classmethod
     def production_faults(cls, values: Mapping[str, str]) -> list[str]:
         """What production refuses to start with, besides invalid values; one line each."""
-        faults = []
-        if values.get("OAUTH_PROVIDERS") and not values.get("APP_URL"):
-            faults.append("APP_URL: required in production with OAUTH_PROVIDERS, which send browsers back there")
+        required = {
+            "APP_URL": "where clients find it: https://shop.example.com",
+            "DATABASE_URL": "postgresql://user:password@host/name, or a file: sqlite:////srv/shop.db",
+            "SMTP_URL": "smtps://user:password@host:465, or folder:var/mail for files that nobody sends",
+        }
+        if values.get("SMTP_URL", "").startswith("smtp"):
+            required["MAIL_SENDER"] = "Shop <shop@example.com>"
+        faults = [f"{name}: required in production; {form}" for name, form in required.items() if not values.get(name)]
         secret = values.get("JWT_SECRET", "")
         advice = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
         if not secret:
@@ -310,6 +317,15 @@ class Settings(Section):
         elif len(secret.encode(errors="replace")) < SECRET_MIN_BYTES or len(set(secret)) < SECRET_MIN_BYTES // 3:
             faults.append(f"JWT_SECRET: too weak (at least {SECRET_MIN_BYTES} random bytes); {advice}")
         return faults
+
+    def stand_ins(self) -> dict[str, str]:
+        """What is used in place of a service of its own, by the service's name. Production asks for each by its setting."""
+        smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else DEFAULT_MAIL
+        return (
+            {"mail": f"files in {smtp.removeprefix('folder:')}, which nobody sends"}
+            if smtp.startswith("folder:")
+            else {}
+        )
 
     @property
     def own_url(self) -> str:
