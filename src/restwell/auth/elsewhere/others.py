@@ -14,7 +14,7 @@ _FACEBOOK: Final = ("facebook.com", "www.facebook.com")
 
 
 class _GitHubUser(Struct, frozen=True):
-    id: int
+    id: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     login: str
     name: str | None = None
 

@@ -1,18 +1,22 @@
 """What every provider has in common: the address to send the browser to, and the trade of its code for who it is."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import quote_plus, urlencode
 
 import httpx
 import structlog
-from msgspec import Struct, ValidationError, convert
+from msgspec import Meta, MsgspecError, Struct, ValidationError, convert, json
 
 from restwell.auth.elsewhere.flow import Flow, InvalidSignIn
 from restwell.errors import Forbidden, ServiceUnavailable
 
 log = structlog.get_logger("restwell.auth")
 
+SECONDS: Final = 3.0
+"""How long a provider may take for each answer."""
+MAX_ANSWER_BYTES: Final = 262_144
 _MAX_CODE: Final = 2_048
 _UNAVAILABLE: Final = 500
 _BUSY: Final = 429
@@ -46,8 +50,8 @@ class Client(Struct, frozen=True):
 
 
 class Tokens(Struct, frozen=True):
-    access_token: str
-    id_token: str = ""
+    access_token: Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,16384}\Z")]
+    id_token: Annotated[str, Meta(max_length=65_536)] = ""
 
 
 class Provider(ABC):
@@ -102,20 +106,23 @@ class Provider(ABC):
             raise self._refuse(f"tokens: {error}") from error
 
     async def _ask(self, method: str, url: str, *, token: str | None = None, **how: Any) -> Any:
-        """The JSON that the provider answers."""
-        headers = {"accept": "application/json"} | ({"authorization": f"Bearer {token}"} if token is not None else {})
+        """The JSON that the provider answers. Raises InvalidSignIn, ProviderUnavailable."""
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
         try:
-            answer = await self._http.request(method, url, headers=headers, **how)
-        except httpx.HTTPError as error:
-            raise self._unavailable(repr(error)) from error
+            async with asyncio.timeout(SECONDS), self._http.stream(method, url, headers=headers, **how) as answer:
+                content = await _content(answer)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
+            raise self._unavailable(f"{url}: {error!r}") from error
         if answer.status_code >= _UNAVAILABLE or answer.status_code == _BUSY:
             raise self._unavailable(f"{url} answers {answer.status_code}")
         try:
-            body = answer.json()
-        except ValueError:
+            body = json.decode(content)
+        except (MsgspecError, RecursionError, ValueError):
             raise self._unavailable(f"{url} answers no JSON") from None
         if not answer.is_success or (isinstance(body, dict) and "error" in body):  # GitHub says so with a 200
-            raise self._refuse(f"{url} answers {answer.status_code}: {str(body)[:200]}")
+            raise self._refuse(f"{url} answers {answer.status_code}: {content[:200]!r}")
         return body
 
     def _refuse(self, cause: str) -> InvalidSignIn:
@@ -125,3 +132,13 @@ class Provider(ABC):
     def _unavailable(self, cause: str) -> ProviderUnavailable:
         log.warning("provider_unavailable", provider=self.client.name, cause=cause)
         return ProviderUnavailable()
+
+
+async def _content(answer: httpx.Response) -> bytes:
+    """The body as it was sent. Raises ValueError for a large one."""
+    content = bytearray()
+    async for part in answer.aiter_raw():
+        content += part
+        if len(content) > MAX_ANSWER_BYTES:
+            raise ValueError(f"more than {MAX_ANSWER_BYTES:,} bytes")
+    return bytes(content)

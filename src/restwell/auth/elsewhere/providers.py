@@ -8,11 +8,9 @@ import httpx
 
 from restwell.auth.elsewhere.openid import OpenIdProvider
 from restwell.auth.elsewhere.others import Facebook, GitHub
-from restwell.auth.elsewhere.provider import Client, Provider
+from restwell.auth.elsewhere.provider import SECONDS, Client, Provider
 from restwell.errors import NotFound
 
-SECONDS: Final = 3.0
-"""How long a provider may take for each answer."""
 _KINDS: Final[dict[str, type[Provider]]] = {"github": GitHub, "facebook": Facebook}
 
 
