@@ -7,10 +7,11 @@ import hashlib
 import hmac
 import re
 import time
-from typing import Any, Final
+from typing import Annotated, Final, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
+from msgspec import Meta, MsgspecError, Struct, json
 
 from shop.payments.gateway import Outcome, PaymentsRefused, PaymentsUnavailable
 
@@ -26,7 +27,28 @@ _OUTCOMES: Final = {
 }
 _LATER: Final = {409, 429}
 _SERVER_FAULTS: Final = 500
-_SIGNED: Final = re.compile(r"t=(\d{1,12})(?:,|$)")
+_SIGNED: Final = re.compile(r"t=([0-9]{1,12})(?:,|$)")
+_MAX_SIGNATURE_CHARS: Final = 1_024
+
+
+T = TypeVar("T")
+
+
+class _Intent(Struct, frozen=True):
+    """Of a payment or a refund, what is read."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,255}\Z")]
+    status: str = ""
+
+
+class _Fault(Struct, frozen=True):
+    type: str | None = None
+    code: str | None = None
+    payment_intent: _Intent | None = None
+
+
+class _Refusal(Struct, frozen=True):
+    error: _Fault
 
 
 class StripeGateway:
@@ -58,7 +80,7 @@ class StripeGateway:
             },
             key=key,
         )
-        return str(answer["id"])
+        return answer.id
 
     async def confirm(self, payment_id: str) -> Outcome:
         return self._outcome(await self._ask(f"payment_intents/{payment_id}/confirm", {}))
@@ -72,38 +94,48 @@ class StripeGateway:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _ask(self, path: str, form: dict[str, str], key: str | None = None) -> dict[str, Any]:
+    async def _ask(self, path: str, form: dict[str, str], key: str | None = None) -> _Intent:
         """The payment, also where an error names it because it has come to its end already."""
         headers = {"idempotency-key": key} if key is not None else {}
         try:
             answer = await self._http.post(path, data=form, headers=headers)
-            body = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise PaymentsUnavailable(repr(error)) from error
         if answer.status_code >= _SERVER_FAULTS or answer.status_code in _LATER:
             raise PaymentsUnavailable(f"status {answer.status_code}")
         if answer.is_success:
-            return dict(body)
-        fault = body.get("error", {})
-        if fault.get("code") == "charge_already_refunded":
-            return {}
-        payment: dict[str, Any] | None = fault.get("payment_intent")
-        if payment is None:
-            raise PaymentsRefused(f"status {answer.status_code}: {fault.get('type')} {fault.get('code')}")
-        return payment
+            return _read(answer, _Intent)
+        fault = _read(answer, _Refusal).error
+        if fault.code == "charge_already_refunded":
+            return _Intent("", "succeeded")
+        if fault.payment_intent is None:
+            raise PaymentsRefused(f"status {answer.status_code}: {fault.type} {fault.code}")
+        return fault.payment_intent
 
     @staticmethod
-    def _outcome(payment: dict[str, Any]) -> Outcome:
-        outcome = _OUTCOMES.get(payment["status"])
+    def _outcome(payment: _Intent) -> Outcome:
+        outcome = _OUTCOMES.get(payment.status)
         if outcome is None:
-            raise PaymentsUnavailable(f"it is {payment['status']} still")
+            raise PaymentsUnavailable(f"it is {payment.status!r} still")
         return outcome
+
+
+def _read(answer: httpx.Response, kind: type[T]) -> T:
+    """Raises PaymentsUnavailable for what is not from the gateway, such as a page of a proxy."""
+    try:
+        return json.decode(answer.content, type=kind)
+    except (MsgspecError, RecursionError, ValueError) as error:
+        raise PaymentsUnavailable(f"status {answer.status_code}: {error!r}") from error
 
 
 def is_signed(header: str, body: bytes, secret: str, now: float | None = None) -> bool:
     """Whether the Stripe-Signature is one of the secret's for this body, and a recent one. Several may stand in it while secrets change."""
     found = _SIGNED.match(header)
-    if found is None or abs((time.time() if now is None else now) - int(found[1])) > TOLERANCE_SECONDS:
+    if len(header) > _MAX_SIGNATURE_CHARS or found is None:
+        return False
+    if abs((time.time() if now is None else now) - int(found[1])) > TOLERANCE_SECONDS:
         return False
     expected = hmac.new(secret.encode(), f"{found[1]}.".encode() + body, hashlib.sha256).hexdigest()
-    return any(hmac.compare_digest(expected, one[3:]) for one in header.split(",") if one.startswith("v1="))
+    return any(
+        hmac.compare_digest(expected.encode(), one[3:].encode()) for one in header.split(",") if one.startswith("v1=")
+    )

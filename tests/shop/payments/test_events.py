@@ -40,7 +40,7 @@ def event(payment: str, event_id: str = "evt_1", **more: object) -> bytes:
 
 
 async def send(client: httpx.AsyncClient, body: bytes, signed: str) -> httpx.Response:
-    headers = {"content-type": "application/json; charset=utf-8", "stripe-signature": signed}
+    headers = {b"content-type": b"application/json; charset=utf-8", b"stripe-signature": signed.encode("latin-1")}
     return await client.post(PATH, content=body, headers=headers)
 
 
@@ -117,6 +117,34 @@ async def test_what_is_not_signed_changes_nothing(
     assert callable(forge)
     assert_problem(await send(client, body, forge(body)), 400, "invalid_signature")
     assert await jobs_waiting(app) == 0
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_signature_of_any_form_is_refused_and_an_event_of_any_form_is_a_problem(
+    client: httpx.AsyncClient,
+) -> None:
+    """`v1=é` was a TypeError of the comparison, and an integer of 5,000 digits a ValueError of the interpreter."""
+    body, now = event("x"), int(time.time())
+    right = signature(body).rpartition("v1=")[2]
+    forged = ["é", f"t={now},v1=é", f"t={now},v1=\xff\xff", f"t={now}", f"t={now},", f"t=,v1={right}", f"t=x,v1={right}",
+              f"t=1e9,v1={right}", f"t=²,v1={right}", f"t={now}.0,v1={right}", f"t=-{now},v1={right}", f"t={'9' * 5_000},v1={right}",
+              f"t={'9' * 12},v1={right}", f"t={now}" + ",v1=" * 5_000, f"t={now}" + f",v1={'0' * 64}" * 300, f"t={now},v1={right.upper()}",
+              f" t={now},v1={right}", f"t= {now},v1={right}", f"v1={right},t={now}", ",", "="]  # fmt: skip
+    for one in forged:
+        sent = await send(client, body, one)
+        assert_problem(sent, 400, "invalid_signature")
+    huge = b"1" + b"0" * 5_000
+    for odd in [
+        *(b'{"id":%s,"data":{"object":{"id":"x"}}}' % value for value in (huge, b"null", b"[]", b"1", b'"\\ud800"')),
+        *(b'{"id":"evt_1","data":{"object":{"id":%s}}}' % value for value in (huge, b"null", b"{}", b'"\\u0000"')),
+        *(b'{"id":"evt_1","data":%s}' % value for value in (huge, b"null", b"[]", b'{"object":5}', b"[" * 2_000)),
+        b'{"id":"evt_1","data":{"object":{"id":"x","payment_intent":%s}}}' % huge,
+    ]:
+        answer = await send(client, odd, signature(odd))
+        assert answer.status_code in {400, 422}, odd[:50]
+        assert_problem(answer, answer.status_code, answer.json()["code"])
+    content = b'{"id":"evt_2","amount":%s,"data":{"object":{"id":"x"}}}' % huge
+    assert (await send(client, content, signature(content))).status_code in {204, 400}, "in a field that is not read"
 
 
 async def test_a_signed_event_of_another_shop_is_taken_and_means_nothing(client: httpx.AsyncClient, app: App) -> None:
