@@ -47,9 +47,7 @@ class JobFailure(Struct, frozen=True):
 
 
 class JobDetail(Struct, frozen=True):
-    """All that is known of a job. ``request_id`` is of the request that enqueued it; ``requires``, of a parked job, the name or argument that no
-    worker knows that took it.
-    """
+    """All that is known of a job. ``request_id`` is of the request that enqueued it."""
 
     id: UUID
     name: str
@@ -61,7 +59,6 @@ class JobDetail(Struct, frozen=True):
     attempts: int
     max_attempts: int
     worker: str | None
-    requires: str | None
     request_id: str | None
     run_at: Moment
     enqueued_at: Moment
@@ -144,7 +141,6 @@ def _detail(job: Found, failures: list[Failure]) -> JobDetail:
         attempts=job.attempts,
         max_attempts=job.max_attempts,
         worker=job.worker,
-        requires=job.requires,
         request_id=job.request_id,
         run_at=job.run_at,
         enqueued_at=job.enqueued_at,

@@ -1,7 +1,6 @@
 """HTTP of signing in elsewhere."""
 
 from typing import Any
-from urllib.parse import urlencode
 
 from restwell.auth import Actor
 from restwell.auth.elsewhere import InvalidSignIn, ProviderUnavailable, SignInRefused
@@ -63,17 +62,17 @@ class SignInController(Controller):
         try:
             signed_in_now = await self.identities.finish(flow, filters, device_of(request))
         except AppError as error:
-            if flow.return_to is None:
+            location = flow.location(error.code)
+            if location is None:
                 raise
-            separator = "&" if "?" in flow.return_to else "?"
-            return _to(f"{flow.return_to}{separator}{urlencode({'error': error.code})}", spent)
+            return _to(location, spent)
         cookies, seconds = [spent], 0
         if signed_in_now is not None:
             _, tokens = signed_in_now
             seconds = tokens.expires_in
             cookies += session_cookies(tokens.access_token, tokens.refresh_token, access_seconds=seconds)
-        if flow.return_to is not None:
-            return _to(flow.return_to, *cookies)
+        if (location := flow.location()) is not None:
+            return _to(location, *cookies)
         return Response(TokensInCookies(seconds), cookies=cookies)
 
 

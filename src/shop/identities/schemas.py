@@ -1,22 +1,11 @@
 """What is sent and got to sign in elsewhere."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from shop.schema import Instant, whole
-
-_PATH: Final = whole(r"/(?:[^/\\\x00-\x20\x7f][^\\\x00-\x20\x7f]*)?")
-
-ReturnTo = Annotated[
-    str,
-    Meta(
-        max_length=500,
-        pattern=_PATH,
-        description="A path of this host, where the browser goes in the end; `?error=` tells it of a failure.",
-        examples=["/account"],
-    ),
-]
+from restwell.auth.elsewhere import ReturnTo
+from shop.schema import Instant
 
 
 class Begin(Struct, frozen=True):

@@ -119,17 +119,17 @@ async def test_the_browser_ends_where_it_began(browser: Browser, provider: Provi
     provider.misbehave(deny=True)
     answer = await browser.sign_in(query="?return_to=/account%3Ftab%3D1")
     assert answer.headers["location"] == "/account?tab=1&error=sign_in_refused"
+    assert (await browser.sign_in(query="?return_to=/%23a")).headers["location"] == "/?error=sign_in_refused#a"
 
 
 @pytest.mark.parametrize(
-    "to", ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\nb", "/%09/evil.example", ""]
+    "to",
+    ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\nb", "/%09/evil.example", "", "/日本"],
 )
-async def test_nobody_is_sent_to_another_site(browser: Browser, to: str) -> None:
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_nobody_is_sent_to_another_site_and_nothing_fails_at_the_end(browser: Browser, to: str) -> None:
     answer = await browser.get(f"/v1/identities/okta/sign-in?{urlencode({'return_to': to})}")
-    if answer.status_code == 303:  # a path in which a percent sign is a percent sign
-        assert to == "/%09/evil.example"
-    else:
-        assert_problem(answer, 422, "invalid")
+    assert_problem(answer, 422, "invalid")
 
 
 WRONG_TOKENS: dict[str, Json] = {

@@ -9,16 +9,33 @@ import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
-from typing import Final
+from typing import Annotated, Final
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from restwell.errors import AppError
 
 SECONDS: Final = 600
 """How long a sign-in may take."""
+
+_CHAR: Final = r"[A-Za-z0-9._~!$&'()*+,;=:@-]"
+_IN_PATH: Final = rf"(?:{_CHAR}|%(?!0|1|2[Ff]|5[Cc]|7[Ff])[0-9A-Fa-f]{{2}})"
+_AFTER_PATH: Final = rf"(?:{_CHAR}|[/?]|%[0-9A-Fa-f]{{2}})*"
+
+ReturnTo = Annotated[
+    str,
+    Meta(
+        max_length=500,
+        pattern=rf"^/(?:{_IN_PATH}+(?:/{_IN_PATH}*)*)?(?:\?{_AFTER_PATH})?(?:#{_AFTER_PATH})?$(?![\s\S])",
+        description="Where the browser goes in the end: a path of this host, with or without a query and a fragment, percent-encoded "
+        "as in `location.pathname`. `?error=` tells it of a failure.",
+        examples=["/account"],
+    ),
+]
+"""RFC 3986 4.2, of our own origin: a path that begins with one slash, and has no encoded slash, backslash or control character."""
 
 
 class InvalidSignIn(AppError):
@@ -44,12 +61,20 @@ class Flow(Struct, frozen=True):
         """Of the verifier, by S256 (RFC 7636 4.2)."""
         return _text(sha256(self.verifier.encode()).digest())
 
+    def location(self, error: str | None = None) -> str | None:
+        """``return_to``, with the code of an error in its query; None, where there is none."""
+        if self.return_to is None or error is None:
+            return self.return_to
+        parts = urlsplit(self.return_to)
+        query = "&".join(filter(None, (parts.query, urlencode({"error": error}))))
+        return parts._replace(query=query).geturl()
+
 
 class _Begun(Struct, frozen=True, array_like=True):
     provider: str
     at: int
     random: bytes
-    return_to: str | None
+    return_to: ReturnTo | None
     user_id: UUID | None
 
 
@@ -58,7 +83,12 @@ class Flows:
         self._key = key
 
     def begin(self, provider: str, *, return_to: str | None = None, user_id: UUID | None = None) -> Flow:
+        """Raises ValueError for a ``return_to`` that is none."""
         begun = _Begun(provider, int(time.time()), secrets.token_bytes(32), return_to, user_id)
+        try:
+            msgspec.convert(return_to, ReturnTo | None)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"return_to: {error}") from None
         return self._flow(_text(msgspec.msgpack.encode(begun)), begun)
 
     def resume(self, cookie: str, provider: str, state: str) -> Flow:
