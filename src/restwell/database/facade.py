@@ -44,10 +44,8 @@ class TransactionConflict(DatabaseBusy):
     message = "Others were changing the same data at the same moment. Nothing was changed. Try again shortly."
 
 
-class MigrationInProgress(DatabaseBusy):
+class MigrationInProgress(Exception):
     """Another process migrates this database, and did not end in the time that this one waits for its turn."""
-
-    message = "Another process migrates this database, and has not ended; run restwell migrate again when it has."
 
 
 class UniqueViolation(Exception):

@@ -146,7 +146,9 @@ class Migrations:
             try:
                 return await self._upgrade(database, before_deploy=before_deploy)
             except MigrationInProgress as error:
-                raise ConfigurationError([error.detail]) from error
+                raise ConfigurationError(
+                    ["another process migrates this database and has not ended: run restwell migrate again when it has"]
+                ) from error
             except (_Locked, DatabaseBusy) as error:
                 what = str(error) if isinstance(error, _Locked) else "the database"
                 if attempt == LOCK_ATTEMPTS:

@@ -40,6 +40,13 @@ class Cron:
         newest = self._utc(next(CronSim(self.text, now.astimezone(self._zone), reverse=True)))
         return [newest] if newest > last else []
 
+    def is_wrong(self, last: datetime, now: datetime) -> bool:
+        """Whether ``last`` cannot be the newest tick: it is later than the next, so a clock was wrong when it was stored.
+
+        Not for the minute by which a clock may be set back.
+        """
+        return last > now + LATE and last > self._utc(next(CronSim(self.text, now.astimezone(self._zone))))
+
     def _ticks(self, after: datetime, until: datetime) -> list[datetime]:
         ticks = map(self._utc, CronSim(self.text, after.astimezone(self._zone)))
         # In the hour that comes twice, some are before `after`: they came when that hour came first.

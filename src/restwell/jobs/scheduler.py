@@ -1,17 +1,22 @@
 """Cron: one job for each tick, however many schedulers there are, and none that leads.
 
 The name of each job with a cron has a row with the newest tick that a job was made for. A scheduler that finds a later one due
-moves the row on from what it has read, and enqueues in the same transaction: of many, one succeeds. The time is the database's.
+moves the row on from what it has read, and enqueues in the same transaction: of many, one succeeds. The time is the database's. A row that
+is later than the next tick was written while that clock was wrong, and would silence its job until then: it begins anew.
 """
 
 from datetime import datetime
 from typing import Any
+
+import structlog
 
 from restwell.database import Database
 from restwell.jobs import queries
 from restwell.jobs.job import Job
 from restwell.jobs.queue import Jobs
 from restwell.jobs.store import JobStore
+
+log = structlog.get_logger("restwell.jobs")
 
 
 class Scheduler:
@@ -35,6 +40,10 @@ class Scheduler:
                 await self._database.run(queries.first_tick, name=job.name, tick=now)
             elif job.cron is not None:
                 last = newest[job.name]
+                if job.cron.is_wrong(last, now):
+                    log.warning("cron_tick_in_the_future", job=job.name, tick=last.isoformat(), now=now.isoformat())
+                    await self._database.run(queries.next_tick, its_name=job.name, last=last, due=now)
+                    continue
                 for due in job.cron.between(last, now):
                     if not await self._enqueue(job, last, due):
                         break

@@ -98,6 +98,23 @@ def test_which_ticks_are_due(cron: str, last: str, now: str, due: list[str]) -> 
 
 
 @pytest.mark.parametrize(
+    ("cron", "last", "wrong"),
+    [
+        ("* * * * *", "2026-01-01 11:59:00", False),
+        ("* * * * *", "2026-01-01 12:00:50", False),  # the clock was set back by less than a minute
+        ("* * * * *", "2026-01-01 12:01:01", True),
+        ("* * * * * *", "2026-01-01 12:00:50", False),
+        ("0 3 * * *", "2026-01-02 03:00:00", False),  # the next: its job was made too early, and is not made twice
+        ("0 3 * * *", "2026-01-03 03:00:00", True),
+        ("0 3 29 2 *", "2028-02-29 03:00:00", False),
+        ("0 3 29 2 *", "2032-02-29 03:00:00", True),
+    ],
+)
+def test_a_tick_later_than_the_next_was_stored_by_a_wrong_clock(cron: str, last: str, *, wrong: bool) -> None:
+    assert Cron(cron, "UTC").is_wrong(at(last), at("2026-01-01 12:00:00")) is wrong
+
+
+@pytest.mark.parametrize(
     ("cron", "days", "hours"),
     [
         # Clocks go from 2 to 3 on 29 March: what is meant for 2:30 comes at 3:00, or 1:00 UTC.

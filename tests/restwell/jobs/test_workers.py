@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 import sample_jobs
 from jobs_rig import Rig, add_effect
 from restwell.database import DatabaseUnavailable, query
 from restwell.errors import NotFound
-from restwell.jobs import Run, backlog_metrics, job
+from restwell.jobs import JobStore, Run, backlog_metrics, job, queries, worker
 
 started = query("rig.started", text("UPDATE jobs SET lease_until = enqueued_at WHERE state = 'running'"))
 
@@ -166,6 +167,36 @@ async def test_each_tick_of_a_cron_makes_one_job_whoever_schedules(rig: Rig) -> 
                 await asyncio.sleep(0.1)
     ticks = [datetime.fromisoformat(note) for note in await rig.notes()]
     assert [after - before for before, after in pairwise(ticks)] == [timedelta(seconds=1)] * (len(ticks) - 1)
+
+
+async def test_a_tick_stored_in_the_future_does_not_silence_its_job(rig: Rig) -> None:
+    """Before, the job did not run until then, here for ten days, and nothing said so."""
+    rig.known = [sample_jobs.every_second]
+    later = await JobStore(rig.database).now() + timedelta(days=10)
+    await rig.database.run(queries.first_tick, name="every_second", tick=later)
+    with capture_logs() as logs:
+        async with rig.worker([rig.database]):
+            async with asyncio.timeout(20):
+                while not await rig.notes():
+                    await asyncio.sleep(0.1)
+    assert [line["job"] for line in logs if line["event"] == "cron_tick_in_the_future"] == ["every_second"]
+
+
+async def test_what_is_due_becomes_ready_without_a_pause_however_much_it_is(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, a thousand a second. The same for leases that are over, and for what is parked."""
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 60.0)
+    numbers = [{"text": str(n)} for n in range(2_500)]
+    async with rig.database.transaction() as tx:
+        await rig.jobs.enqueue_many(tx, sample_jobs.note.using(queue="other", delay_seconds=0.01), numbers)
+        await rig.jobs.enqueue_many(tx, sample_jobs.note.using(queue="other"), numbers)
+        await tx.run_script("UPDATE jobs SET state = 'running', lease_until = enqueued_at WHERE state = 'ready'")
+        await rig.jobs.enqueue_many(tx, sample_jobs.note.using(queue="other"), numbers)
+        await tx.run_script("UPDATE jobs SET state = 'parked', requires = 'note(text)' WHERE state = 'ready'")
+    await asyncio.sleep(0.02)
+    async with rig.worker([rig.database]):
+        await rig.until(lambda states: states == ["ready"] * 7_500, 30)
 
 
 async def test_a_worker_goes_on_when_the_database_comes_back(rig: Rig) -> None:
