@@ -39,6 +39,7 @@ class AmqpDispatch(Sender):
         self._publishing = _Link(url, self.broker)
         self._consuming = _Link(url, self.broker)
         self._consumed: AbstractChannel | None = None
+        self._tags: dict[str, str] = {}
         self._hints: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
 
     async def close(self) -> None:
@@ -65,14 +66,16 @@ class AmqpDispatch(Sender):
 
     async def _consume(self, queues: Sequence[str]) -> None:
         channel = await self._consuming.channel()
-        if channel is self._consumed:
-            return
-        self._hints = asyncio.Queue()
-        await channel.set_qos(prefetch_count=1)
+        if channel is not self._consumed:
+            self._hints = asyncio.Queue()
+            await channel.set_qos(prefetch_count=1)
+            self._consumed = channel
+        # RabbitMQ ends the consumers of a queue that is deleted, and keeps the channel.
+        consumers = (await channel.get_underlay_channel()).consumers
         for queue in queues:
-            declared = await self._declare(channel, queue)
-            await declared.consume(self._hints.put)
-        self._consumed = channel
+            if self._tags.get(queue) not in consumers:
+                declared = await self._declare(channel, queue)
+                self._tags[queue] = await declared.consume(self._hints.put)
 
     async def _send(self, counts: Mapping[str, int]) -> None:
         try:

@@ -1,0 +1,39 @@
+"""What only RabbitMQ can do to a worker."""
+
+import asyncio
+from pathlib import Path
+
+import aio_pika
+from aio_pika.exceptions import ChannelNotFoundEntity
+
+import sample_jobs
+from jobs_rig import rig_on
+
+
+async def test_a_queue_that_is_deleted_under_a_worker_is_consumed_again(tmp_path: Path, rabbit_url: str) -> None:
+    """Before, it stayed away for good, and each job waited for the worker's own look."""
+    async with (
+        rig_on(f"sqlite:///{tmp_path / 'jobs.db'}", sample_jobs.ALL, rabbit_url) as rig,
+        rig.worker([rig.database], queues=("default", "mail")),
+        await aio_pika.connect(rabbit_url) as connection,
+    ):
+        default, mail = (f"{rig.name}.jobs.{queue}" for queue in ("default", "mail"))
+        for _ in range(2):
+            assert await _consumers(connection, default) == await _consumers(connection, mail) == 1
+            await (await connection.channel()).queue_delete(default)
+        assert await _consumers(connection, default) == await _consumers(connection, mail) == 1
+        await rig.enqueue(sample_jobs.note, text="a")
+        assert await rig.settled() == ["done"]
+
+
+async def _consumers(connection: aio_pika.abc.AbstractConnection, name: str) -> int:
+    """How many consume it, once it is there and somebody does."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                queue = await (await connection.channel()).declare_queue(name, passive=True)
+                if count := queue.declaration_result.consumer_count:
+                    return count
+            except ChannelNotFoundEntity:
+                pass
+            await asyncio.sleep(0.1)
