@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aiormq.channel import Channel
 from aiormq.exceptions import AMQPError
 
 from restwell.jobs.dispatch.base import KEPT, Reach, Sender
@@ -71,7 +72,7 @@ class AmqpDispatch(Sender):
             await channel.set_qos(prefetch_count=1)
             self._consumed = channel
         # RabbitMQ ends the consumers of a queue that is deleted, and keeps the channel.
-        consumers = (await channel.get_underlay_channel()).consumers
+        consumers = cast("Channel", await channel.get_underlay_channel()).consumers
         for queue in queues:
             if self._tags.get(queue) not in consumers:
                 declared = await self._declare(channel, queue)
