@@ -8,10 +8,12 @@ from pydantic import SecretStr
 
 from fuzzing import InProcess, in_process
 from restwell.database import Migrations, open_database
-from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings
+from restwell.settings import DatabaseSettings, JwtSettings, OauthSettings, RateLimitSettings
 from shop import demo
 from shop.app import MIGRATIONS, create_app
 from shop.settings import PaymentsSettings, ShopSettings
+
+WEBHOOK_SECRET = "whsec_of_the_shop_for_tests"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
         cache_dir=folder,
         rate_limit=RateLimitSettings(scale=0),
-        payments=PaymentsSettings(url=SecretStr(f"ledger:///{folder}/ledger.db")),
+        payments=PaymentsSettings(
+            url=SecretStr(f"ledger:///{folder}/ledger.db"), webhook_secret=SecretStr(WEBHOOK_SECRET)
+        ),
+        oauth=OauthSettings(providers=(SecretStr("okta=http://id:secret@127.0.0.1:9"),)),  # which nobody listens at
     )
     with in_process(create_app(settings)) as started:
         yield started

@@ -5,18 +5,22 @@ import io
 import struct
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
+from fuzzing import MARK, fuzz
 from people import Json, Person, assert_problem
 from restwell import App
 from restwell.ids import new_id
 from restwell.settings import FilesSettings
 from restwell.testing import finish_jobs
+from scoreboard import Score
 from shop.app import create_app
 from shop.images import render
 from shop.settings import ShopSettings
@@ -198,6 +202,35 @@ def test_every_orientation_is_turned_as_pillow_does(orientation: int) -> None:
     content = encoded(image, "PNG", exif=exif)
     with Image.open(io.BytesIO(content)) as image:
         assert render._upright(image).tobytes() == ImageOps.exif_transpose(image).tobytes()
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of what it finds
+@pytest.mark.scoreboard("T1", "any image", MARK, backend="none")
+def test_any_image_is_made_or_is_none(score: Score, tmp_path: Path) -> None:
+    """Breaks when an exception of a decoder leaves Pillow as it is: struct.error, TypeError, IndexError."""
+    small = Image.new("RGB", (24, 12), "red")
+    exif = photograph(24, 12)
+    rights = [exif, encoded(small, "PNG"), encoded(small, "WEBP"), encoded(small, "JPEG"), bomb(3)]
+    path = tmp_path / "upload"
+    outside = ThreadPoolExecutor(1)  # the sizes are made in a process of their own, and keep no event loop waiting
+
+    def take(content: bytes) -> str:
+        try:
+            render.check(content)
+            path.write_bytes(content)
+            made = outside.submit(render.render, str(path), {"small": 8}).result()
+        except render.NotAnImage:
+            return "no image"
+        assert made.versions["small"].startswith(b"RIFF")
+        return "made"
+
+    def damaged(right: bytes) -> st.SearchStrategy[bytes]:
+        changes = st.lists(st.tuples(st.integers(30, len(right) - 1), st.integers(0, 255)), min_size=1, max_size=8)
+        return changes.map(lambda given: bytes(dict(given).get(at, byte) for at, byte in enumerate(right)))
+
+    cut = st.sampled_from(rights).flatmap(lambda right: st.integers(0, len(right)).map(lambda end: right[:end]))
+    with outside:
+        fuzz(score, st.binary() | cut | st.sampled_from(rights).flatmap(damaged), take)
 
 
 async def test_the_form_has_one_file_and_no_more(admin: Person, product: Json) -> None:

@@ -64,7 +64,10 @@ class Cursors:
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(belongs_to, body)):
             raise InvalidCursor
-        return msgspec.msgpack.decode(body, type=kind)
+        try:
+            return msgspec.msgpack.decode(body, type=kind)
+        except msgspec.MsgspecError:  # of a release whose positions are others
+            raise InvalidCursor from None
 
     def page(self, belongs_to: str, rows: Sequence[T], limit: int, position: Callable[[T], tuple[Any, ...]]) -> Page[T]:
         """A page of rows read with ``limit + 1``: the row too many tells that there is a next page."""

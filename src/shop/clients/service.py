@@ -80,6 +80,8 @@ class ClientService:
             own_id = UUID(client_id)
         except ValueError:
             raise InvalidClient from None
+        if str(own_id) != client_id:  # UUID() reads braces, prefixes and digits of every script
+            raise InvalidClient
         known = await self._known(own_id)
         if known is None or not hmac.compare_digest(known.secret_hash, hash_of(secret)):
             raise InvalidClient

@@ -39,6 +39,12 @@ def test_another_list_and_another_key_refuse_it() -> None:
         Cursors(b"x" * 32).decode("list", cursor, tuple[int])
 
 
+def test_a_cursor_of_a_release_with_another_position_is_refused() -> None:
+    """It was a ValidationError of msgspec, a 500."""
+    with pytest.raises(InvalidCursor):
+        cursors.decode("list", cursors.encode("list", ("a", 1)), tuple[datetime, UUID])
+
+
 def test_the_last_page_has_no_cursor() -> None:
     assert cursors.page("list", [1, 2], 2, lambda row: (row,)).next_cursor is None
     assert cursors.page("list", [1, 2, 3], 2, lambda row: (row,)).items == [1, 2]
