@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from pooler import pooler_program
 from rabbit import rabbit_program
 from servers import chromium_program, postgres_programs, redis_program
 
 WANTED: dict[str, Callable[[], object]] = {
     "postgresql": lambda: os.environ.get("TEST_POSTGRES_URL") or postgres_programs(),
+    "pgbouncer": pooler_program,
     "redis-server": redis_program,
     "rabbitmq-server": rabbit_program,
     "faketime": lambda: shutil.which("faketime"),

@@ -83,7 +83,7 @@ class Rig:
     async def settled(self, seconds: float = SECONDS) -> list[str]:
         """Wait until every job has ended. Returns their states."""
         return await self.until(
-            lambda states: bool(states) and not {"scheduled", "ready", "running"} & set(states), seconds
+            lambda states: bool(states) and not {"scheduled", "ready", "running", "parked"} & set(states), seconds
         )
 
     async def until(self, holds: Callable[[list[str]], bool], seconds: float = SECONDS) -> list[str]:

@@ -23,10 +23,12 @@ USER, PASSWORD = "shop", "p@ss/word"
 
 
 class MailServer:
-    """``mails`` are those that came, ``encrypted`` whether each was on its way. Who is ``unknown`` is refused; ``busy`` refuses all for now."""
+    """``mails`` are those that came, ``received`` as bytes, ``encrypted`` whether each was on its way. Who is ``unknown`` is refused; ``busy`` refuses all for now."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
+        self.received: list[bytes] = []
+        self.envelopes: list[tuple[str, list[str]]] = []
         self.encrypted: list[bool] = []
         self.unknown: set[str] = set()
         self.busy = False
@@ -45,6 +47,8 @@ class MailServer:
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  # as above
         content = cast("bytes", envelope.content)
+        self.received.append(content)
+        self.envelopes.append((str(envelope.mail_from), list(envelope.rcpt_tos)))
         self.mails.append(message_from_bytes(content, policy=default))
         return "250 OK"
 

@@ -129,6 +129,18 @@ async def every_second(run: Run, tick: datetime) -> None:
 async def typed(run: Run, number: int, owner: UUID, at: datetime | None = None) -> None: ...
 
 
+@job(name="note")
+async def note_in(run: Run, text: str, language: str = "en") -> None:
+    """``note`` of the next release: one more argument, with a default."""
+    await run.get(Database).run(add_effect, job_id=run.job_id, note=f"{text} in {language}")
+
+
+@job()
+async def greet(run: Run) -> None:
+    """Only the next release has it."""
+    await run.get(Database).run(add_effect, job_id=run.job_id, note="hello")
+
+
 ALL: list[Job[..., Any]] = [
     note,
     note_once,
@@ -149,3 +161,5 @@ ALL: list[Job[..., Any]] = [
     halve,
     typed,
 ]
+
+NEXT_RELEASE: list[Job[..., Any]] = [note_in, greet, *ALL[1:]]

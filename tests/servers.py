@@ -62,7 +62,7 @@ class Postgres:
         assert programs is not None, "PostgreSQL's server programs are not installed"
         self._programs, self._folder, self._data = programs, folder, folder / "data"
         self.port = free_port()
-        self.owner, self._as_owner = _ordinary_user(folder)
+        self.owner, self._as_owner = ordinary_user(folder)
         self._options = options
         self.url = f"postgresql://restwell@127.0.0.1:{self.port}/postgres"
         if primary is None:
@@ -192,7 +192,7 @@ def postgres(primary: Postgres | None = None, *options: str) -> Iterator[Postgre
             server.stop(signal.SIGQUIT)
 
 
-def _ordinary_user(folder: Path) -> tuple[str, list[str]]:
+def ordinary_user(folder: Path) -> tuple[str, list[str]]:
     """Who the server runs as, and the command that makes it so: not as root, but as Debian's postgres user, or as nobody."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid()).pw_name, []
@@ -337,3 +337,46 @@ def wait_until(
         assert ended is None, f"the server ended with {ended}: {what}"
         assert time.monotonic() < deadline, f"not ready in {READY_SECONDS} s: {what}"
         time.sleep(0.05)
+
+
+@contextmanager
+def nginx(folder: Path, upstream: int, of_http: str = "", of_server: str = "") -> Iterator[int]:
+    """In front of a server, with connections that it uses again. More of its configuration may be given."""
+    port = free_port()
+    (folder / "nginx").mkdir()
+    config = folder / "nginx" / "nginx.conf"
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/nginx/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config.write_text(f"""
+daemon off; pid {folder}/nginx/pid; error_log {folder}/nginx/error.log; worker_processes 1;
+events {{ worker_connections 512; }}
+http {{
+  access_log off; {temporary} {of_http}
+  upstream shop {{ server 127.0.0.1:{upstream}; keepalive 1; }}
+  server {{
+    listen 127.0.0.1:{port};
+    {of_server}
+    location / {{ proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+  }}
+}}
+""")
+    process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: listens(port), process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def say_raw(port: int, request: bytes, seconds: float = 5) -> bytes:
+    """What comes back for these bytes, until the connection ends."""
+    found = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        with suppress(ConnectionError):  # what is too much is answered while it is sent
+            connection.sendall(request)
+        with suppress(ConnectionError, TimeoutError):
+            while piece := connection.recv(65_536):
+                found += piece
+    return found

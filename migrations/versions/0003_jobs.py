@@ -25,6 +25,7 @@ def upgrade() -> None:
         Column("alone", Flag, nullable=False),
         Column("worker", Text),
         Column("lease_until", Timestamp),
+        Column("requires", Text),
         Column("run_at", Timestamp, nullable=False),
         Column("enqueued_at", Timestamp, nullable=False),
         Column("started_at", Timestamp),
@@ -35,9 +36,10 @@ def upgrade() -> None:
     )
     _index("jobs_ready", ["queue", text("priority DESC"), "id"], "state = 'ready'")
     _index("jobs_scheduled", ["run_at"], "state = 'scheduled'")
-    _index("jobs_running", ["lease_until"], "state = 'running'")
+    _index("jobs_leases", ["lease_until"], "state IN ('running', 'parked')")
+    _index("jobs_parked", ["requires", "run_at"], "state = 'parked'")
     _index("jobs_finished", ["state", "finished_at"], "state IN ('done', 'dead', 'cancelled')")
-    _index("jobs_unique", ["unique_key"], "state IN ('scheduled', 'ready', 'running')", unique=True)
+    _index("jobs_unique", ["unique_key"], "state IN ('scheduled', 'ready', 'running', 'parked')", unique=True)
     op.create_table(
         "job_failures",
         Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),

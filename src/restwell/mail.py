@@ -3,18 +3,20 @@
 import asyncio
 import re
 from abc import ABC, abstractmethod
+from base64 import b64encode
+from binascii import b2a_qp
 from datetime import UTC, datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
+from unicodedata import category
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 import structlog
 from msgspec import Struct
 
+from restwell.email_addresses import EmailAddress, parse_mailbox
 from restwell.errors import GiveUp
 
 log = structlog.get_logger("restwell.mail")
@@ -22,6 +24,19 @@ log = structlog.get_logger("restwell.mail")
 SECONDS: Final = 30.0
 """The longest that handing over a mail may take."""
 FOLDER: Final = Path("var/mail")
+MAX_HEADER: Final = 500
+"""How many characters of a name or a subject are sent."""
+
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_PLAIN: Final = re.compile(r"(?:[A-Za-z0-9'!-]+(?: [A-Za-z0-9'!-]+)*)?", re.ASCII)
+"""Words that mean themselves in a subject as in a name (RFC 5322 3.2.3), without the marks of an encoded word."""
+_PLAIN_MAX: Final = 60
+_WORD_BYTES: Final = 39
+"""So many bytes make an encoded word of 64 characters: with a header's name, a line stays below the 76 of RFC 2047 2."""
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+_NO_LINE: Final = {"Cc", "Cs", "Zl", "Zp"}
+_BOUNDARY: Final = "=_alternative"
+"""Never stands in quoted-printable text, which has a hexadecimal number after each ``=`` (RFC 2045 6.7)."""
 
 
 class MailRefused(GiveUp):
@@ -35,7 +50,9 @@ class MailFailed(Exception):
 class Mail(Struct, frozen=True):
     """A mail to one person, as plain text and as HTML, of which their program shows one.
 
-    ``key`` tells it from every other: it becomes the Message-ID, by which a repeat can be known.
+    ``to_name``, ``subject`` and ``text`` may be anything that a person has written. ``html`` is markup: what people have written is
+    escaped by whoever makes it. ``key`` tells the mail from every other: letters, digits, ``-`` and ``_``. It becomes the Message-ID, by
+    which a repeat can be known.
     """
 
     to: str
@@ -50,27 +67,36 @@ class Mailer(ABC):
     """``sender`` is an address, or a name and an address: ``Shop <shop@example.com>``."""
 
     def __init__(self, sender: str) -> None:
-        name, address = _split(sender)
-        self._sender = Address(name, addr_spec=address)
+        self._sender_name, self._sender = parse_mailbox(sender)
 
     @abstractmethod
     async def send(self, mail: Mail) -> None:
         """Hand the mail over, and return when it has been taken. Raises MailRefused, MailFailed."""
 
-    def _message(self, mail: Mail) -> EmailMessage:
-        message = EmailMessage(SMTP)
-        message["From"] = self._sender
+    def _message(self, mail: Mail) -> tuple[str, bytes]:
+        """The recipient's address and the whole message, in ASCII (RFC 5322, RFC 2045). Raises MailRefused.
+
+        Each header is encoded from its plain value and never parsed: the email package of the standard library reads encoded words in
+        values again, and then a name writes headers.
+        """
         try:
-            message["To"] = Address(mail.to_name, addr_spec=mail.to)
-            message["Subject"] = mail.subject
+            to = EmailAddress.parse(mail.to)
         except ValueError as error:
-            raise MailRefused(f"not an address, or not a header: {error}") from error
-        message["Date"] = datetime.now(UTC)
-        message["Message-ID"] = f"<{mail.key}@{self._sender.domain}>"
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday notice answers it
-        message.set_content(mail.text)
-        message.add_alternative(mail.html, subtype="html")
-        return message
+            raise MailRefused(f"not an address: {error}") from error
+        if not _KEY.fullmatch(mail.key):
+            raise MailRefused("the key of a mail has letters, digits, - and _, and at most 100 of them")
+        headers = [
+            f"From: {_mailbox(self._sender_name, self._sender)}",
+            f"To: {_mailbox(mail.to_name, to)}",
+            f"Subject: {_encoded(mail.subject)}",
+            f"Date: {format_datetime(datetime.now(UTC))}",
+            f"Message-ID: <{mail.key}@{self._sender.rpartition('@')[2]}>",
+            "Auto-Submitted: auto-generated",  # RFC 3834: nobody's holiday notice answers it
+            "MIME-Version: 1.0",
+            f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"',
+        ]
+        parts = [*_part("plain", mail.text), *_part("html", mail.html), f"--{_BOUNDARY}--", ""]
+        return to, "\r\n".join([*headers, "", *parts]).encode("ascii")
 
 
 class SmtpMailer(Mailer):
@@ -90,11 +116,13 @@ class SmtpMailer(Mailer):
         self._password = unquote(parts.password) if parts.password else None
 
     async def send(self, mail: Mail) -> None:
-        message = self._message(mail)
+        to, message = self._message(mail)
         try:
             async with asyncio.timeout(SECONDS):
                 await aiosmtplib.send(
                     message,
+                    sender=self._sender,
+                    recipients=[to],
                     hostname=self._host,
                     port=self._port,
                     username=self._username,
@@ -120,15 +148,17 @@ class FolderMailer(Mailer):
         self._folder = folder
 
     async def send(self, mail: Mail) -> None:
-        message = self._message(mail)
+        to, message = self._message(mail)
         file = self._folder / f"{mail.key}.eml"
-        await asyncio.to_thread(_write, file, message.as_bytes())
-        log.info("mail_written", to=mail.to, subject=mail.subject, file=str(file))
+        await asyncio.to_thread(_write, file, message)
+        log.info("mail_written", to=to, subject=mail.subject, file=str(file))
 
 
 def open_mailer(smtp_url: str | None, sender: str) -> Mailer:
-    """Through ``smtp_url``, or, where that is None, into FOLDER."""
-    return SmtpMailer(smtp_url, sender) if smtp_url is not None else FolderMailer(FOLDER, sender)
+    """Through ``smtp_url``, or into the folder that ``folder:path`` names; FOLDER, where it is None."""
+    if smtp_url is None or smtp_url.startswith("folder:"):
+        return FolderMailer(Path((smtp_url or "").removeprefix("folder:") or FOLDER), sender)
+    return SmtpMailer(smtp_url, sender)
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -136,9 +166,39 @@ def _write(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
 
-def _split(sender: str) -> tuple[str, str]:
-    """The name and the address of ``Name <address>``, or of an address alone. Raises ValueError for anything else."""
-    found = re.fullmatch(r"\s*(?:(?P<name>[^<>@]*?)\s*<)?(?P<address>[^<>@\s]+@[^<>@\s]+?)(?(name)>)\s*", sender)
-    if found is None:
-        raise ValueError("must be an address, or a name and an address: Shop <shop@example.com>")
-    return found["name"] or "", found["address"]
+def _mailbox(name: str, address: str) -> str:
+    """A name and its address, the address on a line of its own where both are too long for one."""
+    words = _encoded(name)
+    if not words:
+        return address
+    return f"{words} <{address}>" if len(words) + len(address) < _PLAIN_MAX else f"{words}\r\n <{address}>"
+
+
+def _encoded(text: str) -> str:
+    """Any text as the value of a header: as it is where its words mean themselves, else as encoded words (RFC 2047) on lines of their own.
+
+    What is no character of a line, such as a control character, half a character or a line's end, is a space in it.
+    """
+    line = "".join(" " if category(one) in _NO_LINE else one for one in text[:MAX_HEADER]).strip()
+    if len(line) <= _PLAIN_MAX and _PLAIN.fullmatch(line):
+        return line
+    words, word = [], b""
+    for one in line:
+        character = one.encode()
+        if len(word) + len(character) > _WORD_BYTES:
+            words.append(word)
+            word = b""
+        word += character
+    return "\r\n ".join(f"=?utf-8?b?{b64encode(one).decode()}?=" for one in (*words, word))
+
+
+def _part(kind: str, text: str) -> list[str]:
+    """One of the alternatives. Quoted-printable can be read in the file, and has no line that a server breaks."""
+    lines = _LINE_END.split(text.encode("utf-8", "replace"))
+    return [
+        f"--{_BOUNDARY}",
+        f'Content-Type: text/{kind}; charset="utf-8"',
+        "Content-Transfer-Encoding: quoted-printable",
+        "",
+        *(b2a_qp(line).decode().replace("\n", "\r\n") for line in lines),
+    ]

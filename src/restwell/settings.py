@@ -4,9 +4,11 @@ The name of a variable is the section and the field joined by an underscore: ``D
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import unquote
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -22,21 +24,26 @@ from pydantic import (
     model_validator,
 )
 
+from restwell.database_url import postgres_url, sqlite_path
+from restwell.email_addresses import EmailAddress, mailbox
 from restwell.errors import ConfigurationError
 
 LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+DEFAULT_MAIL: Final = "folder:var/mail"
 SECRET_MIN_BYTES: Final = 32
 """RFC 7518 3.2: an HS256 key has at least the size of the hash, 256 bits."""
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    scheme, separator, rest = value.get_secret_value().partition("://")
+    url = value.get_secret_value()
+    scheme, separator, _ = url.partition("://")
     if not separator or scheme not in {"sqlite", "postgresql", "postgres"}:
         message = "must begin with sqlite:/// or postgresql://"
         raise ValueError(message)
-    if scheme == "sqlite" and (not rest.startswith("/") or not rest.strip("/")):
-        message = "must name a file: sqlite:///var/app.db (relative) or sqlite:////srv/app.db (absolute)"
-        raise ValueError(message)
+    if scheme == "sqlite":
+        sqlite_path(url)
+    else:
+        postgres_url(url)
     return value
 
 
@@ -45,9 +52,11 @@ def _replica_urls(value: object) -> object:
     if not isinstance(value, str):
         return value
     urls = re.split(r"[,\s]+(?=[a-z]+://)", value.strip())
-    if not all(re.match("postgres(ql)?://", url) for url in urls):
-        message = "must be postgresql:// URLs with commas between them"
-        raise ValueError(message)
+    for number, url in enumerate(urls, start=1):
+        try:
+            postgres_url(url)
+        except ValueError as error:
+            raise ValueError(f"URL {number} of those with commas between them {error}") from None
     return tuple(urls)
 
 
@@ -163,18 +172,24 @@ class LogSettings(Section):
 
 
 def _smtp_url(value: SecretStr) -> SecretStr:
-    if not re.match(r"(smtps?|smtp\+plain)://[^/]", value.get_secret_value()):
+    if not re.match(r"(smtps?|smtp\+plain)://[^/]|folder:.", value.get_secret_value()):
         message = (
-            "must be smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS) or smtp+plain://host:25"
+            "must be smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS), smtp+plain://host:25, or folder:var/mail"
+            " for files that nobody sends"
         )
         raise ValueError(message)
     return value
 
 
 def _contact(value: str) -> str:
-    if not re.fullmatch(r"(mailto:[^@\s]+@|https://|tel:)\S+", value):
-        message = "must be a URI (RFC 9116): mailto:security@example.com or https://example.com/security"
+    message = "must be a URI (RFC 9116): mailto:security@example.com or https://example.com/security"
+    if not re.fullmatch(r"(mailto:|https://|tel:)[!-~]+", value):
         raise ValueError(message)
+    if value.startswith("mailto:"):
+        try:
+            EmailAddress.parse(unquote(value.removeprefix("mailto:").partition("?")[0]))
+        except ValueError as error:
+            raise ValueError(f"{message}. {error}") from error
     return value
 
 
@@ -187,9 +202,7 @@ class SmtpSettings(Section):
 
 
 class MailSettings(Section):
-    sender: str = Field(
-        default="no-reply@localhost", pattern=r"^\s*([^<>@]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)\s*$"
-    )
+    sender: Annotated[str, AfterValidator(mailbox)] = "no-reply@localhost"
 
 
 class MetricsSettings(Section):
@@ -251,8 +264,13 @@ class Settings(Section):
 
         Empty values count as unset. Raises ConfigurationError listing every fault at once, never a value.
         """
-        values = {**_secret_files(secrets_dir), **_env_file(env_file), **{k: v for k, v in env.items() if v}}
-        names = {variable: path for path in cls.paths() if (variable := "_".join(path).upper()) in values}
+        known = {"_".join(path).upper(): path for path in cls.paths()}
+        of_files, unreadable = _secret_files(secrets_dir, known)
+        of_file, wrong = _env_file(env_file)
+        if unreadable or wrong:
+            raise ConfigurationError([*wrong, *unreadable])
+        values = {**of_files, **of_file, **{name: value for name, value in env.items() if value}}
+        names = {variable: path for variable, path in known.items() if variable in values}
         tree: dict[str, object] = {}
         for variable, path in names.items():
             node = tree
@@ -284,16 +302,30 @@ class Settings(Section):
     @classmethod
     def production_faults(cls, values: Mapping[str, str]) -> list[str]:
         """What production refuses to start with, besides invalid values; one line each."""
-        faults = []
-        if values.get("OAUTH_PROVIDERS") and not values.get("APP_URL"):
-            faults.append("APP_URL: required in production with OAUTH_PROVIDERS, which send browsers back there")
+        required = {
+            "APP_URL": "where clients find it: https://shop.example.com",
+            "DATABASE_URL": "postgresql://user:password@host/name, or a file: sqlite:////srv/shop.db",
+            "SMTP_URL": "smtps://user:password@host:465, or folder:var/mail for files that nobody sends",
+        }
+        if values.get("SMTP_URL", "").startswith("smtp"):
+            required["MAIL_SENDER"] = "Shop <shop@example.com>"
+        faults = [f"{name}: required in production; {form}" for name, form in required.items() if not values.get(name)]
         secret = values.get("JWT_SECRET", "")
         advice = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
         if not secret:
             faults.append(f"JWT_SECRET: required in production; {advice}")
-        elif len(secret.encode()) < SECRET_MIN_BYTES or len(set(secret)) < SECRET_MIN_BYTES // 3:
+        elif len(secret.encode(errors="replace")) < SECRET_MIN_BYTES or len(set(secret)) < SECRET_MIN_BYTES // 3:
             faults.append(f"JWT_SECRET: too weak (at least {SECRET_MIN_BYTES} random bytes); {advice}")
         return faults
+
+    def stand_ins(self) -> dict[str, str]:
+        """What is used in place of a service of its own, by the service's name. Production asks for each by its setting."""
+        smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else DEFAULT_MAIL
+        return (
+            {"mail": f"files in {smtp.removeprefix('folder:')}, which nobody sends"}
+            if smtp.startswith("folder:")
+            else {}
+        )
 
     @property
     def own_url(self) -> str:
@@ -309,14 +341,42 @@ def _explain(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
-def _env_file(path: Path | None) -> dict[str, str]:
-    if path is None or not path.is_file():
-        return {}
-    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+def _env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:
+    """What a file like ``.env`` says, and what is wrong with it."""
+    if path is None:
+        return {}, []
+    text, fault = _text_of(path)
+    if fault is not None:
+        return {}, [fault]
+    found = dotenv_values(stream=StringIO(text), interpolate=False)
+    return {name: value for name, value in found.items() if value}, []
 
 
-def _secret_files(folder: Path | None) -> dict[str, str]:
+def _secret_files(folder: Path | None, names: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """One value a file, of those that have the name of a setting, and what is wrong with them. What else lies there is not looked at."""
     if folder is None or not folder.is_dir():
-        return {}
-    files = (file for file in folder.iterdir() if file.is_file())
-    return {file.name.upper(): text for file in files if (text := file.read_text().strip())}
+        return {}, []
+    try:
+        files = sorted(file for file in folder.iterdir() if file.name.upper() in names)
+    except OSError as error:
+        return {}, [f"{folder}: cannot be read: {error.strerror}; name another folder with SECRETS_DIR"]
+    values, faults = {}, []
+    for file in files:
+        text, fault = _text_of(file)
+        if fault is not None:
+            faults.append(fault)
+        elif text.strip():
+            values[file.name.upper()] = text.strip()
+    return values, faults
+
+
+def _text_of(file: Path) -> tuple[str, str | None]:
+    """Its text, empty where there is no such file, and what keeps it from being read."""
+    try:
+        return file.read_text(encoding="utf-8-sig"), None
+    except FileNotFoundError:
+        return "", None
+    except OSError as error:
+        return "", f"{file}: cannot be read: {error.strerror}; it must be a file that the user of this process may read"
+    except UnicodeDecodeError as error:
+        return "", f"{file}: is not UTF-8 (byte {error.start}); save it as UTF-8"

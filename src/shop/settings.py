@@ -1,7 +1,9 @@
 """The shop's settings: those of the kit, with the shop's own database file, and who moves its money."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -26,3 +28,21 @@ class PaymentsSettings(Section):
 class ShopSettings(Settings):
     database: DatabaseSettings = DatabaseSettings(url=SecretStr("sqlite:///var/shop.db"))
     payments: PaymentsSettings = PaymentsSettings()
+
+    @classmethod
+    def production_faults(cls, values: Mapping[str, str]) -> list[str]:
+        faults = super().production_faults(values)
+        if not values.get("PAYMENTS_URL"):
+            faults.append(
+                "PAYMENTS_URL: required in production; https://api-key@api.stripe.com, or ledger:///var/payments.db, which charges nobody"
+            )
+        return faults
+
+    def stand_ins(self) -> dict[str, str]:
+        url = self.payments.url.get_secret_value()
+        ledger = (
+            {"payments": f"a ledger in {urlsplit(url).path[1:]}, which charges nobody"}
+            if url.startswith("ledger:")
+            else {}
+        )
+        return super().stand_ins() | ledger

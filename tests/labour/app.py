@@ -17,6 +17,8 @@ from restwell.jobs import Job
 from restwell.jobs.scheduler import Scheduler
 from restwell.settings import Settings
 
+RELEASE = "LABOUR_RELEASE"
+"""``new`` for the release after the ordinary one."""
 CRONS = "LABOUR_CRONS"
 """So many jobs run each second."""
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -48,7 +50,7 @@ def create_app(settings: Settings) -> App:
         description="Labour.",
         versions=[],
         provide=[kit.database],
-        jobs=[*sample_jobs.ALL, *crons],
+        jobs=[*(sample_jobs.NEXT_RELEASE if os.environ.get(RELEASE) == "new" else sample_jobs.ALL), *crons],
         authenticate=authenticate,
         migrations=Migrations(MIGRATIONS),
     )

@@ -42,6 +42,9 @@ ticks_done = query(
     into=dict,
 )
 errors = query("rig.errors", select(metadata.tables["job_failures"].c.error).order_by("error").limit(100_000), into=str)
+lapse_parked = query(
+    "rig.lapse_parked", jobs.update().where(jobs.c.state == "parked").values(lease_until=jobs.c.enqueued_at)
+)
 lapse = query("rig.lapse", jobs.update().where(jobs.c.state == "running").values(lease_until=jobs.c.enqueued_at))
 
 
@@ -71,7 +74,7 @@ async def counts(rig: Rig) -> dict[str, int]:
 async def settled(rig: Rig, seconds: float) -> dict[str, int]:
     """Wait until every job has ended. Returns how many ended how."""
     async with asyncio.timeout(seconds):
-        while {"ready", "running", "scheduled"} & (found := await counts(rig)).keys():
+        while {"ready", "running", "scheduled", "parked"} & (found := await counts(rig)).keys():
             await asyncio.sleep(0.1)
     return found
 

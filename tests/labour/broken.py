@@ -87,10 +87,25 @@ def _no_fence() -> None:
 def _no_dead_letters() -> None:
     """J5: what cannot be run is passed over."""
 
+    async def park(_self: JobStore, *_: Any) -> set[Any]:
+        return set()
+
     async def fail(_self: JobStore, *_: Any, **__: Any) -> None:
         return None
 
     JobStore.fail = fail  # type: ignore[method-assign,assignment]
+    JobStore.park = park  # type: ignore[method-assign,assignment]
+
+
+def _no_parking() -> None:
+    """V1: a job that a worker does not know has failed there."""
+
+    async def park(self: JobStore, running: Any) -> set[Any]:
+        for one, requires in running:
+            await self.fail(one, requires, "", 0.1, gave_up=False)
+        return {one.id for one, _ in running}
+
+    JobStore.park = park  # type: ignore[method-assign]
 
 
 def _publish_first() -> None:
@@ -125,6 +140,7 @@ BUILDS: Final[Mapping[str, Callable[[], None]]] = {
     "no-look": _no_look,
     "no-fence": _no_fence,
     "no-dead-letters": _no_dead_letters,
+    "no-parking": _no_parking,
     "publish-first": _publish_first,
     "no-tick-check": _no_tick_check,
 }

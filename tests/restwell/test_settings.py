@@ -1,5 +1,8 @@
 """Settings: read from a mapping, frozen, every fault at once, and secrets never shown."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,14 @@ from restwell.errors import ConfigurationError
 from restwell.settings import Settings
 
 STRONG = "Wq3rT8-kZp0_bN5vXy7LmC2sHd9JfG4aQe6uRi1oPt"
+LIVE = {
+    "APP_ENV": "production",
+    "JWT_SECRET": STRONG,
+    "APP_URL": "https://shop.example",
+    "DATABASE_URL": "postgresql://u:p@h/d",
+    "SMTP_URL": "smtps://u:p@h",
+    "MAIL_SENDER": "Shop <shop@shop.example>",
+}
 
 
 def faults(env: dict[str, str], **sources: Path) -> list[str]:
@@ -53,28 +64,122 @@ def test_missing_files_are_no_fault(tmp_path: Path) -> None:
     assert Settings.load({}, env_file=tmp_path / "none", secrets_dir=tmp_path / "none") == Settings.load({})
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (".env", "PORT=1\n# über\n".encode("latin-1"), "is not UTF-8 (byte 9); save it as UTF-8"),
+        (".env", "PORT=1".encode("utf-16"), "is not UTF-8 (byte 0)"),
+        (".env", None, "cannot be read: Is a directory"),
+        ("secrets/jwt_secret", b"\xff\xfe", "is not UTF-8 (byte 0)"),
+        ("secrets/JWT_SECRET", None, "cannot be read: Is a directory"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_its_cure(
+    tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    """Breaks when the error of the file system or of the encoding passes: a stack trace at the start."""
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    (fault,) = faults({}, env_file=tmp_path / ".env", secrets_dir=tmp_path / "secrets")
+    assert fault.startswith(f"{file}: {words}")
+
+
+def test_what_a_user_may_not_read_is_named(tmp_path: Path) -> None:
+    """Breaks when PermissionError passes. Root may read everything, so another user asks."""
+    (tmp_path / "JWT_SECRET").write_text(STRONG)
+    (tmp_path / "JWT_SECRET").chmod(0)
+    (tmp_path / "closed").mkdir(mode=0)
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom restwell.settings import Settings\n"
+        "os.geteuid() or os.seteuid(65_534)\n"
+        "try: Settings.load({}, secrets_dir=Path(sys.argv[1]))\n"
+        "except Exception as error: print(error)\n"
+    )
+    for folder, words in (
+        (tmp_path, f"{tmp_path}/JWT_SECRET: cannot be read: Permission denied"),
+        (tmp_path / "closed", "closed: cannot be read: Permission denied; name another folder with SECRETS_DIR"),
+    ):
+        for parent in (tmp_path, *tmp_path.parents[:2]):
+            parent.chmod(0o755)
+        told = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
+        assert words in told
+
+
+def test_what_is_no_setting_is_not_read(tmp_path: Path) -> None:
+    """Breaks when every file of the folder is read: a key store of somebody else's beside ours was a stack trace."""
+    (tmp_path / "keystore.jks").write_bytes(b"\xfe\xed\xfe\xed")
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "port").write_text("7")
+    assert Settings.load({}, secrets_dir=tmp_path).port == 7
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    """Breaks when the file is read as plain UTF-8: the first setting of an editor that writes the mark was lost in silence."""
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfPORT=7")
+    assert Settings.load({}, env_file=tmp_path / ".env").port == 7
+
+
 def test_reports_every_fault_at_once_without_a_value() -> None:
     env = {"PORT": "70000", "WORKERS": "many", "DATABASE_URL": "mysql://root:hunter2@h/d", "APP_ENV": "production"}
     found = faults(env)
-    assert [fault.partition(":")[0] for fault in found] == ["PORT", "WORKERS", "DATABASE_URL", "JWT_SECRET"]
+    assert [fault.partition(":")[0] for fault in found] == [
+        "PORT",
+        "WORKERS",
+        "DATABASE_URL",
+        "APP_URL",
+        "SMTP_URL",
+        "JWT_SECRET",
+    ]
     assert "hunter2" not in str(found)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite:///", "sqlite://file.db", "http://x"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "sqlite:///", "sqlite://file.db", "http://x", "sqlite:///:memory:", "sqlite:///q.db?mode=ro"]
+)
 def test_refuses_a_database_url_it_cannot_use(url: str) -> None:
     (fault,) = faults({"DATABASE_URL": url})
-    assert fault.startswith("DATABASE_URL: must ")
+    assert re.match("DATABASE_URL: .*must ", fault)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_REPLICA_URLS"])
+def test_refuses_an_option_of_a_database_url_that_it_does_not_know(name: str) -> None:
+    """Breaks when options are not looked at before the driver does: its error was a stack trace."""
+    env = {"DATABASE_URL": "postgresql://u@h/d", name: "postgresql://u:hunter2@h/d?mode=fast"}
+    (fault,) = faults(env)
+    assert fault.startswith(f"{name}: ")
+    assert "unknown option mode; there are application_name, connect_timeout" in fault
+    assert "hunter2" not in fault
 
 
 @pytest.mark.parametrize("secret", ["", "short", "a" * 64, "abababababababababababababababababab"])
 def test_production_refuses_a_missing_or_weak_secret(secret: str) -> None:
-    (fault,) = faults({"APP_ENV": "production", "JWT_SECRET": secret})
+    (fault,) = faults({**LIVE, "JWT_SECRET": secret})
     assert fault.startswith("JWT_SECRET: ")
     assert "secrets.token_urlsafe" in fault
 
 
 def test_production_starts_with_a_strong_secret() -> None:
-    assert Settings.load({"APP_ENV": "production", "JWT_SECRET": STRONG}).in_production
+    assert Settings.load(LIVE).in_production
+
+
+@pytest.mark.parametrize("missing", [("APP_URL",), ("DATABASE_URL",), ("SMTP_URL",), ("MAIL_SENDER",), tuple(LIVE)[1:]])
+def test_production_refuses_what_only_stands_in_for_a_service(missing: tuple[str, ...]) -> None:
+    """Breaks when a default passes: production wrote its mails to files and sent people to http://localhost in silence."""
+    left = {name: value for name, value in LIVE.items() if name not in missing}
+    told = {fault.partition(":")[0]: fault for fault in faults(left)}
+    assert told.keys() == set(missing) - ({"MAIL_SENDER"} if len(missing) > 1 else set())
+    assert all("required in production; " in fault for fault in told.values())
+
+
+def test_production_uses_a_stand_in_that_its_setting_names() -> None:
+    env = {**LIVE, "SMTP_URL": "folder:var/mail", "DATABASE_URL": "sqlite:////srv/app.db", "MAIL_SENDER": ""}
+    settings = Settings.load(env)
+    assert settings.stand_ins() == {"mail": "files in var/mail, which nobody sends"} == Settings.load({}).stand_ins()
+    assert Settings.load(LIVE).stand_ins() == {}
 
 
 @pytest.mark.parametrize(
@@ -104,13 +209,6 @@ def test_reads_providers_and_knows_where_it_is_itself() -> None:
     assert [provider.get_secret_value() for provider in settings.oauth.providers] == [one, two]
     assert settings.own_url == "http://localhost:9000"
     assert Settings.load({"APP_URL": "https://shop.example/"}).own_url == "https://shop.example"
-
-
-def test_production_needs_its_address_where_providers_send_browsers_back() -> None:
-    live = {"APP_ENV": "production", "JWT_SECRET": STRONG, "OAUTH_PROVIDERS": "github=https://id:secret@github.com"}
-    (fault,) = faults(live)
-    assert fault.startswith("APP_URL: required")
-    assert Settings.load({**live, "APP_URL": "https://shop.example"}).in_production
 
 
 @pytest.mark.parametrize("url", ["shop.example", "http://shop.example", "https://shop.example/api", "https://"])

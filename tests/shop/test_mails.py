@@ -26,7 +26,9 @@ async def test_a_new_user_is_welcomed(client: httpx.AsyncClient, app: App, serve
     assert server.mails == []
     await finish_jobs(app)
     (mail,) = server.mails
-    assert (mail["To"], mail["Subject"]) == ('"Ada <b>Lovelace</b>" <ada@example.com>', "Welcome to the shop")
+    (to,) = mail["To"].addresses
+    assert (to.display_name, to.addr_spec) == ("Ada <b>Lovelace</b>", "ada@example.com")
+    assert mail["Subject"] == "Welcome to the shop"
     text, html = (part.get_content() for part in mail.iter_parts())
     assert "Hello Ada <b>Lovelace</b>," in text
     assert "Hello Ada &lt;b&gt;Lovelace&lt;/b&gt;," in html

@@ -17,7 +17,7 @@ import pytest
 from buyers import client_of
 from conftest import NEEDS
 from scoreboard import Score
-from servers import RESTWELL, Served, children_of, free_port, listens, restwell, serving, wait_until
+from servers import RESTWELL, Served, children_of, nginx, restwell, serving
 
 JSON: Final = b"Host: shop.test\r\nContent-Type: application/json\r\n"
 USERS: Final = b"POST /v1/users HTTP/1.1\r\n" + JSON
@@ -220,36 +220,6 @@ async def test_clients_that_are_slow_on_purpose_keep_nobody_out(shop: Served, sc
     assert (headers, status_of(body)) == (b"", 408)
     assert max(after, until) < 30
     score.note(f"one that sends half its headers is cut after {after:.0f} s, half a body after {until:.0f} s")
-
-
-@contextmanager
-def nginx(folder: Path, upstream: int) -> Iterator[int]:
-    """In front of the server, with connections that it uses again."""
-    port = free_port()
-    (folder / "nginx").mkdir()
-    config = folder / "nginx" / "nginx.conf"
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/nginx/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config.write_text(f"""
-daemon off; pid {folder}/nginx/pid; error_log {folder}/nginx/error.log; worker_processes 1;
-events {{ worker_connections 512; }}
-http {{
-  access_log off; {temporary}
-  upstream shop {{ server 127.0.0.1:{upstream}; keepalive 1; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-  }}
-}}
-""")
-    process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: listens(port), process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 _PREFIX: Final = f"GET {SMUGGLED} HTTP/1.1\r\nHost: shop.test\r\nX-Rest: ".encode()

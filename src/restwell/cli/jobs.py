@@ -36,7 +36,12 @@ def list_jobs(
         found = await jobs.list_jobs(state, limit)
         errors = [(await jobs.failures(one.id))[:1] for one in found]
         counts = [f"{one.count:,} {one.state} in {one.queue}" for one in await jobs.backlog()]
-        return found, [failure[0].error if failure else "" for failure in errors], counts
+        waits = [f"no worker that took it knows {one.requires}" if one.requires else "" for one in found]
+        return (
+            found,
+            [failure[0].error if failure else wait for failure, wait in zip(errors, waits, strict=True)],
+            counts,
+        )
 
     found, errors, counts = _with_jobs(read)
     table = Table("id", "name", "queue", "attempts", "enqueued", "last error", box=None)

@@ -1,7 +1,6 @@
 """Named queries on SQLite and PostgreSQL: one facade, two drivers, no ORM session."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from restwell.database.clock import db_now
 from restwell.database.explain import Plan, plans_of, queries_in, unindexed_foreign_keys
@@ -23,6 +22,7 @@ from restwell.database.query import Query, any_of, param, query
 from restwell.database.routing import Replica, RoutedDatabase
 from restwell.database.sqlite import SqliteDatabase
 from restwell.database.types import Flag, Id, Timestamp
+from restwell.database_url import sqlite_path
 
 __all__ = [
     "Companion",
@@ -62,8 +62,8 @@ def open_database(
     Nothing asked of PostgreSQL takes longer than ``timeout_seconds``. Reads outside transactions go to the replicas, as far as
     their caller may read there (see ``routing``).
     """
-    if url.startswith("sqlite:///"):
-        return SqliteDatabase(Path(url.removeprefix("sqlite:///")))
+    if url.startswith("sqlite:"):
+        return SqliteDatabase(sqlite_path(url))
     primary = PostgresDatabase(url, pool_size, timeout_seconds)
     if not replica_urls:
         return primary

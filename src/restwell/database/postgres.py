@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from restwell.database.facade import (
     UniqueViolation,
 )
 from restwell.database.pool import Connection, Pool
+from restwell.database.postgres_connect import CANNOT_CONNECT, Connector, reason
 from restwell.database.query import Compiled, Query, query
 
 log = structlog.get_logger("restwell.migrations")
@@ -38,27 +38,6 @@ MIGRATION_TURN_SECONDS: Final = 600.0
 """How long a migration waits for that of another process."""
 MIGRATION_POLL_SECONDS: Final = 0.1
 
-SERVER_SETTINGS: Final = {
-    "application_name": "restwell",
-    "timezone": "UTC",
-    "idle_in_transaction_session_timeout": "10s",
-    # A client that is gone without a word: its locks are free again after half a minute at most.
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "20s",
-}
-# The same from our side: a server that does not even acknowledge what was sent is given up on.
-_SOCKET_OPTIONS: Final = [
-    (getattr(socket, name), value)
-    for name, value in (
-        ("TCP_KEEPIDLE", 10),
-        ("TCP_KEEPINTVL", 5),
-        ("TCP_KEEPCNT", 3),
-        ("TCP_USER_TIMEOUT", 20_000),
-    )
-    if hasattr(socket, name)  # the last is Linux's own
-]
 _connection_limit: Final = query(
     "postgres.connection_limit",
     text("SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"),
@@ -166,12 +145,16 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str, pool_size: int, timeout_seconds: float) -> None:
         super().__init__()
-        self._url = url
         self._pool_size = pool_size
         # The server ends a statement first, then we give up on a server that does not, and then the request ends.
         self._statement_seconds = timeout_seconds * 0.8
         self._answer_seconds = timeout_seconds * 0.88
         self._wait_seconds = min(WAIT_SECONDS, timeout_seconds * 0.4)
+        limits = {
+            "statement_timeout": _milliseconds(self._statement_seconds),
+            "lock_timeout": _milliseconds(self._wait_seconds),
+        }
+        self._connector = Connector(url, min(CONNECT_SECONDS, self._answer_seconds), self._answer_seconds, limits)
         self._pool: Pool | None = None
         self._translated: _Translated | None = None
         self._commits: set[asyncio.Task[None]] = set()
@@ -181,9 +164,14 @@ class PostgresDatabase(Database):
             return
         pool = Pool(self._connect, self._pool_size, self._wait_seconds, "PostgreSQL")
         try:
-            pool.release(await pool.acquire())
-        except (*_LOST, *_REFUSED, ValueError) as error:
-            raise DatabaseUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
+            connection = await pool.acquire()
+            await self._connector.check(connection)
+        except BaseException as error:
+            await pool.close(0)
+            if isinstance(error, CANNOT_CONNECT):
+                raise DatabaseUnavailable(f"PostgreSQL at {self._connector.where}: {reason(error)}") from error
+            raise
+        pool.release(connection)
         self._pool, self._translated = pool, _Translated(pool)
 
     async def close(self) -> None:
@@ -204,22 +192,7 @@ class PostgresDatabase(Database):
         return limit
 
     async def _connect(self) -> Connection:
-        settings = {
-            "statement_timeout": _milliseconds(self._statement_seconds),
-            "lock_timeout": _milliseconds(self._wait_seconds),
-        }
-        connection = await asyncpg.connect(
-            self._url,
-            timeout=min(CONNECT_SECONDS, self._answer_seconds),
-            command_timeout=self._answer_seconds,
-            server_settings={**SERVER_SETTINGS, **settings},
-        )
-        wire = connection._transport.get_extra_info("socket")  # noqa: SLF001  # asyncpg has no other way to it
-        if wire is not None and wire.family in {socket.AF_INET, socket.AF_INET6}:
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in _SOCKET_OPTIONS:
-                wire.setsockopt(socket.IPPROTO_TCP, option, value)
-        return connection
+        return await self._connector.connect()
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         pool, translated = self._ready()

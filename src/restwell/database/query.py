@@ -3,18 +3,22 @@
 The name shows up wherever the query does: in logs, errors and, later, metrics and EXPLAIN.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from operator import itemgetter
 from types import NoneType
-from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast, overload
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast, get_origin, is_typeddict, overload
 
 from msgspec import Struct
+from pydantic import BaseModel
 from sqlalchemy import (
     ARRAY,
     BindParameter,
     Boolean,
     ColumnElement,
     Select,
+    TextClause,
     any_,
     bindparam,
     func,
@@ -95,15 +99,14 @@ class Query(Generic[T]):
         self.name = name
         self.into = into
         statements = statement if isinstance(statement, Mapping) else dict.fromkeys(DIALECTS, statement)
-        self.columns = tuple(column.name for column in getattr(statements["sqlite"], "exported_columns", ()))
-        if issubclass(into, Struct) and self.columns != into.__struct_fields__:
-            raise TypeError(f"query {name} selects {self.columns}, but {into.__name__} has {into.__struct_fields__}")
-        make = _maker(into, self.columns)
-        self.compiled = {dialect: _compile(name, statements[dialect], dialect, make) for dialect in DIALECTS}
+        self.columns = _columns_of(statements["sqlite"])
+        makers = {dialect: _maker(name, into, statements[dialect]) for dialect in DIALECTS}
+        self.compiled = {dialect: _compile(name, statements[dialect], dialect, makers[dialect]) for dialect in DIALECTS}
         self.batch_on = batch_on or ""
         self.batched: dict[str, Compiled] = {}
         if batch_on is not None:
             batched = _batched(name, statement, batch_on)
+            make = makers["sqlite"]  # one statement for all
             self.batched = {
                 dialect: _compile(name, batched, dialect, lambda row: (row[0], make(row[1:]))) for dialect in DIALECTS
             }
@@ -123,11 +126,15 @@ def query(name: str, statement: Statement) -> Query[None]: ...
 def query(name: str, statement: Statement, into: type[T], *, batch_on: str | None = None) -> Query[T]: ...
 
 
-def query(name: str, statement: Statement, into: type[Any] = NoneType, *, batch_on: str | None = None) -> Query[Any]:
+def query(name: str, statement: Statement, into: Any = NoneType, *, batch_on: str | None = None) -> Query[Any]:
     """Compile ``statement`` for every database under ``name``.
 
-    A mapping gives a statement for each dialect, where SQL itself differs. A Struct as ``into`` has exactly the columns'
-    names, in order (TypeError otherwise, at import). ``dict`` and a plain type, for a single column, work too.
+    A mapping gives a statement for each dialect, where SQL itself differs. ``into`` is what each row becomes: a Struct, dataclass,
+    NamedTuple, TypedDict or Pydantic model, whose fields are the columns (one with a default need not be); ``dict`` or ``tuple``; or
+    the type of the only column. A Pydantic model validates each row, the others take the database's values as they are.
+
+    Raises TypeError, so at import, where ``into`` cannot hold what is selected. ``text(...)`` does not tell what it selects: a row
+    that does not fit is then a TypeError when it is read, and for fields say ``text(...).columns(...)``.
 
     ``batch_on`` names the only argument of a read by unique key, ``column == param(...)``: outside transactions, reads
     asked for together are then one statement.
@@ -166,13 +173,95 @@ def _any_of_on_sqlite(element: any_of, compiler: SQLCompiler, **options: Any) ->
     return compiler.process(element.column.in_(values), **options)
 
 
-def _maker(into: type[Any], columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
-    """What makes ``into`` of a row: a dict, a Struct, or the single column's own value."""
-    if into is dict:
+def _columns_of(statement: ClauseElement) -> tuple[str | None, ...]:
+    """The names of what it selects; of an expression without a label, None."""
+    return tuple(getattr(column, "name", None) for column in getattr(statement, "exported_columns", ()))
+
+
+def _maker(name: str, into: Any, statement: ClauseElement) -> Callable[[Sequence[Any]], Any]:
+    """What makes ``into`` of a row. Raises TypeError where it cannot hold the columns."""
+    columns = _columns_of(statement)
+    kind = get_origin(into) or into
+    called = getattr(into, "__name__", str(into))
+    has_text = any(isinstance(part, TextClause) for part in iterate(statement))
+    selected = ", ".join(map(str, columns)) or ("what its text says" if has_text else "nothing")
+
+    def refusal(reason: str) -> TypeError:
+        return TypeError(f"query {name} selects {selected}: {reason}")
+
+    fields = _fields_of(kind)
+    if kind in {None, NoneType}:
+        error = refusal("say what each row becomes, into=...")
+        if columns:
+            raise error
+        return _fitting(0, error)
+    if fields is None and kind not in {dict, tuple}:
+        error = refusal(
+            f"{called} takes exactly one column; for more say into= a Struct, dataclass, NamedTuple, TypedDict or Pydantic model with "
+            "these fields, dict or tuple"
+        )
+        if len(columns) != 1 and not has_text:
+            raise error
+        return _fitting(1, error) if has_text else itemgetter(0)
+    if not columns and not (has_text and kind is tuple):
+        cure = "say text(...).columns(...)" if has_text else "add .returning(...), or leave into= out"
+        raise refusal(f"{called} needs columns: {cure}")
+    if kind is tuple:
+        return tuple
+    fault = _fault(called, columns, fields)
+    if fault is not None:
+        raise refusal(fault)
+    return _record_maker(kind, [str(column) for column in columns])
+
+
+def _fault(called: str, columns: Sequence[str | None], fields: Mapping[str, bool] | None) -> str | None:
+    """Why a dict, or a record with these fields, does not hold the columns."""
+    if None in columns or len(set(columns)) < len(columns):
+        return f"{called} needs each column under a name of its own: give it one, .label(...)"
+    if fields is None:
+        return None
+    unknown = [str(column) for column in columns if column not in fields]
+    missing = [field for field, required in fields.items() if required and field not in columns]
+    faults = [f"{called} has no {', '.join(unknown)}: add the field, or select less"] if unknown else []
+    if missing:
+        faults.append(f"{called} needs {', '.join(missing)}: select it, or give the field a default")
+    return "; ".join(faults) or None
+
+
+def _fields_of(kind: Any) -> dict[str, bool] | None:
+    """The fields of a kind of record, and whether each must be given; None where it is no record."""
+    if is_typeddict(kind):
+        return {field: field in kind.__required_keys__ for field in kind.__annotations__}
+    if not isinstance(kind, type):
+        return None
+    if issubclass(kind, BaseModel):
+        return {field: info.is_required() for field, info in kind.model_fields.items()}
+    if issubclass(kind, Struct) or is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
+        parameters = inspect.signature(kind).parameters
+        return {field: one.default is inspect.Parameter.empty for field, one in parameters.items()}
+    return None
+
+
+def _record_maker(kind: Any, columns: list[str]) -> Callable[[Sequence[Any]], Any]:
+    if kind is dict or is_typeddict(kind):
         return lambda row: dict(zip(columns, row, strict=True))
-    if issubclass(into, Struct):
-        return lambda row: into(*row)
-    return itemgetter(0)
+    if issubclass(kind, BaseModel):
+        return lambda row: kind.model_validate(dict(zip(columns, row, strict=True)), by_alias=False, by_name=True)
+    parameters = list(inspect.signature(kind).parameters.values())[: len(columns)]
+    if [one.name for one in parameters if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD] == columns:
+        return lambda row: kind(*row)
+    return lambda row: kind(**dict(zip(columns, row, strict=True)))
+
+
+def _fitting(count: int, error: TypeError) -> Callable[[Sequence[Any]], Any]:
+    """For statements of which only their rows tell how many columns there are."""
+
+    def make(row: Sequence[Any]) -> Any:
+        if len(row) != count:
+            raise TypeError(*error.args)
+        return row[0]
+
+    return make
 
 
 def _converting(

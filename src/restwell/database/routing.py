@@ -21,7 +21,7 @@ from restwell.database.freshness import FURTHEST, MAX_LAG_SECONDS, demanded, wro
 from restwell.database.pool import Connection
 from restwell.database.postgres import PostgresDatabase
 from restwell.database.query import Compiled, query
-from restwell.errors import ServiceUnavailable
+from restwell.errors import ConfigurationError, ServiceUnavailable
 
 log = structlog.get_logger("restwell.database")
 
@@ -181,7 +181,7 @@ class RoutedDatabase(Database):
             try:
                 await self._asked.start()
                 self._history.append((time.monotonic(), await self._asked.one(_written)))
-            except (ServiceUnavailable, asyncpg.PostgresError):
+            except (ServiceUnavailable, ConfigurationError, asyncpg.PostgresError):
                 pass  # away, or for a moment no primary: the watch itself must never end
             while len(self._history) > 1 and self._history[1][0] < time.monotonic() - MAX_LAG_SECONDS:
                 self._history.popleft()
@@ -193,7 +193,7 @@ class RoutedDatabase(Database):
             try:
                 position = await replica.ask()
                 behind = self._lags(position)
-            except (ServiceUnavailable, asyncpg.PostgresError) as error:
+            except (ServiceUnavailable, ConfigurationError, asyncpg.PostgresError) as error:
                 fit, why, pause = False, repr(error.__cause__ or error), AWAY_SECONDS
                 await replica.leave()
             else:

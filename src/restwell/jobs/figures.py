@@ -13,7 +13,9 @@ from restwell.jobs.tables import JobState
 
 
 class JobCollector(Collector):
-    """Read when it is asked for. Outcomes are ``done``, ``failed``, ``dead`` and ``lost``, of a job that was another's in the end."""
+    """Read when it is asked for. Outcomes are ``done``, ``failed``, ``dead``, ``parked`` for a job that is not known here, and ``lost``,
+    of a job that was another's in the end.
+    """
 
     def __init__(self) -> None:
         self.attempts: Counter[tuple[str, str]] = Counter()
@@ -36,7 +38,9 @@ class JobCollector(Collector):
 
 def backlog_metrics(backlog: Iterable[Backlog]) -> Iterator[Metric]:
     """The table's own figures, which are the same whoever asks: they are not added up over processes."""
-    count = GaugeMetricFamily("restwell_jobs_backlog", "Jobs that wait, run or are dead.", labels=["queue", "state"])
+    count = GaugeMetricFamily(
+        "restwell_jobs_backlog", "Jobs that wait, run, are parked or are dead.", labels=["queue", "state"]
+    )
     age = GaugeMetricFamily(
         "restwell_jobs_oldest_ready_seconds", "How long the first has been ready.", labels=["queue"]
     )

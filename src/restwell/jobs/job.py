@@ -11,15 +11,35 @@ from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, Type
 import msgspec
 from msgspec import Struct
 
-from restwell.errors import ConfigurationError
+from restwell.errors import ConfigurationError, GiveUp
 from restwell.jobs.cron import Cron
 from restwell.jobs.run import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+MAX_REQUIREMENT: Final = 200
 MAX_ARGUMENT_BYTES: Final = 65_536
 DEFAULT_QUEUE: Final = "default"
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+class UnreadableArguments(GiveUp):
+    """What is stored as a job's arguments is no JSON object, or does not fit its types."""
+
+
+class NotKnownHere(Exception):
+    """Another release has enqueued it: this one does not know what it ``requires``, a job's name or one of its arguments."""
+
+    def __init__(self, requires: str) -> None:
+        self.requires = requires
+        super().__init__(requires)
+
+
+def requirement(name: str, argument: str | None = None) -> str:
+    """What a worker has to know, as it is stored: without the character zero, and of limited length."""
+    text = name if argument is None else f"{name}({argument})"
+    return text.replace("\x00", "\\x00")[:MAX_REQUIREMENT]
 
 
 class Backoff(NamedTuple):
@@ -91,8 +111,28 @@ class Job(Generic[P, R]):
         return encoded.decode()
 
     def decode(self, stored: str) -> dict[str, Any]:
-        """The arguments for the function. Raises msgspec.MsgspecError."""
-        return msgspec.structs.asdict(self._read(stored.encode()))
+        """The arguments for the function. Raises NotKnownHere for one that it does not take, UnreadableArguments for all else."""
+        try:
+            return msgspec.structs.asdict(self._read(stored.encode()))
+        except _UNREADABLE as error:
+            for name in self._names_in(stored):
+                if name not in self.arguments.__struct_fields__:
+                    raise NotKnownHere(requirement(self.name, name)) from None
+            raise UnreadableArguments(str(error)) from error
+
+    @property
+    def requirements(self) -> list[str]:
+        """All that a worker which knows this job knows."""
+        arguments = (requirement(self.name, argument) for argument in self.arguments.__struct_fields__)
+        return [requirement(self.name), *arguments]
+
+    @staticmethod
+    def _names_in(stored: str) -> list[str]:
+        try:
+            found = msgspec.json.decode(stored)
+        except _UNREADABLE:
+            return []
+        return sorted(found) if isinstance(found, dict) else []
 
     def _read(self, encoded: bytes) -> Struct:
         return msgspec.json.decode(encoded, type=self.arguments)

@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from restwell.database import Database
 from restwell.errors import GiveUp, ServiceUnavailable
-from restwell.jobs.job import Backoff, Job, call
+from restwell.jobs.job import NotKnownHere, call, requirement
 from restwell.jobs.processes import Processes
 from restwell.jobs.queue import Jobs
 from restwell.jobs.rows import Claimed
@@ -34,10 +34,6 @@ START_SECONDS: Final = 30.0
 
 _tracer: Final = trace.get_tracer("restwell.jobs")
 _propagator: Final = TraceContextTextMapPropagator()
-
-
-class UnknownJob(LookupError):
-    """No job of that name is known here."""
 
 
 class _Line(Struct, frozen=True):
@@ -66,6 +62,12 @@ class Done(Struct, frozen=True):
     recorded: bool
 
 
+class Parked(Struct, frozen=True):
+    """The function was not called: this release does not know what the job ``requires``."""
+
+    requires: str
+
+
 class Performer:
     """Logs a line for each attempt, through ``lines`` where given. ``alone``, where given, does a job that is not to be run beside others, in the process that calls it."""
 
@@ -88,13 +90,13 @@ class Performer:
         self._lines = lines
         self._alone = alone
 
-    async def perform(self, claimed: Claimed) -> Done | None:
+    async def perform(self, claimed: Claimed) -> Done | Parked | None:
         """Call the function. None, if it failed, which has been noted, or if the job is another's now."""
         structlog.contextvars.bind_contextvars(
             job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempts, request_id=claimed.request_id
         )
         began = time.perf_counter()
-        done: Done | None = None
+        done: Done | Parked | None = None
         outcome = "lost"
         with _tracer.start_as_current_span(
             f"job {claimed.name}", context=_parent(claimed.traceparent), kind=trace.SpanKind.CONSUMER
@@ -102,6 +104,8 @@ class Performer:
             try:
                 done = await self._call(claimed)
                 outcome = "done"
+            except NotKnownHere as error:
+                done, outcome = Parked(error.requires), "parked"
             except LeaseLost:
                 log.warning("job_lost")
             except asyncio.CancelledError as error:
@@ -112,7 +116,9 @@ class Performer:
                 span.set_status(trace.StatusCode.ERROR, type(error).__name__)
                 outcome = await self._failed(claimed, error)
         seconds = time.perf_counter() - began
-        if done is None or not (claimed.alone and self._alone):  # else the process that did it has said so
+        if not isinstance(done, Done) or not (
+            claimed.alone and self._alone
+        ):  # else the process that did it has said so
             self._jobs.metrics.count(claimed.name, outcome, seconds)
             self._say(claimed, outcome, seconds)
         return done
@@ -120,7 +126,7 @@ class Performer:
     async def _call(self, claimed: Claimed) -> Done:
         job = self._jobs.known.get(claimed.name)
         if job is None:
-            raise UnknownJob(f"no job {claimed.name} is known here; is this worker older than who enqueued it?")
+            raise NotKnownHere(requirement(claimed.name))
         if claimed.alone and self._alone is not None:
             # It keeps its own time; ours is for the case that it cannot.
             await self._processes.run_within(job.timeout_seconds + START_SECONDS, self._alone, claimed)
@@ -146,14 +152,13 @@ class Performer:
 
     async def _failed(self, claimed: Claimed, error: BaseException) -> str:
         """Note it. Returns the outcome."""
-        backoff = self._backoff_of(self._jobs.known.get(claimed.name))
         trail = "".join(traceback.format_exception(error))
         try:
             state = await self._store.fail(
                 claimed,
                 _storable(f"{type(error).__name__}: {error}"[:MAX_TRACEBACK]),
                 _storable(trail[-MAX_TRACEBACK:]),
-                backoff.seconds_after(claimed.attempts),
+                self._jobs.known[claimed.name].backoff.seconds_after(claimed.attempts),
                 gave_up=isinstance(error, GiveUp),
             )
         except ServiceUnavailable as unavailable:  # its lease will end, and it is tried again
@@ -180,10 +185,6 @@ class Performer:
             self._lines.write(line)
         else:
             log.info("job", **{name: getattr(line, name) for name in _FIELDS})
-
-    @staticmethod
-    def _backoff_of(job: Job[..., Any] | None) -> Backoff:
-        return job.backoff if job is not None else Backoff()
 
 
 def _storable(text: str) -> str:

@@ -34,6 +34,9 @@ from restwell.jobs.tables import FINISHED, UNFINISHED, JobState, job_tables
 
 jobs, failures, ticks = job_tables(MetaData())
 
+MANY: Final = 1_000
+"""So many rows are changed by one statement, so that it locks them for a short time; there may be more."""
+
 
 def _is(*states: JobState) -> Any:
     """In one of the states, written out in the SQL, so that the index of that state is known to do."""
@@ -136,7 +139,7 @@ retry: Final = query(
     "jobs.retry",
     update(jobs)
     .where(jobs.c.id == param("job_id"), _is(JobState.DEAD, JobState.CANCELLED))
-    .values(state=JobState.READY, attempts=0, run_at=db_now(), finished_at=None)
+    .values(state=JobState.READY, attempts=0, run_at=db_now(), finished_at=None, requires=None)
     .returning(jobs.c.queue),
     into=str,
 )
@@ -243,6 +246,51 @@ release: Final = query(
     _on_both(state=JobState.READY, attempts=jobs.c.attempts - 1, lease_until=None),
     into=UUID,
 )
+park: Final = query(
+    "jobs.park",
+    _on_both(
+        "requires",
+        state=JobState.PARKED,
+        attempts=jobs.c.attempts - 1,
+        lease_until=db_now(in_seconds="parked_seconds"),
+        requires=lambda rows: rows.c.requires,
+    ),
+    into=UUID,
+)
+
+
+def _known(dialect: str) -> FromClause:
+    """The argument ``known`` as a table with the column ``value``: an array, or on SQLite a JSON array."""
+    if dialect == "postgresql":
+        array = bindparam("known", type_=ARRAY(Text), required=True)
+        return func.unnest(array).table_valued("value").render_derived("known")
+    return func.json_each(bindparam("known", type_=JSON(), required=True)).table_valued("value", name="known")
+
+
+def _first_parked(requires: Any) -> Any:
+    """Asked for one value after the other, and in an order that only the index of parked jobs has: whatever else is parked, and
+    whatever the database believes of it, each is one look there.
+    """
+    parked = select(jobs.c.id).where(_is(JobState.PARKED), jobs.c.requires == requires)
+    return parked.order_by(jobs.c.run_at).limit(1).scalar_subquery()
+
+
+parked_known: Final = query(
+    "jobs.parked_known",
+    {
+        dialect: select(known.c.value).where(_first_parked(known.c.value).is_not(null())).limit(100)
+        for dialect, known in ((dialect, _known(dialect)) for dialect in ("postgresql", "sqlite"))
+    },
+    into=str,
+)
+unpark: Final = query(
+    "jobs.unpark",
+    update(jobs)
+    .where(_some(_is(JobState.PARKED) & (jobs.c.requires == param("required")), jobs.c.run_at, count=MANY))
+    .values(state=JobState.READY, requires=None, lease_until=None)
+    .returning(jobs.c.queue),
+    into=str,
+)
 _is_last: Final = jobs.c.attempts >= jobs.c.max_attempts
 fail: Final = query(
     "jobs.fail",
@@ -260,10 +308,12 @@ fail: Final = query(
 expire: Final = query(
     "jobs.expire",
     update(jobs)
-    .where(_some(_is(JobState.RUNNING) & (jobs.c.lease_until < db_now()), jobs.c.lease_until, count=500))
+    .where(
+        _some(_is(JobState.RUNNING, JobState.PARKED) & (jobs.c.lease_until < db_now()), jobs.c.lease_until, count=MANY)
+    )
     .values(
-        state=case((_is_last, JobState.DEAD), else_=JobState.READY),
-        finished_at=case((_is_last, db_now()), else_=null()),
+        state=case((_is_last | _is(JobState.PARKED), JobState.DEAD), else_=JobState.READY),
+        finished_at=case((_is_last | _is(JobState.PARKED), db_now()), else_=null()),
         alone=True,
         lease_until=None,
     )
@@ -272,7 +322,10 @@ expire: Final = query(
 )
 is_any_expired: Final = query(
     "jobs.is_any_expired",
-    select(jobs.c.id).where(_is(JobState.RUNNING), jobs.c.lease_until < db_now()).limit(1),
+    select(jobs.c.id)
+    .where(_is(JobState.RUNNING, JobState.PARKED), jobs.c.lease_until < db_now())
+    .order_by(jobs.c.lease_until)
+    .limit(1),
     into=UUID,
 )
 end_leases: Final = query(
@@ -289,13 +342,13 @@ insert_failure: Final = query(
 )
 is_any_due: Final = query(
     "jobs.is_any_due",
-    select(jobs.c.id).where(_is(JobState.SCHEDULED), jobs.c.run_at <= db_now()).limit(1),
+    select(jobs.c.id).where(_is(JobState.SCHEDULED), jobs.c.run_at <= db_now()).order_by(jobs.c.run_at).limit(1),
     into=UUID,
 )
 promote: Final = query(
     "jobs.promote",
     update(jobs)
-    .where(_some(_is(JobState.SCHEDULED) & (jobs.c.run_at <= db_now()), jobs.c.run_at, count=1_000))
+    .where(_some(_is(JobState.SCHEDULED) & (jobs.c.run_at <= db_now()), jobs.c.run_at, count=MANY))
     .values(state=JobState.READY)
     .returning(jobs.c.queue),
     into=str,
@@ -308,7 +361,7 @@ prune: Final = query(
             & _is(*FINISHED)
             & (jobs.c.finished_at < db_now(in_seconds="in_seconds")),
             jobs.c.finished_at,
-            count=1_000,
+            count=MANY,
         )
     ),
 )

@@ -24,7 +24,7 @@ class Claimed(Struct, frozen=True):
 
 
 class Expired(Struct, frozen=True):
-    """A job whose worker did not extend its lease; ``state`` is where it is now."""
+    """A job whose worker did not extend its lease, or that was parked for too long; ``state`` is where it is now."""
 
     id: UUID
     name: str
@@ -33,10 +33,11 @@ class Expired(Struct, frozen=True):
     attempts: int
     fence: int
     worker: str | None
+    requires: str | None
 
 
 class Found(Struct, frozen=True):
-    """A job as it is stored. ``arguments`` and ``result`` are JSON."""
+    """A job as it is stored. ``arguments`` and ``result`` are JSON. ``requires`` is what no worker knew that took it."""
 
     id: UUID
     name: str
@@ -54,6 +55,7 @@ class Found(Struct, frozen=True):
     finished_at: datetime | None
     result: str | None
     request_id: str | None
+    requires: str | None
 
 
 class Failure(Struct, frozen=True):

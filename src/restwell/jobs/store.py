@@ -14,6 +14,8 @@ from restwell.jobs.tables import JobState
 
 LEASE_SECONDS: Final = 30.0
 """How long a job belongs to a worker that does not say it is still at it."""
+PARKED_SECONDS: Final = 86_400.0
+"""How long a job that a worker does not know is kept for one that does; then it is dead."""
 DIED: Final = "its worker died, or did not extend the lease in time"
 
 
@@ -66,6 +68,17 @@ class JobStore:
         rows = _encode({"id": one.id.hex, "fence": one.fence} for one in running)
         return set(await self._database.all(queries.release, rows=rows))
 
+    async def park(self, running: Iterable[tuple[Claimed, str]]) -> set[UUID]:
+        """Put jobs aside, as if they had not been taken, for a worker that knows what each requires."""
+        rows = _encode({"id": one.id.hex, "fence": one.fence, "requires": requires} for one, requires in running)
+        return set(await self._database.all(queries.park, rows=rows, parked_seconds=PARKED_SECONDS))
+
+    async def unpark(self, known: Sequence[str]) -> list[str]:
+        """Make some of the parked jobs ready that require one of these. Returns the queue of each."""
+        listed = known if self._database.dialect == "postgresql" else msgspec.json.encode(known).decode()
+        parked = await self._database.primary.all(queries.parked_known, known=listed)
+        return [queue for one in parked for queue in await self._database.all(queries.unpark, required=one)]
+
     async def fail(
         self, one: Claimed, error: str, traceback: str, delay_seconds: float, *, gave_up: bool
     ) -> JobState | None:
@@ -88,7 +101,7 @@ class JobStore:
         return JobState(ended.state)
 
     async def expire(self) -> list[Expired]:
-        """Take jobs from workers whose lease is over: ready for another attempt, by itself, or dead."""
+        """Take jobs from workers whose lease is over: ready for another attempt, by itself, or dead. Parked ones are dead."""
         if await self._database.primary.find(queries.is_any_expired) is None:
             return []
         async with self._database.transaction() as tx:
@@ -101,7 +114,9 @@ class JobStore:
                         "fence": one.fence,
                         "attempt": one.attempts,
                         "worker": one.worker,
-                        "error": DIED,
+                        "error": DIED
+                        if one.requires is None
+                        else f"no worker knew {one.requires} in {PARKED_SECONDS:g} s",
                         "traceback": "",
                     }
                     for one in expired
@@ -114,7 +129,7 @@ class JobStore:
         await self._database.run(queries.end_leases, of_worker=worker, in_seconds=-1.0)
 
     async def promote(self) -> list[str]:
-        """Make ready what was scheduled for a time that has come. Returns the queue of each."""
+        """Make ready some of what was scheduled for a time that has come. Returns the queue of each."""
         if await self._database.primary.find(queries.is_any_due) is None:
             return []
         return await self._database.all(queries.promote)

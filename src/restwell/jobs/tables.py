@@ -9,17 +9,21 @@ from restwell.database import Flag, Id, Timestamp
 
 
 class JobState(StrEnum):
-    """``ready`` and ``scheduled`` wait, the second for its time; ``done``, ``dead`` and ``cancelled`` are the ends."""
+    """``ready`` and ``scheduled`` wait, the second for its time; ``done``, ``dead`` and ``cancelled`` are the ends.
+
+    ``parked`` waits for a worker that knows what the one that took it did not: its name, or one of its arguments.
+    """
 
     SCHEDULED = "scheduled"
     READY = "ready"
     RUNNING = "running"
+    PARKED = "parked"
     DONE = "done"
     DEAD = "dead"
     CANCELLED = "cancelled"
 
 
-UNFINISHED: Final = (JobState.SCHEDULED, JobState.READY, JobState.RUNNING)
+UNFINISHED: Final = (JobState.SCHEDULED, JobState.READY, JobState.RUNNING, JobState.PARKED)
 FINISHED: Final = (JobState.DONE, JobState.DEAD, JobState.CANCELLED)
 
 
@@ -44,7 +48,10 @@ def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
         Column("fence", Integer, nullable=False),  # one more with each claim; who shows an older one is too late
         Column("alone", Flag, nullable=False),  # its worker died: it is not run beside others any more
         Column("worker", Text),
-        Column("lease_until", Timestamp),
+        Column("lease_until", Timestamp),  # of a parked job, until when it is kept for a worker that knows it
+        Column(
+            "requires", Text
+        ),  # what a worker has to know to take a parked job: "send_mail", or "send_mail(language)"
         Column("run_at", Timestamp, nullable=False),
         Column("enqueued_at", Timestamp, nullable=False),
         Column("started_at", Timestamp),
@@ -54,7 +61,8 @@ def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
         Column("traceparent", Text),
         Index("jobs_ready", "queue", column("priority").desc(), "id", **_where(state == JobState.READY)),
         Index("jobs_scheduled", "run_at", **_where(state == JobState.SCHEDULED)),
-        Index("jobs_running", "lease_until", **_where(state == JobState.RUNNING)),
+        Index("jobs_leases", "lease_until", **_where(state.in_((JobState.RUNNING, JobState.PARKED)))),
+        Index("jobs_parked", "requires", "run_at", **_where(state == JobState.PARKED)),
         Index("jobs_finished", "state", "finished_at", **_where(state.in_(FINISHED))),
         Index("jobs_unique", "unique_key", unique=True, **_where(state.in_(UNFINISHED))),
     )

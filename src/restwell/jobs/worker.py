@@ -6,11 +6,12 @@ import random
 import resource
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -19,8 +20,9 @@ from restwell.database import Database
 from restwell.errors import ServiceUnavailable
 from restwell.ids import new_id
 from restwell.jobs.heartbeat import BEAT_SECONDS, Heartbeat
-from restwell.jobs.perform import Done, Performer
+from restwell.jobs.perform import Parked, Performer
 from restwell.jobs.processes import Processes
+from restwell.jobs.queries import MANY
 from restwell.jobs.queue import Jobs
 from restwell.jobs.rows import Claimed
 from restwell.jobs.scheduler import Scheduler
@@ -28,11 +30,13 @@ from restwell.jobs.store import LEASE_SECONDS, JobStore
 from restwell.jobs.tables import JobState
 from restwell.observability.logs import LineWriter
 
+T = TypeVar("T")
+
 log = structlog.get_logger("restwell.jobs")
 
 LOOK_SECONDS: Final = 1.0
 """The longest a ready job waits for a free worker when no hint of it has come."""
-PRUNE_EVERY: Final = 60
+PRUNE_SECONDS: Final = 60.0
 ABANDON_SECONDS: Final = 2.0
 
 
@@ -85,6 +89,8 @@ class Worker:
         self._running: dict[UUID, int] = {}
         self._tasks: dict[UUID, tuple[asyncio.Task[None], Claimed]] = {}
         self._finished: list[tuple[Claimed, str | None]] = []
+        self._parked: list[tuple[Claimed, str]] = []
+        self._known = [requires for job in jobs.known.values() for requires in job.requirements]
         self._recording: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._tending = True
@@ -127,7 +133,9 @@ class Worker:
     async def do(self, claimed: Claimed) -> None:
         """Do this one job, which is claimed already, and note what became of it."""
         done = await self._performer.perform(claimed)
-        if done is not None and not done.recorded:
+        if isinstance(done, Parked):
+            await self._store.park([(claimed, done.requires)])
+        elif done is not None and not done.recorded:
             await self._store.complete([(claimed, done.result)])
         await asyncio.to_thread(self._processes.close)
 
@@ -137,7 +145,7 @@ class Worker:
         while not self.stopping.is_set():
             self._changed.clear()
             free = self._options.concurrency - len(self._running)
-            if free <= 0 or len(self._finished) > self._options.concurrency:
+            if free <= 0 or len(self._finished) + len(self._parked) > self._options.concurrency:
                 await _first(told, self._changed.wait())
                 continue
             try:
@@ -166,32 +174,47 @@ class Worker:
             if self._running.get(claimed.id) == claimed.fence:
                 del self._running[claimed.id], self._tasks[claimed.id]
             self._changed.set()
+        if isinstance(done, Parked):
+            self._parked.append((claimed, done.requires))
+            self._record()
+            return
         self.done += 1
         if done is not None and not done.recorded:
-            self._record(claimed, done)
+            self._finished.append((claimed, done.result))
+            self._record()
         if self._options.max_jobs is not None and self.done >= self._options.max_jobs:
             self.stop()
 
-    def _record(self, claimed: Claimed, done: Done) -> None:
-        """Note it together with all that ends until the statement before has come back."""
-        self._finished.append((claimed, done.result))
+    def _record(self) -> None:
+        """Note what has ended, together with all that ends until the statement before has come back."""
         if self._recording is None:
             self._recording = asyncio.create_task(self._record_all())
 
     async def _record_all(self) -> None:
-        while self._finished:
-            batch, self._finished = self._finished, []
-            try:
-                ours = await self._store.complete(batch)
-            except Exception as error:  # noqa: BLE001  # whatever it was: they are done, and it is tried until that is noted
-                log.warning("jobs_not_recorded", count=len(batch), cause=repr(error.__cause__ or error))
-                self._finished = batch + self._finished
-                await asyncio.sleep(LOOK_SECONDS)
-            else:
-                for late in (one for one, _ in batch if one.id not in ours):
-                    log.warning("job_lost", job=late.name, job_id=str(late.id))
-                self._changed.set()
+        while self._finished or self._parked:
+            if parked := self._parked:
+                self._parked = []
+                log.warning("jobs_parked", count=len(parked), requires=sorted({requires for _, requires in parked}))
+                self._parked += await self._noted(parked, self._store.park)
+            if finished := self._finished:
+                self._finished = []
+                self._finished += await self._noted(finished, self._store.complete)
         self._recording = None
+
+    async def _noted(
+        self, batch: list[tuple[Claimed, T]], note: Callable[[list[tuple[Claimed, T]]], Awaitable[set[UUID]]]
+    ) -> list[tuple[Claimed, T]]:
+        """Note it. Returns what could not be noted."""
+        try:
+            ours = await note(batch)
+        except Exception as error:  # noqa: BLE001  # whatever it was: they are done, and it is tried until that is noted
+            log.warning("jobs_not_recorded", count=len(batch), cause=repr(error.__cause__ or error))
+            await asyncio.sleep(LOOK_SECONDS)
+            return batch
+        for late in (one for one, _ in batch if one.id not in ours):
+            log.warning("job_lost", job=late.name, job_id=str(late.id))
+        self._changed.set()
+        return []
 
     def _lost(self, jobs: dict[UUID, int]) -> None:
         """These are another's now, or cancelled: what this worker still does of them has no effect any more."""
@@ -215,25 +238,38 @@ class Worker:
             await asyncio.wait({self._recording}, timeout=self._options.drain_seconds)
 
     async def _tend(self) -> None:
-        """Once a second: what is due becomes ready, what was left by the dead is taken from them, what is old goes."""
-        seconds = 0
+        """Once a second: what is due becomes ready, and what this worker knows of the parked; what was left by the dead is taken
+        from them; what is old goes. As long as there is more than one statement changes, without a pause.
+        """
+        prune_at = 0.0
         while self._tending:
+            more = False
             try:
                 self._look_at_itself()
                 await self._scheduler.tick()
-                ready = await self._store.promote()
-                expired = await self._store.expire()
-                for one in expired:
-                    log.warning("job_expired", job=one.name, job_id=str(one.id), worker=one.worker, state=one.state)
-                self._jobs.announce([*ready, *(one.queue for one in expired if one.state == JobState.READY)])
-                if seconds % PRUNE_EVERY == 0:
+                more = await self._make_ready()
+                if time.monotonic() >= prune_at:
                     await self._prune()
+                    prune_at = time.monotonic() + PRUNE_SECONDS
             except ServiceUnavailable as error:
                 log.warning("jobs_not_tended", cause=repr(error.__cause__ or error))
             except Exception as error:  # one bad row must not end what all others wait for
                 log.exception("jobs_not_tended", exc_info=error)
-            seconds += 1
-            await asyncio.sleep(LOOK_SECONDS)
+            if not more:
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def _make_ready(self) -> bool:
+        """Returns whether there is more to be made ready."""
+        ready = await self._store.promote()
+        known = await self._store.unpark(self._known)
+        expired = await self._store.expire()
+        for one in expired:
+            event = "job_expired" if one.requires is None else "job_known_to_nobody"
+            log.warning(
+                event, job=one.name, job_id=str(one.id), worker=one.worker, state=one.state, requires=one.requires
+            )
+        self._jobs.announce([*ready, *known, *(one.queue for one in expired if one.state == JobState.READY)])
+        return max(len(ready), len(known), len(expired)) >= MANY
 
     async def _prune(self) -> None:
         for state in (JobState.DONE, JobState.CANCELLED, JobState.DEAD):

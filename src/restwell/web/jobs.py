@@ -47,7 +47,9 @@ class JobFailure(Struct, frozen=True):
 
 
 class JobDetail(Struct, frozen=True):
-    """All that is known of a job. ``request_id`` is of the request that enqueued it."""
+    """All that is known of a job. ``request_id`` is of the request that enqueued it; ``requires``, of a parked job, the name or argument that no
+    worker knows that took it.
+    """
 
     id: UUID
     name: str
@@ -59,6 +61,7 @@ class JobDetail(Struct, frozen=True):
     attempts: int
     max_attempts: int
     worker: str | None
+    requires: str | None
     request_id: str | None
     run_at: Moment
     enqueued_at: Moment
@@ -141,6 +144,7 @@ def _detail(job: Found, failures: list[Failure]) -> JobDetail:
         attempts=job.attempts,
         max_attempts=job.max_attempts,
         worker=job.worker,
+        requires=job.requires,
         request_id=job.request_id,
         run_at=job.run_at,
         enqueued_at=job.enqueued_at,

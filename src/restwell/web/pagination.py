@@ -18,7 +18,8 @@ from restwell.web.request import ApiRequest
 T = TypeVar("T")
 
 MAX_LIMIT: Final = 100
-MAX_CURSOR_CHARS: Final = 1_024
+MAX_CURSOR_CHARS: Final = 2_048
+"""Room for a text of 200 characters, of four bytes each."""
 _MAC_BYTES: Final = 16
 _PLAIN_QUERY: Final = re.compile(r"[\w.~=&-]*", re.ASCII).fullmatch
 
@@ -66,7 +67,7 @@ class Cursors:
             raise InvalidCursor
         try:
             return msgspec.msgpack.decode(body, type=kind)
-        except msgspec.MsgspecError:  # of a release whose positions are others
+        except msgspec.MsgspecError:  # of a release that had other positions
             raise InvalidCursor from None
 
     def page(self, belongs_to: str, rows: Sequence[T], limit: int, position: Callable[[T], tuple[Any, ...]]) -> Page[T]:

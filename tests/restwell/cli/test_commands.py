@@ -92,7 +92,13 @@ def test_seed_needs_demo_data(tiny_env: dict[str, str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["dev", "seed"])
 def test_development_commands_refuse_production(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
-    env = {**tiny_env, "APP_ENV": "production", "JWT_SECRET": STRONG}
+    live = {
+        "APP_ENV": "production",
+        "JWT_SECRET": STRONG,
+        "APP_URL": "https://shop.example",
+        "SMTP_URL": "folder:var/mail",
+    }
+    env = {**tiny_env, **live}
     assert_refused(restwell(command, cwd=tmp_path, **env), f"{command} is for development")
 
 
@@ -115,7 +121,7 @@ def test_a_taken_port_is_named(tiny_env: dict[str, str], tmp_path: Path, command
 @pytest.mark.parametrize(
     ("url", "word"),
     [
-        ("postgresql://u:hunter2@127.0.0.1:{port}/d", "PostgreSQL: "),
+        ("postgresql://u:hunter2@127.0.0.1:{port}/d", "PostgreSQL at 127.0.0.1:"),
         ("sqlite:////proc/none/x.db", "SQLite cannot open /proc/none/x.db"),
     ],
 )

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 from msgspec import Struct
+from pydantic import BaseModel
 from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, func, insert, select, update
 
 from restwell.database import (
@@ -94,6 +96,29 @@ async def test_rows_become_structs_dicts_or_plain_values(opened: Database) -> No
     assert [row.number for row in await opened.all(in_order)] == [1, 2, 3]
     assert (await opened.all(numbers))[0] == {"number": 1, "text": "note 1"}
     assert await opened.one(count) == 3
+
+
+@dataclass
+class Line:
+    number: int
+    done: bool
+
+
+class Model(BaseModel):
+    number: int
+    done: bool
+
+
+_lines = select(notes.c.number, notes.c.done).order_by(notes.c.number).limit(100)
+as_data, as_model, as_tuples = (query("notes.lines", _lines, into=kind) for kind in (Line, Model, tuple))
+
+
+async def test_rows_become_dataclasses_models_and_tuples(opened: Database) -> None:
+    """Each was the first column alone. What SQLite keeps as 0 and 1 is true or false in all of them."""
+    await opened.run_many(insert_note, [note(1), note(2, done=True)])
+    assert await opened.all(as_data) == [Line(1, done=False), Line(2, done=True)]
+    assert await opened.all(as_model) == [Model(number=1, done=False), Model(number=2, done=True)]
+    assert await opened.all(as_tuples) == [(1, False), (2, True)]
 
 
 async def test_a_missing_row_is_none_or_an_error_as_asked(opened: Database) -> None:

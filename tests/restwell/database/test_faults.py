@@ -24,7 +24,6 @@ sleep = query("test.sleep", {"postgresql": text("SELECT pg_sleep(30)"), "sqlite"
     ("url", "reason"),
     [
         ("postgresql://u:secret-word@127.0.0.1:{port}/d", "127.0.0.1"),
-        ("postgresql://u@127.0.0.1:notaport/d", "PostgreSQL"),
         ("sqlite:////proc/none/x.db", "/proc/none/x.db"),
     ],
 )
@@ -52,8 +51,11 @@ async def test_a_wrong_password_is_said_in_one_line_without_it(tmp_path: Path) -
         refused = await asyncio.to_thread(
             restwell, "serve", cwd=tmp_path, DATABASE_URL=url, RESTWELL_APP="shop.app:shop", PORT=str(free_port())
         )
-    expected = 'restwell: PostgreSQL: password authentication failed for user "guarded"\n'
-    assert (refused.returncode, refused.stderr) == (2, expected)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    where = server.url.partition("@")[2]
+    assert refused.stderr.startswith(
+        f'restwell: PostgreSQL at {where}: password authentication failed for user "guarded"; check'
+    )
     assert "the-wrong-one" not in refused.stdout
 
 

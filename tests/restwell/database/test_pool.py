@@ -56,7 +56,7 @@ def figures(database: PostgresDatabase) -> PoolFigures:
 
 
 async def ask(database: PostgresDatabase, statement: str) -> int:
-    connection = await asyncpg.connect(database._url)
+    connection = await asyncpg.connect(database._connector._url.dsn)
     try:
         answer: int = await connection.fetchval(statement)
         return answer
@@ -206,7 +206,7 @@ async def test_a_type_that_changes_under_a_prepared_statement_costs_nobody_an_er
     await opened.run(add, id=1)
     for kind in ("bigint", "integer"):
         assert await opened.in_transaction(lambda tx: tx.one(n_of, id=1)) == 0
-        outside = await asyncpg.connect(opened._url)
+        outside = await asyncpg.connect(opened._connector._url.dsn)
         await outside.execute(f"ALTER TABLE rows ALTER n TYPE {kind}")
         await outside.close()
         assert await opened.in_transaction(lambda tx: tx.one(n_of, id=1)) == 0

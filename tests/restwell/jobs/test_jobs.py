@@ -303,20 +303,6 @@ async def test_an_error_of_any_text_is_kept(rig: Rig) -> None:
     assert failure.error == "ValueError: zero \\x00 and a half \\ud800 of a pair"
 
 
-async def test_unknown_jobs_and_unreadable_arguments_end_as_dead(rig: Rig) -> None:
-    for number in range(3):
-        await rig.enqueue(sample_jobs.note.using(max_attempts=1), text=str(number))
-    async with rig.database.transaction() as tx:
-        await tx.run_script("UPDATE jobs SET name = 'nobody' WHERE arguments LIKE '%0%'")
-        await tx.run_script("UPDATE jobs SET arguments = '{\"text\": 5}' WHERE arguments LIKE '%1%'")
-    async with rig.worker([rig.database]):
-        assert sorted(await rig.settled()) == ["dead", "dead", "done"]
-    errors = [
-        one.error for found in await rig.jobs.list_jobs(JobState.DEAD, 5) for one in await rig.jobs.failures(found.id)
-    ]
-    assert {error.partition(":")[0] for error in errors} == {"UnknownJob", "ValidationError"}
-
-
 async def test_a_cancelled_job_never_runs(rig: Rig) -> None:
     job_id = await rig.enqueue(sample_jobs.note, text="never")
     assert await rig.jobs.cancel(job_id)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from restwell.errors import InvalidCursor
 from restwell.web import ApiRequest, Cursors, Page, paged
+from restwell.web.pagination import MAX_CURSOR_CHARS
 
 cursors = Cursors(b"k" * 32)
 POSITION = (datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC), UUID(int=7))
@@ -43,6 +44,17 @@ def test_a_cursor_of_a_release_with_another_position_is_refused() -> None:
     """It was a ValidationError of msgspec, a 500."""
     with pytest.raises(InvalidCursor):
         cursors.decode("list", cursors.encode("list", ("a", 1)), tuple[datetime, UUID])
+
+
+def test_a_position_of_another_release_is_refused() -> None:
+    """It was a 500: the list has had other columns to sort by when the cursor was made."""
+    with pytest.raises(InvalidCursor):
+        cursors.decode("list", cursors.encode("list", ("name",)), tuple[int, UUID])
+
+
+def test_a_cursor_is_not_longer_than_is_taken() -> None:
+    """The position behind a name of 200 emoji made a cursor that the next request refused."""
+    assert len(cursors.encode("list", ("\N{ELECTRIC LIGHT BULB}" * 200, UUID(int=7)))) <= MAX_CURSOR_CHARS
 
 
 def test_the_last_page_has_no_cursor() -> None:

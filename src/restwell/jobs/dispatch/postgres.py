@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import func, select
 
 from restwell.database import Database, param, query
+from restwell.database_url import postgres_url
 from restwell.errors import ServiceUnavailable
 from restwell.jobs.dispatch.base import Sender
 
@@ -19,7 +20,7 @@ CHANNEL: Final = "restwell_jobs"
 AGAIN_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 3.0
 
-_notify: Final = query("jobs.notify", select(func.pg_notify(CHANNEL, param("queues"))))
+_notify: Final = query("jobs.notify", select(func.pg_notify(CHANNEL, param("queues"))), into=object)
 
 
 class PostgresDispatch(Sender):
@@ -28,7 +29,7 @@ class PostgresDispatch(Sender):
     def __init__(self, database: Database, url: str) -> None:
         super().__init__()
         self._database = database
-        self._url = url
+        self._connect = postgres_url(url).connect_arguments()
         self._listening: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
         self._queues: frozenset[str] = frozenset()
@@ -57,7 +58,7 @@ class PostgresDispatch(Sender):
     async def _listen(self) -> None:
         while True:
             try:
-                connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+                connection = await asyncpg.connect(**self._connect, timeout=CONNECT_SECONDS)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("jobs_not_listening", cause=repr(error))
             else:

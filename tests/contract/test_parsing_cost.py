@@ -1,0 +1,347 @@
+"""What a client sends costs time in proportion to its length, at every parser of it, whatever it is.
+
+Add a parser to the table that fits what it reads. It is given every text of ``WORST``, short and four times as long; what takes more than
+a moment must not take more than twice in proportion. Breaks with what it was made for: repeated JSON names looked up in a dict for each
+prefix (143 kB: 5 s), the interpreter's cookie unquoting (24 kB: 2 s), an expression for If-Match that begins anew at each space
+(60 kB: 110 s).
+"""
+
+import gc
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Annotated, Any, Final, cast
+
+import pytest
+from msgspec import Meta, Struct, ValidationError, convert
+
+from fuzzing import BLOCK_SECONDS, InProcess
+from restwell.addresses import forwarded_address, network_of
+from restwell.auth import AccessTokens
+from restwell.auth.elsewhere.flow import Flows
+from restwell.auth.signing_keys import from_secrets
+from restwell.database.freshness import FreshnessTokens
+from restwell.edge import HeaderFields, ReadYourWrites, RequestId
+from restwell.edge.exchange import Exchange
+from restwell.edge.response_cache import _is_held, _negotiate
+from restwell.errors import AppError
+from restwell.web import Cursors, PageFilter, expected_versions
+from restwell.web.cookies import cookies_in
+from restwell.web.oauth import client_credentials
+from restwell.web.request import ApiRequest, decode_body, decode_pairs, device_of
+from restwell.web.uploads import read_upload
+from scoreboard import Score
+from shop.payments.schemas import PaymentEvent
+from shop.products.queries import search_text
+from shop.schema import Currency, Line, Prose, Slug
+from shop.users.schemas import Email, Registration
+
+MARK: Final = "time grows linearly; <= 50 ms"
+LONG: Final = 65_536
+TIMES: Final = 4
+RATIO: Final = 2 * TIMES
+MOMENT: Final = 0.004
+"""Too short to tell how it grows."""
+KEY: Final = b"k" * 32
+
+Text = Callable[[int], str]
+
+
+def of(piece: str, before: str = "", after: str = "") -> Text:
+    return lambda chars: before + piece * (chars // len(piece)) + after
+
+
+PIECES: Final = (
+    *(
+        "a",
+        " ",
+        "\t ",
+        '"',
+        "\\",
+        '\\"',
+        "\\0",
+        ",",
+        ", ,",
+        ";",
+        "=",
+        "%",
+        "%41",
+        "%ff",
+        "(",
+        "a=1; ",
+        'a="',
+        '"1", ',
+        "W/",
+    ),
+    *(
+        "1",
+        "-",
+        ".",
+        ":",
+        "@",
+        "a@b.",
+        "=?",
+        "\xe9",
+        "&",
+        "&a=b",
+        "+",
+        "`",
+        "q=0,",
+        "gzip;",
+        "1.1.1.1,",
+        "::,",
+        "a/b;",
+        "0x",
+    ),
+)
+WORST: Final = {
+    **{repr(piece): of(piece) for piece in PIECES},
+    **{f'"1"{piece!r}x': of(piece, '"1"', "x") for piece in (" ", "\t ", ",", ", ,", '"', "\\")},
+    **{f'a="{piece!r}"': of(piece, 'a="', '"') for piece in ("\\", '\\"', "\\0", "\\054", " ", ";", "%")},
+    **{f"Basic/Bearer {piece!r}": of(piece, "Bearer ") for piece in ("a", "a.", ".", "=", " ")},
+    "names": lambda chars: "&".join(f"a{number}={number}" for number in range(chars // 10)),
+    "cookies": lambda chars: "; ".join(f"a{number}={number}" for number in range(chars // 11)),
+}
+
+
+class Line2(Struct, forbid_unknown_fields=True):
+    product: Annotated[str, Meta(max_length=10)]
+    quantity: Annotated[int, Meta(ge=1)]
+
+
+class Draft(Struct, forbid_unknown_fields=True):
+    lines: list[Line2]
+    nested: list[list[Line2]] = []
+    more: dict[str, int] = {}
+
+
+def numbered(chars: int, one: str) -> str:
+    return ",".join(one.replace("#", str(number)) for number in range(chars // (len(one) + 5)))
+
+
+JSON: Final = {
+    "a name repeated": lambda chars: f'{{{numbered(chars, chr(34) + "n#" + chr(34) + ":1")}, "n1": 2}}',
+    "a name repeated within": lambda chars: (
+        f'{{"more": {{{numbered(chars, chr(34) + "n#" + chr(34) + ":1")}, "n1": 2}}}}'
+    ),
+    "unknown names": lambda chars: f"{{{numbered(chars, chr(34) + 'n#' + chr(34) + ':1')}}}",
+    "one unknown name": of("n", '{"', '": 1}'),
+    "a name that looks like a path": of(" - at `", '{"', '": 1}'),
+    "faults": of('{"product":1},', '{"lines": [', "1]}"),
+    "faults of lists": of('[{"product":1}],', '{"lines": [], "nested": [', "1]}"),
+    "good, then a fault": of('{"product":"a","quantity":1},', '{"lines": [', "1]}"),
+    "good lists, then a fault": of('[{"product":"a","quantity":1}],', '{"lines": [], "nested": [', "1]}"),
+    "empty objects": of("{},", '{"lines": [', "1]}"),
+    "empty lists": of("[],", '{"lines": [], "nested": [', "1]}"),
+    "deep lists": of("[", '{"lines": '),
+    "deep objects": of('{"a":', '{"x": '),
+    "deep and closed": lambda chars: "[" * (chars // 2) + "]" * (chars // 2),
+    "an integer": of("1", '{"lines": [{"product": "a", "quantity": ', "}]}"),
+    "a fraction": of("1", '{"lines": [{"product": "a", "quantity": 1.', "}]}"),
+    "an exponent": of("1", '{"lines": [{"product": "a", "quantity": 1e', "}]}"),
+    "a string": of("a", '{"lines": [{"product": "', '", "quantity": 1}]}'),
+    "escapes": of("\\u00e9", '{"lines": [{"product": "', '", "quantity": 1}]}'),
+    "halves of characters": of("\\ud800", '{"lines": [{"product": "', '", "quantity": 1}]}'),
+    "quotes": of('\\"', '{"lines": [{"product": "', '", "quantity": 1}]}'),
+    "spaces": of(" ", "{", "}"),
+    "spaces at the end": of("\n", '{"lines": []}', "x"),
+    "integers": of("1,", '{"more": {"a": 1}, "lines": [', "1]}"),
+}
+"""Bodies, most of which have a fault: then they are walked once more."""
+
+PART: Final = 'content-disposition: form-data; name="file"; filename="a"'
+FORMS: Final = {
+    "content": of("a", f"--x\r\n{PART}\r\n\r\n", "\r\n--x--\r\n"),
+    "nearly the boundary": of("\r\n--", f"--x\r\n{PART}\r\n\r\n", "\r\n--x--\r\n"),
+    "line ends": of("\r", f"--x\r\n{PART}\r\n\r\n", "\r\n--x--\r\n"),
+    "parts": of(f"--x\r\n{PART}\r\n\r\n\r\n"),
+    "headers": of("a: b\r\n", "--x\r\n"),
+    "a header": of("a", "--x\r\n"),
+    "a disposition": of('; a="', "--x\r\ncontent-disposition: form-data", "\r\n\r\n\r\n--x--\r\n"),
+    "continuations": of(" a\r\n", "--x\r\na: b\r\n"),
+    "before": of("--x "),
+}
+
+
+class Sent:
+    """What the parsers of a request look at."""
+
+    client = None
+
+    def __init__(self, body: bytes = b"", **headers: str) -> None:
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._body = body
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+
+def sent(**given: Any) -> ApiRequest:
+    return cast("ApiRequest", Sent(**given))
+
+
+def whole(work: Any) -> None:
+    """Run what never waits."""
+    with suppress(StopIteration):
+        work.send(None)
+
+
+def exchange(name: str, value: str) -> Exchange:
+    return Exchange(
+        {"type": "http", "headers": [(b"host", b"a"), (name.encode(), value.encode())], "http_version": "1.1"}
+    )
+
+
+tokens = AccessTokens(from_secrets(["s" * 32]), issuer="test", ttl_seconds=60)
+cursors, flows, freshness = Cursors(KEY), Flows(KEY), FreshnessTokens(KEY)
+
+PARSERS: Final[dict[str, Callable[[str], object]]] = {
+    "query string": lambda text: decode_pairs(text.encode(), PageFilter),
+    "a parameter": lambda text: decode_pairs(f"cursor={text}".encode(), PageFilter),
+    "cookies": cookies_in,
+    "cookies of the edge": lambda text: ReadYourWrites(freshness).before(
+        exchange("cookie", f"consistency-token={text}")
+    ),
+    "consistency token": lambda text: freshness.decode(text.encode()),
+    "If-Match": expected_versions,
+    "If-None-Match": lambda text: _is_held(text.encode(), b'"1"'),
+    "Accept-Encoding": lambda text: _negotiate(text.encode()),
+    "X-Forwarded-For": lambda text: forwarded_address(text, 1),
+    "an address": network_of,
+    "User-Agent": lambda text: device_of(sent(user_agent=text)),
+    "X-Request-Id": lambda text: RequestId().before(exchange("x-request-id", text)),
+    "Host": lambda text: HeaderFields().before(exchange("host", text)),
+    "header fields": lambda text: HeaderFields().before(exchange("x-any", text)),
+    "access token": tokens.verify,
+    "access token's parts": lambda text: tokens.verify(f"{text[: len(text) // 2]}.{text}.{text}"),
+    "client credentials": lambda text: client_credentials(sent(authorization=text), "", ""),
+    "cursor": lambda text: cursors.decode("list", text, tuple),
+    "sign-in cookie": lambda text: flows.resume(text, "provider", text),
+    "Content-Type of a form": lambda text: whole(read_upload(sent(content_type=f"multipart/form-data; {text}"))),
+    "search words": lambda text: search_text("sqlite", text),
+    **{
+        f"text of {kind}": lambda text, kind=kind: convert(text, kind)  # type: ignore[misc]  # its default is its type
+        for kind in (Line, Prose, Slug, Currency, Email)
+    },
+}
+BODIES: Final[dict[str, Callable[[str], object]]] = {
+    "body": lambda text: decode_body(text.encode(), Draft),
+    "body of anything": lambda text: decode_body(text.encode(), Any),
+    "body of the shop": lambda text: decode_body(text.encode(), Registration),
+    "payment event": lambda text: decode_body(text.encode(), PaymentEvent),
+}
+
+
+def uploaded(text: str) -> None:
+    whole(read_upload(sent(body=text.encode(), content_type="multipart/form-data; boundary=x")))
+
+
+TABLE: Final = [
+    *((name, parse, WORST) for name, parse in PARSERS.items()),
+    *((name, parse, JSON) for name, parse in BODIES.items()),
+    ("upload", uploaded, FORMS),
+]
+
+
+def seconds(parse: Callable[[str], object], text: str) -> float:
+    gc.disable()  # it may just have its turn
+    try:
+        start = time.thread_time()
+        with suppress(AppError, ValidationError):
+            parse(text)
+        return time.thread_time() - start
+    finally:
+        gc.enable()
+
+
+def grown(measure: Callable[[int], float], chars: int, told: str) -> float:
+    """The seconds for so many characters; they must have grown with their number."""
+    short = measure(chars // TIMES)
+    assert short < BLOCK_SECONDS, told  # and no need to wait for four times as much
+    long = measure(chars)
+    if long > MOMENT:
+        short = min(short, *(measure(chars // TIMES) for _ in range(3)))
+        long = min(long, *(measure(chars) for _ in range(3)))
+        assert long <= MOMENT or long < RATIO * short, (
+            f"{told}: {short * 1e3:.1f} ms, {TIMES} times as long {long * 1e3:.1f} ms"
+        )
+        assert long < BLOCK_SECONDS, told
+    return long
+
+
+@pytest.mark.scoreboard("T2", "64 kB of its worst to every parser", MARK, backend="none")
+def test_every_parser_takes_linear_time(score: Score) -> None:
+    slowest: list[tuple[float, str]] = []
+    gc.freeze()  # as a server does (restwell.testing): what the tests have loaded is not gone through again and again
+    for name, parse, texts in TABLE:
+        for told, text in texts.items():
+            one = f"{name}, {told}"
+            slowest.append((grown(lambda chars: seconds(parse, text(chars)), LONG, one), one))  # noqa: B023  # it is called here
+    score.note(f"{len(slowest)} inputs, slowest: {told_of(slowest)}")
+
+
+def told_of(slowest: list[tuple[float, str]]) -> str:
+    return ", ".join(f"{name} {took * 1e3:.1f} ms" for took, name in sorted(slowest, reverse=True)[:3])
+
+
+HEADERS: Final = (
+    *(
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "authorization",
+        "cache-control",
+        "content-type",
+        "content-encoding",
+    ),
+    *("cookie", "expect", "forwarded", "host", "idempotency-key", "if-match", "if-none-match"),
+    *("if-modified-since", "origin", "range", "sec-fetch-site", "traceparent", "tracestate", "user-agent"),
+    *("x-forwarded-for", "x-request-id", "consistency-token", "prefer", "te", "via"),
+)
+HEADER_CHARS: Final = 30_000
+"""The edge takes 32,768 bytes of them."""
+TARGETS: Final = {
+    "query": lambda text: f"/v1/products?{text}",
+    "parameter": lambda text: f"/v1/products?q={text}",
+    "path": lambda text: f"/v1/products/{text}",
+    "first part": lambda text: f"/{text}",
+}
+TARGET_CHARS: Final = 7_800
+
+
+@pytest.mark.scoreboard(
+    "T2", "whole requests with the worst of each header field, address and body", MARK, backend="SQLite"
+)
+def test_every_request_takes_linear_time(server: InProcess, score: Score) -> None:
+    slowest: list[tuple[float, str]] = []
+
+    def request(
+        told: str, chars: int, method: str, text: Text, *, target: Any = None, header: str = "", kind: bytes = b""
+    ) -> None:
+        def measure(size: int) -> float:
+            value = text(size).encode("latin-1" if header else "utf-8")
+            headers = [(header.encode(), value)] if header else [(b"content-type", kind)] if kind else []
+            address = target(text(size)).encode() if target is not None else b"/v1/sessions"
+            reply = server.send(method, address, headers, value if kind else b"{}")
+            assert reply.status < 500, (told, reply)
+            return reply.seconds
+
+        with suppress(UnicodeDecodeError):  # such an address the server itself refuses
+            slowest.append((grown(measure, chars, told), told))
+
+    for told, text in WORST.items():
+        for header in HEADERS:
+            request(f"{header}: {told}", HEADER_CHARS, "POST", text, header=header)
+        for place, target in TARGETS.items():
+            request(f"{place}: {told}", TARGET_CHARS, "GET", text, target=target)
+        request(
+            f"form: {told}",
+            LONG,
+            "POST",
+            text,
+            kind=b"application/x-www-form-urlencoded",
+            target=lambda _: "/v1/oauth/token",
+        )
+    for told, text in JSON.items():
+        request(f"body: {told}", LONG, "POST", text, kind=b"application/json")
+    score.note(f"{len(slowest)} requests, slowest: {told_of(slowest)}")

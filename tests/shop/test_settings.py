@@ -1,0 +1,29 @@
+"""The shop's settings: production charges somebody, or was told that it charges nobody."""
+
+import pytest
+
+from restwell.errors import ConfigurationError
+from shop.settings import ShopSettings
+
+LIVE = {
+    "APP_ENV": "production",
+    "JWT_SECRET": "Wq3rT8-kZp0_bN5vXy7LmC2sHd9JfG4aQe6uRi1oPt",
+    "APP_URL": "https://shop.example",
+    "DATABASE_URL": "postgresql://u:p@h/d",
+    "SMTP_URL": "smtps://u:p@h",
+    "MAIL_SENDER": "Shop <shop@shop.example>",
+}
+
+
+def test_production_refuses_a_ledger_that_nobody_has_named() -> None:
+    """Breaks when the default passes: production took orders and charged nobody, in silence."""
+    with pytest.raises(ConfigurationError) as raised:
+        ShopSettings.load(LIVE)
+    (fault,) = raised.value.faults
+    assert fault.startswith("PAYMENTS_URL: required in production; https://api-key@api.stripe.com, or ledger:///")
+
+
+def test_production_uses_a_ledger_that_its_setting_names() -> None:
+    settings = ShopSettings.load({**LIVE, "PAYMENTS_URL": "ledger:///var/p.db?delay=0.1"})
+    assert settings.stand_ins() == {"payments": "a ledger in var/p.db, which charges nobody"}
+    assert ShopSettings.load({**LIVE, "PAYMENTS_URL": "https://key@api.stripe.com"}).stand_ins() == {}
