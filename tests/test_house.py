@@ -27,7 +27,7 @@ LAYERS = [  # a package may import those in its own line and above
     {"idempotency", "web"},
     {"app"},
     {"project", "testing"},
-    {"server", "reload", "supervisor"},
+    {"server", "reload", "startup", "supervisor"},
     {"cli"},
     {"__main__", "__init__"},
 ]

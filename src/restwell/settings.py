@@ -327,6 +327,16 @@ class Settings(Section):
             else {}
         )
 
+    def services(self) -> dict[str, str]:
+        """What it uses and is not asked at the start, by the service's name."""
+        smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else ""
+        named = {
+            "mail": f"SMTP at {smtp.partition('://')[2].rpartition('@')[2]}",
+            "files": str(self.files.dir),
+            "url": self.own_url,
+        }
+        return named | self.stand_ins()
+
     @property
     def own_url(self) -> str:
         """Where clients find this application."""

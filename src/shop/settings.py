@@ -38,6 +38,9 @@ class ShopSettings(Settings):
             )
         return faults
 
+    def services(self) -> dict[str, str]:
+        return {"payments": urlsplit(self.payments.url.get_secret_value()).hostname or ""} | super().services()
+
     def stand_ins(self) -> dict[str, str]:
         url = self.payments.url.get_secret_value()
         ledger = (

@@ -322,6 +322,18 @@ class RedisStore(Store):
             await asyncio.sleep(POLL_SECONDS)
 
 
+def needed_commands(prefix: str) -> list[tuple[Any, ...]]:
+    """Every command that the store runs, on keys that begin with ``prefix`` and are gone within a second."""
+    return [
+        ("INFO", "server"),
+        ("EVAL", _MARK, 1, f"{prefix}t", "", 0, 1, _new_mark()),
+        ("SET", f"{prefix}l", 1, "NX", "PX", 1),
+        ("GET", f"{prefix}v"),
+        ("DEL", f"{prefix}l"),
+        ("SCAN", 0, "MATCH", f"{prefix}*", "COUNT", 1),
+    ]
+
+
 def _new_mark() -> str:
     return f"{random.getrandbits(64):016x}"  # never the same again, which is all it must be
 

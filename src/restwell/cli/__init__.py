@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from restwell import server
+from restwell import server, startup
 from restwell.cli import cache, jobs
 from restwell.cli.loading import load, with_database
 from restwell.cli.worker import worker
@@ -36,6 +36,7 @@ from restwell.orphans import end_with_parent
 from restwell.project import VARIABLE, Project
 from restwell.reload import run_with_reload
 from restwell.settings import Settings
+from restwell.startup import StartUp
 from restwell.supervisor import supervise, worker_options
 from restwell.web.guards import name_of
 from restwell.web.limits import declared_rate, guards_of
@@ -101,13 +102,15 @@ def _prepare_and_serve() -> None:
     _refuse_in_production(settings, "dev")
     server.refuse_taken_address(settings.host, settings.port)
 
-    async def prepare(database: Database) -> str:
+    async def prepare(database: Database) -> tuple[str, StartUp]:
         await _refuse_too_many_connections(database, settings)
+        found = await startup.look(settings, project.name, database)
         await Migrations(project.migrations).upgrade(database)
-        return await project.seed(database) if project.seed is not None else ""
+        return await project.seed(database) if project.seed is not None else "", found
 
-    seeded = with_database(settings, prepare)
-    _welcome(project, settings, seeded)
+    seeded, found = with_database(settings, prepare)
+    _welcome(project, settings, seeded, found)
+    found.tell()
     with _worker_beside(project, settings):
         server.serve(settings)
 
@@ -142,11 +145,16 @@ def serve() -> None:
     project, settings = load()
     server.refuse_taken_address(settings.host, settings.port)
 
-    async def check(database: Database) -> None:
+    async def check(database: Database) -> StartUp:
         await _refuse_too_many_connections(database, settings)
+        found = await startup.look(settings, project.name, database)
         await Migrations(project.migrations).check(database)
+        return found
 
-    with_database(settings, check)
+    found = with_database(settings, check)
+    if sys.stdout.isatty():
+        print("\n".join(found.lines()), flush=True)
+    found.tell()
     server.serve(settings)
 
 
@@ -293,7 +301,7 @@ def _refuse_in_production(settings: Settings, command: str) -> None:
         raise ConfigurationError([f"{command} is for development; APP_ENV is production"])
 
 
-def _welcome(project: Project, settings: Settings, seeded: str) -> None:
+def _welcome(project: Project, settings: Settings, seeded: str, found: StartUp) -> None:
     base = f"http://{settings.host}:{settings.port}"
     parts = [
         f"{_describe(settings)}{f' ({seeded})' if seeded else ''}",
@@ -305,6 +313,11 @@ def _welcome(project: Project, settings: Settings, seeded: str) -> None:
         f"  {project.name:<7} {base}/v1        docs  {base}/docs",
         f"  health  {base}/health/ready",
         f"  {' · '.join(parts)}",
+        *(
+            line
+            for name, line in zip(found.services, found.lines(), strict=True)
+            if name in {*settings.stand_ins(), *found.degraded}
+        ),
         f"  {project.welcome()}",
     ]
     print("\n".join(lines), flush=True)

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from restwell import startup
 from restwell.cli.loading import load, with_database
-from restwell.database import Migrations
+from restwell.database import Database, Migrations
 from restwell.errors import ConfigurationError
+from restwell.startup import StartUp
 from restwell.supervisor import supervise, worker_options
 
 
@@ -29,7 +31,12 @@ def worker(
 ) -> None:
     """Do jobs until told to stop. The schema must be at the newest revision."""
     project, settings = load()
-    with_database(settings, Migrations(project.migrations).check)
+
+    async def look(database: Database) -> StartUp:
+        await Migrations(project.migrations).check(database)
+        return await startup.look(settings, project.name, database)
+
+    with_database(settings, look).tell()
     options = worker_options(
         project.create_app(settings),
         tuple(name for name in queues.replace(",", " ").split()),

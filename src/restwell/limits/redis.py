@@ -54,6 +54,11 @@ return redis.call('ZCARD', KEYS[1])
 _FAULTS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
+def needed_commands(prefix: str) -> list[tuple[Any, ...]]:
+    """Every command that the limits run, on keys that begin with ``prefix`` and are gone within a second."""
+    return [("EVAL", _TAKE, 1, f"{prefix}spent", 1, 1, SHARES), ("EVAL", _PRESENT, 1, f"{prefix}machines", "probe", 1)]
+
+
 class RedisLimits:
     """Keys begin with the application's ``name``. ``machine`` is asked while Redis is away."""
 

@@ -18,6 +18,17 @@ ANSWER_SECONDS: Final = 3.0
 _FAULTS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
+def needed_commands(key: str) -> list[tuple[Any, ...]]:
+    """Every command that it runs, on a stream of its own."""
+    return [
+        ("DEL", key),
+        ("XGROUP", "CREATE", key, GROUP, "0", "MKSTREAM"),
+        ("XADD", key, "MAXLEN", "~", KEPT, "*", "ready", ""),
+        ("XREADGROUP", "GROUP", GROUP, "probe", "COUNT", 1, "NOACK", "STREAMS", key, ">"),
+        ("DEL", key),
+    ]
+
+
 class RedisDispatch(Sender):
     """Hints are not acknowledged (NOACK): one that is lost with its reader costs a second, as the worker's own look finds the job.
 
