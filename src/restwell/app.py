@@ -22,6 +22,7 @@ from restwell.database.figures import DatabaseCollector
 from restwell.database.freshness import FreshnessTokens
 from restwell.edge import (
     AccessLog,
+    CanonicalPath,
     ClientAddress,
     Concern,
     Cors,
@@ -293,6 +294,7 @@ class Restwell:
             RequestId(),
             HeaderFields(),
             UrlLimit(),
+            CanonicalPath(),
             LogContext(),
             SecurityHeaders(),
             AccessLog(self._lines),

@@ -1,6 +1,7 @@
 """The edge: the one outermost ASGI pass that every request goes through, whatever framework is inside."""
 
 from restwell.edge.access_log import AccessLog
+from restwell.edge.canonical_path import CanonicalPath
 from restwell.edge.client_address import ClientAddress
 from restwell.edge.cors import Cors
 from restwell.edge.exchange import Concern, Exchange
@@ -17,6 +18,7 @@ from restwell.edge.url_limit import UrlLimit
 
 __all__ = [
     "AccessLog",
+    "CanonicalPath",
     "ClientAddress",
     "Concern",
     "Cors",

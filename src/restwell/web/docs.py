@@ -14,6 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from restwell.errors import ConfigurationError, NotFound
+from restwell.web.limits import DOCUMENTS
 from restwell.web.openapi import Schema
 
 POLICY: Final = (
@@ -59,15 +60,15 @@ def docs_routes(document: Schema) -> list[HTTPRouteHandler]:
     files = {name: _file((_swagger_ui() / name).read_bytes(), kind) for name, kind in _ASSETS.items()}
     files["start.js"] = _file(_START.encode(), "text/javascript")
 
-    @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+    @get("/openapi.json", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def openapi() -> Response[bytes]:
         return text
 
-    @get("/docs", include_in_schema=False, sync_to_thread=False)
+    @get("/docs", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def docs() -> Response[bytes]:
         return page
 
-    @get("/docs/{name:str}", include_in_schema=False, sync_to_thread=False)
+    @get("/docs/{name:str}", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def docs_file(name: FromPath[str]) -> Response[bytes]:
         if name not in files:
             raise NotFound

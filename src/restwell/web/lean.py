@@ -22,7 +22,9 @@ from msgspec import Struct
 
 from restwell.edge.exchange import AsgiApp, Receive, Reply, Scope, Send, exchange_in
 from restwell.edge.problem import problem_reply
+from restwell.errors import NotFound
 from restwell.web.guards import current_actor
+from restwell.web.paths import pattern_of
 from restwell.web.problems import app_error_for
 from restwell.web.request import JSON, ApiRequest, decode_query, read_filters
 
@@ -48,9 +50,18 @@ class Lean:
             for handler in route.route_handlers
             if (plain := _plain(route, handler)) is not None
         }
+        self._patterns = {
+            route.path_format: pattern_of(route.path).fullmatch
+            for route in app.routes
+            if isinstance(route, HTTPRoute) and route.path_parameters
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        plain = self._route(scope) if scope["type"] == "http" else None
+        try:
+            plain = self._route(scope) if scope["type"] == "http" else None
+        except NotFound as error:
+            await _send(problem_reply(error, exchange_in(scope).request_id), send)
+            return
         if plain is None:
             await self._framework(scope, receive, send)
             return
@@ -64,25 +75,28 @@ class Lean:
         except Exception as error:  # noqa: BLE001  # each has its answer
             reply = problem_reply(app_error_for(error, scope["path"]), exchange_in(scope).request_id)
         if reply is not None:
-            status, headers, body = reply
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await _send(reply, send)
         elif otherwise is not None:
             await otherwise(cast("Any", scope), cast("Any", receive), cast("Any", send))
 
     def _route(self, scope: Scope) -> "_Plain | None":
-        """What answers it, if that is plain; the scope has then what the framework puts there."""
+        """What answers it, if that is plain; the scope has then what the framework puts there. Raises NotFound for a parameter of the path
+        that is written otherwise than we write it.
+        """
         found = scope.get("route_handler")
         if found is not None:  # the edge knows it, for it asks on everyone's behalf
             scope["app"] = scope["litestar_app"] = self._app
             return self._plain.get(found)
         path = scope["path"]
-        if scope.get("root_path") or path.endswith("/") or "//" in path:
+        if scope.get("root_path"):
             return None
         try:
             _, handler, _, parameters, template = self._find(path=path, method=scope["method"])
         except HTTPException:
             return None
+        pattern = self._patterns.get(template)
+        if pattern is not None and pattern(path) is None:
+            raise NotFound
         plain = self._plain.get(cast("HTTPRouteHandler", handler))
         if plain is not None:
             scope["app"] = scope["litestar_app"] = self._app
@@ -91,6 +105,12 @@ class Lean:
             scope["path_template"] = template
             scope.setdefault("state", {})
         return plain
+
+
+async def _send(reply: Reply, send: Send) -> None:
+    status, headers, body = reply
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 class _Plain:

@@ -19,6 +19,9 @@ from restwell.edge.rate_limit import whose
 from restwell.limits import Rate, RateLimited, RateLimiter
 from restwell.web.timeouts import take_own_time
 
+DOCUMENTS: Final = Rate("documents", 600, seconds=60)
+"""Of what describes the API: pages of documentation, which are several files each, and ``/.well-known``. They take nothing from the reads."""
+
 _DECLARED: Final = "rate_limit"
 _IN_FORCE: Final = "rate_in_force"
 

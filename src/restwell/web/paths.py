@@ -6,11 +6,11 @@ from typing import Final
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-# One way to write each value, so that nobody fills the cache with others.
+# One way to write each value, so that nobody fills the cache with others, or passes a proxy that knows one.
 _FORMS: Final = {
     "uuid": "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     "int": "0|-?[1-9][0-9]{0,17}",
-    "str": "[^/]{1,100}",
+    "str": "[^/\\x00-\\x1f\\x7f]{1,100}",
 }
 _PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}")
 

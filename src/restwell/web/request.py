@@ -12,6 +12,7 @@ from litestar.datastructures import State
 from restwell.auth import Device
 from restwell.errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
 from restwell.web.cookies import cookies_in
+from restwell.web.literals import readers_of
 from restwell.web.validation import faults_in, first_fault
 
 JSON: Final = "application/json"
@@ -128,18 +129,26 @@ def decode_pairs(encoded: bytes, kind: type[msgspec.Struct]) -> Any:
         pairs = parse_qsl(encoded.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
         raise MalformedRequest("Send at most 100 parameters, written in UTF-8 and percent-encoded.") from None
-    known = set(kind.__struct_fields__)
-    values: dict[str, str] = {}
-    for name, value in pairs:
+    readers = readers_of(kind)
+    values: dict[str, Any] = {}
+    faults: list[FieldError] = []
+    for name, text in pairs:
+        if name not in readers:
+            continue
         if name in values:
             raise Invalid(errors=[FieldError(name, "given more than once")])
-        if name in known:
-            values[name] = value
+        values[name] = None
+        try:
+            values[name] = readers[name](text)
+        except ValueError as error:
+            faults.append(FieldError(name, str(error)))
+    if faults:
+        raise Invalid(errors=faults)
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        faults = faults_in(values, kind, error, strict=False)
-        raise Invalid(errors=[FieldError(f.path.removeprefix("$."), f.message) for f in faults]) from None
+        found = faults_in(values, kind, error)
+        raise Invalid(errors=[FieldError(f.path.removeprefix("$."), f.message) for f in found]) from None
 
 
 _remembered: Final = lru_cache(maxsize=1_024)(decode_pairs)

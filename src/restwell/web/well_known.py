@@ -7,6 +7,7 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from restwell.web.limits import DOCUMENTS
 from restwell.web.machines import Machines
 
 _KEPT: Final = {"cache-control": "public, max-age=300"}
@@ -34,7 +35,7 @@ def security_txt(contact: str | None, own_url: str | None) -> list[HTTPRouteHand
     if contact is None:
         return []
 
-    @get(_SECURITY, include_in_schema=False, sync_to_thread=False)
+    @get(_SECURITY, include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def document() -> Response[bytes]:
         lines = [f"Contact: {contact}", f"Expires: {datetime.now(UTC) + _VALID:%Y-%m-%dT00:00:00Z}"]
         if own_url is not None:
@@ -59,7 +60,7 @@ def _metadata(own_url: str, machines: Machines | None) -> dict[str, Any]:
 def _document(path: str, content: dict[str, Any], media_type: str) -> HTTPRouteHandler:
     answer = Response(msgspec.json.encode(content), media_type=media_type, headers=_KEPT)
 
-    @get(path, include_in_schema=False, sync_to_thread=False)
+    @get(path, include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def document() -> Response[bytes]:
         return answer
 

@@ -33,7 +33,17 @@ async def statuses(client: httpx.AsyncClient, tries: int, path: str = PRODUCTS, 
     return [(await client.get(path, headers=headers)).status_code for _ in range(tries)]
 
 
-@pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}?limit=101", "/v1/jobs", "/docs"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/start.js", "/metrics", "/health/live"])
+async def test_documents_and_health_take_nothing_from_the_reads(limited: httpx.AsyncClient, path: str) -> None:
+    """Breaks when they are counted as reads: a page of documentation is five of them."""
+    sent = {"x-forwarded-for": "192.0.2.1"}
+    assert set(await statuses(limited, READS + 1, path, **sent)) == {200}
+    told = (await limited.get(path, headers=sent)).headers.get("ratelimit", "none")
+    assert told.partition(";")[0] in {'"documents"', "none"}
+    assert set(await statuses(limited, READS, **sent)) == {200}
+
+
+@pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}?limit=101", "/v1/jobs"])
 async def test_an_address_has_its_reads_whatever_becomes_of_them(limited: httpx.AsyncClient, path: str) -> None:
     """Answers that are kept, those of the application, refusals for want of a token. Breaks when one of them is not counted."""
     answers = [await limited.get(path, headers={"x-forwarded-for": "192.0.2.1"}) for _ in range(READS)]

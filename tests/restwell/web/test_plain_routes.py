@@ -314,9 +314,7 @@ async def test_what_the_router_refuses_is_refused(client: httpx.AsyncClient) -> 
     assert (wrong.status_code, set(wrong.headers["allow"].split(", "))) == (405, {"GET", "HEAD", "OPTIONS"})
     assert (await client.get(f"/v1/things/{ID}", headers={"Host": "a b"})).status_code == 400
     for same in (f"/v1/things/{ID}/", f"/v1//things/{ID}"):
-        assert (await client.get(same)).json()["path"] == f"/v1/things/{ID}", (
-            "one way to write it, for whoever compares"
-        )
+        assert_problem(await client.get(same), 404, "not_found")
 
 
 async def test_an_answer_that_breaks_off_is_no_second_answer(client: httpx.AsyncClient) -> None:
