@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from jobs_rig import add_effect
 from restwell.database import Database
 from restwell.jobs import Backoff, GiveUp, Job, Run, job
@@ -141,8 +143,15 @@ async def greet(run: Run) -> None:
     await run.get(Database).run(add_effect, job_id=run.job_id, note="hello")
 
 
+@job(timeout_seconds=30)
+def speak(text: str) -> None:
+    """Logs, in a process of its own."""
+    structlog.get_logger("speak").warning("said", text=text)
+
+
 ALL: list[Job[..., Any]] = [
     note,
+    speak,
     note_once,
     fail,
     give_up,

@@ -247,6 +247,15 @@ async def serving(folder: Path, *command: str | Path, cwd: Path = ROOT, **enviro
 @contextmanager
 def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: str) -> Iterator[Served]:
     """A command that serves, in a process of its own and on a free port, once it is ready; its output goes to ``folder``."""
+    with serve_into(None, folder, *command, cwd=cwd, **environment) as served:
+        yield served
+
+
+@contextmanager
+def serve_into(
+    sink: int | None, folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: str
+) -> Iterator[Served]:
+    """The same, with its output to a file descriptor."""
     port, log = free_port(), folder / "server.log"
     run = str(uuid4())
     own = {
@@ -257,7 +266,8 @@ def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: s
     }
     env = {**os.environ, **own, **environment, "PORT": str(port), RUN: run}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)
+        written = output if sink is None else sink
+        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=written, stderr=written)
     served = Served(process, f"http://127.0.0.1:{port}", log)
     try:
         wait_until(served.is_ready, process, served)

@@ -1,7 +1,20 @@
 """restwell: the production layer for Python REST APIs."""
 
-from restwell.app import App, Restwell
-from restwell.database import Migrations
-from restwell.project import Project
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from restwell.app import App, Restwell
+    from restwell.database import Migrations
+    from restwell.project import Project
 
 __all__ = ["App", "Migrations", "Project", "Restwell"]
+
+_MODULES = {"App": "app", "Migrations": "database", "Project": "project", "Restwell": "app"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is named when it is named: the command has to answer to signals before (``__main__.py``)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,6 +1,32 @@
-"""``python -m restwell`` is the ``restwell`` command."""
+"""The ``restwell`` command, and ``python -m restwell``.
 
-from restwell.cli import main
+A process that is the first in its container is not ended by SIGTERM until it says what is to happen then. So that is said before
+anything else is imported, which takes most of a second.
+"""
+
+import os
+import signal
+from types import FrameType
+
+TERMINATED = 128 + signal.SIGTERM
+"""The exit code of a command that is told to stop before it has begun, as a shell tells of it."""
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, _end)
+    for ignored in (signal.SIGUSR1, signal.SIGUSR2):  # in all processes that come of this one too
+        signal.signal(ignored, signal.SIG_IGN)
+
+    from restwell.cli import main as run  # noqa: PLC0415  # see above
+
+    run()
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    os._exit(TERMINATED)
+
 
 if __name__ == "__main__":
     main()

@@ -44,6 +44,7 @@ from restwell.idempotency import Idempotency
 from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
 from restwell.limits import LimitStore, MachineLimits, RateLimiter
 from restwell.mail import open_mailer
+from restwell.observability.log_output import LostLines
 from restwell.observability.logs import line_writer
 from restwell.observability.metrics import Metrics
 from restwell.observability.watchdog import Watchdog
@@ -135,6 +136,7 @@ class Restwell:
         self.metrics = Metrics(settings.metrics.dir)
         self.watchdog = Watchdog()
         self.metrics.registry.register(self.watchdog)
+        self.metrics.registry.register(LostLines())
         self.metrics.registry.register(DatabaseCollector(self.database))
         self.cache = Cache(
             self._level_two(),
@@ -225,8 +227,6 @@ class Restwell:
         await self.cache.close()
         await self.database.close()
         self.passwords.close()
-        if self._lines is not None:
-            self._lines.flush()
 
     def worker(
         self,

@@ -17,7 +17,7 @@ from granian.server.mp import MPServer
 
 from restwell.app import App
 from restwell.errors import ConfigurationError
-from restwell.observability.logs import configure_logs
+from restwell.observability.logs import configure_logs, failure_logged
 from restwell.observability.metrics import Metrics
 from restwell.orphans import STOP_SECONDS, end_with_parent
 from restwell.project import find_project
@@ -31,6 +31,8 @@ CONNECTIONS: Final = 16_384
 BACKLOG: Final = 4_096
 SWITCH_SECONDS: Final = 0.0001
 """The server's own thread hands over what has come in as soon as it may: by itself Python lets it wait for 5 ms (docs/performance.md)."""
+LOGGERS: Final = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
+"""What Granian says goes where all lines go; by itself it writes to standard output, and waits for its reader."""
 HEAD_BYTES: Final = 65_536
 """The request line and all headers, of which there may be a hundred; the edge allows half of it (edge/header_fields.py). What is more is
 refused by the server itself, with nothing but a status.
@@ -44,7 +46,8 @@ def create_worker_app() -> App:
     project = find_project()
     settings = project.load_settings()
     configure_logs(settings.log)
-    app = project.create_app(settings)
+    with failure_logged():
+        app = project.create_app(settings)
     # What is here now stays for good: the garbage collector need not look at it again and again (docs/decisions/0006).
     gc.collect()
     gc.freeze()
@@ -74,6 +77,7 @@ def serve(settings: Settings) -> None:
             workers_kill_timeout=STOP_SECONDS,
             log_access=False,
             log_level=LogLevels.warning,
+            log_dictconfig=LOGGERS,
         ).serve()
 
 

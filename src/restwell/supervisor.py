@@ -21,7 +21,7 @@ from restwell.database import open_database
 from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.ids import new_id
 from restwell.jobs import Claimed, JobStore, WorkerOptions
-from restwell.observability.logs import configure_logs
+from restwell.observability.logs import configure_logs, failure_logged
 from restwell.orphans import end_with_parent
 from restwell.project import find_project
 
@@ -106,7 +106,9 @@ def _work(options: WorkerOptions, name: str) -> None:
     """What a worker process does: the application is made in it, from the environment it was started with."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the supervisor says what to do
     end_with_parent()
-    uvloop.run(_serve(_create_app(), options, name))
+    app = _create_app()
+    with failure_logged():
+        uvloop.run(_serve(app, options, name))
 
 
 async def _serve(app: App, options: WorkerOptions, name: str) -> None:
@@ -136,7 +138,8 @@ def _create_app() -> App:
     project = find_project()
     settings = project.load_settings()
     configure_logs(settings.log)
-    return project.create_app(settings)
+    with failure_logged():
+        return project.create_app(settings)
 
 
 def worker_options(app: App, queues: tuple[str, ...], **chosen: object) -> WorkerOptions:

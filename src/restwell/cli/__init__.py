@@ -32,6 +32,7 @@ from restwell.database import (
 )
 from restwell.errors import ConfigurationError
 from restwell.jobs import WorkerOptions
+from restwell.observability.log_output import output
 from restwell.orphans import end_with_parent
 from restwell.project import VARIABLE, Project
 from restwell.reload import run_with_reload
@@ -320,7 +321,7 @@ def _welcome(project: Project, settings: Settings, seeded: str, found: StartUp) 
         ),
         f"  {project.welcome()}",
     ]
-    print("\n".join(lines), flush=True)
+    output.write_text("\n".join(lines))  # it waits for no reader, and comes before the first line of the log
 
 
 def _describe(settings: Settings) -> str:

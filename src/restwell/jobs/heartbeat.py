@@ -1,10 +1,11 @@
 """Leases are extended from a thread with an event loop and a connection of its own: a handler that blocks the worker's loses nothing."""
 
 import asyncio
-import faulthandler
 import os
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Final
 from uuid import UUID
@@ -14,6 +15,7 @@ import structlog
 from restwell.database import open_database
 from restwell.errors import ServiceUnavailable
 from restwell.jobs.store import LEASE_SECONDS, JobStore
+from restwell.observability.log_output import output
 
 log = structlog.get_logger("restwell.jobs")
 
@@ -65,8 +67,13 @@ class Heartbeat:
     def _look_at(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ask the loop for a sign of life; end the process when the last one is too old."""
         if self._blocked_seconds is not None and time.monotonic() - self._turned_at > self._blocked_seconds:
-            log.error("worker_blocked", seconds=self._blocked_seconds, running=[str(one) for one in self._running])
-            faulthandler.dump_traceback(all_threads=True)
+            log.error(
+                "worker_blocked",
+                seconds=self._blocked_seconds,
+                running=[str(one) for one in self._running],
+                stacks=_stacks(),
+            )
+            output.flush()
             os._exit(BLOCKED)
         loop.call_soon_threadsafe(self._turn)
 
@@ -93,3 +100,13 @@ class Heartbeat:
                 lost = {job_id: fence for job_id, fence in running.items() if job_id not in ours}
                 if lost:
                     loop.call_soon_threadsafe(self._lost, lost)
+
+
+def _stacks() -> dict[str, str]:
+    """Where each thread of this process stands."""
+    frames = sys._current_frames()  # noqa: SLF001  # there is no other way to another thread's stack
+    return {
+        thread.name: "".join(traceback.format_stack(frames[thread.ident]))
+        for thread in threading.enumerate()
+        if thread.ident in frames
+    }

@@ -9,7 +9,9 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from restwell.observability.logs import configure_logs, configured
 from restwell.orphans import end_with_parent
+from restwell.settings import LogSettings
 
 T = TypeVar("T")
 
@@ -79,7 +81,14 @@ class Processes:
 
 def _pool_of_one() -> ProcessPoolExecutor:
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=spawn, initializer=end_with_parent)
+    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin, initargs=(configured(),))
+
+
+def _begin(logs: LogSettings | None) -> None:
+    """The first thing in a new process; it logs as the one that started it."""
+    end_with_parent()
+    if logs is not None:
+        configure_logs(logs)
 
 
 def _processes_of(pool: ProcessPoolExecutor) -> list[BaseProcess]:

@@ -2,29 +2,45 @@
 
 import json
 import logging
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
+from msgspec import Struct
 
-from restwell.observability.logs import configure_logs
+from restwell.observability.log_output import output
+from restwell.observability.logs import LineWriter, configure_logs
 from restwell.settings import LogSettings
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """These tests configure the process's logs; give back what was there."""
+def as_before(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """These tests configure the process's logs; give back what was there. What other tests have logged is over and done with."""
+    output.flush()
+    output._told = output.lost
+    capsys.readouterr()
     root = logging.getLogger()
     handlers, level, before = root.handlers[:], root.level, structlog.get_config()
+    thread_hook, ignored_hook = threading.excepthook, sys.unraisablehook
     yield
+    logging.captureWarnings(False)  # noqa: FBT003  # the standard library's own
+    threading.excepthook, sys.unraisablehook = thread_hook, ignored_hook
     structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
 
 
+def written(capsys: pytest.CaptureFixture[str]) -> str:
+    output.flush()
+    return capsys.readouterr().out
+
+
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [json.loads(line) for line in written(capsys).splitlines()]
 
 
 def test_each_line_is_a_json_object_with_level_time_and_request(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +71,7 @@ def test_a_traceback_holds_no_local_values(capsys: pytest.CaptureFixture[str], c
         fail("hunter" + "2")
     except ValueError:
         structlog.get_logger("x").exception("crash")
-    out = capsys.readouterr().out
+    out = written(capsys)
     assert "ValueError" in out
     assert "hunter2" not in out
 
@@ -78,7 +94,7 @@ def test_lines_of_libraries_look_the_same_and_come_from_warning_on(capsys: pytes
 def test_people_read_text(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings(format="pretty"))
     structlog.get_logger("x").info("hello", number=1)
-    out = capsys.readouterr().out
+    out = written(capsys)
     assert "hello" in out
     with pytest.raises(json.JSONDecodeError):
         json.loads(out)
@@ -88,3 +104,58 @@ def test_by_itself_it_is_json_where_no_one_watches(capsys: pytest.CaptureFixture
     configure_logs(LogSettings())
     structlog.get_logger("x").info("hello")
     assert lines(capsys)[0]["event"] == "hello"
+
+
+class Untold:
+    def __repr__(self) -> str:
+        raise ValueError("no text of it")
+
+
+class Unending:
+    def __del__(self) -> None:
+        raise ValueError("late")
+
+
+class Line(Struct):
+    path: str
+    value: object = None
+
+
+@pytest.mark.parametrize("chosen", ["json", "pretty"])
+@pytest.mark.parametrize(
+    "value", [Untold(), "\ud800", 2**70, {(1, 2): 3}, float("nan")], ids=lambda one: type(one).__name__
+)
+def test_no_value_makes_logging_raise(capsys: pytest.CaptureFixture[str], chosen: str, value: object) -> None:
+    """Breaks when the renderer's error goes to whoever logs: an error handler that logs such a value answers with a bare 500."""
+    configure_logs(LogSettings.model_validate({"format": chosen}))
+    structlog.get_logger("x").warning("odd", value=value, kind="odd one")
+    LineWriter().write(Line("/a"))
+    LineWriter().write(Line("/b", value))
+    out = written(capsys)
+    assert "odd one" in out
+    assert '{"path":"/a"' in out
+    assert '{"path":"/b"' in out
+
+
+def test_what_libraries_cannot_log_warnings_and_dead_threads_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Breaks when the standard library writes them to standard error itself, which blocks where nobody reads it."""
+    configure_logs(LogSettings(format="json"))
+    logging.getLogger("library").error("%d", "no number")
+    warnings.showwarning("soon gone", DeprecationWarning, "library.py", 7)
+    thread = threading.Thread(target=fail, args=("secret",), name="worker-7")
+    thread.start()
+    thread.join()
+    Unending()
+    captured = lines(capsys)
+    assert captured[0]["event"] == "log_line_not_rendered"
+    assert "DeprecationWarning: soon gone" in captured[1]["event"]
+    assert (captured[2]["event"], captured[2]["thread"]) == ("thread_failed", "worker-7")
+    assert (captured[3]["event"], "ValueError: late" in captured[3]["exception"]) == ("exception_ignored", True)
+
+
+def test_lines_keep_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(LogSettings(format="json"))
+    for number in range(50):
+        LineWriter().write(Line(f"/{number}"))
+        structlog.get_logger("x").info("event", path=f"/{number} event")
+    assert [line["path"] for line in lines(capsys)] == [f"/{n}{what}" for n in range(50) for what in ("", " event")]

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from people import Json, assert_problem, paths_of
 from restwell.errors import AppError, FieldError, Invalid
-from restwell.observability.logs import FLUSH_SECONDS
+from restwell.observability.log_output import output
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
 from tiny.app import create_app
@@ -137,7 +137,7 @@ async def test_the_access_log_knows_route_and_caller(
     tiny: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await tiny.get("/v1/notes/secrets", headers={"authorization": "Bearer owner"})
-    await asyncio.sleep(2 * FLUSH_SECONDS)
+    await asyncio.to_thread(output.flush)
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["event"], line["route"], line["status"]) == ("request", "/v1/notes/secrets", 200)
     assert line["user_id"].startswith("0192f0c1")
