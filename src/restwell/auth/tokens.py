@@ -5,6 +5,7 @@ The key is one of our own, found by ``kid`` and never by anything else that a to
 of another algorithm, is ever taken for an access token.
 """
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,7 @@ TYPE: Final = "at+jwt"
 MAX_CHARS: Final = 2_048
 REMEMBERED: Final = 10_000
 """So many verified tokens are kept in a process, about a kilobyte each; a repeat costs one look into a dictionary."""
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+").fullmatch
 SKEW_SECONDS: Final = 60
 """How far the clock of another node may be ahead."""
 
@@ -49,6 +51,8 @@ class AccessTokens:
     """Issues and verifies access tokens of one issuer. The first key signs; ``ttl_seconds`` is how long each token is valid."""
 
     def __init__(self, keys: Sequence[SigningKey], *, issuer: str, ttl_seconds: int) -> None:
+        if not issuer or ttl_seconds <= 0:
+            raise ValueError("access tokens need an issuer, and a life of more than 0 seconds")
         self._signing = keys[0]
         self._keys = {one.id: one for one in keys}
         self._algorithms = sorted({one.algorithm for one in keys})
@@ -58,17 +62,32 @@ class AccessTokens:
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     def issue(self, user_id: UUID, session_id: UUID) -> str:
-        """For a user, in a session."""
-        return self._issue(user_id, {"client_id": self._issuer, "sid": str(session_id)})
+        """For a user, in a session. Raises TypeError for what is no UUID."""
+        return self._issue(user_id, {"client_id": self._issuer, "sid": _uuid_text(session_id)})
 
     def issue_to_machine(self, client_id: UUID, scopes: Iterable[str]) -> str:
-        """For a client on its own behalf."""
-        return self._issue(client_id, {"client_id": str(client_id), "scope": " ".join(sorted(scopes))})
+        """For a client on its own behalf. Raises TypeError for what is no UUID or no collection of scopes, and ValueError where there are
+        none, where one is not a scope (RFC 6749 3.3), and where there are too many for a token.
+        """
+        if isinstance(scopes, str):
+            raise TypeError("scopes are a collection of texts, not one text")
+        wanted = sorted(scopes)
+        bad = [scope for scope in wanted if _SCOPE(scope) is None]
+        if bad or not wanted:
+            raise ValueError(
+                f"no scopes: {bad}" if bad else "a machine client needs a scope: without one it may do nothing"
+            )
+        token = self._issue(client_id, {"client_id": str(client_id), "scope": " ".join(wanted)})
+        if len(token) > MAX_CHARS:
+            raise ValueError(
+                f"{len(wanted)} scopes make a token of more than {MAX_CHARS} characters, which no one would take"
+            )
+        return token
 
     def _issue(self, subject: UUID, more: dict[str, str]) -> str:
         now = int(time.time())
         claims = {
-            "sub": str(subject),
+            "sub": _uuid_text(subject),
             **more,
             "jti": new_id_text(),
             "iss": self._issuer,
@@ -120,3 +139,9 @@ class AccessTokens:
         ):  # RFC 8725 3.1; joserfc looks at the kind of key as well
             raise ValueError("no key of ours")
         return found.key
+
+
+def _uuid_text(value: UUID) -> str:
+    if not isinstance(value, UUID):
+        raise TypeError(f"an access token names UUIDs, not {value!r}: nothing else would be verified")
+    return str(value)

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey
 
@@ -67,6 +69,43 @@ def of(keys: list[SigningKey]) -> AccessTokens:
 
 def _ed25519() -> ed25519.Ed25519PrivateKey:
     return ed25519.Ed25519PrivateKey.generate()
+
+
+@pytest.mark.parametrize(
+    ("issue", "error", "told"),
+    [
+        (lambda tokens: tokens.issue(7, 3), TypeError, "names UUIDs, not 3"),
+        (lambda tokens: tokens.issue(str(USER), SESSION), TypeError, "names UUIDs"),
+        (lambda tokens: tokens.issue(USER, None), TypeError, "names UUIDs, not None"),
+        (lambda tokens: tokens.issue_to_machine(7, ["read"]), TypeError, "names UUIDs, not 7"),
+        (lambda tokens: tokens.issue_to_machine(USER, "read"), TypeError, "not one text"),
+        (lambda tokens: tokens.issue_to_machine(USER, []), ValueError, "needs a scope"),
+        (lambda tokens: tokens.issue_to_machine(USER, [""]), ValueError, "no scopes: "),
+        (lambda tokens: tokens.issue_to_machine(USER, ["read write"]), ValueError, "no scopes: "),
+        (lambda tokens: tokens.issue_to_machine(USER, ["read", 'a"b', "é"]), ValueError, "no scopes: "),
+        (lambda tokens: tokens.issue_to_machine(USER, ["read", 7]), TypeError, "int"),
+        (lambda tokens: tokens.issue_to_machine(USER, [f"scope:{n}" for n in range(300)]), ValueError, "300 scopes"),
+    ],
+)
+def test_a_token_that_no_one_would_take_is_not_issued(
+    access_tokens: AccessTokens, issue: Callable[[Any], str], error: type[Exception], told: str
+) -> None:
+    """Each of these was issued, and then refused by ``verify``, or read as other scopes than were given."""
+    with pytest.raises(error, match=told):
+        issue(access_tokens)
+
+
+@given(st.uuids(), st.sets(st.from_regex(r"[!#-\[\]-~]{1,20}", fullmatch=True), min_size=1, max_size=20))
+def test_what_is_issued_is_taken(subject: UUID, scopes: set[str]) -> None:
+    tokens = of(from_secrets([SECRET]))
+    assert tokens.verify(tokens.issue(subject, subject)).sid == subject
+    assert set(tokens.verify(tokens.issue_to_machine(subject, scopes)).scope.split()) == scopes
+
+
+@pytest.mark.parametrize(("issuer", "ttl_seconds"), [("", 900), (ISSUER, 0), (ISSUER, -1)])
+def test_an_issuer_whose_tokens_are_never_valid_is_refused(issuer: str, ttl_seconds: int) -> None:
+    with pytest.raises(ValueError, match="access tokens need"):
+        AccessTokens(from_secrets([SECRET]), issuer=issuer, ttl_seconds=ttl_seconds)
 
 
 def test_a_token_says_who_in_which_session_and_until_when(access_tokens: AccessTokens, keys: list[SigningKey]) -> None:
