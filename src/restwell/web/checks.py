@@ -16,7 +16,6 @@ from restwell.limits import Rate
 from restwell.web.caching import Public
 from restwell.web.forms import read_form
 from restwell.web.guards import authenticates, current_actor
-from restwell.web.idempotent import is_idempotent
 from restwell.web.request import read_filters
 from restwell.web.uploads import Upload, read_upload
 
@@ -76,8 +75,6 @@ def _parameters(handler: HTTPRouteHandler) -> list[str]:
         faults.append(f"takes {' and '.join(bodies)}: a request has one body")
     if bodies and not _WITH_BODY.issuperset(handler.http_methods):
         faults.append(f"takes {bodies[0]}: only POST, PUT and PATCH have a body")
-    if bodies not in ([], ["data"]) and is_idempotent(handler):
-        faults.append(f"is idempotent and takes {bodies[0]}: a key is kept with a JSON body only, data")
     return faults
 
 

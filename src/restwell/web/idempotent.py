@@ -33,6 +33,7 @@ REPLAYED: Final = "idempotent-replayed"
 _TX: Final = "tx"
 _KEY: Final = "idempotency_key"
 _REQUEST: Final = "idempotent_request"
+_OTHER_BODIES: Final = frozenset({"form", "upload"})
 _DESCRIPTION: Final = "Yours to choose, new for each request; a repeat gets the same answer."
 _Key = Annotated[str | None, HeaderParameter(name=HEADER, description=_DESCRIPTION)]
 
@@ -78,9 +79,11 @@ def is_idempotent(handler: BaseRouteHandler) -> bool:
 
 
 def check_idempotent_routes(app: Litestar, keys: Idempotency | None) -> None:
-    """Raises TypeError for a route whose key would belong to nobody, or be kept nowhere."""
+    """Raises TypeError for a route whose key would belong to nobody, be kept nowhere, or not be tied to the body."""
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
+            if is_idempotent(handler) and not _OTHER_BODIES.isdisjoint(handler.parsed_fn_signature.parameters):
+                raise TypeError(f"{handler.handler_name} is idempotent: a key is kept with a JSON body only, data")
             if is_idempotent(handler) and (keys is None or not authenticates(handler)):
                 raise TypeError(
                     f"{handler.handler_name} is idempotent: it needs a guard that authenticates, such as signed_in, and app(idempotency=...)"
