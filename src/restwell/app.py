@@ -66,6 +66,7 @@ from restwell.web.paths import methods_of
 from restwell.web.problems import answer_error
 from restwell.web.query_budget import QueryBudget
 from restwell.web.request import ApiRequest, read_filters
+from restwell.web.session_cookies import SESSION_COOKIES
 from restwell.web.timeouts import time_routes
 from restwell.web.uploads import MULTIPART_PARTS, read_upload
 from restwell.web.well_known import security_txt, well_known_routes
@@ -251,10 +252,11 @@ class Restwell:
         jobs: Sequence[Job[..., Any]] = (),
         machines: Machines | None = None,
         idempotency: Idempotency | None = None,
+        session_cookies: bool = False,
     ) -> App:
         """The application: ``provide`` gives controllers and jobs their services, by type; ``jobs`` are all that it enqueues;
         ``machines`` says where and for what scopes machine clients get tokens, where there are any; ``idempotency`` keeps the answers
-        of routes that are safe to repeat.
+        of routes that are safe to repeat; with ``session_cookies``, guards take the access token from its cookie too.
         """
         self.jobs.register(jobs)
         services = (*provide, self.jobs, self.cursors)
@@ -279,12 +281,23 @@ class Restwell:
             logging_config=None,
             on_startup=[self.start],
             on_shutdown=[self.close],
-            state=State({"authenticate": authenticate, "idempotency": (self.database, idempotency)}),
+            state=State(
+                {
+                    "authenticate": authenticate,
+                    "idempotency": (self.database, idempotency),
+                    SESSION_COOKIES: session_cookies,
+                }
+            ),
         )
         check_idempotent_routes(litestar, idempotency)
         check_routes(litestar)
         document = openapi_document(
-            litestar, title=self.name, version=version, description=description, machines=machines
+            litestar,
+            title=self.name,
+            version=version,
+            description=description,
+            machines=machines,
+            url=self.settings.app.url,
         )
         for handler in docs_routes(document):
             litestar.register(handler)

@@ -119,6 +119,7 @@ def create_app(settings: ShopSettings) -> App:
         authenticate=Authentication(kit.access_tokens, sessions, clients),
         migrations=Migrations(MIGRATIONS),
         machines=api.MACHINES,
+        session_cookies=True,
         idempotency=idempotency,
     )
 

@@ -11,7 +11,7 @@ from restwell.edge.exchange import Scope, exchange_in
 from restwell.errors import Forbidden, Unauthorized
 from restwell.web.cookies import cookies_in
 from restwell.web.limits import guards_of
-from restwell.web.session_cookies import ACCESS, refuse_cross_site
+from restwell.web.session_cookies import ACCESS, SESSION_COOKIES, refuse_cross_site
 
 Authenticate = Callable[[str], Awaitable[Actor]]
 """Turns an access token into its actor. Raises Unauthorized."""
@@ -75,9 +75,12 @@ def current_actor(request: ASGIConnection[Any, Any, Any, Any]) -> Actor:
 
 def authenticates(handler: BaseRouteHandler) -> bool:
     """Whether one of its guards is of those above, or a subclass: then there is an actor."""
-    return any(
-        guard is signed_in or isinstance(guard, (requires_role, signed_in_or_scope)) for guard in guards_of(handler)
-    )
+    return any(map(is_of_kit, guards_of(handler)))
+
+
+def is_of_kit(guard: object) -> bool:
+    """Whether it is one of those above, or a subclass."""
+    return guard is signed_in or isinstance(guard, (requires_role, signed_in_or_scope))
 
 
 def name_of(guard: object) -> str:
@@ -107,8 +110,12 @@ async def _actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != _SCHEME:
             token = ""
-    elif token := cookies_in(connection.headers.get("cookie", "")).get(ACCESS, ""):
-        refuse_cross_site(connection)
+    else:
+        token = ""
+        if connection.app.state.get(SESSION_COOKIES):
+            token = cookies_in(connection.headers.get("cookie", "")).get(ACCESS, "")
+        if token:
+            refuse_cross_site(connection)
     if not token:
         error = Unauthorized("Send an access token: Authorization: Bearer ...")
         error.headers["www-authenticate"] = "Bearer"  # RFC 6750 3.1: no error code where no token was sent

@@ -6,8 +6,12 @@ security, and ``errors=[...]`` on the route the problems it may answer besides t
 
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import reduce
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, get_args, get_origin
+from operator import or_
+from types import UnionType
+from typing import Any, Final, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 from litestar import Litestar, Response
@@ -38,13 +42,13 @@ from restwell.errors import (
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.limits import RateLimited
 from restwell.web.forms import FORM
-from restwell.web.guards import InsufficientScope, authenticates, requires_role, signed_in_or_scope
+from restwell.web.guards import InsufficientScope, authenticates, is_of_kit, name_of, requires_role, signed_in_or_scope
 from restwell.web.idempotent import is_idempotent
 from restwell.web.limits import declared_rate, guards_of
 from restwell.web.machines import Machines
 from restwell.web.oauth import OAuthError, answer_oauth_error, as_oauth_error
 from restwell.web.request import JSON, body_media_type
-from restwell.web.session_cookies import ACCESS, SAFE, CrossSiteRequest
+from restwell.web.session_cookies import ACCESS, SAFE, SESSION_COOKIES, CrossSiteRequest
 from restwell.web.uploads import MULTIPART, PART
 
 Schema = dict[str, Any]
@@ -67,7 +71,16 @@ _ANYWHERE: Final = (
     UriTooLong,
     HeadersTooLarge,
 )
-_EXAMPLES_BY_FORMAT: Final = {"uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "date-time": "2026-01-31T09:30:00Z"}
+_EXAMPLES_BY_FORMAT: Final = {
+    "uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5",
+    "date-time": "2026-01-31T09:30:00Z",
+    "date": "2026-01-31",
+    "time": "09:30:00Z",
+    "duration": "PT1H",
+    "decimal": "1.5",
+    "email": "someone@example.com",
+    "uri": "https://example.com/",
+}
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
 
 
@@ -105,7 +118,7 @@ def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
     problems = list(handler.opt.get("errors", ()))
     if authenticates(handler):
         problems += [Unauthorized, InsufficientScope]
-        if not SAFE.issuperset(handler.http_methods):
+        if _has_cookies(handler) and not SAFE.issuperset(handler.http_methods):
             problems.append(CrossSiteRequest)
     if _roles(handler):
         problems.append(Forbidden)
@@ -125,32 +138,41 @@ def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
 
 
 def openapi_document(
-    app: Litestar, *, title: str, version: str, description: str, machines: Machines | None = None
+    app: Litestar,
+    *,
+    title: str,
+    version: str,
+    description: str,
+    machines: Machines | None = None,
+    url: str | None = None,
 ) -> Schema:
-    """The whole document, ready to be encoded."""
+    """The whole document, ready to be encoded. Without ``url``, operations are where the document is."""
     found = operations(app)
     schemas = _Schemas([Problem, OAuthError, *(kind for operation in found for kind in _types(operation))])
     paths: dict[str, Schema] = {}
     for operation in found:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas, machines)
+    used = {scheme for path in paths.values() for one in path.values() for each in one["security"] for scheme in each}
+    schemes = {
+        SECURITY: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        COOKIE_SECURITY: {"type": "apiKey", "in": "cookie", "name": ACCESS},
+        **({MACHINE_SECURITY: _client_credentials(machines)} if machines is not None else {}),
+    }
     tags = dict.fromkeys(tag for operation in found for tag in _tags(operation))
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": description},
+        "servers": [{"url": url or "/"}],
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,
         "components": {
-            "schemas": schemas.components,
-            "securitySchemes": {
-                SECURITY: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-                COOKIE_SECURITY: {"type": "apiKey", "in": "cookie", "name": ACCESS},
-                **({MACHINE_SECURITY: _client_credentials(machines)} if machines is not None else {}),
-            },
+            "schemas": schemas.used_by(paths),
+            "securitySchemes": {name: scheme for name, scheme in schemes.items() if name in used},
         },
     }
 
 
-def _describe(operation: Operation, schemas: "_Schemas") -> Schema:
+def _describe(operation: Operation, schemas: "_Schemas", machines: Machines | None) -> Schema:
     path, method, handler = operation
     summary, _, rest = inspect.cleandoc(handler.fn.__doc__ or handler.handler_name).partition("\n")
     described: Schema = {
@@ -160,14 +182,17 @@ def _describe(operation: Operation, schemas: "_Schemas") -> Schema:
         "description": " ".join([summary, *rest.split()]),
         "parameters": list(_parameters(handler, path, schemas)),
         "responses": _responses(operation, schemas),
+        "security": [],
     }
     if roles := _roles(handler):
         described["description"] += f" For the role: {', '.join(roles)}."
     if authenticates(handler):
-        described["security"] = [{SECURITY: []}, {COOKIE_SECURITY: []}]
-    if scopes := scopes_of(handler):
+        described["security"] = [{SECURITY: []}, *([{COOKIE_SECURITY: []}] if _has_cookies(handler) else [])]
+    if machines is not None and (scopes := scopes_of(handler)):
         described["description"] += f" For machine clients with the scope: {', '.join(scopes)}."
         described["security"].append({MACHINE_SECURITY: scopes})
+    if own := [name_of(guard) for guard in guards_of(handler) if not is_of_kit(guard)]:
+        described["description"] += f" Guarded by {', '.join(own)}."
     if (rate := declared_rate(handler)) is not None:
         described["description"] += f" At most {rate.count} times in {rate.seconds} seconds."
     data = _type_of(handler, "data")
@@ -184,11 +209,11 @@ def _describe(operation: Operation, schemas: "_Schemas") -> Schema:
 def _responses(operation: Operation, schemas: "_Schemas") -> Schema:
     path, _, handler = operation
     responses: Schema = {str(handler.status_code): {"description": HTTPStatus(handler.status_code).phrase}}
-    content = _returned(handler)
-    if content is not None:
+    returned = _returned(handler)
+    if returned:
         kind = handler.opt.get("produces")
         body = (
-            {JSON: schemas.content(content)}
+            {JSON: schemas.content(*returned)}
             if kind is None
             else {kind: {"schema": {"type": "string", "format": "binary"}}}
         )
@@ -261,7 +286,7 @@ def _tags(operation: Operation) -> tuple[str, ...]:
 def _types(operation: Operation) -> Iterator[Any]:
     """The types whose schemas the operation needs."""
     path, _, handler = operation
-    kinds = [_type_of(handler, "data"), _type_of(handler, "filters"), _type_of(handler, "form"), _returned(handler)]
+    kinds = [_type_of(handler, "data"), _type_of(handler, "filters"), _type_of(handler, "form"), *_returned(handler)]
     in_path = (p.annotation for name, p in handler.parsed_fn_signature.parameters.items() if f"{{{name}}}" in path)
     yield from (kind for kind in [*kinds, *in_path] if kind is not None)
 
@@ -271,12 +296,22 @@ def _type_of(handler: HTTPRouteHandler, parameter: str) -> Any:
     return field.annotation if field is not None else None
 
 
-def _returned(handler: HTTPRouteHandler) -> Any:
-    """The type of the body that a success answers with, or None: ``Response[Product | None]`` answers with a Product."""
+def _returned(handler: HTTPRouteHandler) -> list[Any]:
+    """The types of the body that a success answers with: ``Response[Product | None]`` answers with a Product."""
     annotation = handler.parsed_fn_signature.return_type.annotation
     body = get_args(annotation)[0] if get_origin(annotation) is Response else annotation
-    arms = get_args(body) if type(None) in get_args(body) else (body,)
-    return next((arm for arm in arms if arm not in {None, type(None)}), None)
+    arms = get_args(body) if isinstance(body, UnionType) or get_origin(body) is Union else (body,)
+    kinds = [arm for arm in arms if arm not in {None, type(None)}]
+    if len(kinds) > 1:
+        together = reduce(or_, kinds)
+        with suppress(TypeError):  # Structs without a tag, which only their fields tell apart
+            msgspec.json.schema_components([together])
+            return [together]
+    return kinds
+
+
+def _has_cookies(handler: HTTPRouteHandler) -> bool:
+    return bool(handler.app.state.get(SESSION_COOKIES))
 
 
 def scopes_of(handler: HTTPRouteHandler) -> list[str]:
@@ -294,6 +329,17 @@ def _client_credentials(machines: Machines) -> Schema:
     return {"type": "oauth2", "flows": {"clientCredentials": flow}}
 
 
+def _refs_in(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(ref := schema.get("$ref"), str):
+            yield ref.removeprefix(REF)
+        for inner in schema.values():
+            yield from _refs_in(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from _refs_in(inner)
+
+
 class _Schemas:
     """The component schemas, and examples made from them."""
 
@@ -307,9 +353,19 @@ class _Schemas:
         ref: Schema = self._refs[kind]
         return ref
 
-    def content(self, kind: Any) -> Schema:
-        schema = self.ref(kind)
-        return {"schema": schema, "example": self.example(schema)}
+    def content(self, *kinds: Any) -> Schema:
+        """Of one of the kinds. The first that fits it is meant, so the narrower ones come first."""
+        refs = [self.ref(kind) for kind in kinds]
+        return {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}, "example": self.example(refs[0])}
+
+    def used_by(self, paths: Schema) -> Schema:
+        """The components that the paths refer to, directly or not."""
+        used: set[str] = set()
+        found = set(_refs_in(paths))
+        while found - used:
+            used |= found
+            found = {ref for name in found for ref in _refs_in(self.components[name])}
+        return {name: schema for name, schema in self.components.items() if name in used}
 
     def parameters_of(self, kind: Any) -> Schema:
         """The schema of a filter Struct; it is spread over query parameters, so it is no component itself."""

@@ -15,6 +15,9 @@ ACCESS: Final = "__Host-access"
 REFRESH: Final = "__Host-refresh"
 SIGN_IN: Final = "__Host-sign-in"
 
+SESSION_COOKIES: Final = "session_cookies"
+"""In the application's state: whether it has any."""
+
 _LONGEST: Final = 400 * 86_400
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})

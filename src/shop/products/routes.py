@@ -24,7 +24,7 @@ from restwell.web import (
     with_etag,
 )
 from shop.clients.models import Scope
-from shop.products.schemas import Product, ProductDraft, ProductFilter, ProductPatch
+from shop.products.schemas import PartialProduct, Product, ProductDraft, ProductFilter, ProductPatch
 from shop.products.service import ProductService
 from shop.products.tags import list_tags
 
@@ -39,7 +39,9 @@ class ProductController(Controller):
     products: ProductService
 
     @get(cached=public(ttl_seconds=60, tags=list_tags), errors=[InvalidCursor])
-    async def list_products(self, request: ApiRequest, filters: Provided[ProductFilter]) -> Response[Page[Product]]:
+    async def list_products(
+        self, request: ApiRequest, filters: Provided[ProductFilter]
+    ) -> Response[Page[Product] | Page[PartialProduct]]:
         """List products.
 
         Filter, search and sort; follow `next_cursor`, or the Link header, for the next page.

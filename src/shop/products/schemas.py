@@ -26,6 +26,21 @@ class Product(Struct, frozen=True):
     updated_at: Instant
 
 
+class PartialProduct(Struct, frozen=True):
+    """Those fields of a product that `fields` names."""
+
+    id: UUID | UnsetType = UNSET
+    name: Annotated[str, Meta(examples=["Aurora Wireless Headphones"])] | UnsetType = UNSET
+    description: Annotated[str, Meta(examples=["Over-ear, 40 hours of battery, folds flat."])] | UnsetType = UNSET
+    category: Annotated[str, Meta(examples=["audio"])] | UnsetType = UNSET
+    price_cents: Annotated[int, Meta(examples=[12_900])] | UnsetType = UNSET
+    currency: Annotated[str, Meta(examples=["EUR"])] | UnsetType = UNSET
+    stock: Annotated[int, Meta(examples=[25])] | UnsetType = UNSET
+    version: Annotated[int, Meta(examples=[1])] | UnsetType = UNSET
+    created_at: Instant | UnsetType = UNSET
+    updated_at: Instant | UnsetType = UNSET
+
+
 class ProductDraft(Struct, frozen=True, forbid_unknown_fields=True):
     name: ProductName
     category: Slug

@@ -1,0 +1,176 @@
+"""The OpenAPI document of any application: nothing in it that the application does not have, and nothing left out."""
+
+import json
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+import pytest
+from jsonschema import Draft202012Validator
+from msgspec import UNSET, Meta, Struct, UnsetType, convert
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from restwell import Migrations, Restwell
+from restwell.settings import Settings
+from restwell.web import (
+    Controller,
+    JSONBody,
+    Machines,
+    Page,
+    Provided,
+    Response,
+    Version,
+    get,
+    post,
+    requires_role,
+    signed_in,
+    signed_in_or_scope,
+)
+from tiny.app import MIGRATIONS, authenticate
+
+
+class Typed(Struct, frozen=True):
+    at: Annotated[datetime, Meta(tz=True)]
+    day: date
+    hour: Annotated[time, Meta(tz=True)]
+    span: timedelta
+    price: Decimal
+    key: UUID
+    text: str
+    count: Annotated[int, Meta(ge=3)]
+    mail: Annotated[str, Meta(extra_json_schema={"format": "email"})]
+    link: Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+    names: dict[str, "Inner"]
+
+
+class Inner(Struct, frozen=True):
+    n: int
+
+
+class Whole(Struct, frozen=True):
+    id: int
+    text: str
+
+
+class Part(Struct, frozen=True):
+    id: int | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+
+
+class OnlyAFilter(Struct, frozen=True):
+    n: int = 1
+
+
+async def has_own_key(*_: Any) -> None: ...
+
+
+class Things(Controller):
+    path = "/things"
+
+    @get()
+    async def list_things(self, filters: Provided[OnlyAFilter]) -> Page[Whole] | Page[Part] | None:
+        """List things."""
+
+    @post(guards=[signed_in])
+    async def add_thing(self, data: JSONBody[Typed]) -> Response[Typed]:
+        """Add a thing."""
+        raise NotImplementedError
+
+    @post("/all", guards=[requires_role("owner", or_scope="things:write")])
+    async def add_things(self) -> None:
+        """Add things."""
+
+    @get("/all", guards=[signed_in_or_scope("things:read")])
+    async def list_all(self) -> None:
+        """List all."""
+
+    @get("/keyed", guards=[has_own_key])
+    async def list_keyed(self) -> None:
+        """List by key."""
+
+
+class Plain(Controller):
+    path = "/plain"
+
+    @get()
+    async def read(self) -> Whole:
+        """Read."""
+        raise NotImplementedError
+
+
+def document_of(*controllers: type[Controller], **options: Any) -> dict[str, Any]:
+    app = Restwell(Settings(), name="things").app(
+        version="1.0.0",
+        description="Things.",
+        versions=[Version("/v1", controllers)],
+        provide=[],
+        authenticate=authenticate,
+        migrations=Migrations(MIGRATIONS),
+        **options,
+    )
+    assert list(OpenAPIV31SpecValidator(app.openapi).iter_errors()) == []
+    return app.openapi
+
+
+MACHINES = Machines("/v1/token", {"things:read": "Read.", "things:write": "Write."})
+
+
+@pytest.mark.parametrize(
+    ("controllers", "options", "schemes"),
+    [
+        ([Plain], {}, set()),
+        ([Plain], {"session_cookies": True}, set()),
+        ([Things], {}, {"access_token"}),
+        ([Things], {"session_cookies": True}, {"access_token", "session_cookie"}),
+        ([Things], {"machines": MACHINES}, {"access_token", "machine"}),
+    ],
+)
+def test_only_the_ways_to_sign_in_that_there_are_stand_in_it(
+    controllers: list[type[Controller]], options: dict[str, Any], schemes: set[str]
+) -> None:
+    """Cookies and OAuth stood in every document."""
+    document = document_of(*controllers, **options)
+    assert set(document["components"]["securitySchemes"]) == schemes
+    operations = {f"{method} {path}": one for path, of in document["paths"].items() for method, one in of.items()}
+    required = {scheme for one in operations.values() for way in one["security"] for scheme in way}
+    assert required == schemes
+    if controllers == [Things]:
+        refused = operations["post /v1/things"]["responses"]["403"]["description"]
+        assert ("`cross_site_request`" in refused) == ("session_cookie" in schemes)
+        assert operations["get /v1/things"]["security"] == []
+        assert operations["get /health/live"]["security"] == []
+
+
+def test_a_schema_that_nothing_refers_to_is_left_out() -> None:
+    """The filter of a list is spread over its parameters; the error of OAuth stands where there is OAuth."""
+    document = document_of(Things)
+    text = json.dumps(document)
+    schemas = document["components"]["schemas"]
+    assert {"Typed", "Inner", "Whole", "Part", "Problem"} <= set(schemas)
+    assert not {"OnlyAFilter", "OAuthError"} & set(schemas)
+    assert [name for name in schemas if f'"#/components/schemas/{name}"' not in text] == []
+
+
+def test_an_answer_of_two_kinds_is_either() -> None:
+    """The example is of the first. A value of either fits; what is neither does not."""
+    document = document_of(Things)
+    content = document["paths"]["/v1/things"]["get"]["responses"]["200"]["content"]["application/json"]
+    schema = {**content["schema"], "components": document["components"]}
+    validator = Draft202012Validator(schema)
+    assert content["example"]["items"] == [{"id": 1, "text": "text"}]
+    for items, fits in (([{"id": 1, "text": "x"}], True), ([{"text": "x"}], True), ([{"text": 1}], False)):
+        assert validator.is_valid({"items": items, "next_cursor": None}) == fits
+
+
+def test_every_format_has_an_example_of_it() -> None:
+    """Dates were "text"."""
+    document = document_of(Things)
+    content = document["paths"]["/v1/things"]["post"]["requestBody"]["content"]["application/json"]
+    schema = {**content["schema"], "components": document["components"]}
+    assert Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).is_valid(content["example"])
+    assert convert(content["example"], Typed).span == timedelta(hours=1)
+
+
+def test_a_guard_of_ones_own_is_told_by_name() -> None:
+    assert "Guarded by has_own_key." in document_of(Things)["paths"]["/v1/things/keyed"]["get"]["description"]
