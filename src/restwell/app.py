@@ -39,6 +39,7 @@ from restwell.edge import (
     UrlLimit,
 )
 from restwell.edge.exchange import Receive, Scope, Send
+from restwell.email_addresses import EmailAddress
 from restwell.files import Files
 from restwell.idempotency import Idempotency
 from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
@@ -202,6 +203,7 @@ class Restwell:
         return self.settings.cache_dir or default_folder(self.settings.database.url.get_secret_value())
 
     async def start(self) -> None:
+        EmailAddress.load()
         await self.database.start()
         await self.cache.start()
         if self.limits is not None:

@@ -50,6 +50,7 @@ from restwell.web.oauth import OAuthError, answer_oauth_error, as_oauth_error
 from restwell.web.request import JSON, body_media_type
 from restwell.web.session_cookies import ACCESS, SAFE, SESSION_COOKIES, CrossSiteRequest
 from restwell.web.uploads import MULTIPART, PART
+from restwell.web.validation import schema_hook
 
 Schema = dict[str, Any]
 
@@ -345,7 +346,7 @@ class _Schemas:
 
     def __init__(self, kinds: list[Any]) -> None:
         unique = list(dict.fromkeys(kinds))
-        refs, components = msgspec.json.schema_components(unique, ref_template=REF + "{name}")
+        refs, components = msgspec.json.schema_components(unique, schema_hook=schema_hook, ref_template=REF + "{name}")
         self._refs = dict(zip(unique, refs, strict=True))
         self.components = dict(sorted(components.items()))
 

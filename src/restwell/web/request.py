@@ -13,7 +13,7 @@ from restwell.auth import Device
 from restwell.errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
 from restwell.web.cookies import cookies_in
 from restwell.web.literals import readers_of
-from restwell.web.validation import faults_in, first_fault
+from restwell.web.validation import decode_hook, faults_in, first_fault
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -145,7 +145,7 @@ def decode_pairs(encoded: bytes, kind: type[msgspec.Struct]) -> Any:
     if faults:
         raise Invalid(errors=faults)
     try:
-        return msgspec.convert(values, kind)
+        return msgspec.convert(values, kind, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
         found = faults_in(values, kind, error)
         raise Invalid(errors=[FieldError(f.path.removeprefix("$."), f.message) for f in found]) from None
@@ -156,4 +156,4 @@ _remembered: Final = lru_cache(maxsize=1_024)(decode_pairs)
 
 @lru_cache(maxsize=512)
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
+    return msgspec.json.Decoder(kind, dec_hook=decode_hook)

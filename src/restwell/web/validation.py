@@ -7,6 +7,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from restwell.email_addresses import MAX_CHARACTERS, EmailAddress
 from restwell.errors import FieldError
 
 MAX_FAULTS: Final = 50
@@ -14,6 +15,22 @@ MAX_STEPS: Final = 1_000
 """So many values are looked at: a body of a megabyte must not hold the event loop."""
 MAX_CHARS: Final = 200
 """Of a path or a message, which may repeat what was sent."""
+
+
+def decode_hook(kind: Any, raw: Any) -> Any:
+    """For msgspec's decoders: reads the field types that are the kit's own. Raises ValueError."""
+    if kind is not EmailAddress:
+        raise NotImplementedError(f"{kind} is no type that can be read")
+    if not isinstance(raw, str):
+        raise ValueError(f"Expected `str`, got `{'null' if raw is None else type(raw).__name__}`")  # noqa: TRY004  # msgspec names the field
+    return EmailAddress.parse(raw)
+
+
+def schema_hook(kind: Any) -> dict[str, Any]:
+    """The same for JSON Schema."""
+    if kind is not EmailAddress:
+        raise NotImplementedError(f"{kind} has no schema")
+    return {"type": "string", "format": "email", "maxLength": MAX_CHARACTERS}
 
 
 def faults_in(raw: Any, kind: Any, error: msgspec.ValidationError, *, strict: bool = True) -> list[FieldError]:
@@ -38,7 +55,7 @@ class _Walk:
             yield fault
         if clean and self._steps >= 0:
             try:
-                msgspec.convert(raw, kind, strict=self._strict)
+                msgspec.convert(raw, kind, strict=self._strict, dec_hook=decode_hook)
             except msgspec.ValidationError as error:
                 yield first_fault(error, path)
 

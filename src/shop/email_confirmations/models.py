@@ -10,7 +10,7 @@ email_confirmations = Table(
     metadata,
     Column("code_hash", LargeBinary, primary_key=True),
     Column("user_id", Id, ForeignKey("users.id"), nullable=False),
-    Column("email", Text, nullable=False),  # lower case
+    Column("email", Text, nullable=False),  # canonical: restwell.email_addresses
     Column("expires_at", Timestamp, nullable=False),
     Index("email_confirmations_by_user", "user_id"),
     Index("email_confirmations_by_expiry", "expires_at"),

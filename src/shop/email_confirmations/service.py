@@ -48,7 +48,7 @@ class EmailConfirmationService:
 
     async def request(self, actor: Actor, wanted: ConfirmationRequest) -> None:
         """Have a code sent to the address. Raises WrongPassword, TooManyAttempts, where it is another than the account has."""
-        email = wanted.email.lower()
+        email = wanted.email
         user = await self._database.primary.find(queries.reader, user_id=actor.id)
         if user is None or email != user.email:
             if isinstance(wanted.current_password, UnsetType):

@@ -4,11 +4,10 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from restwell.auth import Actor, Device
 from restwell.auth.elsewhere import Flow, Flows, Identity, InvalidSignIn, Providers, SignInRefused
 from restwell.database import Database, Transaction, UniqueViolation
+from restwell.email_addresses import EmailAddress
 from restwell.errors import Conflict, NotFound
 from shop.audit.models import SecurityEvent
 from shop.audit.service import AuditLog
@@ -16,7 +15,6 @@ from shop.identities import queries
 from shop.identities.schemas import Callback, OwnIdentity
 from shop.sessions.schemas import Tokens
 from shop.sessions.service import SessionService
-from shop.users.schemas import Email
 from shop.users.service import UserService
 
 _MAX_NAME: Final = 200
@@ -150,11 +148,11 @@ class IdentityService:
         return f"{self._own_url}/v1/identities/{provider}/callback"
 
 
-def _email(identity: Identity) -> str | None:
+def _email(identity: Identity) -> EmailAddress | None:
     """None also for what is no address."""
     try:
-        return msgspec.convert(identity.email, Email).lower()
-    except msgspec.ValidationError:
+        return EmailAddress.parse(identity.email) if identity.email is not None else None
+    except ValueError:
         return None
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from restwell.auth import Passwords
 from restwell.database import Database, Transaction
+from restwell.email_addresses import EmailAddress
 from restwell.errors import AppError
 from restwell.jobs import Jobs
 from shop.audit.models import SecurityEvent
@@ -31,10 +32,10 @@ class PasswordResetService:
         self._sessions = sessions
         self._audit = audit
 
-    async def request(self, email: str) -> None:
+    async def request(self, email: EmailAddress) -> None:
         """Have a code sent, if there is such an account. That is found out later, so nobody can tell by the answer or its time."""
         async with self._database.transaction() as tx:
-            await self._jobs.enqueue(tx, send_reset_code, email=email.lower())
+            await self._jobs.enqueue(tx, send_reset_code, email=email)
 
     async def reset(self, code: str, password: str) -> None:
         """Set the new password, once for each code, and end every session. Raises InvalidResetCode, CommonPassword.

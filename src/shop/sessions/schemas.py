@@ -5,11 +5,12 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from restwell.email_addresses import EmailAddress
 from shop.schema import Instant
 
 
 class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
-    email: Annotated[str, Meta(max_length=254, examples=["customer1@shop.example"])]
+    email: Annotated[EmailAddress, Meta(examples=["customer1@shop.example"])]
     password: Annotated[str, Meta(max_length=128, examples=["demo-password-2026"])]
     code: Annotated[str, Meta(max_length=60, description="Of the second factor, where the account has one.")] | None = (
         None

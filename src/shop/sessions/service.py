@@ -60,9 +60,9 @@ class SessionService:
 
         Of a user with a second factor it wants that, too: raises SecondFactorRequired, WrongCode.
         """
-        subject = subject_of(attempt.email.lower(), device.address)
+        subject = subject_of(attempt.email, device.address)
         await self._attempts.check(subject)
-        user = await self._database.primary.find(queries.credentials, email=attempt.email.lower())
+        user = await self._database.primary.find(queries.credentials, email=attempt.email)
         hashed = user.password_hash if user is not None and user.active else None
         if not await self._passwords.verify(attempt.password, hashed) or user is None or hashed is None:
             await self._failed(subject, user.id if user is not None else None, device)

@@ -17,7 +17,7 @@ users = Table(
     "users",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("email", Text, nullable=False),  # lower case
+    Column("email", Text, nullable=False),  # canonical: restwell.email_addresses
     Column("email_verified_at", Timestamp),  # when a code that was sent there came back
     Column("name", Text, nullable=False),
     Column("password_hash", Text),  # null where one signs in elsewhere, or once the account is deleted

@@ -1,23 +1,15 @@
 """What users send and get."""
 
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from shop.schema import Instant, Line, whole
+from restwell.email_addresses import EmailAddress
+from shop.schema import Instant, Line
 from shop.users.models import Role
 
-_PART: Final = r"[^@\s\x00-\x1f\x7f]"
-
-Email = Annotated[
-    str,
-    Meta(
-        max_length=254,
-        pattern=whole(rf"{_PART}+@{_PART}+\.{_PART}+"),
-        examples=["ada@example.com"],
-    ),
-]
+Email = Annotated[EmailAddress, Meta(examples=["ada@example.com"])]
 Password = Annotated[
     str,
     Meta(

@@ -9,6 +9,7 @@ from msgspec import UnsetType
 from restwell.auth import Actor, Passwords
 from restwell.cache import Cache
 from restwell.database import Database, Transaction, UniqueViolation
+from restwell.email_addresses import EmailAddress
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import Jobs
@@ -58,15 +59,15 @@ class UserService:
         self._audit = audit
 
     async def register(self, registration: Registration, *, role: Role = Role.CUSTOMER) -> User:
-        """Make an account. Addresses are compared in lower case. Raises EmailTaken, CommonPassword."""
+        """Make an account. Raises EmailTaken, CommonPassword."""
         password_hash = await self._passwords.hash_new(registration.password, registration.email, registration.name)
         try:
             async with self._database.transaction() as tx:
-                return await self._insert(tx, registration.email.lower(), registration.name, password_hash, None, role)
+                return await self._insert(tx, registration.email, registration.name, password_hash, None, role)
         except UniqueViolation:
             raise EmailTaken from None
 
-    async def register_in(self, tx: Transaction, email: str, name: str, *, email_verified: bool) -> User:
+    async def register_in(self, tx: Transaction, email: EmailAddress, name: str, *, email_verified: bool) -> User:
         """Make an account without a password, as part of a larger change. Raises UniqueViolation."""
         return await self._insert(tx, email, name, None, datetime.now(UTC) if email_verified else None, Role.CUSTOMER)
 
@@ -155,7 +156,7 @@ class UserService:
     async def _insert(
         self,
         tx: Transaction,
-        email: str,
+        email: EmailAddress,
         name: str,
         password_hash: str | None,
         email_verified_at: datetime | None,

@@ -19,6 +19,7 @@ from restwell.testing import finish_jobs
 from restwell.web.session_cookies import ACCESS, SIGN_IN
 from shop.app import create_app
 from shop.settings import ShopSettings
+from sign_in_browser import Browser, came_back, changed
 
 NAMES = ("okta", "github", "facebook")
 CALLBACK = "http://localhost:8000/v1/identities/{}/callback"
@@ -41,54 +42,6 @@ def app(settings: ShopSettings, provider: ProviderProcess, server: MailServer) -
     client = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"
     secrets = tuple(SecretStr(f"{one}={provider.url.replace('://', f'://{client}@')}") for one in NAMES)
     return create_app(with_mail(settings, server).model_copy(update={"oauth": OauthSettings(providers=secrets)}))
-
-
-class Browser:
-    """Keeps the cookies, and goes where it is sent."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
-        self.cookies: dict[str, str] = {}
-
-    async def get(self, path: str) -> httpx.Response:
-        answer = await self.client.get(path, headers={"cookie": self._cookies()})
-        for header in answer.headers.get_list("set-cookie"):
-            for key, morsel in SimpleCookie(header).items():
-                self.cookies[key] = morsel.value
-        return answer
-
-    def _cookies(self) -> str:
-        return "; ".join(f"{key}={value}" for key, value in self.cookies.items())
-
-    async def to_provider(self, name: str = "okta", query: str = "") -> str:
-        """Begin; returns the path that the provider sends the browser back to."""
-        begun = await self.get(f"/v1/identities/{name}/sign-in{query}")
-        assert begun.status_code == 303, begun.text
-        return await came_back(begun.headers["location"])
-
-    async def sign_in(self, name: str = "okta", query: str = "") -> httpx.Response:
-        return await self.get(await self.to_provider(name, query))
-
-    async def me(self) -> Json:
-        answer = await self.get("/v1/users/me")
-        assert answer.status_code == 200, answer.text
-        me: Json = answer.json()
-        return me
-
-
-async def came_back(url: str) -> str:
-    async with httpx.AsyncClient() as outside:
-        there = await outside.get(url)
-    assert there.status_code == 302, there.text
-    back = urlsplit(there.headers["location"])
-    return f"{back.path}?{back.query}"
-
-
-def changed(path: str, **changes: str | None) -> str:
-    """The path with other parameters; None leaves one out."""
-    url = urlsplit(path)
-    asked: dict[str, Any] = {key: values[0] for key, values in parse_qs(url.query).items()} | changes
-    return f"{url.path}?{urlencode({key: value for key, value in asked.items() if value is not None})}"
 
 
 @pytest.fixture
@@ -390,3 +343,20 @@ async def test_the_providers_are_listed(anyone: Person) -> None:
     listed = (await anyone.get("/v1/identities")).json()["items"]
     assert [one["name"] for one in listed] == list(NAMES)
     assert listed[0]["url"] == "/v1/identities/okta/sign-in"
+
+
+@pytest.mark.parametrize(
+    "claimed", ["v(c)@example.com", "a@b..example", "a\u200b@example.com", "a\x00@example.com", "é@example.com"]
+)
+async def test_what_a_provider_claims_that_is_no_address_is_none(
+    browser: Browser, provider: ProviderProcess, claimed: str
+) -> None:
+    """Breaks with a lenient pattern: an account of somebody else's choice, whose mail went to a third."""
+    provider.sign_in_as(**{**ADA, "email": claimed})
+    assert_problem(await browser.sign_in(), 403, "sign_in_refused")
+
+
+async def test_an_address_of_a_provider_is_canonical(browser: Browser, provider: ProviderProcess) -> None:
+    provider.sign_in_as(**{**ADA, "email": "Ada@B\u00dcCHER.example"})
+    assert (await browser.sign_in()).status_code == 200
+    assert (await browser.me())["email"] == "ada@xn--bcher-kva.example"

@@ -1,0 +1,100 @@
+"""Addresses at every route that takes one: one parser, one canonical form, and each that is accepted gets its mail."""
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from mail_server import MailServer, code_in, with_mail
+from people import Json, Person
+from restwell import App
+from restwell.testing import finish_jobs
+from shop.app import create_app
+from shop.settings import ShopSettings
+
+PASSWORD = "a long enough one"
+REFUSED = [
+    *("v(c)@example.com", "v@evil.example(.shop.example)", "<a@b.example>", "a,b@example.com", "a@b..example"),
+    *("a\u200b@example.com", "a@exa\u200bmple.com", "\u202ea@example.com", "a@example.com\u2069", "é@example.com"),
+    *("a@example.com\nBcc: b@example.com", "a@example.com ", "a\x00@example.com", "a\x00", "nobody", "", "a@localhost"),
+    *("a" * 250 + "@example.com", "a" * 65 + "@example.com", "a@deleted.invalid"),
+]
+FORGED = "=?utf-8?q?x=0d=0aReply-To=3a_evil=40evil.example=0d=0aSubject=3a_Account_locked=0d=0a=0d=0aLog_in?="
+
+
+@pytest.fixture
+def app(settings: ShopSettings, server: MailServer) -> App:
+    return create_app(with_mail(settings, server))
+
+
+def new(email: str, name: str = "Ada") -> Json:
+    return {"email": email, "password": PASSWORD, "name": name}
+
+
+async def test_what_is_no_address_is_a_422_of_its_field_at_every_route(
+    client: httpx.AsyncClient, customer: Person, app: App, server: MailServer
+) -> None:
+    """Breaks with a lenient pattern (they registered), or where a route checks nothing: a NUL at the sign-in was a 500 on PostgreSQL."""
+    routes: dict[str, Callable[[str], Awaitable[httpx.Response]]] = {
+        "register": lambda email: client.post("/v1/users", json=new(email)),
+        "sign in": lambda email: client.post("/v1/sessions", json={"email": email, "password": PASSWORD}),
+        "reset": lambda email: client.post("/v1/password-resets", json={"email": email}),
+        "change": lambda email: customer.send(
+            "POST", "/v1/email-confirmations", {"email": email, "current_password": PASSWORD}
+        ),
+    }
+    for email in REFUSED:
+        for name, route in routes.items():
+            answer = await route(email)
+            assert answer.status_code == 422, (name, email, answer.text)
+            assert [error["path"] for error in answer.json()["errors"]] == ["$.email"], (name, email)
+    await finish_jobs(app)
+    assert server.mails == []
+
+
+@pytest.mark.parametrize("path", ["/v1/users", "/v1/sessions", "/v1/password-resets"])
+async def test_half_a_character_in_an_address_is_refused(client: httpx.AsyncClient, path: str) -> None:
+    body = '{"email": "\\ud800@example.com", "password": "a long enough one", "name": "n"}'
+    answer = await client.post(path, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in {400, 422}
+
+
+async def test_spellings_of_one_address_are_one_account_that_gets_its_mail(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    """Breaks without one canonical form: NFC and NFD were two accounts, and the mail of an international domain never went."""
+    twins = [
+        "Ada@b\u00fccher.example",
+        "ada@bu\u0308cher.example",
+        "ada@XN--BCHER-KVA.example",
+        "ADA@B\u00dcCHER.example",
+    ]
+    first = await client.post("/v1/users", json=new(twins[0]))
+    assert (first.status_code, first.json()["email"]) == (201, "ada@xn--bcher-kva.example")
+    for twin in twins:
+        again = await client.post("/v1/users", json=new(twin))
+        assert (again.status_code, again.json()["code"]) == (409, "email_taken")
+        await Person(client).sign_in(twin, PASSWORD)
+        assert (await client.post("/v1/password-resets", json={"email": twin})).status_code == 202
+    await finish_jobs(app)
+    assert [to for _, to in server.envelopes] == [["ada@xn--bcher-kva.example"]] * 5
+    (welcome,) = (mail for mail in server.mails if mail["Subject"] == "Welcome to the shop")
+    answer = await client.post("/v1/email-confirmations/completion", json={"code": code_in(welcome)})
+    assert answer.status_code == 204
+
+
+async def test_a_change_to_another_spelling_is_no_change(customer: Person, app: App, server: MailServer) -> None:
+    answer = await customer.send("POST", "/v1/email-confirmations", {"email": "Customer1@SHOP.example"})
+    assert answer.status_code == 202, "the own address needs no password"
+    await finish_jobs(app)
+    assert [to for _, to in server.envelopes] == [["customer1@shop.example"]]
+
+
+async def test_a_name_forges_no_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
+    """Breaks when a display name is parsed: its encoded words were headers and a text of somebody else's, sent by us."""
+    assert (await client.post("/v1/users", json=new("victim@example.com", FORGED))).status_code == 201
+    await finish_jobs(app)
+    (mail,) = server.mails
+    assert (mail["Subject"], mail["Reply-To"]) == ("Welcome to the shop", None)
+    assert server.received[0].count(b"\r\nSubject:") == 1
+    assert b"evil.example" not in server.received[0].split(b"\r\n\r\n")[0]

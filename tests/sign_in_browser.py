@@ -1,0 +1,57 @@
+"""A browser that signs in with an identity provider."""
+
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+
+from people import Json
+
+
+class Browser:
+    """Keeps the cookies, and goes where it is sent."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.cookies: dict[str, str] = {}
+
+    async def get(self, path: str) -> httpx.Response:
+        answer = await self.client.get(path, headers={"cookie": self._cookies()})
+        for header in answer.headers.get_list("set-cookie"):
+            for key, morsel in SimpleCookie(header).items():
+                self.cookies[key] = morsel.value
+        return answer
+
+    def _cookies(self) -> str:
+        return "; ".join(f"{key}={value}" for key, value in self.cookies.items())
+
+    async def to_provider(self, name: str = "okta", query: str = "") -> str:
+        """Begin; returns the path that the provider sends the browser back to."""
+        begun = await self.get(f"/v1/identities/{name}/sign-in{query}")
+        assert begun.status_code == 303, begun.text
+        return await came_back(begun.headers["location"])
+
+    async def sign_in(self, name: str = "okta", query: str = "") -> httpx.Response:
+        return await self.get(await self.to_provider(name, query))
+
+    async def me(self) -> Json:
+        answer = await self.get("/v1/users/me")
+        assert answer.status_code == 200, answer.text
+        me: Json = answer.json()
+        return me
+
+
+async def came_back(url: str) -> str:
+    async with httpx.AsyncClient() as outside:
+        there = await outside.get(url)
+    assert there.status_code == 302, there.text
+    back = urlsplit(there.headers["location"])
+    return f"{back.path}?{back.query}"
+
+
+def changed(path: str, **changes: str | None) -> str:
+    """The path with other parameters; None leaves one out."""
+    url = urlsplit(path)
+    asked: dict[str, Any] = {key: values[0] for key, values in parse_qs(url.query).items()} | changes
+    return f"{url.path}?{urlencode({key: value for key, value in asked.items() if value is not None})}"
