@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -18,10 +20,10 @@ from granian.server.mp import MPServer
 from restwell.app import App
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs, failure_logged
-from restwell.observability.metrics import Metrics
+from restwell.observability.metrics_folder import MetricsFolder
 from restwell.orphans import STOP_SECONDS, end_with_parent
 from restwell.project import find_project
-from restwell.settings import Settings
+from restwell.settings import MetricsSettings, Settings
 
 log = structlog.get_logger("restwell.server")
 
@@ -58,8 +60,7 @@ def serve(settings: Settings) -> None:
     """Serve until told to stop (SIGTERM or SIGINT)."""
     _lose_no_signal()
     log.info("serving", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
-    with TemporaryDirectory(prefix="restwell-metrics-") as folder:
-        os.environ.setdefault("METRICS_DIR", folder)  # where its workers find it
+    with sharing_metrics(settings):
         _Server(
             "restwell.server:create_worker_app",
             factory=True,
@@ -81,6 +82,26 @@ def serve(settings: Settings) -> None:
         ).serve()
 
 
+@contextmanager
+def sharing_metrics(settings: Settings) -> Iterator[Settings]:
+    """These settings with a folder for metrics: the one they name, or one for this run. Workers find it in METRICS_DIR.
+
+    Raises ConfigurationError if nothing can be written there.
+    """
+    with ExitStack() as stack:
+        folder = settings.metrics.dir
+        try:
+            if folder is None:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="restwell-metrics-")))
+            MetricsFolder.check(folder)
+        except OSError as error:
+            where = folder or "the folder for temporary files"
+            fault = f"METRICS_DIR: {where} cannot be written ({error.strerror}); name a folder that can"
+            raise ConfigurationError([fault]) from error
+        os.environ["METRICS_DIR"] = str(folder)
+        yield settings.model_copy(update={"metrics": MetricsSettings(dir=folder)})
+
+
 class _Server(MPServer):
     """Granian that goes on however often its workers die, as long as they had started.
 
@@ -90,7 +111,7 @@ class _Server(MPServer):
 
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
         folder = Path(os.environ["METRICS_DIR"])
-        had_started = all(Metrics.are_there_of(self.wrks[idx].inner.pid, folder) for idx in workers)
+        had_started = all(MetricsFolder.has_file_of(self.wrks[idx].inner.pid, folder) for idx in workers)
         super()._respawn_workers(workers, *arguments, **options)
         if had_started:
             self.respawned_wrks.clear()

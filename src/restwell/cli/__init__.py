@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -112,8 +111,11 @@ def _prepare_and_serve() -> None:
     seeded, found = with_database(settings, prepare)
     _welcome(project, settings, seeded, found)
     found.tell()
-    with _worker_beside(project, settings):
-        server.serve(settings)
+    with (
+        server.sharing_metrics(settings) as shared,
+        _worker_beside(project, shared),
+    ):  # so /metrics has the worker's too
+        server.serve(shared)
 
 
 @contextmanager
@@ -125,14 +127,12 @@ def _worker_beside(project: Project, settings: Settings) -> Iterator[None]:
         return
     arguments = (worker_options(app, ()), 1, settings.database.url.get_secret_value())
     beside = multiprocessing.get_context("spawn").Process(target=_supervise_beside, args=arguments, name="supervisor")
-    with TemporaryDirectory(prefix="restwell-metrics-") as folder:
-        os.environ.setdefault("METRICS_DIR", folder)  # so that /metrics has its figures too
-        beside.start()
-        try:
-            yield
-        finally:
-            beside.terminate()
-            beside.join()
+    beside.start()
+    try:
+        yield
+    finally:
+        beside.terminate()
+        beside.join()
 
 
 def _supervise_beside(options: WorkerOptions, count: int, database_url: str) -> None:

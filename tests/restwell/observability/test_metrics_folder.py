@@ -1,0 +1,275 @@
+"""The folder of metrics: files of ended processes become one, and no count is lost or doubled on the way."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+import pytest
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.parser import text_string_to_metric_families
+
+from restwell.observability.metrics import Metrics
+from restwell.observability.metrics_folder import Family, MetricsFolder
+
+OURS = "1-" + "a" * 32
+NEVER = 2**22 + 1
+"""No process has that number (proc(5): PID_MAX_LIMIT)."""
+PROCESS = """
+import sys
+from pathlib import Path
+from restwell.observability.metrics_folder import Family, MetricsFolder
+folder = MetricsFolder(Path(sys.argv[1]))
+folder.publish([
+    Family("orders", "", "counter", [("orders_total", {}, 3.0)]),
+    Family("connections", "", "gauge", [("connections", {}, 7.0)]),
+])
+print("published", flush=True)
+sys.stdin.read()
+"""
+FOLDING = """
+import sys
+from pathlib import Path
+from restwell.observability.metrics_folder import MetricsFolder
+folder = MetricsFolder(Path(sys.argv[1]))
+sys.stdin.read(1)
+for _ in range(20):
+    folder.fold()
+"""
+
+
+def scraped(folder: Path) -> dict[str, float]:
+    """What a process that has counted one order sees."""
+    metrics = Metrics(folder)
+    Counter("orders", "Orders.", registry=metrics.registry).inc()
+    Gauge("connections", "Connections.", registry=metrics.registry).set(1)
+    Histogram("seconds", "Time.", buckets=(1,), registry=metrics.registry).observe(2)
+    text = asyncio.run(metrics.exposition()).decode()
+    return {
+        f"{sample.name}{sample.labels or ''}": sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def content(orders: int = 3) -> bytes:
+    return msgspec.msgpack.encode(
+        [
+            Family("orders", "", "counter", [("orders_total", {}, orders), ("orders_created", {}, 1e9)]),
+            Family("connections", "", "gauge", [("connections", {}, 7)]),
+            Family("seconds", "", "histogram", [("seconds_bucket", {"le": "+Inf"}, 2), ("seconds_count", {}, 2)]),
+        ]
+    )
+
+
+def ended(folder: Path, count: int, data: bytes | None = None, process: int = NEVER) -> list[Path]:
+    """Files of processes that ended a while ago."""
+    files = [folder / f"{process}-{uuid4().hex}.metrics" for _ in range(count)]
+    for file in files:
+        file.write_bytes(content() if data is None else data)
+        age(file)
+    return files
+
+
+def age(file: Path) -> None:
+    os.utime(file, (1e9, 1e9))
+
+
+@contextmanager
+def living(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has published three orders and seven connections."""
+    process = subprocess.Popen([sys.executable, "-c", PROCESS, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"published\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_files_of_ended_processes_become_one_and_counters_stay(tmp_path: Path) -> None:
+    """Breaks when each file stays: a scrape with 3,000 of them takes seconds, and each one that follows."""
+    ended(tmp_path, 2_000)
+    for _ in range(2):
+        found = scraped(tmp_path)
+        assert found["orders_total"] == 6_001
+        assert found["seconds_count"] == 4_001
+        assert found["seconds_bucket{'le': '+Inf'}"] == 4_001
+        assert found["connections"] == 1  # what an ended process held is gone
+        assert found["orders_created"] == 1e9
+        assert len(list(tmp_path.iterdir())) <= 2
+    ended(tmp_path, 10)
+    assert scraped(tmp_path)["orders_total"] == 6_031
+    assert len(list(tmp_path.iterdir())) <= 2
+
+
+async def test_a_start_folds_too(tmp_path: Path) -> None:
+    """Breaks when only a scrape does: where nobody scrapes, files stay for ever."""
+    ended(tmp_path, 20)
+    metrics = Metrics(tmp_path)
+    await metrics.start()
+    await metrics.close()
+    assert len(list(tmp_path.glob("*.metrics"))) == 1
+
+
+def test_the_file_of_a_process_that_has_just_ended_stays_a_while(tmp_path: Path) -> None:
+    """Breaks when a scrape takes it at once: the server no longer sees that the process had started."""
+    with living(tmp_path) as process:
+        pass
+    assert scraped(tmp_path)["orders_total"] == 4
+    assert scraped(tmp_path)["connections"] == 1
+    assert MetricsFolder.has_file_of(process.pid, tmp_path)
+    assert not MetricsFolder.has_file_of(NEVER, tmp_path)
+
+
+def test_a_living_process_keeps_its_file_however_old(tmp_path: Path) -> None:
+    """Breaks when age or the number of the process decides: one that hangs, or is in another container, would be counted out."""
+    with living(tmp_path) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        (file,) = tmp_path.glob("*.metrics")
+        file = file.rename(tmp_path / f"{NEVER}-{uuid4().hex}.metrics")
+        age(file)
+        found = scraped(tmp_path)
+        assert (found["orders_total"], found["connections"]) == (4, 8)
+        assert file.exists()
+
+
+def test_an_ended_process_whose_number_another_has_now_is_ended(tmp_path: Path) -> None:
+    """Breaks when the number of the process decides: after a restart of the container it is that of a new one."""
+    ended(tmp_path, 1, process=os.getpid())
+    found = scraped(tmp_path)
+    assert (found["orders_total"], found["connections"]) == (4, 1)
+    assert not list(tmp_path.glob("*.metrics"))
+
+
+def test_a_fold_that_was_killed_before_it_deleted_counts_once(tmp_path: Path) -> None:
+    """Breaks when the sum does not name the files that it holds: they count twice."""
+    files = ended(tmp_path, 5)
+    copy = shutil.copytree(tmp_path, tmp_path / "copy")
+    MetricsFolder(tmp_path).fold()
+    for file in files[:3]:
+        shutil.copy2(copy / file.name, file)
+    (tmp_path / "folded.part").write_bytes(b"half")
+    assert {family.name: family.samples[0][2] for family in MetricsFolder(tmp_path).others()}["orders"] == 15
+    ended(tmp_path, 1)
+    for _ in range(2):
+        assert scraped(tmp_path)["orders_total"] == 19
+        assert not list(tmp_path.glob("*.metrics"))
+
+
+def test_a_file_that_cannot_be_deleted_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks when its name is forgotten at the next fold."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for number in range(1, 4):
+        ended(tmp_path, 1)
+        assert scraped(tmp_path)["orders_total"] == 1 + 3 * number
+
+
+def test_processes_that_fold_at_once_count_each_file_once(tmp_path: Path) -> None:
+    """Breaks without the lock, and when a reader does not see that files were folded while it read."""
+    ended(tmp_path, 300)
+    folding = [subprocess.Popen([sys.executable, "-c", FOLDING, tmp_path], stdin=subprocess.PIPE) for _ in range(3)]
+    for process in folding:
+        assert process.stdin is not None
+        process.stdin.close()
+    reader, totals = MetricsFolder(tmp_path), set()
+    while any(process.poll() is None for process in folding):
+        totals.add({family.name: family for family in _merged(reader)}["orders"].samples[0][2])
+    assert [process.returncode for process in folding] == [0, 0, 0]
+    assert totals == {900}
+    assert not list(tmp_path.glob("*.metrics"))
+
+
+def _merged(folder: MetricsFolder) -> list[Family]:
+    orders = [family for family in folder.others() if family.name == "orders"]
+    return [Family("orders", "", "counter", [("orders_total", {}, sum(one.samples[0][2] for one in orders))])]
+
+
+def test_a_process_that_hangs_while_it_folds_keeps_the_metrics_from_nobody(tmp_path: Path) -> None:
+    """Breaks when a scrape waits for the lock."""
+    ended(tmp_path, 2)
+    code = "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); sys.stdin.read()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert scraped(tmp_path)["orders_total"] == 7
+        holder.kill()
+
+
+def test_a_process_that_publishes_is_seen_at_every_moment(tmp_path: Path) -> None:
+    """Breaks when the lock of the file before counts for the one that has just replaced it."""
+    folder, reader, done = MetricsFolder(tmp_path), MetricsFolder(tmp_path), threading.Event()
+    families = [Family("connections", "", "gauge", [("connections", {}, 7.0)])]
+    folder.publish(families)
+
+    def publish() -> None:
+        while not done.is_set():
+            folder.publish(families)
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        seen = [len(reader.others()) for _ in range(500)]
+    finally:
+        done.set()
+        thread.join()
+        folder.release()
+    assert set(seen) == {1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["foo.metrics", "-1.metrics", "1.metrics", f"x{OURS}.metrics", f"{OURS}.metrics.bak", "१-" + "a" * 32 + ".metrics"],
+)
+def test_foreign_files_are_not_read_and_stay(tmp_path: Path, name: str) -> None:
+    """Breaks when every file is one of ours: ``foo.metrics`` made each scrape a 500."""
+    (tmp_path / name).write_bytes(content())
+    age(tmp_path / name)
+    assert scraped(tmp_path)["orders_total"] == 1
+    assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        content()[:-5],
+        b"\xff of another release",
+        msgspec.msgpack.encode({"orders": 3}),
+        content().replace(b"gauge", b"gouge"),
+        content().replace(b"connections", b"connection\xff"),
+    ],
+    ids=["empty", "half", "bytes", "shape", "kind", "utf-8"],
+)
+@pytest.mark.parametrize("name", [f"{OURS}.metrics", f"{OURS}.part", "folded"])
+def test_files_that_cannot_be_read_are_passed_over(tmp_path: Path, name: str, data: bytes) -> None:
+    """Breaks when what a power cut or another release left makes a scrape a 500, or stays for ever."""
+    (tmp_path / name).write_bytes(data)
+    age(tmp_path / name)
+    ended(tmp_path, 1)
+    assert scraped(tmp_path)["orders_total"] == 4
+    assert {file.name for file in tmp_path.iterdir()} == {"folded", "lock"}
+    assert scraped(tmp_path)["orders_total"] == 4
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    """Breaks when a pipe of that name is opened: this waits for a writer, and the scrape with it."""
+    os.mkfifo(tmp_path / f"{OURS}.metrics")
+    (tmp_path / f"{OURS[:-1]}b.metrics").mkdir()
+    assert scraped(tmp_path)["orders_total"] == 1
