@@ -1,4 +1,4 @@
-"""No process of ours outlives the one that started it, however that ended: an orphan would keep the port, or work on unseen."""
+"""Which process ends with which. No process of ours outlives the one that started it, however that ended: an orphan would keep the port, or work on unseen."""
 
 import multiprocessing
 import os
@@ -17,6 +17,12 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def kill_children() -> None:
+    """End what this process has started, at once."""
+    for child in multiprocessing.active_children():
+        child.kill()
 
 
 def _end_after(parent: BaseProcess) -> None:

@@ -25,8 +25,8 @@ def run_with_reload(target: Callable[[], None], *, gives_up_on: int) -> None:
     ``target`` is a module's function that takes no arguments. A child that exits with ``gives_up_on`` ends this process
     with the same code; one that ends otherwise, over a slip in the code, is started again at the next change.
     """
-    # As Ctrl-C: both stop the child before they end this process.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: they stop the child before they end this process
+        signal.signal(number, signal.default_int_handler)
     child = _start("fork", target)
     try:
         changes = _changes()
@@ -37,7 +37,8 @@ def run_with_reload(target: Callable[[], None], *, gives_up_on: int) -> None:
                 child = _start("spawn", target)
         raise SystemExit(gives_up_on)
     except KeyboardInterrupt:
-        pass
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # told again, the child ends at once
+            signal.signal(number, lambda *_: child.terminate())
     finally:
         _stop(child)
 

@@ -21,7 +21,7 @@ from restwell.app import App
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs, failure_logged
 from restwell.observability.metrics_folder import MetricsFolder
-from restwell.orphans import STOP_SECONDS, end_with_parent
+from restwell.orphans import STOP_SECONDS, end_with_parent, kill_children
 from restwell.project import find_project
 from restwell.settings import MetricsSettings, Settings
 
@@ -44,6 +44,7 @@ refused by the server itself, with nothing but a status.
 def create_worker_app() -> App:
     """The application of one worker process: made in it, from the environment it was started with."""
     end_with_parent()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal sends it to all; the main process says what to do
     sys.setswitchinterval(SWITCH_SECONDS)
     project = find_project()
     settings = project.load_settings()
@@ -103,11 +104,23 @@ def sharing_metrics(settings: Settings) -> Iterator[Settings]:
 
 
 class _Server(MPServer):
-    """Granian that goes on however often its workers die, as long as they had started.
+    """Granian that goes on however often its workers die, as long as they had started, and ends at once when it is told twice.
 
     By itself it ends, and with it every worker, when the one that it replaced last dies within seconds: twice the same bad
     request, or the kernel short of memory, and nobody is served any more. One that dies before it has started still ends it.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._told: set[int] = set()
+
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        """SIGTERM or SIGINT. A terminal's Ctrl-C may bring one of each, so only the same again is a second time."""
+        number = args[0]
+        if number in self._told:
+            kill_children()
+        self._told.add(number)
+        super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]  # Granian types it not
 
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
         folder = Path(os.environ["METRICS_DIR"])

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import Final
 
 import msgspec
@@ -22,7 +23,7 @@ from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.ids import new_id
 from restwell.jobs import Claimed, JobStore, WorkerOptions
 from restwell.observability.logs import configure_logs, failure_logged
-from restwell.orphans import end_with_parent
+from restwell.orphans import end_with_parent, kill_children
 from restwell.project import find_project
 
 log = structlog.get_logger("restwell.supervisor")
@@ -53,20 +54,22 @@ class _Slot:
 
 
 def supervise(options: WorkerOptions, count: int, database_url: str) -> None:
-    """Keep so many workers at work until SIGTERM or SIGINT, then until they have drained.
+    """Keep so many workers at work until SIGTERM, SIGINT or SIGHUP, then until they have drained, or the same signal comes again.
 
     The jobs of one that is killed are free at once. A worker ends with this process, however it ends.
     """
-    stopping = False
+    told: set[int] = set()
 
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if number in told:
+            kill_children()
+        told.add(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN):  # as nohup asks
+            signal.signal(number, stop)
     slots = [_Slot(options) for _ in range(count)]
-    while not stopping:
+    while not told:
         for slot in slots:
             if slot.process is None and time.monotonic() - slot.started_at >= RESPAWN_SECONDS:
                 slot.start()
@@ -104,7 +107,8 @@ def _stop(processes: list[BaseProcess], drain_seconds: float) -> None:
 
 def _work(options: WorkerOptions, name: str) -> None:
     """What a worker process does: the application is made in it, from the environment it was started with."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the supervisor says what to do
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the supervisor says what to do
+        signal.signal(number, signal.SIG_IGN)
     end_with_parent()
     app = _create_app()
     with failure_logged():
