@@ -94,8 +94,10 @@ class App:
         query_budget: QueryBudget,
         overload: Overload,
         services: Sequence[object],
+        prefixes: Sequence[str],
     ) -> None:
         self.kit = kit
+        self.prefixes = prefixes
         self._services = services
         self._edge = edge
         self.query_budget = query_budget
@@ -337,7 +339,7 @@ class Restwell:
             limits=self.limits,
             overload=overload,
         )
-        return App(self, edge, litestar, document, query_budget, overload, services)
+        return App(self, edge, litestar, document, query_budget, overload, services, [one.prefix for one in versions])
 
 
 def _digest(document: Schema) -> str:

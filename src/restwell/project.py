@@ -40,25 +40,41 @@ class Project:
 def find_project(reference: str | None = None) -> Project:
     """The Project that ``reference`` (``module:name``), RESTWELL_APP or ``[tool.restwell] app`` in pyproject.toml names.
 
-    Raises ConfigurationError saying where to name it.
+    Raises ConfigurationError saying where to name it. An exception of the application's own code goes through as it is.
     """
-    reference = reference or os.environ.get(VARIABLE) or _from_pyproject(Path("pyproject.toml"))
-    if not reference:
-        raise ConfigurationError(
-            [f'which application? Set {VARIABLE}=module:name, or app = "module:name" under [tool.restwell]']
-        )
+    reference = reference or named_application()
     module_name, _, name = reference.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), name)):
+        raise ConfigurationError([f"no application at {reference}: it is named as module:name"])
     try:
-        project = getattr(import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # another module, that the application imports
         raise ConfigurationError([f"no application at {reference}: {error}"]) from error
+    if not hasattr(module, name):
+        raise ConfigurationError([f"no application at {reference}: the module has no {name}"])
+    project = getattr(module, name)
     if not isinstance(project, Project):
         raise ConfigurationError([f"{reference} is not a restwell.Project"])
     return project
 
 
+def named_application() -> str:
+    """``module:name``, from RESTWELL_APP or ``[tool.restwell] app`` in pyproject.toml. Raises ConfigurationError if neither is there."""
+    reference = os.environ.get(VARIABLE) or _from_pyproject(Path("pyproject.toml"))
+    if not reference:
+        raise ConfigurationError(
+            [f'which application? Set {VARIABLE}=module:name, or app = "module:name" under [tool.restwell]']
+        )
+    return reference
+
+
 def _from_pyproject(path: Path) -> str | None:
     if not path.is_file():
         return None
-    found = tomllib.loads(path.read_text()).get("tool", {}).get("restwell", {}).get("app")
+    try:
+        found = tomllib.loads(path.read_text()).get("tool", {}).get("restwell", {}).get("app")
+    except ValueError as error:
+        raise ConfigurationError([f"{path} is not valid TOML: {error}"]) from error
     return str(found) if found else None

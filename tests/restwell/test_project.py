@@ -53,6 +53,34 @@ def test_a_wrong_name_is_said(reference: str, reason: str) -> None:
         find_project(reference)
 
 
+@pytest.mark.parametrize(
+    ("slip", "kind"),
+    [
+        ("import nothing_of_that_name", ModuleNotFoundError),
+        ("from restwell import nothing_there", ImportError),
+        ("import restwell\nrestwell.nothing", AttributeError),
+        ("int('x')", ValueError),
+        ("'", SyntaxError),
+    ],
+)
+def test_an_error_in_the_application_is_not_a_wrong_name(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, slip: str, kind: type[Exception]
+) -> None:
+    """Before, it was one line that did not tell where."""
+    monkeypatch.syspath_prepend(elsewhere)
+    (elsewhere / f"slip_{kind.__name__}.py").write_text(f"{slip}\n")
+    with pytest.raises(kind) as told:
+        find_project(f"slip_{kind.__name__}:project")
+    assert type(told.value) is kind
+
+
+def test_a_pyproject_that_is_not_toml_is_one_line(elsewhere: Path) -> None:
+    """Before, it was a stack trace."""
+    (elsewhere / "pyproject.toml").write_text("[tool")
+    with pytest.raises(ConfigurationError, match=r"pyproject\.toml is not valid TOML"):
+        find_project()
+
+
 def test_loads_its_settings_from_the_environment_and_files(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (elsewhere / "secrets").mkdir()
     (elsewhere / "secrets" / "PORT").write_text("1234")

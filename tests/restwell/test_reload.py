@@ -2,7 +2,11 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -10,19 +14,43 @@ import pytest
 
 from servers import ROOT, Served, descendants_of, serve, wait_until
 
+SOURCE = ROOT / "tests" / "tiny" / "app.py"
+SLIPS = {
+    'GREETING = "': "unterminated string",
+    "from restwell import nothing_there": "cannot import name 'nothing_there'",
+}
+"""What is wrong in the code, and what is then said."""
+
 
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
-    """A working copy of the tiny application; the file that the test changes."""
-    shutil.copytree(ROOT / "tests" / "tiny", tmp_path / "src" / "tiny")
-    return tmp_path / "src" / "tiny" / "app.py"
+    """A working copy of the tiny application, in no folder of a usual name; the file that the test changes."""
+    shutil.copytree(ROOT / "tests" / "tiny", tmp_path / "lib" / "tiny")
+    return tmp_path / "lib" / "tiny" / "app.py"
 
 
 @pytest.fixture
-def working_copy(code: Path, tmp_path: Path) -> Iterator[Served]:
-    environment = {"RESTWELL_APP": "tiny.app:project", "PYTHONPATH": str(code.parents[1]), "DATABASE_URL": ""}
-    with serve(tmp_path, sys.executable, "-m", "restwell", "dev", cwd=tmp_path, **environment) as served:
+def project(tmp_path: Path) -> Path:
+    """The folder that the command is started in, beside the code."""
+    folder = tmp_path / "project"
+    for name in ("templates", "var", ".venv", "migrations/__pycache__"):
+        (folder / name).mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def working_copy(code: Path, project: Path, tmp_path: Path) -> Iterator[Served]:
+    with dev(tmp_path, project, code) as served:
         yield served
+
+
+def dev(folder: Path, project: Path, code: Path) -> AbstractContextManager[Served]:
+    environment = {"RESTWELL_APP": "tiny.app:project", "PYTHONPATH": str(code.parents[1]), "DATABASE_URL": ""}
+    return serve(folder, sys.executable, "-m", "restwell", "dev", cwd=project, **environment)
+
+
+def says(served: Served, text: str, times: int = 1) -> bool:
+    return served.output.count(text) >= times
 
 
 def greets_with(served: Served, greeting: str) -> bool:
@@ -43,10 +71,55 @@ def test_a_change_is_served_and_a_slip_can_be_mended(working_copy: Served, code:
     assert greets_with(working_copy, "hello")
     change(code, '"hello"', '"good morning"')
     wait_until(lambda: greets_with(working_copy, "good morning"), working_copy.process, working_copy)
-    change(code, '"good morning"', '"good morning')
-    wait_until(lambda: "unterminated string" in working_copy.output, working_copy.process, working_copy)
-    change(code, '"good morning', '"good evening"')
-    wait_until(lambda: greets_with(working_copy, "good evening"), working_copy.process, working_copy)
+    for number, (slip, told) in enumerate(SLIPS.items()):
+        change(code, "import gather\n", f"import gather\n{slip}\n")
+        wait_until(partial(says, working_copy, told), working_copy.process, working_copy)
+        greeting = f"hello {number}"
+        code.write_text(SOURCE.read_text().replace('"hello"', f'"{greeting}"'))
+        wait_until(partial(greets_with, working_copy, greeting), working_copy.process, working_copy)
+
+
+def test_a_slip_at_the_first_start_is_told_and_can_be_mended(code: Path, project: Path, tmp_path: Path) -> None:
+    """Before, an ImportError ended the command."""
+    slip = "from restwell import nothing_there"
+    change(code, "import gather\n", f"import gather\n{slip}\n")
+
+    def mend() -> str:
+        deadline = time.monotonic() + 20
+        while "waiting_for_a_change" not in (told := (tmp_path / "server.log").read_text()):
+            assert time.monotonic() < deadline, told
+            time.sleep(0.1)
+        change(code, f"{slip}\n", "")
+        return told
+
+    with ThreadPoolExecutor(1) as aside:
+        (tmp_path / "server.log").touch()
+        mended = aside.submit(mend)
+        with dev(tmp_path, project, code) as served:
+            assert greets_with(served, "hello")
+        assert SLIPS[slip] in mended.result()
+        assert f'{code}", line' in mended.result(), "a traceback names the place"
+
+
+def test_what_the_project_is_made_of_is_watched_and_what_it_writes_is_not(working_copy: Served, project: Path) -> None:
+    """Before, only ``src`` and ``migrations`` were watched, and of these only Python files."""
+    written = ["var/x.py", ".venv/x.py", "migrations/__pycache__/x.py", "notes.db", "migrations/x.log"]
+    for count, name in enumerate([".env", "pyproject.toml", "templates/mail.txt", "migrations/x.sql", "more.py"], 1):
+        for ignored in written:
+            (project / ignored).touch()
+        (project / name).write_text("")
+        wait_until(partial(says, working_copy, "reloading", count), working_copy.process, working_copy)
+    told = "".join(line for line in working_copy.output.splitlines() if "reloading" in line)
+    assert not [name for name in written if name in told]
+
+
+def test_says_where_its_versions_are(working_copy: Served, code: Path) -> None:
+    """Before, it named ``/v1`` whatever there was."""
+    assert f"  tiny    {working_copy.url}/v1\n" in working_copy.output
+    change(code, 'versions=[Version("/v1", [NoteController])]', 'versions=[Version("/a", []), Version("/b", [])]')
+    wait_until(lambda: f"{working_copy.url}/b\n" in working_copy.output, working_copy.process, working_copy)
+    assert f"  tiny    {working_copy.url}/a\n" in working_copy.output
+    assert working_copy.output.count("/v1\n") == 1
 
 
 def test_ends_when_told_and_leaves_no_process(working_copy: Served) -> None:

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from restwell import server, startup
+from restwell.app import App
 from restwell.cli import cache, jobs
 from restwell.cli.loading import load, with_database
 from restwell.cli.worker import worker
@@ -33,7 +34,7 @@ from restwell.errors import ConfigurationError
 from restwell.jobs import WorkerOptions
 from restwell.observability.log_output import output
 from restwell.orphans import end_with_parent
-from restwell.project import VARIABLE, Project
+from restwell.project import VARIABLE, Project, named_application
 from restwell.reload import run_with_reload
 from restwell.settings import Settings
 from restwell.startup import StartUp
@@ -88,7 +89,8 @@ def root(app: Annotated[str | None, typer.Option(help="The application, as modul
 @cli.command()
 def dev() -> None:
     """Migrate, seed, and serve with reload: everything a working copy needs."""
-    run_with_reload(_serve_working_copy, gives_up_on=EXIT_CONFIGURATION)
+    module, _, _ = named_application().partition(":")
+    run_with_reload(_serve_working_copy, module, gives_up_on=EXIT_CONFIGURATION)
 
 
 def _serve_working_copy() -> None:
@@ -109,19 +111,17 @@ def _prepare_and_serve() -> None:
         return await project.seed(database) if project.seed is not None else "", found
 
     seeded, found = with_database(settings, prepare)
-    _welcome(project, settings, seeded, found)
-    found.tell()
-    with (
-        server.sharing_metrics(settings) as shared,
-        _worker_beside(project, shared),
-    ):  # so /metrics has the worker's too
-        server.serve(shared)
+    with server.sharing_metrics(settings) as shared:  # so /metrics has the worker's too
+        app = project.create_app(shared)
+        _welcome(project, settings, app, seeded, found)
+        found.tell()
+        with _worker_beside(app, shared):
+            server.serve(shared)
 
 
 @contextmanager
-def _worker_beside(project: Project, settings: Settings) -> Iterator[None]:
+def _worker_beside(app: App, settings: Settings) -> Iterator[None]:
     """A worker process while the server runs, where there are jobs."""
-    app = project.create_app(settings)
     if not app.kit.jobs.known:
         yield
         return
@@ -302,7 +302,7 @@ def _refuse_in_production(settings: Settings, command: str) -> None:
         raise ConfigurationError([f"{command} is for development; APP_ENV is production"])
 
 
-def _welcome(project: Project, settings: Settings, seeded: str, found: StartUp) -> None:
+def _welcome(project: Project, settings: Settings, app: App, seeded: str, found: StartUp) -> None:
     base = f"http://{settings.host}:{settings.port}"
     parts = [
         f"{_describe(settings)}{f' ({seeded})' if seeded else ''}",
@@ -311,7 +311,8 @@ def _welcome(project: Project, settings: Settings, seeded: str, found: StartUp) 
         f"{settings.workers} workers",
     ]
     lines = [
-        f"  {project.name:<7} {base}/v1        docs  {base}/docs",
+        *(f"  {project.name:<7} {base}{prefix}" for prefix in app.prefixes),
+        f"  docs    {base}/docs",
         f"  health  {base}/health/ready",
         f"  {' · '.join(parts)}",
         *(
