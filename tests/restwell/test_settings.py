@@ -103,7 +103,7 @@ def test_what_a_user_may_not_read_is_named(tmp_path: Path) -> None:
         (tmp_path, f"{tmp_path}/JWT_SECRET: cannot be read: Permission denied"),
         (tmp_path / "closed", "closed: cannot be read: Permission denied; name another folder with SECRETS_DIR"),
     ):
-        for parent in (tmp_path, *tmp_path.parents[:2]):
+        for parent in (tmp_path, *tmp_path.parents[:3]):
             parent.chmod(0o755)
         told = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
         assert words in told
