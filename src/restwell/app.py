@@ -1,5 +1,6 @@
 """The factory: what an application is made of, and what wraps what."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ from restwell.idempotency import Idempotency
 from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
 from restwell.limits import LimitStore, MachineLimits, RateLimiter
 from restwell.mail import open_mailer
-from restwell.observability.log_output import LostLines
+from restwell.observability.log_output import LostLines, output
 from restwell.observability.logs import line_writer
 from restwell.observability.metrics import Metrics
 from restwell.observability.watchdog import Watchdog
@@ -232,6 +233,8 @@ class Restwell:
         await self.cache.close()
         await self.database.close()
         self.passwords.close()
+        if self._lines is not None:
+            await asyncio.to_thread(output.flush)  # what it did is told before it has ended
 
     def worker(
         self,

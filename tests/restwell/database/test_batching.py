@@ -181,4 +181,4 @@ def test_what_cannot_be_batched_is_refused_at_import() -> None:
     with pytest.raises(TypeError, match="not its only argument"):
         query("things.none", select(things.c.name, things.c.n), into=Thing, batch_on="id")
     with pytest.raises(TypeError, match="not one SELECT"):
-        query("things.change", update(things).values(n=param("n")), into=int, batch_on="n")
+        query("things.change", update(things).values(n=param("n")).returning(things.c.n), into=int, batch_on="n")
