@@ -5,7 +5,7 @@ as the statistics, so run ANALYZE first.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any, Final
@@ -25,7 +25,13 @@ MANY: Final = 1_000
 """From how many rows on a result needs a limit."""
 
 _AGGREGATE: Final = re.compile(r"SELECT (?:count|sum|min|max|avg)\(", re.IGNORECASE)
-_SCAN: Final = re.compile(r"SCAN (\w+)")
+_SCAN: Final = re.compile(r"SCAN (?P<table>\w+)(?P<index> USING (?:COVERING )?INDEX \w+)?(?: LEFT-JOIN)?")
+_OWN_INDEX: Final = re.compile(r"SEARCH (\w+) USING AUTOMATIC .*")
+"""An index that the database makes for this one run: it reads the whole table for it."""
+_PASSES_ON: Final = frozenset(
+    {"Limit", "LockRows", "Result", "Subquery Scan", "Nested Loop", "Append", "Merge Append", "Gather", "Gather Merge"}
+)
+"""Steps that ask for no more rows than they are asked for."""
 
 # A foreign key whose columns do not lead an index: each delete or update of the parent reads the whole child.
 _unindexed: Final = query(
@@ -78,11 +84,15 @@ async def unindexed_foreign_keys(database: Database) -> list[str]:
 async def _on_sqlite(executor: Executor, compiled: Compiled) -> Plan:
     rows = await _run(executor, compiled, "EXPLAIN QUERY PLAN")
     steps = [str(row[-1]) for row in rows]
-    scanned = [match[1] for step in steps if (match := _SCAN.fullmatch(step))]
-    if _has_limit(compiled) and "WHERE" not in compiled.sql and not any("TEMP B-TREE" in step for step in steps):
-        scanned = []  # in the order of the row numbers, and no further than the limit
-    tables = await executor.all(_tables)
-    sizes = {table: await _size_of(executor, table) for table in scanned if table in tables}  # not of a CTE or subquery
+    scans = [match for step in steps if (match := _SCAN.fullmatch(step))]
+    if _has_limit(compiled) and not any("TEMP B-TREE" in step for step in steps):
+        # In the order of an index, or of the row numbers, and no further than the limit.
+        scans = [scan for scan in scans if not scan["index"] and "WHERE" in compiled.sql]
+    scanned = [scan["table"] for scan in scans]
+    scanned += [match[1] for step in steps if (match := _OWN_INDEX.fullmatch(step))]
+    tables = set(await executor.all(_tables))
+    named = [_table_of(alias, compiled.sql, tables) for alias in scanned]
+    sizes = {table: await _size_of(executor, table) for table in named if table in tables}  # not of a CTE or subquery
     findings = list(_of_large(sizes))
     unlimited = compiled.reads and not _has_limit(compiled) and not _AGGREGATE.match(compiled.sql)
     if unlimited and max(sizes.values(), default=0) > MANY:
@@ -95,6 +105,7 @@ async def _on_postgresql(executor: Executor, compiled: Compiled) -> Plan:
     root = msgspec.json.decode(rows[0][0])[0]["Plan"]
     nodes = list(_nodes(root))
     scanned = [str(node["Relation Name"]) for node in nodes if node["Node Type"] == "Seq Scan"]
+    scanned += _whole_indexes(root, limited=_has_limit(compiled))
     findings = list(_of_large({table: await _size_of(executor, table) for table in scanned}))
     if compiled.reads and not _has_limit(compiled) and root["Plan Rows"] > MANY:
         findings.append(f"may return {root['Plan Rows']:,} rows without a limit: add .limit(param(...))")
@@ -122,6 +133,24 @@ async def _size_of(executor: Executor, table: str) -> int:
         into=int,
     )
     return await executor.one(counted)
+
+
+def _table_of(alias: str, sql: str, tables: Container[str]) -> str:
+    """The table that is meant: a plan has the alias only."""
+    named = re.findall(rf'"?(\w+)"? AS "?{alias}"?(?!\w)', sql)
+    return next((name for name in named if name in tables), alias)
+
+
+def _whole_indexes(node: Mapping[str, Any], *, limited: bool) -> Iterator[str]:
+    """The tables of which an index is read from end to end, and no limit ends that. A partial index may be small."""
+    kind = str(node["Node Type"])
+    whole = kind in {"Index Scan", "Index Only Scan"} and "Index Cond" not in node
+    if whole and not limited and ("Filter" in node or node["Plan Rows"] >= LARGE):
+        yield str(node["Relation Name"])
+    limited = kind == "Limit" or (limited and kind in _PASSES_ON)
+    for number, inner in enumerate(node.get("Plans", ())):
+        repeated = kind == "Nested Loop" and number > 0
+        yield from _whole_indexes(inner, limited=limited and not repeated)
 
 
 def _has_limit(compiled: Compiled) -> bool:

@@ -74,6 +74,15 @@ every_type = query(
     .limit(1),
     into=int,
 )
+ordered_page = query("big.ordered_page", select(big.c.at).order_by(big.c.at).limit(param("count")), into=int)
+in_order = query("big.in_order", select(big.c.at).order_by(big.c.at), into=int)
+other = big.alias("other")
+of_alias = query("big.of_alias", select(other.c.id).where(other.c.name == param("name")).limit(1), into=int)
+joined = query(
+    "big.joined",
+    select(big.c.id).join(other, other.c.ratio == big.c.ratio).where(big.c.id == param("id")).limit(1),
+    into=int,
+)
 add = query("big.add", insert(big).values(id=param("id"), name=param("name")))
 
 
@@ -103,6 +112,25 @@ async def test_says_nothing_of_what_scales(opened: Database, one: Query[Any]) ->
 @pytest.mark.parametrize("one", [by_name, rename, count], ids=lambda one: one.name)
 async def test_finds_a_large_table_read_as_a_whole(opened: Database, one: Query[Any]) -> None:
     assert await findings(opened, one) == f"reads all of big, {ROWS:,} rows: it needs an index"
+
+
+@pytest.mark.parametrize("one", [in_order, of_alias, joined], ids=lambda one: one.name)
+async def test_finds_a_large_table_read_as_a_whole_along_an_index_or_under_another_name(
+    opened: Database, one: Query[Any]
+) -> None:
+    """Before, a scan of a whole index was none, nor was one of an alias or of a join's inner table on SQLite."""
+    async with opened.transaction() as tx:
+        await tx.run_script("CREATE INDEX big_by_at ON big (at, parent)")
+        await tx.run_script("ANALYZE big")
+    assert f"reads all of big, {ROWS:,} rows: it needs an index" in await findings(opened, one)
+
+
+@pytest.mark.parametrize("one", [ordered_page], ids=lambda one: one.name)
+async def test_a_limit_ends_the_scan_of_an_index(opened: Database, one: Query[Any]) -> None:
+    async with opened.transaction() as tx:
+        await tx.run_script("CREATE INDEX big_by_at ON big (at)")
+        await tx.run_script("ANALYZE big")
+    assert await findings(opened, one) == ""
 
 
 async def test_finds_a_result_without_a_limit(opened: Database) -> None:
