@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, cast
 import pytest
 from msgspec import Meta, Struct, ValidationError, convert
 
-from fuzzing import BLOCK_SECONDS, InProcess
+from fuzzing import InProcess, block_seconds
 from restwell.addresses import forwarded_address, network_of
 from restwell.auth import AccessTokens
 from restwell.auth.elsewhere.flow import Flows
@@ -258,7 +258,7 @@ def seconds(parse: Callable[[str], object], text: str) -> float:
 def grown(measure: Callable[[int], float], chars: int, told: str) -> float:
     """The seconds for so many characters; they must have grown with their number."""
     short = measure(chars // TIMES)
-    assert short < BLOCK_SECONDS, told  # and no need to wait for four times as much
+    assert short < block_seconds(), told  # and no need to wait for four times as much
     long = measure(chars)
     if long > MOMENT:
         short = min(short, *(measure(chars // TIMES) for _ in range(3)))
@@ -266,7 +266,7 @@ def grown(measure: Callable[[int], float], chars: int, told: str) -> float:
         assert long <= MOMENT or long < RATIO * short, (
             f"{told}: {short * 1e3:.1f} ms, {TIMES} times as long {long * 1e3:.1f} ms"
         )
-        assert long < BLOCK_SECONDS, told
+        assert long < block_seconds(), told
     return long
 
 

@@ -31,6 +31,8 @@ TARGETS: Final = 4_096
 TARGET_CHARS: Final = 1_024
 """A longer one is not remembered: it is long because of what nobody asked for."""
 CODINGS: Final = 256
+CODING_BYTES: Final = 1_024
+"""Of Accept-Encoding; a longer one is not read, and is answered without compression."""
 VARY_BYTES: Final = 200
 ERRORS: Final = 400
 IDENTITY: Final = b""
@@ -287,6 +289,8 @@ def _is_held(if_none_match: bytes, etag: bytes) -> bool:
 
 def _negotiate(accepted: bytes) -> bytes:
     """RFC 9110 12.5.3: gzip where it, or anything, is accepted with a weight above 0."""
+    if len(accepted) > CODING_BYTES:
+        return IDENTITY
     weights = {}
     for part in accepted.lower().split(b","):
         coding, _, parameters = part.partition(b";")

@@ -202,6 +202,8 @@ async def test_a_long_body_is_compressed_once_for_those_who_take_it(client: http
         (b"identity", b""),
         (b"", b""),
         (b"*;q=0", b""),
+        (b"gzip" + b"," * 1_020, b"gzip"),
+        (b"gzip" + b"," * 1_021, b""),  # so many that reading them would cost more than compression saves
     ],
 )
 def test_negotiates_the_coding(accepted: bytes, coding: bytes, make_app: Callable[..., tuple[App, Cache]]) -> None:

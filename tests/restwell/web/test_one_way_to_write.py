@@ -114,10 +114,13 @@ NOT_UUIDS = (ID.upper(), f"{{{ID}}}", f"urn:uuid:{ID}", ID.replace("-", ""), f"{
         "n=%ED%A0%80",
         "%FF=1",
         "n=\u0665",
+        *(f"text={text}" for text in ("%", "100%", "%4", "%zz", "%%25", "%u0041", "%-1", "% 1")),
+        "%=1",
     ],
 )
 def test_a_value_that_is_written_otherwise_is_refused(query: str) -> None:
-    """Breaks with the decoder's lax mode: `null` is absent, `1.0` and `1e1` are integers, `1700000000` is a time."""
+    """Breaks with the decoder's lax mode: `null` is absent, `1.0` and `1e1` are integers, `1700000000` is a time; and where a percent
+    sign may stand for itself."""
     with pytest.raises(AppError) as refused:
         decode_query(query.encode(), Filter)
     assert refused.value.status in {400, 422}
