@@ -249,7 +249,7 @@ def seconds(parse: Callable[[str], object], text: str) -> float:
     try:
         start = time.thread_time()
         with suppress(AppError, ValidationError):
-            copy_context().run(parse, text)  # what a parser sets for its request is not set for the tests after this one
+            copy_context().run(parse, text)  # what it sets for its request is gone for the next test
         return time.thread_time() - start
     finally:
         gc.enable()
