@@ -185,25 +185,20 @@ class Restwell:
 
             strict = settings.cache != "bounded"
             return RedisStore(settings.redis.url.get_secret_value(), self.name, Outage(self.database), strict=strict)
-        return MachineStore(self._shared_folder, settings.cache_bytes)
+        return MachineStore(shared_folder(settings), settings.cache_bytes)
 
     def _rate_limiter(self) -> RateLimiter | None:
         settings = self.settings
         limits = settings.rate_limit
         if not limits.scale:
             return None
-        machine = MachineLimits(self._shared_folder)
+        machine = MachineLimits(shared_folder(settings))
         store: LimitStore = machine
         if settings.redis.url is not None:
             from restwell.limits.redis import RedisLimits  # noqa: PLC0415  # as above
 
             store = RedisLimits(settings.redis.url.get_secret_value(), self.name, machine)
         return RateLimiter(store, scale=limits.scale, reads=limits.reads, writes=limits.writes)
-
-    @property
-    def _shared_folder(self) -> Path:
-        """What the processes of this machine share."""
-        return self.settings.cache_dir or default_folder(self.settings.database.url.get_secret_value())
 
     async def start(self) -> None:
         EmailAddress.load()
@@ -343,6 +338,11 @@ class Restwell:
             overload=overload,
         )
         return App(self, edge, litestar, document, query_budget, overload, services, [one.prefix for one in versions])
+
+
+def shared_folder(settings: Settings) -> Path:
+    """Where what the processes of this machine share is."""
+    return settings.cache_dir or default_folder(settings.database.url.get_secret_value())
 
 
 def _digest(document: Schema) -> str:

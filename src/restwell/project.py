@@ -74,7 +74,9 @@ def _from_pyproject(path: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        found = tomllib.loads(path.read_text()).get("tool", {}).get("restwell", {}).get("app")
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("restwell", {}).get("app")
+    except OSError as error:
+        raise ConfigurationError([f"{path} cannot be read: {error.strerror}"]) from error
     except ValueError as error:
         raise ConfigurationError([f"{path} is not valid TOML: {error}"]) from error
     return str(found) if found else None

@@ -327,6 +327,12 @@ class Settings(Section):
             else {}
         )
 
+    def folders(self) -> dict[str, Path]:
+        """Where it writes files, by the setting that says so."""
+        smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else DEFAULT_MAIL
+        mail = {"SMTP_URL": Path(smtp.removeprefix("folder:"))} if smtp.startswith("folder:") else {}
+        return {"FILES_DIR": self.files.dir, **mail}
+
     def services(self) -> dict[str, str]:
         """What it uses and is not asked at the start, by the service's name."""
         smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else ""

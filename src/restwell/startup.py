@@ -8,6 +8,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,10 +16,14 @@ import structlog
 from msgspec import Struct
 from sqlalchemy import text
 
+from restwell.app import DEVELOPMENT_SECRET, shared_folder
+from restwell.auth.keys import development_secret
 from restwell.cache.clients import client_of
+from restwell.cache.machine import make_own
 from restwell.database import Database, DatabaseUnavailable, open_database, query
 from restwell.database_url import IGNORED, postgres_url
 from restwell.errors import ConfigurationError
+from restwell.folders import make_writable
 from restwell.settings import Settings
 
 log = structlog.get_logger("restwell.startup")
@@ -57,8 +62,8 @@ class StartUp(Struct):
 
 async def look(settings: Settings, name: str, database: Database) -> StartUp:
     """Ask everything that the application called ``name`` is configured with. Raises ConfigurationError with every fault at once."""
+    faults = _try_folders(settings)
     found = StartUp({"database": await _database(settings, database)}, [])
-    faults: list[str] = []
     for number, replica in enumerate(settings.database.replica_urls, start=1):
         await _ask_replica(found, faults, f"replica {number}", replica.get_secret_value())
     redis = settings.redis.url.get_secret_value() if settings.redis.url is not None else None
@@ -81,6 +86,22 @@ async def look(settings: Settings, name: str, database: Database) -> StartUp:
         raise ConfigurationError(faults)
     found.services |= settings.services()
     return found
+
+
+def _try_folders(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    tries: list[Callable[[], object]] = [
+        lambda: make_own(shared_folder(settings)),
+        *(partial(make_writable, folder, setting) for setting, folder in settings.folders().items()),
+    ]
+    if settings.jwt.secret is None:
+        tries.append(lambda: development_secret(DEVELOPMENT_SECRET))
+    for one in tries:
+        try:
+            one()
+        except ConfigurationError as error:
+            faults += error.faults
+    return faults
 
 
 async def _database(settings: Settings, database: Database) -> str:

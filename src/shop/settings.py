@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -37,6 +38,11 @@ class ShopSettings(Settings):
                 "PAYMENTS_URL: required in production; https://api-key@api.stripe.com, or ledger:///var/payments.db, which charges nobody"
             )
         return faults
+
+    def folders(self) -> dict[str, Path]:
+        url = self.payments.url.get_secret_value()
+        ledger = {"PAYMENTS_URL": Path(urlsplit(url).path[1:]).parent} if url.startswith("ledger:") else {}
+        return super().folders() | ledger
 
     def services(self) -> dict[str, str]:
         return {"payments": urlsplit(self.payments.url.get_secret_value()).hostname or ""} | super().services()

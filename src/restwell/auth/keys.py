@@ -6,6 +6,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from restwell.errors import ConfigurationError
+
 
 class Keys:
     """Derives a 32-byte key for a purpose from the secret (the expand step of HKDF, RFC 5869 2.3, one block)."""
@@ -21,7 +23,19 @@ class Keys:
 
 
 def development_secret(path: Path) -> str:
-    """The secret of this working copy: made at random on first use, then read by every worker and restart."""
+    """The secret of this working copy: made at random on first use, then read by every worker and restart.
+
+    Raises ConfigurationError where it can be neither read nor written.
+    """
+    try:
+        return path.read_text() if path.exists() else _made(path)
+    except OSError as error:
+        raise ConfigurationError(
+            [f"JWT_SECRET: {path} cannot be made or read: {error.strerror}; set JWT_SECRET"]
+        ) from error
+
+
+def _made(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         # Written aside and linked into place: a second process never reads half a secret.

@@ -17,6 +17,7 @@ from restwell.cache.board import Board
 from restwell.cache.store import LEASE_SECONDS, Found, Marks, Store, StoreUnavailable, Write
 from restwell.database import Transaction
 from restwell.errors import ConfigurationError
+from restwell.folders import make_writable, writing
 
 T = TypeVar("T")
 
@@ -40,14 +41,19 @@ def default_folder(database_url: str) -> Path:
     if database_url.startswith("sqlite:///"):
         return Path(f"{database_url.removeprefix('sqlite:///')}-cache")
     which = hashlib.sha256(database_url.encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"restwell-cache-{os.geteuid()}-{which}"
+    try:
+        temporary = tempfile.gettempdir()
+    except FileNotFoundError:
+        message = "CACHE_DIR: there is no temporary folder that this user may write to; set CACHE_DIR, or TMPDIR"
+        raise ConfigurationError([message]) from None
+    return Path(temporary) / f"restwell-cache-{os.geteuid()}-{which}"
 
 
 def make_own(folder: Path) -> None:
-    """Have the folder, for this user alone. Raises ConfigurationError for another's."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.geteuid():
+    """Have the folder, for this user alone. Raises ConfigurationError for another's, and where it cannot be written."""
+    if folder.exists() and folder.stat().st_uid != os.geteuid():
         raise ConfigurationError([f"CACHE_DIR: {folder} is another user's; name a folder of this user's own"])
+    make_writable(folder, "CACHE_DIR", mode=0o700)
 
 
 class MachineStore(Store):
@@ -67,7 +73,8 @@ class MachineStore(Store):
         if self._board is not None:
             return
         make_own(self._folder)
-        self._board = Board(self._folder)
+        with writing(self._folder, "CACHE_DIR"):
+            self._board = Board(self._folder)
         path = os.fspath(self._folder / "values.db")
         self._writer = await apsw.Connection.as_async(path)
         await self._write(lambda sync: sync.execute(_SCHEMA).fetchall())

@@ -72,7 +72,7 @@ def _faults_as_exit() -> Iterator[None]:
     except ConfigurationError as error:
         faults = error.faults
     except (DatabaseUnavailable, DatabaseBusy) as error:
-        faults = [error.detail]
+        faults = [f"DATABASE_URL: {error.detail}"]
     else:
         return
     for fault in faults:
@@ -150,6 +150,7 @@ def serve() -> None:
         await _refuse_too_many_connections(database, settings)
         found = await startup.look(settings, project.name, database)
         await Migrations(project.migrations).check(database)
+        project.create_app(settings)  # what a worker process could not be made of ends this one, with its line
         return found
 
     found = with_database(settings, check)
@@ -254,7 +255,13 @@ def seed(
     _refuse_in_production(settings, "seed")
     if project.seed is None or (rows and project.enlarge is None):
         raise ConfigurationError([f"{project.name} has no demo data{' of any size' if project.seed else ''}"])
-    print(with_database(settings, project.seed))
+    fill = project.seed
+
+    async def fill_migrated(database: Database) -> str:
+        await Migrations(project.migrations).check(database)
+        return await fill(database)
+
+    print(with_database(settings, fill_migrated))
     enlarge = project.enlarge
     if rows and enlarge is not None:
         with Progress(console=Console(stderr=True)) as progress:

@@ -3,8 +3,8 @@
 import asyncio
 import sys
 from collections.abc import Iterable
+from http.client import HTTPException
 from typing import Annotated, Final
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import typer
@@ -80,12 +80,11 @@ def _read(settings: Settings) -> list[Metric]:
     address = f"http://{settings.host}:{settings.port}/metrics"
     try:
         with urlopen(address, timeout=ANSWER_SECONDS) as answer:  # the scheme stands one line above
-            text = answer.read().decode()
-    except (URLError, OSError) as error:
-        raise ConfigurationError(
-            [f"no server answers at {address} ({error}); start it, or set HOST and PORT"]
-        ) from None
-    return [family for family in text_string_to_metric_families(text) if family.name.startswith("restwell_cache_")]
+            families = list(text_string_to_metric_families(answer.read().decode()))
+    except (HTTPException, OSError, ValueError) as error:  # it is no HTTP, or there are no metrics
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigurationError([f"no server answers at {address} ({why}); start it, or set HOST and PORT"]) from None
+    return [family for family in families if family.name.startswith("restwell_cache_")]
 
 
 def _samples(families: dict[str, Metric], name: str) -> Iterable[Sample]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from restwell.cli.loading import load
+from restwell.database import DatabaseUnavailable, Migrations
 from restwell.errors import AppError, ConfigurationError
 from restwell.jobs import Found, JobNotDead, Jobs, JobState
 
@@ -133,7 +134,10 @@ def _with_jobs(work: Callable[[Jobs], Awaitable[T]]) -> T:
     async def run() -> T:
         async with kit.database:
             try:
+                await Migrations(project.migrations).check(kit.database)
                 return await work(kit.jobs)
+            except DatabaseUnavailable:
+                raise
             except AppError as error:
                 raise ConfigurationError([error.detail]) from None
             finally:

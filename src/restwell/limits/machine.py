@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from restwell.cache.machine import make_own
+from restwell.folders import writing
 from restwell.limits.rate import Allowance, Rate, free_at, left_of, take
 from restwell.limits.shares import Shares
 
@@ -47,11 +48,12 @@ class MachineLimits:
         if self._file is not None:
             return
         make_own(self.folder)
-        self._file = (self.folder / "limits").open("a+b")
-        missing = _BYTES - self._file.seek(0, os.SEEK_END)
-        if missing > 0:  # in full: in a file with holes, a full disk would kill whoever writes to one
-            self._file.write(bytes(missing))
-            self._file.flush()
+        with writing(self.folder, "CACHE_DIR"):
+            self._file = (self.folder / "limits").open("a+b")
+            missing = _BYTES - self._file.seek(0, os.SEEK_END)
+            if missing > 0:  # in full: in a file with holes, a full disk would kill whoever writes to one
+                self._file.write(bytes(missing))
+                self._file.flush()
         self._descriptor = self._file.fileno()
         self._map = mmap.mmap(self._descriptor, _BYTES)
         self._places = memoryview(self._map).cast("q")

@@ -1,0 +1,255 @@
+"""Every command, on what is wrong with its settings or around it: a line for each fault, exit code 2, and never a traceback."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restwell.database import Migrations, open_database
+from servers import RESTWELL, ROOT, free_port, postgres
+from shop.app import MIGRATIONS
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+ASK = ("migrate", "serve", "worker", "seed", "jobs list", "explain")
+"""Those that need the database."""
+ALL = (*ASK, "dev", "cache clear", "cache stats", "routes", "openapi", "backup copy.db", "migrate --check")
+SQLITE = (*ASK, "dev", "backup copy.db")
+
+
+@pytest.fixture(scope="module")
+def commands() -> Iterator[subprocess.Popen[str]]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    for name in ("CACHE_DIR", "METRICS_DIR", "DATABASE_URL", "JWT_SECRET"):
+        env.pop(name, None)
+    command = [sys.executable, str(ROOT / "tests" / "command_server.py")]
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        yield server
+        assert server.stdin is not None
+        server.stdin.close()
+
+
+@pytest.fixture
+def run(commands: subprocess.Popen[str], tmp_path: Path) -> Run:
+    """A command, in this test's own folder."""
+
+    def run(
+        command: str, *, full: bool = False, folder: Path = tmp_path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        assert commands.stdin is not None
+        assert commands.stdout is not None
+        own = {"RESTWELL_APP": "shop.app:shop", "PORT": str(free_port()), "CACHE_DIR": str(tmp_path / "cache")}
+        case: dict[str, Any] = {"arguments": command.split(), "folder": str(folder), "full": full}
+        print(json.dumps({**case, "environment": {**own, **environment}}), file=commands.stdin, flush=True)
+        code, stdout, stderr = json.loads(commands.stdout.readline())
+        return subprocess.CompletedProcess(command, code, stdout, stderr)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def faulty_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    folder = tmp_path_factory.mktemp("databases")
+    (folder / "no-database.db").write_text("this is not a database, " * 400)
+    (folder / "folder.db").mkdir()
+    with postgres() as server:
+        server.ask_for_a_password("guarded", "right")
+        server.run_sql("CREATE DATABASE fresh")
+        server.run_sql("CREATE ROLE nobody LOGIN")
+        at = f"127.0.0.1:{server.port}"
+        yield {
+            "unreachable": f"postgresql://u:hunter2@127.0.0.1:{free_port()}/d",
+            "no such host": "postgresql://u:hunter2@host.invalid/d",
+            "wrong password": f"postgresql://guarded:hunter2@{at}/postgres",
+            "no such user": f"postgresql://stranger:hunter2@{at}/postgres",
+            "no such database": f"postgresql://restwell@{at}/absent",
+            "no permission": f"postgresql://nobody@{at}/fresh",
+            "fresh": f"postgresql://restwell@{at}/fresh",
+            "not a database": f"sqlite:///{folder}/no-database.db",
+            "a folder": f"sqlite:///{folder}/folder.db",
+            "no folder": "sqlite:////proc/none/x.db",
+            "fresh file": f"sqlite:///{folder}/fresh.db",
+        }
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("20")]  # nor lines of the log
+    assert (result.returncode, len(lines)) == (2, len(words)), (result.stdout, result.stderr)
+    for line, word in zip(lines, words, strict=True):
+        assert line.startswith("restwell: ")
+        assert word in line
+    assert "Traceback" not in result.stdout + result.stderr
+    assert "hunter2" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("command", ASK)
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        ("wrong password", "DATABASE_URL: PostgreSQL at 127.0.0.1:"),
+        ("not a database", "DATABASE_URL: SQLite cannot open"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named_by_each_command(
+    run: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
+) -> None:
+    """Before, the line did not name the setting."""
+    assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), word)
+
+
+@pytest.mark.parametrize("command", ["migrate", "jobs list"])
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        ("unreachable", "DATABASE_URL: PostgreSQL at 127.0.0.1:"),
+        ("no such database", "createdb"),
+        ("a folder", "DATABASE_URL: SQLite cannot open"),
+        ("no such host", "DATABASE_URL: PostgreSQL at host.invalid"),
+        ("no such user", "check user and password in DATABASE_URL"),
+        ("no folder", "DATABASE_URL: SQLite cannot open /proc/none/x.db"),
+    ],
+)
+def test_neighbours_of_it_are_named_too(
+    run: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
+) -> None:
+    assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), word)
+
+
+@pytest.mark.parametrize("command", [*(one for one in ASK if one != "migrate"), "jobs retry --name=mail"])
+@pytest.mark.parametrize("fault", ["fresh", "fresh file"])
+def test_a_database_that_was_not_migrated_is_named_by_each_command(
+    run: Run, faulty_databases: dict[str, str], command: str, fault: str
+) -> None:
+    """Before, those that look after jobs and `seed` ended with the driver's error about a table."""
+    assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), "run restwell migrate")
+
+
+def test_a_user_who_may_create_nothing_is_told(run: Run, faulty_databases: dict[str, str]) -> None:
+    assert_refused(run("migrate", DATABASE_URL=faulty_databases["no permission"]), "permission denied")
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_settings_that_are_wrong_are_named_by_each_command(run: Run, command: str) -> None:
+    assert_refused(run(command, PORT="http", DATABASE_URL="mysql://u:hunter2@h/d"), "PORT: ", "DATABASE_URL: ")
+
+
+@pytest.mark.parametrize(
+    ("file", "word"),
+    [("[tool.restwell\n", "pyproject.toml is not valid TOML"), ("\xff", "pyproject.toml is not valid TOML")],
+)
+def test_a_broken_project_file_is_named(run: Run, tmp_path: Path, file: str, word: str) -> None:
+    """Before, a stack trace."""
+    (tmp_path / "pyproject.toml").write_bytes(file.encode("latin-1"))
+    assert_refused(run("routes", RESTWELL_APP=""), word)
+
+
+@pytest.mark.parametrize("command", ["dev", "serve"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "a..b", "no-such-host.invalid", "192.0.2.1"])
+def test_an_address_that_cannot_be_listened_on_is_named(run: Run, command: str, host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert_refused(run(command, HOST=host, PORT=port), f"cannot listen on {host}:{port}")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"220 mail.example ESMTP\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n{]\xff"]
+)
+def test_statistics_of_what_is_no_server_of_ours_are_refused(run: Run, answer: bytes) -> None:
+    """Before, an answer that is not HTTP, or not metrics, was a stack trace."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+        def serve() -> None:
+            connection, _ = stranger.accept()
+            with connection:
+                connection.sendall(answer)
+                if answer:
+                    connection.recv(65_536)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        result = run("cache stats", PORT=str(stranger.getsockname()[1]))
+        thread.join()
+    assert_refused(result, "no server")
+
+
+@pytest.fixture(scope="module")
+async def migrated(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database of the shop, migrated."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('migrated') / 'shop.db'}"
+    async with open_database(url, 1) as database:
+        await Migrations(MIGRATIONS).upgrade(database)
+    return url
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_what_no_process_could_be_made_of_ends_the_command(
+    run: Run, migrated: str, tmp_path: Path, command: str
+) -> None:
+    """Before, `serve` started and its processes died, with a stack trace each."""
+    (tmp_path / "jwt.pem").write_text("no key")
+    assert_refused(run(command, DATABASE_URL=migrated, JWT_KEY_FILES=str(tmp_path / "jwt.pem")), "JWT_KEY_FILES")
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.parametrize(
+    ("setting", "value", "word"),
+    [
+        ("CACHE_DIR", "/proc/none/cache", "CACHE_DIR: /proc/none/cache cannot be written"),
+        ("FILES_DIR", "/proc/none/files", "FILES_DIR: /proc/none/files cannot be written"),
+        ("SMTP_URL", "folder:/proc/none/mail", "SMTP_URL: /proc/none/mail cannot be written"),
+        ("PAYMENTS_URL", "ledger:////proc/none/x.db", "PAYMENTS_URL: /proc/none cannot be written"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_named_with_its_setting(
+    run: Run, migrated: str, command: str, setting: str, value: str, word: str
+) -> None:
+    """Before, a stack trace, or a process that started and failed with the first file."""
+    assert_refused(run(command, DATABASE_URL=migrated, **{setting: value}), word)
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "routes", "jobs list"])
+def test_a_secret_that_cannot_be_made_is_named_with_its_setting(
+    run: Run, migrated: str, tmp_path: Path, command: str
+) -> None:
+    """Before, a stack trace: `var` is made in the folder that the command is started in."""
+    others = {"FILES_DIR": str(tmp_path), "SMTP_URL": "smtp+plain://localhost:25"}
+    payments = {"PAYMENTS_URL": "https://sk_test@api.stripe.com"}
+    result = run(command, folder=Path("/proc"), DATABASE_URL=migrated, **payments, **others)
+    assert_refused(result, "JWT_SECRET: var/development-secret cannot be made or read")
+
+
+@pytest.mark.parametrize("command", ["routes", "cache clear"])
+def test_without_a_temporary_folder_the_setting_is_named(
+    run: Run, faulty_databases: dict[str, str], command: str
+) -> None:
+    """Before, a stack trace. No file may have a size here, as on a full disk."""
+    result = run(command, full=True, CACHE_DIR="", DATABASE_URL=faulty_databases["fresh"], JWT_SECRET="x" * 48)
+    assert_refused(result, "CACHE_DIR: there is no temporary folder")
+
+
+def test_a_read_only_root_names_every_setting_at_once(
+    run: Run, faulty_databases: dict[str, str], tmp_path: Path
+) -> None:
+    """Before, a stack trace."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("only root makes mounts read-only")
+    url = faulty_databases["fresh"].replace("/fresh", "/postgres")
+    env = {**os.environ, "RESTWELL_APP": "shop.app:shop", "DATABASE_URL": url, "PORT": str(free_port())}
+    env.pop("CACHE_DIR", None)
+    assert run("migrate", DATABASE_URL=url).returncode == 0
+    mounts = "mount --bind / / && for m in / /tmp /var/tmp /dev/shm; do mount --bind $m $m; mount -o remount,ro,bind $m; done"
+    script = f"{mounts} 2>/dev/null; cd {tmp_path}; exec {RESTWELL} serve"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=env, capture_output=True, text=True, check=False)
+    names = ("CACHE_DIR: there is no", "PAYMENTS_URL", "FILES_DIR", "SMTP_URL", "JWT_SECRET")
+    lines = sorted(done.stderr.splitlines())
+    assert (done.returncode, len(lines)) == (2, len(names)), done.stderr
+    for name, line in zip(sorted(names), lines, strict=True):
+        assert line.startswith(f"restwell: {name}"), done.stderr
