@@ -145,6 +145,7 @@ def test_lies_beside_the_database_or_below_the_temporary_folder() -> None:
 
 async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks without the check: whoever made a folder of that name first would say what everyone gets to see."""
+    (tmp_path / "theirs").mkdir()
     monkeypatch.setattr("restwell.cache.machine.os.geteuid", lambda: 54_321)
     with pytest.raises(ConfigurationError, match="CACHE_DIR"):
         await MachineStore(tmp_path / "theirs", 1_000_000).start()
