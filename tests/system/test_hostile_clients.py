@@ -114,7 +114,7 @@ TOO_MUCH: Final[dict[str, tuple[bytes, int, str]]] = {
     "NaN": (sized(b'{"email":NaN}'), 400, "malformed_request"),
     "a gzip bomb": (sized(BOMB, b"Content-Encoding: gzip"), 415, "unsupported_media_type"),
     "not UTF-8": (sized(b'{"email":"\xff\xfe"}'), 400, "malformed_request"),
-    "a number of 100,000 digits": (sized(b'{"email":' + b"9" * 100_000 + b"}"), 400, "malformed_request"),
+    "a number of 100,000 digits": (sized(b'{"email":' + b"9" * 100_000 + b"}"), 422, "invalid"),
     "two lengths": (USERS + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", 400, ""),
     "a length below zero": (USERS + b"Content-Length: -1\r\n\r\n", 400, ""),
     "a chunk of no size": (USERS + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400, ""),

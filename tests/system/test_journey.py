@@ -69,13 +69,14 @@ async def test_from_registration_to_log_out(visitor: Person, server: Served, bac
     assert_problem(await visitor.get("/v1/orders"), 401, "unauthorized")
 
     welcome = [line for line in server.output.splitlines() if line.startswith("  ")]
-    assert f"{server.url}/docs" in welcome[0]
-    assert f"{server.url}/health/ready" in welcome[1]
-    assert {"sqlite": "SQLite at ", "postgresql": "PostgreSQL at 127.0.0.1:"}[backend] in welcome[2]
-    assert "(1,000 products)" in welcome[2]
-    assert {"sqlite": "cache on this machine", "postgresql": "cache in Redis"}[backend] in welcome[2]
-    assert "2 workers" in welcome[2]
-    assert "customer1@shop.example / demo-password-2026" in welcome[3]
+    assert welcome[0] == f"  shop    {server.url}/v1"
+    assert welcome[1] == f"  docs    {server.url}/docs"
+    assert welcome[2] == f"  health  {server.url}/health/ready"
+    assert {"sqlite": "SQLite at ", "postgresql": "PostgreSQL at 127.0.0.1:"}[backend] in welcome[3]
+    assert "(1,000 products)" in welcome[3]
+    assert {"sqlite": "cache on this machine", "postgresql": "cache in Redis"}[backend] in welcome[3]
+    assert "2 workers" in welcome[3]
+    assert "customer1@shop.example / demo-password-2026" in welcome[-1]
     assert GRACE["password"] not in server.output
     assert "Traceback" not in server.output
 
