@@ -112,6 +112,7 @@ def test_any_machine_client(server: InProcess, score: Score) -> None:
 
 @pytest.mark.scoreboard("T1", "any event and signature of a payment gateway", MARK, backend="SQLite")
 def test_any_event_and_signature(server: InProcess, score: Score) -> None:
+    """Breaks when signatures are compared as texts: one that is not ASCII, with a recent time, is a 500."""
     path = "/v1/payments/events"
 
     def right(body: bytes) -> bytes:
@@ -132,7 +133,8 @@ def test_any_event_and_signature(server: InProcess, score: Score) -> None:
     pieces = st.sampled_from(
         [b"t=", b"v1=", b",", b"%d" % int(time.time()), b"9" * 20, b"\xe9", b"0" * 64, b"=", b" ", b"v0="]
     )
-    signatures = st.none() | lines | st.lists(pieces).map(b"".join)
+    near = lines.map(lambda line: b"t=%d,v1=%s" % (int(time.time()), line))
+    signatures = st.none() | near | lines | st.lists(pieces).map(b"".join)
     values: st.SearchStrategy[Any] = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(10**4_200),
         lambda inner: (
@@ -143,7 +145,8 @@ def test_any_event_and_signature(server: InProcess, score: Score) -> None:
     events = st.fixed_dictionaries({"id": values, "data": values | st.fixed_dictionaries({"object": values})}).map(
         lambda event: json.dumps(event).encode()
     )
-    fuzz(score, st.tuples(events | st.binary(), signatures), send)
+    readable = st.just(b'{"id":"evt_1","data":{"object":{"id":"x"}}}')
+    fuzz(score, st.tuples(readable | events | st.binary(), signatures), send)
 
 
 @pytest.mark.scoreboard("T1", "any cursor", MARK, backend="SQLite")

@@ -98,6 +98,7 @@ class Invitation(msgspec.Struct, frozen=True):
 
 @pytest.mark.parametrize(("text", "canonical"), CANONICAL.items())
 def test_every_spelling_of_an_address_is_one_canonical_form(text: str, canonical: str) -> None:
+    """Breaks when what the parser has read is stored as it was written: NFC and NFD, or capitals, were two accounts."""
     assert EmailAddress.parse(text) == canonical
     assert EmailAddress.parse(canonical) == canonical
     assert type(EmailAddress.parse(text)) is str, "encoders and drivers take it"
@@ -134,9 +135,9 @@ def test_any_text_is_refused_or_has_a_canonical_form_of_its_own(local: str, doma
 @pytest.mark.parametrize(
     "text",
     [
-        "x" * 65_536,
-        "a@" + "x" * 65_536,
-        "@" * 65_536,
+        "x" * 2**20,
+        "a@" + "x" * 2**20,
+        "a." * 2**19 + "@b.example",
         "<" * 254,
         "a@" + "ü" * 252,
         "a@" + "xn--" * 62,
@@ -145,7 +146,7 @@ def test_any_text_is_refused_or_has_a_canonical_form_of_its_own(local: str, doma
     ],
 )
 def test_the_worst_text_costs_no_more_than_an_address(text: str) -> None:
-    """Breaks when the length is looked at late: the parser's time grows with the text. Usual is far below a millisecond."""
+    """Breaks when the length is looked at late: the largest body holds a text that takes the parser 0.6 s. Usual is far below 1 ms."""
     EmailAddress.load()
     begun = time.perf_counter()
     with pytest.raises(ValueError, match=r"\w"):
@@ -179,6 +180,7 @@ def test_a_field_is_canonical_in_bodies_and_in_queries() -> None:
 
 
 def test_a_mailbox_has_a_name_or_none() -> None:
+    """Breaks when the name is read as anything but text."""
     assert parse_mailbox(' "The Shop" <Shop@Bücher.example> ') == ("The Shop", "shop@xn--bcher-kva.example")
     assert parse_mailbox("no-reply@localhost") == ("", "no-reply@localhost")
     assert parse_mailbox("=?utf-8?q?x?= <a@b.example>") == ("=?utf-8?q?x?=", "a@b.example")

@@ -121,6 +121,7 @@ async def test_hostile_text_writes_no_header_and_arrives_as_it_was(tmp_path: Pat
 async def test_any_text_is_sent_and_written_as_it_is(
     server: MailServer, tmp_path: Path, name: str, subject: str, text: str
 ) -> None:
+    """Breaks when a character is split between two encoded words, or when a line end of the text is left as it is."""
     mail = Mail("v@example.com", name, subject, text, f"<p>{text}</p>", "key-1")
     await SmtpMailer(f"smtp+plain://localhost:{server.port}", "The Shop <shop@shop.example>").send(mail)
     await FolderMailer(tmp_path, "The Shop <shop@shop.example>").send(mail)
@@ -179,6 +180,7 @@ async def test_an_international_domain_goes_as_smtp_takes_it(server: MailServer)
     ],
 )
 def test_a_sender_that_is_no_mailbox_is_refused_at_start(sender: str) -> None:
+    """Breaks when only a part of the text is looked at: the rest is a second mailbox or a header."""
     with pytest.raises(ValueError, match=r"address|name|@-sign"):
         open_mailer(None, sender)
 

@@ -118,9 +118,11 @@ def test_what_is_no_setting_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
-    """Breaks when the file is read as plain UTF-8: the first setting of an editor that writes the mark was lost in silence."""
+    """Nor of a secret. Breaks when a file is read as plain UTF-8: some editors write the mark."""
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfPORT=7")
-    assert Settings.load({}, env_file=tmp_path / ".env").port == 7
+    (tmp_path / "workers").write_bytes(b"\xef\xbb\xbf3")
+    settings = Settings.load({}, env_file=tmp_path / ".env", secrets_dir=tmp_path)
+    assert (settings.port, settings.workers) == (7, 3)
 
 
 def test_reports_every_fault_at_once_without_a_value() -> None:
@@ -141,6 +143,7 @@ def test_reports_every_fault_at_once_without_a_value() -> None:
     "url", ["nonsense", "sqlite:///", "sqlite://file.db", "http://x", "sqlite:///:memory:", "sqlite:///q.db?mode=ro"]
 )
 def test_refuses_a_database_url_it_cannot_use(url: str) -> None:
+    """Breaks when what follows the slashes is a name, whatever it is."""
     (fault,) = faults({"DATABASE_URL": url})
     assert re.match("DATABASE_URL: .*must ", fault)
 
@@ -157,6 +160,7 @@ def test_refuses_an_option_of_a_database_url_that_it_does_not_know(name: str) ->
 
 @pytest.mark.parametrize("secret", ["", "short", "a" * 64, "abababababababababababababababababab"])
 def test_production_refuses_a_missing_or_weak_secret(secret: str) -> None:
+    """Breaks when only its length counts."""
     (fault,) = faults({**LIVE, "JWT_SECRET": secret})
     assert fault.startswith("JWT_SECRET: ")
     assert "secrets.token_urlsafe" in fault

@@ -29,7 +29,7 @@ from servers import (
     working,
 )
 
-MOMENTS = (0.0, 0.3, 0.9)
+MOMENTS = (0.0, 0.6)
 AT_ONCE_SECONDS = 5
 """The slow request and the slow job take much longer."""
 NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
@@ -99,9 +99,7 @@ def ignore_what_is_to_be_ignored(served: Served) -> None:
     assert descendants_of(served.process.pid) == started
 
 
-@pytest.mark.parametrize(
-    ("command", "number"), [("serve", signal.SIGTERM), ("serve", signal.SIGINT), ("dev", signal.SIGHUP)]
-)
+@pytest.mark.parametrize(("command", "number"), [("serve", signal.SIGTERM), ("dev", signal.SIGHUP)])
 async def test_a_server_that_is_told_to_stop_answers_what_it_has_begun(
     slow: dict[str, str], tmp_path: Path, command: str, number: signal.Signals
 ) -> None:

@@ -1,5 +1,7 @@
 """What an application starts with: asked once, told in one event, and every fault of configuration at once."""
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from mail_server import make_certificate
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
 from restwell.settings import (
@@ -19,7 +22,7 @@ from restwell.settings import (
     Settings,
 )
 from restwell.startup import look
-from servers import free_port
+from servers import free_port, redis_server
 
 
 @pytest.fixture
@@ -108,6 +111,7 @@ async def test_a_redis_user_without_a_permission_does_not_start(
 async def test_a_redis_user_of_jobs_without_a_permission_does_not_start(
     database: Database, redis_users: dict[str, str]
 ) -> None:
+    """Breaks when only the commands of the cache are tried."""
     fault = await faults(settings_of(None, redis_users["no-streams"]), database)
     assert fault.startswith("JOBS_URL: the user lacks permissions")
     assert fault.endswith("+xreadgroup")
@@ -122,7 +126,24 @@ async def test_a_redis_that_refuses_does_not_start(
     assert (await faults(settings_of(url), database)).startswith("REDIS_URL: ")
 
 
+async def test_a_redis_that_takes_no_writes_does_not_start(database: Database) -> None:
+    """Breaks when it counts as an outage: a replica is there, and will never take a write."""
+    with redis_server("--replicaof", "127.0.0.1", str(free_port())) as replica:
+        assert "read only replica" in await faults(settings_of(replica.url), database)
+
+
+async def test_a_redis_whose_certificate_is_not_trusted_does_not_start(database: Database, tmp_path: Path) -> None:
+    """Breaks when it counts as an outage."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = make_certificate(tmp_path)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context) as server:
+        url = f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        assert "certificate is not trusted" in await faults(settings_of(url), database)
+
+
 async def test_a_rabbitmq_that_refuses_does_not_start(database: Database, rabbit_url: str) -> None:
+    """Breaks when a refusal counts as an outage."""
     found = await look(settings_of(None, rabbit_url), "tiny", database)
     assert found.services["jobs"] == f"RabbitMQ at {rabbit_url.partition('@')[2].rstrip('/')}"
     for url in (rabbit_url.replace("guest:guest", "guest:hunter2"), f"{rabbit_url}no-such-host"):
@@ -148,6 +169,7 @@ async def test_what_cannot_be_reached_is_told_loudly_and_costs_no_start(database
 
 
 async def test_replicas_are_asked_and_options_without_effect_are_told(postgres_server: str) -> None:
+    """Breaks when a replica that is not there is not told of: the primary bears all reads."""
     gone = f"postgresql://u:hunter2@127.0.0.1:{free_port()}/d"
     url = f"{postgres_server}?channel_binding=prefer"
     replicas = (SecretStr(postgres_server), SecretStr(gone))

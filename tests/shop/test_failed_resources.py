@@ -107,6 +107,7 @@ async def test_what_a_job_will_never_make_is_failed(
 async def test_a_failed_resource_is_pending_again_when_its_job_is_retried_and_ready_when_that_is_done(
     admin: Person, app: App
 ) -> None:
+    """Breaks when the failure is stored and not derived from the job."""
     resources = [await add_image(admin), await request_report(admin)]
     await attempts_failed(app, admin)
     for job_id in await all_jobs(app):

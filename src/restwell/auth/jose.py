@@ -21,8 +21,6 @@ def decode(token: str, key: KeyFlexible, algorithms: Collection[str], kind: type
 
     Whatever ``key`` raises is an InvalidToken, too.
     """
-    if token.count(".") != 2:  # a JWS in the compact serialization: never a JWE
-        raise InvalidToken("a signed token has three parts")
     try:
         decoded = jws.deserialize_compact(token, key, algorithms)
         header, claims = decoded.headers(), json.decode(decoded.payload or b"", type=kind)

@@ -132,8 +132,7 @@ class AccessTokens:
 
     def _key_of(self, token: GuestProtocol) -> OctKey | ECKey | OKPKey:
         headers = token.headers()
-        key_id = headers.get("kid")
-        found = self._keys.get(key_id) if isinstance(key_id, str) else None
+        found = self._keys.get(headers.get("kid", ""))
         if (
             found is None or headers.get("alg") != found.algorithm
         ):  # RFC 8725 3.1; joserfc looks at the kind of key as well

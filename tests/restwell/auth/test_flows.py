@@ -24,6 +24,7 @@ def test_what_the_provider_is_shown_tells_nothing_of_the_verifier() -> None:
 
 
 def test_a_flow_is_resumed_by_the_server_that_began_it_and_by_no_other() -> None:
+    """Breaks when the state is not compared: any answer of the provider would fit any cookie."""
     flow = Flows(b"key").begin("okta", return_to="/account")
     assert Flows(b"key").resume(flow.cookie, "okta", flow.state) == flow
     assert Flows(b"other key").begin("okta") != flow

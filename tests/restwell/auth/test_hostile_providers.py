@@ -40,7 +40,7 @@ ADA: dict[str, Any] = {"sub": "1", "email": "ada@example.com", "email_verified":
 def id_token(header: Any = None, claims: Any = None) -> str:
     """With a right signature, whatever is said."""
     now = int(time.time())
-    own = {"iss": URL, "aud": "shop", "iat": now, "exp": now + 300, "nonce": FLOW.nonce, **ADA}
+    own = {"iss": URL, "aud": "shop", "iat": now, "exp": now + 86_400, "nonce": FLOW.nonce, **ADA}
     parts = ({"alg": "Ed25519", "kid": "1"}, own) if header is None and claims is None else (header, claims)
     merged = [
         {**right, **part} if isinstance(part, dict) else right if part is None else part
@@ -74,6 +74,7 @@ class Hostile(httpx.AsyncBaseTransport):
         self.answers: dict[str, tuple[int, Any]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert request.headers["accept-encoding"] == "identity", "so that nothing small becomes large"
         path = request.url.path
         right = tokens() if path == "/token" else RIGHT.get(path, {"error": "not_found"})
         status, answer = self.answers.get(path, (200, right))
@@ -128,7 +129,7 @@ ANSWERS: dict[str, tuple[str, str, int, Any]] = {
         for path in paths
         for label, answer in {
             "deep": (200, DEEP),
-            "too large": (200, b'"' + b" " * MAX_ANSWER_BYTES + b'"'),
+            "too large": (200, json.dumps(RIGHT.get(path) or tokens()).encode() + b" " * MAX_ANSWER_BYTES),
             "not UTF-8": (200, b'{"a": "\xff"}'),
             "an integer of 5,000 digits": (200, b'{"id": 1' + b"0" * 5_000 + b"}"),
             "a redirect": (302, {"a": 1}),
@@ -186,7 +187,9 @@ ANSWERS: dict[str, tuple[str, str, int, Any]] = {
 
 @pytest.mark.parametrize("case", ANSWERS)
 def test_what_a_provider_may_answer_ends_the_sign_in_with_an_error_of_its_own(case: str) -> None:
-    """Each of these kinds raised something else: TypeError, RecursionError, UnicodeEncodeError, httpx.InvalidURL; or had no limit."""
+    """Each of these kinds raised something else: TypeError, RecursionError, UnicodeEncodeError, httpx.InvalidURL; or had no limit:
+    "too large" breaks without one, as all else in it is right.
+    """
     name, path, status, answer = ANSWERS[case]
     with hostile() as (provider, sign_in):
         provider.answers[path] = status, answer
@@ -195,11 +198,15 @@ def test_what_a_provider_may_answer_ends_the_sign_in_with_an_error_of_its_own(ca
 
 
 def test_a_key_that_is_not_understood_is_ignored() -> None:
-    """RFC 7517 5. A provider that adds keys of a new kind goes on working."""
+    """RFC 7517 5. Breaks when one key ends them all: a provider that adds one of a new kind lets nobody in."""
     with hostile() as (provider, sign_in):
         odd = [5, {"kty": "AKP", "kid": "1"}, {"kty": "RSA"}, {**PUBLIC, "crv": 5}]
         provider.answers["/jwks"] = 200, {"keys": [*odd, PUBLIC]}
         assert sign_in()[1].subject == "1"
+    with hostile() as (provider, sign_in):
+        provider.answers["/jwks"] = 200, {"keys": odd}
+        with pytest.raises(ProviderUnavailable):  # beginning it again would not help
+            sign_in()
 
 
 async def test_an_answer_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

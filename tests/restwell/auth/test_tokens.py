@@ -104,6 +104,7 @@ def test_what_is_issued_is_taken(subject: UUID, scopes: set[str]) -> None:
 
 @pytest.mark.parametrize(("issuer", "ttl_seconds"), [("", 900), (ISSUER, 0), (ISSUER, -1)])
 def test_an_issuer_whose_tokens_are_never_valid_is_refused(issuer: str, ttl_seconds: int) -> None:
+    """Before, every token of its was refused, each time anew."""
     with pytest.raises(ValueError, match="access tokens need"):
         AccessTokens(from_secrets([SECRET]), issuer=issuer, ttl_seconds=ttl_seconds)
 

@@ -197,6 +197,7 @@ async def test_what_an_answer_varies_on_is_one_list_too(app: App) -> None:
 
 
 async def test_what_a_browser_asks_for_in_several_lines_is_allowed(app: App) -> None:
+    """Breaks when the last line is taken and the others are not."""
     asked = [(b"origin", ORIGIN.encode()), (b"access-control-request-method", b"PATCH")]
     asked += [(b"access-control-request-headers", b"if-match"), (b"access-control-request-headers", b"content-type")]
     answer = await ask(app, "OPTIONS", "/v1/things", [HOST, *asked])
@@ -265,12 +266,14 @@ async def test_a_request_names_one_host_and_names_it_well(app: App, method: str,
 
 @pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/kept"])
 async def test_a_host_of_any_kind_may_be_named(app: App, path: str) -> None:
+    """Breaks when an IPv6 address, a port or a dot at the end is taken for a fault."""
     for host in GOOD_HOSTS:
         assert (await ask(app, "GET", path, [(b"host", host)])).status == 200, host
 
 
 @pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/kept"])
 async def test_only_http_1_0_knows_no_host(app: App, path: str) -> None:
+    """Breaks when the server writes the version otherwise than the specification of ASGI."""
     for version in ("1.0", "1"):  # as the specification writes it, and as Granian does
         for lines in ([], [(b"host", b"")]):
             assert (await ask(app, "GET", path, lines, version=version)).status == 200

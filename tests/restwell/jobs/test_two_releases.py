@@ -77,6 +77,7 @@ async def test_an_old_worker_leaves_what_only_the_new_one_knows(rig: Rig) -> Non
 
 
 async def test_a_new_worker_does_what_the_old_release_enqueued_or_leaves_it(rig: Rig) -> None:
+    """Breaks when a name that was taken out is a failure."""
     rig.known = OLD
     rig.jobs = rig.queue(rig.database)
     await rig.enqueue(sample_jobs.note, text="a")
@@ -104,6 +105,7 @@ async def test_both_work_beside_each_other_and_nothing_is_lost(rig: Rig) -> None
 
 
 async def test_what_nobody_knows_for_a_day_is_dead_and_says_why(rig: Rig) -> None:
+    """Breaks when only the leases of running jobs end: it would be parked for ever."""
     job_id = await rig.enqueue(added)
     rig.known = OLD
     async with rig.worker([rig.database]):
@@ -121,6 +123,7 @@ async def test_what_nobody_knows_for_a_day_is_dead_and_says_why(rig: Rig) -> Non
 
 
 async def test_a_parked_job_keeps_its_unique_key_and_can_be_cancelled(rig: Rig) -> None:
+    """Breaks when parked is no unfinished state."""
     keyed = added.using(unique_key="key")
     job_id = await rig.enqueue(keyed)
     rig.known = OLD

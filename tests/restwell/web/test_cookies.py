@@ -22,4 +22,5 @@ from restwell.web.cookies import cookies_in
     ],
 )
 def test_cookies_are_read(header: str, cookies: dict[str, str]) -> None:
+    """Breaks when the last of two with one name counts, and when escapes stay; the cost is in tests/contract/test_parsing_cost.py."""
     assert cookies_in(header) == cookies

@@ -142,6 +142,7 @@ def test_what_is_wrong_with_a_form_is_told(server: InProcess, body: bytes, statu
     ],
 )
 def test_a_boundary_is_short_and_there(server: InProcess, content_type: bytes, status: int) -> None:
+    """Breaks when the parser is given any boundary: it raises other errors than its own."""
     assert answered(upload(server, GOOD, content_type)) == str(status)
 
 
@@ -166,5 +167,6 @@ def test_a_multipart_in_a_part_is_but_its_content(server: InProcess) -> None:
     ],
 )
 def test_fields_of_a_form(server: InProcess, body: bytes, status: int) -> None:
+    """Breaks when the content type is not looked at, or when a form may be as large as any body."""
     headers = [(b"content-type", b"application/x-www-form-urlencoded")]
     assert answered(server.send("POST", "/v1/forms/form", headers, body)) == str(status)

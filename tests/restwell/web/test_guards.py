@@ -226,12 +226,14 @@ async def test_a_request_of_a_user_is_counted_once_for_the_user(
 
 
 async def test_a_key_of_ones_own_is_not_guessed_faster_than_the_rate(limited: httpx.AsyncClient) -> None:
+    """Breaks when only those whom the guards let in are counted."""
     assert await left_after_each(limited, "/free/own-key", "192.0.2.1", **{"x-key": "guess"}) == counted_once(401)
     assert (await left_after_each(limited, "/free/own-key", "192.0.2.1", **{"x-key": "secret"}))[0] == (429, "0")
     assert await left_after_each(limited, "/free/own-key", "192.0.2.2", **{"x-key": "secret"}) == counted_once(200)
 
 
 async def test_a_route_without_a_rate_is_not_counted(limited: httpx.AsyncClient) -> None:
+    """Breaks when a route that asks for no rate gets the one of all reads."""
     assert await left_after_each(limited, "/free/unlimited", "192.0.2.1") == [(200, None)] * (READS + 1)
 
 

@@ -224,9 +224,11 @@ def test_an_id_is_written_one_way(server: InProcess, before: str, written: str) 
     "written", ["+5", "-0", "05", "5.0", "1e1", "1_0", "%EF%BC%95", "%205", "0x5", "9" * 30, "", "-"]
 )
 def test_a_number_is_written_one_way(server: InProcess, written: str) -> None:
+    """Breaks with the framework's parser of integers, which is that of Python."""
     assert answered(server.send("GET", f"/v1/things/number/{written}")) == "404"
 
 
 @pytest.mark.parametrize("written", ["%c3%a9", "%61", "a%3Ab", "a%2fb", "\u00e9", "%00", "a%0Ab", "%7F"])
 def test_what_is_encoded_is_encoded_one_way(server: InProcess, written: str) -> None:
+    """Breaks when a text may hold a control character, or when what was encoded is not compared with what was sent."""
     assert answered(server.send("GET", f"/v1/things/named/{written}")) == "404"
