@@ -118,15 +118,23 @@ class InProcess:
         self._loop = loop
 
     def send(
-        self, method: str, target: str | bytes, headers: Sequence[tuple[bytes, bytes]] = (), body: bytes = b""
+        self,
+        method: str,
+        target: str | bytes,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        body: bytes = b"",
+        root_path: str = "",
     ) -> Reply:
         """Send a request as a server would that has read it. Raises UnicodeDecodeError for a path that the server refuses itself."""
-        return self.run(self._send(method, target.encode() if isinstance(target, str) else target, headers, body))
+        asked = target.encode() if isinstance(target, str) else target
+        return self.run(self._send(method, asked, headers, body, root_path))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
-    async def _send(self, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> Reply:
+    async def _send(
+        self, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes, root_path: str
+    ) -> Reply:
         raw_path, _, query = target.partition(b"?")
         scope: dict[str, Any] = {
             "type": "http",
@@ -137,7 +145,7 @@ class InProcess:
             "path": unquote_to_bytes(raw_path).decode(),
             "raw_path": raw_path,
             "query_string": query,
-            "root_path": "",
+            "root_path": root_path,
             "headers": [(b"host", b"app.test"), (b"content-length", b"%d" % len(body)), *headers],
             "client": ("127.0.0.1", 1),
             "server": ("app.test", 80),

@@ -19,7 +19,6 @@ from restwell.settings import Settings
 from restwell.web import (
     Controller,
     FromPath,
-    HeaderParameter,
     JSONBody,
     PageFilter,
     Provided,
@@ -106,9 +105,9 @@ class NoteController(Controller):
         return cast("Response[str]", Stream(lines, media_type="text/plain"))
 
     @get("/greeting")
-    async def greet(self, times: Annotated[int, HeaderParameter(name="X-Times")] = 1) -> str:
+    async def greet(self) -> str:
         """Greet."""
-        return GREETING * times
+        return GREETING
 
     @get("/secrets", guards=[requires_role("owner")])
     async def read_secrets(self, actor: Provided[Actor]) -> str:

@@ -87,9 +87,13 @@ def _reader(kind: type[Struct] | None) -> Callable[[bytes], tuple[Mapping[str, A
             return None  # the handler says what is wrong
         values = {name: getattr(filters, name) for name in kind.__struct_fields__}
         given = {name: value for name, value in values.items() if value != defaults[name]}
-        return values, urlencode(msgspec.to_builtins(given)).encode()
+        return values, urlencode({name: _written(value) for name, value in msgspec.to_builtins(given).items()}).encode()
 
     return read
+
+
+def _written(value: Any) -> Any:
+    return msgspec.json.encode(value) if isinstance(value, bool) else value
 
 
 def _tagger(tags: Tags) -> Callable[[Mapping[str, Any]], Sequence[str]]:

@@ -7,14 +7,12 @@ a read cost (docs/performance.md). What is not plain goes the framework's own wa
 
 from collections.abc import Callable
 from typing import Any, Final, cast
-from uuid import UUID
 
 import msgspec
 from litestar import Litestar, Response
-from litestar.enums import RequestEncodingType
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import BodyKwarg, HeaderParameter
+from litestar.params import HeaderParameter
 from litestar.routes import HTTPRoute
 from litestar.serialization import get_serializer
 from litestar.typing import FieldDefinition
@@ -88,8 +86,6 @@ class Lean:
             scope["app"] = scope["litestar_app"] = self._app
             return self._plain.get(found)
         path = scope["path"]
-        if scope.get("root_path"):
-            return None
         try:
             _, handler, _, parameters, template = self._find(path=path, method=scope["method"])
         except HTTPException:
@@ -165,7 +161,6 @@ def _plain(route: HTTPRoute, handler: HTTPRouteHandler) -> _Plain | None:
         handler.resolve_before_request(),
         handler.resolve_after_response(),
         handler.resolve_middleware(),
-        handler.resolve_data_dto(),
         handler.resolve_return_dto(),
         handler.resolve_response_headers(),
         handler.resolve_response_cookies(),
@@ -181,7 +176,7 @@ def _plain(route: HTTPRoute, handler: HTTPRouteHandler) -> _Plain | None:
     body = parameters.pop(_BODY, None)
     reads = {name: _read(route, handler, one) for name, one in parameters.items()}
     known = {name: read for name, read in reads.items() if read is not None}
-    if len(known) < len(reads) or not (body is None or _is_json(body)):
+    if len(known) < len(reads):
         return None
     return _Plain(handler, known, has_body=body is not None)
 
@@ -199,15 +194,10 @@ def _read(route: HTTPRoute, handler: HTTPRouteHandler, parameter: FieldDefinitio
             else None
         )
     if name in route.path_parameters:
-        return (lambda request: request.path_params[name]) if kind is UUID else None
+        return lambda request: request.path_params[name]
     if name == "request":
         return lambda request: request
-    if isinstance(given, HeaderParameter) and kind == str | None and not given.is_constrained:
+    if isinstance(given, HeaderParameter):
         header, default = (given.name or name).lower(), parameter.default
         return lambda request: request.headers.get(header, default)
     return None
-
-
-def _is_json(body: FieldDefinition) -> bool:
-    given = body.kwarg_definition
-    return isinstance(given, BodyKwarg) and given.media_type == RequestEncodingType.JSON and not given.is_constrained

@@ -41,6 +41,7 @@ from restwell.errors import (
 )
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.limits import RateLimited
+from restwell.web.formats import add_patterns
 from restwell.web.forms import FORM
 from restwell.web.guards import InsufficientScope, authenticates, is_of_kit, name_of, requires_role, signed_in_or_scope
 from restwell.web.idempotent import is_idempotent
@@ -84,6 +85,8 @@ _EXAMPLES_BY_FORMAT: Final = {
 }
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
 
+_NUMBERS: Final = "Integers are written without a fraction and an exponent."
+"""What JSON Schema cannot say: there 1.0 is an integer."""
 
 _UPLOAD: Final = {
     "type": "object",
@@ -162,7 +165,7 @@ def openapi_document(
     tags = dict.fromkeys(tag for operation in found for tag in _tags(operation))
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": description},
+        "info": {"title": title, "version": version, "description": f"{description}\n\n{_NUMBERS}"},
         "servers": [{"url": url or "/"}],
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,
@@ -347,6 +350,7 @@ class _Schemas:
     def __init__(self, kinds: list[Any]) -> None:
         unique = list(dict.fromkeys(kinds))
         refs, components = msgspec.json.schema_components(unique, schema_hook=schema_hook, ref_template=REF + "{name}")
+        add_patterns([refs, components])
         self._refs = dict(zip(unique, refs, strict=True))
         self.components = dict(sorted(components.items()))
 

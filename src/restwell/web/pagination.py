@@ -27,7 +27,9 @@ Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many items at m
 Cursor = Annotated[
     str,
     Meta(
-        max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the page before; keep the other parameters the same."
+        min_length=1,
+        max_length=MAX_CURSOR_CHARS,
+        description="`next_cursor` of the page before; keep the other parameters the same.",
     ),
 ]
 

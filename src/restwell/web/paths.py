@@ -6,9 +6,11 @@ from typing import Final
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
+from restwell.web.literals import UUID
+
 # One way to write each value, so that nobody fills the cache with others, or passes a proxy that knows one.
 _FORMS: Final = {
-    "uuid": "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    "uuid": UUID,
     "int": "0|-?[1-9][0-9]{0,17}",
     "str": "[^/\\x00-\\x1f\\x7f]{1,100}",
 }

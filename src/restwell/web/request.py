@@ -13,8 +13,9 @@ from litestar.datastructures import State
 from restwell.auth import Device
 from restwell.errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
 from restwell.web.cookies import cookies_in
+from restwell.web.formats import Check, as_errors, check_of
 from restwell.web.literals import readers_of
-from restwell.web.validation import decode_hook, faults_in, first_fault
+from restwell.web.validation import MAX_FAULTS, decode_hook, faults_in, first_fault
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -67,13 +68,16 @@ def decode_body(body: bytes, kind: Any) -> Any:
     """JSON as ``kind``. Raises MalformedRequest (400), or Invalid (422) naming every fault."""
     if len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
         raise MalformedRequest(f"The body holds more than {MAX_VALUES:,} values. Send them in several requests.")
+    decoder, check = _reading(kind)
     try:
         try:
-            decoded = _decoder(kind).decode(body)
-            _names.decode(body.decode())
+            decoded = decoder.decode(body)
+            said = _names.decode(body.decode())
         except msgspec.ValidationError as error:
             # The decoder stops at the first fault: what follows it may not even be JSON.
             raise Invalid(errors=_faults(body, kind, error)) from None
+        if check is not None and (faults := check(said)):
+            raise Invalid(errors=as_errors(faults))
     except RecursionError:
         raise MalformedRequest("The body is nested too deeply.") from None
     except (msgspec.DecodeError, ValueError):
@@ -86,22 +90,27 @@ def _faults(body: bytes, kind: Any, error: msgspec.ValidationError) -> list[Fiel
         raw = msgspec.json.decode(body)
     except msgspec.ValidationError:  # it holds a number that is too large for any type
         return [first_fault(error)]
-    return faults_in(raw, kind, error)
+    check = check_of(kind)
+    written = as_errors(check(raw)) if check is not None else []
+    told = {fault.path for fault in written}
+    return [*written, *(fault for fault in faults_in(raw, kind, error) if fault.path not in told)][:MAX_FAULTS]
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> None:
-    """An object that names a field twice says two things (RFC 8259 4): a proxy may have checked the one, and we would take the other."""
-    if len(pairs) == len(dict(pairs)):
-        return
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object. One that names a field twice says two things (RFC 8259 4): a proxy may have checked the one, and we would take the other."""
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
     seen = set()
     for name, _ in pairs:
         if name in seen:
             raise MalformedRequest(f"The body names `{name[:_MAX_NAME]}` twice in one object.")
         seen.add(name)
+    return found
 
 
-_names: Final = json.JSONDecoder(object_pairs_hook=_once_each, parse_int=len, parse_float=len)
-"""Numbers do not matter here, and Python refuses integers of thousands of digits."""
+_names: Final = json.JSONDecoder(object_pairs_hook=_once_each, parse_int=float)
+"""Of numbers their size does not matter here, and Python refuses integers of thousands of digits."""
 
 
 def device_of(request: ApiRequest) -> Device:
@@ -160,5 +169,5 @@ _remembered: Final = lru_cache(maxsize=1_024)(decode_pairs)
 
 
 @lru_cache(maxsize=512)
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, dec_hook=decode_hook)
+def _reading(kind: Any) -> tuple[msgspec.json.Decoder[Any], Check | None]:
+    return msgspec.json.Decoder(kind, dec_hook=decode_hook), check_of(kind)

@@ -75,7 +75,7 @@ class _Walk:
                 yield FieldError(f"{path}.{name}", "required")
         if struct.__struct_config__.forbid_unknown_fields:
             known = {*kinds, struct.__struct_config__.tag_field}
-            yield from (FieldError(_short(f"{path}.{name}"), "unknown field") for name in raw if name not in known)
+            yield from (FieldError(short(f"{path}.{name}"), "unknown field") for name in raw if name not in known)
 
 
 def first_fault(error: msgspec.ValidationError, path: str = "$") -> FieldError:
@@ -83,10 +83,11 @@ def first_fault(error: msgspec.ValidationError, path: str = "$") -> FieldError:
     message, at, place = str(error).rpartition(" - at `$")
     if not at:
         message, place = place, ""
-    return FieldError(_short(path + place.removesuffix("`")), _short(message.removesuffix(".")))
+    return FieldError(short(path + place.removesuffix("`")), short(message.removesuffix(".")))
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """What is said of a request in its answer."""
     return text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}..."
 
 

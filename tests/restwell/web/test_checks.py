@@ -1,18 +1,40 @@
 """What a route declares and cannot work is told when the application is built, with the route and the cure."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+from inspect import Parameter, Signature
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import pytest
-from msgspec import Struct
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.dto import MsgspecDTO
+from litestar.params import (
+    Body,
+    FromCookie,
+    FromHeader,
+    FromQuery,
+    MsgPackBody,
+    PathParameter,
+    QueryParams,
+    URLEncodedBody,
+)
+from litestar.types import Scope
+from msgspec import Meta, Struct, defstruct
 
 from restwell.auth import Actor
 from restwell.database import Transaction
+from restwell.email_addresses import EmailAddress
 from restwell.errors import NotFound
 from restwell.limits import Rate
 from restwell.settings import Settings
 from restwell.web import (
+    ApiRequest,
     Controller,
+    FromPath,
     HeaderParameter,
     JSONBody,
     PageFilter,
@@ -49,6 +71,64 @@ async def data(self: Any, data: JSONBody[Draft]) -> None: ...
 async def form_once(self: Any, form: Provided[Draft], tx: Transaction) -> None: ...
 async def data_once(self: Any, data: JSONBody[Draft], tx: Transaction) -> None: ...
 async def nothing(self: Any) -> None: ...
+async def from_query(self: Any, n: FromQuery[int]) -> None: ...
+async def inferred(self: Any, n: int = 1) -> None: ...
+async def not_given(self: Any, gift: Provided[int] = 1) -> None: ...
+async def whole_query(self: Any, asked: QueryParams) -> None: ...
+async def from_cookie(self: Any, n: FromCookie[str | None] = None) -> None: ...
+async def from_header(self: Any, n: FromHeader[str | None] = None) -> None: ...
+async def header_number(self: Any, n: Annotated[int, HeaderParameter(name="X-N")] = 1) -> None: ...
+async def header_required(self: Any, n: Annotated[str, HeaderParameter(name="X-N")]) -> None: ...
+async def header_short(
+    self: Any, n: Annotated[str | None, HeaderParameter(name="X-N", max_length=3)] = None
+) -> None: ...
+async def part(self: Any, n: FromPath[int]) -> None: ...
+async def part_inferred(self: Any, n: int) -> None: ...
+async def part_as_id(self: Any, n: FromPath[UUID]) -> None: ...
+async def part_above(self: Any, n: Annotated[int, PathParameter(ge=1)]) -> None: ...
+async def given(self: Any, gift: Provided[int]) -> None: ...
+async def short_data(self: Any, data: Annotated[list[str], Body(max_items=1)]) -> None: ...
+async def form_data(self: Any, data: URLEncodedBody[Draft]) -> None: ...
+async def packed_data(self: Any, data: MsgPackBody[Draft]) -> None: ...
+async def plain_data(self: Any, data: Draft) -> None: ...
+async def everything(self: Any, request: ApiRequest, state: State, scope: Scope) -> None: ...
+
+
+def gives(provide: Callable[..., Any], **options: Any) -> Any:
+    return get(dependencies={"gift": Provide(provide, sync_to_thread=False)}, **options)(given)
+
+
+def asks(n: FromQuery[int]) -> int:
+    return n
+
+
+def asks_path(n: FromPath[int]) -> int:
+    return n
+
+
+def asks_request(request: ApiRequest) -> int:
+    return len(request.query_params)
+
+
+OLD = pytest.mark.filterwarnings("ignore::litestar.exceptions.base_exceptions.LitestarDeprecationWarning")
+"""What the framework still takes, and a person may not have noticed."""
+
+
+def takes(name: str, kind: Any) -> Any:
+    """A handler that takes a Struct with a field of this type."""
+
+    async def handler(self: Any, **_: Any) -> None: ...
+
+    struct = defstruct("Sent", [("field", kind)])
+    annotation = JSONBody[struct] if name == "data" else Provided[struct]  # type: ignore[misc,valid-type]  # made here
+    handler.__signature__ = Signature(  # type: ignore[attr-defined]  # what the framework reads
+        [Parameter("self", Parameter.POSITIONAL_ONLY), Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation)],
+        return_annotation=None,
+    )
+    handler.__annotations__ = {name: annotation, "return": None}
+    return (post() if name != "filters" else get())(handler)
+
+
 async def header(self: Any, sent: Annotated[str | None, HeaderParameter(name="X-Sent")] = None) -> None: ...
 
 
@@ -86,6 +166,42 @@ def build(settings: Settings, handler: Any) -> None:
         pytest.param(lambda: get(also={"303": "Elsewhere"})(nothing), "needs as also", id="status as text"),
         pytest.param(lambda: get(produces=["text/csv"])(nothing), "needs as produces", id="list of types"),
         pytest.param(lambda: get(requires_header="X-Other")(header), "requires the header X-Other", id="header of none"),
+        pytest.param(lambda: get()(from_query), "takes n: make it a field of a msgspec Struct", id="query"),
+        pytest.param(lambda: get()(inferred), "takes n: make it a field", id="query, inferred", marks=OLD),
+        pytest.param(lambda: get()(not_given), "takes gift: make it a field", id="dependency that nobody gives"),
+        pytest.param(lambda: get()(whole_query), "takes asked: make it a field", id="query as a mapping", marks=OLD),
+        pytest.param(lambda: gives(asks), "takes n: make it a field", id="query of a dependency"),
+        pytest.param(lambda: get()(from_cookie), "takes n: .* request.cookies", id="cookie"),
+        pytest.param(lambda: get()(from_header), r"HeaderParameter\(name=", id="header without a name"),
+        pytest.param(lambda: get()(header_number), r"Annotated\[str \| None, HeaderParameter", id="header of a number"),
+        pytest.param(lambda: get()(header_required), r"\] = None", id="header that must be there"),
+        pytest.param(lambda: get()(header_short), "check in the handler", id="header with a limit"),
+        pytest.param(lambda: get("/{n:uuid}")(part), r"FromPath\[UUID\]", id="part of the path of another type"),
+        pytest.param(lambda: get("/{n:str}")(part_as_id), r"FromPath\[str\]", id="part of the path read from text"),
+        pytest.param(lambda: get("/{n:int}")(part_above), "check in the handler", id="part of the path with a limit"),
+        pytest.param(lambda: get(["/a", "/b/{n:int}"])(part), "takes n: make it a field", id="in one path only"),
+        pytest.param(lambda: get("/{n:float}")(nothing), "as float: there are uuid, int and str", id="float in a path"),
+        pytest.param(lambda: get("/{n:path}")(nothing), "there are uuid, int and str", id="path in a path"),
+        pytest.param(lambda: post()(short_data), "put limits into the type", id="body with a limit"),
+        pytest.param(lambda: post()(form_data), "a form as form", id="body as a form"),
+        pytest.param(lambda: post()(packed_data), "take JSONBody", id="body as MessagePack"),
+        pytest.param(lambda: post(dto=MsgspecDTO[Draft])(data), "what a DTO makes", id="body by a DTO"),
+        *(
+            pytest.param(partial(takes, name, kind), f"takes as {name} {told}", id=f"{name} of {kind}")
+            for name in ("data", "form", "filters")
+            for kind, told in [
+                (datetime, r"a datetime that need not .* Meta\(tz=True\)"),
+                (datetime | None, "a datetime that"),
+                (Annotated[datetime, Meta(tz=False)], "a datetime that"),
+                (time, "a time with or without an offset"),
+            ]
+        ),
+        pytest.param(partial(takes, "data", dict[str, list[datetime]]), "a datetime that", id="datetime far within"),
+        *(
+            pytest.param(partial(takes, name, kind), r"Sent.field has no type .* use str, int", id=f"{name} of {kind}")
+            for name in ("form", "filters")
+            for kind in (list[int], dict[str, int], Draft, Any, int | UUID, int | float, bool | int, Literal[1] | UUID | None)
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_work_does_not_start(tiny_settings: Settings, handler: Callable[[], Any], told: str) -> None:
@@ -103,6 +219,31 @@ def test_what_cannot_work_does_not_start(tiny_settings: Settings, handler: Calla
         pytest.param(lambda: post()(upload), id="upload"),
         pytest.param(lambda: post()(data), id="data"),
         pytest.param(lambda: get(requires_header="X-Sent")(header), id="header"),
+        pytest.param(lambda: get("/{n:int}")(part), id="part of the path"),
+        pytest.param(lambda: get("/{n:int}")(part_inferred), id="part of the path, inferred", marks=OLD),
+        pytest.param(lambda: get(["/a/{n:int}", "/b/{n:int}"])(part), id="part of two paths"),
+        pytest.param(lambda: gives(asks_request), id="dependency that takes the request"),
+        pytest.param(lambda: gives(asks_path, path="/{n:int}"), id="dependency that takes a part of the path"),
+        pytest.param(lambda: post()(plain_data), id="body without JSONBody", marks=OLD),
+        pytest.param(lambda: get()(everything), id="what has no type of its own"),
+        *(
+            pytest.param(partial(takes, name, kind), id=f"{name} of {kind}")
+            for name in ("data", "form", "filters")
+            for kind in (
+                Annotated[datetime, Meta(tz=True)] | None,
+                Annotated[time, Meta(tz=False)],
+                date | None,
+                timedelta,
+                Decimal | None,
+                UUID,
+                EmailAddress,
+                Literal["a", "b"] | None,
+                int | str,
+                float,
+                bool,
+                bytes,
+            )
+        ),
         pytest.param(
             lambda: get(
                 rate_limit=Rate("few", 2, seconds=1),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Literal
+from urllib.parse import unquote
 from uuid import UUID
 
 import pytest
@@ -36,7 +37,7 @@ class Filter(Struct, frozen=True):
     color: Color | None = None
     size: Size | None = None
     kind: Literal["a", "b"] | None = None
-    at: datetime | None = None
+    at: Annotated[datetime, Meta(tz=True)] | None = None
     on: date | None = None
     text: str | None = None
     either: int | str | None = None
@@ -107,6 +108,7 @@ NOT_UUIDS = (ID.upper(), f"{{{ID}}}", f"urn:uuid:{ID}", ID.replace("-", ""), f"{
         *(f"kind={text}" for text in ("A", "c", "null", "")),
         *(f"at={text}" for text in ("1700000000", "2026-01-31", "2026-01-31T00:00:00+00:00", "now", "null", "")),
         *(f"on={text}" for text in ("20260131", "2026-1-31", "2026-02-30", "1700000000", "null", "")),
+        "n=-0",
         "n=1&n=1",
         "n=1&n=2",
         "%6e=1&n=1",
@@ -144,6 +146,11 @@ class Things(Controller):
         """Answered by the edge."""
         return Response({"id": filters.id or thing_id})
 
+    @get("/kept-flag", cached=public(ttl_seconds=60, tags=[]))
+    async def kept_flag(self, filters: Provided[Filter]) -> dict[str, bool]:
+        """Answered by the edge, which writes the query anew."""
+        return {"yes": filters.yes}
+
     @get("/number/{number:int}")
     async def number(self, number: FromPath[int]) -> dict[str, int]:
         """A number."""
@@ -165,6 +172,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     )
     with in_process(app_of(settings, Things)) as started:
         yield started
+
+
+@pytest.mark.parametrize("text", ["true", "false"])
+def test_a_kept_answer_is_asked_for_as_the_client_writes_it(server: InProcess, text: str) -> None:
+    """Breaks when the edge writes a boolean as Python does: the handler then refuses `True`, of every client."""
+    reply = server.send("GET", f"/v1/things/kept-flag?yes={text}")
+    assert (reply.status, reply.body) == (200, b'{"yes":%s}' % text.encode())
 
 
 PATHS = ["/metrics", "/docs", "/openapi.json", "/health/live", f"/v1/things/{ID}", f"/v1/things/by-framework/{ID}"]
@@ -232,3 +246,23 @@ def test_a_number_is_written_one_way(server: InProcess, written: str) -> None:
 def test_what_is_encoded_is_encoded_one_way(server: InProcess, written: str) -> None:
     """Breaks when a text may hold a control character, or when what was encoded is not compared with what was sent."""
     assert answered(server.send("GET", f"/v1/things/named/{written}")) == "404"
+
+
+@pytest.mark.parametrize("root", ["/api", "/v1", "/a%20b", "/"])
+@pytest.mark.parametrize(
+    "path", [f"/v1/things/{ID}", f"/v1/things/kept/{ID}", f"/v1/things/by-framework/{ID}", "/metrics"]
+)
+def test_behind_a_prefix_there_is_one_path_too(server: InProcess, root: str, path: str) -> None:
+    """Breaks when the framework takes the prefix off: it looks for it anywhere, and nothing else looks at what it finds."""
+    prefix = root.rstrip("/")
+    assert server.send("GET", prefix + path, root_path=unquote(root)).status == 200
+    others = [*aliases(prefix + path), f"/x{prefix}{path}", f"{prefix}x{path}", f"{prefix}{prefix or '/x'}{path}"]
+    if path != "/metrics":
+        others += [prefix + path.replace(ID, other) for other in (ID.upper(), ID.replace("-", ""), f"urn:uuid:{ID}")]
+    for other in others:
+        reply = server.send("GET", other, root_path=unquote(root))
+        assert (other, reply.status) == (other, 404)
+
+
+def test_behind_a_prefix_that_the_server_takes_off_the_path_is_the_same(server: InProcess) -> None:
+    assert server.send("GET", f"/v1/things/{ID}", root_path="/api").status == 200

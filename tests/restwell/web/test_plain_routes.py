@@ -14,7 +14,7 @@ from litestar.di import Provide
 from litestar.dto import DTOConfig, MsgspecDTO
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.middleware import DefineMiddleware
-from litestar.params import Body, FromQuery, HeaderParameter, PathParameter
+from litestar.params import HeaderParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
@@ -151,42 +151,15 @@ class Things(Controller):
         """A response of its own."""
         return {"n": 1}
 
-    @post("/transferred", dto=MsgspecDTO[Annotated[Draft, DTOConfig(exclude={"secret"})]], return_dto=None)
+    @post("/transferred", return_dto=MsgspecDTO[Annotated[Draft, DTOConfig(exclude={"secret"})]])
     async def transferred(self, data: JSONBody[Draft]) -> Draft:
-        """Not all of its fields may be sent."""
+        """Not all of its fields are sent."""
         return data
-
-    @post("/short")
-    async def short(self, data: Annotated[list[str], Body(max_items=1)]) -> list[str]:
-        """A limit on the body that its type does not have."""
-        return data
-
-    @get("/named/{name:str}")
-    async def named(self, name: Annotated[str, PathParameter(max_length=3)]) -> dict[str, str]:
-        """A limit on a part of the path."""
-        return {"name": name}
-
-    @get("/numbered")
-    async def numbered(self, number: Annotated[int, HeaderParameter(name="X-Number")]) -> dict[str, int]:
-        """A header that is a number."""
-        return {"number": number}
-
-    @get("/limited")
-    async def limited(
-        self, word: Annotated[str | None, HeaderParameter(name="X-Word", max_length=3)] = None
-    ) -> dict[str, str | None]:
-        """A limit on a header."""
-        return {"word": word}
 
     @get("/given")
     async def given(self, gift: Provided[str]) -> dict[str, str]:
         """A dependency of its own."""
         return {"gift": gift}
-
-    @get("/asked")
-    async def asked(self, number: FromQuery[int]) -> dict[str, int]:
-        """A parameter of the query."""
-        return {"number": number}
 
     @get("/forbidden")
     async def forbidden(self) -> dict[str, int]:
@@ -279,17 +252,7 @@ async def test_its_errors_and_its_cache_are_its_own(client: httpx.AsyncClient) -
     ("method", "path", "headers", "body", "status"),
     [
         ("POST", "transferred", {}, {"name": "a", "secret": "b"}, 201),
-        ("POST", "short", {}, ["a"], 201),
-        ("POST", "short", {}, ["a", "b"], 422),
-        ("GET", "named/abc", {}, None, 200),
-        ("GET", "named/abcd", {}, None, 422),
-        ("GET", "numbered", {"X-Number": "7"}, None, 200),
-        ("GET", "numbered", {"X-Number": "x"}, None, 422),
-        ("GET", "limited", {"X-Word": "abc"}, None, 200),
-        ("GET", "limited", {"X-Word": "abcd"}, None, 422),
         ("GET", "given", {}, None, 200),
-        ("GET", "asked?number=7", {}, None, 200),
-        ("GET", "asked?number=x", {}, None, 422),
     ],
 )
 async def test_what_is_not_read_directly_is_checked(
@@ -298,7 +261,7 @@ async def test_what_is_not_read_directly_is_checked(
     answer = await client.request(method, f"/v1/things/{path}", headers=headers, json=body)
     assert answer.status_code == status
     if path == "transferred":
-        assert answer.json() == {"name": "a", "secret": ""}
+        assert answer.json() == {"name": "a"}
 
 
 @pytest.mark.parametrize(
@@ -337,7 +300,7 @@ async def test_an_answer_that_breaks_off_is_no_second_answer(client: httpx.Async
     assert sent[-1].get("more_body"), "it has no end"
 
 
-async def test_below_a_root_path_the_framework_finds_the_route(client: httpx.AsyncClient) -> None:
+async def test_below_a_root_path_a_route_is_found(client: httpx.AsyncClient) -> None:
     transport = httpx.ASGITransport(client._transport.app, root_path="/v1")  # type: ignore[attr-defined]  # as above
     async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as below:
         assert (await below.get(f"/v1/v1/things/{ID}")).json()["id"] == ID

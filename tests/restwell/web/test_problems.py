@@ -127,12 +127,6 @@ async def test_an_error_of_the_framework_without_a_word_of_ours_is_a_crash(tiny:
     assert_problem(await tiny.get("/v1/notes/418/broken"), 500, "internal_error")
 
 
-async def test_a_header_of_the_wrong_type_is_named(tiny: httpx.AsyncClient) -> None:
-    assert (await tiny.get("/v1/notes/greeting", headers={"x-times": "2"})).text == "hellohello"
-    answer = await tiny.get("/v1/notes/greeting", headers={"x-times": "two"})
-    assert paths_of(assert_problem(answer, 422, "invalid")) == {"times"}
-
-
 async def test_the_access_log_knows_route_and_caller(
     tiny: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,366 @@
+"""One grammar for each type, wherever a value comes in: what is read in a query is read in a form and in a JSON body, and nothing else is."""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypedDict, TypeVar
+from uuid import UUID
+
+import pytest
+from msgspec import Meta, Raw, Struct, defstruct
+
+from restwell.email_addresses import EmailAddress
+from restwell.errors import Invalid, MalformedRequest
+from restwell.web.literals import FORMATS
+from restwell.web.request import decode_body, decode_pairs
+from restwell.web.validation import MAX_FAULTS
+
+ID = "018f0000-abcd-7000-8000-000000000001"
+DAY = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+
+T = TypeVar("T")
+
+
+class Color(StrEnum):
+    RED = "red"
+
+
+class Size(IntEnum):
+    SMALL = 1
+
+
+class Word(Enum):
+    YES = "yes"
+
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+READ: list[tuple[Any, dict[str, Any]]] = [
+    (UUID, {ID: UUID(ID)}),
+    (
+        Moment,
+        {
+            "2026-01-31T09:30:00Z": DAY,
+            "2026-01-31T09:30:00.000000Z": DAY,
+            "2026-01-31T09:30:00.123456789Z": DAY.replace(microsecond=123_457),
+            "2026-01-31T10:30:00+01:00": DAY,
+            "2026-01-31T09:30:00-00:00": DAY,
+            "0001-01-01T00:00:00Z": datetime(1, 1, 1, tzinfo=UTC),
+            "9999-12-31T23:59:59.999999Z": datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+            "0001-01-02T00:00:00+23:59": datetime(1, 1, 2, tzinfo=timezone(timedelta(hours=23, minutes=59))),
+        },
+    ),
+    (date, {"2026-01-31": date(2026, 1, 31), "2024-02-29": date(2024, 2, 29)}),
+    (Annotated[time, Meta(tz=False)], {"09:30:00": time(9, 30), "09:30:00.5": time(9, 30, 0, 500_000)}),
+    (Annotated[time, Meta(tz=True)], {"09:30:00Z": time(9, 30, tzinfo=UTC)}),
+    (
+        timedelta,
+        {
+            "PT1H": timedelta(hours=1),
+            "P1DT2H30M": timedelta(days=1, hours=2, minutes=30),
+            "P0D": timedelta(),
+            "PT0.000001S": timedelta(microseconds=1),
+            "-PT5S": timedelta(seconds=-5),
+        },
+    ),
+    (
+        Decimal,
+        {
+            "2.50": Decimal("2.50"),
+            "-0.1": Decimal("-0.1"),
+            "0": Decimal(0),
+            "1E-20": Decimal("1E-20"),
+            "1" * 100: Decimal("1" * 100),
+        },
+    ),
+    (Color, {"red": Color.RED}),
+    (Word, {"yes": Word.YES}),
+    (Literal["a", "b"], {"a": "a"}),
+    (EmailAddress, {"a@example.com": EmailAddress("a@example.com")}),
+    (bytes, {"YQ==": b"a"}),
+    (str, {"": "", "null": "null", " 1": " 1", "\uff11": "\uff11"}),
+]
+REFUSED: list[tuple[Any, list[str]]] = [
+    (
+        UUID,
+        [ID.upper(), ID.replace("-", ""), f"{{{ID}}}", f"urn:uuid:{ID}", f"{ID}\n", f" {ID}", ID[:-1], f"{ID[:-1]}\u0661", "null"],
+    ),
+    (
+        Moment,
+        [
+            "2026-01-31t09:30:00z",
+            "2026-01-31T09:30:00z",
+            "2026-01-31 09:30:00Z",
+            "2026-01-31_09:30:00Z",
+            "2026-01-31T09:30:00",
+            "2026-01-31T09:30:00+0100",
+            "2026-01-31T09:30:00+01",
+            "2026-01-31T09:30:00+24:00",
+            "2026-01-31T09:30Z",
+            "2026-01-31T09:30:00,5Z",
+            "2026-01-31T09:30:00.Z",
+            "2026-01-31T09:30:60Z",
+            "2026-01-31T24:00:00Z",
+            "2026-02-30T09:30:00Z",
+            "20260131T093000Z",
+            "2026-W05-6T09:30:00Z",
+            "2026-01-31",
+            "0000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00+23:59",
+            "9999-12-31T23:59:59-23:59",
+            "9999-12-31T23:59:59.9999999Z",
+            "2026-01-31T09:30:00Z\n",
+            "\uff12026-01-31T09:30:00Z",
+            "1700000000",
+            "now",
+            "null",
+        ],
+    ),
+    (date, ["20260131", "2026-W05-6", "2026-031", "2026-1-31", "2026-02-30", "2026-01-31T00:00:00Z", "2026-01-31\n", "0", "null"]),
+    (Annotated[time, Meta(tz=False)], ["09:30", "9:30:00", "T09:30:00", "24:00:00", "09:30:00Z", "09:30:60", "093000", "null"]),
+    (Annotated[time, Meta(tz=True)], ["09:30:00z", "09:30:00", "09:30:00+0100", "09:30:00+01", "null"]),
+    (
+        timedelta,
+        ["+PT1H", "pt1h", "PT0.5H", "P1W", "P1Y", "PT", "P", "P1DT", "PT1,5S", "PT1.1234567S", "1:00:00", "3600", "P1000000000D", "null"],
+    ),
+    (
+        Decimal,
+        ["1E999999999", "+1", "01", ".5", "5.", " 1", "1_0", "\uff11", "NaN", "sNaN", "Infinity", "inf", "0x1", "1" * 101, "null"],
+    ),
+    (Color, ["RED", "Red", "red ", "Color.RED", "null"]),
+    (Word, ["YES", "Yes", "null"]),
+    (Literal["a", "b"], ["A", "c", "a ", "null"]),
+    (EmailAddress, ["a", "a@example.com\n", "<a@example.com>", "null"]),
+    (bytes, ["YQ", "YQ=", "Y Q==", "YQ==\n", "_-8="]),
+]  # fmt: skip
+
+# Of these JSON has literals, which have no quotes there and none in a query.
+LITERALS: list[tuple[Any, str, Any]] = [
+    (int, "0", 0),
+    (int, "-5", -5),
+    (bool, "true", True),
+    (bool, "false", False),
+    (float, "2", 2.0),
+    (float, "2.50", 2.5),
+    (float, "1e1", 10.0),
+    (float, "-1.5E-2", -0.015),
+    (Size, "1", Size.SMALL),
+    (Literal[1, 2], "2", 2),
+]
+NO_LITERALS: list[tuple[Any, list[str]]] = [
+    (int, ["1.0", "1e1", "+1", "01", "- 1", "1_0", "0x1", "\uff11", "null", "true", "1" * 5_000]),
+    (Size, ["1.0", "2", "+1", "null", "true"]),
+    (Literal[1, 2], ["3", "1.0", "null", "true"]),
+    (bool, ["1", "0", "True", "TRUE", "yes", "null"]),
+    (float, ["nan", "NaN", "Infinity", "1.", ".5", "+1", "01", "1e999", "1,5", "null", "true"]),
+]
+
+
+def read(place: str, kind: Any, text: str, *, quoted: bool = True) -> Any:
+    """The value where a query, a form or a body has it, or a list or a map in the body. ``quoted``: JSON has it as a string."""
+    one = defstruct("One", [("value", kind)], frozen=True)
+    if place == "query":
+        return decode_pairs(f"value={''.join(f'%{byte:02X}' for byte in text.encode())}".encode(), one).value
+    said = json.dumps(text) if quoted else text
+    if place == "body":
+        return decode_body(f'{{"value": {said}}}'.encode(), one).value
+    if place == "optional":
+        return decode_body(f'{{"value": {said}}}'.encode(), defstruct("Maybe", [("value", kind | None, None)])).value
+    if place == "item":
+        return decode_body(f"[[{said}]]".encode(), list[Annotated[list[kind], Meta(min_length=1, max_length=1)]])[0][0]
+    return next(iter(decode_body(f'{{"a": {said}}}'.encode(), dict[str, kind]).values()))
+
+
+PLACES = ["query", "body", "optional", "item", "map"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("kind", "text", "value"), [(kind, text, value) for kind, all_ in READ for text, value in all_.items()]
+)
+def test_a_text_is_read(place: str, kind: Any, text: str, value: Any) -> None:
+    assert read(place, kind, text) == value
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [(kind, text) for kind, texts in REFUSED for text in [*texts, *([""] if kind is not bytes else [])]],
+)
+def test_a_text_that_is_written_otherwise_is_refused(place: str, kind: Any, text: str) -> None:
+    """Breaks with the decoder alone: it takes `t`, `z`, a space, no offset, capitals of a UUID, `+1`, `1_0` and `NaN` of a decimal."""
+    with pytest.raises(Invalid):
+        read(place, kind, text)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("kind", "text", "value"), LITERALS)
+def test_a_literal_is_read(place: str, kind: Any, text: str, value: Any) -> None:
+    got = read(place, kind, text, quoted=False)
+    assert (got, type(got)) == (value, type(value))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in NO_LITERALS for text in ["", *texts]])
+def test_a_literal_that_is_written_otherwise_is_refused(place: str, kind: Any, text: str) -> None:
+    """A body may not even be JSON then; `null` is the value of a field that may be null, in JSON alone."""
+    if text == "null" and place == "optional":
+        assert read(place, kind, text, quoted=False) is None
+        return
+    with pytest.raises((Invalid, MalformedRequest)):
+        read(place, kind, text, quoted=False)
+
+
+@pytest.mark.parametrize("place", ["body", "optional", "item", "map"])
+@pytest.mark.parametrize("kind", [int, float, bool, Size])
+@pytest.mark.parametrize("text", ["1", "true", "1.0"])
+def test_a_literal_in_quotes_is_refused(place: str, kind: Any, text: str) -> None:
+    with pytest.raises(Invalid):
+        read(place, kind, text)
+
+
+@pytest.mark.parametrize("place", ["body", "optional", "item", "map"])
+@pytest.mark.parametrize("kind", [kind for kind, _ in READ])
+@pytest.mark.parametrize("number", ["1700000000", "1.5", "1e999999999", "true"])
+def test_a_number_is_no_text(place: str, kind: Any, number: str) -> None:
+    """Breaks with the decoder alone: a decimal may be a number, and `1e999999999` then takes a gigabyte to write."""
+    with pytest.raises(Invalid):
+        read(place, kind, number, quoted=False)
+
+
+class Named(NamedTuple):
+    id: UUID
+    number: int
+
+
+class Mapped(TypedDict):
+    id: UUID
+
+
+@dataclass
+class Plain:
+    id: UUID
+
+
+class Tree(Struct):
+    id: UUID
+    children: list["Tree"] = []
+
+
+class Of(Struct, Generic[T]):
+    inner: T
+
+
+class First(Struct, tag=1):
+    id: UUID
+
+
+class Second(Struct, tag=2):
+    id: str
+
+
+class Place(Struct, array_like=True, tag="place"):
+    id: UUID
+
+
+class Spot(Struct, array_like=True):
+    text: str
+    id: UUID
+
+
+SHAPES: list[tuple[Any, str, str]] = [
+    (Named, '["%s", 1]', "$[0]"),
+    (tuple[int, UUID], '[1, "%s"]', "$[1]"),
+    (tuple[UUID, ...], f'["{ID}", "%s"]', "$[1]"),
+    (set[UUID], '["%s"]', "$[0]"),
+    (frozenset[UUID], '["%s"]', "$[0]"),
+    (Mapped, '{"id": "%s"}', "$.id"),
+    (Plain, '{"id": "%s"}', "$.id"),
+    (Tree, f'{{"id": "{ID}", "children": [{{"id": "{ID}"}}, {{"id": "%s"}}]}}', "$.children[1].id"),
+    (Of[UUID], '{"inner": "%s"}', "$.inner"),
+    (Of[Tree | None], '{"inner": {"id": "%s"}}', "$.inner.id"),
+    (First | Second, '{"type": 1, "id": "%s"}', "$.id"),
+    (Place, '["place", "%s"]', "$[1]"),
+    (Spot, '["a", "%s"]', "$[1]"),
+    (dict[UUID, int], '{"%s": 1}', "$.{text}"),
+    (dict[str, dict[str, UUID]], '{"a": {"b": "%s"}}', "$.a.b"),
+    (dict[str, UUID] | list[UUID] | None, '["%s"]', "$[0]"),
+    (int | UUID, '"%s"', "$"),
+]
+
+
+@pytest.mark.parametrize(("kind", "body", "path"), SHAPES, ids=[str(shape[0]) for shape in SHAPES])
+def test_a_text_is_looked_at_wherever_it_is(kind: Any, body: str, path: str) -> None:
+    decode_body((body % ID).encode(), kind)
+    with pytest.raises(Invalid) as refused:
+        decode_body((body % ID.upper()).encode(), kind)
+    [fault] = refused.value.errors
+    assert fault.path == path.format(text=ID.upper())
+    assert fault.message.startswith("Expected a UUID in lower case")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (First | Second, f'{{"type": 2, "id": "{ID.upper()}"}}'),
+        (int | UUID, "1"),
+        (int | Decimal | None, "null"),
+        (Tree | None, "null"),
+        (dict[str, Any], f'{{"id": "{ID.upper()}"}}'),
+        (Raw, f'"{ID.upper()}"'),
+    ],
+)
+def test_what_is_of_another_type_is_not_looked_at(kind: Any, body: str) -> None:
+    decode_body(body.encode(), kind)
+
+
+def test_every_fault_is_told_at_once() -> None:
+    """Breaks when a text that is written otherwise is told only after everything else has been mended."""
+    body = f'{{"id": "{ID.upper()}", "children": [{{"id": 5}}, {{"id": "x"}}, {{}}]}}'
+    with pytest.raises(Invalid) as refused:
+        decode_body(body.encode(), Tree)
+    told = {fault.path: fault.message.split()[0] for fault in refused.value.errors}
+    assert told == {
+        "$.id": "Expected",
+        "$.children[0].id": "Expected",
+        "$.children[1].id": "Expected",
+        "$.children[2].id": "required",
+    }
+    assert len(refused.value.errors) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (list[UUID], json.dumps([ID.upper()] * 10_000)),
+        (dict[str, UUID], json.dumps({"n" * 1_000 + str(number): "x" for number in range(100)})),
+        (dict[UUID, UUID], json.dumps({f"{number:032}": "x" for number in range(100)})),
+    ],
+)
+def test_what_is_told_is_bounded(kind: Any, body: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        decode_body(body.encode(), kind)
+    assert 0 < len(refused.value.errors) <= MAX_FAULTS
+    assert max(len(fault.path) for fault in refused.value.errors) < 500
+
+
+def test_a_tree_that_is_too_deep_is_refused() -> None:
+    """Breaks when the texts are looked at outside of what translates a RecursionError: a 500."""
+    body = f'{{"id": "{ID}", "children": [' * 600 + "]}" * 600
+    with pytest.raises(MalformedRequest, match="nested too deeply"):
+        decode_body(body.encode(), Tree)
+
+
+def test_the_document_says_so() -> None:
+    """Breaks when OpenAPI has formats alone: a client that keeps to them is refused, for a UUID in capitals."""
+    patterns = {form.name: re.compile(f"^(?:{form.pattern})$", re.ASCII) for form in FORMATS.values()}
+    names = {UUID: "uuid", Moment: "date-time", timedelta: "duration", Decimal: "decimal"}
+    for kind, texts in READ:
+        if kind in names:
+            assert [text for text in texts if not patterns[names[kind]].search(text)] == []
+    for kind, refused in REFUSED:
+        if kind is UUID:
+            assert [text for text in refused if patterns["uuid"].search(text) and not text.endswith("\n")] == []
