@@ -20,7 +20,18 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 FRAMEWORKS = {"litestar"}
 KNOWS_THE_FRAMEWORK = ("app", "web")
 LAYERS = [  # a package may import those in its own line and above
-    {"ids", "errors", "addresses", "email_addresses", "breaker", "files", "orphans", "folders", "database_url"},
+    {
+        "ids",
+        "errors",
+        "addresses",
+        "email_addresses",
+        "breaker",
+        "files",
+        "folders",
+        "heartbeats",
+        "orphans",
+        "database_url",
+    },
     {"settings", "observability", "mail"},
     {"database", "auth"},
     {"cache", "edge", "jobs", "limits"},

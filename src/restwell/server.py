@@ -1,12 +1,17 @@
 """Serving: Granian runs one process for each worker, replaces those that die and hands out connections."""
 
 import gc
+import math
 import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -17,6 +22,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from restwell import heartbeats
 from restwell.app import App
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs, failure_logged
@@ -27,6 +33,8 @@ from restwell.settings import MetricsSettings, Settings
 
 log = structlog.get_logger("restwell.server")
 
+HUNG_SECONDS: Final = 30.0
+"""A worker that has sent no heartbeat for so long is killed, and replaced. It would keep its share of the connections."""
 HEADER_TIMEOUT_MS: Final = 10_000
 CONNECTIONS: Final = 16_384
 """So many each worker keeps open, most of which are idle or slow. How many requests it works on at once is the edge's affair."""
@@ -41,8 +49,8 @@ refused by the server itself, with nothing but a status.
 """
 
 
-def create_worker_app() -> App:
-    """The application of one worker process: made in it, from the environment it was started with."""
+def create_worker_app(writer: Connection) -> App:
+    """The application of one worker process: made in it, from the environment it was started with. It writes heartbeats."""
     end_with_parent()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal sends it to all; the main process says what to do
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -51,20 +59,21 @@ def create_worker_app() -> App:
     configure_logs(settings.log)
     with failure_logged():
         app = project.create_app(settings)
+    app.litestar.on_startup.append(partial(heartbeats.beat, writer))
     # What is here now stays for good: the garbage collector need not look at it again and again (docs/decisions/0006).
     gc.collect()
     gc.freeze()
     return app
 
 
-def serve(settings: Settings) -> None:
-    """Serve until told to stop (SIGTERM or SIGINT)."""
+def serve(settings: Settings, *, replace_hung: bool = True) -> None:
+    """Serve until told to stop (SIGTERM or SIGINT). A worker that hangs is replaced, unless it may hang in a debugger."""
     _lose_no_signal()
     log.info("serving", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
     with sharing_metrics(settings):
-        _Server(
+        server = _Server(
             "restwell.server:create_worker_app",
-            factory=True,
+            hung_seconds=HUNG_SECONDS if replace_hung else math.inf,
             address=settings.host,
             port=settings.port,
             interface=Interfaces.ASGI,
@@ -80,7 +89,8 @@ def serve(settings: Settings) -> None:
             log_access=False,
             log_level=LogLevels.warning,
             log_dictconfig=LOGGERS,
-        ).serve()
+        )
+        server.serve(target_loader=partial(create_worker_app, server.heartbeats.writer), wrap_loader=False)
 
 
 @contextmanager
@@ -104,15 +114,19 @@ def sharing_metrics(settings: Settings) -> Iterator[Settings]:
 
 
 class _Server(MPServer):
-    """Granian that goes on however often its workers die, as long as they had started, and ends at once when it is told twice.
+    """Granian that goes on however often its workers die, as long as they had started, replaces those that hang, and ends at once when
+    it is told twice.
 
     By itself it ends, and with it every worker, when the one that it replaced last dies within seconds: twice the same bad
     request, or the kernel short of memory, and nobody is served any more. One that dies before it has started still ends it.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, hung_seconds: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._told: set[int] = set()
+        self._hung_seconds = hung_seconds
+        self.heartbeats = heartbeats.Heartbeats()
+        self.on_startup(threading.Thread(target=self._kill_hung, name="heartbeats", daemon=True).start)
 
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
         """SIGTERM or SIGINT. A terminal's Ctrl-C may bring one of each, so only the same again is a second time."""
@@ -123,11 +137,21 @@ class _Server(MPServer):
         super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]  # Granian types it not
 
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
-        folder = Path(os.environ["METRICS_DIR"])
-        had_started = all(MetricsFolder.has_file_of(self.wrks[idx].inner.pid, folder) for idx in workers)
+        had_started = all(self.heartbeats.has_begun(self.wrks[idx].inner.pid) for idx in workers)
         super()._respawn_workers(workers, *arguments, **options)
         if had_started:
             self.respawned_wrks.clear()
+
+    def _kill_hung(self) -> None:
+        """Until the end of this process, so that a hung worker does not delay it for longer than it must."""
+        while True:
+            time.sleep(heartbeats.BEAT_SECONDS)
+            workers = {worker.inner.pid: worker.inner for worker in list(self.wrks)}
+            silent = self.heartbeats.silent(workers, self._hung_seconds, time.monotonic())
+            hung = [pid for pid in silent if workers[pid].is_alive()]
+            for pid in hung[:1]:  # one each time: of two that die together, Granian may overlook one
+                log.error("worker_hung", pid=pid, seconds=round(silent[pid], 1))
+                workers[pid].kill()
 
 
 def _lose_no_signal() -> None:

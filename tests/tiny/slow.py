@@ -1,14 +1,22 @@
 """The tiny application with routes that take their time."""
 
 import asyncio
+import os
 import time
 from dataclasses import replace
 
-from restwell import App
+from restwell import App, heartbeats, server
 from restwell.settings import Settings
 from restwell.web import Controller, get
 from tiny.app import app_of
 from tiny.app import project as tiny
+
+HUNG = "SLOW_HUNG_SECONDS"
+"""After so many a worker counts as hung; heartbeats come faster then, as a test has less time."""
+
+if HUNG in os.environ:
+    server.HUNG_SECONDS = float(os.environ[HUNG])  # type: ignore[misc]
+    heartbeats.BEAT_SECONDS = server.HUNG_SECONDS / 8  # type: ignore[misc]
 
 
 class SlowController(Controller):

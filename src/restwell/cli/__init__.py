@@ -116,7 +116,7 @@ def _prepare_and_serve() -> None:
         _welcome(project, settings, app, seeded, found)
         found.tell()
         with _worker_beside(app, shared):
-            server.serve(shared)
+            server.serve(shared, replace_hung=False)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from msgspec import Struct
 log = structlog.get_logger("restwell.metrics")
 
 FOLD_AFTER_SECONDS: Final = 30.0
-"""So long the file of an ended process stays: the server looks for it to know whether the process had started."""
+"""So long the file of an ended process stays: for a moment, one that has just been made looks like it, as it is not locked yet."""
 ATTEMPTS: Final = 10
 _FILE: Final = re.compile(r"\d+-[0-9a-f]{32}\.(metrics|part)", re.ASCII)
 _PASSING: Final = frozenset({"gauge", "gaugehistogram", "info", "stateset", "unknown"})
@@ -80,11 +80,6 @@ class MetricsFolder:
         self._name = f"{os.getpid()}-{uuid4().hex}"
         self._held: IO[bytes] | None = None
         self._folded = path / "folded"
-
-    @staticmethod
-    def has_file_of(process: int, path: Path) -> bool:
-        """Whether that process has left metrics in the folder: it has started, then."""
-        return any(path.glob(f"{process}-*.metrics"))
 
     @staticmethod
     def check(path: Path) -> None:

@@ -122,13 +122,12 @@ async def test_a_start_folds_too(tmp_path: Path) -> None:
 
 
 def test_the_file_of_a_process_that_has_just_ended_stays_a_while(tmp_path: Path) -> None:
-    """Breaks when a scrape takes it at once: the server no longer sees that the process had started."""
+    """Breaks when a scrape takes it at once: it would take one that was made just now and is not locked yet, too."""
     with living(tmp_path) as process:
         pass
     assert scraped(tmp_path)["orders_total"] == 4
     assert scraped(tmp_path)["connections"] == 1
-    assert MetricsFolder.has_file_of(process.pid, tmp_path)
-    assert not MetricsFolder.has_file_of(NEVER, tmp_path)
+    assert any(tmp_path.glob(f"{process.pid}-*.metrics"))
 
 
 def test_a_living_process_keeps_its_file_however_old(tmp_path: Path) -> None:
