@@ -21,7 +21,8 @@ from restwell.cache import Cache
 from restwell.cache.cache import MISSING_SECONDS
 from restwell.cache.figures import Figures
 from restwell.edge.exchange import AsgiApp, Exchange, Headers, Message, Reply, Scope
-from restwell.errors import PROBLEM_MEDIA_TYPE
+from restwell.edge.problem import problem_reply
+from restwell.errors import PROBLEM_MEDIA_TYPE, PreconditionFailed
 from restwell.limits import Rate
 
 COMPRESS_BYTES: Final = 1_000
@@ -41,6 +42,7 @@ GZIP: Final = b"gzip"
 Adorn = Callable[[Exchange, Headers], None]
 
 _ENTITY_TAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
+_GZIP_END: Final = b'-gzip"'
 _MISS: Final[Headers] = [(b"cache-status", b"restwell; fwd=miss")]
 """Without Age: it would say that the origin was not asked (RFC 9111 5.1)."""
 _COMPRESSIBLE: Final = (b"application/json", b"text/", PROBLEM_MEDIA_TYPE.encode())
@@ -154,13 +156,18 @@ class ResponseCache:
 
         ``new`` says that the application may have answered just now.
         """
-        accepted, held = exchange.headers.get(b"accept-encoding"), exchange.headers.get(b"if-none-match")
+        sent = exchange.headers
+        accepted, held, expected = sent.get(b"accept-encoding"), sent.get(b"if-none-match"), sent.get(b"if-match")
         coding = self._coding(accepted) if accepted is not None else IDENTITY
         variant: Variant | None = answer.variants.get(coding)
         if variant is None:
             variant = answer.variants[coding] = _variant(
                 answer, target.route, coding, lambda headers: constant(exchange, headers)
             )
+        if expected is not None and answer.status < ERRORS and not _is_expected(expected, variant.etag):
+            status, headers, body = problem_reply(PreconditionFailed(), exchange.request_id)
+            constant(exchange, headers)
+            return status, headers, body
         now = time.time()
         if new and now - answer.made_at <= time.perf_counter() - exchange.started:
             extra = _MISS
@@ -261,7 +268,7 @@ def _variant(answer: Answer, route: CachedRoute, coding: bytes, constant: Callab
     headers = [(name, value) for name, value in answer.headers if name not in _REPLACED]
     if coding == GZIP and len(body) >= COMPRESS_BYTES and given.get(b"content-type", b"").startswith(_COMPRESSIBLE):
         body = gzip.compress(body, mtime=0)
-        etag = etag[:-1] + b'-gzip"'
+        etag = etag[:-1] + _GZIP_END
         headers.append((b"content-encoding", GZIP))
     if answer.status < ERRORS:
         rule = b"public, max-age=%d" % route.client_seconds if route.client_seconds else b"public, no-cache"
@@ -285,6 +292,11 @@ def _hit(answer: Answer, route: CachedRoute, now: float) -> Headers:
 def _is_held(if_none_match: bytes, etag: bytes) -> bool:
     """RFC 9110 13.1.2: weak comparison, any of a list, or * for whatever there is."""
     return if_none_match.strip() == b"*" or etag in _ENTITY_TAG.findall(if_none_match)
+
+
+def _is_expected(if_match: bytes, etag: bytes) -> bool:
+    """RFC 9110 13.1.1, before If-None-Match (13.2.2); the codings of one state have one tag here (decision 23)."""
+    return _is_held(if_match.replace(_GZIP_END, b'"'), etag.replace(_GZIP_END, b'"'))
 
 
 def _negotiate(accepted: bytes) -> bytes:

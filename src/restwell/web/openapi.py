@@ -33,6 +33,7 @@ from restwell.errors import (
     Invalid,
     MalformedRequest,
     NotFound,
+    PreconditionFailed,
     Problem,
     RequestTimeout,
     Unauthorized,
@@ -119,7 +120,7 @@ def operations(app: Litestar) -> list[Operation]:
 
 def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
     """Every error the operation may answer: the declared ones, and those that its guards, body and parameters bring."""
-    problems = list(handler.opt.get("errors", ()))
+    problems = [*handler.opt.get("errors", ()), *((PreconditionFailed,) if "cached" in handler.opt else ())]
     if authenticates(handler):
         problems += [Unauthorized, InsufficientScope]
         if _has_cookies(handler) and not SAFE.issuperset(handler.http_methods):

@@ -139,6 +139,28 @@ async def test_an_answer_has_a_tag_and_is_not_sent_twice(client: httpx.AsyncClie
     assert (await client.get("/v1/kept/7")).headers["etag"] == '"7"', "the handler's own is kept"
 
 
+@pytest.mark.parametrize("number", [1, 3], ids=["short", "long"])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_an_answer_that_is_not_what_the_client_expects_is_not_sent(
+    client: httpx.AsyncClient, number: int, coding: str
+) -> None:
+    """Breaks when If-Match is passed over (RFC 9110 13.1.1), or compared with the tag of one coding alone."""
+    path, took = f"/v1/kept/{number}", {"accept-encoding": coding}
+    tag = (await client.get(path)).headers["etag"]
+    for expected in (tag, f"W/{tag}", f'"other", {tag}', "*", f'{tag[:-1]}-gzip"'):
+        for method in ("GET", "HEAD"):
+            assert (await client.request(method, path, headers={"if-match": expected, **took})).status_code == 200
+        held = {"if-match": expected, "if-none-match": tag}
+        assert (await client.get(path, headers=held)).status_code == 304, "it is looked at first, not alone"
+    for other in ('"other"', tag.strip('"'), "", f'"1{tag[1:]}', '"-gzip"'):
+        refused = await client.get(path, headers={"if-match": other, "if-none-match": "*", **took})
+        assert_problem(refused, 412, "precondition_failed")
+        assert refused.headers["cache-control"] == "no-store"
+        assert (await client.head(path, headers={"if-match": other, **took})).status_code == 412
+    assert_problem(await client.get("/v1/kept/2", headers={"if-match": tag}), 412, "precondition_failed")
+    assert (await client.get("/v1/kept/404", headers={"if-match": tag})).status_code == 404, "as without it (13.2.1)"
+
+
 async def test_head_is_get_without_the_body(client: httpx.AsyncClient) -> None:
     for called in (1, 1):
         head, whole = await client.head("/v1/kept/1"), await client.get("/v1/kept/1")
