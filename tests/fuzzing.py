@@ -11,6 +11,7 @@
 
 import asyncio
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import HypothesisWarning
 from hypothesis.strategies import SearchStrategy
 
 from restwell import App
@@ -35,6 +37,8 @@ FULL: Final = 100_000
 BLOCK_SECONDS: Final = 0.05
 REFERENCE_SECONDS: Final = 0.010
 """What ``_fixed_work`` takes on the machine of the scoreboard."""
+PATIENCE_SECONDS: Final = 15
+"""Longer than any request may take."""
 GROWTH_MB: Final = 50
 
 T = TypeVar("T")
@@ -55,7 +59,14 @@ def _fixed_work() -> float:
     return time.thread_time() - start
 
 
-def fuzz(score: Score, inputs: SearchStrategy[T], attempt: Callable[[T], "Reply | str"], *, small: int = SMALL) -> None:
+def fuzz(
+    score: Score,
+    inputs: SearchStrategy[T],
+    attempt: Callable[[T], "Reply | str"],
+    *,
+    small: int = SMALL,
+    full: int | None = None,
+) -> None:
     """Give every input to ``attempt``: it returns the application's reply, or asserts for itself what must hold and says in a word what
     came of it. Notes the figures.
     """
@@ -71,7 +82,7 @@ def fuzz(score: Score, inputs: SearchStrategy[T], attempt: Callable[[T], "Reply 
         return came.seconds if isinstance(came, Reply) else own
 
     @settings(
-        max_examples=score.size(small, FULL),
+        max_examples=score.size(small, full or FULL),
         derandomize=True,
         database=None,
         deadline=None,
@@ -88,7 +99,9 @@ def fuzz(score: Score, inputs: SearchStrategy[T], attempt: Callable[[T], "Reply 
         assert took <= block_seconds(), f"{took:.3f} s"
 
     before = _memory_mb()
-    each()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HypothesisWarning)  # that the input of a failure is long
+        each()
     grown = _memory_mb() - before
     told = ", ".join(f"{count} x {outcome}" for outcome, count in outcomes.most_common(5))
     score.note(f"{outcomes.total()} inputs ({told}), slowest {slowest * 1e3:.0f} ms, memory {grown:+.0f} MB")
@@ -124,16 +137,26 @@ class InProcess:
         headers: Sequence[tuple[bytes, bytes]] = (),
         body: bytes = b"",
         root_path: str = "",
+        *,
+        piece: int = 0,
     ) -> Reply:
-        """Send a request as a server would that has read it. Raises UnicodeDecodeError for a path that the server refuses itself."""
+        """Send a request as a server would that has read it, its body in pieces of so many bytes. Raises UnicodeDecodeError for a path
+        that the server refuses itself.
+        """
         asked = target.encode() if isinstance(target, str) else target
-        return self.run(self._send(method, asked, headers, body, root_path))
+        pieces = [body[at : at + piece] for at in range(0, len(body), piece)] if piece and body else [body]
+        return self.run(self._send(method, asked, headers, pieces, root_path))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_SECONDS)
 
     async def _send(
-        self, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes, root_path: str
+        self,
+        method: str,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        pieces: Sequence[bytes],
+        root_path: str,
     ) -> Reply:
         raw_path, _, query = target.partition(b"?")
         scope: dict[str, Any] = {
@@ -146,23 +169,29 @@ class InProcess:
             "raw_path": raw_path,
             "query_string": query,
             "root_path": root_path,
-            "headers": [(b"host", b"app.test"), (b"content-length", b"%d" % len(body)), *headers],
+            "headers": [
+                (b"host", b"app.test"),
+                (b"content-length", b"%d" % sum(map(len, pieces))),
+                *headers,
+            ],
             "client": ("127.0.0.1", 1),
             "server": ("app.test", 80),
             "state": {},
         }
         answered = asyncio.Event()
         sent: list[Message] = []
-        waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        waiting = list(pieces)
 
         async def receive() -> Message:
             if waiting:
-                return waiting.pop()
+                return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
             await answered.wait()
             return {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                answered.set()
 
         start = time.thread_time()
         try:

@@ -30,9 +30,13 @@ class Inbox:
     async def __call__(self) -> Message:
         if self._early:
             return self._early.pop(0)
-        if self._watching is not None and not self._watching.done():
-            await asyncio.shield(self._watching)
-            return self._early.pop(0) if self._early else {"type": "http.disconnect"}
+        watching = self._watching
+        if watching is not None and not watching.done():
+            await asyncio.wait([watching])  # which raises nothing where it is cancelled, because the answer has begun
+            if self._early:
+                return self._early.pop(0)
+            if not watching.cancelled():
+                return {"type": "http.disconnect"}
         message = await self._receive()
         if message["type"] == "http.disconnect" and not self.is_complete:
             raise MalformedRequest("The body could not be read to its end.")

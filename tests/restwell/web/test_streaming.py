@@ -1,16 +1,22 @@
-"""An answer that is streamed page by page holds no connection while its reader is slow."""
+"""An answer that is streamed page by page holds no connection while its reader is slow, and arrives whole."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from fuzzing import in_process
 from restwell.database import Migrations, open_database
+from restwell.edge.deadline import TICK_SECONDS
 from restwell.edge.exchange import Message
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
 from restwell.testing import running
-from tiny.app import MIGRATIONS, add_note, create_app
+from restwell.web import Controller, Response, get
+from restwell.web.responses import stream_json
+from tiny.app import MIGRATIONS, add_note, app_of, create_app
 
 SCOPE: dict[str, Any] = {
     "type": "http",
@@ -64,3 +70,30 @@ async def test_others_are_served_while_a_reader_is_slow(empty_url: str, backend:
         may_read.set()
         await reading
     assert b"".join(parts).decode().splitlines() == [f"note {number}" for number in range(6)]
+
+
+class Slow(Controller):
+    path = "/slow"
+
+    @get("/read")
+    async def read(self) -> Response[Any]:
+        """Begin late."""
+        await asyncio.sleep(4 * TICK_SECONDS)
+        return stream_json(self._pieces(), "all.json")
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        for number in range(5):
+            yield b"%d" % number
+            await asyncio.sleep(0.01)
+
+
+def test_a_stream_that_begins_late_arrives_whole(tmp_path: Path) -> None:
+    """Breaks where the end of watching the client, once the answer has begun, cancels what listens for its end."""
+    settings = Settings(
+        database=DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path}/tiny.db")),
+        jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
+        cache_dir=tmp_path,
+    )
+    with in_process(app_of(settings, Slow)) as server:
+        answer = server.send("GET", "/v1/slow/read")
+    assert (answer.status, answer.body) == (200, b"01234")
