@@ -1,4 +1,4 @@
-"""The shop for many inputs: one application for all tests of a module, on SQLite, without rate limits."""
+"""The shop for many inputs: one application for all tests of this folder, on SQLite, without rate limits."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from shop.settings import PaymentsSettings, ShopSettings
 WEBHOOK_SECRET = "whsec_of_the_shop_for_tests"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     folder = tmp_path_factory.mktemp("server")
     url = f"sqlite:///{folder / 'shop.db'}"

@@ -1,0 +1,448 @@
+"""Any address, header fields, cookies and forms at the production application: an answer or a problem, never a 5xx, and no block of the
+event loop.
+
+Breaks when an exception of a library leaves a parser: with ``int`` for Content-Length, ``urlsplit`` for Origin, the codec that a part of
+a form names.
+"""
+
+import io
+import json
+import re
+from base64 import b64encode
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import pytest
+from msgspec import Struct
+from PIL import Image
+
+from fuzzing import MARK, InProcess, Reply, fuzz
+from hostile import Choices, changed, decided
+from restwell.web.session_cookies import ACCESS, REFRESH, SIGN_IN
+from scoreboard import Score
+from shop.demo import PASSWORD
+
+Headers = list[tuple[bytes, bytes]]
+
+DOCUMENT: Final = json.loads(Path(__file__).with_name("openapi.json").read_bytes())
+READ: Final[list[tuple[str, list[str]]]] = [
+    (path, [one["name"] for one in methods["get"].get("parameters", ()) if one["in"] == "query"])
+    for path, methods in DOCUMENT["paths"].items()
+    if "get" in methods
+]
+UNDOCUMENTED: Final = [
+    "/metrics",
+    "/docs",
+    "/docs/start.js",
+    "/openapi.json",
+    "/.well-known/jwks.json",
+    "/",
+    "/v1",
+    "*",
+    "",
+]
+METHODS: Final = (
+    "GET",
+    "HEAD",
+    "OPTIONS",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "TRACE",
+    "CONNECT",
+    "get",
+    "QUERY",
+    "A" * 500,
+)
+JSON: Final = b"application/json"
+FORM: Final = b"application/x-www-form-urlencoded"
+
+
+class Known(Struct, frozen=True):
+    """What there is in the shop."""
+
+    admin: bytes
+    refresh: bytes
+    client_id: str
+    client_secret: str
+    values: dict[str, tuple[str, ...]]
+    """What each parameter may be."""
+
+
+@pytest.fixture(scope="module")
+def known(server: InProcess) -> Known:
+    def post(path: str, body: object, *headers: tuple[bytes, bytes]) -> Any:
+        reply = server.send("POST", path, [(b"content-type", JSON), *headers], json.dumps(body).encode())
+        assert reply.status == 201, reply.body
+        return json.loads(reply.body)
+
+    def sign_in(name: str) -> dict[str, str]:
+        tokens: dict[str, str] = post("/v1/sessions", {"email": f"{name}@shop.example", "password": PASSWORD})
+        return tokens
+
+    token = sign_in("admin")["access_token"]
+    admin = (b"authorization", b"Bearer " + token.encode())
+    products = json.loads(server.send("GET", "/v1/products?limit=100").body)
+    users = json.loads(server.send("GET", "/v1/users?limit=1", [admin]).body)
+    client = post("/v1/clients", {"name": "Warehouse", "scopes": ["events:read", "orders:read"]}, admin)
+    order = post(
+        "/v1/orders",
+        {"items": [{"product_id": products["items"][0]["id"], "quantity": 1}]},
+        admin,
+        (b"idempotency-key", b"an order"),
+    )
+    flow = server._app.kit.flows.begin("okta", return_to="/account#x")
+    return Known(
+        admin=token.encode(),
+        refresh=sign_in("customer1")["refresh_token"].encode(),
+        client_id=client["id"],
+        client_secret=client["secret"],
+        values={
+            "product_id": tuple(one["id"] for one in products["items"]),
+            "user_id": (users["items"][0]["id"],),
+            "order_id": (order["id"],),
+            "limit": ("1", "100"),
+            "cursor": (products["next_cursor"], users["next_cursor"]),
+            "category": ("audio",),
+            "q": ("wireless headphones",),
+            "min_price": ("1",),
+            "max_price": ("100000",),
+            "sort": ("price_cents", "-created_at"),
+            "fields": ("id,name,price_cents",),
+            "state": ("done", flow.state),
+            "provider": ("okta",),
+            "size": ("small",),
+            "return_to": ("/account?a=b#c",),
+            "iss": ("https://issuer.example",),
+        },
+    )
+
+
+def test_the_requests_that_are_changed_are_valid(server: InProcess, known: Known) -> None:
+    """Changes of what is refused anyway would reach no further than the first check."""
+    admin = [(b"authorization", b"Bearer " + known.admin)]
+    for method, target, headers, body in requests(known):
+        reply = server.send(method, target, [*admin, *headers], body)
+        assert reply.status < 400 or reply.status == 428, (method, target, reply)
+    reply = server.send("POST", "/v1/oauth/token", [(b"content-type", FORM)], form_of(Choices(b""), known))
+    assert reply.status == 200, reply.body
+    content_type, body = multipart_of(Choices(b""))
+    reply = server.send("POST", images_of(known), [*admin, (b"content-type", content_type)], body)
+    assert reply.status == 202, reply.body
+
+
+# Addresses
+
+
+def address_of(choose: Choices, known: Known) -> tuple[str, bytes]:
+    """Method and target. The server decides on what it cannot read itself; see tests/system/test_any_bytes.py."""
+    method = choose.of(METHODS) if choose.below(4) == 3 else "GET"
+    if choose.below(12) == 11:
+        return method, changed(choose, choose.of(UNDOCUMENTED).encode())
+    path, names = choose.of(READ)
+    where, what = choose.below(4), choose.below(4)
+
+    def part(name: str, *, change: bool) -> bytes:
+        value = choose.of(known.values.get(name, ("x",))).encode()
+        return changed(choose, value) if change else quote(value).encode()
+
+    filled = re.sub(
+        rb"\{(\w+)\}", lambda one: part(one[1].decode(), change=where == 1).replace(b"?", b"%3F"), path.encode()
+    )
+    if where == 2:
+        filled = changed(choose, filled)
+    pairs = [
+        (changed(choose, name.encode()) if what == 2 else name.encode()) + b"=" + part(name, change=what == 1)
+        for name in (choose.of(names or ["x"]) for _ in range(choose.of((1, 0, 2, 3))))
+    ]
+    query = choose.of((b"&", b"&", b";", b"&&")).join(pairs)
+    if what == 3:
+        query = changed(choose, query)
+    return method, filled + (b"?" + query if query else b"")
+
+
+@pytest.mark.scoreboard("T1", "any address and query", MARK, backend="SQLite")
+def test_any_address(server: InProcess, known: Known, score: Score) -> None:
+    admin = [(b"authorization", b"Bearer " + known.admin)]
+
+    def send(given: tuple[str, bytes]) -> Reply | str:
+        method, target = given
+        try:
+            reply = server.send(method, target, admin if method in {"GET", "HEAD"} else ())
+        except UnicodeDecodeError:
+            return "not for the application"
+        if method == "HEAD":
+            assert reply.status < 500 or b"/v1/identities/okta/sign-in" in target
+            assert not reply.body
+            return f"HEAD {reply.status}"
+        if reply.status == 503:  # it is documented, and nobody listens at the provider's address
+            assert json.loads(reply.body)["code"] == "provider_unavailable"
+            return "503 of the provider"
+        return reply
+
+    fuzz(score, decided(lambda choose: address_of(choose, known)), send)
+    assert server.send("GET", "/v1/products").status == 200
+
+
+# Header fields
+
+FIELDS: Final[dict[bytes, tuple[bytes, ...]]] = {
+    b"accept": (b"application/json, */*;q=0.1",),
+    b"accept-encoding": (b"gzip, deflate;q=0.5, *;q=0",),
+    b"accept-language": (b"de-CH, en;q=0.5",),
+    b"access-control-request-headers": (b"content-type, authorization",),
+    b"access-control-request-method": (b"PATCH",),
+    b"authorization": (b"Bearer abc.def.ghi", b"Basic YTpi", b"Digest a"),
+    b"cache-control": (b"no-cache, max-age=0",),
+    b"connection": (b"keep-alive, Upgrade", b"close"),
+    b"consistency-token": (b"0/16B3748.c2lnbmVk",),
+    b"content-encoding": (b"identity", b"gzip"),
+    b"content-length": (b"2",),
+    b"content-range": (b"bytes 0-1/2",),
+    b"content-type": (
+        b"application/json; charset=utf-8",
+        b"application/merge-patch+json",
+        FORM,
+        b"multipart/form-data; boundary=x",
+    ),
+    b"cookie": (b'a=b; c="d"',),
+    b"date": (b"Fri, 27 Nov 2026 08:00:00 GMT",),
+    b"expect": (b"100-continue",),
+    b"forwarded": (b'for="[2001:db8::1]:80";proto=https;by=_x',),
+    b"host": (b"app.test", b"[::1]:80"),
+    b"idempotency-key": (b'"8e03978e-40d5-43dd-bc93-6894a57f9324"',),
+    b"if-match": (b'"1"', b'W/"1-gzip", "2"', b"*"),
+    b"if-none-match": (b'"1"', b'W/"a", "b"', b"*"),
+    b"if-modified-since": (b"Fri, 27 Nov 2026 08:00:00 GMT",),
+    b"origin": (b"http://app.test", b"null", b"http://[::1]:80"),
+    b"prefer": (b"respond-async, wait=10",),
+    b"range": (b"bytes=0-1,-5",),
+    b"referer": (b"http://app.test/a?b#c",),
+    b"sec-fetch-site": (b"same-origin", b"cross-site"),
+    b"stripe-signature": (b"t=1,v1=aa",),
+    b"te": (b"trailers",),
+    b"traceparent": (b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",),
+    b"tracestate": (b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE",),
+    b"transfer-encoding": (b"chunked",),
+    b"upgrade": (b"websocket", b"h2c"),
+    b"user-agent": (b"curl/8.5.0",),
+    b"via": (b"1.1 proxy",),
+    b"x-forwarded-for": (b"203.0.113.7, [2001:db8::1]:80",),
+    b"x-forwarded-host": (b"other.test",),
+    b"x-forwarded-proto": (b"https",),
+    b"x-http-method-override": (b"DELETE",),
+    b"x-request-id": (b"0192f0c1-2a3b-7c4d-8e5f-60718293a4b5",),
+}
+_NO_FIELD_VALUE: Final = bytes({*range(32), 127} - {9})
+"""Servers refuse these within a field."""
+_NO_FIELD_NAME: Final = bytes(set(range(256)) - set(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"))
+
+
+def requests(known: Known) -> list[tuple[str, str, Headers, bytes]]:
+    """Of each kind of route one; they are signed in."""
+    product, order = known.values["product_id"][0], known.values["order_id"][0]
+    of_json = (b"content-type", JSON)
+    items = json.dumps({"items": [{"product_id": product, "quantity": 1}]}).encode()
+    patch = [(b"content-type", b"application/merge-patch+json")]
+    return [
+        ("GET", f"/v1/products/{product}", [], b""),
+        ("GET", "/v1/products?limit=2", [], b""),
+        ("GET", "/v1/users/me", [], b""),
+        ("PATCH", f"/v1/products/{product}", patch, b"{}"),
+        ("POST", "/v1/orders", [of_json, (b"idempotency-key", b"a key")], items),
+        ("GET", f"/v1/orders/{order}", [], b""),
+        ("GET", "/v1/users/me/export", [], b""),
+        ("OPTIONS", "/v1/products", [(b"origin", b"http://a.test"), (b"access-control-request-method", b"GET")], b""),
+        ("GET", "/health/live", [], b""),
+        ("GET", "/docs", [], b""),
+    ]
+
+
+def fields_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]:
+    """A request with one to four header fields more, or others than it needs."""
+    method, target, headers, body = choose.of(requests(known))
+    added: Headers = [] if choose.below(8) == 7 else [(b"authorization", b"Bearer " + known.admin)]
+    for _ in range(1 + choose.below(4)):
+        name = choose.of(tuple(FIELDS))
+        value = changed(choose, choose.of(FIELDS[name])).translate(None, _NO_FIELD_VALUE).strip()
+        if choose.below(8) == 7:
+            name = changed(choose, name).lower().translate(None, _NO_FIELD_NAME)[:100] or name
+        if choose.below(3) == 0:  # in place of what was there
+            headers = [one for one in headers if one[0] != name]
+            added = [one for one in added if one[0] != name]
+        added += [(name, value)] * choose.of((1, 1, 1, 2, 3, 90))
+    return method, target, [*headers, *added], body
+
+
+@pytest.mark.scoreboard("T1", "any header fields", MARK, backend="SQLite")
+def test_any_header_fields(server: InProcess, known: Known, score: Score) -> None:
+    fuzz(score, decided(lambda choose: fields_of(choose, known), by=32), lambda given: server.send(*given))
+    assert server.send("GET", "/v1/users/me", [(b"authorization", b"Bearer " + known.admin)]).status == 200
+
+
+# Cookies
+
+
+def cookies_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]:
+    method, target = choose.of(
+        (("GET", "/v1/users/me"), ("POST", "/v1/sessions/refresh"), ("GET", "/v1/products"), ("PATCH", "/v1/users/me"),
+         ("GET", "/v1/identities/okta/callback?code=x&state=" + known.values["state"][1]))
+    )  # fmt: skip
+    values = {
+        ACCESS: known.admin,
+        REFRESH: known.refresh,
+        SIGN_IN: b"eyJhIjoxfQ.c2lnbmVk",
+        "consistency-token": b"0/16B3748.c2lnbmVk",
+        "other": b'"a\\054b\\"%20"',
+    }
+    lines = []
+    for _ in range(choose.of((1, 1, 2))):
+        pairs = []
+        for _ in range(choose.of((1, 2, 3, 30))):
+            name = choose.of(tuple(values))
+            shown = changed(choose, name.encode()) if choose.below(6) == 5 else name.encode()
+            pairs.append(shown + choose.of((b"=", b"=", b"=", b"", b"==", b" = ")) + changed(choose, values[name]))
+        line = choose.of((b"; ", b"; ", b";", b",", b" ", b";;")).join(pairs)
+        lines.append((b"cookie", line.translate(None, _NO_FIELD_VALUE).strip()))
+    site = choose.of((b"same-origin", b"cross-site", b"none", b""))
+    sent: Headers = [(b"sec-fetch-site", site)] if site else [(b"origin", changed(choose, b"http://app.test"))]
+    if method == "PATCH":
+        sent.append((b"content-type", b"application/merge-patch+json"))
+    sent = [(name, value.translate(None, _NO_FIELD_VALUE)) for name, value in sent]
+    return method, target, [*sent, *lines], b"{}" if method == "PATCH" else b""
+
+
+@pytest.mark.scoreboard("T1", "any cookies", MARK, backend="SQLite")
+def test_any_cookies(server: InProcess, known: Known, score: Score) -> None:
+    """Nobody is let in by a cookie in which the token is not."""
+
+    def send(given: tuple[str, str, Headers, bytes]) -> Reply:
+        reply = server.send(*given)
+        if given[1] == "/v1/users/me" and reply.status < 400:
+            cookies = b"; ".join(value for name, value in given[2] if name == b"cookie")
+            assert known.admin in cookies or b"%" in cookies or b"\\" in cookies
+        return reply
+
+    fuzz(score, decided(lambda choose: cookies_of(choose, known), by=32), send)
+
+
+# Forms
+
+
+def form_of(choose: Choices, known: Known) -> bytes:
+    fields = {
+        "grant_type": "client_credentials",
+        "client_id": known.client_id,
+        "client_secret": known.client_secret,
+        "scope": "events:read orders:read",
+    }
+    what = choose.below(4)
+    target = choose.of(tuple(fields))
+    pairs = []
+    for name, value in fields.items():
+        if name != target or what == 0:
+            pairs.append(f"{name}={quote(value)}".encode())
+            continue
+        new = changed(choose, value.encode())
+        shown = changed(choose, name.encode()) if what == 2 else name.encode()
+        pairs += [shown + b"=" + (quote(new).encode() if choose.below(2) else new)] * choose.of((1, 1, 2, 0, 101))
+    form = choose.of((b"&", b"&", b"&", b";", b"&&", b"&=&")).join(pairs)
+    return changed(choose, form) if what == 3 else form
+
+
+def sent_form_of(choose: Choices, known: Known) -> tuple[Headers, bytes]:
+    body = form_of(choose, known)
+    kind = choose.of((FORM, FORM + b"; charset=utf-8", FORM.upper(), FORM + b";charset=utf-7", JSON))
+    headers = [(b"content-type", changed(choose, kind) if choose.below(3) == 2 else kind)]
+    if choose.below(3) == 2:
+        pair = f"{known.client_id}:{known.client_secret}".encode()
+        encoded = b64encode(changed(choose, pair)) if choose.below(2) else changed(choose, b64encode(pair))
+        headers.append((b"authorization", choose.of((b"Basic ", b"basic ", b"Basic", b"Bearer ", b"")) + encoded))
+    return [(name, value.translate(None, _NO_FIELD_VALUE).strip()) for name, value in headers], body
+
+
+@pytest.mark.scoreboard("T1", "any form", MARK, backend="SQLite")
+def test_any_form(server: InProcess, known: Known, score: Score) -> None:
+    """Of OAuth 2, whose clients read its errors in place of problems."""
+
+    def send(given: tuple[Headers, bytes]) -> Reply | str:
+        reply = server.send("POST", "/v1/oauth/token", *given)
+        if 400 <= reply.status < 500 and reply.headers[b"content-type"] == JSON:
+            assert json.loads(reply.body).keys() == {"error", "error_description"}
+            return str(reply.status)
+        return reply
+
+    fuzz(score, decided(lambda choose: sent_form_of(choose, known), by=32), send)
+
+
+def _photo() -> bytes:
+    kept = io.BytesIO()
+    Image.new("RGB", (24, 12), "red").save(kept, "PNG")
+    return kept.getvalue()
+
+
+PHOTO: Final = _photo()
+
+
+def images_of(known: Known, which: int = 0) -> str:
+    """Of one product; each may have a few."""
+    return f"/v1/products/{known.values['product_id'][which]}/images"
+
+
+def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
+    """Content-Type and body, with up to two of them otherwise than is usual."""
+    what = {choose.below(10), choose.below(10)}
+
+    def one(number: int, *forms: Any) -> Any:
+        return choose.of(forms) if number in what else forms[0]
+
+    boundary = one(
+        1, b"----WebKitFormBoundary7MA4YWxkTrZu0gW", b"x", b"--", b"a b", b"x" * 70, b"x" * 71, b"(:?)", b"\xc3\xa9"
+    )
+    said = changed(choose, boundary) if choose.below(24) == 23 else boundary
+    content_type = b"multipart/form-data; boundary=" + (b'"' + said + b'"' if b" " in said or choose.below(2) else said)
+    if choose.below(16) == 15:
+        content_type = changed(choose, content_type)
+    headers = [
+        b"Content-Disposition: form-data; " + one(
+            2, b'name="file"; filename="a.png"', b"name=file; filename=a.png", b"name=\"file\"; filename*=UTF-8''%e2%82%ac.png",
+            b"name=\"file\"; filename=\"a.png\"; filename*=no-such''%ff", b'name="file"', b'filename="a.png"',
+            b'name="file"; filename=""', b'name="file"; filename="\xff\\"\xc3\xa9"', b'name="_charset_"',
+            b'name="file"; name="other"; filename="a.png"',
+        ),
+        one(
+            3, b"Content-Type: image/png", b"Content-Type: text/plain; charset=utf-7", b"Content-Type: text/plain; charset=no-such",
+            b'Content-Type: text/plain; charset="\xff"', b"Content-Type:", b"Content-Transfer-Encoding: base64", b"X: " + b"y" * 9_000,
+            b"Content-Disposition: form-data; name=x", b": y", b"no colon", b"A: b\r\n c", b"Content-Length: 9" + b"9" * 400,
+        ),
+    ]  # fmt: skip
+    if 4 in what:
+        headers = [changed(choose, header) for header in headers]
+    content = one(5, PHOTO, b"", b"\r\n--", b"--" + boundary, b"\r\n--" + boundary[:-1])
+    if 6 in what:
+        content = changed(choose, content)
+    end = one(7, b"\r\n", b"\n", b"\r")
+    part = b"--" + boundary + end + end.join(headers) + end + end + content + end
+    closed = one(8, b"--\r\n", b"--", b"--\r\nafter", b"-", b"\r\n", b"")
+    body = part * one(8, 1, 2, 11, 0) + b"--" + boundary + closed
+    if 9 in what:
+        body = changed(choose, body)
+    return content_type.translate(None, _NO_FIELD_VALUE).strip(), body
+
+
+@pytest.mark.scoreboard("T1", "any multipart form, in pieces", MARK, backend="SQLite")
+def test_any_multipart_form(server: InProcess, known: Known, score: Score) -> None:
+    admin = (b"authorization", b"Bearer " + known.admin)
+
+    def send(given: tuple[tuple[bytes, bytes], int, int]) -> Reply:
+        (content_type, body), piece, which = given
+        piece = max(piece, len(body) // 500) if piece else 0  # each costs its turn of the event loop
+        return server.send("POST", images_of(known, which), [admin, (b"content-type", content_type)], body, piece=piece)
+
+    fuzz(
+        score,
+        decided(lambda choose: (multipart_of(choose), choose.of((0, 0, 1, 7, 100, 4_096)), choose.below(100)), by=32),
+        send,
+    )
