@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from fuzzing import InProcess, in_process
+from known import Known, known_of
 from restwell.database import Migrations, open_database
 from restwell.settings import DatabaseSettings, JwtSettings, OauthSettings, RateLimitSettings
 from shop import demo
@@ -33,6 +34,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     )
     with in_process(create_app(settings)) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def known(server: InProcess) -> Known:
+    return known_of(server)
 
 
 async def _prepare(url: str) -> None:

@@ -1,27 +1,22 @@
-"""Any address, header fields, cookies and forms at the production application: an answer or a problem, never a 5xx, and no block of the
+"""Any address, header fields and cookies at the production application: an answer or a problem, never a 5xx, and no block of the
 event loop.
 
-Breaks when an exception of a library leaves a parser: with ``int`` for Content-Length, ``urlsplit`` for Origin, the codec that a part of
-a form names.
+Breaks when an exception of a library leaves a parser: with ``int`` for Content-Length, ``urlsplit`` for Origin.
 """
 
-import io
 import json
 import re
-from base64 import b64encode
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import pytest
-from msgspec import Struct
-from PIL import Image
 
 from fuzzing import MARK, InProcess, Reply, fuzz
 from hostile import Choices, changed, decided
+from known import JSON, NO_FIELD_VALUE, Known
 from restwell.web.session_cookies import ACCESS, REFRESH, SIGN_IN
 from scoreboard import Score
-from shop.demo import PASSWORD
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -56,68 +51,7 @@ METHODS: Final = (
     "QUERY",
     "A" * 500,
 )
-JSON: Final = b"application/json"
 FORM: Final = b"application/x-www-form-urlencoded"
-
-
-class Known(Struct, frozen=True):
-    """What there is in the shop."""
-
-    admin: bytes
-    refresh: bytes
-    client_id: str
-    client_secret: str
-    values: dict[str, tuple[str, ...]]
-    """What each parameter may be."""
-
-
-@pytest.fixture(scope="module")
-def known(server: InProcess) -> Known:
-    def post(path: str, body: object, *headers: tuple[bytes, bytes]) -> Any:
-        reply = server.send("POST", path, [(b"content-type", JSON), *headers], json.dumps(body).encode())
-        assert reply.status == 201, reply.body
-        return json.loads(reply.body)
-
-    def sign_in(name: str) -> dict[str, str]:
-        tokens: dict[str, str] = post("/v1/sessions", {"email": f"{name}@shop.example", "password": PASSWORD})
-        return tokens
-
-    token = sign_in("admin")["access_token"]
-    admin = (b"authorization", b"Bearer " + token.encode())
-    products = json.loads(server.send("GET", "/v1/products?limit=100").body)
-    users = json.loads(server.send("GET", "/v1/users?limit=1", [admin]).body)
-    client = post("/v1/clients", {"name": "Warehouse", "scopes": ["events:read", "orders:read"]}, admin)
-    order = post(
-        "/v1/orders",
-        {"items": [{"product_id": products["items"][0]["id"], "quantity": 1}]},
-        admin,
-        (b"idempotency-key", b"an order"),
-    )
-    flow = server._app.kit.flows.begin("okta", return_to="/account#x")
-    return Known(
-        admin=token.encode(),
-        refresh=sign_in("customer1")["refresh_token"].encode(),
-        client_id=client["id"],
-        client_secret=client["secret"],
-        values={
-            "product_id": tuple(one["id"] for one in products["items"]),
-            "user_id": (users["items"][0]["id"],),
-            "order_id": (order["id"],),
-            "limit": ("1", "100"),
-            "cursor": (products["next_cursor"], users["next_cursor"]),
-            "category": ("audio",),
-            "q": ("wireless headphones",),
-            "min_price": ("1",),
-            "max_price": ("100000",),
-            "sort": ("price_cents", "-created_at"),
-            "fields": ("id,name,price_cents",),
-            "state": ("done", flow.state),
-            "provider": ("okta",),
-            "size": ("small",),
-            "return_to": ("/account?a=b#c",),
-            "iss": ("https://issuer.example",),
-        },
-    )
 
 
 def test_the_requests_that_are_changed_are_valid(server: InProcess, known: Known) -> None:
@@ -126,11 +60,6 @@ def test_the_requests_that_are_changed_are_valid(server: InProcess, known: Known
     for method, target, headers, body in requests(known):
         reply = server.send(method, target, [*admin, *headers], body)
         assert reply.status < 400 or reply.status == 428, (method, target, reply)
-    reply = server.send("POST", "/v1/oauth/token", [(b"content-type", FORM)], form_of(Choices(b""), known))
-    assert reply.status == 200, reply.body
-    content_type, body = multipart_of(Choices(b""))
-    reply = server.send("POST", images_of(known), [*admin, (b"content-type", content_type)], body)
-    assert reply.status == 202, reply.body
 
 
 # Addresses
@@ -235,8 +164,6 @@ FIELDS: Final[dict[bytes, tuple[bytes, ...]]] = {
     b"x-http-method-override": (b"DELETE",),
     b"x-request-id": (b"0192f0c1-2a3b-7c4d-8e5f-60718293a4b5",),
 }
-_NO_FIELD_VALUE: Final = bytes({*range(32), 127} - {9})
-"""Servers refuse these within a field."""
 _NO_FIELD_NAME: Final = bytes(set(range(256)) - set(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"))
 
 
@@ -266,7 +193,7 @@ def fields_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]:
     added: Headers = [] if choose.below(8) == 7 else [(b"authorization", b"Bearer " + known.admin)]
     for _ in range(1 + choose.below(4)):
         name = choose.of(tuple(FIELDS))
-        value = changed(choose, choose.of(FIELDS[name])).translate(None, _NO_FIELD_VALUE).strip()
+        value = changed(choose, choose.of(FIELDS[name])).translate(None, NO_FIELD_VALUE).strip()
         if choose.below(8) == 7:
             name = changed(choose, name).lower().translate(None, _NO_FIELD_NAME)[:100] or name
         if choose.below(3) == 0:  # in place of what was there
@@ -305,12 +232,12 @@ def cookies_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]
             shown = changed(choose, name.encode()) if choose.below(6) == 5 else name.encode()
             pairs.append(shown + choose.of((b"=", b"=", b"=", b"", b"==", b" = ")) + changed(choose, values[name]))
         line = choose.of((b"; ", b"; ", b";", b",", b" ", b";;")).join(pairs)
-        lines.append((b"cookie", line.translate(None, _NO_FIELD_VALUE).strip()))
+        lines.append((b"cookie", line.translate(None, NO_FIELD_VALUE).strip()))
     site = choose.of((b"same-origin", b"cross-site", b"none", b""))
     sent: Headers = [(b"sec-fetch-site", site)] if site else [(b"origin", changed(choose, b"http://app.test"))]
     if method == "PATCH":
         sent.append((b"content-type", b"application/merge-patch+json"))
-    sent = [(name, value.translate(None, _NO_FIELD_VALUE)) for name, value in sent]
+    sent = [(name, value.translate(None, NO_FIELD_VALUE)) for name, value in sent]
     return method, target, [*sent, *lines], b"{}" if method == "PATCH" else b""
 
 
@@ -326,123 +253,3 @@ def test_any_cookies(server: InProcess, known: Known, score: Score) -> None:
         return reply
 
     fuzz(score, decided(lambda choose: cookies_of(choose, known), by=32), send)
-
-
-# Forms
-
-
-def form_of(choose: Choices, known: Known) -> bytes:
-    fields = {
-        "grant_type": "client_credentials",
-        "client_id": known.client_id,
-        "client_secret": known.client_secret,
-        "scope": "events:read orders:read",
-    }
-    what = choose.below(4)
-    target = choose.of(tuple(fields))
-    pairs = []
-    for name, value in fields.items():
-        if name != target or what == 0:
-            pairs.append(f"{name}={quote(value)}".encode())
-            continue
-        new = changed(choose, value.encode())
-        shown = changed(choose, name.encode()) if what == 2 else name.encode()
-        pairs += [shown + b"=" + (quote(new).encode() if choose.below(2) else new)] * choose.of((1, 1, 2, 0, 101))
-    form = choose.of((b"&", b"&", b"&", b";", b"&&", b"&=&")).join(pairs)
-    return changed(choose, form) if what == 3 else form
-
-
-def sent_form_of(choose: Choices, known: Known) -> tuple[Headers, bytes]:
-    body = form_of(choose, known)
-    kind = choose.of((FORM, FORM + b"; charset=utf-8", FORM.upper(), FORM + b";charset=utf-7", JSON))
-    headers = [(b"content-type", changed(choose, kind) if choose.below(3) == 2 else kind)]
-    if choose.below(3) == 2:
-        pair = f"{known.client_id}:{known.client_secret}".encode()
-        encoded = b64encode(changed(choose, pair)) if choose.below(2) else changed(choose, b64encode(pair))
-        headers.append((b"authorization", choose.of((b"Basic ", b"basic ", b"Basic", b"Bearer ", b"")) + encoded))
-    return [(name, value.translate(None, _NO_FIELD_VALUE).strip()) for name, value in headers], body
-
-
-@pytest.mark.scoreboard("T1", "any form", MARK, backend="SQLite")
-def test_any_form(server: InProcess, known: Known, score: Score) -> None:
-    """Of OAuth 2, whose clients read its errors in place of problems."""
-
-    def send(given: tuple[Headers, bytes]) -> Reply | str:
-        reply = server.send("POST", "/v1/oauth/token", *given)
-        if 400 <= reply.status < 500 and reply.headers[b"content-type"] == JSON:
-            assert json.loads(reply.body).keys() == {"error", "error_description"}
-            return str(reply.status)
-        return reply
-
-    fuzz(score, decided(lambda choose: sent_form_of(choose, known), by=32), send)
-
-
-def _photo() -> bytes:
-    kept = io.BytesIO()
-    Image.new("RGB", (24, 12), "red").save(kept, "PNG")
-    return kept.getvalue()
-
-
-PHOTO: Final = _photo()
-
-
-def images_of(known: Known, which: int = 0) -> str:
-    """Of one product; each may have a few."""
-    return f"/v1/products/{known.values['product_id'][which]}/images"
-
-
-def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
-    """Content-Type and body, with up to two of them otherwise than is usual."""
-    what = {choose.below(10), choose.below(10)}
-
-    def one(number: int, *forms: Any) -> Any:
-        return choose.of(forms) if number in what else forms[0]
-
-    boundary = one(
-        1, b"----WebKitFormBoundary7MA4YWxkTrZu0gW", b"x", b"--", b"a b", b"x" * 70, b"x" * 71, b"(:?)", b"\xc3\xa9"
-    )
-    said = changed(choose, boundary) if choose.below(24) == 23 else boundary
-    content_type = b"multipart/form-data; boundary=" + (b'"' + said + b'"' if b" " in said or choose.below(2) else said)
-    if choose.below(16) == 15:
-        content_type = changed(choose, content_type)
-    headers = [
-        b"Content-Disposition: form-data; " + one(
-            2, b'name="file"; filename="a.png"', b"name=file; filename=a.png", b"name=\"file\"; filename*=UTF-8''%e2%82%ac.png",
-            b"name=\"file\"; filename=\"a.png\"; filename*=no-such''%ff", b'name="file"', b'filename="a.png"',
-            b'name="file"; filename=""', b'name="file"; filename="\xff\\"\xc3\xa9"', b'name="_charset_"',
-            b'name="file"; name="other"; filename="a.png"',
-        ),
-        one(
-            3, b"Content-Type: image/png", b"Content-Type: text/plain; charset=utf-7", b"Content-Type: text/plain; charset=no-such",
-            b'Content-Type: text/plain; charset="\xff"', b"Content-Type:", b"Content-Transfer-Encoding: base64", b"X: " + b"y" * 9_000,
-            b"Content-Disposition: form-data; name=x", b": y", b"no colon", b"A: b\r\n c", b"Content-Length: 9" + b"9" * 400,
-        ),
-    ]  # fmt: skip
-    if 4 in what:
-        headers = [changed(choose, header) for header in headers]
-    content = one(5, PHOTO, b"", b"\r\n--", b"--" + boundary, b"\r\n--" + boundary[:-1])
-    if 6 in what:
-        content = changed(choose, content)
-    end = one(7, b"\r\n", b"\n", b"\r")
-    part = b"--" + boundary + end + end.join(headers) + end + end + content + end
-    closed = one(8, b"--\r\n", b"--", b"--\r\nafter", b"-", b"\r\n", b"")
-    body = part * one(8, 1, 2, 11, 0) + b"--" + boundary + closed
-    if 9 in what:
-        body = changed(choose, body)
-    return content_type.translate(None, _NO_FIELD_VALUE).strip(), body
-
-
-@pytest.mark.scoreboard("T1", "any multipart form, in pieces", MARK, backend="SQLite")
-def test_any_multipart_form(server: InProcess, known: Known, score: Score) -> None:
-    admin = (b"authorization", b"Bearer " + known.admin)
-
-    def send(given: tuple[tuple[bytes, bytes], int, int]) -> Reply:
-        (content_type, body), piece, which = given
-        piece = max(piece, len(body) // 500) if piece else 0  # each costs its turn of the event loop
-        return server.send("POST", images_of(known, which), [admin, (b"content-type", content_type)], body, piece=piece)
-
-    fuzz(
-        score,
-        decided(lambda choose: (multipart_of(choose), choose.of((0, 0, 1, 7, 100, 4_096)), choose.below(100)), by=32),
-        send,
-    )

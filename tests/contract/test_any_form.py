@@ -1,0 +1,148 @@
+"""Any form at the production application, urlencoded or multipart: an answer or a problem, never a 5xx, and no block of the event loop.
+
+Breaks when an exception of a library leaves a parser: of the codec that a part names, of what is percent-encoded.
+"""
+
+import io
+import json
+from base64 import b64encode
+from typing import Any, Final
+from urllib.parse import quote
+
+import pytest
+from PIL import Image
+
+from fuzzing import MARK, InProcess, Reply, fuzz
+from hostile import Choices, changed, decided
+from known import JSON, NO_FIELD_VALUE, Known
+from scoreboard import Score
+
+Headers = list[tuple[bytes, bytes]]
+
+FORM: Final = b"application/x-www-form-urlencoded"
+
+
+def test_the_forms_that_are_changed_are_valid(server: InProcess, known: Known) -> None:
+    admin = (b"authorization", b"Bearer " + known.admin)
+    reply = server.send("POST", "/v1/oauth/token", [(b"content-type", FORM)], form_of(Choices(b""), known))
+    assert reply.status == 200, reply.body
+    content_type, body = multipart_of(Choices(b""))
+    reply = server.send("POST", images_of(known), [admin, (b"content-type", content_type)], body)
+    assert reply.status == 202, reply.body
+
+
+def form_of(choose: Choices, known: Known) -> bytes:
+    fields = {
+        "grant_type": "client_credentials",
+        "client_id": known.client_id,
+        "client_secret": known.client_secret,
+        "scope": "events:read orders:read",
+    }
+    what = choose.below(4)
+    target = choose.of(tuple(fields))
+    pairs = []
+    for name, value in fields.items():
+        if name != target or what == 0:
+            pairs.append(f"{name}={quote(value)}".encode())
+            continue
+        new = changed(choose, value.encode())
+        shown = changed(choose, name.encode()) if what == 2 else name.encode()
+        pairs += [shown + b"=" + (quote(new).encode() if choose.below(2) else new)] * choose.of((1, 1, 2, 0, 101))
+    form = choose.of((b"&", b"&", b"&", b";", b"&&", b"&=&")).join(pairs)
+    return changed(choose, form) if what == 3 else form
+
+
+def sent_form_of(choose: Choices, known: Known) -> tuple[Headers, bytes]:
+    body = form_of(choose, known)
+    kind = choose.of((FORM, FORM + b"; charset=utf-8", FORM.upper(), FORM + b";charset=utf-7", JSON))
+    headers = [(b"content-type", changed(choose, kind) if choose.below(3) == 2 else kind)]
+    if choose.below(3) == 2:
+        pair = f"{known.client_id}:{known.client_secret}".encode()
+        encoded = b64encode(changed(choose, pair)) if choose.below(2) else changed(choose, b64encode(pair))
+        headers.append((b"authorization", choose.of((b"Basic ", b"basic ", b"Basic", b"Bearer ", b"")) + encoded))
+    return [(name, value.translate(None, NO_FIELD_VALUE).strip()) for name, value in headers], body
+
+
+@pytest.mark.scoreboard("T1", "any form", MARK, backend="SQLite")
+def test_any_form(server: InProcess, known: Known, score: Score) -> None:
+    """Of OAuth 2, whose clients read its errors in place of problems."""
+
+    def send(given: tuple[Headers, bytes]) -> Reply | str:
+        reply = server.send("POST", "/v1/oauth/token", *given)
+        if 400 <= reply.status < 500 and reply.headers[b"content-type"] == JSON:
+            assert json.loads(reply.body).keys() == {"error", "error_description"}
+            return str(reply.status)
+        return reply
+
+    fuzz(score, decided(lambda choose: sent_form_of(choose, known), by=32), send)
+
+
+def _photo() -> bytes:
+    kept = io.BytesIO()
+    Image.new("RGB", (24, 12), "red").save(kept, "PNG")
+    return kept.getvalue()
+
+
+PHOTO: Final = _photo()
+
+
+def images_of(known: Known, which: int = 0) -> str:
+    """Of one product; each may have a few."""
+    return f"/v1/products/{known.values['product_id'][which]}/images"
+
+
+def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
+    """Content-Type and body, with up to two of them otherwise than is usual."""
+    what = {choose.below(10), choose.below(10)}
+
+    def one(number: int, *forms: Any) -> Any:
+        return choose.of(forms) if number in what else forms[0]
+
+    boundary = one(
+        1, b"----WebKitFormBoundary7MA4YWxkTrZu0gW", b"x", b"--", b"a b", b"x" * 70, b"x" * 71, b"(:?)", b"\xc3\xa9"
+    )
+    said = changed(choose, boundary) if choose.below(24) == 23 else boundary
+    content_type = b"multipart/form-data; boundary=" + (b'"' + said + b'"' if b" " in said or choose.below(2) else said)
+    if choose.below(16) == 15:
+        content_type = changed(choose, content_type)
+    headers = [
+        b"Content-Disposition: form-data; " + one(
+            2, b'name="file"; filename="a.png"', b"name=file; filename=a.png", b"name=\"file\"; filename*=UTF-8''%e2%82%ac.png",
+            b"name=\"file\"; filename=\"a.png\"; filename*=no-such''%ff", b'name="file"', b'filename="a.png"',
+            b'name="file"; filename=""', b'name="file"; filename="\xff\\"\xc3\xa9"', b'name="_charset_"',
+            b'name="file"; name="other"; filename="a.png"',
+        ),
+        one(
+            3, b"Content-Type: image/png", b"Content-Type: text/plain; charset=utf-7", b"Content-Type: text/plain; charset=no-such",
+            b'Content-Type: text/plain; charset="\xff"', b"Content-Type:", b"Content-Transfer-Encoding: base64", b"X: " + b"y" * 9_000,
+            b"Content-Disposition: form-data; name=x", b": y", b"no colon", b"A: b\r\n c", b"Content-Length: 9" + b"9" * 400,
+        ),
+    ]  # fmt: skip
+    if 4 in what:
+        headers = [changed(choose, header) for header in headers]
+    content = one(5, PHOTO, b"", b"\r\n--", b"--" + boundary, b"\r\n--" + boundary[:-1])
+    if 6 in what:
+        content = changed(choose, content)
+    end = one(7, b"\r\n", b"\n", b"\r")
+    part = b"--" + boundary + end + end.join(headers) + end + end + content + end
+    closed = one(8, b"--\r\n", b"--", b"--\r\nafter", b"-", b"\r\n", b"")
+    body = part * one(8, 1, 2, 11, 0) + b"--" + boundary + closed
+    if 9 in what:
+        body = changed(choose, body)
+    return content_type.translate(None, NO_FIELD_VALUE).strip(), body
+
+
+@pytest.mark.scoreboard("T1", "any multipart form, in pieces", MARK, backend="SQLite")
+def test_any_multipart_form(server: InProcess, known: Known, score: Score) -> None:
+    admin = (b"authorization", b"Bearer " + known.admin)
+
+    def send(given: tuple[tuple[bytes, bytes], int, int]) -> Reply:
+        (content_type, body), piece, which = given
+        piece = max(piece, len(body) // 500) if piece else 0  # each costs its turn of the event loop
+        return server.send("POST", images_of(known, which), [admin, (b"content-type", content_type)], body, piece=piece)
+
+    fuzz(
+        score,
+        decided(lambda choose: (multipart_of(choose), choose.of((0, 0, 1, 7, 100, 4_096)), choose.below(100)), by=32),
+        send,
+    )
