@@ -18,6 +18,7 @@ from restwell.auth.sealing import Sealing
 from restwell.auth.signing_keys import from_files, from_secrets
 from restwell.cache import Cache, MachineStore, Outage, Store
 from restwell.cache.machine import default_folder
+from restwell.cache.peers import Peers
 from restwell.database import Migrations, open_database
 from restwell.database.figures import DatabaseCollector
 from restwell.database.freshness import FreshnessTokens
@@ -127,14 +128,16 @@ class Restwell:
         keys = Keys(secret)
         url = settings.database.url.get_secret_value()
         seconds = settings.request.timeout_seconds
+        self._peers = peers_of(settings, name)
         self.database = open_database(
             url,
             settings.database.pool_size,
             seconds,
             [replica.get_secret_value() for replica in settings.database.replica_urls],
+            self._peers.session_start,
         )
         # Readiness asks on a connection of its own: a busy pool must not look like a dead database, or the load
-        # balancer takes out one overloaded node after the other.
+        # balancer takes out one overloaded node after the other. Other machines are looked for there, too.
         self._asked_by_health = (
             open_database(url, 1, seconds) if self.database.dialect == "postgresql" else self.database
         )
@@ -185,7 +188,11 @@ class Restwell:
 
             strict = settings.cache != "bounded"
             return RedisStore(settings.redis.url.get_secret_value(), self.name, Outage(self.database), strict=strict)
-        return MachineStore(shared_folder(settings), settings.cache_bytes)
+        alone = self.database.dialect == "sqlite" or settings.cache == "off"
+        return MachineStore(shared_folder(settings), settings.cache_bytes, None if alone else self._other_machines)
+
+    async def _other_machines(self) -> int:
+        return await self._peers.others(self._asked_by_health)
 
     def _rate_limiter(self) -> RateLimiter | None:
         settings = self.settings
@@ -203,10 +210,10 @@ class Restwell:
     async def start(self) -> None:
         EmailAddress.load()
         await self.database.start()
+        await self._asked_by_health.start()
         await self.cache.start()
         if self.limits is not None:
             await self.limits.start()
-        await self._asked_by_health.start()
         await self.metrics.start()
         self.watchdog.start()
 
@@ -343,6 +350,10 @@ class Restwell:
 def shared_folder(settings: Settings) -> Path:
     """Where what the processes of this machine share is."""
     return settings.cache_dir or default_folder(settings.database.url.get_secret_value())
+
+
+def peers_of(settings: Settings, name: str) -> Peers:
+    return Peers(name, shared_folder(settings) if settings.redis.url is None else None)
 
 
 def _digest(document: Schema) -> str:

@@ -16,10 +16,10 @@ import structlog
 from msgspec import Struct
 from sqlalchemy import text
 
-from restwell.app import DEVELOPMENT_SECRET, shared_folder
+from restwell.app import DEVELOPMENT_SECRET, peers_of, shared_folder
 from restwell.auth.keys import development_secret
 from restwell.cache.clients import client_of
-from restwell.cache.machine import make_own
+from restwell.cache.machine import CURE, make_own
 from restwell.database import Database, DatabaseUnavailable, open_database, query
 from restwell.database_url import IGNORED, postgres_url
 from restwell.errors import ConfigurationError
@@ -75,6 +75,11 @@ async def look(settings: Settings, name: str, database: Database) -> StartUp:
         found.services[service] = "off" if off else _where(redis, lost, "Redis", alone)
         if lost is not None and not off:
             found.degraded.append(service)
+    if not faults and redis is None and settings.cache != "off" and database.dialect == "postgresql":
+        others = await peers_of(settings, name).others(database)
+        if others:
+            found.services["cache"] = f"not used, because other machines ({others}) use this database; {CURE}"
+            found.degraded.append("cache")
     broker = settings.jobs.url.get_secret_value() if settings.jobs.url is not None else None
     kind = "RabbitMQ" if broker is not None and broker.startswith("amqp") else "Redis"
     probe = _probe_rabbit if kind == "RabbitMQ" else _probe_streams

@@ -16,7 +16,7 @@ from fault_proxy import fault_proxy
 from history import Connection, History
 from people import Person
 from scoreboard import Score
-from servers import RESTWELL, ROOT, RedisServer, Served, redis_program, redis_server, restwell, serving
+from servers import RESTWELL, ROOT, RedisServer, Served, redis_program, redis_server, restwell, serving, working
 
 TESTS = Path(__file__).parents[1]
 HOT = 4
@@ -242,6 +242,48 @@ async def test_redis_may_go(tmp_path: Path, postgres_server: str, redis: RedisSe
     assert history.stale == []
     assert during - before <= 0.05
     assert recovered <= 5
+
+
+async def test_two_machines_without_redis_are_never_stale(tmp_path: Path, postgres_server: str) -> None:
+    """Breaks when nobody looks for other machines: what one had kept it answered with for a minute after the other's write. A worker of
+    another machine writes as well.
+    """
+    settings = environment(await fresh_database(postgres_server, "machines"), WORKERS="1")
+    prepare(settings)
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    for folder in folders:
+        folder.mkdir()
+    async with serving(folders[0], RESTWELL, "serve", cwd=ROOT, **settings) as one:
+        history = await history_of(one)
+        await play(history, one.url, 200, seconds=20)
+        assert history.hits > 0
+        assert "cache_not_shared" not in one.output
+        async with serving(folders[1], RESTWELL, "serve", cwd=ROOT, **settings) as two:
+            stop = time.monotonic() + 3
+
+            def done() -> bool:
+                return time.monotonic() > stop
+
+            await asyncio.gather(
+                *(history.write_until(done, served.url, 0.05) for served in (one, two)),
+                *(history.read_until(done, served.url, 0.003) for served in (one, two) for _ in range(4)),
+            )
+            assert [served.output.count("cache_not_shared") for served in (one, two)] == [1, 1]
+            assert "startup_degraded" in two.output
+            worker = await asyncio.to_thread(_output_of_worker, folders[2], settings)
+            assert "cache_not_shared" in worker
+            assert '"other_machines":2' in one.output
+            await asyncio.sleep(1.2)  # each worker publishes its metrics once a second
+            async with httpx.AsyncClient(base_url=one.url) as client:
+                assert "restwell_cache_usable 0.0" in (await client.get("/metrics")).text
+    assert history.stale == []
+    assert history.failed == 0
+
+
+def _output_of_worker(folder: Path, settings: dict[str, str]) -> str:
+    with working(folder, cwd=ROOT, **settings | {"LOG_LEVEL": "info"}) as worker:
+        time.sleep(1.5)
+        return worker.output
 
 
 def _p95(history: History, begin: float, end: float) -> float:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations  # apsw names AsyncConnection for type checkers only
 
+import asyncio
 import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
 import apsw
+import asyncpg
 import structlog
 
 from restwell.cache.board import Board
 from restwell.cache.store import LEASE_SECONDS, Found, Marks, Store, StoreUnavailable, Write
 from restwell.database import Transaction
-from restwell.errors import ConfigurationError
+from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.folders import make_writable, writing
 
 T = TypeVar("T")
@@ -25,6 +28,13 @@ log = structlog.get_logger("restwell.cache")
 
 LOOK_AFTER: Final = 64
 """So many values are kept before the size of the file is looked at again."""
+PEERS_SECONDS: Final = 1.0
+"""How often a process looks for other machines."""
+SEEN_SECONDS: Final = 2.0
+"""A process that finds others when it starts waits so long before it writes: by then the others have looked."""
+ALONE_SECONDS: Final = 10.0
+"""So long no other machine must have been there before the store is used again: one whose connections were lost opens new ones."""
+CURE: Final = "every read goes to the database; set REDIS_URL for all machines, or one CACHE_DIR for processes of one host that can share a folder"
 _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = OFF;
@@ -57,13 +67,21 @@ def make_own(folder: Path) -> None:
 
 
 class MachineStore(Store):
-    """Everything in ``folder``, of whose file of values at most about ``max_bytes`` are used. It is always usable."""
+    """Everything in ``folder``, of whose file of values at most about ``max_bytes`` are used.
+
+    ``others`` counts the other machines that use the same database. While there are any, the store is not usable: what they write changes
+    no mark here.
+    """
 
     usable = True
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, others: Callable[[], Awaitable[int]] | None = None) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._others = others
+        self._told = 0
+        self._alone_since: float | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._board: Board | None = None
         self._writer: apsw.AsyncConnection | None = None
         self._reader: apsw.Connection | None = None
@@ -72,6 +90,7 @@ class MachineStore(Store):
     async def start(self) -> None:
         if self._board is not None:
             return
+        others = await self._others() if self._others is not None else 0
         make_own(self._folder)
         with writing(self._folder, "CACHE_DIR"):
             self._board = Board(self._folder)
@@ -79,8 +98,17 @@ class MachineStore(Store):
         self._writer = await apsw.Connection.as_async(path)
         await self._write(lambda sync: sync.execute(_SCHEMA).fetchall())
         self._reader = apsw.Connection(path)
+        if self._others is not None:
+            await self._judge(others)
+            if not self.usable:
+                await asyncio.sleep(SEEN_SECONDS)
+            self._looking = asyncio.create_task(self._look_for_others(self._others))
 
     async def close(self) -> None:
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
+            await asyncio.wait([looking])
         board, self._board = self._board, None
         writer, self._writer = self._writer, None
         reader, self._reader = self._reader, None
@@ -121,6 +149,9 @@ class MachineStore(Store):
         return taken is None or bool(taken), await self.look(key, tags)  # where nobody can take it, everybody reads
 
     async def keep(self, key: str, data: bytes, ttl_seconds: float) -> None:
+        if not self.usable:
+            await self.release(key)
+            return
         self._kept += 1
         look = self._kept % LOOK_AFTER == 0
 
@@ -149,6 +180,31 @@ class MachineStore(Store):
         self._ready.forget(tags)
         if tags is None:
             await self._write(lambda sync: sync.execute("DELETE FROM kept").fetchall())
+
+    async def _look_for_others(self, others: Callable[[], Awaitable[int]]) -> None:
+        while True:
+            await asyncio.sleep(PEERS_SECONDS)
+            with suppress(ServiceUnavailable, ConfigurationError, asyncpg.PostgresError):  # what was seen last counts
+                await self._judge(await others())
+
+    async def _judge(self, others: int) -> None:
+        """Everything is forgotten when the store is used no longer and when it is used again: nothing kept outlives the others' writes."""
+        if others:
+            self._alone_since = None
+            if self.usable:
+                self.usable = False
+                await self.forget(None)
+            if others != self._told:
+                self._told = others
+                log.warning("cache_not_shared", other_machines=others, cure=CURE)
+        elif not self.usable:
+            now = time.monotonic()
+            self._alone_since = self._alone_since or now
+            if now - self._alone_since >= ALONE_SECONDS:
+                await self.forget(None)
+                self.usable = True
+                self._told = 0
+                log.warning("cache_resumed")
 
     @property
     def _ready(self) -> Board:

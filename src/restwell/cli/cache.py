@@ -64,14 +64,13 @@ def forget(project: Project, settings: Settings, tags: Iterable[str] = ()) -> No
 
     async def run() -> None:
         kit = project.create_app(settings).kit
-        async with kit.database:
-            await kit.cache.start()
-            try:
-                await kit.cache.forget(*tags)
-            except StoreUnavailable:
-                raise ConfigurationError(["REDIS_URL: Redis cannot be reached; nothing was forgotten"]) from None
-            finally:
-                await kit.cache.close()
+        await kit.start()
+        try:
+            await kit.cache.forget(*tags)
+        except StoreUnavailable:
+            raise ConfigurationError(["REDIS_URL: Redis cannot be reached; nothing was forgotten"]) from None
+        finally:
+            await kit.close()
 
     asyncio.run(run())
 

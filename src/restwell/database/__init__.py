@@ -1,6 +1,6 @@
 """Named queries on SQLite and PostgreSQL: one facade, two drivers, no ORM session."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from restwell.database.clock import db_now
 from restwell.database.explain import Plan, plans_of, queries_in, unindexed_foreign_keys
@@ -55,16 +55,20 @@ __all__ = [
 
 
 def open_database(
-    url: str, pool_size: int = 10, timeout_seconds: float = 5.0, replica_urls: Sequence[str] = ()
+    url: str,
+    pool_size: int = 10,
+    timeout_seconds: float = 5.0,
+    replica_urls: Sequence[str] = (),
+    session_start: Callable[[], str] | None = None,
 ) -> Database:
     """The database behind a ``sqlite:///file`` or ``postgresql://`` URL; nothing connects before ``start``.
 
     Nothing asked of PostgreSQL takes longer than ``timeout_seconds``. Reads outside transactions go to the replicas, as far as
-    their caller may read there (see ``routing``).
+    their caller may read there (see ``routing``). ``session_start`` gives a statement that every session of the primary begins with.
     """
     if url.startswith("sqlite:"):
         return SqliteDatabase(sqlite_path(url))
-    primary = PostgresDatabase(url, pool_size, timeout_seconds)
+    primary = PostgresDatabase(url, pool_size, timeout_seconds, session_start)
     if not replica_urls:
         return primary
     replicas = [

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from itertools import chain
@@ -143,7 +143,9 @@ class PostgresTransaction(Transaction):
 class PostgresDatabase(Database):
     dialect = "postgresql"
 
-    def __init__(self, url: str, pool_size: int, timeout_seconds: float) -> None:
+    def __init__(
+        self, url: str, pool_size: int, timeout_seconds: float, session_start: Callable[[], str] | None = None
+    ) -> None:
         super().__init__()
         self._pool_size = pool_size
         # The server ends a statement first, then we give up on a server that does not, and then the request ends.
@@ -154,7 +156,8 @@ class PostgresDatabase(Database):
             "statement_timeout": _milliseconds(self._statement_seconds),
             "lock_timeout": _milliseconds(self._wait_seconds),
         }
-        self._connector = Connector(url, min(CONNECT_SECONDS, self._answer_seconds), self._answer_seconds, limits)
+        connect_seconds = min(CONNECT_SECONDS, self._answer_seconds)
+        self._connector = Connector(url, connect_seconds, self._answer_seconds, limits, session_start)
         self._pool: Pool | None = None
         self._translated: _Translated | None = None
         self._commits: set[asyncio.Task[None]] = set()

@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import asyncpg
@@ -39,24 +39,33 @@ _POOLER_TRIES: Final = 3
 
 
 class Connector:
-    """Opens connections to one URL. ``settings`` are those of each session, besides our own."""
+    """Opens connections to one URL. ``settings`` are those of each session, besides our own; then ``session_start`` gives a statement."""
 
-    def __init__(self, url: str, connect_seconds: float, answer_seconds: float, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        url: str,
+        connect_seconds: float,
+        answer_seconds: float,
+        settings: Mapping[str, str],
+        session_start: Callable[[], str] | None = None,
+    ) -> None:
         self._url = postgres_url(url)
         self._connect_seconds = self._url.connect_seconds or connect_seconds
         self._answer_seconds = answer_seconds
         self._settings = _set_all({**SESSION_SETTINGS, **settings, **self._url.session})
+        self._session_start = session_start
 
     @property
     def where(self) -> str:
         return self._url.where
 
     async def connect(self) -> Connection:
+        begin = self._settings if self._session_start is None else f"{self._settings}; {self._session_start()}"
         connection = await asyncpg.connect(
             **self._url.connect_arguments(), timeout=self._connect_seconds, command_timeout=self._answer_seconds
         )
         try:
-            await connection.execute(self._settings)  # not as start-up parameters, which poolers refuse
+            await connection.execute(begin)  # not as start-up parameters, which poolers refuse
         except BaseException:
             connection.terminate()
             raise

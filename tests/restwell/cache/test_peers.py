@@ -1,0 +1,306 @@
+"""Several machines on one PostgreSQL without Redis: each sees the others, and uses no cache meanwhile. The breakage stands in each docstring."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from cache_rig import TABLES, TAG, Rig, Value
+from conftest import NEEDS
+from pooler import pooler, pooler_program
+from restwell.cache import Cache, MachineStore
+from restwell.cache import machine as module
+from restwell.cache.peers import Peers
+from restwell.database import Database, open_database
+from restwell.errors import ConfigurationError
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RedisSettings, Settings
+from restwell.startup import look
+from tiny.app import create_app
+
+pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+
+Start = Callable[..., Awaitable["Process"]]
+
+
+class Process(Rig):
+    """A process of a machine: its sessions, and a cache over them."""
+
+    cache_: Cache
+
+    def __init__(self, database: Database, folder: Path, peers: Peers) -> None:
+        self.store = MachineStore(folder, 1_000_000, lambda: peers.others(database))
+        super().__init__(database, lambda: self.store)
+
+    async def start(self) -> None:
+        await self.database.start()
+        self.cache_ = await self.cache()
+
+    async def end(self) -> None:
+        await self.cache_.close()
+        await self.database.close()
+
+    async def read(self) -> int:
+        return await self.get(self.cache_)
+
+    async def write(self, number: int) -> None:
+        await self.set(self.cache_, number)
+
+    async def is_hit(self) -> bool:
+        await self.read()
+        before = self.loads
+        await self.read()
+        return self.loads == before
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PEERS_SECONDS", 0.05)
+    monkeypatch.setattr(module, "SEEN_SECONDS", 0.3)
+    monkeypatch.setattr(module, "ALONE_SECONDS", 0.4)
+
+
+@pytest.fixture
+async def start(empty_url: str, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a process of the machine with that folder."""
+    async with open_database(empty_url, 1) as database, database.migration() as tx:
+        for statement in TABLES[:2]:
+            await tx.run_script(statement)
+    async with AsyncExitStack() as stack:
+
+        async def start(folder: str, url: str = empty_url, name: str = "shop") -> Process:
+            peers = Peers(name, tmp_path / folder)
+            process = Process(open_database(url, 3, session_start=peers.session_start), tmp_path / folder, peers)
+            await process.start()
+            stack.push_async_callback(process.end)
+            return process
+
+        yield start
+
+
+async def until_used(process: Process) -> None:
+    async with asyncio.timeout(10):
+        while not process.store.usable:
+            await asyncio.sleep(0.05)
+
+
+async def test_what_another_machine_wrote_is_read_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks when the store stays usable beside another machine, and when that one begins before it has been seen (SEEN_SECONDS = 0): the
+    value of before the write was read for up to a minute.
+    """
+    monkeypatch.setattr(module, "PEERS_SECONDS", 0.4)
+    monkeypatch.setattr(module, "SEEN_SECONDS", 0.8)
+    one = await start("one")
+    assert await one.is_hit()
+    two = await start("two")
+    for number in (1, 2, 3):
+        await two.write(number)
+        assert [await one.read(), await two.read()] == [number, number]
+        await one.write(number + 10)
+        assert [await two.read(), await one.read()] == [number + 10, number + 10]
+
+
+async def test_it_is_told_once_with_what_to_do(start: Start) -> None:
+    """Breaks when it is told at each look, or not at all."""
+    registry = CollectorRegistry()
+    with capture_logs() as told:
+        one = await start("one")
+        registry.register(one.cache_.metrics)
+        assert registry.get_sample_value("restwell_cache_usable") == 1
+        two = await start("two")
+        assert registry.get_sample_value("restwell_cache_usable") == 0
+        await asyncio.sleep(0.3)
+        assert [one["event"] for one in told] == ["cache_not_shared"] * 2  # each tells
+        assert {one["log_level"] for one in told} == {"warning"}
+        assert {one["other_machines"] for one in told} == {1}
+        assert "set REDIS_URL" in told[0]["cure"]
+        await start("three")
+        assert [one["other_machines"] for one in told[2:]] == [2] * 3
+        await two.end()
+        await asyncio.sleep(0.3)
+        assert [one["other_machines"] for one in told[5:]] == [1] * 2
+
+
+async def test_when_the_other_machine_is_gone_the_cache_is_used_again(start: Start) -> None:
+    """Breaks when nothing is forgotten then: what a process had kept before and meanwhile counted again, and the other's writes did not."""
+    one = await start("one")
+    assert await one.is_hit()
+    two = await start("two")
+    async with one.database.transaction() as tx:
+        one.cache_.write(tx, TAG, Value(5), kind=Value, tags=[TAG], ttl_seconds=60)
+    await two.write(6)
+    with capture_logs() as told:
+        await two.end()
+        await until_used(one)
+    assert [one["event"] for one in told] == ["cache_resumed"]
+    assert await one.read() == 6
+    assert await one.is_hit()
+
+
+@pytest.mark.parametrize("keeps", ["before", "meanwhile"])
+async def test_a_process_that_starts_when_the_other_has_just_gone_finds_nothing_from_before(
+    keeps: str, start: Start
+) -> None:
+    """Breaks when nothing is forgotten as the other machine comes, and when something is kept while it is there."""
+    one = await start("one")
+    assert await one.is_hit()
+    two = await start("two")
+    if keeps == "meanwhile":
+        async with one.database.transaction() as tx:
+            one.cache_.write(tx, TAG, Value(5), kind=Value, tags=[TAG], ttl_seconds=60)
+    await two.write(6)
+    await two.end()
+    beside = await start("one")
+    assert beside.store.usable
+    assert await beside.read() == 6
+
+
+async def test_a_machine_whose_connections_were_lost_is_still_there(
+    start: Start, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks when the first look that finds nobody counts (ALONE_SECONDS = 0): after a restart of the server all are gone for a moment."""
+    monkeypatch.setattr(module, "ALONE_SECONDS", 2)
+    one, two = await start("one"), await start("two")
+    outside = await asyncpg.connect(empty_url)
+    kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid <> $1"
+    await two.store.close()  # so that nothing connects again before the write
+    await outside.execute(kill, Peers("shop", two.store._folder).number)
+    await outside.execute(kill, Peers("shop", one.store._folder).number)
+    await outside.close()
+    await asyncio.sleep(0.3)
+    assert not one.store.usable
+
+
+async def test_processes_of_one_folder_share_it(start: Start) -> None:
+    """Breaks when each process is a machine: there was no cache at all."""
+    with capture_logs() as told:
+        one, two = await start("one"), await start("one")
+        assert await one.is_hit()
+        assert await two.read() == 0
+        assert two.loads == 0
+        await two.write(1)
+        assert await one.read() == 1
+        await asyncio.sleep(0.2)
+    assert told == []
+
+
+async def test_a_folder_that_was_made_anew_is_another_machine(start: Start, tmp_path: Path) -> None:
+    """Breaks when the folder's path is what counts: two services with private temporary folders have the same."""
+    one = await start("one")
+    (tmp_path / "one").rename(tmp_path / "gone")
+    two = await start("one")
+    assert not two.store.usable
+    await two.write(1)
+    assert await one.read() == 1
+
+
+@pytest.mark.parametrize("other", [{"name": "other"}, {"url": "{url}?schema=other"}])
+async def test_what_is_another_application_is_no_other_machine(
+    start: Start, empty_url: str, other: dict[str, str]
+) -> None:
+    """Breaks when all who use the database count: one for each tenant, in a schema of its own, had no cache."""
+    async with open_database(empty_url, 1) as database, database.migration() as tx:
+        await tx.run_script("CREATE SCHEMA other")
+    one = await start("one")
+    two = await start("two", **{key: value.format(url=empty_url) for key, value in other.items()})
+    await asyncio.sleep(0.2)
+    assert [one.store.usable, two.store.usable] == [True, True]
+
+
+async def test_a_machine_with_redis_is_another_one(start: Start, empty_url: str) -> None:
+    """Breaks when those with Redis do not say that they are there: a REDIS_URL that one machine lacks was never told."""
+    one = await start("one")
+    async with open_database(empty_url, 1, session_start=Peers("shop", None).session_start):
+        await asyncio.sleep(0.3)
+        assert not one.store.usable
+
+
+async def test_a_role_without_rights_sees_the_sessions_of_others(start: Start, empty_url: str) -> None:
+    """Breaks when application_name in pg_stat_activity is what tells: of the sessions of another role it is hidden."""
+    outside = await asyncpg.connect(empty_url)
+    await outside.execute("DROP ROLE IF EXISTS humble")
+    await outside.execute("CREATE ROLE humble LOGIN")
+    try:
+        await start("one")
+        async with open_database(empty_url.replace("restwell@", "humble@"), 1) as database:
+            assert await Peers("shop", None).others(database) == 1
+            await outside.execute("REVOKE SELECT ON pg_locks FROM PUBLIC")
+            with pytest.raises(ConfigurationError, match="GRANT SELECT ON pg_locks to it, or set REDIS_URL"):
+                await Peers("shop", None).others(database)
+    finally:
+        await outside.execute("DROP ROLE humble")
+        await outside.close()
+
+
+async def test_behind_a_pooler_a_machine_that_has_gone_is_gone(start: Start, empty_url: str) -> None:
+    """Breaks when the name of a session is what tells: the pooler keeps its connection to the server, and the name with it."""
+    if pooler_program() is None:
+        pytest.skip(f"{NEEDS}: PgBouncer (apt-get install pgbouncer)")
+    one = await start("one")
+    with pooler(empty_url, "session") as url:
+        two = await start("two", url)
+        await asyncio.sleep(0.2)
+        assert not one.store.usable
+        await two.end()
+        await until_used(one)
+
+
+def settings_of(url: str, folder: Path, redis: str | None = None, cache: str = "on") -> Settings:
+    return Settings(
+        cache_dir=folder,
+        cache=cache,  # type: ignore[arg-type]  # one of those
+        rate_limit=RateLimitSettings(scale=1),
+        database=DatabaseSettings(url=SecretStr(url)),
+        redis=RedisSettings(url=SecretStr(redis) if redis else None),
+        jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
+    )
+
+
+@asynccontextmanager
+async def kit_of(settings: Settings) -> AsyncIterator[CollectorRegistry]:
+    kit = create_app(settings).kit
+    await kit.start()
+    try:
+        yield kit.metrics.registry
+    finally:
+        await kit.close()
+
+
+async def test_the_report_of_a_start_says_so(empty_url: str, tmp_path: Path) -> None:
+    """Breaks when only the processes tell."""
+    mine, theirs = settings_of(empty_url, tmp_path / "one"), settings_of(empty_url, tmp_path / "two")
+    async with kit_of(theirs), open_database(empty_url, 1) as database:
+        found = await look(mine, "tiny", database)
+        assert found.services["cache"].startswith("not used, because other machines (1) use this database; ")
+        assert "set REDIS_URL for all machines" in found.services["cache"]
+        assert found.degraded == ["cache"]
+        for unconcerned in (theirs, settings_of(empty_url, tmp_path / "one", cache="off")):
+            assert (await look(unconcerned, "tiny", database)).degraded == []
+
+
+@pytest.mark.parametrize("kind", ["alone", "redis", "off", "sqlite"])
+async def test_nothing_is_asked_where_no_other_machine_matters(
+    kind: str, empty_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Breaks when all ask. Those with Redis, and those without a cache, are other machines to those that have none."""
+    url = f"sqlite:///{tmp_path / 'tiny.db'}" if kind == "sqlite" else empty_url
+    redis = request.getfixturevalue("redis_url") if kind == "redis" else None
+    if kind == "redis":
+        async with open_database(url, 1) as database, database.migration() as tx:
+            for statement in TABLES[2:4]:
+                await tx.run_script(statement)
+    settings = settings_of(url, tmp_path / "one", redis, "off" if kind == "off" else "on")
+    async with kit_of(settings), kit_of(settings) as registry:
+        asked = []
+        for _ in range(2):
+            asked.append(registry.get_sample_value("restwell_db_queries_total", {"query": "cache.machines"}))
+            await asyncio.sleep(0.2)
+        assert (asked[0] != asked[1]) is (kind == "alone")
+        if kind != "sqlite":
+            async with open_database(url, 1) as database:
+                assert await Peers("tiny", tmp_path / "other").others(database) == 1
