@@ -174,7 +174,8 @@ async def test_any_line_of_if_none_match_counts_for_what_is_kept(app: App, metho
         ([b"br", b"deflate"], None),
         ([b"*", b"gzip;q=0"], None),
         ([b"", b"gzip"], "gzip"),
-        ([b"br, " * 2_000, b"gzip"], "gzip"),
+        ([b"br, " * 200, b"gzip"], "gzip"),
+        ([b"br, " * 2_000, b"gzip"], None),
     ],
 )
 async def test_any_line_of_accept_encoding_counts_for_what_is_kept(
