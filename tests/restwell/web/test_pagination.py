@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restwell.errors import InvalidCursor
-from restwell.web import ApiRequest, Cursors, Page, paged
+from restwell.errors import Invalid, InvalidCursor
+from restwell.web import ApiRequest, Cursors, Page, PageFilter, paged
 from restwell.web.pagination import MAX_CURSOR_CHARS
+from restwell.web.request import decode_query
 
 cursors = Cursors(b"k" * 32)
 POSITION = (datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC), UUID(int=7))
@@ -80,3 +81,12 @@ def test_the_link_to_the_next_page_keeps_what_was_asked(asked: bytes, target: st
     answer = paged(request, Page([1], "abc"))
     assert answer.headers["link"] == f'<{target}>; rel="next"'
     assert "link" not in paged(request, Page([1], None)).headers
+
+
+@pytest.mark.parametrize(
+    "query", [b"cursor=", b"limit=", b"limit=5&cursor=", b"cursor=" + b"a" * (MAX_CURSOR_CHARS + 1)]
+)
+def test_a_parameter_without_a_value_is_not_one_that_is_left_out(query: bytes) -> None:
+    """Breaks when an empty cursor is one: a list that looks whether it is true begins again at its first page."""
+    with pytest.raises(Invalid):
+        decode_query(query, PageFilter)

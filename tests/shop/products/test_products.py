@@ -130,6 +130,7 @@ async def test_reads_only_the_columns_asked_for(database: Database) -> None:
         ("sort=stock", "sort"),
         ("fields=name,secret", "fields"),
         ("fields=", "fields"),
+        ("cursor=", "cursor"),
         ("category=No%20Slug", "category"),
         ("category=audio%0A", "category"),
         ("category=%00", "category"),
@@ -153,7 +154,6 @@ async def test_refuses_a_cursor_that_is_forged_or_belongs_elsewhere(anyone: Pers
     tampered = cursor[:-1] + ("A" if cursor[-1] != "A" else "B")
     for query in (
         "cursor=nonsense",
-        "cursor=",
         "cursor=%C3%A9",
         f"cursor={tampered}",
         f"cursor={cursor}&category=audio",
