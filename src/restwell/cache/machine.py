@@ -3,6 +3,7 @@
 from __future__ import annotations  # apsw names AsyncConnection for type checkers only
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -35,10 +36,10 @@ SEEN_SECONDS: Final = 2.0
 ALONE_SECONDS: Final = 10.0
 """So long no other machine must have been there before the store is used again: one whose connections were lost opens new ones."""
 CURE: Final = "every read goes to the database; set REDIS_URL for all machines, or one CACHE_DIR for processes of one host that can share a folder"
-_SCHEMA: Final = """
+_SETTINGS: Final = "PRAGMA busy_timeout = 1000; PRAGMA synchronous = OFF;"
+_SCHEMA: Final = f"""
+{_SETTINGS}
 PRAGMA journal_mode = WAL;
-PRAGMA synchronous = OFF;
-PRAGMA busy_timeout = 1000;
 CREATE TABLE IF NOT EXISTS kept (
     number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, data BLOB NOT NULL, expires_at REAL NOT NULL
 );
@@ -64,6 +65,20 @@ def make_own(folder: Path) -> None:
     if folder.exists() and folder.stat().st_uid != os.geteuid():
         raise ConfigurationError([f"CACHE_DIR: {folder} is another user's; name a folder of this user's own"])
     make_writable(folder, "CACHE_DIR", mode=0o700)
+
+
+def _make_file(folder: Path) -> None:
+    """One process at a time: a file that another turns into one with a WAL is locked, however long one would wait."""
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            connection = apsw.Connection(os.fspath(folder / "values.db"))
+            try:
+                connection.execute(_SCHEMA).fetchall()
+            finally:
+                connection.close()
+        except apsw.Error as error:
+            log.warning("cache_file_failed", cause=repr(error))
 
 
 class MachineStore(Store):
@@ -94,9 +109,10 @@ class MachineStore(Store):
         make_own(self._folder)
         with writing(self._folder, "CACHE_DIR"):
             self._board = Board(self._folder)
+            _make_file(self._folder)
         path = os.fspath(self._folder / "values.db")
         self._writer = await apsw.Connection.as_async(path)
-        await self._write(lambda sync: sync.execute(_SCHEMA).fetchall())
+        await self._write(lambda sync: sync.execute(_SETTINGS).fetchall())
         self._reader = apsw.Connection(path)
         if self._others is not None:
             await self._judge(others)

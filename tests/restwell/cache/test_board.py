@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from restwell.cache import board as module
 from restwell.cache.board import Board
@@ -176,3 +177,16 @@ async def test_a_file_that_cannot_be_written_costs_sharing_and_nothing_else(tmp_
     assert found.data is None
     assert found.marks is not None
     await store.close()
+
+
+async def test_processes_that_start_together_make_one_file(tmp_path: Path) -> None:
+    """Breaks when each makes it as it comes: to two workers of a new folder it was locked, and those had nothing to share."""
+    for number in range(10):
+        stores = [MachineStore(tmp_path / str(number), 300_000) for _ in range(8)]
+        with capture_logs() as told:
+            await asyncio.gather(*(store.start() for store in stores))
+        await stores[0].keep("key", b"value", 60)
+        assert {(await store.look("key", ["tag"])).data for store in stores} == {b"value"}
+        for store in stores:
+            await store.close()
+        assert told == []
