@@ -50,6 +50,8 @@ def idempotent(handler: Handler) -> Handler:
     async def once(*args: Any, request: ApiRequest, idempotency_key: _Key = None, **arguments: Any) -> Response[Any]:
         database, keys = cast("tuple[Database, Idempotency]", request.app.state.idempotency)
         body = msgspec.json.encode(arguments["data"]) if "data" in arguments else b""
+        if request.scope["query_string"]:
+            body += b"?" + request.scope["query_string"]
         target = f"{request.method} {request.scope['path']}"
         caller = current_actor(request).id
 

@@ -117,13 +117,23 @@ async def test_a_repeat_gets_the_whole_answer(client: httpx.AsyncClient, databas
 
 
 async def test_a_key_is_for_one_request_of_one_caller(client: httpx.AsyncClient, database: Database) -> None:
-    """Breaks when the path does not count, or the caller."""
+    """Breaks when the path does not count, its query, or the caller."""
     await add(client, path="/v1/ledger/1/copies")
+    assert_problem(await add(client, path="/v1/ledger/1/copies?to=2"), 422, "idempotency_key_reused")
     assert_problem(await add(client, path="/v1/ledger/2/copies"), 422, "idempotency_key_reused")
     assert_problem(await add(client), 422, "idempotency_key_reused")
     assert (await add(client, who="grace")).status_code == 202
     assert (await add(client, path="/v1/ledger/1/copies")).headers["idempotent-replayed"] == "true"
     assert await entries(database) == 2
+
+
+async def test_a_key_is_for_one_query(client: httpx.AsyncClient, database: Database) -> None:
+    """Breaks when the query does not count: a request with another one was answered with what the first had done."""
+    assert (await add(client, path="/v1/ledger?to=1")).status_code == 202
+    assert (await add(client, path="/v1/ledger?to=1")).headers["idempotent-replayed"] == "true"
+    for other in ("/v1/ledger?to=2", "/v1/ledger", "/v1/ledger?to=1&to=2", "/v1/ledger?"):
+        assert_problem(await add(client, path=other), 422, "idempotency_key_reused")
+    assert await entries(database) == 1
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\tb"])
