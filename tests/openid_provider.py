@@ -1,6 +1,6 @@
 """A provider of identities, as a process of its own: OpenID Connect, and GitHub's and Facebook's way beside it.
 
-It is strict: one registered redirect URI, PKCE, each code once, the client's secret. Only what a test asks for by ``misbehave`` is wrong.
+It is strict: one registered redirect URI, PKCE, each code once, the client's secret, no cookie but from a browser. Only what a test asks for by ``misbehave`` is wrong.
 """
 
 import base64
@@ -24,6 +24,7 @@ from joserfc.jwk import ECKey, OctKey
 
 from servers import free_port
 
+BROWSERS = ("/authorize", "/login/oauth/authorize", "/dialog/oauth")
 CLIENT_ID, CLIENT_SECRET = "shop client", "s3cret/with:odd@signs"
 ADA = {"sub": "248289761001", "email": "ada@example.com", "email_verified": True, "name": "Ada Lovelace"}
 
@@ -81,6 +82,8 @@ class Handler(BaseHTTPRequestHandler):
     key: ClassVar[ECKey] = ECKey.generate_key("P-256", {"kid": "1", "use": "sig"})
 
     def do_GET(self) -> None:  # the library's name
+        if self._refuse_cookie():
+            return
         url = urlsplit(self.path)
         asked = {name: values[0] for name, values in parse_qs(url.query).items()}
         if url.path in self.how.get("answers", {}):
@@ -114,6 +117,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # as above
         body = self.rfile.read(int(self.headers["content-length"]))
+        if self._refuse_cookie():
+            return
         match self.path:
             case "/test/person":
                 type(self).person = json.loads(body)
@@ -217,8 +222,16 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(raw)))
+        self.send_header("set-cookie", f"session={secrets.token_hex(4)}; Path=/")
         self.end_headers()
         self.wfile.write(raw)
+
+    def _refuse_cookie(self) -> bool:
+        """Whether this request brings the cookie of another person's sign-in: who has that is a browser, never the shop."""
+        brought = "cookie" in self.headers and not self.path.startswith(BROWSERS)
+        if brought:
+            self._answer({"error": "a cookie of another sign-in"}, 400)
+        return brought
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

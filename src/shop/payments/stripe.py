@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 import time
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Annotated, Final, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -65,6 +66,7 @@ class StripeGateway:
             headers={"authorization": f"Bearer {unquote(parts.username or '')}", "stripe-version": VERSION},
             timeout=SECONDS,
             follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # one payment leaves nothing for the next
         )
 
     async def prepare(self, key: str, amount_cents: int, currency: str, description: str) -> str:

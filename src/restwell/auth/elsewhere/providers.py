@@ -1,6 +1,7 @@
 """The providers that the settings name."""
 
 from collections.abc import Iterable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +20,10 @@ class Providers:
 
     def __init__(self, named: Iterable[str]) -> None:
         clients = [_client(one) for one in named]
-        self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False) if clients else None
+        no_cookies = CookieJar(
+            DefaultCookiePolicy(allowed_domains=())
+        )  # one person's would be sent in another's sign-in
+        self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, cookies=no_cookies) if clients else None
         self._providers = {
             client.name: _KINDS.get(client.name, OpenIdProvider)(client, self._http)
             for client in clients
