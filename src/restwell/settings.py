@@ -331,7 +331,8 @@ class Settings(Section):
         """Where it writes files, by the setting that says so."""
         smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else DEFAULT_MAIL
         mail = {"SMTP_URL": Path(smtp.removeprefix("folder:"))} if smtp.startswith("folder:") else {}
-        return {"FILES_DIR": self.files.dir, **mail}
+        metrics = {"METRICS_DIR": self.metrics.dir} if self.metrics.dir is not None else {}
+        return {"FILES_DIR": self.files.dir, **mail, **metrics}
 
     def services(self) -> dict[str, str]:
         """What it uses and is not asked at the start, by the service's name."""
