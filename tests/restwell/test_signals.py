@@ -162,6 +162,7 @@ async def test_a_worker_that_is_hung_up_ends_what_it_has_begun(environment: dict
 
 
 async def test_a_worker_that_is_told_twice_ends_at_once(environment: dict[str, Any], tmp_path: Path) -> None:
+    """Broke when the second signal was only noted: the supervisor waited until the job had ended."""
     async with rig_on(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as rig:
         await rig.enqueue(sample_jobs.sleep, seconds=20.0)
         with working(tmp_path, **environment) as served:

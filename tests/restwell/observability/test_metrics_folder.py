@@ -200,14 +200,13 @@ def _merged(folder: MetricsFolder) -> list[Family]:
 def test_a_process_that_hangs_while_it_folds_keeps_the_metrics_from_nobody(tmp_path: Path) -> None:
     """Breaks when a scrape waits for the lock."""
     ended(tmp_path, 2)
-    code = "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); sys.stdin.read()"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, tmp_path / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    code = "import fcntl, sys, time; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); time.sleep(20)"
+    holder = subprocess.Popen([sys.executable, "-c", code, tmp_path / "lock"], stdout=subprocess.PIPE)
     with holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         assert scraped(tmp_path)["orders_total"] == 7
+        assert holder.poll() is None, "the scrape has waited for it"
         holder.kill()
 
 
