@@ -54,7 +54,7 @@ async def test_a_wrong_password_is_said_in_one_line_without_it(tmp_path: Path) -
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     where = server.url.partition("@")[2]
     assert refused.stderr.startswith(
-        f'restwell: PostgreSQL at {where}: password authentication failed for user "guarded"; check'
+        f'restwell: DATABASE_URL: PostgreSQL at {where}: password authentication failed for user "guarded"; check'
     )
     assert "the-wrong-one" not in refused.stdout
 
