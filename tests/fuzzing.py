@@ -3,7 +3,7 @@
 ::
 
     @pytest.mark.scoreboard("T1", "JSON bodies", MARK, backend="SQLite")
-    def test_any_body(server: InProcess, score: Score) -> None:
+    def test_no_json_body_causes_a_5xx(server: InProcess, score: Score) -> None:
         fuzz(score, st.binary(), lambda body: server.send("POST", "/v1/users", body=body))
 
 ``make test`` tries few inputs, ``make scoreboard`` so many that each boundary takes a minute or less.

@@ -108,12 +108,12 @@ def test_importing_does_no_io_and_opens_nothing() -> None:
     subprocess.run([sys.executable, "-B", "-c", code], check=True, cwd=ROOT)
 
 
-def test_files_are_small() -> None:
+def test_no_python_file_exceeds_400_lines() -> None:
     for file in (*SOURCES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "migrations").rglob("*.py")):
         assert len(file.read_text().splitlines()) <= 400, f"{file} is over 400 lines: split it by concept"
 
 
-def test_tests_mirror_the_kit() -> None:
+def test_every_package_of_the_kit_has_tests() -> None:
     folders = {folder.name for folder in (ROOT / "src/restwell").iterdir() if any(folder.glob("*.py"))}
     for name in folders:
         assert list((ROOT / "tests/restwell" / name).glob("test_*.py")), f"no tests for restwell/{name}"
@@ -147,7 +147,7 @@ def test_links_and_make_targets_in_the_documents_exist(document: str) -> None:
         assert name in targets, f"{document} says make {name}"
 
 
-def test_every_decision_says_why() -> None:
+def test_every_decision_has_its_four_sections() -> None:
     decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
     assert decisions
     for decision in decisions:
@@ -178,7 +178,7 @@ def test_lock_files_pin_hashes_and_name_no_address() -> None:
         assert text.count("--hash=sha256:") >= len(pinned)
 
 
-def test_every_error_has_a_code_of_its_own_shape() -> None:
+def test_every_error_code_and_message_has_the_required_form() -> None:
     def below(error: type[AppError]) -> Iterator[type[AppError]]:
         for one in error.__subclasses__():
             yield one

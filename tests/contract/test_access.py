@@ -87,7 +87,7 @@ async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings
 
 
 @pytest.mark.scoreboard("A8", "every guarded route x tokens that are over", "0 leaks")
-async def test_a_token_that_is_over_opens_nothing(
+async def test_every_route_refuses_an_expired_or_revoked_token(
     client: httpx.AsyncClient, settings: ShopSettings, score: Score
 ) -> None:
     """Breaks when the end of a token, or that of its session or account, is not looked at."""
@@ -122,7 +122,7 @@ async def owned(customer: Person, admin: Person) -> dict[str, str]:
 
 
 @pytest.mark.scoreboard("A8", "every route with an id x {another user, nobody}", "0 leaks")
-async def test_nobody_reaches_what_is_anothers(
+async def test_no_user_reaches_an_object_of_another_user(
     owned: dict[str, str], other: Person, client: httpx.AsyncClient, score: Score
 ) -> None:
     """Breaks when a query asks for an id without its owner. A new collection has to say here what is owned in it."""
@@ -142,7 +142,7 @@ async def test_nobody_reaches_what_is_anothers(
     assert leaks == []
 
 
-async def test_what_one_lists_is_ones_own(owned: dict[str, str], other: Person) -> None:
+async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], other: Person) -> None:
     """Breaks when a list is not of the caller's."""
     for path, method, handler in GUARDED:
         if method == "GET" and "{" not in path and not _roles_of(handler):
@@ -150,7 +150,9 @@ async def test_what_one_lists_is_ones_own(owned: dict[str, str], other: Person) 
 
 
 @pytest.mark.scoreboard("A8", "every guarded route x each scope of a machine client", "0 leaks")
-async def test_a_machine_goes_as_far_as_its_scope(client: httpx.AsyncClient, admin: Person, score: Score) -> None:
+async def test_a_machine_client_reaches_only_the_routes_of_its_scopes(
+    client: httpx.AsyncClient, admin: Person, score: Score
+) -> None:
     """Over the whole route table: without the one scope that a route names, and where it names none, there is no way in."""
     made = await machine(admin, *SCOPES)
     tokens = {scope: await token_of(client, made, scope) for scope in SCOPES}
@@ -166,7 +168,7 @@ async def test_a_machine_goes_as_far_as_its_scope(client: httpx.AsyncClient, adm
     assert {scope for one in GUARDED for scope in scopes_of(one.handler)} == set(SCOPES)
 
 
-def test_every_guard_is_one_that_the_document_knows() -> None:
+def test_every_guard_appears_in_the_openapi_document() -> None:
     assert all(authenticates(one.handler) for one in GUARDED)
 
 

@@ -45,7 +45,7 @@ def sign_in(server: InProcess, email: str) -> dict[str, Any]:
 
 
 @pytest.mark.scoreboard("T1", "any credentials in a header or a cookie", MARK, backend="SQLite")
-def test_any_credentials(server: InProcess, score: Score) -> None:
+def test_no_credentials_cause_a_5xx_or_let_a_stranger_in(server: InProcess, score: Score) -> None:
     tokens = sign_in(server, "customer1@shop.example")
     access, refresh = tokens["access_token"].encode(), tokens["refresh_token"].encode()
 
@@ -69,7 +69,7 @@ def test_any_credentials(server: InProcess, score: Score) -> None:
 @pytest.mark.parametrize(
     "header", [{"crit": 5}, {"crit": None}, {"crit": {}}, {"crit": ["exp"]}, {"kid": 5}, {"alg": {}}]
 )
-def test_an_access_token_with_an_odd_header_is_a_401(server: InProcess, header: dict[str, Any]) -> None:
+def test_an_access_token_with_a_malformed_header_gets_a_401(server: InProcess, header: dict[str, Any]) -> None:
     """`"crit": 5` was a 500."""
     (key,) = from_secrets(["a secret for tests, which is long enough to be one"])
     parts = ({"alg": "HS256", "typ": "at+jwt", "kid": key.id, **header}, {"sub": str(UUID(int=1))})
@@ -81,7 +81,7 @@ def test_an_access_token_with_an_odd_header_is_a_401(server: InProcess, header: 
 
 
 @pytest.mark.scoreboard("T1", "any client of the token endpoint", MARK, backend="SQLite")
-def test_any_machine_client(server: InProcess, score: Score) -> None:
+def test_no_client_credentials_cause_a_5xx(server: InProcess, score: Score) -> None:
     def ask(given: tuple[bytes, bytes]) -> str:
         header, body = given
         sent = [FORM, *([(b"authorization", header)] if header else [])]
@@ -111,7 +111,7 @@ def test_any_machine_client(server: InProcess, score: Score) -> None:
 
 
 @pytest.mark.scoreboard("T1", "any event and signature of a payment gateway", MARK, backend="SQLite")
-def test_any_event_and_signature(server: InProcess, score: Score) -> None:
+def test_no_webhook_event_or_signature_causes_a_5xx(server: InProcess, score: Score) -> None:
     """Breaks when signatures are compared as texts: one that is not ASCII, with a recent time, is a 500."""
     path = "/v1/payments/events"
 
@@ -150,7 +150,7 @@ def test_any_event_and_signature(server: InProcess, score: Score) -> None:
 
 
 @pytest.mark.scoreboard("T1", "any cursor", MARK, backend="SQLite")
-def test_any_cursor(server: InProcess, score: Score) -> None:
+def test_no_cursor_causes_a_5xx(server: InProcess, score: Score) -> None:
     admin = (b"authorization", b"Bearer " + sign_in(server, "admin@shop.example")["access_token"].encode())
     lists = ["/v1/products?limit=1", "/v1/users?limit=1", "/v1/security-events?limit=1", "/v1/jobs?limit=1&state=done"]
     own = json.loads(server.send("GET", lists[0], [admin]).body)["next_cursor"].encode()
@@ -165,7 +165,7 @@ def test_any_cursor(server: InProcess, score: Score) -> None:
 
 
 @pytest.mark.scoreboard("T1", "any callback of a provider of identities", MARK, backend="SQLite")
-def test_any_callback_opens_no_session(server: InProcess, score: Score) -> None:
+def test_no_forged_oauth_callback_opens_a_session(server: InProcess, score: Score) -> None:
     flow = server._app.kit.flows.begin("okta", return_to="/account#x")
 
     def come_back(given: tuple[str, bytes, Sequence[tuple[str, str]]]) -> Reply:

@@ -22,7 +22,7 @@ Headers = list[tuple[bytes, bytes]]
 FORM: Final = b"application/x-www-form-urlencoded"
 
 
-def test_the_forms_that_are_changed_are_valid(server: InProcess, known: Known) -> None:
+def test_the_forms_that_the_fuzzer_changes_are_valid(server: InProcess, known: Known) -> None:
     admin = (b"authorization", b"Bearer " + known.admin)
     reply = server.send("POST", "/v1/oauth/token", [(b"content-type", FORM)], form_of(Choices(b""), known))
     assert reply.status == 200, reply.body
@@ -64,7 +64,7 @@ def sent_form_of(choose: Choices, known: Known) -> tuple[Headers, bytes]:
 
 
 @pytest.mark.scoreboard("T1", "any form", MARK, backend="SQLite")
-def test_any_form(server: InProcess, known: Known, score: Score) -> None:
+def test_no_urlencoded_form_causes_a_5xx(server: InProcess, known: Known, score: Score) -> None:
     """Of OAuth 2, whose clients read its errors in place of problems."""
 
     def send(given: tuple[Headers, bytes]) -> Reply | str:
@@ -133,7 +133,7 @@ def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.scoreboard("T1", "any multipart form, in pieces", MARK, backend="SQLite")
-def test_any_multipart_form(server: InProcess, known: Known, score: Score) -> None:
+def test_no_multipart_form_causes_a_5xx(server: InProcess, known: Known, score: Score) -> None:
     admin = (b"authorization", b"Bearer " + known.admin)
 
     def send(given: tuple[tuple[bytes, bytes], int, int]) -> Reply:

@@ -36,7 +36,7 @@ def request_of(choose: Choices) -> tuple[str, str, str, bytes]:
 
 
 @pytest.mark.scoreboard("T1", "any JSON body", MARK, backend="SQLite")
-def test_any_body(server: InProcess, score: Score) -> None:
+def test_no_json_body_causes_a_5xx(server: InProcess, score: Score) -> None:
     """As an admin; as somebody else where an account may lose its password."""
 
     def sign_in(name: str) -> bytes:

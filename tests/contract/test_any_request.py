@@ -54,7 +54,7 @@ METHODS: Final = (
 FORM: Final = b"application/x-www-form-urlencoded"
 
 
-def test_the_requests_that_are_changed_are_valid(server: InProcess, known: Known) -> None:
+def test_the_requests_that_the_fuzzer_changes_are_valid(server: InProcess, known: Known) -> None:
     """Changes of what is refused anyway would reach no further than the first check."""
     admin = [(b"authorization", b"Bearer " + known.admin)]
     for method, target, headers, body in requests(known):
@@ -93,7 +93,7 @@ def address_of(choose: Choices, known: Known) -> tuple[str, bytes]:
 
 
 @pytest.mark.scoreboard("T1", "any address and query", MARK, backend="SQLite")
-def test_any_address(server: InProcess, known: Known, score: Score) -> None:
+def test_no_request_target_causes_a_5xx(server: InProcess, known: Known, score: Score) -> None:
     admin = [(b"authorization", b"Bearer " + known.admin)]
 
     def send(given: tuple[str, bytes]) -> Reply | str:
@@ -204,7 +204,7 @@ def fields_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]:
 
 
 @pytest.mark.scoreboard("T1", "any header fields", MARK, backend="SQLite")
-def test_any_header_fields(server: InProcess, known: Known, score: Score) -> None:
+def test_no_header_fields_cause_a_5xx(server: InProcess, known: Known, score: Score) -> None:
     fuzz(score, decided(lambda choose: fields_of(choose, known), by=32), lambda given: server.send(*given))
     assert server.send("GET", "/v1/users/me", [(b"authorization", b"Bearer " + known.admin)]).status == 200
 
@@ -242,7 +242,7 @@ def cookies_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]
 
 
 @pytest.mark.scoreboard("T1", "any cookies", MARK, backend="SQLite")
-def test_any_cookies(server: InProcess, known: Known, score: Score) -> None:
+def test_no_cookies_cause_a_5xx_or_let_a_stranger_in(server: InProcess, known: Known, score: Score) -> None:
     """Nobody is let in by a cookie in which the token is not."""
 
     def send(given: tuple[str, str, Headers, bytes]) -> Reply:

@@ -70,7 +70,9 @@ def cases(**wanted: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(("method", "path"), cases(guarded=True))
-async def test_a_stranger_is_asked_to_sign_in(anyone: Person, database: Database, method: str, path: str) -> None:
+async def test_a_request_without_a_valid_token_gets_a_401(
+    anyone: Person, database: Database, method: str, path: str
+) -> None:
     before = await dump(database)
     for token in (None, "", "nonsense", "rt_refresh"):
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
@@ -81,12 +83,12 @@ async def test_a_stranger_is_asked_to_sign_in(anyone: Person, database: Database
 
 
 @pytest.mark.parametrize(("method", "path"), cases(role=True))
-async def test_a_customer_is_kept_out_of_admin_routes(customer: Person, method: str, path: str) -> None:
+async def test_an_admin_route_refuses_a_customer(customer: Person, method: str, path: str) -> None:
     assert_problem(await customer.send(method, path), 403, "forbidden")
 
 
 @pytest.mark.parametrize("path", sorted({one_of(operation.path) for operation in OPERATIONS}))
-async def test_other_methods_are_not_allowed(admin: Person, path: str) -> None:
+async def test_a_path_answers_any_other_method_with_405(admin: Person, path: str) -> None:
     allowed = {operation.method for operation in OPERATIONS if one_of(operation.path) == path}
     for method in METHODS - allowed:
         answer = await admin.send(method, path)
@@ -95,7 +97,7 @@ async def test_other_methods_are_not_allowed(admin: Person, path: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), cases(with_id=True, upload=False))
-async def test_an_id_of_nothing_is_not_found(admin: Person, method: str, path: str) -> None:
+async def test_an_unknown_id_gets_a_404(admin: Person, method: str, path: str) -> None:
     body: Json | None = {} if method == "PATCH" else None
     assert_problem(await admin.send(method, path, body, if_match="*"), 404, "not_found")
     for bad in ("1", "x", "%00", "..%2f..", SOME_ID + "0", "'; DROP TABLE users; --"):
@@ -104,7 +106,7 @@ async def test_an_id_of_nothing_is_not_found(admin: Person, method: str, path: s
 
 
 @pytest.mark.parametrize(("method", "path"), cases(body=True))
-async def test_a_bad_body_is_refused_and_changes_nothing(
+async def test_an_invalid_body_is_refused_and_changes_no_row(
     admin: Person, database: Database, method: str, path: str
 ) -> None:
     before = await dump(database)
@@ -131,7 +133,7 @@ async def send_raw(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_every_address_tells_its_methods(client: httpx.AsyncClient) -> None:
+async def test_every_path_lists_its_methods(client: httpx.AsyncClient) -> None:
     """To anyone, and the same whether they ask or try another. Breaks when a controller's guard, or its first method, answers."""
     by_path: dict[str, set[str]] = {}
     for path, method, _ in OPERATIONS:

@@ -45,22 +45,22 @@ def errors_below(error: type[AppError]) -> set[type[AppError]]:
     return below.union(*(errors_below(one) for one in below))
 
 
-def test_is_valid() -> None:
+def test_the_document_is_valid_openapi() -> None:
     assert list(OpenAPIV31SpecValidator(DOCUMENT).iter_errors()) == []
 
 
-def test_changes_only_on_purpose() -> None:
+def test_the_document_equals_its_snapshot() -> None:
     """To change it on purpose: restwell openapi > tests/contract/openapi.json, and tell the change in CHANGELOG.md."""
     assert msgspec.json.decode(SNAPSHOT.read_bytes()) == DOCUMENT, "the API has changed; see this test's docstring"
 
 
-def test_settings_do_not_show_in_it() -> None:
+def test_the_document_does_not_depend_on_secrets() -> None:
     settings = ShopSettings.load({"JWT_SECRET": "another secret that is long enough for this"})
     assert isinstance(settings, Settings)
     assert create_app(settings).openapi == SHOP.openapi
 
 
-def test_tells_every_error_of_the_kit_and_the_shop() -> None:
+def test_the_document_lists_every_error_of_the_kit_and_the_shop() -> None:
     responses = [
         one for path in DOCUMENT["paths"].values() for method in path.values() for one in method["responses"].values()
     ]
@@ -89,7 +89,7 @@ def schemas_in(document: Any) -> Iterator[dict[str, Any]]:
         yield from schemas_in(inner)
 
 
-def test_every_example_of_a_schema_is_what_it_allows() -> None:
+def test_every_example_of_a_schema_is_valid_against_it() -> None:
     examples = [
         (schema, example)
         for part in ("components", "paths")
@@ -110,7 +110,7 @@ def test_every_component_is_used() -> None:
     assert set(DOCUMENT["components"]["securitySchemes"]) == {"access_token", "session_cookie", "machine"}
 
 
-def test_says_where_it_is_served() -> None:
+def test_the_document_names_its_server() -> None:
     assert DOCUMENT["servers"] == [{"url": "/"}]
     settings = ShopSettings.load({"APP_URL": "https://shop.example"})
     assert isinstance(settings, ShopSettings)
@@ -118,7 +118,7 @@ def test_says_where_it_is_served() -> None:
 
 
 @pytest.mark.parametrize(("path", "method"), EVERY)
-def test_an_operation_says_all_there_is_to_know(path: str, method: str) -> None:
+def test_every_operation_is_documented_completely(path: str, method: str) -> None:
     one, handler = described(path, method), ROUTES[path, method].handler
     assert one["summary"]
     assert one["description"].startswith(one["summary"])
@@ -144,7 +144,7 @@ def test_an_operation_says_all_there_is_to_know(path: str, method: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "method"), EVERY)
-def test_every_example_is_what_its_schema_allows(path: str, method: str) -> None:
+def test_every_example_of_an_operation_is_valid_against_its_schema(path: str, method: str) -> None:
     one = described(path, method)
     contents = [response.get("content", {}) for response in one["responses"].values()]
     contents.append(one.get("requestBody", {}).get("content", {}))
@@ -161,7 +161,7 @@ def test_every_example_is_what_its_schema_allows(path: str, method: str) -> None
 @pytest.mark.parametrize(
     ("path", "method"), [case for case in EVERY if "requestBody" in described(*map(str, case.values))]
 )
-def test_every_example_of_a_body_is_accepted_as_it_is(path: str, method: str) -> None:
+def test_every_example_of_a_request_body_is_accepted(path: str, method: str) -> None:
     content = described(path, method)["requestBody"]["content"]
     (media_type,) = content
     if media_type == MULTIPART:

@@ -110,7 +110,7 @@ def go_on(*processes: int) -> None:
         os.kill(process, signal.SIGCONT)
 
 
-async def test_a_stopped_worker_is_replaced(server: Server) -> None:
+async def test_a_suspended_worker_is_replaced(server: Server) -> None:
     """Breaks without the kill: every second connection waits for ever."""
     stopped, other = server.workers
     stop(stopped)
@@ -121,7 +121,7 @@ async def test_a_stopped_worker_is_replaced(server: Server) -> None:
     assert f'"pid":{stopped},"seconds":2.' in line
 
 
-async def test_both_workers_are_replaced_when_both_are_stopped(server: Server) -> None:
+async def test_two_suspended_workers_are_both_replaced(server: Server) -> None:
     before = server.workers
     stop(*before)
     await server.until(lambda: not before & server.workers)
@@ -137,14 +137,14 @@ async def test_a_worker_with_a_blocked_event_loop_is_replaced(server: Server) ->
     assert len(before & server.workers) == 1
 
 
-async def test_a_busy_worker_is_left_alone(server: Server) -> None:
+async def test_a_busy_worker_is_not_replaced(server: Server) -> None:
     """Breaks when only an idle event loop sends heartbeats, or the first one that is late costs the worker its life."""
     with server.killing_nobody():
         answers = [*(server.ask(f"/compute/{HUNG_SECONDS + 1}") for _ in range(2)), server.ask("/block/1")]
         assert await asyncio.gather(*answers) == [200, 200, 200]
 
 
-async def test_a_main_process_that_was_stopped_kills_nobody(server: Server) -> None:
+async def test_a_resumed_main_process_kills_no_worker(server: Server) -> None:
     """Breaks when the times are judged before what has come meanwhile is read."""
     with server.killing_nobody():
         stop(server.main)
@@ -152,7 +152,7 @@ async def test_a_main_process_that_was_stopped_kills_nobody(server: Server) -> N
         go_on(server.main)
 
 
-async def test_nobody_is_killed_after_all_were_suspended(server: Server) -> None:
+async def test_no_worker_is_killed_after_all_processes_were_suspended(server: Server) -> None:
     """Breaks when a tick that comes late does not begin the times again: the main process may be the first to go on."""
     workers = server.workers
     with server.killing_nobody():
@@ -164,7 +164,7 @@ async def test_nobody_is_killed_after_all_were_suspended(server: Server) -> None
 
 
 @pytest.mark.parametrize("moment", ["before the kill", "after the kill"])
-async def test_a_hung_worker_does_not_hold_up_the_end(tmp_path: Path, moment: str) -> None:
+async def test_a_hung_worker_does_not_delay_the_end_of_the_server(tmp_path: Path, moment: str) -> None:
     """Breaks when the watch ends with the first signal: a stopped worker does not heed it, and is waited for for 30 s."""
     async with started(tmp_path) as server:
         await server.both_answer()
@@ -174,7 +174,7 @@ async def test_a_hung_worker_does_not_hold_up_the_end(tmp_path: Path, moment: st
         await server.end()
 
 
-async def test_the_working_copy_keeps_a_stopped_worker(tmp_path: Path) -> None:
+async def test_the_development_server_keeps_a_suspended_worker(tmp_path: Path) -> None:
     """Breaks when ``dev`` replaces it too: it may be one that a debugger holds."""
     async with started(tmp_path, "dev") as server:
         (serves,) = server.workers
@@ -185,7 +185,7 @@ async def test_the_working_copy_keeps_a_stopped_worker(tmp_path: Path) -> None:
         go_on(stopped)
 
 
-def test_one_that_has_begun_and_falls_silent_is_told() -> None:
+def test_a_worker_that_stops_sending_heartbeats_is_reported() -> None:
     """Breaks when one that has sent none yet counts too: a start may take its time."""
     beats = Heartbeats()
     start = time.monotonic()
@@ -199,7 +199,7 @@ def test_one_that_has_begun_and_falls_silent_is_told() -> None:
     assert beats.silent([OWN], 30, start + 41) == {}
 
 
-def test_one_that_is_no_worker_any_more_is_forgotten() -> None:
+def test_a_process_that_is_no_longer_a_worker_is_forgotten() -> None:
     """Breaks when it is kept: its number may be given to a process that has not begun."""
     beats = Heartbeats()
     send(beats)
@@ -208,7 +208,7 @@ def test_one_that_is_no_worker_any_more_is_forgotten() -> None:
     assert not beats.has_begun(OWN)
 
 
-def test_times_begin_again_after_a_late_look() -> None:
+def test_heartbeat_times_restart_after_a_late_check() -> None:
     beats = Heartbeats()
     start = time.monotonic()
     send(beats)
@@ -216,7 +216,7 @@ def test_times_begin_again_after_a_late_look() -> None:
     assert silent_at(beats, start, range(60, 100)) == list(range(91, 100))
 
 
-def test_a_full_pipe_holds_nobody_up() -> None:
+def test_a_full_heartbeat_pipe_blocks_no_worker() -> None:
     """Breaks when the pipe blocks: a main process that is stopped would stop all of its workers with it."""
     beats = Heartbeats()
     send(beats, 20_000)

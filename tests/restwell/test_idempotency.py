@@ -27,7 +27,7 @@ async def once(database: Database, seconds: float) -> bytes:
         return (await idempotency.once(tx, CALLER, "key", "POST /v1/orders", b"x", effect)).body
 
 
-async def test_a_repeat_waits_for_the_first_and_gives_up_in_time(database_url: str) -> None:
+async def test_a_repeated_request_waits_for_the_first_and_times_out(database_url: str) -> None:
     async with open_database(database_url, timeout_seconds=0.75) as database:
         first = asyncio.create_task(once(database, 1.5))
         await asyncio.sleep(0.3)

@@ -33,7 +33,7 @@ def mailer(url: str) -> Mailer:
 
 
 @pytest.mark.parametrize("starts_tls", [False, True], ids=["tls", "starttls"])
-async def test_a_mail_arrives_through_tls_and_a_login(
+async def test_a_mail_is_delivered_over_tls_with_a_login(
     certificate: Path, monkeypatch: pytest.MonkeyPatch, *, starts_tls: bool
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -55,14 +55,14 @@ async def test_a_mail_arrives_through_tls_and_a_login(
     assert html.get_content().strip() == "<p>Hello</p>"
 
 
-async def test_a_server_that_is_not_who_it_says_gets_no_password(certificate: Path) -> None:
+async def test_a_server_with_an_untrusted_certificate_gets_no_password(certificate: Path) -> None:
     """Breaks when the certificate is not checked."""
     with mail_server(certificate) as server, pytest.raises(MailFailed, match=r"(?i)certificate"):
         await mailer(f"smtps://{LOGIN}@localhost:{server.port}").send(LETTER)
     assert server.mails == []
 
 
-async def test_without_tls_only_where_that_is_said() -> None:
+async def test_a_mail_is_sent_without_tls_only_where_the_url_says_so() -> None:
     """Breaks when STARTTLS is used only if the server offers it: whoever sits between would take the offer out."""
     with mail_server(None) as server:
         with pytest.raises(MailFailed, match="STARTTLS"):
@@ -72,7 +72,7 @@ async def test_without_tls_only_where_that_is_said() -> None:
     assert len(server.mails) == 1
 
 
-async def test_what_is_for_good_and_what_is_for_now() -> None:
+async def test_permanent_and_temporary_refusals_raise_different_errors() -> None:
     with mail_server(None) as server:
         server.unknown = {"nobody@example.com"}
         plain = mailer(f"smtp+plain://localhost:{server.port}")
@@ -87,7 +87,7 @@ async def test_what_is_for_good_and_what_is_for_now() -> None:
         await mailer(f"smtps://localhost:{free_port()}").send(LETTER)
 
 
-async def test_without_a_server_mails_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_mails_are_written_to_files_without_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     await open_mailer(None, "s@shop.example").send(LETTER)
     assert b"Message-ID: <0192f0c1@shop.example>" in (tmp_path / "var/mail/0192f0c1.eml").read_bytes()

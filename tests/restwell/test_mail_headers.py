@@ -108,7 +108,7 @@ def check(raw: bytes, sent: Mail) -> None:
 
 @pytest.mark.parametrize("where", ["to_name", "subject", "text", "html"])
 @pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
-async def test_hostile_text_writes_no_header_and_arrives_as_it_was(tmp_path: Path, where: str, hostile: str) -> None:
+async def test_hostile_text_adds_no_header_and_arrives_unchanged(tmp_path: Path, where: str, hostile: str) -> None:
     """Breaks when a value is parsed: ``Address(display_name)`` read the encoded words of a name again, and their line ends too."""
     values = {"to": "v@example.com", "to_name": "V", "subject": "S", "text": "t", "html": "<p>h</p>", "key": "k"}
     mail = Mail(**{**values, where: hostile})
@@ -118,7 +118,7 @@ async def test_hostile_text_writes_no_header_and_arrives_as_it_was(tmp_path: Pat
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANYTHING, ANYTHING, ANYTHING)
-async def test_any_text_is_sent_and_written_as_it_is(
+async def test_every_text_is_sent_and_written_unchanged(
     server: MailServer, tmp_path: Path, name: str, subject: str, text: str
 ) -> None:
     """Breaks when a character is split between two encoded words, or when a line end of the text is left as it is."""
@@ -144,7 +144,7 @@ async def test_any_text_is_sent_and_written_as_it_is(
         ("a@example.com", ""),
     ],
 )
-async def test_what_is_no_address_or_no_key_is_refused(server: MailServer, tmp_path: Path, to: str, key: str) -> None:
+async def test_an_invalid_recipient_or_key_is_refused(server: MailServer, tmp_path: Path, to: str, key: str) -> None:
     """Breaks when the recipient is parsed leniently (a comment in it made another recipient), or when a key names a file elsewhere."""
     before = len(server.received)
     smtp = SmtpMailer(f"smtp+plain://localhost:{server.port}", "s@shop.example")
@@ -155,7 +155,7 @@ async def test_what_is_no_address_or_no_key_is_refused(server: MailServer, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_international_domain_goes_as_smtp_takes_it(server: MailServer) -> None:
+async def test_an_international_domain_is_sent_in_its_ascii_form(server: MailServer) -> None:
     """Breaks when the domain is not IDNA: the relay, which has no SMTPUTF8, never got the mail."""
     mailer = SmtpMailer(f"smtp+plain://localhost:{server.port}", "Bücher & Söhne <laden@bücher.example>")
     await mailer.send(Mail("Ada@Bücher.example", "Ada", "s", "t", "h", "k"))
@@ -179,13 +179,13 @@ async def test_an_international_domain_goes_as_smtp_takes_it(server: MailServer)
         "",
     ],
 )
-def test_a_sender_that_is_no_mailbox_is_refused_at_start(sender: str) -> None:
+def test_a_sender_that_is_not_a_mailbox_is_refused_at_start(sender: str) -> None:
     """Breaks when only a part of the text is looked at: the rest is a second mailbox or a header."""
     with pytest.raises(ValueError, match=r"address|name|@-sign"):
         open_mailer(None, sender)
 
 
-def test_a_sender_has_no_name_or_any() -> None:
+def test_a_sender_may_have_any_name_or_none() -> None:
     for sender in (
         "no-reply@localhost",
         '"Shop" <a@b.example>',

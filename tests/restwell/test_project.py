@@ -16,21 +16,21 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_by_name() -> None:
+def test_a_project_is_found_by_its_reference() -> None:
     assert find_project("tiny.app:project") is project
 
 
-def test_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_is_found_by_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "tiny.app:project")
     assert find_project() is project
 
 
-def test_in_pyproject(elsewhere: Path) -> None:
+def test_a_project_is_found_in_pyproject(elsewhere: Path) -> None:
     (elsewhere / "pyproject.toml").write_text('[tool.restwell]\napp = "tiny.app:project"\n')
     assert find_project() is project
 
 
-def test_nowhere(elsewhere: Path) -> None:
+def test_a_missing_project_is_an_error_with_the_remedy(elsewhere: Path) -> None:
     for text in (None, "", "[tool.other]\n"):
         if text is not None:
             (elsewhere / "pyproject.toml").write_text(text)
@@ -48,7 +48,7 @@ def test_nowhere(elsewhere: Path) -> None:
         ("tiny.app:create_app", "is not a restwell.Project"),
     ],
 )
-def test_a_wrong_name_is_said(reference: str, reason: str) -> None:
+def test_a_wrong_reference_to_the_project_is_an_error_with_its_reason(reference: str, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         find_project(reference)
 
@@ -63,7 +63,7 @@ def test_a_wrong_name_is_said(reference: str, reason: str) -> None:
         ("'", SyntaxError),
     ],
 )
-def test_an_error_in_the_application_is_not_a_wrong_name(
+def test_an_exception_in_the_application_is_raised_unchanged(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, slip: str, kind: type[Exception]
 ) -> None:
     """Before, it was one line that did not tell where."""
@@ -74,14 +74,16 @@ def test_an_error_in_the_application_is_not_a_wrong_name(
     assert type(told.value) is kind
 
 
-def test_a_pyproject_that_is_not_toml_is_one_line(elsewhere: Path) -> None:
+def test_an_invalid_pyproject_is_reported_in_one_line(elsewhere: Path) -> None:
     """Before, it was a stack trace."""
     (elsewhere / "pyproject.toml").write_text("[tool")
     with pytest.raises(ConfigurationError, match=r"pyproject\.toml is not valid TOML"):
         find_project()
 
 
-def test_loads_its_settings_from_the_environment_and_files(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_loads_its_settings_from_the_environment_and_files(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (elsewhere / "secrets").mkdir()
     (elsewhere / "secrets" / "PORT").write_text("1234")
     (elsewhere / ".env").write_text("WORKERS=7\n")

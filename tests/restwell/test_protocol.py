@@ -93,7 +93,7 @@ def read(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_what_can_be_read_is_refused_with_a_problem(served: Served, name: str) -> None:
+def test_a_malformed_request_that_can_be_parsed_gets_a_problem(served: Served, name: str) -> None:
     """Seen to fail: it was answered with 200, or by the server, whose answers have neither a body nor security headers."""
     request, expected = OURS[name]
     status, headers, body = read(say_raw(port_of(served), request))
@@ -104,7 +104,7 @@ def test_what_can_be_read_is_refused_with_a_problem(served: Served, name: str) -
 
 
 @pytest.mark.parametrize("name", THE_SERVERS)
-def test_what_cannot_be_read_is_refused_by_the_server(served: Served, name: str) -> None:
+def test_a_request_that_cannot_be_parsed_is_refused_by_the_server(served: Served, name: str) -> None:
     """As decision 22 and SECURITY.md say. When this fails, the server can do more, and they may say so."""
     request, expected = THE_SERVERS[name]
     status, _, body = read(say_raw(port_of(served), request))
@@ -112,11 +112,11 @@ def test_what_cannot_be_read_is_refused_by_the_server(served: Served, name: str)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_unusual_and_right_is_answered(served: Served, name: str) -> None:
+def test_an_unusual_valid_request_is_answered(served: Served, name: str) -> None:
     assert read(say_raw(port_of(served), GOOD[name]))[0] == 200
 
 
-def test_nginx_answers_with_problems_as_the_decision_shows(served: Served, tmp_path: Path) -> None:
+def test_nginx_answers_with_problems_under_the_configuration_of_the_decision(served: Served, tmp_path: Path) -> None:
     if shutil.which("nginx") is None:
         pytest.skip(f"{NEEDS}: nginx (apt-get install nginx-light)")
     (block,) = re.findall(r"^```nginx\n(.*?)^```", DECISION.read_text(), re.MULTILINE | re.DOTALL)

@@ -67,7 +67,7 @@ def change(code: Path, old: str, new: str) -> None:
     draft.replace(code)
 
 
-def test_a_change_is_served_and_a_slip_can_be_mended(working_copy: Served, code: Path) -> None:
+def test_changed_code_is_served_and_an_error_can_be_corrected(working_copy: Served, code: Path) -> None:
     assert greets_with(working_copy, "hello")
     change(code, '"hello"', '"good morning"')
     wait_until(lambda: greets_with(working_copy, "good morning"), working_copy.process, working_copy)
@@ -79,7 +79,9 @@ def test_a_change_is_served_and_a_slip_can_be_mended(working_copy: Served, code:
         wait_until(partial(greets_with, working_copy, greeting), working_copy.process, working_copy)
 
 
-def test_a_slip_at_the_first_start_is_told_and_can_be_mended(code: Path, project: Path, tmp_path: Path) -> None:
+def test_an_error_at_the_first_start_is_reported_and_can_be_corrected(
+    code: Path, project: Path, tmp_path: Path
+) -> None:
     """Before, an ImportError ended the command."""
     slip = "from restwell import nothing_there"
     change(code, "import gather\n", f"import gather\n{slip}\n")
@@ -101,7 +103,7 @@ def test_a_slip_at_the_first_start_is_told_and_can_be_mended(code: Path, project
         assert f'{code}", line' in mended.result(), "a traceback names the place"
 
 
-def test_what_the_project_is_made_of_is_watched_and_what_it_writes_is_not(working_copy: Served, project: Path) -> None:
+def test_source_files_are_watched_and_written_files_are_not(working_copy: Served, project: Path) -> None:
     """Before, only ``src`` and ``migrations`` were watched, and of these only Python files."""
     written = ["var/x.py", ".venv/x.py", "migrations/__pycache__/x.py", "notes.db", "migrations/x.log"]
     for count, name in enumerate([".env", "pyproject.toml", "templates/mail.txt", "migrations/x.sql", "more.py"], 1):
@@ -113,7 +115,7 @@ def test_what_the_project_is_made_of_is_watched_and_what_it_writes_is_not(workin
     assert not [name for name in written if name in told]
 
 
-def test_says_where_its_versions_are(working_copy: Served, code: Path) -> None:
+def test_the_development_server_prints_the_urls_of_its_api_versions(working_copy: Served, code: Path) -> None:
     """Before, it named ``/v1`` whatever there was."""
     assert f"  tiny    {working_copy.url}/v1\n" in working_copy.output
     change(code, 'versions=[Version("/v1", [NoteController])]', 'versions=[Version("/a", []), Version("/b", [])]')
@@ -122,7 +124,7 @@ def test_says_where_its_versions_are(working_copy: Served, code: Path) -> None:
     assert working_copy.output.count("/v1\n") == 1
 
 
-def test_ends_when_told_and_leaves_no_process(working_copy: Served) -> None:
+def test_the_development_server_ends_on_sigterm_and_leaves_no_process(working_copy: Served) -> None:
     started = descendants_of(working_copy.process.pid)
     assert len(started) == 2, "the child that is started anew at a change, and its worker"
     working_copy.process.terminate()

@@ -49,7 +49,7 @@ def test_a_killed_worker_is_replaced(tiny_env: dict[str, str], tmp_path: Path) -
 
 
 @pytest.mark.parametrize("named", ["in .env", "empty"])
-def test_a_worker_may_be_killed_as_often_as_it_likes(tiny_env: dict[str, str], tmp_path: Path, named: str) -> None:
+def test_a_worker_is_replaced_however_often_it_is_killed(tiny_env: dict[str, str], tmp_path: Path, named: str) -> None:
     """Breaks with Granian's own rule: it ends the server when the worker it replaced last dies within seconds.
 
     So it did with an empty METRICS_DIR; one in .env was not used.
@@ -89,7 +89,7 @@ def started_since(known: set[int], served: Served, metrics: Path) -> int:
 
 
 @pytest.mark.parametrize("command", ["serve", "dev", "worker"])
-def test_a_folder_of_metrics_that_cannot_be_written_is_told(
+def test_an_unwritable_metrics_folder_is_refused_at_start(
     tiny_env: dict[str, str], tmp_path: Path, command: str
 ) -> None:
     """Breaks when only its existence is checked: the workers end, and nobody says why. ``worker`` only warned, and had no metrics."""
@@ -114,7 +114,7 @@ def test_workers_that_cannot_start_end_the_server(tiny_env: dict[str, str], tmp_
     assert restwell("serve", cwd=tmp_path, **env).returncode == 1
 
 
-def test_every_worker_answers_what_another_has_written(tiny_env: dict[str, str], tmp_path: Path) -> None:
+def test_every_worker_reads_what_another_has_written(tiny_env: dict[str, str], tmp_path: Path) -> None:
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **tiny_env) as served:
         for number in range(20):
             # A connection of its own each time, so that either worker may take it.
@@ -124,7 +124,7 @@ def test_every_worker_answers_what_another_has_written(tiny_env: dict[str, str],
 
 
 @pytest.mark.parametrize("command", ["serve", "dev"])
-def test_workers_end_with_a_server_that_is_killed(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
+def test_workers_end_when_their_server_is_killed(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
     """Breaks without ``end_with_parent``: the orphans serve on, and the port is taken at the next start."""
     with serve(tmp_path, RESTWELL, command, cwd=tmp_path, **tiny_env) as served:
         os.kill(served.process.pid, signal.SIGKILL)
@@ -133,7 +133,7 @@ def test_workers_end_with_a_server_that_is_killed(tiny_env: dict[str, str], tmp_
     assert "cannot listen" not in restwell("migrate", cwd=tmp_path, **again).stderr
 
 
-def test_ends_when_told_at_any_moment_of_its_start(tiny_env: dict[str, str], tmp_path: Path) -> None:
+def test_a_server_ends_on_sigterm_at_any_moment_of_its_start(tiny_env: dict[str, str], tmp_path: Path) -> None:
     """Breaks when a worker begins with its parent's handler: a signal at the moment of the fork is lost, and it stays."""
     for tenths in range(2, 16):
         run = f"{os.getpid()}-{tenths}"

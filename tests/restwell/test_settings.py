@@ -28,13 +28,13 @@ def faults(env: dict[str, str], **sources: Path) -> list[str]:
     return raised.value.faults
 
 
-def test_has_defaults_that_need_no_server() -> None:
+def test_the_default_settings_need_no_server() -> None:
     settings = Settings.load({})
     assert settings.database.url.get_secret_value().startswith("sqlite:///")
     assert (settings.host, settings.port, settings.app.env) == ("127.0.0.1", 8000, "development")
 
 
-def test_reads_sections_and_plain_settings_by_name() -> None:
+def test_sections_and_plain_settings_are_read_by_name() -> None:
     env = {
         "PORT": "9001",
         "DATABASE_URL": "postgresql://u:p@h/d",
@@ -60,7 +60,7 @@ def test_the_environment_wins_over_the_file_which_wins_over_secret_files(tmp_pat
     assert settings.jwt.secret.get_secret_value() == STRONG
 
 
-def test_missing_files_are_no_fault(tmp_path: Path) -> None:
+def test_missing_settings_files_are_no_error(tmp_path: Path) -> None:
     assert Settings.load({}, env_file=tmp_path / "none", secrets_dir=tmp_path / "none") == Settings.load({})
 
 
@@ -74,7 +74,7 @@ def test_missing_files_are_no_fault(tmp_path: Path) -> None:
         ("secrets/JWT_SECRET", None, "cannot be read: Is a directory"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named_with_its_cure(
+def test_an_unreadable_settings_file_is_named_with_the_remedy(
     tmp_path: Path, name: str, content: bytes | None, words: str
 ) -> None:
     """Breaks when the error of the file system or of the encoding passes: a stack trace at the start."""
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_cure(
     assert fault.startswith(f"{file}: {words}")
 
 
-def test_what_a_user_may_not_read_is_named(tmp_path: Path) -> None:
+def test_a_settings_file_without_read_permission_is_named(tmp_path: Path) -> None:
     """Breaks when PermissionError passes. Root may read everything, so another user asks."""
     (tmp_path / "JWT_SECRET").write_text(STRONG)
     (tmp_path / "JWT_SECRET").chmod(0)
@@ -109,7 +109,7 @@ def test_what_a_user_may_not_read_is_named(tmp_path: Path) -> None:
         assert words in told
 
 
-def test_what_is_no_setting_is_not_read(tmp_path: Path) -> None:
+def test_a_secrets_file_that_is_not_a_setting_is_not_read(tmp_path: Path) -> None:
     """Breaks when every file of the folder is read: a key store of somebody else's beside ours was a stack trace."""
     (tmp_path / "keystore.jks").write_bytes(b"\xfe\xed\xfe\xed")
     (tmp_path / "..data").mkdir()
@@ -117,7 +117,7 @@ def test_what_is_no_setting_is_not_read(tmp_path: Path) -> None:
     assert Settings.load({}, secrets_dir=tmp_path).port == 7
 
 
-def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_name_or_value(tmp_path: Path) -> None:
     """Nor of a secret. Breaks when a file is read as plain UTF-8: some editors write the mark."""
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfPORT=7")
     (tmp_path / "workers").write_bytes(b"\xef\xbb\xbf3")
@@ -125,7 +125,7 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     assert (settings.port, settings.workers) == (7, 3)
 
 
-def test_reports_every_fault_at_once_without_a_value() -> None:
+def test_every_invalid_setting_is_reported_at_once_without_its_value() -> None:
     env = {"PORT": "70000", "WORKERS": "many", "DATABASE_URL": "mysql://root:hunter2@h/d", "APP_ENV": "production"}
     found = faults(env)
     assert [fault.partition(":")[0] for fault in found] == [
@@ -142,14 +142,14 @@ def test_reports_every_fault_at_once_without_a_value() -> None:
 @pytest.mark.parametrize(
     "url", ["nonsense", "sqlite:///", "sqlite://file.db", "http://x", "sqlite:///:memory:", "sqlite:///q.db?mode=ro"]
 )
-def test_refuses_a_database_url_it_cannot_use(url: str) -> None:
+def test_an_unusable_database_url_is_refused(url: str) -> None:
     """Breaks when what follows the slashes is a name, whatever it is."""
     (fault,) = faults({"DATABASE_URL": url})
     assert re.match("DATABASE_URL: .*must ", fault)
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_REPLICA_URLS"])
-def test_refuses_an_option_of_a_database_url_that_it_does_not_know(name: str) -> None:
+def test_an_unknown_option_of_a_database_url_is_refused(name: str) -> None:
     """Breaks when options are not looked at before the driver does: its error was a stack trace."""
     env = {"DATABASE_URL": "postgresql://u@h/d", name: "postgresql://u:hunter2@h/d?mode=fast"}
     (fault,) = faults(env)
@@ -171,7 +171,7 @@ def test_production_starts_with_a_strong_secret() -> None:
 
 
 @pytest.mark.parametrize("missing", [("APP_URL",), ("DATABASE_URL",), ("SMTP_URL",), ("MAIL_SENDER",), tuple(LIVE)[1:]])
-def test_production_refuses_what_only_stands_in_for_a_service(missing: tuple[str, ...]) -> None:
+def test_production_refuses_a_default_that_replaces_a_service(missing: tuple[str, ...]) -> None:
     """Breaks when a default passes: production wrote its mails to files and sent people to http://localhost in silence."""
     left = {name: value for name, value in LIVE.items() if name not in missing}
     told = {fault.partition(":")[0]: fault for fault in faults(left)}
@@ -179,7 +179,7 @@ def test_production_refuses_what_only_stands_in_for_a_service(missing: tuple[str
     assert all("required in production; " in fault for fault in told.values())
 
 
-def test_production_uses_a_stand_in_that_its_setting_names() -> None:
+def test_production_accepts_a_replacement_of_a_service_that_is_set_explicitly() -> None:
     env = {**LIVE, "SMTP_URL": "folder:var/mail", "DATABASE_URL": "sqlite:////srv/app.db", "MAIL_SENDER": ""}
     settings = Settings.load(env)
     assert settings.stand_ins() == {"mail": "files in var/mail, which nobody sends"} == Settings.load({}).stand_ins()
@@ -201,13 +201,13 @@ def test_production_uses_a_stand_in_that_its_setting_names() -> None:
         "google=https://id:hun/ter2@accounts.google.com",
     ],
 )
-def test_refuses_a_provider_it_cannot_use(provider: str) -> None:
+def test_an_unusable_oauth_provider_is_refused(provider: str) -> None:
     (fault,) = faults({"OAUTH_PROVIDERS": f"github=https://id:secret@github.com, {provider}"})
     assert fault.startswith("OAUTH_PROVIDERS_1: must be name=https://")
     assert "hunter2" not in fault
 
 
-def test_reads_providers_and_knows_where_it_is_itself() -> None:
+def test_oauth_providers_and_the_own_url_are_read() -> None:
     one, two = "google=https://id:s%2Fcret@accounts.google.com", "okta=http://id:secret@localhost:9000/oauth2"
     settings = Settings.load({"OAUTH_PROVIDERS": f"{one} {two}", "PORT": "9000"})
     assert [provider.get_secret_value() for provider in settings.oauth.providers] == [one, two]
@@ -216,18 +216,18 @@ def test_reads_providers_and_knows_where_it_is_itself() -> None:
 
 
 @pytest.mark.parametrize("url", ["shop.example", "http://shop.example", "https://shop.example/api", "https://"])
-def test_refuses_an_address_of_its_own_that_clients_cannot_trust(url: str) -> None:
+def test_an_app_url_that_clients_cannot_trust_is_refused(url: str) -> None:
     (fault,) = faults({"APP_URL": url})
     assert fault.startswith("APP_URL: must be what clients see")
 
 
 @pytest.mark.parametrize("origin", ["*", "app.example", "https://app.example/", "https://*.example", "null", "ftp://x"])
-def test_refuses_an_origin_that_no_browser_sends(origin: str) -> None:
+def test_a_cors_origin_that_no_browser_sends_is_refused(origin: str) -> None:
     (fault,) = faults({"CORS_ORIGINS": f"https://app.example {origin}"})
     assert fault.startswith("CORS_ORIGINS_1: must be what a browser sends")
 
 
-def test_shows_no_secret_and_cannot_be_changed() -> None:
+def test_settings_show_no_secret_and_cannot_be_changed() -> None:
     settings = Settings.load({"JWT_SECRET": STRONG, "DATABASE_URL": "postgresql://u:hunter2@h/d"})
     assert STRONG not in repr(settings)
     assert "hunter2" not in repr(settings)

@@ -58,7 +58,7 @@ async def migrated(folder: Path, module: str) -> dict[str, str]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a process namespace needs root")
 @pytest.mark.parametrize("command", ["serve", "worker"])
-def test_the_first_process_of_a_container_ends_when_told_at_any_moment(
+def test_the_first_process_of_a_container_ends_on_sigterm_at_any_moment(
     environment: dict[str, Any], tmp_path: Path, command: str
 ) -> None:
     """Breaks when the handler is set after the imports: the kernel drops a SIGTERM that process 1 does not handle."""
@@ -100,7 +100,7 @@ def ignore_what_is_to_be_ignored(served: Served) -> None:
 
 
 @pytest.mark.parametrize(("command", "number"), [("serve", signal.SIGTERM), ("dev", signal.SIGHUP)])
-async def test_a_server_that_is_told_to_stop_answers_what_it_has_begun(
+async def test_a_server_that_is_told_to_stop_finishes_its_requests(
     slow: dict[str, str], tmp_path: Path, command: str, number: signal.Signals
 ) -> None:
     async with serving(tmp_path, RESTWELL, command, cwd=tmp_path, **slow) as served:
@@ -128,7 +128,7 @@ async def test_a_server_that_is_told_twice_ends_at_once(
             await asked
 
 
-def test_a_server_that_is_hung_up_replaces_its_workers(slow: dict[str, str], tmp_path: Path) -> None:
+def test_a_server_replaces_its_workers_on_sighup(slow: dict[str, str], tmp_path: Path) -> None:
     """Breaks when the workers die of the signal, which a terminal sends to all: what they had begun is lost."""
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **slow, WORKERS="2") as served:
         before = set(children_of(served.process.pid))
@@ -148,7 +148,7 @@ def test_sigquit_ends_a_server_and_its_workers(slow: dict[str, str], tmp_path: P
         assert served.process.wait(AT_ONCE_SECONDS) == -signal.SIGQUIT
 
 
-async def test_a_worker_that_is_hung_up_ends_what_it_has_begun(environment: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_worker_finishes_its_jobs_on_sighup(environment: dict[str, Any], tmp_path: Path) -> None:
     """Breaks when SIGHUP has its default action, or ends the process that does the job in its midst."""
     async with rig_on(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as rig:
         job_id = await rig.enqueue(sample_jobs.sleep, seconds=1.0)

@@ -67,7 +67,7 @@ async def faults(settings: Settings, database: Database) -> str:
     return fault
 
 
-async def test_says_what_each_service_is(database: Database, redis_users: dict[str, str]) -> None:
+async def test_the_startup_event_names_each_service(database: Database, redis_users: dict[str, str]) -> None:
     url = redis_users["whole"]
     found = await look(settings_of(url, url), "tiny", database)
     at = f"Redis at {url.partition('@')[2].partition('/')[0]}"
@@ -82,7 +82,7 @@ async def test_says_what_each_service_is(database: Database, redis_users: dict[s
     assert f"  cache: {at}" in found.lines()
 
 
-async def test_says_what_is_used_without_a_service(database: Database) -> None:
+async def test_the_startup_event_names_what_replaces_a_missing_service(database: Database) -> None:
     found = await look(settings_of(), "tiny", database)
     assert [found.services[name] for name in ("cache", "rate_limits")] == ["of this machine"] * 2
     assert found.services["jobs"] == "told of by the database"
@@ -99,7 +99,7 @@ async def test_says_what_is_used_without_a_service(database: Database) -> None:
         ("no-keys", "ACL SETUSER gives: ~tiny:*"),
     ],
 )
-async def test_a_redis_user_without_a_permission_does_not_start(
+async def test_a_redis_user_without_a_permission_is_refused_at_start(
     database: Database, redis_users: dict[str, str], user: str, words: str
 ) -> None:
     """Breaks when only PING is tried: the application started in silence without a shared cache."""
@@ -108,7 +108,7 @@ async def test_a_redis_user_without_a_permission_does_not_start(
     assert words in fault
 
 
-async def test_a_redis_user_of_jobs_without_a_permission_does_not_start(
+async def test_a_redis_user_of_jobs_without_a_permission_is_refused_at_start(
     database: Database, redis_users: dict[str, str]
 ) -> None:
     """Breaks when only the commands of the cache are tried."""
@@ -118,7 +118,7 @@ async def test_a_redis_user_of_jobs_without_a_permission_does_not_start(
 
 
 @pytest.mark.parametrize("change", [("hunter2", "hunter21"), ("whole", "stranger"), ("/0", "/99")])
-async def test_a_redis_that_refuses_does_not_start(
+async def test_a_redis_that_refuses_the_login_is_refused_at_start(
     database: Database, redis_users: dict[str, str], change: tuple[str, str]
 ) -> None:
     """Breaks when a refusal counts as an outage, which nobody waits for."""
@@ -126,13 +126,13 @@ async def test_a_redis_that_refuses_does_not_start(
     assert (await faults(settings_of(url), database)).startswith("REDIS_URL: ")
 
 
-async def test_a_redis_that_takes_no_writes_does_not_start(database: Database) -> None:
+async def test_a_read_only_redis_is_refused_at_start(database: Database) -> None:
     """Breaks when it counts as an outage: a replica is there, and will never take a write."""
     with redis_server("--replicaof", "127.0.0.1", str(free_port())) as replica:
         assert "read only replica" in await faults(settings_of(replica.url), database)
 
 
-async def test_a_redis_whose_certificate_is_not_trusted_does_not_start(database: Database, tmp_path: Path) -> None:
+async def test_a_redis_with_an_untrusted_certificate_is_refused_at_start(database: Database, tmp_path: Path) -> None:
     """Breaks when it counts as an outage."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate = make_certificate(tmp_path)
@@ -142,7 +142,7 @@ async def test_a_redis_whose_certificate_is_not_trusted_does_not_start(database:
         assert "certificate is not trusted" in await faults(settings_of(url), database)
 
 
-async def test_a_rabbitmq_that_refuses_does_not_start(database: Database, rabbit_url: str) -> None:
+async def test_a_rabbitmq_that_refuses_the_login_is_refused_at_start(database: Database, rabbit_url: str) -> None:
     """Breaks when a refusal counts as an outage."""
     found = await look(settings_of(None, rabbit_url), "tiny", database)
     assert found.services["jobs"] == f"RabbitMQ at {rabbit_url.partition('@')[2].rstrip('/')}"
@@ -152,7 +152,9 @@ async def test_a_rabbitmq_that_refuses_does_not_start(database: Database, rabbit
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
-async def test_what_cannot_be_reached_is_told_loudly_and_costs_no_start(database: Database, scheme: str) -> None:
+async def test_an_unreachable_service_is_logged_as_a_warning_and_does_not_prevent_the_start(
+    database: Database, scheme: str
+) -> None:
     """Breaks when it is not told: the application ran for days without a shared cache. Losing Redis costs speed, not availability."""
     nobody = f"127.0.0.1:{free_port()}"
     settings = settings_of(f"redis://{nobody}/0", f"{scheme}://u:hunter2@{nobody}/")
@@ -168,7 +170,7 @@ async def test_what_cannot_be_reached_is_told_loudly_and_costs_no_start(database
     assert any(line.startswith("  ! cache: of this machine, because") for line in found.lines())
 
 
-async def test_replicas_are_asked_and_options_without_effect_are_told(postgres_server: str) -> None:
+async def test_replicas_are_checked_and_ignored_options_reported_at_start(postgres_server: str) -> None:
     """Breaks when a replica that is not there is not told of: the primary bears all reads."""
     gone = f"postgresql://u:hunter2@127.0.0.1:{free_port()}/d"
     url = f"{postgres_server}?channel_binding=prefer"

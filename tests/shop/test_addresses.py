@@ -31,7 +31,7 @@ def new(email: str, name: str = "Ada") -> Json:
     return {"email": email, "password": PASSWORD, "name": name}
 
 
-async def test_what_is_no_address_is_a_422_of_its_field_at_every_route(
+async def test_an_invalid_address_is_a_422_that_names_its_field_at_every_route(
     client: httpx.AsyncClient, customer: Person, app: App, server: MailServer
 ) -> None:
     """Breaks with a lenient pattern (they registered), or where a route checks nothing: a NUL at the sign-in was a 500 on PostgreSQL."""
@@ -53,13 +53,13 @@ async def test_what_is_no_address_is_a_422_of_its_field_at_every_route(
 
 
 @pytest.mark.parametrize("path", ["/v1/users", "/v1/sessions", "/v1/password-resets"])
-async def test_half_a_character_in_an_address_is_refused(client: httpx.AsyncClient, path: str) -> None:
+async def test_an_address_with_half_a_surrogate_pair_is_refused(client: httpx.AsyncClient, path: str) -> None:
     body = '{"email": "\\ud800@example.com", "password": "a long enough one", "name": "n"}'
     answer = await client.post(path, content=body, headers={"content-type": "application/json"})
     assert answer.status_code in {400, 422}
 
 
-async def test_spellings_of_one_address_are_one_account_that_gets_its_mail(
+async def test_all_spellings_of_an_address_are_one_account_that_gets_its_mail(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:
     """Breaks without one canonical form: NFC and NFD were two accounts, and the mail of an international domain never went."""
@@ -83,14 +83,16 @@ async def test_spellings_of_one_address_are_one_account_that_gets_its_mail(
     assert answer.status_code == 204
 
 
-async def test_a_change_to_another_spelling_is_no_change(customer: Person, app: App, server: MailServer) -> None:
+async def test_a_change_to_another_spelling_of_the_own_address_is_no_change(
+    customer: Person, app: App, server: MailServer
+) -> None:
     answer = await customer.send("POST", "/v1/email-confirmations", {"email": "Customer1@SHOP.example"})
     assert answer.status_code == 202, "the own address needs no password"
     await finish_jobs(app)
     assert [to for _, to in server.envelopes] == [["customer1@shop.example"]]
 
 
-async def test_a_name_forges_no_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
+async def test_a_display_name_cannot_forge_a_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
     """Breaks when a display name is parsed: its encoded words were headers and a text of somebody else's, sent by us."""
     assert (await client.post("/v1/users", json=new("victim@example.com", FORGED))).status_code == 201
     await finish_jobs(app)

@@ -29,7 +29,7 @@ async def dead(app: App, client: httpx.AsyncClient) -> UUID:
     return waiting.id
 
 
-async def test_a_dead_job_is_seen_tried_again_and_thrown_away(admin: Person, dead: UUID) -> None:
+async def test_an_admin_lists_retries_and_discards_a_dead_job_over_http(admin: Person, dead: UUID) -> None:
     page = (await admin.get("/v1/jobs")).json()
     assert [(job["id"], job["state"], job["attempts"]) for job in page["items"]] == [(str(dead), "dead", 1)]
     found = (await admin.get(f"/v1/jobs/{dead}")).json()
@@ -49,7 +49,7 @@ async def test_a_dead_job_is_seen_tried_again_and_thrown_away(admin: Person, dea
 
 
 @pytest.mark.parametrize("state", ["ready", "cancelled"])
-async def test_a_long_list_is_read_page_by_page(admin: Person, app: App, state: str) -> None:
+async def test_the_list_of_jobs_is_read_page_by_page(admin: Person, app: App, state: str) -> None:
     for number in range(5):
         await admin.client.post("/v1/users", json={**NEW, "email": f"ada{number}@example.com"})
     if state == "cancelled":
@@ -76,7 +76,9 @@ async def told(settings: ShopSettings, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-async def test_the_command_line_does_it_too(settings: ShopSettings, dead: UUID, app: App) -> None:
+async def test_an_operator_lists_retries_and_discards_dead_jobs_on_the_command_line(
+    settings: ShopSettings, dead: UUID, app: App
+) -> None:
     code, text = await told(settings, "list")
     assert code == 0
     assert f"{dead}" in text

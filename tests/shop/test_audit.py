@@ -17,7 +17,7 @@ def names(found: list[Json]) -> list[str]:
     return [one["event"] for one in found]
 
 
-async def test_what_one_does_is_listed_for_oneself_newest_first(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_a_user_sees_the_own_security_events_newest_first(client: httpx.AsyncClient, customer: Person) -> None:
     bad = {"email": "customer1@shop.example", "password": "a wrong one"}
     failed = await client.post("/v1/sessions", json=bad)
     change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
@@ -33,7 +33,7 @@ async def test_what_one_does_is_listed_for_oneself_newest_first(client: httpx.As
     assert names(await events(again))[:4] == ["signed_in", "signed_out_everywhere", "signed_out", "signed_in"]
 
 
-async def test_an_admin_sees_everyones_and_others_their_own(
+async def test_an_admin_sees_all_security_events_and_a_customer_the_own(
     client: httpx.AsyncClient, customer: Person, admin: Person
 ) -> None:
     """Breaks when the filter of an admin is anybody's."""
@@ -49,7 +49,9 @@ async def test_an_admin_sees_everyones_and_others_their_own(
     assert await events(customer, f"&user_id={boss}") == mine
 
 
-async def test_a_cursor_of_one_list_is_none_of_another(customer: Person, admin: Person, other: Person) -> None:
+async def test_a_cursor_of_the_events_of_an_admin_is_refused_for_a_customer(
+    customer: Person, admin: Person, other: Person
+) -> None:
     assert other.tokens
     first: Json = (await admin.get("/v1/security-events?limit=1")).json()
     assert len(first["items"]) == 1
@@ -59,7 +61,9 @@ async def test_a_cursor_of_one_list_is_none_of_another(customer: Person, admin: 
     assert_problem(refused, 400, "invalid_cursor")
 
 
-async def test_a_stolen_refresh_token_leaves_a_trace(client: httpx.AsyncClient, customer: Person, app: App) -> None:
+async def test_the_reuse_of_a_refresh_token_is_a_security_event(
+    client: httpx.AsyncClient, customer: Person, app: App
+) -> None:
     token = {"refresh_token": customer.tokens["refresh_token"]}
     assert (await client.post("/v1/sessions/refresh", json=token)).status_code == 200
     async with app.kit.database.transaction() as tx:
@@ -75,7 +79,7 @@ async def test_a_stolen_refresh_token_leaves_a_trace(client: httpx.AsyncClient, 
     "change",
     ["UPDATE security_events SET event = 'nothing'", "DELETE FROM security_events", "TRUNCATE security_events"],
 )
-async def test_the_database_refuses_to_change_what_happened(customer: Person, app: App, change: str) -> None:
+async def test_the_database_refuses_to_change_security_events(customer: Person, app: App, change: str) -> None:
     """Breaks without the triggers of migration 0008."""
     if app.kit.database.dialect == "sqlite" and change.startswith("TRUNCATE"):
         pytest.skip("SQLite has no TRUNCATE")

@@ -56,7 +56,9 @@ add_session = query(
 )
 
 
-async def test_what_is_new_stays(customer: Person, admin: Person, client: httpx.AsyncClient, app: App) -> None:
+async def test_the_cleanup_keeps_recent_rows(
+    customer: Person, admin: Person, client: httpx.AsyncClient, app: App
+) -> None:
     product = await customer.first_product()
     await customer.order("new", (product["id"], 1))
     await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
@@ -70,7 +72,7 @@ async def test_what_is_new_stays(customer: Person, admin: Person, client: httpx.
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_what_is_old_goes(customer: Person, client: httpx.AsyncClient, app: App) -> None:
+async def test_the_cleanup_deletes_expired_rows(customer: Person, client: httpx.AsyncClient, app: App) -> None:
     product = await customer.first_product()
     for number in range(3):
         await customer.order(f"key {number}", (product["id"], 1))
@@ -87,7 +89,7 @@ async def test_what_is_old_goes(customer: Person, client: httpx.AsyncClient, app
     assert [await count(app, table) for table in tables] == [0, 0, 0, 0]
 
 
-async def test_security_events_go_after_a_year(customer: Person, app: App) -> None:
+async def test_the_cleanup_deletes_security_events_after_a_year(customer: Person, app: App) -> None:
     """The database lets go of them a day before the clean-up asks for it."""
     assert customer.tokens
     events = metadata.tables["security_events"]
@@ -102,7 +104,7 @@ async def test_security_events_go_after_a_year(customer: Person, app: App) -> No
     assert await count(app, "security_events") == before - 1
 
 
-async def test_sessions_go_when_they_have_been_over_for_a_week(customer: Person, app: App) -> None:
+async def test_the_cleanup_deletes_sessions_a_week_after_their_end(customer: Person, app: App) -> None:
     user_id = UUID((await customer.get("/v1/users/me")).json()["id"])
     lifetime = timedelta(seconds=app.kit.settings.jwt.refresh_ttl_seconds)
     async with app.kit.database.transaction() as tx:
@@ -115,9 +117,7 @@ async def test_sessions_go_when_they_have_been_over_for_a_week(customer: Person,
     assert await count(app, "sessions") == before - 1
 
 
-async def test_files_go_with_their_rows_and_those_of_an_upload_wait_for_theirs(
-    app: App, client: httpx.AsyncClient, tmp_path: Path
-) -> None:
+async def test_the_cleanup_deletes_old_files_without_a_row(app: App, client: httpx.AsyncClient, tmp_path: Path) -> None:
     """``client`` has started the app."""
     assert client is not None
     files = app.kit.files

@@ -30,7 +30,7 @@ async def token(client: httpx.AsyncClient, made: Json, **form: str) -> httpx.Res
     return await client.post("/v1/oauth/token", data={**FORM, **form}, headers=basic(made["id"], made["secret"]))
 
 
-async def test_a_client_gets_a_token_and_does_what_it_may(
+async def test_a_machine_client_gets_a_token_and_may_use_its_scopes(
     client: httpx.AsyncClient, made: Json, customer: Person
 ) -> None:
     product = await customer.first_product()
@@ -55,7 +55,7 @@ async def test_a_client_gets_a_token_and_does_what_it_may(
     assert refused.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="events:read"'
 
 
-async def test_a_token_may_be_asked_for_with_less(client: httpx.AsyncClient, made: Json) -> None:
+async def test_a_machine_client_may_request_fewer_scopes(client: httpx.AsyncClient, made: Json) -> None:
     robot = Person(client)
     robot.tokens = (await token(client, made, scope="orders:read")).json()
     assert robot.tokens["scope"] == "orders:read"
@@ -64,12 +64,14 @@ async def test_a_token_may_be_asked_for_with_less(client: httpx.AsyncClient, mad
 
 
 @pytest.mark.parametrize("scope", ["jobs:manage", "orders:read jobs:manage", "", "everything"])
-async def test_never_with_more(client: httpx.AsyncClient, made: Json, scope: str) -> None:
+async def test_a_machine_client_cannot_request_other_scopes(client: httpx.AsyncClient, made: Json, scope: str) -> None:
     answer = await token(client, made, scope=scope)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
 
 
-async def test_what_is_revoked_ends_at_once_and_only_that(client: httpx.AsyncClient, made: Json, admin: Person) -> None:
+async def test_a_revoked_machine_client_loses_access_at_once_and_no_other_does(
+    client: httpx.AsyncClient, made: Json, admin: Person
+) -> None:
     """Breaks without the look at the client behind each token: it would go on for a quarter of an hour."""
     robot = Person(client)
     robot.tokens = (await token(client, made)).json()
@@ -87,7 +89,7 @@ async def test_what_is_revoked_ends_at_once_and_only_that(client: httpx.AsyncCli
     assert ("client_created", "Warehouse: orders:read products:write") in events
 
 
-async def test_who_does_not_know_the_secret_gets_nothing(client: httpx.AsyncClient, made: Json) -> None:
+async def test_a_machine_client_without_its_secret_gets_no_token(client: httpx.AsyncClient, made: Json) -> None:
     other = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
     headers = [
         basic(made["id"], "wrong"),
@@ -105,7 +107,7 @@ async def test_who_does_not_know_the_secret_gets_nothing(client: httpx.AsyncClie
         assert answer.headers["content-type"] == "application/json"
 
 
-async def test_errors_have_the_form_of_oauth(client: httpx.AsyncClient, made: Json) -> None:
+async def test_errors_of_the_token_endpoint_have_the_form_of_oauth(client: httpx.AsyncClient, made: Json) -> None:
     wrong: list[tuple[int, str, dict[str, str], str]] = [
         (400, "unsupported_grant_type", {"grant_type": "password"}, ""),
         (422, "invalid_request", {}, ""),
@@ -118,7 +120,7 @@ async def test_errors_have_the_form_of_oauth(client: httpx.AsyncClient, made: Js
         assert answer.json().keys() == {"error", "error_description"}
 
 
-async def test_a_scope_that_there_is_not_is_refused(admin: Person) -> None:
+async def test_a_machine_client_without_scopes_or_with_an_unknown_one_is_refused(admin: Person) -> None:
     for scopes in ([], ["everything"]):
         answer = await admin.send("POST", "/v1/clients", {"name": "Warehouse", "scopes": scopes})
         assert_problem(answer, 422, "invalid")

@@ -30,7 +30,9 @@ async def a_job(admin: Person) -> str:
 
 
 @pytest.mark.parametrize("make", [a_client, a_session, a_job])
-async def test_one_deletes_and_the_others_find_nothing(admin: Person, make: Callable[[Person], Awaitable[str]]) -> None:
+async def test_one_of_several_concurrent_deletes_succeeds_and_the_others_get_a_404(
+    admin: Person, make: Callable[[Person], Awaitable[str]]
+) -> None:
     path = await make(admin)
     answers = await asyncio.gather(*(admin.send("DELETE", path) for _ in range(AT_ONCE)))
     assert sorted(one.status_code for one in answers) == [204] + [404] * (AT_ONCE - 1)

@@ -9,7 +9,7 @@ from servers import restwell
 from shop import demo
 
 
-def test_the_catalogue_is_the_same_at_every_call() -> None:
+def test_the_demo_catalogue_is_the_same_at_every_call() -> None:
     rows = list(demo.catalogue())
     assert rows == list(demo.catalogue())
     assert len(rows) == len({row["id"] for row in rows}) == len({row["name"] for row in rows}) == demo.PRODUCTS
@@ -19,7 +19,7 @@ def test_the_catalogue_is_the_same_at_every_call() -> None:
     assert all(len(row["description"].split()) > 2 for row in rows)
 
 
-async def test_a_changed_catalogue_is_left_alone(database: Database) -> None:
+async def test_seed_does_not_change_an_existing_catalogue(database: Database) -> None:
     async with database.transaction() as tx:
         await tx.run_script("DELETE FROM products WHERE category <> 'audio'")
     assert await demo.seed(database) == "125 products"

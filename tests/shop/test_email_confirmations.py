@@ -33,7 +33,7 @@ async def ask(person: Person, email: str, **more: str) -> httpx.Response:
     return await person.send("POST", "/v1/email-confirmations", {"email": email, **more})
 
 
-async def test_the_code_in_the_welcome_confirms_the_address_once(
+async def test_the_code_in_the_welcome_mail_confirms_the_address_once(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:
     await client.post("/v1/users", json=NEW)
@@ -46,7 +46,7 @@ async def test_the_code_in_the_welcome_confirms_the_address_once(
     assert_problem(await confirm(client, code), 400, "invalid_confirmation_code")
 
 
-async def test_a_new_address_needs_the_password_and_the_code_and_the_old_one_is_told(
+async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified(
     client: httpx.AsyncClient, customer: Person, app: App, server: MailServer
 ) -> None:
     assert_problem(await ask(customer, "new@shop.example"), 403, "wrong_password")
@@ -74,7 +74,7 @@ async def test_a_new_address_needs_the_password_and_the_code_and_the_old_one_is_
     assert_problem(late, 400, "invalid_reset_code")
 
 
-async def test_an_address_of_another_account_stays_theirs(
+async def test_an_address_of_another_account_cannot_be_taken(
     client: httpx.AsyncClient, customer: Person, app: App, server: MailServer
 ) -> None:
     """Whoever asks is told nothing; the code is in the mail of the other."""
@@ -84,7 +84,7 @@ async def test_an_address_of_another_account_stays_theirs(
     assert await account(customer) == ("customer1@shop.example", True)
 
 
-async def test_a_code_is_worth_nothing_after_a_day_or_without_its_account(
+async def test_a_confirmation_code_is_refused_after_a_day_or_without_its_account(
     client: httpx.AsyncClient, customer: Person, other: Person, app: App, server: MailServer
 ) -> None:
     for person, email in ((customer, "customer1@shop.example"), (other, "customer2@shop.example")):
@@ -110,7 +110,7 @@ async def test_a_stolen_session_cannot_guess_the_password_for_long(customer: Per
 
 
 @pytest.mark.parametrize("how", ["reset", "change"])
-async def test_a_new_password_ends_a_change_of_the_address_that_was_begun(
+async def test_a_new_password_cancels_a_pending_change_of_the_address(
     client: httpx.AsyncClient, customer: Person, app: App, server: MailServer, how: str
 ) -> None:
     """Breaks without forget_confirmations: a thief who has the code keeps it until the owner is back, and takes the account then."""

@@ -22,7 +22,7 @@ async def everything(person: Person) -> Json:
     return export
 
 
-async def test_all_that_is_kept_is_one_document(customer: Person, other: Person) -> None:
+async def test_the_export_holds_all_data_of_a_user(customer: Person, other: Person) -> None:
     product = await customer.first_product()
     placed = [(await customer.order(f"mine {number}", (product["id"], 1))).json() for number in range(5)]
     await other.order("anothers", (product["id"], 1))
@@ -35,11 +35,11 @@ async def test_all_that_is_kept_is_one_document(customer: Person, other: Person)
     assert export["identities"] == []
 
 
-async def test_who_has_nothing_gets_empty_lists(other: Person) -> None:
+async def test_the_export_of_a_user_without_data_has_empty_lists(other: Person) -> None:
     assert (await everything(other))["orders"] == []
 
 
-async def test_an_admin_takes_away_the_own_and_not_everyones(customer: Person, admin: Person) -> None:
+async def test_the_export_of_an_admin_holds_only_the_own_data(customer: Person, admin: Person) -> None:
     """Breaks when the export reads as an admin, who sees everything."""
     product = await customer.first_product()
     await customer.order("not an admin's", (product["id"], 1))

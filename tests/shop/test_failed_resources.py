@@ -88,7 +88,7 @@ async def pruned(app: App, admin: Person) -> None:
 
 
 @pytest.mark.parametrize("end", [worker_killed, attempts_failed, arguments_unknown, cancelled, discarded, pruned])
-async def test_what_a_job_will_never_make_is_failed(
+async def test_a_resource_whose_job_will_never_succeed_is_failed(
     admin: Person, app: App, end: Callable[[App, Person], Awaitable[None]]
 ) -> None:
     """It stayed `pending` for ever."""
@@ -104,9 +104,7 @@ async def test_what_a_job_will_never_make_is_failed(
     assert (listed["state"], listed["failure_code"]) == ("failed", "processing_failed")
 
 
-async def test_a_failed_resource_is_pending_again_when_its_job_is_retried_and_ready_when_that_is_done(
-    admin: Person, app: App
-) -> None:
+async def test_a_failed_resource_is_pending_while_its_job_is_retried_and_then_ready(admin: Person, app: App) -> None:
     """Breaks when the failure is stored and not derived from the job."""
     resources = [await add_image(admin), await request_report(admin)]
     await attempts_failed(app, admin)

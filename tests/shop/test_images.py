@@ -61,7 +61,7 @@ async def send(person: Person, product: Json, content: bytes, name: str = "file"
     )
 
 
-async def test_an_image_is_taken_at_once_and_made_by_a_job(
+async def test_an_image_is_accepted_at_once_and_processed_by_a_job(
     admin: Person, anyone: Person, app: App, product: Json, tmp_path: Path
 ) -> None:
     answer = await send(admin, product, photograph())
@@ -98,7 +98,7 @@ async def test_an_image_is_taken_at_once_and_made_by_a_job(
     assert_problem(await anyone.get(f"{where}/gigantic"), 404, "not_found")
 
 
-async def test_transparency_and_profiles_are_kept_as_seen(admin: Person, app: App, product: Json) -> None:
+async def test_an_image_keeps_its_transparency_and_visible_colours(admin: Person, app: App, product: Json) -> None:
     glass = Image.new("RGBA", (300, 100), (0, 200, 0, 128))
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for content in (encoded(glass, "PNG", icc_profile=profile), encoded(glass, "WEBP", icc_profile=b"not a profile")):
@@ -139,7 +139,7 @@ def bomb(edge: int) -> bytes:
         pytest.param(bomb(30_000), "too many pixels; 40,000,000 at most", id="huge bomb"),
     ],
 )
-async def test_what_is_no_image_or_a_bomb_is_refused(
+async def test_a_file_that_is_not_an_image_or_a_decompression_bomb_is_refused(
     admin: Person, app: App, product: Json, tmp_path: Path, content: bytes, words: str
 ) -> None:
     problem = assert_problem(await send(admin, product, content), 422, "invalid")
@@ -149,7 +149,7 @@ async def test_what_is_no_image_or_a_bomb_is_refused(
     assert await app.kit.jobs.backlog() == []
 
 
-async def test_an_image_that_is_damaged_further_on_says_so(admin: Person, app: App, product: Json) -> None:
+async def test_an_image_with_a_damaged_end_fails_with_a_reason(admin: Person, app: App, product: Json) -> None:
     where = (await send(admin, product, photograph()[:4_000])).headers["location"]
     await finish_jobs(app)
     image = (await admin.get(where)).json()
@@ -180,7 +180,7 @@ def with_tag(tag: int, kind: int) -> bytes:
         pytest.param(b"Exif\x00\x00" + bytes(range(256)), id="noise"),
     ],
 )
-def test_an_image_with_damaged_exif_is_made_all_the_same(tmp_path: Path, exif: bytes) -> None:
+def test_an_image_with_damaged_exif_is_processed(tmp_path: Path, exif: bytes) -> None:
     """Pillow wrote the rest of the EXIF anew to take the orientation out of it: struct.error, TypeError, AttributeError."""
     plain = encoded(Image.new("RGB", (40, 20), "red"))
     path = tmp_path / "upload"
@@ -194,7 +194,7 @@ def test_an_image_with_damaged_exif_is_made_all_the_same(tmp_path: Path, exif: b
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_turned_as_pillow_does(orientation: int) -> None:
+def test_every_exif_orientation_is_turned_as_pillow_does(orientation: int) -> None:
     image = Image.new("RGB", (16, 8), "white")
     image.paste("red", (0, 0, 8, 4))
     exif = Image.Exif()
@@ -206,7 +206,7 @@ def test_every_orientation_is_turned_as_pillow_does(orientation: int) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of what it finds
 @pytest.mark.scoreboard("T1", "any image", MARK, backend="none")
-def test_any_image_is_made_or_is_none(score: Score, tmp_path: Path) -> None:
+def test_every_upload_is_processed_or_refused(score: Score, tmp_path: Path) -> None:
     """Breaks when an exception of a decoder leaves Pillow as it is: struct.error, TypeError, IndexError."""
     small = Image.new("RGB", (24, 12), "red")
     exif = photograph(24, 12)
@@ -233,7 +233,7 @@ def test_any_image_is_made_or_is_none(score: Score, tmp_path: Path) -> None:
         fuzz(score, st.binary() | cut | st.sampled_from(rights).flatmap(damaged), take)
 
 
-async def test_the_form_has_one_file_and_no_more(admin: Person, product: Json) -> None:
+async def test_an_upload_form_has_exactly_one_file(admin: Person, product: Json) -> None:
     path, token = f"/v1/products/{product['id']}/images", {"authorization": f"Bearer {admin.tokens['access_token']}"}
     photo = photograph(100, 100)
     assert_problem(await send(admin, product, photo, name="picture"), 422, "invalid")
@@ -252,7 +252,7 @@ async def test_the_form_has_one_file_and_no_more(admin: Person, product: Json) -
     assert_problem(await send(admin, product, bytes(10 * 2**20 + 1)), 413, "body_too_large")
 
 
-async def test_only_an_admin_adds_images_and_only_to_what_is_there(
+async def test_only_an_admin_adds_images_and_only_to_an_existing_product(
     admin: Person, customer: Person, anyone: Person, product: Json
 ) -> None:
     photo = photograph(100, 100)
@@ -264,13 +264,13 @@ async def test_only_an_admin_adds_images_and_only_to_what_is_there(
     assert_problem(await anyone.get(where.replace(product["id"], other["id"])), 404, "not_found")
 
 
-async def test_a_product_has_so_many_images_and_no_more_whoever_is_faster(admin: Person, product: Json) -> None:
+async def test_concurrent_uploads_never_exceed_the_limit_of_images(admin: Person, product: Json) -> None:
     """Breaks without the lock on the product: each counts what the others have not committed."""
     answers = await asyncio.gather(*(send(admin, product, photograph(50, 50)) for _ in range(23)))
     assert sorted(answer.status_code for answer in answers) == [202] * 20 + [409] * 3
 
 
-async def test_the_images_of_a_deleted_product_are_gone(admin: Person, app: App, product: Json) -> None:
+async def test_deleting_a_product_deletes_its_images(admin: Person, app: App, product: Json) -> None:
     where = (await send(admin, product, photograph())).headers["location"]
     current = await admin.get(f"/v1/products/{product['id']}")
     gone = await admin.send("DELETE", f"/v1/products/{product['id']}", if_match=current.headers["etag"])

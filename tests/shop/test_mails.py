@@ -20,7 +20,7 @@ def app(settings: ShopSettings, server: MailServer) -> App:
     return create_app(with_mail(settings, server))
 
 
-async def test_a_new_user_is_welcomed(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
+async def test_a_new_user_gets_a_welcome_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
     assert (await client.post("/v1/users", json=NEW)).status_code == 201
     assert (await client.post("/v1/users", json=NEW)).status_code == 409
     assert server.mails == []
@@ -34,7 +34,7 @@ async def test_a_new_user_is_welcomed(client: httpx.AsyncClient, app: App, serve
     assert "Hello Ada &lt;b&gt;Lovelace&lt;/b&gt;," in html
 
 
-async def test_an_order_is_confirmed_line_by_line(
+async def test_the_confirmation_mail_lists_every_line_of_the_order(
     customer: Person, admin: Person, app: App, server: MailServer
 ) -> None:
     lines = []
@@ -54,9 +54,7 @@ async def test_an_order_is_confirmed_line_by_line(
     assert "Total  457.00 EUR" in text
 
 
-async def test_nobody_writes_to_an_account_that_is_gone(
-    client: httpx.AsyncClient, app: App, server: MailServer
-) -> None:
+async def test_a_deleted_account_gets_no_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
     assert (await client.post("/v1/users", json=NEW)).status_code == 201
     ada = await Person(client).sign_in("ada@example.com", NEW["password"])
     await ada.send("DELETE", "/v1/users/me")
@@ -64,7 +62,7 @@ async def test_nobody_writes_to_an_account_that_is_gone(
     assert server.mails == []
 
 
-async def test_an_address_that_the_server_refuses_is_dead_at_once(
+async def test_a_mail_to_an_address_that_the_server_refuses_is_a_dead_job_at_once(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:
     server.unknown = {"ada@example.com"}
@@ -77,7 +75,7 @@ async def test_an_address_that_the_server_refuses_is_dead_at_once(
     assert "No such mailbox" in failure.error
 
 
-async def test_a_mail_server_that_is_busy_is_asked_again(
+async def test_a_mail_is_retried_when_the_server_is_busy(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:
     server.busy = True
@@ -87,7 +85,7 @@ async def test_a_mail_server_that_is_busy_is_asked_again(
     assert (waiting.name, waiting.attempts, waiting.max_attempts) == ("send_welcome", 1, 10)
 
 
-async def test_the_owner_is_told_of_a_new_password(customer: Person, app: App, server: MailServer) -> None:
+async def test_a_changed_password_is_mailed_to_the_owner(customer: Person, app: App, server: MailServer) -> None:
     change = {"current_password": "demo-password-2026", "new_password": "an entirely new one"}
     assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
     await finish_jobs(app)
@@ -96,7 +94,7 @@ async def test_the_owner_is_told_of_a_new_password(customer: Person, app: App, s
     assert mail["Subject"] == "Your password was changed"
 
 
-async def test_a_password_is_reset_with_the_code_from_the_mail_once(
+async def test_the_code_from_the_mail_resets_a_password_once(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:
     before = await Person(client).sign_in("customer1@shop.example")
@@ -115,7 +113,7 @@ async def test_a_password_is_reset_with_the_code_from_the_mail_once(
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_reset_code")
 
 
-async def test_a_code_is_worth_nothing_after_half_an_hour(
+async def test_a_password_reset_code_is_refused_after_half_an_hour(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:
     await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
@@ -127,7 +125,7 @@ async def test_a_code_is_worth_nothing_after_half_an_hour(
     assert (await client.post("/v1/password-resets/completion", json=late)).status_code == 400
 
 
-def test_money_has_the_decimals_of_its_currency() -> None:
+def test_an_amount_has_the_decimals_of_its_currency() -> None:
     assert money(12_900, "EUR") == "129.00 EUR"
     assert money(5, "USD") == "0.05 USD"
     assert money(1_234_567, "JPY") == "1,234,567 JPY"

@@ -49,7 +49,9 @@ def lists() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("query", "arguments"), list(lists()))
-async def test_a_page_is_read_along_an_index(database: Database, query: Query[Any], arguments: dict[str, Any]) -> None:
+async def test_every_page_of_a_list_is_read_along_an_index(
+    database: Database, query: Query[Any], arguments: dict[str, Any]
+) -> None:
     """Breaks when an index of products is dropped: SQLite then sorts in a temporary tree, PostgreSQL in a Sort node."""
     # A thousand rows are read faster as a whole; what is asked is whether an index could serve a million.
     plan = await plan_of(database, query, arguments, "enable_seqscan", "enable_bitmapscan")
@@ -58,7 +60,7 @@ async def test_a_page_is_read_along_an_index(database: Database, query: Query[An
     assert "TEMP B-TREE" not in plan, plan
 
 
-async def test_a_search_goes_through_the_search_index(database: Database) -> None:
+async def test_a_search_uses_the_search_index(database: Database) -> None:
     shape = ListShape(Sort.NEWEST, after=False, category=False, q=True, min_price=False, max_price=False, fields=None)
     text = search_text(database.dialect, "wireless")
     plan = await plan_of(database, page(shape), {**COUNT, "q": text}, "enable_seqscan", "enable_indexscan")

@@ -40,7 +40,7 @@ async def sell(admin: Person, customer: Person, name: str, currency: str, price:
     return [order.json()["id"] for order in orders]
 
 
-async def test_a_report_is_made_by_a_job_and_has_every_line_once(
+async def test_a_report_is_built_by_a_job_and_has_every_line_once(
     admin: Person, customer: Person, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when the next page begins at the order the last one ended with, or one later."""
@@ -75,7 +75,7 @@ async def test_a_report_is_made_by_a_job_and_has_every_line_once(
     assert paper.content.startswith(b"%PDF-")
 
 
-async def test_progress_is_told_while_it_is_made(
+async def test_the_progress_of_a_report_is_visible_while_it_is_built(
     admin: Person, customer: Person, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The paper cannot be printed here, so the report stays where it is: today's lines, of three days, are read."""
@@ -89,14 +89,14 @@ async def test_progress_is_told_while_it_is_made(
     assert 33 <= report["progress"] <= 99
 
 
-async def test_a_report_of_days_without_sales_says_so(admin: Person, app: App) -> None:
+async def test_a_report_of_days_without_sales_is_empty(admin: Person, app: App) -> None:
     where = (await request(admin, "2020-01-01", "2020-12-31")).headers["location"]
     await finish_jobs(app)
     assert (await admin.get(f"{where}/sales.csv")).text.count("\n") == 1
     assert (await admin.get(f"{where}/sales.pdf")).content.startswith(b"%PDF-")
 
 
-async def test_reports_of_the_first_and_the_last_day_there_is_are_made(admin: Person, app: App) -> None:
+async def test_reports_of_the_first_and_of_the_last_possible_day_are_built(admin: Person, app: App) -> None:
     reports = [(await request(admin, day, day)).headers["location"] for day in ("1970-01-01", "9998-12-31")]
     await finish_jobs(app)
     assert [(await admin.get(where)).json()["state"] for where in reports] == ["ready", "ready"]
@@ -116,18 +116,18 @@ async def test_reports_of_the_first_and_the_last_day_there_is_are_made(admin: Pe
         (1, "2026-01-01"),
     ],
 )
-async def test_days_that_make_no_report_are_refused(admin: Person, first_day: Any, last_day: Any) -> None:
+async def test_an_invalid_range_of_days_is_refused(admin: Person, first_day: Any, last_day: Any) -> None:
     assert_problem(await request(admin, first_day, last_day), 422, "invalid")
 
 
-async def test_only_an_admin_has_reports(admin: Person, customer: Person, anyone: Person) -> None:
+async def test_only_an_admin_reads_reports(admin: Person, customer: Person, anyone: Person) -> None:
     where = (await request(admin)).headers["location"]
     for path in (where, f"{where}/sales.csv", f"{where}/sales.pdf"):
         assert_problem(await customer.get(path), 403, "forbidden")
         assert_problem(await anyone.get(path), 401, "unauthorized")
 
 
-def test_a_year_has_as_many_bars_as_fit() -> None:
+def test_the_bars_of_a_year_fit_into_the_chart() -> None:
     first, last = date(2026, 1, 1), date(2026, 12, 31)
     year = bars(Counter({first: 5, first + timedelta(days=11): 7, last: 9}), first, last)
     assert len(year) <= BARS

@@ -62,7 +62,9 @@ async def sign_in(client: httpx.AsyncClient, code: str | None = None) -> httpx.R
     return await client.post("/v1/sessions", json={**OWNER, **({"code": code} if code is not None else {})})
 
 
-async def test_signing_in_needs_a_code_each_of_which_counts_once(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_signing_in_needs_a_second_factor_code_that_works_once(
+    client: httpx.AsyncClient, customer: Person
+) -> None:
     phone, codes = await activate(customer)
     assert (await customer.get(PATH)).json() == {"active": True, "recovery_codes_left": 10}
     assert_problem(await sign_in(client), 401, "second_factor_required")
@@ -77,14 +79,16 @@ async def test_signing_in_needs_a_code_each_of_which_counts_once(client: httpx.A
     assert {"second_factor_added", "recovery_code_used", "sign_in_failed"} <= set(found)
 
 
-async def test_the_confirming_code_does_not_sign_in_too(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_the_code_that_confirmed_the_second_factor_does_not_sign_in(
+    client: httpx.AsyncClient, customer: Person
+) -> None:
     phone = await begin(customer)
     code = phone.code()
     assert (await customer.send("POST", f"{PATH}/confirmation", {"code": code})).status_code == 200
     assert_problem(await sign_in(client, code), 403, "wrong_code")
 
 
-async def test_a_code_is_of_its_time_and_of_its_owner(
+async def test_a_second_factor_code_works_only_for_its_time_and_owner(
     client: httpx.AsyncClient, customer: Person, other: Person
 ) -> None:
     phone, codes = await activate(customer)
@@ -97,7 +101,7 @@ async def test_a_code_is_of_its_time_and_of_its_owner(
     assert_problem(await client.post("/v1/sessions", json={**late, "code": codes[0]}), 403, "wrong_code")
 
 
-async def test_until_it_is_confirmed_nothing_is_asked_for(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_an_unconfirmed_second_factor_is_not_required(client: httpx.AsyncClient, customer: Person) -> None:
     first = await begin(customer)
     phone = await begin(customer)
     assert (await customer.get(PATH)).json() == {"active": False, "recovery_codes_left": 0}
@@ -109,7 +113,7 @@ async def test_until_it_is_confirmed_nothing_is_asked_for(client: httpx.AsyncCli
     assert_problem(await customer.send("POST", PATH, {"current_password": PASSWORD}), 409, "second_factor_active")
 
 
-async def test_other_devices_are_signed_out_and_the_owner_is_told(
+async def test_adding_a_second_factor_ends_other_sessions_and_notifies_the_owner(
     client: httpx.AsyncClient, customer: Person, app: App, server: MailServer
 ) -> None:
     elsewhere = await Person(client).sign_in("customer1@shop.example")
@@ -124,7 +128,7 @@ async def test_other_devices_are_signed_out_and_the_owner_is_told(
     ]
 
 
-async def test_it_is_removed_with_password_and_code_and_then_asked_for_no_more(
+async def test_a_second_factor_is_removed_with_password_and_code_and_then_not_required(
     client: httpx.AsyncClient, customer: Person
 ) -> None:
     phone, codes = await activate(customer)
@@ -141,7 +145,7 @@ async def test_it_is_removed_with_password_and_code_and_then_asked_for_no_more(
     assert_problem(await customer.send("POST", removal, right), 409, "no_second_factor")
 
 
-async def test_who_knows_the_password_cannot_guess_the_code(customer: Person, app: App) -> None:
+async def test_the_second_factor_code_cannot_be_guessed_at_sign_in(customer: Person, app: App) -> None:
     """Breaks when guesses are counted by network alone: a crowd of them has a million tries in no time."""
     phone, _ = await activate(customer)
     for number in range(FREE + 1):
@@ -153,7 +157,7 @@ async def test_who_knows_the_password_cannot_guess_the_code(customer: Person, ap
                 assert_problem(await sign_in(client, phone.code()), 429, "too_many_attempts")
 
 
-async def test_nor_by_trying_to_remove_it(customer: Person) -> None:
+async def test_the_second_factor_code_cannot_be_guessed_by_removing_the_factor(customer: Person) -> None:
     await activate(customer)
     guess = {"current_password": PASSWORD, "code": "000000"}
     for _ in range(FREE):
@@ -161,7 +165,7 @@ async def test_nor_by_trying_to_remove_it(customer: Person) -> None:
     assert_problem(await customer.send("POST", f"{PATH}/removal", guess), 429, "too_many_attempts")
 
 
-async def test_a_deleted_account_leaves_no_secret(customer: Person, app: App) -> None:
+async def test_a_deleted_account_leaves_no_second_factor_secret(customer: Person, app: App) -> None:
     await activate(customer)
     assert (await customer.send("DELETE", "/v1/users/me")).status_code == 204
     for table in (second_factors, recovery_codes):
@@ -169,7 +173,7 @@ async def test_a_deleted_account_leaves_no_secret(customer: Person, app: App) ->
         assert await app.kit.database.one(left) == 0
 
 
-async def test_with_a_secret_that_is_gone_a_recovery_code_still_signs_in(
+async def test_a_recovery_code_signs_in_when_the_secret_cannot_be_decrypted(
     client: httpx.AsyncClient, customer: Person, app: App
 ) -> None:
     phone, codes = await activate(customer)
@@ -180,7 +184,7 @@ async def test_with_a_secret_that_is_gone_a_recovery_code_still_signs_in(
     assert (await sign_in(client, codes[0])).status_code == 201
 
 
-async def test_a_copy_of_the_database_tells_nothing_of_the_secret(customer: Person, app: App) -> None:
+async def test_the_second_factor_secret_is_encrypted_in_the_database(customer: Person, app: App) -> None:
     begun = await customer.send("POST", PATH, {"current_password": PASSWORD})
     stored = query("test.stored", select(second_factors.c.sealed_secret).limit(2), into=str)
     (sealed,) = await app.kit.database.all(stored)

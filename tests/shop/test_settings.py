@@ -15,7 +15,7 @@ LIVE = {
 }
 
 
-def test_production_refuses_a_ledger_that_nobody_has_named() -> None:
+def test_production_refuses_the_default_ledger() -> None:
     """Breaks when the default passes: production took orders and charged nobody, in silence."""
     with pytest.raises(ConfigurationError) as raised:
         ShopSettings.load(LIVE)
@@ -23,7 +23,7 @@ def test_production_refuses_a_ledger_that_nobody_has_named() -> None:
     assert fault.startswith("PAYMENTS_URL: required in production; https://api-key@api.stripe.com, or ledger:///")
 
 
-def test_production_uses_a_ledger_that_its_setting_names() -> None:
+def test_production_accepts_a_ledger_that_is_set_explicitly() -> None:
     settings = ShopSettings.load({**LIVE, "PAYMENTS_URL": "ledger:///var/p.db?delay=0.1"})
     assert settings.stand_ins() == {"payments": "a ledger in var/p.db, which charges nobody"}
     assert ShopSettings.load({**LIVE, "PAYMENTS_URL": "https://key@api.stripe.com"}).stand_ins() == {}

@@ -23,7 +23,7 @@ def bench(*command: str) -> str:
     return done.stdout
 
 
-def test_a_quick_run_compares_right_answers_with_right_answers() -> None:
+def test_a_quick_run_of_the_bench_compares_verified_answers() -> None:
     """With what the peer needs installed by the command itself."""
     told = bench("make", "bench", "QUICK=1", "ONLY=W1,W5,express,raw-asgi")
     assert "out of the race" not in told
@@ -33,7 +33,7 @@ def test_a_quick_run_compares_right_answers_with_right_answers() -> None:
             assert re.search(rf"{name} .*[1-9][\d,]*", table), told
 
 
-def test_who_answers_wrongly_is_not_timed() -> None:
+def test_a_contender_that_answers_wrongly_is_not_timed() -> None:
     """This one writes its lines for people, not as JSON."""
     wrong = ("wrong=src,LOG_FORMAT=pretty", "--only=W1", "--quick")
     told = bench(sys.executable, "bench/routes.py", *wrong)
@@ -41,7 +41,7 @@ def test_who_answers_wrongly_is_not_timed() -> None:
     assert not re.search(r"│ wrong", told)
 
 
-def test_the_readme_shows_what_was_found() -> None:
+def test_the_readme_shows_the_results_of_the_bench() -> None:
     """Breaks when a figure of it is typed."""
     found = json.loads((ROOT / "bench/results/peers.json").read_text())
     readme = (ROOT / "README.md").read_text()
@@ -80,7 +80,7 @@ def wrapped(tmp_path: Path, family: Family) -> Iterator[subprocess.Popen[bytes]]
                 os.kill(pid, signal.SIGKILL)
 
 
-def test_a_contender_is_ended_and_measured_with_all_that_its_wrapper_has_started(
+def test_a_contender_is_measured_and_ended_with_all_its_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when only the process that was started is told to end, or counted: its child served on, and cost nothing."""
@@ -106,7 +106,7 @@ def test_a_contender_that_cannot_be_ended_is_an_error(tmp_path: Path, monkeypatc
             family.end()
 
 
-def test_what_an_earlier_run_has_left_is_named() -> None:
+def test_processes_of_an_earlier_run_of_the_bench_are_named() -> None:
     """Breaks when nobody looks: a server that is left disturbs every later figure."""
     with subprocess.Popen(["true"]) as gone:
         pass

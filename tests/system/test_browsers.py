@@ -81,7 +81,7 @@ def prepared(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_a_page_of_another_origin_calls_only_if_that_is_listed(
+def test_a_browser_lets_a_page_of_another_origin_call_only_if_it_is_listed(
     page: Page, elsewhere: str, tmp_path: Path, *, listed: bool
 ) -> None:
     """Breaks, for the listed, when the preflight does not name the method or the headers."""
@@ -96,7 +96,7 @@ def test_a_page_of_another_origin_calls_only_if_that_is_listed(
     assert (own["name"] == "From Elsewhere") is listed
 
 
-def test_a_sign_in_elsewhere_ends_with_a_session_that_no_script_and_no_other_page_has(
+def test_a_sign_in_with_a_provider_ends_in_a_session_that_no_other_page_can_use(
     page: Page, elsewhere: str, tmp_path: Path
 ) -> None:
     """Breaks when the cookie of the flow is Strict: it does not come back from the provider."""

@@ -74,7 +74,7 @@ async def load_of(served: Served, query: str) -> float:
 
 @pytest.mark.scoreboard("C1", "8 writers, 32 readers, hot keys, 3 processes, pauses before the cache set", "0 stale")
 @pytest.mark.parametrize("backend", ["sqlite", "redis"])
-async def test_no_read_is_older_than_a_write_acknowledged_before_it(
+async def test_no_read_is_older_than_an_acknowledged_write(
     backend: str, tmp_path: Path, score: Score, request: pytest.FixtureRequest
 ) -> None:
     """Finds stale reads when the leases are off (BROKEN=leases), as the last lines show: a test that cannot fail proves nothing."""
@@ -117,7 +117,7 @@ async def fresh_database(server: str, name: str) -> str:
 
 @pytest.mark.scoreboard("C3", "500 concurrent reads of an expired key, 3 processes", "1 database load")
 @pytest.mark.parametrize("backend", ["sqlite", "redis"])
-async def test_an_expired_key_is_read_once_for_everyone(
+async def test_an_expired_key_is_loaded_once_for_concurrent_readers(
     backend: str, tmp_path: Path, score: Score, request: pytest.FixtureRequest
 ) -> None:
     """Breaks when lease() always gives the lease."""
@@ -148,7 +148,7 @@ async def test_an_expired_key_is_read_once_for_everyone(
 
 @pytest.mark.scoreboard("C2", "writes during a Redis partition", "bounded: stale <= 5 s after heal; strict: 0")
 @pytest.mark.parametrize("mode", ["on", "bounded"])
-async def test_writes_during_a_partition(
+async def test_writes_during_a_partition_are_not_read_stale_after_it(
     mode: str, tmp_path: Path, postgres_server: str, redis: RedisServer, score: Score
 ) -> None:
     """Breaks when a writer that does not reach Redis notes nothing in the database."""
@@ -198,7 +198,9 @@ async def test_writes_during_a_partition(
 @pytest.mark.scoreboard(
     "R1", "Redis stopped (SIGSTOP, then kill)", "success >= 99.5%; <= 50 ms added after 2 s; recovered <= 5 s"
 )
-async def test_redis_may_go(tmp_path: Path, postgres_server: str, redis: RedisServer, score: Score) -> None:
+async def test_the_shop_serves_fresh_reads_while_redis_is_down(
+    tmp_path: Path, postgres_server: str, redis: RedisServer, score: Score
+) -> None:
     """Breaks when the store goes on asking while it is away: each read waits half a second."""
     settings = environment(await fresh_database(postgres_server, "r1"), REDIS_URL=redis.url, WORKERS="2")
     prepare(settings)

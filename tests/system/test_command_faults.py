@@ -98,7 +98,7 @@ def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> Non
         ("not a database", "DATABASE_URL: SQLite cannot open"),
     ],
 )
-def test_a_database_that_cannot_be_used_is_named_by_each_command(
+def test_each_command_names_an_unusable_database(
     run: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
 ) -> None:
     """Before, the line did not name the setting."""
@@ -117,7 +117,7 @@ def test_a_database_that_cannot_be_used_is_named_by_each_command(
         ("no folder", "DATABASE_URL: SQLite cannot open /proc/none/x.db"),
     ],
 )
-def test_neighbours_of_it_are_named_too(
+def test_a_command_names_the_reason_why_a_database_is_unusable(
     run: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
 ) -> None:
     assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), word)
@@ -125,19 +125,19 @@ def test_neighbours_of_it_are_named_too(
 
 @pytest.mark.parametrize("command", [*(one for one in ASK if one != "migrate"), "jobs retry --name=mail"])
 @pytest.mark.parametrize("fault", ["fresh", "fresh file"])
-def test_a_database_that_was_not_migrated_is_named_by_each_command(
+def test_each_command_refuses_an_unmigrated_database(
     run: Run, faulty_databases: dict[str, str], command: str, fault: str
 ) -> None:
     """Before, those that look after jobs and `seed` ended with the driver's error about a table."""
     assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), "run restwell migrate")
 
 
-def test_a_user_who_may_create_nothing_is_told(run: Run, faulty_databases: dict[str, str]) -> None:
+def test_migrate_reports_a_missing_privilege(run: Run, faulty_databases: dict[str, str]) -> None:
     assert_refused(run("migrate", DATABASE_URL=faulty_databases["no permission"]), "permission denied")
 
 
 @pytest.mark.parametrize("command", ALL)
-def test_settings_that_are_wrong_are_named_by_each_command(run: Run, command: str) -> None:
+def test_each_command_names_every_invalid_setting(run: Run, command: str) -> None:
     assert_refused(run(command, PORT="http", DATABASE_URL="mysql://u:hunter2@h/d"), "PORT: ", "DATABASE_URL: ")
 
 
@@ -153,7 +153,7 @@ def test_a_broken_project_file_is_named(run: Run, tmp_path: Path, file: str, wor
 
 @pytest.mark.parametrize("command", ["dev", "serve"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "a..b", "no-such-host.invalid", "192.0.2.1"])
-def test_an_address_that_cannot_be_listened_on_is_named(run: Run, command: str, host: str) -> None:
+def test_an_address_that_cannot_be_bound_is_named(run: Run, command: str, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert_refused(run(command, HOST=host, PORT=port), f"cannot listen on {host}:{port}")
@@ -162,7 +162,7 @@ def test_an_address_that_cannot_be_listened_on_is_named(run: Run, command: str, 
 @pytest.mark.parametrize(
     "answer", [b"", b"220 mail.example ESMTP\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n{]\xff"]
 )
-def test_statistics_of_what_is_no_server_of_ours_are_refused(run: Run, answer: bytes) -> None:
+def test_cache_stats_refuses_a_server_that_is_not_ours(run: Run, answer: bytes) -> None:
     """Before, an answer that is not HTTP, or not metrics, was a stack trace."""
     with socket.create_server(("127.0.0.1", 0)) as stranger:
 
@@ -190,7 +190,7 @@ async def migrated(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
-def test_what_no_process_could_be_made_of_ends_the_command(
+def test_a_command_whose_processes_could_not_start_ends_with_the_reason(
     run: Run, migrated: str, tmp_path: Path, command: str
 ) -> None:
     """Before, `serve` started and its processes died, with a stack trace each."""
@@ -208,7 +208,7 @@ def test_what_no_process_could_be_made_of_ends_the_command(
         ("PAYMENTS_URL", "ledger:////proc/none/x.db", "PAYMENTS_URL: /proc/none cannot be written"),
     ],
 )
-def test_a_folder_that_cannot_be_written_is_named_with_its_setting(
+def test_an_unwritable_folder_is_named_with_its_setting(
     run: Run, migrated: str, command: str, setting: str, value: str, word: str
 ) -> None:
     """Before, a stack trace, or a process that started and failed with the first file."""
@@ -216,7 +216,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_setting(
 
 
 @pytest.mark.parametrize("command", ["serve", "worker", "routes", "jobs list"])
-def test_a_secret_that_cannot_be_made_is_named_with_its_setting(
+def test_a_secret_that_cannot_be_created_is_named_with_its_setting(
     run: Run, migrated: str, tmp_path: Path, command: str
 ) -> None:
     """Before, a stack trace: `var` is made in the folder that the command is started in."""
@@ -227,7 +227,7 @@ def test_a_secret_that_cannot_be_made_is_named_with_its_setting(
 
 
 @pytest.mark.parametrize("command", ["routes", "cache clear"])
-def test_without_a_temporary_folder_the_setting_is_named(
+def test_a_missing_temporary_folder_is_reported_with_its_setting(
     run: Run, faulty_databases: dict[str, str], command: str
 ) -> None:
     """Before, a stack trace. No file may have a size here, as on a full disk."""

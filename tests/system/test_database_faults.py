@@ -51,7 +51,7 @@ def shop(server: Postgres, tmp_path: Path, pool_size: int) -> Iterator[Served]:
 @pytest.mark.scoreboard(
     "D1", "PostgreSQL restarts at once under load", "only 503 with Retry-After; back in 5 s; I1, I2, I4"
 )
-async def test_a_crash_of_postgres_costs_503s_and_no_order(server: Postgres, shop: Served, score: Score) -> None:
+async def test_a_crash_of_postgres_costs_503s_and_loses_no_order(server: Postgres, shop: Served, score: Score) -> None:
     """Breaks when a lost connection is no DatabaseUnavailable: the answers are then 500s."""
     product = await product_of(shop)
     stop = time.monotonic() + score.size(8, 30)
@@ -79,7 +79,9 @@ async def test_a_crash_of_postgres_costs_503s_and_no_order(server: Postgres, sho
 
 
 @pytest.mark.scoreboard("D2", "a lock held", "pool wait at most 2 s; liveness at most 100 ms; nobody else waits")
-async def test_a_lock_held_on_a_product_costs_that_product_only(server: Postgres, shop: Served, score: Score) -> None:
+async def test_a_lock_on_a_product_delays_orders_of_that_product_only(
+    server: Postgres, shop: Served, score: Score
+) -> None:
     """Breaks without lock_timeout: each order then holds its connection until statement_timeout, after five seconds."""
     product, other = await product_of(shop), await product_of(shop)
     blocker = await asyncpg.connect(server.url)
@@ -107,7 +109,7 @@ async def test_a_lock_held_on_a_product_costs_that_product_only(server: Postgres
 
 
 @pytest.mark.parametrize("pool_size", [1])
-async def test_a_busy_pool_does_not_look_like_a_dead_database(server: Postgres, shop: Served, pool_size: int) -> None:
+async def test_a_busy_pool_is_not_reported_as_a_dead_database(server: Postgres, shop: Served, pool_size: int) -> None:
     """Breaks when readiness borrows from the same pool: it then waits for two seconds, and answers 503."""
     assert pool_size == 1
     product = await product_of(shop)
@@ -156,7 +158,7 @@ async def test_a_backup_under_load_is_whole_and_consistent(tmp_path: Path) -> No
     assert nowhere.stderr == "restwell: none/copy.db is in no folder that exists; choose another name\n"
 
 
-def test_a_backup_of_postgres_is_pg_dumps_work(postgres_server: str, tmp_path: Path) -> None:
+def test_backup_of_postgres_is_refused_and_names_pg_dump(postgres_server: str, tmp_path: Path) -> None:
     environment = {"DATABASE_URL": postgres_server, "RESTWELL_APP": "shop.app:shop"}
     refused = restwell("backup", "copy.db", cwd=tmp_path, **environment)
     assert (refused.returncode, "pg_dump" in refused.stderr) == (2, True)

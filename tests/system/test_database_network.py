@@ -92,7 +92,7 @@ async def test_a_slow_database_makes_requests_slow_and_nothing_worse(behind: Beh
 @pytest.mark.scoreboard(
     "D3", "a black hole before the database", "every request ends within 5 s; nothing stuck after it"
 )
-async def test_a_black_hole_costs_no_request_more_than_its_time(behind: Behind, score: Score) -> None:
+async def test_a_black_hole_delays_no_request_beyond_its_timeout(behind: Behind, score: Score) -> None:
     """Breaks without the edge's deadline and the driver's time limit: requests then hang until TCP gives up."""
     await asyncio.gather(*behind.buy(time.monotonic() + 2, "warm"))
     before = behind.open_files()

@@ -26,7 +26,7 @@ def page() -> Iterator[Page]:
         yield opened
 
 
-def test_opens_signs_in_and_sends_a_request(page: Page, server: Served) -> None:
+def test_the_documentation_page_opens_signs_in_and_sends_a_request(page: Page, server: Served) -> None:
     """Breaks when a script is inline, or comes from elsewhere: the page's policy then refuses it, aloud."""
     complaints: list[str] = []
     foreign: list[str] = []

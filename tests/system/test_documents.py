@@ -34,7 +34,7 @@ def test_the_tour_of_the_readme_buys_two_headphones_once(tmp_path: Path) -> None
     assert "idempotent-replayed: true" in told.stdout
 
 
-def test_every_other_command_is_run_by_a_test() -> None:
+def test_every_command_in_the_documents_is_run_by_a_test() -> None:
     for document in DOCUMENTS:
         for block in blocks(document):
             if "curl" not in block:
@@ -50,7 +50,7 @@ def test_make_help_lists_every_target() -> None:
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the hooks need a git checkout")
-def test_the_hooks_run_and_agree(tmp_path: Path) -> None:
+def test_the_pre_commit_hooks_run_and_pass(tmp_path: Path) -> None:
     program = ROOT / ".venv/bin/pre-commit"
     subprocess.run([program, "validate-config", ROOT / ".pre-commit-config.yaml"], check=True)
     clone = tmp_path / "clone"

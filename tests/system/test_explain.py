@@ -34,7 +34,7 @@ async def test_every_query_of_a_large_shop_runs_along_an_index(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_asks_for_the_schema_first(tmp_path: Path, backend: str) -> None:
+def test_explain_refuses_an_unmigrated_database(tmp_path: Path, backend: str) -> None:
     environment = {"DATABASE_URL": f"{backend}:///{tmp_path / 'x.db'}", "RESTWELL_APP": "shop.app:shop"}
     refused = restwell("explain", cwd=tmp_path, **environment)
     assert refused.returncode == 2

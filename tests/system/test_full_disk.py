@@ -74,7 +74,7 @@ async def fill_and_free(shop: Served, disk: Path, score: Score) -> tuple[Json, l
 
 
 @pytest.mark.scoreboard("D5", "disk full, then freed", "writes 503; integrity ok; resumes in 10 s")
-async def test_sqlite_refuses_writes_while_there_is_no_room(disk: Path, tmp_path: Path, score: Score) -> None:
+async def test_sqlite_refuses_writes_while_the_disk_is_full(disk: Path, tmp_path: Path, score: Score) -> None:
     """Breaks when SQLITE_FULL is no DatabaseUnavailable: the answers are then 500s."""
     url = f"sqlite:///{disk / 'shop.db'}"
     with shop_on(url, tmp_path) as shop:
@@ -97,7 +97,7 @@ def server(disk: Path, postgres_server: str) -> Iterator[Postgres]:
 
 
 @pytest.mark.scoreboard("D5", "disk full, then freed", "writes 503; integrity ok; resumes in 10 s")
-async def test_postgres_refuses_writes_while_there_is_no_room(
+async def test_postgres_refuses_writes_while_the_disk_is_full(
     server: Postgres, disk: Path, tmp_path: Path, score: Score
 ) -> None:
     """Breaks when SQLSTATE 53100 is no DatabaseUnavailable: the answers are then 500s."""

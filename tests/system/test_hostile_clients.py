@@ -127,7 +127,7 @@ MEGABYTE: Final = b"100000\r\n" + b"a" * 2**20 + b"\r\n"
     "1 GB chunked body, 10k headers, deep / duplicate-key / NaN JSON, gzip bomb",
     "right 4xx <= 1 s, no 5xx, memory +20 MB at most",
 )
-async def test_what_is_too_much_is_refused_at_once(shop: Served, score: Score) -> None:
+async def test_an_oversized_request_is_refused_at_once(shop: Served, score: Score) -> None:
     """Broken builds that were seen to fail: no limit to the body; keys not compared; compressed bodies taken."""
     port = port_of(shop)
     await say(port, *[one for one, _, _ in TOO_MUCH.values()][:1])
@@ -200,7 +200,7 @@ async def ask_until(stop: float, url: str) -> tuple[int, int, float]:
 
 
 @pytest.mark.scoreboard("A4", "slowhttptest, 1,000 connections", "normal success >= 99%; attackers cut <= 30 s")
-async def test_clients_that_are_slow_on_purpose_keep_nobody_out(shop: Served, score: Score) -> None:
+async def test_slow_clients_do_not_block_others(shop: Served, score: Score) -> None:
     """Broken builds that were seen to fail: no time for headers, none for bodies."""
     if shutil.which("slowhttptest") is None:
         pytest.skip(f"{NEEDS}: slowhttptest (apt-get install slowhttptest)")
@@ -298,7 +298,7 @@ CORPUS: Final = [
 
 
 @pytest.mark.scoreboard("A6", "CL/TE smuggling corpus through nginx", "0 desyncs")
-async def test_two_parsers_see_the_same_requests(shop: Served, tmp_path: Path, score: Score) -> None:
+async def test_nginx_and_the_server_see_the_same_requests(shop: Served, tmp_path: Path, score: Score) -> None:
     """Nobody gets the answer to what another's message hides. Seen to fail with a proxy that believes Content-Length and passes
     Transfer-Encoding on.
     """

@@ -61,7 +61,7 @@ def node(stack: ExitStack, folder: Path, settings: dict[str, str]) -> Served:
     "one new pair; the family dead everywhere in 1 s",
 )
 @pytest.mark.parametrize("backend", ["sqlite", "redis"])
-async def test_a_token_has_one_successor_and_its_theft_ends_the_session_everywhere(
+async def test_a_refresh_token_has_one_successor_and_its_reuse_ends_the_session_on_every_node(
     shared: dict[str, str], tmp_path: Path, score: Score
 ) -> None:
     """Breaks without ``used_at IS NULL`` in use_token (two successors), and without the invalidation in _end (alive elsewhere)."""
@@ -101,7 +101,7 @@ async def test_a_token_has_one_successor_and_its_theft_ends_the_session_everywhe
     "A8", "sign-ins of users there are and there are not, in turn", "the times differ by less than 5%"
 )
 @pytest.mark.parametrize("backend", ["sqlite", "redis"])
-async def test_the_time_of_an_answer_does_not_tell_who_has_an_account(
+async def test_the_response_time_does_not_reveal_who_has_an_account(
     shared: dict[str, str], tmp_path: Path, score: Score
 ) -> None:
     """Breaks when the password of an unknown user is not hashed: the answer comes ten times sooner."""
@@ -133,7 +133,9 @@ async def test_the_time_of_an_answer_does_not_tell_who_has_an_account(
     "503 for those who are too many; others wait at most 50 ms longer (p95)",
 )
 @pytest.mark.parametrize("backend", ["sqlite", "redis"])
-async def test_a_flood_of_sign_ins_slows_nobody_else(shared: dict[str, str], tmp_path: Path, score: Score) -> None:
+async def test_a_flood_of_sign_ins_does_not_slow_other_requests(
+    shared: dict[str, str], tmp_path: Path, score: Score
+) -> None:
     """Breaks when passwords are hashed in the event loop: everyone waits for every hash."""
     seconds = score.size(3, 10)
     with ExitStack() as stack:

@@ -65,7 +65,7 @@ async def rig(empty_url: str, broker_url: str | None) -> AsyncIterator[Rig]:
 @pytest.mark.scoreboard(
     "J1", "kill -9 a worker mid-job x100, 1,000 jobs", "0 lost, 0 doubled database effects, resumed <= 35 s"
 )
-async def test_killed_workers_lose_nothing_and_double_nothing_j1(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_killed_workers_lose_no_job_and_run_none_twice_j1(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-lease: what the dead had is never done. BROKEN=no-transaction: it is done twice."""
     count, kills = score.size((40, 3), (1_000, 100))
     await toil(rig, count, 0.5, effect_at=0.2)
@@ -81,7 +81,7 @@ async def test_killed_workers_lose_nothing_and_double_nothing_j1(rig: Rig, tmp_p
 @pytest.mark.scoreboard(
     "J1", "a machine with its workers is gone", "0 lost, 0 doubled database effects, resumed <= 35 s"
 )
-async def test_a_whole_machine_that_is_gone_j1(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_the_jobs_of_a_lost_machine_are_resumed_j1(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-lease: nobody is left who could say that they are dead, so only their leases tell."""
     await toil(rig, 8, 1.0)
     with working(tmp_path, "--concurrency=4", **environment(rig)) as served:
@@ -105,7 +105,7 @@ async def test_a_whole_machine_that_is_gone_j1(rig: Rig, tmp_path: Path, score: 
     "poison jobs (`os._exit`, the kernel's out-of-memory kill)",
     "dead after exactly its attempts; other jobs' p99 <= 2x",
 )
-async def test_poison_harms_no_other_j2(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_a_job_that_kills_its_worker_harms_no_other_j2(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-attempts: it never dies. BROKEN=not-alone: others, of two attempts, die with it."""
     count = score.size(200, 4_000)
     with (
@@ -145,7 +145,7 @@ async def _toil_evenly(rig: Rig, first: int, end: int) -> None:
 @pytest.mark.scoreboard(
     "J3", "rollback x1,000; crash between commit and publish x100", "0 ghosts; 100/100 dispatched <= 5 s"
 )
-async def test_no_ghosts_and_none_forgotten_j3(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_no_rolled_back_job_runs_and_no_committed_job_is_lost_j3(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=own-transaction: ghosts run. BROKEN=no-look: what nobody was told of waits for ever, but on SQLite, where the
     commit itself is what workers see.
     """
@@ -176,7 +176,9 @@ async def _enqueue_and_die(rig: Rig, number: int) -> None:
 
 
 @pytest.mark.scoreboard("J4", "SIGSTOP a worker past its lease, then resume", "0 stale completions accepted")
-async def test_a_worker_that_was_stopped_completes_nothing_any_more_j4(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_a_worker_that_was_suspended_completes_no_job_of_another_j4(
+    rig: Rig, tmp_path: Path, score: Score
+) -> None:
     """BROKEN=no-fence: what it was at is done by another, and then once more by it."""
     rounds = score.size(1, 2)
     for number in range(rounds):
@@ -201,7 +203,7 @@ async def test_a_worker_that_was_stopped_completes_nothing_any_more_j4(rig: Rig,
 
 
 @pytest.mark.scoreboard("J5", "unknown task, corrupt payload x1,000", "all dead-lettered; throughput >= 95%")
-async def test_what_cannot_be_run_is_dead_and_holds_nobody_up_j5(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-dead-letters: they hold their slots until their leases end, and nobody learns why. What cannot be read is dead at once,
     what is unknown after a day, in which a worker that knows it might come.
     """
@@ -236,7 +238,7 @@ async def test_what_cannot_be_run_is_dead_and_holds_nobody_up_j5(rig: Rig, tmp_p
 
 @pytest.mark.parametrize("combination", ["postgresql-redis", "sqlite-redis", "postgresql-rabbitmq"])
 @pytest.mark.scoreboard("J6", "broker down 60 s", "100% of enqueues succeed, 0 lost, no restart needed")
-async def test_a_broker_that_is_gone_costs_nothing_j6(
+async def test_a_broker_that_is_down_loses_no_job_j6(
     combination: str, empty_url: str, tmp_path: Path, score: Score
 ) -> None:
     """BROKEN=publish-first: enqueues fail while it is gone."""
@@ -276,7 +278,7 @@ async def test_a_broker_that_is_gone_costs_nothing_j6(
 
 
 @pytest.mark.scoreboard("J7", "3 schedulers, kills, 1 h clock skew, 200 ticks", "each tick exactly once")
-async def test_each_tick_makes_one_job_j7(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_each_cron_tick_makes_one_job_j7(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-tick-check: two schedulers make the job of one tick. SQLite's clock is that of its one machine, which cannot differ."""
     if rig.database.dialect == "postgresql" and FAKETIME is None:
         pytest.skip(f"{NEEDS}: faketime (apt-get install faketime)")

@@ -42,7 +42,7 @@ async def visitor(server: Served) -> AsyncIterator[Person]:
         yield Person(client)
 
 
-async def test_from_registration_to_log_out(visitor: Person, server: Served, backend: str) -> None:
+async def test_a_customer_registers_orders_and_signs_out(visitor: Person, server: Served, backend: str) -> None:
     registered = await visitor.send("POST", "/v1/users", GRACE)
     assert registered.status_code == 201
     await visitor.sign_in(GRACE["email"], GRACE["password"])
@@ -81,7 +81,7 @@ async def test_from_registration_to_log_out(visitor: Person, server: Served, bac
     assert "Traceback" not in server.output
 
 
-async def test_two_buyers_race_for_the_last_item_through_two_workers(server: Served) -> None:
+async def test_one_buyer_gets_the_last_item_through_two_workers(server: Served) -> None:
     """Breaks when take_stock loses ``stock >= quantity``."""
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         admin = await Person(client).sign_in("admin@shop.example")
@@ -97,9 +97,7 @@ async def test_two_buyers_race_for_the_last_item_through_two_workers(server: Ser
         await client.aclose()
 
 
-async def test_a_second_start_is_quick_and_finds_everything_as_it_was(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+async def test_a_second_start_is_fast_and_keeps_all_data(environment: dict[str, str], tmp_path: Path) -> None:
     with serve(tmp_path, "make", "run", cwd=ROOT, **environment) as served:
         async with httpx.AsyncClient(base_url=served.url) as client:
             customer = await Person(client).sign_in("customer1@shop.example")
@@ -115,7 +113,9 @@ async def test_a_second_start_is_quick_and_finds_everything_as_it_was(
     assert took < START_SECONDS
 
 
-async def test_an_acknowledged_order_survives_the_power_switch(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_an_acknowledged_order_survives_a_kill_of_every_process(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     """Breaks when the answer leaves before the commit: every process is killed as soon as the 201 is here."""
     command = ("make", "run")
     with serve(tmp_path, *command, cwd=ROOT, **environment) as served:

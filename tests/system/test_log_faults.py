@@ -133,7 +133,7 @@ def assert_stops(served: Served) -> float:
 
 @MARK
 @pytest.mark.parametrize("sink", FAILING, ids=lambda sink: sink.__name__)
-def test_a_log_that_cannot_be_written_changes_no_answer_on_sqlite(
+def test_an_unwritable_log_changes_no_answer_on_sqlite(
     sink: Sink, env: dict[str, str], tmp_path: Path, score: Score
 ) -> None:
     """Broke when the error of the write went to whoever logged: 503s and 422s were bare 500s without a body."""
@@ -147,7 +147,7 @@ def test_a_log_that_cannot_be_written_changes_no_answer_on_sqlite(
 
 
 @MARK
-def test_a_pipe_that_nobody_reads_stops_no_worker_on_sqlite(env: dict[str, str], tmp_path: Path, score: Score) -> None:
+def test_an_unread_log_pipe_blocks_no_worker_on_sqlite(env: dict[str, str], tmp_path: Path, score: Score) -> None:
     """Broke when the event loop wrote: the worker stood still for ever, liveness too."""
     with not_read() as descriptor, serve_into(descriptor, tmp_path, RESTWELL, "serve", cwd=tmp_path, **env) as served:
         workers = children_of(served.process.pid)
@@ -157,7 +157,7 @@ def test_a_pipe_that_nobody_reads_stops_no_worker_on_sqlite(env: dict[str, str],
         score.note(f"not_read: answers unchanged; stopped in {assert_stops(served):.1f} s")
 
 
-def test_closed_standard_streams_are_no_fault(env: dict[str, str], tmp_path: Path) -> None:
+def test_a_server_with_closed_standard_streams_answers(env: dict[str, str], tmp_path: Path) -> None:
     """Broke with an AttributeError where standard output was asked what it is; else the next file or socket gets its number."""
     command = ("sh", "-c", f"exec {RESTWELL} serve <&- >&- 2>&-")
     with serve(tmp_path, *command, cwd=tmp_path, **env) as served:
@@ -169,7 +169,7 @@ def test_closed_standard_streams_are_no_fault(env: dict[str, str], tmp_path: Pat
 
 @MARK
 @pytest.mark.parametrize("sink", [reader_gone, not_read], ids=lambda sink: sink.__name__)
-async def test_a_worker_does_its_jobs_whatever_becomes_of_its_log_on_sqlite(
+async def test_a_worker_runs_its_jobs_whatever_happens_to_its_log_on_sqlite(
     sink: Sink, tmp_path: Path, score: Score
 ) -> None:
     """Broke in the first line: a worker that cannot write it ended, and one that waited for the reader did nothing at all."""

@@ -131,7 +131,7 @@ async def kill_now_and_then(shop: Shop, buying: "asyncio.Future[Any]") -> int:
 
 
 @pytest.mark.scoreboard("O1", "2,000 buyers, 100 units, retries, timeouts, kills", "exactly 100 sold; I1-I3")
-async def test_what_is_scarce_is_sold_once_and_paid_once(shop: Shop, tmp_path: Path, score: Score) -> None:
+async def test_a_scarce_product_is_sold_once_and_paid_once(shop: Shop, tmp_path: Path, score: Score) -> None:
     """Broken builds that were seen to fail: no idempotency row; a payment of its own for each attempt to charge.
 
     Every fifth answer of the gateway is lost, and clients give up soon and ask again.
@@ -173,7 +173,7 @@ async def test_what_is_scarce_is_sold_once_and_paid_once(shop: Shop, tmp_path: P
 @pytest.mark.scoreboard(
     "O2", "one key x100 concurrent x 200 keys", "1 order each; replay or 409; changed body always 422"
 )
-async def test_a_key_sent_many_times_at_once_is_one_order(shop: Shop, score: Score) -> None:
+async def test_concurrent_requests_with_one_key_make_one_order(shop: Shop, score: Score) -> None:
     """Broken builds that were seen to fail: no idempotency row; the request is not compared."""
     keys, times = score.size((12, 40), (200, 100))
     product = await shop.product(keys * 2)

@@ -46,7 +46,7 @@ async def peak_of(load: Load, seconds: float) -> float:
     "5x overload for 60 s",
     "goodput >= 80% of peak; accepted p99 <= 1 s; rejections <= 100 ms with Retry-After",
 )
-async def test_more_than_can_be_done_costs_those_who_are_taken_on_nothing(shop: Served, score: Score) -> None:
+async def test_admitted_requests_keep_their_latency_under_overload(shop: Served, score: Score) -> None:
     """Orders, at a fixed rate, of one worker beside which the load itself is made (and, where it runs small, whatever else the
     machine does: hence the lower bound). Broken build that was seen to fail: no limit."""
     async with httpx.AsyncClient(base_url=shop.url, timeout=20) as client:

@@ -166,7 +166,7 @@ async def test_the_shop_runs_on_partitions_of_one_server_and_then_of_two(
     } == {200}
 
 
-async def test_a_query_of_one_customer_asks_one_partition(pair: tuple[Postgres, Postgres], tmp_path: Path) -> None:
+async def test_a_query_of_one_customer_reads_one_partition(pair: tuple[Postgres, Postgres], tmp_path: Path) -> None:
     first, _ = pair
     assert restwell("migrate", cwd=tmp_path, DATABASE_URL=first.url, RESTWELL_APP="shop.app:shop").returncode == 0
     for _, script in statements("1. Hash partitions on one server"):

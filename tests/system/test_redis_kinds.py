@@ -50,7 +50,7 @@ async def close(rig: Rig) -> None:
         await cache.close()
 
 
-async def test_a_password(database: Database) -> None:
+async def test_the_cache_works_on_a_redis_with_a_password(database: Database) -> None:
     with redis_server("--requirepass", "s3cret/with:signs") as server:
         url = f"redis://:s3cret%2Fwith%3Asigns@127.0.0.1:{server.port}/0"
         await close(await works(database, url))
@@ -60,7 +60,7 @@ async def test_a_password(database: Database) -> None:
         await wrong.close()
 
 
-async def test_tls(database: Database, tmp_path: Path) -> None:
+async def test_the_cache_works_on_a_redis_over_tls(database: Database, tmp_path: Path) -> None:
     """Breaks when the certificate is not checked."""
     if shutil.which("openssl") is None:
         pytest.skip(f"{NEEDS}: OpenSSL (apt-get install openssl)")
@@ -109,7 +109,9 @@ def _said(port: int, *command: str) -> str:
     return done.stdout
 
 
-async def test_sentinel_and_a_failover(database: Database, watched: tuple[RedisServer, RedisServer, int]) -> None:
+async def test_the_cache_stays_correct_through_a_sentinel_failover(
+    database: Database, watched: tuple[RedisServer, RedisServer, int]
+) -> None:
     """Breaks when keys do not begin with the id of the run: a promoted replica may lack the last marks."""
     master, replica, port = watched
     rig = await works(database, f"redis+sentinel://127.0.0.1:{port}/shop")
@@ -154,7 +156,9 @@ async def primary_of(cluster: list[RedisServer], key: str) -> RedisServer:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-async def test_a_cluster_and_the_loss_of_a_primary(database: Database, cluster: list[RedisServer]) -> None:
+async def test_the_cache_stays_correct_when_a_cluster_loses_a_primary(
+    database: Database, cluster: list[RedisServer]
+) -> None:
     nodes = ",".join(f"127.0.0.1:{server.port}" for server in cluster)
     rig = await works(database, f"redis+cluster://{nodes}")
     one, two = rig.stores

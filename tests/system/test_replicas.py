@@ -91,7 +91,7 @@ async def run_on(server: Postgres, statement: str) -> int:
 @pytest.mark.scoreboard(
     "D4", "a replica paused, frozen, killed, promoted", "0 of 10,000 reads miss the reader's write; writes back in 10 s"
 )
-async def test_whoever_wrote_reads_it_whatever_becomes_of_the_replica(
+async def test_a_writer_reads_its_own_write_whatever_happens_to_the_replica(
     pair: tuple[Postgres, Postgres], shop: Served, score: Score
 ) -> None:
     """Breaks when a read goes to any replica, whatever its position: thousands of reads are then stale."""

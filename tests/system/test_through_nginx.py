@@ -33,7 +33,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_what_nginx_has_compressed_can_be_changed_by_its_tag(client: httpx.Client) -> None:
+def test_a_product_that_nginx_compressed_can_be_changed_by_its_etag(client: httpx.Client) -> None:
     """Seen to fail with 412: nginx makes a tag weak when it compresses, and weak tags matched nothing."""
     path = f"/v1/products/{client.get('/v1/products?limit=1').json()['items'][0]['id']}"
     merge = {"content-type": PATCH}
@@ -53,7 +53,7 @@ def test_what_nginx_has_compressed_can_be_changed_by_its_tag(client: httpx.Clien
     assert client.delete(path, headers={"if-match": "*"}).status_code == 404
 
 
-def test_what_the_shop_has_compressed_keeps_its_strong_tag(client: httpx.Client) -> None:
+def test_a_response_that_the_shop_compressed_keeps_its_strong_etag(client: httpx.Client) -> None:
     read = client.get("/v1/products?limit=50")
     assert read.headers["content-encoding"] == "gzip"
     assert read.headers["etag"].endswith('-gzip"')

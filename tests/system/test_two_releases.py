@@ -37,7 +37,7 @@ async def _enqueue(rig: Rig, count: int) -> None:
 
 
 @pytest.mark.scoreboard("V1", "two releases side by side: jobs, rolled forward and back", "0 dead jobs, each done once")
-async def test_a_deploy_and_its_rollback_lose_no_job_v1(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_a_deployment_and_its_rollback_lose_no_job_v1(rig: Rig, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-parking: the old release's workers make an end of the new one's jobs."""
     count = score.size(10, 1_000)
     old: dict[str, Any] = environment(rig)

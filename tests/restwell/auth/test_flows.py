@@ -16,14 +16,14 @@ from scoreboard import Score
 OWN = "https://shop.example"
 
 
-def test_what_the_provider_is_shown_tells_nothing_of_the_verifier() -> None:
+def test_state_and_nonce_do_not_reveal_the_verifier() -> None:
     """Breaks when state, nonce and verifier are derived alike: the state stands in the address, and PKCE would prove nothing."""
     flow = Flows(b"key").begin("okta")
     assert len({flow.state, flow.nonce, flow.verifier, flow.challenge, flow.cookie}) == 5
     assert len(flow.verifier) == 43  # RFC 7636 4.1 asks for 43 to 128
 
 
-def test_a_flow_is_resumed_by_the_server_that_began_it_and_by_no_other() -> None:
+def test_a_flow_is_resumed_only_with_its_own_key_cookie_and_state() -> None:
     """Breaks when the state is not compared: any answer of the provider would fit any cookie."""
     flow = Flows(b"key").begin("okta", return_to="/account")
     assert Flows(b"key").resume(flow.cookie, "okta", flow.state) == flow
@@ -54,7 +54,7 @@ def _refused(cookie: str, flow: Flow) -> bool:
         ("/a:b@c", "/a:b@c?error=e"),
     ],
 )
-def test_an_error_stands_in_the_query_and_all_else_stays(return_to: str, with_error: str) -> None:
+def test_an_error_is_added_to_the_query_of_return_to(return_to: str, with_error: str) -> None:
     """`/#a` got it into its fragment."""
     flow = Flows(b"key").begin("okta", return_to=return_to)
     assert (flow.location(), flow.location("e")) == (return_to, with_error)
@@ -70,7 +70,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("return_to", ELSEWHERE)
-def test_what_is_no_address_of_our_own_is_neither_begun_nor_resumed(return_to: str) -> None:
+def test_a_return_to_outside_our_origin_is_refused_at_begin_and_resume(return_to: str) -> None:
     """One with characters outside Latin-1 was a 500 once the session was open; a cookie may be of the release before."""
     with pytest.raises(ValueError, match="return_to"):
         Flows(b"key").begin("okta", return_to=return_to)
@@ -84,7 +84,7 @@ def test_what_is_no_address_of_our_own_is_neither_begun_nor_resumed(return_to: s
 
 
 @pytest.mark.scoreboard("T1", "any return_to of a sign-in elsewhere", MARK, backend="none")
-def test_any_return_to_stays_on_our_own_origin(score: Score) -> None:
+def test_every_return_to_stays_on_our_origin_or_is_refused(score: Score) -> None:
     pieces = st.sampled_from(
         [
             "/",

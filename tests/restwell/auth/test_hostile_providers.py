@@ -105,7 +105,7 @@ def hostile() -> Iterator[tuple[Hostile, Any]]:
         loop.close()
 
 
-def test_the_provider_above_is_right() -> None:
+def test_the_unmodified_test_provider_signs_a_user_in() -> None:
     with hostile() as (_, sign_in):
         for name in KINDS:
             _, identity = sign_in(name)
@@ -186,7 +186,7 @@ ANSWERS: dict[str, tuple[str, str, int, Any]] = {
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_what_a_provider_may_answer_ends_the_sign_in_with_an_error_of_its_own(case: str) -> None:
+def test_an_invalid_answer_of_a_provider_is_a_sign_in_error(case: str) -> None:
     """Each of these kinds raised something else: TypeError, RecursionError, UnicodeEncodeError, httpx.InvalidURL; or had no limit:
     "too large" breaks without one, as all else in it is right.
     """
@@ -197,7 +197,7 @@ def test_what_a_provider_may_answer_ends_the_sign_in_with_an_error_of_its_own(ca
             sign_in(name)
 
 
-def test_a_key_that_is_not_understood_is_ignored() -> None:
+def test_an_unknown_kind_of_key_in_the_jwks_is_ignored() -> None:
     """RFC 7517 5. Breaks when one key ends them all: a provider that adds one of a new kind lets nobody in."""
     with hostile() as (provider, sign_in):
         odd = [5, {"kty": "AKP", "kid": "1"}, {"kty": "RSA"}, {**PUBLIC, "crv": 5}]
@@ -209,7 +209,7 @@ def test_a_key_that_is_not_understood_is_ignored() -> None:
             sign_in()
 
 
-async def test_an_answer_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_provider_that_answers_too_slowly_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte came within the limit, so it never ended."""
     monkeypatch.setattr("restwell.auth.elsewhere.provider.SECONDS", 0.1)
 
@@ -259,7 +259,7 @@ statuses = st.sampled_from([200, 200, 200, 201, 204, 302, 400, 401, 404, 429, 50
 
 
 @pytest.mark.scoreboard("T1", "any answer of a provider of identities", MARK, backend="none")
-def test_any_answer_identifies_someone_or_is_refused(score: Score) -> None:
+def test_every_answer_of_a_provider_identifies_a_user_or_is_refused(score: Score) -> None:
     def attempt(given: tuple[str, dict[str, Any], int]) -> str:
         name, provider.answers, status = given[0], {}, given[2]
         provider.answers = {path: (status, answer) for path, answer in given[1].items()}

@@ -8,7 +8,7 @@ from restwell.auth import Keys
 from restwell.auth.keys import development_secret
 
 
-def test_every_purpose_has_a_key_of_its_own() -> None:
+def test_each_purpose_derives_a_different_key() -> None:
     keys = Keys("secret")
     assert keys.derive("a") == Keys("secret").derive("a")
     assert len({keys.derive("a"), keys.derive("b"), Keys("other").derive("a")}) == 3
@@ -16,7 +16,7 @@ def test_every_purpose_has_a_key_of_its_own() -> None:
     assert "secret" not in repr(keys)
 
 
-def test_the_development_secret_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) -> None:
+def test_the_development_secret_is_created_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "var" / "secret"
     with ThreadPoolExecutor(1) as pool:
         secrets = set(pool.map(lambda _: development_secret(path), range(5)))

@@ -76,14 +76,14 @@ SAYINGS |= {
 
 
 @pytest.mark.parametrize("case", HEADERS)
-def test_a_header_of_odd_types_is_unauthorized(case: str) -> None:
+def test_a_token_with_a_malformed_header_is_unauthorized(case: str) -> None:
     """`"crit": 5` was a TypeError, a 500."""
     with pytest.raises(Unauthorized):
         tokens.verify(signed(HEADERS[case]))
 
 
 @pytest.mark.parametrize("case", SAYINGS)
-def test_claims_of_odd_types_are_unauthorized(case: str) -> None:
+def test_a_token_with_malformed_claims_is_unauthorized(case: str) -> None:
     """Breaks when one of them is compared or added before its type is known, or when issuer or audience are not compared."""
     with pytest.raises(Unauthorized):
         tokens.verify(signed(claims=SAYINGS[case]))
@@ -93,7 +93,7 @@ def test_claims_of_odd_types_are_unauthorized(case: str) -> None:
     "token",
     ["", ".", "..", "...", "....", "a" * 65_536, "." * 2_048, "é.é.é", "\x00.\x00.\x00", "a.b.c\n", " ", "\ud800"],
 )
-def test_a_text_that_is_no_token_is_unauthorized(token: str) -> None:
+def test_a_text_that_is_not_a_token_is_unauthorized(token: str) -> None:
     """Breaks when any of what joserfc raises passes."""
     with pytest.raises(Unauthorized):
         tokens.verify(token)
@@ -101,7 +101,7 @@ def test_a_text_that_is_no_token_is_unauthorized(token: str) -> None:
         tokens.verify(f"{signed()}{token or '='}")
 
 
-def test_the_signature_above_is_right() -> None:
+def test_the_unmodified_test_token_is_valid() -> None:
     assert tokens.verify(signed()).sub == USER
 
 
@@ -114,7 +114,7 @@ header_names = st.sampled_from(["alg", "typ", "kid", "crit", "b64", "jwk", "jku"
 
 
 @pytest.mark.scoreboard("T1", "any access token", MARK, backend="none")
-def test_any_token_is_ours_or_unauthorized(score: Score) -> None:
+def test_every_token_is_validly_signed_or_unauthorized(score: Score) -> None:
     headers = st.dictionaries(header_names | st.text(), json_values, max_size=4).map(lambda odd: {**HEADER, **odd})
     claims = st.dictionaries(st.sampled_from([*CLAIMS, "nbf", "scope", "jti"]), json_values, max_size=3).map(
         lambda odd: {**CLAIMS, **odd}

@@ -20,7 +20,7 @@ def fast() -> Iterator[Passwords]:
     made.close()
 
 
-async def test_knows_the_right_password_and_no_other() -> None:
+async def test_a_hash_verifies_its_password_and_no_other() -> None:
     checker = Passwords()
     hashed = await checker.hash("correct horse")
     assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -32,7 +32,7 @@ async def test_knows_the_right_password_and_no_other() -> None:
     checker.close()
 
 
-async def test_every_way_to_type_a_password_is_the_same(fast: Passwords) -> None:
+async def test_every_unicode_form_of_a_password_verifies(fast: Passwords) -> None:
     """Breaks without NFKC: one keyboard sends a letter with its accent, another the letter and the accent."""
     hashed = await fast.hash("caf\u00e9 au lait \ufb01n")
     assert await fast.verify("cafe\u0301 au lait fin", hashed)
@@ -43,7 +43,7 @@ async def test_every_way_to_type_a_password_is_the_same(fast: Passwords) -> None
     "password",
     ["password", "PASSWORD", "12345678", "iloveyou", "ada@example.com", "ADA.LOVE", "Ada Lovelace", "\uff50assword"],
 )
-async def test_a_password_that_is_guessed_first_cannot_be_chosen(fast: Passwords, password: str) -> None:
+async def test_a_common_or_personal_password_is_refused(fast: Passwords, password: str) -> None:
     """Breaks without the list, or without the words about the person."""
     with pytest.raises(CommonPassword) as refused:
         await fast.hash_new(password, "ada.love@example.com", "ada@example.com", "Ada Lovelace")
@@ -51,12 +51,12 @@ async def test_a_password_that_is_guessed_first_cannot_be_chosen(fast: Passwords
     assert await fast.verify(password, await fast.hash(password)), "who has one already may sign in"
 
 
-async def test_any_other_can(fast: Passwords) -> None:
+async def test_an_uncommon_password_is_accepted(fast: Passwords) -> None:
     hashed = await fast.hash_new("correct horse battery staple", "ada@example.com", "Ada Lovelace")
     assert await fast.verify("correct horse battery staple", hashed)
 
 
-async def test_hashing_gives_way_to_requests(fast: Passwords) -> None:
+async def test_hashing_threads_have_a_lower_priority(fast: Passwords) -> None:
     if sys.platform != "linux":
         pytest.skip("threads have a priority of their own on Linux only")
     before = os.getpriority(os.PRIO_PROCESS, 0)
@@ -64,7 +64,7 @@ async def test_hashing_gives_way_to_requests(fast: Passwords) -> None:
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
-async def test_says_when_a_hash_is_outdated() -> None:
+async def test_a_hash_with_weaker_parameters_is_outdated() -> None:
     weak, strong = Passwords(memory_kib=8_192, passes=1), Passwords()
     hashed = await weak.hash("x")
     assert strong.is_outdated(hashed)
@@ -73,7 +73,7 @@ async def test_says_when_a_hash_is_outdated() -> None:
     strong.close()
 
 
-async def test_refuses_callers_beyond_the_queue_and_serves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_callers_beyond_the_queue_are_refused_and_the_others_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when the queue has no bound: a flood of log-ins then waits for minutes instead of being told to."""
     monkeypatch.setattr(passwords, "WAITING", 4)
     checker = Passwords(memory_kib=8_192, passes=1)
@@ -84,7 +84,7 @@ async def test_refuses_callers_beyond_the_queue_and_serves_the_rest(monkeypatch:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems give memory back by themselves")
-def test_the_memory_of_a_hash_is_given_back() -> None:
+def test_the_memory_of_a_hash_is_returned_to_the_system() -> None:
     """Breaks without the limit for the allocator: each of the threads then keeps 19 MiB."""
     program = """
 import asyncio

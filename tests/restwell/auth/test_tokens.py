@@ -87,7 +87,7 @@ def _ed25519() -> ed25519.Ed25519PrivateKey:
         (lambda tokens: tokens.issue_to_machine(USER, [f"scope:{n}" for n in range(300)]), ValueError, "300 scopes"),
     ],
 )
-def test_a_token_that_no_one_would_take_is_not_issued(
+def test_a_token_that_verify_would_refuse_is_not_issued(
     access_tokens: AccessTokens, issue: Callable[[Any], str], error: type[Exception], told: str
 ) -> None:
     """Each of these was issued, and then refused by ``verify``, or read as other scopes than were given."""
@@ -96,20 +96,20 @@ def test_a_token_that_no_one_would_take_is_not_issued(
 
 
 @given(st.uuids(), st.sets(st.from_regex(r"[!#-\[\]-~]{1,20}", fullmatch=True), min_size=1, max_size=20))
-def test_what_is_issued_is_taken(subject: UUID, scopes: set[str]) -> None:
+def test_every_issued_token_is_accepted(subject: UUID, scopes: set[str]) -> None:
     tokens = of(from_secrets([SECRET]))
     assert tokens.verify(tokens.issue(subject, subject)).sid == subject
     assert set(tokens.verify(tokens.issue_to_machine(subject, scopes)).scope.split()) == scopes
 
 
 @pytest.mark.parametrize(("issuer", "ttl_seconds"), [("", 900), (ISSUER, 0), (ISSUER, -1)])
-def test_an_issuer_whose_tokens_are_never_valid_is_refused(issuer: str, ttl_seconds: int) -> None:
+def test_an_issuer_or_lifetime_that_makes_no_valid_token_is_refused(issuer: str, ttl_seconds: int) -> None:
     """Before, every token of its was refused, each time anew."""
     with pytest.raises(ValueError, match="access tokens need"):
         AccessTokens(from_secrets([SECRET]), issuer=issuer, ttl_seconds=ttl_seconds)
 
 
-def test_a_token_says_who_in_which_session_and_until_when(access_tokens: AccessTokens, keys: list[SigningKey]) -> None:
+def test_a_token_holds_its_user_session_and_expiry(access_tokens: AccessTokens, keys: list[SigningKey]) -> None:
     token = access_tokens.issue(USER, SESSION)
     header = msgspec.json.decode(_part(token, 0))
     assert header == {"alg": keys[0].algorithm, "typ": "at+jwt", "kid": keys[0].id}
@@ -119,7 +119,9 @@ def test_a_token_says_who_in_which_session_and_until_when(access_tokens: AccessT
 
 
 @pytest.mark.scoreboard("A8", "JWT attacks", "100% rejected", backend="none")
-def test_what_is_tried_instead_is_refused(access_tokens: AccessTokens, keys: list[SigningKey], score: Score) -> None:
+def test_a_forged_or_foreign_token_is_refused(
+    access_tokens: AccessTokens, keys: list[SigningKey], score: Score
+) -> None:
     """Breaks without the key's own algorithm, the type, the issuer, the audience, the times, or with a key that a token names."""
     key, now = keys[0], int(time.time())
     good = access_tokens.issue(USER, SESSION)
@@ -181,7 +183,9 @@ def test_what_is_tried_instead_is_refused(access_tokens: AccessTokens, keys: lis
     assert accepted == []
 
 
-def test_a_long_one_is_not_even_looked_at(access_tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overlong_token_is_refused_without_decoding_it(
+    access_tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(jws, "deserialize_compact", lambda *_, **__: pytest.fail("it was decoded"))
     with pytest.raises(Unauthorized, match="too long"):
         access_tokens.verify("a" * 2_049)
@@ -199,7 +203,7 @@ def test_a_token_that_was_verified_is_not_verified_again_and_still_expires(
     assert not _accepts(access_tokens, token)
 
 
-def test_only_so_many_are_remembered_and_nothing_that_is_refused(
+def test_the_cache_of_verified_tokens_is_bounded_and_holds_no_refused_token(
     access_tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokens, "REMEMBERED", 3)
@@ -210,7 +214,7 @@ def test_only_so_many_are_remembered_and_nothing_that_is_refused(
     assert list(access_tokens._verified) == issued[-3:]
 
 
-def test_keys_rotate_with_overlap(key_file: Callable[[bytes], Path]) -> None:
+def test_signing_keys_rotate_with_overlap(key_file: Callable[[bytes], Path]) -> None:
     """The new key is added behind the old, then it signs, then the old one goes: no token is refused that has not expired."""
     old, new = key_file(pem(_ed25519())), key_file(pem(ec.generate_private_key(ec.SECP256R1())))
     steps = [of(from_files(files)) for files in ([old], [old, new], [new, old], [new])]
@@ -221,13 +225,13 @@ def test_keys_rotate_with_overlap(key_file: Callable[[bytes], Path]) -> None:
     assert not _accepts(steps[3], steps[1].issue(USER, SESSION)), "the old key is gone"
 
 
-def test_secrets_rotate_with_overlap() -> None:
+def test_signing_secrets_rotate_with_overlap() -> None:
     old, both = of(from_secrets([SECRET])), of(from_secrets(["another secret that is long enough for this", SECRET]))
     assert both.verify(old.issue(USER, SESSION)).sub == USER
     assert not _accepts(old, both.issue(USER, SESSION))
 
 
-def test_what_is_published_verifies_and_does_not_sign(key_file: Callable[[bytes], Path]) -> None:
+def test_a_published_key_verifies_and_does_not_sign(key_file: Callable[[bytes], Path]) -> None:
     issuing = of(from_files([key_file(pem(_ed25519())), key_file(pem(ec.generate_private_key(ec.SECP256R1())))]))
     published = issuing.public_keys
     assert published is not None
@@ -241,7 +245,7 @@ def test_what_is_published_verifies_and_does_not_sign(key_file: Callable[[bytes]
     assert of(from_secrets([SECRET])).public_keys is None
 
 
-def test_a_file_with_a_public_key_verifies_only(key_file: Callable[[bytes], Path]) -> None:
+def test_a_public_key_file_verifies_and_does_not_sign(key_file: Callable[[bytes], Path]) -> None:
     key = _ed25519()
     public = key_file(public_pem(key))
     verifying = of(from_files([key_file(pem(_ed25519())), public]))
@@ -260,7 +264,7 @@ def test_a_file_with_a_public_key_verifies_only(key_file: Callable[[bytes], Path
         b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
     ],
 )
-def test_a_file_that_holds_no_such_key_is_named(key_file: Callable[[bytes], Path], content: bytes) -> None:
+def test_a_file_without_a_supported_key_is_named(key_file: Callable[[bytes], Path], content: bytes) -> None:
     path = key_file(content)
     with pytest.raises(ConfigurationError, match=f"{path} is no Ed25519 or P-256 key in PEM; make one with"):
         from_files([path])

@@ -38,7 +38,7 @@ def settle(monkeypatch: pytest.MonkeyPatch) -> float:
     return 0.3
 
 
-async def test_a_mark_changes_for_everyone_when_its_tag_is_written_to(tmp_path: Path) -> None:
+async def test_a_write_changes_the_mark_of_its_tag_for_every_process(tmp_path: Path) -> None:
     one, two = Board(tmp_path), Board(tmp_path)
     before, other = two.current(["a"]), two.current(["b"])
     assert before is not None
@@ -53,7 +53,7 @@ async def test_a_mark_changes_for_everyone_when_its_tag_is_written_to(tmp_path: 
     two.close()
 
 
-async def test_what_a_dead_process_left_closed_opens_again(tmp_path: Path, settle: float) -> None:
+async def test_a_tag_that_a_dead_process_left_closed_opens_again(tmp_path: Path, settle: float) -> None:
     """Breaks when nobody looks after the rows of the dead: the tag is never kept again. And when it is opened at once: the
     database may still be at the dead one's commit."""
     board = Board(tmp_path)
@@ -66,7 +66,7 @@ async def test_what_a_dead_process_left_closed_opens_again(tmp_path: Path, settl
     board.close()
 
 
-async def test_who_takes_the_row_of_a_dead_process_opens_what_it_left(tmp_path: Path, settle: float) -> None:
+async def test_a_process_that_takes_the_row_of_a_dead_one_opens_its_tags(tmp_path: Path, settle: float) -> None:
     """Breaks when a new process begins with the flags of the old one as its own, or wipes them away."""
     await leave_closed(tmp_path)
     board = Board(tmp_path)
@@ -78,9 +78,7 @@ async def test_who_takes_the_row_of_a_dead_process_opens_what_it_left(tmp_path: 
     board.close()
 
 
-async def test_a_process_that_lives_keeps_its_tags_closed_for_as_long_as_it_takes(
-    tmp_path: Path, settle: float
-) -> None:
+async def test_a_live_writer_keeps_its_tags_closed_until_it_ends_its_write(tmp_path: Path, settle: float) -> None:
     one, two = Board(tmp_path), Board(tmp_path)
     write = one.begin_write(["a"])
     for _ in range(4):
@@ -92,7 +90,7 @@ async def test_a_process_that_lives_keeps_its_tags_closed_for_as_long_as_it_take
     two.close()
 
 
-async def test_who_is_alone_begins_anew(tmp_path: Path) -> None:
+async def test_a_process_that_starts_alone_discards_old_marks_and_values(tmp_path: Path) -> None:
     """Breaks when marks live on: what was kept before a backup was restored would come back with it."""
     one = Board(tmp_path)
     (tmp_path / "values.db").touch()
@@ -108,7 +106,7 @@ async def test_who_is_alone_begins_anew(tmp_path: Path) -> None:
     three.close()
 
 
-async def test_two_tags_in_one_place_are_both_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_tags_in_one_slot_are_invalidated_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_slot", lambda _: 7)
     board = Board(tmp_path)
     before = board.current(["b"])
@@ -120,7 +118,7 @@ async def test_two_tags_in_one_place_are_both_forgotten(tmp_path: Path, monkeypa
     board.close()
 
 
-async def test_more_processes_than_there_are_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_without_a_free_row_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROWS", 2)
     one, two = Board(tmp_path), Board(tmp_path)
     with pytest.raises(ConfigurationError, match="CACHE_DIR"):
@@ -129,14 +127,14 @@ async def test_more_processes_than_there_are_rows_are_refused(tmp_path: Path, mo
     two.close()
 
 
-async def test_closing_does_not_wait_for_the_dead(tmp_path: Path) -> None:
+async def test_closing_does_not_wait_for_dead_processes(tmp_path: Path) -> None:
     await leave_closed(tmp_path)
     board = Board(tmp_path)
     board.close()
     board._settle(board._row, [1])
 
 
-def test_lies_beside_the_database_or_below_the_temporary_folder() -> None:
+def test_the_default_folder_lies_beside_sqlite_or_in_the_temporary_folder() -> None:
     assert default_folder("sqlite:///var/shop.db") == Path("var/shop.db-cache")
     one, two = default_folder("postgresql://a/b"), default_folder("postgresql://a/c")
     assert one != two
@@ -152,7 +150,7 @@ async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: 
         await MachineStore(tmp_path / "theirs", 1_000_000).start()
 
 
-async def test_the_file_of_values_stays_within_its_bytes(tmp_path: Path) -> None:
+async def test_the_file_of_values_stays_within_its_size_limit(tmp_path: Path) -> None:
     """Breaks when _make_room does nothing."""
     store = MachineStore(tmp_path, 300_000)
     await store.start()
@@ -166,7 +164,7 @@ async def test_the_file_of_values_stays_within_its_bytes(tmp_path: Path) -> None
     assert oldest.data is None
 
 
-async def test_a_file_that_cannot_be_written_costs_sharing_and_nothing_else(tmp_path: Path) -> None:
+async def test_an_unwritable_file_of_values_disables_sharing_only(tmp_path: Path) -> None:
     store = MachineStore(tmp_path, 300_000)
     await store.start()
     assert store._writer is not None
@@ -179,7 +177,7 @@ async def test_a_file_that_cannot_be_written_costs_sharing_and_nothing_else(tmp_
     await store.close()
 
 
-async def test_processes_that_start_together_make_one_file(tmp_path: Path) -> None:
+async def test_processes_that_start_together_create_one_file(tmp_path: Path) -> None:
     """Breaks when each makes it as it comes: to two workers of a new folder it was locked, and those had nothing to share."""
     for number in range(10):
         stores = [MachineStore(tmp_path / str(number), 300_000) for _ in range(8)]

@@ -31,7 +31,7 @@ class Gate:
         return value
 
 
-async def test_a_value_is_read_once(rig: Rig) -> None:
+async def test_a_cached_value_is_loaded_once(rig: Rig) -> None:
     one, two = await rig.cache(), await rig.cache()
     assert [await rig.get(one), await rig.get(one), await rig.get(two), await rig.get(two)] == [0, 0, 0, 0]
     assert rig.loads == 1
@@ -57,7 +57,7 @@ async def test_a_write_is_seen_by_the_next_read_of_another_process(rig: Rig, kin
         assert await rig.get(two) == number
 
 
-async def test_a_load_that_began_before_a_write_keeps_nothing_that_counts(rig: Rig, kind: str) -> None:
+async def test_a_load_that_began_before_a_write_caches_no_stale_value(rig: Rig, kind: str) -> None:
     """Breaks when the marks are taken after the load instead of before: the lease that makes it cache-aside without stale sets."""
     one, two, gate = await rig.cache(), await rig.cache(), Gate(rig)
     slow = asyncio.create_task(rig.get(one, gate.load))
@@ -81,7 +81,7 @@ async def test_a_read_after_a_write_does_not_join_a_load_from_before_it(rig: Rig
     assert [await fresh, await slow] == [1, 0]
 
 
-async def test_nothing_is_kept_while_a_write_is_under_way(rig: Rig) -> None:
+async def test_nothing_is_cached_during_a_write(rig: Rig) -> None:
     """Breaks when look() gives marks although a writer is there: a crash before end_write would leave the old value for good."""
     one, two = await rig.cache(), await rig.cache()
     async with rig.database.transaction() as tx:
@@ -96,7 +96,7 @@ async def test_nothing_is_kept_while_a_write_is_under_way(rig: Rig) -> None:
     assert rig.loads == loads + 1
 
 
-async def test_of_two_writes_the_first_to_end_does_not_open_the_tag(rig: Rig) -> None:
+async def test_the_first_of_two_writes_to_end_does_not_open_the_tag(rig: Rig) -> None:
     """Breaks when end_write takes every writer away instead of its own."""
     one, two = await rig.cache(), await rig.cache()
     async with rig.database.transaction() as tx:
@@ -110,7 +110,7 @@ async def test_of_two_writes_the_first_to_end_does_not_open_the_tag(rig: Rig) ->
     assert [await rig.get(one), await rig.get(one), rig.loads] == [0, 0, 3]
 
 
-async def test_a_transaction_that_is_rolled_back_opens_its_tags(rig: Rig) -> None:
+async def test_a_rollback_opens_the_tags_of_its_transaction(rig: Rig) -> None:
     """Breaks when rolled_back does nothing."""
     cache = await rig.cache()
     with pytest.raises(ZeroDivisionError):
@@ -124,7 +124,7 @@ async def test_a_transaction_that_is_rolled_back_opens_its_tags(rig: Rig) -> Non
     assert [await rig.get(cache), await rig.get(cache), rig.loads] == [0, 0, 1]
 
 
-async def test_while_it_is_not_known_whether_a_commit_happened_nothing_is_kept(
+async def test_nothing_is_cached_while_the_outcome_of_a_commit_is_unknown(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when in_doubt opens the tags at once."""
@@ -141,7 +141,7 @@ async def test_while_it_is_not_known_whether_a_commit_happened_nothing_is_kept(
     assert [await rig.get(cache), await rig.get(cache), rig.loads] == [1, 1, 3]
 
 
-async def test_many_who_ask_together_share_one_load(rig: Rig) -> None:
+async def test_concurrent_callers_share_one_load(rig: Rig) -> None:
     """Breaks when flights are not joined: each would ask the store for the lease by itself."""
     cache = await rig.cache()
     store = rig.stores[cache]
@@ -156,7 +156,7 @@ async def test_many_who_ask_together_share_one_load(rig: Rig) -> None:
     assert (rig.loads, len(asked)) == (1, 1)
 
 
-async def test_processes_that_ask_together_share_one_load(rig: Rig, kind: str) -> None:
+async def test_concurrent_processes_share_one_load(rig: Rig, kind: str) -> None:
     """Breaks when lease() always gives the lease, or when nobody looks again once it is had."""
     caches = [await rig.cache() for _ in range(3)]
 
@@ -186,7 +186,7 @@ async def test_processes_that_hold_an_expired_value_share_one_load(rig: Rig) -> 
         await asyncio.sleep(0.35)
 
 
-async def test_the_lease_of_a_process_that_died_runs_out(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_lease_of_a_dead_process_expires(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when a lease has no end."""
     monkeypatch.setattr("restwell.cache.machine.LEASE_SECONDS", 0.3)
     monkeypatch.setattr("restwell.cache.redis.LEASE_SECONDS", 0.3)
@@ -198,7 +198,7 @@ async def test_the_lease_of_a_process_that_died_runs_out(rig: Rig, monkeypatch: 
     assert [await rig.get(dead), rig.loads] == [0, 1]
 
 
-async def test_a_lease_that_is_held_for_too_long_is_not_waited_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_does_not_wait_for_a_lease_held_too_long(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when _lease waits until it has the lease."""
     monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
     other, cache = await rig.cache(), await rig.cache()
@@ -207,7 +207,7 @@ async def test_a_lease_that_is_held_for_too_long_is_not_waited_for(rig: Rig, mon
     assert [await rig.get(cache), rig.loads] == [0, 2]  # read without the lease, so not kept
 
 
-async def test_the_error_of_a_load_reaches_whoever_asked_and_is_not_kept(rig: Rig) -> None:
+async def test_the_error_of_a_load_reaches_its_callers_and_is_not_cached(rig: Rig) -> None:
     """Breaks when the lease is not given back."""
     one, two = await rig.cache(), await rig.cache()
 
@@ -222,7 +222,7 @@ async def test_the_error_of_a_load_reaches_whoever_asked_and_is_not_kept(rig: Ri
     assert time.monotonic() - began < 1
 
 
-async def test_who_gives_up_does_not_take_the_others_along(rig: Rig) -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_others(rig: Rig) -> None:
     """Breaks when the first caller loads in its own task."""
     cache, gate = await rig.cache(), Gate(rig)
     first = asyncio.create_task(rig.get(cache, gate.load))
@@ -235,7 +235,7 @@ async def test_who_gives_up_does_not_take_the_others_along(rig: Rig) -> None:
     assert rig.loads == 1
 
 
-async def test_what_is_not_there_is_kept_for_a_moment_and_forgotten_when_it_comes(
+async def test_a_missing_value_is_cached_briefly_and_invalidated_by_a_write(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when None counts as not found in the cache, or lives as long as a value."""
@@ -258,7 +258,7 @@ async def test_what_is_not_there_is_kept_for_a_moment_and_forgotten_when_it_come
     assert [await get(), asked] == [None, 3]
 
 
-async def test_a_value_lives_for_its_time_or_a_tenth_less(rig: Rig) -> None:
+async def test_a_value_expires_after_its_ttl_or_a_tenth_earlier(rig: Rig) -> None:
     """Breaks without the jitter, or when expires_at is not looked at."""
     cache = await rig.cache()
     ends = []
@@ -275,9 +275,7 @@ async def test_a_value_lives_for_its_time_or_a_tenth_less(rig: Rig) -> None:
     assert rig.loads == loads + 1
 
 
-async def test_before_it_expires_a_value_is_read_anew_while_the_old_one_serves(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_value_is_refreshed_before_it_expires(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when refresh_at is not looked at, or waited for."""
     one, two = await rig.cache(), await rig.cache()
     monkeypatch.setattr("math.log", lambda _: -1e9)  # a draw so large that it is always time
@@ -293,7 +291,7 @@ async def test_before_it_expires_a_value_is_read_anew_while_the_old_one_serves(
     assert [await rig.get(one), await rig.get(two), rig.loads] == [0, 0, 2]
 
 
-async def test_a_load_may_say_that_its_value_is_not_to_be_kept(rig: Rig) -> None:
+async def test_a_load_may_decline_to_cache_its_value(rig: Rig) -> None:
     cache = await rig.cache()
 
     async def get() -> int:
@@ -311,14 +309,14 @@ async def write_through(rig: Rig, cache: Cache, number: int) -> None:
         cache.write(tx, TAG, Value(number), kind=Value, tags=[TAG], ttl_seconds=60)
 
 
-async def test_a_writer_keeps_what_it_has_written(rig: Rig) -> None:
+async def test_a_writer_caches_what_it_has_written(rig: Rig) -> None:
     """Breaks when the renewals are not run."""
     one, two = await rig.cache(), await rig.cache()
     await write_through(rig, one, 1)
     assert [await rig.get(one), await rig.get(two), rig.loads] == [1, 1, 0]
 
 
-async def test_a_writer_beside_another_keeps_nothing(rig: Rig) -> None:
+async def test_concurrent_writers_cache_nothing(rig: Rig) -> None:
     """Breaks when end_write says that it was undisturbed although another write began, or is still under way."""
     one, two = await rig.cache(), await rig.cache()
     async with rig.database.transaction() as tx:
@@ -329,7 +327,7 @@ async def test_a_writer_beside_another_keeps_nothing(rig: Rig) -> None:
     assert rig.loads == 1
 
 
-async def test_switched_off_it_reads_everything_and_still_tells_the_others(rig: Rig, kind: str) -> None:
+async def test_a_disabled_cache_loads_everything_and_still_invalidates(rig: Rig, kind: str) -> None:
     """Breaks when invalidate does nothing while it is off."""
     off, on = await rig.cache(enabled=False), await rig.cache()
     assert [await rig.get(off), await rig.get(off), rig.loads] == [0, 0, 2]
@@ -339,9 +337,7 @@ async def test_switched_off_it_reads_everything_and_still_tells_the_others(rig: 
     assert await rig.get(on) == 1
 
 
-async def test_so_many_loads_run_at_once_and_the_others_are_told_to_come_again(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_loads_beyond_the_limit_are_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks without the places; or when a load within a load takes one of its own, which would wait for itself."""
     monkeypatch.setattr(loads, "AT_ONCE", 1)
     cache = await rig.cache(load_seconds=0.4)
@@ -362,7 +358,7 @@ async def test_so_many_loads_run_at_once_and_the_others_are_told_to_come_again(
     assert (await cache.get_or_load("other", rig.load, kind=Value, tags=["other"], ttl_seconds=60)).number == 0
 
 
-async def test_another_shape_of_value_is_not_taken_for_ours(rig: Rig) -> None:
+async def test_a_value_of_another_type_is_not_used(rig: Rig) -> None:
     """Breaks when the fingerprint is left out: a deploy would read what the release before it has kept."""
     one, two = await rig.cache(), await rig.cache()
     await rig.get(one)
@@ -377,7 +373,7 @@ async def test_another_shape_of_value_is_not_taken_for_ours(rig: Rig) -> None:
     assert await two.get_or_load(TAG, load, kind=NewValue, tags=[TAG], ttl_seconds=60) == NewValue(7, "cents")
 
 
-async def test_what_cannot_be_read_is_read_anew(rig: Rig) -> None:
+async def test_an_undecodable_value_is_loaded_again(rig: Rig) -> None:
     one, two = await rig.cache(), await rig.cache()
     await rig.get(one)
     await rig.stores[one].keep(f"{TAG}|{module._fingerprint(Value)}", b"\xc1 nothing of ours", 60)
@@ -385,7 +381,7 @@ async def test_what_cannot_be_read_is_read_anew(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("tags", [(TAG,), ()])
-async def test_forgets_a_tag_or_everything(rig: Rig, kind: str, tags: tuple[str, ...]) -> None:
+async def test_forget_invalidates_a_tag_or_everything(rig: Rig, kind: str, tags: tuple[str, ...]) -> None:
     one, two = await rig.cache(), await rig.cache()
     assert [await rig.get(one), await rig.get(two), rig.loads] == [0, 0, 1]
     await two.forget(*tags)
@@ -393,5 +389,5 @@ async def test_forgets_a_tag_or_everything(rig: Rig, kind: str, tags: tuple[str,
     assert [await rig.get(one), await rig.get(two), rig.loads] == [0, 0, 2]
 
 
-def test_the_time_of_a_write_is_longer_than_any_request() -> None:
+def test_a_write_may_last_longer_than_any_request() -> None:
     assert stores.WRITE_SECONDS >= 30

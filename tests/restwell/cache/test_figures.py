@@ -13,7 +13,7 @@ class Value(Struct, frozen=True):
     text: str
 
 
-async def test_counts_by_name(tmp_path: Path) -> None:
+async def test_cache_metrics_are_counted_by_name(tmp_path: Path) -> None:
     """Breaks when a count goes to another name, or what has left is still counted as held."""
     cache = Cache(MachineStore(tmp_path, 2**20), max_bytes=100_000)
     registry = CollectorRegistry()
@@ -51,7 +51,7 @@ async def test_counts_by_name(tmp_path: Path) -> None:
     await cache.close()
 
 
-def test_counts_what_is_written_by_kind_of_tag() -> None:
+def test_cache_invalidations_are_counted_by_kind_of_tag() -> None:
     collector = CacheCollector(lambda: False)
     registry = CollectorRegistry()
     registry.register(collector)

@@ -15,7 +15,7 @@ def entry(key: str, size: int = SIZE) -> Entry:
     return Entry(key, key.upper(), (), (size - ENTRY_BYTES) // OBJECT_FACTOR, 0.0, 0.0, FIGURES)
 
 
-def test_holds_what_it_is_given() -> None:
+def test_the_memory_returns_an_entry_it_was_given() -> None:
     memory = Memory(100 * SIZE)
     memory.put(entry("a"))
     found = memory.get("a")
@@ -23,7 +23,7 @@ def test_holds_what_it_is_given() -> None:
     assert (found.value, memory.get("b"), len(memory), memory.bytes) == ("A", None, 1, SIZE)
 
 
-def test_never_holds_more_than_its_bytes() -> None:
+def test_the_memory_never_exceeds_its_size_limit() -> None:
     """Breaks when _evict is not called until there is room."""
     memory = Memory(20 * SIZE)
     before = FIGURES.entries, FIGURES.bytes, FIGURES.evictions
@@ -41,7 +41,7 @@ def test_never_holds_more_than_its_bytes() -> None:
     assert FIGURES.evictions - before[2] > 100
 
 
-def test_what_is_asked_for_once_pushes_nothing_out_that_is_asked_for_often() -> None:
+def test_entries_read_once_evict_no_entry_read_often() -> None:
     """Breaks when newcomers go straight to the old: then a scan empties the cache, as it does with LRU."""
     memory = Memory(100 * SIZE)
     for key in map(str, range(50)):
@@ -54,7 +54,7 @@ def test_what_is_asked_for_once_pushes_nothing_out_that_is_asked_for_often() -> 
     assert all(memory.get(str(key)) is not None for key in range(50))
 
 
-def test_what_left_a_moment_ago_and_comes_back_is_no_newcomer() -> None:
+def test_a_recently_evicted_entry_returns_to_the_main_queue() -> None:
     """Breaks without the list of those that are gone."""
     memory = Memory(20 * SIZE)
     for number in range(30):
@@ -66,7 +66,7 @@ def test_what_left_a_moment_ago_and_comes_back_is_no_newcomer() -> None:
     assert not back.young
 
 
-def test_a_value_that_is_read_anew_stays_one_entry() -> None:
+def test_a_refreshed_value_stays_one_entry() -> None:
     """Breaks when put() always appends: a hot key that is read anew every minute would fill the queue."""
     memory = Memory(100 * SIZE)
     for number in range(1_000):
@@ -76,14 +76,14 @@ def test_a_value_that_is_read_anew_stays_one_entry() -> None:
     assert (len(memory), len(memory._young), memory.bytes, found.size) == (1, 1, SIZE + 1_998, SIZE + 1_998)
 
 
-def test_a_value_too_large_for_the_newcomers_is_not_held() -> None:
+def test_a_value_larger_than_the_small_queue_is_not_stored() -> None:
     memory = Memory(100 * SIZE)
     memory.put(entry("huge", 11 * SIZE))
     assert (memory.get("huge"), memory.bytes) == (None, 0)
 
 
 @pytest.mark.parametrize("uses", [0, 1, 2, 9])
-def test_counts_uses_up_to_three(uses: int) -> None:
+def test_an_entry_counts_at_most_three_uses(uses: int) -> None:
     memory = Memory(100 * SIZE)
     memory.put(entry("a"))
     for _ in range(uses):

@@ -89,7 +89,7 @@ async def until_used(process: Process) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_what_another_machine_wrote_is_read_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_of_another_machine_is_read_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when the store stays usable beside another machine, and when that one begins before it has been seen (SEEN_SECONDS = 0): the
     value of before the write was read for up to a minute.
     """
@@ -105,7 +105,7 @@ async def test_what_another_machine_wrote_is_read_at_once(start: Start, monkeypa
         assert [await two.read(), await one.read()] == [number + 10, number + 10]
 
 
-async def test_it_is_told_once_with_what_to_do(start: Start) -> None:
+async def test_another_machine_is_logged_once_with_the_remedy(start: Start) -> None:
     """Breaks when it is told at each look, or not at all."""
     registry = CollectorRegistry()
     with capture_logs() as told:
@@ -126,7 +126,7 @@ async def test_it_is_told_once_with_what_to_do(start: Start) -> None:
         assert [one["other_machines"] for one in told[5:]] == [1] * 2
 
 
-async def test_when_the_other_machine_is_gone_the_cache_is_used_again(start: Start) -> None:
+async def test_the_cache_is_used_again_when_the_other_machine_has_gone(start: Start) -> None:
     """Breaks when nothing is forgotten then: what a process had kept before and meanwhile counted again, and the other's writes did not."""
     one = await start("one")
     assert await one.is_hit()
@@ -143,7 +143,7 @@ async def test_when_the_other_machine_is_gone_the_cache_is_used_again(start: Sta
 
 
 @pytest.mark.parametrize("keeps", ["before", "meanwhile"])
-async def test_a_process_that_starts_when_the_other_has_just_gone_finds_nothing_from_before(
+async def test_a_process_that_starts_after_the_other_machine_has_gone_finds_no_old_value(
     keeps: str, start: Start
 ) -> None:
     """Breaks when nothing is forgotten as the other machine comes, and when something is kept while it is there."""
@@ -160,7 +160,7 @@ async def test_a_process_that_starts_when_the_other_has_just_gone_finds_nothing_
     assert await beside.read() == 6
 
 
-async def test_a_machine_whose_connections_were_lost_is_still_there(
+async def test_a_machine_that_lost_its_connections_still_counts(
     start: Start, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when the first look that finds nobody counts (ALONE_SECONDS = 0): after a restart of the server all are gone for a moment."""
@@ -176,7 +176,7 @@ async def test_a_machine_whose_connections_were_lost_is_still_there(
     assert not one.store.usable
 
 
-async def test_processes_of_one_folder_share_it(start: Start) -> None:
+async def test_processes_with_one_cache_folder_share_the_cache(start: Start) -> None:
     """Breaks when each process is a machine: there was no cache at all."""
     with capture_logs() as told:
         one, two = await start("one"), await start("one")
@@ -189,7 +189,7 @@ async def test_processes_of_one_folder_share_it(start: Start) -> None:
     assert told == []
 
 
-async def test_a_folder_that_was_made_anew_is_another_machine(start: Start, tmp_path: Path) -> None:
+async def test_a_recreated_cache_folder_counts_as_another_machine(start: Start, tmp_path: Path) -> None:
     """Breaks when the folder's path is what counts: two services with private temporary folders have the same."""
     one = await start("one")
     (tmp_path / "one").rename(tmp_path / "gone")
@@ -200,7 +200,7 @@ async def test_a_folder_that_was_made_anew_is_another_machine(start: Start, tmp_
 
 
 @pytest.mark.parametrize("other", [{"name": "other"}, {"url": "{url}?schema=other"}])
-async def test_what_is_another_application_is_no_other_machine(
+async def test_another_application_does_not_count_as_another_machine(
     start: Start, empty_url: str, other: dict[str, str]
 ) -> None:
     """Breaks when all who use the database count: one for each tenant, in a schema of its own, had no cache."""
@@ -212,7 +212,7 @@ async def test_what_is_another_application_is_no_other_machine(
     assert [one.store.usable, two.store.usable] == [True, True]
 
 
-async def test_a_machine_with_redis_is_another_one(start: Start, empty_url: str) -> None:
+async def test_a_machine_with_redis_counts_as_another_machine(start: Start, empty_url: str) -> None:
     """Breaks when those with Redis do not say that they are there: a REDIS_URL that one machine lacks was never told."""
     one = await start("one")
     async with open_database(empty_url, 1, session_start=Peers("shop", None).session_start):
@@ -220,7 +220,7 @@ async def test_a_machine_with_redis_is_another_one(start: Start, empty_url: str)
         assert not one.store.usable
 
 
-async def test_a_role_without_rights_sees_the_sessions_of_others(start: Start, empty_url: str) -> None:
+async def test_a_role_without_privileges_sees_the_sessions_of_others(start: Start, empty_url: str) -> None:
     """Breaks when application_name in pg_stat_activity is what tells: of the sessions of another role it is hidden."""
     outside = await asyncpg.connect(empty_url)
     await outside.execute("DROP ROLE IF EXISTS humble")
@@ -237,7 +237,7 @@ async def test_a_role_without_rights_sees_the_sessions_of_others(start: Start, e
         await outside.close()
 
 
-async def test_behind_a_pooler_a_machine_that_has_gone_is_gone(start: Start, empty_url: str) -> None:
+async def test_a_machine_behind_a_pooler_stops_counting_when_it_has_gone(start: Start, empty_url: str) -> None:
     """Breaks when the name of a session is what tells: the pooler keeps its connection to the server, and the name with it."""
     if pooler_program() is None:
         pytest.skip(f"{NEEDS}: PgBouncer (apt-get install pgbouncer)")
@@ -271,7 +271,7 @@ async def kit_of(settings: Settings) -> AsyncIterator[CollectorRegistry]:
         await kit.close()
 
 
-async def test_the_report_of_a_start_says_so(empty_url: str, tmp_path: Path) -> None:
+async def test_the_startup_report_names_another_machine(empty_url: str, tmp_path: Path) -> None:
     """Breaks when only the processes tell."""
     mine, theirs = settings_of(empty_url, tmp_path / "one"), settings_of(empty_url, tmp_path / "two")
     async with kit_of(theirs), open_database(empty_url, 1) as database:
@@ -284,7 +284,7 @@ async def test_the_report_of_a_start_says_so(empty_url: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["alone", "redis", "off", "sqlite"])
-async def test_nothing_is_asked_where_no_other_machine_matters(
+async def test_no_process_looks_for_other_machines_where_none_matters(
     kind: str, empty_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Breaks when all ask. Those with Redis, and those without a cache, are other machines to those that have none."""

@@ -46,7 +46,7 @@ async def rig_on(database: Database, *urls: str, strict: bool = True) -> AsyncIt
             await cache.close()
 
 
-async def test_a_server_that_restarts_with_an_old_file_is_not_believed(database: Database, server: RedisServer) -> None:
+async def test_a_redis_restarted_from_an_old_snapshot_is_not_trusted(database: Database, server: RedisServer) -> None:
     """Breaks when keys do not begin with the id of the run: the old mark and the old value come back together."""
     async with rig_on(database, server.url) as (rig, (cache,)):
         assert await rig.get(cache) == 0
@@ -60,7 +60,7 @@ async def test_a_server_that_restarts_with_an_old_file_is_not_believed(database:
         assert await rig.get(cache) == 1
 
 
-async def test_a_server_that_restarts_in_the_middle_of_a_write_keeps_nothing_from_before_it(
+async def test_a_redis_restarted_during_a_write_serves_no_value_from_before_it(
     database: Database, server: RedisServer
 ) -> None:
     """Breaks when a writer whose coming was lost does not change the mark when it goes."""
@@ -76,7 +76,7 @@ async def test_a_server_that_restarts_in_the_middle_of_a_write_keeps_nothing_fro
         assert [await rig.get(two), await rig.get(one)] == [1, 1]
 
 
-async def test_a_server_that_hangs_costs_half_a_second_once(database: Database, server: RedisServer) -> None:
+async def test_a_redis_that_hangs_delays_one_read_by_half_a_second(database: Database, server: RedisServer) -> None:
     """Breaks when the store goes on asking: every read waits for the time of a command."""
     async with rig_on(database, server.url) as (rig, (cache,)):
         await rig.get(cache)
@@ -92,9 +92,7 @@ async def test_a_server_that_hangs_costs_half_a_second_once(database: Database, 
         assert await is_kept_again(rig, cache) < 4
 
 
-async def test_of_those_who_ask_while_it_is_away_few_go_to_the_database(
-    database: Database, server: RedisServer
-) -> None:
+async def test_concurrent_reads_share_loads_while_redis_is_down(database: Database, server: RedisServer) -> None:
     """Breaks when each goes by itself: those who ask while a load runs share the next one."""
     async with rig_on(database, server.url) as (rig, (cache,)):
         server.kill()
@@ -105,9 +103,7 @@ async def test_of_those_who_ask_while_it_is_away_few_go_to_the_database(
         server.start()
 
 
-async def test_a_write_that_does_not_reach_redis_is_seen_by_a_node_that_does(
-    database: Database, server: RedisServer
-) -> None:
+async def test_a_connected_node_sees_a_write_that_did_not_reach_redis(database: Database, server: RedisServer) -> None:
     """Breaks when a writer is acknowledged before every node has looked at the database, or none of them looks."""
     async with fault_proxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
@@ -129,7 +125,9 @@ async def test_a_write_that_does_not_reach_redis_is_seen_by_a_node_that_does(
             assert await rig.get(well) == 12
 
 
-async def test_a_write_whose_end_does_not_reach_redis_is_noted_as_well(database: Database, server: RedisServer) -> None:
+async def test_a_write_whose_end_did_not_reach_redis_is_recorded_in_the_database(
+    database: Database, server: RedisServer
+) -> None:
     """Breaks when end_write takes no note: Redis may have come back as another, where nobody knows of the write."""
     async with fault_proxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
@@ -149,9 +147,7 @@ async def test_a_write_whose_end_does_not_reach_redis_is_noted_as_well(database:
 
 
 @pytest.mark.usefixtures("database")
-async def test_a_node_that_cannot_look_at_the_database_does_not_trust_redis_for_long(
-    server: RedisServer, tmp_path: Path
-) -> None:
+async def test_a_node_without_its_database_soon_stops_trusting_redis(server: RedisServer, tmp_path: Path) -> None:
     """Breaks when trust has no end. Bounded, a node goes on: that is the difference."""
     for strict in (True, False):
         async with open_database(f"sqlite:///{tmp_path / 'rig.db'}") as own:
@@ -164,7 +160,7 @@ async def test_a_node_that_cannot_look_at_the_database_does_not_trust_redis_for_
             await store.close()
 
 
-async def test_more_noted_tags_than_can_be_told_apart_forget_everything(
+async def test_too_many_recorded_tags_invalidate_the_whole_cache(
     database: Database, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("restwell.cache.outage.MAX_TAGS", 3)
@@ -177,13 +173,13 @@ async def test_more_noted_tags_than_can_be_told_apart_forget_everything(
         assert [await rig.get(cache), rig.loads] == [0, before + 1]
 
 
-async def test_without_the_tables_it_says_what_is_missing(server: RedisServer, tmp_path: Path) -> None:
+async def test_missing_cache_tables_are_named_at_start(server: RedisServer, tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'empty.db'}") as empty:
         with pytest.raises(ConfigurationError, match="cache_outage"):
             await RedisStore(server.url, "test", Outage(empty), strict=True).start()
 
 
-async def test_starts_without_redis_and_uses_it_when_it_comes(database: Database, server: RedisServer) -> None:
+async def test_a_node_starts_without_redis_and_uses_it_later(database: Database, server: RedisServer) -> None:
     server.kill()
     async with rig_on(database, server.url) as (rig, (cache,)):
         assert [await rig.get(cache), await rig.get(cache), rig.loads] == [0, 0, 2]
@@ -194,7 +190,7 @@ async def test_starts_without_redis_and_uses_it_when_it_comes(database: Database
 @pytest.mark.parametrize(
     "url", ["http://redis", "redis+cluster://", "redis+sentinel://host:1", "redis+cluster://host/service", "redis"]
 )
-def test_refuses_what_it_does_not_know(url: str) -> None:
+def test_an_unknown_redis_url_is_refused(url: str) -> None:
     async def greet(_: object) -> None: ...
 
     with pytest.raises(ValueError, match="must be one of"):

@@ -27,7 +27,7 @@ def how(served: Served, path: str) -> str:
     return httpx.get(f"{served.url}{path}").headers["cache-status"].partition(";")[2].partition(";")[0].strip()
 
 
-def test_clear_lets_every_process_forget(served: Served, environment: dict[str, str]) -> None:
+def test_cache_clear_clears_the_cache_of_every_process(served: Served, environment: dict[str, str]) -> None:
     """Breaks when forget reaches the process of the command only."""
     product = httpx.get(f"{served.url}/v1/products?limit=1").json()["items"][0]["id"]
     paths = (f"/v1/products/{product}", "/v1/products?limit=1")
@@ -41,14 +41,14 @@ def test_clear_lets_every_process_forget(served: Served, environment: dict[str, 
     assert [how(served, path) for path in paths] == ["fwd=miss", "fwd=miss"]
 
 
-def test_seed_lets_a_server_forget(served: Served, environment: dict[str, str]) -> None:
+def test_seed_clears_the_cache_of_a_running_server(served: Served, environment: dict[str, str]) -> None:
     path = "/v1/products?limit=1"
     how(served, path)
     restwell("seed", cwd=ROOT, **environment).check_returncode()
     assert how(served, path) == "fwd=miss"
 
 
-def test_stats_tells_what_the_workers_have_done(served: Served, environment: dict[str, str]) -> None:
+def test_cache_stats_shows_the_counts_of_every_worker(served: Served, environment: dict[str, str]) -> None:
     for _ in range(10):
         httpx.get(f"{served.url}/v1/products?limit=3")
     done = restwell("cache", "stats", cwd=ROOT, **environment, PORT=served.url.rpartition(":")[2])
@@ -59,13 +59,13 @@ def test_stats_tells_what_the_workers_have_done(served: Served, environment: dic
     assert "entries" in done.stdout
 
 
-def test_stats_without_a_server_says_so(environment: dict[str, str]) -> None:
+def test_cache_stats_fails_without_a_server(environment: dict[str, str]) -> None:
     done = restwell("cache", "stats", cwd=ROOT, **environment, PORT=str(free_port()))
     assert (done.returncode, done.stdout) == (2, "")
     assert "no server answers" in done.stderr
 
 
-def test_clear_without_redis_says_that_nothing_was_forgotten(environment: dict[str, str]) -> None:
+def test_cache_clear_fails_without_redis(environment: dict[str, str]) -> None:
     restwell("migrate", cwd=ROOT, **environment).check_returncode()
     done = restwell("cache", "clear", cwd=ROOT, **environment, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert (done.returncode, done.stdout) == (2, "")

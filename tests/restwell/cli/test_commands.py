@@ -33,7 +33,9 @@ def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> Non
         assert word in line
 
 
-def test_serve_asks_for_migrate_first_and_then_serves(tiny_env: dict[str, str], tmp_path: Path) -> None:
+def test_serve_refuses_an_unmigrated_database_and_serves_a_migrated_one(
+    tiny_env: dict[str, str], tmp_path: Path
+) -> None:
     assert_refused(restwell("serve", cwd=tmp_path, **tiny_env), "revision none, not 0001_notes: run restwell migrate")
     done = restwell("migrate", cwd=tmp_path, **tiny_env)
     assert (done.returncode, done.stdout) == (0, "empty -> 0001_notes (3 statements)\n")
@@ -68,7 +70,7 @@ def test_migrations_of_two_branches_are_refused_by_each_command_that_uses_them(
     )
 
 
-def test_routes_lists_who_may_call_what(tiny_env: dict[str, str], tmp_path: Path) -> None:
+def test_routes_lists_who_may_call_each_route(tiny_env: dict[str, str], tmp_path: Path) -> None:
     lines = restwell("routes", cwd=tmp_path, **tiny_env).stdout.splitlines()
     rows = [line.split() for line in lines]
     assert ["GET", "/v1/notes/secrets", "owner", "read_secrets"] in rows
@@ -103,7 +105,7 @@ def test_development_commands_refuse_production(tiny_env: dict[str, str], tmp_pa
 
 
 @pytest.mark.parametrize("command", ["dev", "serve"])
-def test_bad_settings_are_all_named_at_once(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
+def test_every_invalid_setting_is_named_at_once(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
     env = {**tiny_env, "PORT": "http", "WORKERS": "0", "DATABASE_URL": "mysql://root:hunter2@h/d"}
     result = restwell(command, cwd=tmp_path, **env)
     assert_refused(result, "PORT: ", "WORKERS: ", "DATABASE_URL: must begin with")
@@ -111,7 +113,7 @@ def test_bad_settings_are_all_named_at_once(tiny_env: dict[str, str], tmp_path: 
 
 
 @pytest.mark.parametrize("command", ["dev", "serve"])
-def test_a_taken_port_is_named(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
+def test_a_port_in_use_is_named(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
     with socket.create_server(("127.0.0.1", int(tiny_env["PORT"]))):
         result = restwell(command, cwd=tmp_path, **tiny_env)
     assert_refused(result, f"cannot listen on 127.0.0.1:{tiny_env['PORT']} (Address already in use)")
@@ -135,7 +137,7 @@ def test_an_unreachable_database_is_named(
 
 
 @pytest.mark.parametrize("command", ["dev", "serve"])
-def test_pools_that_do_not_fit_into_the_server_are_refused(
+def test_more_pooled_connections_than_the_server_allows_are_refused(
     tiny_env: dict[str, str], tmp_path: Path, postgres_server: str, command: str
 ) -> None:
     """Breaks when nobody asks: the server then starts, and the connections run out under load."""
@@ -144,7 +146,7 @@ def test_pools_that_do_not_fit_into_the_server_are_refused(
     assert_refused(result, "DATABASE_POOL_SIZE: 4 workers with 101 connections each need 404, and PostgreSQL allows")
 
 
-def test_runs_as_a_module_too(tmp_path: Path) -> None:
+def test_restwell_runs_as_a_python_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "restwell", "--help"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     for name in ("dev", "serve", "migrate", "backup", "explain", "seed", "routes", "openapi"):

@@ -74,7 +74,9 @@ async def find(database: Database, key: object, by: Query[Thing] = by_id) -> Thi
     return await database.find(by, id=key)
 
 
-async def test_reads_together_are_one_statement_and_each_gets_its_row(opened: Database, statements: list[str]) -> None:
+async def test_concurrent_reads_are_one_statement_and_each_gets_its_row(
+    opened: Database, statements: list[str]
+) -> None:
     """Breaks when ``find`` asks the driver itself: then there are as many statements as callers."""
     keys = IDS + IDS[:5] + [new_id()]
     rows = await asyncio.gather(*(find(opened, key) for key in keys))
@@ -82,30 +84,30 @@ async def test_reads_together_are_one_statement_and_each_gets_its_row(opened: Da
     assert len(statements) == 1
 
 
-async def test_a_read_alone_is_the_plain_statement(opened: Database, statements: list[str]) -> None:
+async def test_a_single_read_runs_the_plain_statement(opened: Database, statements: list[str]) -> None:
     assert await opened.one(by_id, id=IDS[3]) == Thing("thing 3", 3)
     assert await opened.find(by_id, id=new_id()) is None
     assert statements == [by_id.compiled[opened.dialect].sql] * 2
 
 
-async def test_the_rest_of_the_condition_holds(opened: Database, statements: list[str]) -> None:
+async def test_a_batch_keeps_the_other_conditions_of_its_query(opened: Database, statements: list[str]) -> None:
     rows = await asyncio.gather(*(find(opened, key, small_by_id) for key in IDS[:8]))
     assert [row is not None for row in rows] == [True] * 5 + [False] * 3
     assert len(statements) == 1
 
 
-async def test_different_queries_are_different_batches(opened: Database, statements: list[str]) -> None:
+async def test_different_queries_run_in_different_batches(opened: Database, statements: list[str]) -> None:
     await asyncio.gather(find(opened, IDS[0]), find(opened, IDS[0], small_by_id))
     assert len(statements) == 2
 
 
-async def test_a_missing_row_is_that_callers_error_alone(opened: Database) -> None:
+async def test_a_missing_row_is_an_error_for_its_caller_only(opened: Database) -> None:
     found = await asyncio.gather(opened.one(by_id, id=IDS[1]), opened.one(by_id, id=new_id()), return_exceptions=True)
     assert found[0] == Thing("thing 1", 1)
     assert isinstance(found[1], RowMissing)
 
 
-async def test_a_wrong_key_is_that_callers_error_alone(opened: Database) -> None:
+async def test_an_invalid_key_is_an_error_for_its_caller_only(opened: Database) -> None:
     """Breaks when a failed batch fails everyone in it."""
     found = await asyncio.gather(*(find(opened, key) for key in (IDS[1], "no id", IDS[2])), return_exceptions=True)
     assert found[0] == Thing("thing 1", 1)
@@ -115,7 +117,7 @@ async def test_a_wrong_key_is_that_callers_error_alone(opened: Database) -> None
         await opened.find(by_id, id="no id")
 
 
-async def test_a_caller_who_leaves_takes_nobody_along(opened: Database) -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_others(opened: Database) -> None:
     """Breaks when callers of one key share a future: cancelling one then cancels the others."""
     calls = [asyncio.create_task(opened.one(by_id, id=IDS[4])) for _ in range(3)]
     await asyncio.sleep(0)
@@ -125,7 +127,7 @@ async def test_a_caller_who_leaves_takes_nobody_along(opened: Database) -> None:
     assert found[1:] == [Thing("thing 4", 4)] * 2
 
 
-async def test_a_batch_that_everybody_left_is_not_run(opened: Database, statements: list[str]) -> None:
+async def test_a_batch_without_callers_is_not_run(opened: Database, statements: list[str]) -> None:
     calls = [asyncio.create_task(opened.one(by_id, id=key)) for key in IDS[:3]]
     await asyncio.sleep(0)
     for call in calls:
@@ -135,13 +137,13 @@ async def test_a_batch_that_everybody_left_is_not_run(opened: Database, statemen
     assert len(statements) == 1
 
 
-async def test_when_the_database_is_away_everyone_is_told(opened: Database) -> None:
+async def test_every_caller_of_a_batch_gets_the_error_of_a_closed_database(opened: Database) -> None:
     await opened.close()
     found = await asyncio.gather(*(find(opened, key) for key in IDS[:3]), return_exceptions=True)
     assert [type(error) for error in found] == [DatabaseUnavailable] * 3
 
 
-async def test_never_across_transactions(opened: Database) -> None:
+async def test_a_batch_does_not_span_transactions(opened: Database) -> None:
     """Breaks when a transaction's reads join a batch: outsiders then see what was never committed."""
     async with opened.transaction() as tx:
         await tx.run(rename, its_id=IDS[0], name="renamed")
@@ -149,7 +151,7 @@ async def test_never_across_transactions(opened: Database) -> None:
         assert (inside.name, outside.name) == ("renamed", "thing 0")
 
 
-async def test_a_read_after_a_write_sees_it_however_many_read_beside_it(opened: Database) -> None:
+async def test_a_read_after_a_write_sees_it_beside_concurrent_reads(opened: Database) -> None:
     """Breaks when a read joins a batch that is already under way."""
     stale = 0
 
@@ -167,14 +169,14 @@ async def test_a_read_after_a_write_sees_it_however_many_read_beside_it(opened: 
     assert stale == 0
 
 
-async def test_a_wrong_argument_is_named(opened: Database) -> None:
+async def test_a_missing_or_unknown_argument_is_named(opened: Database) -> None:
     with pytest.raises(TypeError, match="needs the argument 'id'"):
         await opened.find(by_id)
     with pytest.raises(TypeError, match="has no argument colour"):
         await opened.find(by_id, id=IDS[0], colour="red")
 
 
-def test_what_cannot_be_batched_is_refused_at_import() -> None:
+def test_a_query_that_cannot_be_batched_is_refused_at_import() -> None:
     two = select(things.c.name, things.c.n).where(things.c.id == param("id"), things.c.n == param("n"))
     with pytest.raises(TypeError, match="not its only argument"):
         query("things.two", two, into=Thing, batch_on="id")

@@ -83,7 +83,7 @@ def note(number: int, **changed: object) -> dict[str, object]:
     return {"id": new_id(), "text": f"note {number}", "done": False, "number": number, "at": NOW, **changed}
 
 
-async def test_values_come_back_as_they_went_in(opened: Database) -> None:
+async def test_values_are_read_as_they_were_written(opened: Database) -> None:
     sent = note(1, text="ünï¢ødé 💡 '\"; --")
     assert await opened.one(insert_note, **sent) == Note(**sent)  # type: ignore[arg-type]  # the same names
     empty = note(2, text=None, at=None, done=True)
@@ -121,13 +121,13 @@ async def test_rows_become_dataclasses_models_and_tuples(opened: Database) -> No
     assert await opened.all(as_tuples) == [(1, False), (2, True)]
 
 
-async def test_a_missing_row_is_none_or_an_error_as_asked(opened: Database) -> None:
+async def test_a_missing_row_is_none_for_find_and_an_error_for_one(opened: Database) -> None:
     assert await opened.find(by_number, number=9) is None
     with pytest.raises(RowMissing, match=r"notes\.by_number"):
         await opened.one(by_number, number=9)
 
 
-async def test_says_how_many_rows_were_changed(opened: Database) -> None:
+async def test_run_returns_the_number_of_changed_rows(opened: Database) -> None:
     await opened.run_many(insert_note, [note(n) for n in range(3)])
     assert await opened.run(finish) == 3
     assert await opened.run(finish) == 0
@@ -157,13 +157,13 @@ async def test_a_transaction_takes_effect_whole_or_not_at_all(opened: Database) 
     assert await opened.one(count) == 2
 
 
-async def test_many_rows_at_once_are_one_transaction(opened: Database) -> None:
+async def test_run_many_is_one_transaction(opened: Database) -> None:
     with pytest.raises(UniqueViolation):
         await opened.run_many(insert_note, [note(1), note(2), note(1)])
     assert await opened.one(count) == 0
 
 
-async def test_a_cancelled_transaction_leaves_nothing_and_blocks_nobody(opened: Database) -> None:
+async def test_a_cancelled_transaction_is_rolled_back_and_holds_no_lock(opened: Database) -> None:
     entered = asyncio.Event()
 
     async def hang() -> None:
@@ -181,7 +181,7 @@ async def test_a_cancelled_transaction_leaves_nothing_and_blocks_nobody(opened: 
     await opened.run(insert_note, **note(2))
 
 
-async def test_a_key_that_exists_is_named(opened: Database) -> None:
+async def test_a_unique_violation_names_its_constraint(opened: Database) -> None:
     await opened.run(insert_note, **note(1))
     with pytest.raises(UniqueViolation) as raised:
         await opened.run(insert_note, **note(1))
@@ -189,7 +189,7 @@ async def test_a_key_that_exists_is_named(opened: Database) -> None:
     assert await opened.one(count) == 1
 
 
-async def test_transactions_at_once_all_happen(opened: Database) -> None:
+async def test_concurrent_transactions_all_commit(opened: Database) -> None:
     async def add(number: int) -> None:
         async with opened.transaction() as tx:
             await tx.run(insert_note, **note(number))
@@ -198,21 +198,21 @@ async def test_transactions_at_once_all_happen(opened: Database) -> None:
     assert await opened.one(count) == 40
 
 
-async def test_reads_do_not_wait_for_a_transaction_and_see_only_what_is_committed(opened: Database) -> None:
+async def test_reads_do_not_wait_for_a_transaction_and_see_only_committed_rows(opened: Database) -> None:
     async with opened.transaction() as tx:
         await tx.run(insert_note, **note(1))
         assert await opened.one(count) == 0
     assert await opened.one(count) == 1
 
 
-async def test_a_wrong_argument_is_the_programs_fault_and_says_so(opened: Database) -> None:
+async def test_a_missing_or_unknown_argument_is_a_type_error_that_names_it(opened: Database) -> None:
     with pytest.raises(TypeError, match=r"notes\.by_number needs the argument 'number'"):
         await opened.find(by_number)
     with pytest.raises(TypeError, match=r"notes\.by_number has no argument colour"):
         await opened.find(by_number, number=1, colour="red")
 
 
-async def test_may_be_closed_and_opened_again(opened: Database) -> None:
+async def test_a_database_may_be_closed_and_started_again(opened: Database) -> None:
     await opened.start()
     await opened.close()
     await opened.close()

@@ -21,7 +21,7 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
         yield opened
 
 
-async def test_changes_with_every_commit_of_any_process_and_with_nothing_else(
+async def test_the_data_version_changes_with_every_commit_and_with_nothing_else(
     database: SqliteDatabase, tmp_path: Path
 ) -> None:
     """Breaks when the writer's own connection is asked: it does not see a change in what it wrote itself."""
@@ -41,7 +41,7 @@ async def test_changes_with_every_commit_of_any_process_and_with_nothing_else(
     assert len(set(seen)) == 3
 
 
-async def test_is_not_there_before_the_start_and_after_the_end(tmp_path: Path) -> None:
+async def test_the_data_version_is_unavailable_before_start_and_after_close(tmp_path: Path) -> None:
     closed = SqliteDatabase(tmp_path / "x.db")
     with pytest.raises(DatabaseUnavailable):
         closed.data_version()

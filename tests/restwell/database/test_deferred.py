@@ -31,7 +31,7 @@ async def opened(empty_url: str) -> AsyncIterator[Database]:
         yield database
 
 
-async def test_what_is_deferred_takes_effect_with_the_commit_in_one_trip(opened: Database) -> None:
+async def test_deferred_writes_are_sent_with_the_commit_in_one_round_trip(opened: Database) -> None:
     """Breaks when the end of a transaction forgets it, and when each is a trip of its own."""
     start_counting()
     async with opened.transaction() as tx:
@@ -42,7 +42,7 @@ async def test_what_is_deferred_takes_effect_with_the_commit_in_one_trip(opened:
     assert (await opened.all(names), await opened.all(book_ids)) == (["a'$1'"], [7, 8])
 
 
-async def test_the_next_statement_sees_it(opened: Database) -> None:
+async def test_the_next_statement_sees_a_deferred_write(opened: Database) -> None:
     """Breaks, for each kind of statement, when that one does not have it executed first."""
     async with opened.transaction() as tx:
         tx.defer(add_shelf, id=1, name="a")
@@ -57,7 +57,7 @@ async def test_the_next_statement_sees_it(opened: Database) -> None:
     assert await opened.all(names) == ["c", "e", "g"]
 
 
-async def test_a_transaction_that_fails_takes_it_along(opened: Database) -> None:
+async def test_a_rollback_discards_deferred_writes(opened: Database) -> None:
     with pytest.raises(ZeroDivisionError):
         async with opened.transaction() as tx:
             tx.defer(add_shelf, id=1, name="a")
@@ -65,7 +65,7 @@ async def test_a_transaction_that_fails_takes_it_along(opened: Database) -> None
     assert await opened.all(names) == []
 
 
-async def test_what_it_raises_comes_next_and_at_the_latest_at_the_end(opened: Database) -> None:
+async def test_the_error_of_a_deferred_write_is_raised_by_the_next_statement_or_the_commit(opened: Database) -> None:
     """Breaks when a commit is sent after a statement that has failed."""
     await opened.run(add_shelf, id=1, name="a")
     with pytest.raises(UniqueViolation):
@@ -80,7 +80,7 @@ async def test_what_it_raises_comes_next_and_at_the_latest_at_the_end(opened: Da
     assert (await opened.all(names), await opened.all(book_ids)) == (["a"], [])
 
 
-async def test_nothing_is_saved_by_whoever_does_not_pass_an_error_on(opened: Database) -> None:
+async def test_a_transaction_that_suppresses_the_error_of_a_deferred_write_saves_nothing(opened: Database) -> None:
     """Breaks on SQLite when the end of the block commits what came before the statement that failed, and forgets what came after it."""
     await opened.run(add_shelf, id=1, name="a")
     with pytest.raises(RuntimeError, match="nothing was saved"):
@@ -93,7 +93,7 @@ async def test_nothing_is_saved_by_whoever_does_not_pass_an_error_on(opened: Dat
     assert (await opened.all(names), await opened.all(book_ids)) == (["a"], [])
 
 
-async def test_more_than_go_together_go_query_by_query(opened: Database) -> None:
+async def test_more_deferred_writes_than_one_batch_are_sent_query_by_query(opened: Database) -> None:
     """In the order in which they were deferred: each book needs its shelf."""
     start_counting()
     async with opened.transaction() as tx:

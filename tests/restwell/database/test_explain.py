@@ -103,21 +103,19 @@ async def findings(database: Database, one: Query[Any]) -> str:
 
 
 @pytest.mark.parametrize("one", [by_id, page, every_type, add], ids=lambda one: one.name)
-async def test_says_nothing_of_what_scales(opened: Database, one: Query[Any]) -> None:
+async def test_explain_reports_nothing_for_a_query_that_scales(opened: Database, one: Query[Any]) -> None:
     plans = await plans_of(opened, [one])
     assert [plan.findings for plan in plans] == [()] * len(plans)
     assert len(plans) == 1 + bool(one.batched)
 
 
 @pytest.mark.parametrize("one", [by_name, rename, count], ids=lambda one: one.name)
-async def test_finds_a_large_table_read_as_a_whole(opened: Database, one: Query[Any]) -> None:
+async def test_explain_finds_a_full_scan_of_a_large_table(opened: Database, one: Query[Any]) -> None:
     assert await findings(opened, one) == f"reads all of big, {ROWS:,} rows: it needs an index"
 
 
 @pytest.mark.parametrize("one", [in_order, of_alias, joined], ids=lambda one: one.name)
-async def test_finds_a_large_table_read_as_a_whole_along_an_index_or_under_another_name(
-    opened: Database, one: Query[Any]
-) -> None:
+async def test_explain_finds_a_full_scan_along_an_index_or_under_an_alias(opened: Database, one: Query[Any]) -> None:
     """Before, a scan of a whole index was none, nor was one of an alias or of a join's inner table on SQLite."""
     async with opened.transaction() as tx:
         await tx.run_script("CREATE INDEX big_by_at ON big (at, parent)")
@@ -126,30 +124,30 @@ async def test_finds_a_large_table_read_as_a_whole_along_an_index_or_under_anoth
 
 
 @pytest.mark.parametrize("one", [ordered_page], ids=lambda one: one.name)
-async def test_a_limit_ends_the_scan_of_an_index(opened: Database, one: Query[Any]) -> None:
+async def test_explain_accepts_an_index_scan_with_a_limit(opened: Database, one: Query[Any]) -> None:
     async with opened.transaction() as tx:
         await tx.run_script("CREATE INDEX big_by_at ON big (at)")
         await tx.run_script("ANALYZE big")
     assert await findings(opened, one) == ""
 
 
-async def test_finds_a_result_without_a_limit(opened: Database) -> None:
+async def test_explain_finds_a_result_without_a_limit(opened: Database) -> None:
     assert "without a limit" in await findings(opened, everything)
 
 
-async def test_a_small_table_may_be_read_as_a_whole(opened: Database) -> None:
+async def test_explain_accepts_a_full_scan_of_a_small_table(opened: Database) -> None:
     async with opened.transaction() as tx:
         await tx.run_script("DELETE FROM big WHERE id > 50")
         await tx.run_script("ANALYZE big")
     assert await findings(opened, by_name) == ""
 
 
-async def test_changes_nothing(opened: Database) -> None:
+async def test_explain_changes_no_row(opened: Database) -> None:
     await plans_of(opened, [rename, add])
     assert await opened.one(count) == ROWS
 
 
-async def test_finds_a_foreign_key_without_an_index(opened: Database) -> None:
+async def test_explain_finds_a_foreign_key_without_an_index(opened: Database) -> None:
     (found,) = await unindexed_foreign_keys(opened)
     assert found.startswith("big.")
     async with opened.transaction() as tx:

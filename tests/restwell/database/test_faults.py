@@ -36,13 +36,13 @@ async def test_an_unreachable_database_is_named_without_its_password(url: str, r
     await database.close()
 
 
-async def test_a_wrong_database_name_or_user_is_said(postgres_server: str) -> None:
+async def test_an_unknown_database_or_user_is_named(postgres_server: str) -> None:
     for url in (f"{postgres_server.rpartition('/')[0]}/missing", postgres_server.replace("restwell@", "stranger@")):
         with pytest.raises(DatabaseUnavailable, match="does not exist"):
             await open_database(url).start()
 
 
-async def test_a_wrong_password_is_said_in_one_line_without_it(tmp_path: Path) -> None:
+async def test_a_wrong_password_is_reported_in_one_line_without_it(tmp_path: Path) -> None:
     if postgres_programs() is None:
         pytest.skip("needs a server that is not on this machine: PostgreSQL (apt-get install postgresql)")
     with postgres() as server:
@@ -59,7 +59,7 @@ async def test_a_wrong_password_is_said_in_one_line_without_it(tmp_path: Path) -
     assert "the-wrong-one" not in refused.stdout
 
 
-async def test_a_server_that_never_answers_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connecting_to_a_silent_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_module, "CONNECT_SECONDS", 0.2)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -68,13 +68,13 @@ async def test_a_server_that_never_answers_is_given_up_on(monkeypatch: pytest.Mo
             await open_database(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d").start()
 
 
-async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("this is not a database, but a text of some length " * 100)
     with pytest.raises(DatabaseUnavailable, match=r"text\.db"):
         await open_database(f"sqlite:///{tmp_path / 'text.db'}").start()
 
 
-async def test_postgres_refuses_to_wait_for_a_connection_for_ever(postgres_server: str) -> None:
+async def test_postgres_limits_the_wait_for_a_connection(postgres_server: str) -> None:
     async with open_database(postgres_server, pool_size=1, timeout_seconds=0.5) as database:
         async with database.transaction():
             with pytest.raises(DatabaseBusy):
@@ -97,13 +97,13 @@ async def test_a_killed_connection_is_an_error_once_and_then_replaced(postgres_s
         assert await database.one(one) == 1
 
 
-async def test_a_statement_that_takes_too_long_is_busy(postgres_server: str) -> None:
+async def test_a_statement_beyond_its_timeout_raises_database_busy(postgres_server: str) -> None:
     async with open_database(postgres_server, pool_size=1, timeout_seconds=0.5) as database:
         with pytest.raises(DatabaseBusy):
             await database.run(sleep)
 
 
-async def test_postgres_passes_on_the_programs_own_faults(postgres_server: str) -> None:
+async def test_postgres_passes_on_programming_errors(postgres_server: str) -> None:
     async with open_database(postgres_server, pool_size=1) as database:
         with pytest.raises(asyncpg.DataError):
             await database.one(plus_one, n="many")
@@ -113,7 +113,7 @@ async def test_postgres_passes_on_the_programs_own_faults(postgres_server: str) 
         assert await database.one(plus_one, n=1) == 2
 
 
-async def test_postgres_closes_in_time_whoever_holds_a_connection(
+async def test_postgres_closes_in_time_while_a_connection_is_in_use(
     postgres_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_module, "CLOSE_SECONDS", 0.1)
@@ -125,7 +125,7 @@ async def test_postgres_closes_in_time_whoever_holds_a_connection(
             await tx.one(one)
 
 
-async def test_sqlite_refuses_to_wait_for_the_writer_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sqlite_limits_the_wait_for_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_module, "BUSY_TIMEOUT_MS", 100)
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         async with database.transaction():
@@ -136,7 +136,9 @@ async def test_sqlite_refuses_to_wait_for_the_writer_for_ever(tmp_path: Path, mo
             assert await tx.one(one) == 1
 
 
-async def test_sqlite_locked_by_another_process_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_sqlite_file_locked_by_another_process_raises_database_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sqlite_module, "PRAGMAS", sqlite_module.PRAGMAS.replace("= 5000", "= 100"))
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         other = apsw.Connection(str(tmp_path / "x.db"))
@@ -150,7 +152,7 @@ async def test_sqlite_locked_by_another_process_is_busy(tmp_path: Path, monkeypa
             assert await tx.one(one) == 1
 
 
-async def test_sqlite_commits_durably_and_checks_keys(tmp_path: Path) -> None:
+async def test_sqlite_commits_durably_and_checks_foreign_keys(tmp_path: Path) -> None:
     """Breaks when a script stops at its first statement with a row, which every PRAGMA is: SQLite's defaults then hold."""
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         expected: dict[str, int | str] = {
@@ -168,12 +170,12 @@ async def test_sqlite_commits_durably_and_checks_keys(tmp_path: Path) -> None:
             assert await database.one(pragma) == value
 
 
-async def test_sqlite_hands_readers_out_in_turn(tmp_path: Path) -> None:
+async def test_sqlite_lends_its_readers_in_turn(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         assert await asyncio.gather(*(database.one(one) for _ in range(20))) == [1] * 20
 
 
-async def test_sqlite_passes_on_the_programs_own_faults(tmp_path: Path) -> None:
+async def test_sqlite_passes_on_programming_errors(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         async with database.transaction() as tx:
             await tx.run_script("CREATE TABLE t (n INTEGER NOT NULL CHECK (n > 0))")
@@ -186,7 +188,7 @@ async def test_sqlite_passes_on_the_programs_own_faults(tmp_path: Path) -> None:
                 await tx.run_script("SELECT nonsense FROM nowhere")
 
 
-async def test_sqlite_on_a_full_disk_is_unavailable_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+async def test_sqlite_is_unavailable_on_a_full_disk_and_recovers(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         async with database.transaction() as tx:
             await tx.run_script("CREATE TABLE t (text TEXT)")
@@ -207,7 +209,7 @@ async def set_most_pages(database: Database, pages: int) -> None:
         await tx.run_script(f"PRAGMA max_page_count = {pages}")
 
 
-async def test_sqlite_rolls_back_what_it_cannot_commit(tmp_path: Path) -> None:
+async def test_sqlite_rolls_back_a_transaction_it_cannot_commit(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         async with database.transaction() as tx:
             await tx.run_script("CREATE TABLE p (id INTEGER PRIMARY KEY)")
@@ -223,7 +225,7 @@ async def test_sqlite_rolls_back_what_it_cannot_commit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("held_seconds", "opens"), [(0.3, True), (2.0, False)])
-async def test_sqlite_waits_for_another_who_opens_the_new_file_first(
+async def test_sqlite_waits_for_another_process_that_creates_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, held_seconds: float, opens: bool
 ) -> None:
     monkeypatch.setattr(sqlite_module, "PRAGMAS", "PRAGMA busy_timeout = 1")

@@ -117,7 +117,7 @@ ONE, TWO = step("0001", None), step("0002", "0001")
         pytest.param({}, "no migrations in", id="an empty folder"),
     ],
 )  # fmt: skip
-def test_files_that_are_not_one_line_are_refused_with_the_cure(
+def test_migrations_that_do_not_form_one_line_are_refused_with_the_cure(
     folder: Folder, files: dict[str, str], line: str
 ) -> None:
     """Before, one of two files with one number ran and the other never did; other names were "no migrations"."""
@@ -127,7 +127,7 @@ def test_files_that_are_not_one_line_are_refused_with_the_cure(
     assert "\n" not in str(refused.value)
 
 
-def test_a_folder_that_is_not_there_or_holds_other_files_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_migrations_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=f"there is no folder {tmp_path}/versions: make it"):
         Migrations(tmp_path)
     (tmp_path / "versions").mkdir()
@@ -141,7 +141,7 @@ def test_a_folder_that_is_not_there_or_holds_other_files_is_named(tmp_path: Path
         Migrations(tmp_path)
 
 
-def test_what_a_line_may_look_like(folder: Folder) -> None:
+def test_migrations_are_ordered_by_number_and_may_be_annotated(folder: Folder) -> None:
     """Numbers count, not letters; annotations are Alembic's own template; other files do not matter."""
     typed = step("10", "9").replace("down_revision =", "down_revision: str | None =")
     migrations = folder(**{"9_a": step("9", None), "10_b": typed, "__init__": "", ".hidden": "("})
@@ -162,7 +162,7 @@ async def refused(migrations: Migrations, database: Database, words: str, *, che
     assert await migrations.applied(database) == before
 
 
-async def test_a_migration_that_was_merged_behind_those_that_ran_is_refused(empty_url: str, folder: Folder) -> None:
+async def test_a_migration_merged_behind_applied_ones_is_refused(empty_url: str, folder: Folder) -> None:
     """Before, it never ran, and everything said that the schema was the newest."""
     async with open_database(empty_url) as database:
         await folder(**{"0001_a": ONE, "0003_c": step("0003", "0001")}).upgrade(database)
@@ -206,9 +206,7 @@ async def test_a_migration_that_raises_is_named_with_its_line(
         assert await migrations.applied(database) == {}
 
 
-async def test_a_statement_that_fails_is_named_and_nothing_of_its_transaction_stays(
-    empty_url: str, folder: Folder
-) -> None:
+async def test_a_failed_statement_is_named_and_its_transaction_rolled_back(empty_url: str, folder: Folder) -> None:
     migrations = folder(**{"0001_a": ONE, "0002_b": step("0002", "0001", table="t0001")})
     async with open_database(empty_url) as database:
         with pytest.raises(ConfigurationError, match=r"^0002_b: .*already exists.*: CREATE TABLE t0001 \(n INTEGER\)$"):
@@ -216,7 +214,7 @@ async def test_a_statement_that_fails_is_named_and_nothing_of_its_transaction_st
         assert await migrations.applied(database) == {}
 
 
-async def test_a_role_that_may_not_create_is_told_so(postgres_server: str, folder: Folder) -> None:
+async def test_a_role_without_the_create_privilege_gets_a_clear_error(postgres_server: str, folder: Folder) -> None:
     """Before, a stack trace."""
     base, _, _ = postgres_server.rpartition("/")
     async with open_database(postgres_server) as owner:
@@ -247,7 +245,7 @@ async def test_a_role_that_may_not_create_is_told_so(postgres_server: str, folde
                     await tx.run_script(statement)
 
 
-async def test_a_lock_that_others_keep_is_named_after_the_last_attempt(
+async def test_a_lock_that_others_hold_is_named_after_the_last_attempt(
     empty_url: str, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, a stack trace. On SQLite others keep the whole database."""
@@ -276,7 +274,7 @@ async def test_a_lock_that_others_keep_is_named_after_the_last_attempt(
         assert await migrations.upgrade(database)
 
 
-async def test_a_migration_that_another_process_runs_is_waited_for_and_told_of(
+async def test_migrate_waits_for_the_migration_of_another_process_and_logs_it(
     empty_url: str, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, the wait was an hour and said nothing."""

@@ -42,7 +42,7 @@ add_applied = query(
 insert_half = query("test.half", insert(table("half", sql_column("n"))).values(n=param("n")))
 
 
-async def test_brings_an_empty_database_to_the_newest_revision_once(empty_url: str) -> None:
+async def test_upgrade_brings_an_empty_database_to_the_newest_revision_once(empty_url: str) -> None:
     migrations = Migrations(MIGRATIONS)
     async with open_database(empty_url) as database:
         assert await migrations.current(database) is None
@@ -65,7 +65,7 @@ async def test_many_processes_may_migrate_at_once(empty_url: str) -> None:
     await asyncio.gather(*(database.close() for database in databases))
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str, tmp_path: Path) -> None:
+async def test_a_failed_migration_is_rolled_back(empty_url: str, tmp_path: Path) -> None:
     (tmp_path / "versions").mkdir()
     (tmp_path / "versions" / "0001_bad.py").write_text(BAD)
     async with open_database(empty_url) as database:
@@ -110,7 +110,7 @@ add_old = query(
 )
 
 
-async def test_the_release_before_works_on_the_new_schema_until_the_old_is_taken_away(
+async def test_the_previous_release_works_on_the_new_schema_until_the_post_deploy_migration(
     empty_url: str, release: Callable[[int], Migrations]
 ) -> None:
     """Breaks when an unknown revision is refused as such: a pod of the old release that restarts is then gone for good."""
@@ -137,7 +137,7 @@ async def test_the_release_before_works_on_the_new_schema_until_the_old_is_taken
             await old.check(database)
 
 
-async def test_a_schema_of_which_nothing_is_known_is_refused(database: Database) -> None:
+async def test_an_unknown_post_deploy_revision_is_refused(database: Database) -> None:
     migrations = Migrations(MIGRATIONS)
     await database.run(add_applied, revision="9998_more", phase="pre")
     await migrations.check(database)
@@ -146,7 +146,7 @@ async def test_a_schema_of_which_nothing_is_known_is_refused(database: Database)
         await migrations.check(database)
 
 
-async def test_a_migration_steps_back_from_a_table_in_use_and_tries_again(
+async def test_a_migration_releases_its_lock_request_on_a_busy_table_and_retries(
     empty_url: str, release: Callable[[int], Migrations], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks with one long wait: every query on the table then queues up behind the migration."""
@@ -175,7 +175,7 @@ async def test_a_migration_steps_back_from_a_table_in_use_and_tries_again(
         ('op.create_check_constraint("c", "notes", "id > 0")', "constraint-missing-not-valid"),
     ],
 )
-def test_what_would_block_or_break_a_live_database_is_found(
+def test_lint_finds_a_statement_that_would_block_or_break_a_live_database(
     release: Callable[[int], Migrations], tmp_path: Path, statement: str, rule: str
 ) -> None:
     release(1)
@@ -185,12 +185,12 @@ def test_what_would_block_or_break_a_live_database_is_found(
     assert rule in {finding.rule for finding in lint(Migrations(folder)) if finding.revision == "0002_bad"}
 
 
-def test_what_is_safe_is_not_found_fault_with(release: Callable[[int], Migrations]) -> None:
+def test_lint_accepts_safe_migrations(release: Callable[[int], Migrations]) -> None:
     assert lint(release(4)) == []
     assert lint(Migrations(MIGRATIONS)) == []
 
 
-def test_a_migration_says_when_it_runs(release: Callable[[int], Migrations], tmp_path: Path) -> None:
+def test_a_migration_without_a_deploy_phase_is_refused(release: Callable[[int], Migrations], tmp_path: Path) -> None:
     release(1)
     (tmp_path / "release-1/versions/0002_silent.py").write_text('"""A step."""\ndef upgrade(): ...\n')
     with pytest.raises(
@@ -199,7 +199,7 @@ def test_a_migration_says_when_it_runs(release: Callable[[int], Migrations], tmp
         Migrations(tmp_path / "release-1")
 
 
-async def test_the_migrations_build_what_the_models_say(database_url: str, database: Database) -> None:
+async def test_the_migrated_schema_equals_the_models(database_url: str, database: Database) -> None:
     """Compares tables, columns, nullability, keys and indexes of a migrated database with the models."""
 
     def differences(connection: Connection) -> list[object]:

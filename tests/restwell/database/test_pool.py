@@ -70,7 +70,7 @@ async def ended(task: "asyncio.Task[object]") -> None:
         await task
 
 
-async def test_never_opens_one_too_many(opened: PostgresDatabase) -> None:
+async def test_the_pool_never_exceeds_its_size(opened: PostgresDatabase) -> None:
     """Breaks when an opener is not counted until its connection is there: ten then open one each."""
     await asyncio.gather(*(opened.one(nap) for _ in range(20)))
     assert await ask(opened, IN_USE) == 3
@@ -79,7 +79,7 @@ async def test_never_opens_one_too_many(opened: PostgresDatabase) -> None:
     assert seen.wait_seconds > 0.05
 
 
-async def test_serves_those_who_wait_in_turn(opened: PostgresDatabase) -> None:
+async def test_the_pool_serves_waiters_in_turn(opened: PostgresDatabase) -> None:
     done: list[int] = []
 
     async def use(number: int) -> None:
@@ -90,7 +90,7 @@ async def test_serves_those_who_wait_in_turn(opened: PostgresDatabase) -> None:
     assert [number // 3 for number in done] == sorted(number // 3 for number in done)
 
 
-async def test_an_abandoned_statement_is_ended_and_its_connection_used_again(opened: PostgresDatabase) -> None:
+async def test_a_cancelled_statement_ends_on_the_server_and_its_connection_is_reused(opened: PostgresDatabase) -> None:
     """Breaks when a connection is lent on while its statement runs, or is simply dropped."""
     tasks = [asyncio.create_task(opened.one(sleep)) for _ in range(3)]
     await asyncio.sleep(0.3)
@@ -104,7 +104,7 @@ async def test_an_abandoned_statement_is_ended_and_its_connection_used_again(ope
     assert figures(opened).open == 3
 
 
-async def test_an_abandoned_transaction_gives_its_locks_back(opened: PostgresDatabase) -> None:
+async def test_a_cancelled_transaction_releases_its_locks(opened: PostgresDatabase) -> None:
     await opened.run(add, id=1)
 
     async def hold() -> None:
@@ -121,7 +121,7 @@ async def test_an_abandoned_transaction_gives_its_locks_back(opened: PostgresDat
     assert await opened.one(n_of, id=1) == 1
 
 
-async def test_a_statement_abandoned_inside_a_transaction_costs_no_connection(opened: PostgresDatabase) -> None:
+async def test_a_statement_cancelled_inside_a_transaction_costs_no_connection(opened: PostgresDatabase) -> None:
     """Breaks when the connection is asked something that a failed transaction refuses: it is then dropped each time."""
 
     async def hang() -> None:
@@ -138,7 +138,7 @@ async def test_a_statement_abandoned_inside_a_transaction_costs_no_connection(op
         assert (figures(opened).in_use, before) == (0, after)
 
 
-async def test_a_commit_that_was_sent_goes_on_whoever_hangs_up(opened: PostgresDatabase) -> None:
+async def test_a_commit_that_was_sent_is_not_cancelled(opened: PostgresDatabase) -> None:
     """Breaks when COMMIT is awaited in the caller's own task: the cancellation then cancels it on the server."""
 
     async def store() -> None:
@@ -154,7 +154,7 @@ async def test_a_commit_that_was_sent_goes_on_whoever_hangs_up(opened: PostgresD
     assert figures(opened).in_use == 0
 
 
-async def test_an_error_that_is_swallowed_inside_is_not_taken_for_a_commit(opened: PostgresDatabase) -> None:
+async def test_a_transaction_that_suppresses_an_error_is_not_reported_as_committed(opened: PostgresDatabase) -> None:
     """Breaks when COMMIT's answer is not looked at: PostgreSQL says ROLLBACK, and raises nothing."""
     with pytest.raises(RuntimeError, match="nothing was saved"):
         async with opened.transaction() as tx:
@@ -164,7 +164,7 @@ async def test_an_error_that_is_swallowed_inside_is_not_taken_for_a_commit(opene
     assert await opened.one(count) == 0
 
 
-async def test_one_who_stops_waiting_takes_no_connection_along(opened: PostgresDatabase) -> None:
+async def test_a_cancelled_waiter_keeps_no_connection(opened: PostgresDatabase) -> None:
     """Breaks when a waiter that is cancelled as its connection comes keeps it: the pool then shrinks by one a time."""
     pool = opened._pool
     assert pool is not None
@@ -179,7 +179,7 @@ async def test_one_who_stops_waiting_takes_no_connection_along(opened: PostgresD
     assert (figures(opened).in_use, figures(opened).open) == (0, 3)
 
 
-async def test_of_a_deadlock_both_come_through(opened: PostgresDatabase) -> None:
+async def test_both_transactions_of_a_deadlock_succeed(opened: PostgresDatabase) -> None:
     """Breaks without the retry: PostgreSQL ends one of the two, and its caller hears database_busy."""
     for number in (1, 2):
         await opened.run(add, id=number)
@@ -201,7 +201,7 @@ async def test_of_a_deadlock_both_come_through(opened: PostgresDatabase) -> None
     assert [await opened.one(n_of, id=number) for number in (1, 2)] == [2, 2]
 
 
-async def test_a_type_that_changes_under_a_prepared_statement_costs_nobody_an_error(opened: PostgresDatabase) -> None:
+async def test_a_column_type_that_changes_under_a_prepared_statement_causes_no_error(opened: PostgresDatabase) -> None:
     """Breaks when that is no conflict: each connection then answers one request with a 500 after such a migration."""
     await opened.run(add, id=1)
     for kind in ("bigint", "integer"):
@@ -212,7 +212,7 @@ async def test_a_type_that_changes_under_a_prepared_statement_costs_nobody_an_er
         assert await opened.in_transaction(lambda tx: tx.one(n_of, id=1)) == 0
 
 
-async def test_a_conflict_that_does_not_end_is_passed_on_after_three_tries(opened: PostgresDatabase) -> None:
+async def test_a_persistent_conflict_raises_database_busy_after_three_attempts(opened: PostgresDatabase) -> None:
     tries = 0
 
     async def work(_tx: Transaction) -> None:
@@ -234,7 +234,7 @@ async def server_of_its_own() -> AsyncIterator[Postgres]:
         yield server
 
 
-async def test_a_server_that_is_away_costs_nobody_a_wait(server_of_its_own: Postgres) -> None:
+async def test_callers_do_not_wait_for_a_server_that_is_down(server_of_its_own: Postgres) -> None:
     """Breaks without the breaker: every caller then tries to connect for itself."""
     async with PostgresDatabase(server_of_its_own.url, 3, 5) as database:
         assert await database.one(one) == 1
@@ -264,7 +264,7 @@ async def proxied(postgres_server: str) -> AsyncIterator[tuple[PostgresDatabase,
         yield database, proxy
 
 
-async def test_a_server_behind_a_black_hole_is_given_up_on(proxied: tuple[PostgresDatabase, FaultProxy]) -> None:
+async def test_queries_to_an_unresponsive_server_time_out(proxied: tuple[PostgresDatabase, FaultProxy]) -> None:
     """Breaks without command_timeout: a caller then waits for as long as TCP does."""
     database, proxy = proxied
     before = len(asyncio.all_tasks())

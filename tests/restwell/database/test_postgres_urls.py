@@ -41,14 +41,14 @@ async def setting(url: str, name: str) -> str:
         ("statement_timeout=1&lock_timeout=1&idle_in_transaction_session_timeout=1", "statement_timeout", "4s"),
     ],
 )
-async def test_what_providers_write_is_done_or_has_no_effect(
+async def test_an_option_in_the_url_of_a_provider_is_applied_or_ignored(
     postgres_server: str, options: str, name: str, value: str
 ) -> None:
     """Breaks when the rest goes to the server as settings: channel_binding, pgbouncer and their like ended as a stack trace."""
     assert await setting(f"{postgres_server}?{options}", name) == value
 
 
-def test_what_has_no_effect_is_told() -> None:
+def test_ignored_options_of_a_url_are_listed() -> None:
     assert postgres_url(f"postgresql://h/d?{NEON}").ignored == ("channel_binding",)
     assert postgres_url(f"postgresql://h/d?{PRISMA}").ignored == ("connection_limit", "pgbouncer", "pool_timeout")
     assert postgres_url("postgresql://h/d?connect_timeout=10").connect_seconds == 10
@@ -90,7 +90,7 @@ def test_what_has_no_effect_is_told() -> None:
         ("postgresql+asyncpg://u:hunter2@h/d", "must begin with postgresql://"),
     ],
 )
-def test_what_it_cannot_use_is_refused_in_one_line_without_a_secret(url: str, words: str) -> None:
+def test_an_unusable_url_is_refused_in_one_line_without_a_secret(url: str, words: str) -> None:
     """Breaks when only the beginning is looked at: the rest was a stack trace at the start, with the password in some."""
     with pytest.raises(ValueError) as raised:  # noqa: PT011  # its text is looked at below
         postgres_url(url)
@@ -110,7 +110,7 @@ def test_what_it_cannot_use_is_refused_in_one_line_without_a_secret(url: str, wo
         "postgresql://u:p@[::1]:5432/d?sslmode=verify-full&sslrootcert=system",
     ],
 )
-def test_takes_what_the_driver_takes(url: str) -> None:
+def test_a_url_that_the_driver_accepts_is_accepted(url: str) -> None:
     assert "p%40ss" not in postgres_url(url).where
     assert postgres_url(url).dsn.startswith("postgresql://")
 
@@ -118,7 +118,7 @@ def test_takes_what_the_driver_takes(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["q.db?mode=ro", "q.db?", "q#1.db", ":memory:", ":memory:?cache=shared", "", "/", "a\0b"]
 )
-def test_sqlite_names_a_file_and_nothing_else(url: str, tmp_path: Path) -> None:
+def test_an_sqlite_url_names_a_file_and_nothing_else(url: str, tmp_path: Path) -> None:
     """Breaks when the rest is the name: q.db?mode=ro was a file of that name, and :memory: was migrated and gone."""
     with pytest.raises(ValueError, match="must name a file: sqlite:///var/app"):
         sqlite_path(f"sqlite:///{url}")
@@ -135,7 +135,7 @@ async def latin1_url(postgres_server: str) -> AsyncIterator[str]:
     await outside.close()
 
 
-async def test_a_database_that_cannot_hold_every_text_is_refused(latin1_url: str) -> None:
+async def test_a_database_that_is_not_utf8_is_refused(latin1_url: str) -> None:
     """Breaks when nobody looks: it starts, and the first name with a character beyond Latin-1 is a 500."""
     with pytest.raises(
         ConfigurationError, match=r"the encoding of .*/latin1 is LATIN1, not UTF8; make one with CREATE DATABASE"
@@ -154,7 +154,7 @@ async def test_a_database_that_cannot_hold_every_text_is_refused(latin1_url: str
         ({"host": "no-such-host.invalid"}, "Name or service not known"),
     ],
 )
-async def test_what_keeps_it_from_connecting_is_one_line(
+async def test_a_failed_connection_is_reported_in_one_line(
     postgres_server: str, change: dict[str, str], words: str
 ) -> None:
     """Breaks when the driver's own error passes: unrecognised settings and refused roles were stack traces."""
@@ -178,7 +178,7 @@ def pooler_mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("pooler_mode", ["session"], indirect=True)
-async def test_works_behind_a_pooler_in_session_mode(postgres_server: str, pooler_mode: str) -> None:
+async def test_the_database_works_behind_a_pooler_in_session_mode(postgres_server: str, pooler_mode: str) -> None:
     """Breaks when the settings of a session are start-up parameters: PgBouncer knows a few of them and refuses the rest."""
     with pooler(postgres_server, pooler_mode) as url:
         assert await setting(url, "statement_timeout") == "4s"
@@ -196,6 +196,6 @@ async def test_a_pooler_that_shares_sessions_is_refused(postgres_server: str, po
         await open_database(url).start()
 
 
-async def test_nobody_at_the_port_is_one_line() -> None:
+async def test_a_closed_port_is_reported_in_one_line() -> None:
     with pytest.raises(DatabaseUnavailable, match="Connect call failed"):
         await open_database(f"postgresql://u@127.0.0.1:{free_port()}/d").start()

@@ -21,7 +21,7 @@ class Thing(Struct):
     name: str
 
 
-def test_is_compiled_for_every_database_under_its_name() -> None:
+def test_a_query_is_compiled_for_every_database_under_its_name() -> None:
     found: Query[Thing] = query("things.find", select(things).where(things.c.id == param("id")), into=Thing)
     assert repr(found) == "<Query things.find>"
     assert found.columns == ("id", "name")
@@ -92,7 +92,7 @@ typed = text("SELECT 1, 'x'").columns(column("id"), column("name"))
         (insert(things).returning(things.c.id, things.c.name), Thing, (1, "x"), Thing(1, "x")),
     ],
 )
-def test_a_row_becomes_what_can_hold_its_columns(
+def test_a_row_becomes_a_type_that_holds_its_columns(
     statement: ClauseElement, into: Any, row: tuple[Any, ...], made: object
 ) -> None:
     found = query("things.made", statement, into=into)
@@ -131,7 +131,7 @@ def test_a_row_becomes_what_can_hold_its_columns(
         ({"sqlite": one, "postgresql": both}, int, "selects id, name: int takes exactly one column"),
     ],
 )
-def test_what_would_lose_columns_is_refused_at_import(statement: ClauseElement, into: Any, cure: str) -> None:
+def test_a_type_that_would_lose_columns_is_refused_at_import(statement: ClauseElement, into: Any, cure: str) -> None:
     """Each of these gave the first column, or failed with the first row."""
     with pytest.raises(TypeError, match=f"query things.wrong .*{cure}"):
         query("things.wrong", statement, into=into)
@@ -140,24 +140,26 @@ def test_what_would_lose_columns_is_refused_at_import(statement: ClauseElement, 
 @pytest.mark.parametrize(
     ("statement", "into"), [(text("SELECT 1, 2"), int), (select(text("1, 2")), int), (text("SELECT 1"), None)]
 )
-def test_of_text_a_row_that_does_not_fit_is_refused_when_it_is_read(statement: ClauseElement, into: Any) -> None:
+def test_a_row_of_textual_sql_that_does_not_fit_its_type_is_refused_when_read(
+    statement: ClauseElement, into: Any
+) -> None:
     found = query("things.wrong", statement, into=into)
     with pytest.raises(TypeError, match=r"query things\.wrong selects what its text says"):
         found.compiled["sqlite"].decode((1, 2))
 
 
-def test_a_model_validates_its_row() -> None:
+def test_a_pydantic_model_validates_its_row() -> None:
     decode = query("things.model", both, into=ModelThing).compiled["sqlite"].decode
     with pytest.raises(ValidationError):
         decode(("no number", "x"))
 
 
-def test_keeps_values_written_into_the_statement() -> None:
+def test_a_query_keeps_the_literal_values_of_its_statement() -> None:
     compiled = query("things.one", select(literal(1).label("n")).where(things.c.name == "lamp"), into=int).compiled
     assert compiled["sqlite"].bind({}) == (1, "lamp")
 
 
-def test_takes_a_statement_for_each_database() -> None:
+def test_a_query_may_have_a_statement_for_each_database() -> None:
     found = query("things.own", {"sqlite": select(things.c.id), "postgresql": select(things.c.name)}, into=int)
     assert "name" in found.compiled["postgresql"].sql
     assert "name" not in found.compiled["sqlite"].sql

@@ -16,7 +16,7 @@ def shown(marker: str) -> str:
     return str(found)
 
 
-async def test_a_statement_that_is_made_when_it_is_asked(database: Database) -> None:
+async def test_a_query_may_be_built_at_run_time(database: Database) -> None:
     names: dict[str, Any] = {}
     exec(shown("report.by_category"), names)  # noqa: S102  # the document's own lines
     rows = await names["by_category"](database)
@@ -25,7 +25,7 @@ async def test_a_statement_that_is_made_when_it_is_asked(database: Database) -> 
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
-async def test_an_engine_of_sqlalchemy(database_url: str, backend: str) -> None:
+async def test_an_engine_of_sqlalchemy_reads_the_database(database_url: str, backend: str) -> None:
     assert backend in database_url
     names: dict[str, Any] = {}
     exec(shown("create_async_engine"), names)  # noqa: S102  # as above

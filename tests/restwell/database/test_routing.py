@@ -128,7 +128,9 @@ async def test_only_a_caller_whose_writes_are_known_reads_from_a_replica(routed:
         assert not await tx.one(on_replica)
 
 
-async def test_whoever_wrote_reads_it_while_others_may_read_what_was_before(pair: Pair, routed: RoutedDatabase) -> None:
+async def test_a_writer_reads_its_own_write_while_others_may_read_older_rows(
+    pair: Pair, routed: RoutedDatabase
+) -> None:
     """Breaks when positions are not compared: the writer then reads 0."""
     await pair.pause()
     try:
@@ -144,7 +146,7 @@ async def test_whoever_wrote_reads_it_while_others_may_read_what_was_before(pair
     assert await ask(routed, by_id, position, id=1) == Account(1, on_replica=True)
 
 
-async def test_every_way_to_write_is_a_write(routed: RoutedDatabase) -> None:
+async def test_every_kind_of_write_advances_the_position(routed: RoutedDatabase) -> None:
     async def request(how: int) -> int:
         seen = Freshness()
         demand(seen)
@@ -163,7 +165,7 @@ async def test_every_way_to_write_is_a_write(routed: RoutedDatabase) -> None:
     assert (await ask(routed, by_id, positions[-1], id=2)).n == 3
 
 
-async def test_a_write_whose_position_cannot_be_had_is_read_from_the_primary(pair: Pair) -> None:
+async def test_a_write_of_unknown_position_is_read_from_the_primary(pair: Pair) -> None:
     """Breaks when that is an error: the caller is then told that a write failed that has happened."""
     database = open_database(pair.primary.url, 1, 0.5, [pair.replica.url])
     held = asyncio.Event()
@@ -189,7 +191,7 @@ async def test_a_write_whose_position_cannot_be_had_is_read_from_the_primary(pai
         assert await ask(database, by_id, FURTHEST, id=1) == Account(1, on_replica=False)
 
 
-async def test_a_replica_that_lags_leaves_and_comes_back(
+async def test_a_lagging_replica_is_skipped_until_it_catches_up(
     pair: Pair, routed: RoutedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks without the measure of lag: whoever has no token then reads old rows for ever."""
@@ -203,7 +205,7 @@ async def test_a_replica_that_lags_leaves_and_comes_back(
     await until_on_replica(routed)
 
 
-async def test_a_replica_that_hangs_costs_a_second_and_no_answer(pair: Pair, routed: RoutedDatabase) -> None:
+async def test_a_hanging_replica_delays_reads_by_a_second_and_fails_none(pair: Pair, routed: RoutedDatabase) -> None:
     """Breaks when its reads are not ended as it leaves: they then wait for the whole of their time."""
     pair.replica.freeze()
     began = time.monotonic()
@@ -217,7 +219,7 @@ async def test_a_replica_that_hangs_costs_a_second_and_no_answer(pair: Pair, rou
     await until_on_replica(routed)
 
 
-async def test_a_replica_that_dies_is_passed_over_and_comes_back(pair: Pair, routed: RoutedDatabase) -> None:
+async def test_a_dead_replica_is_skipped_until_it_restarts(pair: Pair, routed: RoutedDatabase) -> None:
     pair.replica.stop(signal.SIGQUIT)
     for number in range(1, ACCOUNTS + 1):
         assert await ask(routed, by_id, id=number) == Account(0, on_replica=False)
@@ -228,7 +230,7 @@ async def test_a_replica_that_dies_is_passed_over_and_comes_back(pair: Pair, rou
     assert await ask(routed, by_id, position, id=1) == Account(1, on_replica=True)
 
 
-async def test_what_was_known_of_a_server_is_not_held_of_its_successor(pair: Pair, routed: RoutedDatabase) -> None:
+async def test_the_position_of_a_replica_is_forgotten_when_it_restarts(pair: Pair, routed: RoutedDatabase) -> None:
     """Breaks when a new connection keeps the old position: a replica may come back with less than it had."""
     for watcher in routed._watchers:
         watcher.cancel()
@@ -242,13 +244,13 @@ async def test_what_was_known_of_a_server_is_not_held_of_its_successor(pair: Pai
     assert replica.position == 0
 
 
-async def test_a_database_serves_while_its_replica_is_not_there_yet(pair: Pair) -> None:
+async def test_a_database_serves_before_its_replica_is_up(pair: Pair) -> None:
     async with open_database(pair.primary.url, 1, 5, ["postgresql://restwell@127.0.0.1:1/none"]) as database:
         assert await ask(database, by_id, id=1) == Account(0, on_replica=False)
         assert (await database.connection_limit() or 0) > 10
 
 
-def test_only_our_own_young_tokens_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_recent_tokens_with_our_signature_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when the signature is not checked: anyone may then send all reads to the primary."""
     tokens = FreshnessTokens(b"k" * 32)
     token = tokens.encode(123_456_789_012).encode()

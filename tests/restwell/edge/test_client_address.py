@@ -42,12 +42,12 @@ from shop.settings import ShopSettings
         ("," * 30_000 + "203.0.113.7", 1, "203.0.113.7"),
     ],
 )
-def test_the_entry_of_the_outermost_proxy_counts(entries: str, hops: int, address: str | None) -> None:
+def test_the_client_address_is_the_entry_of_the_outermost_proxy(entries: str, hops: int, address: str | None) -> None:
     """Seen to fail: a zone of any text became part of the address, and what followed a bracket or a colon was dropped."""
     assert forwarded_address(entries, hops) == address
 
 
-def test_one_connection_has_a_network_of_ipv6() -> None:
+def test_an_ipv6_client_is_identified_by_its_64_network() -> None:
     assert network_of("2001:db8::7") == network_of("2001:db8::ffff:1:2:3") == "2001:db8::/64"
     assert network_of("2001:db8:0:1::7") == "2001:db8:0:1::/64"
     assert network_of("203.0.113.7") == "203.0.113.7"
@@ -66,7 +66,9 @@ async def served(settings: ShopSettings, hops: int) -> AsyncIterator[httpx.Async
         yield client
 
 
-async def test_what_a_client_writes_into_the_header_is_not_believed(served: httpx.AsyncClient, hops: int) -> None:
+async def test_an_address_that_the_client_wrote_into_the_header_is_not_trusted(
+    served: httpx.AsyncClient, hops: int
+) -> None:
     """Breaks when the first entry is taken, as so often: whoever guesses would have a new address each time."""
     person = await Person(served).sign_in("customer1@shop.example")
     headers = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7, 203.0.113.7")]

@@ -37,7 +37,7 @@ def allowed(answer: httpx.Response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_listed_origin_may_ask_and_then_read(open_to_ours: httpx.AsyncClient) -> None:
+async def test_a_listed_origin_may_send_a_preflight_and_read(open_to_ours: httpx.AsyncClient) -> None:
     asked = await open_to_ours.options("/v1/users/me", headers={"origin": OURS, **PREFLIGHT})
     assert asked.status_code == 204
     assert allowed(asked)["access-control-allow-origin"] == OURS
@@ -56,7 +56,7 @@ async def test_a_listed_origin_may_ask_and_then_read(open_to_ours: httpx.AsyncCl
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_another_may_not(open_to_ours: httpx.AsyncClient) -> None:
+async def test_an_unlisted_origin_gets_no_cors_headers(open_to_ours: httpx.AsyncClient) -> None:
     """Breaks when an origin is compared by its beginning or end, or is given back unseen."""
     for origin in OTHERS:
         assert allowed(await open_to_ours.options("/v1/users/me", headers={"origin": origin, **PREFLIGHT})) == {}
@@ -64,7 +64,7 @@ async def test_another_may_not(open_to_ours: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_nothing_is_allowed_with_cookies_and_caches_tell_origins_apart(open_to_ours: httpx.AsyncClient) -> None:
+async def test_credentials_are_never_allowed_and_answers_vary_by_origin(open_to_ours: httpx.AsyncClient) -> None:
     for headers in ({}, {"origin": OURS}, {"origin": "https://evil.example"}):
         for path in (PUBLIC, "/v1/users/me"):
             answer = await open_to_ours.get(path, headers=headers)
@@ -74,13 +74,13 @@ async def test_nothing_is_allowed_with_cookies_and_caches_tell_origins_apart(ope
     assert (plain.status_code, allowed(plain)) == (204, {})
 
 
-async def test_without_origins_nobody_may(client: httpx.AsyncClient) -> None:
+async def test_no_origin_is_allowed_unless_one_is_listed(client: httpx.AsyncClient) -> None:
     assert allowed(await client.options("/v1/users/me", headers={"origin": OURS, **PREFLIGHT})) == {}
     answer = await client.get(PUBLIC, headers={"origin": OURS})
     assert allowed(answer) == {}
     assert "origin" not in answer.headers.get("vary", "").lower()
 
 
-def test_an_origin_is_read_as_browsers_send_it() -> None:
+def test_listed_origins_are_read_as_browsers_send_them() -> None:
     read = Settings.load({"CORS_ORIGINS": f"{OURS}, http://localhost:3000"}).cors.origins
     assert read == (OURS, "http://localhost:3000")

@@ -82,7 +82,7 @@ def app(tiny_settings: Settings) -> App:
     )
 
 
-async def test_a_route_has_its_own_time_or_that_of_all(app: App) -> None:
+async def test_a_route_has_its_own_timeout_or_the_default(app: App) -> None:
     """Breaks when the time is the same for all; and when the shorter time is looked at after the longer ones before it."""
     async with running(app) as client:
         began = time.perf_counter()
@@ -153,7 +153,7 @@ GONE: Message = {"type": "http.disconnect"}
     ],
     ids=["get", "get without a word", "post"],
 )
-async def test_who_hangs_up_is_not_worked_for(
+async def test_a_request_is_cancelled_when_its_client_disconnects(
     app: App, capfd: pytest.CaptureFixture[str], method: str, messages: list[tuple[float, Message]], ended: str
 ) -> None:
     """Breaks when nobody listens for it."""
@@ -165,7 +165,7 @@ async def test_who_hangs_up_is_not_worked_for(
     assert '"status":499' in capfd.readouterr().out
 
 
-async def test_who_stays_gets_everything_that_was_sent(app: App) -> None:
+async def test_watching_for_a_disconnect_loses_no_part_of_request_or_response(app: App) -> None:
     """Breaks when the watch swallows a part of the body."""
     async with running(app):
         answer = await talk(app, "GET", "/v1/slow/late", (0.2, body(b"x", more=True)), (0.2, body(b"y")))
@@ -194,7 +194,7 @@ async def locked(url: str) -> AsyncIterator[Callable[[], Any]]:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_the_database_is_told_too(empty_url: str, tmp_path: Path, backend: str) -> None:
+async def test_a_disconnect_cancels_the_statement_in_the_database(empty_url: str, tmp_path: Path, backend: str) -> None:
     """Over the network: the statement of a client that has hung up ends, and its order is not placed."""
     assert backend in empty_url
     settings = {"DATABASE_URL": empty_url, "RESTWELL_APP": "shop.app:shop", "CACHE": "off"}

@@ -67,22 +67,22 @@ async def request(
         return await client.request(method, "/some/path?token=hunter2", headers=sent)
 
 
-async def test_gives_every_request_an_id_of_its_own() -> None:
+async def test_every_request_gets_an_id_of_its_own() -> None:
     ids = {(await request()).headers["x-request-id"] for _ in range(3)}
     assert len(ids) == 3
     assert all(len(request_id) == 36 for request_id in ids)
 
 
-async def test_keeps_an_id_that_is_well_formed() -> None:
+async def test_a_well_formed_request_id_is_kept() -> None:
     assert (await request(x_request_id="from-the-gateway.42")).headers["x-request-id"] == "from-the-gateway.42"
 
 
 @pytest.mark.parametrize("bad", ["", "short", "a b c d e f", 'quote"quote', "x" * 65, "injected\tline"])
-async def test_replaces_an_id_that_is_not(bad: str) -> None:
+async def test_a_malformed_request_id_is_replaced(bad: str) -> None:
     assert len((await request(x_request_id=bad)).headers["x-request-id"]) == 36
 
 
-async def test_sends_security_headers_and_names_no_server() -> None:
+async def test_every_response_has_security_headers_and_names_no_server() -> None:
     headers = (await request()).headers
     assert headers["content-security-policy"] == POLICY
     assert headers["x-content-type-options"] == "nosniff"
@@ -94,7 +94,7 @@ async def test_sends_security_headers_and_names_no_server() -> None:
     assert headers["server"] == ""
 
 
-async def test_leaves_a_policy_and_a_caching_rule_that_the_answer_has() -> None:
+async def test_a_response_keeps_its_own_security_policy_and_cache_control() -> None:
     async def own_rules(_scope: Scope, _receive: Receive, send: Send) -> None:
         headers = [(b"content-security-policy", b"default-src 'self'"), (b"cache-control", b"max-age=60")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -105,14 +105,14 @@ async def test_leaves_a_policy_and_a_caching_rule_that_the_answer_has() -> None:
     assert headers.get_list("cache-control") == ["max-age=60"]
 
 
-async def test_answers_head_as_get_without_the_body() -> None:
+async def test_head_is_answered_as_get_without_the_body() -> None:
     with capture_logs() as lines:
         answer = await request(method="HEAD")
     assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "5")
     assert lines[-1]["method"] == "HEAD"
 
 
-async def test_logs_one_line_a_request_without_its_query() -> None:
+async def test_each_request_is_logged_in_one_line_without_its_query() -> None:
     with capture_logs() as lines:
         await request()
     (line,) = lines
@@ -122,7 +122,7 @@ async def test_logs_one_line_a_request_without_its_query() -> None:
     assert "hunter2" not in str(line)
 
 
-async def test_a_crash_is_a_problem_that_tells_nothing_and_a_log_line_that_tells_all() -> None:
+async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_details() -> None:
     with capture_logs() as lines:
         answer = await request(break_early)
     assert_problem(answer, 500, "internal_error")
@@ -133,14 +133,14 @@ async def test_a_crash_is_a_problem_that_tells_nothing_and_a_log_line_that_tells
 
 
 @pytest.mark.parametrize(("app", "error"), [(break_late, ValueError), (refuse_late, NotFound)])
-async def test_a_crash_after_the_answer_began_ends_the_connection(app: AsgiApp, error: type[Exception]) -> None:
+async def test_an_exception_after_the_response_began_ends_the_connection(app: AsgiApp, error: type[Exception]) -> None:
     """Breaks when it is answered a second time."""
     with capture_logs() as lines, pytest.raises(error):
         await request(app)
     assert [line["event"] for line in lines] == ["crash", "request"]
 
 
-async def test_calls_each_concern_in_order_and_back() -> None:
+async def test_concerns_are_called_in_order_and_back() -> None:
     calls: list[str] = []
 
     class Named(Concern):
@@ -162,12 +162,12 @@ async def test_calls_each_concern_in_order_and_back() -> None:
     assert answer.headers["x-seen-by"] == "a, b"
 
 
-async def test_a_concern_that_only_watches_costs_no_calls_it_does_not_need() -> None:
+async def test_a_concern_costs_no_call_of_a_method_it_does_not_define() -> None:
     edge = Edge(hello, [Concern()], 5)
     assert (edge._before, edge._on_response, edge._after) == ([], [], [])
 
 
-async def test_lets_other_protocols_through_untouched() -> None:
+async def test_the_edge_passes_other_protocols_through_unchanged() -> None:
     seen: list[Any] = []
 
     async def receive() -> Message:
@@ -182,7 +182,7 @@ async def test_lets_other_protocols_through_untouched() -> None:
     assert seen == [{"type": "lifespan"}]
 
 
-async def test_a_request_that_takes_too_long_ends_and_says_so() -> None:
+async def test_a_request_beyond_its_deadline_gets_a_503() -> None:
     """Breaks when the pass has no deadline: the answer is then a late 200."""
     with capture_logs() as lines:
         answer = await request(sleep_before, timeout_seconds=0.1)
@@ -191,7 +191,7 @@ async def test_a_request_that_takes_too_long_ends_and_says_so() -> None:
     assert [line["event"] for line in lines] == ["deadline_exceeded", "request"]
 
 
-async def test_a_server_that_stops_is_not_taken_for_a_deadline() -> None:
+async def test_a_cancellation_by_the_server_is_not_reported_as_a_deadline() -> None:
     task = asyncio.create_task(request(sleep_before))
     await asyncio.sleep(0.1)
     task.cancel()
@@ -199,7 +199,7 @@ async def test_a_server_that_stops_is_not_taken_for_a_deadline() -> None:
         await task
 
 
-async def test_requests_end_each_in_its_own_time() -> None:
+async def test_each_request_has_a_deadline_of_its_own() -> None:
     edge = Edge(sleep_before, CONCERNS, 0.25)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://app.test") as client:
         began = time.monotonic()
@@ -211,9 +211,9 @@ async def test_requests_end_each_in_its_own_time() -> None:
         assert time.monotonic() - began < 0.8
 
 
-async def test_an_answer_that_has_begun_may_take_its_time() -> None:
+async def test_a_response_that_has_begun_may_exceed_the_deadline() -> None:
     assert (await request(sleep_within, timeout_seconds=0.1)).content == b"G"
 
 
-async def test_a_timeout_within_the_application_is_no_deadline() -> None:
+async def test_a_timeout_error_of_the_application_is_not_reported_as_a_deadline() -> None:
     assert_problem(await request(time_out_itself), 500, "internal_error")

@@ -132,7 +132,7 @@ kinds_of_routes = pytest.mark.parametrize(("method", "path"), ALL)
 
 
 @pytest.mark.parametrize(("method", "path"), READS)
-async def test_the_lines_of_a_list_are_one_list(app: App, method: str, path: str) -> None:
+async def test_the_lines_of_a_list_header_are_joined(app: App, method: str, path: str) -> None:
     """Breaks when one line is taken and the others are not: a lost update, or a needless 412."""
     lines = [
         HOST,
@@ -157,7 +157,7 @@ async def test_the_lines_of_a_list_are_one_list(app: App, method: str, path: str
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("held", [[b'"7"', b'"8"'], [b'"8"', b'"7"'], [b'"8", W/"7"'], [b'"6"', b'"8"', b'"7-gzip"']])
-async def test_any_line_of_if_none_match_counts_for_what_is_kept(app: App, method: str, held: list[bytes]) -> None:
+async def test_any_line_of_if_none_match_counts_for_a_cached_response(app: App, method: str, held: list[bytes]) -> None:
     """Seen to fail when the last line alone counted."""
     coding = [(b"accept-encoding", b"gzip")] if b"gzip" in held[-1] else []
     lines = [HOST, *coding, *((b"if-none-match", one) for one in held)]
@@ -178,7 +178,7 @@ async def test_any_line_of_if_none_match_counts_for_what_is_kept(app: App, metho
         ([b"br, " * 2_000, b"gzip"], None),
     ],
 )
-async def test_any_line_of_accept_encoding_counts_for_what_is_kept(
+async def test_any_line_of_accept_encoding_counts_for_a_cached_response(
     app: App, codings: list[bytes], chosen: str | None
 ) -> None:
     for _ in range(2):  # made, and kept
@@ -186,7 +186,7 @@ async def test_any_line_of_accept_encoding_counts_for_what_is_kept(
         assert (answer.status, answer.headers.get("content-encoding")) == (200, chosen)
 
 
-async def test_what_an_answer_varies_on_is_one_list_too(app: App) -> None:
+async def test_the_lines_of_a_header_in_vary_are_joined_in_the_cache_key(app: App) -> None:
     """Breaks when the key of the cache is made of another line than the handler reads."""
     hits = []
     for one in ([b"de", b"en"], [b"de, en"], [b"en"], [b"de", b"en"]):
@@ -197,7 +197,7 @@ async def test_what_an_answer_varies_on_is_one_list_too(app: App) -> None:
     assert hits == [False, True, False, True]
 
 
-async def test_what_a_browser_asks_for_in_several_lines_is_allowed(app: App) -> None:
+async def test_a_preflight_may_list_its_headers_in_several_lines(app: App) -> None:
     """Breaks when the last line is taken and the others are not."""
     asked = [(b"origin", ORIGIN.encode()), (b"access-control-request-method", b"PATCH")]
     asked += [(b"access-control-request-headers", b"if-match"), (b"access-control-request-headers", b"content-type")]
@@ -207,7 +207,7 @@ async def test_what_a_browser_asks_for_in_several_lines_is_allowed(app: App) -> 
 
 
 @kinds_of_routes
-async def test_what_may_be_said_once_is_refused_when_it_is_said_twice(app: App, method: str, path: str) -> None:
+async def test_a_repeated_singleton_header_is_refused(app: App, method: str, path: str) -> None:
     """Seen to fail with 200, 401 or 415, by the line that happened to count. Two that are the same are two."""
     for name in sorted(SINGLETONS - {b"host"}):
         for second in (b"1", b"2"):
@@ -257,7 +257,7 @@ GOOD_HOSTS: Final = [
 
 
 @kinds_of_routes
-async def test_a_request_names_one_host_and_names_it_well(app: App, method: str, path: str) -> None:
+async def test_a_missing_repeated_or_malformed_host_is_refused(app: App, method: str, path: str) -> None:
     """RFC 9112 3.2. Seen to fail: without one, with two and with any text in it a request was answered."""
     for hosts in BAD_HOSTS:
         for version in ("1.1", "2") if hosts else ("1.1",):
@@ -266,14 +266,14 @@ async def test_a_request_names_one_host_and_names_it_well(app: App, method: str,
 
 
 @pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/kept"])
-async def test_a_host_of_any_kind_may_be_named(app: App, path: str) -> None:
+async def test_every_valid_form_of_host_is_accepted(app: App, path: str) -> None:
     """Breaks when an IPv6 address, a port or a dot at the end is taken for a fault."""
     for host in GOOD_HOSTS:
         assert (await ask(app, "GET", path, [(b"host", host)])).status == 200, host
 
 
 @pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/kept"])
-async def test_only_http_1_0_knows_no_host(app: App, path: str) -> None:
+async def test_only_http_1_0_may_omit_the_host(app: App, path: str) -> None:
     """Breaks when the server writes the version otherwise than the specification of ASGI."""
     for version in ("1.0", "1"):  # as the specification writes it, and as Granian does
         for lines in ([], [(b"host", b"")]):
@@ -284,7 +284,7 @@ async def test_only_http_1_0_knows_no_host(app: App, path: str) -> None:
 
 
 @kinds_of_routes
-async def test_too_many_header_fields_and_too_long_ones_are_431(app: App, method: str, path: str) -> None:
+async def test_too_many_or_too_long_header_fields_get_a_431(app: App, method: str, path: str) -> None:
     """Seen to fail: a header of 70,000 bytes passed, and whatever was too much for the server had no body."""
     many = [(b"x-%d" % number, b"y") for number in range(MAX_FIELDS)]
     same = [(b"x-same", b"y")] * MAX_FIELDS
@@ -294,14 +294,14 @@ async def test_too_many_header_fields_and_too_long_ones_are_431(app: App, method
     assert (await ask(app, method, path, [HOST, *as_many])).status != 431
 
 
-async def test_head_is_refused_without_a_body(app: App) -> None:
+async def test_a_refusal_of_a_head_request_has_no_body(app: App) -> None:
     for path in ("/v1/things/plain", "/v1/things/kept"):
         answer = await ask(app, "HEAD", path, [])
         assert (answer.status, answer.body) == (400, b"")
         assert int(answer.headers["content-length"]) > 0
 
 
-async def test_bodies_are_still_read(app: App) -> None:
+async def test_a_request_with_checked_header_fields_still_has_its_body(app: App) -> None:
     body = b'{"text":"hello"}'
     for method, kind, status in (("POST", JSON, 201), ("PATCH", MERGE, 200)):
         answer = await ask(app, method, "/v1/things", [HOST, kind], body=body)

@@ -32,7 +32,7 @@ def figures(waits: int, seconds: float) -> dict[str, PoolFigures]:
     return {"primary": PoolFigures(1, 1, 1, 0, waits, seconds, 0, 0, 0, breaker_open=False)}
 
 
-async def test_whoever_finds_no_room_is_told_soon() -> None:
+async def test_a_request_without_capacity_is_refused_soon() -> None:
     """Breaks when they wait for as long as it takes."""
     overload = filled(Overload())
     began = time.monotonic()
@@ -42,7 +42,7 @@ async def test_whoever_finds_no_room_is_told_soon() -> None:
     assert told.value.headers["retry-after"] == "1"
 
 
-async def test_room_goes_to_writes_of_people_first_and_then_in_turn() -> None:
+async def test_capacity_goes_to_writes_of_users_first_and_then_in_turn() -> None:
     """Breaks when there is one queue for all."""
     overload = filled(Overload())
     order: list[str] = []
@@ -66,7 +66,7 @@ async def test_room_goes_to_writes_of_people_first_and_then_in_turn() -> None:
     assert order == ["write 1", "write 2", "read 1", "stranger", "read 2"]
 
 
-async def test_no_more_wait_than_are_taken_on() -> None:
+async def test_no_more_requests_wait_than_are_admitted() -> None:
     overload = filled(Overload())
     results = await asyncio.gather(*(overload.enter(READ) for _ in range(FIRST + 5)), return_exceptions=True)
     assert all(isinstance(one, Overloaded) for one in results)
@@ -79,7 +79,7 @@ async def test_no_more_wait_than_are_taken_on() -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_who_gives_up_waiting_takes_no_room() -> None:
+async def test_a_cancelled_waiter_takes_no_capacity() -> None:
     """Breaks when a turn that comes at the same moment is lost."""
     overload = filled(Overload())
     gone = asyncio.create_task(overload.enter(READ))
@@ -91,7 +91,7 @@ async def test_who_gives_up_waiting_takes_no_room() -> None:
     assert not overload.enter_now(PATH)
 
 
-async def test_the_limit_follows_how_long_ready_work_waits() -> None:
+async def test_the_concurrency_limit_follows_the_event_loop_delay() -> None:
     """Breaks when it follows how long answers take: what is slow by nature would then be refused on an idle machine."""
     waited = [figures(0, 0.0)]
     overload = filled(Overload(lambda: waited[0]))
@@ -126,7 +126,7 @@ async def full(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> Async
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_full_server_says_so_and_stays_healthy(full: tuple[App, httpx.AsyncClient]) -> None:
+async def test_a_full_server_refuses_requests_and_stays_healthy(full: tuple[App, httpx.AsyncClient]) -> None:
     """Health is asked for by those who would restart it. What is kept costs next to nothing, and is answered, too."""
     app, client = full
     buyer = await Person(client).sign_in("customer1@shop.example")
@@ -146,7 +146,7 @@ async def test_a_full_server_says_so_and_stays_healthy(full: tuple[App, httpx.As
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_who_waits_for_what_another_reads_takes_no_room(full: tuple[App, httpx.AsyncClient]) -> None:
+async def test_a_request_that_shares_a_load_takes_no_capacity(full: tuple[App, httpx.AsyncClient]) -> None:
     """Three hundred want the same at once, and there is room for one: it answers all. Breaks when each needs room of its own. Where there is
     none at all, all are refused.
     """

@@ -34,7 +34,7 @@ async def statuses(client: httpx.AsyncClient, tries: int, path: str = PRODUCTS, 
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/start.js", "/metrics", "/health/live"])
-async def test_documents_and_health_take_nothing_from_the_reads(limited: httpx.AsyncClient, path: str) -> None:
+async def test_documents_and_health_checks_do_not_count_as_reads(limited: httpx.AsyncClient, path: str) -> None:
     """Breaks when they are counted as reads: a page of documentation is five of them."""
     sent = {"x-forwarded-for": "192.0.2.1"}
     assert set(await statuses(limited, READS + 1, path, **sent)) == {200}
@@ -44,7 +44,7 @@ async def test_documents_and_health_take_nothing_from_the_reads(limited: httpx.A
 
 
 @pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}?limit=101", "/v1/jobs"])
-async def test_an_address_has_its_reads_whatever_becomes_of_them(limited: httpx.AsyncClient, path: str) -> None:
+async def test_every_read_of_an_address_counts_whatever_its_outcome(limited: httpx.AsyncClient, path: str) -> None:
     """Answers that are kept, those of the application, refusals for want of a token. Breaks when one of them is not counted."""
     answers = [await limited.get(path, headers={"x-forwarded-for": "192.0.2.1"}) for _ in range(READS)]
     assert all(answer.status_code != 429 for answer in answers)
@@ -63,7 +63,7 @@ async def test_an_address_has_its_reads_whatever_becomes_of_them(limited: httpx.
     assert await statuses(limited, 1, path, **{"x-forwarded-for": "192.0.2.2"}) == [answers[0].status_code]
 
 
-async def test_what_a_client_says_of_itself_is_not_believed(limited: httpx.AsyncClient) -> None:
+async def test_a_spoofed_forwarded_address_does_not_raise_the_rate(limited: httpx.AsyncClient) -> None:
     """Breaks when the address that a client adds itself counts, or each of the addresses that its network has."""
     for number in range(READS):
         await limited.get(PRODUCTS, headers={"x-forwarded-for": f"203.0.113.{number}, 192.0.2.1"})
@@ -74,7 +74,7 @@ async def test_what_a_client_says_of_itself_is_not_believed(limited: httpx.Async
     assert await statuses(limited, 1, **{"x-forwarded-for": "2001:db8:0:2::"}) == [200]
 
 
-async def test_who_is_signed_in_is_counted_wherever_they_are(limited: httpx.AsyncClient) -> None:
+async def test_a_signed_in_user_is_counted_across_networks(limited: httpx.AsyncClient) -> None:
     """Breaks when users of one network share what it has, and when a user has as much again in each network."""
     ada = await Person(limited).sign_in("customer1@shop.example")
     grace = await Person(limited).sign_in("customer2@shop.example")
@@ -86,7 +86,7 @@ async def test_who_is_signed_in_is_counted_wherever_they_are(limited: httpx.Asyn
     assert (await grace.get("/v1/users/me", **{"x-forwarded-for": "192.0.2.1"})).status_code == 200
 
 
-async def test_a_token_that_is_made_up_buys_nothing(limited: httpx.AsyncClient) -> None:
+async def test_an_invalid_token_does_not_raise_the_rate(limited: httpx.AsyncClient) -> None:
     """Breaks when a request with a token is counted for nobody until the token is known to be good."""
     answers = [
         await limited.get("/v1/users/me", headers={"authorization": f"Bearer {number}"}) for number in range(READS + 2)
@@ -94,7 +94,7 @@ async def test_a_token_that_is_made_up_buys_nothing(limited: httpx.AsyncClient) 
     assert [answer.status_code for answer in answers] == [401] * READS + [429] * 2
 
 
-async def test_writes_have_their_own_rate_and_guesses_a_stricter_one(limited: httpx.AsyncClient) -> None:
+async def test_writes_have_their_own_rate_and_guesses_of_credentials_a_stricter_one(limited: httpx.AsyncClient) -> None:
     ada = await Person(limited).sign_in("customer1@shop.example")
     orders = [await ada.send("POST", "/v1/orders", {}) for _ in range(WRITES + 1)]
     assert [order.status_code for order in orders] == [422] * WRITES + [429]
@@ -106,7 +106,7 @@ async def test_writes_have_their_own_rate_and_guesses_a_stricter_one(limited: ht
     assert_problem(await limited.post("/v1/password-resets/completion", json=code), 429, "rate_limited")
 
 
-async def test_no_body_is_read_of_what_is_too_much(limited: httpx.AsyncClient) -> None:
+async def test_the_body_of_a_rate_limited_request_is_not_read(limited: httpx.AsyncClient) -> None:
     for _ in range(10):
         await limited.post("/v1/password-resets", json={"email": "a@shop.example"})
 
@@ -120,7 +120,7 @@ async def test_no_body_is_read_of_what_is_too_much(limited: httpx.AsyncClient) -
     assert not read
 
 
-async def test_our_own_probes_are_not_limited_and_count_what_was(limited: httpx.AsyncClient) -> None:
+async def test_health_checks_and_metrics_are_not_limited_and_refusals_are_counted(limited: httpx.AsyncClient) -> None:
     await statuses(limited, READS + 5)
     for path in ("/health/live", "/health/ready", "/metrics"):
         answers = [await limited.get(path) for _ in range(READS + 2)]
@@ -131,14 +131,14 @@ async def test_our_own_probes_are_not_limited_and_count_what_was(limited: httpx.
     assert "restwell_rate_limits_local 0.0" in metrics
 
 
-async def test_a_scale_of_nothing_limits_nothing(settings: ShopSettings) -> None:
+async def test_a_rate_limit_scale_of_zero_limits_nothing(settings: ShopSettings) -> None:
     changes = {"rate_limit": RateLimitSettings(reads=(1, 3_600), scale=0)}
     async with running(create_app(settings.model_copy(update=changes))) as client:
         assert await statuses(client, 5) == [200] * 5
         assert "ratelimit" not in (await client.get(PRODUCTS)).headers
 
 
-async def test_a_proxy_that_is_not_counted_is_told_of(
+async def test_a_proxy_beyond_trusted_hops_is_logged_once(
     settings: ShopSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """All its clients would share one rate, and nobody would know why they are refused. Said once."""

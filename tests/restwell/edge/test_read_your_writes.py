@@ -26,7 +26,7 @@ async def request(method: str, **headers: str) -> httpx.Response:
         return await client.request(method, "/", headers=sent)
 
 
-async def test_a_write_gives_a_token_as_header_and_cookie_that_the_next_request_is_read_by() -> None:
+async def test_a_write_returns_a_consistency_token_that_the_next_request_obeys() -> None:
     written = await request("POST")
     assert written.text == "0"
     token = written.headers["consistency-token"]
@@ -37,7 +37,7 @@ async def test_a_write_gives_a_token_as_header_and_cookie_that_the_next_request_
     assert (await request("GET", cookie=f"theme=dark; consistency-token={token}")).text == "100"
 
 
-async def test_a_read_gives_no_token_and_a_stranger_s_counts_for_nothing() -> None:
+async def test_a_read_returns_no_consistency_token_and_a_forged_one_is_ignored() -> None:
     read = await request("GET")
     assert "consistency-token" not in read.headers
     assert "set-cookie" not in read.headers
@@ -46,6 +46,6 @@ async def test_a_read_gives_no_token_and_a_stranger_s_counts_for_nothing() -> No
         assert (await request("GET", **headers)).text == "0"
 
 
-async def test_a_write_that_adds_nothing_new_gives_no_new_token() -> None:
+async def test_a_write_older_than_the_consistency_token_returns_no_new_one() -> None:
     newer = TOKENS.encode(500)
     assert "consistency-token" not in (await request("POST", consistency_token=newer)).headers

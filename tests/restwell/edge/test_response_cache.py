@@ -123,7 +123,7 @@ async def test_the_second_answer_comes_from_the_cache(client: httpx.AsyncClient)
     assert 1 <= int(three.headers["age"]) <= 2
 
 
-async def test_an_answer_has_a_tag_and_is_not_sent_twice(client: httpx.AsyncClient) -> None:
+async def test_a_cached_response_has_an_etag_and_is_not_sent_twice(client: httpx.AsyncClient) -> None:
     """Breaks when If-None-Match is compared with the whole header."""
     one = await client.get("/v1/kept/1")
     tag = one.headers["etag"]
@@ -141,7 +141,7 @@ async def test_an_answer_has_a_tag_and_is_not_sent_twice(client: httpx.AsyncClie
 
 @pytest.mark.parametrize("number", [1, 3], ids=["short", "long"])
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
-async def test_an_answer_that_is_not_what_the_client_expects_is_not_sent(
+async def test_a_cached_response_that_if_match_excludes_gets_a_412(
     client: httpx.AsyncClient, number: int, coding: str
 ) -> None:
     """Breaks when If-Match is passed over (RFC 9110 13.1.1), or compared with the tag of one coding alone."""
@@ -161,7 +161,7 @@ async def test_an_answer_that_is_not_what_the_client_expects_is_not_sent(
     assert (await client.get("/v1/kept/404", headers={"if-match": tag})).status_code == 404, "as without it (13.2.1)"
 
 
-async def test_head_is_get_without_the_body(client: httpx.AsyncClient) -> None:
+async def test_head_of_a_cached_response_is_get_without_the_body(client: httpx.AsyncClient) -> None:
     for called in (1, 1):
         head, whole = await client.head("/v1/kept/1"), await client.get("/v1/kept/1")
         assert (head.status_code, head.content) == (200, b"")
@@ -170,7 +170,7 @@ async def test_head_is_get_without_the_body(client: httpx.AsyncClient) -> None:
         assert whole.json()["called"] == called
 
 
-async def test_what_a_handler_sees_is_what_everyone_may_get(client: httpx.AsyncClient) -> None:
+async def test_a_cached_handler_sees_only_what_the_cache_key_holds(client: httpx.AsyncClient) -> None:
     """Breaks when the first request is passed on as it is: its junk, or its cookie, would be in everyone's answer."""
     first = await client.get(
         "/v1/kept?evil=1&limit=5&q=a%20b&evil=2",
@@ -181,7 +181,7 @@ async def test_what_a_handler_sees_is_what_everyone_may_get(client: httpx.AsyncC
         assert (await client.get(f"/v1/kept?{query}")).json() == first.json(), query
 
 
-async def test_defaults_and_junk_make_no_other_answer(client: httpx.AsyncClient) -> None:
+async def test_defaults_and_unknown_parameters_do_not_change_the_cache_key(client: httpx.AsyncClient) -> None:
     """Breaks when the key is the query as it was sent: junk would fill the cache."""
     for query in ("", "?limit=20", "?junk=1", "?junk=2&limit=20"):
         assert (await client.get(f"/v1/kept{query}")).json()["called"] == 1
@@ -190,14 +190,14 @@ async def test_defaults_and_junk_make_no_other_answer(client: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1&limit=2", "q=%FF"])
-async def test_a_query_that_is_not_valid_is_the_handlers_to_refuse(client: httpx.AsyncClient, query: str) -> None:
+async def test_an_invalid_query_is_refused_by_the_handler_and_not_cached(client: httpx.AsyncClient, query: str) -> None:
     for _ in range(2):
         answer = await client.get(f"/v1/kept?{query}")
         assert answer.status_code in {400, 422}
         assert "cache-status" not in answer.headers
 
 
-async def test_a_long_body_is_compressed_once_for_those_who_take_it(client: httpx.AsyncClient) -> None:
+async def test_a_long_body_is_compressed_once_for_clients_that_accept_it(client: httpx.AsyncClient) -> None:
     plain = await client.get("/v1/kept/3")
     packed = await client.get("/v1/kept/3", headers={"accept-encoding": "br, gzip;q=0.5"})
     assert packed.headers["content-encoding"] == "gzip"
@@ -228,11 +228,13 @@ async def test_a_long_body_is_compressed_once_for_those_who_take_it(client: http
         (b"gzip" + b"," * 1_021, b""),  # so many that reading them would cost more than compression saves
     ],
 )
-def test_negotiates_the_coding(accepted: bytes, coding: bytes, make_app: Callable[..., tuple[App, Cache]]) -> None:
+def test_the_content_coding_is_negotiated(
+    accepted: bytes, coding: bytes, make_app: Callable[..., tuple[App, Cache]]
+) -> None:
     assert ResponseCache(make_app()[1], [], "1")._coding(accepted) == coding
 
 
-async def test_answers_differ_by_what_they_vary_on(client: httpx.AsyncClient) -> None:
+async def test_cached_responses_differ_by_the_headers_in_vary(client: httpx.AsyncClient) -> None:
     """Breaks when the key leaves the header out."""
     english, german = {"accept-language": "en"}, {"accept-language": "de"}
     one, two = [await client.get("/v1/kept/languages/a", headers=headers) for headers in (english, german)]
@@ -243,14 +245,14 @@ async def test_answers_differ_by_what_they_vary_on(client: httpx.AsyncClient) ->
 
 
 @pytest.mark.parametrize("number", [13, 14])
-async def test_what_is_for_one_person_is_not_kept(client: httpx.AsyncClient, number: int) -> None:
+async def test_a_private_response_is_not_cached(client: httpx.AsyncClient, number: int) -> None:
     """Breaks when _lifetime looks at the status alone."""
     one, two = await client.get(f"/v1/kept/{number}"), await client.get(f"/v1/kept/{number}")
     assert (one.json()["called"], two.json()["called"]) == (1, 2)
     assert "public" not in two.headers["cache-control"]
 
 
-async def test_what_is_not_there_is_kept_too_and_names_each_request(client: httpx.AsyncClient) -> None:
+async def test_a_cached_404_names_the_id_of_each_request(client: httpx.AsyncClient) -> None:
     """Breaks when a kept problem is sent as it is: it would name the request of a stranger."""
     for name, status in (("first-request", "restwell; fwd=miss"), ("second-request", "restwell; hit; ttl=N")):
         answer = await client.get("/v1/kept/404", headers={"x-request-id": name})
@@ -262,7 +264,7 @@ async def test_what_is_not_there_is_kept_too_and_names_each_request(client: http
     assert held.status_code == 404, "a condition counts only where there is something"
 
 
-async def test_a_crash_is_not_kept(client: httpx.AsyncClient) -> None:
+async def test_an_internal_error_is_not_cached(client: httpx.AsyncClient) -> None:
     for _ in range(2):
         answer = await client.get("/v1/kept/500")
         assert_problem(answer, 500, "internal_error")
@@ -270,7 +272,9 @@ async def test_a_crash_is_not_kept(client: httpx.AsyncClient) -> None:
         assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_ends_in_time(make_app: Callable[..., tuple[App, Cache]], tiny_settings: Settings) -> None:
+async def test_a_cached_route_ends_at_its_deadline(
+    make_app: Callable[..., tuple[App, Cache]], tiny_settings: Settings
+) -> None:
     limits = tiny_settings.request.model_copy(update={"timeout_seconds": 0.5})
     async with running(make_app(request=limits)[0]) as client:
         answers = await asyncio.gather(*(client.get("/v1/kept/slow") for _ in range(3)))
@@ -278,7 +282,9 @@ async def test_ends_in_time(make_app: Callable[..., tuple[App, Cache]], tiny_set
             assert_problem(answer, 503, "deadline_exceeded")
 
 
-async def test_switched_off_it_answers_the_same_and_keeps_nothing(make_app: Callable[..., tuple[App, Cache]]) -> None:
+async def test_a_disabled_response_cache_answers_the_same_and_caches_nothing(
+    make_app: Callable[..., tuple[App, Cache]],
+) -> None:
     async with running(make_app(cache="off")[0]) as client:
         answers = [await client.get("/v1/kept/1") for _ in range(2)]
         assert [answer.json()["called"] for answer in answers] == [1, 2]
@@ -287,7 +293,7 @@ async def test_switched_off_it_answers_the_same_and_keeps_nothing(make_app: Call
         assert (await client.get("/v1/kept/7", headers=held)).status_code == 304
 
 
-async def test_a_written_tag_takes_its_answers_along(make_app: Callable[..., tuple[App, Cache]]) -> None:
+async def test_an_invalidated_tag_removes_its_cached_responses(make_app: Callable[..., tuple[App, Cache]]) -> None:
     app, cache = make_app()
     async with running(app) as client:
         for path, tag in (("/v1/kept/1", "one:1"), ("/v1/kept?q=x", "list"), ("/v1/kept/404", "one:404")):
@@ -300,13 +306,15 @@ async def test_a_written_tag_takes_its_answers_along(make_app: Callable[..., tup
 
 
 @pytest.mark.parametrize("path", ["/v1/kept/01", "/v1/kept/1/", "/v1/kept/+1", "/v1/kept/%31"])
-async def test_other_ways_to_write_a_path_make_no_other_answer(client: httpx.AsyncClient, path: str) -> None:
+async def test_other_spellings_of_a_path_create_no_other_cached_response(client: httpx.AsyncClient, path: str) -> None:
     await client.get("/v1/kept/1")
     answer = await client.get(path)
     assert "cache-status" not in answer.headers or answer.json()["called"] == 1
 
 
-async def test_the_memory_of_requests_is_bounded(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_memory_of_request_targets_is_bounded(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("restwell.edge.response_cache.TARGETS", 3)
     monkeypatch.setattr("restwell.edge.response_cache.CODINGS", 3)
     assert (await client.get(f"/v1/kept/1?{'x' * 2_000}")).status_code == 200
@@ -336,6 +344,6 @@ def test_a_guarded_route_cannot_be_declared_public(tiny_settings: Settings) -> N
         )
 
 
-def test_an_answer_travels_whole() -> None:
+def test_a_cached_response_survives_serialization() -> None:
     answer = Answer(200, [(b"a", b"b")], gzip.compress(json.dumps("x").encode()), 1.5)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=Answer) == answer

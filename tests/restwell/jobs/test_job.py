@@ -15,7 +15,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def test_the_wait_after_a_failure_is_random_up_to_twice_the_one_before() -> None:
+def test_the_backoff_after_a_failure_is_random_up_to_twice_the_one_before() -> None:
     backoff = Backoff(first_seconds=2, most_seconds=60)
     for attempt, longest in ((1, 2), (2, 4), (3, 8), (10, 60), (10_000, 60)):
         waits = [backoff.seconds_after(attempt) for _ in range(1_000)]
@@ -23,7 +23,7 @@ def test_the_wait_after_a_failure_is_random_up_to_twice_the_one_before() -> None
         assert longest * 0.9 < max(waits) <= longest
 
 
-def test_a_job_can_be_put_in_otherwise_and_stays_as_it_was_declared() -> None:
+def test_using_changes_the_options_of_a_copy_of_the_job() -> None:
     @job(queue="mail", priority=3, max_attempts=7)
     async def send(run: Run) -> None: ...
 
@@ -41,7 +41,7 @@ def test_a_job_can_be_put_in_otherwise_and_stays_as_it_was_declared() -> None:
     )
 
 
-def test_what_cannot_work_is_refused_where_it_is_declared() -> None:
+def test_an_unusable_job_is_refused_where_it_is_declared() -> None:
     async def no_run(number: int) -> None: ...
     async def no_type(run: Run, number) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001  # on purpose
     async def no_name(run: Run, *numbers: int) -> None: ...
@@ -93,7 +93,7 @@ async def test_two_jobs_of_one_name_are_refused() -> None:
                      id="years later"),
     ],
 )  # fmt: skip
-def test_which_ticks_are_due(cron: str, last: str, now: str, due: list[str]) -> None:
+def test_a_cron_returns_the_ticks_that_are_due(cron: str, last: str, now: str, due: list[str]) -> None:
     assert Cron(cron, "UTC").between(at(last), at(now)) == [at(tick) for tick in due]
 
 
@@ -110,7 +110,7 @@ def test_which_ticks_are_due(cron: str, last: str, now: str, due: list[str]) -> 
         ("0 3 29 2 *", "2032-02-29 03:00:00", True),
     ],
 )
-def test_a_tick_later_than_the_next_was_stored_by_a_wrong_clock(cron: str, last: str, *, wrong: bool) -> None:
+def test_a_stored_tick_after_the_next_one_is_recognised_as_wrong(cron: str, last: str, *, wrong: bool) -> None:
     assert Cron(cron, "UTC").is_wrong(at(last), at("2026-01-01 12:00:00")) is wrong
 
 
@@ -123,7 +123,7 @@ def test_a_tick_later_than_the_next_was_stored_by_a_wrong_clock(cron: str, last:
         pytest.param("30 2 * * *", ["2026-10-24", "2026-10-25", "2026-10-26"], ["00:30", "00:30", "01:30"], id="autumn"),
     ],
 )  # fmt: skip
-def test_a_day_has_one_tick_whatever_the_clocks_do(cron: str, days: list[str], hours: list[str]) -> None:
+def test_a_daily_cron_ticks_once_a_day_across_clock_changes(cron: str, days: list[str], hours: list[str]) -> None:
     berlin = Cron(cron, "Europe/Berlin")
     found: list[datetime] = []
     now = at(f"{days[0]} 00:00")
@@ -134,7 +134,7 @@ def test_a_day_has_one_tick_whatever_the_clocks_do(cron: str, days: list[str], h
 
 
 @pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"], ids=["spring", "autumn"])
-def test_every_ten_minutes_is_every_ten_minutes_whatever_the_clocks_do(day: str) -> None:
+def test_a_ten_minute_cron_keeps_its_interval_across_clock_changes(day: str) -> None:
     berlin = Cron("*/10 * * * *", "Europe/Berlin")
     found: list[datetime] = []
     now = at(f"{day} 00:00")
@@ -144,7 +144,7 @@ def test_every_ten_minutes_is_every_ten_minutes_whatever_the_clocks_do(day: str)
     assert found == [at(f"{day} 00:00") + timedelta(minutes=10 * number) for number in range(1, 19)]
 
 
-def test_types_of_arguments_are_seen_by_a_type_checker() -> None:
+def test_a_type_checker_sees_the_types_of_job_arguments() -> None:
     """mypy, in `make check`, fails on the ignored line when it is right: an unused ignore is an error."""
 
     async def enqueue(jobs: Jobs, tx: Any) -> None:

@@ -60,7 +60,7 @@ async def test_a_commit_wakes_a_worker_at_once(rig: Rig) -> None:
     assert sorted(waits)[2] < timedelta(seconds=0.25)
 
 
-async def test_who_is_woken_and_cannot_do_all_wakes_the_next(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_that_cannot_take_every_job_wakes_the_next(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks without ``pass_on``: of four workers one is woken, and the others go on waiting."""
     monkeypatch.setattr(base, "AT_ONCE", 1)
     monkeypatch.setattr(worker, "LOOK_SECONDS", 60.0)
@@ -104,7 +104,7 @@ async def test_arguments_arrive_with_their_types(rig: Rig) -> None:
     assert got == [7, owner, at]
 
 
-async def test_a_job_that_no_worker_knows_is_refused(rig: Rig) -> None:
+async def test_an_unregistered_job_is_refused(rig: Rig) -> None:
     @job()
     async def unknown(run: Run) -> None: ...
 
@@ -112,7 +112,7 @@ async def test_a_job_that_no_worker_knows_is_refused(rig: Rig) -> None:
         await rig.enqueue(unknown)
 
 
-async def test_many_jobs_are_added_in_one_round_trip(rig: Rig) -> None:
+async def test_enqueue_many_adds_its_jobs_in_one_round_trip(rig: Rig) -> None:
     async with rig.database.transaction() as tx:
         ids = await rig.jobs.enqueue_many(tx, sample_jobs.note, [{"text": f"{n:03}"} for n in range(250)])
     async with rig.worker([rig.database], concurrency=20):
@@ -121,7 +121,7 @@ async def test_many_jobs_are_added_in_one_round_trip(rig: Rig) -> None:
     assert await rig.notes() == [f"{n:03}" for n in range(250)]
 
 
-async def test_jobs_that_are_added_on_their_own_go_together(rig: Rig) -> None:
+async def test_jobs_enqueued_without_a_transaction_are_inserted_in_batches(rig: Rig) -> None:
     before = totals()["jobs.insert"].executions if "jobs.insert" in totals() else 0
     ids = await asyncio.gather(*(rig.jobs.enqueue(rig.database, sample_jobs.note, text=f"{n:03}") for n in range(100)))
     assert totals()["jobs.insert"].executions - before < 10
@@ -134,7 +134,7 @@ async def test_jobs_that_are_added_on_their_own_go_together(rig: Rig) -> None:
     assert await rig.notes() == [f"{n:03}" for n in range(102)]
 
 
-async def test_jobs_that_cannot_be_added_raise_where_they_came_from(rig: Rig) -> None:
+async def test_a_failed_insert_is_raised_where_the_job_was_enqueued(rig: Rig) -> None:
     async with rig.database.transaction() as tx:
         await tx.run_script("ALTER TABLE jobs RENAME TO gone")
     done = await asyncio.gather(
@@ -159,7 +159,7 @@ async def test_several_workers_share_the_jobs_and_run_none_twice(rig: Rig) -> No
     assert one.done + two.done + three.done == 300
 
 
-async def test_high_priority_first_then_the_oldest_and_queues_in_the_order_given(rig: Rig) -> None:
+async def test_jobs_run_by_queue_then_priority_then_age(rig: Rig) -> None:
     order = []
 
     @job(name="note")
@@ -198,7 +198,7 @@ async def test_a_delayed_job_waits_for_its_time(rig: Rig) -> None:
     assert found.started_at - found.enqueued_at >= timedelta(seconds=0.7)
 
 
-async def test_a_unique_key_is_there_once_until_its_job_has_ended(rig: Rig) -> None:
+async def test_a_unique_key_allows_one_job_until_it_has_ended(rig: Rig) -> None:
     keyed = sample_jobs.note.using(unique_key="report:2026")
     first = await rig.enqueue(keyed, text="first")
     assert await rig.enqueue(keyed, text="second") == first
@@ -210,14 +210,14 @@ async def test_a_unique_key_is_there_once_until_its_job_has_ended(rig: Rig) -> N
     assert await rig.notes() == ["first", "other", "third"]
 
 
-async def test_a_unique_key_of_two_transactions_at_once_makes_one_job(rig: Rig) -> None:
+async def test_concurrent_transactions_with_one_unique_key_enqueue_one_job(rig: Rig) -> None:
     keyed = sample_jobs.note.using(unique_key="same")
     ids = await asyncio.gather(*(rig.enqueue(keyed, text=str(n)) for n in range(8)))
     assert len(set(ids)) == 1
     assert await rig.states() == ["ready"]
 
 
-async def test_a_failed_job_is_tried_again_and_every_error_is_kept(rig: Rig) -> None:
+async def test_a_failed_job_is_retried_and_every_error_is_stored(rig: Rig) -> None:
     job_id = await rig.enqueue(sample_jobs.fail, until_attempt=3)
     async with rig.worker():
         assert await rig.settled() == ["done"]
@@ -231,7 +231,7 @@ async def test_a_failed_job_is_tried_again_and_every_error_is_kept(rig: Rig) -> 
     assert "sample_jobs.py" in failures[0].traceback
 
 
-async def test_a_job_is_dead_after_its_last_attempt_and_can_be_given_them_all_again(rig: Rig) -> None:
+async def test_a_job_is_dead_after_its_last_attempt_and_retry_gives_it_all_attempts_again(rig: Rig) -> None:
     job_id = await rig.enqueue(sample_jobs.fail)
     async with rig.worker():
         assert await rig.settled() == ["dead"]
@@ -249,7 +249,7 @@ async def test_a_job_is_dead_after_its_last_attempt_and_can_be_given_them_all_ag
             await gone
 
 
-async def test_only_a_dead_or_cancelled_job_is_tried_again(rig: Rig) -> None:
+async def test_only_a_dead_or_cancelled_job_can_be_retried(rig: Rig) -> None:
     job_id = await rig.enqueue(sample_jobs.note, text="once")
     with pytest.raises(JobNotDead):
         await rig.jobs.retry(job_id)
@@ -271,7 +271,7 @@ async def test_a_job_that_gives_up_is_dead_at_once(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("name", ["hang", "spin"])
-async def test_a_job_that_takes_too_long_is_ended(rig: Rig, name: str) -> None:
+async def test_a_job_beyond_its_timeout_is_ended(rig: Rig, name: str) -> None:
     """``spin`` never waits for anything: its process is killed."""
     job_id = await rig.enqueue(getattr(sample_jobs, name))
     async with rig.worker():
@@ -280,7 +280,7 @@ async def test_a_job_that_takes_too_long_is_ended(rig: Rig, name: str) -> None:
     assert failure.error.startswith("TimeoutError: not done within")
 
 
-async def test_a_worker_survives_a_job_that_ends_its_process_or_leaves(rig: Rig) -> None:
+async def test_a_worker_survives_a_job_that_kills_its_process_or_exits(rig: Rig) -> None:
     died, left = await rig.enqueue(sample_jobs.die), await rig.enqueue(sample_jobs.leave)
     squared, halved = (
         await rig.enqueue(sample_jobs.square, number=12),
@@ -294,7 +294,7 @@ async def test_a_worker_survives_a_job_that_ends_its_process_or_leaves(rig: Rig)
     assert (await rig.jobs.get(halved)).result == "[1.5]"
 
 
-async def test_an_error_of_any_text_is_kept(rig: Rig) -> None:
+async def test_an_error_with_any_text_is_stored(rig: Rig) -> None:
     """Breaks when the text is stored as it is: PostgreSQL has no character zero, and UTF-8 no half of a pair."""
     job_id = await rig.enqueue(sample_jobs.curse)
     async with rig.worker():

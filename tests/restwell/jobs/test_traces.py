@@ -16,7 +16,7 @@ log = structlog.get_logger("test")
 
 
 @pytest.mark.parametrize("broker_url", [None])
-async def test_a_job_belongs_to_the_request_that_enqueued_it(
+async def test_a_job_carries_the_trace_and_the_id_of_its_request(
     rig: Rig, broker_url: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert broker_url is None

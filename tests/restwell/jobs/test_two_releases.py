@@ -51,7 +51,7 @@ async def parked(rig: Rig, count: int) -> None:
     await rig.until(lambda states: states.count("parked") == count)
 
 
-async def test_an_old_worker_leaves_what_only_the_new_one_knows(rig: Rig) -> None:
+async def test_an_old_worker_parks_a_job_that_only_the_new_release_knows(rig: Rig) -> None:
     """Before, each of these was dead in half a minute: an added argument was a failure, and so was an unknown name."""
     argument = await rig.enqueue(new_note, text="a", language="de")
     default = await rig.enqueue(new_note, text="b")
@@ -80,7 +80,7 @@ async def test_an_old_worker_leaves_what_only_the_new_one_knows(rig: Rig) -> Non
     assert {(await rig.jobs.get(one)).attempts for one in (argument, default, name)} == {1}
 
 
-async def test_a_new_worker_does_what_the_old_release_enqueued_or_leaves_it(rig: Rig) -> None:
+async def test_a_new_worker_runs_or_parks_a_job_of_the_old_release(rig: Rig) -> None:
     """Breaks when a name that was taken out is a failure."""
     rig.known = OLD
     rig.jobs = rig.queue(rig.database)
@@ -95,7 +95,7 @@ async def test_a_new_worker_does_what_the_old_release_enqueued_or_leaves_it(rig:
     assert await rig.notes() == ["a in en"]
 
 
-async def test_both_work_beside_each_other_and_nothing_is_lost(rig: Rig) -> None:
+async def test_workers_of_both_releases_run_side_by_side_and_lose_no_job(rig: Rig) -> None:
     """Breaks when what is parked is given to whoever comes: the old worker takes it again and again, and 24 h begin anew."""
     async with rig.database.transaction() as tx:
         await rig.jobs.enqueue_many(tx, new_note, [{"text": f"{n:03}", "language": "fr"} for n in range(40)])
@@ -108,7 +108,7 @@ async def test_both_work_beside_each_other_and_nothing_is_lost(rig: Rig) -> None
     assert len(set(await rig.notes())) == 80
 
 
-async def test_what_nobody_knows_for_a_day_is_dead_and_says_why(rig: Rig) -> None:
+async def test_a_job_parked_for_a_day_is_dead_and_says_why(rig: Rig) -> None:
     """Breaks when only the leases of running jobs end: it would be parked for ever."""
     job_id = await rig.enqueue(added)
     rig.known = OLD
@@ -143,7 +143,7 @@ async def test_a_parked_job_keeps_its_unique_key_and_can_be_cancelled(rig: Rig) 
     ['{"text": 5}', '{"text": "a"', "[]", "null", "", "[" * 60_000, "{}", '{"text": NaN}'],
     ids=["of another type", "cut off", "a list", "null", "empty", "deep", "missing", "no JSON"],
 )
-async def test_what_no_release_can_read_is_dead_at_once(rig: Rig, arguments: str) -> None:
+async def test_a_job_with_unreadable_arguments_is_dead_at_once(rig: Rig, arguments: str) -> None:
     """Before, it was tried as often as any other."""
     job_id = await rig.enqueue(other, text="a")
     await rig.database.run(damage, arguments=arguments)
@@ -158,7 +158,7 @@ async def test_what_no_release_can_read_is_dead_at_once(rig: Rig, arguments: str
     [LONG, "a\\u0000b", "é\\ud83d\\ude00"],
     ids=["long", "the character zero", "beyond Latin"],
 )
-async def test_an_unknown_argument_of_any_name_is_left(rig: Rig, name: str) -> None:
+async def test_a_job_with_an_unknown_argument_of_any_name_is_parked(rig: Rig, name: str) -> None:
     """Breaks without a limit: PostgreSQL has no place in an index for what it cannot compress, nor for the character zero in a text."""
     await rig.enqueue(other, text="a")
     stored = f'{{"text": "a", "{name}": 1}}'
@@ -167,7 +167,7 @@ async def test_an_unknown_argument_of_any_name_is_left(rig: Rig, name: str) -> N
         await parked(rig, 1)
 
 
-async def test_many_parked_jobs_cost_the_others_nothing(rig: Rig) -> None:
+async def test_parked_jobs_do_not_slow_the_others(rig: Rig) -> None:
     """Breaks without an index of its own for each: a claim, or what a worker asks each second, reads through all of them."""
     on_postgresql = rig.database.dialect == "postgresql"
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n"

@@ -42,7 +42,7 @@ def worker_of(supervisor: int) -> int:
     return child
 
 
-async def test_the_jobs_of_a_killed_worker_are_done_at_once_by_its_successor(rig: Rig, tmp_path: Path) -> None:
+async def test_the_successor_of_a_killed_worker_runs_its_jobs_at_once(rig: Rig, tmp_path: Path) -> None:
     """Breaks without ``end_leases``: they wait for 30 seconds, as they do when the whole machine is gone."""
     job_ids = [await rig.enqueue(sample_jobs.sleep, seconds=1.0) for _ in range(3)]
     with working(tmp_path, **environment(rig)) as served:
@@ -58,7 +58,7 @@ async def test_the_jobs_of_a_killed_worker_are_done_at_once_by_its_successor(rig
         assert (await rig.jobs.get(job_id)).attempts == 2
 
 
-async def test_a_job_that_kills_its_worker_is_dead_after_its_attempts_and_harms_no_other(
+async def test_a_job_that_kills_its_worker_is_dead_after_its_attempts_and_harms_no_other_job(
     rig: Rig, tmp_path: Path
 ) -> None:
     """Breaks when a job whose worker died is run beside others again: they are dead with it."""
@@ -73,7 +73,7 @@ async def test_a_job_that_kills_its_worker_is_dead_after_its_attempts_and_harms_
     assert {(await rig.jobs.get(other)).state for other in others} == {"done"}
 
 
-async def test_told_to_stop_it_drains_and_leaves_no_process(rig: Rig, tmp_path: Path) -> None:
+async def test_a_worker_that_is_told_to_stop_drains_and_leaves_no_process(rig: Rig, tmp_path: Path) -> None:
     job_id = await rig.enqueue(sample_jobs.sleep, seconds=1.0)
     with working(tmp_path, **environment(rig)) as served:
         await rig.until(lambda states: states == ["running"])
@@ -95,7 +95,7 @@ async def test_a_worker_is_replaced_after_its_number_of_jobs(rig: Rig, tmp_path:
     assert {line["waited_seconds"] < 60 for line in _lines(served.output) if line["event"] == "job"} == {True}
 
 
-async def test_the_development_server_does_jobs_too(rig: Rig, tmp_path: Path) -> None:
+async def test_the_development_server_runs_jobs(rig: Rig, tmp_path: Path) -> None:
     await rig.enqueue(sample_jobs.note, text="in development")
     await rig.enqueue(sample_jobs.give_up)
     await rig.enqueue(sample_jobs.note.using(delay_seconds=600), text="later")
@@ -110,7 +110,7 @@ async def test_the_development_server_does_jobs_too(rig: Rig, tmp_path: Path) ->
         wait_until(lambda: told <= set(httpx.get(f"{served.url}/metrics").text.splitlines()))
 
 
-async def test_what_it_cannot_do_is_said_at_once(rig: Rig, tmp_path: Path) -> None:
+async def test_a_worker_without_jobs_to_run_is_refused_at_start(rig: Rig, tmp_path: Path) -> None:
     refused = restwell("worker", "--queues=default,mails", cwd=tmp_path, **environment(rig))
     assert (refused.returncode, refused.stderr) == (
         2,
@@ -132,7 +132,7 @@ async def test_what_it_cannot_do_is_said_at_once(rig: Rig, tmp_path: Path) -> No
     )
 
 
-async def test_a_worker_that_a_job_blocks_for_good_is_ended_and_says_where_it_stood(rig: Rig, tmp_path: Path) -> None:
+async def test_a_worker_that_a_job_blocks_is_ended_and_logs_its_stack(rig: Rig, tmp_path: Path) -> None:
     """Breaks without the look at the loop: the heartbeat extends the leases of a worker that does nothing any more."""
     await rig.enqueue(sample_jobs.block.using(max_attempts=1), seconds=600)
     await rig.enqueue(sample_jobs.note, text="behind it")

@@ -48,7 +48,7 @@ async def test_an_expired_lease_gives_the_job_to_another_worker_and_the_first_ca
     assert failure.error.startswith("its worker died")
 
 
-async def test_a_lost_lease_ends_what_still_runs(rig: Rig) -> None:
+async def test_a_lost_lease_cancels_its_running_job(rig: Rig) -> None:
     job_id = await rig.enqueue(sample_jobs.sleep, seconds=60)
     async with rig.worker([rig.database], beat_seconds=0.3, concurrency=1) as worker:
         await rig.until(lambda states: states == ["running"])
@@ -69,7 +69,7 @@ async def test_leases_are_extended_while_the_event_loop_is_blocked(rig: Rig) -> 
     assert (await rig.jobs.get(job_id)).attempts == 1
 
 
-async def test_a_worker_that_is_told_to_stop_takes_no_more_and_finishes_what_it_does(rig: Rig) -> None:
+async def test_a_worker_that_is_told_to_stop_claims_no_job_and_finishes_its_own(rig: Rig) -> None:
     await rig.enqueue(sample_jobs.sleep, seconds=0.5)
     await rig.enqueue(sample_jobs.sleep, seconds=0.5)
     async with rig.worker([rig.database], concurrency=1) as worker:
@@ -78,7 +78,7 @@ async def test_a_worker_that_is_told_to_stop_takes_no_more_and_finishes_what_it_
     assert sorted(await rig.states()) == ["done", "ready"]
 
 
-async def test_what_does_not_end_in_time_is_given_back_and_the_attempt_does_not_count(rig: Rig) -> None:
+async def test_a_job_beyond_the_drain_time_is_returned_and_its_attempt_does_not_count(rig: Rig) -> None:
     job_id = await rig.enqueue(sample_jobs.sleep, seconds=60)
     async with rig.worker([rig.database], drain_seconds=0.2):
         await rig.until(lambda states: states == ["running"])
@@ -87,7 +87,7 @@ async def test_what_does_not_end_in_time_is_given_back_and_the_attempt_does_not_
     assert await rig.jobs.failures(job_id) == []
 
 
-async def test_a_worker_stops_after_its_number_of_jobs_or_when_it_is_too_large(rig: Rig) -> None:
+async def test_a_worker_stops_after_its_number_of_jobs_or_above_its_memory_limit(rig: Rig) -> None:
     for number in range(6):
         await rig.enqueue(sample_jobs.note, text=str(number))
     async with rig.worker([rig.database], concurrency=1, max_jobs=2) as worker:
@@ -99,7 +99,7 @@ async def test_a_worker_stops_after_its_number_of_jobs_or_when_it_is_too_large(r
             await worker.stopping.wait()
 
 
-async def test_what_has_ended_is_deleted_after_its_time(rig: Rig) -> None:
+async def test_an_ended_job_is_deleted_after_its_retention(rig: Rig) -> None:
     done = await rig.enqueue(sample_jobs.note, text="done")
     dead = await rig.enqueue(sample_jobs.give_up)
     async with rig.worker([rig.database]):
@@ -113,7 +113,7 @@ async def test_what_has_ended_is_deleted_after_its_time(rig: Rig) -> None:
     assert await rig.jobs.failures(dead) == []
 
 
-async def test_the_backlog_tells_what_waits_by_queue(rig: Rig) -> None:
+async def test_the_backlog_counts_waiting_jobs_by_queue(rig: Rig) -> None:
     await rig.enqueue(sample_jobs.note, text="a")
     await rig.enqueue(sample_jobs.note.using(delay_seconds=60), text="b")
     await rig.enqueue(sample_jobs.note.using(queue="mail"), text="c")
@@ -125,7 +125,7 @@ async def test_the_backlog_tells_what_waits_by_queue(rig: Rig) -> None:
     assert found == {("default", "ready"): 1, ("default", "scheduled"): 1, ("mail", "ready"): 1}
 
 
-async def test_the_time_of_a_plain_function_begins_when_it_does(rig: Rig) -> None:
+async def test_the_timeout_of_a_synchronous_job_begins_when_it_runs(rig: Rig) -> None:
     """Breaks when it begins with the claim: the last of five waits four seconds for the one process."""
     nap = replace(sample_jobs.nap, timeout_seconds=2.5)
     rig.known = [nap]
@@ -135,7 +135,7 @@ async def test_the_time_of_a_plain_function_begins_when_it_does(rig: Rig) -> Non
         assert await rig.settled() == ["done"] * 5
 
 
-async def test_one_bad_row_ends_nobody_s_tending(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_maintenance_step_does_not_end_maintenance(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     await rig.enqueue(sample_jobs.note.using(delay_seconds=0.1), text="later")
     async with rig.worker([rig.database]) as worker:
         real, failed = worker._store.promote, asyncio.Event()
@@ -151,14 +151,14 @@ async def test_one_bad_row_ends_nobody_s_tending(rig: Rig, monkeypatch: pytest.M
     assert failed.is_set()
 
 
-async def test_a_file_that_cannot_be_touched_ends_nobody_s_tending(rig: Rig, tmp_path: Path) -> None:
+async def test_an_unwritable_liveness_file_does_not_end_maintenance(rig: Rig, tmp_path: Path) -> None:
     """Breaks when that is not caught by itself: what is scheduled stays so."""
     await rig.enqueue(sample_jobs.note.using(delay_seconds=0.1), text="later")
     async with rig.worker([rig.database], alive_file=tmp_path / "gone" / "alive"):
         assert await rig.settled() == ["done"]
 
 
-async def test_each_tick_of_a_cron_makes_one_job_whoever_schedules(rig: Rig) -> None:
+async def test_each_tick_of_a_cron_makes_one_job_beside_several_schedulers(rig: Rig) -> None:
     """Breaks when the tick is taken without looking at what another has taken."""
     rig.known = [sample_jobs.every_second]
     async with rig.worker([rig.database]), rig.worker([rig.database]), rig.worker([rig.database]):
@@ -169,7 +169,7 @@ async def test_each_tick_of_a_cron_makes_one_job_whoever_schedules(rig: Rig) -> 
     assert [after - before for before, after in pairwise(ticks)] == [timedelta(seconds=1)] * (len(ticks) - 1)
 
 
-async def test_a_tick_stored_in_the_future_does_not_silence_its_job(rig: Rig) -> None:
+async def test_a_tick_stored_in_the_future_does_not_stop_its_job(rig: Rig) -> None:
     """Before, the job did not run until then, here for ten days, and nothing said so."""
     rig.known = [sample_jobs.every_second]
     later = await JobStore(rig.database).now() + timedelta(days=10)
@@ -182,9 +182,7 @@ async def test_a_tick_stored_in_the_future_does_not_silence_its_job(rig: Rig) ->
     assert [line["job"] for line in logs if line["event"] == "cron_tick_in_the_future"] == ["every_second"]
 
 
-async def test_what_is_due_becomes_ready_without_a_pause_however_much_it_is(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_every_due_job_becomes_ready_without_a_pause(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before, a thousand a second. The same for leases that are over, and for what is parked."""
     monkeypatch.setattr(worker, "LOOK_SECONDS", 60.0)
     numbers = [{"text": str(n)} for n in range(2_500)]
@@ -199,7 +197,7 @@ async def test_what_is_due_becomes_ready_without_a_pause_however_much_it_is(
         await rig.until(lambda states: states == ["ready"] * 7_500, 30)
 
 
-async def test_a_worker_goes_on_when_the_database_comes_back(rig: Rig) -> None:
+async def test_a_worker_resumes_when_the_database_comes_back(rig: Rig) -> None:
     began = time.monotonic()
     async with rig.worker([rig.database]) as worker:
         store = worker._store

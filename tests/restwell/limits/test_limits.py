@@ -51,7 +51,7 @@ async def admitted(limits: Limits, rate: Rate, tries: int, who: str = "ada") -> 
     st.integers(1, 600),
     st.lists(st.integers(0, 30 * NANOSECONDS), min_size=1, max_size=300),
 )
-def test_no_window_admits_more_than_a_burst_and_what_came_back(count: int, seconds: int, pauses: list[int]) -> None:
+def test_no_window_admits_more_than_its_burst_and_refill(count: int, seconds: int, pauses: list[int]) -> None:
     """So nothing doubles at the edge of a window. Breaks when a window is reset as a whole."""
     rate = Rate("any", count, seconds)
     full_at, now, begin, taken = 0, 10**15, 10**15, 0
@@ -72,7 +72,7 @@ def test_no_window_admits_more_than_a_burst_and_what_came_back(count: int, secon
         assert later.left == count - 1, "all of it is there again"
 
 
-async def test_a_client_has_its_count_and_each_has_its_own(machine: MachineLimits) -> None:
+async def test_each_client_and_each_rate_has_its_own_count(machine: MachineLimits) -> None:
     assert await admitted(machine, RATE, 300) == RATE.count
     assert await admitted(machine, RATE, 1, who="grace") == 1
     assert await admitted(machine, Rate("writes", 3, 60), 10) == 3
@@ -80,7 +80,7 @@ async def test_a_client_has_its_count_and_each_has_its_own(machine: MachineLimit
     assert (refused.admitted, refused.left, refused.seconds) == (False, 0, 1)
 
 
-async def test_what_was_spent_comes_back_bit_by_bit(machine: MachineLimits) -> None:
+async def test_a_spent_rate_refills_gradually(machine: MachineLimits) -> None:
     quick = Rate("quick", 5, seconds=1)
     assert await admitted(machine, quick, 20) == 5
     await asyncio.sleep(0.5)
@@ -96,7 +96,7 @@ def _spend_all(folder: Path, start: float, results: "multiprocessing.Queue[int]"
     results.put(asyncio.run(main()))
 
 
-async def test_processes_of_a_machine_count_together(tmp_path: Path) -> None:
+async def test_processes_of_one_machine_share_a_count(tmp_path: Path) -> None:
     """Breaks without the lock: two read the same, and both admit."""
     spawn = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[int] = spawn.Queue()
@@ -113,7 +113,7 @@ async def test_processes_of_a_machine_count_together(tmp_path: Path) -> None:
     assert 2_000 <= sum(counts) <= 2_000 + came_back + 1, counts
 
 
-async def test_what_is_spent_outlives_a_process_and_is_believed_by_no_other_boot(tmp_path: Path) -> None:
+async def test_a_spent_rate_survives_a_restart_of_the_process_and_not_a_reboot(tmp_path: Path) -> None:
     folder = tmp_path / "one"
     async with opened(MachineLimits(folder)) as limits:
         assert await admitted(limits, RATE, 300) == RATE.count
@@ -123,7 +123,7 @@ async def test_what_is_spent_outlives_a_process_and_is_believed_by_no_other_boot
     assert spend(RATE, later, time.monotonic_ns())[1].left == RATE.count - 1
 
 
-async def test_a_crowd_makes_room_by_forgetting_who_has_most_left(machine: MachineLimits) -> None:
+async def test_a_full_table_evicts_the_client_with_the_most_left(machine: MachineLimits) -> None:
     """Breaks when the fullest place is taken: the one who has nothing left begins anew."""
     slow = Rate("reads", 100, seconds=36_000)
     assert await admitted(machine, slow, 300, who="greedy") == slow.count
@@ -133,7 +133,7 @@ async def test_a_crowd_makes_room_by_forgetting_who_has_most_left(machine: Machi
         assert await admitted(another, slow, 5, who="greedy") == 0
 
 
-async def test_a_process_takes_a_share_of_a_large_rate_at_once(machine: MachineLimits) -> None:
+async def test_a_process_leases_a_share_of_a_large_rate(machine: MachineLimits) -> None:
     """A sixty-fourth of what is left. Breaks when a share is given out and not taken, or taken and not told of."""
     large = Rate("large", 640, seconds=3_600)
     async with opened(MachineLimits(machine.folder)) as another:
@@ -151,7 +151,7 @@ async def test_a_small_rate_is_counted_one_by_one(machine: MachineLimits) -> Non
     assert left == [99, 98, 97, 96, 95, 94]
 
 
-async def test_a_share_is_lost_once_it_would_have_come_back(machine: MachineLimits) -> None:
+async def test_a_leased_share_expires_once_it_would_have_refilled(machine: MachineLimits) -> None:
     """Breaks when it stays: who comes back after a pause would have it and all the rest besides."""
     large = Rate("large", 640, seconds=64)  # a share is ten, and comes back within a second
     machine.take_now(large, "ada")
@@ -159,13 +159,13 @@ async def test_a_share_is_lost_once_it_would_have_come_back(machine: MachineLimi
     assert await admitted(machine, large, 1_000) in range(640, 644)
 
 
-async def test_the_folder_of_another_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 12_345)
     with pytest.raises(ConfigurationError, match="CACHE_DIR"):
         await MachineLimits(tmp_path).start()
 
 
-async def test_machines_count_together_in_redis_and_never_admit_more(redis_url: str, tmp_path: Path) -> None:
+async def test_machines_share_a_count_in_redis_and_never_admit_more(redis_url: str, tmp_path: Path) -> None:
     """Breaks when each counts for itself. Shares that another holds are lost to the rest only until they are given out."""
     rate = Rate("reads", 100, seconds=3_600)
     async with AsyncExitStack() as stack:
@@ -179,7 +179,7 @@ async def test_machines_count_together_in_redis_and_never_admit_more(redis_url: 
         assert 1 <= refused.seconds <= 36
 
 
-async def test_a_share_spares_the_round_trip(redis_url: str, tmp_path: Path) -> None:
+async def test_a_leased_share_saves_the_round_trip_to_redis(redis_url: str, tmp_path: Path) -> None:
     limits = RedisLimits(redis_url, tmp_path.name, MachineLimits(tmp_path / "one"))
     async with opened(limits):
         assert limits.take_now(RATE, "ada") is None
@@ -190,7 +190,7 @@ async def test_a_share_spares_the_round_trip(redis_url: str, tmp_path: Path) -> 
         assert limits.take_now(RATE, "ada") is None, "six of a hundred are a sixteenth"
 
 
-async def test_redis_counts_a_rate_of_more_than_a_million_a_second(redis_url: str, tmp_path: Path) -> None:
+async def test_redis_counts_a_rate_above_a_million_a_second(redis_url: str, tmp_path: Path) -> None:
     """Its script counts in microseconds. Breaks when the interval of one becomes none: the script then fails, as if Redis were away."""
     limits = RedisLimits(redis_url, tmp_path.name, MachineLimits(tmp_path / "one"))
     async with opened(limits):
@@ -198,7 +198,7 @@ async def test_redis_counts_a_rate_of_more_than_a_million_a_second(redis_url: st
         assert not limits.is_local
 
 
-async def test_while_redis_is_away_a_machine_limits_to_its_part(tmp_path: Path) -> None:
+async def test_a_machine_limits_to_its_part_while_redis_is_down(tmp_path: Path) -> None:
     """Breaks when nobody counts while Redis is away, and when everybody admits the whole rate."""
     with redis_server() as server:
         async with AsyncExitStack() as stack:

@@ -47,7 +47,7 @@ output.flush(30)
 
 
 @pytest.mark.parametrize("limit", [AT_A_LINES_END, AT_A_LINES_END + 7])
-def test_a_disk_that_is_full_loses_lines_and_none_is_joined_to_another(tmp_path: Path, limit: int) -> None:
+def test_a_full_disk_loses_lines_and_joins_none_to_another(tmp_path: Path, limit: int) -> None:
     """Breaks when a line of which a part was written is not ended before the next: both cannot be read."""
     with (tmp_path / "log").open("wb") as file:
         command = [sys.executable, "-c", BEGINS + FULL_DISK, str(limit)]
@@ -59,7 +59,7 @@ def test_a_disk_that_is_full_loses_lines_and_none_is_joined_to_another(tmp_path:
     assert (json.loads(said)["event"], json.loads(said)["total"]) == ("log_lines_lost", int(told))
 
 
-def test_a_pipe_that_is_read_again_has_what_was_kept_and_says_what_was_lost() -> None:
+def test_a_pipe_that_is_read_again_gets_the_buffered_lines_and_the_number_lost() -> None:
     """The buffer is bounded, and then it goes on. Breaks when it is not, or when nothing is said of the loss."""
     written = BUFFER_LINES + 2_000
     reading, writing = os.pipe()

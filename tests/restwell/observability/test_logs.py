@@ -53,7 +53,7 @@ def test_each_line_is_a_json_object_with_level_time_and_request(capsys: pytest.C
     assert line["timestamp"].endswith("Z")
 
 
-def test_a_line_end_in_a_value_makes_no_second_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_end_in_a_value_starts_no_second_line(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings(format="json"))
     structlog.get_logger("x").info("hello", path='/a\n{"event":"forged"}')
     assert len(lines(capsys)) == 1
@@ -76,14 +76,14 @@ def test_a_traceback_holds_no_local_values(capsys: pytest.CaptureFixture[str], c
     assert "hunter2" not in out
 
 
-def test_the_level_holds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_below_the_log_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings(level="warning", format="json"))
     structlog.get_logger("x").info("no")
     structlog.get_logger("x").warning("yes")
     assert [line["event"] for line in lines(capsys)] == ["yes"]
 
 
-def test_lines_of_libraries_look_the_same_and_come_from_warning_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_libraries_log_in_the_same_format_from_warning_on(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings(level="debug", format="json"))
     logging.getLogger("library").info("no")
     logging.getLogger("library").warning("careful: %s", "hot")
@@ -91,7 +91,7 @@ def test_lines_of_libraries_look_the_same_and_come_from_warning_on(capsys: pytes
     assert (line["event"], line["level"]) == ("careful: hot", "warning")
 
 
-def test_people_read_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pretty_format_is_text_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings(format="pretty"))
     structlog.get_logger("x").info("hello", number=1)
     out = written(capsys)
@@ -100,7 +100,7 @@ def test_people_read_text(capsys: pytest.CaptureFixture[str]) -> None:
         json.loads(out)
 
 
-def test_by_itself_it_is_json_where_no_one_watches(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_default_format_is_json_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings())
     structlog.get_logger("x").info("hello")
     assert lines(capsys)[0]["event"] == "hello"
@@ -137,7 +137,7 @@ def test_no_value_makes_logging_raise(capsys: pytest.CaptureFixture[str], chosen
     assert '{"path":"/b"' in out
 
 
-def test_what_libraries_cannot_log_warnings_and_dead_threads_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_log_calls_warnings_and_dead_threads_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
     """Breaks when the standard library writes them to standard error itself, which blocks where nobody reads it."""
     configure_logs(LogSettings(format="json"))
     logging.getLogger("library").error("%d", "no number")
@@ -153,7 +153,7 @@ def test_what_libraries_cannot_log_warnings_and_dead_threads_are_lines_too(capsy
     assert (captured[3]["event"], "ValueError: late" in captured[3]["exception"]) == ("exception_ignored", True)
 
 
-def test_lines_keep_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_keep_their_order(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings(format="json"))
     for number in range(50):
         LineWriter().write(Line(f"/{number}"))

@@ -38,7 +38,7 @@ def worker(folder: Path, count: int) -> Metrics:
     return made
 
 
-async def test_whichever_worker_is_asked_tells_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_worker_reports_the_metrics_of_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when each tells of its own alone: a scrape then jumps from worker to worker."""
     monkeypatch.setattr(metrics_module, "PUBLISH_SECONDS", 0.01)
     workers = [worker(tmp_path, count) for count in (2, 3, 20)]
@@ -56,7 +56,7 @@ async def test_whichever_worker_is_asked_tells_of_all(tmp_path: Path, monkeypatc
         await one.close()
 
 
-async def test_a_folder_that_cannot_be_written_costs_metrics_only(tmp_path: Path) -> None:
+async def test_an_unwritable_metrics_folder_stops_no_worker(tmp_path: Path) -> None:
     """Breaks when a full disk, or a folder that was deleted, keeps a worker from its start and its end."""
     one = worker(tmp_path / "gone", 5)
     await one.start()
@@ -64,7 +64,7 @@ async def test_a_folder_that_cannot_be_written_costs_metrics_only(tmp_path: Path
     await one.close()
 
 
-async def test_the_last_counts_are_left_at_the_end(tmp_path: Path) -> None:
+async def test_a_worker_that_ends_leaves_its_last_counts(tmp_path: Path) -> None:
     one, other = worker(tmp_path, 5), worker(tmp_path, 1)
     await one.start()
     Counter("late", "Counted after the start.", registry=one.registry).inc()
@@ -74,7 +74,7 @@ async def test_the_last_counts_are_left_at_the_end(tmp_path: Path) -> None:
     assert value(samples, "connections") == 1
 
 
-async def test_a_worker_alone_needs_no_folder() -> None:
+async def test_a_single_worker_needs_no_metrics_folder() -> None:
     alone = Metrics(None)
     await alone.start()
     Counter("orders", "Orders.", registry=alone.registry).inc()
@@ -82,7 +82,9 @@ async def test_a_worker_alone_needs_no_folder() -> None:
     await alone.close()
 
 
-async def test_tells_how_often_each_query_ran_and_what_the_pool_does(client: httpx.AsyncClient, backend: str) -> None:
+async def test_metrics_count_the_executions_of_each_query_and_the_connections_of_the_pool(
+    client: httpx.AsyncClient, backend: str
+) -> None:
     before = samples_in((await client.get("/metrics")).text)
     for limit in (1, 2, 3):  # each for the first time, or it would come out of the cache
         assert (await client.get(f"/v1/products?limit={limit}")).status_code == 200

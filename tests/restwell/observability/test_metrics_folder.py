@@ -96,7 +96,7 @@ def living(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def test_files_of_ended_processes_become_one_and_counters_stay(tmp_path: Path) -> None:
+def test_files_of_ended_processes_are_merged_and_counters_kept(tmp_path: Path) -> None:
     """Breaks when each file stays: a scrape with 3,000 of them takes seconds, and each one that follows."""
     ended(tmp_path, 2_000)
     for _ in range(2):
@@ -112,7 +112,7 @@ def test_files_of_ended_processes_become_one_and_counters_stay(tmp_path: Path) -
     assert len(list(tmp_path.iterdir())) <= 2
 
 
-async def test_a_start_folds_too(tmp_path: Path) -> None:
+async def test_the_start_of_a_process_merges_old_files(tmp_path: Path) -> None:
     """Breaks when only a scrape does: where nobody scrapes, files stay for ever."""
     ended(tmp_path, 20)
     metrics = Metrics(tmp_path)
@@ -121,7 +121,7 @@ async def test_a_start_folds_too(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.metrics"))) == 1
 
 
-def test_the_file_of_a_process_that_has_just_ended_stays_a_while(tmp_path: Path) -> None:
+def test_the_file_of_a_process_that_has_just_ended_is_not_merged_yet(tmp_path: Path) -> None:
     """Breaks when a scrape takes it at once: it would take one that was made just now and is not locked yet, too."""
     with living(tmp_path) as process:
         pass
@@ -130,7 +130,7 @@ def test_the_file_of_a_process_that_has_just_ended_stays_a_while(tmp_path: Path)
     assert any(tmp_path.glob(f"{process.pid}-*.metrics"))
 
 
-def test_a_living_process_keeps_its_file_however_old(tmp_path: Path) -> None:
+def test_a_live_process_keeps_its_file_however_old(tmp_path: Path) -> None:
     """Breaks when age or the number of the process decides: one that hangs, or is in another container, would be counted out."""
     with living(tmp_path) as process:
         os.kill(process.pid, signal.SIGSTOP)
@@ -142,7 +142,7 @@ def test_a_living_process_keeps_its_file_however_old(tmp_path: Path) -> None:
         assert file.exists()
 
 
-def test_an_ended_process_whose_number_another_has_now_is_ended(tmp_path: Path) -> None:
+def test_a_reused_process_id_does_not_keep_the_file_of_the_ended_process(tmp_path: Path) -> None:
     """Breaks when the number of the process decides: after a restart of the container it is that of a new one."""
     ended(tmp_path, 1, process=os.getpid())
     found = scraped(tmp_path)
@@ -150,7 +150,7 @@ def test_an_ended_process_whose_number_another_has_now_is_ended(tmp_path: Path) 
     assert not list(tmp_path.glob("*.metrics"))
 
 
-def test_a_fold_that_was_killed_before_it_deleted_counts_once(tmp_path: Path) -> None:
+def test_a_merge_killed_before_it_deleted_its_files_counts_them_once(tmp_path: Path) -> None:
     """Breaks when the sum does not name the files that it holds: they count twice."""
     files = ended(tmp_path, 5)
     copy = shutil.copytree(tmp_path, tmp_path / "copy")
@@ -177,7 +177,7 @@ def test_a_file_that_cannot_be_deleted_counts_once(tmp_path: Path, monkeypatch: 
         assert scraped(tmp_path)["orders_total"] == 1 + 3 * number
 
 
-def test_processes_that_fold_at_once_count_each_file_once(tmp_path: Path) -> None:
+def test_concurrent_merges_count_each_file_once(tmp_path: Path) -> None:
     """Breaks without the lock, and when a reader does not see that files were folded while it read."""
     ended(tmp_path, 300)
     folding = [subprocess.Popen([sys.executable, "-c", FOLDING, tmp_path], stdin=subprocess.PIPE) for _ in range(3)]
@@ -197,7 +197,7 @@ def _merged(folder: MetricsFolder) -> list[Family]:
     return [Family("orders", "", "counter", [("orders_total", {}, sum(one.samples[0][2] for one in orders))])]
 
 
-def test_a_process_that_hangs_while_it_folds_keeps_the_metrics_from_nobody(tmp_path: Path) -> None:
+def test_a_process_that_hangs_in_a_merge_blocks_no_scrape(tmp_path: Path) -> None:
     """Breaks when a scrape waits for the lock."""
     ended(tmp_path, 2)
     code = "import fcntl, sys, time; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); time.sleep(20)"
@@ -210,7 +210,7 @@ def test_a_process_that_hangs_while_it_folds_keeps_the_metrics_from_nobody(tmp_p
         holder.kill()
 
 
-def test_a_process_that_publishes_is_seen_at_every_moment(tmp_path: Path) -> None:
+def test_a_process_is_visible_while_it_replaces_its_file(tmp_path: Path) -> None:
     """Breaks when the lock of the file before counts for the one that has just replaced it."""
     folder, reader, done = MetricsFolder(tmp_path), MetricsFolder(tmp_path), threading.Event()
     families = [Family("connections", "", "gauge", [("connections", {}, 7.0)])]
@@ -235,7 +235,7 @@ def test_a_process_that_publishes_is_seen_at_every_moment(tmp_path: Path) -> Non
     "name",
     ["foo.metrics", "-1.metrics", "1.metrics", f"x{OURS}.metrics", f"{OURS}.metrics.bak", "१-" + "a" * 32 + ".metrics"],
 )
-def test_foreign_files_are_not_read_and_stay(tmp_path: Path, name: str) -> None:
+def test_foreign_files_are_neither_read_nor_deleted(tmp_path: Path, name: str) -> None:
     """Breaks when every file is one of ours: ``foo.metrics`` made each scrape a 500."""
     (tmp_path / name).write_bytes(content())
     age(tmp_path / name)
@@ -256,7 +256,7 @@ def test_foreign_files_are_not_read_and_stay(tmp_path: Path, name: str) -> None:
     ids=["empty", "half", "bytes", "shape", "kind", "utf-8"],
 )
 @pytest.mark.parametrize("name", [f"{OURS}.metrics", f"{OURS}.part", "folded"])
-def test_files_that_cannot_be_read_are_passed_over(tmp_path: Path, name: str, data: bytes) -> None:
+def test_unreadable_files_are_skipped_and_deleted(tmp_path: Path, name: str, data: bytes) -> None:
     """Breaks when what a power cut or another release left makes a scrape a 500, or stays for ever."""
     (tmp_path / name).write_bytes(data)
     age(tmp_path / name)
@@ -266,7 +266,7 @@ def test_files_that_cannot_be_read_are_passed_over(tmp_path: Path, name: str, da
     assert scraped(tmp_path)["orders_total"] == 4
 
 
-def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+def test_a_pipe_or_folder_named_like_a_metrics_file_is_not_opened(tmp_path: Path) -> None:
     """Breaks when a pipe of that name is opened: this waits for a writer, and the scrape with it."""
     os.mkfifo(tmp_path / f"{OURS}.metrics")
     (tmp_path / f"{OURS[:-1]}b.metrics").mkdir()

@@ -53,7 +53,9 @@ def hold_the_lock(_: float) -> None:
 
 
 @pytest.mark.parametrize("block", [compute, wait, run])
-async def test_what_blocks_is_told_with_its_place(watchdog: Watchdog, block: Callable[[float], None]) -> None:
+async def test_a_block_of_the_event_loop_is_reported_with_its_stack(
+    watchdog: Watchdog, block: Callable[[float], None]
+) -> None:
     """Breaks when only time on the processor counts: a call that waits blocks as well. And without the thread: nobody knows where."""
     for _ in range(5):  # where the whole machine is held up, nobody looks meanwhile
         block(0.3)
@@ -68,13 +70,13 @@ async def test_what_blocks_is_told_with_its_place(watchdog: Watchdog, block: Cal
     assert metrics["restwell_event_loop_blocked_seconds"] == sum(block.seconds for block in watchdog.blocks)
 
 
-async def test_what_lets_no_thread_run_is_told_all_the_same(watchdog: Watchdog) -> None:
+async def test_a_block_that_holds_the_gil_is_reported(watchdog: Watchdog) -> None:
     hold_the_lock(0)
     await asyncio.sleep(0.05)
     assert len(watchdog.blocks) >= 1
 
 
-async def test_a_loop_that_goes_round_is_let_alone(watchdog: Watchdog) -> None:
+async def test_a_responsive_event_loop_is_not_reported(watchdog: Watchdog) -> None:
     """Short work, waiting, and work in threads."""
 
     async def work() -> None:
@@ -103,7 +105,7 @@ asyncio.run(main())
 """
 
 
-def test_a_machine_that_had_no_time_for_it_is_not_blamed_on_it() -> None:
+def test_a_suspended_process_is_not_reported_as_blocked() -> None:
     """The whole process stands still, as on a machine that is too busy. Breaks when every late turn counts."""
     with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -137,7 +139,7 @@ asyncio.run(main())
 BUSY = "import os, time; os.sched_setaffinity(0, {0}); end = time.monotonic() + 6\nwhile time.monotonic() < end: pass"
 
 
-def test_a_processor_that_others_use_is_not_blamed_on_it() -> None:
+def test_a_busy_processor_is_not_reported_as_a_block() -> None:
     """Turns of 20 ms on a processor that seven others want take 160. Breaks when the time in line counts."""
     others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(7)]
     try:
@@ -149,7 +151,7 @@ def test_a_processor_that_others_use_is_not_blamed_on_it() -> None:
     assert told.stdout == "[]\n", told.stdout
 
 
-async def test_watching_costs_next_to_nothing() -> None:
+async def test_the_watchdog_uses_little_processor_time() -> None:
     """Of an idle processor, where waking up is most of it. Breaks when it looks a thousand times a second. bench/edge.py measures it."""
     watching = Watchdog()
     began, cpu = time.monotonic(), time.process_time()
@@ -159,7 +161,7 @@ async def test_watching_costs_next_to_nothing() -> None:
     assert time.process_time() - cpu < 0.04 * (time.monotonic() - began)
 
 
-async def test_it_ends_with_the_loop() -> None:
+async def test_the_watchdog_ends_its_thread_when_closed() -> None:
     before = threading.active_count()
     for _ in range(3):
         watching = Watchdog()

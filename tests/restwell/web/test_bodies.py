@@ -20,7 +20,7 @@ class Draft(Struct, forbid_unknown_fields=True):
 GOOD = b'{"lines": [{"product": "a", "quantity": 1}, {"product": "b", "quantity": 2}]}'
 
 
-def test_different_objects_may_have_the_same_fields() -> None:
+def test_different_objects_of_a_body_may_have_the_same_fields() -> None:
     assert decode_body(GOOD, Draft).lines[1] == Line("b", 2)
 
 
@@ -57,19 +57,19 @@ def test_a_field_that_is_named_twice_is_refused(body: bytes, name: str) -> None:
     ],
     ids=range(13),
 )
-def test_what_is_no_json_is_refused_at_once(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedRequest):
         decode_body(body, Draft)
 
 
-def test_every_fault_is_named() -> None:
+def test_every_fault_of_a_body_is_named() -> None:
     with pytest.raises(Invalid) as refused:
         decode_body(b'{"lines": [{"product": 1, "quantity": "x"}], "more": 1}', Draft)
     assert [error.path for error in refused.value.errors] == ["$.lines[0].product", "$.lines[0].quantity", "$.more"]
 
 
 @pytest.mark.parametrize("number", ["1" + "0" * 5_000, "1e999", "-1e999", "1" + "0" * 30 + ".5", "1.0", "1e1"])
-def test_a_number_that_a_field_cannot_hold_is_told_by_the_field(number: str) -> None:
+def test_a_number_out_of_range_is_reported_at_its_field(number: str) -> None:
     """Breaks when the walk that names every fault reads it again without types: "not valid JSON"."""
     with pytest.raises(Invalid) as refused:
         decode_body(b'{"lines": [{"product": "a", "quantity": %s}]}' % number.encode(), Draft)
@@ -77,7 +77,7 @@ def test_a_number_that_a_field_cannot_hold_is_told_by_the_field(number: str) -> 
     assert (fault.path, "range" in fault.message or "Expected `int`" in fault.message) == ("$.lines[0].quantity", True)
 
 
-def test_an_integer_of_thousands_of_digits_in_a_field_that_nobody_reads_is_passed_over() -> None:
+def test_an_integer_of_thousands_of_digits_in_an_unread_field_is_ignored() -> None:
     """Breaks when the check for repeated names makes it a number: ValueError, of Python's limit of digits."""
 
     class Open(Struct):
@@ -86,7 +86,7 @@ def test_an_integer_of_thousands_of_digits_in_a_field_that_nobody_reads_is_passe
     assert decode_body(b'{"name": "a", "more": 1%s}' % (b"0" * 5_000), Open) == Open("a")
 
 
-def test_what_is_told_of_a_body_is_bounded() -> None:
+def test_the_report_on_an_invalid_body_is_bounded() -> None:
     """Breaks when each unknown name is repeated in full: an answer of fifty times what was sent."""
     names = ",".join(f'"{"n" * 10_000}{number}": 1' for number in range(60))
     with pytest.raises(Invalid) as refused:
@@ -98,7 +98,7 @@ def test_what_is_told_of_a_body_is_bounded() -> None:
     assert len(repeated.value.detail) < MAX_CHARS
 
 
-def test_a_body_of_more_values_than_can_be_looked_at_is_refused() -> None:
+def test_a_body_with_too_many_values_is_refused() -> None:
     many = b",".join([b"[]"] * MAX_VALUES)
     with pytest.raises(MalformedRequest, match="50,000 values"):
         decode_body(b"[%s]" % many, list[list[int]])

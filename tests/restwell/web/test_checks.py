@@ -204,7 +204,7 @@ def build(settings: Settings, handler: Any) -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_work_does_not_start(tiny_settings: Settings, handler: Callable[[], Any], told: str) -> None:
+def test_an_unusable_route_is_refused_at_start(tiny_settings: Settings, handler: Callable[[], Any], told: str) -> None:
     """Each of these started, and was a 500, a 415 for ever, or silently without effect."""
     with pytest.raises(TypeError, match=told):
         build(tiny_settings, handler())
@@ -258,5 +258,5 @@ def test_what_cannot_work_does_not_start(tiny_settings: Settings, handler: Calla
         ),
     ],
 )
-def test_what_works_starts(tiny_settings: Settings, handler: Callable[[], Any]) -> None:
+def test_a_usable_route_is_accepted_at_start(tiny_settings: Settings, handler: Callable[[], Any]) -> None:
     build(tiny_settings, handler())

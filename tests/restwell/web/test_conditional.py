@@ -30,12 +30,12 @@ from restwell.web import check_version, etag, expected_versions
         ("", set()),
     ],
 )
-def test_if_match(header: str, versions: set[int]) -> None:
+def test_if_match_allows_the_versions_of_its_tags(header: str, versions: set[int]) -> None:
     """Breaks when a weak tag is refused, which a proxy makes of a strong one, when only the first of a list counts, and when any digits are a number."""
     assert expected_versions(header) == frozenset(versions)
 
 
-def test_if_match_star_is_any_version() -> None:
+def test_if_match_star_allows_any_version() -> None:
     assert expected_versions("*") is None
 
 
@@ -44,11 +44,11 @@ def test_if_match_is_required() -> None:
         expected_versions(None)
 
 
-def test_a_tag_is_quoted() -> None:
+def test_an_etag_is_quoted() -> None:
     assert etag(3) == '"3"'
 
 
-def test_a_version_is_checked_against_what_is_allowed() -> None:
+def test_a_version_that_if_match_does_not_allow_is_refused() -> None:
     check_version(3, frozenset({2, 3}))
     check_version(3, None)
     with pytest.raises(PreconditionFailed):

@@ -8,7 +8,7 @@ from restwell.errors import ConfigurationError
 from restwell.web import docs
 
 
-async def test_the_page_names_only_files_of_its_own_origin(tiny: httpx.AsyncClient) -> None:
+async def test_the_documentation_page_loads_only_files_of_its_own_origin(tiny: httpx.AsyncClient) -> None:
     page = await tiny.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "<title>tiny</title>" in page.text
@@ -28,17 +28,17 @@ async def test_the_page_names_only_files_of_its_own_origin(tiny: httpx.AsyncClie
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2Fapp.py", "%2e%2e"])
-async def test_no_other_file_is_served(tiny: httpx.AsyncClient, name: str) -> None:
+async def test_the_documentation_serves_no_other_file(tiny: httpx.AsyncClient, name: str) -> None:
     assert_problem(await tiny.get(f"/docs/{name}"), 404, "not_found")
 
 
-async def test_the_document_is_json(tiny: httpx.AsyncClient) -> None:
+async def test_the_openapi_document_is_served_as_json(tiny: httpx.AsyncClient) -> None:
     document = (await tiny.get("/openapi.json")).json()
     assert (document["openapi"], document["info"]["title"]) == ("3.1.0", "tiny")
     assert "/v1/notes" in document["paths"]
 
 
-def test_a_missing_swagger_ui_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_swagger_ui_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docs, "find_spec", lambda _name: None)
     with pytest.raises(ConfigurationError, match="pip install swagger-ui-py"):
         docs.docs_routes({"info": {"title": "x"}})

@@ -73,7 +73,7 @@ def part(disposition: str, *headers: str, content: bytes = b"hello") -> bytes:
         (b"before\r\n" + GOOD + b"after", "a.txt"),
     ],
 )
-def test_a_file_is_taken(server: InProcess, body: bytes, name: str) -> None:
+def test_a_valid_file_upload_is_accepted(server: InProcess, body: bytes, name: str) -> None:
     reply = upload(server, body)
     assert (reply.status, msgspec.json.decode(reply.body)) == (201, {"name": name, "size": 5})
 
@@ -119,7 +119,7 @@ def test_a_file_is_taken(server: InProcess, body: bytes, name: str) -> None:
         pytest.param(GOOD.replace(b"\r\n", b"\n"), 400, "line break", id="bare line feeds"),
     ],
 )
-def test_what_is_wrong_with_a_form_is_told(server: InProcess, body: bytes, status: int, told: str) -> None:
+def test_an_invalid_form_gets_a_problem_that_says_why(server: InProcess, body: bytes, status: int, told: str) -> None:
     """Breaks with the framework's form: `filename*`, an unknown charset and a bad byte in a text are 500s there."""
     reply = upload(server, body)
     assert (answered(reply), told in reply.body.decode()) == (str(status), True), reply.body
@@ -141,12 +141,12 @@ def test_what_is_wrong_with_a_form_is_told(server: InProcess, body: bytes, statu
         (b"", 415),
     ],
 )
-def test_a_boundary_is_short_and_there(server: InProcess, content_type: bytes, status: int) -> None:
+def test_a_missing_or_overlong_boundary_is_refused(server: InProcess, content_type: bytes, status: int) -> None:
     """Breaks when the parser is given any boundary: it raises other errors than its own."""
     assert answered(upload(server, GOOD, content_type)) == str(status)
 
 
-def test_a_multipart_in_a_part_is_but_its_content(server: InProcess) -> None:
+def test_a_nested_multipart_is_the_content_of_its_part(server: InProcess) -> None:
     inner = GOOD.replace(b"--x", b"--y")
     body = part("form-data; name=file; filename=a", "content-type: multipart/mixed; boundary=y", content=inner)
     reply = upload(server, body)
@@ -166,7 +166,7 @@ def test_a_multipart_in_a_part_is_but_its_content(server: InProcess) -> None:
         (b"user=a&age=" + b"1" * 5_000, 422),
     ],
 )
-def test_fields_of_a_form(server: InProcess, body: bytes, status: int) -> None:
+def test_the_fields_of_a_form_are_validated(server: InProcess, body: bytes, status: int) -> None:
     """Breaks when the content type is not looked at, or when a form may be as large as any body."""
     headers = [(b"content-type", b"application/x-www-form-urlencoded")]
     assert answered(server.send("POST", "/v1/forms/form", headers, body)) == str(status)

@@ -195,7 +195,7 @@ def counted_once(status: int) -> list[tuple[int, str | None]]:
         ("/members/composed", 401),
     ],
 )
-async def test_an_anonymous_request_is_counted_once_for_its_network(
+async def test_an_anonymous_request_is_counted_once_against_its_network(
     limited: httpx.AsyncClient, path: str, status: int
 ) -> None:
     """A guard of one's own switched the limit off: each of these was answered for ever."""
@@ -215,7 +215,7 @@ async def test_an_anonymous_request_is_counted_once_for_its_network(
         ("/members/subclass", 403),
     ],
 )
-async def test_a_request_of_a_user_is_counted_once_for_the_user(
+async def test_a_request_of_a_user_is_counted_once_against_the_user(
     limited: httpx.AsyncClient, path: str, status: int
 ) -> None:
     """Breaks when a guard behind that of the kit has it counted for the network, or not at all."""
@@ -225,20 +225,20 @@ async def test_a_request_of_a_user_is_counted_once_for_the_user(
     assert (await left_after_each(limited, path, "192.0.2.1"))[0] == (401, str(READS - 1))
 
 
-async def test_a_key_of_ones_own_is_not_guessed_faster_than_the_rate(limited: httpx.AsyncClient) -> None:
+async def test_a_custom_api_key_cannot_be_guessed_faster_than_the_rate(limited: httpx.AsyncClient) -> None:
     """Breaks when only those whom the guards let in are counted."""
     assert await left_after_each(limited, "/free/own-key", "192.0.2.1", **{"x-key": "guess"}) == counted_once(401)
     assert (await left_after_each(limited, "/free/own-key", "192.0.2.1", **{"x-key": "secret"}))[0] == (429, "0")
     assert await left_after_each(limited, "/free/own-key", "192.0.2.2", **{"x-key": "secret"}) == counted_once(200)
 
 
-async def test_a_route_without_a_rate_is_not_counted(limited: httpx.AsyncClient) -> None:
+async def test_a_route_without_a_rate_limit_is_not_counted(limited: httpx.AsyncClient) -> None:
     """Breaks when a route that asks for no rate gets the one of all reads."""
     assert await left_after_each(limited, "/free/unlimited", "192.0.2.1") == [(200, None)] * (READS + 1)
 
 
 @pytest.mark.parametrize("layer", ["application", "router"])
-def test_guards_of_every_layer_are_counted_behind(limited_app: App, layer: str) -> None:
+def test_a_guard_of_any_layer_runs_behind_the_rate_limit(limited_app: App, layer: str) -> None:
     """Breaks when only the guards of the handler itself are seen."""
 
     @get("/")
@@ -271,7 +271,7 @@ def test_guards_of_every_layer_are_counted_behind(limited_app: App, layer: str) 
         ("/v1/members/subclass", ["is_guest"]),
     ],
 )
-def test_a_guard_is_named(limited_app: App, path: str, names: list[str]) -> None:
+def test_the_route_list_names_each_guard(limited_app: App, path: str, names: list[str]) -> None:
     """`restwell routes` called every guard "signed in"."""
     (handler,) = [one.handler for one in operations(limited_app.litestar) if one.path == path]
     assert list(map(name_of, guards_of(handler))) == names

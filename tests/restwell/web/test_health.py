@@ -12,12 +12,12 @@ from tiny.app import create_app
 set_revision = query("test.set", update(table("restwell_migrations", column("revision"))).values(revision=param("to")))
 
 
-async def test_is_ready_on_a_migrated_database(tiny: httpx.AsyncClient) -> None:
+async def test_an_application_is_ready_on_a_migrated_database(tiny: httpx.AsyncClient) -> None:
     assert (await tiny.get("/health/live")).json() == {"status": "live"}
     assert (await tiny.get("/health/ready")).json() == {"status": "ready", "database": "sqlite", "schema": "0001_notes"}
 
 
-async def test_is_live_but_not_ready_before_the_migrations(tiny_settings: Settings) -> None:
+async def test_an_application_is_live_but_not_ready_before_the_migrations(tiny_settings: Settings) -> None:
     async with running(create_app(tiny_settings)) as client:
         answer = await client.get("/health/ready")
         assert_problem(answer, 503, "not_ready")
@@ -25,7 +25,9 @@ async def test_is_live_but_not_ready_before_the_migrations(tiny_settings: Settin
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_is_not_ready_on_the_schema_of_another_release(tiny: httpx.AsyncClient, tiny_settings: Settings) -> None:
+async def test_an_application_is_not_ready_on_the_schema_of_another_release(
+    tiny: httpx.AsyncClient, tiny_settings: Settings
+) -> None:
     database: Database
     async with open_database(tiny_settings.database.url.get_secret_value()) as database:
         await database.run(set_revision, to="0000_other")

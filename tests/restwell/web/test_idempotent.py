@@ -105,7 +105,7 @@ def told(answer: httpx.Response) -> tuple[object, ...]:
     return answer.status_code, answer.content, answer.headers["location"], answer.headers["x-by"]
 
 
-async def test_a_repeat_gets_the_whole_answer(client: httpx.AsyncClient, database: Database) -> None:
+async def test_a_repeated_request_gets_the_whole_stored_response(client: httpx.AsyncClient, database: Database) -> None:
     """Breaks when only the body is kept: status and headers are then those of a route that says nothing."""
     first, *more = [await add(client) for _ in range(3)]
     assert told(first) == (202, b'{"id":1,"text":"x"}', "/v1/ledger/1", str(ADA))
@@ -116,7 +116,9 @@ async def test_a_repeat_gets_the_whole_answer(client: httpx.AsyncClient, databas
     assert await entries(database) == 1
 
 
-async def test_a_key_is_for_one_request_of_one_caller(client: httpx.AsyncClient, database: Database) -> None:
+async def test_an_idempotency_key_belongs_to_one_request_of_one_caller(
+    client: httpx.AsyncClient, database: Database
+) -> None:
     """Breaks when the path does not count, its query, or the caller."""
     await add(client, path="/v1/ledger/1/copies")
     assert_problem(await add(client, path="/v1/ledger/1/copies?to=2"), 422, "idempotency_key_reused")
@@ -127,7 +129,7 @@ async def test_a_key_is_for_one_request_of_one_caller(client: httpx.AsyncClient,
     assert await entries(database) == 2
 
 
-async def test_a_key_is_for_one_query(client: httpx.AsyncClient, database: Database) -> None:
+async def test_an_idempotency_key_belongs_to_one_query(client: httpx.AsyncClient, database: Database) -> None:
     """Breaks when the query does not count: a request with another one was answered with what the first had done."""
     assert (await add(client, path="/v1/ledger?to=1")).status_code == 202
     assert (await add(client, path="/v1/ledger?to=1")).headers["idempotent-replayed"] == "true"
@@ -137,19 +139,23 @@ async def test_a_key_is_for_one_query(client: httpx.AsyncClient, database: Datab
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\tb"])
-async def test_it_is_not_done_without_a_key(client: httpx.AsyncClient, database: Database, key: str) -> None:
+async def test_a_request_without_a_valid_idempotency_key_has_no_effect(
+    client: httpx.AsyncClient, database: Database, key: str
+) -> None:
     assert_problem(await add(client, key=key), 400, "idempotency_key_required")
     assert await entries(database) == 0
 
 
-async def test_what_fails_leaves_nothing_and_may_be_tried_again(client: httpx.AsyncClient, database: Database) -> None:
+async def test_a_failed_request_has_no_effect_and_its_key_may_be_used_again(
+    client: httpx.AsyncClient, database: Database
+) -> None:
     """Breaks when the key is claimed in a transaction of its own: it is then taken for good."""
     Ledger.faults += [ValueError("a crash"), Conflict()]
     assert [(await add(client)).status_code for _ in range(3)] == [409, 500, 202]
     assert await entries(database) == 1
 
 
-async def test_all_of_it_is_done_again_where_another_came_in_between(
+async def test_a_transaction_conflict_runs_the_whole_request_again(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     Ledger.faults.append(TransactionConflict())
@@ -157,7 +163,7 @@ async def test_all_of_it_is_done_again_where_another_came_in_between(
     assert await entries(database) == 1
 
 
-async def test_many_at_once_are_one(client: httpx.AsyncClient, database: Database) -> None:
+async def test_concurrent_requests_with_one_key_have_one_effect(client: httpx.AsyncClient, database: Database) -> None:
     """Breaks when the key is looked up before it is claimed."""
     answers = await asyncio.gather(*(add(client) for _ in range(20)))
     assert {told(answer) for answer in answers} == {told(answers[0])}
@@ -165,7 +171,7 @@ async def test_many_at_once_are_one(client: httpx.AsyncClient, database: Databas
     assert await entries(database) == 1
 
 
-async def test_what_the_release_before_has_stored_is_still_an_answer(
+async def test_a_response_stored_by_the_previous_release_is_replayed(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     """It knew neither target, status nor headers; the new columns say so by their defaults."""
@@ -194,7 +200,7 @@ async def _lets_anyone_in(*_: object) -> None: ...
     ],
     ids=["no transaction", "no table", "nobody's", "nobody's, behind a guard of one's own"],
 )
-def test_what_could_not_keep_the_promise_does_not_start(
+def test_a_route_that_cannot_be_idempotent_is_refused_at_start(
     settings: ShopSettings, wrong: Callable[[ShopSettings], object]
 ) -> None:
     with pytest.raises(TypeError, match="is idempotent: it needs"):

@@ -166,7 +166,7 @@ async def asked(settings: Settings, path: str, method: str = "GET") -> httpx.Res
         ("path", 200, {"where": "var"}, {}),
     ],
 )
-async def test_what_a_handler_answers_is_sent(
+async def test_the_return_value_of_a_handler_is_sent(
     tiny_settings: Settings, path: str, status: int, body: object, headers: dict[str, str]
 ) -> None:
     """Breaks, one by one, when what the framework has to add is taken for plain."""
@@ -177,7 +177,7 @@ async def test_what_a_handler_answers_is_sent(
 
 
 @pytest.mark.parametrize("path", ["background", "declared-task"])
-async def test_a_task_of_the_answer_is_still_done(tiny_settings: Settings, path: str) -> None:
+async def test_a_background_task_of_a_response_runs(tiny_settings: Settings, path: str) -> None:
     seen.clear()
     await asked(tiny_settings, path)
     assert seen == ["afterwards"]
@@ -187,7 +187,7 @@ async def test_a_task_of_the_answer_is_still_done(tiny_settings: Settings, path:
     ("path", "media_type", "body"),
     [("text", "text/plain; charset=utf-8", b"text"), ("image", "image/x-portable-bitmap", b"P1 1 1 1")],
 )
-async def test_what_is_not_json_goes_its_own_way(
+async def test_a_response_that_is_not_json_keeps_its_media_type(
     tiny_settings: Settings, path: str, media_type: str, body: bytes
 ) -> None:
     answer = await asked(tiny_settings, path)
@@ -195,12 +195,14 @@ async def test_what_is_not_json_goes_its_own_way(
 
 
 @pytest.mark.parametrize(("path", "method", "status"), [("nothing", "DELETE", 204), ("unchanged", "GET", 304)])
-async def test_nothing_has_no_body(tiny_settings: Settings, path: str, method: str, status: int) -> None:
+async def test_a_response_without_content_has_no_body(
+    tiny_settings: Settings, path: str, method: str, status: int
+) -> None:
     answer = await asked(tiny_settings, path, method)
     assert (answer.status_code, answer.content, answer.headers.get("content-length")) == (status, b"", None)
 
 
-async def test_a_guard_is_given_the_handler_and_no_copy(tiny_settings: Settings) -> None:
+async def test_a_guard_gets_the_handler_and_not_a_copy(tiny_settings: Settings) -> None:
     """Breaks without ``web/lean.py``: a copy for each guard of each request."""
     seen.clear()
     app = app_of(tiny_settings, Things)

@@ -181,7 +181,7 @@ PLACES = ["query", "body", "optional", "item", "map"]
 @pytest.mark.parametrize(
     ("kind", "text", "value"), [(kind, text, value) for kind, all_ in READ for text, value in all_.items()]
 )
-def test_a_text_is_read(place: str, kind: Any, text: str, value: Any) -> None:
+def test_a_canonical_text_is_parsed_at_every_place(place: str, kind: Any, text: str, value: Any) -> None:
     assert read(place, kind, text) == value
 
 
@@ -190,7 +190,7 @@ def test_a_text_is_read(place: str, kind: Any, text: str, value: Any) -> None:
     ("kind", "text"),
     [(kind, text) for kind, texts in REFUSED for text in [*texts, *([""] if kind is not bytes else [])]],
 )
-def test_a_text_that_is_written_otherwise_is_refused(place: str, kind: Any, text: str) -> None:
+def test_a_text_that_is_not_canonical_is_refused_at_every_place(place: str, kind: Any, text: str) -> None:
     """Breaks with the decoder alone: it takes `t`, `z`, a space, no offset, capitals of a UUID, `+1`, `1_0` and `NaN` of a decimal."""
     with pytest.raises(Invalid):
         read(place, kind, text)
@@ -198,14 +198,14 @@ def test_a_text_that_is_written_otherwise_is_refused(place: str, kind: Any, text
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("kind", "text", "value"), LITERALS)
-def test_a_literal_is_read(place: str, kind: Any, text: str, value: Any) -> None:
+def test_a_canonical_literal_is_parsed_at_every_place(place: str, kind: Any, text: str, value: Any) -> None:
     got = read(place, kind, text, quoted=False)
     assert (got, type(got)) == (value, type(value))
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in NO_LITERALS for text in ["", *texts]])
-def test_a_literal_that_is_written_otherwise_is_refused(place: str, kind: Any, text: str) -> None:
+def test_a_literal_that_is_not_canonical_is_refused_at_every_place(place: str, kind: Any, text: str) -> None:
     """A body may not even be JSON then; `null` is the value of a field that may be null, in JSON alone."""
     if text == "null" and place == "optional":
         assert read(place, kind, text, quoted=False) is None
@@ -225,7 +225,7 @@ def test_a_literal_in_quotes_is_refused(place: str, kind: Any, text: str) -> Non
 @pytest.mark.parametrize("place", ["body", "optional", "item", "map"])
 @pytest.mark.parametrize("kind", [kind for kind, _ in READ])
 @pytest.mark.parametrize("number", ["1700000000", "1.5", "1e999999999", "true"])
-def test_a_number_is_no_text(place: str, kind: Any, number: str) -> None:
+def test_a_number_in_place_of_a_text_is_refused(place: str, kind: Any, number: str) -> None:
     """Breaks with the decoder alone: a decimal may be a number, and `1e999999999` then takes a gigabyte to write."""
     with pytest.raises(Invalid):
         read(place, kind, number, quoted=False)
@@ -293,7 +293,7 @@ SHAPES: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("kind", "body", "path"), SHAPES, ids=[str(shape[0]) for shape in SHAPES])
-def test_a_text_is_looked_at_wherever_it_is(kind: Any, body: str, path: str) -> None:
+def test_a_text_is_checked_in_every_shape_of_body(kind: Any, body: str, path: str) -> None:
     decode_body((body % ID).encode(), kind)
     with pytest.raises(Invalid) as refused:
         decode_body((body % ID.upper()).encode(), kind)
@@ -313,11 +313,11 @@ def test_a_text_is_looked_at_wherever_it_is(kind: Any, body: str, path: str) -> 
         (Raw, f'"{ID.upper()}"'),
     ],
 )
-def test_what_is_of_another_type_is_not_looked_at(kind: Any, body: str) -> None:
+def test_a_text_of_an_unchecked_type_is_accepted(kind: Any, body: str) -> None:
     decode_body(body.encode(), kind)
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_every_fault_of_a_tree_is_named_at_once() -> None:
     """Breaks when a text that is written otherwise is told only after everything else has been mended."""
     body = f'{{"id": "{ID.upper()}", "children": [{{"id": 5}}, {{"id": "x"}}, {{}}]}}'
     with pytest.raises(Invalid) as refused:
@@ -340,21 +340,21 @@ def test_every_fault_is_told_at_once() -> None:
         (dict[UUID, UUID], json.dumps({f"{number:032}": "x" for number in range(100)})),
     ],
 )
-def test_what_is_told_is_bounded(kind: Any, body: str) -> None:
+def test_the_report_on_many_invalid_texts_is_bounded(kind: Any, body: str) -> None:
     with pytest.raises(Invalid) as refused:
         decode_body(body.encode(), kind)
     assert 0 < len(refused.value.errors) <= MAX_FAULTS
     assert max(len(fault.path) for fault in refused.value.errors) < 500
 
 
-def test_a_tree_that_is_too_deep_is_refused() -> None:
+def test_a_body_that_is_nested_too_deeply_is_refused() -> None:
     """Breaks when the texts are looked at outside of what translates a RecursionError: a 500."""
     body = f'{{"id": "{ID}", "children": [' * 600 + "]}" * 600
     with pytest.raises(MalformedRequest, match="nested too deeply"):
         decode_body(body.encode(), Tree)
 
 
-def test_the_document_says_so() -> None:
+def test_the_openapi_document_has_the_patterns_of_the_grammar() -> None:
     """Breaks when OpenAPI has formats alone: a client that keeps to them is refused, for a UUID in capitals."""
     patterns = {form.name: re.compile(f"^(?:{form.pattern})$", re.ASCII) for form in FORMATS.values()}
     names = {UUID: "uuid", Moment: "date-time", timedelta: "duration", Decimal: "decimal"}

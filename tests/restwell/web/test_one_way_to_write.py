@@ -66,7 +66,7 @@ class Filter(Struct, frozen=True):
         ("other=1&other=2&n=1", 1),
     ],
 )
-def test_a_value_is_read(query: str, value: object) -> None:
+def test_a_canonical_query_value_is_parsed(query: str, value: object) -> None:
     given, default = decode_query(query.encode(), Filter), Filter()
     assert [
         getattr(given, name) for name in Filter.__struct_fields__ if getattr(given, name) != getattr(default, name)
@@ -120,7 +120,7 @@ NOT_UUIDS = (ID.upper(), f"{{{ID}}}", f"urn:uuid:{ID}", ID.replace("-", ""), f"{
         "%=1",
     ],
 )
-def test_a_value_that_is_written_otherwise_is_refused(query: str) -> None:
+def test_a_query_value_that_is_not_canonical_is_refused(query: str) -> None:
     """Breaks with the decoder's lax mode: `null` is absent, `1.0` and `1e1` are integers, `1700000000` is a time; and where a percent
     sign may stand for itself."""
     with pytest.raises(AppError) as refused:
@@ -175,7 +175,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
 
 
 @pytest.mark.parametrize("text", ["true", "false"])
-def test_a_kept_answer_is_asked_for_as_the_client_writes_it(server: InProcess, text: str) -> None:
+def test_a_cached_route_passes_a_boolean_as_the_client_wrote_it(server: InProcess, text: str) -> None:
     """Breaks when the edge writes a boolean as Python does: the handler then refuses `True`, of every client."""
     reply = server.send("GET", f"/v1/things/kept-flag?yes={text}")
     assert (reply.status, reply.body) == (200, b'{"yes":%s}' % text.encode())
@@ -188,7 +188,7 @@ PATHS += [f"/v1/things/kept/{ID}", "/v1/things/number/-5", "/docs/start.js"]
 @pytest.mark.parametrize(
     "path", [*PATHS, "/v1/things/named/a%20b", "/v1/things/named/%C3%A9", "/v1/things/named/a:b@c"]
 )
-def test_a_path_is_found(server: InProcess, path: str) -> None:
+def test_a_canonical_path_is_found(server: InProcess, path: str) -> None:
     assert server.send("GET", path).status == 200
 
 
@@ -214,7 +214,7 @@ def aliases(path: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_path_that_is_written_otherwise_is_not_found(server: InProcess, path: str) -> None:
+def test_a_path_that_is_not_canonical_is_not_found(server: InProcess, path: str) -> None:
     """Breaks with the framework's router alone, which drops slashes, and behind which encoded characters are gone."""
     for alias in aliases(path):
         for method in ("GET", "HEAD", *(["OPTIONS"] if path != "/docs/start.js" else [])):  # there any name has a route
@@ -229,7 +229,7 @@ def test_a_path_that_is_written_otherwise_is_not_found(server: InProcess, path: 
 @pytest.mark.parametrize(
     "written", [ID.upper(), ID.replace("-", ""), f"%7B{ID}%7D", f"urn:uuid:{ID}", f"{ID[:-1]}A", ID[:-1], f"{ID}0", "0"]
 )
-def test_an_id_is_written_one_way(server: InProcess, before: str, written: str) -> None:
+def test_an_id_that_is_not_canonical_is_not_found(server: InProcess, before: str, written: str) -> None:
     """Breaks with the framework's parser of UUIDs, which takes braces, capitals and `urn:uuid:`."""
     assert answered(server.send("GET", before + written)) == "404"
 
@@ -237,13 +237,13 @@ def test_an_id_is_written_one_way(server: InProcess, before: str, written: str) 
 @pytest.mark.parametrize(
     "written", ["+5", "-0", "05", "5.0", "1e1", "1_0", "%EF%BC%95", "%205", "0x5", "9" * 30, "", "-"]
 )
-def test_a_number_is_written_one_way(server: InProcess, written: str) -> None:
+def test_a_number_in_a_path_that_is_not_canonical_is_not_found(server: InProcess, written: str) -> None:
     """Breaks with the framework's parser of integers, which is that of Python."""
     assert answered(server.send("GET", f"/v1/things/number/{written}")) == "404"
 
 
 @pytest.mark.parametrize("written", ["%c3%a9", "%61", "a%3Ab", "a%2fb", "\u00e9", "%00", "a%0Ab", "%7F"])
-def test_what_is_encoded_is_encoded_one_way(server: InProcess, written: str) -> None:
+def test_a_percent_encoding_that_is_not_canonical_is_not_found(server: InProcess, written: str) -> None:
     """Breaks when a text may hold a control character, or when what was encoded is not compared with what was sent."""
     assert answered(server.send("GET", f"/v1/things/named/{written}")) == "404"
 
@@ -252,7 +252,7 @@ def test_what_is_encoded_is_encoded_one_way(server: InProcess, written: str) -> 
 @pytest.mark.parametrize(
     "path", [f"/v1/things/{ID}", f"/v1/things/kept/{ID}", f"/v1/things/by-framework/{ID}", "/metrics"]
 )
-def test_behind_a_prefix_there_is_one_path_too(server: InProcess, root: str, path: str) -> None:
+def test_a_path_behind_a_prefix_has_one_spelling(server: InProcess, root: str, path: str) -> None:
     """Breaks when the framework takes the prefix off: it looks for it anywhere, and nothing else looks at what it finds."""
     prefix = root.rstrip("/")
     assert server.send("GET", prefix + path, root_path=unquote(root)).status == 200
@@ -264,5 +264,5 @@ def test_behind_a_prefix_there_is_one_path_too(server: InProcess, root: str, pat
         assert (other, reply.status) == (other, 404)
 
 
-def test_behind_a_prefix_that_the_server_takes_off_the_path_is_the_same(server: InProcess) -> None:
+def test_a_path_whose_prefix_the_server_removed_is_found(server: InProcess) -> None:
     assert server.send("GET", f"/v1/things/{ID}", root_path="/api").status == 200

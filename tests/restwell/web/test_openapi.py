@@ -126,7 +126,7 @@ MACHINES = Machines("/v1/token", {"things:read": "Read.", "things:write": "Write
         ([Things], {"machines": MACHINES}, {"access_token", "machine"}),
     ],
 )
-def test_only_the_ways_to_sign_in_that_there_are_stand_in_it(
+def test_the_document_lists_only_the_security_schemes_of_the_application(
     controllers: list[type[Controller]], options: dict[str, Any], schemes: set[str]
 ) -> None:
     """Cookies and OAuth stood in every document."""
@@ -142,7 +142,7 @@ def test_only_the_ways_to_sign_in_that_there_are_stand_in_it(
         assert operations["get /health/live"]["security"] == []
 
 
-def test_a_schema_that_nothing_refers_to_is_left_out() -> None:
+def test_an_unreferenced_schema_is_left_out() -> None:
     """The filter of a list is spread over its parameters; the error of OAuth stands where there is OAuth."""
     document = document_of(Things)
     text = json.dumps(document)
@@ -152,7 +152,7 @@ def test_a_schema_that_nothing_refers_to_is_left_out() -> None:
     assert [name for name in schemas if f'"#/components/schemas/{name}"' not in text] == []
 
 
-def test_an_answer_of_two_kinds_is_either() -> None:
+def test_a_response_of_two_types_is_a_union() -> None:
     """The example is of the first. A value of either fits; what is neither does not."""
     document = document_of(Things)
     content = document["paths"]["/v1/things"]["get"]["responses"]["200"]["content"]["application/json"]
@@ -163,7 +163,7 @@ def test_an_answer_of_two_kinds_is_either() -> None:
         assert validator.is_valid({"items": items, "next_cursor": None}) == fits
 
 
-def test_every_format_has_an_example_of_it() -> None:
+def test_every_format_has_a_valid_example() -> None:
     """Dates were "text"."""
     document = document_of(Things)
     content = document["paths"]["/v1/things"]["post"]["requestBody"]["content"]["application/json"]
@@ -172,5 +172,5 @@ def test_every_format_has_an_example_of_it() -> None:
     assert convert(content["example"], Typed).span == timedelta(hours=1)
 
 
-def test_a_guard_of_ones_own_is_told_by_name() -> None:
+def test_the_document_names_a_custom_guard() -> None:
     assert "Guarded by has_own_key." in document_of(Things)["paths"]["/v1/things/keyed"]["get"]["description"]

@@ -17,23 +17,23 @@ cursors = Cursors(b"k" * 32)
 POSITION = (datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC), UUID(int=7))
 
 
-def test_a_position_comes_back_as_it_went_in() -> None:
+def test_a_cursor_decodes_to_its_position() -> None:
     assert cursors.decode("list", cursors.encode("list", POSITION), tuple[datetime, UUID]) == POSITION
 
 
 @given(st.text(), st.integers(-(2**63), 2**63 - 1))
-def test_any_text_and_number_may_be_a_position(text: str, number: int) -> None:
+def test_every_text_and_number_may_be_a_position(text: str, number: int) -> None:
     text = text.encode("utf-8", "ignore").decode()
     assert cursors.decode("list", cursors.encode("list", (text, number)), tuple[str, int]) == (text, number)
 
 
 @given(st.text(max_size=60))
-def test_what_we_did_not_make_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_cursor_is_refused(text: str) -> None:
     with pytest.raises(InvalidCursor):
         cursors.decode("list", text, tuple[str, int])
 
 
-def test_another_list_and_another_key_refuse_it() -> None:
+def test_a_cursor_of_another_list_or_key_is_refused() -> None:
     cursor = cursors.encode("list", (1,))
     with pytest.raises(InvalidCursor):
         cursors.decode("other", cursor, tuple[int])
@@ -41,19 +41,19 @@ def test_another_list_and_another_key_refuse_it() -> None:
         Cursors(b"x" * 32).decode("list", cursor, tuple[int])
 
 
-def test_a_cursor_of_a_release_with_another_position_is_refused() -> None:
+def test_a_cursor_with_values_of_other_types_is_refused() -> None:
     """It was a ValidationError of msgspec, a 500."""
     with pytest.raises(InvalidCursor):
         cursors.decode("list", cursors.encode("list", ("a", 1)), tuple[datetime, UUID])
 
 
-def test_a_position_of_another_release_is_refused() -> None:
+def test_a_cursor_with_another_number_of_values_is_refused() -> None:
     """It was a 500: the list has had other columns to sort by when the cursor was made."""
     with pytest.raises(InvalidCursor):
         cursors.decode("list", cursors.encode("list", ("name",)), tuple[int, UUID])
 
 
-def test_a_cursor_is_not_longer_than_is_taken() -> None:
+def test_the_longest_cursor_is_accepted() -> None:
     """The position behind a name of 200 emoji made a cursor that the next request refused."""
     assert len(cursors.encode("list", ("\N{ELECTRIC LIGHT BULB}" * 200, UUID(int=7)))) <= MAX_CURSOR_CHARS
 
@@ -74,7 +74,7 @@ def test_the_last_page_has_no_cursor() -> None:
         (b'name=>; rel="prev"', "/v1/things?name=%3E%3B+rel%3D%22prev%22&cursor=abc"),
     ],
 )
-def test_the_link_to_the_next_page_keeps_what_was_asked(asked: bytes, target: str) -> None:
+def test_the_link_to_the_next_page_keeps_the_query(asked: bytes, target: str) -> None:
     """Breaks when characters that end the link are not written anew: the client would choose what it says."""
     scope: Any = {"type": "http", "path": "/v1/things", "query_string": asked, "headers": []}  # all that is read
     request = ApiRequest(scope)
@@ -86,7 +86,7 @@ def test_the_link_to_the_next_page_keeps_what_was_asked(asked: bytes, target: st
 @pytest.mark.parametrize(
     "query", [b"cursor=", b"limit=", b"limit=5&cursor=", b"cursor=" + b"a" * (MAX_CURSOR_CHARS + 1)]
 )
-def test_a_parameter_without_a_value_is_not_one_that_is_left_out(query: bytes) -> None:
+def test_a_parameter_without_a_value_is_refused(query: bytes) -> None:
     """Breaks when an empty cursor is one: a list that looks whether it is true begins again at its first page."""
     with pytest.raises(Invalid):
         decode_query(query, PageFilter)

@@ -189,7 +189,7 @@ async def client(tiny_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_what_is_read_directly(client: httpx.AsyncClient) -> None:
+async def test_a_plain_route_reads_path_query_header_and_body(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/v1/things/{ID}?page=3", headers={"If-Match": '"7"'})
     assert answer.json() == {"id": ID, "page": 3, "if_match": '"7"', "path": f"/v1/things/{ID}"}
     assert (await client.get(f"/v1/things/{ID}")).json()["if_match"] is None
@@ -197,7 +197,7 @@ async def test_what_is_read_directly(client: httpx.AsyncClient) -> None:
     assert (written.status_code, written.json()) == (201, {"name": "a", "secret": ""})
 
 
-def test_what_is_plain_is_not_given_to_the_framework(tiny_settings: Settings) -> None:
+def test_a_plain_route_does_not_pass_through_the_framework(tiny_settings: Settings) -> None:
     """Breaks when it is: slower, and nothing else would tell."""
     lean = app_of(tiny_settings, Things)._edge.app
     assert isinstance(lean, Lean)
@@ -213,7 +213,7 @@ def test_what_is_plain_is_not_given_to_the_framework(tiny_settings: Settings) ->
     }
 
 
-async def test_the_router_is_not_asked_for_what_is_the_same_for_all(
+async def test_a_cached_route_is_not_looked_up_in_the_router_again(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The edge knows the handler, and has read the path. Breaks when it is looked for once more."""
@@ -234,7 +234,7 @@ async def test_the_router_is_not_asked_for_what_is_the_same_for_all(
         ("own-response", ["own response"], 1),
     ],
 )
-async def test_what_a_handler_asks_of_the_framework_is_done(
+async def test_a_handler_gets_the_framework_features_that_it_declares(
     client: httpx.AsyncClient, path: str, noted: list[str], number: int
 ) -> None:
     """Breaks, one by one, when it is taken for plain."""
@@ -242,7 +242,7 @@ async def test_what_a_handler_asks_of_the_framework_is_done(
     assert (answer.status_code, answer.json(), seen) == (200, {"n": number}, noted)
 
 
-async def test_its_errors_and_its_cache_are_its_own(client: httpx.AsyncClient) -> None:
+async def test_a_route_keeps_the_exception_handlers_and_cache_of_the_framework(client: httpx.AsyncClient) -> None:
     answer = await client.get("/v1/things/teapot")
     assert (answer.status_code, answer.text) == (418, "short and stout")
     assert [(await client.get("/v1/things/kept")).json() for _ in range(2)] == [{"n": 1}] * 2
@@ -255,7 +255,7 @@ async def test_its_errors_and_its_cache_are_its_own(client: httpx.AsyncClient) -
         ("GET", "given", {}, None, 200),
     ],
 )
-async def test_what_is_not_read_directly_is_checked(
+async def test_a_request_that_the_framework_reads_is_validated(
     client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], body: object, status: int
 ) -> None:
     answer = await client.request(method, f"/v1/things/{path}", headers=headers, json=body)
@@ -267,12 +267,12 @@ async def test_what_is_not_read_directly_is_checked(
 @pytest.mark.parametrize(
     ("path", "status"), [("forbidden", 403), ("unknown-error", 500), ("crash", 500), ("not-there", 404)]
 )
-async def test_errors_are_problems(client: httpx.AsyncClient, path: str, status: int) -> None:
+async def test_an_error_in_a_plain_route_is_a_problem(client: httpx.AsyncClient, path: str, status: int) -> None:
     answer = await client.get(f"/v1/things/{path}")
     assert_problem(answer, status, answer.json()["code"])
 
 
-async def test_what_the_router_refuses_is_refused(client: httpx.AsyncClient) -> None:
+async def test_a_plain_route_refuses_what_the_router_refuses(client: httpx.AsyncClient) -> None:
     wrong = await client.request("PUT", f"/v1/things/{ID}")
     assert (wrong.status_code, set(wrong.headers["allow"].split(", "))) == (405, {"GET", "HEAD", "OPTIONS"})
     assert (await client.get(f"/v1/things/{ID}", headers={"Host": "a b"})).status_code == 400
@@ -280,7 +280,7 @@ async def test_what_the_router_refuses_is_refused(client: httpx.AsyncClient) -> 
         assert_problem(await client.get(same), 404, "not_found")
 
 
-async def test_an_answer_that_breaks_off_is_no_second_answer(client: httpx.AsyncClient) -> None:
+async def test_a_response_that_breaks_off_is_followed_by_no_second_response(client: httpx.AsyncClient) -> None:
     """The client must see that it is not whole."""
     app = client._transport.app  # type: ignore[attr-defined]  # as ``running`` has made it
     sent: list[Message] = []
@@ -300,7 +300,7 @@ async def test_an_answer_that_breaks_off_is_no_second_answer(client: httpx.Async
     assert sent[-1].get("more_body"), "it has no end"
 
 
-async def test_below_a_root_path_a_route_is_found(client: httpx.AsyncClient) -> None:
+async def test_a_route_is_found_below_a_root_path(client: httpx.AsyncClient) -> None:
     transport = httpx.ASGITransport(client._transport.app, root_path="/v1")  # type: ignore[attr-defined]  # as above
     async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as below:
         assert (await below.get(f"/v1/v1/things/{ID}")).json()["id"] == ID

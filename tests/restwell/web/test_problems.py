@@ -18,12 +18,12 @@ JSON = "application/json"
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/nothing", "/v1/notes/", "/v1/notes/1/2/3", "/v1/notes/%00", "/V1/notes"])
-async def test_an_unknown_route_is_not_found(tiny: httpx.AsyncClient, path: str) -> None:
+async def test_an_unknown_route_gets_a_404(tiny: httpx.AsyncClient, path: str) -> None:
     assert_problem(await tiny.get(path), 404, "not_found")
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "BREW"])
-async def test_a_wrong_method_is_told_the_right_ones(tiny: httpx.AsyncClient, method: str) -> None:
+async def test_a_405_lists_the_allowed_methods(tiny: httpx.AsyncClient, method: str) -> None:
     answer = await tiny.request(method, "/v1/notes")
     assert_problem(answer, 405, "method_not_allowed")
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
@@ -36,7 +36,7 @@ async def test_another_content_type_is_refused(tiny: httpx.AsyncClient, content_
     assert answer.headers["accept"] == JSON
 
 
-async def test_multipart_is_refused_where_json_is_meant(tiny: httpx.AsyncClient) -> None:
+async def test_multipart_is_refused_where_json_is_expected(tiny: httpx.AsyncClient) -> None:
     assert_problem(await tiny.post("/v1/notes", files={"text": b"x"}), 415, "unsupported_media_type")
 
 
@@ -85,14 +85,14 @@ async def test_every_fault_of_a_body_is_named(tiny: httpx.AsyncClient, body: Jso
         assert errors[error["path"]] in error["message"]
 
 
-async def test_a_flood_of_faults_is_cut(tiny: httpx.AsyncClient) -> None:
+async def test_the_number_of_reported_faults_is_bounded(tiny: httpx.AsyncClient) -> None:
     problem = assert_problem(
         await tiny.post("/v1/notes", json={"text": "x", "tags": ["toolong"] * 1_000}), 422, "invalid"
     )
     assert len(problem["errors"]) == 50
 
 
-async def test_a_fault_far_down_a_long_list_is_still_named(tiny: httpx.AsyncClient) -> None:
+async def test_a_fault_at_the_end_of_a_long_list_is_named(tiny: httpx.AsyncClient) -> None:
     problem = assert_problem(
         await tiny.post("/v1/notes", json={"text": "x", "tags": ["ok"] * 150 + ["toolong"]}), 422, "invalid"
     )
@@ -112,7 +112,7 @@ async def test_a_parameter_of_the_wrong_type_is_named(tiny: httpx.AsyncClient) -
     assert_problem(await tiny.get(f"/v1/notes?{too_many}"), 400, "malformed_request")
 
 
-async def test_a_crash_is_logged_whole_and_answered_with_nothing(tiny: httpx.AsyncClient) -> None:
+async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_details(tiny: httpx.AsyncClient) -> None:
     with capture_logs() as lines:
         answer = await tiny.get("/v1/notes/7/broken", headers={"x-request-id": "find-me-in-the-log"})
     problem = assert_problem(answer, 500, "internal_error")
@@ -123,11 +123,11 @@ async def test_a_crash_is_logged_whole_and_answered_with_nothing(tiny: httpx.Asy
     assert problem["request_id"] == "find-me-in-the-log"
 
 
-async def test_an_error_of_the_framework_without_a_word_of_ours_is_a_crash(tiny: httpx.AsyncClient) -> None:
+async def test_an_http_error_of_the_framework_that_we_do_not_define_is_a_500(tiny: httpx.AsyncClient) -> None:
     assert_problem(await tiny.get("/v1/notes/418/broken"), 500, "internal_error")
 
 
-async def test_the_access_log_knows_route_and_caller(
+async def test_the_access_log_names_route_and_caller(
     tiny: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await tiny.get("/v1/notes/secrets", headers={"authorization": "Bearer owner"})
@@ -140,7 +140,7 @@ async def test_the_access_log_knows_route_and_caller(
 
 
 @pytest.mark.parametrize(("token", "status", "code"), [("guest", 403, "forbidden"), ("thief", 401, "unauthorized")])
-async def test_a_guard_refuses(tiny: httpx.AsyncClient, token: str, status: int, code: str) -> None:
+async def test_a_refusal_by_a_guard_is_a_problem(tiny: httpx.AsyncClient, token: str, status: int, code: str) -> None:
     assert_problem(await tiny.get("/v1/notes/secrets", headers={"authorization": f"Bearer {token}"}), status, code)
 
 

@@ -22,7 +22,7 @@ async def texts(client: httpx.AsyncClient, path: str) -> list[str]:
     return [note["text"] for note in (await client.get(path)).json()["items"]]
 
 
-async def test_an_n_plus_one_fails_the_test_and_names_query_route_and_cure(with_notes: Settings) -> None:
+async def test_an_n_plus_one_query_fails_the_test_and_names_query_route_and_remedy(with_notes: Settings) -> None:
     """Breaks when the edge does not count: the client then ends in peace."""
     with pytest.raises(AssertionError) as raised:  # it is raised where the block ends
         async with running(create_app(with_notes)) as client:
@@ -33,14 +33,14 @@ async def test_an_n_plus_one_fails_the_test_and_names_query_route_and_cure(with_
     assert 'repeats={"notes.by_id": 3}' in message
 
 
-async def test_what_is_declared_or_read_together_is_within_the_budget(with_notes: Settings) -> None:
+async def test_declared_repeats_and_batched_reads_are_within_the_budget(with_notes: Settings) -> None:
     async with running(create_app(with_notes)) as client:
         for path in ("/v1/notes/one-by-one-on-purpose", "/v1/notes/together", "/v1/notes"):
             assert await texts(client, path) == ["0", "1", "2"]
             assert await texts(client, path) == ["0", "1", "2"], "each request has a budget of its own"
 
 
-async def test_is_logged_once_and_counted_always(with_notes: Settings) -> None:
+async def test_an_exceeded_budget_is_logged_once_and_counted_always(with_notes: Settings) -> None:
     app = create_app(with_notes)
     with pytest.raises(AssertionError), capture_logs() as lines:  # as above
         async with running(app) as client:
@@ -54,6 +54,6 @@ async def test_is_logged_once_and_counted_always(with_notes: Settings) -> None:
     assert (excess.requests, excess.times) == (3, 3)
 
 
-async def test_an_unknown_route_is_no_trouble(with_notes: Settings) -> None:
+async def test_an_unknown_route_has_no_query_budget(with_notes: Settings) -> None:
     async with running(create_app(with_notes)) as client:
         assert (await client.get("/nothing")).status_code == 404

@@ -35,7 +35,7 @@ SCOPE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
-async def test_others_are_served_while_a_reader_is_slow(empty_url: str, backend: str) -> None:
+async def test_a_slow_reader_of_a_stream_holds_no_connection(empty_url: str, backend: str) -> None:
     """Breaks when the stream reads inside a transaction: the only connection is then lent for as long as the reader takes."""
     assert backend in empty_url
     async with open_database(empty_url) as database:
@@ -87,7 +87,7 @@ class Slow(Controller):
             await asyncio.sleep(0.01)
 
 
-def test_a_stream_that_begins_late_arrives_whole(tmp_path: Path) -> None:
+def test_a_stream_that_begins_late_is_delivered_whole(tmp_path: Path) -> None:
     """Breaks where the end of watching the client, once the answer has begun, cancels what listens for its end."""
     settings = Settings(
         database=DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path}/tiny.db")),

@@ -29,9 +29,7 @@ def key_file(tmp_path: Path) -> Path:
     return path
 
 
-async def test_the_public_keys_are_published_and_may_be_kept_for_a_while(
-    tiny_settings: Settings, key_file: Path
-) -> None:
+async def test_the_public_keys_are_published_and_cacheable(tiny_settings: Settings, key_file: Path) -> None:
     keys = JwtSettings(secret=tiny_settings.jwt.secret, key_files=(key_file,))
     app = create_app(tiny_settings.model_copy(update={"jwt": keys}))
     async with running(app) as client:
@@ -68,7 +66,7 @@ async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings:
     assert "orders:read" in metadata["scopes_supported"]
 
 
-async def test_who_finds_a_hole_knows_where_to_tell(tiny_settings: Settings) -> None:
+async def test_security_txt_names_the_security_contact(tiny_settings: Settings) -> None:
     changes = {
         "security": SecuritySettings(contact="mailto:security@shop.example"),
         "app": AppSettings(url="https://shop.example"),
@@ -83,9 +81,9 @@ async def test_who_finds_a_hole_knows_where_to_tell(tiny_settings: Settings) -> 
     assert timedelta(days=30) < left < timedelta(days=365), "RFC 9116 2.5.5 recommends less than a year"
 
 
-async def test_without_a_contact_there_is_no_such_file(tiny: httpx.AsyncClient) -> None:
+async def test_security_txt_does_not_exist_without_a_contact(tiny: httpx.AsyncClient) -> None:
     assert_problem(await tiny.get("/.well-known/security.txt"), 404, "not_found")
 
 
-async def test_a_secret_is_not(tiny: httpx.AsyncClient) -> None:
+async def test_a_signing_secret_is_not_published(tiny: httpx.AsyncClient) -> None:
     assert_problem(await tiny.get("/.well-known/jwks.json"), 404, "not_found")

@@ -50,7 +50,7 @@ def browser(client: httpx.AsyncClient) -> Browser:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_who_comes_first_gets_an_account_and_comes_back_to_it(
+async def test_a_first_sign_in_creates_an_account_and_the_next_one_reuses_it(
     browser: Browser, client: httpx.AsyncClient, name: str
 ) -> None:
     answer = await browser.sign_in(name)
@@ -65,7 +65,7 @@ async def test_who_comes_first_gets_an_account_and_comes_back_to_it(
     assert browser.cookies[SIGN_IN] == "", "spent"
 
 
-async def test_the_browser_ends_where_it_began(browser: Browser, provider: ProviderProcess) -> None:
+async def test_the_browser_returns_to_where_the_sign_in_began(browser: Browser, provider: ProviderProcess) -> None:
     answer = await browser.sign_in(query="?return_to=/account%3Ftab%3D1")
     assert (answer.status_code, answer.headers["location"]) == (303, "/account?tab=1")
     assert await browser.me()
@@ -80,7 +80,7 @@ async def test_the_browser_ends_where_it_began(browser: Browser, provider: Provi
     ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\nb", "/%09/evil.example", "", "/日本"],
 )
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_nobody_is_sent_to_another_site_and_nothing_fails_at_the_end(browser: Browser, to: str) -> None:
+async def test_a_return_to_another_site_is_refused_at_the_beginning(browser: Browser, to: str) -> None:
     answer = await browser.get(f"/v1/identities/okta/sign-in?{urlencode({'return_to': to})}")
     assert_problem(answer, 422, "invalid")
 
@@ -106,16 +106,14 @@ WRONG_TOKENS: dict[str, Json] = {
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("how", WRONG_TOKENS)
-async def test_an_id_token_that_is_not_right_lets_nobody_in(
-    browser: Browser, provider: ProviderProcess, how: str
-) -> None:
+async def test_an_invalid_id_token_is_refused(browser: Browser, provider: ProviderProcess, how: str) -> None:
     provider.misbehave(**WRONG_TOKENS[how])
     assert_problem(await browser.sign_in(), 400, "invalid_sign_in")
     assert ACCESS not in browser.cookies
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_an_answer_that_was_not_asked_for_here_lets_nobody_in(
+async def test_a_callback_that_this_browser_did_not_request_is_refused(
     browser: Browser, client: httpx.AsyncClient
 ) -> None:
     """Each would sign this browser in as somebody else, or somebody else in here."""
@@ -142,7 +140,7 @@ async def test_an_answer_that_was_not_asked_for_here_lets_nobody_in(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_code_that_was_used_is_worth_nothing(browser: Browser) -> None:
+async def test_a_used_authorization_code_is_refused(browser: Browser) -> None:
     answer = await browser.to_provider()
     flow = browser.cookies[SIGN_IN]
     assert (await browser.get(answer)).status_code == 200
@@ -152,7 +150,7 @@ async def test_a_code_that_was_used_is_worth_nothing(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_code_that_another_browser_asked_for_fits_no_other_verifier(browser: Browser) -> None:
+async def test_a_stolen_authorization_code_does_not_fit_another_verifier(browser: Browser) -> None:
     """The thief has the code and a flow of his own: PKCE."""
     stolen = parse_qs(urlsplit(await browser.to_provider()).query)["code"][0]
     thief = Browser(browser.client)
@@ -168,9 +166,7 @@ async def test_a_sign_in_may_take_ten_minutes(browser: Browser, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_provider_that_is_down_or_lies_about_itself_is_a_503(
-    browser: Browser, provider: ProviderProcess
-) -> None:
+async def test_a_provider_with_invalid_metadata_or_tokens_is_a_503(browser: Browser, provider: ProviderProcess) -> None:
     provider.misbehave(metadata={"issuer": "https://evil.example"})
     answer = await browser.get("/v1/identities/okta/sign-in")
     assert_problem(answer, 503, "provider_unavailable")
@@ -201,7 +197,7 @@ UNUSABLE: tuple[tuple[str, str, Any, int], ...] = (
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("name", "path", "answer", "status"), UNUSABLE)
-async def test_what_a_provider_answers_is_input_too(
+async def test_an_unusable_answer_of_a_provider_is_a_clear_error(
     browser: Browser, provider: ProviderProcess, name: str, path: str, answer: Any, status: int
 ) -> None:
     if path in {"/jwks", "/.well-known/openid-configuration"}:
@@ -215,7 +211,7 @@ async def test_what_a_provider_answers_is_input_too(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_provider_that_is_not_there_is_a_503(browser: Browser, provider: ProviderProcess) -> None:
+async def test_an_unreachable_provider_is_a_503(browser: Browser, provider: ProviderProcess) -> None:
     provider.stop()
     assert_problem(await browser.get("/v1/identities/okta/sign-in"), 503, "provider_unavailable")
 
@@ -228,7 +224,7 @@ async def test_a_provider_may_change_its_key(browser: Browser, provider: Provide
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_an_address_may_be_told_by_the_userinfo_endpoint_alone(
+async def test_an_address_may_come_from_the_userinfo_endpoint_alone(
     browser: Browser, provider: ProviderProcess
 ) -> None:
     provider.misbehave(claims={"email": None, "email_verified": None})
@@ -236,7 +232,7 @@ async def test_an_address_may_be_told_by_the_userinfo_endpoint_alone(
     assert (await browser.me())["email"] == "ada@example.com"
 
 
-async def test_an_account_here_is_linked_only_if_both_sides_have_seen_the_address_proven(
+async def test_an_account_is_linked_only_if_both_sides_have_verified_the_address(
     browser: Browser, client: httpx.AsyncClient, provider: ProviderProcess
 ) -> None:
     """Breaks without either look: who registers another's address, here or there, waits for him to sign in the other way."""
@@ -256,7 +252,7 @@ def reset_codes(server: MailServer) -> list[str]:
     return [code_in(mail) for mail in server.mails if mail["Subject"] == "Your new password"]
 
 
-async def test_who_was_there_before_the_owner_is_out_when_the_owner_comes(
+async def test_a_squatter_loses_an_account_when_the_owner_proves_the_address(
     browser: Browser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, server: MailServer
 ) -> None:
     """Breaks when a reset keeps the ways in of an account whose address nobody had proven: the squatter shares it for good."""
@@ -280,7 +276,7 @@ async def test_who_was_there_before_the_owner_is_out_when_the_owner_comes(
     assert len((await ada.get("/v1/users/me/identities")).json()["items"]) == 1, "the owner's own ways in stay"
 
 
-async def test_who_is_switched_off_or_gives_no_address_stays_out(
+async def test_a_deactivated_user_or_one_without_an_address_cannot_sign_in(
     browser: Browser, admin: Person, provider: ProviderProcess
 ) -> None:
     await browser.sign_in()
@@ -292,7 +288,7 @@ async def test_who_is_switched_off_or_gives_no_address_stays_out(
         assert_problem(await browser.sign_in(), 403, "sign_in_refused")
 
 
-async def test_who_is_signed_in_adds_and_removes_ways_in(
+async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
     browser: Browser, client: httpx.AsyncClient, customer: Person, other: Person
 ) -> None:
     path = "/v1/users/me/identities"
@@ -320,16 +316,16 @@ async def test_who_is_signed_in_adds_and_removes_ways_in(
     assert found[:3] == ["identity_removed", "signed_in", "identity_added"]
 
 
-async def test_the_last_way_in_stays_until_there_is_a_password(browser: Browser, client: httpx.AsyncClient) -> None:
+async def test_the_last_linked_provider_cannot_be_removed_without_a_password(
+    browser: Browser, client: httpx.AsyncClient
+) -> None:
     await browser.sign_in()
     headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
     answer = await client.delete("/v1/users/me/identities/okta", headers=headers)
     assert_problem(answer, 409, "last_way_in")
 
 
-async def test_who_deletes_the_account_can_come_back_as_somebody_new(
-    browser: Browser, client: httpx.AsyncClient
-) -> None:
+async def test_a_user_who_deleted_the_account_can_register_again(browser: Browser, client: httpx.AsyncClient) -> None:
     await browser.sign_in()
     me = await browser.me()
     headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
@@ -339,7 +335,7 @@ async def test_who_deletes_the_account_can_come_back_as_somebody_new(
     assert (await browser.me())["id"] != me["id"]
 
 
-async def test_the_providers_are_listed(anyone: Person) -> None:
+async def test_the_identity_providers_are_listed(anyone: Person) -> None:
     listed = (await anyone.get("/v1/identities")).json()["items"]
     assert [one["name"] for one in listed] == list(NAMES)
     assert listed[0]["url"] == "/v1/identities/okta/sign-in"
@@ -348,7 +344,7 @@ async def test_the_providers_are_listed(anyone: Person) -> None:
 @pytest.mark.parametrize(
     "claimed", ["v(c)@example.com", "a@b..example", "a\u200b@example.com", "a\x00@example.com", "é@example.com"]
 )
-async def test_what_a_provider_claims_that_is_no_address_is_none(
+async def test_a_claimed_email_that_is_not_an_address_is_refused(
     browser: Browser, provider: ProviderProcess, claimed: str
 ) -> None:
     """Breaks with a lenient pattern: an account of somebody else's choice, whose mail went to a third."""
@@ -356,7 +352,9 @@ async def test_what_a_provider_claims_that_is_no_address_is_none(
     assert_problem(await browser.sign_in(), 403, "sign_in_refused")
 
 
-async def test_an_address_of_a_provider_is_canonical(browser: Browser, provider: ProviderProcess) -> None:
+async def test_an_email_claim_of_a_provider_is_stored_in_canonical_form(
+    browser: Browser, provider: ProviderProcess
+) -> None:
     provider.sign_in_as(**{**ADA, "email": "Ada@B\u00dcCHER.example"})
     assert (await browser.sign_in()).status_code == 200
     assert (await browser.me())["email"] == "ada@xn--bcher-kva.example"

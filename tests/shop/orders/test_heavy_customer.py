@@ -26,7 +26,7 @@ def nodes(node: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
-async def test_the_plan_that_is_kept_reads_only_the_lines_it_wants(database_url: str, backend: str) -> None:
+async def test_the_cached_query_plan_reads_only_the_lines_of_its_orders(database_url: str, backend: str) -> None:
     """Breaks with the plain condition on user and orders: PostgreSQL then reads all the customer's lines, and drops the rest."""
     assert backend in database_url
     connection = await asyncpg.connect(database_url)

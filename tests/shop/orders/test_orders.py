@@ -22,7 +22,7 @@ async def product_with(admin: Person, stock: int, **changed: object) -> Json:
     return product
 
 
-async def test_an_order_takes_stock_and_keeps_the_price_of_its_day(admin: Person, customer: Person) -> None:
+async def test_an_order_takes_stock_and_keeps_its_prices(admin: Person, customer: Person) -> None:
     lamp, chair = await product_with(admin, 5), await product_with(admin, 9, price_cents=200, name="Chair")
     answer = await customer.order("k", (lamp["id"], 2), (chair["id"], 3))
     assert answer.status_code == 201
@@ -39,7 +39,7 @@ async def test_an_order_takes_stock_and_keeps_the_price_of_its_day(admin: Person
     assert (await customer.get(answer.headers["location"])).json() == order
 
 
-async def test_a_repeated_key_gives_the_same_answer_and_no_second_order(admin: Person, customer: Person) -> None:
+async def test_a_repeated_key_gets_the_same_response_and_makes_no_second_order(admin: Person, customer: Person) -> None:
     product = await product_with(admin, 5)
     first = await customer.order("same", (product["id"], 2))
     again = await customer.order("same", (product["id"], 2))
@@ -54,7 +54,7 @@ async def test_a_repeated_key_gives_the_same_answer_and_no_second_order(admin: P
     assert len((await customer.get("/v1/orders")).json()["items"]) == 1
 
 
-async def test_one_key_sent_many_times_at_once_makes_one_order(admin: Person, customer: Person) -> None:
+async def test_concurrent_requests_with_one_key_make_one_order(admin: Person, customer: Person) -> None:
     """Breaks when the key is looked up before it is inserted, instead of claimed: then several orders are made."""
     product = await product_with(admin, 100)
     answers = await asyncio.gather(*(customer.order("at once", (product["id"], 1)) for _ in range(25)))
@@ -63,7 +63,9 @@ async def test_one_key_sent_many_times_at_once_makes_one_order(admin: Person, cu
     assert await customer.stock_of(product) == 99
 
 
-async def test_a_key_belongs_to_one_body_and_one_caller(admin: Person, customer: Person, other: Person) -> None:
+async def test_an_idempotency_key_belongs_to_one_body_and_one_caller(
+    admin: Person, customer: Person, other: Person
+) -> None:
     product = await product_with(admin, 9)
     first = await customer.order("mine", (product["id"], 1))
     assert_problem(await customer.order("mine", (product["id"], 2)), 422, "idempotency_key_reused")
@@ -74,7 +76,7 @@ async def test_a_key_belongs_to_one_body_and_one_caller(admin: Person, customer:
 
 
 @pytest.mark.parametrize("key", [None, "", "k" * 256, "tab\there"])
-async def test_an_order_needs_a_key(admin: Person, customer: Person, key: str | None) -> None:
+async def test_an_order_needs_an_idempotency_key(admin: Person, customer: Person, key: str | None) -> None:
     product = await product_with(admin, 5)
     headers = {} if key is None else {"idempotency_key": key}
     body = {"items": [{"product_id": product["id"], "quantity": 1}]}
@@ -83,7 +85,7 @@ async def test_an_order_needs_a_key(admin: Person, customer: Person, key: str | 
     assert await customer.stock_of(product) == 5
 
 
-async def test_two_buyers_race_for_the_last_item(admin: Person, customer: Person, other: Person) -> None:
+async def test_one_of_two_buyers_gets_the_last_item(admin: Person, customer: Person, other: Person) -> None:
     """Breaks when take_stock loses ``stock >= quantity``: the check constraint then turns the loser into a 500."""
     product = await product_with(admin, 1)
     answers = await asyncio.gather(customer.order("a", (product["id"], 1)), other.order("b", (product["id"], 1)))
@@ -91,7 +93,7 @@ async def test_two_buyers_race_for_the_last_item(admin: Person, customer: Person
     assert await customer.stock_of(product) == 0
 
 
-async def test_many_buyers_never_buy_more_than_there_is(admin: Person, customer: Person, other: Person) -> None:
+async def test_concurrent_buyers_never_oversell_a_product(admin: Person, customer: Person, other: Person) -> None:
     product = await product_with(admin, 10)
     buyers = [(customer, other)[number % 2] for number in range(40)]
     answers = await asyncio.gather(*(buyer.order(f"k{n}", (product["id"], 1)) for n, buyer in enumerate(buyers)))
@@ -100,7 +102,7 @@ async def test_many_buyers_never_buy_more_than_there_is(admin: Person, customer:
     assert await customer.stock_of(product) == 0
 
 
-async def test_orders_for_the_same_products_in_opposite_order_never_wait_for_each_other(
+async def test_orders_for_the_same_products_in_opposite_order_cause_no_deadlock(
     admin: Person, customer: Person, other: Person
 ) -> None:
     """Breaks when the lines are taken in the order they were sent: PostgreSQL then finds deadlocks, a 503 each."""
@@ -141,7 +143,7 @@ async def test_out_of_stock_names_the_product_and_takes_nothing(admin: Person, c
         ([{"product_id": f"0192f0c1-2a3b-7c4d-8e5f-{n:012x}", "quantity": 1} for n in range(100)], {"$.items"}),
     ],
 )
-async def test_refuses_a_faulty_order(customer: Person, items: object, paths: set[str]) -> None:
+async def test_an_invalid_order_is_refused(customer: Person, items: object, paths: set[str]) -> None:
     answer = await customer.send("POST", "/v1/orders", {"items": items}, idempotency_key="k")
     assert paths_of(assert_problem(answer, 422, "invalid")) == paths
     assert (await customer.get("/v1/orders")).json()["items"] == []
@@ -154,7 +156,7 @@ async def test_an_order_has_one_currency(admin: Person, customer: Person) -> Non
     assert (await customer.stock_of(euros), await customer.stock_of(dollars)) == (5, 5)
 
 
-async def test_cancelling_puts_the_stock_back_once(admin: Person, customer: Person) -> None:
+async def test_concurrent_cancellations_return_the_stock_once(admin: Person, customer: Person) -> None:
     """Breaks when the UPDATE does not ask for ``pending``: every repeat then puts the stock back again."""
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 4))).json()
@@ -166,7 +168,7 @@ async def test_cancelling_puts_the_stock_back_once(admin: Person, customer: Pers
     assert (await customer.get(f"/v1/orders/{order['id']}")).json()["status"] == "cancelled"
 
 
-async def test_an_order_of_many_lines_is_taken_and_put_back_whole(admin: Person, customer: Person) -> None:
+async def test_an_order_of_many_lines_is_placed_and_cancelled_as_a_whole(admin: Person, customer: Person) -> None:
     products = [await product_with(admin, 9, name=f"Thing {number}") for number in range(50)]
     order = (await customer.order("k", *((product["id"], 2) for product in products))).json()
     assert [line["name"] for line in order["items"]] == [f"Thing {number}" for number in range(50)]
@@ -175,7 +177,7 @@ async def test_an_order_of_many_lines_is_taken_and_put_back_whole(admin: Person,
     assert [await customer.stock_of(product) for product in products] == [9] * 50
 
 
-async def test_cancelling_passes_over_a_product_that_is_gone(admin: Person, customer: Person) -> None:
+async def test_cancelling_an_order_skips_a_deleted_product(admin: Person, customer: Person) -> None:
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 1))).json()
     await admin.send("DELETE", f"/v1/products/{product['id']}", if_match="*")
@@ -198,7 +200,9 @@ async def test_orders_are_listed_newest_first_page_by_page(admin: Person, custom
     assert older["items"] == placed[1::-1]
 
 
-async def test_anothers_order_is_not_found_but_an_admin_sees_it(admin: Person, customer: Person, other: Person) -> None:
+async def test_an_order_of_another_user_is_not_found_except_by_an_admin(
+    admin: Person, customer: Person, other: Person
+) -> None:
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 1))).json()
     path = f"/v1/orders/{order['id']}"
@@ -213,5 +217,5 @@ async def test_anothers_order_is_not_found_but_an_admin_sees_it(admin: Person, c
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/v1/orders"), ("POST", "/v1/orders"), ("GET", f"/v1/orders/{MISSING}")]
 )
-async def test_strangers_have_no_orders(anyone: Person, method: str, path: str) -> None:
+async def test_anonymous_callers_have_no_orders(anyone: Person, method: str, path: str) -> None:
     assert_problem(await anyone.send(method, path), 401, "unauthorized")

@@ -63,7 +63,7 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path, stripe: StripeServ
     await made.gateway.close()
 
 
-async def test_money_moves_once_when_it_is_confirmed(rig: Rig) -> None:
+async def test_a_confirmed_payment_moves_money_once(rig: Rig) -> None:
     payment = await rig.gateway.prepare(*ORDER)
     assert rig.moved() == []
     assert [await rig.gateway.confirm(payment) for _ in range(3)] == [Outcome.PAID] * 3
@@ -76,7 +76,7 @@ async def test_money_moves_once_when_it_is_confirmed(rig: Rig) -> None:
     assert rig.moved() == [1_250, -1_250]
 
 
-async def test_a_key_is_one_payment(rig: Rig) -> None:
+async def test_an_idempotency_key_is_one_payment(rig: Rig) -> None:
     payment = await rig.gateway.prepare(*ORDER)
     assert await rig.gateway.prepare(*ORDER) == payment
     assert await rig.gateway.prepare("order 2", *ORDER[1:]) != payment
@@ -84,7 +84,7 @@ async def test_a_key_is_one_payment(rig: Rig) -> None:
         await rig.gateway.prepare("order 1", 999, "EUR", "Order 1")
 
 
-async def test_what_was_cancelled_is_never_paid(rig: Rig) -> None:
+async def test_a_cancelled_payment_is_never_paid(rig: Rig) -> None:
     payment = await rig.gateway.prepare(*ORDER)
     assert [await rig.gateway.cancel(payment) for _ in range(2)] == [Outcome.CANCELLED] * 2
     assert await rig.gateway.confirm(payment) is Outcome.CANCELLED
@@ -93,7 +93,7 @@ async def test_what_was_cancelled_is_never_paid(rig: Rig) -> None:
     assert rig.moved() == []
 
 
-async def test_what_was_declined_stays_so(rig: Rig) -> None:
+async def test_a_declined_payment_stays_declined(rig: Rig) -> None:
     with rig.declining() as gateway:
         payment = await gateway.prepare(*ORDER)
         assert [await gateway.confirm(payment) for _ in range(2)] == [Outcome.DECLINED] * 2
@@ -102,7 +102,7 @@ async def test_what_was_declined_stays_so(rig: Rig) -> None:
     assert rig.moved() == []
 
 
-async def test_an_answer_that_is_lost_is_asked_for_again(rig: Rig) -> None:
+async def test_a_step_whose_answer_was_lost_can_be_repeated(rig: Rig) -> None:
     """Each step has happened, nobody knows, and asking again tells."""
     with rig.losing() as gateway, pytest.raises(PaymentsUnavailable):
         await gateway.prepare(*ORDER)
@@ -117,14 +117,14 @@ async def test_an_answer_that_is_lost_is_asked_for_again(rig: Rig) -> None:
     assert rig.moved() == [1_250, -1_250]
 
 
-async def test_there_is_no_payment_that_was_not_prepared(rig: Rig) -> None:
+async def test_an_unprepared_payment_is_refused(rig: Rig) -> None:
     for ask in (rig.gateway.confirm, rig.gateway.cancel, rig.gateway.refund):
         with pytest.raises(PaymentsRefused):
             await ask("pi_unknown")
 
 
 @pytest.mark.parametrize("status", [409, 429, 500, 502, 503])
-async def test_a_gateway_in_trouble_is_asked_again_later(stripe: StripeServer, status: int) -> None:
+async def test_a_gateway_error_is_temporary(stripe: StripeServer, status: int) -> None:
     gateway = open_gateway(stripe.url)
     payment = await gateway.prepare(*ORDER)
     stripe.faults.append(status)
@@ -134,7 +134,7 @@ async def test_a_gateway_in_trouble_is_asked_again_later(stripe: StripeServer, s
     await gateway.close()
 
 
-async def test_a_payment_that_is_under_way_has_no_outcome_yet(stripe: StripeServer) -> None:
+async def test_a_payment_in_progress_has_no_outcome(stripe: StripeServer) -> None:
     gateway = open_gateway(stripe.url)
     payment = await gateway.prepare(*ORDER)
     for state in ("processing", "requires_action"):
@@ -144,7 +144,7 @@ async def test_a_payment_that_is_under_way_has_no_outcome_yet(stripe: StripeServ
     await gateway.close()
 
 
-async def test_what_stripe_is_told(stripe: StripeServer) -> None:
+async def test_a_payment_is_sent_to_stripe_with_amount_currency_and_key(stripe: StripeServer) -> None:
     """And a day later, when it has forgotten the keys, nothing is paid or given back twice."""
     gateway = open_gateway(stripe.url)
     payment = await gateway.prepare(*ORDER)
@@ -162,7 +162,7 @@ async def test_what_stripe_is_told(stripe: StripeServer) -> None:
     await gateway.close()
 
 
-async def test_a_wrong_key_is_refused_and_not_told(stripe: StripeServer) -> None:
+async def test_a_wrong_api_key_is_refused_and_not_shown(stripe: StripeServer) -> None:
     gateway = open_gateway(stripe.url.replace("sk_test", "sk_live"))
     with pytest.raises(PaymentsRefused, match="api_key_invalid") as refused:
         await gateway.prepare(*ORDER)
@@ -170,14 +170,14 @@ async def test_a_wrong_key_is_refused_and_not_told(stripe: StripeServer) -> None
     await gateway.close()
 
 
-async def test_nobody_there_is_unavailable() -> None:
+async def test_an_unreachable_gateway_is_unavailable() -> None:
     gateway = open_gateway("http://key@127.0.0.1:9")
     with pytest.raises(PaymentsUnavailable):
         await gateway.prepare(*ORDER)
     await gateway.close()
 
 
-async def test_the_ledger_declines_and_loses_as_much_as_it_is_told(tmp_path: Path) -> None:
+async def test_the_ledger_declines_and_loses_at_the_rates_of_its_url(tmp_path: Path) -> None:
     ledger = LocalLedger(f"ledger:///{tmp_path}/ledger.db?declines=0.3&losses=0.2")
     outcomes, lost = [], 0
     for number in range(300):

@@ -85,7 +85,7 @@ async def finish_all(app: App) -> None:
             await finish_jobs(app)
 
 
-async def test_an_order_is_paid_by_a_job_and_confirmed_then(
+async def test_an_order_is_paid_by_a_job_and_then_confirmed(
     customer: Person, product: Json, app: App, ledger: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
@@ -97,7 +97,9 @@ async def test_an_order_is_paid_by_a_job_and_confirmed_then(
     assert "which is paid" in text_of(mail)
 
 
-async def test_what_has_come_due_is_finished_too(customer: Person, product: Json, app: App, ledger: Path) -> None:
+async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
+    customer: Person, product: Json, app: App, ledger: Path
+) -> None:
     """Breaks when only a worker's look, once a second, makes it ready: it is told to stop before."""
     order = await order_of(customer, product)
     async with app.kit.database.transaction() as tx:
@@ -106,7 +108,7 @@ async def test_what_has_come_due_is_finished_too(customer: Person, product: Json
     assert moved(ledger) == {order["id"]: [PRICE]}
 
 
-async def test_a_cancelled_order_is_given_back_once(customer: Person, product: Json, app: App, ledger: Path) -> None:
+async def test_a_cancelled_order_is_refunded_once(customer: Person, product: Json, app: App, ledger: Path) -> None:
     """Breaks when the refund is not asked whether the order was cancelled before, and without one at the gateway."""
     order = await order_of(customer, product)
     await finish_jobs(app)
@@ -120,7 +122,7 @@ async def test_a_cancelled_order_is_given_back_once(customer: Person, product: J
     assert moved(ledger) == {order["id"]: [PRICE, -PRICE]}
 
 
-async def test_an_order_that_was_cancelled_first_is_never_paid(
+async def test_an_order_cancelled_before_its_payment_is_never_paid(
     customer: Person, product: Json, app: App, ledger: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
@@ -132,7 +134,7 @@ async def test_an_order_that_was_cancelled_first_is_never_paid(
 
 
 @pytest.mark.parametrize("settings", ["?declines=1"], indirect=True)
-async def test_a_declined_order_fails_and_puts_its_stock_back(
+async def test_a_declined_order_fails_and_returns_its_stock(
     customer: Person, product: Json, app: App, ledger: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
@@ -148,7 +150,7 @@ async def test_a_declined_order_fails_and_puts_its_stock_back(
     assert await customer.stock_of(product) == STOCK, "once"
 
 
-async def test_what_costs_nothing_is_paid_without_a_gateway(
+async def test_a_free_order_is_paid_without_a_gateway(
     admin: Person, customer: Person, product: Json, app: App, ledger: Path
 ) -> None:
     await admin.send("PATCH", f"/v1/products/{product['id']}", {"price_cents": 0}, if_match="*")
@@ -209,7 +211,7 @@ async def settle(app: App, customer: Person, order: Json, gateway: Gateway) -> N
 
 
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
-async def test_an_attempt_that_ends_anywhere_is_gone_on_with(
+async def test_an_interrupted_attempt_is_continued_and_pays_once(
     customer: Person, product: Json, app: App, ledger: Path, when: str
 ) -> None:
     """The answer that the money was moved is lost, or that it may be. Breaks when each attempt prepares a payment of its own."""
@@ -223,7 +225,7 @@ async def test_an_attempt_that_ends_anywhere_is_gone_on_with(
 
 @pytest.mark.parametrize("settled", [True, False], ids=["and given back at once", "and given back later"])
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
-async def test_an_order_that_is_cancelled_while_it_is_paid_costs_nothing(
+async def test_an_order_cancelled_during_its_payment_is_refunded(
     customer: Person, product: Json, app: App, ledger: Path, when: str, *, settled: bool
 ) -> None:
     """Breaks when the payment's id is not stored before it is confirmed, or is stored for an order that is cancelled already."""
@@ -243,7 +245,7 @@ async def test_an_order_that_is_cancelled_while_it_is_paid_costs_nothing(
     assert await customer.stock_of(product) == STOCK
 
 
-async def test_a_gateway_that_has_forgotten_the_key_is_asked_for_the_payment(
+async def test_a_gateway_that_has_forgotten_the_key_is_not_charged_again(
     customer: Person, product: Json, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keys are kept for a day. Breaks when the payment's id is not stored: a second payment is then made, and paid."""
@@ -267,7 +269,7 @@ async def test_a_gateway_that_has_forgotten_the_key_is_asked_for_the_payment(
 
 
 @pytest.mark.parametrize("when", ["after_cancel", "after_refund"])
-async def test_a_refund_whose_answer_was_lost_is_not_given_twice(
+async def test_a_refund_whose_answer_was_lost_is_paid_once(
     customer: Person, product: Json, app: App, ledger: Path, when: str
 ) -> None:
     order = await order_of(customer, product)
@@ -278,7 +280,7 @@ async def test_a_refund_whose_answer_was_lost_is_not_given_twice(
     assert moved(ledger) == {order["id"]: [PRICE, -PRICE]}
 
 
-async def test_many_attempts_at_once_pay_once(customer: Person, product: Json, app: App, ledger: Path) -> None:
+async def test_concurrent_attempts_pay_once(customer: Person, product: Json, app: App, ledger: Path) -> None:
     order = await order_of(customer, product)
     await asyncio.gather(
         *(settle(app, customer, order, LocalLedger(f"ledger:///{ledger}?delay=0.02")) for _ in range(8))
@@ -288,7 +290,7 @@ async def test_many_attempts_at_once_pay_once(customer: Person, product: Json, a
 
 
 @pytest.mark.parametrize("settings", ["?losses=0.2"], indirect=True)  # of 25,000 orders, one loses all ten attempts
-async def test_orders_come_to_their_end_at_a_gateway_that_loses_answers(
+async def test_every_order_is_settled_at_a_gateway_that_loses_answers(
     customer: Person, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Backoff, "seconds_after", lambda *_: 0.0)
@@ -304,7 +306,7 @@ async def test_orders_come_to_their_end_at_a_gateway_that_loses_answers(
     assert [sum(moved(ledger).get(order["id"], [])) for order in orders] == [0] * 5 + [PRICE] * 3
 
 
-async def test_what_no_job_is_left_for_is_settled_in_the_end(
+async def test_an_order_without_a_job_is_settled_by_the_cleanup(
     customer: Person, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway was away for longer than a job tries: an order that was placed, and one that should be given back."""
@@ -322,7 +324,7 @@ async def test_what_no_job_is_left_for_is_settled_in_the_end(
     assert moved(ledger) == {paid["id"]: [PRICE, -PRICE], other["id"]: [PRICE]}
 
 
-async def test_stripe_takes_the_place_of_the_ledger(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_order_is_settled_with_stripe(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backoff, "seconds_after", lambda *_: 0.0)
     with stripe_server() as stripe:
         payments = PaymentsSettings(url=SecretStr(stripe.url))

@@ -33,21 +33,21 @@ async def every_page(person: Person, query: str) -> list[Json]:
     return items
 
 
-async def test_pages_hold_every_product_once(anyone: Person) -> None:
+async def test_the_pages_of_a_list_hold_every_product_once(anyone: Person) -> None:
     items = await every_page(anyone, "limit=100")
     assert len(items) == len({item["id"] for item in items}) == PRODUCTS
     assert items == sorted(items, key=lambda item: (item["created_at"], item["id"]), reverse=True)
 
 
 @pytest.mark.parametrize("sort", ["created_at", "-created_at", "price_cents", "-price_cents", "name", "-name"])
-async def test_sorts_by_each_order_across_pages(anyone: Person, sort: str) -> None:
+async def test_a_list_is_sorted_across_pages(anyone: Person, sort: str) -> None:
     items = await every_page(anyone, f"category=audio&limit=50&sort={sort}")
     assert len(items) == PRODUCTS / 8
     key = sort.removeprefix("-")
     assert items == sorted(items, key=lambda item: (item[key], item["id"]), reverse=sort.startswith("-"))
 
 
-async def test_filters_by_category_and_price(anyone: Person) -> None:
+async def test_a_list_is_filtered_by_category_and_price(anyone: Person) -> None:
     items = await every_page(anyone, "category=kitchen&min_price=5000&max_price=10000&limit=100")
     everything = await every_page(anyone, "limit=100")
     expected = [i for i in everything if i["category"] == "kitchen" and 5_000 <= i["price_cents"] <= 10_000]
@@ -58,7 +58,7 @@ async def test_filters_by_category_and_price(anyone: Person) -> None:
 @pytest.mark.parametrize(
     "q", ["wireless headphones", "WIRELESS", "wirel head", "headphones juniper", "cancelling noise"]
 )
-async def test_searches_whole_words_and_beginnings_in_name_and_description(anyone: Person, q: str) -> None:
+async def test_a_search_finds_words_and_prefixes_in_name_and_description(anyone: Person, q: str) -> None:
     found = await every_page(anyone, f"limit=100&q={quote(q)}")
     everything = await every_page(anyone, "limit=100")
 
@@ -71,7 +71,7 @@ async def test_searches_whole_words_and_beginnings_in_name_and_description(anyon
 
 
 @pytest.mark.parametrize("q", ["'", '"', "*", "a' OR 1=1 --", "NEAR(", "x & | !", ":*", "\\", "%", "💡"])
-async def test_a_search_is_never_an_expression(anyone: Person, q: str) -> None:
+async def test_a_search_is_never_read_as_an_expression(anyone: Person, q: str) -> None:
     answer = await anyone.get(f"/v1/products?q={quote(q)}")
     assert answer.status_code == 200
     assert all(item["name"] for item in answer.json()["items"])
@@ -88,14 +88,14 @@ async def test_a_search_follows_changes(admin: Person) -> None:
     assert await every_page(admin, "q=quokka") == []
 
 
-async def test_gives_only_the_fields_asked_for(anyone: Person) -> None:
+async def test_a_list_has_only_the_requested_fields(anyone: Person) -> None:
     items = await every_page(anyone, "category=toys&fields=price_cents,name&sort=name&limit=40")
     assert len(items) == PRODUCTS / 8
     assert {tuple(item) for item in items} == {("name", "price_cents")}
 
 
 @pytest.mark.parametrize("query", ["limit=2", "fields=id", "fields=price_cents,name,created_at", "fields=name&q=lamp"])
-async def test_a_list_is_what_the_document_says(app: App, anyone: Person, query: str) -> None:
+async def test_a_list_matches_its_openapi_schema(app: App, anyone: Person, query: str) -> None:
     """With ``fields=``, each product lacked what its schema required: a generated client raised."""
     answer = await anyone.get(f"/v1/products?{query}")
     documented = app.openapi["paths"]["/v1/products"]["get"]["responses"]["200"]["content"]["application/json"]
@@ -105,11 +105,11 @@ async def test_a_list_is_what_the_document_says(app: App, anyone: Person, query:
         Draft202012Validator(schema).validate({"items": [{"price_cents": "12"}], "next_cursor": None})
 
 
-def test_the_fields_to_choose_from_are_those_of_a_product() -> None:
+def test_every_field_of_a_product_can_be_requested() -> None:
     assert PartialProduct.__struct_fields__ == Product.__struct_fields__
 
 
-async def test_reads_only_the_columns_asked_for(database: Database) -> None:
+async def test_a_list_reads_only_the_requested_columns(database: Database) -> None:
     shape = ListShape(
         Sort.A_TO_Z, after=False, category=False, q=False, min_price=False, max_price=False, fields=("stock",)
     )
@@ -139,17 +139,17 @@ async def test_reads_only_the_columns_asked_for(database: Database) -> None:
         (f"cursor={'a' * 2049}", "cursor"),
     ],
 )
-async def test_refuses_a_faulty_query(anyone: Person, query: str, path: str) -> None:
+async def test_an_invalid_query_of_a_list_is_refused(anyone: Person, query: str, path: str) -> None:
     problem = assert_problem(await anyone.get(f"/v1/products?{query}"), 422, "invalid")
     assert paths_of(problem) == {path}
 
 
 @pytest.mark.parametrize("query", ["q=%FF", "q=%ED%A0%80"])
-async def test_refuses_a_query_that_is_not_utf8(anyone: Person, query: str) -> None:
+async def test_a_query_that_is_not_utf8_is_refused(anyone: Person, query: str) -> None:
     assert_problem(await anyone.get(f"/v1/products?{query}"), 400, "malformed_request")
 
 
-async def test_refuses_a_cursor_that_is_forged_or_belongs_elsewhere(anyone: Person) -> None:
+async def test_a_cursor_that_is_forged_or_of_another_list_is_refused(anyone: Person) -> None:
     cursor = (await anyone.get("/v1/products?limit=1")).json()["next_cursor"]
     tampered = cursor[:-1] + ("A" if cursor[-1] != "A" else "B")
     for query in (
@@ -162,11 +162,11 @@ async def test_refuses_a_cursor_that_is_forged_or_belongs_elsewhere(anyone: Pers
         assert_problem(await anyone.get(f"/v1/products?{query}"), 400, "invalid_cursor")
 
 
-async def test_parameters_it_does_not_know_are_ignored(anyone: Person) -> None:
+async def test_unknown_query_parameters_are_ignored(anyone: Person) -> None:
     assert (await anyone.get("/v1/products?limit=1&utm_source=mail")).status_code == 200
 
 
-async def test_a_product_has_a_strong_etag_and_answers_304_while_it_holds(anyone: Person, customer: Person) -> None:
+async def test_a_product_has_a_strong_etag_and_answers_304_until_it_changes(anyone: Person, customer: Person) -> None:
     product = await anyone.first_product()
     path = f"/v1/products/{product['id']}"
     answer = await anyone.get(path)
@@ -181,7 +181,7 @@ async def test_a_product_has_a_strong_etag_and_answers_304_while_it_holds(anyone
     assert (await anyone.get(path, if_none_match=etag)).status_code == 200
 
 
-async def test_admins_create_change_and_delete(admin: Person) -> None:
+async def test_an_admin_creates_changes_and_deletes_a_product(admin: Person) -> None:
     made = await admin.send("POST", "/v1/products", DRAFT)
     assert made.status_code == 201
     product = made.json()
@@ -203,7 +203,7 @@ async def test_admins_create_change_and_delete(admin: Person) -> None:
     assert_problem(await admin.get(path), 404, "not_found")
 
 
-async def test_a_change_needs_the_etag_it_was_made_from(admin: Person) -> None:
+async def test_a_change_of_a_product_needs_the_current_etag(admin: Person) -> None:
     made = await admin.send("POST", "/v1/products", DRAFT)
     path = made.headers["location"]
     for method, body in (("PATCH", {"stock": 0}), ("DELETE", None)):
@@ -216,7 +216,7 @@ async def test_a_change_needs_the_etag_it_was_made_from(admin: Person) -> None:
     assert (await admin.send("PATCH", path, {"stock": 2}, if_match="*")).status_code == 200
 
 
-async def test_of_two_changes_of_one_version_one_wins(admin: Person) -> None:
+async def test_one_of_several_changes_of_one_version_succeeds(admin: Person) -> None:
     """Breaks when the UPDATE does not compare the version: then both win, and one change is lost."""
     made = await admin.send("POST", "/v1/products", DRAFT)
     path, etag = made.headers["location"], made.headers["etag"]
@@ -229,14 +229,14 @@ async def statuses_of(*requests: Coroutine[Any, Any, httpx.Response]) -> list[in
     return sorted(answer.status_code for answer in await asyncio.gather(*requests))
 
 
-async def test_any_version_is_changed_however_many_change_it(admin: Person) -> None:
+async def test_every_concurrent_change_with_if_match_star_succeeds(admin: Person) -> None:
     """RFC 9110 13.1.1: `*` is true while there is a product. Seen to fail with 412 for those who were not the first."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     assert await statuses_of(*(admin.send("PATCH", path, {"stock": n}, if_match="*") for n in range(8))) == [200] * 8
     assert (await admin.get(path)).json()["version"] == 9
 
 
-async def test_each_version_of_a_list_is_changed(admin: Person) -> None:
+async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admin: Person) -> None:
     """Seen to fail: the second of those who were allowed the next version too was refused."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     changes = (admin.send("PATCH", path, {"stock": n}, if_match='"1", W/"2", "3-gzip"') for n in range(8))
@@ -244,13 +244,15 @@ async def test_each_version_of_a_list_is_changed(admin: Person) -> None:
 
 
 @pytest.mark.parametrize("if_match", ['"1"', "*"])
-async def test_of_those_who_delete_one_thing_all_but_one_find_nothing(admin: Person, if_match: str) -> None:
+async def test_one_of_several_concurrent_deletes_succeeds_and_the_others_get_a_404(
+    admin: Person, if_match: str
+) -> None:
     """Seen to fail with 412, where others of our routes say 404."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     assert await statuses_of(*(admin.send("DELETE", path, if_match=if_match) for _ in range(8))) == [204] + [404] * 7
 
 
-async def test_a_change_of_what_is_being_deleted_is_before_or_after_it(admin: Person) -> None:
+async def test_a_change_beside_a_delete_happens_before_or_after_it(admin: Person) -> None:
     for if_match, found in (("*", {200, 204, 404}), ('"1"', {200, 204, 404, 412})):
         path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
         changes = [admin.send("PATCH", path, {"stock": n}, if_match=if_match) for n in range(6)]
@@ -262,7 +264,7 @@ async def test_a_change_of_what_is_being_deleted_is_before_or_after_it(admin: Pe
         assert (await admin.get(path)).status_code == (404 if 204 in statuses else 200)
 
 
-async def test_what_a_compressing_proxy_makes_of_a_tag_is_still_of_its_version(admin: Person) -> None:
+async def test_an_etag_that_a_compressing_proxy_changed_still_names_its_version(admin: Person) -> None:
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     for number, tag in enumerate(('W/"1"', '"2-gzip"', 'W/"3-gzip"'), start=1):
         assert (await admin.send("PATCH", path, {"stock": number}, if_match=tag)).status_code == 200
@@ -286,13 +288,13 @@ async def test_what_a_compressing_proxy_makes_of_a_tag_is_still_of_its_version(a
         ({**DRAFT, "id": "x", "version": 9}, {"$.id", "$.version"}),
     ],
 )
-async def test_refuses_a_faulty_draft(admin: Person, body: Json, paths: set[str]) -> None:
+async def test_an_invalid_product_is_refused(admin: Person, body: Json, paths: set[str]) -> None:
     problem = assert_problem(await admin.send("POST", "/v1/products", body), 422, "invalid")
     assert paths_of(problem) == paths
 
 
 @pytest.mark.parametrize("body", [{"stock": None}, {"name": None}, {"stock": -1}, {"colour": "red"}])
-async def test_refuses_a_faulty_patch(admin: Person, body: Json) -> None:
+async def test_an_invalid_patch_of_a_product_is_refused(admin: Person, body: Json) -> None:
     product = await admin.first_product()
     path = f"/v1/products/{product['id']}"
     problem = assert_problem(await admin.send("PATCH", path, body, if_match="*"), 422, "invalid")

@@ -23,7 +23,7 @@ async def guess(client: httpx.AsyncClient, email: str = OWNER, word: str = "a wr
 
 
 @pytest.mark.parametrize("email", [OWNER, "nobody@shop.example"])
-async def test_after_a_few_guesses_the_next_has_to_wait(client: httpx.AsyncClient, email: str) -> None:
+async def test_a_guess_after_the_free_attempts_has_to_wait(client: httpx.AsyncClient, email: str) -> None:
     """Breaks without the check; with unknown accounts not counted, they could be told from others."""
     for _ in range(FREE):
         assert_problem(await guess(client, email), 401, "invalid_credentials")
@@ -35,7 +35,7 @@ async def test_after_a_few_guesses_the_next_has_to_wait(client: httpx.AsyncClien
     )
 
 
-async def test_the_wait_doubles_up_to_a_quarter_of_an_hour_and_ends(
+async def test_the_wait_after_wrong_passwords_doubles_up_to_a_quarter_of_an_hour(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     for _ in range(FREE):
@@ -51,7 +51,7 @@ async def test_the_wait_doubles_up_to_a_quarter_of_an_hour_and_ends(
     assert await database.all(_count) == [], "the owner is here, and what was mistyped is forgotten"
 
 
-async def test_what_was_long_ago_does_not_count(client: httpx.AsyncClient, database: Database) -> None:
+async def test_an_old_failed_attempt_does_not_count(client: httpx.AsyncClient, database: Database) -> None:
     for _ in range(FREE):
         await guess(client)
     await database.run(_age, last_at=datetime.now(UTC) - FORGOTTEN - timedelta(seconds=1))
@@ -59,7 +59,7 @@ async def test_what_was_long_ago_does_not_count(client: httpx.AsyncClient, datab
     assert await database.all(_count) == [1]
 
 
-async def test_a_stranger_locks_nobody_out(client: httpx.AsyncClient, database: Database) -> None:
+async def test_a_stranger_cannot_lock_the_owner_out(client: httpx.AsyncClient, database: Database) -> None:
     """Breaks when guesses are counted by account alone."""
     counted = Attempts(database)
     for _ in range(50):
@@ -69,7 +69,7 @@ async def test_a_stranger_locks_nobody_out(client: httpx.AsyncClient, database: 
     await Person(client).sign_in(OWNER)
 
 
-def test_a_network_is_an_address_or_a_64_of_ipv6() -> None:
+def test_failed_attempts_are_counted_by_address_or_ipv6_64_network() -> None:
     assert subject_of(OWNER, "2001:db8::1") == subject_of(OWNER, "2001:db8:0:0:ffff::2")
     assert subject_of(OWNER, "2001:db8::1") != subject_of(OWNER, "2001:db8:0:1::1")
     assert subject_of(OWNER, "203.0.113.7") != subject_of(OWNER, "203.0.113.8")

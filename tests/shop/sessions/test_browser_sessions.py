@@ -46,7 +46,7 @@ async def browser(client: httpx.AsyncClient) -> Browser:
     return made
 
 
-async def test_the_tokens_are_in_cookies_and_nowhere_else(client: httpx.AsyncClient) -> None:
+async def test_the_tokens_of_a_browser_session_are_in_cookies_only(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/sessions", json=BODY, headers=SAME)
     assert answer.json() == {"token_type": "Cookie", "expires_in": 900}
     cookies = cookies_of(answer)
@@ -62,7 +62,7 @@ async def test_the_tokens_are_in_cookies_and_nowhere_else(client: httpx.AsyncCli
     assert cookies["__Host-access"]["max-age"] == "900"
 
 
-async def test_a_page_of_the_same_origin_reads_and_changes(browser: Browser) -> None:
+async def test_a_page_of_the_same_origin_may_read_and_write(browser: Browser) -> None:
     assert (await browser.send("GET", "/v1/users/me")).json()["email"] == "customer1@shop.example"
     patch = {"content_type": "application/merge-patch+json"}
     assert (await browser.send("PATCH", "/v1/users/me", {"name": "New"}, **patch, **_as(SAME))).status_code == 200
@@ -82,7 +82,7 @@ async def test_a_page_of_the_same_origin_reads_and_changes(browser: Browser) -> 
         {},
     ],
 )
-async def test_nobody_else_changes_anything(browser: Browser, headers: dict[str, str]) -> None:
+async def test_a_page_of_another_origin_cannot_write(browser: Browser, headers: dict[str, str]) -> None:
     """Breaks without ``refuse_cross_site``: a form on another site would sign out, order, or sign its visitor in as someone else."""
     for method, path, body in (
         ("DELETE", "/v1/sessions", None),
@@ -96,7 +96,7 @@ async def test_nobody_else_changes_anything(browser: Browser, headers: dict[str,
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_an_origin_that_is_none_is_nobodys(browser: Browser) -> None:
+async def test_an_invalid_origin_header_is_refused(browser: Browser) -> None:
     """Seen to fail: what the parser of URLs refuses was a 500, and another scheme or a path passed."""
     origins = [b"http://[", b"http://[]", b"http://[::1", b"http://test:99999999", b"http://x@test", b"http://test/"]
     origins += [
@@ -122,7 +122,7 @@ async def test_an_origin_that_is_none_is_nobodys(browser: Browser) -> None:
             assert_problem(answer, 403, "cross_site_request")
 
 
-async def test_an_access_token_goes_before_the_cookie_and_needs_no_origin(
+async def test_an_access_token_precedes_the_cookie_and_needs_no_origin(
     browser: Browser, client: httpx.AsyncClient
 ) -> None:
     other = await Person(client).sign_in("customer2@shop.example")
@@ -132,7 +132,7 @@ async def test_an_access_token_goes_before_the_cookie_and_needs_no_origin(
     assert (await browser.send("DELETE", "/v1/sessions/current", authorization=token)).status_code == 204
 
 
-async def test_refreshing_replaces_both_cookies(browser: Browser) -> None:
+async def test_refreshing_a_browser_session_replaces_both_cookies(browser: Browser) -> None:
     before = dict(browser.kept)
     answer = await browser.send("POST", "/v1/sessions/refresh", {}, **_as(SAME))
     assert answer.json() == {"token_type": "Cookie", "expires_in": 900}
@@ -144,7 +144,7 @@ async def test_refreshing_replaces_both_cookies(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/sessions/current", "/v1/sessions"])
-async def test_signing_out_ends_the_session_and_takes_the_cookies(browser: Browser, path: str) -> None:
+async def test_signing_out_ends_the_browser_session_and_clears_its_cookies(browser: Browser, path: str) -> None:
     kept = dict(browser.kept)
     answer = await browser.send("DELETE", path, **_as(SAME))
     assert answer.status_code == 204

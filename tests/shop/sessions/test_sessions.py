@@ -36,7 +36,7 @@ async def test_signing_in_gives_a_pair_of_tokens(customer: Person) -> None:
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_a_wrong_password_and_an_unknown_user_look_alike(anyone: Person) -> None:
+async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone: Person) -> None:
     bodies = []
     for email in ("customer1@shop.example", "nobody@shop.example"):
         answer = await anyone.send("POST", "/v1/sessions", {"email": email, "password": "wrong password"})
@@ -46,7 +46,7 @@ async def test_a_wrong_password_and_an_unknown_user_look_alike(anyone: Person) -
     assert bodies[0] == bodies[1]
 
 
-async def test_a_wrong_password_and_an_unknown_user_take_alike(anyone: Person) -> None:
+async def test_a_wrong_password_and_an_unknown_user_take_the_same_time(anyone: Person) -> None:
     """Breaks when verify() returns at once for an unknown user: then that takes a tenth of the time."""
     seconds: dict[str, list[float]] = {"customer1@shop.example": [], "nobody@shop.example": []}
     for _ in range(7):
@@ -59,7 +59,7 @@ async def test_a_wrong_password_and_an_unknown_user_take_alike(anyone: Person) -
 
 
 @pytest.mark.parametrize("change", ["password_hash = 'another'", "active = false"])
-async def test_an_account_that_changes_while_somebody_signs_in_lets_nobody_in(
+async def test_an_account_that_changes_during_a_sign_in_refuses_it(
     client: httpx.AsyncClient, app: App, database: Database, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """Breaks without the second look: the old password opens a session after all others were ended for the new one."""
@@ -85,7 +85,7 @@ async def test_refreshing_replaces_both_tokens(customer: Person) -> None:
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_concurrent_refreshes_of_one_token_give_one_successor(customer: Person) -> None:
+async def test_concurrent_refreshes_of_one_token_return_one_successor(customer: Person) -> None:
     """Breaks when use_token loses its ``used_at IS NULL``: the successor is then inserted twice, a 500."""
     answers = await asyncio.gather(*(refresh(customer, customer.tokens["refresh_token"]) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
@@ -103,13 +103,13 @@ async def test_a_used_token_reused_after_the_grace_ends_the_session(customer: Pe
     assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
 
 
-async def test_a_session_ends_with_its_lifetime(customer: Person, database: Database) -> None:
+async def test_a_session_ends_after_its_lifetime(customer: Person, database: Database) -> None:
     await database.run(_expire_sessions, expires_at=datetime.now(UTC))
     assert_problem(await refresh(customer, customer.tokens["refresh_token"]), 401, "invalid_refresh_token")
     assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
 
 
-async def test_a_session_that_nobody_uses_ends_before_its_lifetime(
+async def test_an_idle_session_ends_before_its_lifetime(
     customer: Person, database: Database, settings: ShopSettings
 ) -> None:
     """Breaks without the look at ``last_used_at``."""
@@ -126,7 +126,7 @@ async def test_an_unknown_refresh_token_is_refused(anyone: Person, token: str) -
     assert_problem(await refresh(anyone, token), 401, "invalid_refresh_token")
 
 
-async def test_devices_are_listed_and_ended_one_by_one(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_sessions_are_listed_and_ended_one_by_one(client: httpx.AsyncClient, customer: Person) -> None:
     phone = Person(client)
     body = {"email": "customer1@shop.example", "password": "demo-password-2026"}
     answer = await phone.send("POST", "/v1/sessions", body, user_agent="Phone/1.0")
@@ -142,7 +142,7 @@ async def test_devices_are_listed_and_ended_one_by_one(client: httpx.AsyncClient
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_signing_out_here_leaves_other_devices_in(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_signing_out_leaves_other_sessions_open(client: httpx.AsyncClient, customer: Person) -> None:
     phone = await Person(client).sign_in("customer1@shop.example")
     assert (await customer.send("DELETE", "/v1/sessions/current")).status_code == 204
     assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
@@ -150,7 +150,7 @@ async def test_signing_out_here_leaves_other_devices_in(client: httpx.AsyncClien
     assert (await phone.get("/v1/users/me")).status_code == 200
 
 
-async def test_signing_out_everywhere_ends_every_device_of_that_user_alone(
+async def test_signing_out_everywhere_ends_every_session_of_that_user_only(
     client: httpx.AsyncClient, customer: Person, other: Person
 ) -> None:
     phone = await Person(client).sign_in("customer1@shop.example")
@@ -160,7 +160,7 @@ async def test_signing_out_everywhere_ends_every_device_of_that_user_alone(
     assert (await other.get("/v1/users/me")).status_code == 200
 
 
-async def test_nobody_ends_anothers_session(customer: Person, other: Person) -> None:
+async def test_a_user_cannot_end_the_session_of_another(customer: Person, other: Person) -> None:
     theirs = (await customer.get("/v1/sessions")).json()["items"][0]["id"]
     assert_problem(await other.send("DELETE", f"/v1/sessions/{theirs}"), 404, "not_found")
     assert (await customer.get("/v1/users/me")).status_code == 200
@@ -194,7 +194,7 @@ async def test_forged_and_foreign_tokens_are_refused(customer: Person, settings:
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Basic YTpi", "Token x"])
-async def test_a_request_without_a_bearer_token_is_asked_for_one(anyone: Person, authorization: str) -> None:
+async def test_a_request_without_a_bearer_token_gets_a_challenge(anyone: Person, authorization: str) -> None:
     answer = await anyone.get("/v1/users/me", authorization=authorization)
     assert_problem(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"

@@ -11,7 +11,7 @@ from shop.demo import PASSWORD
 ADA = {"email": "Ada@Example.com", "password": "a long enough password", "name": "Ada Lovelace"}
 
 
-async def test_registers_and_signs_in_whatever_the_case_of_the_address(anyone: Person) -> None:
+async def test_a_user_registers_and_signs_in_whatever_the_case_of_the_address(anyone: Person) -> None:
     answer = await anyone.send("POST", "/v1/users", ADA)
     assert answer.status_code == 201
     assert answer.headers["location"] == "/v1/users/me"
@@ -27,7 +27,7 @@ async def test_registers_and_signs_in_whatever_the_case_of_the_address(anyone: P
     assert (await ada.get("/v1/users/me")).json() == user
 
 
-async def test_refuses_an_address_that_has_an_account(anyone: Person) -> None:
+async def test_a_registration_with_the_address_of_an_account_is_refused(anyone: Person) -> None:
     assert (await anyone.send("POST", "/v1/users", ADA)).status_code == 201
     answer = await anyone.send("POST", "/v1/users", {**ADA, "email": "ADA@example.com"})
     assert_problem(answer, 409, "email_taken")
@@ -51,12 +51,14 @@ async def test_refuses_an_address_that_has_an_account(anyone: Person) -> None:
         ([ADA], {"$"}),
     ],
 )
-async def test_refuses_a_faulty_registration_naming_every_fault(anyone: Person, body: Json, paths: set[str]) -> None:
+async def test_an_invalid_registration_is_refused_naming_every_fault(
+    anyone: Person, body: Json, paths: set[str]
+) -> None:
     problem = assert_problem(await anyone.send("POST", "/v1/users", body), 422, "invalid")
     assert paths_of(problem) == paths
 
 
-async def test_changes_what_is_sent_and_nothing_else(customer: Person) -> None:
+async def test_a_patch_changes_only_the_fields_it_has(customer: Person) -> None:
     before = (await customer.get("/v1/users/me")).json()
     answer = await customer.send("PATCH", "/v1/users/me", {"name": "New Name"})
     assert answer.status_code == 200
@@ -69,13 +71,13 @@ async def test_changes_what_is_sent_and_nothing_else(customer: Person) -> None:
 @pytest.mark.parametrize(
     ("body", "path"), [({"name": None}, "$.name"), ({"role": "admin"}, "$.role"), ({"name": ""}, "$.name")]
 )
-async def test_refuses_a_faulty_change_of_the_own_account(customer: Person, body: Json, path: str) -> None:
+async def test_an_invalid_patch_of_the_own_account_is_refused(customer: Person, body: Json, path: str) -> None:
     problem = assert_problem(await customer.send("PATCH", "/v1/users/me", body), 422, "invalid")
     assert paths_of(problem) == {path}
     assert (await customer.get("/v1/users/me")).json()["role"] == "customer"
 
 
-async def test_reads_patches_only_as_merge_patch(customer: Person) -> None:
+async def test_a_patch_that_is_not_a_merge_patch_is_refused(customer: Person) -> None:
     answer = await customer.send("PATCH", "/v1/users/me", {"name": "x"}, content_type="application/json")
     assert_problem(answer, 415, "unsupported_media_type")
     assert answer.headers["accept-patch"] == "application/merge-patch+json"
@@ -93,7 +95,7 @@ async def test_a_deleted_account_is_signed_out_and_its_address_is_free_again(
     assert (await anyone.send("POST", "/v1/users", ADA)).status_code == 201
 
 
-async def test_admins_see_every_account_page_by_page(admin: Person) -> None:
+async def test_an_admin_lists_every_account_page_by_page(admin: Person) -> None:
     first = await admin.get("/v1/users?limit=2")
     page = first.json()
     assert len(page["items"]) == 2
@@ -104,7 +106,7 @@ async def test_admins_see_every_account_page_by_page(admin: Person) -> None:
     assert sorted(emails) == ["admin@shop.example", "customer1@shop.example", "customer2@shop.example"]
 
 
-async def test_a_role_given_counts_at_once_and_so_does_one_taken(admin: Person, customer: Person) -> None:
+async def test_a_changed_role_takes_effect_at_once(admin: Person, customer: Person) -> None:
     user = (await customer.get("/v1/users/me")).json()
     assert_problem(await customer.get("/v1/users"), 403, "forbidden")
     await admin.send("PATCH", f"/v1/users/{user['id']}", {"role": "admin"})
@@ -113,7 +115,7 @@ async def test_a_role_given_counts_at_once_and_so_does_one_taken(admin: Person, 
     assert_problem(await customer.get("/v1/users"), 403, "forbidden")
 
 
-async def test_a_deactivated_account_is_out_at_once(admin: Person, customer: Person, anyone: Person) -> None:
+async def test_a_deactivated_account_loses_access_at_once(admin: Person, customer: Person, anyone: Person) -> None:
     user = (await customer.get("/v1/users/me")).json()
     answer = await admin.send("PATCH", f"/v1/users/{user['id']}", {"active": False})
     assert answer.json()["active"] is False
@@ -124,27 +126,29 @@ async def test_a_deactivated_account_is_out_at_once(admin: Person, customer: Per
     assert_problem(await anyone.send("POST", "/v1/sessions", body), 401, "invalid_credentials")
 
 
-async def test_admins_cannot_lock_themselves_out(admin: Person) -> None:
+async def test_an_admin_cannot_lock_themselves_out(admin: Person) -> None:
     own = (await admin.get("/v1/users/me")).json()
     for body in ({"active": False}, {"role": "customer"}):
         assert_problem(await admin.send("PATCH", f"/v1/users/{own['id']}", body), 409, "own_account")
 
 
-async def test_customers_and_strangers_reach_no_other_account(customer: Person, anyone: Person, admin: Person) -> None:
+async def test_customers_and_anonymous_callers_reach_no_other_account(
+    customer: Person, anyone: Person, admin: Person
+) -> None:
     own = (await admin.get("/v1/users/me")).json()
     for method, body in (("GET", None), ("PATCH", {"role": "customer"})):
         assert_problem(await customer.send(method, f"/v1/users/{own['id']}", body), 403, "forbidden")
         assert_problem(await anyone.send(method, f"/v1/users/{own['id']}", body), 401, "unauthorized")
 
 
-async def test_an_account_that_does_not_exist_is_not_found(admin: Person) -> None:
+async def test_an_unknown_account_gets_a_404(admin: Person) -> None:
     for missing in ("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "not-an-id"):
         assert_problem(await admin.get(f"/v1/users/{missing}"), 404, "not_found")
     answer = await admin.send("PATCH", "/v1/users/0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", {"active": True})
     assert_problem(answer, 404, "not_found")
 
 
-async def test_a_new_password_signs_every_other_device_out(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_a_new_password_ends_every_other_session(client: httpx.AsyncClient, customer: Person) -> None:
     """Breaks without ``end_others_in``: whoever knew the old password stays signed in."""
     phone = await Person(client).sign_in("customer1@shop.example")
     change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
@@ -156,14 +160,14 @@ async def test_a_new_password_signs_every_other_device_out(client: httpx.AsyncCl
     assert_problem(await client.post("/v1/sessions", json=old), 401, "invalid_credentials")
 
 
-async def test_only_who_knows_the_password_changes_it(customer: Person) -> None:
+async def test_only_a_user_who_knows_the_password_changes_it(customer: Person) -> None:
     wrong = {"current_password": "a wrong password", "new_password": "an entirely new one"}
     assert_problem(await customer.send("POST", "/v1/users/me/password", wrong), 403, "wrong_password")
     common = {"current_password": PASSWORD, "new_password": "customer1@shop.example"}
     assert_problem(await customer.send("POST", "/v1/users/me/password", common), 422, "common_password")
 
 
-async def test_of_two_new_passwords_at_once_one_is_set(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_one_of_several_concurrent_password_changes_succeeds(client: httpx.AsyncClient, customer: Person) -> None:
     """Breaks without the old hash in the UPDATE: both succeed, and the loser believes in a password that does not work."""
     wanted = [f"an entirely new one, {number}" for number in range(4)]
     answers = await asyncio.gather(
