@@ -34,6 +34,7 @@ NEEDS = "needs a server that is not on this machine"
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "scoreboard(number, fault, mark): a fault on docs/scoreboard.md")
     config.pluginmanager.register(Board(), "scoreboard")
+    config.pluginmanager.import_plugin("failure_report")
     # Rich takes most of a second for a traceback, in which the event loop stands still.
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])

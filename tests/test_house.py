@@ -98,7 +98,7 @@ def _points_down(own_file: str, below: list[str], feature: str) -> bool:
 
 
 def test_importing_does_no_io_and_opens_nothing() -> None:
-    """Importing and building the whole shop works where nothing can be written and no server is there."""
+    """Importing and building the whole shop works where nothing can be written and no server is there: else the program exits with 1."""
     code = (
         "import sys, socket\n"
         "sys.addaudithook(lambda event, args: sys.exit(event + str(args)) if event.startswith('socket.')"

@@ -153,7 +153,7 @@ async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], ot
 async def test_a_machine_client_reaches_only_the_routes_of_its_scopes(
     client: httpx.AsyncClient, admin: Person, score: Score
 ) -> None:
-    """Over the whole route table: without the one scope that a route names, and where it names none, there is no way in."""
+    """Over the whole route table: a route refuses a token without its scope, and a route without a scope refuses every machine."""
     made = await machine(admin, *SCOPES)
     tokens = {scope: await token_of(client, made, scope) for scope in SCOPES}
     leaks = []

@@ -65,7 +65,7 @@ def sent_form_of(choose: Choices, known: Known) -> tuple[Headers, bytes]:
 
 @pytest.mark.scoreboard("T1", "any form", MARK, backend="SQLite")
 def test_no_urlencoded_form_causes_a_5xx(server: InProcess, known: Known, score: Score) -> None:
-    """Of OAuth 2, whose clients read its errors in place of problems."""
+    """The form is the token request of OAuth 2, whose clients read its errors in place of problems."""
 
     def send(given: tuple[Headers, bytes]) -> Reply | str:
         reply = server.send("POST", "/v1/oauth/token", *given)

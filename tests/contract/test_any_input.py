@@ -37,7 +37,7 @@ def request_of(choose: Choices) -> tuple[str, str, str, bytes]:
 
 @pytest.mark.scoreboard("T1", "any JSON body", MARK, backend="SQLite")
 def test_no_json_body_causes_a_5xx(server: InProcess, score: Score) -> None:
-    """As an admin; as somebody else where an account may lose its password."""
+    """The sender is an admin, or another user on routes by which an account may lose its password."""
 
     def sign_in(name: str) -> bytes:
         account = json.dumps({"email": f"{name}@shop.example", "password": PASSWORD}).encode()

@@ -55,7 +55,7 @@ FORM: Final = b"application/x-www-form-urlencoded"
 
 
 def test_the_requests_that_the_fuzzer_changes_are_valid(server: InProcess, known: Known) -> None:
-    """Changes of what is refused anyway would reach no further than the first check."""
+    """The fuzzer starts from valid requests: a change of a request that is refused anyway reaches no further than the first check."""
     admin = [(b"authorization", b"Bearer " + known.admin)]
     for method, target, headers, body in requests(known):
         reply = server.send(method, target, [*admin, *headers], body)
@@ -243,7 +243,7 @@ def cookies_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]
 
 @pytest.mark.scoreboard("T1", "any cookies", MARK, backend="SQLite")
 def test_no_cookies_cause_a_5xx_or_let_a_stranger_in(server: InProcess, known: Known, score: Score) -> None:
-    """Nobody is let in by a cookie in which the token is not."""
+    """A cookie without a valid token lets no client in."""
 
     def send(given: tuple[str, str, Headers, bytes]) -> Reply:
         reply = server.send(*given)

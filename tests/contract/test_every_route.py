@@ -134,7 +134,7 @@ async def send_raw(
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_every_path_lists_its_methods(client: httpx.AsyncClient) -> None:
-    """To anyone, and the same whether they ask or try another. Breaks when a controller's guard, or its first method, answers."""
+    """OPTIONS and a 405 list the same methods, to any caller. Breaks when a controller's guard, or its first method, answers."""
     by_path: dict[str, set[str]] = {}
     for path, method, _ in OPERATIONS:
         by_path.setdefault(path, {"OPTIONS"}).update({method, "HEAD"} if method == "GET" else {method})

@@ -200,7 +200,7 @@ def test_a_worker_that_stops_sending_heartbeats_is_reported() -> None:
 
 
 def test_a_process_that_is_no_longer_a_worker_is_forgotten() -> None:
-    """Breaks when it is kept: its number may be given to a process that has not begun."""
+    """Breaks when it is remembered: its process id may be given to a process that has not begun."""
     beats = Heartbeats()
     send(beats)
     assert beats.has_begun(OWN)

@@ -192,4 +192,4 @@ def test_a_sender_may_have_any_name_or_none() -> None:
         " Laden Süd <a@b.example> ",
         "=?utf-8?q?x?= <a@b.example>",
     ):
-        open_mailer(None, sender)
+        assert isinstance(open_mailer(None, sender), FolderMailer)

@@ -66,7 +66,7 @@ def test_a_wrong_reference_to_the_project_is_an_error_with_its_reason(reference:
 def test_an_exception_in_the_application_is_raised_unchanged(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, slip: str, kind: type[Exception]
 ) -> None:
-    """Before, it was one line that did not tell where."""
+    """Seen to fail: the exception was reduced to one line that did not say where."""
     monkeypatch.syspath_prepend(elsewhere)
     (elsewhere / f"slip_{kind.__name__}.py").write_text(f"{slip}\n")
     with pytest.raises(kind) as told:
@@ -75,7 +75,7 @@ def test_an_exception_in_the_application_is_raised_unchanged(
 
 
 def test_an_invalid_pyproject_is_reported_in_one_line(elsewhere: Path) -> None:
-    """Before, it was a stack trace."""
+    """Seen to fail: the command ended with a stack trace."""
     (elsewhere / "pyproject.toml").write_text("[tool")
     with pytest.raises(ConfigurationError, match=r"pyproject\.toml is not valid TOML"):
         find_project()

@@ -105,7 +105,7 @@ def test_a_malformed_request_that_can_be_parsed_gets_a_problem(served: Served, n
 
 @pytest.mark.parametrize("name", THE_SERVERS)
 def test_a_request_that_cannot_be_parsed_is_refused_by_the_server(served: Served, name: str) -> None:
-    """As decision 22 and SECURITY.md say. When this fails, the server can do more, and they may say so."""
+    """Decision 22 and SECURITY.md say so. When this fails, the server has learnt more, and they may be changed."""
     request, expected = THE_SERVERS[name]
     status, _, body = read(say_raw(port_of(served), request))
     assert (status in expected, body) == (True, b"")

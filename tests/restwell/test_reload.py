@@ -82,7 +82,7 @@ def test_changed_code_is_served_and_an_error_can_be_corrected(working_copy: Serv
 def test_an_error_at_the_first_start_is_reported_and_can_be_corrected(
     code: Path, project: Path, tmp_path: Path
 ) -> None:
-    """Before, an ImportError ended the command."""
+    """Seen to fail: an ImportError ended the command."""
     slip = "from restwell import nothing_there"
     change(code, "import gather\n", f"import gather\n{slip}\n")
 
@@ -104,7 +104,7 @@ def test_an_error_at_the_first_start_is_reported_and_can_be_corrected(
 
 
 def test_source_files_are_watched_and_written_files_are_not(working_copy: Served, project: Path) -> None:
-    """Before, only ``src`` and ``migrations`` were watched, and of these only Python files."""
+    """Seen to fail: only ``src`` and ``migrations`` were watched, and of these only Python files."""
     written = ["var/x.py", ".venv/x.py", "migrations/__pycache__/x.py", "notes.db", "migrations/x.log"]
     for count, name in enumerate([".env", "pyproject.toml", "templates/mail.txt", "migrations/x.sql", "more.py"], 1):
         for ignored in written:
@@ -116,7 +116,7 @@ def test_source_files_are_watched_and_written_files_are_not(working_copy: Served
 
 
 def test_the_development_server_prints_the_urls_of_its_api_versions(working_copy: Served, code: Path) -> None:
-    """Before, it named ``/v1`` whatever there was."""
+    """Seen to fail: the server printed ``/v1`` whatever versions there were."""
     assert f"  tiny    {working_copy.url}/v1\n" in working_copy.output
     change(code, 'versions=[Version("/v1", [NoteController])]', 'versions=[Version("/a", []), Version("/b", [])]')
     wait_until(lambda: f"{working_copy.url}/b\n" in working_copy.output, working_copy.process, working_copy)

@@ -118,7 +118,7 @@ def test_a_secrets_file_that_is_not_a_setting_is_not_read(tmp_path: Path) -> Non
 
 
 def test_a_byte_order_mark_is_not_part_of_a_name_or_value(tmp_path: Path) -> None:
-    """Nor of a secret. Breaks when a file is read as plain UTF-8: some editors write the mark."""
+    """Breaks when a settings or secrets file is read as plain UTF-8: some editors write the mark."""
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfPORT=7")
     (tmp_path / "workers").write_bytes(b"\xef\xbb\xbf3")
     settings = Settings.load({}, env_file=tmp_path / ".env", secrets_dir=tmp_path)

@@ -113,7 +113,7 @@ async def test_a_server_that_is_told_to_stop_finishes_its_requests(
 
 
 @pytest.mark.parametrize(("command", "number"), [("serve", signal.SIGTERM), ("dev", signal.SIGINT)])
-async def test_a_server_that_is_told_twice_ends_at_once(
+async def test_a_server_that_is_told_to_stop_twice_ends_at_once(
     slow: dict[str, str], tmp_path: Path, command: str, number: signal.Signals
 ) -> None:
     """Breaks when the second signal only sets again what the first has set: it waits for the request."""
@@ -161,7 +161,7 @@ async def test_a_worker_finishes_its_jobs_on_sighup(environment: dict[str, Any],
         assert (await rig.jobs.get(job_id)).state == "done"
 
 
-async def test_a_worker_that_is_told_twice_ends_at_once(environment: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_worker_that_is_told_to_stop_twice_ends_at_once(environment: dict[str, Any], tmp_path: Path) -> None:
     """Broke when the second signal was only noted: the supervisor waited until the job had ended."""
     async with rig_on(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as rig:
         await rig.enqueue(sample_jobs.sleep, seconds=20.0)

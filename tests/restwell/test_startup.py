@@ -127,13 +127,13 @@ async def test_a_redis_that_refuses_the_login_is_refused_at_start(
 
 
 async def test_a_read_only_redis_is_refused_at_start(database: Database) -> None:
-    """Breaks when it counts as an outage: a replica is there, and will never take a write."""
+    """Breaks when a refused write counts as an outage: a replica is reachable, and will never accept one."""
     with redis_server("--replicaof", "127.0.0.1", str(free_port())) as replica:
         assert "read only replica" in await faults(settings_of(replica.url), database)
 
 
 async def test_a_redis_with_an_untrusted_certificate_is_refused_at_start(database: Database, tmp_path: Path) -> None:
-    """Breaks when it counts as an outage."""
+    """Breaks when an untrusted certificate counts as an outage."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate = make_certificate(tmp_path)
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
@@ -155,7 +155,7 @@ async def test_a_rabbitmq_that_refuses_the_login_is_refused_at_start(database: D
 async def test_an_unreachable_service_is_logged_as_a_warning_and_does_not_prevent_the_start(
     database: Database, scheme: str
 ) -> None:
-    """Breaks when it is not told: the application ran for days without a shared cache. Losing Redis costs speed, not availability."""
+    """Breaks when it is not logged: the application ran for days without a shared cache. An outage of Redis costs speed, not availability."""
     nobody = f"127.0.0.1:{free_port()}"
     settings = settings_of(f"redis://{nobody}/0", f"{scheme}://u:hunter2@{nobody}/")
     found = await look(settings, "tiny", database)

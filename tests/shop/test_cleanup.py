@@ -90,7 +90,7 @@ async def test_the_cleanup_deletes_expired_rows(customer: Person, client: httpx.
 
 
 async def test_the_cleanup_deletes_security_events_after_a_year(customer: Person, app: App) -> None:
-    """The database lets go of them a day before the clean-up asks for it."""
+    """The trigger of the table allows a deletion a day before the cleanup asks for it."""
     assert customer.tokens
     events = metadata.tables["security_events"]
     given = {c.name: param(c.name) if c.name in {"id", "at"} else None for c in events.columns} | {"event": "signed_in"}
@@ -118,7 +118,7 @@ async def test_the_cleanup_deletes_sessions_a_week_after_their_end(customer: Per
 
 
 async def test_the_cleanup_deletes_old_files_without_a_row(app: App, client: httpx.AsyncClient, tmp_path: Path) -> None:
-    """``client`` has started the app."""
+    """The fixture ``client`` has started the app."""
     assert client is not None
     files = app.kit.files
     names = [f"{folder}/{new_id()}/upload" for folder in ("images", "reports") for _ in range(2)]

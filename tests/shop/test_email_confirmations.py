@@ -77,7 +77,7 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
 async def test_an_address_of_another_account_cannot_be_taken(
     client: httpx.AsyncClient, customer: Person, app: App, server: MailServer
 ) -> None:
-    """Whoever asks is told nothing; the code is in the mail of the other."""
+    """The response does not reveal the other account; the code is mailed to its owner."""
     assert (await ask(customer, "customer2@shop.example", current_password=PASSWORD)).status_code == 202
     await finish_jobs(app)
     assert_problem(await confirm(client, code_in(server.mails[0])), 409, "email_taken")

@@ -91,7 +91,7 @@ async def pruned(app: App, admin: Person) -> None:
 async def test_a_resource_whose_job_will_never_succeed_is_failed(
     admin: Person, app: App, end: Callable[[App, Person], Awaitable[None]]
 ) -> None:
-    """It stayed `pending` for ever."""
+    """Seen to fail: such a resource stayed `pending` for ever."""
     resources = [await add_image(admin), await request_report(admin)]
     for where in resources:
         pending = (await admin.get(where)).json()

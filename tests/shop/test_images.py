@@ -181,7 +181,7 @@ def with_tag(tag: int, kind: int) -> bytes:
     ],
 )
 def test_an_image_with_damaged_exif_is_processed(tmp_path: Path, exif: bytes) -> None:
-    """Pillow wrote the rest of the EXIF anew to take the orientation out of it: struct.error, TypeError, AttributeError."""
+    """Seen to fail: Pillow encoded the rest of the EXIF again to remove the orientation: struct.error, TypeError, AttributeError."""
     plain = encoded(Image.new("RGB", (40, 20), "red"))
     path = tmp_path / "upload"
     path.write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + plain[2:])

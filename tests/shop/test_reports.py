@@ -78,7 +78,7 @@ async def test_a_report_is_built_by_a_job_and_has_every_line_once(
 async def test_the_progress_of_a_report_is_visible_while_it_is_built(
     admin: Person, customer: Person, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The paper cannot be printed here, so the report stays where it is: today's lines, of three days, are read."""
+    """The PDF cannot be rendered here, so the report stays where it is: it has read today's lines, of three days."""
     await sell(admin, customer, "Lamp", "EUR", 100, 1)
     monkeypatch.setattr(maker, "print_paper", int)
     yesterday = datetime.now(UTC).date() - timedelta(days=1)

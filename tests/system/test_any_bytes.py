@@ -107,7 +107,7 @@ def statuses_in(found: bytes) -> list[int]:
 
 @pytest.mark.scoreboard("T1", "any bytes on a connection", MARK, backend="SQLite")
 def test_no_bytes_on_a_connection_stop_a_worker(shop: Served, score: Score, request: pytest.FixtureRequest) -> None:
-    """Another connection is answered meanwhile. Breaks with a worker that ends, or that stands still."""
+    """Another connection is answered meanwhile. Breaks with a worker that ends, or that blocks."""
     port = int(shop.url.rpartition(":")[2])
     (worker,) = children_of(shop.process.pid)
     another = Connection(port)

@@ -24,7 +24,7 @@ def bench(*command: str) -> str:
 
 
 def test_a_quick_run_of_the_bench_compares_verified_answers() -> None:
-    """With what the peer needs installed by the command itself."""
+    """The command itself installs what the peers need."""
     told = bench("make", "bench", "QUICK=1", "ONLY=W1,W5,express,raw-asgi")
     assert "out of the race" not in told
     for work, names in {"W1": ("restwell", "express", "raw-asgi"), "W5": ("restwell", "express")}.items():
@@ -34,7 +34,7 @@ def test_a_quick_run_of_the_bench_compares_verified_answers() -> None:
 
 
 def test_a_contender_that_answers_wrongly_is_not_timed() -> None:
-    """This one writes its lines for people, not as JSON."""
+    """This contender writes its log for people, not as JSON."""
     wrong = ("wrong=src,LOG_FORMAT=pretty", "--only=W1", "--quick")
     told = bench(sys.executable, "bench/routes.py", *wrong)
     assert "wrong is out of the race: W1: " in told
@@ -42,7 +42,7 @@ def test_a_contender_that_answers_wrongly_is_not_timed() -> None:
 
 
 def test_the_readme_shows_the_results_of_the_bench() -> None:
-    """Breaks when a figure of it is typed."""
+    """Breaks when a figure is typed into the README."""
     found = json.loads((ROOT / "bench/results/peers.json").read_text())
     readme = (ROOT / "README.md").read_text()
     assert readme_with(readme, found) == readme

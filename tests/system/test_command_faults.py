@@ -101,7 +101,7 @@ def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> Non
 def test_each_command_names_an_unusable_database(
     run: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
 ) -> None:
-    """Before, the line did not name the setting."""
+    """Seen to fail: the message did not name the setting."""
     assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), word)
 
 
@@ -128,7 +128,7 @@ def test_a_command_names_the_reason_why_a_database_is_unusable(
 def test_each_command_refuses_an_unmigrated_database(
     run: Run, faulty_databases: dict[str, str], command: str, fault: str
 ) -> None:
-    """Before, those that look after jobs and `seed` ended with the driver's error about a table."""
+    """Seen to fail: `seed` and the commands for jobs ended with the driver's error about a table."""
     assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), "run restwell migrate")
 
 
@@ -146,7 +146,7 @@ def test_each_command_names_every_invalid_setting(run: Run, command: str) -> Non
     [("[tool.restwell\n", "pyproject.toml is not valid TOML"), ("\xff", "pyproject.toml is not valid TOML")],
 )
 def test_a_broken_project_file_is_named(run: Run, tmp_path: Path, file: str, word: str) -> None:
-    """Before, a stack trace."""
+    """Seen to fail: the command ended with a stack trace."""
     (tmp_path / "pyproject.toml").write_bytes(file.encode("latin-1"))
     assert_refused(run("routes", RESTWELL_APP=""), word)
 
@@ -163,7 +163,7 @@ def test_an_address_that_cannot_be_bound_is_named(run: Run, command: str, host: 
     "answer", [b"", b"220 mail.example ESMTP\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n{]\xff"]
 )
 def test_cache_stats_refuses_a_server_that_is_not_ours(run: Run, answer: bytes) -> None:
-    """Before, an answer that is not HTTP, or not metrics, was a stack trace."""
+    """Seen to fail: an answer that is not HTTP, or not metrics, was a stack trace."""
     with socket.create_server(("127.0.0.1", 0)) as stranger:
 
         def serve() -> None:
@@ -193,7 +193,7 @@ async def migrated(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_command_whose_processes_could_not_start_ends_with_the_reason(
     run: Run, migrated: str, tmp_path: Path, command: str
 ) -> None:
-    """Before, `serve` started and its processes died, with a stack trace each."""
+    """Seen to fail: `serve` started and its processes died, with a stack trace each."""
     (tmp_path / "jwt.pem").write_text("no key")
     assert_refused(run(command, DATABASE_URL=migrated, JWT_KEY_FILES=str(tmp_path / "jwt.pem")), "JWT_KEY_FILES")
 
@@ -211,7 +211,7 @@ def test_a_command_whose_processes_could_not_start_ends_with_the_reason(
 def test_an_unwritable_folder_is_named_with_its_setting(
     run: Run, migrated: str, command: str, setting: str, value: str, word: str
 ) -> None:
-    """Before, a stack trace, or a process that started and failed with the first file."""
+    """Seen to fail: the command ended with a stack trace, or started a process that failed with the first file."""
     assert_refused(run(command, DATABASE_URL=migrated, **{setting: value}), word)
 
 
@@ -219,7 +219,7 @@ def test_an_unwritable_folder_is_named_with_its_setting(
 def test_a_secret_that_cannot_be_created_is_named_with_its_setting(
     run: Run, migrated: str, tmp_path: Path, command: str
 ) -> None:
-    """Before, a stack trace: `var` is made in the folder that the command is started in."""
+    """Seen to fail: the command ended with a stack trace: `var` is created in its working directory."""
     others = {"FILES_DIR": str(tmp_path), "SMTP_URL": "smtp+plain://localhost:25"}
     payments = {"PAYMENTS_URL": "https://sk_test@api.stripe.com"}
     result = run(command, folder=Path("/proc"), DATABASE_URL=migrated, **payments, **others)
@@ -230,7 +230,7 @@ def test_a_secret_that_cannot_be_created_is_named_with_its_setting(
 def test_a_missing_temporary_folder_is_reported_with_its_setting(
     run: Run, faulty_databases: dict[str, str], command: str
 ) -> None:
-    """Before, a stack trace. No file may have a size here, as on a full disk."""
+    """Seen to fail: the command ended with a stack trace. No file may have a size here, as on a full disk."""
     result = run(command, full=True, CACHE_DIR="", DATABASE_URL=faulty_databases["fresh"], JWT_SECRET="x" * 48)
     assert_refused(result, "CACHE_DIR: there is no temporary folder")
 
@@ -238,7 +238,7 @@ def test_a_missing_temporary_folder_is_reported_with_its_setting(
 def test_a_read_only_root_names_every_setting_at_once(
     run: Run, faulty_databases: dict[str, str], tmp_path: Path
 ) -> None:
-    """Before, a stack trace."""
+    """Seen to fail: the command ended with a stack trace."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("only root makes mounts read-only")
     url = faulty_databases["fresh"].replace("/fresh", "/postgres")

@@ -55,7 +55,7 @@ def _refused(cookie: str, flow: Flow) -> bool:
     ],
 )
 def test_an_error_is_added_to_the_query_of_return_to(return_to: str, with_error: str) -> None:
-    """`/#a` got it into its fragment."""
+    """Seen to fail: for `/#a` the error was added to the fragment."""
     flow = Flows(b"key").begin("okta", return_to=return_to)
     assert (flow.location(), flow.location("e")) == (return_to, with_error)
     assert Flows(b"key").begin("okta").location("e") is None
@@ -71,7 +71,7 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("return_to", ELSEWHERE)
 def test_a_return_to_outside_our_origin_is_refused_at_begin_and_resume(return_to: str) -> None:
-    """One with characters outside Latin-1 was a 500 once the session was open; a cookie may be of the release before."""
+    """Seen to fail: a return_to with characters outside Latin-1 was a 500 once the session was open; a cookie may be of the previous release."""
     with pytest.raises(ValueError, match="return_to"):
         Flows(b"key").begin("okta", return_to=return_to)
     if "\ud800" in return_to:

@@ -210,7 +210,7 @@ def test_an_unknown_kind_of_key_in_the_jwks_is_ignored() -> None:
 
 
 async def test_a_provider_that_answers_too_slowly_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each byte came within the limit, so it never ended."""
+    """Seen to fail: each byte came within the time limit of a read, so that the sign-in never ended."""
     monkeypatch.setattr("restwell.auth.elsewhere.provider.SECONDS", 0.1)
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -90,7 +90,7 @@ def _ed25519() -> ed25519.Ed25519PrivateKey:
 def test_a_token_that_verify_would_refuse_is_not_issued(
     access_tokens: AccessTokens, issue: Callable[[Any], str], error: type[Exception], told: str
 ) -> None:
-    """Each of these was issued, and then refused by ``verify``, or read as other scopes than were given."""
+    """Seen to fail: each of these tokens was issued, and then refused by ``verify``, or read with other scopes than were given."""
     with pytest.raises(error, match=told):
         issue(access_tokens)
 
@@ -104,7 +104,7 @@ def test_every_issued_token_is_accepted(subject: UUID, scopes: set[str]) -> None
 
 @pytest.mark.parametrize(("issuer", "ttl_seconds"), [("", 900), (ISSUER, 0), (ISSUER, -1)])
 def test_an_issuer_or_lifetime_that_makes_no_valid_token_is_refused(issuer: str, ttl_seconds: int) -> None:
-    """Before, every token of its was refused, each time anew."""
+    """Seen to fail: such an issuer started, and every token that it issued was refused."""
     with pytest.raises(ValueError, match="access tokens need"):
         AccessTokens(from_secrets([SECRET]), issuer=issuer, ttl_seconds=ttl_seconds)
 

@@ -128,10 +128,13 @@ async def test_a_process_without_a_free_row_is_refused(tmp_path: Path, monkeypat
 
 
 async def test_closing_does_not_wait_for_dead_processes(tmp_path: Path) -> None:
+    """The timer that opens what a dead process left closed ends after the board: it must not touch the closed map."""
     await leave_closed(tmp_path)
     board = Board(tmp_path)
     board.close()
     board._settle(board._row, [1])
+    assert board._map.closed
+    assert board._locks == {}
 
 
 def test_the_default_folder_lies_beside_sqlite_or_in_the_temporary_folder() -> None:

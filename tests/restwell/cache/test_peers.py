@@ -106,7 +106,7 @@ async def test_a_write_of_another_machine_is_read_at_once(start: Start, monkeypa
 
 
 async def test_another_machine_is_logged_once_with_the_remedy(start: Start) -> None:
-    """Breaks when it is told at each look, or not at all."""
+    """Breaks when the other machine is logged at each look, or not at all."""
     registry = CollectorRegistry()
     with capture_logs() as told:
         one = await start("one")
@@ -127,7 +127,7 @@ async def test_another_machine_is_logged_once_with_the_remedy(start: Start) -> N
 
 
 async def test_the_cache_is_used_again_when_the_other_machine_has_gone(start: Start) -> None:
-    """Breaks when nothing is forgotten then: what a process had kept before and meanwhile counted again, and the other's writes did not."""
+    """Breaks when nothing is invalidated then: values that a process had cached before and meanwhile were used again, without the other's writes."""
     one = await start("one")
     assert await one.is_hit()
     two = await start("two")
@@ -272,7 +272,7 @@ async def kit_of(settings: Settings) -> AsyncIterator[CollectorRegistry]:
 
 
 async def test_the_startup_report_names_another_machine(empty_url: str, tmp_path: Path) -> None:
-    """Breaks when only the processes tell."""
+    """Breaks when only the running processes report it."""
     mine, theirs = settings_of(empty_url, tmp_path / "one"), settings_of(empty_url, tmp_path / "two")
     async with kit_of(theirs), open_database(empty_url, 1) as database:
         found = await look(mine, "tiny", database)
@@ -287,7 +287,7 @@ async def test_the_startup_report_names_another_machine(empty_url: str, tmp_path
 async def test_no_process_looks_for_other_machines_where_none_matters(
     kind: str, empty_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Breaks when all ask. Those with Redis, and those without a cache, are other machines to those that have none."""
+    """Breaks when every process looks. A process with Redis, or without a cache, is another machine only to one that has neither."""
     url = f"sqlite:///{tmp_path / 'tiny.db'}" if kind == "sqlite" else empty_url
     redis = request.getfixturevalue("redis_url") if kind == "redis" else None
     if kind == "redis":

@@ -56,7 +56,7 @@ def test_migrate_prints_sql_without_running_it(tiny_env: dict[str, str], tmp_pat
 def test_migrations_of_two_branches_are_refused_by_each_command_that_uses_them(
     tiny_env: dict[str, str], tmp_path: Path, command: str
 ) -> None:
-    """Before, one of the two ran, and the exit code was 0."""
+    """Seen to fail: the command ran one of the two migrations, and its exit code was 0."""
     module = "from dataclasses import replace\nfrom pathlib import Path\nfrom tiny import app\n"
     (tmp_path / "branches.py").write_text(f"{module}project = replace(app.project, migrations=Path('m'))\n")
     (tmp_path / "m" / "versions").mkdir(parents=True)

@@ -114,7 +114,7 @@ as_data, as_model, as_tuples = (query("notes.lines", _lines, into=kind) for kind
 
 
 async def test_rows_become_dataclasses_models_and_tuples(opened: Database) -> None:
-    """Each was the first column alone. What SQLite keeps as 0 and 1 is true or false in all of them."""
+    """Seen to fail: each row became its first column alone. What SQLite stores as 0 and 1 is true or false in each of the types."""
     await opened.run_many(insert_note, [note(1), note(2, done=True)])
     assert await opened.all(as_data) == [Line(1, done=False), Line(2, done=True)]
     assert await opened.all(as_model) == [Model(number=1, done=False), Model(number=2, done=True)]

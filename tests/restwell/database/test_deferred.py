@@ -32,7 +32,7 @@ async def opened(empty_url: str) -> AsyncIterator[Database]:
 
 
 async def test_deferred_writes_are_sent_with_the_commit_in_one_round_trip(opened: Database) -> None:
-    """Breaks when the end of a transaction forgets it, and when each is a trip of its own."""
+    """Breaks when the end of a transaction forgets its deferred writes, and when each write is a round trip of its own."""
     start_counting()
     async with opened.transaction() as tx:
         tx.defer(add_shelf, id=1, name="a'$1'")
@@ -43,7 +43,7 @@ async def test_deferred_writes_are_sent_with_the_commit_in_one_round_trip(opened
 
 
 async def test_the_next_statement_sees_a_deferred_write(opened: Database) -> None:
-    """Breaks, for each kind of statement, when that one does not have it executed first."""
+    """Breaks, for each kind of statement, when that kind does not have the deferred write executed first."""
     async with opened.transaction() as tx:
         tx.defer(add_shelf, id=1, name="a")
         assert await tx.all(names) == ["a"]
@@ -94,7 +94,7 @@ async def test_a_transaction_that_suppresses_the_error_of_a_deferred_write_saves
 
 
 async def test_more_deferred_writes_than_one_batch_are_sent_query_by_query(opened: Database) -> None:
-    """In the order in which they were deferred: each book needs its shelf."""
+    """The writes are sent in the order in which they were deferred: each book needs its shelf."""
     start_counting()
     async with opened.transaction() as tx:
         for number in range(TOGETHER):

@@ -116,7 +116,7 @@ async def test_explain_finds_a_full_scan_of_a_large_table(opened: Database, one:
 
 @pytest.mark.parametrize("one", [in_order, of_alias, joined], ids=lambda one: one.name)
 async def test_explain_finds_a_full_scan_along_an_index_or_under_an_alias(opened: Database, one: Query[Any]) -> None:
-    """Before, a scan of a whole index was none, nor was one of an alias or of a join's inner table on SQLite."""
+    """Seen to fail: a scan of a whole index was not found, nor was one of an alias or of a join's inner table on SQLite."""
     async with opened.transaction() as tx:
         await tx.run_script("CREATE INDEX big_by_at ON big (at, parent)")
         await tx.run_script("ANALYZE big")

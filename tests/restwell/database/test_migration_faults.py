@@ -120,7 +120,7 @@ ONE, TWO = step("0001", None), step("0002", "0001")
 def test_migrations_that_do_not_form_one_line_are_refused_with_the_cure(
     folder: Folder, files: dict[str, str], line: str
 ) -> None:
-    """Before, one of two files with one number ran and the other never did; other names were "no migrations"."""
+    """Seen to fail: one of two files with one number ran and the other never did; files with other names were "no migrations"."""
     with pytest.raises(ConfigurationError) as refused:
         folder(**files)
     assert any(fault.startswith(line) for fault in refused.value.faults), refused.value.faults
@@ -163,7 +163,7 @@ async def refused(migrations: Migrations, database: Database, words: str, *, che
 
 
 async def test_a_migration_merged_behind_applied_ones_is_refused(empty_url: str, folder: Folder) -> None:
-    """Before, it never ran, and everything said that the schema was the newest."""
+    """Seen to fail: the migration never ran, and every command said that the schema was the newest."""
     async with open_database(empty_url) as database:
         await folder(**{"0001_a": ONE, "0003_c": step("0003", "0001")}).upgrade(database)
         late = folder(**{"0001_a": ONE, "0002_b": TWO, "0003_c": step("0003", "0002")})
@@ -174,7 +174,7 @@ async def test_a_migration_merged_behind_applied_ones_is_refused(empty_url: str,
 
 
 async def test_a_database_that_ran_another_branch_is_refused(empty_url: str, folder: Folder) -> None:
-    """Before, 0002 had run, whatever it was."""
+    """Seen to fail: revision 0002 counted as applied, whichever file had run."""
     async with open_database(empty_url) as database:
         branch = folder(**{"0001_a": ONE, "0002_b": TWO})
         await branch.upgrade(database)
@@ -215,7 +215,7 @@ async def test_a_failed_statement_is_named_and_its_transaction_rolled_back(empty
 
 
 async def test_a_role_without_the_create_privilege_gets_a_clear_error(postgres_server: str, folder: Folder) -> None:
-    """Before, a stack trace."""
+    """Seen to fail: the command ended with a stack trace."""
     base, _, _ = postgres_server.rpartition("/")
     async with open_database(postgres_server) as owner:
         async with owner.transaction() as tx:
@@ -248,7 +248,7 @@ async def test_a_role_without_the_create_privilege_gets_a_clear_error(postgres_s
 async def test_a_lock_that_others_hold_is_named_after_the_last_attempt(
     empty_url: str, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before, a stack trace. On SQLite others keep the whole database."""
+    """Seen to fail: the command ended with a stack trace. On SQLite others lock the whole database."""
     monkeypatch.setattr(postgres_module, "WAIT_SECONDS", 0.1)
     monkeypatch.setattr(
         sqlite_module, "PRAGMAS", sqlite_module.PRAGMAS.replace("busy_timeout = 5000", "busy_timeout = 100")
@@ -277,7 +277,7 @@ async def test_a_lock_that_others_hold_is_named_after_the_last_attempt(
 async def test_migrate_waits_for_the_migration_of_another_process_and_logs_it(
     empty_url: str, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before, the wait was an hour and said nothing."""
+    """Seen to fail: the command waited for up to an hour and logged nothing."""
     monkeypatch.setattr(postgres_module, "MIGRATION_TURN_SECONDS", 0.3)
     monkeypatch.setattr(
         sqlite_module, "PRAGMAS", sqlite_module.PRAGMAS.replace("busy_timeout = 5000", "busy_timeout = 300")

@@ -132,7 +132,7 @@ def test_a_row_becomes_a_type_that_holds_its_columns(
     ],
 )
 def test_a_type_that_would_lose_columns_is_refused_at_import(statement: ClauseElement, into: Any, cure: str) -> None:
-    """Each of these gave the first column, or failed with the first row."""
+    """Seen to fail: each of these queries returned the first column only, or failed with the first row."""
     with pytest.raises(TypeError, match=f"query things.wrong .*{cure}"):
         query("things.wrong", statement, into=into)
 

@@ -83,7 +83,7 @@ def app(tiny_settings: Settings) -> App:
 
 
 async def test_a_route_has_its_own_timeout_or_the_default(app: App) -> None:
-    """Breaks when the time is the same for all; and when the shorter time is looked at after the longer ones before it."""
+    """Breaks when every route has the same timeout, and when a shorter timeout is checked after the longer ones before it."""
     async with running(app) as client:
         began = time.perf_counter()
         ends: dict[str, float] = {}
@@ -156,7 +156,7 @@ GONE: Message = {"type": "http.disconnect"}
 async def test_a_request_is_cancelled_when_its_client_disconnects(
     app: App, capfd: pytest.CaptureFixture[str], method: str, messages: list[tuple[float, Message]], ended: str
 ) -> None:
-    """Breaks when nobody listens for it."""
+    """Breaks when the application does not listen for a disconnect."""
     async with running(app):
         began = time.perf_counter()
         assert await talk(app, method, "/v1/slow", *messages) == []
@@ -195,7 +195,7 @@ async def locked(url: str) -> AsyncIterator[Callable[[], Any]]:
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 async def test_a_disconnect_cancels_the_statement_in_the_database(empty_url: str, tmp_path: Path, backend: str) -> None:
-    """Over the network: the statement of a client that has hung up ends, and its order is not placed."""
+    """Over a real connection: the statement of a disconnected client ends, and its order is not placed."""
     assert backend in empty_url
     settings = {"DATABASE_URL": empty_url, "RESTWELL_APP": "shop.app:shop", "CACHE": "off"}
     for command in ("migrate", "seed"):

@@ -134,7 +134,7 @@ async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_det
 
 @pytest.mark.parametrize(("app", "error"), [(break_late, ValueError), (refuse_late, NotFound)])
 async def test_an_exception_after_the_response_began_ends_the_connection(app: AsgiApp, error: type[Exception]) -> None:
-    """Breaks when it is answered a second time."""
+    """Breaks when the request is answered a second time."""
     with capture_logs() as lines, pytest.raises(error):
         await request(app)
     assert [line["event"] for line in lines] == ["crash", "request"]

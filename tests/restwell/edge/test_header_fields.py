@@ -208,7 +208,7 @@ async def test_a_preflight_may_list_its_headers_in_several_lines(app: App) -> No
 
 @kinds_of_routes
 async def test_a_repeated_singleton_header_is_refused(app: App, method: str, path: str) -> None:
-    """Seen to fail with 200, 401 or 415, by the line that happened to count. Two that are the same are two."""
+    """Seen to fail with 200, 401 or 415, depending on the line that counted. Two equal lines are a repetition, too."""
     for name in sorted(SINGLETONS - {b"host"}):
         for second in (b"1", b"2"):
             lines = [HOST, (name, b"1"), (b"x-between", b"y"), (name, second)]
@@ -258,7 +258,7 @@ GOOD_HOSTS: Final = [
 
 @kinds_of_routes
 async def test_a_missing_repeated_or_malformed_host_is_refused(app: App, method: str, path: str) -> None:
-    """RFC 9112 3.2. Seen to fail: without one, with two and with any text in it a request was answered."""
+    """RFC 9112 3.2. Seen to fail: a request without a host, with two, or with any text as host was answered."""
     for hosts in BAD_HOSTS:
         for version in ("1.1", "2") if hosts else ("1.1",):
             answer = await ask(app, method, path, [(b"host", host) for host in hosts], version=version)
@@ -285,7 +285,7 @@ async def test_only_http_1_0_may_omit_the_host(app: App, path: str) -> None:
 
 @kinds_of_routes
 async def test_too_many_or_too_long_header_fields_get_a_431(app: App, method: str, path: str) -> None:
-    """Seen to fail: a header of 70,000 bytes passed, and whatever was too much for the server had no body."""
+    """Seen to fail: a header of 70,000 bytes was accepted, and the refusal by the server itself had no body."""
     many = [(b"x-%d" % number, b"y") for number in range(MAX_FIELDS)]
     same = [(b"x-same", b"y")] * MAX_FIELDS
     for lines in (many, same, [(b"x-long", b"y" * MAX_BYTES)], [(b"cookie", b"y" * (MAX_BYTES // 2))] * 2):

@@ -33,7 +33,7 @@ def figures(waits: int, seconds: float) -> dict[str, PoolFigures]:
 
 
 async def test_a_request_without_capacity_is_refused_soon() -> None:
-    """Breaks when they wait for as long as it takes."""
+    """Breaks when the requests wait without a limit."""
     overload = filled(Overload())
     began = time.monotonic()
     with pytest.raises(Overloaded) as told:
@@ -43,7 +43,7 @@ async def test_a_request_without_capacity_is_refused_soon() -> None:
 
 
 async def test_capacity_goes_to_writes_of_users_first_and_then_in_turn() -> None:
-    """Breaks when there is one queue for all."""
+    """Breaks when all requests wait in one queue."""
     overload = filled(Overload())
     order: list[str] = []
 
@@ -92,7 +92,7 @@ async def test_a_cancelled_waiter_takes_no_capacity() -> None:
 
 
 async def test_the_concurrency_limit_follows_the_event_loop_delay() -> None:
-    """Breaks when it follows how long answers take: what is slow by nature would then be refused on an idle machine."""
+    """Breaks when the limit follows the duration of requests: a slow route would then be refused on an idle machine."""
     waited = [figures(0, 0.0)]
     overload = filled(Overload(lambda: waited[0]))
     await asyncio.sleep(0.35)
@@ -127,7 +127,7 @@ async def full(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> Async
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_full_server_refuses_requests_and_stays_healthy(full: tuple[App, httpx.AsyncClient]) -> None:
-    """Health is asked for by those who would restart it. What is kept costs next to nothing, and is answered, too."""
+    """An orchestrator that gets no health check restarts the server. A cached response costs next to nothing, and is sent, too."""
     app, client = full
     buyer = await Person(client).sign_in("customer1@shop.example")
     assert (await client.get("/v1/products?limit=3")).status_code == 200
@@ -147,8 +147,8 @@ async def test_a_full_server_refuses_requests_and_stays_healthy(full: tuple[App,
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_request_that_shares_a_load_takes_no_capacity(full: tuple[App, httpx.AsyncClient]) -> None:
-    """Three hundred want the same at once, and there is room for one: it answers all. Breaks when each needs room of its own. Where there is
-    none at all, all are refused.
+    """Three hundred requests for one resource are answered with capacity for one request, and refused without any. Breaks
+    when each needs capacity of its own.
     """
     app, client = full
     filled(app.overload)

@@ -45,7 +45,7 @@ async def test_documents_and_health_checks_do_not_count_as_reads(limited: httpx.
 
 @pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}?limit=101", "/v1/jobs"])
 async def test_every_read_of_an_address_counts_whatever_its_outcome(limited: httpx.AsyncClient, path: str) -> None:
-    """Answers that are kept, those of the application, refusals for want of a token. Breaks when one of them is not counted."""
+    """Cached responses, those of the application and refusals without a token count. Breaks when one of these kinds does not."""
     answers = [await limited.get(path, headers={"x-forwarded-for": "192.0.2.1"}) for _ in range(READS)]
     assert all(answer.status_code != 429 for answer in answers)
     assert [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers] == [
@@ -141,7 +141,7 @@ async def test_a_rate_limit_scale_of_zero_limits_nothing(settings: ShopSettings)
 async def test_a_proxy_beyond_trusted_hops_is_logged_once(
     settings: ShopSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """All its clients would share one rate, and nobody would know why they are refused. Said once."""
+    """All clients of such a proxy share one rate, and an operator would not know why they are refused."""
     limits = RateLimitSettings(reads=(2, 3_600))
     changes = {"rate_limit": limits, "cache_dir": tmp_path / "alone"}
     async with running(create_app(settings.model_copy(update=changes))) as client:

@@ -272,7 +272,7 @@ async def test_a_job_that_gives_up_is_dead_at_once(rig: Rig) -> None:
 
 @pytest.mark.parametrize("name", ["hang", "spin"])
 async def test_a_job_beyond_its_timeout_is_ended(rig: Rig, name: str) -> None:
-    """``spin`` never waits for anything: its process is killed."""
+    """The job ``spin`` never yields: its process is killed."""
     job_id = await rig.enqueue(getattr(sample_jobs, name))
     async with rig.worker():
         assert await rig.settled() == ["dead"]

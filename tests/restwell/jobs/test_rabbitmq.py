@@ -11,7 +11,7 @@ from jobs_rig import rig_on
 
 
 async def test_a_queue_that_is_deleted_under_a_worker_is_consumed_again(tmp_path: Path, rabbit_url: str) -> None:
-    """Before, it stayed away for good, and each job waited for the worker's own look."""
+    """Seen to fail: the queue was never consumed again, and each job waited until the worker polled the database."""
     async with (
         rig_on(f"sqlite:///{tmp_path / 'jobs.db'}", sample_jobs.ALL, rabbit_url) as rig,
         rig.worker([rig.database], queues=("default", "mail")),

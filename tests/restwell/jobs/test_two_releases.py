@@ -52,7 +52,7 @@ async def parked(rig: Rig, count: int) -> None:
 
 
 async def test_an_old_worker_parks_a_job_that_only_the_new_release_knows(rig: Rig) -> None:
-    """Before, each of these was dead in half a minute: an added argument was a failure, and so was an unknown name."""
+    """Seen to fail: each of these jobs was dead in half a minute: an added argument was a failure, and so was an unknown name."""
     argument = await rig.enqueue(new_note, text="a", language="de")
     default = await rig.enqueue(new_note, text="b")
     name = await rig.enqueue(added)
@@ -144,7 +144,7 @@ async def test_a_parked_job_keeps_its_unique_key_and_can_be_cancelled(rig: Rig) 
     ids=["of another type", "cut off", "a list", "null", "empty", "deep", "missing", "no JSON"],
 )
 async def test_a_job_with_unreadable_arguments_is_dead_at_once(rig: Rig, arguments: str) -> None:
-    """Before, it was tried as often as any other."""
+    """Seen to fail: such a job was retried as often as any other."""
     job_id = await rig.enqueue(other, text="a")
     await rig.database.run(damage, arguments=arguments)
     async with rig.worker([rig.database]):

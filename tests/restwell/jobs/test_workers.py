@@ -126,7 +126,7 @@ async def test_the_backlog_counts_waiting_jobs_by_queue(rig: Rig) -> None:
 
 
 async def test_the_timeout_of_a_synchronous_job_begins_when_it_runs(rig: Rig) -> None:
-    """Breaks when it begins with the claim: the last of five waits four seconds for the one process."""
+    """Breaks when the timeout begins with the claim: the last of five jobs waits four seconds for the one process."""
     nap = replace(sample_jobs.nap, timeout_seconds=2.5)
     rig.known = [nap]
     for _ in range(5):
@@ -152,7 +152,7 @@ async def test_a_failed_maintenance_step_does_not_end_maintenance(rig: Rig, monk
 
 
 async def test_an_unwritable_liveness_file_does_not_end_maintenance(rig: Rig, tmp_path: Path) -> None:
-    """Breaks when that is not caught by itself: what is scheduled stays so."""
+    """Breaks when the error of the file is not caught by itself: a scheduled job never becomes ready."""
     await rig.enqueue(sample_jobs.note.using(delay_seconds=0.1), text="later")
     async with rig.worker([rig.database], alive_file=tmp_path / "gone" / "alive"):
         assert await rig.settled() == ["done"]
@@ -170,7 +170,7 @@ async def test_each_tick_of_a_cron_makes_one_job_beside_several_schedulers(rig: 
 
 
 async def test_a_tick_stored_in_the_future_does_not_stop_its_job(rig: Rig) -> None:
-    """Before, the job did not run until then, here for ten days, and nothing said so."""
+    """Seen to fail: the job did not run until that time, here ten days away, and no log line said so."""
     rig.known = [sample_jobs.every_second]
     later = await JobStore(rig.database).now() + timedelta(days=10)
     await rig.database.run(queries.first_tick, name="every_second", tick=later)
@@ -183,7 +183,7 @@ async def test_a_tick_stored_in_the_future_does_not_stop_its_job(rig: Rig) -> No
 
 
 async def test_every_due_job_becomes_ready_without_a_pause(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before, a thousand a second. The same for leases that are over, and for what is parked."""
+    """Seen to fail: a thousand jobs a second became ready, with pauses between them. Expired leases and parked jobs are handled alike."""
     monkeypatch.setattr(worker, "LOOK_SECONDS", 60.0)
     numbers = [{"text": str(n)} for n in range(2_500)]
     async with rig.database.transaction() as tx:

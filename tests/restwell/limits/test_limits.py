@@ -52,7 +52,7 @@ async def admitted(limits: Limits, rate: Rate, tries: int, who: str = "ada") -> 
     st.lists(st.integers(0, 30 * NANOSECONDS), min_size=1, max_size=300),
 )
 def test_no_window_admits_more_than_its_burst_and_refill(count: int, seconds: int, pauses: list[int]) -> None:
-    """So nothing doubles at the edge of a window. Breaks when a window is reset as a whole."""
+    """A client gets no double rate at the edge of a window. Breaks when a window is reset as a whole."""
     rate = Rate("any", count, seconds)
     full_at, now, begin, taken = 0, 10**15, 10**15, 0
     for pause in pauses:
@@ -134,7 +134,7 @@ async def test_a_full_table_evicts_the_client_with_the_most_left(machine: Machin
 
 
 async def test_a_process_leases_a_share_of_a_large_rate(machine: MachineLimits) -> None:
-    """A sixty-fourth of what is left. Breaks when a share is given out and not taken, or taken and not told of."""
+    """The share is a sixty-fourth of what is left. Breaks when it is granted and not subtracted, or subtracted and not reported."""
     large = Rate("large", 640, seconds=3_600)
     async with opened(MachineLimits(machine.folder)) as another:
         assert (await take(machine, large)).left == 639
@@ -152,7 +152,7 @@ async def test_a_small_rate_is_counted_one_by_one(machine: MachineLimits) -> Non
 
 
 async def test_a_leased_share_expires_once_it_would_have_refilled(machine: MachineLimits) -> None:
-    """Breaks when it stays: who comes back after a pause would have it and all the rest besides."""
+    """Breaks when the share stays: a client that returns after a pause would have it in addition to the full rate."""
     large = Rate("large", 640, seconds=64)  # a share is ten, and comes back within a second
     machine.take_now(large, "ada")
     await asyncio.sleep(1.2)
@@ -166,7 +166,7 @@ async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: 
 
 
 async def test_machines_share_a_count_in_redis_and_never_admit_more(redis_url: str, tmp_path: Path) -> None:
-    """Breaks when each counts for itself. Shares that another holds are lost to the rest only until they are given out."""
+    """Breaks when each machine counts for itself. A share that one machine holds is not available to the others until it is returned."""
     rate = Rate("reads", 100, seconds=3_600)
     async with AsyncExitStack() as stack:
         nodes = [RedisLimits(redis_url, tmp_path.name, MachineLimits(tmp_path / str(n))) for n in range(4)]
@@ -191,7 +191,9 @@ async def test_a_leased_share_saves_the_round_trip_to_redis(redis_url: str, tmp_
 
 
 async def test_redis_counts_a_rate_above_a_million_a_second(redis_url: str, tmp_path: Path) -> None:
-    """Its script counts in microseconds. Breaks when the interval of one becomes none: the script then fails, as if Redis were away."""
+    """The script in Redis counts in microseconds. Breaks when the interval of a request is rounded to zero: the script
+    then fails, as if Redis were down.
+    """
     limits = RedisLimits(redis_url, tmp_path.name, MachineLimits(tmp_path / "one"))
     async with opened(limits):
         assert (await limits.take(Rate("bench", 1_200_000_000, seconds=60), "ada")).admitted

@@ -39,7 +39,7 @@ def worker(folder: Path, count: int) -> Metrics:
 
 
 async def test_each_worker_reports_the_metrics_of_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks when each tells of its own alone: a scrape then jumps from worker to worker."""
+    """Breaks when each worker reports its own metrics only: the values of a scrape then jump from worker to worker."""
     monkeypatch.setattr(metrics_module, "PUBLISH_SECONDS", 0.01)
     workers = [worker(tmp_path, count) for count in (2, 3, 20)]
     for one in workers:

@@ -113,7 +113,7 @@ def test_files_of_ended_processes_are_merged_and_counters_kept(tmp_path: Path) -
 
 
 async def test_the_start_of_a_process_merges_old_files(tmp_path: Path) -> None:
-    """Breaks when only a scrape does: where nobody scrapes, files stay for ever."""
+    """Breaks when only a scrape merges files: where nothing scrapes, they stay for ever."""
     ended(tmp_path, 20)
     metrics = Metrics(tmp_path)
     await metrics.start()
@@ -122,7 +122,7 @@ async def test_the_start_of_a_process_merges_old_files(tmp_path: Path) -> None:
 
 
 def test_the_file_of_a_process_that_has_just_ended_is_not_merged_yet(tmp_path: Path) -> None:
-    """Breaks when a scrape takes it at once: it would take one that was made just now and is not locked yet, too."""
+    """Breaks when a scrape merges the file at once: it would also merge one that was just created and is not locked yet."""
     with living(tmp_path) as process:
         pass
     assert scraped(tmp_path)["orders_total"] == 4
@@ -131,7 +131,7 @@ def test_the_file_of_a_process_that_has_just_ended_is_not_merged_yet(tmp_path: P
 
 
 def test_a_live_process_keeps_its_file_however_old(tmp_path: Path) -> None:
-    """Breaks when age or the number of the process decides: one that hangs, or is in another container, would be counted out."""
+    """Breaks when age or process id decides: the file of a process that hangs, or runs in another container, would be merged."""
     with living(tmp_path) as process:
         os.kill(process.pid, signal.SIGSTOP)
         (file,) = tmp_path.glob("*.metrics")
@@ -143,7 +143,7 @@ def test_a_live_process_keeps_its_file_however_old(tmp_path: Path) -> None:
 
 
 def test_a_reused_process_id_does_not_keep_the_file_of_the_ended_process(tmp_path: Path) -> None:
-    """Breaks when the number of the process decides: after a restart of the container it is that of a new one."""
+    """Breaks when the process id decides: after a restart of the container a new process has it."""
     ended(tmp_path, 1, process=os.getpid())
     found = scraped(tmp_path)
     assert (found["orders_total"], found["connections"]) == (4, 1)

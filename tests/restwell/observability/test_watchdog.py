@@ -56,7 +56,7 @@ def hold_the_lock(_: float) -> None:
 async def test_a_block_of_the_event_loop_is_reported_with_its_stack(
     watchdog: Watchdog, block: Callable[[float], None]
 ) -> None:
-    """Breaks when only time on the processor counts: a call that waits blocks as well. And without the thread: nobody knows where."""
+    """Breaks when only processor time counts, as a blocking call may wait; and without the watching thread, as the stack is then unknown."""
     for _ in range(5):  # where the whole machine is held up, nobody looks meanwhile
         block(0.3)
         await asyncio.sleep(0.1)
@@ -77,7 +77,7 @@ async def test_a_block_that_holds_the_gil_is_reported(watchdog: Watchdog) -> Non
 
 
 async def test_a_responsive_event_loop_is_not_reported(watchdog: Watchdog) -> None:
-    """Short work, waiting, and work in threads."""
+    """The loop does short work, waits, and has work done in threads."""
 
     async def work() -> None:
         for _ in range(20):
@@ -152,7 +152,7 @@ def test_a_busy_processor_is_not_reported_as_a_block() -> None:
 
 
 async def test_the_watchdog_uses_little_processor_time() -> None:
-    """Of an idle processor, where waking up is most of it. Breaks when it looks a thousand times a second. bench/edge.py measures it."""
+    """Measured on an idle processor, where most of the cost is waking up. Breaks when it looks a thousand times a second; bench/edge.py measures it."""
     watching = Watchdog()
     began, cpu = time.monotonic(), time.process_time()
     watching.start()

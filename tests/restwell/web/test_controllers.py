@@ -39,6 +39,6 @@ def test_each_application_has_services_of_its_own() -> None:
     assert "limit" not in vars(first)
 
 
-def test_a_service_that_nobody_provides_is_named() -> None:
+def test_a_service_that_is_not_provided_is_named() -> None:
     with pytest.raises(TypeError, match=r"Letters\.mailer needs a Mailer; add it to provide"):
         Version("/v1", [Letters]).router(["something else"])

@@ -21,6 +21,6 @@ from restwell.web.cookies import cookies_in
         ("a=\xe9", {"a": "\xe9"}),
     ],
 )
-def test_cookies_are_read(header: str, cookies: dict[str, str]) -> None:
+def test_the_cookie_header_is_parsed(header: str, cookies: dict[str, str]) -> None:
     """Breaks when the last of two with one name counts, and when escapes stay; the cost is in tests/contract/test_parsing_cost.py."""
     assert cookies_in(header) == cookies

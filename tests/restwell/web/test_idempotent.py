@@ -174,7 +174,7 @@ async def test_concurrent_requests_with_one_key_have_one_effect(client: httpx.As
 async def test_a_response_stored_by_the_previous_release_is_replayed(
     client: httpx.AsyncClient, database: Database
 ) -> None:
-    """It knew neither target, status nor headers; the new columns say so by their defaults."""
+    """That release stored neither target, status nor headers; the defaults of the new columns stand for them."""
     first = await add(client)
     assert await database.run(forget_the_rest) == 1
     again = await add(client)

@@ -123,7 +123,7 @@ class Things(Controller):
 
     @get("/answer-encoded")
     async def answer_encoded(self) -> Response[dict[str, Any]]:
-        """The same, of the answer."""
+        """What msgspec cannot write by itself, with an encoder of the response."""
         return Response({"where": Path("var")}, type_encoders={Path: lambda _: "somewhere"})
 
     @get("/unchanged")

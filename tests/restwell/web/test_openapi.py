@@ -129,7 +129,7 @@ MACHINES = Machines("/v1/token", {"things:read": "Read.", "things:write": "Write
 def test_the_document_lists_only_the_security_schemes_of_the_application(
     controllers: list[type[Controller]], options: dict[str, Any], schemes: set[str]
 ) -> None:
-    """Cookies and OAuth stood in every document."""
+    """Seen to fail: Cookies and OAuth were in the document of every application."""
     document = document_of(*controllers, **options)
     assert set(document["components"]["securitySchemes"]) == schemes
     operations = {f"{method} {path}": one for path, of in document["paths"].items() for method, one in of.items()}
@@ -143,7 +143,7 @@ def test_the_document_lists_only_the_security_schemes_of_the_application(
 
 
 def test_an_unreferenced_schema_is_left_out() -> None:
-    """The filter of a list is spread over its parameters; the error of OAuth stands where there is OAuth."""
+    """The filter of a list becomes parameters; the error schema of OAuth is there only with OAuth."""
     document = document_of(Things)
     text = json.dumps(document)
     schemas = document["components"]["schemas"]
@@ -153,7 +153,7 @@ def test_an_unreferenced_schema_is_left_out() -> None:
 
 
 def test_a_response_of_two_types_is_a_union() -> None:
-    """The example is of the first. A value of either fits; what is neither does not."""
+    """The example is of the first type. A value of either type is valid, and any other is not."""
     document = document_of(Things)
     content = document["paths"]["/v1/things"]["get"]["responses"]["200"]["content"]["application/json"]
     schema = {**content["schema"], "components": document["components"]}
@@ -164,7 +164,7 @@ def test_a_response_of_two_types_is_a_union() -> None:
 
 
 def test_every_format_has_a_valid_example() -> None:
-    """Dates were "text"."""
+    """Seen to fail: the example of a date was "text"."""
     document = document_of(Things)
     content = document["paths"]["/v1/things"]["post"]["requestBody"]["content"]["application/json"]
     schema = {**content["schema"], "components": document["components"]}

@@ -42,19 +42,19 @@ def test_a_cursor_of_another_list_or_key_is_refused() -> None:
 
 
 def test_a_cursor_with_values_of_other_types_is_refused() -> None:
-    """It was a ValidationError of msgspec, a 500."""
+    """Seen to fail: such a cursor was a ValidationError of msgspec, a 500."""
     with pytest.raises(InvalidCursor):
         cursors.decode("list", cursors.encode("list", ("a", 1)), tuple[datetime, UUID])
 
 
 def test_a_cursor_with_another_number_of_values_is_refused() -> None:
-    """It was a 500: the list has had other columns to sort by when the cursor was made."""
+    """Seen to fail: such a cursor was a 500: a release that sorts by other columns made it."""
     with pytest.raises(InvalidCursor):
         cursors.decode("list", cursors.encode("list", ("name",)), tuple[int, UUID])
 
 
 def test_the_longest_cursor_is_accepted() -> None:
-    """The position behind a name of 200 emoji made a cursor that the next request refused."""
+    """Seen to fail: the position of a name of 200 emoji made a cursor that the next request refused."""
     assert len(cursors.encode("list", ("\N{ELECTRIC LIGHT BULB}" * 200, UUID(int=7)))) <= MAX_CURSOR_CHARS
 
 

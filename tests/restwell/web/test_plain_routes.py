@@ -198,7 +198,7 @@ async def test_a_plain_route_reads_path_query_header_and_body(client: httpx.Asyn
 
 
 def test_a_plain_route_does_not_pass_through_the_framework(tiny_settings: Settings) -> None:
-    """Breaks when it is: slower, and nothing else would tell."""
+    """Breaks when it does: that is slower, and no other test notices."""
     lean = app_of(tiny_settings, Things)._edge.app
     assert isinstance(lean, Lean)
     names = {handler.fn.__name__ for handler in lean._plain}
@@ -216,7 +216,7 @@ def test_a_plain_route_does_not_pass_through_the_framework(tiny_settings: Settin
 async def test_a_cached_route_is_not_looked_up_in_the_router_again(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The edge knows the handler, and has read the path. Breaks when it is looked for once more."""
+    """The edge has found the handler and parsed the path. Breaks when the router is asked once more."""
     lean: Any = client._transport.app._edge.app  # type: ignore[attr-defined]  # as ``running`` has made it
     monkeypatch.setattr(lean, "_find", None)
     answer = await client.get(f"/v1/things/for-all/{ID}/7?page=3")
@@ -237,7 +237,7 @@ async def test_a_cached_route_is_not_looked_up_in_the_router_again(
 async def test_a_handler_gets_the_framework_features_that_it_declares(
     client: httpx.AsyncClient, path: str, noted: list[str], number: int
 ) -> None:
-    """Breaks, one by one, when it is taken for plain."""
+    """Breaks, one by one, when a handler with such a feature is taken for plain."""
     answer = await client.get(f"/v1/things/{path}")
     assert (answer.status_code, answer.json(), seen) == (200, {"n": number}, noted)
 
@@ -281,7 +281,7 @@ async def test_a_plain_route_refuses_what_the_router_refuses(client: httpx.Async
 
 
 async def test_a_response_that_breaks_off_is_followed_by_no_second_response(client: httpx.AsyncClient) -> None:
-    """The client must see that it is not whole."""
+    """The client must notice that the response is incomplete."""
     app = client._transport.app  # type: ignore[attr-defined]  # as ``running`` has made it
     sent: list[Message] = []
 

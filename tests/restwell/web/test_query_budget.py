@@ -23,7 +23,7 @@ async def texts(client: httpx.AsyncClient, path: str) -> list[str]:
 
 
 async def test_an_n_plus_one_query_fails_the_test_and_names_query_route_and_remedy(with_notes: Settings) -> None:
-    """Breaks when the edge does not count: the client then ends in peace."""
+    """Breaks when the edge does not count the queries of a request: the test client then closes without an error."""
     with pytest.raises(AssertionError) as raised:  # it is raised where the block ends
         async with running(create_app(with_notes)) as client:
             assert await texts(client, "/v1/notes/one-by-one") == ["0", "1", "2"]

@@ -42,7 +42,7 @@ async def test_the_public_keys_are_published_and_cacheable(tiny_settings: Settin
 
 
 async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings: ShopSettings, key_file: Path) -> None:
-    """What another server does that knows nothing but the issuer (RFC 8414)."""
+    """A server that knows nothing but the issuer finds the key to verify a token (RFC 8414)."""
     own = "https://shop.example"
     changes = {"jwt": JwtSettings(secret=settings.jwt.secret, key_files=(key_file,)), "app": AppSettings(url=own)}
     async with running(shop.create_app(settings.model_copy(update=changes))) as client:

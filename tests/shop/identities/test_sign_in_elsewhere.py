@@ -116,7 +116,7 @@ async def test_an_invalid_id_token_is_refused(browser: Browser, provider: Provid
 async def test_a_callback_that_this_browser_did_not_request_is_refused(
     browser: Browser, client: httpx.AsyncClient
 ) -> None:
-    """Each would sign this browser in as somebody else, or somebody else in here."""
+    """Each of these callbacks would sign this browser in as another user, or another user in here."""
     others = Browser(client)
     theirs, mine = await others.to_provider(), await browser.to_provider()
     their_state = parse_qs(urlsplit(theirs).query)["state"][0]
@@ -151,7 +151,7 @@ async def test_a_used_authorization_code_is_refused(browser: Browser) -> None:
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_stolen_authorization_code_does_not_fit_another_verifier(browser: Browser) -> None:
-    """The thief has the code and a flow of his own: PKCE."""
+    """The thief has the code and a flow of his own: PKCE refuses the pair."""
     stolen = parse_qs(urlsplit(await browser.to_provider()).query)["code"][0]
     thief = Browser(browser.client)
     mine = await thief.to_provider()

@@ -103,7 +103,7 @@ async def test_a_declined_payment_stays_declined(rig: Rig) -> None:
 
 
 async def test_a_step_whose_answer_was_lost_can_be_repeated(rig: Rig) -> None:
-    """Each step has happened, nobody knows, and asking again tells."""
+    """Each step took effect, its answer was lost, and a repetition returns the outcome."""
     with rig.losing() as gateway, pytest.raises(PaymentsUnavailable):
         await gateway.prepare(*ORDER)
     payment = await rig.gateway.prepare(*ORDER)
@@ -145,7 +145,7 @@ async def test_a_payment_in_progress_has_no_outcome(stripe: StripeServer) -> Non
 
 
 async def test_a_payment_is_sent_to_stripe_with_amount_currency_and_key(stripe: StripeServer) -> None:
-    """And a day later, when it has forgotten the keys, nothing is paid or given back twice."""
+    """A day later, when Stripe has forgotten the keys, nothing is charged or refunded twice."""
     gateway = open_gateway(stripe.url)
     payment = await gateway.prepare(*ORDER)
     path, headers, form = stripe.requests[0]

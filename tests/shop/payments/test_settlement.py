@@ -100,7 +100,7 @@ async def test_an_order_is_paid_by_a_job_and_then_confirmed(
 async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
     customer: Person, product: Json, app: App, ledger: Path
 ) -> None:
-    """Breaks when only a worker's look, once a second, makes it ready: it is told to stop before."""
+    """Breaks when only the worker's poll, once a second, makes the job ready: the worker is told to stop before."""
     order = await order_of(customer, product)
     async with app.kit.database.transaction() as tx:
         await tx.run_script("UPDATE jobs SET state = 'scheduled'")
@@ -214,7 +214,7 @@ async def settle(app: App, customer: Person, order: Json, gateway: Gateway) -> N
 async def test_an_interrupted_attempt_is_continued_and_pays_once(
     customer: Person, product: Json, app: App, ledger: Path, when: str
 ) -> None:
-    """The answer that the money was moved is lost, or that it may be. Breaks when each attempt prepares a payment of its own."""
+    """The gateway's answer is lost before or after it has moved the money. Breaks when each attempt prepares a payment of its own."""
     order = await order_of(customer, product)
     await settle(app, customer, order, Interrupted(ledger, **{when: lost}))
     assert await status_of(customer, order) == "pending"
@@ -309,7 +309,7 @@ async def test_every_order_is_settled_at_a_gateway_that_loses_answers(
 async def test_an_order_without_a_job_is_settled_by_the_cleanup(
     customer: Person, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gateway was away for longer than a job tries: an order that was placed, and one that should be given back."""
+    """The gateway was down for longer than a job is retried: one order waits for its payment, another for its refund."""
     monkeypatch.setattr(module, "LATE", module.LATE * 0)
     paid, other = [await order_of(customer, product, key) for key in ("paid", "other")]
     await settle(app, customer, paid, LocalLedger(f"ledger:///{ledger}"))

@@ -77,7 +77,7 @@ async def test_a_search_is_never_read_as_an_expression(anyone: Person, q: str) -
     assert all(item["name"] for item in answer.json()["items"])
 
 
-async def test_a_search_follows_changes(admin: Person) -> None:
+async def test_a_search_finds_changed_products_and_no_deleted_ones(admin: Person) -> None:
     made = await admin.send("POST", "/v1/products", {**DRAFT, "name": "Zyzzyva Lamp"})
     path = made.headers["location"]
     assert [item["id"] for item in await every_page(admin, "q=zyzzyva")] == [made.json()["id"]]
@@ -96,7 +96,7 @@ async def test_a_list_has_only_the_requested_fields(anyone: Person) -> None:
 
 @pytest.mark.parametrize("query", ["limit=2", "fields=id", "fields=price_cents,name,created_at", "fields=name&q=lamp"])
 async def test_a_list_matches_its_openapi_schema(app: App, anyone: Person, query: str) -> None:
-    """With ``fields=``, each product lacked what its schema required: a generated client raised."""
+    """Seen to fail: with ``fields=``, each product lacked fields that its schema required: a generated client raised."""
     answer = await anyone.get(f"/v1/products?{query}")
     documented = app.openapi["paths"]["/v1/products"]["get"]["responses"]["200"]["content"]["application/json"]
     schema = {**documented["schema"], "components": app.openapi["components"]}
@@ -230,14 +230,14 @@ async def statuses_of(*requests: Coroutine[Any, Any, httpx.Response]) -> list[in
 
 
 async def test_every_concurrent_change_with_if_match_star_succeeds(admin: Person) -> None:
-    """RFC 9110 13.1.1: `*` is true while there is a product. Seen to fail with 412 for those who were not the first."""
+    """RFC 9110 13.1.1: `*` is true while there is a product. Seen to fail with 412 for every change but the first."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     assert await statuses_of(*(admin.send("PATCH", path, {"stock": n}, if_match="*") for n in range(8))) == [200] * 8
     assert (await admin.get(path)).json()["version"] == 9
 
 
 async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admin: Person) -> None:
-    """Seen to fail: the second of those who were allowed the next version too was refused."""
+    """Seen to fail: a change whose list also named the next version was refused."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     changes = (admin.send("PATCH", path, {"stock": n}, if_match='"1", W/"2", "3-gzip"') for n in range(8))
     assert await statuses_of(*changes) == [200] * 3 + [412] * 5
@@ -247,7 +247,7 @@ async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admi
 async def test_one_of_several_concurrent_deletes_succeeds_and_the_others_get_a_404(
     admin: Person, if_match: str
 ) -> None:
-    """Seen to fail with 412, where others of our routes say 404."""
+    """Seen to fail with 412, where the other routes answer with 404."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     assert await statuses_of(*(admin.send("DELETE", path, if_match=if_match) for _ in range(8))) == [204] + [404] * 7
 

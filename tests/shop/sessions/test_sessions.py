@@ -167,7 +167,7 @@ async def test_a_user_cannot_end_the_session_of_another(customer: Person, other:
 
 
 async def test_forged_and_foreign_tokens_are_refused(customer: Person, settings: ShopSettings) -> None:
-    """What else may be wrong with a token, ``tests/restwell/auth/test_tokens.py`` tries."""
+    """Other faults of tokens are in ``tests/restwell/auth/test_tokens.py``."""
     good = customer.tokens["access_token"]
     assert settings.jwt.secret is not None
     (key,) = from_secrets([settings.jwt.secret.get_secret_value()])

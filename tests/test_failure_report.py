@@ -1,0 +1,95 @@
+"""What a person needs of a failed test: the request, the answer, the log lines of that request, and no wall of text."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+FAILING = """
+import httpx
+import structlog
+
+
+async def app(scope, receive, send):
+    structlog.get_logger("app").info("stored", request_id="id-of-" + scope["path"].strip("/"))
+    request_id = b"id-of-" + scope["path"].strip("/").encode()
+    await send({"type": "http.response.start", "status": 409, "headers": [(b"x-request-id", request_id)]})
+    await send({"type": "http.response.body", "body": b"out of stock" + b"." * 600})
+
+
+async def ask(path, text):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app.test") as client:
+        return await client.post(path, content=text)
+
+
+async def test_passes():
+    assert (await ask("/passed", "passed")).status_code == 409
+
+
+async def test_fails():
+    for number in range(7):
+        await ask(f"/{number}", f"body {number}")
+    for number in range(50):
+        print("line", number)
+    try:
+        httpx.get("http://127.0.0.1:9/nobody")
+    except httpx.ConnectError:
+        pass
+    assert (await ask("/orders", "two lamps")).status_code == 201
+"""
+
+
+def report_of(folder: Path, *options: str) -> str:
+    (folder / "test_it.py").write_text(FAILING)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "failure_report",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "asyncio_mode=auto",
+    ]
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"}
+    done = subprocess.run(
+        [*command, *options, "test_it.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return report_of(tmp_path_factory.mktemp("report"))
+
+
+def test_a_failed_test_shows_its_last_requests_their_responses_and_their_log_lines(report: str) -> None:
+    """Breaks when the exchanges of a test that passed stay, or when the log line stands far from its request."""
+    _, _, http = report.partition("HTTP, the last exchange at the end")
+    *earlier, last = http.partition("- Captured stdout call")[0].strip("- \n").split("\n\n")
+    told = last.splitlines()
+    assert told[:3] == ["> POST http://app.test/orders", "  two lamps", "< 409 Conflict, request id id-of-orders"]
+    assert told[3] == "  out of stock" + "." * 488 + "..."
+    assert "stored" in told[4]
+    assert "id-of-orders" in told[4]
+    assert len(told) == 5
+    assert [exchange.splitlines()[0] for exchange in earlier] == [
+        "> POST http://app.test/4",
+        "> POST http://app.test/5",
+        "> POST http://app.test/6",
+        "> GET http://127.0.0.1:9/nobody",
+    ]
+    assert "ConnectError" in earlier[-1]
+    assert "/passed" not in report
+
+
+def test_a_failed_test_shows_the_end_of_its_output_unless_all_is_asked_for(report: str, tmp_path: Path) -> None:
+    assert "\nline 49\n" in report
+    assert "\nline 19\n" not in report
+    assert "lines before: -vv)" in report
+    assert "\nline 0\n" in report_of(tmp_path, "-vv")
