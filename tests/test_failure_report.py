@@ -1,6 +1,7 @@
 """What a person needs of a failed test: the request, the answer, the log lines of that request, and no wall of text."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,23 +11,28 @@ import pytest
 TESTS = Path(__file__).parent
 FAILING = """
 import httpx
-import structlog
+from msgspec import Struct
+
+from pathlib import Path
+from restwell.observability.log_output import output
+from servers import Served
+
+
+class Line(Struct):
+    event: str
+    request_id: str
 
 
 async def app(scope, receive, send):
-    structlog.get_logger("app").info("stored", request_id="id-of-" + scope["path"].strip("/"))
-    request_id = b"id-of-" + scope["path"].strip("/").encode()
-    await send({"type": "http.response.start", "status": 409, "headers": [(b"x-request-id", request_id)]})
+    request_id = "id-of-" + scope["path"].strip("/")
+    output.write(Line("stored", request_id))
+    await send({"type": "http.response.start", "status": 409, "headers": [(b"x-request-id", request_id.encode())]})
     await send({"type": "http.response.body", "body": b"out of stock" + b"." * 600})
 
 
 async def ask(path, text):
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app.test") as client:
         return await client.post(path, content=text)
-
-
-async def test_passes():
-    assert (await ask("/passed", "passed")).status_code == 409
 
 
 async def test_fails():
@@ -39,6 +45,13 @@ async def test_fails():
     except httpx.ConnectError:
         pass
     assert (await ask("/orders", "two lamps")).status_code == 201
+
+
+async def test_fails_with_the_first_request():
+    log = Path("server.log")
+    log.write_text("serving\\nrefused id-of-first\\n")
+    served = Served(None, "http://server.test", log)
+    assert (await ask("/first", "")).status_code == 201
 """
 
 
@@ -59,7 +72,7 @@ def report_of(folder: Path, *options: str) -> str:
     done = subprocess.run(
         [*command, *options, "test_it.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 failed" in done.stdout, done.stdout + done.stderr
     return done.stdout
 
 
@@ -69,15 +82,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_a_failed_test_shows_its_last_requests_their_responses_and_their_log_lines(report: str) -> None:
-    """Breaks when the exchanges of a test that passed stay, or when the log line stands far from its request."""
-    _, _, http = report.partition("HTTP, the last exchange at the end")
-    *earlier, last = http.partition("- Captured stdout call")[0].strip("- \n").split("\n\n")
+    """Breaks when the exchanges of an earlier test are kept, when a log line is not beside its request, or not yet written."""
+    _, several, first = report.split("HTTP, the last exchange at the end")
+    *earlier, last = several.partition("- Captured stdout call")[0].strip("- \n").split("\n\n")
     told = last.splitlines()
     assert told[:3] == ["> POST http://app.test/orders", "  two lamps", "< 409 Conflict, request id id-of-orders"]
     assert told[3] == "  out of stock" + "." * 488 + "..."
-    assert "stored" in told[4]
-    assert "id-of-orders" in told[4]
-    assert len(told) == 5
+    assert told[4:] == ['{"event":"stored","request_id":"id-of-orders"}']
     assert [exchange.splitlines()[0] for exchange in earlier] == [
         "> POST http://app.test/4",
         "> POST http://app.test/5",
@@ -85,7 +96,18 @@ def test_a_failed_test_shows_its_last_requests_their_responses_and_their_log_lin
         "> GET http://127.0.0.1:9/nobody",
     ]
     assert "ConnectError" in earlier[-1]
-    assert "/passed" not in report
+    assert re.findall("> (.*)", first) == ["POST http://app.test/first"]
+
+
+def test_a_failed_test_shows_what_its_servers_have_written(report: str) -> None:
+    _, _, first = report.split("HTTP, the last exchange at the end")
+    http, _, server = first.partition("- Output of the server http://server.test -")
+    assert http.strip("- \n").splitlines()[-2:] == [
+        '{"event":"stored","request_id":"id-of-first"}',
+        "refused id-of-first",
+    ]
+    assert server.strip("- \n").splitlines()[0] == "serving"
+    assert "refused" not in server
 
 
 def test_a_failed_test_shows_the_end_of_its_output_unless_all_is_asked_for(report: str, tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_a_missing_temporary_folder_is_reported_with_its_setting(
     assert_refused(result, "CACHE_DIR: there is no temporary folder")
 
 
-def test_a_read_only_root_names_every_setting_at_once(
+def test_every_unwritable_setting_is_named_at_once_on_a_read_only_root(
     run: Run, faulty_databases: dict[str, str], tmp_path: Path
 ) -> None:
     """Seen to fail: the command ended with a stack trace."""

@@ -113,7 +113,7 @@ async def test_orders_for_the_same_products_in_opposite_order_cause_no_deadlock(
     assert (await customer.stock_of(one), await customer.stock_of(two)) == (460, 460)
 
 
-async def test_out_of_stock_names_the_product_and_takes_nothing(admin: Person, customer: Person) -> None:
+async def test_an_order_beyond_the_stock_names_the_product_and_takes_no_stock(admin: Person, customer: Person) -> None:
     """Breaks when every line is a transaction of its own: the first product's stock is then gone."""
     plenty, rare = await product_with(admin, 50), await product_with(admin, 1, name="Rare Lamp")
     problem = assert_problem(await customer.order("k", (plenty["id"], 5), (rare["id"], 2)), 409, "out_of_stock")

@@ -124,7 +124,7 @@ async def test_an_unprepared_payment_is_refused(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("status", [409, 429, 500, 502, 503])
-async def test_a_gateway_error_is_temporary(stripe: StripeServer, status: int) -> None:
+async def test_a_payment_can_be_confirmed_again_after_a_gateway_error(stripe: StripeServer, status: int) -> None:
     gateway = open_gateway(stripe.url)
     payment = await gateway.prepare(*ORDER)
     stripe.faults.append(status)

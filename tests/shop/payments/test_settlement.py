@@ -223,9 +223,9 @@ async def test_an_interrupted_attempt_is_continued_and_pays_once(
     assert moved(ledger) == {order["id"]: [PRICE]}
 
 
-@pytest.mark.parametrize("settled", [True, False], ids=["and given back at once", "and given back later"])
+@pytest.mark.parametrize("settled", [True, False], ids=["settled at once", "settled later"])
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
-async def test_an_order_cancelled_during_its_payment_is_refunded(
+async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
     customer: Person, product: Json, app: App, ledger: Path, when: str, *, settled: bool
 ) -> None:
     """Breaks when the payment's id is not stored before it is confirmed, or is stored for an order that is cancelled already."""
