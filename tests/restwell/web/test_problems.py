@@ -30,7 +30,9 @@ async def test_a_405_lists_the_allowed_methods(tiny: httpx.AsyncClient, method: 
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""])
-async def test_another_content_type_is_refused(tiny: httpx.AsyncClient, content_type: str) -> None:
+async def test_a_body_that_is_not_json_by_its_content_type_is_refused(
+    tiny: httpx.AsyncClient, content_type: str
+) -> None:
     answer = await tiny.post("/v1/notes", content=b'{"text":"x"}', headers={"content-type": content_type})
     assert_problem(answer, 415, "unsupported_media_type")
     assert answer.headers["accept"] == JSON
