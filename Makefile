@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test scoreboard bench check format lock clean
+.PHONY: help run test test-quick scoreboard bench check format lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,12 +12,17 @@ help: ## List these targets
 run: .venv/.run ## Serve the shop on http://127.0.0.1:8000 (PORT=, DATABASE_URL=, WORKERS=), with demo data
 	@$(BIN)/restwell dev
 
-test: .venv/.dev ## Run every test (CI=true: nothing may be skipped)
+test: .venv/.dev ## Run every test (CI=true: nothing may be skipped; ARGS="tests/shop -k orders" for some)
 	@$(BIN)/python tests/install_servers.py
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --durations=15 $(ARGS)
+	@$(BIN)/coverage run -m pytest $(PARALLEL) --durations=15 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+test-quick: .venv/.dev ## Run the tests that need no server (a minute)
+	@$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS)
+
+PARALLEL := --numprocesses=auto --dist=worksteal
 
 scoreboard: .venv/.dev ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
 	@$(BIN)/python tests/install_servers.py

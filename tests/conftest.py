@@ -4,7 +4,9 @@ What could not be tested on this machine is said loudly at the end.
 """
 
 import os
+import re
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
+import reaper
+import servers
 from people import Person
 from rabbit import rabbit_program, rabbit_server
 from restwell import App
@@ -31,13 +35,62 @@ SECRET = "a secret for tests, which is long enough to be one"
 NEEDS = "needs a server that is not on this machine"
 
 
+KINDS = {
+    "unit": "needs no server and no process but its own",
+    "integration": "needs a server, or runs a command",
+    "system": "starts the application as in production, and does to it what may happen there",
+}
+SERVERS = {"postgres_server", "redis_url", "rabbit_url"}
+
+# The tests start hundreds of processes, each of which would compile every module.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        _open_run(config)
     config.addinivalue_line("markers", "scoreboard(number, fault, mark): a fault on docs/scoreboard.md")
     config.pluginmanager.register(Board(), "scoreboard")
     config.pluginmanager.import_plugin("failure_report")
+    for kind, meaning in KINDS.items():
+        config.addinivalue_line("markers", f"{kind}: {meaning}")
     # Rich takes most of a second for a traceback, in which the event loop stands still.
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not any(item.get_closest_marker(kind) for kind in KINDS):
+            item.add_marker(_kind_of(item))
+
+
+def _kind_of(item: pytest.Item) -> str:
+    if "system" in item.path.parts:
+        return "system"
+    needed = SERVERS & set(getattr(item, "fixturenames", ()))
+    return "integration" if needed or re.search("postgresql|redis|rabbit", item.name.partition("[")[2]) else "unit"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    servers.allowed = item.get_closest_marker("unit") is None
+
+
+def _open_run(config: pytest.Config) -> None:
+    """Give this run a folder for all that it writes; at its end, however it comes, nothing of it is left."""
+    folder = Path(tempfile.mkdtemp(prefix="restwell-tests-"))
+    folder.chmod(0o711)  # PostgreSQL, as a user of its own, has a folder there
+    watcher = reaper.watched(folder)
+    os.environ |= {reaper.FOLDER: str(folder), "TMPDIR": str(folder)}
+    tempfile.tempdir = None
+
+    def close() -> None:
+        watcher.kill()
+        watcher.wait()
+        if left := reaper.sweep(folder):
+            raise AssertionError(f"the tests left processes behind: {left}")
+
+    config.add_cleanup(close)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -20,16 +22,29 @@ import httpx
 
 ROOT = Path(__file__).parents[1]
 RESTWELL = Path(sys.executable).with_name("restwell")
-READY_SECONDS = 30
-CACHES = tempfile.TemporaryDirectory(prefix="restwell-test-cache-")
+READY_SECONDS = 120
+"""What a busy machine may take, which has other tests to run."""
 RUN = "RESTWELL_TEST_RUN"  # marks the processes that a test starts, and theirs
 
 
+allowed = True
+"""Whether the test that runs may start processes."""
+
+
+def assert_allowed() -> None:
+    assert allowed, "a unit test starts no process; mark it, or its module: pytest.mark.integration"
+
+
+_ports = count(10_000 + 1_500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + os.getpid() % 1_000)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free: of this process of the tests alone, and none that the system gives to connections."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError  # there is no end of numbers
 
 
 def postgres_programs() -> Path | None:
@@ -58,6 +73,7 @@ class Postgres:
 
     def __init__(self, folder: Path, primary: "Postgres | None" = None, *options: str) -> None:
         """A new one, or a streaming replica of ``primary``; ``options`` are the server's own."""
+        assert_allowed()
         programs = postgres_programs()
         assert programs is not None, "PostgreSQL's server programs are not installed"
         self._programs, self._folder, self._data = programs, folder, folder / "data"
@@ -126,6 +142,7 @@ class RedisServer:
     """A Redis server of its own, on a free port, that writes nothing down unless ``options`` say so."""
 
     def __init__(self, folder: Path, *options: str) -> None:
+        assert_allowed()
         self.port = free_port()
         self.folder = folder
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -226,10 +243,16 @@ class Served:
             return False
 
 
+@cache
+def _cache_dir() -> str:
+    return tempfile.mkdtemp(prefix="restwell-test-cache-")
+
+
 def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line, run to its end."""
+    assert_allowed()
     command: list[str | Path] = [RESTWELL, *arguments]
-    env = {**os.environ, "CACHE_DIR": CACHES.name, **environment}
+    env = {**os.environ, "CACHE_DIR": _cache_dir(), **environment}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -256,6 +279,7 @@ def serve_into(
     sink: int | None, folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: str
 ) -> Iterator[Served]:
     """The same, with its output to a file descriptor."""
+    assert_allowed()
     port, log = free_port(), folder / "server.log"
     run = str(uuid4())
     own = {
@@ -282,6 +306,7 @@ def serve_into(
 @contextmanager
 def working(folder: Path, *arguments: str, cwd: Path = ROOT, **environment: str) -> Iterator[Served]:
     """``restwell worker``, in a process of its own; its output goes to ``folder``."""
+    assert_allowed()
     run, log = str(uuid4()), folder / f"worker-{uuid4().hex}.log"
     env = {**os.environ, "CACHE_DIR": str(folder / "cache"), **environment, RUN: run}
     with log.open("wb") as output:
@@ -371,7 +396,8 @@ http {{
   }}
 }}
 """)
-    process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
+    command = ["nginx", "-p", str(folder), "-c", str(config)]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: listens(port), process)
         yield port

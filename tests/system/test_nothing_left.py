@@ -1,0 +1,45 @@
+"""A run of these tests leaves nothing on the machine, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+import reaper
+from servers import RESTWELL, ROOT, restwell, serve, wait_until
+
+BEGUN = "RESTWELL_TEST_BEGUN"
+"""Names the file that the killed run writes once its servers are there."""
+
+if BEGUN in os.environ:
+
+    def test_that_is_killed(postgres_server: str, redis_url: str, tmp_path: Path) -> None:
+        env = {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}"}
+        assert restwell("migrate", **env).returncode == 0
+        with serve(tmp_path, RESTWELL, "serve", **env) as served:
+            assert httpx.get(f"{served.url}/health/live").status_code == 200
+            assert postgres_server
+            assert redis_url
+            Path(os.environ[BEGUN]).write_text(os.environ[reaper.FOLDER])
+            time.sleep(60)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_killed_leaves_no_process_and_no_folder(how: signal.Signals, tmp_path: Path) -> None:
+    """Breaks without the process that watches the run: PostgreSQL, Redis and the shop then go on for ever."""
+    begun = tmp_path / "begun"
+    program = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "test_that_is_killed", "-p", "no:cacheprovider"]
+    run = subprocess.Popen(program, cwd=ROOT, env={**os.environ, BEGUN: str(begun)}, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(begun.exists, run)
+    finally:
+        run.send_signal(how)
+        run.wait()
+    folder = Path(begun.read_text())
+    wait_until(lambda: not folder.exists())
+    assert not reaper.processes_of(folder)
