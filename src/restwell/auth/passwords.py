@@ -6,12 +6,14 @@ import os
 import sys
 import threading
 import unicodedata
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_bytes
 from types import ModuleType
 from typing import Final, TypeVar
 
@@ -54,7 +56,7 @@ class Passwords:
         _have_memory_given_back()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords", initializer=_give_way)
         self._pending = 0
-        self._nobody = self._hasher.hash("the password of no account")
+        self._nobody = _hash_of_nothing(memory_kib, passes)
 
     async def hash(self, password: str) -> str:
         return await self._in_pool(lambda: self._hasher.hash(_normal(password)))
@@ -99,6 +101,12 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         finally:
             self._pending -= 1
+
+
+def _hash_of_nothing(memory_kib: int, passes: int) -> str:
+    """In the form of a hash (PHC), with random bytes in place of one: no password has it, and to find that out takes as long."""
+    salt, digest = (b64encode(token_bytes(size)).rstrip(b"=").decode() for size in (16, 32))
+    return f"$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${digest}"
 
 
 def _normal(password: str) -> str:
