@@ -7,6 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from cases import each
 from people import Json, Person, assert_problem
 from restwell.database import Database, query
 from restwell.web.guards import requires_role
@@ -69,7 +70,7 @@ def cases(**wanted: Any) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize(("method", "path"), cases(guarded=True))
+@each(("method", "path"), cases(guarded=True))
 async def test_a_request_without_a_valid_token_gets_a_401(
     anyone: Person, database: Database, method: str, path: str
 ) -> None:
@@ -82,12 +83,12 @@ async def test_a_request_without_a_valid_token_gets_a_401(
     assert await dump(database) == before
 
 
-@pytest.mark.parametrize(("method", "path"), cases(role=True))
+@each(("method", "path"), cases(role=True))
 async def test_an_admin_route_refuses_a_customer(customer: Person, method: str, path: str) -> None:
     assert_problem(await customer.send(method, path), 403, "forbidden")
 
 
-@pytest.mark.parametrize("path", sorted({one_of(operation.path) for operation in OPERATIONS}))
+@each("path", sorted({one_of(operation.path) for operation in OPERATIONS}))
 async def test_a_path_answers_any_other_method_with_405(admin: Person, path: str) -> None:
     allowed = {operation.method for operation in OPERATIONS if one_of(operation.path) == path}
     for method in METHODS - allowed:
@@ -96,7 +97,7 @@ async def test_a_path_answers_any_other_method_with_405(admin: Person, path: str
         assert allowed <= set(answer.headers["allow"].split(", "))
 
 
-@pytest.mark.parametrize(("method", "path"), cases(with_id=True, upload=False))
+@each(("method", "path"), cases(with_id=True, upload=False))
 async def test_an_unknown_id_gets_a_404(admin: Person, method: str, path: str) -> None:
     body: Json | None = {} if method == "PATCH" else None
     assert_problem(await admin.send(method, path, body, if_match="*"), 404, "not_found")
@@ -105,7 +106,7 @@ async def test_an_unknown_id_gets_a_404(admin: Person, method: str, path: str) -
         assert answer.status_code in {404, 405}
 
 
-@pytest.mark.parametrize(("method", "path"), cases(body=True))
+@each(("method", "path"), cases(body=True))
 async def test_an_invalid_body_is_refused_and_changes_no_row(
     admin: Person, database: Database, method: str, path: str
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cases import each
 from people import Json, Person, assert_problem
 from restwell import App
 from restwell.ids import new_id
@@ -102,7 +103,7 @@ async def test_reports_of_the_first_and_of_the_last_possible_day_are_built(admin
     assert [(await admin.get(where)).json()["state"] for where in reports] == ["ready", "ready"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("first_day", "last_day"),
     [
         ("2026-02-01", "2026-01-31"),

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from cases import each
 from mail_server import MailServer, code_in, with_mail
 from openid_provider import ADA, CLIENT_ID, CLIENT_SECRET, ProviderProcess, openid_provider
 from people import Json, Person, assert_problem
@@ -75,7 +76,7 @@ async def test_the_browser_returns_to_where_the_sign_in_began(browser: Browser, 
     assert (await browser.sign_in(query="?return_to=/%23a")).headers["location"] == "/?error=sign_in_refused#a"
 
 
-@pytest.mark.parametrize(
+@each(
     "to",
     ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\nb", "/%09/evil.example", "", "/日本"],
 )
@@ -341,9 +342,7 @@ async def test_the_identity_providers_are_listed(anyone: Person) -> None:
     assert listed[0]["url"] == "/v1/identities/okta/sign-in"
 
 
-@pytest.mark.parametrize(
-    "claimed", ["v(c)@example.com", "a@b..example", "a\u200b@example.com", "a\x00@example.com", "é@example.com"]
-)
+@each("claimed", ["v(c)@example.com", "a@b..example", "a\u200b@example.com", "a\x00@example.com", "é@example.com"])
 async def test_a_claimed_email_that_is_not_an_address_is_refused(
     browser: Browser, provider: ProviderProcess, claimed: str
 ) -> None:

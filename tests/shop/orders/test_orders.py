@@ -2,8 +2,7 @@
 
 import asyncio
 
-import pytest
-
+from cases import each
 from people import Json, Person, assert_problem, paths_of
 
 MISSING = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
@@ -75,7 +74,7 @@ async def test_an_idempotency_key_belongs_to_one_body_and_one_caller(
     assert await customer.stock_of(product) == 6
 
 
-@pytest.mark.parametrize("key", [None, "", "k" * 256, "tab\there"])
+@each("key", [None, "", "k" * 256, "tab\there"])
 async def test_an_order_needs_an_idempotency_key(admin: Person, customer: Person, key: str | None) -> None:
     product = await product_with(admin, 5)
     headers = {} if key is None else {"idempotency_key": key}
@@ -125,7 +124,7 @@ async def test_an_order_beyond_the_stock_names_the_product_and_takes_no_stock(ad
     assert retried.status_code == 201, "a key whose request failed may be used again"
 
 
-@pytest.mark.parametrize(
+@each(
     ("items", "paths"),
     [
         ([], {"$.items"}),
@@ -214,8 +213,6 @@ async def test_an_order_of_another_user_is_not_found_except_by_an_admin(
     assert await customer.stock_of(product) == 5
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/v1/orders"), ("POST", "/v1/orders"), ("GET", f"/v1/orders/{MISSING}")]
-)
+@each(("method", "path"), [("GET", "/v1/orders"), ("POST", "/v1/orders"), ("GET", f"/v1/orders/{MISSING}")])
 async def test_anonymous_callers_have_no_orders(anyone: Person, method: str, path: str) -> None:
     assert_problem(await anyone.send(method, path), 401, "unauthorized")

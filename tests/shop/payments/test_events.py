@@ -11,6 +11,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from cases import each
 from people import Json, Person, assert_problem
 from restwell import App
 from restwell.testing import finish_jobs, running
@@ -82,7 +83,7 @@ async def test_a_repeated_event_changes_nothing(client: httpx.AsyncClient, app: 
     assert await jobs_waiting(app) == 2
 
 
-@pytest.mark.parametrize(
+@each(
     "forge",
     [
         lambda _: "",
@@ -151,9 +152,7 @@ async def test_a_signed_event_of_another_shop_is_accepted_and_ignored(client: ht
     assert await jobs_waiting(app) == 0
 
 
-@pytest.mark.parametrize(
-    "body", [b"{}", b'{"id":"e"}', b"[]", b"not json", b'{"id":"\\u0000","data":{"object":{"id":"x"}}}']
-)
+@each("body", [b"{}", b'{"id":"e"}', b"[]", b"not json", b'{"id":"\\u0000","data":{"object":{"id":"x"}}}'])
 async def test_a_signed_event_that_cannot_be_read_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
     assert (await send(client, body, signature(body))).status_code in {400, 422}
 

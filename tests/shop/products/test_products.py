@@ -9,6 +9,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from cases import each
 from people import Json, Person, assert_problem, paths_of
 from restwell import App
 from restwell.database import Database
@@ -39,7 +40,7 @@ async def test_the_pages_of_a_list_hold_every_product_once(anyone: Person) -> No
     assert items == sorted(items, key=lambda item: (item["created_at"], item["id"]), reverse=True)
 
 
-@pytest.mark.parametrize("sort", ["created_at", "-created_at", "price_cents", "-price_cents", "name", "-name"])
+@each("sort", ["created_at", "-created_at", "price_cents", "-price_cents", "name", "-name"])
 async def test_a_list_is_sorted_across_pages(anyone: Person, sort: str) -> None:
     items = await every_page(anyone, f"category=audio&limit=50&sort={sort}")
     assert len(items) == PRODUCTS / 8
@@ -55,9 +56,7 @@ async def test_a_list_is_filtered_by_category_and_price(anyone: Person) -> None:
     assert items
 
 
-@pytest.mark.parametrize(
-    "q", ["wireless headphones", "WIRELESS", "wirel head", "headphones juniper", "cancelling noise"]
-)
+@each("q", ["wireless headphones", "WIRELESS", "wirel head", "headphones juniper", "cancelling noise"])
 async def test_a_search_finds_words_and_prefixes_in_name_and_description(anyone: Person, q: str) -> None:
     found = await every_page(anyone, f"limit=100&q={quote(q)}")
     everything = await every_page(anyone, "limit=100")
@@ -70,7 +69,7 @@ async def test_a_search_finds_words_and_prefixes_in_name_and_description(anyone:
     assert found
 
 
-@pytest.mark.parametrize("q", ["'", '"', "*", "a' OR 1=1 --", "NEAR(", "x & | !", ":*", "\\", "%", "💡"])
+@each("q", ["'", '"', "*", "a' OR 1=1 --", "NEAR(", "x & | !", ":*", "\\", "%", "💡"])
 async def test_a_search_is_never_read_as_an_expression(anyone: Person, q: str) -> None:
     answer = await anyone.get(f"/v1/products?q={quote(q)}")
     assert answer.status_code == 200
@@ -94,7 +93,7 @@ async def test_a_list_has_only_the_requested_fields(anyone: Person) -> None:
     assert {tuple(item) for item in items} == {("name", "price_cents")}
 
 
-@pytest.mark.parametrize("query", ["limit=2", "fields=id", "fields=price_cents,name,created_at", "fields=name&q=lamp"])
+@each("query", ["limit=2", "fields=id", "fields=price_cents,name,created_at", "fields=name&q=lamp"])
 async def test_a_list_matches_its_openapi_schema(app: App, anyone: Person, query: str) -> None:
     """Seen to fail: with ``fields=``, each product lacked fields that its schema required: a generated client raised."""
     answer = await anyone.get(f"/v1/products?{query}")
@@ -117,7 +116,7 @@ async def test_a_list_reads_only_the_requested_columns(database: Database) -> No
     assert set((await database.all(page(shape), count=1))[0]) == {"stock", "name", "id"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "path"),
     [
         ("limit=0", "limit"),
@@ -144,7 +143,7 @@ async def test_an_invalid_query_of_a_list_is_refused(anyone: Person, query: str,
     assert paths_of(problem) == {path}
 
 
-@pytest.mark.parametrize("query", ["q=%FF", "q=%ED%A0%80"])
+@each("query", ["q=%FF", "q=%ED%A0%80"])
 async def test_a_query_that_is_not_utf8_is_refused(anyone: Person, query: str) -> None:
     assert_problem(await anyone.get(f"/v1/products?{query}"), 400, "malformed_request")
 
@@ -271,7 +270,7 @@ async def test_an_etag_that_a_compressing_proxy_changed_still_names_its_version(
         assert_problem(await admin.send("PATCH", path, {"stock": 0}, if_match=tag), 412, "precondition_failed")
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "paths"),
     [
         ({}, {"$.name", "$.category", "$.price_cents", "$.currency", "$.stock"}),
@@ -293,7 +292,7 @@ async def test_an_invalid_product_is_refused(admin: Person, body: Json, paths: s
     assert paths_of(problem) == paths
 
 
-@pytest.mark.parametrize("body", [{"stock": None}, {"name": None}, {"stock": -1}, {"colour": "red"}])
+@each("body", [{"stock": None}, {"name": None}, {"stock": -1}, {"colour": "red"}])
 async def test_an_invalid_patch_of_a_product_is_refused(admin: Person, body: Json) -> None:
     product = await admin.first_product()
     path = f"/v1/products/{product['id']}"

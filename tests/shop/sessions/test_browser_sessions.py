@@ -5,6 +5,7 @@ from http.cookies import SimpleCookie
 import httpx
 import pytest
 
+from cases import each
 from people import Person, assert_problem
 from shop.demo import PASSWORD
 
@@ -70,7 +71,7 @@ async def test_a_page_of_the_same_origin_may_read_and_write(browser: Browser) ->
     assert (await browser.send("PATCH", "/v1/users/me", {"name": "Old"}, **patch, **origin)).status_code == 200
 
 
-@pytest.mark.parametrize(
+@each(
     "headers",
     [
         {"sec-fetch-site": "cross-site"},

@@ -12,6 +12,7 @@ import pytest
 from joserfc import jwt
 from sqlalchemy import update
 
+from cases import each
 from people import Person, assert_problem
 from restwell import App
 from restwell.auth.signing_keys import from_secrets
@@ -121,7 +122,7 @@ async def test_an_idle_session_ends_before_its_lifetime(
     assert (await customer.get("/v1/sessions")).json()["items"] == []
 
 
-@pytest.mark.parametrize("token", ["", "rt_unknown", "x" * 200])
+@each("token", ["", "rt_unknown", "x" * 200])
 async def test_an_unknown_refresh_token_is_refused(anyone: Person, token: str) -> None:
     assert_problem(await refresh(anyone, token), 401, "invalid_refresh_token")
 
@@ -193,7 +194,7 @@ async def test_forged_and_foreign_tokens_are_refused(customer: Person, settings:
         assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"', name
 
 
-@pytest.mark.parametrize("authorization", ["", "Bearer", "Basic YTpi", "Token x"])
+@each("authorization", ["", "Bearer", "Basic YTpi", "Token x"])
 async def test_a_request_without_a_bearer_token_gets_a_challenge(anyone: Person, authorization: str) -> None:
     answer = await anyone.get("/v1/users/me", authorization=authorization)
     assert_problem(answer, 401, "unauthorized")

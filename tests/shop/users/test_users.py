@@ -3,8 +3,8 @@
 import asyncio
 
 import httpx
-import pytest
 
+from cases import each
 from people import Json, Person, assert_problem, paths_of
 from shop.demo import PASSWORD
 
@@ -33,7 +33,7 @@ async def test_a_registration_with_the_address_of_an_account_is_refused(anyone: 
     assert_problem(answer, 409, "email_taken")
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "paths"),
     [
         ({}, {"$.email", "$.password", "$.name"}),
@@ -68,9 +68,7 @@ async def test_a_patch_changes_only_the_fields_it_has(customer: Person) -> None:
     assert (await customer.send("PATCH", "/v1/users/me", {})).json()["name"] == "New Name"
 
 
-@pytest.mark.parametrize(
-    ("body", "path"), [({"name": None}, "$.name"), ({"role": "admin"}, "$.role"), ({"name": ""}, "$.name")]
-)
+@each(("body", "path"), [({"name": None}, "$.name"), ({"role": "admin"}, "$.role"), ({"name": ""}, "$.name")])
 async def test_an_invalid_patch_of_the_own_account_is_refused(customer: Person, body: Json, path: str) -> None:
     problem = assert_problem(await customer.send("PATCH", "/v1/users/me", body), 422, "invalid")
     assert paths_of(problem) == {path}
