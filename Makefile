@@ -42,6 +42,7 @@ check: .venv/.dev ## Check format, lint, types and the rules of the house
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/zizmor --offline --quiet --no-progress .
 	@$(BIN)/pytest --quiet --no-header tests/test_house.py
 
 format: .venv/.dev ## Format the code and fix what can be fixed

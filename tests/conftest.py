@@ -59,6 +59,12 @@ def pytest_configure(config: pytest.Config) -> None:
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice the cores, since many tests wait; each worker starts servers of its own."""
+    return min(2 * (os.cpu_count() or 1), 8)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.get_closest_marker(kind) for kind in KINDS):
@@ -69,7 +75,11 @@ def _kind_of(item: pytest.Item) -> str:
     if "system" in item.path.parts:
         return "system"
     needed = SERVERS & set(getattr(item, "fixturenames", ()))
-    return "integration" if needed or re.search("postgresql|redis|rabbit", item.name.partition("[")[2]) else "unit"
+    return (
+        "integration"
+        if needed or re.search("postgresql|redis|rabbit|strict|bounded", item.name.partition("[")[2])
+        else "unit"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

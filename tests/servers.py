@@ -374,38 +374,6 @@ def wait_until(
         time.sleep(0.05)
 
 
-@contextmanager
-def nginx(folder: Path, upstream: int, of_http: str = "", of_server: str = "") -> Iterator[int]:
-    """In front of a server, with connections that it uses again. More of its configuration may be given."""
-    port = free_port()
-    (folder / "nginx").mkdir()
-    config = folder / "nginx" / "nginx.conf"
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/nginx/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config.write_text(f"""
-daemon off; pid {folder}/nginx/pid; error_log {folder}/nginx/error.log; worker_processes 1;
-events {{ worker_connections 512; }}
-http {{
-  access_log off; {temporary} {of_http}
-  upstream shop {{ server 127.0.0.1:{upstream}; keepalive 1; }}
-  server {{
-    listen 127.0.0.1:{port};
-    {of_server}
-    location / {{ proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-  }}
-}}
-""")
-    command = ["nginx", "-p", str(folder), "-c", str(config)]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: listens(port), process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def say_raw(port: int, request: bytes, seconds: float = 5) -> bytes:
     """What comes back for these bytes, until the connection ends."""
     found = b""

@@ -142,9 +142,19 @@ def test_links_and_make_targets_in_the_documents_exist(document: str) -> None:
     text = (ROOT / document).read_text()
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
         assert (ROOT / target).exists(), f"{document} links to {target}"
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for name in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE):
-        assert name in targets, f"{document} says make {name}"
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= make_targets()
+
+
+@pytest.mark.parametrize("pipeline", [".ci/run", ".github/workflows/ci.yml", ".gitlab-ci.yml", "Jenkinsfile"])
+def test_each_pipeline_runs_make_targets_that_exist(pipeline: str) -> None:
+    commands = re.findall(r"\bmake ([a-z][a-z -]+)", (ROOT / pipeline).read_text())
+    targets = {target for command in commands for target in command.split()}
+    assert "test" in targets
+    assert targets <= make_targets()
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def test_every_decision_has_its_four_sections() -> None:

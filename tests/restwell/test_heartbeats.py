@@ -16,6 +16,8 @@ from restwell.database import Migrations, open_database
 from restwell.heartbeats import Heartbeats, beat
 from servers import RESTWELL, ROOT, Served, children_of, say_raw, serving, wait_until
 
+pytestmark = pytest.mark.integration
+
 HUNG_SECONDS = 2
 END_SECONDS = 10
 """A server that waits for a stopped worker takes 30."""

@@ -11,7 +11,10 @@ from typing import Final
 import pytest
 
 from conftest import NEEDS
-from servers import RESTWELL, ROOT, Served, nginx, restwell, say_raw, serve
+from reverse_proxy import nginx
+from servers import RESTWELL, ROOT, Served, restwell, say_raw, serve
+
+pytestmark = pytest.mark.integration
 
 CLOSE: Final = b"Connection: close\r\n"
 HOST: Final = b"Host: app.test\r\n" + CLOSE

@@ -14,6 +14,8 @@ import pytest
 
 from servers import ROOT, Served, descendants_of, serve, wait_until
 
+pytestmark = pytest.mark.integration
+
 SOURCE = ROOT / "tests" / "tiny" / "app.py"
 SLIPS = {
     'GREETING = "': "unterminated string",

@@ -23,6 +23,8 @@ from servers import (
     wait_until,
 )
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def tiny_env(tmp_path: Path) -> dict[str, str]:

@@ -29,6 +29,8 @@ from servers import (
     working,
 )
 
+pytestmark = pytest.mark.integration
+
 MOMENTS = (0.0, 0.6)
 AT_ONCE_SECONDS = 5
 """The slow request and the slow job take much longer."""

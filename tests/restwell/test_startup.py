@@ -126,6 +126,7 @@ async def test_a_redis_that_refuses_the_login_is_refused_at_start(
     assert (await faults(settings_of(url), database)).startswith("REDIS_URL: ")
 
 
+@pytest.mark.integration
 async def test_a_read_only_redis_is_refused_at_start(database: Database) -> None:
     """Breaks when a refused write counts as an outage: a replica is reachable, and will never accept one."""
     with redis_server("--replicaof", "127.0.0.1", str(free_port())) as replica:

@@ -76,6 +76,7 @@ async def told(settings: ShopSettings, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.integration
 async def test_an_operator_lists_retries_and_discards_dead_jobs_on_the_command_line(
     settings: ShopSettings, dead: UUID, app: App
 ) -> None:

@@ -25,6 +25,7 @@ async def test_seed_does_not_change_an_existing_catalogue(database: Database) ->
     assert await demo.seed(database) == "125 products"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("backend", ["sqlite"])
 def test_seed_may_be_repeated(tmp_path: Path, backend: str) -> None:
     environment = {"DATABASE_URL": f"{backend}:///{tmp_path / 'shop.db'}", "RESTWELL_APP": "shop.app:shop"}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ BEGUN = "RESTWELL_TEST_BEGUN"
 if BEGUN in os.environ:
 
     def test_that_is_killed(postgres_server: str, redis_url: str, tmp_path: Path) -> None:
-        env = {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}"}
+        env: dict[str, Any] = {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}"}
         assert restwell("migrate", **env).returncode == 0
         with serve(tmp_path, RESTWELL, "serve", **env) as served:
             assert httpx.get(f"{served.url}/health/live").status_code == 200

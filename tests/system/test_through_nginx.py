@@ -8,7 +8,8 @@ import pytest
 
 from conftest import NEEDS
 from people import PATCH
-from servers import RESTWELL, nginx, restwell, serve
+from reverse_proxy import nginx
+from servers import RESTWELL, restwell, serve
 from shop.demo import PASSWORD
 
 GZIP = "gzip on; gzip_types application/json; gzip_min_length 1; gzip_proxied any;"

@@ -19,7 +19,10 @@ from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
 from servers import RedisServer, redis_program, redis_server
 
-pytestmark = pytest.mark.skipif(redis_program() is None, reason="needs a server that is not on this machine: Redis")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(redis_program() is None, reason="needs a server that is not on this machine: Redis"),
+]
 
 
 @pytest.fixture

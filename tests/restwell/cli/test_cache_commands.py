@@ -8,6 +8,8 @@ import pytest
 
 from servers import RESTWELL, ROOT, Served, free_port, restwell, serve
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:

@@ -11,6 +11,8 @@ import pytest
 
 from servers import RESTWELL, ROOT, free_port, restwell, serve
 
+pytestmark = pytest.mark.integration
+
 STRONG = "Wq3rT8-kZp0_bN5vXy7LmC2sHd9JfG4aQe6uRi1oPt"
 
 

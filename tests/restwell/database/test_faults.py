@@ -42,6 +42,7 @@ async def test_an_unknown_database_or_user_is_named(postgres_server: str) -> Non
             await open_database(url).start()
 
 
+@pytest.mark.integration
 async def test_a_wrong_password_is_reported_in_one_line_without_it(tmp_path: Path) -> None:
     if postgres_programs() is None:
         pytest.skip("needs a server that is not on this machine: PostgreSQL (apt-get install postgresql)")

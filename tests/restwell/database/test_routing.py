@@ -17,6 +17,8 @@ from restwell.database.freshness import FURTHEST, Freshness, FreshnessTokens, de
 from restwell.database.routing import Replica, RoutedDatabase
 from servers import Postgres, postgres, postgres_programs
 
+pytestmark = pytest.mark.integration
+
 T = TypeVar("T")
 
 ACCOUNTS = 10

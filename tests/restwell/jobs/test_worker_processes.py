@@ -15,6 +15,8 @@ import sample_jobs
 from jobs_rig import Rig, rig_on
 from servers import RESTWELL, ROOT, children_of, restwell, serve, wait_until, working
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 async def rig(empty_url: str) -> AsyncIterator[Rig]:

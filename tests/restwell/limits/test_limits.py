@@ -200,6 +200,7 @@ async def test_redis_counts_a_rate_above_a_million_a_second(redis_url: str, tmp_
         assert not limits.is_local
 
 
+@pytest.mark.integration
 async def test_a_machine_limits_to_its_part_while_redis_is_down(tmp_path: Path) -> None:
     """Breaks when nobody counts while Redis is away, and when everybody admits the whole rate."""
     with redis_server() as server:
