@@ -234,6 +234,7 @@ async def server_of_its_own() -> AsyncIterator[Postgres]:
         yield server
 
 
+@pytest.mark.integration
 async def test_callers_do_not_wait_for_a_server_that_is_down(server_of_its_own: Postgres) -> None:
     """Breaks without the breaker: every caller then tries to connect for itself."""
     async with PostgresDatabase(server_of_its_own.url, 3, 5) as database:
