@@ -3,38 +3,59 @@
 A case is a line of JSON on standard input: arguments, folder, environment, and whether files may have a size. So is what came of it.
 """
 
+import importlib
 import json
 import os
 import resource
+import select
 import sys
 import tempfile
 from typing import Any
 
 import restwell.cli
+import shop.app  # noqa: F401  # what most commands import
 
 
 def main() -> None:
     for line in sys.stdin:
         case = json.loads(line)
-        outputs = os.pipe(), os.pipe()
+        outputs = os.pipe(), os.pipe()  # no files: they may have no size
         child = os.fork()
         if child == 0:
             run(case, *(writer for _, writer in outputs))
         for _, writer in outputs:
             os.close(writer)
-        texts = [written(reader) for reader, _ in outputs]
+        texts = written(*(reader for reader, _ in outputs))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(json.dumps([code, *texts]), flush=True)  # noqa: T201  # to the test that asked
 
 
+def written(*readers: int) -> list[str]:
+    """All that comes, until each has ended."""
+    texts = dict.fromkeys(readers, b"")
+    left = set(readers)
+    while left:
+        for reader in select.select(left, [], [])[0]:
+            if piece := os.read(reader, 65_536):
+                texts[reader] += piece
+            else:
+                os.close(reader)
+                left.remove(reader)
+    return [text.decode() for text in texts.values()]
+
+
 def run(case: dict[str, Any], stdout: int, stderr: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     code = 99
     try:
         os.chdir(case["folder"])
+        os.environ.clear()
         os.environ.update(case["environment"])
-        sys.path[:0] = case["environment"].get("PYTHONPATH", "").split(":")
+        if path := os.environ.get("PYTHONPATH"):
+            sys.path[:0] = path.split(":")
+        importlib.invalidate_caches()
         sys.argv = ["restwell", *case["arguments"]]
         tempfile.tempdir = None
         if case["full"]:
@@ -42,7 +63,7 @@ def run(case: dict[str, Any], stdout: int, stderr: int) -> None:
         restwell.cli.main()
         code = 0
     except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:  # noqa: BLE001  # as the interpreter does
         sys.excepthook(*sys.exc_info())
         code = 1
@@ -50,11 +71,6 @@ def run(case: dict[str, Any], stdout: int, stderr: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def written(reader: int) -> str:
-    with open(reader, encoding="utf-8") as file:
-        return file.read()
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Twice the cores, since many tests wait; each worker starts servers of its own."""
     return min(2 * (os.cpu_count() or 1), 8)
@@ -263,6 +264,10 @@ async def _prepare(url: str) -> None:
     async with open_database(url) as opened:
         await Migrations(MIGRATIONS).upgrade(opened)
         await demo.seed(opened)
+
+
+def pytest_unconfigure() -> None:
+    servers.end_commands()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,6 +1,7 @@
 """Real servers for the tests: private, throwaway, on free ports of this machine's loopback."""
 
 import asyncio
+import json
 import os
 import pwd
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
 from itertools import count
@@ -249,11 +250,33 @@ def _cache_dir() -> str:
 
 
 def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command line, run to its end."""
+    """A command, run to its end."""
+    return run_command(arguments, cwd, {**os.environ, "CACHE_DIR": _cache_dir(), **environment})
+
+
+def run_command(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *, full: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """The same with this environment alone. Where ``full``, no file may have a size, as on a full disk."""
     assert_allowed()
-    command: list[str | Path] = [RESTWELL, *arguments]
-    env = {**os.environ, "CACHE_DIR": _cache_dir(), **environment}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300)
+    commands = _commands()
+    assert commands.stdin is not None
+    assert commands.stdout is not None
+    case = {"arguments": arguments, "folder": str(folder), "environment": environment, "full": full}
+    print(json.dumps(case), file=commands.stdin, flush=True)
+    code, stdout, stderr = json.loads(commands.stdout.readline())
+    return subprocess.CompletedProcess(arguments, code, stdout, stderr)
+
+
+@cache
+def _commands() -> subprocess.Popen[str]:
+    program = [sys.executable, str(ROOT / "tests" / "command_server.py")]
+    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def end_commands() -> None:
+    if _commands.cache_info().currsize:
+        _commands().communicate()
 
 
 @asynccontextmanager
@@ -372,15 +395,3 @@ def wait_until(
         assert ended is None, f"the server ended with {ended}: {what}"
         assert time.monotonic() < deadline, f"not ready in {READY_SECONDS} s: {what}"
         time.sleep(0.05)
-
-
-def say_raw(port: int, request: bytes, seconds: float = 5) -> bytes:
-    """What comes back for these bytes, until the connection ends."""
-    found = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
-        with suppress(ConnectionError):  # what is too much is answered while it is sent
-            connection.sendall(request)
-        with suppress(ConnectionError, TimeoutError):
-            while piece := connection.recv(65_536):
-                found += piece
-    return found

@@ -12,9 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from raw_client import say_raw
 from restwell.database import Migrations, open_database
 from restwell.heartbeats import Heartbeats, beat
-from servers import RESTWELL, ROOT, Served, children_of, say_raw, serving, wait_until
+from servers import RESTWELL, ROOT, Served, children_of, serving, wait_until
 
 pytestmark = pytest.mark.integration
 

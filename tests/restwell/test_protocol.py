@@ -11,8 +11,9 @@ from typing import Final
 import pytest
 
 from conftest import NEEDS
+from raw_client import say_raw
 from reverse_proxy import nginx
-from servers import RESTWELL, ROOT, Served, restwell, say_raw, serve
+from servers import RESTWELL, ROOT, Served, restwell, serve
 
 pytestmark = pytest.mark.integration
 

@@ -1,56 +1,38 @@
 """Every command, on what is wrong with its settings or around it: a line for each fault, exit code 2, and never a traceback."""
 
-import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from restwell.database import Migrations, open_database
-from servers import RESTWELL, ROOT, free_port, postgres
+from servers import RESTWELL, free_port, postgres, run_command
 from shop.app import MIGRATIONS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 ASK = ("migrate", "serve", "worker", "seed", "jobs list", "explain")
 """Those that need the database."""
+UNSET = {"CACHE_DIR", "METRICS_DIR", "DATABASE_URL", "JWT_SECRET"}
 ALL = (*ASK, "dev", "cache clear", "cache stats", "routes", "openapi", "backup copy.db", "migrate --check")
 SQLITE = (*ASK, "dev", "backup copy.db")
 
 
-@pytest.fixture(scope="module")
-def commands() -> Iterator[subprocess.Popen[str]]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-    for name in ("CACHE_DIR", "METRICS_DIR", "DATABASE_URL", "JWT_SECRET"):
-        env.pop(name, None)
-    command = [sys.executable, str(ROOT / "tests" / "command_server.py")]
-    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        yield server
-        assert server.stdin is not None
-        server.stdin.close()
-
-
 @pytest.fixture
-def run(commands: subprocess.Popen[str], tmp_path: Path) -> Run:
+def run(tmp_path: Path) -> Run:
     """A command, in this test's own folder."""
 
     def run(
         command: str, *, full: bool = False, folder: Path = tmp_path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        assert commands.stdin is not None
-        assert commands.stdout is not None
         own = {"RESTWELL_APP": "shop.app:shop", "PORT": str(free_port()), "CACHE_DIR": str(tmp_path / "cache")}
-        case: dict[str, Any] = {"arguments": command.split(), "folder": str(folder), "full": full}
-        print(json.dumps({**case, "environment": {**own, **environment}}), file=commands.stdin, flush=True)
-        code, stdout, stderr = json.loads(commands.stdout.readline())
-        return subprocess.CompletedProcess(command, code, stdout, stderr)
+        outer = {name: value for name, value in os.environ.items() if name not in UNSET}
+        return run_command(command.split(), folder, {**outer, **own, **environment}, full=full)
 
     return run
 

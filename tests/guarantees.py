@@ -1,0 +1,31 @@
+"""Lists what the tests guarantee: `python tests/guarantees.py [FOLDER]`, to compare two checkouts with `diff`.
+
+A line for each row of the scoreboard, for each test with what makes it fail, and for each build that is broken on purpose.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+BREAKAGE: Final = re.compile(r"\b(breaks?|broke|broken|seen to fail|before)\b", re.IGNORECASE)
+
+
+def guarantees(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("*.py")):
+        source = path.read_text()
+        yield from (f"build {name}" for name in re.findall(r"BROKEN\W+([a-z]+(?:-[a-z]+)+)", source))
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.scoreboard":
+                yield f"row {' | '.join(ast.unparse(one) for one in node.args)}"
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                lines = source.splitlines()[node.lineno - 1 : node.end_lineno]
+                if BREAKAGE.search("\n".join(lines)):
+                    yield f"test {path.relative_to(folder)} {node.name}"
+
+
+if __name__ == "__main__":
+    found = sorted(set(guarantees(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent)))
+    print("\n".join(found))  # noqa: T201  # its purpose
