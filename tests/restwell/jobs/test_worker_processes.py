@@ -17,6 +17,9 @@ from servers import RESTWELL, ROOT, children_of, restwell, serve, wait_until, wo
 
 pytestmark = pytest.mark.integration
 
+on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+"""What does not depend on the database is tried on one."""
+
 
 @pytest.fixture
 async def rig(empty_url: str) -> AsyncIterator[Rig]:
@@ -75,6 +78,7 @@ async def test_a_job_that_kills_its_worker_is_dead_after_its_attempts_and_harms_
     assert {(await rig.jobs.get(other)).state for other in others} == {"done"}
 
 
+@on_sqlite
 async def test_a_worker_that_is_told_to_stop_drains_and_leaves_no_process(rig: Rig, tmp_path: Path) -> None:
     job_id = await rig.enqueue(sample_jobs.sleep, seconds=1.0)
     with working(tmp_path, **environment(rig)) as served:
@@ -84,6 +88,7 @@ async def test_a_worker_that_is_told_to_stop_drains_and_leaves_no_process(rig: R
     assert (await rig.jobs.get(job_id)).state == "done"
 
 
+@on_sqlite
 async def test_a_worker_is_replaced_after_its_number_of_jobs(rig: Rig, tmp_path: Path) -> None:
     alive = tmp_path / "alive"
     for number in range(4):
@@ -97,6 +102,7 @@ async def test_a_worker_is_replaced_after_its_number_of_jobs(rig: Rig, tmp_path:
     assert {line["waited_seconds"] < 60 for line in _lines(served.output) if line["event"] == "job"} == {True}
 
 
+@on_sqlite
 async def test_the_development_server_runs_jobs(rig: Rig, tmp_path: Path) -> None:
     await rig.enqueue(sample_jobs.note, text="in development")
     await rig.enqueue(sample_jobs.give_up)
@@ -112,6 +118,7 @@ async def test_the_development_server_runs_jobs(rig: Rig, tmp_path: Path) -> Non
         wait_until(lambda: told <= set(httpx.get(f"{served.url}/metrics").text.splitlines()))
 
 
+@on_sqlite
 async def test_a_worker_without_jobs_to_run_is_refused_at_start(rig: Rig, tmp_path: Path) -> None:
     refused = restwell("worker", "--queues=default,mails", cwd=tmp_path, **environment(rig))
     assert (refused.returncode, refused.stderr) == (
@@ -134,6 +141,7 @@ async def test_a_worker_without_jobs_to_run_is_refused_at_start(rig: Rig, tmp_pa
     )
 
 
+@on_sqlite
 async def test_a_worker_that_a_job_blocks_is_ended_and_logs_its_stack(rig: Rig, tmp_path: Path) -> None:
     """Breaks without the look at the loop: the heartbeat extends the leases of a worker that does nothing any more."""
     await rig.enqueue(sample_jobs.block.using(max_attempts=1), seconds=600)
