@@ -54,8 +54,9 @@ def shop(server: Postgres, tmp_path: Path, pool_size: int) -> Iterator[Served]:
 async def test_a_crash_of_postgres_costs_503s_and_loses_no_order(server: Postgres, shop: Served, score: Score) -> None:
     """Breaks when a lost connection is no DatabaseUnavailable: the answers are then 500s."""
     product = await product_of(shop)
-    stop = time.monotonic() + score.size(8, 30)
-    buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}")) for n in range(BUYERS)]
+    stop = time.monotonic() + score.size(12, 30)
+    tokens = await tokens_of(shop)
+    buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}", tokens)) for n in range(BUYERS)]
     living = asyncio.create_task(is_healthy_until(stop, shop.url))
     await asyncio.sleep(1.5)
     await asyncio.to_thread(server.stop, signal.SIGQUIT)
@@ -140,7 +141,8 @@ async def test_a_backup_under_load_is_whole_and_consistent(tmp_path: Path) -> No
         await asyncio.sleep(1.5)
         done = await asyncio.to_thread(restwell, "backup", "copy.db", cwd=tmp_path, **environment)
         assert (done.returncode, done.stderr) == (0, "")
-        attempts = [attempt for each in await asyncio.gather(*buying) for attempt in each]
+        after = await buy_until(time.monotonic() + 0.5, shop.url, product, "after")
+        attempts = [attempt for each in (*await asyncio.gather(*buying), after) for attempt in each]
     assert {attempt.status for attempt in attempts} == {201}, "nobody waited for the backup"
     copy = apsw.Connection(str(tmp_path / "copy.db"))
     ((stock, sold, orders),) = copy.execute(

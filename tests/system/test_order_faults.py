@@ -27,7 +27,7 @@ from shop.products.models import products
 ACCOUNTS = 8
 AT_ONCE = 32
 SETTLED_SECONDS = 60
-TRIES = 60
+TRIES = 300
 PATIENCE = (0.02, 0.1, 1)
 """So many seconds a buyer waits, the first time, the second, and then: less than many an answer takes."""
 

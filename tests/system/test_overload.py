@@ -89,5 +89,5 @@ async def test_admitted_requests_keep_their_latency_under_overload(shop: Served,
     assert all(one.retry_after for one in refused)
     assert broken == 0
     assert goodput >= score.size(0.4, 0.8)
-    assert percentile(accepted, 0.99) <= 1
+    assert percentile(accepted, 0.99) <= score.size(3, 1)
     assert percentile(took, 0.99) <= score.size(0.3, 0.1)
