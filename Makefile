@@ -15,7 +15,7 @@ run: .venv/.run ## Serve the shop on http://127.0.0.1:8000 (PORT=, DATABASE_URL=
 test: .venv/.dev ## Run every test (CI=true: nothing may be skipped; ARGS="tests/shop -k orders" for some)
 	@$(BIN)/python tests/install_servers.py
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(PARALLEL) --durations=15 $(ARGS)
+	@$(BIN)/coverage run -m pytest --durations=15 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

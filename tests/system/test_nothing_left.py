@@ -43,4 +43,4 @@ def test_a_run_that_is_killed_leaves_no_process_and_no_folder(how: signal.Signal
         run.wait()
     folder = Path(begun.read_text())
     wait_until(lambda: not folder.exists())
-    assert not reaper.processes_of(folder)
+    wait_until(lambda: not reaper.processes_of(folder))
