@@ -205,12 +205,14 @@ def _why(error: BaseException) -> str:
 
 
 async def _probe_rabbit(url: str, _: str) -> str | None:
-    import aio_pika  # noqa: PLC0415  # as above
+    from aio_pika.exceptions import AMQPException  # noqa: PLC0415  # as above
     from aiormq.exceptions import AMQPError  # noqa: PLC0415  # as above
 
+    from restwell.jobs.dispatch.amqp import connect  # noqa: PLC0415  # as above
+
     try:
-        connection = await aio_pika.connect(url, timeout=ANSWER_SECONDS)
-    except (AMQPError, aio_pika.exceptions.AMQPException, OSError, TimeoutError) as error:
+        connection = await connect(url, ANSWER_SECONDS)
+    except (AMQPError, AMQPException, OSError, TimeoutError) as error:
         told = str(error).partition("\n")[0] or type(error).__name__
         if re.search(
             r"ACCESS_REFUSED|NOT_ALLOWED|NotAllowed|Authentication|Connection.Close",

@@ -1,10 +1,12 @@
 """What an application starts with: asked once, told in one event, and every fault of configuration at once."""
 
 import asyncio
+import gc
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aio_pika
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
@@ -150,6 +152,8 @@ async def test_a_rabbitmq_that_refuses_the_login_is_refused_at_start(database: D
     for url in (rabbit_url.replace("guest:guest", "guest:hunter2"), f"{rabbit_url}no-such-host"):
         fault = await faults(settings_of(None, url), database)
         assert fault.startswith("JOBS_URL: RabbitMQ refuses user, password or virtual host")
+    left = [one for one in gc.get_objects() if isinstance(one, aio_pika.Connection) and not one.is_closed]
+    assert not left, "it would be closed when it is collected, where no event loop may run any more"
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.connection import make_url
 from aiormq.channel import Channel
 from aiormq.exceptions import AMQPError
 
@@ -25,6 +26,19 @@ _FAULTS: Final = (
     OSError,
     TimeoutError,
 )
+
+
+async def connect(url: str, seconds: float) -> AbstractConnection:
+    """A connection that is open. Raises OSError, AMQPError or TimeoutError, and leaves none behind: one that failed would be closed when
+    it is collected, where no event loop may run any more.
+    """
+    connection = aio_pika.Connection(make_url(url))
+    try:
+        await connection.connect(timeout=seconds)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
 class AmqpDispatch(Sender):
@@ -115,7 +129,7 @@ class _Link:
                 raise _TooSoon
             self._again_at = time.monotonic() + AGAIN_SECONDS
             await self.close()
-            self._connection = await aio_pika.connect(self._url, timeout=CONNECT_SECONDS)
+            self._connection = await connect(self._url, CONNECT_SECONDS)
             self._channel = await self._connection.channel(publisher_confirms=True)
             self._broker.found()
         return self._channel
