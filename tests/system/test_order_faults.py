@@ -189,9 +189,8 @@ async def test_concurrent_requests_with_one_key_make_one_order(shop: Shop, score
             made = [answer for answer in answers if answer.status_code == 201]
             assert len({answer.json()["id"] for answer in made}) == 1
             assert sum("idempotent-replayed" not in answer.headers for answer in made) == 1
-            assert {answer.json()["code"] for answer in answers if answer.status_code != 201} <= {
-                "idempotency_key_in_flight"
-            }
+            refused = {answer.json()["code"] for answer in answers if answer.status_code != 201}
+            assert refused <= {"idempotency_key_in_flight", "overloaded"}, "the second on a machine that is busy"
             replays += len(made) - 1
             changed = await buyer.order(f"key {number}", (product["id"], 2))
             assert (changed.status_code, changed.json()["code"]) == (422, "idempotency_key_reused")
