@@ -18,6 +18,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 ASK = ("migrate", "serve", "worker", "seed", "jobs list", "explain")
 """Those that need the database."""
+SOME = ("migrate", "jobs list")
+"""One that opens it by itself, and one that starts the application."""
 UNSET = {"CACHE_DIR", "METRICS_DIR", "DATABASE_URL", "JWT_SECRET"}
 ALL = (*ASK, "dev", "cache clear", "cache stats", "routes", "openapi", "backup copy.db", "migrate --check")
 SQLITE = (*ASK, "dev", "backup copy.db")
@@ -72,36 +74,26 @@ def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> Non
     assert "hunter2" not in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("command", ASK)
+UNUSABLE = {
+    "wrong password": (ASK, "DATABASE_URL: PostgreSQL at 127.0.0.1:"),
+    "not a database": (ASK, "DATABASE_URL: SQLite cannot open"),
+    "unreachable": (SOME, "DATABASE_URL: PostgreSQL at 127.0.0.1:"),
+    "no such database": (SOME, "createdb"),
+    "a folder": (SOME, "DATABASE_URL: SQLite cannot open"),
+    "no such host": (SOME, "DATABASE_URL: PostgreSQL at host.invalid"),
+    "no such user": (SOME, "check user and password in DATABASE_URL"),
+    "no folder": (SOME, "DATABASE_URL: SQLite cannot open /proc/none/x.db"),
+}
+
+
 @pytest.mark.parametrize(
-    ("fault", "word"),
-    [
-        ("wrong password", "DATABASE_URL: PostgreSQL at 127.0.0.1:"),
-        ("not a database", "DATABASE_URL: SQLite cannot open"),
-    ],
+    ("command", "fault", "word"),
+    [(command, fault, word) for fault, (commands, word) in UNUSABLE.items() for command in commands],
 )
 def test_each_command_names_an_unusable_database(
     run: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
 ) -> None:
     """Seen to fail: the message did not name the setting."""
-    assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), word)
-
-
-@pytest.mark.parametrize("command", ["migrate", "jobs list"])
-@pytest.mark.parametrize(
-    ("fault", "word"),
-    [
-        ("unreachable", "DATABASE_URL: PostgreSQL at 127.0.0.1:"),
-        ("no such database", "createdb"),
-        ("a folder", "DATABASE_URL: SQLite cannot open"),
-        ("no such host", "DATABASE_URL: PostgreSQL at host.invalid"),
-        ("no such user", "check user and password in DATABASE_URL"),
-        ("no folder", "DATABASE_URL: SQLite cannot open /proc/none/x.db"),
-    ],
-)
-def test_a_command_names_the_reason_why_a_database_is_unusable(
-    run: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
-) -> None:
     assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), word)
 
 

@@ -51,7 +51,7 @@ class MachineLimits:
         with writing(self.folder, "CACHE_DIR"):
             self._file = (self.folder / "limits").open("a+b")
             missing = _BYTES - self._file.seek(0, os.SEEK_END)
-            if missing > 0:  # in full: in a file with holes, a full disk would kill whoever writes to one
+            if missing > 0:  # in full: in a file with holes, a full disk would kill a process that writes to one
                 self._file.write(bytes(missing))
                 self._file.flush()
         self._descriptor = self._file.fileno()
