@@ -44,7 +44,8 @@ def processes_of(folder: Path) -> dict[int, str]:
     for proc in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile, or is another user's
             command = (proc / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if int(proc.name) != os.getpid() and _is_of(folder, proc, command):
+            # Python's own resource tracker ends with the process that it belongs to.
+            if int(proc.name) != os.getpid() and "resource_tracker" not in command and _is_of(folder, proc, command):
                 found[int(proc.name)] = command
     return found
 
