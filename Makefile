@@ -4,25 +4,29 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick scoreboard bench check format lock clean
+.PHONY: help run test test-quick coverage scoreboard bench check format lock clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.run ## Serve the shop on http://127.0.0.1:8000 (PORT=, DATABASE_URL=, WORKERS=), with demo data
 	@$(BIN)/restwell dev
 
 test: .venv/.dev ## Run every test (CI=true: nothing may be skipped; ARGS="tests/shop -k orders" for some)
 	@$(BIN)/python tests/install_servers.py
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --durations=15 $(ARGS)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+	@$(BIN)/pytest $(PARALLEL) --quiet --no-header --durations=15 $(ARGS)
 
 test-quick: .venv/.dev ## Run the tests that need no server (a minute)
 	@$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS)
 
 PARALLEL := --numprocesses=auto --dist=worksteal
+
+coverage: .venv/.dev ## Run every test and report which branches of the kit none has run
+	@$(BIN)/python tests/install_servers.py
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(PARALLEL) --quiet --no-header $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 scoreboard: .venv/.dev ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
 	@$(BIN)/python tests/install_servers.py

@@ -24,10 +24,10 @@ from granian.server.mp import MPServer
 
 from restwell import heartbeats
 from restwell.app import App
+from restwell.child_processes import STOP_SECONDS, end_with_parent, kill_children, lose_no_signal
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs, failure_logged
 from restwell.observability.metrics_folder import MetricsFolder
-from restwell.orphans import STOP_SECONDS, end_with_parent, kill_children
 from restwell.project import find_project
 from restwell.settings import MetricsSettings, Settings
 
@@ -68,7 +68,7 @@ def create_worker_app(writer: Connection) -> App:
 
 def serve(settings: Settings, *, replace_hung: bool = True) -> None:
     """Serve until told to stop (SIGTERM or SIGINT). A worker that hangs is replaced, unless it may hang in a debugger."""
-    _lose_no_signal()
+    lose_no_signal()
     log.info("serving", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
     with sharing_metrics(settings):
         server = _Server(
@@ -152,25 +152,6 @@ class _Server(MPServer):
             for pid in hung[:1]:  # one each time: of two that die together, Granian may overlook one
                 log.error("worker_hung", pid=pid, seconds=round(silent[pid], 1))
                 workers[pid].kill()
-
-
-def _lose_no_signal() -> None:
-    """Let a forked worker end at a SIGTERM from its first moment on.
-
-    It would begin with its parent's handler, which swallows the signal, until Granian sets its own. So the signal waits
-    during the fork, and finds the default action after it.
-    """
-    stop = {signal.SIGTERM}
-
-    def begin() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, stop)
-
-    os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, stop),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, stop),
-        after_in_child=begin,
-    )
 
 
 def refuse_taken_address(host: str, port: int) -> None:

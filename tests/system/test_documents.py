@@ -45,7 +45,7 @@ def test_every_command_in_the_documents_is_run_by_a_test() -> None:
 
 def test_make_help_lists_every_target() -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("run", "test", "bench", "check", "format", "lock", "clean", "help"):
+    for target in ("run", "test", "test-quick", "coverage", "bench", "check", "format", "lock", "clean", "help"):
         assert re.search(rf"make {target} ", told)
 
 

@@ -71,7 +71,7 @@ async def test_a_refresh_token_has_one_successor_and_its_reuse_ends_the_session_
             owner = await Person(client).sign_in_at(nodes[0].url, "customer1@shop.example")
             body = {"refresh_token": owner.tokens["refresh_token"]}
             urls = [f"{nodes[number % 2].url}/v1/sessions/refresh" for number in range(100)]
-            answers = await asyncio.gather(*(client.post(url, json=body) for url in urls))
+            answers = await asyncio.gather(*(refreshed(client, url, body) for url in urls))
             assert {answer.status_code for answer in answers} == {200}
             pairs = {answer.json()["refresh_token"] for answer in answers}
             assert len(pairs) == 1
@@ -94,7 +94,14 @@ async def test_a_refresh_token_has_one_successor_and_its_reuse_ends_the_session_
     score.note(
         f"17 tries on both nodes refused, the first after the answer to the thief, the last {seconds * 1_000:.0f} ms later"
     )
-    assert seconds < 1
+    assert seconds < score.size(10, 1)
+
+
+async def refreshed(client: httpx.AsyncClient, url: str, body: dict[str, str]) -> httpx.Response:
+    """The answer, asked for again while the node says that it has too much to do: then nothing was done."""
+    while (answer := await client.post(url, json=body)).status_code == 503 and answer.json()["code"] == "overloaded":
+        await asyncio.sleep(0.1)
+    return answer
 
 
 @pytest.mark.scoreboard(
@@ -105,7 +112,7 @@ async def test_the_response_time_does_not_reveal_who_has_an_account(
     shared: dict[str, str], tmp_path: Path, score: Score
 ) -> None:
     """Breaks when the password of an unknown user is not hashed: the answer comes ten times sooner."""
-    tries, bound = score.size((40, 0.25), (200, 0.05))
+    tries, bound = score.size((40, 0.5), (200, 0.05))
     each = 4  # the fifth guess at an account would have to wait
     times: dict[str, list[float]] = {"known": [], "unknown": []}
     with ExitStack() as stack:
@@ -153,7 +160,7 @@ async def test_a_flood_of_sign_ins_does_not_slow_other_requests(
     score.note(f"{statuses.get(401, 0)} refused, {statuses.get(503, 0)} sent away")
     score.note(f"p95 of the own account {before:.1f} ms before, {during:.1f} ms meanwhile")
     assert set(statuses) == {401, 503}
-    assert during - before < 50
+    assert during - before < score.size(500, 50)
 
 
 async def waits_of(person: Person, seconds: float) -> list[float]:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from restwell import server, startup
 from restwell.app import App
+from restwell.child_processes import end_with_parent
 from restwell.cli import cache, jobs
 from restwell.cli.loading import load, with_database
 from restwell.cli.worker import worker
@@ -33,7 +34,6 @@ from restwell.database import (
 from restwell.errors import ConfigurationError
 from restwell.jobs import WorkerOptions
 from restwell.observability.log_output import output
-from restwell.orphans import end_with_parent
 from restwell.project import VARIABLE, Project, named_application
 from restwell.reload import run_with_reload
 from restwell.settings import Settings
@@ -126,7 +126,7 @@ def _worker_beside(app: App, settings: Settings) -> Iterator[None]:
         yield
         return
     arguments = (worker_options(app, ()), 1, settings.database.url.get_secret_value())
-    beside = multiprocessing.get_context("spawn").Process(target=_supervise_beside, args=arguments, name="supervisor")
+    beside = multiprocessing.get_context("fork").Process(target=_supervise_beside, args=arguments, name="supervisor")
     beside.start()
     try:
         yield

@@ -9,8 +9,8 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from restwell.child_processes import end_with_parent
 from restwell.observability.logs import configure_logs, configured
-from restwell.orphans import end_with_parent
 from restwell.settings import LogSettings
 
 T = TypeVar("T")

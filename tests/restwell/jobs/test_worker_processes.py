@@ -89,6 +89,18 @@ async def test_a_worker_that_is_told_to_stop_drains_and_leaves_no_process(rig: R
 
 
 @on_sqlite
+async def test_every_worker_drains_when_their_supervisor_is_killed(rig: Rig, tmp_path: Path) -> None:
+    """Breaks when a worker waits for the end of its parent's pipe: a sibling that was forked later holds it open, and drains first."""
+    for _ in range(6):
+        await rig.enqueue(sample_jobs.sleep, seconds=3.0)
+    with working(tmp_path, "--processes=3", "--concurrency=1", **environment(rig)) as served:
+        await rig.until(lambda states: states.count("running") == 3)
+        os.kill(served.process.pid, signal.SIGKILL)
+        served.process.wait()
+    assert sorted(await rig.states()) == ["done"] * 3 + ["ready"] * 3
+
+
+@on_sqlite
 async def test_a_worker_is_replaced_after_its_number_of_jobs(rig: Rig, tmp_path: Path) -> None:
     alive = tmp_path / "alive"
     for number in range(4):
