@@ -91,9 +91,7 @@ class MonolithicOrders(OrderService):
             ]
             subject = f"Your order of {order.created_at:%d %B %Y}"
             thanks = ["Thank you for your order. This is what we have noted:"]
-            mail = letter(
-                to=buyer.email, name=buyer.name, subject=subject, paragraphs=thanks, table=lines, key=str(order.id)
-            )
+            mail = letter(to=buyer.email, subject=subject, paragraphs=thanks, table=lines, key=str(order.id))
             await self.mailer.send(mail)
         return order
 

@@ -1,4 +1,4 @@
-"""The form of every mail the shop sends: a greeting, paragraphs, and perhaps a table."""
+"""The form of every mail the shop sends: paragraphs, and perhaps a table."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -21,16 +21,15 @@ def money(amount: int, currency: str) -> str:
     return f"{Decimal(amount).scaleb(-_DECIMALS.get(currency, 2)):,f} {currency}"
 
 
-def letter(
-    *, to: str, name: str, subject: str, paragraphs: Sequence[str], table: Sequence[Sequence[str]] = (), key: str
-) -> Mail:
-    """The same in plain text and in HTML. What people have written, such as their names, is escaped there."""
-    greeting = f"Hello {name},"
+def letter(*, to: str, subject: str, paragraphs: Sequence[str], table: Sequence[Sequence[str]] = (), key: str) -> Mail:
+    """The same in plain text and in HTML. It names nobody: anyone may register an address of somebody else, with a name that is a
+    message of theirs, and this shop would send it.
+    """
     rows = "\n".join("  ".join(row) for row in table)
-    text = "\n\n".join([greeting, *paragraphs, *([rows] if rows else []), "The shop"])
-    html = "".join(f"<p>{escape(part)}</p>" for part in (greeting, *paragraphs))
+    text = "\n\n".join(["Hello,", *paragraphs, *([rows] if rows else []), "The shop"])
+    html = "".join(f"<p>{escape(part)}</p>" for part in ("Hello,", *paragraphs))
     if table:
         cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table)
         html += f"<table>{cells}</table>"
     page = f'<!doctype html><html lang="en"><body>{html}<p>The shop</p></body></html>'
-    return Mail(to=to, to_name=name, subject=subject, text=f"{text}\n", html=page, key=key)
+    return Mail(to=to, to_name="", subject=subject, text=f"{text}\n", html=page, key=key)

@@ -26,19 +26,54 @@ async def test_a_new_user_gets_a_welcome_mail(client: httpx.AsyncClient, app: Ap
     assert server.mails == []
     await finish_jobs(app)
     (mail,) = server.mails
-    (to,) = mail["To"].addresses
-    assert (to.display_name, to.addr_spec) == ("Ada <b>Lovelace</b>", "ada@example.com")
+    assert mail["To"] == "ada@example.com"
     assert mail["Subject"] == "Welcome to the shop"
     text, html = (part.get_content() for part in mail.iter_parts())
-    assert "Hello Ada <b>Lovelace</b>," in text
-    assert "Hello Ada &lt;b&gt;Lovelace&lt;/b&gt;," in html
+    assert "Your account is ready." in text
+    assert "Your account is ready." in html
+
+
+async def test_no_mail_to_an_unproven_address_carries_text_of_whoever_asked_for_it(
+    client: httpx.AsyncClient, admin: Person, app: App, server: MailServer
+) -> None:
+    """Breaks when a letter greets by name or is addressed with it: "Hello Your account is locked, ..." went to anybody's address."""
+    stranger = {**NEW, "name": "Your account is locked, go to http://evil.example"}
+    assert (await client.post("/v1/users", json=stranger)).status_code == 201
+    person = await Person(client).sign_in("ada@example.com", NEW["password"])
+    draft = {"name": "Lamp", "category": "home", "price_cents": 100, "currency": "EUR", "stock": 9}
+    product = (await admin.send("POST", "/v1/products", draft)).json()
+    assert (await person.order("unproven", (product["id"], 1))).status_code == 201
+    await finish_jobs(app)
+    change = {"current_password": NEW["password"], "new_password": "an entirely new one"}
+    assert (await person.send("POST", "/v1/users/me/password", change)).status_code == 204
+    assert (await client.post("/v1/password-resets", json={"email": "ada@example.com"})).status_code == 202
+    for email in ("ada@example.com", "victim@example.com"):
+        asked = {"email": email, "current_password": change["new_password"]}
+        assert (await person.send("POST", "/v1/email-confirmations", asked)).status_code == 202
+    await finish_jobs(app)
+    (to_victim,) = (mail for mail in server.mails if mail["To"].addresses[0].addr_spec == "victim@example.com")
+    confirmed = await client.post("/v1/email-confirmations/completion", json={"code": code_in(to_victim)})
+    assert confirmed.status_code == 204
+    await finish_jobs(app)
+    assert sorted(str(mail["Subject"]).partition(" of ")[0] for mail in server.mails) == [
+        "Confirm your address",
+        "Confirm your address",
+        "Welcome to the shop",
+        "Your address was changed",
+        "Your new password",
+        "Your order",
+        "Your password was changed",
+    ]
+    for mail in server.mails:
+        shown = [str(value) for value in mail.values()] + [part.get_content() for part in mail.iter_parts()]
+        assert not [one for one in shown if "locked" in one or "evil" in one], mail["Subject"]
 
 
 async def test_the_confirmation_mail_lists_every_line_of_the_order(
     customer: Person, admin: Person, app: App, server: MailServer
 ) -> None:
     lines = []
-    for name, price in (("Lamp", 12_950), ("Tent", 9_900)):
+    for name, price in (("Lamp <b>", 12_950), ("Tent", 9_900)):
         draft = {"name": name, "category": "home", "price_cents": price, "currency": "EUR", "stock": 9}
         product = (await admin.send("POST", "/v1/products", draft)).json()
         lines.append((product["id"], 2))
@@ -49,9 +84,10 @@ async def test_the_confirmation_mail_lists_every_line_of_the_order(
     (mail,) = server.mails
     assert "customer1@shop.example" in mail["To"]
     text = text_of(mail)
-    assert "2 x  Lamp  259.00 EUR" in text
+    assert "2 x  Lamp <b>  259.00 EUR" in text
     assert "2 x  Tent  198.00 EUR" in text
     assert "Total  457.00 EUR" in text
+    assert "<td>Lamp &lt;b&gt;</td>" in [part.get_content() for part in mail.iter_parts()][1]
 
 
 async def test_a_deleted_account_gets_no_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:

@@ -13,5 +13,5 @@ async def send_confirmation_code(run: Run, user_id: UUID, email: str) -> None:
 
 
 @mailing
-async def send_email_changed(run: Run, email: str, name: str) -> None:
-    await run.get(ConfirmationMail).tell_old_address(email, name, str(run.job_id))
+async def send_email_changed(run: Run, email: str) -> None:
+    await run.get(ConfirmationMail).tell_old_address(email, str(run.job_id))

@@ -19,8 +19,7 @@ class ConfirmationMail:
 
         Raises MailRefused, MailFailed.
         """
-        user = await self._database.primary.find(queries.reader, user_id=user_id)
-        if user is None:
+        if await self._database.primary.find(queries.address, user_id=user_id) is None:
             return
         paragraphs = [
             "This is the code that confirms that this address is yours:",
@@ -28,13 +27,13 @@ class ConfirmationMail:
             "It works once, for 24 hours. If it was not you who asked for it, there is nothing you need to do.",
         ]
         subject = "Confirm your address"
-        await self._mailer.send(letter(to=email, name=user.name, subject=subject, paragraphs=paragraphs, key=key))
+        await self._mailer.send(letter(to=email, subject=subject, paragraphs=paragraphs, key=key))
 
-    async def tell_old_address(self, email: str, name: str, key: str) -> None:
+    async def tell_old_address(self, email: str, key: str) -> None:
         """Whoever reads the old address may not be who has changed it."""
         paragraphs = [
             "The address of your account was changed just now, and mails go to the new one from now on.",
             "If this was not you, whoever did it knows your password: answer this mail at once.",
         ]
         subject = "Your address was changed"
-        await self._mailer.send(letter(to=email, name=name, subject=subject, paragraphs=paragraphs, key=key))
+        await self._mailer.send(letter(to=email, subject=subject, paragraphs=paragraphs, key=key))

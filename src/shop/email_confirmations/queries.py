@@ -16,13 +16,6 @@ class Confirmed(Struct, frozen=True):
     email: str
 
 
-class Reader(Struct, frozen=True):
-    """Who reads the mails."""
-
-    email: str
-    name: str
-
-
 insert_confirmation: Final = query(
     "email_confirmations.insert",
     insert(email_confirmations).values({c.name: param(c.name) for c in email_confirmations.columns}),
@@ -37,10 +30,10 @@ use: Final = query(
 forget: Final = query(
     "email_confirmations.forget", delete(email_confirmations).where(email_confirmations.c.user_id == param("owner_id"))
 )
-reader: Final = query(
-    "email_confirmations.reader",
-    select(users.c.email, users.c.name).where(users.c.id == param("user_id"), users.c.active),
-    into=Reader,
+address: Final = query(
+    "email_confirmations.address",
+    select(users.c.email).where(users.c.id == param("user_id"), users.c.active),
+    into=str,
 )
 set_email: Final = query(
     "email_confirmations.set_email",

@@ -49,8 +49,7 @@ class EmailConfirmationService:
     async def request(self, actor: Actor, wanted: ConfirmationRequest) -> None:
         """Have a code sent to the address. Raises WrongPassword, TooManyAttempts, where it is another than the account has."""
         email = wanted.email
-        user = await self._database.primary.find(queries.reader, user_id=actor.id)
-        if user is None or email != user.email:
+        if email != await self._database.primary.find(queries.address, user_id=actor.id):
             if isinstance(wanted.current_password, UnsetType):
                 raise WrongPassword
             await self._reauthentication.check(actor, wanted.current_password)
@@ -66,18 +65,18 @@ class EmailConfirmationService:
                 if confirmed is None:
                     raise InvalidConfirmationCode
                 user_id, email = confirmed.user_id, confirmed.email
-                before = await tx.find(queries.reader, user_id=user_id)
+                before = await tx.find(queries.address, user_id=user_id)
                 if before is None:
                     raise InvalidConfirmationCode
                 await tx.run(queries.set_email, user_id=user_id, email=email, now=now)
                 self._cache.invalidate(tx, f"user:{user_id}")
-                if before.email == email:
+                if before == email:
                     await self._audit.record(tx, SecurityEvent.EMAIL_CONFIRMED, user_id)
                     return
                 await self.forget_in(tx, user_id)
                 await self._resets.forget_in(tx, user_id)
-                await self._audit.record(tx, SecurityEvent.EMAIL_CHANGED, user_id, detail=f"from: {before.email}")
-                await self._jobs.enqueue(tx, send_email_changed, email=before.email, name=before.name)
+                await self._audit.record(tx, SecurityEvent.EMAIL_CHANGED, user_id, detail=f"from: {before}")
+                await self._jobs.enqueue(tx, send_email_changed, email=before)
         except UniqueViolation:
             raise EmailTaken from None
 

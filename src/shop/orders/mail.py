@@ -38,7 +38,6 @@ class OrderMail:
         await self._mailer.send(
             letter(
                 to=buyer.email,
-                name=buyer.name,
                 subject=subject.format(order.created_at),
                 paragraphs=[paragraph],
                 table=table,

@@ -31,7 +31,6 @@ class StoredLine(Struct, frozen=True):
 
 class Buyer(Struct, frozen=True):
     email: str
-    name: str
     active: bool
 
 
@@ -40,9 +39,7 @@ _newest: Final = select(*_shown).order_by(orders.c.id.desc()).limit(param("count
 _mine: Final = orders.c.user_id == param("user_id")
 _older: Final = orders.c.id < param("before")
 
-buyer: Final = query(
-    "orders.buyer", select(users.c.email, users.c.name, users.c.active).where(users.c.id == param("id")), into=Buyer
-)
+buyer: Final = query("orders.buyer", select(users.c.email, users.c.active).where(users.c.id == param("id")), into=Buyer)
 
 of_user_by_id: Final = query(
     "orders.of_user_by_id", select(*_shown).where(_mine, orders.c.id == param("id")), into=StoredOrder

@@ -33,6 +33,4 @@ class ResetMail:
             code,
             f"It works once, until {expires_at:%H:%M} UTC. If it was not you, there is nothing you need to do.",
         ]
-        await self._mailer.send(
-            letter(to=user.email, name=user.name, subject="Your new password", paragraphs=paragraphs, key=key)
-        )
+        await self._mailer.send(letter(to=user.email, subject="Your new password", paragraphs=paragraphs, key=key))

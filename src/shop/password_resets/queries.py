@@ -15,12 +15,11 @@ from shop.users.models import users
 class Forgetful(Struct, frozen=True):
     id: UUID
     email: str
-    name: str
 
 
 by_email: Final = query(
     "password_resets.by_email",
-    select(users.c.id, users.c.email, users.c.name).where(users.c.email == param("email"), users.c.active),
+    select(users.c.id, users.c.email).where(users.c.email == param("email"), users.c.active),
     into=Forgetful,
 )
 insert_reset: Final = query(

@@ -62,6 +62,4 @@ class AccountMail:
         """To nobody, if the account is gone."""
         user = await self._database.primary.find(queries.by_id, id=user_id)
         if user is not None and user.active:
-            await self._mailer.send(
-                letter(to=user.email, name=user.name, subject=subject, paragraphs=paragraphs, key=key)
-            )
+            await self._mailer.send(letter(to=user.email, subject=subject, paragraphs=paragraphs, key=key))
