@@ -54,6 +54,13 @@ of_user: Final = query(
     .limit(MAX_LISTED),
     into=OwnIdentity,
 )
+_account: Final = select(users.c.id).where(users.c.id == param("owner_id"))
+lock_account: Final = query(
+    "identities.lock_account",
+    {"postgresql": _account.with_for_update(key_share=True), "sqlite": _account},
+    into=UUID,
+)
+"""Of several who remove ways to sign in, each sees what the one before has left."""
 unlink: Final = query(
     "identities.unlink",
     delete(identities).where(

@@ -103,6 +103,7 @@ class IdentityService:
     async def unlink(self, actor: Actor, provider: str) -> None:
         """Sign in with it no more. Raises NotFound, LastWayIn."""
         async with self._database.transaction() as tx:
+            await tx.find(queries.lock_account, owner_id=actor.id)
             if not await tx.run(queries.unlink, owner_id=actor.id, provider=provider):
                 linked = await tx.all(queries.of_user, user_id=actor.id)
                 raise LastWayIn if provider in {one.provider for one in linked} else NotFound

@@ -2,28 +2,41 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from uuid import UUID
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import select
 
 from cases import each
 from mail_server import MailServer, code_in, with_mail
 from openid_provider import ADA, CLIENT_ID, CLIENT_SECRET, ProviderProcess, openid_provider
 from people import Json, Person, assert_problem
 from restwell import App
+from restwell.database import param, query
 from restwell.settings import OauthSettings
 from restwell.testing import finish_jobs
 from restwell.web.session_cookies import ACCESS, SIGN_IN
 from shop.app import create_app
+from shop.identities import queries
+from shop.identities.models import identities
 from shop.settings import ShopSettings
 from sign_in_browser import Browser, came_back, changed
 
 NAMES = ("okta", "github", "facebook")
 CALLBACK = "http://localhost:8000/v1/identities/{}/callback"
+
+
+LOCK = query(
+    "test.lock_identities",
+    select(identities.c.provider).where(identities.c.user_id == param("user_id")).with_for_update(),
+    into=str,
+)
 
 
 @pytest.fixture
@@ -324,6 +337,30 @@ async def test_the_last_linked_provider_cannot_be_removed_without_a_password(
     headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
     answer = await client.delete("/v1/users/me/identities/okta", headers=headers)
     assert_problem(answer, 409, "last_way_in")
+
+
+async def test_the_last_two_providers_cannot_be_removed_at_once(
+    browser: Browser, client: httpx.AsyncClient, app: App
+) -> None:
+    """Breaks without the lock on the account: on PostgreSQL each request saw the other's provider, and both were removed."""
+    await browser.sign_in()
+    me = await browser.me()
+    async with app.kit.database.transaction() as tx:
+        now = datetime.now(UTC)
+        for provider in ("github", "facebook"):
+            linked = {"provider": provider, "subject": "1", "email": None, "created_at": now}
+            await tx.run(queries.insert_identity, user_id=UUID(me["id"]), **linked)
+    headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
+    async with app.kit.database.transaction() as tx:
+        await tx.all(LOCK, user_id=UUID(me["id"]))  # so that each has begun before the first of them ends
+        removals = [
+            asyncio.create_task(client.delete(f"/v1/users/me/identities/{provider}", headers=headers))
+            for provider in NAMES
+        ]
+        await asyncio.sleep(0.3)
+    assert sorted([(await one).status_code for one in removals]) == [204, 204, 409]
+    left = (await client.get("/v1/users/me/identities", headers=headers)).json()["items"]
+    assert len(left) == 1
 
 
 async def test_a_user_who_deleted_the_account_can_register_again(browser: Browser, client: httpx.AsyncClient) -> None:
