@@ -13,7 +13,7 @@ run: .venv/.run ## Serve the shop on http://127.0.0.1:8000 (PORT=, DATABASE_URL=
 	@$(BIN)/restwell dev
 
 test: .venv/.dev ## Run every test (CI=true: nothing may be skipped; ARGS="tests/shop -k orders" for some)
-	@$(BIN)/python tests/install_servers.py
+	@$(BIN)/python tests/support/install_servers.py
 	@$(BIN)/pytest $(PARALLEL) --quiet --no-header --durations=15 $(ARGS)
 
 test-quick: .venv/.dev ## Run the tests that need no server (a minute)
@@ -22,14 +22,14 @@ test-quick: .venv/.dev ## Run the tests that need no server (a minute)
 PARALLEL := --numprocesses=auto --dist=worksteal
 
 coverage: .venv/.dev ## Run every test and report which branches of the kit none has run
-	@$(BIN)/python tests/install_servers.py
+	@$(BIN)/python tests/support/install_servers.py
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(PARALLEL) --quiet --no-header $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
 scoreboard: .venv/.dev ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
-	@$(BIN)/python tests/install_servers.py
+	@$(BIN)/python tests/support/install_servers.py
 	@SCOREBOARD=docs/scoreboard.md $(BIN)/pytest -m scoreboard -o faulthandler_timeout=3600 --quiet --no-header $(ARGS)
 
 bench: .venv/.dev ## Measure the routes beside other frameworks and write the README's table (half an hour; QUICK=1 a minute, ONLY=W1,express some)

@@ -14,7 +14,7 @@ import httpx
 from msgspec import Struct
 
 ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
+sys.path += [str(ROOT / "tests/support"), str(ROOT / "src")]
 
 from family import Family  # noqa: E402  # after the path is set
 from servers import free_port  # noqa: E402  # the tests' own helpers

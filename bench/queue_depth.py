@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
+sys.path += [str(ROOT / "tests/support"), str(ROOT / "src")]
 
 from chart import line_chart  # noqa: E402  # after the path is set
 from jobs_rig import make_tables  # noqa: E402  # the tests' own helpers

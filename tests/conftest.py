@@ -26,14 +26,12 @@ from restwell.ids import new_id
 from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings
 from restwell.testing import running
 from scoreboard import Board
-from servers import MORE, postgres, postgres_programs, redis_program, redis_server
+from servers import MORE, NEEDS, postgres, postgres_programs, redis_program, redis_server
 from shop import demo
 from shop.app import MIGRATIONS, create_app
 from shop.settings import PaymentsSettings, ShopSettings
 
 SECRET = "a secret for tests, which is long enough to be one"
-NEEDS = "needs a server that is not on this machine"
-
 
 KINDS = {
     "unit": "needs no server and no process but its own",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+from servers import ROOT, SUPPORT
+
 FAILING = """
 import httpx
 from msgspec import Struct
@@ -68,7 +69,7 @@ def report_of(folder: Path, *options: str) -> str:
         "-o",
         "asyncio_mode=auto",
     ]
-    environment = {**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"}
+    environment = {**os.environ, "PYTHONPATH": f"{SUPPORT}{os.pathsep}{ROOT}"}
     done = subprocess.run(
         [*command, *options, "test_it.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 BENCH = Path(__file__).parents[1]
-sys.path += [str(BENCH), str(BENCH.parent / "tests")]
+sys.path += [str(BENCH), str(BENCH.parent / "tests/support")]
 
 import mail_server as mails  # noqa: E402  # after the path is set; the tests' own helpers
 from case_study.before import Step  # noqa: E402

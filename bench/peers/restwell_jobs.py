@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvloop
 
-sys.path += [str(Path(__file__).parents[2] / "tests")]
+sys.path += [str(Path(__file__).parents[2] / "tests/support")]
 
 from jobs_rig import make_tables  # after the path is set; the tests' own helper
 from restwell.database import open_database

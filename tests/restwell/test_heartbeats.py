@@ -15,7 +15,7 @@ import pytest
 from raw_client import say_raw
 from restwell.database import Migrations, open_database
 from restwell.heartbeats import Heartbeats, beat
-from servers import RESTWELL, ROOT, Served, children_of, serving, wait_until
+from servers import RESTWELL, SUPPORT, Served, children_of, serving, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -76,11 +76,11 @@ class Server:
 async def started(folder: Path, command: str = "serve") -> AsyncIterator[Server]:
     url = f"sqlite:///{folder / 'app.db'}"
     async with open_database(url, 1) as database:
-        await Migrations(ROOT / "tests/tiny/migrations").upgrade(database)
+        await Migrations(SUPPORT / "tiny/migrations").upgrade(database)
     (folder / "metrics").mkdir()
     environment = {
         "RESTWELL_APP": "tiny.slow:project",
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]),
         "DATABASE_URL": url,
         "METRICS_DIR": str(folder / "metrics"),
         "WORKERS": "2",

@@ -10,10 +10,9 @@ from typing import Final
 
 import pytest
 
-from conftest import NEEDS
 from raw_client import say_raw
 from reverse_proxy import nginx
-from servers import RESTWELL, ROOT, Served, restwell, serve
+from servers import NEEDS, RESTWELL, ROOT, SUPPORT, Served, restwell, serve
 
 pytestmark = pytest.mark.integration
 
@@ -77,7 +76,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("protocol")
     env = {
         "RESTWELL_APP": "tiny.app:project",
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]),
         "DATABASE_URL": f"sqlite:///{folder / 'tiny.db'}",
     }
     assert restwell("migrate", cwd=folder, **env).returncode == 0

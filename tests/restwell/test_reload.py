@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from servers import ROOT, Served, descendants_of, serve, wait_until
+from servers import SUPPORT, Served, descendants_of, serve, wait_until
 
 pytestmark = pytest.mark.integration
 
-SOURCE = ROOT / "tests" / "tiny" / "app.py"
+SOURCE = SUPPORT / "tiny" / "app.py"
 SLIPS = {
     'GREETING = "': "unterminated string",
     "from restwell import nothing_there": "cannot import name 'nothing_there'",
@@ -27,7 +27,7 @@ SLIPS = {
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
     """A working copy of the tiny application, in no folder of a usual name; the file that the test changes."""
-    shutil.copytree(ROOT / "tests" / "tiny", tmp_path / "lib" / "tiny")
+    shutil.copytree(SUPPORT / "tiny", tmp_path / "lib" / "tiny")
     return tmp_path / "lib" / "tiny" / "app.py"
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from servers import (
     RESTWELL,
-    ROOT,
     RUN,
+    SUPPORT,
     Served,
     assert_nothing_left,
     children_of,
@@ -31,7 +31,7 @@ def tiny_env(tmp_path: Path) -> dict[str, str]:
     """A migrated tiny application with two workers."""
     env = {
         "RESTWELL_APP": "tiny.app:project",
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]),
         "DATABASE_URL": f"sqlite:///{tmp_path / 'tiny.db'}",
         "WORKERS": "2",
     }

@@ -17,8 +17,8 @@ from jobs_rig import rig_on
 from restwell.database import Migrations, open_database
 from servers import (
     RESTWELL,
-    ROOT,
     RUN,
+    SUPPORT,
     Served,
     assert_nothing_left,
     children_of,
@@ -62,8 +62,8 @@ async def migrated(folder: Path, module: str) -> dict[str, str]:
     """The environment of an application whose database is migrated."""
     url = f"sqlite:///{folder / 'app.db'}"
     async with open_database(url, 1) as database:
-        await Migrations(ROOT / "tests" / module.partition(".")[0] / "migrations").upgrade(database)
-    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+        await Migrations(SUPPORT / module.partition(".")[0] / "migrations").upgrade(database)
+    path = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
     return {"RESTWELL_APP": f"{module}:project", "PYTHONPATH": path, "DATABASE_URL": url}
 
 

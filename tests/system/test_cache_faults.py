@@ -11,14 +11,24 @@ import httpx
 import pytest
 
 from buyers import client_of
-from conftest import NEEDS
 from fault_proxy import fault_proxy
 from history import Connection, History
 from people import Person
 from scoreboard import Score
-from servers import RESTWELL, ROOT, RedisServer, Served, redis_program, redis_server, restwell, serving, working
+from servers import (
+    NEEDS,
+    RESTWELL,
+    ROOT,
+    SUPPORT,
+    RedisServer,
+    Served,
+    redis_program,
+    redis_server,
+    restwell,
+    serving,
+    working,
+)
 
-TESTS = Path(__file__).parents[1]
 HOT = 4
 
 
@@ -31,7 +41,7 @@ def redis() -> Iterator[RedisServer]:
 
 
 def environment(url: str, **more: str) -> dict[str, str]:
-    ours = {"DATABASE_URL": url, "RESTWELL_APP": "slow_cache:project", "PYTHONPATH": str(TESTS), "WORKERS": "3"}
+    ours = {"DATABASE_URL": url, "RESTWELL_APP": "slow_cache:project", "PYTHONPATH": str(SUPPORT), "WORKERS": "3"}
     return {**ours, "LOG_LEVEL": "warning", **more}
 
 

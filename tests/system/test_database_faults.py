@@ -12,9 +12,8 @@ import asyncpg
 import pytest
 
 from buyers import STOCK, audit, buy_until, is_healthy_until, product_of, tokens_of
-from conftest import NEEDS
 from scoreboard import Score
-from servers import RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serve
+from servers import NEEDS, RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serve
 
 BUYERS = 6
 RECOVERY_SECONDS = 5  # SCOREBOARD D1

@@ -15,10 +15,9 @@ import httpx
 import pytest
 
 from buyers import client_of
-from conftest import NEEDS
 from reverse_proxy import nginx
 from scoreboard import Score
-from servers import RESTWELL, Served, children_of, restwell, serving
+from servers import NEEDS, RESTWELL, Served, children_of, restwell, serving
 
 JSON: Final = b"Host: shop.test\r\nContent-Type: application/json\r\n"
 USERS: Final = b"POST /v1/users HTTP/1.1\r\n" + JSON

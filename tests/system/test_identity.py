@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 from people import Person
 from restwell.database import open_database, param, query
 from scoreboard import Score
-from servers import RESTWELL, ROOT, Served, restwell, serve
+from servers import RESTWELL, ROOT, SUPPORT, Served, restwell, serve
 from shop.sessions.models import refresh_tokens
 
 SECRET = "a secret for tests, which is long enough to be one"
@@ -150,7 +150,7 @@ async def test_a_flood_of_sign_ins_does_not_slow_other_requests(
         async with httpx.AsyncClient(base_url=one.url, timeout=30) as client:
             person = await Person(client).sign_in("customer1@shop.example")
             calm = await waits_of(person, seconds)
-            command = (sys.executable, ROOT / "tests/login_flood.py", one.url, "128", str(seconds + 2))
+            command = (sys.executable, SUPPORT / "login_flood.py", one.url, "128", str(seconds + 2))
             flood = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
             await asyncio.sleep(1.5)  # until it has begun
             busy = await waits_of(person, seconds)

@@ -19,7 +19,6 @@ from typing import Final
 import pytest
 
 import sample_jobs
-from conftest import NEEDS
 from jobs_rig import Rig, rig_on
 from labour import audit, enqueue_and_die
 from labour.app import CRONS
@@ -27,7 +26,7 @@ from labour.audit import environment, toil
 from labour.broken import VARIABLE, break_on_purpose
 from rabbit import rabbit_program, rabbit_server
 from scoreboard import Score
-from servers import ROOT, descendants_of, redis_program, redis_server, restwell, working
+from servers import NEEDS, ROOT, descendants_of, redis_program, redis_server, restwell, working
 
 AT_ONCE: Final = 4
 """So many crash beside each other, which is what two cores can start."""

@@ -10,9 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conftest import NEEDS
 from people import Person, assert_problem
-from servers import ROOT, Served, descendants_of, redis_program, redis_server, serve
+from servers import NEEDS, ROOT, Served, descendants_of, redis_program, redis_server, serve
 
 GRACE = {"email": "grace@example.com", "password": "a nanosecond is a foot", "name": "Grace Hopper"}
 START_SECONDS = 30  # a second start is promised within 3; this is for machines that are slow, or busy with other tests

@@ -21,8 +21,8 @@ from restwell.database import Migrations, open_database
 from scoreboard import Score
 from servers import (
     RESTWELL,
-    ROOT,
     RUN,
+    SUPPORT,
     Served,
     assert_nothing_left,
     children_of,
@@ -88,8 +88,8 @@ async def migrated(database: Path, package: str) -> dict[str, str]:
     """The environment of an application whose database is migrated."""
     url = f"sqlite:///{database}"
     async with open_database(url, 1) as opened:
-        await Migrations(ROOT / "tests" / package / "migrations").upgrade(opened)
-    return {"RESTWELL_APP": f"{package}.app:project", "PYTHONPATH": str(ROOT / "tests"), "DATABASE_URL": url}
+        await Migrations(SUPPORT / package / "migrations").upgrade(opened)
+    return {"RESTWELL_APP": f"{package}.app:project", "PYTHONPATH": str(SUPPORT), "DATABASE_URL": url}
 
 
 def assert_answers(served: Served, database: Path) -> None:

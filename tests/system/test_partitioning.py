@@ -11,11 +11,10 @@ import asyncpg
 import httpx
 import pytest
 
-from conftest import NEEDS
 from people import Json, Person, assert_problem
 from restwell.database import Query, open_database, plans_of
 from restwell.testing import running
-from servers import MORE, ROOT, Postgres, postgres, postgres_programs, restwell
+from servers import MORE, NEEDS, ROOT, Postgres, postgres, postgres_programs, restwell
 from shop.app import create_app
 from shop.orders import queries
 from shop.settings import ShopSettings

@@ -9,11 +9,10 @@ import httpx
 import pytest
 
 from scoreboard import Score
-from servers import RESTWELL, ROOT, redis_server, restwell, serving
+from servers import RESTWELL, ROOT, SUPPORT, redis_server, restwell, serving
 
 RATE, SECONDS = 100, 60
 REFUSED = 429
-TESTS = Path(__file__).parents[1]
 _TLS = httpx.create_ssl_context()
 
 
@@ -31,7 +30,7 @@ async def test_a_client_gets_its_rate_and_no_more(
     settings = {
         "DATABASE_URL": f"{backend}:///{tmp_path}/shop.db",
         "RESTWELL_APP": "skewed:project",
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": str(SUPPORT),
         "RATE_LIMIT_SCALE": "1",
         "RATE_LIMIT_READS": f"{RATE}/{SECONDS}",
         "WORKERS": str(4 // nodes),

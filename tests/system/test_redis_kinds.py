@@ -13,11 +13,10 @@ import pytest
 from redis.asyncio import Redis
 
 from cache_rig import TAG, Rig, is_kept_again, rig_database
-from conftest import NEEDS
 from restwell.cache import Outage
 from restwell.cache.redis import RedisStore
 from restwell.database import Database
-from servers import RedisServer, free_port, redis_program, redis_server, wait_until
+from servers import NEEDS, RedisServer, free_port, redis_program, redis_server, wait_until
 
 
 @pytest.fixture(autouse=True)

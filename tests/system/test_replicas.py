@@ -9,10 +9,9 @@ import asyncpg
 import httpx
 import pytest
 
-from conftest import NEEDS
 from people import Person
 from scoreboard import Score
-from servers import RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serving
+from servers import NEEDS, RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serving
 
 PEOPLE = ("customer1@shop.example", "customer2@shop.example", "admin@shop.example")
 

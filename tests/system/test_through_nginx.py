@@ -6,10 +6,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from conftest import NEEDS
 from people import PATCH
 from reverse_proxy import nginx
-from servers import RESTWELL, restwell, serve
+from servers import NEEDS, RESTWELL, restwell, serve
 from shop.demo import PASSWORD
 
 GZIP = "gzip on; gzip_types application/json; gzip_min_length 1; gzip_proxied any;"

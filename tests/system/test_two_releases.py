@@ -16,7 +16,7 @@ from labour.audit import environment
 from labour.broken import VARIABLE, break_on_purpose
 from restwell.database import Migrations
 from scoreboard import Score
-from servers import ROOT, restwell, working
+from servers import ROOT, SUPPORT, restwell, working
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def rig(empty_url: str) -> AsyncIterator[Rig]:
     if os.environ.get(VARIABLE):
         break_on_purpose()
     async with rig_on(empty_url, sample_jobs.NEXT_RELEASE, make=False, name="labour") as made:
-        await Migrations(ROOT / "tests" / "labour" / "migrations").upgrade(made.database)
+        await Migrations(SUPPORT / "labour" / "migrations").upgrade(made.database)
         yield made
 
 

@@ -12,7 +12,6 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from cache_rig import TABLES, TAG, Rig, Value
-from conftest import NEEDS
 from pooler import pooler, pooler_program
 from restwell.cache import Cache, MachineStore
 from restwell.cache import machine as module
@@ -21,6 +20,7 @@ from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
 from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RedisSettings, Settings
 from restwell.startup import look
+from servers import NEEDS
 from tiny.app import create_app
 
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from servers import RESTWELL, ROOT, free_port, restwell, serve
+from servers import RESTWELL, SUPPORT, free_port, restwell, serve
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +20,7 @@ STRONG = "Wq3rT8-kZp0_bN5vXy7LmC2sHd9JfG4aQe6uRi1oPt"
 def tiny_env(tmp_path: Path) -> dict[str, str]:
     return {
         "RESTWELL_APP": "tiny.app:project",
-        "PYTHONPATH": str(ROOT / "tests"),
+        "PYTHONPATH": str(SUPPORT),
         "DATABASE_URL": f"sqlite:///{tmp_path / 'tiny.db'}",
         "PORT": str(free_port()),
     }

@@ -13,7 +13,7 @@ import pytest
 
 import sample_jobs
 from jobs_rig import Rig, rig_on
-from servers import RESTWELL, ROOT, children_of, restwell, serve, wait_until, working
+from servers import RESTWELL, ROOT, SUPPORT, children_of, restwell, serve, wait_until, working
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +32,7 @@ async def rig(empty_url: str) -> AsyncIterator[Rig]:
 def environment(rig: Rig) -> dict[str, Any]:
     return {
         "RESTWELL_APP": "labour.app:project",
-        "PYTHONPATH": str(ROOT / "tests"),
+        "PYTHONPATH": str(SUPPORT),
         "DATABASE_URL": rig.url,
         "LOG_FORMAT": "json",
     }

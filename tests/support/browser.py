@@ -6,8 +6,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from conftest import NEEDS
-from servers import chromium_program
+from servers import NEEDS, chromium_program
 
 FLAGS = [
     "--no-sandbox",

@@ -21,12 +21,15 @@ from uuid import uuid4
 
 import httpx
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+SUPPORT = Path(__file__).parent
 RESTWELL = Path(sys.executable).with_name("restwell")
 READY_SECONDS = 120
 """What a busy machine may take, which has other tests to run."""
 RUN = "RESTWELL_TEST_RUN"  # marks the processes that a test starts, and theirs
 
+NEEDS = "needs a server that is not on this machine"
+"""Begins the reason of each test that is skipped for it."""
 
 allowed = True
 """Whether the test that runs may start processes."""
@@ -270,7 +273,7 @@ def run_command(
 
 @cache
 def _commands() -> subprocess.Popen[str]:
-    program = [sys.executable, str(ROOT / "tests" / "command_server.py")]
+    program = [sys.executable, str(SUPPORT / "command_server.py")]
     return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

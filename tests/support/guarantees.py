@@ -1,4 +1,4 @@
-"""Lists what the tests guarantee: `python tests/guarantees.py [FOLDER]`, to compare two checkouts with `diff`.
+"""Lists what the tests guarantee: `python tests/support/guarantees.py [FOLDER]`, to compare two checkouts with `diff`.
 
 A line for each row of the scoreboard, for each test with what makes it fail, and for each build that is broken on purpose.
 """
@@ -27,5 +27,5 @@ def guarantees(folder: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    found = sorted(set(guarantees(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent)))
+    found = sorted(set(guarantees(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parents[1])))
     print("\n".join(found))  # noqa: T201  # its purpose

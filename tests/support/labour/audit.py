@@ -7,8 +7,7 @@ import signal
 import time
 from collections import Counter
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -17,9 +16,7 @@ import sample_jobs
 from jobs_rig import Rig, effects, metadata
 from restwell.database import query
 from restwell.jobs import JobState
-from servers import Served, children_of
-
-TESTS: Final = Path(__file__).parents[1]
+from servers import SUPPORT, Served, children_of
 
 jobs = metadata.tables["jobs"]
 running = query(
@@ -51,7 +48,7 @@ lapse = query("rig.lapse", jobs.update().where(jobs.c.state == "running").values
 def environment(rig: Rig, **more: str) -> dict[str, Any]:
     return {
         "RESTWELL_APP": "labour.app:project",
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": str(SUPPORT),
         "DATABASE_URL": rig.url,
         "JOBS_URL": rig.broker_url or "",
         "LOG_FORMAT": "json",
