@@ -1,7 +1,7 @@
 """The connections of one process to one PostgreSQL server.
 
 asyncpg has a pool; this one knows less and costs less: lending and giving back are plain calls, without a task, a timer or a
-proxy for each (docs/decisions/0007-connections.md has the measurement).
+proxy for each (docs/decisions/0007-connections-and-deadlines.md has the measurement).
 """
 
 import asyncio
