@@ -19,10 +19,10 @@ from uuid import uuid4
 import httpx
 from pydantic import SecretStr
 
+from api_client import ApiClient
 from chart import line_chart
 from contenders import OURS, ROOT, SECRET, serving
 from keep import keep
-from people import Person
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
 from restwell.cache.figures import Figures
@@ -43,7 +43,7 @@ SEED = 7
 
 async def order_ms(url: str, counts: tuple[int, ...], repeats: int) -> list[float]:
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-        buyer = await Person(client).sign_in("buyer1@shop.example")
+        buyer = await ApiClient(client).sign_in("buyer1@shop.example")
         items = (await client.get("/v1/products?limit=50")).json()["items"]
         found = []
         for count in counts:

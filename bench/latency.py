@@ -24,7 +24,7 @@ PARTS = (0.5, 0.8, 0.95)
 PERCENTILES = (50, 99, 99.9)
 
 
-def paths_of(work: str, subjects: Subjects) -> list[str]:
+def error_paths(work: str, subjects: Subjects) -> list[str]:
     if work == "W2":
         return [f"/v1/products/{one}" for one in subjects.ids]
     return ["/v1/users/me" if work == "W4" else "/v1/products?limit=20"]
@@ -87,7 +87,7 @@ def main() -> None:
                     peak = load(one.url, script, 4, folder)["rate"]
                     arrivals = {
                         f"{part:.0%}": arrive(
-                            one, paths_of(work, subjects), subjects.tokens[0], peak * part, options.seconds, folder
+                            one, error_paths(work, subjects), subjects.tokens[0], peak * part, options.seconds, folder
                         )
                         for part in PARTS
                     }

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 
+from api_client import ApiClient
 from chart import line_chart
 from contenders import OURS, ROOT, serving
-from people import Person
 from routes import load
 from servers import postgres, restwell
 from shop.large import MOST_PRODUCTS
@@ -30,7 +30,7 @@ async def orders_of(base: str, count: int) -> str:
     """A Lua table of the demo customer's orders, from the newest to the oldest, and the customer's token."""
     ids: list[str] = []
     async with httpx.AsyncClient(base_url=base, timeout=30) as client:
-        customer = await Person(client).sign_in("customer1@shop.example")
+        customer = await ApiClient(client).sign_in("customer1@shop.example")
         path = "/v1/orders?limit=100"
         while path and len(ids) < count:
             page = (await customer.get(path)).json()

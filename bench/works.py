@@ -17,8 +17,8 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from msgspec import Struct
 
+from api_client import ApiClient  # the tests' own helpers
 from contenders import LIMITS, NODE, PYTHON, SECRET, Serving
-from people import Person  # the tests' own helpers
 from servers import Postgres
 
 BUYERS: Final = 20
@@ -136,7 +136,7 @@ async def subjects_for(serving: Serving, products: int = 100_000) -> Subjects:
         if serving.name in LIMITS:
             return Subjects(ids, tails, [])
         if serving.name not in {*NODE, *PYTHON}:
-            people = [await Person(client).sign_in(f"buyer{number}@shop.example") for number in range(BUYERS)]
+            people = [await ApiClient(client).sign_in(f"buyer{number}@shop.example") for number in range(BUYERS)]
             return Subjects(ids, tails, [person.tokens["access_token"] for person in people])
     key = OctKey.import_key(SECRET)
     claims = {"iss": "shop", "aud": "shop", "iat": int(time.time()), "exp": int(time.time()) + 3_600}

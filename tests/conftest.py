@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 import reaper
 import servers
-from people import Person
+from api_client import ApiClient
 from rabbit import rabbit_program, rabbit_server
 from restwell import App
 from restwell.database import Database, Migrations, open_database
@@ -215,23 +215,23 @@ async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def anyone(client: httpx.AsyncClient) -> Person:
-    return Person(client)
+def anyone(client: httpx.AsyncClient) -> ApiClient:
+    return ApiClient(client)
 
 
 @pytest.fixture
-async def customer(client: httpx.AsyncClient) -> Person:
-    return await Person(client).sign_in("customer1@shop.example")
+async def customer(client: httpx.AsyncClient) -> ApiClient:
+    return await ApiClient(client).sign_in("customer1@shop.example")
 
 
 @pytest.fixture
-async def other(client: httpx.AsyncClient) -> Person:
-    return await Person(client).sign_in("customer2@shop.example")
+async def other(client: httpx.AsyncClient) -> ApiClient:
+    return await ApiClient(client).sign_in("customer2@shop.example")
 
 
 @pytest.fixture
-async def admin(client: httpx.AsyncClient) -> Person:
-    return await Person(client).sign_in("admin@shop.example")
+async def admin(client: httpx.AsyncClient) -> ApiClient:
+    return await ApiClient(client).sign_in("admin@shop.example")
 
 
 class _postgres_database:  # noqa: N801  # used as a function

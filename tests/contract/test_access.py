@@ -7,7 +7,7 @@ import httpx
 import pytest
 from joserfc import jwt
 
-from people import Json, Person
+from api_client import ApiClient, Json
 from restwell.auth.signing_keys import from_secrets
 from restwell.web.guards import authenticates, requires_role
 from restwell.web.limits import guards_of
@@ -33,7 +33,7 @@ def path_with(path: str, *ids: str) -> str:
     return path
 
 
-async def machine(boss: Person, *scopes: str) -> Json:
+async def machine(boss: ApiClient, *scopes: str) -> Json:
     """A client with these scopes."""
     made = await boss.send("POST", "/v1/clients", {"name": "a machine", "scopes": scopes})
     assert made.status_code == 201, made.text
@@ -52,11 +52,11 @@ async def token_of(client: httpx.AsyncClient, made: Json, scope: str) -> str:
     return token
 
 
-async def hire(client: httpx.AsyncClient, boss: Person, name: str) -> Person:
+async def hire(client: httpx.AsyncClient, boss: ApiClient, name: str) -> ApiClient:
     """One more admin."""
     account = {"email": f"{name}@shop.example", "password": "a long enough one", "name": name}
     assert (await client.post("/v1/users", json=account)).status_code == 201
-    hired = await Person(client).sign_in(account["email"], account["password"])
+    hired = await ApiClient(client).sign_in(account["email"], account["password"])
     me: Json = (await hired.get("/v1/users/me")).json()
     assert (await boss.send("PATCH", f"/v1/users/{me['id']}", {"role": "admin"})).status_code == 200
     return hired
@@ -64,7 +64,7 @@ async def hire(client: httpx.AsyncClient, boss: Person, name: str) -> Person:
 
 async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings) -> dict[str, str]:
     """Of admins, whom every route would let in."""
-    boss = await Person(client).sign_in("admin@shop.example")
+    boss = await ApiClient(client).sign_in("admin@shop.example")
     out, everywhere, dismissed = [await hire(client, boss, name) for name in ("out", "everywhere", "dismissed")]
     await out.send("DELETE", "/v1/sessions/current")
     await everywhere.send("DELETE", "/v1/sessions")
@@ -103,7 +103,7 @@ async def test_every_route_refuses_an_expired_or_revoked_token(
 
 
 @pytest.fixture
-async def owned(customer: Person, admin: Person) -> dict[str, str]:
+async def owned(customer: ApiClient, admin: ApiClient) -> dict[str, str]:
     """An object of someone's in each collection."""
     product = await customer.first_product("category=audio")
     order = (await customer.order("of-the-customer", (product["id"], 1))).json()
@@ -123,7 +123,7 @@ async def owned(customer: Person, admin: Person) -> dict[str, str]:
 
 @pytest.mark.scoreboard("A8", "every route with an id x {another user, nobody}", "0 leaks")
 async def test_no_user_reaches_an_object_of_another_user(
-    owned: dict[str, str], other: Person, client: httpx.AsyncClient, score: Score
+    owned: dict[str, str], other: ApiClient, client: httpx.AsyncClient, score: Score
 ) -> None:
     """Breaks when a query asks for an id without its owner. A new collection has to say here what is owned in it."""
     leaks, tried = [], 0
@@ -134,7 +134,7 @@ async def test_no_user_reaches_an_object_of_another_user(
         object_id = owned.get(collection, SOME_ID) if collection in PUBLIC else owned[collection]
         expected = 403 if any(isinstance(guard, requires_role) for guard in guards_of(handler)) else 404
         answer = await other.send(method, path_with(path, object_id), {} if method == "PATCH" else None)
-        stranger = await Person(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
+        stranger = await ApiClient(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
         tried += 2
         if (answer.status_code, stranger.status_code) != (expected, 401):
             leaks.append((method, path, answer.status_code, stranger.status_code))
@@ -142,7 +142,7 @@ async def test_no_user_reaches_an_object_of_another_user(
     assert leaks == []
 
 
-async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], other: Person) -> None:
+async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], other: ApiClient) -> None:
     """Breaks when a list is not of the caller's."""
     for path, method, handler in GUARDED:
         if method == "GET" and "{" not in path and not _roles_of(handler):
@@ -151,7 +151,7 @@ async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], ot
 
 @pytest.mark.scoreboard("A8", "every guarded route x each scope of a machine client", "0 leaks")
 async def test_a_machine_client_reaches_only_the_routes_of_its_scopes(
-    client: httpx.AsyncClient, admin: Person, score: Score
+    client: httpx.AsyncClient, admin: ApiClient, score: Score
 ) -> None:
     """Over the whole route table: a route refuses a token without its scope, and a route without a scope refuses every machine."""
     made = await machine(admin, *SCOPES)

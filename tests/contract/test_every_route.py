@@ -7,8 +7,8 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from api_client import ApiClient, Json, assert_problem
 from cases import each
-from people import Json, Person, assert_problem
 from restwell.database import Database, query
 from restwell.web.guards import requires_role
 from restwell.web.limits import guards_of
@@ -72,7 +72,7 @@ def cases(**wanted: Any) -> list[Any]:
 
 @each(("method", "path"), cases(guarded=True))
 async def test_a_request_without_a_valid_token_gets_a_401(
-    anyone: Person, database: Database, method: str, path: str
+    anyone: ApiClient, database: Database, method: str, path: str
 ) -> None:
     before = await dump(database)
     for token in (None, "", "nonsense", "rt_refresh"):
@@ -84,12 +84,12 @@ async def test_a_request_without_a_valid_token_gets_a_401(
 
 
 @each(("method", "path"), cases(role=True))
-async def test_an_admin_route_refuses_a_customer(customer: Person, method: str, path: str) -> None:
+async def test_an_admin_route_refuses_a_customer(customer: ApiClient, method: str, path: str) -> None:
     assert_problem(await customer.send(method, path), 403, "forbidden")
 
 
 @each("path", sorted({one_of(operation.path) for operation in OPERATIONS}))
-async def test_a_path_answers_any_other_method_with_405(admin: Person, path: str) -> None:
+async def test_a_path_answers_any_other_method_with_405(admin: ApiClient, path: str) -> None:
     allowed = {operation.method for operation in OPERATIONS if one_of(operation.path) == path}
     for method in METHODS - allowed:
         answer = await admin.send(method, path)
@@ -98,7 +98,7 @@ async def test_a_path_answers_any_other_method_with_405(admin: Person, path: str
 
 
 @each(("method", "path"), cases(with_id=True, upload=False))
-async def test_an_unknown_id_gets_a_404(admin: Person, method: str, path: str) -> None:
+async def test_an_unknown_id_gets_a_404(admin: ApiClient, method: str, path: str) -> None:
     body: Json | None = {} if method == "PATCH" else None
     assert_problem(await admin.send(method, path, body, if_match="*"), 404, "not_found")
     for bad in ("1", "x", "%00", "..%2f..", SOME_ID + "0", "'; DROP TABLE users; --"):
@@ -108,7 +108,7 @@ async def test_an_unknown_id_gets_a_404(admin: Person, method: str, path: str) -
 
 @each(("method", "path"), cases(body=True))
 async def test_an_invalid_body_is_refused_and_changes_no_row(
-    admin: Person, database: Database, method: str, path: str
+    admin: ApiClient, database: Database, method: str, path: str
 ) -> None:
     before = await dump(database)
     for body, status in BODIES:
@@ -122,7 +122,7 @@ async def test_an_invalid_body_is_refused_and_changes_no_row(
 
 
 async def send_raw(
-    person: Person, method: str, path: str, body: bytes, content_type: str | None = None
+    person: ApiClient, method: str, path: str, body: bytes, content_type: str | None = None
 ) -> httpx.Response:
     headers: Json = {
         "authorization": f"Bearer {person.tokens['access_token']}",

@@ -3,12 +3,12 @@
 import httpx
 import pytest
 
-from people import Json, Person, assert_problem
+from api_client import ApiClient, Json, assert_problem
 from restwell import App
 from shop.demo import PASSWORD
 
 
-async def events(person: Person, query: str = "") -> list[Json]:
+async def events(person: ApiClient, query: str = "") -> list[Json]:
     found: list[Json] = (await person.get(f"/v1/security-events?limit=100{query}")).json()["items"]
     return found
 
@@ -17,7 +17,7 @@ def names(found: list[Json]) -> list[str]:
     return [one["event"] for one in found]
 
 
-async def test_a_user_sees_the_own_security_events_newest_first(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_a_user_sees_the_own_security_events_newest_first(client: httpx.AsyncClient, customer: ApiClient) -> None:
     bad = {"email": "customer1@shop.example", "password": "a wrong one"}
     failed = await client.post("/v1/sessions", json=bad)
     change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
@@ -26,15 +26,15 @@ async def test_a_user_sees_the_own_security_events_newest_first(client: httpx.As
     assert names(found) == ["password_changed", "sign_in_failed", "signed_in"]
     assert found[1]["request_id"] == failed.headers["x-request-id"]
     assert found[1]["address"] == "127.0.0.1"
-    phone = await Person(client).sign_in("customer1@shop.example", "an entirely new one")
+    phone = await ApiClient(client).sign_in("customer1@shop.example", "an entirely new one")
     await phone.send("DELETE", "/v1/sessions/current")
     await customer.send("DELETE", "/v1/sessions")
-    again = await Person(client).sign_in("customer1@shop.example", "an entirely new one")
+    again = await ApiClient(client).sign_in("customer1@shop.example", "an entirely new one")
     assert names(await events(again))[:4] == ["signed_in", "signed_out_everywhere", "signed_out", "signed_in"]
 
 
 async def test_an_admin_sees_all_security_events_and_a_customer_the_own(
-    client: httpx.AsyncClient, customer: Person, admin: Person
+    client: httpx.AsyncClient, customer: ApiClient, admin: ApiClient
 ) -> None:
     """Breaks when the filter of an admin is anybody's."""
     await client.post("/v1/sessions", json={"email": "nobody@shop.example", "password": "a wrong one"})
@@ -50,7 +50,7 @@ async def test_an_admin_sees_all_security_events_and_a_customer_the_own(
 
 
 async def test_a_cursor_of_the_events_of_an_admin_is_refused_for_a_customer(
-    customer: Person, admin: Person, other: Person
+    customer: ApiClient, admin: ApiClient, other: ApiClient
 ) -> None:
     assert other.tokens
     first: Json = (await admin.get("/v1/security-events?limit=1")).json()
@@ -62,7 +62,7 @@ async def test_a_cursor_of_the_events_of_an_admin_is_refused_for_a_customer(
 
 
 async def test_the_reuse_of_a_refresh_token_is_a_security_event(
-    client: httpx.AsyncClient, customer: Person, app: App
+    client: httpx.AsyncClient, customer: ApiClient, app: App
 ) -> None:
     token = {"refresh_token": customer.tokens["refresh_token"]}
     assert (await client.post("/v1/sessions/refresh", json=token)).status_code == 200
@@ -71,7 +71,7 @@ async def test_the_reuse_of_a_refresh_token_is_a_security_event(
             "UPDATE refresh_tokens SET used_at = (SELECT min(created_at) FROM users) WHERE used_at IS NOT NULL"
         )
     assert (await client.post("/v1/sessions/refresh", json=token)).status_code == 401
-    owner = await Person(client).sign_in("customer1@shop.example")
+    owner = await ApiClient(client).sign_in("customer1@shop.example")
     assert "refresh_token_reused" in names(await events(owner))
 
 
@@ -79,7 +79,7 @@ async def test_the_reuse_of_a_refresh_token_is_a_security_event(
     "change",
     ["UPDATE security_events SET event = 'nothing'", "DELETE FROM security_events", "TRUNCATE security_events"],
 )
-async def test_the_database_refuses_to_change_security_events(customer: Person, app: App, change: str) -> None:
+async def test_the_database_refuses_to_change_security_events(customer: ApiClient, app: App, change: str) -> None:
     """Breaks without the triggers of migration 0008."""
     if app.kit.database.dialect == "sqlite" and change.startswith("TRUNCATE"):
         pytest.skip("SQLite has no TRUNCATE")

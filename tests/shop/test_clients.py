@@ -5,14 +5,14 @@ from base64 import b64encode
 import httpx
 import pytest
 
+from api_client import ApiClient, Json, assert_problem
 from cases import each
-from people import Json, Person, assert_problem
 
 FORM = {"grant_type": "client_credentials"}
 
 
 @pytest.fixture
-async def made(admin: Person) -> Json:
+async def made(admin: ApiClient) -> Json:
     """A client that may do two things."""
     draft = {"name": "Warehouse", "scopes": ["products:write", "orders:read", "orders:read"]}
     answer = await admin.send("POST", "/v1/clients", draft)
@@ -32,7 +32,7 @@ async def token(client: httpx.AsyncClient, made: Json, **form: str) -> httpx.Res
 
 
 async def test_a_machine_client_gets_a_token_and_may_use_its_scopes(
-    client: httpx.AsyncClient, made: Json, customer: Person
+    client: httpx.AsyncClient, made: Json, customer: ApiClient
 ) -> None:
     product = await customer.first_product()
     order = (await customer.order("seen-by-a-machine", (product["id"], 1))).json()
@@ -43,7 +43,7 @@ async def test_a_machine_client_gets_a_token_and_may_use_its_scopes(
     assert (granted["token_type"], granted["expires_in"]) == ("Bearer", 900)
     assert granted["scope"] == "orders:read products:write"
     assert answer.headers["cache-control"] == "no-store"
-    robot = Person(client)
+    robot = ApiClient(client)
     robot.tokens = granted
     assert [one["id"] for one in (await robot.get("/v1/orders")).json()["items"]] == [order["id"]]
     assert (await robot.get(f"/v1/orders/{order['id']}")).status_code == 200
@@ -57,7 +57,7 @@ async def test_a_machine_client_gets_a_token_and_may_use_its_scopes(
 
 
 async def test_a_machine_client_may_request_fewer_scopes(client: httpx.AsyncClient, made: Json) -> None:
-    robot = Person(client)
+    robot = ApiClient(client)
     robot.tokens = (await token(client, made, scope="orders:read")).json()
     assert robot.tokens["scope"] == "orders:read"
     draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 9}
@@ -71,10 +71,10 @@ async def test_a_machine_client_cannot_request_other_scopes(client: httpx.AsyncC
 
 
 async def test_a_revoked_machine_client_loses_access_at_once_and_no_other_does(
-    client: httpx.AsyncClient, made: Json, admin: Person
+    client: httpx.AsyncClient, made: Json, admin: ApiClient
 ) -> None:
     """Breaks without the look at the client behind each token: it would go on for a quarter of an hour."""
-    robot = Person(client)
+    robot = ApiClient(client)
     robot.tokens = (await token(client, made)).json()
     kept = (await admin.send("POST", "/v1/clients", {"name": "Kept", "scopes": ["orders:read"]})).json()
     assert (await robot.get("/v1/orders")).status_code == 200
@@ -121,7 +121,7 @@ async def test_errors_of_the_token_endpoint_have_the_form_of_oauth(client: httpx
         assert answer.json().keys() == {"error", "error_description"}
 
 
-async def test_a_machine_client_without_scopes_or_with_an_unknown_one_is_refused(admin: Person) -> None:
+async def test_a_machine_client_without_scopes_or_with_an_unknown_one_is_refused(admin: ApiClient) -> None:
     for scopes in ([], ["everything"]):
         answer = await admin.send("POST", "/v1/clients", {"name": "Warehouse", "scopes": scopes})
         assert_problem(answer, 422, "invalid")

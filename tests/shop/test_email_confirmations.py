@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
+from api_client import ApiClient, assert_problem
 from mail_server import MailServer, code_in, with_mail
-from people import Person, assert_problem
 from restwell import App
 from restwell.testing import finish_jobs
 from shop.app import create_app
@@ -24,12 +24,12 @@ async def confirm(client: httpx.AsyncClient, code: str) -> httpx.Response:
     return await client.post("/v1/email-confirmations/completion", json={"code": code})
 
 
-async def account(person: Person) -> tuple[str, bool]:
+async def account(person: ApiClient) -> tuple[str, bool]:
     me = (await person.get("/v1/users/me")).json()
     return me["email"], me["email_verified"]
 
 
-async def ask(person: Person, email: str, **more: str) -> httpx.Response:
+async def ask(person: ApiClient, email: str, **more: str) -> httpx.Response:
     return await person.send("POST", "/v1/email-confirmations", {"email": email, **more})
 
 
@@ -38,7 +38,7 @@ async def test_the_code_in_the_welcome_mail_confirms_the_address_once(
 ) -> None:
     await client.post("/v1/users", json=NEW)
     await finish_jobs(app)
-    ada = await Person(client).sign_in("ada@example.com", NEW["password"])
+    ada = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
     assert await account(ada) == ("ada@example.com", False)
     code = code_in(server.mails[0])
     assert (await confirm(client, code)).status_code == 204
@@ -47,7 +47,7 @@ async def test_the_code_in_the_welcome_mail_confirms_the_address_once(
 
 
 async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified(
-    client: httpx.AsyncClient, customer: Person, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
 ) -> None:
     assert_problem(await ask(customer, "new@shop.example"), 403, "wrong_password")
     assert_problem(await ask(customer, "new@shop.example", current_password="wrong"), 403, "wrong_password")
@@ -63,7 +63,7 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
 
     assert (await confirm(client, code)).status_code == 204
     assert await account(customer) == ("new@shop.example", True)
-    await Person(client).sign_in("new@shop.example")
+    await ApiClient(client).sign_in("new@shop.example")
     await finish_jobs(app)
     told = server.mails[-1]
     assert (told["To"].addresses[0].addr_spec, told["Subject"]) == (
@@ -75,7 +75,7 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
 
 
 async def test_an_address_of_another_account_cannot_be_taken(
-    client: httpx.AsyncClient, customer: Person, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
 ) -> None:
     """The response does not reveal the other account; the code is mailed to its owner."""
     assert (await ask(customer, "customer2@shop.example", current_password=PASSWORD)).status_code == 202
@@ -85,7 +85,7 @@ async def test_an_address_of_another_account_cannot_be_taken(
 
 
 async def test_a_confirmation_code_is_refused_after_a_day_or_without_its_account(
-    client: httpx.AsyncClient, customer: Person, other: Person, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ApiClient, other: ApiClient, app: App, server: MailServer
 ) -> None:
     for person, email in ((customer, "customer1@shop.example"), (other, "customer2@shop.example")):
         assert (await ask(person, email)).status_code == 202
@@ -100,18 +100,20 @@ async def test_a_confirmation_code_is_refused_after_a_day_or_without_its_account
         assert_problem(await confirm(client, code_in(mail)), 400, "invalid_confirmation_code")
 
 
-async def test_a_stolen_session_cannot_guess_the_password_for_long(customer: Person, client: httpx.AsyncClient) -> None:
+async def test_a_stolen_session_cannot_guess_the_password_for_long(
+    customer: ApiClient, client: httpx.AsyncClient
+) -> None:
     """Breaks when only sign-ins are counted. The owner, in a session of their own, waits for nobody."""
     for _ in range(FREE):
         assert_problem(await ask(customer, "thief@shop.example", current_password="a guess"), 403, "wrong_password")
     assert_problem(await ask(customer, "thief@shop.example", current_password=PASSWORD), 429, "too_many_attempts")
-    owner = await Person(client).sign_in("customer1@shop.example")
+    owner = await ApiClient(client).sign_in("customer1@shop.example")
     assert (await ask(owner, "new@shop.example", current_password=PASSWORD)).status_code == 202
 
 
 @pytest.mark.parametrize("how", ["reset", "change"])
 async def test_a_new_password_cancels_a_pending_change_of_the_address(
-    client: httpx.AsyncClient, customer: Person, app: App, server: MailServer, how: str
+    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer, how: str
 ) -> None:
     """Breaks without forget_confirmations: a thief who has the code keeps it until the owner is back, and takes the account then."""
     assert (await ask(customer, "thief@shop.example", current_password=PASSWORD)).status_code == 202

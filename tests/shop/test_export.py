@@ -2,7 +2,7 @@
 
 import pytest
 
-from people import Json, Person
+from api_client import ApiClient, Json
 from shop.exports import service
 
 
@@ -12,7 +12,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "PAGE", 2)
 
 
-async def everything(person: Person) -> Json:
+async def everything(person: ApiClient) -> Json:
     answer = await person.get("/v1/users/me/export")
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
@@ -22,7 +22,7 @@ async def everything(person: Person) -> Json:
     return export
 
 
-async def test_the_export_holds_all_data_of_a_user(customer: Person, other: Person) -> None:
+async def test_the_export_holds_all_data_of_a_user(customer: ApiClient, other: ApiClient) -> None:
     product = await customer.first_product()
     placed = [(await customer.order(f"mine {number}", (product["id"], 1))).json() for number in range(5)]
     await other.order("anothers", (product["id"], 1))
@@ -35,11 +35,11 @@ async def test_the_export_holds_all_data_of_a_user(customer: Person, other: Pers
     assert export["identities"] == []
 
 
-async def test_the_export_of_a_user_without_data_has_empty_lists(other: Person) -> None:
+async def test_the_export_of_a_user_without_data_has_empty_lists(other: ApiClient) -> None:
     assert (await everything(other))["orders"] == []
 
 
-async def test_the_export_of_an_admin_holds_only_the_own_data(customer: Person, admin: Person) -> None:
+async def test_the_export_of_an_admin_holds_only_the_own_data(customer: ApiClient, admin: ApiClient) -> None:
     """Breaks when the export reads as an admin, who sees everything."""
     product = await customer.first_product()
     await customer.order("not an admin's", (product["id"], 1))

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from api_client import ApiClient, Json, assert_problem
 from cases import each
-from people import Json, Person, assert_problem
 from restwell import App
 from restwell.ids import new_id
 from restwell.settings import FilesSettings
@@ -30,11 +30,13 @@ def app(settings: ShopSettings, tmp_path: Path) -> App:
     return create_app(settings.model_copy(update={"files": FilesSettings(dir=tmp_path / "files")}))
 
 
-async def request(person: Person, first_day: Any = TODAY, last_day: Any = TOMORROW) -> httpx.Response:
+async def request(person: ApiClient, first_day: Any = TODAY, last_day: Any = TOMORROW) -> httpx.Response:
     return await person.send("POST", "/v1/reports", {"first_day": first_day, "last_day": last_day})
 
 
-async def sell(admin: Person, customer: Person, name: str, currency: str, price: int, *quantities: int) -> list[str]:
+async def sell(
+    admin: ApiClient, customer: ApiClient, name: str, currency: str, price: int, *quantities: int
+) -> list[str]:
     draft = {"name": name, "category": "home", "price_cents": price, "currency": currency, "stock": 99}
     product: Json = (await admin.send("POST", "/v1/products", draft)).json()
     orders = [await customer.order(str(new_id()), (product["id"], quantity)) for quantity in quantities]
@@ -42,7 +44,7 @@ async def sell(admin: Person, customer: Person, name: str, currency: str, price:
 
 
 async def test_a_report_is_built_by_a_job_and_has_every_line_once(
-    admin: Person, customer: Person, app: App, monkeypatch: pytest.MonkeyPatch
+    admin: ApiClient, customer: ApiClient, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when the next page begins at the order the last one ended with, or one later."""
     monkeypatch.setattr(maker, "PAGE", 2)
@@ -77,7 +79,7 @@ async def test_a_report_is_built_by_a_job_and_has_every_line_once(
 
 
 async def test_the_progress_of_a_report_is_visible_while_it_is_built(
-    admin: Person, customer: Person, app: App, monkeypatch: pytest.MonkeyPatch
+    admin: ApiClient, customer: ApiClient, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The PDF cannot be rendered here, so the report stays where it is: it has read today's lines, of three days."""
     await sell(admin, customer, "Lamp", "EUR", 100, 1)
@@ -90,14 +92,14 @@ async def test_the_progress_of_a_report_is_visible_while_it_is_built(
     assert 33 <= report["progress"] <= 99
 
 
-async def test_a_report_of_days_without_sales_is_empty(admin: Person, app: App) -> None:
+async def test_a_report_of_days_without_sales_is_empty(admin: ApiClient, app: App) -> None:
     where = (await request(admin, "2020-01-01", "2020-12-31")).headers["location"]
     await finish_jobs(app)
     assert (await admin.get(f"{where}/sales.csv")).text.count("\n") == 1
     assert (await admin.get(f"{where}/sales.pdf")).content.startswith(b"%PDF-")
 
 
-async def test_reports_of_the_first_and_of_the_last_possible_day_are_built(admin: Person, app: App) -> None:
+async def test_reports_of_the_first_and_of_the_last_possible_day_are_built(admin: ApiClient, app: App) -> None:
     reports = [(await request(admin, day, day)).headers["location"] for day in ("1970-01-01", "9998-12-31")]
     await finish_jobs(app)
     assert [(await admin.get(where)).json()["state"] for where in reports] == ["ready", "ready"]
@@ -117,11 +119,11 @@ async def test_reports_of_the_first_and_of_the_last_possible_day_are_built(admin
         (1, "2026-01-01"),
     ],
 )
-async def test_an_invalid_range_of_days_is_refused(admin: Person, first_day: Any, last_day: Any) -> None:
+async def test_an_invalid_range_of_days_is_refused(admin: ApiClient, first_day: Any, last_day: Any) -> None:
     assert_problem(await request(admin, first_day, last_day), 422, "invalid")
 
 
-async def test_only_an_admin_reads_reports(admin: Person, customer: Person, anyone: Person) -> None:
+async def test_only_an_admin_reads_reports(admin: ApiClient, customer: ApiClient, anyone: ApiClient) -> None:
     where = (await request(admin)).headers["location"]
     for path in (where, f"{where}/sales.csv", f"{where}/sales.pdf"):
         assert_problem(await customer.get(path), 403, "forbidden")

@@ -7,8 +7,8 @@ import pyotp
 import pytest
 from sqlalchemy import func, select
 
+from api_client import ApiClient, Json, assert_problem
 from mail_server import MailServer, with_mail
-from people import Json, Person, assert_problem
 from restwell import App
 from restwell.auth.sealing import Sealing
 from restwell.database import query
@@ -42,7 +42,7 @@ class Phone:
         return self._totp.generate_otp(self._step)
 
 
-async def begin(person: Person) -> Phone:
+async def begin(person: ApiClient) -> Phone:
     answer = await person.send("POST", PATH, {"current_password": PASSWORD})
     assert answer.status_code == 200, answer.text
     begun: Json = answer.json()
@@ -51,7 +51,7 @@ async def begin(person: Person) -> Phone:
     return Phone(begun["uri"])
 
 
-async def activate(person: Person) -> tuple[Phone, list[str]]:
+async def activate(person: ApiClient) -> tuple[Phone, list[str]]:
     phone = await begin(person)
     answer = await person.send("POST", f"{PATH}/confirmation", {"code": phone.code()})
     assert answer.status_code == 200, answer.text
@@ -63,7 +63,7 @@ async def sign_in(client: httpx.AsyncClient, code: str | None = None) -> httpx.R
 
 
 async def test_signing_in_needs_a_second_factor_code_that_works_once(
-    client: httpx.AsyncClient, customer: Person
+    client: httpx.AsyncClient, customer: ApiClient
 ) -> None:
     phone, codes = await activate(customer)
     assert (await customer.get(PATH)).json() == {"active": True, "recovery_codes_left": 10}
@@ -80,7 +80,7 @@ async def test_signing_in_needs_a_second_factor_code_that_works_once(
 
 
 async def test_the_code_that_confirmed_the_second_factor_does_not_sign_in(
-    client: httpx.AsyncClient, customer: Person
+    client: httpx.AsyncClient, customer: ApiClient
 ) -> None:
     phone = await begin(customer)
     code = phone.code()
@@ -89,7 +89,7 @@ async def test_the_code_that_confirmed_the_second_factor_does_not_sign_in(
 
 
 async def test_a_second_factor_code_works_only_for_its_time_and_owner(
-    client: httpx.AsyncClient, customer: Person, other: Person
+    client: httpx.AsyncClient, customer: ApiClient, other: ApiClient
 ) -> None:
     phone, codes = await activate(customer)
     begun = await other.send("POST", PATH, {"current_password": PASSWORD})
@@ -101,7 +101,7 @@ async def test_a_second_factor_code_works_only_for_its_time_and_owner(
     assert_problem(await client.post("/v1/sessions", json={**late, "code": codes[0]}), 403, "wrong_code")
 
 
-async def test_an_unconfirmed_second_factor_is_not_required(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_an_unconfirmed_second_factor_is_not_required(client: httpx.AsyncClient, customer: ApiClient) -> None:
     first = await begin(customer)
     phone = await begin(customer)
     assert (await customer.get(PATH)).json() == {"active": False, "recovery_codes_left": 0}
@@ -114,9 +114,9 @@ async def test_an_unconfirmed_second_factor_is_not_required(client: httpx.AsyncC
 
 
 async def test_adding_a_second_factor_ends_other_sessions_and_notifies_the_owner(
-    client: httpx.AsyncClient, customer: Person, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
 ) -> None:
-    elsewhere = await Person(client).sign_in("customer1@shop.example")
+    elsewhere = await ApiClient(client).sign_in("customer1@shop.example")
     phone, _ = await activate(customer)
     assert (await elsewhere.get("/v1/users/me")).status_code == 401
     removal = {"current_password": PASSWORD, "code": phone.code()}
@@ -129,7 +129,7 @@ async def test_adding_a_second_factor_ends_other_sessions_and_notifies_the_owner
 
 
 async def test_a_second_factor_is_removed_with_password_and_code_and_then_not_required(
-    client: httpx.AsyncClient, customer: Person
+    client: httpx.AsyncClient, customer: ApiClient
 ) -> None:
     phone, codes = await activate(customer)
     removal = f"{PATH}/removal"
@@ -145,7 +145,7 @@ async def test_a_second_factor_is_removed_with_password_and_code_and_then_not_re
     assert_problem(await customer.send("POST", removal, right), 409, "no_second_factor")
 
 
-async def test_the_second_factor_code_cannot_be_guessed_at_sign_in(customer: Person, app: App) -> None:
+async def test_the_second_factor_code_cannot_be_guessed_at_sign_in(customer: ApiClient, app: App) -> None:
     """Breaks when guesses are counted by network alone: a crowd of them has a million tries in no time."""
     phone, _ = await activate(customer)
     for number in range(FREE + 1):
@@ -157,7 +157,7 @@ async def test_the_second_factor_code_cannot_be_guessed_at_sign_in(customer: Per
                 assert_problem(await sign_in(client, phone.code()), 429, "too_many_attempts")
 
 
-async def test_the_second_factor_code_cannot_be_guessed_by_removing_the_factor(customer: Person) -> None:
+async def test_the_second_factor_code_cannot_be_guessed_by_removing_the_factor(customer: ApiClient) -> None:
     await activate(customer)
     guess = {"current_password": PASSWORD, "code": "000000"}
     for _ in range(FREE):
@@ -165,7 +165,7 @@ async def test_the_second_factor_code_cannot_be_guessed_by_removing_the_factor(c
     assert_problem(await customer.send("POST", f"{PATH}/removal", guess), 429, "too_many_attempts")
 
 
-async def test_a_deleted_account_leaves_no_second_factor_secret(customer: Person, app: App) -> None:
+async def test_a_deleted_account_leaves_no_second_factor_secret(customer: ApiClient, app: App) -> None:
     await activate(customer)
     assert (await customer.send("DELETE", "/v1/users/me")).status_code == 204
     for table in (second_factors, recovery_codes):
@@ -174,7 +174,7 @@ async def test_a_deleted_account_leaves_no_second_factor_secret(customer: Person
 
 
 async def test_a_recovery_code_signs_in_when_the_secret_cannot_be_decrypted(
-    client: httpx.AsyncClient, customer: Person, app: App
+    client: httpx.AsyncClient, customer: ApiClient, app: App
 ) -> None:
     phone, codes = await activate(customer)
     sealed = Sealing([b"of another secret, by now unknown"[:32]]).seal("JBSWY3DPEHPK3PXP")
@@ -184,7 +184,7 @@ async def test_a_recovery_code_signs_in_when_the_secret_cannot_be_decrypted(
     assert (await sign_in(client, codes[0])).status_code == 201
 
 
-async def test_the_second_factor_secret_is_encrypted_in_the_database(customer: Person, app: App) -> None:
+async def test_the_second_factor_secret_is_encrypted_in_the_database(customer: ApiClient, app: App) -> None:
     begun = await customer.send("POST", PATH, {"current_password": PASSWORD})
     stored = query("test.stored", select(second_factors.c.sealed_secret).limit(2), into=str)
     (sealed,) = await app.kit.database.all(stored)

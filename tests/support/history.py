@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from people import Json
+from api_client import Json
 
 
 class Product(Struct):

@@ -10,10 +10,10 @@ import asyncpg
 import httpx
 import pytest
 
-from buyers import client_of
+from api_client import ApiClient
 from fault_proxy import fault_proxy
 from history import Connection, History
-from people import Person
+from order_load import http_client
 from scoreboard import Score
 from servers import (
     NEEDS,
@@ -52,8 +52,8 @@ def prepare(settings: dict[str, str]) -> None:
 
 async def history_of(served: Served) -> History:
     """A few hot products of one category."""
-    async with client_of(served.url) as client:
-        admin = await Person(client).sign_in("admin@shop.example")
+    async with http_client(served.url) as client:
+        admin = await ApiClient(client).sign_in("admin@shop.example")
         products = []
         for number in range(HOT):
             draft = {"name": f"Hot {number}", "category": "hot", "price_cents": 1, "currency": "EUR", "stock": 1}

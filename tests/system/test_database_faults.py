@@ -11,7 +11,7 @@ import apsw
 import asyncpg
 import pytest
 
-from buyers import STOCK, audit, buy_until, is_healthy_until, product_of, tokens_of
+from order_load import STOCK, audit, buy_until, check_health_until, create_product, sign_in_customer
 from scoreboard import Score
 from servers import NEEDS, RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serve
 
@@ -52,11 +52,11 @@ def shop(server: Postgres, tmp_path: Path, pool_size: int) -> Iterator[Served]:
 )
 async def test_a_crash_of_postgres_costs_503s_and_loses_no_order(server: Postgres, shop: Served, score: Score) -> None:
     """Breaks when a lost connection is no DatabaseUnavailable: the answers are then 500s."""
-    product = await product_of(shop)
+    product = await create_product(shop)
     stop = time.monotonic() + score.size(12, 30)
-    tokens = await tokens_of(shop)
+    tokens = await sign_in_customer(shop)
     buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}", tokens)) for n in range(BUYERS)]
-    living = asyncio.create_task(is_healthy_until(stop, shop.url))
+    living = asyncio.create_task(check_health_until(stop, shop.url))
     await asyncio.sleep(1.5)
     await asyncio.to_thread(server.stop, signal.SIGQUIT)
     await asyncio.sleep(1)
@@ -83,7 +83,7 @@ async def test_a_lock_on_a_product_delays_orders_of_that_product_only(
     server: Postgres, shop: Served, score: Score
 ) -> None:
     """Breaks without lock_timeout: each order then holds its connection until statement_timeout, after five seconds."""
-    product, other = await product_of(shop), await product_of(shop)
+    product, other = await create_product(shop), await create_product(shop)
     blocker = await asyncpg.connect(server.url)
     transaction = blocker.transaction()
     await transaction.start()
@@ -92,7 +92,7 @@ async def test_a_lock_on_a_product_delays_orders_of_that_product_only(
     blocked, free, longest_live = await asyncio.gather(
         buy_until(stop, shop.url, product, "blocked"),
         buy_until(stop, shop.url, other, "free"),
-        is_healthy_until(stop, shop.url),
+        check_health_until(stop, shop.url),
     )
     await transaction.rollback()
     await blocker.close()
@@ -112,15 +112,15 @@ async def test_a_lock_on_a_product_delays_orders_of_that_product_only(
 async def test_a_busy_pool_is_not_reported_as_a_dead_database(server: Postgres, shop: Served, pool_size: int) -> None:
     """Breaks when readiness borrows from the same pool: it then waits for two seconds, and answers 503."""
     assert pool_size == 1
-    product = await product_of(shop)
-    tokens = await tokens_of(shop)
+    product = await create_product(shop)
+    tokens = await sign_in_customer(shop)
     blocker = await asyncpg.connect(server.url)
     transaction = blocker.transaction()
     await transaction.start()
     await blocker.execute("UPDATE products SET stock = stock WHERE id = $1", product["id"])
     stop = time.monotonic() + 4
     buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}", tokens)) for n in range(BUYERS)]
-    longest = await is_healthy_until(stop, shop.url, "ready")
+    longest = await check_health_until(stop, shop.url, "ready")
     attempts = [attempt for each in await asyncio.gather(*buying) for attempt in each]
     assert {attempt.status for attempt in attempts} == {503}
     await transaction.rollback()
@@ -134,7 +134,7 @@ async def test_a_backup_under_load_is_whole_and_consistent(tmp_path: Path) -> No
     assert restwell("migrate", cwd=tmp_path, **environment).returncode == 0
     assert restwell("seed", cwd=tmp_path, **environment).returncode == 0
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **environment) as shop:
-        product = await product_of(shop)
+        product = await create_product(shop)
         stop = time.monotonic() + 4
         buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}")) for n in range(3)]
         await asyncio.sleep(1.5)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from buyers import Attempt, audit, buy_until, is_healthy_until, product_of, tokens_of
+from api_client import Json
 from fault_proxy import FaultProxy, fault_proxy
-from people import Json
+from order_load import Attempt, audit, buy_until, check_health_until, create_product, sign_in_customer
 from scoreboard import Score
 from servers import RESTWELL, Postgres, Served, descendants_of, postgres, restwell, serving
 
@@ -45,7 +45,7 @@ async def shop_behind_a_proxy(tmp_path: Path, server: Postgres) -> AsyncIterator
     async with fault_proxy(server.port) as proxy:
         environment["DATABASE_URL"] = server.url.replace(str(server.port), str(proxy.port))
         async with serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **environment) as shop:
-            yield Behind(shop, proxy, server, await product_of(shop), await tokens_of(shop))
+            yield Behind(shop, proxy, server, await create_product(shop), await sign_in_customer(shop))
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ async def test_a_slow_database_makes_requests_slow_and_nothing_worse(behind: Beh
     behind.proxy.delay_seconds = 0.25  # each way
     stop = time.monotonic() + score.size(8, 30)
     buying = [task for run in ("one", "two", "three", "four", "five") for task in behind.buy(stop, run)]
-    longest_live = await is_healthy_until(stop, behind.shop.url)
+    longest_live = await check_health_until(stop, behind.shop.url)
     attempts = gathered(await asyncio.gather(*buying))
     assert {attempt.status for attempt in attempts} <= {201, 503}
     assert max(attempt.seconds for attempt in attempts) <= score.size(
@@ -98,7 +98,7 @@ async def test_a_black_hole_delays_no_request_beyond_its_timeout(behind: Behind,
     before = behind.open_files()
     stop = time.monotonic() + score.size(12, 60)
     buying = behind.buy(stop, "during")
-    living = asyncio.create_task(is_healthy_until(stop, behind.shop.url))
+    living = asyncio.create_task(check_health_until(stop, behind.shop.url))
     await asyncio.sleep(1)
     behind.proxy.swallow()
     attempts = gathered(await asyncio.gather(*buying))

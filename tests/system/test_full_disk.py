@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from buyers import Attempt, audit, buy_for, is_whole, product_of, tokens_of
-from people import Json
+from api_client import Json
+from order_load import Attempt, audit, buy_for, create_product, is_intact, sign_in_customer
 from scoreboard import Score
 from servers import RESTWELL, Postgres, Served, postgres, restwell, serve
 
@@ -54,7 +54,7 @@ def fill(disk: Path) -> Path:
 
 async def fill_and_free(shop: Served, disk: Path, score: Score) -> tuple[Json, list[Attempt]]:
     """Buy before, while and after the disk is full."""
-    product, tokens = await product_of(shop), await tokens_of(shop)
+    product, tokens = await create_product(shop), await sign_in_customer(shop)
     before = await buy_for(1, shop.url, product, "before", tokens)
     filler = fill(disk)
     full = await buy_for(score.size(4, 20), shop.url, product, "full", tokens)
@@ -79,7 +79,7 @@ async def test_sqlite_refuses_writes_while_the_disk_is_full(disk: Path, tmp_path
     url = f"sqlite:///{disk / 'shop.db'}"
     with shop_on(url, tmp_path) as shop:
         product, attempts = await fill_and_free(shop, disk, score)
-    assert is_whole(disk / "shop.db")
+    assert is_intact(disk / "shop.db")
     await audit(url, product, attempts)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 import pytest
 
-from buyers import client_of
+from order_load import http_client
 from reverse_proxy import nginx
 from scoreboard import Score
 from servers import NEEDS, RESTWELL, Served, children_of, restwell, serving
@@ -192,7 +192,7 @@ async def ask_until(stop: float, url: str) -> tuple[int, int, float]:
         began = time.monotonic()
         all_ += 1
         with suppress(httpx.HTTPError):
-            async with client_of(url) as client:
+            async with http_client(url) as client:
                 good += (await client.get("/v1/products", timeout=5)).status_code == 200
         longest = max(longest, time.monotonic() - began)
         await asyncio.sleep(0.05)

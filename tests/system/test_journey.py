@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from people import Person, assert_problem
+from api_client import ApiClient, assert_problem
 from servers import NEEDS, ROOT, Served, descendants_of, redis_program, redis_server, serve
 
 GRACE = {"email": "grace@example.com", "password": "a nanosecond is a foot", "name": "Grace Hopper"}
@@ -36,12 +36,12 @@ def server(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-async def visitor(server: Served) -> AsyncIterator[Person]:
+async def visitor(server: Served) -> AsyncIterator[ApiClient]:
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
-        yield Person(client)
+        yield ApiClient(client)
 
 
-async def test_a_customer_registers_orders_and_signs_out(visitor: Person, server: Served, backend: str) -> None:
+async def test_a_customer_registers_orders_and_signs_out(visitor: ApiClient, server: Served, backend: str) -> None:
     registered = await visitor.send("POST", "/v1/users", GRACE)
     assert registered.status_code == 201
     await visitor.sign_in(GRACE["email"], GRACE["password"])
@@ -83,12 +83,12 @@ async def test_a_customer_registers_orders_and_signs_out(visitor: Person, server
 async def test_one_buyer_gets_the_last_item_through_two_workers(server: Served) -> None:
     """Breaks when take_stock loses ``stock >= quantity``."""
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
-        admin = await Person(client).sign_in("admin@shop.example")
+        admin = await ApiClient(client).sign_in("admin@shop.example")
         draft = {"name": "Last One", "category": "toys", "price_cents": 100, "currency": "EUR", "stock": 1}
         product = (await admin.send("POST", "/v1/products", draft)).json()
     # A client each, so a connection each: the two orders may reach two workers.
     clients = [httpx.AsyncClient(base_url=server.url, timeout=30) for _ in range(8)]
-    buyers = [await Person(c).sign_in(f"customer{n % 2 + 1}@shop.example") for n, c in enumerate(clients)]
+    buyers = [await ApiClient(c).sign_in(f"customer{n % 2 + 1}@shop.example") for n, c in enumerate(clients)]
     answers = await asyncio.gather(*(buyer.order(f"key {n}", (product["id"], 1)) for n, buyer in enumerate(buyers)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
     assert await buyers[0].stock_of(product) == 0
@@ -99,7 +99,7 @@ async def test_one_buyer_gets_the_last_item_through_two_workers(server: Served) 
 async def test_a_second_start_is_fast_and_keeps_all_data(environment: dict[str, str], tmp_path: Path) -> None:
     with serve(tmp_path, "make", "run", cwd=ROOT, **environment) as served:
         async with httpx.AsyncClient(base_url=served.url) as client:
-            customer = await Person(client).sign_in("customer1@shop.example")
+            customer = await ApiClient(client).sign_in("customer1@shop.example")
             product = await customer.first_product()
             order = (await customer.order("kept", (product["id"], 1))).json()
     started = time.monotonic()
@@ -119,7 +119,7 @@ async def test_an_acknowledged_order_survives_a_kill_of_every_process(
     command = ("make", "run")
     with serve(tmp_path, *command, cwd=ROOT, **environment) as served:
         async with httpx.AsyncClient(base_url=served.url) as client:
-            customer = await Person(client).sign_in("customer1@shop.example")
+            customer = await ApiClient(client).sign_in("customer1@shop.example")
             product = await customer.first_product()
             placed = await customer.order("k", (product["id"], 1))
             for process in descendants_of(served.process.pid):

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 import sample_jobs
+from api_client import assert_problem
 from jobs_rig import rig_on
-from people import assert_problem
 from restwell.database import Migrations, open_database
 from scoreboard import Score
 from servers import (

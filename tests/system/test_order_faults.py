@@ -16,8 +16,8 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from buyers import client_of
-from people import Json, Person
+from api_client import ApiClient, Json
+from order_load import http_client
 from restwell.database import open_database, param, query
 from scoreboard import Score
 from servers import RESTWELL, Served, children_of, restwell, serving, working
@@ -51,8 +51,8 @@ class Shop:
         self.ledger = ledger
 
     async def product(self, stock: int) -> Json:
-        async with client_of(self.served.url) as client:
-            admin = await Person(client).sign_in("admin@shop.example")
+        async with http_client(self.served.url) as client:
+            admin = await ApiClient(client).sign_in("admin@shop.example")
             draft = {"name": "Rare", "category": "toys", "price_cents": 700, "currency": "EUR", "stock": stock}
             made: Json = (await admin.send("POST", "/v1/products", draft)).json()
             return made
@@ -60,11 +60,11 @@ class Shop:
     async def accounts(self, count: int) -> list[Json]:
         """The tokens of so many customers."""
         people = []
-        async with client_of(self.served.url) as client:
+        async with http_client(self.served.url) as client:
             for number in range(count):
                 account = {"email": f"buyer{number}@shop.example", "password": "an entirely new one", "name": "Buyer"}
                 assert (await client.post("/v1/users", json=account)).status_code == 201
-                people.append((await Person(client).sign_in(account["email"], account["password"])).tokens)
+                people.append((await ApiClient(client).sign_in(account["email"], account["password"])).tokens)
         return people
 
     async def sold(self, product: Json, status: str) -> list[str]:
@@ -104,7 +104,7 @@ async def shop(tmp_path: Path, empty_url: str) -> AsyncIterator[Shop]:
 
 async def insist(client: httpx.AsyncClient, tokens: Json, key: str, product: Json) -> tuple[int, str]:
     """One buyer: the same request with the same key until there is an answer that says what came of it."""
-    buyer = Person(client)
+    buyer = ApiClient(client)
     buyer.tokens = tokens
     for attempt in range(TRIES):
         with suppress(httpx.TransportError, TimeoutError):
@@ -180,8 +180,8 @@ async def test_concurrent_requests_with_one_key_make_one_order(shop: Shop, score
     (tokens,) = await shop.accounts(1)
     statuses: Counter[int] = Counter()
     replays = 0
-    async with client_of(shop.served.url) as client:
-        buyer = Person(client)
+    async with http_client(shop.served.url) as client:
+        buyer = ApiClient(client)
         buyer.tokens = tokens
         for number in range(keys):
             answers = await asyncio.gather(*(buyer.order(f"key {number}", (product["id"], 1)) for _ in range(times)))

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api_client import ApiClient
 from load import Answered, Load
-from people import Person
 from scoreboard import Score
 from servers import RESTWELL, Served, restwell, serving
 
@@ -50,10 +50,10 @@ async def test_admitted_requests_keep_their_latency_under_overload(shop: Served,
     """Orders, at a fixed rate, of one worker beside which the load itself is made (and, where it runs small, whatever else the
     machine does: hence the lower bound). Broken build that was seen to fail: no limit."""
     async with httpx.AsyncClient(base_url=shop.url, timeout=20) as client:
-        admin = await Person(client).sign_in("admin@shop.example")
+        admin = await ApiClient(client).sign_in("admin@shop.example")
         draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 10**8}
         product = (await admin.send("POST", "/v1/products", draft)).json()
-        buyer = await Person(client).sign_in("customer1@shop.example")
+        buyer = await ApiClient(client).sign_in("customer1@shop.example")
     body = json.dumps({"items": [{"product_id": product["id"], "quantity": 1}]}).encode()
     numbers = itertools.count()
 

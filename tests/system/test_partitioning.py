@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from people import Json, Person, assert_problem
+from api_client import ApiClient, Json, assert_problem
 from restwell.database import Query, open_database, plans_of
 from restwell.testing import running
 from servers import MORE, NEEDS, ROOT, Postgres, postgres, postgres_programs, restwell
@@ -74,23 +74,23 @@ async def client(pair: tuple[Postgres, Postgres], tmp_path: Path) -> AsyncIterat
         yield connected
 
 
-async def customers(client: httpx.AsyncClient) -> list[Person]:
+async def customers(client: httpx.AsyncClient) -> list[ApiClient]:
     made = []
     for number in range(ACCOUNTS):
         account = {"email": f"c{number}@shop.example", "password": PASSWORD, "name": f"C {number}"}
         assert (await client.post("/v1/users", json=account)).status_code == 201
-        made.append(await Person(client).sign_in(account["email"], PASSWORD))
+        made.append(await ApiClient(client).sign_in(account["email"], PASSWORD))
     return made
 
 
-async def buy(person: Person, product: Json, key: str) -> str:
+async def buy(person: ApiClient, product: Json, key: str) -> str:
     answer = await person.order(key, (product["id"], 1))
     assert answer.status_code == 201, answer.text
     order_id: str = answer.json()["id"]
     return order_id
 
 
-async def assert_all_works(people: list[Person], product: Json, before: list[str], run_name: str) -> list[str]:
+async def assert_all_works(people: list[ApiClient], product: Json, before: list[str], run_name: str) -> list[str]:
     """Each customer finds the order of before, places another, is given it again for the same key, and cancels it."""
     placed = []
     for person, old in zip(people, before, strict=True):
@@ -119,7 +119,7 @@ async def test_the_shop_runs_on_partitions_of_one_server_and_then_of_two(
     """Breaks when a statement of the page is wrong, and when a key or a query of an order lacks its user."""
     first, second = pair
     people = await customers(client)
-    admin = await Person(client).sign_in("admin@shop.example")
+    admin = await ApiClient(client).sign_in("admin@shop.example")
     product = await admin.first_product()
     stock = await admin.stock_of(product)
     orders = [await buy(person, product, "before") for person in people]

@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
-from people import Person
+from api_client import ApiClient
 from scoreboard import Score
 from servers import NEEDS, RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serving
 
@@ -19,7 +19,7 @@ PEOPLE = ("customer1@shop.example", "customer2@shop.example", "admin@shop.exampl
 class Writer:
     """Changes their own name, reads it, and counts what was read that should not have been."""
 
-    def __init__(self, person: Person) -> None:
+    def __init__(self, person: ApiClient) -> None:
         self.person = person
         self.token = ""
         self.reads = self.writes = self.failed = 0
@@ -101,7 +101,7 @@ async def test_a_writer_reads_its_own_write_whatever_happens_to_the_replica(
         httpx.AsyncClient(base_url=shop.url, timeout=20) as two,
     ):
         clients = (one, two, one)
-        people = [await Person(client).sign_in(email) for client, email in zip(clients, PEOPLE, strict=True)]
+        people = [await ApiClient(client).sign_in(email) for client, email in zip(clients, PEOPLE, strict=True)]
         writers = [Writer(person) for person in people]
         over = asyncio.Event()
         writing = [asyncio.create_task(writer.until(over.is_set)) for writer in writers]

@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from buyers import audit, buy_for, is_whole, product_of
+from order_load import audit, buy_for, create_product, is_intact
 from scoreboard import Score
 from servers import RESTWELL, Served, children_of, restwell, serve, wait_until
 
@@ -62,7 +62,7 @@ async def test_sqlite_survives_killed_workers_and_forced_checkpoints(
     shop: Served, tmp_path: Path, score: Score
 ) -> None:
     """Breaks with synchronous=OFF only when the machine dies, and with BEGIN DEFERRED here: writers are then busy at once."""
-    product = await product_of(shop)
+    product = await create_product(shop)
     seconds = score.size(10, 600)
     stop = time.monotonic() + seconds
     attempts, killed, checkpoints = await asyncio.gather(
@@ -73,7 +73,7 @@ async def test_sqlite_survives_killed_workers_and_forced_checkpoints(
     assert {attempt.status for attempt in attempts} <= {0, 201, 503}, "0 is a worker that was killed meanwhile"
     assert {attempt.status for attempt in after} == {201}
     assert killed >= seconds / 3
-    assert is_whole(tmp_path / "shop.db")
+    assert is_intact(tmp_path / "shop.db")
     orders = await audit(url_in(tmp_path), product, attempts + after)
     busy = sum(attempt.code == "database_busy" for attempt in attempts)
     assert busy <= len(attempts) * 0.0001

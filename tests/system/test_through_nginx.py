@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from people import PATCH
+from api_client import PATCH
 from reverse_proxy import nginx
 from servers import NEEDS, RESTWELL, restwell, serve
 from shop.demo import PASSWORD

@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
-from people import Person, assert_problem
+from api_client import ApiClient, assert_problem
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
 from restwell.edge.exchange import Message, Scope
@@ -204,7 +204,7 @@ async def test_a_disconnect_cancels_the_statement_in_the_database(empty_url: str
         serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **settings) as served,
         httpx.AsyncClient(base_url=served.url) as client,
     ):
-        buyer = await Person(client).sign_in("customer1@shop.example")
+        buyer = await ApiClient(client).sign_in("customer1@shop.example")
         product = await buyer.first_product()
         async with locked(empty_url) as waiting:
             with pytest.raises(TimeoutError):

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from people import assert_problem
+from api_client import assert_problem
 from restwell.edge import AccessLog, Concern, Edge, Exchange, RequestId, SecurityHeaders
 from restwell.edge.exchange import AsgiApp, Headers, Message, Receive, Scope, Send
 from restwell.errors import NotFound

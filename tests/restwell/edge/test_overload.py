@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from people import Person, assert_problem
+from api_client import ApiClient, assert_problem
 from restwell import App
 from restwell.database.facade import PoolFigures
 from restwell.edge.exchange import Scope
@@ -129,7 +129,7 @@ async def full(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> Async
 async def test_a_full_server_refuses_requests_and_stays_healthy(full: tuple[App, httpx.AsyncClient]) -> None:
     """An orchestrator that gets no health check restarts the server. A cached response costs next to nothing, and is sent, too."""
     app, client = full
-    buyer = await Person(client).sign_in("customer1@shop.example")
+    buyer = await ApiClient(client).sign_in("customer1@shop.example")
     assert (await client.get("/v1/products?limit=3")).status_code == 200
     filled(app.overload)
     refused = await buyer.get("/v1/users/me")

@@ -13,7 +13,7 @@ import pytest
 from litestar.di import NamedDependency as Provided
 from msgspec import Struct
 
-from people import assert_problem
+from api_client import assert_problem
 from restwell import App, Migrations, Restwell
 from restwell.cache import Cache
 from restwell.edge.response_cache import Answer, ResponseCache

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from people import assert_problem
+from api_client import assert_problem
 from restwell.errors import ConfigurationError
 from restwell.web import docs
 

@@ -3,7 +3,7 @@
 import httpx
 from sqlalchemy import column, table, update
 
-from people import assert_problem
+from api_client import assert_problem
 from restwell.database import Database, open_database, param, query
 from restwell.settings import Settings
 from restwell.testing import running

@@ -18,7 +18,7 @@ from litestar.params import HeaderParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from people import assert_problem
+from api_client import assert_problem
 from restwell.edge.exchange import Message
 from restwell.errors import ServiceUnavailable
 from restwell.settings import Settings

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from people import Json, assert_problem, paths_of
+from api_client import Json, assert_problem, error_paths
 from restwell.errors import AppError, FieldError, Invalid
 from restwell.observability.log_output import output
 from restwell.settings import RequestSettings, Settings
@@ -82,7 +82,7 @@ async def test_every_fault_of_a_body_is_named(tiny: httpx.AsyncClient, body: Jso
     problem = assert_problem(
         await tiny.post("/v1/notes", content=json.dumps(body), headers={"content-type": JSON}), 422, "invalid"
     )
-    assert paths_of(problem) == errors.keys()
+    assert error_paths(problem) == errors.keys()
     for error in problem["errors"]:
         assert errors[error["path"]] in error["message"]
 
@@ -98,7 +98,7 @@ async def test_a_fault_at_the_end_of_a_long_list_is_named(tiny: httpx.AsyncClien
     problem = assert_problem(
         await tiny.post("/v1/notes", json={"text": "x", "tags": ["ok"] * 150 + ["toolong"]}), 422, "invalid"
     )
-    assert paths_of(problem) == {"$.tags[150]"}
+    assert error_paths(problem) == {"$.tags[150]"}
 
 
 async def test_a_body_over_the_limit_is_refused(tiny_settings: Settings) -> None:
@@ -109,7 +109,7 @@ async def test_a_body_over_the_limit_is_refused(tiny_settings: Settings) -> None
 
 
 async def test_a_parameter_of_the_wrong_type_is_named(tiny: httpx.AsyncClient) -> None:
-    assert paths_of(assert_problem(await tiny.get("/v1/notes?limit=x"), 422, "invalid")) == {"limit"}
+    assert error_paths(assert_problem(await tiny.get("/v1/notes?limit=x"), 422, "invalid")) == {"limit"}
     too_many = "&".join(f"p{n}=1" for n in range(200))
     assert_problem(await tiny.get(f"/v1/notes?{too_many}"), 400, "malformed_request")
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from people import Person, assert_problem
+from api_client import ApiClient, assert_problem
 from restwell.settings import AppSettings, JwtSettings, SecuritySettings, Settings
 from restwell.testing import running
 from shop import app as shop
@@ -46,7 +46,7 @@ async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings:
     own = "https://shop.example"
     changes = {"jwt": JwtSettings(secret=settings.jwt.secret, key_files=(key_file,)), "app": AppSettings(url=own)}
     async with running(shop.create_app(settings.model_copy(update=changes))) as client:
-        customer = await Person(client).sign_in("customer1@shop.example")
+        customer = await ApiClient(client).sign_in("customer1@shop.example")
         metadata = (await client.get("/.well-known/oauth-authorization-server")).json()
         keys = (await client.get(metadata["jwks_uri"].removeprefix(own))).json()
     token = jwt.decode(customer.tokens["access_token"], KeySet.import_key_set(keys), algorithms=["Ed25519"])

@@ -13,10 +13,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from api_client import ApiClient, Json, assert_problem
 from cases import each
 from mail_server import MailServer, code_in, with_mail
+from oauth_browser import OAuthBrowser, callback_path, changed
 from openid_provider import ADA, CLIENT_ID, CLIENT_SECRET, ProviderProcess, openid_provider
-from people import Json, Person, assert_problem
 from restwell import App
 from restwell.database import param, query
 from restwell.settings import OauthSettings
@@ -26,7 +27,6 @@ from shop.app import create_app
 from shop.identities import queries
 from shop.identities.models import identities
 from shop.settings import ShopSettings
-from sign_in_browser import Browser, came_back, changed
 
 NAMES = ("okta", "github", "facebook")
 CALLBACK = "http://localhost:8000/v1/identities/{}/callback"
@@ -59,13 +59,13 @@ def app(settings: ShopSettings, provider: ProviderProcess, server: MailServer) -
 
 
 @pytest.fixture
-def browser(client: httpx.AsyncClient) -> Browser:
-    return Browser(client)
+def browser(client: httpx.AsyncClient) -> OAuthBrowser:
+    return OAuthBrowser(client)
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_first_sign_in_creates_an_account_and_the_next_one_reuses_it(
-    browser: Browser, client: httpx.AsyncClient, name: str
+    browser: OAuthBrowser, client: httpx.AsyncClient, name: str
 ) -> None:
     answer = await browser.sign_in(name)
     assert answer.status_code == 200, answer.text
@@ -73,13 +73,13 @@ async def test_a_first_sign_in_creates_an_account_and_the_next_one_reuses_it(
     me = await browser.me()
     verified = name != "facebook"  # which does not say
     assert (me["email"], me["name"], me["email_verified"]) == ("ada@example.com", "Ada Lovelace", verified)
-    again = Browser(client)
+    again = OAuthBrowser(client)
     assert (await again.sign_in(name)).status_code == 200
     assert (await again.me())["id"] == me["id"]
     assert browser.cookies[SIGN_IN] == "", "spent"
 
 
-async def test_the_browser_returns_to_where_the_sign_in_began(browser: Browser, provider: ProviderProcess) -> None:
+async def test_the_browser_returns_to_where_the_sign_in_began(browser: OAuthBrowser, provider: ProviderProcess) -> None:
     answer = await browser.sign_in(query="?return_to=/account%3Ftab%3D1")
     assert (answer.status_code, answer.headers["location"]) == (303, "/account?tab=1")
     assert await browser.me()
@@ -94,7 +94,7 @@ async def test_the_browser_returns_to_where_the_sign_in_began(browser: Browser, 
     ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\nb", "/%09/evil.example", "", "/日本"],
 )
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_return_to_another_site_is_refused_at_the_beginning(browser: Browser, to: str) -> None:
+async def test_a_return_to_another_site_is_refused_at_the_beginning(browser: OAuthBrowser, to: str) -> None:
     answer = await browser.get(f"/v1/identities/okta/sign-in?{urlencode({'return_to': to})}")
     assert_problem(answer, 422, "invalid")
 
@@ -120,7 +120,7 @@ WRONG_TOKENS: dict[str, Json] = {
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("how", WRONG_TOKENS)
-async def test_an_invalid_id_token_is_refused(browser: Browser, provider: ProviderProcess, how: str) -> None:
+async def test_an_invalid_id_token_is_refused(browser: OAuthBrowser, provider: ProviderProcess, how: str) -> None:
     provider.misbehave(**WRONG_TOKENS[how])
     assert_problem(await browser.sign_in(), 400, "invalid_sign_in")
     assert ACCESS not in browser.cookies
@@ -128,10 +128,10 @@ async def test_an_invalid_id_token_is_refused(browser: Browser, provider: Provid
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_callback_that_this_browser_did_not_request_is_refused(
-    browser: Browser, client: httpx.AsyncClient
+    browser: OAuthBrowser, client: httpx.AsyncClient
 ) -> None:
     """Each of these callbacks would sign this browser in as another user, or another user in here."""
-    others = Browser(client)
+    others = OAuthBrowser(client)
     theirs, mine = await others.to_provider(), await browser.to_provider()
     their_state = parse_qs(urlsplit(theirs).query)["state"][0]
     wrong = {
@@ -146,7 +146,7 @@ async def test_a_callback_that_this_browser_did_not_request_is_refused(
     }
     for path in wrong.values():
         assert_problem(await browser.get(path), 400, "invalid_sign_in")
-    assert_problem(await Browser(client).get(mine), 400, "invalid_sign_in")
+    assert_problem(await OAuthBrowser(client).get(mine), 400, "invalid_sign_in")
     kept = dict(browser.cookies)
     browser.cookies[SIGN_IN] = kept[SIGN_IN][:-4] + "AAAA"
     assert_problem(await browser.get(mine), 400, "invalid_sign_in")
@@ -154,33 +154,35 @@ async def test_a_callback_that_this_browser_did_not_request_is_refused(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_used_authorization_code_is_refused(browser: Browser) -> None:
+async def test_a_used_authorization_code_is_refused(browser: OAuthBrowser) -> None:
     answer = await browser.to_provider()
     flow = browser.cookies[SIGN_IN]
     assert (await browser.get(answer)).status_code == 200
-    thief = Browser(browser.client)
+    thief = OAuthBrowser(browser.client)
     thief.cookies[SIGN_IN] = flow
     assert_problem(await thief.get(answer), 400, "invalid_sign_in")
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_stolen_authorization_code_does_not_fit_another_verifier(browser: Browser) -> None:
+async def test_a_stolen_authorization_code_does_not_fit_another_verifier(browser: OAuthBrowser) -> None:
     """The thief has the code and a flow of his own: PKCE refuses the pair."""
     stolen = parse_qs(urlsplit(await browser.to_provider()).query)["code"][0]
-    thief = Browser(browser.client)
+    thief = OAuthBrowser(browser.client)
     mine = await thief.to_provider()
     assert_problem(await thief.get(changed(mine, code=stolen)), 400, "invalid_sign_in")
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_sign_in_may_take_ten_minutes(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sign_in_may_take_ten_minutes(browser: OAuthBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = await browser.to_provider()
     monkeypatch.setattr("restwell.auth.elsewhere.flow.SECONDS", 0)
     assert_problem(await browser.get(answer), 400, "invalid_sign_in")
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_provider_with_invalid_metadata_or_tokens_is_a_503(browser: Browser, provider: ProviderProcess) -> None:
+async def test_a_provider_with_invalid_metadata_or_tokens_is_a_503(
+    browser: OAuthBrowser, provider: ProviderProcess
+) -> None:
     provider.misbehave(metadata={"issuer": "https://evil.example"})
     answer = await browser.get("/v1/identities/okta/sign-in")
     assert_problem(answer, 503, "provider_unavailable")
@@ -212,7 +214,7 @@ UNUSABLE: tuple[tuple[str, str, Any, int], ...] = (
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("name", "path", "answer", "status"), UNUSABLE)
 async def test_an_unusable_answer_of_a_provider_is_a_clear_error(
-    browser: Browser, provider: ProviderProcess, name: str, path: str, answer: Any, status: int
+    browser: OAuthBrowser, provider: ProviderProcess, name: str, path: str, answer: Any, status: int
 ) -> None:
     if path in {"/jwks", "/.well-known/openid-configuration"}:
         provider.misbehave(answers={path: answer})
@@ -225,13 +227,13 @@ async def test_an_unusable_answer_of_a_provider_is_a_clear_error(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_an_unreachable_provider_is_a_503(browser: Browser, provider: ProviderProcess) -> None:
+async def test_an_unreachable_provider_is_a_503(browser: OAuthBrowser, provider: ProviderProcess) -> None:
     provider.stop()
     assert_problem(await browser.get("/v1/identities/okta/sign-in"), 503, "provider_unavailable")
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_provider_may_change_its_key(browser: Browser, provider: ProviderProcess) -> None:
+async def test_a_provider_may_change_its_key(browser: OAuthBrowser, provider: ProviderProcess) -> None:
     assert (await browser.sign_in()).status_code == 200
     provider.misbehave(rotate=True)
     assert (await browser.sign_in()).status_code == 200
@@ -239,7 +241,7 @@ async def test_a_provider_may_change_its_key(browser: Browser, provider: Provide
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_an_address_may_come_from_the_userinfo_endpoint_alone(
-    browser: Browser, provider: ProviderProcess
+    browser: OAuthBrowser, provider: ProviderProcess
 ) -> None:
     provider.misbehave(claims={"email": None, "email_verified": None})
     assert (await browser.sign_in()).status_code == 200
@@ -247,7 +249,7 @@ async def test_an_address_may_come_from_the_userinfo_endpoint_alone(
 
 
 async def test_an_account_is_linked_only_if_both_sides_have_verified_the_address(
-    browser: Browser, client: httpx.AsyncClient, provider: ProviderProcess
+    browser: OAuthBrowser, client: httpx.AsyncClient, provider: ProviderProcess
 ) -> None:
     """Breaks without either look: who registers another's address, here or there, waits for him to sign in the other way."""
     squatter = {"email": "ada@example.com", "password": "a long enough one", "name": "Not Ada"}
@@ -257,7 +259,7 @@ async def test_an_account_is_linked_only_if_both_sides_have_verified_the_address
     assert_problem(await browser.sign_in(), 409, "account_exists")
     provider.sign_in_as(**{**ADA, "email": "Customer1@shop.example"})
     assert (await browser.sign_in()).status_code == 200
-    customer = await Person(client).sign_in("customer1@shop.example")
+    customer = await ApiClient(client).sign_in("customer1@shop.example")
     assert (await browser.me())["id"] == (await customer.get("/v1/users/me")).json()["id"]
 
 
@@ -267,7 +269,7 @@ def reset_codes(server: MailServer) -> list[str]:
 
 
 async def test_a_squatter_loses_an_account_when_the_owner_proves_the_address(
-    browser: Browser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, server: MailServer
+    browser: OAuthBrowser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, server: MailServer
 ) -> None:
     """Breaks when a reset keeps the ways in of an account whose address nobody had proven: the squatter shares it for good."""
     provider.sign_in_as(**{**ADA, "sub": "666", "email_verified": False})
@@ -278,7 +280,7 @@ async def test_a_squatter_loses_an_account_when_the_owner_proves_the_address(
     reset = {"code": code, "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     assert_problem(await browser.sign_in(), 409, "account_exists")
-    ada = await Person(client).sign_in("ada@example.com", "an entirely new one")
+    ada = await ApiClient(client).sign_in("ada@example.com", "an entirely new one")
     assert (await ada.get("/v1/users/me")).json()["email_verified"] is True, "who has the code reads the address"
     provider.sign_in_as(**ADA)
     assert (await browser.sign_in()).status_code == 200, "and now it may be linked"
@@ -286,12 +288,12 @@ async def test_a_squatter_loses_an_account_when_the_owner_proves_the_address(
     await finish_jobs(app)
     (_, reset["code"]) = reset_codes(server)
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
-    ada = await Person(client).sign_in("ada@example.com", "an entirely new one")
+    ada = await ApiClient(client).sign_in("ada@example.com", "an entirely new one")
     assert len((await ada.get("/v1/users/me/identities")).json()["items"]) == 1, "the owner's own ways in stay"
 
 
 async def test_a_deactivated_user_or_one_without_an_address_cannot_sign_in(
-    browser: Browser, admin: Person, provider: ProviderProcess
+    browser: OAuthBrowser, admin: ApiClient, provider: ProviderProcess
 ) -> None:
     await browser.sign_in()
     me = await browser.me()
@@ -303,12 +305,12 @@ async def test_a_deactivated_user_or_one_without_an_address_cannot_sign_in(
 
 
 async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
-    browser: Browser, client: httpx.AsyncClient, customer: Person, other: Person
+    browser: OAuthBrowser, client: httpx.AsyncClient, customer: ApiClient, other: ApiClient
 ) -> None:
     path = "/v1/users/me/identities"
     begun = await customer.send("POST", f"{path}/okta")
     browser.cookies[SIGN_IN] = SimpleCookie(begun.headers["set-cookie"])[SIGN_IN].value
-    assert (await browser.get(await came_back(begun.json()["url"]))).status_code == 200
+    assert (await browser.get(await callback_path(begun.json()["url"]))).status_code == 200
     assert ACCESS not in browser.cookies, "it has signed nobody in"
     (own,) = (await customer.get(path)).json()["items"]
     assert (own["provider"], own["email"]) == ("okta", "ada@example.com")
@@ -317,9 +319,9 @@ async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
     assert (await browser.me())["email"] == "customer1@shop.example"
 
     stolen = await other.send("POST", f"{path}/okta")
-    thief = Browser(client)
+    thief = OAuthBrowser(client)
     thief.cookies[SIGN_IN] = SimpleCookie(stolen.headers["set-cookie"])[SIGN_IN].value
-    assert_problem(await thief.get(await came_back(stolen.json()["url"])), 409, "identity_taken")
+    assert_problem(await thief.get(await callback_path(stolen.json()["url"])), 409, "identity_taken")
     assert (await other.get(path)).json()["items"] == []
 
     assert_problem(await other.send("DELETE", f"{path}/okta"), 404, "not_found")
@@ -331,7 +333,7 @@ async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
 
 
 async def test_the_last_linked_provider_cannot_be_removed_without_a_password(
-    browser: Browser, client: httpx.AsyncClient
+    browser: OAuthBrowser, client: httpx.AsyncClient
 ) -> None:
     await browser.sign_in()
     headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
@@ -340,7 +342,7 @@ async def test_the_last_linked_provider_cannot_be_removed_without_a_password(
 
 
 async def test_the_last_two_providers_cannot_be_removed_at_once(
-    browser: Browser, client: httpx.AsyncClient, app: App
+    browser: OAuthBrowser, client: httpx.AsyncClient, app: App
 ) -> None:
     """Breaks without the lock on the account: on PostgreSQL each request saw the other's provider, and both were removed."""
     await browser.sign_in()
@@ -363,7 +365,9 @@ async def test_the_last_two_providers_cannot_be_removed_at_once(
     assert len(left) == 1
 
 
-async def test_a_user_who_deleted_the_account_can_register_again(browser: Browser, client: httpx.AsyncClient) -> None:
+async def test_a_user_who_deleted_the_account_can_register_again(
+    browser: OAuthBrowser, client: httpx.AsyncClient
+) -> None:
     await browser.sign_in()
     me = await browser.me()
     headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
@@ -373,7 +377,7 @@ async def test_a_user_who_deleted_the_account_can_register_again(browser: Browse
     assert (await browser.me())["id"] != me["id"]
 
 
-async def test_the_identity_providers_are_listed(anyone: Person) -> None:
+async def test_the_identity_providers_are_listed(anyone: ApiClient) -> None:
     listed = (await anyone.get("/v1/identities")).json()["items"]
     assert [one["name"] for one in listed] == list(NAMES)
     assert listed[0]["url"] == "/v1/identities/okta/sign-in"
@@ -381,7 +385,7 @@ async def test_the_identity_providers_are_listed(anyone: Person) -> None:
 
 @each("claimed", ["v(c)@example.com", "a@b..example", "a\u200b@example.com", "a\x00@example.com", "é@example.com"])
 async def test_a_claimed_email_that_is_not_an_address_is_refused(
-    browser: Browser, provider: ProviderProcess, claimed: str
+    browser: OAuthBrowser, provider: ProviderProcess, claimed: str
 ) -> None:
     """Breaks with a lenient pattern: an account of somebody else's choice, whose mail went to a third."""
     provider.sign_in_as(**{**ADA, "email": claimed})
@@ -389,7 +393,7 @@ async def test_a_claimed_email_that_is_not_an_address_is_refused(
 
 
 async def test_an_email_claim_of_a_provider_is_stored_in_canonical_form(
-    browser: Browser, provider: ProviderProcess
+    browser: OAuthBrowser, provider: ProviderProcess
 ) -> None:
     provider.sign_in_as(**{**ADA, "email": "Ada@B\u00dcCHER.example"})
     assert (await browser.sign_in()).status_code == 200

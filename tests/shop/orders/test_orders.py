@@ -2,13 +2,13 @@
 
 import asyncio
 
+from api_client import ApiClient, Json, assert_problem, error_paths
 from cases import each
-from people import Json, Person, assert_problem, paths_of
 
 MISSING = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 
 
-async def product_with(admin: Person, stock: int, **changed: object) -> Json:
+async def product_with(admin: ApiClient, stock: int, **changed: object) -> Json:
     body = {
         "name": "Rare Thing",
         "category": "toys",
@@ -21,7 +21,7 @@ async def product_with(admin: Person, stock: int, **changed: object) -> Json:
     return product
 
 
-async def test_an_order_takes_stock_and_keeps_its_prices(admin: Person, customer: Person) -> None:
+async def test_an_order_takes_stock_and_keeps_its_prices(admin: ApiClient, customer: ApiClient) -> None:
     lamp, chair = await product_with(admin, 5), await product_with(admin, 9, price_cents=200, name="Chair")
     answer = await customer.order("k", (lamp["id"], 2), (chair["id"], 3))
     assert answer.status_code == 201
@@ -38,7 +38,9 @@ async def test_an_order_takes_stock_and_keeps_its_prices(admin: Person, customer
     assert (await customer.get(answer.headers["location"])).json() == order
 
 
-async def test_a_repeated_key_gets_the_same_response_and_makes_no_second_order(admin: Person, customer: Person) -> None:
+async def test_a_repeated_key_gets_the_same_response_and_makes_no_second_order(
+    admin: ApiClient, customer: ApiClient
+) -> None:
     product = await product_with(admin, 5)
     first = await customer.order("same", (product["id"], 2))
     again = await customer.order("same", (product["id"], 2))
@@ -53,7 +55,7 @@ async def test_a_repeated_key_gets_the_same_response_and_makes_no_second_order(a
     assert len((await customer.get("/v1/orders")).json()["items"]) == 1
 
 
-async def test_concurrent_requests_with_one_key_make_one_order(admin: Person, customer: Person) -> None:
+async def test_concurrent_requests_with_one_key_make_one_order(admin: ApiClient, customer: ApiClient) -> None:
     """Breaks when the key is looked up before it is inserted, instead of claimed: then several orders are made."""
     product = await product_with(admin, 100)
     answers = await asyncio.gather(*(customer.order("at once", (product["id"], 1)) for _ in range(25)))
@@ -63,7 +65,7 @@ async def test_concurrent_requests_with_one_key_make_one_order(admin: Person, cu
 
 
 async def test_an_idempotency_key_belongs_to_one_body_and_one_caller(
-    admin: Person, customer: Person, other: Person
+    admin: ApiClient, customer: ApiClient, other: ApiClient
 ) -> None:
     product = await product_with(admin, 9)
     first = await customer.order("mine", (product["id"], 1))
@@ -75,7 +77,7 @@ async def test_an_idempotency_key_belongs_to_one_body_and_one_caller(
 
 
 @each("key", [None, "", "k" * 256, "tab\there"])
-async def test_an_order_needs_an_idempotency_key(admin: Person, customer: Person, key: str | None) -> None:
+async def test_an_order_needs_an_idempotency_key(admin: ApiClient, customer: ApiClient, key: str | None) -> None:
     product = await product_with(admin, 5)
     headers = {} if key is None else {"idempotency_key": key}
     body = {"items": [{"product_id": product["id"], "quantity": 1}]}
@@ -84,7 +86,7 @@ async def test_an_order_needs_an_idempotency_key(admin: Person, customer: Person
     assert await customer.stock_of(product) == 5
 
 
-async def test_one_of_two_buyers_gets_the_last_item(admin: Person, customer: Person, other: Person) -> None:
+async def test_one_of_two_buyers_gets_the_last_item(admin: ApiClient, customer: ApiClient, other: ApiClient) -> None:
     """Breaks when take_stock loses ``stock >= quantity``: the check constraint then turns the loser into a 500."""
     product = await product_with(admin, 1)
     answers = await asyncio.gather(customer.order("a", (product["id"], 1)), other.order("b", (product["id"], 1)))
@@ -92,7 +94,9 @@ async def test_one_of_two_buyers_gets_the_last_item(admin: Person, customer: Per
     assert await customer.stock_of(product) == 0
 
 
-async def test_concurrent_buyers_never_oversell_a_product(admin: Person, customer: Person, other: Person) -> None:
+async def test_concurrent_buyers_never_oversell_a_product(
+    admin: ApiClient, customer: ApiClient, other: ApiClient
+) -> None:
     product = await product_with(admin, 10)
     buyers = [(customer, other)[number % 2] for number in range(40)]
     answers = await asyncio.gather(*(buyer.order(f"k{n}", (product["id"], 1)) for n, buyer in enumerate(buyers)))
@@ -102,7 +106,7 @@ async def test_concurrent_buyers_never_oversell_a_product(admin: Person, custome
 
 
 async def test_orders_for_the_same_products_in_opposite_order_cause_no_deadlock(
-    admin: Person, customer: Person, other: Person
+    admin: ApiClient, customer: ApiClient, other: ApiClient
 ) -> None:
     """Breaks when the lines are taken in the order they were sent: PostgreSQL then finds deadlocks, a 503 each."""
     one, two = await product_with(admin, 500), await product_with(admin, 500)
@@ -112,12 +116,14 @@ async def test_orders_for_the_same_products_in_opposite_order_cause_no_deadlock(
     assert (await customer.stock_of(one), await customer.stock_of(two)) == (460, 460)
 
 
-async def test_an_order_beyond_the_stock_names_the_product_and_takes_no_stock(admin: Person, customer: Person) -> None:
+async def test_an_order_beyond_the_stock_names_the_product_and_takes_no_stock(
+    admin: ApiClient, customer: ApiClient
+) -> None:
     """Breaks when every line is a transaction of its own: the first product's stock is then gone."""
     plenty, rare = await product_with(admin, 50), await product_with(admin, 1, name="Rare Lamp")
     problem = assert_problem(await customer.order("k", (plenty["id"], 5), (rare["id"], 2)), 409, "out_of_stock")
     assert "Rare Lamp" in problem["detail"]
-    assert paths_of(problem) == {"$.items[1].product_id"}
+    assert error_paths(problem) == {"$.items[1].product_id"}
     assert (await customer.stock_of(plenty), await customer.stock_of(rare)) == (50, 1)
     assert (await customer.get("/v1/orders")).json()["items"] == []
     retried = await customer.order("k", (plenty["id"], 5), (rare["id"], 1))
@@ -142,20 +148,20 @@ async def test_an_order_beyond_the_stock_names_the_product_and_takes_no_stock(ad
         ([{"product_id": f"0192f0c1-2a3b-7c4d-8e5f-{n:012x}", "quantity": 1} for n in range(100)], {"$.items"}),
     ],
 )
-async def test_an_invalid_order_is_refused(customer: Person, items: object, paths: set[str]) -> None:
+async def test_an_invalid_order_is_refused(customer: ApiClient, items: object, paths: set[str]) -> None:
     answer = await customer.send("POST", "/v1/orders", {"items": items}, idempotency_key="k")
-    assert paths_of(assert_problem(answer, 422, "invalid")) == paths
+    assert error_paths(assert_problem(answer, 422, "invalid")) == paths
     assert (await customer.get("/v1/orders")).json()["items"] == []
 
 
-async def test_an_order_has_one_currency(admin: Person, customer: Person) -> None:
+async def test_an_order_has_one_currency(admin: ApiClient, customer: ApiClient) -> None:
     euros, dollars = await product_with(admin, 5), await product_with(admin, 5, currency="USD")
     answer = await customer.order("k", (euros["id"], 1), (dollars["id"], 1))
-    assert paths_of(assert_problem(answer, 422, "invalid")) == {"$.items[1].product_id"}
+    assert error_paths(assert_problem(answer, 422, "invalid")) == {"$.items[1].product_id"}
     assert (await customer.stock_of(euros), await customer.stock_of(dollars)) == (5, 5)
 
 
-async def test_concurrent_cancellations_return_the_stock_once(admin: Person, customer: Person) -> None:
+async def test_concurrent_cancellations_return_the_stock_once(admin: ApiClient, customer: ApiClient) -> None:
     """Breaks when the UPDATE does not ask for ``pending``: every repeat then puts the stock back again."""
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 4))).json()
@@ -167,7 +173,7 @@ async def test_concurrent_cancellations_return_the_stock_once(admin: Person, cus
     assert (await customer.get(f"/v1/orders/{order['id']}")).json()["status"] == "cancelled"
 
 
-async def test_an_order_of_many_lines_is_placed_and_cancelled_as_a_whole(admin: Person, customer: Person) -> None:
+async def test_an_order_of_many_lines_is_placed_and_cancelled_as_a_whole(admin: ApiClient, customer: ApiClient) -> None:
     products = [await product_with(admin, 9, name=f"Thing {number}") for number in range(50)]
     order = (await customer.order("k", *((product["id"], 2) for product in products))).json()
     assert [line["name"] for line in order["items"]] == [f"Thing {number}" for number in range(50)]
@@ -176,14 +182,16 @@ async def test_an_order_of_many_lines_is_placed_and_cancelled_as_a_whole(admin: 
     assert [await customer.stock_of(product) for product in products] == [9] * 50
 
 
-async def test_cancelling_an_order_skips_a_deleted_product(admin: Person, customer: Person) -> None:
+async def test_cancelling_an_order_skips_a_deleted_product(admin: ApiClient, customer: ApiClient) -> None:
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 1))).json()
     await admin.send("DELETE", f"/v1/products/{product['id']}", if_match="*")
     assert (await customer.send("POST", f"/v1/orders/{order['id']}/cancellation")).status_code == 200
 
 
-async def test_orders_are_listed_newest_first_page_by_page(admin: Person, customer: Person, other: Person) -> None:
+async def test_orders_are_listed_newest_first_page_by_page(
+    admin: ApiClient, customer: ApiClient, other: ApiClient
+) -> None:
     product = await product_with(admin, 50)
     placed = [(await customer.order(f"k{n}", (product["id"], 1))).json() for n in range(5)]
     theirs = (await other.order("k", (product["id"], 1))).json()
@@ -200,7 +208,7 @@ async def test_orders_are_listed_newest_first_page_by_page(admin: Person, custom
 
 
 async def test_an_order_of_another_user_is_not_found_except_by_an_admin(
-    admin: Person, customer: Person, other: Person
+    admin: ApiClient, customer: ApiClient, other: ApiClient
 ) -> None:
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 1))).json()
@@ -214,5 +222,5 @@ async def test_an_order_of_another_user_is_not_found_except_by_an_admin(
 
 
 @each(("method", "path"), [("GET", "/v1/orders"), ("POST", "/v1/orders"), ("GET", f"/v1/orders/{MISSING}")])
-async def test_anonymous_callers_have_no_orders(anyone: Person, method: str, path: str) -> None:
+async def test_anonymous_callers_have_no_orders(anyone: ApiClient, method: str, path: str) -> None:
     assert_problem(await anyone.send(method, path), 401, "unauthorized")

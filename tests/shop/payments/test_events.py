@@ -11,8 +11,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from api_client import ApiClient, Json, assert_problem
 from cases import each
-from people import Json, Person, assert_problem
 from restwell import App
 from restwell.testing import finish_jobs, running
 from shop.app import create_app
@@ -46,7 +46,7 @@ async def send(client: httpx.AsyncClient, body: bytes, signed: str) -> httpx.Res
 
 
 @pytest.fixture
-async def payment(customer: Person, app: App, tmp_path: Path) -> tuple[Json, str]:
+async def payment(customer: ApiClient, app: App, tmp_path: Path) -> tuple[Json, str]:
     """An order whose payment went through, of which the shop has not heard yet; and no job is left for it."""
     product = await customer.first_product()
     order = (await customer.order("k", (product["id"], 1))).json()
@@ -64,7 +64,7 @@ async def jobs_waiting(app: App) -> int:
 
 
 async def test_a_signed_event_settles_its_order(
-    client: httpx.AsyncClient, customer: Person, app: App, payment: tuple[Json, str]
+    client: httpx.AsyncClient, customer: ApiClient, app: App, payment: tuple[Json, str]
 ) -> None:
     order, key = payment
     body = event(key)

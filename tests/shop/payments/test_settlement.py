@@ -11,8 +11,8 @@ import apsw
 import pytest
 from pydantic import SecretStr
 
+from api_client import ApiClient, Json
 from mail_server import MailServer, text_of, with_mail
-from people import Json, Person
 from restwell import App
 from restwell.jobs import Backoff, JobState
 from restwell.testing import finish_jobs, running
@@ -45,7 +45,7 @@ def settings(settings: ShopSettings, ledger: Path, server: MailServer, request: 
 
 
 @pytest.fixture
-async def product(admin: Person) -> Json:
+async def product(admin: ApiClient) -> Json:
     draft = {"name": "Lamp", "category": "home", "price_cents": PRICE, "currency": "EUR", "stock": STOCK}
     made: Json = (await admin.send("POST", "/v1/products", draft)).json()
     return made
@@ -63,16 +63,16 @@ def moved(ledger: Path) -> dict[str, list[int]]:
     return found
 
 
-async def order_of(person: Person, product: Json, key: str = "k") -> Json:
+async def order_of(person: ApiClient, product: Json, key: str = "k") -> Json:
     order: Json = (await person.order(key, (product["id"], 1))).json()
     return order
 
 
-async def status_of(person: Person, order: Json) -> str:
+async def status_of(person: ApiClient, order: Json) -> str:
     return str((await person.get(f"/v1/orders/{order['id']}")).json()["status"])
 
 
-async def cancel(person: Person, order: Json) -> str:
+async def cancel(person: ApiClient, order: Json) -> str:
     answer = await person.send("POST", f"/v1/orders/{order['id']}/cancellation")
     assert answer.status_code == 200
     return str(answer.json()["status"])
@@ -86,7 +86,7 @@ async def finish_all(app: App) -> None:
 
 
 async def test_an_order_is_paid_by_a_job_and_then_confirmed(
-    customer: Person, product: Json, app: App, ledger: Path, server: MailServer
+    customer: ApiClient, product: Json, app: App, ledger: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
     assert order["status"] == "pending"
@@ -98,7 +98,7 @@ async def test_an_order_is_paid_by_a_job_and_then_confirmed(
 
 
 async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
-    customer: Person, product: Json, app: App, ledger: Path
+    customer: ApiClient, product: Json, app: App, ledger: Path
 ) -> None:
     """Breaks when only the worker's poll, once a second, makes the job ready: the worker is told to stop before."""
     order = await order_of(customer, product)
@@ -108,7 +108,7 @@ async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
     assert moved(ledger) == {order["id"]: [PRICE]}
 
 
-async def test_a_cancelled_order_is_refunded_once(customer: Person, product: Json, app: App, ledger: Path) -> None:
+async def test_a_cancelled_order_is_refunded_once(customer: ApiClient, product: Json, app: App, ledger: Path) -> None:
     """Breaks when the refund is not asked whether the order was cancelled before, and without one at the gateway."""
     order = await order_of(customer, product)
     await finish_jobs(app)
@@ -123,7 +123,7 @@ async def test_a_cancelled_order_is_refunded_once(customer: Person, product: Jso
 
 
 async def test_an_order_cancelled_before_its_payment_is_never_paid(
-    customer: Person, product: Json, app: App, ledger: Path, server: MailServer
+    customer: ApiClient, product: Json, app: App, ledger: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
     await cancel(customer, order)
@@ -135,7 +135,7 @@ async def test_an_order_cancelled_before_its_payment_is_never_paid(
 
 @pytest.mark.parametrize("settings", ["?declines=1"], indirect=True)
 async def test_a_declined_order_fails_and_returns_its_stock(
-    customer: Person, product: Json, app: App, ledger: Path, server: MailServer
+    customer: ApiClient, product: Json, app: App, ledger: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
     assert await customer.stock_of(product) == STOCK - 1
@@ -151,7 +151,7 @@ async def test_a_declined_order_fails_and_returns_its_stock(
 
 
 async def test_a_free_order_is_paid_without_a_gateway(
-    admin: Person, customer: Person, product: Json, app: App, ledger: Path
+    admin: ApiClient, customer: ApiClient, product: Json, app: App, ledger: Path
 ) -> None:
     await admin.send("PATCH", f"/v1/products/{product['id']}", {"price_cents": 0}, if_match="*")
     order = await order_of(customer, product)
@@ -203,7 +203,7 @@ async def lost() -> None:
     raise PaymentsUnavailable
 
 
-async def settle(app: App, customer: Person, order: Json, gateway: Gateway) -> None:
+async def settle(app: App, customer: ApiClient, order: Json, gateway: Gateway) -> None:
     """One attempt, that may end in the middle."""
     owner = UUID((await customer.get("/v1/users/me")).json()["id"])
     with suppress(PaymentsUnavailable):
@@ -212,7 +212,7 @@ async def settle(app: App, customer: Person, order: Json, gateway: Gateway) -> N
 
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
 async def test_an_interrupted_attempt_is_continued_and_pays_once(
-    customer: Person, product: Json, app: App, ledger: Path, when: str
+    customer: ApiClient, product: Json, app: App, ledger: Path, when: str
 ) -> None:
     """The gateway's answer is lost before or after it has moved the money. Breaks when each attempt prepares a payment of its own."""
     order = await order_of(customer, product)
@@ -226,7 +226,7 @@ async def test_an_interrupted_attempt_is_continued_and_pays_once(
 @pytest.mark.parametrize("settled", [True, False], ids=["settled at once", "settled later"])
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
 async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
-    customer: Person, product: Json, app: App, ledger: Path, when: str, *, settled: bool
+    customer: ApiClient, product: Json, app: App, ledger: Path, when: str, *, settled: bool
 ) -> None:
     """Breaks when the payment's id is not stored before it is confirmed, or is stored for an order that is cancelled already."""
     order = await order_of(customer, product)
@@ -246,7 +246,7 @@ async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
 
 
 async def test_a_gateway_that_has_forgotten_the_key_is_not_charged_again(
-    customer: Person, product: Json, app: App, monkeypatch: pytest.MonkeyPatch
+    customer: ApiClient, product: Json, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keys are kept for a day. Breaks when the payment's id is not stored: a second payment is then made, and paid."""
     order = await order_of(customer, product)
@@ -270,7 +270,7 @@ async def test_a_gateway_that_has_forgotten_the_key_is_not_charged_again(
 
 @pytest.mark.parametrize("when", ["after_cancel", "after_refund"])
 async def test_a_refund_whose_answer_was_lost_is_paid_once(
-    customer: Person, product: Json, app: App, ledger: Path, when: str
+    customer: ApiClient, product: Json, app: App, ledger: Path, when: str
 ) -> None:
     order = await order_of(customer, product)
     await finish_jobs(app)
@@ -280,7 +280,7 @@ async def test_a_refund_whose_answer_was_lost_is_paid_once(
     assert moved(ledger) == {order["id"]: [PRICE, -PRICE]}
 
 
-async def test_concurrent_attempts_pay_once(customer: Person, product: Json, app: App, ledger: Path) -> None:
+async def test_concurrent_attempts_pay_once(customer: ApiClient, product: Json, app: App, ledger: Path) -> None:
     order = await order_of(customer, product)
     await asyncio.gather(
         *(settle(app, customer, order, LocalLedger(f"ledger:///{ledger}?delay=0.02")) for _ in range(8))
@@ -291,7 +291,7 @@ async def test_concurrent_attempts_pay_once(customer: Person, product: Json, app
 
 @pytest.mark.parametrize("settings", ["?losses=0.2"], indirect=True)  # of 25,000 orders, one loses all ten attempts
 async def test_every_order_is_settled_at_a_gateway_that_loses_answers(
-    customer: Person, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
+    customer: ApiClient, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Backoff, "seconds_after", lambda *_: 0.0)
     orders = [await order_of(customer, product, f"k{number}") for number in range(8)]
@@ -307,7 +307,7 @@ async def test_every_order_is_settled_at_a_gateway_that_loses_answers(
 
 
 async def test_an_order_without_a_job_is_settled_by_the_cleanup(
-    customer: Person, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
+    customer: ApiClient, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway was down for longer than a job is retried: one order waits for its payment, another for its refund."""
     monkeypatch.setattr(module, "LATE", module.LATE * 0)
@@ -330,7 +330,7 @@ async def test_an_order_is_settled_with_stripe(settings: ShopSettings, monkeypat
         payments = PaymentsSettings(url=SecretStr(stripe.url))
         app = create_app(settings.model_copy(update={"payments": payments}))
         async with running(app) as client:
-            customer = await Person(client).sign_in("customer1@shop.example")
+            customer = await ApiClient(client).sign_in("customer1@shop.example")
             product = await customer.first_product()
             one, two = [await order_of(customer, product, key) for key in ("one", "two")]
             stripe.faults += ["lost", 503]

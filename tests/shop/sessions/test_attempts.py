@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from people import Person, assert_problem
+from api_client import ApiClient, assert_problem
 from restwell.database import Database, param, query
 from shop.demo import PASSWORD
 from shop.sessions import attempts
@@ -66,7 +66,7 @@ async def test_a_stranger_cannot_lock_the_owner_out(client: httpx.AsyncClient, d
         await counted.failed(subject_of(OWNER, "203.0.113.7"))
     with pytest.raises(TooManyAttempts):
         await counted.check(subject_of(OWNER, "203.0.113.7"))
-    await Person(client).sign_in(OWNER)
+    await ApiClient(client).sign_in(OWNER)
 
 
 def test_failed_attempts_are_counted_by_address_or_ipv6_64_network() -> None:

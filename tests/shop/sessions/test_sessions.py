@@ -11,8 +11,8 @@ import pytest
 from joserfc import jwt
 from sqlalchemy import update
 
+from api_client import ApiClient, assert_problem
 from cases import each
-from people import Person, assert_problem
 from restwell import App
 from restwell.auth.signing_keys import from_secrets
 from restwell.database import Database, param, query
@@ -26,17 +26,17 @@ _leave_sessions = query("test.leave_sessions", update(sessions).values(last_used
 _expire_sessions = query("test.expire_sessions", update(sessions).values(expires_at=param("expires_at")))
 
 
-async def refresh(person: Person, token: str) -> httpx.Response:
+async def refresh(person: ApiClient, token: str) -> httpx.Response:
     return await person.client.post("/v1/sessions/refresh", json={"refresh_token": token})
 
 
-async def test_signing_in_gives_a_pair_of_tokens(customer: Person) -> None:
+async def test_signing_in_gives_a_pair_of_tokens(customer: ApiClient) -> None:
     assert customer.tokens["token_type"] == "Bearer"
     assert customer.tokens["expires_in"] == 900
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone: Person) -> None:
+async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone: ApiClient) -> None:
     bodies = []
     for email in ("customer1@shop.example", "nobody@shop.example"):
         answer = await anyone.send("POST", "/v1/sessions", {"email": email, "password": "wrong password"})
@@ -46,7 +46,7 @@ async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone
     assert bodies[0] == bodies[1]
 
 
-async def test_a_wrong_password_and_an_unknown_user_take_the_same_time(anyone: Person) -> None:
+async def test_a_wrong_password_and_an_unknown_user_take_the_same_time(anyone: ApiClient) -> None:
     """Breaks when verify() returns at once for an unknown user: then that takes a tenth of the time."""
     seconds: dict[str, list[float]] = {"customer1@shop.example": [], "nobody@shop.example": []}
     for _ in range(10):
@@ -76,7 +76,7 @@ async def test_an_account_that_changes_during_a_sign_in_refuses_it(
     assert_problem(await client.post("/v1/sessions", json=credentials), 401, "invalid_credentials")
 
 
-async def test_refreshing_replaces_both_tokens(customer: Person) -> None:
+async def test_refreshing_replaces_both_tokens(customer: ApiClient) -> None:
     answer = await refresh(customer, customer.tokens["refresh_token"])
     assert answer.status_code == 200
     pair = answer.json()
@@ -85,14 +85,14 @@ async def test_refreshing_replaces_both_tokens(customer: Person) -> None:
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_concurrent_refreshes_of_one_token_return_one_successor(customer: Person) -> None:
+async def test_concurrent_refreshes_of_one_token_return_one_successor(customer: ApiClient) -> None:
     """Breaks when use_token loses its ``used_at IS NULL``: the successor is then inserted twice, a 500."""
     answers = await asyncio.gather(*(refresh(customer, customer.tokens["refresh_token"]) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["refresh_token"] for answer in answers}) == 1
 
 
-async def test_a_used_token_reused_after_the_grace_ends_the_session(customer: Person, database: Database) -> None:
+async def test_a_used_token_reused_after_the_grace_ends_the_session(customer: ApiClient, database: Database) -> None:
     """Breaks when the error is raised inside the transaction: the revocation is rolled back with it."""
     first = customer.tokens["refresh_token"]
     second = (await refresh(customer, first)).json()["refresh_token"]
@@ -103,14 +103,14 @@ async def test_a_used_token_reused_after_the_grace_ends_the_session(customer: Pe
     assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
 
 
-async def test_a_session_ends_after_its_lifetime(customer: Person, database: Database) -> None:
+async def test_a_session_ends_after_its_lifetime(customer: ApiClient, database: Database) -> None:
     await database.run(_expire_sessions, expires_at=datetime.now(UTC))
     assert_problem(await refresh(customer, customer.tokens["refresh_token"]), 401, "invalid_refresh_token")
     assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
 
 
 async def test_an_idle_session_ends_before_its_lifetime(
-    customer: Person, database: Database, settings: ShopSettings
+    customer: ApiClient, database: Database, settings: ShopSettings
 ) -> None:
     """Breaks without the look at ``last_used_at``."""
     idle = timedelta(seconds=settings.jwt.idle_ttl_seconds)
@@ -122,12 +122,12 @@ async def test_an_idle_session_ends_before_its_lifetime(
 
 
 @each("token", ["", "rt_unknown", "x" * 200])
-async def test_an_unknown_refresh_token_is_refused(anyone: Person, token: str) -> None:
+async def test_an_unknown_refresh_token_is_refused(anyone: ApiClient, token: str) -> None:
     assert_problem(await refresh(anyone, token), 401, "invalid_refresh_token")
 
 
-async def test_sessions_are_listed_and_ended_one_by_one(client: httpx.AsyncClient, customer: Person) -> None:
-    phone = Person(client)
+async def test_sessions_are_listed_and_ended_one_by_one(client: httpx.AsyncClient, customer: ApiClient) -> None:
+    phone = ApiClient(client)
     body = {"email": "customer1@shop.example", "password": "demo-password-2026"}
     answer = await phone.send("POST", "/v1/sessions", body, user_agent="Phone/1.0")
     phone.tokens = answer.json()
@@ -142,8 +142,8 @@ async def test_sessions_are_listed_and_ended_one_by_one(client: httpx.AsyncClien
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_signing_out_leaves_other_sessions_open(client: httpx.AsyncClient, customer: Person) -> None:
-    phone = await Person(client).sign_in("customer1@shop.example")
+async def test_signing_out_leaves_other_sessions_open(client: httpx.AsyncClient, customer: ApiClient) -> None:
+    phone = await ApiClient(client).sign_in("customer1@shop.example")
     assert (await customer.send("DELETE", "/v1/sessions/current")).status_code == 204
     assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
     assert_problem(await refresh(customer, customer.tokens["refresh_token"]), 401, "invalid_refresh_token")
@@ -151,22 +151,22 @@ async def test_signing_out_leaves_other_sessions_open(client: httpx.AsyncClient,
 
 
 async def test_signing_out_everywhere_ends_every_session_of_that_user_only(
-    client: httpx.AsyncClient, customer: Person, other: Person
+    client: httpx.AsyncClient, customer: ApiClient, other: ApiClient
 ) -> None:
-    phone = await Person(client).sign_in("customer1@shop.example")
+    phone = await ApiClient(client).sign_in("customer1@shop.example")
     assert (await phone.send("DELETE", "/v1/sessions")).status_code == 204
     for person in (phone, customer):
         assert_problem(await person.get("/v1/users/me"), 401, "unauthorized")
     assert (await other.get("/v1/users/me")).status_code == 200
 
 
-async def test_a_user_cannot_end_the_session_of_another(customer: Person, other: Person) -> None:
+async def test_a_user_cannot_end_the_session_of_another(customer: ApiClient, other: ApiClient) -> None:
     theirs = (await customer.get("/v1/sessions")).json()["items"][0]["id"]
     assert_problem(await other.send("DELETE", f"/v1/sessions/{theirs}"), 404, "not_found")
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_forged_and_foreign_tokens_are_refused(customer: Person, settings: ShopSettings) -> None:
+async def test_forged_and_foreign_tokens_are_refused(customer: ApiClient, settings: ShopSettings) -> None:
     """Other faults of tokens are in ``tests/restwell/auth/test_tokens.py``."""
     good = customer.tokens["access_token"]
     assert settings.jwt.secret is not None
@@ -194,7 +194,7 @@ async def test_forged_and_foreign_tokens_are_refused(customer: Person, settings:
 
 
 @each("authorization", ["", "Bearer", "Basic YTpi", "Token x"])
-async def test_a_request_without_a_bearer_token_gets_a_challenge(anyone: Person, authorization: str) -> None:
+async def test_a_request_without_a_bearer_token_gets_a_challenge(anyone: ApiClient, authorization: str) -> None:
     answer = await anyone.get("/v1/users/me", authorization=authorization)
     assert_problem(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"

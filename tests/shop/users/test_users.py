@@ -4,14 +4,14 @@ import asyncio
 
 import httpx
 
+from api_client import ApiClient, Json, assert_problem, error_paths
 from cases import each
-from people import Json, Person, assert_problem, paths_of
 from shop.demo import PASSWORD
 
 ADA = {"email": "Ada@Example.com", "password": "a long enough password", "name": "Ada Lovelace"}
 
 
-async def test_a_user_registers_and_signs_in_whatever_the_case_of_the_address(anyone: Person) -> None:
+async def test_a_user_registers_and_signs_in_whatever_the_case_of_the_address(anyone: ApiClient) -> None:
     answer = await anyone.send("POST", "/v1/users", ADA)
     assert answer.status_code == 201
     assert answer.headers["location"] == "/v1/users/me"
@@ -27,7 +27,7 @@ async def test_a_user_registers_and_signs_in_whatever_the_case_of_the_address(an
     assert (await ada.get("/v1/users/me")).json() == user
 
 
-async def test_a_registration_with_the_address_of_an_account_is_refused(anyone: Person) -> None:
+async def test_a_registration_with_the_address_of_an_account_is_refused(anyone: ApiClient) -> None:
     assert (await anyone.send("POST", "/v1/users", ADA)).status_code == 201
     answer = await anyone.send("POST", "/v1/users", {**ADA, "email": "ADA@example.com"})
     assert_problem(answer, 409, "email_taken")
@@ -52,13 +52,13 @@ async def test_a_registration_with_the_address_of_an_account_is_refused(anyone: 
     ],
 )
 async def test_an_invalid_registration_is_refused_naming_every_fault(
-    anyone: Person, body: Json, paths: set[str]
+    anyone: ApiClient, body: Json, paths: set[str]
 ) -> None:
     problem = assert_problem(await anyone.send("POST", "/v1/users", body), 422, "invalid")
-    assert paths_of(problem) == paths
+    assert error_paths(problem) == paths
 
 
-async def test_a_patch_changes_only_the_fields_it_has(customer: Person) -> None:
+async def test_a_patch_changes_only_the_fields_it_has(customer: ApiClient) -> None:
     before = (await customer.get("/v1/users/me")).json()
     answer = await customer.send("PATCH", "/v1/users/me", {"name": "New Name"})
     assert answer.status_code == 200
@@ -69,23 +69,23 @@ async def test_a_patch_changes_only_the_fields_it_has(customer: Person) -> None:
 
 
 @each(("body", "path"), [({"name": None}, "$.name"), ({"role": "admin"}, "$.role"), ({"name": ""}, "$.name")])
-async def test_an_invalid_patch_of_the_own_account_is_refused(customer: Person, body: Json, path: str) -> None:
+async def test_an_invalid_patch_of_the_own_account_is_refused(customer: ApiClient, body: Json, path: str) -> None:
     problem = assert_problem(await customer.send("PATCH", "/v1/users/me", body), 422, "invalid")
-    assert paths_of(problem) == {path}
+    assert error_paths(problem) == {path}
     assert (await customer.get("/v1/users/me")).json()["role"] == "customer"
 
 
-async def test_a_patch_that_is_not_a_merge_patch_is_refused(customer: Person) -> None:
+async def test_a_patch_that_is_not_a_merge_patch_is_refused(customer: ApiClient) -> None:
     answer = await customer.send("PATCH", "/v1/users/me", {"name": "x"}, content_type="application/json")
     assert_problem(answer, 415, "unsupported_media_type")
     assert answer.headers["accept-patch"] == "application/merge-patch+json"
 
 
 async def test_a_deleted_account_is_signed_out_and_its_address_is_free_again(
-    anyone: Person, client: httpx.AsyncClient
+    anyone: ApiClient, client: httpx.AsyncClient
 ) -> None:
     await anyone.send("POST", "/v1/users", ADA)
-    ada = await Person(client).sign_in(ADA["email"], ADA["password"])
+    ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
     assert (await ada.send("DELETE", "/v1/users/me")).status_code == 204
     assert_problem(await ada.get("/v1/users/me"), 401, "unauthorized")
     answer = await anyone.send("POST", "/v1/sessions", {"email": ADA["email"], "password": ADA["password"]})
@@ -93,7 +93,7 @@ async def test_a_deleted_account_is_signed_out_and_its_address_is_free_again(
     assert (await anyone.send("POST", "/v1/users", ADA)).status_code == 201
 
 
-async def test_an_admin_lists_every_account_page_by_page(admin: Person) -> None:
+async def test_an_admin_lists_every_account_page_by_page(admin: ApiClient) -> None:
     first = await admin.get("/v1/users?limit=2")
     page = first.json()
     assert len(page["items"]) == 2
@@ -104,7 +104,7 @@ async def test_an_admin_lists_every_account_page_by_page(admin: Person) -> None:
     assert sorted(emails) == ["admin@shop.example", "customer1@shop.example", "customer2@shop.example"]
 
 
-async def test_a_changed_role_takes_effect_at_once(admin: Person, customer: Person) -> None:
+async def test_a_changed_role_takes_effect_at_once(admin: ApiClient, customer: ApiClient) -> None:
     user = (await customer.get("/v1/users/me")).json()
     assert_problem(await customer.get("/v1/users"), 403, "forbidden")
     await admin.send("PATCH", f"/v1/users/{user['id']}", {"role": "admin"})
@@ -113,7 +113,9 @@ async def test_a_changed_role_takes_effect_at_once(admin: Person, customer: Pers
     assert_problem(await customer.get("/v1/users"), 403, "forbidden")
 
 
-async def test_a_deactivated_account_loses_access_at_once(admin: Person, customer: Person, anyone: Person) -> None:
+async def test_a_deactivated_account_loses_access_at_once(
+    admin: ApiClient, customer: ApiClient, anyone: ApiClient
+) -> None:
     user = (await customer.get("/v1/users/me")).json()
     answer = await admin.send("PATCH", f"/v1/users/{user['id']}", {"active": False})
     assert answer.json()["active"] is False
@@ -124,14 +126,14 @@ async def test_a_deactivated_account_loses_access_at_once(admin: Person, custome
     assert_problem(await anyone.send("POST", "/v1/sessions", body), 401, "invalid_credentials")
 
 
-async def test_an_admin_cannot_lock_themselves_out(admin: Person) -> None:
+async def test_an_admin_cannot_lock_themselves_out(admin: ApiClient) -> None:
     own = (await admin.get("/v1/users/me")).json()
     for body in ({"active": False}, {"role": "customer"}):
         assert_problem(await admin.send("PATCH", f"/v1/users/{own['id']}", body), 409, "own_account")
 
 
 async def test_customers_and_anonymous_callers_reach_no_other_account(
-    customer: Person, anyone: Person, admin: Person
+    customer: ApiClient, anyone: ApiClient, admin: ApiClient
 ) -> None:
     own = (await admin.get("/v1/users/me")).json()
     for method, body in (("GET", None), ("PATCH", {"role": "customer"})):
@@ -139,33 +141,35 @@ async def test_customers_and_anonymous_callers_reach_no_other_account(
         assert_problem(await anyone.send(method, f"/v1/users/{own['id']}", body), 401, "unauthorized")
 
 
-async def test_an_unknown_account_gets_a_404(admin: Person) -> None:
+async def test_an_unknown_account_gets_a_404(admin: ApiClient) -> None:
     for missing in ("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "not-an-id"):
         assert_problem(await admin.get(f"/v1/users/{missing}"), 404, "not_found")
     answer = await admin.send("PATCH", "/v1/users/0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", {"active": True})
     assert_problem(answer, 404, "not_found")
 
 
-async def test_a_new_password_ends_every_other_session(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_a_new_password_ends_every_other_session(client: httpx.AsyncClient, customer: ApiClient) -> None:
     """Breaks without ``end_others_in``: whoever knew the old password stays signed in."""
-    phone = await Person(client).sign_in("customer1@shop.example")
+    phone = await ApiClient(client).sign_in("customer1@shop.example")
     change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
     assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
     assert_problem(await phone.get("/v1/users/me"), 401, "unauthorized")
     assert (await customer.get("/v1/users/me")).status_code == 200
-    await Person(client).sign_in("customer1@shop.example", "an entirely new one")
+    await ApiClient(client).sign_in("customer1@shop.example", "an entirely new one")
     old = {"email": "customer1@shop.example", "password": PASSWORD}
     assert_problem(await client.post("/v1/sessions", json=old), 401, "invalid_credentials")
 
 
-async def test_only_a_user_who_knows_the_password_changes_it(customer: Person) -> None:
+async def test_only_a_user_who_knows_the_password_changes_it(customer: ApiClient) -> None:
     wrong = {"current_password": "a wrong password", "new_password": "an entirely new one"}
     assert_problem(await customer.send("POST", "/v1/users/me/password", wrong), 403, "wrong_password")
     common = {"current_password": PASSWORD, "new_password": "customer1@shop.example"}
     assert_problem(await customer.send("POST", "/v1/users/me/password", common), 422, "common_password")
 
 
-async def test_one_of_several_concurrent_password_changes_succeeds(client: httpx.AsyncClient, customer: Person) -> None:
+async def test_one_of_several_concurrent_password_changes_succeeds(
+    client: httpx.AsyncClient, customer: ApiClient
+) -> None:
     """Breaks without the old hash in the UPDATE: both succeed, and the loser believes in a password that does not work."""
     wanted = [f"an entirely new one, {number}" for number in range(4)]
     answers = await asyncio.gather(
@@ -176,4 +180,4 @@ async def test_one_of_several_concurrent_password_changes_succeeds(client: httpx
     )
     assert sorted(answer.status_code for answer in answers) == [204, 403, 403, 403]
     (set_one,) = (password for password, answer in zip(wanted, answers, strict=True) if answer.status_code == 204)
-    await Person(client).sign_in("customer1@shop.example", set_one)
+    await ApiClient(client).sign_in("customer1@shop.example", set_one)

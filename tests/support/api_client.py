@@ -11,20 +11,20 @@ PATCH = "application/merge-patch+json"
 Json = dict[str, Any]
 
 
-class Person:
+class ApiClient:
     """Someone with a client of their own, who may be signed in."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
         self.tokens: Json = {}
 
-    async def sign_in(self, email: str, password: str = PASSWORD) -> "Person":
+    async def sign_in(self, email: str, password: str = PASSWORD) -> "ApiClient":
         answer = await self.client.post("/v1/sessions", json={"email": email, "password": password})
         assert answer.status_code == 201, answer.text
         self.tokens = answer.json()
         return self
 
-    async def sign_in_at(self, url: str, email: str) -> "Person":
+    async def sign_in_at(self, url: str, email: str) -> "ApiClient":
         """At one of several nodes."""
         answer = await self.client.post(f"{url}/v1/sessions", json={"email": email, "password": PASSWORD})
         assert answer.status_code == 201, answer.text
@@ -72,5 +72,5 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> Json:
     return problem
 
 
-def paths_of(problem: Json) -> set[str]:
+def error_paths(problem: Json) -> set[str]:
     return {error["path"] for error in problem["errors"]}

@@ -6,10 +6,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
-from people import Json
+from api_client import Json
 
 
-class Browser:
+class OAuthBrowser:
     """Keeps the cookies, and goes where it is sent."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
@@ -30,7 +30,7 @@ class Browser:
         """Begin; returns the path that the provider sends the browser back to."""
         begun = await self.get(f"/v1/identities/{name}/sign-in{query}")
         assert begun.status_code == 303, begun.text
-        return await came_back(begun.headers["location"])
+        return await callback_path(begun.headers["location"])
 
     async def sign_in(self, name: str = "okta", query: str = "") -> httpx.Response:
         return await self.get(await self.to_provider(name, query))
@@ -42,7 +42,7 @@ class Browser:
         return me
 
 
-async def came_back(url: str) -> str:
+async def callback_path(url: str) -> str:
     async with httpx.AsyncClient() as outside:
         there = await outside.get(url)
     assert there.status_code == 302, there.text

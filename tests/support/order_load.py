@@ -10,7 +10,7 @@ import httpx
 from msgspec import Struct
 from sqlalchemy import func, select
 
-from people import Json, Person
+from api_client import ApiClient, Json
 from restwell.database import open_database, param, query
 from servers import Served
 from shop.orders.models import idempotency, order_lines
@@ -38,15 +38,15 @@ class Attempt(Struct):
     code: str = ""
 
 
-def client_of(url: str) -> httpx.AsyncClient:
+def http_client(url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, timeout=20, verify=_TLS)
 
 
 async def buy_until(stop: float, url: str, product: Json, name: str, tokens: Json | None = None) -> list[Attempt]:
     """Place one order after the other, each with a key of its own, and write down what came of it."""
     attempts: list[Attempt] = []
-    async with client_of(url) as client:
-        buyer = Person(client)
+    async with http_client(url) as client:
+        buyer = ApiClient(client)
         if tokens is None:
             await buyer.sign_in("customer1@shop.example")
         buyer.tokens = tokens or buyer.tokens
@@ -74,10 +74,10 @@ async def buy_for(seconds: float, url: str, product: Json, run: str, tokens: Jso
     return [attempt for each in lists for attempt in each]
 
 
-async def is_healthy_until(stop: float, url: str, which: str = "live") -> float:
+async def check_health_until(stop: float, url: str, which: str = "live") -> float:
     """The longest that an answer about health took meanwhile, in seconds; each was a 200."""
     longest = 0.0
-    async with client_of(url) as client:
+    async with http_client(url) as client:
         while time.monotonic() < stop:
             began = time.monotonic()
             assert (await client.get(f"/health/{which}")).status_code == 200
@@ -86,15 +86,15 @@ async def is_healthy_until(stop: float, url: str, which: str = "live") -> float:
     return longest
 
 
-async def tokens_of(shop: Served) -> Json:
+async def sign_in_customer(shop: Served) -> Json:
     """A customer, signed in."""
-    async with client_of(shop.url) as client:
-        return (await Person(client).sign_in("customer1@shop.example")).tokens
+    async with http_client(shop.url) as client:
+        return (await ApiClient(client).sign_in("customer1@shop.example")).tokens
 
 
-async def product_of(shop: Served) -> Json:
-    async with client_of(shop.url) as client:
-        admin = await Person(client).sign_in("admin@shop.example")
+async def create_product(shop: Served) -> Json:
+    async with http_client(shop.url) as client:
+        admin = await ApiClient(client).sign_in("admin@shop.example")
         draft = {"name": "Plenty", "category": "toys", "price_cents": 1, "currency": "EUR", "stock": STOCK}
         product: Json = (await admin.send("POST", "/v1/products", draft)).json()
         return product
@@ -116,7 +116,7 @@ async def audit(url: str, product: Json, attempts: list[Attempt]) -> int:
     return len(there)
 
 
-def is_whole(file: Path) -> bool:
+def is_intact(file: Path) -> bool:
     """SQLite's own checks find nothing wrong with the file."""
     copy = apsw.Connection(str(file))
     try:
