@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests/support"), str(ROOT / "src")]
 
 from chart import line_chart  # noqa: E402  # after the path is set
-from jobs_rig import make_tables  # noqa: E402  # the tests' own helpers
+from jobs_harness import make_tables  # noqa: E402  # the tests' own helpers
 from keep import keep  # noqa: E402  # as above
 from restwell.database import Database, open_database  # noqa: E402
 from restwell.jobs import JobStore  # noqa: E402
@@ -30,7 +30,7 @@ _ROWS = {
 }
 _ID = {"sqlite": "unhex(printf('%032x', i))", "postgresql": "lpad(to_hex(i), 32, '0')::uuid"}
 _NOW = {"sqlite": "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", "postgresql": "now()"}
-_INSERT = """{rows} INSERT INTO jobs (id, name, queue, priority, state, arguments, attempts, max_attempts, fence, alone, run_at,
+_INSERT = """{rows} INSERT INTO jobs (id, name, queue, priority, state, arguments, attempts, max_attempts, fencing_token, isolated, run_at,
 enqueued_at, finished_at) SELECT {id}, 'noop', 'bench', 0, '{state}', '{{"at":1795587993.692}}', 0, 5, 0, {no}, {now}, {now},
 {finished} FROM n"""
 

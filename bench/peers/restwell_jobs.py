@@ -11,9 +11,9 @@ import uvloop
 
 sys.path += [str(Path(__file__).parents[2] / "tests/support")]
 
-from jobs_rig import make_tables  # after the path is set; the tests' own helper
+from jobs_harness import make_tables  # after the path is set; the tests' own helper
 from restwell.database import open_database
-from restwell.jobs import Jobs, Run, Worker, WorkerOptions, job, open_dispatch
+from restwell.jobs import JobContext, Jobs, Worker, WorkerOptions, job, open_notifier
 from restwell.observability.logs import configure_logs
 from restwell.settings import LogSettings
 
@@ -25,7 +25,7 @@ first = 0.0
 
 
 @job(queue="bench")
-async def noop(run: Run, at: float) -> None:  # a job's first argument
+async def noop(context: JobContext, at: float) -> None:  # a job's first argument
     global first  # noqa: PLW0603  # one number of a small script
     now = time.time()
     first = first or now
@@ -35,7 +35,7 @@ async def noop(run: Run, at: float) -> None:  # a job's first argument
 async def work(jobs: Jobs, worker: Worker) -> None:
     working = asyncio.create_task(worker.run())
     print(json.dumps("ready"), flush=True)
-    while len(waits) < COUNT or any(one.state != "dead" for one in await jobs.backlog()):
+    while len(waits) < COUNT or any(one.state != "dead" for one in await jobs.queue_stats()):
         await asyncio.sleep(0.01)
     print(json.dumps({"began": first, "ended": time.time(), "waits": waits}), flush=True)
     worker.stop()
@@ -45,7 +45,7 @@ async def work(jobs: Jobs, worker: Worker) -> None:
 async def main() -> None:
     configure_logs(LogSettings(level="warning"))
     async with open_database(URL) as database:
-        jobs = Jobs(database, open_dispatch(database, URL, BROKER, "bench"))
+        jobs = Jobs(database, open_notifier(database, URL, BROKER, "bench"))
         jobs.register([noop])
         if COMMAND == "prepare":
             await make_tables(database)

@@ -21,8 +21,8 @@ def upgrade() -> None:
         Column("unique_key", Text),
         Column("attempts", Integer, nullable=False),
         Column("max_attempts", Integer, nullable=False),
-        Column("fence", Integer, nullable=False),
-        Column("alone", Flag, nullable=False),
+        Column("fencing_token", Integer, nullable=False),
+        Column("isolated", Flag, nullable=False),
         Column("worker", Text),
         Column("lease_until", Timestamp),
         Column("requires", Text),
@@ -43,7 +43,7 @@ def upgrade() -> None:
     op.create_table(
         "job_failures",
         Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-        Column("fence", Integer, primary_key=True),
+        Column("fencing_token", Integer, primary_key=True),
         Column("attempt", Integer, nullable=False),
         Column("worker", Text),
         Column("error", Text, nullable=False),
@@ -51,9 +51,9 @@ def upgrade() -> None:
         Column("failed_at", Timestamp, nullable=False),
     )
     op.create_table(
-        "job_ticks",
+        "cron_runs",
         Column("name", Text, primary_key=True),
-        Column("tick", Timestamp, nullable=False),
+        Column("scheduled_at", Timestamp, nullable=False),
     )
 
 

@@ -44,7 +44,7 @@ from restwell.edge.exchange import Receive, Scope, Send
 from restwell.email_addresses import EmailAddress
 from restwell.files import Files
 from restwell.idempotency import Idempotency
-from restwell.jobs import Claimed, Job, Jobs, Worker, WorkerOptions, open_dispatch
+from restwell.jobs import ClaimedJob, Job, Jobs, Worker, WorkerOptions, open_notifier
 from restwell.limits import LimitStore, MachineLimits, RateLimiter
 from restwell.mail import open_mailer
 from restwell.observability.log_output import LostLines, output
@@ -111,10 +111,14 @@ class App:
         return self._edge(scope, receive, send)  # its coroutine, not another around it
 
     def worker(
-        self, options: WorkerOptions, *, alone: Callable[[Claimed], None] | None = None, name: str | None = None
+        self,
+        options: WorkerOptions,
+        *,
+        execute_isolated: Callable[[ClaimedJob], None] | None = None,
+        name: str | None = None,
     ) -> Worker:
         """A worker for its jobs, with the services that its routes have. The kit must be started before it runs."""
-        return self.kit.worker(self._services, options, alone=alone, name=name)
+        return self.kit.worker(self._services, options, execute_isolated=execute_isolated, name=name)
 
 
 class Restwell:
@@ -159,7 +163,7 @@ class Restwell:
         broker = settings.jobs.url
         self.jobs = Jobs(
             self.database,
-            open_dispatch(self.database, url, broker.get_secret_value() if broker is not None else None, name),
+            open_notifier(self.database, url, broker.get_secret_value() if broker is not None else None, name),
         )
         self.metrics.registry.register(self.jobs.metrics)
         smtp = settings.smtp.url
@@ -243,11 +247,20 @@ class Restwell:
         services: Sequence[object],
         options: WorkerOptions,
         *,
-        alone: Callable[[Claimed], None] | None,
+        execute_isolated: Callable[[ClaimedJob], None] | None,
         name: str | None,
     ) -> Worker:
         url = self.settings.database.url.get_secret_value()
-        return Worker(self.database, url, self.jobs, services, options, lines=self._lines, alone=alone, name=name)
+        return Worker(
+            self.database,
+            url,
+            self.jobs,
+            services,
+            options,
+            lines=self._lines,
+            execute_isolated=execute_isolated,
+            name=name,
+        )
 
     def app(
         self,

@@ -16,7 +16,7 @@ STOP_SECONDS: Final = 30
 LOOK_SECONDS: Final = 0.5
 
 
-def end_with_parent() -> None:
+def exit_with_parent() -> None:
     """End this process, as by SIGTERM, when the one that started it is gone."""
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -29,7 +29,7 @@ def kill_children() -> None:
         child.kill()
 
 
-def lose_no_signal() -> None:
+def block_sigterm_during_fork() -> None:
     """Let a forked process end at a SIGTERM from its first moment on.
 
     It would begin with its parent's handler, which swallows the signal, until it sets its own. So the signal waits

@@ -70,7 +70,7 @@ class ConfigurationError(Exception):
         super().__init__("; ".join(self.faults))
 
 
-class GiveUp(Exception):
+class PermanentFailure(Exception):
     """What a job raises when another attempt would not help: it is dead at once, with this as its reason."""
 
 

@@ -33,9 +33,9 @@ class Files:
         """Write a whole file, in place of any other. When this returns it is there to stay; nobody ever sees half of it."""
         await asyncio.to_thread(_write, self.path(name), content)
 
-    async def take(self, name: str, source: Path) -> None:
+    async def copy_in(self, name: str, source: Path) -> None:
         """The same with what another file holds, however much that is; the other stays."""
-        await asyncio.to_thread(_take, self.path(name), source)
+        await asyncio.to_thread(_copy, self.path(name), source)
 
     async def read(self, name: str) -> bytes:
         """Raises FileNotFoundError."""
@@ -45,7 +45,7 @@ class Files:
         """Delete a file, or a folder with all that is in it; nothing, if it is not there."""
         await asyncio.to_thread(_delete, self.path(name))
 
-    async def older_than(self, folder: str, seconds: float) -> list[str]:
+    async def list_older_than(self, folder: str, seconds: float) -> list[str]:
         """The names directly in a folder of what was changed last so long ago."""
         return await asyncio.to_thread(lambda: list(_older(self.path(folder), time.time() - seconds)))
 
@@ -54,7 +54,7 @@ def _write(path: Path, content: bytes) -> None:
     _fill(path, lambda file: file.write(content))
 
 
-def _take(path: Path, source: Path) -> None:
+def _copy(path: Path, source: Path) -> None:
     with source.open("rb") as original:
         _fill(path, lambda file: shutil.copyfileobj(original, file))
 

@@ -39,7 +39,7 @@ class IdempotencyKeyReused(AppError):
     message = "This Idempotency-Key was used with a different request. Use a new key for a new request."
 
 
-class Answer(Struct, frozen=True):
+class StoredResponse(Struct, frozen=True):
     """The first answer, and whether this is a replay of it."""
 
     status: int
@@ -88,7 +88,7 @@ class Idempotency:
         self._store = query(
             f"{name}.store",
             update(keys)
-            .where(keys.c.user_id == param("caller"), keys.c.key == param("its_key"))
+            .where(keys.c.user_id == param("match_user_id"), keys.c.key == param("match_key"))
             .values(status=param("status"), headers=param("headers"), body=param("body")),
         )
         old = (
@@ -97,21 +97,23 @@ class Idempotency:
             .order_by(keys.c.created_at)
             .limit(BATCH)
         )
-        self._forget = query(f"{name}.forget", delete(keys).where(tuple_(keys.c.user_id, keys.c.key).in_(old)))
+        self._delete_before = query(
+            f"{name}.delete_before", delete(keys).where(tuple_(keys.c.user_id, keys.c.key).in_(old))
+        )
 
-    async def forget(self, database: Database, before: datetime) -> int:
+    async def delete_before(self, database: Database, before: datetime) -> int:
         """Delete some of the records from before that time: their keys may be used for something else. Returns how many; 0, none is left."""
-        return await database.run(self._forget, before=before)
+        return await database.run(self._delete_before, before=before)
 
-    async def once(
+    async def execute_once(
         self,
         tx: Transaction,
-        caller: UUID,
+        user_id: UUID,
         key: str | None,
         target: str,
         request: bytes,
-        effect: Callable[[], Awaitable[Answer]],
-    ) -> Answer:
+        effect: Callable[[], Awaitable[StoredResponse]],
+    ) -> StoredResponse:
         """Run ``effect`` in ``tx`` unless this caller's key already did; either way, give its answer.
 
         ``target`` is the method and path that were asked for. Raises IdempotencyKeyRequired, IdempotencyKeyReused for another
@@ -123,7 +125,7 @@ class Idempotency:
         try:
             claimed = await tx.find(
                 self._claim,
-                user_id=caller,
+                user_id=user_id,
                 key=key,
                 target=target,
                 request_hash=request_hash,
@@ -137,12 +139,14 @@ class Idempotency:
         except DatabaseBusy as error:
             raise IdempotencyKeyInFlight from error
         if claimed is None:
-            record = await tx.one(self._find, user_id=caller, key=key)
+            record = await tx.one(self._find, user_id=user_id, key=key)
             if (record.target or target, record.request_hash) != (target, request_hash):
                 raise IdempotencyKeyReused
             headers = msgspec.json.decode(record.headers, type=dict[str, str])
-            return Answer(record.status, headers, record.body, replayed=True)
+            return StoredResponse(record.status, headers, record.body, replayed=True)
         answer = await effect()
         written = msgspec.json.encode(answer.headers)
-        tx.defer(self._store, caller=caller, its_key=key, status=answer.status, headers=written, body=answer.body)
+        tx.defer(
+            self._store, match_user_id=user_id, match_key=key, status=answer.status, headers=written, body=answer.body
+        )
         return answer

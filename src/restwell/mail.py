@@ -17,7 +17,7 @@ import structlog
 from msgspec import Struct
 
 from restwell.email_addresses import EmailAddress, parse_mailbox
-from restwell.errors import GiveUp
+from restwell.errors import PermanentFailure
 
 log = structlog.get_logger("restwell.mail")
 
@@ -39,7 +39,7 @@ _BOUNDARY: Final = "=_alternative"
 """Never stands in quoted-printable text, which has a hexadecimal number after each ``=`` (RFC 2045 6.7)."""
 
 
-class MailRefused(GiveUp):
+class MailRefused(PermanentFailure):
     """The server will never take this mail: its address does not exist, say."""
 
 

@@ -24,7 +24,7 @@ from granian.server.mp import MPServer
 
 from restwell import heartbeats
 from restwell.app import App
-from restwell.child_processes import STOP_SECONDS, end_with_parent, kill_children, lose_no_signal
+from restwell.child_processes import STOP_SECONDS, block_sigterm_during_fork, exit_with_parent, kill_children
 from restwell.errors import ConfigurationError
 from restwell.observability.logs import configure_logs, failure_logged
 from restwell.observability.metrics_folder import MetricsFolder
@@ -51,7 +51,7 @@ refused by the server itself, with nothing but a status.
 
 def create_worker_app(writer: Connection) -> App:
     """The application of one worker process: made in it, from the environment it was started with. It writes heartbeats."""
-    end_with_parent()
+    exit_with_parent()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal sends it to all; the main process says what to do
     sys.setswitchinterval(SWITCH_SECONDS)
     project = find_project()
@@ -68,7 +68,7 @@ def create_worker_app(writer: Connection) -> App:
 
 def serve(settings: Settings, *, replace_hung: bool = True) -> None:
     """Serve until told to stop (SIGTERM or SIGINT). A worker that hangs is replaced, unless it may hang in a debugger."""
-    lose_no_signal()
+    block_sigterm_during_fork()
     log.info("serving", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
     with sharing_metrics(settings):
         server = _Server(

@@ -63,7 +63,7 @@ def _replica_urls(value: object) -> object:
 class Section(BaseModel):
     """A frozen group of settings; its secrets never show in ``repr``."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True)
 
 
 def _own_url(value: str) -> str:
@@ -133,8 +133,8 @@ class FilesSettings(Section):
 
 class JobsSettings(Section):
     url: Annotated[SecretStr, AfterValidator(_broker_url)] | None = None
-    keep_done_seconds: int = Field(default=7 * 86_400, ge=0)
-    keep_dead_seconds: int = Field(default=90 * 86_400, ge=0)
+    done_retention_seconds: int = Field(default=7 * 86_400, ge=0)
+    dead_retention_seconds: int = Field(default=90 * 86_400, ge=0)
 
 
 class JwtSettings(Section):
@@ -202,7 +202,7 @@ class SmtpSettings(Section):
 
 
 class MailSettings(Section):
-    sender: Annotated[str, AfterValidator(mailbox)] = "no-reply@localhost"
+    sender: Annotated[str, AfterValidator(mailbox)] = Field(default="no-reply@localhost", validation_alias="from")
 
 
 class MetricsSettings(Section):
@@ -295,7 +295,7 @@ class Settings(Section):
         for name, field in cls.model_fields.items():
             kind = field.annotation
             if isinstance(kind, type) and issubclass(kind, Section):
-                yield from ((name, inner) for inner in kind.model_fields)
+                yield from ((name, str(one.validation_alias or inner)) for inner, one in kind.model_fields.items())
             else:
                 yield (name,)
 
@@ -308,7 +308,7 @@ class Settings(Section):
             "SMTP_URL": "smtps://user:password@host:465, or folder:var/mail for files that nobody sends",
         }
         if values.get("SMTP_URL", "").startswith("smtp"):
-            required["MAIL_SENDER"] = "Shop <shop@example.com>"
+            required["MAIL_FROM"] = "Shop <shop@example.com>"
         faults = [f"{name}: required in production; {form}" for name, form in required.items() if not values.get(name)]
         secret = values.get("JWT_SECRET", "")
         advice = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"

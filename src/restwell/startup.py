@@ -155,7 +155,7 @@ async def _probe_redis(url: str, name: str) -> str | None:
 
 
 async def _probe_streams(url: str, name: str) -> str | None:
-    from restwell.jobs.dispatch.redis import needed_commands  # noqa: PLC0415  # as above
+    from restwell.jobs.notifier.redis import needed_commands  # noqa: PLC0415  # as above
 
     return await _run_all(url, needed_commands(f"{{{name}.jobs}}:probe"), f"~{{{name}.jobs}}:*")
 
@@ -208,7 +208,7 @@ async def _probe_rabbit(url: str, _: str) -> str | None:
     from aio_pika.exceptions import AMQPException  # noqa: PLC0415  # as above
     from aiormq.exceptions import AMQPError  # noqa: PLC0415  # as above
 
-    from restwell.jobs.dispatch.amqp import connect  # noqa: PLC0415  # as above
+    from restwell.jobs.notifier.amqp import connect  # noqa: PLC0415  # as above
 
     try:
         connection = await connect(url, ANSWER_SECONDS)

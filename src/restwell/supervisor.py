@@ -18,11 +18,11 @@ import structlog
 import uvloop
 
 from restwell.app import App
-from restwell.child_processes import end_with_parent, kill_children, lose_no_signal
+from restwell.child_processes import block_sigterm_during_fork, exit_with_parent, kill_children
 from restwell.database import open_database
 from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.ids import new_id
-from restwell.jobs import Claimed, JobStore, WorkerOptions
+from restwell.jobs import ClaimedJob, JobStore, WorkerOptions
 from restwell.observability.logs import configure_logs, failure_logged
 from restwell.project import find_project
 
@@ -59,7 +59,7 @@ def supervise(options: WorkerOptions, count: int, database_url: str) -> None:
 
     The jobs of one that is killed are free at once. A worker ends with this process, however it ends.
     """
-    lose_no_signal()
+    block_sigterm_during_fork()
     told: set[int] = set()
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -111,14 +111,14 @@ def _work(options: WorkerOptions, name: str) -> None:
     """What a worker process does: the application is made in it, from the environment it was started with."""
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the supervisor says what to do
         signal.signal(number, signal.SIG_IGN)
-    end_with_parent()
+    exit_with_parent()
     app = _create_app()
     with failure_logged():
         uvloop.run(_serve(app, options, name))
 
 
 async def _serve(app: App, options: WorkerOptions, name: str) -> None:
-    worker = app.worker(options, alone=_do_alone, name=name)
+    worker = app.worker(options, execute_isolated=_execute_isolated, name=name)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
     await app.kit.start()
     try:
@@ -127,12 +127,12 @@ async def _serve(app: App, options: WorkerOptions, name: str) -> None:
         await app.kit.close()
 
 
-def _do_alone(claimed: Claimed) -> None:
+def _execute_isolated(claimed: ClaimedJob) -> None:
     """Do one job in this process, of which nobody else depends: the worker that did it before died."""
-    uvloop.run(_serve_one(_create_app(), msgspec.structs.replace(claimed, alone=False)))
+    uvloop.run(_serve_one(_create_app(), msgspec.structs.replace(claimed, isolated=False)))
 
 
-async def _serve_one(app: App, claimed: Claimed) -> None:
+async def _serve_one(app: App, claimed: ClaimedJob) -> None:
     await app.kit.start()
     try:
         await app.worker(WorkerOptions(queues=(claimed.queue,))).do(claimed)
@@ -153,7 +153,7 @@ def worker_options(app: App, queues: tuple[str, ...], **chosen: object) -> Worke
 
     Raises ConfigurationError where it has none, or none for one of the queues.
     """
-    known = tuple(dict.fromkeys(job.queue for job in app.kit.jobs.known.values()))
+    known = tuple(dict.fromkeys(job.queue for job in app.kit.jobs.registered.values()))
     if not known:
         raise ConfigurationError([f"{app.kit.name} has no jobs; name them in kit.app(jobs=[...])"])
     if unknown := [queue for queue in queues if queue not in known]:
@@ -163,8 +163,8 @@ def worker_options(app: App, queues: tuple[str, ...], **chosen: object) -> Worke
     jobs = app.kit.settings.jobs
     return WorkerOptions(
         queues=queues or known,
-        keep_done_seconds=jobs.keep_done_seconds,
-        keep_dead_seconds=jobs.keep_dead_seconds,
+        done_retention_seconds=jobs.done_retention_seconds,
+        dead_retention_seconds=jobs.dead_retention_seconds,
         blocked_seconds=BLOCKED_SECONDS,
         **chosen,  # type: ignore[arg-type]  # the command line's own
     )

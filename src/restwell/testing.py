@@ -52,14 +52,16 @@ async def finish_jobs(app: App, seconds: float = 30) -> None:
 
     The app must be running. Raises TimeoutError after ``seconds``.
     """
-    queues = tuple({job.queue for job in app.kit.jobs.known.values()})
+    queues = tuple({job.queue for job in app.kit.jobs.registered.values()})
     store = JobStore(app.kit.database)
     worker = app.worker(WorkerOptions(queues=queues))
     working = asyncio.create_task(worker.run())
     try:
         async with asyncio.timeout(seconds):
-            while (due := await store.promote()) or any(one.state in _AT_WORK for one in await app.kit.jobs.backlog()):
-                app.kit.jobs.announce(due)
+            while (due := await store.promote()) or any(
+                one.state in _AT_WORK for one in await app.kit.jobs.queue_stats()
+            ):
+                app.kit.jobs.notify(due)
                 await asyncio.sleep(0.01)
     finally:
         worker.stop()

@@ -10,7 +10,7 @@ from sqlalchemy import Column, delete, select
 from restwell.database import Database, Query, Transaction, any_of, param, query
 from restwell.files import Files
 from restwell.ids import lowest_id
-from restwell.jobs import Run, job
+from restwell.jobs import JobContext, job
 from shop.audit.models import security_events
 from shop.email_confirmations.models import email_confirmations
 from shop.images.models import product_images
@@ -81,7 +81,7 @@ class Cleanup:
         """Delete what nobody can use any more, some rows at a time, so that nobody waits for it. It may be run at any time."""
         now = datetime.now(UTC)
         await _until_none(lambda: self._database.in_transaction(lambda tx: self._sessions(tx, now)))
-        await _until_none(lambda: idempotency.forget(self._database, now - REPLAYS))
+        await _until_none(lambda: idempotency.delete_before(self._database, now - REPLAYS))
         await _until_none(lambda: self._database.run(delete_resets, before=now))
         await _until_none(lambda: self._database.run(delete_confirmations, before=now))
         await _until_none(lambda: self._database.run(delete_payment_events, before=now - PAYMENT_EVENTS))
@@ -89,7 +89,7 @@ class Cleanup:
         await _until_none(lambda: self._database.run(delete_attempts, before=now - FORGOTTEN))
         await _until_none(lambda: self._database.run(delete_reports, before=lowest_id(now - REPORTS)))
         for folder, there in (("images", images_there), ("reports", reports_there)):
-            found = await self._files.older_than(folder, ORPHANS.total_seconds())
+            found = await self._files.list_older_than(folder, ORPHANS.total_seconds())
             for start in range(0, len(found), BATCH):
                 ids = {UUID(name): name for name in found[start : start + BATCH]}
                 kept = set(await self._database.primary.all(there, ids=list(ids)))
@@ -106,8 +106,8 @@ class Cleanup:
 
 
 @job(cron="15 3 * * *", timeout_seconds=3_600)
-async def clean_up(run: Run) -> None:
-    await run.get(Cleanup).run()
+async def clean_up(context: JobContext) -> None:
+    await context.get(Cleanup).run()
 
 
 async def _until_none(delete_some: Callable[[], Awaitable[int]]) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from restwell.jobs import Backoff, job
 from restwell.mail import Mail
 
-mailing: Final = job(queue="mail", max_attempts=10, timeout_seconds=60, backoff=Backoff(first_seconds=30))
+mailing: Final = job(queue="mail", max_attempts=10, timeout_seconds=60, backoff=Backoff(initial_seconds=30))
 """How every mail is sent: in its own queue, and again for an hour or two while the mail server is away."""
 
 # ISO 4217's currencies without a hundredth: how many decimals their minor unit stands for.

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from restwell.database import Database, open_database
-from restwell.idempotency import Answer, IdempotencyKeyInFlight
+from restwell.idempotency import IdempotencyKeyInFlight, StoredResponse
 from shop.orders.models import idempotency
 
 CALLER = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
@@ -19,12 +19,12 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 async def once(database: Database, seconds: float) -> bytes:
-    async def effect() -> Answer:
+    async def effect() -> StoredResponse:
         await asyncio.sleep(seconds)
-        return Answer(201, {}, b"done")
+        return StoredResponse(201, {}, b"done")
 
     async with database.transaction() as tx:
-        return (await idempotency.once(tx, CALLER, "key", "POST /v1/orders", b"x", effect)).body
+        return (await idempotency.execute_once(tx, CALLER, "key", "POST /v1/orders", b"x", effect)).body
 
 
 async def test_a_repeated_request_waits_for_the_first_and_times_out(database_url: str) -> None:

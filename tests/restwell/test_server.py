@@ -127,7 +127,7 @@ def test_every_worker_reads_what_another_has_written(tiny_env: dict[str, str], t
 
 @pytest.mark.parametrize("command", ["serve", "dev"])
 def test_workers_end_when_their_server_is_killed(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
-    """Breaks without ``end_with_parent``: the orphans serve on, and the port is taken at the next start."""
+    """Breaks without ``exit_with_parent``: the orphans serve on, and the port is taken at the next start."""
     with serve(tmp_path, RESTWELL, command, cwd=tmp_path, **tiny_env) as served:
         os.kill(served.process.pid, signal.SIGKILL)
         served.process.wait()

@@ -18,7 +18,7 @@ LIVE = {
     "APP_URL": "https://shop.example",
     "DATABASE_URL": "postgresql://u:p@h/d",
     "SMTP_URL": "smtps://u:p@h",
-    "MAIL_SENDER": "Shop <shop@shop.example>",
+    "MAIL_FROM": "Shop <shop@shop.example>",
 }
 
 
@@ -170,17 +170,17 @@ def test_production_starts_with_a_strong_secret() -> None:
     assert Settings.load(LIVE).in_production
 
 
-@pytest.mark.parametrize("missing", [("APP_URL",), ("DATABASE_URL",), ("SMTP_URL",), ("MAIL_SENDER",), tuple(LIVE)[1:]])
+@pytest.mark.parametrize("missing", [("APP_URL",), ("DATABASE_URL",), ("SMTP_URL",), ("MAIL_FROM",), tuple(LIVE)[1:]])
 def test_production_refuses_a_default_that_replaces_a_service(missing: tuple[str, ...]) -> None:
     """Breaks when a default passes: production wrote its mails to files and sent people to http://localhost in silence."""
     left = {name: value for name, value in LIVE.items() if name not in missing}
     told = {fault.partition(":")[0]: fault for fault in faults(left)}
-    assert told.keys() == set(missing) - ({"MAIL_SENDER"} if len(missing) > 1 else set())
+    assert told.keys() == set(missing) - ({"MAIL_FROM"} if len(missing) > 1 else set())
     assert all("required in production; " in fault for fault in told.values())
 
 
 def test_production_accepts_a_replacement_of_a_service_that_is_set_explicitly() -> None:
-    env = {**LIVE, "SMTP_URL": "folder:var/mail", "DATABASE_URL": "sqlite:////srv/app.db", "MAIL_SENDER": ""}
+    env = {**LIVE, "SMTP_URL": "folder:var/mail", "DATABASE_URL": "sqlite:////srv/app.db", "MAIL_FROM": ""}
     settings = Settings.load(env)
     assert settings.stand_ins() == {"mail": "files in var/mail, which nobody sends"} == Settings.load({}).stand_ins()
     assert Settings.load(LIVE).stand_ins() == {}

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import sample_jobs
-from jobs_rig import rig_on
+from jobs_harness import open_harness
 from restwell.database import Migrations, open_database
 from servers import (
     RESTWELL,
@@ -49,7 +49,7 @@ def without_nohup() -> Iterator[None]:
 @pytest.fixture
 async def environment(tmp_path: Path) -> dict[str, str]:
     """An application with jobs."""
-    return await migrated(tmp_path, "labour.app")
+    return await migrated(tmp_path, "jobs_app.app")
 
 
 @pytest.fixture
@@ -161,23 +161,23 @@ def test_sigquit_ends_a_server_and_its_workers(slow: dict[str, str], tmp_path: P
 
 async def test_a_worker_finishes_its_jobs_on_sighup(environment: dict[str, Any], tmp_path: Path) -> None:
     """Breaks when SIGHUP has its default action, or ends the process that does the job in its midst."""
-    async with rig_on(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as rig:
-        job_id = await rig.enqueue(sample_jobs.sleep, seconds=1.0)
+    async with open_harness(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
+        job_id = await harness.enqueue(sample_jobs.sleep, seconds=1.0)
         with working(tmp_path, **environment) as served:
-            await rig.until(lambda states: states == ["running"])
+            await harness.until(lambda states: states == ["running"])
             ignore_what_is_to_be_ignored(served)
             for process in (served.process.pid, *children_of(served.process.pid)):  # as a terminal does
                 os.kill(process, signal.SIGHUP)
             assert await ended(served.process, 20) == 0
-        assert (await rig.jobs.get(job_id)).state == "done"
+        assert (await harness.jobs.get(job_id)).state == "done"
 
 
 async def test_a_worker_that_is_told_to_stop_twice_ends_at_once(environment: dict[str, Any], tmp_path: Path) -> None:
     """Broke when the second signal was only noted: the supervisor waited until the job had ended."""
-    async with rig_on(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as rig:
-        await rig.enqueue(sample_jobs.sleep, seconds=20.0)
+    async with open_harness(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
+        await harness.enqueue(sample_jobs.sleep, seconds=20.0)
         with working(tmp_path, **environment) as served:
-            await rig.until(lambda states: states == ["running"])
+            await harness.until(lambda states: states == ["running"])
             served.process.terminate()
             await asyncio.sleep(0.4)
             served.process.terminate()

@@ -60,7 +60,7 @@ async def attempts_failed(app: App, _admin: ApiClient) -> None:
     store = JobStore(app.kit.database)
     for _ in range(3):
         for claimed in await store.claim(QUEUES, 2, "failing"):
-            await store.fail(claimed, "OverflowError", "", -1.0, gave_up=False)
+            await store.fail(claimed, "OverflowError", "", -1.0, permanent=False)
         await store.promote()
 
 

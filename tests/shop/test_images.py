@@ -146,7 +146,7 @@ async def test_a_file_that_is_not_an_image_or_a_decompression_bomb_is_refused(
     assert problem["errors"][0]["path"] == "file"
     assert words in problem["errors"][0]["message"]
     assert list(tmp_path.rglob("upload")) == []
-    assert await app.kit.jobs.backlog() == []
+    assert await app.kit.jobs.queue_stats() == []
 
 
 async def test_an_image_with_a_damaged_end_fails_with_a_reason(admin: ApiClient, app: App, product: Json) -> None:

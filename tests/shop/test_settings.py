@@ -11,7 +11,7 @@ LIVE = {
     "APP_URL": "https://shop.example",
     "DATABASE_URL": "postgresql://u:p@h/d",
     "SMTP_URL": "smtps://u:p@h",
-    "MAIL_SENDER": "Shop <shop@shop.example>",
+    "MAIL_FROM": "Shop <shop@shop.example>",
 }
 
 

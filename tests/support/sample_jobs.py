@@ -10,73 +10,73 @@ from uuid import UUID
 
 import structlog
 
-from jobs_rig import add_effect
+from jobs_harness import add_effect
 from restwell.database import Database
-from restwell.jobs import Backoff, GiveUp, Job, Run, job
+from restwell.jobs import Backoff, Job, JobContext, PermanentFailure, job
 
-SOON = Backoff(first_seconds=0.01, most_seconds=0.01)
+SOON = Backoff(initial_seconds=0.01, max_seconds=0.01)
 
 
 @job()
-async def note(run: Run, text: str) -> str:
+async def note(context: JobContext, text: str) -> str:
     """Notes the text, as often as it is run; its result is the text."""
-    await run.get(Database).run(add_effect, job_id=run.job_id, note=text)
+    await context.get(Database).run(add_effect, job_id=context.job_id, note=text)
     return text
 
 
 @job()
-async def note_once(run: Run, text: str) -> None:
-    async with run.completing() as tx:
-        await tx.run(add_effect, job_id=run.job_id, note=text)
+async def note_once(context: JobContext, text: str) -> None:
+    async with context.completion() as tx:
+        await tx.run(add_effect, job_id=context.job_id, note=text)
 
 
 @job(max_attempts=50)
-async def toil(run: Run, number: int, seconds: float, effect_at: float = 0.5) -> None:
+async def toil(context: JobContext, number: int, seconds: float, effect_at: float = 0.5) -> None:
     """Takes its time, and after that share of it takes effect, and is done with that."""
     await asyncio.sleep(seconds * effect_at)
-    async with run.completing() as tx:
-        await tx.run(add_effect, job_id=run.job_id, note=f"{number:06}")
+    async with context.completion() as tx:
+        await tx.run(add_effect, job_id=context.job_id, note=f"{number:06}")
     await asyncio.sleep(seconds * (1 - effect_at))
 
 
 @job(max_attempts=2, backoff=SOON)
-async def gobble(_run: Run) -> None:
+async def out_of_memory(_context: JobContext) -> None:
     """Takes all memory there is, until the kernel ends it; which is done here by the same signal."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @job(backoff=SOON, max_attempts=3)
-async def fail(run: Run, until_attempt: int = 100) -> int:
-    if run.attempt < until_attempt:
-        raise ValueError(f"no luck in attempt {run.attempt}")
-    return run.attempt
+async def fail(context: JobContext, until_attempt: int = 100) -> int:
+    if context.attempt < until_attempt:
+        raise ValueError(f"no luck in attempt {context.attempt}")
+    return context.attempt
 
 
 @job()
-async def give_up(_run: Run) -> None:
-    raise GiveUp("the address does not exist")
+async def give_up(_context: JobContext) -> None:
+    raise PermanentFailure("the address does not exist")
 
 
 @job(timeout_seconds=0.2, max_attempts=1)
-async def hang(_run: Run) -> None:
+async def hang(_context: JobContext) -> None:
     await asyncio.sleep(60)
 
 
 @job()
-async def sleep(run: Run, seconds: float) -> None:
-    await run.get(Database).run(add_effect, job_id=run.job_id, note=f"began in attempt {run.attempt}")
+async def sleep(context: JobContext, seconds: float) -> None:
+    await context.get(Database).run(add_effect, job_id=context.job_id, note=f"began in attempt {context.attempt}")
     await asyncio.sleep(seconds)
-    await run.get(Database).run(add_effect, job_id=run.job_id, note="ended")
+    await context.get(Database).run(add_effect, job_id=context.job_id, note="ended")
 
 
 @job()
-async def block(_run: Run, seconds: float) -> None:
+async def block(_context: JobContext, seconds: float) -> None:
     """Blocks the event loop, as no job should."""
     time.sleep(seconds)  # noqa: ASYNC251  # on purpose
 
 
 @job(backoff=SOON, max_attempts=1)
-async def curse(_run: Run) -> None:
+async def curse(_context: JobContext) -> None:
     raise ValueError("zero \x00 and a half \ud800 of a pair")
 
 
@@ -86,12 +86,12 @@ def nap(seconds: float) -> None:
 
 
 @job(backoff=SOON, max_attempts=2)
-async def leave(_run: Run) -> None:
+async def leave(_context: JobContext) -> None:
     raise SystemExit(3)
 
 
 @job(max_attempts=3)
-async def poison(_run: Run) -> None:
+async def poison(_context: JobContext) -> None:
     """Takes the worker with it."""
     os._exit(9)
 
@@ -113,8 +113,8 @@ def die() -> None:
 
 
 @job()
-async def halve(run: Run, numbers: list[int]) -> list[float]:
-    return await run.in_process(_halves, numbers)
+async def halve(context: JobContext, numbers: list[int]) -> list[float]:
+    return await context.run_in_process(_halves, numbers)
 
 
 def _halves(numbers: list[int]) -> list[float]:
@@ -122,25 +122,25 @@ def _halves(numbers: list[int]) -> list[float]:
 
 
 @job(cron="* * * * * *")
-async def every_second(run: Run, tick: datetime) -> None:
-    async with run.completing() as tx:
-        await tx.run(add_effect, job_id=run.job_id, note=tick.isoformat())
+async def every_second(context: JobContext, scheduled_at: datetime) -> None:
+    async with context.completion() as tx:
+        await tx.run(add_effect, job_id=context.job_id, note=scheduled_at.isoformat())
 
 
 @job()
-async def typed(run: Run, number: int, owner: UUID, at: datetime | None = None) -> None: ...
+async def typed(context: JobContext, number: int, owner: UUID, at: datetime | None = None) -> None: ...
 
 
 @job(name="note")
-async def note_in(run: Run, text: str, language: str = "en") -> None:
+async def note_in(context: JobContext, text: str, language: str = "en") -> None:
     """``note`` of the next release: one more argument, with a default."""
-    await run.get(Database).run(add_effect, job_id=run.job_id, note=f"{text} in {language}")
+    await context.get(Database).run(add_effect, job_id=context.job_id, note=f"{text} in {language}")
 
 
 @job()
-async def greet(run: Run) -> None:
+async def greet(context: JobContext) -> None:
     """Only the next release has it."""
-    await run.get(Database).run(add_effect, job_id=run.job_id, note="hello")
+    await context.get(Database).run(add_effect, job_id=context.job_id, note="hello")
 
 
 @job(timeout_seconds=30)
@@ -162,7 +162,7 @@ ALL: list[Job[..., Any]] = [
     curse,
     nap,
     poison,
-    gobble,
+    out_of_memory,
     toil,
     square,
     spin,

@@ -91,52 +91,52 @@ UNUSABLE = {
     [(command, fault, word) for fault, (commands, word) in UNUSABLE.items() for command in commands],
 )
 def test_each_command_names_an_unusable_database(
-    run: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
+    context: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
 ) -> None:
     """Seen to fail: the message did not name the setting."""
-    assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), word)
+    assert_refused(context(command, DATABASE_URL=faulty_databases[fault]), word)
 
 
 @pytest.mark.parametrize("command", [*(one for one in ASK if one != "migrate"), "jobs retry --name=mail"])
 @pytest.mark.parametrize("fault", ["fresh", "fresh file"])
 def test_each_command_refuses_an_unmigrated_database(
-    run: Run, faulty_databases: dict[str, str], command: str, fault: str
+    context: Run, faulty_databases: dict[str, str], command: str, fault: str
 ) -> None:
     """Seen to fail: `seed` and the commands for jobs ended with the driver's error about a table."""
-    assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), "run restwell migrate")
+    assert_refused(context(command, DATABASE_URL=faulty_databases[fault]), "run restwell migrate")
 
 
-def test_migrate_reports_a_missing_privilege(run: Run, faulty_databases: dict[str, str]) -> None:
-    assert_refused(run("migrate", DATABASE_URL=faulty_databases["no permission"]), "permission denied")
+def test_migrate_reports_a_missing_privilege(context: Run, faulty_databases: dict[str, str]) -> None:
+    assert_refused(context("migrate", DATABASE_URL=faulty_databases["no permission"]), "permission denied")
 
 
 @pytest.mark.parametrize("command", ALL)
-def test_each_command_names_every_invalid_setting(run: Run, command: str) -> None:
-    assert_refused(run(command, PORT="http", DATABASE_URL="mysql://u:hunter2@h/d"), "PORT: ", "DATABASE_URL: ")
+def test_each_command_names_every_invalid_setting(context: Run, command: str) -> None:
+    assert_refused(context(command, PORT="http", DATABASE_URL="mysql://u:hunter2@h/d"), "PORT: ", "DATABASE_URL: ")
 
 
 @pytest.mark.parametrize(
     ("file", "word"),
     [("[tool.restwell\n", "pyproject.toml is not valid TOML"), ("\xff", "pyproject.toml is not valid TOML")],
 )
-def test_a_broken_project_file_is_named(run: Run, tmp_path: Path, file: str, word: str) -> None:
+def test_a_broken_project_file_is_named(context: Run, tmp_path: Path, file: str, word: str) -> None:
     """Seen to fail: the command ended with a stack trace."""
     (tmp_path / "pyproject.toml").write_bytes(file.encode("latin-1"))
-    assert_refused(run("routes", RESTWELL_APP=""), word)
+    assert_refused(context("routes", RESTWELL_APP=""), word)
 
 
 @pytest.mark.parametrize("command", ["dev", "serve"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "a..b", "no-such-host.invalid", "192.0.2.1"])
-def test_an_address_that_cannot_be_bound_is_named(run: Run, command: str, host: str) -> None:
+def test_an_address_that_cannot_be_bound_is_named(context: Run, command: str, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert_refused(run(command, HOST=host, PORT=port), f"cannot listen on {host}:{port}")
+        assert_refused(context(command, HOST=host, PORT=port), f"cannot listen on {host}:{port}")
 
 
 @pytest.mark.parametrize(
     "answer", [b"", b"220 mail.example ESMTP\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n{]\xff"]
 )
-def test_cache_stats_refuses_a_server_that_is_not_ours(run: Run, answer: bytes) -> None:
+def test_cache_stats_refuses_a_server_that_is_not_ours(context: Run, answer: bytes) -> None:
     """Seen to fail: an answer that is not HTTP, or not metrics, was a stack trace."""
     with socket.create_server(("127.0.0.1", 0)) as stranger:
 
@@ -149,7 +149,7 @@ def test_cache_stats_refuses_a_server_that_is_not_ours(run: Run, answer: bytes) 
 
         thread = threading.Thread(target=serve)
         thread.start()
-        result = run("cache stats", PORT=str(stranger.getsockname()[1]))
+        result = context("cache stats", PORT=str(stranger.getsockname()[1]))
         thread.join()
     assert_refused(result, "no server")
 
@@ -165,11 +165,11 @@ async def migrated(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_a_command_whose_processes_could_not_start_ends_with_the_reason(
-    run: Run, migrated: str, tmp_path: Path, command: str
+    context: Run, migrated: str, tmp_path: Path, command: str
 ) -> None:
     """Seen to fail: `serve` started and its processes died, with a stack trace each."""
     (tmp_path / "jwt.pem").write_text("no key")
-    assert_refused(run(command, DATABASE_URL=migrated, JWT_KEY_FILES=str(tmp_path / "jwt.pem")), "JWT_KEY_FILES")
+    assert_refused(context(command, DATABASE_URL=migrated, JWT_KEY_FILES=str(tmp_path / "jwt.pem")), "JWT_KEY_FILES")
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
@@ -183,34 +183,34 @@ def test_a_command_whose_processes_could_not_start_ends_with_the_reason(
     ],
 )
 def test_an_unwritable_folder_is_named_with_its_setting(
-    run: Run, migrated: str, command: str, setting: str, value: str, word: str
+    context: Run, migrated: str, command: str, setting: str, value: str, word: str
 ) -> None:
     """Seen to fail: the command ended with a stack trace, or started a process that failed with the first file."""
-    assert_refused(run(command, DATABASE_URL=migrated, **{setting: value}), word)
+    assert_refused(context(command, DATABASE_URL=migrated, **{setting: value}), word)
 
 
 @pytest.mark.parametrize("command", ["serve", "worker", "routes", "jobs list"])
 def test_a_secret_that_cannot_be_created_is_named_with_its_setting(
-    run: Run, migrated: str, tmp_path: Path, command: str
+    context: Run, migrated: str, tmp_path: Path, command: str
 ) -> None:
     """Seen to fail: the command ended with a stack trace: `var` is created in its working directory."""
     others = {"FILES_DIR": str(tmp_path), "SMTP_URL": "smtp+plain://localhost:25"}
     payments = {"PAYMENTS_URL": "https://sk_test@api.stripe.com"}
-    result = run(command, folder=Path("/proc"), DATABASE_URL=migrated, **payments, **others)
+    result = context(command, folder=Path("/proc"), DATABASE_URL=migrated, **payments, **others)
     assert_refused(result, "JWT_SECRET: var/development-secret cannot be made or read")
 
 
 @pytest.mark.parametrize("command", ["routes", "cache clear"])
 def test_a_missing_temporary_folder_is_reported_with_its_setting(
-    run: Run, faulty_databases: dict[str, str], command: str
+    context: Run, faulty_databases: dict[str, str], command: str
 ) -> None:
     """Seen to fail: the command ended with a stack trace. No file may have a size here, as on a full disk."""
-    result = run(command, full=True, CACHE_DIR="", DATABASE_URL=faulty_databases["fresh"], JWT_SECRET="x" * 48)
+    result = context(command, full=True, CACHE_DIR="", DATABASE_URL=faulty_databases["fresh"], JWT_SECRET="x" * 48)
     assert_refused(result, "CACHE_DIR: there is no temporary folder")
 
 
 def test_every_unwritable_setting_is_named_at_once_on_a_read_only_root(
-    run: Run, faulty_databases: dict[str, str], tmp_path: Path
+    context: Run, faulty_databases: dict[str, str], tmp_path: Path
 ) -> None:
     """Seen to fail: the command ended with a stack trace."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
@@ -218,7 +218,7 @@ def test_every_unwritable_setting_is_named_at_once_on_a_read_only_root(
     url = faulty_databases["fresh"].replace("/fresh", "/postgres")
     env = {**os.environ, "RESTWELL_APP": "shop.app:shop", "DATABASE_URL": url, "PORT": str(free_port())}
     env.pop("CACHE_DIR", None)
-    assert run("migrate", DATABASE_URL=url).returncode == 0
+    assert context("migrate", DATABASE_URL=url).returncode == 0
     mounts = "mount --bind / / && for m in / /tmp /var/tmp /dev/shm; do mount --bind $m $m; mount -o remount,ro,bind $m; done"
     script = f"{mounts} 2>/dev/null; cd {tmp_path}; exec {RESTWELL} serve"
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=env, capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
 """J1 to J7: jobs that are never lost, and never run twice on the database, whoever dies meanwhile.
 
-Each test can be seen to fail: ``BROKEN=name pytest -k J4`` runs it on a build that is broken as ``labour/broken.py`` says, by the name
+Each test can be seen to fail: ``BROKEN=name pytest -k J4`` runs it on a build that is broken as ``jobs_app/broken.py`` says, by the name
 that stands beside it here.
 """
 
@@ -19,11 +19,11 @@ from typing import Final
 import pytest
 
 import sample_jobs
-from jobs_rig import Rig, rig_on
-from labour import audit, enqueue_and_die
-from labour.app import CRONS
-from labour.audit import environment, toil
-from labour.broken import VARIABLE, break_on_purpose
+from jobs_app import audit, enqueue_and_die
+from jobs_app.app import CRONS
+from jobs_app.audit import environment, toil
+from jobs_app.broken import VARIABLE, break_on_purpose
+from jobs_harness import JobsHarness, open_harness
 from rabbit import rabbit_program, rabbit_server
 from scoreboard import Score
 from servers import NEEDS, ROOT, descendants_of, redis_program, redis_server, restwell, working
@@ -53,10 +53,10 @@ def broker_url(combination: str, request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def rig(empty_url: str, broker_url: str | None) -> AsyncIterator[Rig]:
+async def harness(empty_url: str, broker_url: str | None) -> AsyncIterator[JobsHarness]:
     if os.environ.get(VARIABLE):
         break_on_purpose()
-    async with rig_on(empty_url, sample_jobs.ALL, broker_url, make=False, name="labour") as made:
+    async with open_harness(empty_url, sample_jobs.ALL, broker_url, make=False, name="jobs_app") as made:
         restwell("migrate", cwd=ROOT, **environment(made)).check_returncode()
         yield made
 
@@ -64,15 +64,17 @@ async def rig(empty_url: str, broker_url: str | None) -> AsyncIterator[Rig]:
 @pytest.mark.scoreboard(
     "J1", "kill -9 a worker mid-job x100, 1,000 jobs", "0 lost, 0 doubled database effects, resumed <= 35 s"
 )
-async def test_killed_workers_lose_no_job_and_run_none_twice_j1(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_killed_workers_lose_no_job_and_run_none_twice_j1(
+    harness: JobsHarness, tmp_path: Path, score: Score
+) -> None:
     """BROKEN=no-lease: what the dead had is never done. BROKEN=no-transaction: it is done twice."""
     count, kills = score.size((40, 3), (1_000, 100))
-    await toil(rig, count, 0.5, effect_at=0.2)
-    with working(tmp_path, "--concurrency=4", **environment(rig)) as served:
-        resumed = [await audit.kill_worker(rig, served) for _ in range(kills)]
-    with working(tmp_path, "--concurrency=16", **environment(rig)):
-        await audit.settled(rig, score.size(60, 300))
-    await audit.assert_each_took_effect_once(rig, count)
+    await toil(harness, count, 0.5, effect_at=0.2)
+    with working(tmp_path, "--concurrency=4", **environment(harness)) as served:
+        resumed = [await audit.kill_worker(harness, served) for _ in range(kills)]
+    with working(tmp_path, "--concurrency=16", **environment(harness)):
+        await audit.settled(harness, score.size(60, 300))
+    await audit.assert_each_took_effect_once(harness, count)
     score.note(f"{kills} kills, {count:,} jobs: 0 lost, 0 doubled; resumed within {max(resumed):.1f} s")
     assert max(resumed) <= 35
 
@@ -80,21 +82,21 @@ async def test_killed_workers_lose_no_job_and_run_none_twice_j1(rig: Rig, tmp_pa
 @pytest.mark.scoreboard(
     "J1", "a machine with its workers is gone", "0 lost, 0 doubled database effects, resumed <= 35 s"
 )
-async def test_the_jobs_of_a_lost_machine_are_resumed_j1(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_the_jobs_of_a_lost_machine_are_resumed_j1(harness: JobsHarness, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-lease: nobody is left who could say that they are dead, so only their leases tell."""
-    await toil(rig, 8, 1.0)
-    with working(tmp_path, "--concurrency=4", **environment(rig)) as served:
-        held = await audit.held_jobs(rig)
+    await toil(harness, 8, 1.0)
+    with working(tmp_path, "--concurrency=4", **environment(harness)) as served:
+        held = await audit.held_jobs(harness)
         for process in (served.process.pid, *descendants_of(served.process.pid)):
             os.kill(process, signal.SIGKILL)
     began = time.monotonic()
     if not score.size(small=False, full=True):
-        await rig.database.run(audit.lapse)  # half a minute later
-    with working(tmp_path, "--concurrency=4", **environment(rig)):
-        await audit.resumed(rig, held)
+        await harness.database.run(audit.lapse)  # half a minute later
+    with working(tmp_path, "--concurrency=4", **environment(harness)):
+        await audit.resumed(harness, held)
         seconds = time.monotonic() - began
-        await audit.settled(rig, 60)
-    await audit.assert_each_took_effect_once(rig, 8)
+        await audit.settled(harness, 60)
+    await audit.assert_each_took_effect_once(harness, 8)
     score.note(f"{len(held)} jobs resumed within {seconds:.1f} s")
     assert seconds <= 35
 
@@ -104,114 +106,122 @@ async def test_the_jobs_of_a_lost_machine_are_resumed_j1(rig: Rig, tmp_path: Pat
     "poison jobs (`os._exit`, the kernel's out-of-memory kill)",
     "dead after exactly its attempts; other jobs' p99 <= 2x",
 )
-async def test_a_job_that_kills_its_worker_harms_no_other_j2(rig: Rig, tmp_path: Path, score: Score) -> None:
-    """BROKEN=no-attempts: it never dies. BROKEN=not-alone: others, of two attempts, die with it."""
+async def test_a_job_that_kills_its_worker_harms_no_other_j2(
+    harness: JobsHarness, tmp_path: Path, score: Score
+) -> None:
+    """BROKEN=no-attempts: it never dies. BROKEN=not-isolated: others, of two attempts, die with it."""
     count = score.size(200, 4_000)
     with (
-        working(tmp_path, "--concurrency=40", **environment(rig)),
-        working(tmp_path, "--concurrency=40", **environment(rig)),
+        working(tmp_path, "--concurrency=40", **environment(harness)),
+        working(tmp_path, "--concurrency=40", **environment(harness)),
     ):
-        await _toil_evenly(rig, 0, count)
-        await audit.settled(rig, 60)
-        without = await audit.slowest(rig, 0.99)
-        async with rig.database.transaction() as tx:
+        await _toil_evenly(harness, 0, count)
+        await audit.settled(harness, 60)
+        without = await audit.slowest(harness, 0.99)
+        async with harness.database.transaction() as tx:
             await tx.run_script("DELETE FROM jobs")
         # In full apart, so that one worker dies of each, and not both at once; a small run is too short for that.
         first, second = count + count // 4, count + count // 4 + score.size(0, count // 2)
-        await _toil_evenly(rig, count, first)
-        poison = [await rig.enqueue(sample_jobs.poison)]
-        await _toil_evenly(rig, first, second)
-        poison.append(await rig.enqueue(sample_jobs.gobble))
-        await _toil_evenly(rig, second, 2 * count)
-        found = await audit.settled(rig, score.size(90, 120))
-        beside = await audit.slowest(rig, 0.99)
+        await _toil_evenly(harness, count, first)
+        poison = [await harness.enqueue(sample_jobs.poison)]
+        await _toil_evenly(harness, first, second)
+        poison.append(await harness.enqueue(sample_jobs.out_of_memory))
+        await _toil_evenly(harness, second, 2 * count)
+        found = await audit.settled(harness, score.size(90, 120))
+        beside = await audit.slowest(harness, 0.99)
     assert found == {"done": count, "dead": len(poison)}
     for job_id in poison:
-        dead = await rig.jobs.get(job_id)
-        assert dead.attempts == dead.max_attempts == len(await rig.jobs.failures(job_id))
-    assert len(set(await rig.notes())) == 2 * count
+        dead = await harness.jobs.get(job_id)
+        assert dead.attempts == dead.max_attempts == len(await harness.jobs.failures(job_id))
+    assert len(set(await harness.notes())) == 2 * count
     score.note(f"p99 of {count:,} others {beside * 1_000:.0f} ms, {without * 1_000:.0f} ms without")
     assert beside <= score.size(100, 2) * without  # of few others, one in a hundred was beside a death
 
 
-async def _toil_evenly(rig: Rig, first: int, end: int) -> None:
+async def _toil_evenly(harness: JobsHarness, first: int, end: int) -> None:
     """Something less than a hundred a second, of a fifth of a second."""
     for number in range(first, end):
-        await rig.enqueue(sample_jobs.toil.using(max_attempts=2), number=number, seconds=0.2)
+        await harness.enqueue(sample_jobs.toil.with_options(max_attempts=2), number=number, seconds=0.2)
         await asyncio.sleep(0.01)
 
 
 @pytest.mark.scoreboard(
     "J3", "rollback x1,000; crash between commit and publish x100", "0 ghosts; 100/100 dispatched <= 5 s"
 )
-async def test_no_rolled_back_job_runs_and_no_committed_job_is_lost_j3(rig: Rig, tmp_path: Path, score: Score) -> None:
-    """BROKEN=own-transaction: ghosts run. BROKEN=no-look: what nobody was told of waits for ever, but on SQLite, where the
+async def test_no_rolled_back_job_runs_and_no_committed_job_is_lost_j3(
+    harness: JobsHarness, tmp_path: Path, score: Score
+) -> None:
+    """BROKEN=own-transaction: ghosts run. BROKEN=no-polling: what nobody was told of waits for ever, but on SQLite, where the
     commit itself is what workers see.
     """
     rollbacks, crashes = score.size((50, 3), (1_000, 100))
-    with working(tmp_path, "--concurrency=4", **environment(rig)):
+    with working(tmp_path, "--concurrency=4", **environment(harness)):
         for _ in range(rollbacks):
             with suppress(ZeroDivisionError):
-                async with rig.database.transaction() as tx:
-                    await rig.jobs.enqueue(tx, sample_jobs.note, text="ghost")
+                async with harness.database.transaction() as tx:
+                    await harness.jobs.enqueue(tx, sample_jobs.note, text="ghost")
                     raise ZeroDivisionError
         slowest = 0.0
         for done in range(0, crashes, AT_ONCE):
             numbers = range(done, min(done + AT_ONCE, crashes))
-            await asyncio.gather(*(_enqueue_and_die(rig, number) for number in numbers))
+            await asyncio.gather(*(_enqueue_and_die(harness, number) for number in numbers))
             began = time.monotonic()
-            while await audit.counts(rig) != {"done": numbers.stop} and time.monotonic() < began + 10:
+            while await audit.counts(harness) != {"done": numbers.stop} and time.monotonic() < began + 10:
                 await asyncio.sleep(0.05)
             slowest = max(slowest, time.monotonic() - began)
-    await audit.assert_each_took_effect_once(rig, crashes)
+    await audit.assert_each_took_effect_once(harness, crashes)
     score.note(f"{rollbacks:,} rollbacks: 0 ghosts; {crashes} of {crashes} done within {slowest:.1f} s")
     assert slowest <= 5
 
 
-async def _enqueue_and_die(rig: Rig, number: int) -> None:
-    program = [sys.executable, enqueue_and_die.__file__, rig.url, rig.broker_url or "", str(number)]
-    crash = await asyncio.create_subprocess_exec(*program, env={**os.environ, **environment(rig)})
+async def _enqueue_and_die(harness: JobsHarness, number: int) -> None:
+    program = [sys.executable, enqueue_and_die.__file__, harness.url, harness.broker_url or "", str(number)]
+    crash = await asyncio.create_subprocess_exec(*program, env={**os.environ, **environment(harness)})
     assert await crash.wait() == 0
 
 
 @pytest.mark.scoreboard("J4", "SIGSTOP a worker past its lease, then resume", "0 stale completions accepted")
 async def test_a_worker_that_was_suspended_completes_no_job_of_another_j4(
-    rig: Rig, tmp_path: Path, score: Score
+    harness: JobsHarness, tmp_path: Path, score: Score
 ) -> None:
-    """BROKEN=no-fence: what it was at is done by another, and then once more by it."""
+    """BROKEN=no-fencing: what it was at is done by another, and then once more by it."""
     rounds = score.size(1, 2)
     for number in range(rounds):
-        await toil(rig, 4, 2.0, start=4 * number)
-        with working(tmp_path, "--concurrency=4", **environment(rig)) as first:
-            while len(await audit.held_jobs(rig)) < 4:
+        await toil(harness, 4, 2.0, start=4 * number)
+        with working(tmp_path, "--concurrency=4", **environment(harness)) as first:
+            while len(await audit.held_jobs(harness)) < 4:
                 await asyncio.sleep(0.05)
             stopped = (first.process.pid, *descendants_of(first.process.pid))
             for process in stopped:
                 os.kill(process, signal.SIGSTOP)
             try:
                 if not score.size(small=False, full=True):
-                    await rig.database.run(audit.lapse)  # half a minute later
-                with working(tmp_path, "--concurrency=4", **environment(rig)):
-                    await audit.settled(rig, 90)
+                    await harness.database.run(audit.lapse)  # half a minute later
+                with working(tmp_path, "--concurrency=4", **environment(harness)):
+                    await audit.settled(harness, 90)
             finally:
                 for process in stopped:
                     os.kill(process, signal.SIGCONT)
             await asyncio.sleep(3)
-    await audit.assert_each_took_effect_once(rig, 4 * rounds)
+    await audit.assert_each_took_effect_once(harness, 4 * rounds)
     score.note(f"{4 * rounds} jobs of {rounds} workers: 0 stale completions")
 
 
 @pytest.mark.scoreboard("J5", "unknown task, corrupt payload x1,000", "all dead-lettered; throughput >= 95%")
-async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(rig: Rig, tmp_path: Path, score: Score) -> None:
+async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(
+    harness: JobsHarness, tmp_path: Path, score: Score
+) -> None:
     """BROKEN=no-dead-letters: they hold their slots until their leases end, and nobody learns why. What cannot be read is dead at once,
     what is unknown after a day, in which a worker that knows it might come.
     """
     good, bad, each = score.size((200, 20, 0.02), (5_000, 1_000, 0.1))
     seconds = []
-    with working(tmp_path, "--concurrency=20", **environment(rig)):
+    with working(tmp_path, "--concurrency=20", **environment(harness)):
         for start, mixed in ((0, 0), (good, bad)):
-            async with rig.database.transaction() as tx:
-                await rig.jobs.enqueue_many(tx, sample_jobs.note.using(max_attempts=1), [{"text": "bad"}] * mixed)
+            async with harness.database.transaction() as tx:
+                await harness.jobs.enqueue_many(
+                    tx, sample_jobs.note.with_options(max_attempts=1), [{"text": "bad"}] * mixed
+                )
                 await tx.run_script("UPDATE jobs SET name = 'nobody' WHERE name = 'note'")
                 if mixed:
                     half = f"(SELECT id FROM jobs WHERE name = 'nobody' LIMIT {bad // 2})"
@@ -219,17 +229,20 @@ async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(rig: Rig, tm
                         f"UPDATE jobs SET name = 'note', arguments = '{{\"text\": 5' WHERE id IN {half}"
                     )
                 arguments = [{"number": number, "seconds": each} for number in range(start, start + good)]
-                await rig.jobs.enqueue_many(tx, sample_jobs.toil, arguments)
+                await harness.jobs.enqueue_many(tx, sample_jobs.toil, arguments)
             began = time.monotonic()
-            while (await audit.counts(rig)).get("done", 0) < start + good and time.monotonic() < began + 120:
+            while (await audit.counts(harness)).get("done", 0) < start + good and time.monotonic() < began + 120:
                 await asyncio.sleep(0.02)
             seconds.append(time.monotonic() - began)
-        await rig.until(lambda states: states.count("parked") == states.count("dead") == bad // 2, 60)
-        assert await audit.reasons(rig) == {"UnreadableArguments": bad // 2}
-        await rig.database.run(audit.lapse_parked)  # a day later
-        found = await audit.settled(rig, 60)
+        await harness.until(lambda states: states.count("parked") == states.count("dead") == bad // 2, 60)
+        assert await audit.reasons(harness) == {"UnreadableArguments": bad // 2}
+        await harness.database.run(audit.lapse_parked)  # a day later
+        found = await audit.settled(harness, 60)
     assert found == {"done": 2 * good, "dead": bad}
-    assert await audit.reasons(rig) == {"UnreadableArguments": bad // 2, "no worker knew nobody in 86400 s": bad // 2}
+    assert await audit.reasons(harness) == {
+        "UnreadableArguments": bad // 2,
+        "no worker knew nobody in 86400 s": bad // 2,
+    }
     share = seconds[0] / seconds[1]
     score.note(f"{bad:,} of {bad:,} dead; the {good:,} others at {share:.0%} of their pace without them")
     assert share >= score.size(0.3, 0.95)  # a small run is over in the time that it takes to look
@@ -248,9 +261,9 @@ async def test_a_broker_that_is_down_loses_no_job_j6(
         pytest.skip(f"{NEEDS}: {combination.partition('-')[2]}")
     down = score.size(4.0, 60.0)
     with redis_server() if "redis" in combination else rabbit_server() as broker:
-        async with rig_on(empty_url, sample_jobs.ALL, broker.url, make=False, name="labour") as rig:
-            restwell("migrate", cwd=ROOT, **environment(rig)).check_returncode()
-            with working(tmp_path, "--concurrency=8", **environment(rig)) as served:
+        async with open_harness(empty_url, sample_jobs.ALL, broker.url, make=False, name="jobs_app") as harness:
+            restwell("migrate", cwd=ROOT, **environment(harness)).check_returncode()
+            with working(tmp_path, "--concurrency=8", **environment(harness)) as served:
                 number, phases = 0, []
                 for phase, seconds in (("up", 2.0), ("down", down), ("up again", 6.0)):
                     if phase == "down":
@@ -261,29 +274,29 @@ async def test_a_broker_that_is_down_loses_no_job_j6(
                     waits = []
                     while time.monotonic() < until:
                         began = time.monotonic()
-                        await rig.enqueue(sample_jobs.toil, number=number, seconds=0.0)
+                        await harness.enqueue(sample_jobs.toil, number=number, seconds=0.0)
                         waits.append(time.monotonic() - began)
                         number += 1
                         await asyncio.sleep(0.02)
                     phases.append(max(waits))
-                await audit.settled(rig, 30)
+                await audit.settled(harness, 30)
                 lost = served.output.count('"event":"jobs_broker_down"')
                 found = served.output.count('"event":"jobs_broker_up"')
                 errors = served.output.count('"level":"error"')
-            await audit.assert_each_took_effect_once(rig, number)
+            await audit.assert_each_took_effect_once(harness, number)
     score.note(f"{number:,} of {number:,} enqueued, within {phases[1] * 1_000:.0f} ms while it was gone; all done")
     assert phases[1] < 1
     assert (lost, found, errors) == (1, 1, 0), "the worker noticed, and used it again, and said each once"
 
 
 @pytest.mark.scoreboard("J7", "3 schedulers, kills, 1 h clock skew, 200 ticks", "each tick exactly once")
-async def test_each_cron_tick_makes_one_job_j7(rig: Rig, tmp_path: Path, score: Score) -> None:
-    """BROKEN=no-tick-check: two schedulers make the job of one tick. SQLite's clock is that of its one machine, which cannot differ."""
-    if rig.database.dialect == "postgresql" and FAKETIME is None:
+async def test_each_cron_tick_makes_one_job_j7(harness: JobsHarness, tmp_path: Path, score: Score) -> None:
+    """BROKEN=no-cron-check: two schedulers make the job of one tick. SQLite's clock is that of its one machine, which cannot differ."""
+    if harness.database.dialect == "postgresql" and FAKETIME is None:
         pytest.skip(f"{NEEDS}: faketime (apt-get install faketime)")
     crons, seconds, kills = score.size((2, 4, 1), (4, 50, 20))
-    skews = [""] * 3 if rig.database.dialect == "sqlite" else ["", "+1h", "-1h"]
-    settings = [environment(rig, **{CRONS: str(crons)}, **_skewed(skew)) for skew in skews]
+    skews = [""] * 3 if harness.database.dialect == "sqlite" else ["", "+1h", "-1h"]
+    settings = [environment(harness, **{CRONS: str(crons)}, **_skewed(skew)) for skew in skews]
     with (
         working(tmp_path, **settings[0]) as one,
         working(tmp_path, **settings[1]) as two,
@@ -296,9 +309,9 @@ async def test_each_cron_tick_makes_one_job_j7(rig: Rig, tmp_path: Path, score: 
                     with suppress(ProcessLookupError):
                         os.kill(process, signal.SIGKILL)
         async with asyncio.timeout(seconds + 60):
-            while len(await rig.notes()) < crons * seconds:
+            while len(await harness.notes()) < crons * seconds:
                 await asyncio.sleep(0.2)
-    ticks = await audit.ticks(rig)
+    ticks = await audit.ticks(harness)
     assert len(ticks) == crons
     for times in ticks.values():
         assert {after - before for before, after in pairwise(times)} == {timedelta(seconds=1)}, "none missed or twice"

@@ -16,7 +16,7 @@ import pytest
 
 import sample_jobs
 from api_client import assert_problem
-from jobs_rig import rig_on
+from jobs_harness import open_harness
 from restwell.database import Migrations, open_database
 from scoreboard import Score
 from servers import (
@@ -173,18 +173,18 @@ async def test_a_worker_runs_its_jobs_whatever_happens_to_its_log_on_sqlite(
     sink: Sink, tmp_path: Path, score: Score
 ) -> None:
     """Broke in the first line: a worker that cannot write it ended, and one that waited for the reader did nothing at all."""
-    env = await migrated(tmp_path / "jobs.db", "labour")
+    env = await migrated(tmp_path / "jobs.db", "jobs_app")
     run = f"log-{sink.__name__}-{os.getpid()}"
-    async with rig_on(env["DATABASE_URL"], sample_jobs.ALL, make=False) as rig:
-        await rig.enqueue(sample_jobs.note, text="done")
-        await rig.enqueue(sample_jobs.give_up)
-        await rig.enqueue(sample_jobs.speak, text="loud")
+    async with open_harness(env["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
+        await harness.enqueue(sample_jobs.note, text="done")
+        await harness.enqueue(sample_jobs.give_up)
+        await harness.enqueue(sample_jobs.speak, text="loud")
         with sink() as descriptor:
             process = subprocess.Popen(  # noqa: ASYNC220  # it is started, and not waited for
                 [RESTWELL, "worker"], env={**os.environ, **env, RUN: run}, stdout=descriptor, stderr=descriptor
             )
             try:
-                assert sorted(await rig.settled(60)) == ["dead", "done", "done"]
+                assert sorted(await harness.settled(60)) == ["dead", "done", "done"]
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(15) == 0
             finally:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from restwell import server, startup
 from restwell.app import App
-from restwell.child_processes import end_with_parent
+from restwell.child_processes import exit_with_parent
 from restwell.cli import cache, jobs
 from restwell.cli.loading import load, with_database
 from restwell.cli.worker import worker
@@ -94,7 +94,7 @@ def dev() -> None:
 
 
 def _serve_working_copy() -> None:
-    end_with_parent()
+    exit_with_parent()
     with _faults_as_exit():
         _prepare_and_serve()
 
@@ -122,7 +122,7 @@ def _prepare_and_serve() -> None:
 @contextmanager
 def _worker_beside(app: App, settings: Settings) -> Iterator[None]:
     """A worker process while the server runs, where there are jobs."""
-    if not app.kit.jobs.known:
+    if not app.kit.jobs.registered:
         yield
         return
     arguments = (worker_options(app, ()), 1, settings.database.url.get_secret_value())
@@ -136,7 +136,7 @@ def _worker_beside(app: App, settings: Settings) -> Iterator[None]:
 
 
 def _supervise_beside(options: WorkerOptions, count: int, database_url: str) -> None:
-    end_with_parent()
+    exit_with_parent()
     supervise(options, count, database_url)
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from restwell.cli.loading import load
 from restwell.database import DatabaseUnavailable, Migrations
 from restwell.errors import AppError, ConfigurationError
-from restwell.jobs import Found, JobNotDead, Jobs, JobState
+from restwell.jobs import JobNotDead, JobRecord, Jobs, JobState
 
 T = TypeVar("T")
 
@@ -33,10 +33,10 @@ def list_jobs(
 ) -> None:
     """List jobs, and how many there are of each queue and state."""
 
-    async def read(jobs: Jobs) -> tuple[list[Found], list[str], list[str]]:
+    async def read(jobs: Jobs) -> tuple[list[JobRecord], list[str], list[str]]:
         found = await jobs.list_jobs(state, limit)
         errors = [(await jobs.failures(one.id))[:1] for one in found]
-        counts = [f"{one.count:,} {one.state} in {one.queue}" for one in await jobs.backlog()]
+        counts = [f"{one.count:,} {one.state} in {one.queue}" for one in await jobs.queue_stats()]
         waits = [f"no worker that took it knows {one.requires}" if one.requires else "" for one in found]
         return (
             found,
@@ -59,7 +59,7 @@ def list_jobs(
 def show(job_id: Annotated[UUID, typer.Argument(help="Id of the job.")]) -> None:
     """Show a job: its arguments, its result, and the error of every attempt."""
 
-    async def read(jobs: Jobs) -> tuple[Found, list[str]]:
+    async def read(jobs: Jobs) -> tuple[JobRecord, list[str]]:
         found = await jobs.get(job_id)
         failures = await jobs.failures(job_id)
         return found, [

@@ -25,7 +25,7 @@ def worker(
     ] = 25,
     max_jobs: Annotated[int | None, typer.Option(help="Replace a process after so many jobs.", min=1)] = None,
     max_memory_mb: Annotated[int | None, typer.Option(help="Replace a process that is larger.", min=1)] = None,
-    alive_file: Annotated[
+    liveness_file: Annotated[
         Path | None, typer.Option(help="Touched once a second while all is well, for a liveness probe.")
     ] = None,
 ) -> None:
@@ -44,11 +44,11 @@ def worker(
         drain_seconds=drain_seconds,
         max_jobs=max_jobs,
         max_memory_bytes=max_memory_mb * 2**20 if max_memory_mb is not None else None,
-        alive_file=alive_file,
+        liveness_file=liveness_file,
     )
-    if alive_file is not None:
+    if liveness_file is not None:
         try:
-            alive_file.touch()
+            liveness_file.touch()
         except OSError as error:
-            raise ConfigurationError([f"--alive-file={alive_file} cannot be written: {error.strerror}"]) from None
+            raise ConfigurationError([f"--liveness-file={liveness_file} cannot be written: {error.strerror}"]) from None
     supervise(options, processes, settings.database.url.get_secret_value())

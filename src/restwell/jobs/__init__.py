@@ -1,45 +1,45 @@
 """Jobs: work that is promised in a transaction and done after it, once, whatever dies meanwhile."""
 
-from restwell.errors import GiveUp
-from restwell.jobs.dispatch import Dispatch, open_dispatch
-from restwell.jobs.figures import backlog_metrics
+from restwell.errors import PermanentFailure
+from restwell.jobs.context import JobContext, LeaseLost
+from restwell.jobs.executor import JobExecutor
 from restwell.jobs.job import Backoff, Job, job
-from restwell.jobs.perform import Performer
+from restwell.jobs.metrics import queue_metrics
+from restwell.jobs.notifier import Notifier, open_notifier
 from restwell.jobs.processes import ProcessDied, Processes
 from restwell.jobs.queries import is_unfinished
 from restwell.jobs.queue import JobNotDead, Jobs, JobUnfinished
-from restwell.jobs.rows import Backlog, Claimed, Failure, Found
-from restwell.jobs.run import LeaseLost, Run
+from restwell.jobs.rows import ClaimedJob, FailedAttempt, JobRecord, QueueStats
 from restwell.jobs.scheduler import Scheduler
 from restwell.jobs.store import JobStore
 from restwell.jobs.tables import JobState, job_tables
 from restwell.jobs.worker import Worker, WorkerOptions
 
 __all__ = [
-    "Backlog",
     "Backoff",
-    "Claimed",
-    "Dispatch",
-    "Failure",
-    "Found",
-    "GiveUp",
+    "ClaimedJob",
+    "FailedAttempt",
     "Job",
+    "JobContext",
+    "JobExecutor",
     "JobNotDead",
+    "JobRecord",
     "JobState",
     "JobStore",
     "JobUnfinished",
     "Jobs",
     "LeaseLost",
-    "Performer",
+    "Notifier",
+    "PermanentFailure",
     "ProcessDied",
     "Processes",
-    "Run",
+    "QueueStats",
     "Scheduler",
     "Worker",
     "WorkerOptions",
-    "backlog_metrics",
     "is_unfinished",
     "job",
     "job_tables",
-    "open_dispatch",
+    "open_notifier",
+    "queue_metrics",
 ]

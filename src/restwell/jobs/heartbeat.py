@@ -27,7 +27,7 @@ BLOCKED: Final = 70
 
 
 class Heartbeat:
-    """While it is entered: extends the lease of all in ``running``, a job's id and fence, and tells ``lost`` which are not ours any more.
+    """While it is entered: extends the lease of all in ``running``, a job's id and fencing_token, and tells ``lost`` which are not ours any more.
 
     ``running`` is the worker's own mapping, and changes meanwhile; ``lost`` is called in the event loop that entered. With
     ``blocked_seconds``, a process whose event loop has not gone round for so long is ended, after it has said where it stands: a job
@@ -97,7 +97,7 @@ class Heartbeat:
                 if not running:
                     continue
                 ours = await store.extend(running)
-                lost = {job_id: fence for job_id, fence in running.items() if job_id not in ours}
+                lost = {job_id: fencing_token for job_id, fencing_token in running.items() if job_id not in ours}
                 if lost:
                     loop.call_soon_threadsafe(self._lost, lost)
 

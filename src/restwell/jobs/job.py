@@ -11,9 +11,9 @@ from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, Type
 import msgspec
 from msgspec import Struct
 
-from restwell.errors import ConfigurationError, GiveUp
+from restwell.errors import ConfigurationError, PermanentFailure
+from restwell.jobs.context import JobContext
 from restwell.jobs.cron import Cron
-from restwell.jobs.run import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +24,7 @@ DEFAULT_QUEUE: Final = "default"
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
-class UnreadableArguments(GiveUp):
+class UnreadableArguments(PermanentFailure):
     """What is stored as a job's arguments is no JSON object, or does not fit its types."""
 
 
@@ -43,16 +43,16 @@ def requirement(name: str, argument: str | None = None) -> str:
 
 
 class Backoff(NamedTuple):
-    """How long to wait after a failed attempt: a random time up to ``first_seconds``, twice that after the next, ``most_seconds`` at most.
+    """How long to wait after a failed attempt: a random time up to ``initial_seconds``, twice that after the next, ``max_seconds`` at most.
 
     Random over the whole range ("full jitter"), so that what failed together does not come back together.
     """
 
-    first_seconds: float = 2.0
-    most_seconds: float = 3_600.0
+    initial_seconds: float = 2.0
+    max_seconds: float = 3_600.0
 
-    def seconds_after(self, attempt: int) -> float:
-        longest = min(self.most_seconds, self.first_seconds * 2.0 ** min(attempt - 1, 60))
+    def delay_seconds_after(self, attempt: int) -> float:
+        longest = min(self.max_seconds, self.initial_seconds * 2.0 ** min(attempt - 1, 60))
         return random.uniform(0, longest)  # noqa: S311  # jitter, no secret
 
 
@@ -77,7 +77,7 @@ class Job(Generic[P, R]):
     delay_seconds: float = 0.0
     unique_key: str | None = None
 
-    def using(
+    def with_options(
         self,
         *,
         queue: str | None = None,
@@ -145,13 +145,13 @@ def call(module: str, name: str, arguments: dict[str, Any]) -> Any:
 
 
 class _Decorator:
-    """What ``job(...)`` gives: it makes a Job of an async function, which gets its Run first, or of a plain one."""
+    """What ``job(...)`` gives: it makes a Job of an async function, which gets its JobContext first, or of a plain one."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
 
     @overload
-    def __call__(self, function: Callable[Concatenate[Run, P], Awaitable[R]]) -> Job[P, R]: ...
+    def __call__(self, function: Callable[Concatenate[JobContext, P], Awaitable[R]]) -> Job[P, R]: ...
 
     @overload
     def __call__(self, function: Callable[P, R]) -> Job[P, R]: ...
@@ -191,7 +191,7 @@ def job(
     arguments only. ``name`` is what is stored, and stays when the function is renamed.
 
     ``cron`` (five fields, or six with seconds before them) makes one job for each tick, at the wall clock's time in ``timezone``;
-    if the function has an argument ``tick``, a datetime, it gets that time. Raises ConfigurationError for one that cannot be read.
+    if the function has an argument ``scheduled_at``, a datetime, it gets that time. Raises ConfigurationError for one that cannot be read.
     """
     options = {
         "name": name,
@@ -216,8 +216,8 @@ def _arguments_of(name: str, function: Callable[..., Any], *, is_async: bool) ->
     hints = inspect.get_annotations(function, eval_str=True)
     parameters = list(inspect.signature(function).parameters.values())
     if is_async:
-        if not parameters or hints.get(parameters[0].name) is not Run:
-            raise ConfigurationError([f"job {name}: an async job has a first argument of type Run"])
+        if not parameters or hints.get(parameters[0].name) is not JobContext:
+            raise ConfigurationError([f"job {name}: an async job has a first argument of type JobContext"])
         del parameters[0]
     fields: list[Any] = []
     for parameter in parameters:

@@ -9,7 +9,7 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from restwell.child_processes import end_with_parent
+from restwell.child_processes import exit_with_parent
 from restwell.observability.logs import configure_logs, configured
 from restwell.settings import LogSettings
 
@@ -86,7 +86,7 @@ def _pool_of_one() -> ProcessPoolExecutor:
 
 def _begin(logs: LogSettings | None) -> None:
     """The first thing in a new process; it logs as the one that started it."""
-    end_with_parent()
+    exit_with_parent()
     if logs is not None:
         configure_logs(logs)
 

@@ -1,4 +1,4 @@
-"""SQL of jobs. Each change of a job's state is one statement, and says in which state, and under which fence, the job must be."""
+"""SQL of jobs. Each change of a job's state is one statement, and says in which state, and under which fencing_token, the job must be."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -29,10 +29,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement, FromClause
 
 from restwell.database import Id, Timestamp, db_now, param, query
-from restwell.jobs.rows import Backlog, Claimed, Ended, Expired, Failure, Found
+from restwell.jobs.rows import ClaimedJob, Ended, ExpiredJob, FailedAttempt, JobRecord, QueueStats
 from restwell.jobs.tables import FINISHED, UNFINISHED, JobState, job_tables
 
-jobs, failures, ticks = job_tables(MetaData())
+jobs, failures, cron_runs = job_tables(MetaData())
 
 MANY: Final = 1_000
 """So many rows are changed by one statement, so that it locks them for a short time; there may be more."""
@@ -57,25 +57,25 @@ def _columns(kind: type[Any]) -> list[Any]:
 
 
 def _rows(dialect: str, *texts: str) -> FromClause:
-    """The argument ``rows`` as a table: a JSON array of objects with a job's ``id`` (hexadecimal), its ``fence``, and ``texts``."""
+    """The argument ``rows`` as a table: a JSON array of objects with a job's ``id`` (hexadecimal), its ``fencing_token``, and ``texts``."""
     rows = bindparam("rows", type_=JSON(), required=True)
     if dialect == "postgresql":
-        typed: list[Any] = [column("id", Id), column("fence", Integer), *(column(name, Text) for name in texts)]
+        typed: list[Any] = [column("id", Id), column("fencing_token", Integer), *(column(name, Text) for name in texts)]
         record = func.json_to_recordset(rows).table_valued(*typed)
         return record.render_derived(name="rows", with_types=True)
-    value: dict[str, Any] = {name: literal_column(f"value ->> '{name}'") for name in ("id", "fence", *texts)}
+    value: dict[str, Any] = {name: literal_column(f"value ->> '{name}'") for name in ("id", "fencing_token", *texts)}
     each = func.json_each(rows).table_valued("value")
     columns: list[Any] = [func.unhex(value.pop("id")).label("id"), *(part.label(name) for name, part in value.items())]
     return select(*columns).select_from(each).subquery("rows")
 
 
 def _change(dialect: str, *texts: str, **values: Any) -> ClauseElement:
-    """Change those of ``rows`` that still run under their fence; gives their ids. ``values`` may be made of the row."""
+    """Change those of ``rows`` that still run under their fencing_token; gives their ids. ``values`` may be made of the row."""
     rows = _rows(dialect, *texts)
     made = {name: value(rows) if callable(value) else value for name, value in values.items()}
     return (
         update(jobs)
-        .where(jobs.c.id == rows.c.id, jobs.c.fence == rows.c.fence, _is(JobState.RUNNING))
+        .where(jobs.c.id == rows.c.id, jobs.c.fencing_token == rows.c.fencing_token, _is(JobState.RUNNING))
         .values(made)
         .returning(jobs.c.id)
     )
@@ -101,8 +101,8 @@ _new: Final = {
         "id", "name", "queue", "priority", "state", "arguments", "unique_key", "max_attempts", "request_id", "traceparent"
     }},
     "attempts": 0,
-    "fence": 0,
-    "alone": False,
+    "fencing_token": 0,
+    "isolated": False,
     "enqueued_at": db_now(),
     "run_at": db_now(in_seconds="delay_seconds"),
 }  # fmt: skip
@@ -119,21 +119,21 @@ insert_unique: Final = query(
 of_key: Final = query(
     "jobs.of_key", select(jobs.c.id).where(jobs.c.unique_key == param("unique_key"), _is(*UNFINISHED)), into=UUID
 )
-find: Final = query("jobs.find", select(*_columns(Found)).where(jobs.c.id == param("id")), into=Found)
+find: Final = query("jobs.find", select(*_columns(JobRecord)).where(jobs.c.id == param("id")), into=JobRecord)
 failures_of: Final = query(
     "jobs.failures_of",
-    select(*(failures.c[name] for name in Failure.__struct_fields__))
+    select(*(failures.c[name] for name in FailedAttempt.__struct_fields__))
     .where(failures.c.job_id == param("job_id"))
-    .order_by(failures.c.fence.desc())
+    .order_by(failures.c.fencing_token.desc())
     .limit(100),
-    into=Failure,
+    into=FailedAttempt,
 )
 cancel: Final = query(
     "jobs.cancel",
     update(jobs)
     .where(jobs.c.id == param("job_id"), _is(*UNFINISHED))
-    # The fence goes on: whoever runs it now can neither complete it nor extend its lease.
-    .values(state=JobState.CANCELLED, finished_at=db_now(), lease_until=None, fence=jobs.c.fence + 1),
+    # The fencing_token goes on: whoever runs it now can neither complete it nor extend its lease.
+    .values(state=JobState.CANCELLED, finished_at=db_now(), lease_until=None, fencing_token=jobs.c.fencing_token + 1),
 )
 retry: Final = query(
     "jobs.retry",
@@ -146,27 +146,27 @@ retry: Final = query(
 discard: Final = query("jobs.discard", delete(jobs).where(jobs.c.id == param("job_id"), _is(*FINISHED)))
 # The newest first: of those that have ended, by when they did, as their index has it; of the others, by when they were enqueued.
 _ended_newest: Final = (
-    select(*_columns(Found))
+    select(*_columns(JobRecord))
     .where(jobs.c.state == param("state"), _is(*FINISHED))
     .order_by(jobs.c.finished_at.desc(), jobs.c.id.desc())
     .limit(param("count"))
 )
 _unfinished_newest: Final = (
-    select(*_columns(Found)).where(jobs.c.state == param("state")).order_by(jobs.c.id.desc()).limit(param("count"))
+    select(*_columns(JobRecord)).where(jobs.c.state == param("state")).order_by(jobs.c.id.desc()).limit(param("count"))
 )
 _before: Final = (
     bindparam("before", type_=Timestamp, required=True),
     bindparam("before_id", type_=Id, required=True),
 )
-ended: Final = query("jobs.ended", _ended_newest, into=Found)
+ended: Final = query("jobs.ended", _ended_newest, into=JobRecord)
 ended_before: Final = query(
     "jobs.ended_before",
     _ended_newest.where(tuple_(jobs.c.finished_at, jobs.c.id) < tuple_(*_before)),
-    into=Found,
+    into=JobRecord,
 )
-unfinished: Final = query("jobs.unfinished", _unfinished_newest, into=Found)
+unfinished: Final = query("jobs.unfinished", _unfinished_newest, into=JobRecord)
 unfinished_before: Final = query(
-    "jobs.unfinished_before", _unfinished_newest.where(jobs.c.id < param("before_id")), into=Found
+    "jobs.unfinished_before", _unfinished_newest.where(jobs.c.id < param("before_id")), into=JobRecord
 )
 backlog: Final = query(
     "jobs.backlog",
@@ -179,7 +179,7 @@ backlog: Final = query(
     .where(_is(*UNFINISHED, JobState.DEAD))
     .group_by(jobs.c.queue, jobs.c.state)
     .limit(1_000),
-    into=Backlog,
+    into=QueueStats,
 )
 
 # --- the workers' side
@@ -187,7 +187,7 @@ backlog: Final = query(
 _TAKEN: Final = {
     "state": JobState.RUNNING,
     "attempts": jobs.c.attempts + 1,
-    "fence": jobs.c.fence + 1,
+    "fencing_token": jobs.c.fencing_token + 1,
     "worker": param("worker"),
     "lease_until": db_now(in_seconds="lease_seconds"),
     "started_at": db_now(),
@@ -209,7 +209,7 @@ def _claim_on_postgresql() -> ClauseElement:
         .lateral("first")
     )
     taken = select(first.c.id).select_from(queues.join(first, true())).limit(count).cte("taken")
-    return update(jobs).where(jobs.c.id == taken.c.id).values(_TAKEN).returning(*_columns(Claimed))
+    return update(jobs).where(jobs.c.id == taken.c.id).values(_TAKEN).returning(*_columns(ClaimedJob))
 
 
 def _claim_on_sqlite() -> ClauseElement:
@@ -220,10 +220,12 @@ def _claim_on_sqlite() -> ClauseElement:
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(param("count"))
     )
-    return update(jobs).where(jobs.c.id.in_(first)).values(_TAKEN).returning(*_columns(Claimed))
+    return update(jobs).where(jobs.c.id.in_(first)).values(_TAKEN).returning(*_columns(ClaimedJob))
 
 
-claim: Final = query("jobs.claim", {"postgresql": _claim_on_postgresql(), "sqlite": _claim_on_sqlite()}, into=Claimed)
+claim: Final = query(
+    "jobs.claim", {"postgresql": _claim_on_postgresql(), "sqlite": _claim_on_sqlite()}, into=ClaimedJob
+)
 is_there_any: Final = query(
     "jobs.is_there_any",
     select(jobs.c.id).where(_is(JobState.READY), jobs.c.queue == param("queue")).limit(1),
@@ -295,10 +297,10 @@ _is_last: Final = jobs.c.attempts >= jobs.c.max_attempts
 fail: Final = query(
     "jobs.fail",
     update(jobs)
-    .where(jobs.c.id == param("job_id"), jobs.c.fence == param("its_fence"), _is(JobState.RUNNING))
+    .where(jobs.c.id == param("job_id"), jobs.c.fencing_token == param("match_fencing_token"), _is(JobState.RUNNING))
     .values(
-        state=case((_is_last | param("gave_up"), JobState.DEAD), else_=JobState.SCHEDULED),
-        finished_at=case((_is_last | param("gave_up"), db_now()), else_=null()),
+        state=case((_is_last | param("permanent"), JobState.DEAD), else_=JobState.SCHEDULED),
+        finished_at=case((_is_last | param("permanent"), db_now()), else_=null()),
         run_at=db_now(in_seconds="delay_seconds"),
         lease_until=None,
     )
@@ -314,11 +316,11 @@ expire: Final = query(
     .values(
         state=case((_is_last | _is(JobState.PARKED), JobState.DEAD), else_=JobState.READY),
         finished_at=case((_is_last | _is(JobState.PARKED), db_now()), else_=null()),
-        alone=True,
+        isolated=True,
         lease_until=None,
     )
-    .returning(*_columns(Expired)),
-    into=Expired,
+    .returning(*_columns(ExpiredJob)),
+    into=ExpiredJob,
 )
 is_any_expired: Final = query(
     "jobs.is_any_expired",
@@ -331,7 +333,7 @@ is_any_expired: Final = query(
 end_leases: Final = query(
     "jobs.end_leases",
     update(jobs)
-    .where(_is(JobState.RUNNING), jobs.c.worker == param("of_worker"))
+    .where(_is(JobState.RUNNING), jobs.c.worker == param("match_worker"))
     .values(lease_until=db_now(in_seconds="in_seconds")),
 )
 insert_failure: Final = query(
@@ -357,9 +359,7 @@ prune: Final = query(
     "jobs.prune",
     delete(jobs).where(
         _some(
-            (jobs.c.state == param("its_state"))
-            & _is(*FINISHED)
-            & (jobs.c.finished_at < db_now(in_seconds="in_seconds")),
+            (jobs.c.state == param("state")) & _is(*FINISHED) & (jobs.c.finished_at < db_now(in_seconds="in_seconds")),
             jobs.c.finished_at,
             count=MANY,
         )
@@ -369,15 +369,23 @@ prune: Final = query(
 # --- cron
 
 database_time: Final = query("jobs.database_time", select(db_now().label("now")), into=datetime)
-newest_ticks: Final = query("jobs.newest_ticks", select(ticks.c.name, ticks.c.tick).limit(10_000), into=dict)
-first_tick: Final = query(
-    "jobs.first_tick",
+latest_cron_runs: Final = query(
+    "jobs.latest_cron_runs", select(cron_runs.c.name, cron_runs.c.scheduled_at).limit(10_000), into=dict
+)
+insert_cron_run: Final = query(
+    "jobs.insert_cron_run",
     {
-        "postgresql": postgresql.insert(ticks).values(name=param("name"), tick=param("tick")).on_conflict_do_nothing(),
-        "sqlite": sqlite.insert(ticks).values(name=param("name"), tick=param("tick")).on_conflict_do_nothing(),
+        "postgresql": postgresql.insert(cron_runs)
+        .values(name=param("name"), scheduled_at=param("scheduled_at"))
+        .on_conflict_do_nothing(),
+        "sqlite": sqlite.insert(cron_runs)
+        .values(name=param("name"), scheduled_at=param("scheduled_at"))
+        .on_conflict_do_nothing(),
     },
 )
-next_tick: Final = query(
-    "jobs.next_tick",
-    update(ticks).where(ticks.c.name == param("its_name"), ticks.c.tick == param("last")).values(tick=param("due")),
+advance_cron_run: Final = query(
+    "jobs.advance_cron_run",
+    update(cron_runs)
+    .where(cron_runs.c.name == param("match_name"), cron_runs.c.scheduled_at == param("match_scheduled_at"))
+    .values(scheduled_at=param("next_at")),
 )

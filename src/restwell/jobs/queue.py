@@ -13,12 +13,12 @@ from restwell.database import Companion, Database, Executor, Transaction, Transa
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import queries
-from restwell.jobs.dispatch import Dispatch
-from restwell.jobs.figures import JobCollector
+from restwell.jobs.batch_insert import BatchInsert
 from restwell.jobs.job import Job
-from restwell.jobs.rows import Backlog, Failure, Found
+from restwell.jobs.metrics import JobCollector
+from restwell.jobs.notifier import Notifier
+from restwell.jobs.rows import FailedAttempt, JobRecord, QueueStats
 from restwell.jobs.tables import FINISHED, JobState
-from restwell.jobs.together import Together
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,21 +37,21 @@ class JobNotDead(Conflict):
 class Jobs:
     """The queue. ``register`` names the jobs there are; ``enqueue`` refuses others, which no worker would know."""
 
-    def __init__(self, database: Database, dispatch: Dispatch) -> None:
+    def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
-        self.dispatch = dispatch
-        self._alone = Together(database, queries.insert_job)
-        self.known: dict[str, Job[..., Any]] = {}
+        self.notifier = notifier
+        self._batch = BatchInsert(database, queries.insert_job)
+        self.registered: dict[str, Job[..., Any]] = {}
         self.metrics = JobCollector()
 
     def register(self, jobs: Iterable[Job[..., Any]]) -> None:
         """Raises TypeError for two jobs of one name."""
         for one in jobs:
-            if self.known.setdefault(one.name, one) is not one:
+            if self.registered.setdefault(one.name, one) is not one:
                 raise TypeError(f"two jobs are named {one.name}; give one another name: @job(name=...)")
 
     async def close(self) -> None:
-        await self.dispatch.close()
+        await self.notifier.close()
 
     async def enqueue(self, executor: Executor, job: Job[P, R], *args: P.args, **kwargs: P.kwargs) -> UUID:
         """Add a job that runs if, and only if, the transaction commits. Returns its id.
@@ -65,8 +65,8 @@ class Jobs:
         if not isinstance(executor, Transaction):
             if job.unique_key is not None:
                 return await self._database.in_transaction(lambda tx: self._enqueue_once(tx, row))
-            await self._alone.add(row)
-            self.announce([job.queue] if row["state"] == JobState.READY else [])
+            await self._batch.add(row)
+            self.notify([job.queue] if row["state"] == JobState.READY else [])
             return job_id
         if job.unique_key is not None:
             return await self._enqueue_once(executor, row)
@@ -96,20 +96,20 @@ class Jobs:
             self._announce_with(tx, row)
         return [row["id"] for row in rows]
 
-    async def get(self, job_id: UUID) -> Found:
+    async def get(self, job_id: UUID) -> JobRecord:
         """Raises NotFound."""
         found = await self._database.primary.find(queries.find, id=job_id)
         if found is None:
             raise NotFound
         return found
 
-    async def failures(self, job_id: UUID) -> list[Failure]:
+    async def failures(self, job_id: UUID) -> list[FailedAttempt]:
         """Every attempt that failed, the newest first."""
         return await self._database.primary.all(queries.failures_of, job_id=job_id)
 
     async def list_jobs(
         self, state: JobState, count: int, after: tuple[datetime | None, UUID] | None = None
-    ) -> list[Found]:
+    ) -> list[JobRecord]:
         """Jobs in a state, the newest first; ``after`` the last of the page before, by when it ended and its id."""
         primary = self._database.primary
         has_ended = state in FINISHED
@@ -120,7 +120,7 @@ class Jobs:
             return await primary.all(queries.ended_before, state=state, count=count, before=ended_at, before_id=job_id)
         return await primary.all(queries.unfinished_before, state=state, count=count, before_id=job_id)
 
-    async def backlog(self) -> list[Backlog]:
+    async def queue_stats(self) -> list[QueueStats]:
         """How many jobs wait, run or are dead, by queue and state."""
         return await self._database.primary.all(queries.backlog)
 
@@ -141,7 +141,7 @@ class Jobs:
             if queue is None:
                 await self.get(job_id)
                 raise JobNotDead
-            _hints_of(tx, self.dispatch).counts[queue] += 1
+            _hints_of(tx, self.notifier).counts[queue] += 1
 
     async def discard(self, job_id: UUID) -> None:
         """Delete a job that has ended, and what is known of its failures. Raises NotFound, JobUnfinished."""
@@ -149,13 +149,13 @@ class Jobs:
             await self.get(job_id)
             raise JobUnfinished
 
-    def announce(self, queues: Iterable[str]) -> None:
+    def notify(self, queues: Iterable[str]) -> None:
         """Tell workers of jobs that are ready and committed, by the queue of each."""
         if counts := Counter(queues):
-            self.dispatch.announce(counts)
+            self.notifier.notify(counts)
 
     def _row(self, job: Job[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        if job.name not in self.known:
+        if job.name not in self.registered:
             raise TypeError(f"job {job.name} is not known to any worker; add it to jobs=[...]")
         delayed = job.delay_seconds > 0
         return {
@@ -174,32 +174,32 @@ class Jobs:
 
     def _announce_with(self, tx: Transaction, row: Mapping[str, Any]) -> None:
         if row["state"] == JobState.READY:
-            _hints_of(tx, self.dispatch).counts[row["queue"]] += 1
+            _hints_of(tx, self.notifier).counts[row["queue"]] += 1
 
 
 class _Hints(Companion):
     """What to tell the workers of once the transaction has committed."""
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
+    def __init__(self, notifier: Notifier) -> None:
+        self._dispatch = notifier
         self.counts: Counter[str] = Counter()
 
     async def before_commit(self, tx: Transaction) -> None: ...
 
     async def committed(self) -> None:
-        self._dispatch.announce(self.counts)
+        self._dispatch.notify(self.counts)
 
     def rolled_back(self) -> None: ...
 
     def in_doubt(self) -> None:
-        self._dispatch.announce(self.counts)  # a hint for nothing does no harm
+        self._dispatch.notify(self.counts)  # a hint for nothing does no harm
 
 
-def _hints_of(tx: Transaction, dispatch: Dispatch) -> _Hints:
+def _hints_of(tx: Transaction, notifier: Notifier) -> _Hints:
     for companion in tx.companions:
         if isinstance(companion, _Hints):
             return companion
-    hints = _Hints(dispatch)
+    hints = _Hints(notifier)
     tx.companions.append(hints)
     return hints
 

@@ -6,8 +6,8 @@ from uuid import UUID
 from msgspec import Struct
 
 
-class Claimed(Struct, frozen=True):
-    """A job that a worker has taken. ``fence`` is what tells this claim from every other of the job."""
+class ClaimedJob(Struct, frozen=True):
+    """A job that a worker has taken. ``fencing_token`` is what tells this claim from every other of the job."""
 
     id: UUID
     name: str
@@ -16,14 +16,14 @@ class Claimed(Struct, frozen=True):
     arguments: str
     attempts: int
     max_attempts: int
-    fence: int
-    alone: bool
+    fencing_token: int
+    isolated: bool
     enqueued_at: datetime
     request_id: str | None
     traceparent: str | None
 
 
-class Expired(Struct, frozen=True):
+class ExpiredJob(Struct, frozen=True):
     """A job whose worker did not extend its lease, or that was parked for too long; ``state`` is where it is now."""
 
     id: UUID
@@ -31,12 +31,12 @@ class Expired(Struct, frozen=True):
     queue: str
     state: str
     attempts: int
-    fence: int
+    fencing_token: int
     worker: str | None
     requires: str | None
 
 
-class Found(Struct, frozen=True):
+class JobRecord(Struct, frozen=True):
     """A job as it is stored. ``arguments`` and ``result`` are JSON. ``requires`` is what no worker knew that took it."""
 
     id: UUID
@@ -58,7 +58,7 @@ class Found(Struct, frozen=True):
     requires: str | None
 
 
-class Failure(Struct, frozen=True):
+class FailedAttempt(Struct, frozen=True):
     """An attempt that failed."""
 
     attempt: int
@@ -73,7 +73,7 @@ class Ended(Struct, frozen=True):
     state: str
 
 
-class Backlog(Struct, frozen=True):
+class QueueStats(Struct, frozen=True):
     """Jobs of a queue in one state, and since when the oldest of them could have run."""
 
     queue: str

@@ -29,20 +29,22 @@ class Scheduler:
 
     async def tick(self) -> None:
         """Enqueue what is due. A cron that has never been seen begins now."""
-        timed = [job for job in self._jobs.known.values() if job.cron is not None]
+        timed = [job for job in self._jobs.registered.values() if job.cron is not None]
         if not timed:
             return
-        rows = await self._database.primary.all(queries.newest_ticks)
-        newest = {row["name"]: row["tick"] for row in rows}
+        rows = await self._database.primary.all(queries.latest_cron_runs)
+        newest = {row["name"]: row["scheduled_at"] for row in rows}
         now = await self._store.now()
         for job in timed:
             if job.name not in newest:
-                await self._database.run(queries.first_tick, name=job.name, tick=now)
+                await self._database.run(queries.insert_cron_run, name=job.name, scheduled_at=now)
             elif job.cron is not None:
                 last = newest[job.name]
                 if job.cron.is_wrong(last, now):
-                    log.warning("cron_tick_in_the_future", job=job.name, tick=last.isoformat(), now=now.isoformat())
-                    await self._database.run(queries.next_tick, its_name=job.name, last=last, due=now)
+                    log.warning("cron_last_run_in_future", job=job.name, tick=last.isoformat(), now=now.isoformat())
+                    await self._database.run(
+                        queries.advance_cron_run, match_name=job.name, match_scheduled_at=last, next_at=now
+                    )
                     continue
                 for due in job.cron.between(last, now):
                     if not await self._enqueue(job, last, due):
@@ -52,8 +54,8 @@ class Scheduler:
     async def _enqueue(self, job: Job[..., Any], last: datetime, due: datetime) -> bool:
         """Make the job of one tick; False if another scheduler was faster."""
         async with self._database.transaction() as tx:
-            if not await tx.run(queries.next_tick, its_name=job.name, last=last, due=due):
+            if not await tx.run(queries.advance_cron_run, match_name=job.name, match_scheduled_at=last, next_at=due):
                 return False
-            arguments = {"tick": due} if "tick" in job.arguments.__struct_fields__ else {}
+            arguments = {"scheduled_at": due} if "scheduled_at" in job.arguments.__struct_fields__ else {}
             await self._jobs.enqueue(tx, job, **arguments)
         return True

@@ -9,7 +9,7 @@ import msgspec
 
 from restwell.database import Database, Transaction
 from restwell.jobs import queries
-from restwell.jobs.rows import Claimed, Expired
+from restwell.jobs.rows import ClaimedJob, ExpiredJob
 from restwell.jobs.tables import JobState
 
 LEASE_SECONDS: Final = 30.0
@@ -26,7 +26,7 @@ class JobStore:
         self._database = database
         self._lease_seconds = lease_seconds
 
-    async def claim(self, queues: Sequence[str], count: int, worker: str) -> list[Claimed]:
+    async def claim(self, queues: Sequence[str], count: int, worker: str) -> list[ClaimedJob]:
         """Take up to ``count`` jobs: the first queue's first, of a queue those of high priority, then the oldest.
 
         Each is taken by one worker, counts as an attempt from now on, and belongs to it for the time of a lease.
@@ -49,28 +49,32 @@ class JobStore:
         return claimed
 
     async def extend(self, running: Mapping[UUID, int]) -> set[UUID]:
-        """Renew the leases of jobs, by id and fence. Returns those that are still theirs; the others have been lost."""
-        rows = _encode({"id": job_id.hex, "fence": fence} for job_id, fence in running.items())
+        """Renew the leases of jobs, by id and fencing_token. Returns those that are still theirs; the others have been lost."""
+        rows = _encode({"id": job_id.hex, "fencing_token": fencing_token} for job_id, fencing_token in running.items())
         return set(await self._database.all(queries.extend, rows=rows, lease_seconds=self._lease_seconds))
 
-    async def complete(self, results: Iterable[tuple[Claimed, str | None]]) -> set[UUID]:
+    async def complete(self, results: Iterable[tuple[ClaimedJob, str | None]]) -> set[UUID]:
         """End jobs as done, each with its result. Returns the ids of those that were still their worker's."""
-        rows = _encode({"id": one.id.hex, "fence": one.fence, "result": result} for one, result in results)
+        rows = _encode(
+            {"id": one.id.hex, "fencing_token": one.fencing_token, "result": result} for one, result in results
+        )
         return set(await self._database.all(queries.complete, rows=rows))
 
-    async def complete_in(self, tx: Transaction, one: Claimed) -> bool:
+    async def complete_in(self, tx: Transaction, one: ClaimedJob) -> bool:
         """End a job as done together with all else in the transaction. False, and nothing done, when it is another's now."""
-        rows = _encode([{"id": one.id.hex, "fence": one.fence, "result": None}])
+        rows = _encode([{"id": one.id.hex, "fencing_token": one.fencing_token, "result": None}])
         return bool(await tx.all(queries.complete, rows=rows))
 
-    async def release(self, running: Iterable[Claimed]) -> set[UUID]:
+    async def release(self, running: Iterable[ClaimedJob]) -> set[UUID]:
         """Give jobs back as if they had not been taken."""
-        rows = _encode({"id": one.id.hex, "fence": one.fence} for one in running)
+        rows = _encode({"id": one.id.hex, "fencing_token": one.fencing_token} for one in running)
         return set(await self._database.all(queries.release, rows=rows))
 
-    async def park(self, running: Iterable[tuple[Claimed, str]]) -> set[UUID]:
+    async def park(self, running: Iterable[tuple[ClaimedJob, str]]) -> set[UUID]:
         """Put jobs aside, as if they had not been taken, for a worker that knows what each requires."""
-        rows = _encode({"id": one.id.hex, "fence": one.fence, "requires": requires} for one, requires in running)
+        rows = _encode(
+            {"id": one.id.hex, "fencing_token": one.fencing_token, "requires": requires} for one, requires in running
+        )
         return set(await self._database.all(queries.park, rows=rows, parked_seconds=PARKED_SECONDS))
 
     async def unpark(self, known: Sequence[str]) -> list[str]:
@@ -80,19 +84,23 @@ class JobStore:
         return [queue for one in parked for queue in await self._database.all(queries.unpark, required=one)]
 
     async def fail(
-        self, one: Claimed, error: str, traceback: str, delay_seconds: float, *, gave_up: bool
+        self, one: ClaimedJob, error: str, traceback: str, delay_seconds: float, *, permanent: bool
     ) -> JobState | None:
         """Note a failed attempt; the job waits for its next one, or is dead. None when it is another's now."""
         async with self._database.transaction() as tx:
             ended = await tx.find(
-                queries.fail, job_id=one.id, its_fence=one.fence, delay_seconds=delay_seconds, gave_up=gave_up
+                queries.fail,
+                job_id=one.id,
+                match_fencing_token=one.fencing_token,
+                delay_seconds=delay_seconds,
+                permanent=permanent,
             )
             if ended is None:
                 return None
             await tx.run(
                 queries.insert_failure,
                 job_id=one.id,
-                fence=one.fence,
+                fencing_token=one.fencing_token,
                 attempt=one.attempts,
                 worker=None,
                 error=error,
@@ -100,7 +108,7 @@ class JobStore:
             )
         return JobState(ended.state)
 
-    async def expire(self) -> list[Expired]:
+    async def expire(self) -> list[ExpiredJob]:
         """Take jobs from workers whose lease is over: ready for another attempt, by itself, or dead. Parked ones are dead."""
         if await self._database.primary.find(queries.is_any_expired) is None:
             return []
@@ -111,7 +119,7 @@ class JobStore:
                 [
                     {
                         "job_id": one.id,
-                        "fence": one.fence,
+                        "fencing_token": one.fencing_token,
                         "attempt": one.attempts,
                         "worker": one.worker,
                         "error": DIED
@@ -126,7 +134,7 @@ class JobStore:
 
     async def end_leases(self, worker: str) -> None:
         """A worker is known to be dead: nobody need wait for its leases."""
-        await self._database.run(queries.end_leases, of_worker=worker, in_seconds=-1.0)
+        await self._database.run(queries.end_leases, match_worker=worker, in_seconds=-1.0)
 
     async def promote(self) -> list[str]:
         """Make ready some of what was scheduled for a time that has come. Returns the queue of each."""
@@ -136,7 +144,7 @@ class JobStore:
 
     async def prune(self, state: JobState, older_than_seconds: float) -> int:
         """Delete some of the jobs that ended so long ago. Returns how many; 0, there are no more."""
-        return await self._database.run(queries.prune, its_state=state, in_seconds=-older_than_seconds)
+        return await self._database.run(queries.prune, state=state, in_seconds=-older_than_seconds)
 
     async def now(self) -> datetime:
         """The database's time."""

@@ -45,8 +45,10 @@ def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
         Column("unique_key", Text),
         Column("attempts", Integer, nullable=False),
         Column("max_attempts", Integer, nullable=False),
-        Column("fence", Integer, nullable=False),  # one more with each claim; who shows an older one is too late
-        Column("alone", Flag, nullable=False),  # its worker died: it is not run beside others any more
+        Column(
+            "fencing_token", Integer, nullable=False
+        ),  # one more with each claim; who shows an older one is too late
+        Column("isolated", Flag, nullable=False),  # its worker died: it is not run beside others any more
         Column("worker", Text),
         Column("lease_until", Timestamp),  # of a parked job, until when it is kept for a worker that knows it
         Column(
@@ -70,7 +72,7 @@ def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
         "job_failures",
         metadata,
         Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-        Column("fence", Integer, primary_key=True),
+        Column("fencing_token", Integer, primary_key=True),
         Column("attempt", Integer, nullable=False),
         Column("worker", Text),
         Column("error", Text, nullable=False),
@@ -78,10 +80,10 @@ def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
         Column("failed_at", Timestamp, nullable=False),
     )
     ticks = Table(
-        "job_ticks",
+        "cron_runs",
         metadata,
         Column("name", Text, primary_key=True),
-        Column("tick", Timestamp, nullable=False),  # the newest that a job was made for
+        Column("scheduled_at", Timestamp, nullable=False),  # the newest that a job was made for
     )
     return jobs, failures, ticks
 

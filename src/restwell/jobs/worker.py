@@ -19,12 +19,12 @@ import structlog
 from restwell.database import Database
 from restwell.errors import ServiceUnavailable
 from restwell.ids import new_id
+from restwell.jobs.executor import JobExecutor, Parked
 from restwell.jobs.heartbeat import BEAT_SECONDS, Heartbeat
-from restwell.jobs.perform import Parked, Performer
 from restwell.jobs.processes import Processes
 from restwell.jobs.queries import MANY
 from restwell.jobs.queue import Jobs
-from restwell.jobs.rows import Claimed
+from restwell.jobs.rows import ClaimedJob
 from restwell.jobs.scheduler import Scheduler
 from restwell.jobs.store import LEASE_SECONDS, JobStore
 from restwell.jobs.tables import JobState
@@ -44,7 +44,7 @@ ABANDON_SECONDS: Final = 2.0
 class WorkerOptions:
     """``queues`` in the order in which they are emptied; ``concurrency`` jobs at a time, of which ``processes`` may be work of the
     processor. A worker stops by itself after ``max_jobs`` or beyond ``max_memory_bytes``,
-    to be replaced. ``alive_file`` is touched once a second, as long as the event loop goes round; when it has not
+    to be replaced. ``liveness_file`` is touched once a second, as long as the event loop goes round; when it has not
     for ``blocked_seconds``, the process ends.
     """
 
@@ -52,11 +52,11 @@ class WorkerOptions:
     concurrency: int = 10
     processes: int = 2
     drain_seconds: float = 25.0
-    keep_done_seconds: float = 86_400.0
-    keep_dead_seconds: float = 30 * 86_400.0
+    done_retention_seconds: float = 86_400.0
+    dead_retention_seconds: float = 30 * 86_400.0
     max_jobs: int | None = None
     max_memory_bytes: int | None = None
-    alive_file: Path | None = None
+    liveness_file: Path | None = None
     beat_seconds: float = BEAT_SECONDS
     lease_seconds: float = LEASE_SECONDS
     blocked_seconds: float | None = None
@@ -74,7 +74,7 @@ class Worker:
         options: WorkerOptions,
         *,
         lines: LineWriter | None = None,
-        alone: Callable[[Claimed], None] | None = None,
+        execute_isolated: Callable[[ClaimedJob], None] | None = None,
         name: str | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}:{new_id().hex[-8:]}"
@@ -83,14 +83,16 @@ class Worker:
         self._jobs = jobs
         self._store = JobStore(database, options.lease_seconds)
         self._processes = Processes(options.processes)
-        self._performer = Performer(database, jobs, self._store, services, self._processes, lines=lines, alone=alone)
+        self._performer = JobExecutor(
+            database, jobs, self._store, services, self._processes, lines=lines, execute_isolated=execute_isolated
+        )
         self._scheduler = Scheduler(database, jobs, self._store)
         self._options = options
         self._running: dict[UUID, int] = {}
-        self._tasks: dict[UUID, tuple[asyncio.Task[None], Claimed]] = {}
-        self._finished: list[tuple[Claimed, str | None]] = []
-        self._parked: list[tuple[Claimed, str]] = []
-        self._known = [requires for job in jobs.known.values() for requires in job.requirements]
+        self._tasks: dict[UUID, tuple[asyncio.Task[None], ClaimedJob]] = {}
+        self._finished: list[tuple[ClaimedJob, str | None]] = []
+        self._parked: list[tuple[ClaimedJob, str]] = []
+        self._known = [requires for job in jobs.registered.values() for requires in job.requirements]
         self._recording: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._tending = True
@@ -130,7 +132,7 @@ class Worker:
                 await asyncio.to_thread(self._processes.close)
         log.info("worker_stopped", worker=self.name, done=self.done)
 
-    async def do(self, claimed: Claimed) -> None:
+    async def do(self, claimed: ClaimedJob) -> None:
         """Do this one job, which is claimed already, and note what became of it."""
         done = await self._performer.perform(claimed)
         if isinstance(done, Parked):
@@ -151,27 +153,27 @@ class Worker:
             try:
                 claimed = await self._store.claim(self._options.queues, free, self.name)
             except ServiceUnavailable as error:
-                log.warning("jobs_not_claimed", cause=repr(error.__cause__ or error))
+                log.warning("job_claim_failed", cause=repr(error.__cause__ or error))
                 await _first(told, asyncio.sleep(LOOK_SECONDS))
                 continue
             for one in claimed:
                 self._begin(one)
             if len(claimed) == free and woken:
-                self._jobs.dispatch.pass_on(claimed[-1].queue)
+                self._jobs.notifier.notify_another(claimed[-1].queue)
             woken = len(claimed) < free
             if woken:
                 seconds = random.uniform(0.8, 1) * LOOK_SECONDS  # noqa: S311  # not all at once
-                await _first(told, self._jobs.dispatch.wait(self._options.queues, free - len(claimed), seconds))
+                await _first(told, self._jobs.notifier.wait(self._options.queues, free - len(claimed), seconds))
 
-    def _begin(self, claimed: Claimed) -> None:
-        self._running[claimed.id] = claimed.fence
+    def _begin(self, claimed: ClaimedJob) -> None:
+        self._running[claimed.id] = claimed.fencing_token
         self._tasks[claimed.id] = asyncio.create_task(self._perform(claimed)), claimed
 
-    async def _perform(self, claimed: Claimed) -> None:
+    async def _perform(self, claimed: ClaimedJob) -> None:
         try:
             done = await self._performer.perform(claimed)
         finally:
-            if self._running.get(claimed.id) == claimed.fence:
+            if self._running.get(claimed.id) == claimed.fencing_token:
                 del self._running[claimed.id], self._tasks[claimed.id]
             self._changed.set()
         if isinstance(done, Parked):
@@ -202,24 +204,24 @@ class Worker:
         self._recording = None
 
     async def _noted(
-        self, batch: list[tuple[Claimed, T]], note: Callable[[list[tuple[Claimed, T]]], Awaitable[set[UUID]]]
-    ) -> list[tuple[Claimed, T]]:
+        self, batch: list[tuple[ClaimedJob, T]], note: Callable[[list[tuple[ClaimedJob, T]]], Awaitable[set[UUID]]]
+    ) -> list[tuple[ClaimedJob, T]]:
         """Note it. Returns what could not be noted."""
         try:
             ours = await note(batch)
         except Exception as error:  # noqa: BLE001  # whatever it was: they are done, and it is tried until that is noted
-            log.warning("jobs_not_recorded", count=len(batch), cause=repr(error.__cause__ or error))
+            log.warning("job_outcome_not_recorded", count=len(batch), cause=repr(error.__cause__ or error))
             await asyncio.sleep(LOOK_SECONDS)
             return batch
         for late in (one for one, _ in batch if one.id not in ours):
-            log.warning("job_lost", job=late.name, job_id=str(late.id))
+            log.warning("job_lease_lost", job=late.name, job_id=str(late.id))
         self._changed.set()
         return []
 
     def _lost(self, jobs: dict[UUID, int]) -> None:
         """These are another's now, or cancelled: what this worker still does of them has no effect any more."""
-        for job_id, fence in jobs.items():
-            if self._running.get(job_id) == fence:
+        for job_id, fencing_token in jobs.items():
+            if self._running.get(job_id) == fencing_token:
                 self._tasks[job_id][0].cancel()
 
     async def _drain(self) -> None:
@@ -252,9 +254,9 @@ class Worker:
                     await self._prune()
                     prune_at = time.monotonic() + PRUNE_SECONDS
             except ServiceUnavailable as error:
-                log.warning("jobs_not_tended", cause=repr(error.__cause__ or error))
+                log.warning("job_maintenance_failed", cause=repr(error.__cause__ or error))
             except Exception as error:  # one bad row must not end what all others wait for
-                log.exception("jobs_not_tended", exc_info=error)
+                log.exception("job_maintenance_failed", exc_info=error)
             if not more:
                 await asyncio.sleep(LOOK_SECONDS)
 
@@ -264,29 +266,29 @@ class Worker:
         known = await self._store.unpark(self._known)
         expired = await self._store.expire()
         for one in expired:
-            event = "job_expired" if one.requires is None else "job_known_to_nobody"
+            event = "job_expired" if one.requires is None else "parked_job_expired"
             log.warning(
                 event, job=one.name, job_id=str(one.id), worker=one.worker, state=one.state, requires=one.requires
             )
-        self._jobs.announce([*ready, *known, *(one.queue for one in expired if one.state == JobState.READY)])
+        self._jobs.notify([*ready, *known, *(one.queue for one in expired if one.state == JobState.READY)])
         return max(len(ready), len(known), len(expired)) >= MANY
 
     async def _prune(self) -> None:
         for state in (JobState.DONE, JobState.CANCELLED, JobState.DEAD):
             dead = state == JobState.DEAD
-            age = self._options.keep_dead_seconds if dead else self._options.keep_done_seconds
+            age = self._options.dead_retention_seconds if dead else self._options.done_retention_seconds
             while await self._store.prune(state, age):
                 pass
 
     def _look_at_itself(self) -> None:
-        if self._options.alive_file is not None:
+        if self._options.liveness_file is not None:
             try:
-                self._options.alive_file.touch()
+                self._options.liveness_file.touch()
             except OSError as error:  # whoever looks at it ends this process; until then it works
-                log.warning("alive_file_not_touched", cause=repr(error))
+                log.warning("liveness_file_failed", cause=repr(error))
         limit = self._options.max_memory_bytes
         if limit is not None and (used := memory_bytes()) > limit:
-            log.warning("worker_too_large", used_bytes=used, limit_bytes=limit)
+            log.warning("worker_memory_exceeded", used_bytes=used, limit_bytes=limit)
             self.stop()
 
 

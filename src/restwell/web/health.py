@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from restwell.database import Database, Migrations
 from restwell.errors import ConfigurationError, ServiceUnavailable
-from restwell.jobs import Backlog, Jobs, backlog_metrics
+from restwell.jobs import Jobs, QueueStats, queue_metrics
 from restwell.observability.metrics import MEDIA_TYPE, Metrics
 
 HEALTH_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
@@ -50,10 +50,10 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics, 
 
     @get("/metrics", include_in_schema=False, rate_limit=None)
     async def read_metrics() -> Response[bytes]:
-        waiting: list[Backlog] = []
-        if jobs.known:
+        waiting: list[QueueStats] = []
+        if jobs.registered:
             with suppress(ServiceUnavailable):  # the rest is wanted most when the database is away
-                waiting = await jobs.backlog()
-        return Response(await metrics.exposition(backlog_metrics(waiting)), media_type=MEDIA_TYPE)
+                waiting = await jobs.queue_stats()
+        return Response(await metrics.exposition(queue_metrics(waiting)), media_type=MEDIA_TYPE)
 
     return [live, ready, read_metrics]

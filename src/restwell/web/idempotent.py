@@ -24,7 +24,7 @@ from litestar.params import HeaderParameter
 from litestar.routes import HTTPRoute
 
 from restwell.database import Database, Transaction
-from restwell.idempotency import HEADER, Answer, Idempotency
+from restwell.idempotency import HEADER, Idempotency, StoredResponse
 from restwell.web.guards import authenticates, current_actor
 from restwell.web.request import JSON, ApiRequest
 
@@ -55,11 +55,11 @@ def idempotent(handler: Handler) -> Handler:
         target = f"{request.method} {request.scope['path']}"
         caller = current_actor(request).id
 
-        async def effect(tx: Transaction) -> Answer:
+        async def effect(tx: Transaction) -> StoredResponse:
             return _answer(request, await handler(*args, **arguments, tx=tx))
 
         answer = await database.in_transaction(
-            lambda tx: keys.once(tx, caller, idempotency_key, target, body, lambda: effect(tx))
+            lambda tx: keys.execute_once(tx, caller, idempotency_key, target, body, lambda: effect(tx))
         )
         headers = {**answer.headers, REPLAYED: "true"} if answer.replayed else answer.headers
         return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
@@ -92,8 +92,8 @@ def check_idempotent_routes(app: Litestar, keys: Idempotency | None) -> None:
                 )
 
 
-def _answer(request: ApiRequest, result: Any) -> Answer:
+def _answer(request: ApiRequest, result: Any) -> StoredResponse:
     default = request.route_handler.status_code
     if not isinstance(result, Response):
-        return Answer(default, {}, msgspec.json.encode(result))
-    return Answer(result.status_code or default, dict(result.headers), msgspec.json.encode(result.content))
+        return StoredResponse(default, {}, msgspec.json.encode(result))
+    return StoredResponse(result.status_code or default, dict(result.headers), msgspec.json.encode(result.content))

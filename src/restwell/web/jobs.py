@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from msgspec import Meta, Struct
 
 from restwell.errors import InvalidCursor
-from restwell.jobs import Failure, Found, JobNotDead, Jobs, JobState, JobUnfinished
+from restwell.jobs import FailedAttempt, JobNotDead, JobRecord, Jobs, JobState, JobUnfinished
 from restwell.web.controllers import Controller
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
 from restwell.web.request import ApiRequest
@@ -118,7 +118,7 @@ class JobController(Controller):
         return _detail(await self.jobs.get(job_id), await self.jobs.failures(job_id))
 
 
-def _summary(job: Found) -> JobSummary:
+def _summary(job: JobRecord) -> JobSummary:
     return JobSummary(
         job.id,
         job.name,
@@ -132,7 +132,7 @@ def _summary(job: Found) -> JobSummary:
     )
 
 
-def _detail(job: Found, failures: list[Failure]) -> JobDetail:
+def _detail(job: JobRecord, failures: list[FailedAttempt]) -> JobDetail:
     return JobDetail(
         id=job.id,
         name=job.name,

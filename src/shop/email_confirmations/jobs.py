@@ -2,16 +2,16 @@
 
 from uuid import UUID
 
-from restwell.jobs import Run
+from restwell.jobs import JobContext
 from shop.email_confirmations.mail import ConfirmationMail
 from shop.letters import mailing
 
 
 @mailing
-async def send_confirmation_code(run: Run, user_id: UUID, email: str) -> None:
-    await run.get(ConfirmationMail).send_code(user_id, email, str(run.job_id))
+async def send_confirmation_code(context: JobContext, user_id: UUID, email: str) -> None:
+    await context.get(ConfirmationMail).send_code(user_id, email, str(context.job_id))
 
 
 @mailing
-async def send_email_changed(run: Run, email: str) -> None:
-    await run.get(ConfirmationMail).tell_old_address(email, str(run.job_id))
+async def send_email_changed(context: JobContext, email: str) -> None:
+    await context.get(ConfirmationMail).tell_old_address(email, str(context.job_id))

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from restwell.jobs import Run, job
+from restwell.jobs import JobContext, job
 from shop.images.thumbnails import Thumbnails
 
 
 @job(queue="images", max_attempts=3, timeout_seconds=60)
-async def make_thumbnails(run: Run, image_id: UUID) -> None:
-    await run.get(Thumbnails).make(run, image_id)
+async def make_thumbnails(context: JobContext, image_id: UUID) -> None:
+    await context.get(Thumbnails).make(context, image_id)

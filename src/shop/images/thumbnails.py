@@ -6,7 +6,7 @@ from uuid import UUID
 
 from restwell.database import Database
 from restwell.files import Files
-from restwell.jobs import Run
+from restwell.jobs import JobContext
 from shop.images import queries
 from shop.images.models import ImageState
 from shop.images.render import NotAnImage, Rendered, render
@@ -21,7 +21,7 @@ class Thumbnails:
         self._database = database
         self._files = files
 
-    async def make(self, run: Run, image_id: UUID) -> None:
+    async def make(self, context: JobContext, image_id: UUID) -> None:
         """Write every size, then say that the image is ready, and forget the upload with whatever it tells of its maker."""
         image = await self._database.primary.find(queries.by_id, id=image_id)
         if image is None or image.state != ImageState.PENDING:
@@ -31,12 +31,12 @@ class Thumbnails:
         reason = None
         try:
             edges = {size.value: edge for size, edge in EDGES.items()}
-            rendered = await run.in_process(render, str(self._files.path(upload)), edges)
+            rendered = await context.run_in_process(render, str(self._files.path(upload)), edges)
             for size, content in rendered.versions.items():
                 await self._files.write(size_name(image_id, ImageSize(size)), content)
         except NotAnImage as error:
             reason = str(error)
-        async with run.completing() as tx:
+        async with context.completion() as tx:
             await tx.run(
                 queries.finish,
                 image_id=image_id,

@@ -10,7 +10,7 @@ from uuid import UUID
 from restwell.cache import Cache
 from restwell.database import Database, Transaction
 from restwell.ids import lowest_id
-from restwell.jobs import Jobs, Run, job
+from restwell.jobs import JobContext, Jobs, job
 from shop.orders import queries
 from shop.orders.jobs import send_confirmation, send_payment_failed
 from shop.orders.models import OrderStatus
@@ -50,7 +50,7 @@ class Settlement:
         pending = await self._database.primary.all(queries.pending_before, before=lowest_id(before))
         async with self._database.transaction() as tx:
             for late in pending + await self._payments.left_undone(tx, before):
-                again = settle_order.using(unique_key=f"settle {late.order_id}")
+                again = settle_order.with_options(unique_key=f"settle {late.order_id}")
                 await self._jobs.enqueue(tx, again, user_id=late.user_id, order_id=late.order_id)
 
     async def _charge(self, order: StoredOrder) -> PaymentState | None:
@@ -85,10 +85,10 @@ class Settlement:
 
 
 @job(queue="payments", max_attempts=10, timeout_seconds=60, priority=10)
-async def settle_order(run: Run, user_id: UUID, order_id: UUID) -> None:
-    await run.get(Settlement).settle(user_id, order_id)
+async def settle_order(context: JobContext, user_id: UUID, order_id: UUID) -> None:
+    await context.get(Settlement).settle(user_id, order_id)
 
 
 @job(queue="payments", cron="7 * * * *")
-async def settle_late_orders(run: Run) -> None:
-    await run.get(Settlement).settle_late()
+async def settle_late_orders(context: JobContext) -> None:
+    await context.get(Settlement).settle_late()

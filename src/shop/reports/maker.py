@@ -10,7 +10,7 @@ from uuid import UUID
 from restwell.database import Database
 from restwell.files import Files
 from restwell.ids import lowest_id
-from restwell.jobs import Run
+from restwell.jobs import JobContext
 from shop.reports import queries
 from shop.reports.models import ReportState
 from shop.reports.sales import Sales, write_headings, write_lines
@@ -25,7 +25,7 @@ class ReportMaker:
         self._database = database
         self._files = files
 
-    async def make(self, run: Run, report_id: UUID) -> None:
+    async def make(self, context: JobContext, report_id: UUID) -> None:
         """Write both files, and say that the report is ready. Memory does not grow with the number of orders."""
         report = await self._database.primary.find(queries.by_id, id=report_id)
         if report is None or report.state == ReportState.READY:
@@ -34,10 +34,10 @@ class ReportMaker:
         with TemporaryDirectory(prefix="report-") as folder:
             lines, paper = Path(folder, ReportFile.CSV), Path(folder, ReportFile.PDF)
             sales = await self._read(report_id, first_day, last_day, lines)
-            await run.in_process(print_paper, str(paper), sales, first_day, last_day)
+            await context.run_in_process(print_paper, str(paper), sales, first_day, last_day)
             for file in (lines, paper):
-                await self._files.take(file_name(report_id, ReportFile(file.name)), file)
-        async with run.completing() as tx:
+                await self._files.copy_in(file_name(report_id, ReportFile(file.name)), file)
+        async with context.completion() as tx:
             await tx.run(queries.finish, report_id=report_id)
 
     async def _read(self, report_id: UUID, first_day: date, last_day: date, path: Path) -> Sales:

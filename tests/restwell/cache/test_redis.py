@@ -38,7 +38,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def rig_on(database: Database, *urls: str, strict: bool = True) -> AsyncIterator[tuple[Rig, list[Cache]]]:
+async def open_harness(database: Database, *urls: str, strict: bool = True) -> AsyncIterator[tuple[Rig, list[Cache]]]:
     """A cache for each URL, as nodes that reach the same Redis in different ways."""
     stores: Iterator[Store] = iter([RedisStore(url, "test", Outage(database), strict=strict) for url in urls])
     rig = Rig(database, lambda: next(stores))
@@ -51,7 +51,7 @@ async def rig_on(database: Database, *urls: str, strict: bool = True) -> AsyncIt
 
 async def test_a_redis_restarted_from_an_old_snapshot_is_not_trusted(database: Database, server: RedisServer) -> None:
     """Breaks when keys do not begin with the id of the run: the old mark and the old value come back together."""
-    async with rig_on(database, server.url) as (rig, (cache,)):
+    async with open_harness(database, server.url) as (rig, (cache,)):
         assert await rig.get(cache) == 0
         async with Redis.from_url(server.url) as admin:
             await admin.save()
@@ -67,7 +67,7 @@ async def test_a_redis_restarted_during_a_write_serves_no_value_from_before_it(
     database: Database, server: RedisServer
 ) -> None:
     """Breaks when a writer whose coming was lost does not change the mark when it goes."""
-    async with rig_on(database, server.url, server.url) as (rig, (one, two)):
+    async with open_harness(database, server.url, server.url) as (rig, (one, two)):
         async with database.transaction() as tx:
             await tx.run(set_value, its_id=1, number=1)
             write = await rig.stores[one].begin_write(tx, [TAG])
@@ -81,7 +81,7 @@ async def test_a_redis_restarted_during_a_write_serves_no_value_from_before_it(
 
 async def test_a_redis_that_hangs_delays_one_read_by_half_a_second(database: Database, server: RedisServer) -> None:
     """Breaks when the store goes on asking: every read waits for the time of a command."""
-    async with rig_on(database, server.url) as (rig, (cache,)):
+    async with open_harness(database, server.url) as (rig, (cache,)):
         await rig.get(cache)
         server.freeze()
         began = time.monotonic()
@@ -97,7 +97,7 @@ async def test_a_redis_that_hangs_delays_one_read_by_half_a_second(database: Dat
 
 async def test_concurrent_reads_share_loads_while_redis_is_down(database: Database, server: RedisServer) -> None:
     """Breaks when each goes by itself: those who ask while a load runs share the next one."""
-    async with rig_on(database, server.url) as (rig, (cache,)):
+    async with open_harness(database, server.url) as (rig, (cache,)):
         server.kill()
         await rig.get(cache)
         before = rig.loads
@@ -110,7 +110,7 @@ async def test_a_connected_node_sees_a_write_that_did_not_reach_redis(database: 
     """Breaks when a writer is acknowledged before every node has looked at the database, or none of them looks."""
     async with fault_proxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
-        async with rig_on(database, url, server.url) as (rig, (cut, well)):
+        async with open_harness(database, url, server.url) as (rig, (cut, well)):
             assert [await rig.get(cut), await rig.get(well)] == [0, 0]
             proxy.swallow()
             await rig.set(cut, 1)
@@ -134,7 +134,7 @@ async def test_a_write_whose_end_did_not_reach_redis_is_recorded_in_the_database
     """Breaks when end_write takes no note: Redis may have come back as another, where nobody knows of the write."""
     async with fault_proxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
-        async with rig_on(database, url, server.url) as (rig, (cut, well)):
+        async with open_harness(database, url, server.url) as (rig, (cut, well)):
             async with database.transaction() as tx:
                 await tx.run(set_value, its_id=1, number=1)
                 write = await rig.stores[cut].begin_write(tx, [TAG])
@@ -167,7 +167,7 @@ async def test_too_many_recorded_tags_invalidate_the_whole_cache(
     database: Database, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("restwell.cache.outage.MAX_TAGS", 3)
-    async with rig_on(database, server.url) as (rig, (cache,)):
+    async with open_harness(database, server.url) as (rig, (cache,)):
         await rig.get(cache)
         async with database.transaction() as tx:
             await rig.stores[cache]._outage.note(tx, [f"tag {number}" for number in range(5)])  # type: ignore[attr-defined]  # it is one of Redis
@@ -184,7 +184,7 @@ async def test_missing_cache_tables_are_named_at_start(server: RedisServer, tmp_
 
 async def test_a_node_starts_without_redis_and_uses_it_later(database: Database, server: RedisServer) -> None:
     server.kill()
-    async with rig_on(database, server.url) as (rig, (cache,)):
+    async with open_harness(database, server.url) as (rig, (cache,)):
         assert [await rig.get(cache), await rig.get(cache), rig.loads] == [0, 0, 2]
         server.start()
         assert await is_kept_again(rig, cache) < 3

@@ -1,11 +1,11 @@
-"""The rig on each database, with each way to tell workers of work."""
+"""The harness on each database, with each way to tell workers of work."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 import sample_jobs
-from jobs_rig import Rig, rig_on
+from jobs_harness import JobsHarness, open_harness
 
 
 @pytest.fixture(params=["itself", "redis", "rabbitmq"])
@@ -18,6 +18,6 @@ def broker_url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def rig(empty_url: str, broker_url: str | None) -> AsyncIterator[Rig]:
-    async with rig_on(empty_url, sample_jobs.ALL, broker_url) as made:
+async def harness(empty_url: str, broker_url: str | None) -> AsyncIterator[JobsHarness]:
+    async with open_harness(empty_url, sample_jobs.ALL, broker_url) as made:
         yield made

@@ -7,7 +7,7 @@ import pytest
 
 from restwell.database import open_database
 from restwell.errors import ConfigurationError
-from restwell.jobs import Backoff, Jobs, Run, job, open_dispatch
+from restwell.jobs import Backoff, JobContext, Jobs, job, open_notifier
 from restwell.jobs.cron import Cron
 
 
@@ -16,18 +16,18 @@ def at(text: str) -> datetime:
 
 
 def test_the_backoff_after_a_failure_is_random_up_to_twice_the_one_before() -> None:
-    backoff = Backoff(first_seconds=2, most_seconds=60)
+    backoff = Backoff(initial_seconds=2, max_seconds=60)
     for attempt, longest in ((1, 2), (2, 4), (3, 8), (10, 60), (10_000, 60)):
-        waits = [backoff.seconds_after(attempt) for _ in range(1_000)]
+        waits = [backoff.delay_seconds_after(attempt) for _ in range(1_000)]
         assert 0 <= min(waits) < longest * 0.1
         assert longest * 0.9 < max(waits) <= longest
 
 
-def test_using_changes_the_options_of_a_copy_of_the_job() -> None:
+def test_with_options_changes_the_options_of_a_copy_of_the_job() -> None:
     @job(queue="mail", priority=3, max_attempts=7)
-    async def send(run: Run) -> None: ...
+    async def send(context: JobContext) -> None: ...
 
-    other = send.using(queue="slow", priority=0, delay_seconds=5, unique_key="k", max_attempts=1)
+    other = send.with_options(queue="slow", priority=0, delay_seconds=5, unique_key="k", max_attempts=1)
     assert (other.queue, other.priority, other.delay_seconds, other.unique_key, other.max_attempts) == (
         *("slow", 0, 5, "k"),
         1,
@@ -43,12 +43,12 @@ def test_using_changes_the_options_of_a_copy_of_the_job() -> None:
 
 def test_an_unusable_job_is_refused_where_it_is_declared() -> None:
     async def no_run(number: int) -> None: ...
-    async def no_type(run: Run, number) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001  # on purpose
-    async def no_name(run: Run, *numbers: int) -> None: ...
+    async def no_type(context: JobContext, number) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001  # on purpose
+    async def no_name(context: JobContext, *numbers: int) -> None: ...
     def local() -> None: ...
 
     for function, words in (
-        (no_run, "first argument of type Run"),
+        (no_run, "first argument of type JobContext"),
         (no_type, "number needs a type"),
         (no_name, "need names"),
         (local, "a module's own"),
@@ -67,13 +67,13 @@ def test_an_unusable_job_is_refused_where_it_is_declared() -> None:
 
 async def test_two_jobs_of_one_name_are_refused() -> None:
     @job(name="same")
-    async def one(run: Run) -> None: ...
+    async def one(context: JobContext) -> None: ...
 
     @job(name="same")
-    async def two(run: Run) -> None: ...
+    async def two(context: JobContext) -> None: ...
 
     database = open_database("sqlite:///unused.db")
-    jobs = Jobs(database, open_dispatch(database, "", None, "name"))
+    jobs = Jobs(database, open_notifier(database, "", None, "name"))
     jobs.register([one])
     with pytest.raises(TypeError, match="two jobs are named same"):
         jobs.register([two])
@@ -155,5 +155,5 @@ def test_a_type_checker_sees_the_types_of_job_arguments() -> None:
 
 
 @job()
-async def add(_run: Run, number: int, amount: int) -> int:
+async def add(_context: JobContext, number: int, amount: int) -> int:
     return number + amount

@@ -7,23 +7,23 @@ import aio_pika
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 import sample_jobs
-from jobs_rig import rig_on
+from jobs_harness import open_harness
 
 
 async def test_a_queue_that_is_deleted_under_a_worker_is_consumed_again(tmp_path: Path, rabbit_url: str) -> None:
     """Seen to fail: the queue was never consumed again, and each job waited until the worker polled the database."""
     async with (
-        rig_on(f"sqlite:///{tmp_path / 'jobs.db'}", sample_jobs.ALL, rabbit_url) as rig,
-        rig.worker([rig.database], queues=("default", "mail")),
+        open_harness(f"sqlite:///{tmp_path / 'jobs.db'}", sample_jobs.ALL, rabbit_url) as harness,
+        harness.worker([harness.database], queues=("default", "mail")),
         await aio_pika.connect(rabbit_url) as connection,
     ):
-        default, mail = (f"{rig.name}.jobs.{queue}" for queue in ("default", "mail"))
+        default, mail = (f"{harness.name}.jobs.{queue}" for queue in ("default", "mail"))
         for _ in range(2):
             assert await _consumers(connection, default) == await _consumers(connection, mail) == 1
             await (await connection.channel()).queue_delete(default)
         assert await _consumers(connection, default) == await _consumers(connection, mail) == 1
-        await rig.enqueue(sample_jobs.note, text="a")
-        assert await rig.settled() == ["done"]
+        await harness.enqueue(sample_jobs.note, text="a")
+        assert await harness.settled() == ["done"]
 
 
 async def _consumers(connection: aio_pika.abc.AbstractConnection, name: str) -> int:

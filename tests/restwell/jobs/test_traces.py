@@ -9,37 +9,37 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from structlog.testing import capture_logs
 
 import sample_jobs
-from jobs_rig import Rig
-from restwell.jobs import Run, job, perform
+from jobs_harness import JobsHarness
+from restwell.jobs import JobContext, executor, job
 
 log = structlog.get_logger("test")
 
 
 @pytest.mark.parametrize("broker_url", [None])
 async def test_a_job_carries_the_trace_and_the_id_of_its_request(
-    rig: Rig, broker_url: None, monkeypatch: pytest.MonkeyPatch
+    harness: JobsHarness, broker_url: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert broker_url is None
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(perform, "_tracer", provider.get_tracer("restwell.jobs"))
+    monkeypatch.setattr(executor, "_tracer", provider.get_tracer("restwell.jobs"))
 
     @job(name="note")
-    async def note(run: Run, text: str) -> None:
-        log.info("inside", text=text, job_id=str(run.job_id))
+    async def note(context: JobContext, text: str) -> None:
+        log.info("inside", text=text, job_id=str(context.job_id))
         log.info("context", **structlog.contextvars.get_contextvars())
 
-    rig.known = [note]
+    harness.known = [note]
     with provider.get_tracer("test").start_as_current_span("request") as request:
         structlog.contextvars.bind_contextvars(request_id="of-the-request")
-        job_id = await rig.enqueue(sample_jobs.note, text="x")
+        job_id = await harness.enqueue(sample_jobs.note, text="x")
         structlog.contextvars.unbind_contextvars("request_id")
-    alone = await rig.enqueue(sample_jobs.note, text="outside of any request")
+    alone = await harness.enqueue(sample_jobs.note, text="outside of any request")
     assert trace.get_current_span() is trace.INVALID_SPAN
     with capture_logs() as lines:
-        async with rig.worker():
-            await rig.settled()
+        async with harness.worker():
+            await harness.settled()
 
     spans = {span.context.trace_id: span for span in exporter.get_finished_spans() if span.name == "job note"}
     span = spans[request.get_span_context().trace_id]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import sample_jobs
-from jobs_rig import Rig, rig_on
+from jobs_harness import JobsHarness, open_harness
 from servers import RESTWELL, ROOT, SUPPORT, children_of, restwell, serve, wait_until, working
 
 pytestmark = pytest.mark.integration
@@ -22,18 +22,18 @@ on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-async def rig(empty_url: str) -> AsyncIterator[Rig]:
-    async with rig_on(empty_url, sample_jobs.ALL, make=False) as made:
+async def harness(empty_url: str) -> AsyncIterator[JobsHarness]:
+    async with open_harness(empty_url, sample_jobs.ALL, make=False) as made:
         done = restwell("migrate", cwd=ROOT, **environment(made))
         assert done.returncode == 0, done.stderr
         yield made
 
 
-def environment(rig: Rig) -> dict[str, Any]:
+def environment(harness: JobsHarness) -> dict[str, Any]:
     return {
-        "RESTWELL_APP": "labour.app:project",
+        "RESTWELL_APP": "jobs_app.app:project",
         "PYTHONPATH": str(SUPPORT),
-        "DATABASE_URL": rig.url,
+        "DATABASE_URL": harness.url,
         "LOG_FORMAT": "json",
     }
 
@@ -47,66 +47,68 @@ def worker_of(supervisor: int) -> int:
     return child
 
 
-async def test_the_successor_of_a_killed_worker_runs_its_jobs_at_once(rig: Rig, tmp_path: Path) -> None:
+async def test_the_successor_of_a_killed_worker_runs_its_jobs_at_once(harness: JobsHarness, tmp_path: Path) -> None:
     """Breaks without ``end_leases``: they wait for 30 seconds, as they do when the whole machine is gone."""
-    job_ids = [await rig.enqueue(sample_jobs.sleep, seconds=1.0) for _ in range(3)]
-    with working(tmp_path, **environment(rig)) as served:
-        await rig.until(lambda states: states == ["running"] * 3)
+    job_ids = [await harness.enqueue(sample_jobs.sleep, seconds=1.0) for _ in range(3)]
+    with working(tmp_path, **environment(harness)) as served:
+        await harness.until(lambda states: states == ["running"] * 3)
         first = worker_of(served.process.pid)
         began = time.monotonic()
         os.kill(first, signal.SIGKILL)
-        assert await rig.settled(25) == ["done"] * 3
+        assert await harness.settled(25) == ["done"] * 3
         assert time.monotonic() - began < 20
         assert worker_of(served.process.pid) != first
     for job_id in job_ids:
-        assert [one.error.partition(",")[0] for one in await rig.jobs.failures(job_id)] == ["its worker died"]
-        assert (await rig.jobs.get(job_id)).attempts == 2
+        assert [one.error.partition(",")[0] for one in await harness.jobs.failures(job_id)] == ["its worker died"]
+        assert (await harness.jobs.get(job_id)).attempts == 2
 
 
 async def test_a_job_that_kills_its_worker_is_dead_after_its_attempts_and_harms_no_other_job(
-    rig: Rig, tmp_path: Path
+    harness: JobsHarness, tmp_path: Path
 ) -> None:
     """Breaks when a job whose worker died is run beside others again: they are dead with it."""
-    poison = await rig.enqueue(sample_jobs.poison)
-    others = [await rig.enqueue(sample_jobs.sleep.using(max_attempts=2), seconds=0.3) for _ in range(5)]
-    with working(tmp_path, **environment(rig)):
-        states = await rig.settled(60)
+    poison = await harness.enqueue(sample_jobs.poison)
+    others = [await harness.enqueue(sample_jobs.sleep.with_options(max_attempts=2), seconds=0.3) for _ in range(5)]
+    with working(tmp_path, **environment(harness)):
+        states = await harness.settled(60)
     assert sorted(states) == ["dead"] + ["done"] * 5
-    found = await rig.jobs.get(poison)
+    found = await harness.jobs.get(poison)
     assert (found.state, found.attempts) == ("dead", 3)
-    assert [one.attempt for one in await rig.jobs.failures(poison)] == [3, 2, 1]
-    assert {(await rig.jobs.get(other)).state for other in others} == {"done"}
+    assert [one.attempt for one in await harness.jobs.failures(poison)] == [3, 2, 1]
+    assert {(await harness.jobs.get(other)).state for other in others} == {"done"}
 
 
 @on_sqlite
-async def test_a_worker_that_is_told_to_stop_drains_and_leaves_no_process(rig: Rig, tmp_path: Path) -> None:
-    job_id = await rig.enqueue(sample_jobs.sleep, seconds=1.0)
-    with working(tmp_path, **environment(rig)) as served:
-        await rig.until(lambda states: states == ["running"])
+async def test_a_worker_that_is_told_to_stop_drains_and_leaves_no_process(harness: JobsHarness, tmp_path: Path) -> None:
+    job_id = await harness.enqueue(sample_jobs.sleep, seconds=1.0)
+    with working(tmp_path, **environment(harness)) as served:
+        await harness.until(lambda states: states == ["running"])
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(10) == 0
-    assert (await rig.jobs.get(job_id)).state == "done"
+    assert (await harness.jobs.get(job_id)).state == "done"
 
 
 @on_sqlite
-async def test_every_worker_drains_when_their_supervisor_is_killed(rig: Rig, tmp_path: Path) -> None:
+async def test_every_worker_drains_when_their_supervisor_is_killed(harness: JobsHarness, tmp_path: Path) -> None:
     """Breaks when a worker waits for the end of its parent's pipe: a sibling that was forked later holds it open, and drains first."""
     for _ in range(6):
-        await rig.enqueue(sample_jobs.sleep, seconds=3.0)
-    with working(tmp_path, "--processes=3", "--concurrency=1", **environment(rig)) as served:
-        await rig.until(lambda states: states.count("running") == 3)
+        await harness.enqueue(sample_jobs.sleep, seconds=3.0)
+    with working(tmp_path, "--processes=3", "--concurrency=1", **environment(harness)) as served:
+        await harness.until(lambda states: states.count("running") == 3)
         os.kill(served.process.pid, signal.SIGKILL)
         served.process.wait()
-    assert sorted(await rig.states()) == ["done"] * 3 + ["ready"] * 3
+    assert sorted(await harness.states()) == ["done"] * 3 + ["ready"] * 3
 
 
 @on_sqlite
-async def test_a_worker_is_replaced_after_its_number_of_jobs(rig: Rig, tmp_path: Path) -> None:
+async def test_a_worker_is_replaced_after_its_number_of_jobs(harness: JobsHarness, tmp_path: Path) -> None:
     alive = tmp_path / "alive"
     for number in range(4):
-        await rig.enqueue(sample_jobs.note, text=str(number))
-    with working(tmp_path, "--max-jobs=2", "--concurrency=1", f"--alive-file={alive}", **environment(rig)) as served:
-        assert await rig.settled() == ["done"] * 4
+        await harness.enqueue(sample_jobs.note, text=str(number))
+    with working(
+        tmp_path, "--max-jobs=2", "--concurrency=1", f"--liveness-file={alive}", **environment(harness)
+    ) as served:
+        assert await harness.settled() == ["done"] * 4
         wait_until(lambda: served.output.count("worker_stopped") == 2)
         assert "worker_died" not in served.output
         touched = alive.stat().st_mtime
@@ -115,12 +117,12 @@ async def test_a_worker_is_replaced_after_its_number_of_jobs(rig: Rig, tmp_path:
 
 
 @on_sqlite
-async def test_the_development_server_runs_jobs(rig: Rig, tmp_path: Path) -> None:
-    await rig.enqueue(sample_jobs.note, text="in development")
-    await rig.enqueue(sample_jobs.give_up)
-    await rig.enqueue(sample_jobs.note.using(delay_seconds=600), text="later")
-    with serve(tmp_path, RESTWELL, "dev", **environment(rig)) as served:
-        await rig.until(lambda states: sorted(states) == ["dead", "done", "scheduled"])
+async def test_the_development_server_runs_jobs(harness: JobsHarness, tmp_path: Path) -> None:
+    await harness.enqueue(sample_jobs.note, text="in development")
+    await harness.enqueue(sample_jobs.give_up)
+    await harness.enqueue(sample_jobs.note.with_options(delay_seconds=600), text="later")
+    with serve(tmp_path, RESTWELL, "dev", **environment(harness)) as served:
+        await harness.until(lambda states: sorted(states) == ["dead", "done", "scheduled"])
         told = {
             'restwell_jobs_attempts_total{job="note",outcome="done"} 1.0',
             'restwell_jobs_attempts_total{job="give_up",outcome="dead"} 1.0',
@@ -131,19 +133,23 @@ async def test_the_development_server_runs_jobs(rig: Rig, tmp_path: Path) -> Non
 
 
 @on_sqlite
-async def test_a_worker_without_jobs_to_run_is_refused_at_start(rig: Rig, tmp_path: Path) -> None:
-    refused = restwell("worker", "--queues=default,mails", cwd=tmp_path, **environment(rig))
+async def test_a_worker_without_jobs_to_run_is_refused_at_start(harness: JobsHarness, tmp_path: Path) -> None:
+    refused = restwell("worker", "--queues=default,mails", cwd=tmp_path, **environment(harness))
     assert (refused.returncode, refused.stderr) == (
         2,
         "restwell: no job is declared for queue mails; there are default\n",
     )
     alive = tmp_path / "gone" / "alive"
-    refused = restwell("worker", f"--alive-file={alive}", cwd=tmp_path, **environment(rig))
+    refused = restwell("worker", f"--liveness-file={alive}", cwd=tmp_path, **environment(harness))
     assert (refused.returncode, refused.stderr) == (
         2,
-        f"restwell: --alive-file={alive} cannot be written: No such file or directory\n",
+        f"restwell: --liveness-file={alive} cannot be written: No such file or directory\n",
     )
-    tiny = {**environment(rig), "RESTWELL_APP": "tiny.app:project", "DATABASE_URL": f"sqlite:///{tmp_path / 'tiny.db'}"}
+    tiny = {
+        **environment(harness),
+        "RESTWELL_APP": "tiny.app:project",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'tiny.db'}",
+    }
     assert "revision none" in restwell("worker", cwd=tmp_path, **tiny).stderr
     restwell("migrate", cwd=tmp_path, **tiny)
     refused = restwell("worker", cwd=tmp_path, **tiny)
@@ -154,11 +160,11 @@ async def test_a_worker_without_jobs_to_run_is_refused_at_start(rig: Rig, tmp_pa
 
 
 @on_sqlite
-async def test_a_worker_that_a_job_blocks_is_ended_and_logs_its_stack(rig: Rig, tmp_path: Path) -> None:
+async def test_a_worker_that_a_job_blocks_is_ended_and_logs_its_stack(harness: JobsHarness, tmp_path: Path) -> None:
     """Breaks without the look at the loop: the heartbeat extends the leases of a worker that does nothing any more."""
-    await rig.enqueue(sample_jobs.block.using(max_attempts=1), seconds=600)
-    await rig.enqueue(sample_jobs.note, text="behind it")
-    with working(tmp_path, **environment(rig), LABOUR_BLOCKED_SECONDS="1") as served:
-        assert sorted(await rig.settled(60)) == ["dead", "done"]
+    await harness.enqueue(sample_jobs.block.with_options(max_attempts=1), seconds=600)
+    await harness.enqueue(sample_jobs.note, text="behind it")
+    with working(tmp_path, **environment(harness), JOBS_APP_BLOCKED_SECONDS="1") as served:
+        assert sorted(await harness.settled(60)) == ["dead", "done"]
     assert "worker_blocked" in served.output
     assert "in block" in served.output, "the stack of the job"

@@ -60,7 +60,7 @@ async def payment(customer: ApiClient, app: App, tmp_path: Path) -> tuple[Json, 
 
 
 async def jobs_waiting(app: App) -> int:
-    return sum(one.count for one in await app.kit.jobs.backlog() if one.queue == "payments")
+    return sum(one.count for one in await app.kit.jobs.queue_stats() if one.queue == "payments")
 
 
 async def test_a_signed_event_settles_its_order(

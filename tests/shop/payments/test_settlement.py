@@ -81,7 +81,7 @@ async def cancel(person: ApiClient, order: Json) -> str:
 async def finish_all(app: App) -> None:
     """The attempts that are left for later, too."""
     async with asyncio.timeout(60):
-        while any(one.state is not JobState.DEAD for one in await app.kit.jobs.backlog()):
+        while any(one.state is not JobState.DEAD for one in await app.kit.jobs.queue_stats()):
             await finish_jobs(app)
 
 
@@ -293,7 +293,7 @@ async def test_concurrent_attempts_pay_once(customer: ApiClient, product: Json, 
 async def test_every_order_is_settled_at_a_gateway_that_loses_answers(
     customer: ApiClient, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Backoff, "seconds_after", lambda *_: 0.0)
+    monkeypatch.setattr(Backoff, "delay_seconds_after", lambda *_: 0.0)
     orders = [await order_of(customer, product, f"k{number}") for number in range(8)]
     for order in orders[:3]:
         await cancel(customer, order)
@@ -325,7 +325,7 @@ async def test_an_order_without_a_job_is_settled_by_the_cleanup(
 
 
 async def test_an_order_is_settled_with_stripe(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Backoff, "seconds_after", lambda *_: 0.0)
+    monkeypatch.setattr(Backoff, "delay_seconds_after", lambda *_: 0.0)
     with stripe_server() as stripe:
         payments = PaymentsSettings(url=SecretStr(stripe.url))
         app = create_app(settings.model_copy(update={"payments": payments}))

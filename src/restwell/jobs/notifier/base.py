@@ -19,17 +19,17 @@ KEPT: Final = 10_000
 """So many hints a broker keeps for a queue; with so much to do, nobody waits for one."""
 
 
-class Dispatch(ABC):
+class Notifier(ABC):
     """Hints that jobs are ready. A hint may be lost, come twice or come for nothing."""
 
     @abstractmethod
     async def close(self) -> None: ...
 
     @abstractmethod
-    def announce(self, counts: Mapping[str, int]) -> None:
+    def notify(self, counts: Mapping[str, int]) -> None:
         """Tell of so many jobs, by queue, that are ready and committed. Returns at once."""
 
-    def pass_on(self, queue: str) -> None:  # noqa: B027  # nothing to do where a hint wakes all workers
+    def notify_another(self, queue: str) -> None:  # noqa: B027  # nothing to do where a hint wakes all workers
         """Wake one more: who was woken for this queue has filled all its slots from it, and there may be more."""
 
     @abstractmethod
@@ -37,7 +37,7 @@ class Dispatch(ABC):
         """Return when there may be work for ``free`` slots in one of the queues, and after ``seconds`` in any case."""
 
 
-class Reach:
+class BrokerStatus:
     """Whether a broker is there; says once that it is gone, and once that it is back, over all connections to it."""
 
     def __init__(self, broker: str) -> None:
@@ -55,7 +55,7 @@ class Reach:
         self.is_lost = False
 
 
-class Sender(Dispatch):
+class Sender(Notifier):
     """Sends hints in the background, one message at a time: what is announced meanwhile goes out together with the next."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Sender(Dispatch):
             with suppress(asyncio.CancelledError):
                 await sending
 
-    def announce(self, counts: Mapping[str, int]) -> None:
+    def notify(self, counts: Mapping[str, int]) -> None:
         self._announced.update(counts)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_all())

@@ -3,7 +3,7 @@
 from alembic import op
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from jobs_rig import metadata
+from jobs_harness import metadata
 
 revision = "0001"
 down_revision = None

@@ -13,121 +13,125 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 import sample_jobs
-from jobs_rig import Rig, effects, metadata
+from jobs_harness import JobsHarness, effects, metadata
 from restwell.database import query
 from restwell.jobs import JobState
 from servers import SUPPORT, Served, children_of
 
 jobs = metadata.tables["jobs"]
 running = query(
-    "rig.running", select(jobs.c.id, jobs.c.attempts).where(jobs.c.state == "running").limit(1_000), into=dict
+    "harness.running", select(jobs.c.id, jobs.c.attempts).where(jobs.c.state == "running").limit(1_000), into=dict
 )
-states = query("rig.counts", select(jobs.c.state, func.count().label("n")).group_by(jobs.c.state).limit(10), into=dict)
+states = query(
+    "harness.counts", select(jobs.c.state, func.count().label("n")).group_by(jobs.c.state).limit(10), into=dict
+)
 done = query(
-    "rig.done",
+    "harness.done",
     select(jobs.c.enqueued_at, jobs.c.started_at, jobs.c.finished_at)
     .where(jobs.c.state == "done", jobs.c.name == "toil")
     .limit(100_000),
     into=dict,
 )
 ticks_done = query(
-    "rig.ticks",
+    "harness.ticks",
     select(jobs.c.name, effects.c.note)
     .join(effects, effects.c.job_id == jobs.c.id)
     .order_by(effects.c.note)
     .limit(10_000),
     into=dict,
 )
-errors = query("rig.errors", select(metadata.tables["job_failures"].c.error).order_by("error").limit(100_000), into=str)
-lapse_parked = query(
-    "rig.lapse_parked", jobs.update().where(jobs.c.state == "parked").values(lease_until=jobs.c.enqueued_at)
+errors = query(
+    "harness.errors", select(metadata.tables["job_failures"].c.error).order_by("error").limit(100_000), into=str
 )
-lapse = query("rig.lapse", jobs.update().where(jobs.c.state == "running").values(lease_until=jobs.c.enqueued_at))
+lapse_parked = query(
+    "harness.lapse_parked", jobs.update().where(jobs.c.state == "parked").values(lease_until=jobs.c.enqueued_at)
+)
+lapse = query("harness.lapse", jobs.update().where(jobs.c.state == "running").values(lease_until=jobs.c.enqueued_at))
 
 
-def environment(rig: Rig, **more: str) -> dict[str, Any]:
+def environment(harness: JobsHarness, **more: str) -> dict[str, Any]:
     return {
-        "RESTWELL_APP": "labour.app:project",
+        "RESTWELL_APP": "jobs_app.app:project",
         "PYTHONPATH": str(SUPPORT),
-        "DATABASE_URL": rig.url,
-        "JOBS_URL": rig.broker_url or "",
+        "DATABASE_URL": harness.url,
+        "JOBS_URL": harness.broker_url or "",
         "LOG_FORMAT": "json",
         **more,
     }
 
 
-async def toil(rig: Rig, count: int, seconds: float, start: int = 0, effect_at: float = 0.5) -> list[UUID]:
+async def toil(harness: JobsHarness, count: int, seconds: float, start: int = 0, effect_at: float = 0.5) -> list[UUID]:
     """So many jobs that take so long, and note their number after that share of it."""
-    async with rig.database.transaction() as tx:
+    async with harness.database.transaction() as tx:
         given = {"seconds": seconds, "effect_at": effect_at}
         arguments = [{"number": number, **given} for number in range(start, start + count)]
-        return await rig.jobs.enqueue_many(tx, sample_jobs.toil, arguments)
+        return await harness.jobs.enqueue_many(tx, sample_jobs.toil, arguments)
 
 
-async def counts(rig: Rig) -> dict[str, int]:
-    return {row["state"]: row["n"] for row in await rig.database.all(states)}
+async def counts(harness: JobsHarness) -> dict[str, int]:
+    return {row["state"]: row["n"] for row in await harness.database.all(states)}
 
 
-async def settled(rig: Rig, seconds: float) -> dict[str, int]:
+async def settled(harness: JobsHarness, seconds: float) -> dict[str, int]:
     """Wait until every job has ended. Returns how many ended how."""
     async with asyncio.timeout(seconds):
-        while {"ready", "running", "scheduled", "parked"} & (found := await counts(rig)).keys():
+        while {"ready", "running", "scheduled", "parked"} & (found := await counts(harness)).keys():
             await asyncio.sleep(0.1)
     return found
 
 
-async def assert_each_took_effect_once(rig: Rig, count: int) -> None:
-    assert await counts(rig) == {"done": count}
-    assert Counter(await rig.notes()) == Counter(f"{number:06}" for number in range(count))
+async def assert_each_took_effect_once(harness: JobsHarness, count: int) -> None:
+    assert await counts(harness) == {"done": count}
+    assert Counter(await harness.notes()) == Counter(f"{number:06}" for number in range(count))
 
 
-async def held_jobs(rig: Rig) -> list[dict[str, Any]]:
+async def held_jobs(harness: JobsHarness) -> list[dict[str, Any]]:
     """What workers are at, once there is something."""
     async with asyncio.timeout(60):
-        while not (held := await rig.database.all(running)):
+        while not (held := await harness.database.all(running)):
             await asyncio.sleep(0.05)
     return held
 
 
-async def kill_worker(rig: Rig, served: Served) -> float:
+async def kill_worker(harness: JobsHarness, served: Served) -> float:
     """Kill the worker in the middle of something. Returns the seconds until all it was at had been begun again."""
-    await held_jobs(rig)
+    await held_jobs(harness)
     await asyncio.sleep(random.uniform(0, 1))  # noqa: S311  # no secret
-    held = await held_jobs(rig)
+    held = await held_jobs(harness)
     began = time.monotonic()
     for process in children_of(served.process.pid):
         os.kill(process, signal.SIGKILL)
-    await resumed(rig, held)
+    await resumed(harness, held)
     return time.monotonic() - began
 
 
-async def resumed(rig: Rig, held: list[dict[str, Any]]) -> None:
+async def resumed(harness: JobsHarness, held: list[dict[str, Any]]) -> None:
     """Wait until each of these has been begun again, or had ended."""
     async with asyncio.timeout(90):
         for one in held:
             while True:
-                found = await rig.jobs.get(one["id"])
+                found = await harness.jobs.get(one["id"])
                 if found.state == JobState.DONE or found.attempts > one["attempts"]:
                     break
                 await asyncio.sleep(0.05)
 
 
-async def reasons(rig: Rig) -> Counter[str]:
+async def reasons(harness: JobsHarness) -> Counter[str]:
     """Why attempts have failed, as far as the first colon."""
-    return Counter(error.partition(":")[0] for error in await rig.database.all(errors))
+    return Counter(error.partition(":")[0] for error in await harness.database.all(errors))
 
 
-async def ticks(rig: Rig) -> dict[str, list[datetime]]:
+async def ticks(harness: JobsHarness) -> dict[str, list[datetime]]:
     """Those that have taken effect, by the name of the job, the oldest first."""
     found: dict[str, list[datetime]] = {}
-    for row in await rig.database.all(ticks_done):
+    for row in await harness.database.all(ticks_done):
         found.setdefault(row["name"], []).append(datetime.fromisoformat(row["note"]))
     return found
 
 
-async def slowest(rig: Rig, share: float) -> float:
+async def slowest(harness: JobsHarness, share: float) -> float:
     """Below how many seconds from the enqueuing to the end that share of the jobs took."""
     seconds: list[float] = sorted(
-        (row["finished_at"] - row["enqueued_at"]).total_seconds() for row in await rig.database.all(done)
+        (row["finished_at"] - row["enqueued_at"]).total_seconds() for row in await harness.database.all(done)
     )
     return seconds[min(len(seconds) - 1, int(len(seconds) * share))]

@@ -8,7 +8,7 @@ from restwell.database import Database, Query
 MOST: Final = 500
 
 
-class Together:
+class BatchInsert:
     """Of one query. Each caller goes on when its row is durable; if a statement fails, so do all whose rows were in it."""
 
     def __init__(self, database: Database, query: Query[None]) -> None:

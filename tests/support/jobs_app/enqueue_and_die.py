@@ -6,7 +6,7 @@ import sys
 
 import sample_jobs
 from restwell.database import Companion, Transaction, open_database
-from restwell.jobs import Jobs, open_dispatch
+from restwell.jobs import Jobs, open_notifier
 
 
 class Die(Companion):
@@ -22,7 +22,7 @@ class Die(Companion):
 
 async def main(url: str, broker_url: str | None, number: int) -> None:
     async with open_database(url, 1) as database:
-        jobs = Jobs(database, open_dispatch(database, url, broker_url, "labour"))
+        jobs = Jobs(database, open_notifier(database, url, broker_url, "jobs_app"))
         jobs.register([sample_jobs.toil])
         async with database.transaction() as tx:
             tx.companions.append(Die())

@@ -11,7 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from restwell.database import Database, Id, open_database, param, query
 from restwell.database.query import DIALECTS
 from restwell.ids import new_id
-from restwell.jobs import Dispatch, Job, Jobs, Worker, WorkerOptions, job_tables, open_dispatch
+from restwell.jobs import Job, Jobs, Notifier, Worker, WorkerOptions, job_tables, open_notifier
 
 metadata = MetaData()
 job_tables(metadata)
@@ -32,7 +32,7 @@ async def make_tables(database: Database) -> None:
                 await tx.run_script(str(CreateIndex(index).compile(dialect=dialect)))
 
 
-class Rig:
+class JobsHarness:
     """``jobs`` is the queue of a process that enqueues; each worker has its own."""
 
     def __init__(
@@ -45,11 +45,11 @@ class Rig:
         self.known = list(known)
         self.jobs = self.queue(database)
 
-    def dispatch(self, database: Database) -> Dispatch:
-        return open_dispatch(database, self.url, self.broker_url, self.name)
+    def notifier(self, database: Database) -> Notifier:
+        return open_notifier(database, self.url, self.broker_url, self.name)
 
     def queue(self, database: Database) -> Jobs:
-        jobs = Jobs(database, self.dispatch(database))
+        jobs = Jobs(database, self.notifier(database))
         jobs.register(self.known)
         return jobs
 
@@ -78,7 +78,7 @@ class Rig:
 
     async def states(self) -> list[str]:
         """The state of every job."""
-        return await self.database.all(query("rig.states", select(_states).limit(100_000), into=str))
+        return await self.database.all(query("harness.states", select(_states).limit(100_000), into=str))
 
     async def settled(self, seconds: float = SECONDS) -> list[str]:
         """Wait until every job has ended. Returns their states."""
@@ -100,14 +100,14 @@ _states = metadata.tables["jobs"].c.state
 
 
 @asynccontextmanager
-async def rig_on(
+async def open_harness(
     url: str, known: Iterable[Job[..., Any]], broker_url: str | None = None, *, make: bool = True, name: str = ""
-) -> AsyncIterator[Rig]:
+) -> AsyncIterator[JobsHarness]:
     async with open_database(url, 5) as database:
         if make:
             await make_tables(database)
-        rig = Rig(url, database, known, broker_url, name or new_id().hex)
+        harness = JobsHarness(url, database, known, broker_url, name or new_id().hex)
         try:
-            yield rig
+            yield harness
         finally:
-            await rig.jobs.close()
+            await harness.jobs.close()

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from restwell.database import Database, param, query
 from restwell.database_url import postgres_url
 from restwell.errors import ServiceUnavailable
-from restwell.jobs.dispatch.base import Sender
+from restwell.jobs.notifier.base import Sender
 
 log = structlog.get_logger("restwell.jobs")
 
@@ -23,7 +23,7 @@ CONNECT_SECONDS: Final = 3.0
 _notify: Final = query("jobs.notify", select(func.pg_notify(CHANNEL, param("queues"))), into=object)
 
 
-class PostgresDispatch(Sender):
+class PostgresNotifier(Sender):
     """Who waits holds one connection more, outside the pool. Behind a pooler that has no LISTEN, workers only look by themselves."""
 
     def __init__(self, database: Database, url: str) -> None:
@@ -60,7 +60,7 @@ class PostgresDispatch(Sender):
             try:
                 connection = await asyncpg.connect(**self._connect, timeout=CONNECT_SECONDS)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("jobs_not_listening", cause=repr(error))
+                log.warning("job_listener_disconnected", cause=repr(error))
             else:
                 try:
                     gone = asyncio.Event()
@@ -69,7 +69,7 @@ class PostgresDispatch(Sender):
                     self._heard.set()  # something may have been said before
                     await gone.wait()
                 except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                    log.warning("jobs_not_listening", cause=repr(error))
+                    log.warning("job_listener_disconnected", cause=repr(error))
                 finally:
                     connection.terminate()
             await asyncio.sleep(AGAIN_SECONDS)

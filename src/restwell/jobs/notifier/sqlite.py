@@ -7,22 +7,22 @@ from typing import Final
 
 from restwell.database import SqliteDatabase
 from restwell.errors import ServiceUnavailable
-from restwell.jobs.dispatch.base import Dispatch
+from restwell.jobs.notifier.base import Notifier
 
 LOOK_SECONDS: Final = 0.01
 
 
-class SqliteDispatch(Dispatch):
+class SqliteNotifier(Notifier):
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
         self._seen: int | None = None
 
     async def close(self) -> None: ...
 
-    def announce(self, counts: Mapping[str, int]) -> None:
+    def notify(self, counts: Mapping[str, int]) -> None:
         """The commit itself is what others see."""
 
-    async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:  # noqa: ARG002  # a Dispatch's signature
+    async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:  # noqa: ARG002  # a Notifier's signature
         deadline = time.monotonic() + seconds
         while (version := self._version()) == self._seen and time.monotonic() < deadline:  # noqa: ASYNC110  # no event tells of another process's commit
             await asyncio.sleep(LOOK_SECONDS)

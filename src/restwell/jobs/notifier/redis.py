@@ -9,7 +9,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from restwell.cache.clients import client_of
 from restwell.ids import new_id
-from restwell.jobs.dispatch.base import KEPT, Reach, Sender
+from restwell.jobs.notifier.base import KEPT, BrokerStatus, Sender
 
 GROUP: Final = "workers"
 ANSWER_SECONDS: Final = 3.0
@@ -29,7 +29,7 @@ def needed_commands(key: str) -> list[tuple[Any, ...]]:
     ]
 
 
-class RedisDispatch(Sender):
+class RedisNotifier(Sender):
     """Hints are not acknowledged (NOACK): one that is lost with its reader costs a second, as the worker's own look finds the job.
 
     Of a cluster, all streams of an application lie on one node, because they are read together.
@@ -40,14 +40,14 @@ class RedisDispatch(Sender):
         self._client = client_of(url, answer_seconds=ANSWER_SECONDS)
         self._prefix = f"{{{name}.jobs}}:"
         self._reader = new_id().hex
-        self.broker = Reach("redis")
+        self.broker = BrokerStatus("redis")
 
     async def close(self) -> None:
         await super().close()
         await self._client.aclose()
 
-    def pass_on(self, queue: str) -> None:
-        self.announce({queue: 1})
+    def notify_another(self, queue: str) -> None:
+        self.notify({queue: 1})
 
     async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:
         deadline = time.monotonic() + seconds

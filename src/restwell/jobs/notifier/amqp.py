@@ -12,7 +12,7 @@ from aio_pika.connection import make_url
 from aiormq.channel import Channel
 from aiormq.exceptions import AMQPError
 
-from restwell.jobs.dispatch.base import KEPT, Reach, Sender
+from restwell.jobs.notifier.base import KEPT, BrokerStatus, Sender
 
 CONNECT_SECONDS: Final = 3.0
 CONFIRM_SECONDS: Final = 3.0
@@ -41,7 +41,7 @@ async def connect(url: str, seconds: float) -> AbstractConnection:
     return connection
 
 
-class AmqpDispatch(Sender):
+class AmqpNotifier(Sender):
     """One connection to publish, one to consume, each made anew when it is gone.
 
     A worker holds one hint of a queue at most that it has no slot for (a prefetch of 1): the others go to those who have.
@@ -50,7 +50,7 @@ class AmqpDispatch(Sender):
     def __init__(self, url: str, name: str) -> None:
         super().__init__()
         self._name = name
-        self.broker = Reach("rabbitmq")
+        self.broker = BrokerStatus("rabbitmq")
         self._publishing = _Link(url, self.broker)
         self._consuming = _Link(url, self.broker)
         self._consumed: AbstractChannel | None = None
@@ -62,8 +62,8 @@ class AmqpDispatch(Sender):
         await self._publishing.close()
         await self._consuming.close()
 
-    def pass_on(self, queue: str) -> None:
-        self.announce({queue: 1})
+    def notify_another(self, queue: str) -> None:
+        self.notify({queue: 1})
 
     async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:  # noqa: ARG002  # one hint at a time
         deadline = time.monotonic() + seconds
@@ -114,7 +114,7 @@ class _TooSoon(ConnectionError):
 class _Link:
     """A connection with one channel, made when it is needed, and not tried again at once when that fails."""
 
-    def __init__(self, url: str, broker: Reach) -> None:
+    def __init__(self, url: str, broker: BrokerStatus) -> None:
         self._url = url
         self._broker = broker
         self._connection: AbstractConnection | None = None

@@ -15,19 +15,19 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from restwell.database import Database
-from restwell.errors import GiveUp, ServiceUnavailable
+from restwell.errors import PermanentFailure, ServiceUnavailable
+from restwell.jobs.context import JobContext, LeaseLost
 from restwell.jobs.job import NotKnownHere, call, requirement
 from restwell.jobs.processes import Processes
 from restwell.jobs.queue import Jobs
-from restwell.jobs.rows import Claimed
-from restwell.jobs.run import LeaseLost, Run
+from restwell.jobs.rows import ClaimedJob
 from restwell.jobs.store import JobStore
 from restwell.jobs.tables import JobState
 from restwell.observability.logs import LineWriter
 
 log = structlog.get_logger("restwell.jobs")
 
-MAX_TRACEBACK: Final = 20_000
+MAX_TRACEBACK_CHARS: Final = 20_000
 MAX_RESULT_BYTES: Final = 65_536
 START_SECONDS: Final = 30.0
 """How long a process may take to build the application, beyond the job's own time."""
@@ -68,8 +68,8 @@ class Parked(Struct, frozen=True):
     requires: str
 
 
-class Performer:
-    """Logs a line for each attempt, through ``lines`` where given. ``alone``, where given, does a job that is not to be run beside others, in the process that calls it."""
+class JobExecutor:
+    """Logs a line for each attempt, through ``lines`` where given. ``execute_isolated``, where given, does a job that is not to be run beside others, in the process that calls it."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Performer:
         processes: Processes,
         *,
         lines: LineWriter | None = None,
-        alone: Callable[[Claimed], None] | None = None,
+        execute_isolated: Callable[[ClaimedJob], None] | None = None,
     ) -> None:
         self._database = database
         self._jobs = jobs
@@ -88,9 +88,9 @@ class Performer:
         self._services = services
         self._processes = processes
         self._lines = lines
-        self._alone = alone
+        self._execute_isolated = execute_isolated
 
-    async def perform(self, claimed: Claimed) -> Done | Parked | None:
+    async def perform(self, claimed: ClaimedJob) -> Done | Parked | None:
         """Call the function. None, if it failed, which has been noted, or if the job is another's now."""
         structlog.contextvars.bind_contextvars(
             job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempts, request_id=claimed.request_id
@@ -107,7 +107,7 @@ class Performer:
             except NotKnownHere as error:
                 done, outcome = Parked(error.requires), "parked"
             except LeaseLost:
-                log.warning("job_lost")
+                log.warning("job_lease_lost")
             except asyncio.CancelledError as error:
                 if _is_wanted():
                     raise
@@ -117,22 +117,22 @@ class Performer:
                 outcome = await self._failed(claimed, error)
         seconds = time.perf_counter() - began
         if not isinstance(done, Done) or not (
-            claimed.alone and self._alone
+            claimed.isolated and self._execute_isolated
         ):  # else the process that did it has said so
             self._jobs.metrics.count(claimed.name, outcome, seconds)
             self._say(claimed, outcome, seconds)
         return done
 
-    async def _call(self, claimed: Claimed) -> Done:
-        job = self._jobs.known.get(claimed.name)
+    async def _call(self, claimed: ClaimedJob) -> Done:
+        job = self._jobs.registered.get(claimed.name)
         if job is None:
             raise NotKnownHere(requirement(claimed.name))
-        if claimed.alone and self._alone is not None:
+        if claimed.isolated and self._execute_isolated is not None:
             # It keeps its own time; ours is for the case that it cannot.
-            await self._processes.run_within(job.timeout_seconds + START_SECONDS, self._alone, claimed)
+            await self._processes.run_within(job.timeout_seconds + START_SECONDS, self._execute_isolated, claimed)
             return Done(None, recorded=True)
         arguments = job.decode(claimed.arguments)
-        run = Run(claimed, self._database, self._store, self._services, self._processes.run)
+        run = JobContext(claimed, self._database, self._store, self._services, self._processes.run)
         limit = asyncio.timeout(job.timeout_seconds if job.is_async else None)
         try:
             async with limit:
@@ -147,28 +147,28 @@ class Performer:
             raise
         result = None if value is None else msgspec.json.encode(value).decode()
         if result is not None and len(result) > MAX_RESULT_BYTES:
-            raise GiveUp(f"a result of {len(result):,} characters; store it, and return where it is")
+            raise PermanentFailure(f"a result of {len(result):,} characters; store it, and return where it is")
         return Done(result, run.completed)
 
-    async def _failed(self, claimed: Claimed, error: BaseException) -> str:
+    async def _failed(self, claimed: ClaimedJob, error: BaseException) -> str:
         """Note it. Returns the outcome."""
         trail = "".join(traceback.format_exception(error))
         try:
             state = await self._store.fail(
                 claimed,
-                _storable(f"{type(error).__name__}: {error}"[:MAX_TRACEBACK]),
-                _storable(trail[-MAX_TRACEBACK:]),
-                self._jobs.known[claimed.name].backoff.seconds_after(claimed.attempts),
-                gave_up=isinstance(error, GiveUp),
+                _storable(f"{type(error).__name__}: {error}"[:MAX_TRACEBACK_CHARS]),
+                _storable(trail[-MAX_TRACEBACK_CHARS:]),
+                self._jobs.registered[claimed.name].backoff.delay_seconds_after(claimed.attempts),
+                permanent=isinstance(error, PermanentFailure),
             )
         except ServiceUnavailable as unavailable:  # its lease will end, and it is tried again
-            log.warning("job_failure_not_noted", cause=repr(unavailable))
+            log.warning("job_failure_not_recorded", cause=repr(unavailable))
             return "failed"
         say = log.error if state == JobState.DEAD else log.warning
         say("job_failed", state=state or "lost", error=f"{type(error).__name__}: {error}", exc_info=error)
         return "lost" if state is None else "dead" if state == JobState.DEAD else "failed"
 
-    def _say(self, claimed: Claimed, outcome: str, seconds: float) -> None:
+    def _say(self, claimed: ClaimedJob, outcome: str, seconds: float) -> None:
         now = datetime.now(UTC)
         line = _Line(
             claimed.name,

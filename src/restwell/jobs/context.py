@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from restwell.database import Database, Transaction
-from restwell.jobs.rows import Claimed
+from restwell.jobs.rows import ClaimedJob
 from restwell.jobs.store import JobStore
 
 P = ParamSpec("P")
@@ -17,22 +17,22 @@ class LeaseLost(Exception):
     """The job is another worker's now, or was cancelled: nothing of this attempt may take effect any more."""
 
 
-class Run:
+class JobContext:
     """The first argument of an async job. ``job_id`` is the same in every attempt: use it as the idempotency key outside."""
 
     def __init__(
         self,
-        claimed: Claimed,
+        claimed: ClaimedJob,
         database: Database,
         store: JobStore,
         services: Sequence[object],
-        in_process: Callable[..., Awaitable[Any]],
+        run_in_process: Callable[..., Awaitable[Any]],
     ) -> None:
         self._claimed = claimed
         self._database = database
         self._store = store
         self._services = services
-        self._in_process = in_process
+        self._in_process = run_in_process
         self.completed = False
 
     @property
@@ -57,7 +57,7 @@ class Run:
         raise LookupError(f"job {self._claimed.name} needs a {kind.__name__}; add it to provide=[...]")
 
     @asynccontextmanager
-    async def completing(self) -> AsyncIterator[Transaction]:
+    async def completion(self) -> AsyncIterator[Transaction]:
         """A transaction that ends the job as done with its commit, so that what it writes is written once.
 
         Raises LeaseLost, and writes nothing, if the job is not this attempt's any more. The job has no result then.
@@ -68,7 +68,7 @@ class Run:
                 raise LeaseLost
         self.completed = True
 
-    async def in_process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run_in_process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, from a process of its own: for work of the processor, which would make all other jobs wait.
 
         It has to be a module's own; arguments and result are pickled. The process is ended when the attempt's time is over. Raises

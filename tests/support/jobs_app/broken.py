@@ -1,6 +1,6 @@
 """Builds that are broken on purpose, each by one change; ``BROKEN=name`` in the environment makes this one of them.
 
-``BROKEN=no-fence pytest -m scoreboard -k J4`` shows that the test of that fault can fail.
+``BROKEN=no-fencing pytest -m scoreboard -k J4`` shows that the test of that fault can fail.
 """
 
 import os
@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 from restwell.database import Query, Transaction
-from restwell.jobs import Job, Jobs, JobStore, Run, queries, queue, worker
+from restwell.jobs import Job, JobContext, Jobs, JobStore, queries, queue, worker
 
 VARIABLE: Final = "BROKEN"
 
@@ -39,11 +39,11 @@ def _no_transaction() -> None:
     """J1: a job's effects are committed first, and its end is noted after that."""
 
     @asynccontextmanager
-    async def completing(self: Run) -> AsyncIterator[Transaction]:
+    async def completion(self: JobContext) -> AsyncIterator[Transaction]:
         async with self._database.transaction() as tx:
             yield tx
 
-    Run.completing = completing  # type: ignore[method-assign]
+    JobContext.completion = completion  # type: ignore[method-assign]
 
 
 def _no_attempts() -> None:
@@ -55,10 +55,12 @@ def _no_attempts() -> None:
         queries.claim.compiled[dialect] = compiled._replace(parameters=parameters)
 
 
-def _not_alone() -> None:
+def _not_isolated() -> None:
     """J2: a job whose worker died is run beside the others again."""
     for dialect, compiled in queries.expire.compiled.items():
-        parameters = tuple(one._replace(constant=False) if one.name == "alone" else one for one in compiled.parameters)
+        parameters = tuple(
+            one._replace(constant=False) if one.name == "isolated" else one for one in compiled.parameters
+        )
         queries.expire.compiled[dialect] = compiled._replace(parameters=parameters)
 
 
@@ -73,15 +75,15 @@ def _own_transaction() -> None:
     Jobs.enqueue = enqueue  # type: ignore[method-assign,assignment]
 
 
-def _no_look() -> None:
+def _no_polling() -> None:
     """J3: workers wait for a hint, however long."""
     worker.LOOK_SECONDS = 3_600.0  # type: ignore[misc]
 
 
-def _no_fence() -> None:
+def _no_fencing() -> None:
     """J4: whoever has once claimed a job may extend its lease and complete it."""
     for one in (queries.complete, queries.extend):
-        _without(one, " AND jobs.fence = rows.fence", " AND jobs.state = 'running'")
+        _without(one, " AND jobs.fencing_token = rows.fencing_token", " AND jobs.state = 'running'")
 
 
 def _no_dead_letters() -> None:
@@ -102,7 +104,7 @@ def _no_parking() -> None:
 
     async def park(self: JobStore, running: Any) -> set[Any]:
         for one, requires in running:
-            await self.fail(one, requires, "", 0.1, gave_up=False)
+            await self.fail(one, requires, "", 0.1, permanent=False)
         return {one.id for one, _ in running}
 
     JobStore.park = park  # type: ignore[method-assign]
@@ -119,30 +121,30 @@ def _publish_first() -> None:
     queue._Hints.before_commit = before_commit  # type: ignore[method-assign,assignment]
 
 
-def _no_tick_check() -> None:
+def _no_cron_check() -> None:
     """J7: a scheduler does not look whether another has made the job of that tick."""
-    for dialect, compiled in queries.next_tick.compiled.items():
+    for dialect, compiled in queries.advance_cron_run.compiled.items():
         sql = re.sub(
-            r"(job_ticks\.tick) = (\?|\$3::TIMESTAMP WITH TIME ZONE)$",
+            r"(cron_runs\.scheduled_at) = (\?|\$3::TIMESTAMP WITH TIME ZONE)$",
             r"(\1 IS NOT NULL OR \1 = \2)",
             compiled.sql.partition(" /*")[0],
         )
         assert sql != compiled.sql
-        queries.next_tick.compiled[dialect] = compiled._replace(sql=sql)
+        queries.advance_cron_run.compiled[dialect] = compiled._replace(sql=sql)
 
 
 BUILDS: Final[Mapping[str, Callable[[], None]]] = {
     "no-lease": _no_lease,
     "no-transaction": _no_transaction,
     "no-attempts": _no_attempts,
-    "not-alone": _not_alone,
+    "not-isolated": _not_isolated,
     "own-transaction": _own_transaction,
-    "no-look": _no_look,
-    "no-fence": _no_fence,
+    "no-polling": _no_polling,
+    "no-fencing": _no_fencing,
     "no-dead-letters": _no_dead_letters,
     "no-parking": _no_parking,
     "publish-first": _publish_first,
-    "no-tick-check": _no_tick_check,
+    "no-cron-check": _no_cron_check,
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sample_jobs
-from labour.broken import break_on_purpose
+from jobs_app.broken import break_on_purpose
 from restwell import App, Migrations, Project, Restwell, supervisor
 from restwell.auth import Actor
 from restwell.errors import Unauthorized
@@ -17,9 +17,9 @@ from restwell.jobs import Job
 from restwell.jobs.scheduler import Scheduler
 from restwell.settings import Settings
 
-RELEASE = "LABOUR_RELEASE"
+RELEASE = "JOBS_APP_RELEASE"
 """``new`` for the release after the ordinary one."""
-CRONS = "LABOUR_CRONS"
+CRONS = "JOBS_APP_CRONS"
 """So many jobs run each second."""
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -41,10 +41,10 @@ def _hesitate() -> None:
 
 def create_app(settings: Settings) -> App:
     break_on_purpose()
-    supervisor.BLOCKED_SECONDS = float(os.environ.get("LABOUR_BLOCKED_SECONDS", "60"))  # type: ignore[misc]  # a test has less time
+    supervisor.BLOCKED_SECONDS = float(os.environ.get("JOBS_APP_BLOCKED_SECONDS", "60"))  # type: ignore[misc]  # a test has less time
     _hesitate()
     crons = [replace(sample_jobs.every_second, name=f"tick_{n}") for n in range(int(os.environ.get(CRONS, "0")))]
-    kit = Restwell(settings, name="labour")
+    kit = Restwell(settings, name="jobs_app")
     return kit.app(
         version="1.0.0",
         description="Labour.",
@@ -56,4 +56,4 @@ def create_app(settings: Settings) -> App:
     )
 
 
-project = Project(name="labour", settings=Settings, create_app=create_app, migrations=MIGRATIONS)
+project = Project(name="jobs_app", settings=Settings, create_app=create_app, migrations=MIGRATIONS)

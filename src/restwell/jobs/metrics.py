@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from restwell.jobs.rows import Backlog
+from restwell.jobs.rows import QueueStats
 from restwell.jobs.tables import JobState
 
 
@@ -36,7 +36,7 @@ class JobCollector(Collector):
         yield seconds
 
 
-def backlog_metrics(backlog: Iterable[Backlog]) -> Iterator[Metric]:
+def queue_metrics(backlog: Iterable[QueueStats]) -> Iterator[Metric]:
     """The table's own figures, which are the same whoever asks: they are not added up over processes."""
     count = GaugeMetricFamily(
         "restwell_jobs_backlog", "Jobs that wait, run, are parked or are dead.", labels=["queue", "state"]
