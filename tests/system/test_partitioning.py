@@ -134,7 +134,7 @@ async def test_the_shop_runs_on_partitions_of_one_server_and_then_of_two(
     for there, script in statements("2. Some of the partitions on another server"):
         await run(second if there else first, here(script, second))
     await assert_all_works(people, product, orders, "on two servers")
-    moved = (await shards(first, "orders"))["orders_3_there"]
+    moved = (await shards(first, "orders"))["orders_3_remote"]
     assert moved == (await shards(second, "orders_3"))["orders_3"] > 0
 
     # Every statement that fails leaves nothing on either server.
@@ -146,7 +146,7 @@ async def test_the_shop_runs_on_partitions_of_one_server_and_then_of_two(
     listed = (await admin.get("/v1/orders?limit=100")).json()["items"]
     assert len(listed) == sum(counts.values()) == 3 * ACCOUNTS
 
-    ((_, lost),) = statements("What holds then, and what does not")
+    ((_, lost),) = statements("Guarantees and limitations")
     connection = await asyncpg.connect(first.url)
     assert await connection.fetch(lost) == []
     await connection.close()
