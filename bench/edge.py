@@ -37,7 +37,7 @@ from restwell.edge import (  # noqa: E402  # after the path is set
 from restwell.edge.exchange import AsgiApp, Message, Receive, Scope, Send, exchange_in  # noqa: E402
 from restwell.edge.rate_limit import whose  # noqa: E402
 from restwell.limits import MachineLimits, Rate  # noqa: E402
-from restwell.observability.logs import LineWriter  # noqa: E402
+from restwell.observability.logs import JsonLogWriter  # noqa: E402
 from restwell.observability.watchdog import Watchdog  # noqa: E402
 from restwell.web.query_budget import QueryBudget  # noqa: E402
 
@@ -94,7 +94,7 @@ def stages(limits: MachineLimits) -> list[tuple[str, AsgiApp]]:
         ("length of the address", UrlLimit()),
         ("context of log lines", LogContext()),
         ("security headers", SecurityHeaders()),
-        ("access log line", AccessLog(LineWriter())),
+        ("access log line", AccessLog(JsonLogWriter())),
         ("N+1 guard", QueryBudget()),
         ("OPTIONS", Options([])),
         ("client's address behind a proxy", ClientAddress(1)),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from restwell.database import queries_in
+from restwell.database import find_queries
 from restwell.errors import AppError
 from servers import ROOT
 from shop.named_queries import named_queries
@@ -176,7 +176,7 @@ def test_every_dependency_has_its_reason() -> None:
 def test_every_query_of_the_shop_is_explained() -> None:
     files = sorted((ROOT / "src/shop").glob("*/queries.py"))
     modules = [import_module(f"shop.{file.parent.name}.queries") for file in files]
-    assert set(queries_in(*modules)) <= set(named_queries()), "add the module to src/shop/named_queries.py"
+    assert set(find_queries(*modules)) <= set(named_queries()), "add the module to src/shop/named_queries.py"
 
 
 def test_lock_files_pin_hashes_and_name_no_address() -> None:

@@ -20,8 +20,8 @@ from restwell.cache import Cache, MachineStore, Outage, Store
 from restwell.cache.machine import default_folder
 from restwell.cache.peers import Peers
 from restwell.database import Migrations, open_database
-from restwell.database.figures import DatabaseCollector
-from restwell.database.freshness import FreshnessTokens
+from restwell.database.consistency import ConsistencyTokens
+from restwell.database.metrics import DatabaseCollector
 from restwell.edge import (
     AccessLog,
     CanonicalPath,
@@ -47,8 +47,8 @@ from restwell.idempotency import Idempotency
 from restwell.jobs import ClaimedJob, Job, Jobs, Worker, WorkerOptions, open_notifier
 from restwell.limits import LimitStore, MachineLimits, RateLimiter
 from restwell.mail import open_mailer
-from restwell.observability.log_output import LostLines, output
-from restwell.observability.logs import line_writer
+from restwell.observability.log_output import DroppedLinesCollector, output
+from restwell.observability.logs import json_log_writer
 from restwell.observability.metrics import Metrics
 from restwell.observability.watchdog import Watchdog
 from restwell.settings import Settings
@@ -148,7 +148,7 @@ class Restwell:
         self.metrics = Metrics(settings.metrics.dir)
         self.watchdog = Watchdog()
         self.metrics.registry.register(self.watchdog)
-        self.metrics.registry.register(LostLines())
+        self.metrics.registry.register(DroppedLinesCollector())
         self.metrics.registry.register(DatabaseCollector(self.database))
         self.cache = Cache(
             self._level_two(),
@@ -180,9 +180,9 @@ class Restwell:
         self.providers = Providers(one.get_secret_value() for one in settings.oauth.providers)
         self.flows = Flows(keys.derive("sign-in"))
         self.cursors = Cursors(keys.derive("cursor"))
-        self._lines = line_writer(settings.log)
+        self._lines = json_log_writer(settings.log)
         self._own: list[CanClose] = []
-        self._freshness_tokens = FreshnessTokens(keys.derive("freshness"))
+        self._consistency_tokens = ConsistencyTokens(keys.derive("consistency"))
 
     def _level_two(self) -> Store:
         """Redis, where there is one; else what the processes of this machine share."""
@@ -341,13 +341,13 @@ class Restwell:
             concerns.append(Cors(self.settings.cors.origins))
         concerns.append(Options(methods_of(litestar)))
         if self.settings.database.replica_urls:
-            concerns.append(ReadYourWrites(self._freshness_tokens))
+            concerns.append(ReadYourWrites(self._consistency_tokens))
         if self.limits is not None:
             concerns.append(RateLimitHeaders(self.settings.trusted_hops))
             limit_routes(litestar, self.limits)
         time_routes(litestar)
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
-        overload = Overload(self.database.pools, HEALTH_PATHS)
+        overload = Overload(self.database.pool_stats, HEALTH_PATHS)
         self.metrics.registry.register(overload)
         edge = Edge(
             Lean(litestar),

@@ -8,16 +8,16 @@ from tempfile import TemporaryFile
 from restwell.errors import ConfigurationError
 
 
-def make_writable(folder: Path, setting: str, *, mode: int = 0o777) -> None:
+def ensure_writable(folder: Path, setting: str, *, mode: int = 0o777) -> None:
     """Have the folder. Raises ConfigurationError, which names its setting, where no file can be made in it."""
-    with writing(folder, setting):
+    with checked_writes(folder, setting):
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
 
 
 @contextmanager
-def writing(folder: Path, setting: str) -> Iterator[None]:
+def checked_writes(folder: Path, setting: str) -> Iterator[None]:
     """Around what is written there when a process starts."""
     try:
         yield

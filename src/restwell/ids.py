@@ -17,6 +17,6 @@ def new_id_text() -> str:
     return str(uuid_utils.uuid7())
 
 
-def lowest_id(moment: datetime) -> UUID:
+def min_id_at(moment: datetime) -> UUID:
     """Below every id that is made from that moment on, and above those of before: a UUIDv7 begins with the milliseconds since 1970."""
     return UUID(int=int(moment.timestamp() * 1_000) << 80)

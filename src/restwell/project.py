@@ -13,12 +13,12 @@ from restwell.database import Database, Query
 from restwell.errors import ConfigurationError
 from restwell.settings import Settings
 
-VARIABLE: Final = "RESTWELL_APP"
+APP_VARIABLE: Final = "RESTWELL_APP"
 
 
 @dataclass(frozen=True)
 class Project:
-    """An application as ``restwell`` finds it. ``seed`` fills a development database and may be repeated; ``enlarge`` makes it as
+    """An application as ``restwell`` finds it. ``seed`` fills a development database and may be repeated; ``load_data`` makes it as
     large as asked, and tells a function of each part; ``queries`` are what ``restwell explain`` looks at.
     """
 
@@ -27,8 +27,8 @@ class Project:
     create_app: Callable[[Any], App]
     migrations: Path
     seed: Callable[[Database], Awaitable[str]] | None = None
-    enlarge: Callable[[Database, int, Callable[[int], Any]], Awaitable[str]] | None = None
-    welcome: Callable[[], str] = str
+    load_data: Callable[[Database, int, Callable[[int], Any]], Awaitable[str]] | None = None
+    banner: Callable[[], str] = str
     queries: Callable[[], Iterable[Query[Any]]] = tuple
 
     def load_settings(self) -> Settings:
@@ -62,10 +62,10 @@ def find_project(reference: str | None = None) -> Project:
 
 def named_application() -> str:
     """``module:name``, from RESTWELL_APP or ``[tool.restwell] app`` in pyproject.toml. Raises ConfigurationError if neither is there."""
-    reference = os.environ.get(VARIABLE) or _from_pyproject(Path("pyproject.toml"))
+    reference = os.environ.get(APP_VARIABLE) or _from_pyproject(Path("pyproject.toml"))
     if not reference:
         raise ConfigurationError(
-            [f'which application? Set {VARIABLE}=module:name, or app = "module:name" under [tool.restwell]']
+            [f'which application? Set {APP_VARIABLE}=module:name, or app = "module:name" under [tool.restwell]']
         )
     return reference
 

@@ -36,11 +36,11 @@ DEBOUNCE_MS: Final = 200
 STOP_SECONDS: Final = 10
 
 
-def run_with_reload(target: Callable[[], None], application: str, *, gives_up_on: int) -> None:
+def run_with_reload(target: Callable[[], None], application: str, *, exit_on: int) -> None:
     """Run ``target`` in a child process, and again in a fresh one whenever a file changes that the project is made of.
 
     ``target`` is a module's function that takes no arguments; ``application`` is the name of the application's module. A first
-    child that exits with ``gives_up_on`` ends this process with the same code. One that ends otherwise, over a slip in the code,
+    child that exits with ``exit_on`` ends this process with the same code. One that ends otherwise, over a slip in the code,
     is started again at the next change, and so is every later one.
     """
     changes = _changes(application)
@@ -54,9 +54,9 @@ def run_with_reload(target: Callable[[], None], application: str, *, gives_up_on
                 _stop(child)
                 child, first, told = _start("spawn", target), False, False
             elif child.exitcode is not None and not told:
-                if first and child.exitcode == gives_up_on:
-                    raise SystemExit(gives_up_on)
-                log.warning("waiting_for_a_change", exit_code=child.exitcode)
+                if first and child.exitcode == exit_on:
+                    raise SystemExit(exit_on)
+                log.warning("waiting_for_change", exit_code=child.exitcode)
                 told = True
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # told again, the child ends at once

@@ -26,7 +26,7 @@ from restwell import heartbeats
 from restwell.app import App
 from restwell.child_processes import STOP_SECONDS, block_sigterm_during_fork, exit_with_parent, kill_children
 from restwell.errors import ConfigurationError
-from restwell.observability.logs import configure_logs, failure_logged
+from restwell.observability.logs import configure_logs, log_fatal_errors
 from restwell.observability.metrics_folder import MetricsFolder
 from restwell.project import find_project
 from restwell.settings import MetricsSettings, Settings
@@ -57,7 +57,7 @@ def create_worker_app(writer: Connection) -> App:
     project = find_project()
     settings = project.load_settings()
     configure_logs(settings.log)
-    with failure_logged():
+    with log_fatal_errors():
         app = project.create_app(settings)
     app.litestar.on_startup.append(partial(heartbeats.beat, writer))
     # What is here now stays for good: the garbage collector need not look at it again and again (docs/decisions/0006).
@@ -70,7 +70,7 @@ def serve(settings: Settings, *, replace_hung: bool = True) -> None:
     """Serve until told to stop (SIGTERM or SIGINT). A worker that hangs is replaced, unless it may hang in a debugger."""
     block_sigterm_during_fork()
     log.info("serving", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
-    with sharing_metrics(settings):
+    with shared_metrics_dir(settings):
         server = _Server(
             "restwell.server:create_worker_app",
             hung_seconds=HUNG_SECONDS if replace_hung else math.inf,
@@ -94,7 +94,7 @@ def serve(settings: Settings, *, replace_hung: bool = True) -> None:
 
 
 @contextmanager
-def sharing_metrics(settings: Settings) -> Iterator[Settings]:
+def shared_metrics_dir(settings: Settings) -> Iterator[Settings]:
     """These settings with a folder for metrics: the one they name, or one for this run. Workers find it in METRICS_DIR.
 
     Raises ConfigurationError if nothing can be written there.
@@ -154,7 +154,7 @@ class _Server(MPServer):
                 workers[pid].kill()
 
 
-def refuse_taken_address(host: str, port: int) -> None:
+def check_address_available(host: str, port: int) -> None:
     """Raise ConfigurationError if the port is in use: workers share theirs, and would share it with a stranger's too."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -66,7 +66,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True)
 
 
-def _own_url(value: str) -> str:
+def _public_url(value: str) -> str:
     url = value.rstrip("/")
     if not re.fullmatch(rf"(https://[^/?#@\s]+|{LOOPBACK})", url):
         message = "must be what clients see, https://shop.example.com, without a path; http:// only on localhost"
@@ -76,7 +76,7 @@ def _own_url(value: str) -> str:
 
 class AppSettings(Section):
     env: Literal["development", "test", "production"] = "development"
-    url: Annotated[str, AfterValidator(_own_url)] | None = None
+    url: Annotated[str, AfterValidator(_public_url)] | None = None
 
 
 class DatabaseSettings(Section):
@@ -318,7 +318,7 @@ class Settings(Section):
             faults.append(f"JWT_SECRET: too weak (at least {SECRET_MIN_BYTES} random bytes); {advice}")
         return faults
 
-    def stand_ins(self) -> dict[str, str]:
+    def fallbacks(self) -> dict[str, str]:
         """What is used in place of a service of its own, by the service's name. Production asks for each by its setting."""
         smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else DEFAULT_MAIL
         return (
@@ -340,12 +340,12 @@ class Settings(Section):
         named = {
             "mail": f"SMTP at {smtp.partition('://')[2].rpartition('@')[2]}",
             "files": str(self.files.dir),
-            "url": self.own_url,
+            "url": self.public_url,
         }
-        return named | self.stand_ins()
+        return named | self.fallbacks()
 
     @property
-    def own_url(self) -> str:
+    def public_url(self) -> str:
         """Where clients find this application."""
         return self.app.url or f"http://localhost:{self.port}"
 

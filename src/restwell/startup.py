@@ -23,7 +23,7 @@ from restwell.cache.machine import CURE, make_own
 from restwell.database import Database, DatabaseUnavailable, open_database, query
 from restwell.database_url import IGNORED, postgres_url
 from restwell.errors import ConfigurationError
-from restwell.folders import make_writable
+from restwell.folders import ensure_writable
 from restwell.settings import Settings
 
 log = structlog.get_logger("restwell.startup")
@@ -44,7 +44,7 @@ Probe = Callable[[str, str], Awaitable[str | None]]
 """Asks the service at a URL, for an application of that name. Gives why it cannot be reached, or None. Raises ValueError for a fault."""
 
 
-class StartUp(Struct):
+class StartupReport(Struct):
     """``services`` says what each is, or what stands in for it; ``degraded`` names those that cannot be reached."""
 
     services: dict[str, str]
@@ -60,10 +60,10 @@ class StartUp(Struct):
         return [f"  {'! ' if name in self.degraded else ''}{name}: {found}" for name, found in self.services.items()]
 
 
-async def look(settings: Settings, name: str, database: Database) -> StartUp:
+async def look(settings: Settings, name: str, database: Database) -> StartupReport:
     """Ask everything that the application called ``name`` is configured with. Raises ConfigurationError with every fault at once."""
     faults = _try_folders(settings)
-    found = StartUp({"database": await _database(settings, database)}, [])
+    found = StartupReport({"database": await _database(settings, database)}, [])
     for number, replica in enumerate(settings.database.replica_urls, start=1):
         await _ask_replica(found, faults, f"replica {number}", replica.get_secret_value())
     redis = settings.redis.url.get_secret_value() if settings.redis.url is not None else None
@@ -97,7 +97,7 @@ def _try_folders(settings: Settings) -> list[str]:
     faults: list[str] = []
     tries: list[Callable[[], object]] = [
         lambda: make_own(shared_folder(settings)),
-        *(partial(make_writable, folder, setting) for setting, folder in settings.folders().items()),
+        *(partial(ensure_writable, folder, setting) for setting, folder in settings.folders().items()),
     ]
     if settings.jwt.secret is None:
         tries.append(lambda: development_secret(DEVELOPMENT_SECRET))
@@ -119,7 +119,7 @@ async def _database(settings: Settings, database: Database) -> str:
     return f"PostgreSQL {version} at {parsed.where}{f' ({ignored})' if ignored else ''}"
 
 
-async def _ask_replica(found: StartUp, faults: list[str], service: str, url: str) -> None:
+async def _ask_replica(found: StartupReport, faults: list[str], service: str, url: str) -> None:
     try:
         async with open_database(url, 1) as database:
             version = await database.one(_versions["postgresql"])

@@ -23,7 +23,7 @@ from restwell.database import open_database
 from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.ids import new_id
 from restwell.jobs import ClaimedJob, JobStore, WorkerOptions
-from restwell.observability.logs import configure_logs, failure_logged
+from restwell.observability.logs import configure_logs, log_fatal_errors
 from restwell.project import find_project
 
 log = structlog.get_logger("restwell.supervisor")
@@ -113,7 +113,7 @@ def _work(options: WorkerOptions, name: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     exit_with_parent()
     app = _create_app()
-    with failure_logged():
+    with log_fatal_errors():
         uvloop.run(_serve(app, options, name))
 
 
@@ -144,7 +144,7 @@ def _create_app() -> App:
     project = find_project()
     settings = project.load_settings()
     configure_logs(settings.log)
-    with failure_logged():
+    with log_fatal_errors():
         return project.create_app(settings)
 
 

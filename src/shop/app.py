@@ -72,7 +72,7 @@ def create_app(settings: ShopSettings) -> App:
         kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, sessions, again, confirmations, audit
     )
     identities = IdentityService(
-        kit.database, kit.providers, kit.flows, sessions, users, audit, own_url=settings.own_url
+        kit.database, kit.providers, kit.flows, sessions, users, audit, public_url=settings.public_url
     )
     factors = SecondFactorService(
         kit.database, kit.sealing, again, second_factor, sessions, users, audit, issuer=kit.name
@@ -130,7 +130,7 @@ shop: Final = Project(
     create_app=create_app,
     migrations=MIGRATIONS,
     seed=demo.seed,
-    enlarge=large.enlarge,
-    welcome=demo.welcome,
+    load_data=large.enlarge,
+    banner=demo.welcome,
     queries=named_queries,
 )

@@ -9,7 +9,7 @@ from sqlalchemy import Column, delete, select
 
 from restwell.database import Database, Query, Transaction, any_of, param, query
 from restwell.files import Files
-from restwell.ids import lowest_id
+from restwell.ids import min_id_at
 from restwell.jobs import JobContext, job
 from shop.audit.models import security_events
 from shop.email_confirmations.models import email_confirmations
@@ -85,9 +85,9 @@ class Cleanup:
         await _until_none(lambda: self._database.run(delete_resets, before=now))
         await _until_none(lambda: self._database.run(delete_confirmations, before=now))
         await _until_none(lambda: self._database.run(delete_payment_events, before=now - PAYMENT_EVENTS))
-        await _until_none(lambda: self._database.run(delete_events, before=lowest_id(now - EVENTS)))
+        await _until_none(lambda: self._database.run(delete_events, before=min_id_at(now - EVENTS)))
         await _until_none(lambda: self._database.run(delete_attempts, before=now - FORGOTTEN))
-        await _until_none(lambda: self._database.run(delete_reports, before=lowest_id(now - REPORTS)))
+        await _until_none(lambda: self._database.run(delete_reports, before=min_id_at(now - REPORTS)))
         for folder, there in (("images", images_there), ("reports", reports_there)):
             found = await self._files.list_older_than(folder, ORPHANS.total_seconds())
             for start in range(0, len(found), BATCH):
@@ -98,7 +98,7 @@ class Cleanup:
 
     async def _sessions(self, tx: Transaction, now: datetime) -> int:
         """Sessions that have expired a while ago, with their tokens; none lives longer than its lifetime."""
-        ids = await tx.all(old_sessions, before=lowest_id(now - self._session_lifetime - GRACE))
+        ids = await tx.all(old_sessions, before=min_id_at(now - self._session_lifetime - GRACE))
         if ids:
             await tx.run(delete_tokens, ids=ids)
             await tx.run(delete_sessions, ids=ids)

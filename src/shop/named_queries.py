@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-from restwell.database import Query, queries_in
+from restwell.database import Query, find_queries
 from restwell.jobs import queries as jobs
 from shop import cleanup
 from shop.audit import queries as audit
@@ -27,7 +27,7 @@ from shop.users import queries as users
 
 def named_queries() -> Iterator[Query[Any]]:
     """Those of each feature, and the list of products in every combination of filters and order."""
-    yield from queries_in(
+    yield from find_queries(
         users,
         sessions,
         attempts,

@@ -47,11 +47,11 @@ class ShopSettings(Settings):
     def services(self) -> dict[str, str]:
         return {"payments": urlsplit(self.payments.url.get_secret_value()).hostname or ""} | super().services()
 
-    def stand_ins(self) -> dict[str, str]:
+    def fallbacks(self) -> dict[str, str]:
         url = self.payments.url.get_secret_value()
         ledger = (
             {"payments": f"a ledger in {urlsplit(url).path[1:]}, which charges nobody"}
             if url.startswith("ledger:")
             else {}
         )
-        return super().stand_ins() | ledger
+        return super().fallbacks() | ledger

@@ -21,7 +21,7 @@ from restwell.addresses import forwarded_address, network_of
 from restwell.auth import AccessTokens
 from restwell.auth.elsewhere.flow import Flows
 from restwell.auth.signing_keys import from_secrets
-from restwell.database.freshness import FreshnessTokens
+from restwell.database.consistency import ConsistencyTokens
 from restwell.edge import HeaderFields, ReadYourWrites, RequestId
 from restwell.edge.exchange import Exchange
 from restwell.edge.response_cache import _is_held, _negotiate
@@ -194,16 +194,16 @@ def exchange(name: str, value: str) -> Exchange:
 
 
 tokens = AccessTokens(from_secrets(["s" * 32]), issuer="test", ttl_seconds=60)
-cursors, flows, freshness = Cursors(KEY), Flows(KEY), FreshnessTokens(KEY)
+cursors, flows, consistency = Cursors(KEY), Flows(KEY), ConsistencyTokens(KEY)
 
 PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "query string": lambda text: decode_pairs(text.encode(), PageFilter),
     "a parameter": lambda text: decode_pairs(f"cursor={text}".encode(), PageFilter),
     "cookies": cookies_in,
-    "cookies of the edge": lambda text: ReadYourWrites(freshness).before(
+    "cookies of the edge": lambda text: ReadYourWrites(consistency).before(
         exchange("cookie", f"consistency-token={text}")
     ),
-    "consistency token": lambda text: freshness.decode(text.encode()),
+    "consistency token": lambda text: consistency.decode(text.encode()),
     "If-Match": expected_versions,
     "If-None-Match": lambda text: _is_held(text.encode(), b'"1"'),
     "Accept-Encoding": lambda text: _negotiate(text.encode()),

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from restwell.errors import ConfigurationError
-from restwell.project import VARIABLE, find_project
+from restwell.project import APP_VARIABLE, find_project
 from tiny.app import project
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(APP_VARIABLE, raising=False)
     return tmp_path
 
 
@@ -21,7 +21,7 @@ def test_a_project_is_found_by_its_reference() -> None:
 
 
 def test_a_project_is_found_by_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "tiny.app:project")
+    monkeypatch.setenv(APP_VARIABLE, "tiny.app:project")
     assert find_project() is project
 
 

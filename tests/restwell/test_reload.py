@@ -90,7 +90,7 @@ def test_an_error_at_the_first_start_is_reported_and_can_be_corrected(
 
     def mend() -> str:
         deadline = time.monotonic() + 20
-        while "waiting_for_a_change" not in (told := (tmp_path / "server.log").read_text()):
+        while "waiting_for_change" not in (told := (tmp_path / "server.log").read_text()):
             assert time.monotonic() < deadline, told
             time.sleep(0.1)
         change(code, f"{slip}\n", "")

@@ -182,8 +182,8 @@ def test_production_refuses_a_default_that_replaces_a_service(missing: tuple[str
 def test_production_accepts_a_replacement_of_a_service_that_is_set_explicitly() -> None:
     env = {**LIVE, "SMTP_URL": "folder:var/mail", "DATABASE_URL": "sqlite:////srv/app.db", "MAIL_FROM": ""}
     settings = Settings.load(env)
-    assert settings.stand_ins() == {"mail": "files in var/mail, which nobody sends"} == Settings.load({}).stand_ins()
-    assert Settings.load(LIVE).stand_ins() == {}
+    assert settings.fallbacks() == {"mail": "files in var/mail, which nobody sends"} == Settings.load({}).fallbacks()
+    assert Settings.load(LIVE).fallbacks() == {}
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def test_oauth_providers_and_the_own_url_are_read() -> None:
     one, two = "google=https://id:s%2Fcret@accounts.google.com", "okta=http://id:secret@localhost:9000/oauth2"
     settings = Settings.load({"OAUTH_PROVIDERS": f"{one} {two}", "PORT": "9000"})
     assert [provider.get_secret_value() for provider in settings.oauth.providers] == [one, two]
-    assert settings.own_url == "http://localhost:9000"
-    assert Settings.load({"APP_URL": "https://shop.example/"}).own_url == "https://shop.example"
+    assert settings.public_url == "http://localhost:9000"
+    assert Settings.load({"APP_URL": "https://shop.example/"}).public_url == "https://shop.example"
 
 
 @pytest.mark.parametrize("url", ["shop.example", "http://shop.example", "https://shop.example/api", "https://"])

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from api_client import ApiClient
 from restwell import App
 from restwell.database import param, query
-from restwell.ids import lowest_id, new_id
+from restwell.ids import min_id_at, new_id
 from restwell.jobs import JobState
 from restwell.settings import FilesSettings
 from restwell.testing import finish_jobs
@@ -98,7 +98,7 @@ async def test_the_cleanup_deletes_security_events_after_a_year(customer: ApiCli
     async with app.kit.database.transaction() as tx:
         for days in (365, 367):
             then = datetime.now(UTC) - timedelta(days=days)
-            await tx.run(add, id=lowest_id(then), at=then)
+            await tx.run(add, id=min_id_at(then), at=then)
     before = await count(app, "security_events")
     await clean(app)
     assert await count(app, "security_events") == before - 1
@@ -111,7 +111,7 @@ async def test_the_cleanup_deletes_sessions_a_week_after_their_end(customer: Api
         for age in (lifetime + timedelta(days=6), lifetime + timedelta(days=8)):
             began = datetime.now(UTC) - age
             times = {"created_at": began, "last_used_at": began, "expires_at": began + lifetime}
-            await tx.run(add_session, id=lowest_id(began), user_id=user_id, **times)
+            await tx.run(add_session, id=min_id_at(began), user_id=user_id, **times)
     before = await count(app, "sessions")
     await clean(app)
     assert await count(app, "sessions") == before - 1

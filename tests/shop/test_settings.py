@@ -25,5 +25,5 @@ def test_production_refuses_the_default_ledger() -> None:
 
 def test_production_accepts_a_ledger_that_is_set_explicitly() -> None:
     settings = ShopSettings.load({**LIVE, "PAYMENTS_URL": "ledger:///var/p.db?delay=0.1"})
-    assert settings.stand_ins() == {"payments": "a ledger in var/p.db, which charges nobody"}
-    assert ShopSettings.load({**LIVE, "PAYMENTS_URL": "https://key@api.stripe.com"}).stand_ins() == {}
+    assert settings.fallbacks() == {"payments": "a ledger in var/p.db, which charges nobody"}
+    assert ShopSettings.load({**LIVE, "PAYMENTS_URL": "https://key@api.stripe.com"}).fallbacks() == {}

@@ -118,7 +118,9 @@ def timed(method: str, url: str, body: object = None) -> httpx.Response:
 
 
 def lost_lines(served: Served) -> int:
-    found = re.search(r"^restwell_log_lines_lost_total (\S+)$", httpx.get(f"{served.url}/metrics").text, re.MULTILINE)
+    found = re.search(
+        r"^restwell_log_lines_dropped_total (\S+)$", httpx.get(f"{served.url}/metrics").text, re.MULTILINE
+    )
     assert found is not None
     return int(float(found[1]))
 

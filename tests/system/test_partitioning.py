@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from api_client import ApiClient, Json, assert_problem
-from restwell.database import Query, open_database, plans_of
+from restwell.database import Query, explain_queries, open_database
 from restwell.testing import running
 from servers import MORE, NEEDS, ROOT, Postgres, postgres, postgres_programs, restwell
 from shop.app import create_app
@@ -172,5 +172,5 @@ async def test_a_query_of_one_customer_reads_one_partition(pair: tuple[Postgres,
         await run(first, script)
     async with open_database(first.url) as database:
         asked: list[Query[Any]] = [queries.of_user_by_id, queries.first_page_of_user, queries.lines_of_user]
-        for plan in await plans_of(database, asked):
+        for plan in await explain_queries(database, asked):
             assert len(re.findall(r"orders_\d|order_lines_\d", plan.summary)) == 1, plan.summary

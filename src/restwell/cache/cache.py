@@ -272,12 +272,12 @@ class Cache:
             del self._flights[key]
 
     def _invalidation(self, tx: Transaction) -> Invalidation:
-        for companion in tx.companions:
-            if isinstance(companion, Invalidation) and companion.store is self._store:
-                return companion
-        companion = Invalidation(self._store, self._loads.spawn)
-        tx.companions.append(companion)
-        return companion
+        for hook in tx.hooks:
+            if isinstance(hook, Invalidation) and hook.store is self._store:
+                return hook
+        hook = Invalidation(self._store, self._loads.spawn)
+        tx.hooks.append(hook)
+        return hook
 
 
 async def _nothing() -> None: ...

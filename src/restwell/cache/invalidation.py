@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from restwell.cache.store import WRITE_SECONDS, Store, Write
-from restwell.database import Companion, Transaction
+from restwell.database import Transaction, TransactionHook
 
 Renew = Callable[[Write], Awaitable[None]]
 """Keeps a value that the transaction has written, under the write's own marks."""
 
 
-class Invalidation(Companion):
+class Invalidation(TransactionHook):
     """The ``tags`` of one transaction, and what is kept instead if nobody else was writing to them meanwhile."""
 
     def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]) -> None:
@@ -31,7 +31,7 @@ class Invalidation(Companion):
     def rolled_back(self) -> None:
         self._end_after(0)
 
-    def in_doubt(self) -> None:
+    def outcome_unknown(self) -> None:
         self._end_after(WRITE_SECONDS)
 
     def _end_after(self, seconds: float) -> None:

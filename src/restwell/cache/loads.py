@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
-from restwell.database.freshness import demand
+from restwell.database.consistency import require_lsn
 from restwell.errors import DeadlineExceeded, ServiceUnavailable
 
 AT_ONCE: Final = 64
@@ -46,7 +46,7 @@ class Loads:
 
     async def run(self, load: Load) -> tuple[Any, float]:
         """What it read, and in how many seconds. Raises TooManyLoads, or DeadlineExceeded."""
-        demand(None)
+        require_lsn(None)
         async with self._admit():
             began = time.perf_counter()
             try:

@@ -21,7 +21,7 @@ from restwell.cache.board import Board
 from restwell.cache.store import LEASE_SECONDS, Found, Marks, Store, StoreUnavailable, Write
 from restwell.database import Transaction
 from restwell.errors import ConfigurationError, ServiceUnavailable
-from restwell.folders import make_writable, writing
+from restwell.folders import checked_writes, ensure_writable
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def make_own(folder: Path) -> None:
     """Have the folder, for this user alone. Raises ConfigurationError for another's, and where it cannot be written."""
     if folder.exists() and folder.stat().st_uid != os.geteuid():
         raise ConfigurationError([f"CACHE_DIR: {folder} is another user's; name a folder of this user's own"])
-    make_writable(folder, "CACHE_DIR", mode=0o700)
+    ensure_writable(folder, "CACHE_DIR", mode=0o700)
 
 
 def _make_file(folder: Path) -> None:
@@ -107,7 +107,7 @@ class MachineStore(Store):
             return
         others = await self._others() if self._others is not None else 0
         make_own(self._folder)
-        with writing(self._folder, "CACHE_DIR"):
+        with checked_writes(self._folder, "CACHE_DIR"):
             self._board = Board(self._folder)
             _make_file(self._folder)
         path = os.fspath(self._folder / "values.db")

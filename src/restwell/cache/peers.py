@@ -17,7 +17,7 @@ from sqlalchemy import text
 from restwell.cache.machine import make_own
 from restwell.database import Database, query
 from restwell.errors import ConfigurationError
-from restwell.folders import writing
+from restwell.folders import checked_writes
 
 WITH_REDIS: Final = 0
 """The number of every machine that shares its cache through Redis."""
@@ -47,7 +47,7 @@ class Peers:
         if self._folder is None:
             return WITH_REDIS
         make_own(self._folder)
-        with writing(self._folder, "CACHE_DIR"), (self._folder / "marks").open("ab"):
+        with checked_writes(self._folder, "CACHE_DIR"), (self._folder / "marks").open("ab"):
             found = (self._folder / "marks").stat()
         kernel = _BOOT.read_text() if _BOOT.exists() else socket.gethostname()
         digest = sha256(f"{kernel} {found.st_dev} {found.st_ino}".encode()).digest()

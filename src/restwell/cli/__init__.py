@@ -27,17 +27,17 @@ from restwell.database import (
     Migrations,
     Plan,
     SqliteDatabase,
+    explain_queries,
     lint,
-    plans_of,
     unindexed_foreign_keys,
 )
 from restwell.errors import ConfigurationError
 from restwell.jobs import WorkerOptions
 from restwell.observability.log_output import output
-from restwell.project import VARIABLE, Project, named_application
+from restwell.project import APP_VARIABLE, Project, named_application
 from restwell.reload import run_with_reload
 from restwell.settings import Settings
-from restwell.startup import StartUp
+from restwell.startup import StartupReport
 from restwell.supervisor import supervise, worker_options
 from restwell.web.guards import name_of
 from restwell.web.limits import declared_rate, guards_of
@@ -83,14 +83,14 @@ def _faults_as_exit() -> Iterator[None]:
 @cli.callback()
 def root(app: Annotated[str | None, typer.Option(help="The application, as module:name.")] = None) -> None:
     if app is not None:
-        os.environ[VARIABLE] = app  # workers are processes of their own and find the application the same way
+        os.environ[APP_VARIABLE] = app  # workers are processes of their own and find the application the same way
 
 
 @cli.command()
 def dev() -> None:
     """Migrate, seed, and serve with reload: everything a working copy needs."""
     module, _, _ = named_application().partition(":")
-    run_with_reload(_serve_working_copy, module, gives_up_on=EXIT_CONFIGURATION)
+    run_with_reload(_serve_working_copy, module, exit_on=EXIT_CONFIGURATION)
 
 
 def _serve_working_copy() -> None:
@@ -102,16 +102,16 @@ def _serve_working_copy() -> None:
 def _prepare_and_serve() -> None:
     project, settings = load()
     _refuse_in_production(settings, "dev")
-    server.refuse_taken_address(settings.host, settings.port)
+    server.check_address_available(settings.host, settings.port)
 
-    async def prepare(database: Database) -> tuple[str, StartUp]:
+    async def prepare(database: Database) -> tuple[str, StartupReport]:
         await _refuse_too_many_connections(database, settings)
         found = await startup.look(settings, project.name, database)
         await Migrations(project.migrations).upgrade(database)
         return await project.seed(database) if project.seed is not None else "", found
 
     seeded, found = with_database(settings, prepare)
-    with server.sharing_metrics(settings) as shared:  # so /metrics has the worker's too
+    with server.shared_metrics_dir(settings) as shared:  # so /metrics has the worker's too
         app = project.create_app(shared)
         _welcome(project, settings, app, seeded, found)
         found.tell()
@@ -144,9 +144,9 @@ def _supervise_beside(options: WorkerOptions, count: int, database_url: str) -> 
 def serve() -> None:
     """Serve. The schema must be at the newest revision; run migrate first."""
     project, settings = load()
-    server.refuse_taken_address(settings.host, settings.port)
+    server.check_address_available(settings.host, settings.port)
 
-    async def check(database: Database) -> StartUp:
+    async def check(database: Database) -> StartupReport:
         await _refuse_too_many_connections(database, settings)
         found = await startup.look(settings, project.name, database)
         await Migrations(project.migrations).check(database)
@@ -229,7 +229,7 @@ def explain(*, every: Annotated[bool, typer.Option("--all", help="Show every pla
 
     async def ask(database: Database) -> tuple[list[Plan], list[str]]:
         await Migrations(project.migrations).check(database)
-        return await plans_of(database, project.queries()), await unindexed_foreign_keys(database)
+        return await explain_queries(database, project.queries()), await unindexed_foreign_keys(database)
 
     plans, keys = with_database(settings, ask)
     table = Table("query", "finding", "plan", box=None)
@@ -253,7 +253,7 @@ def seed(
     """Fill a development database with demo data; safe to repeat."""
     project, settings = load()
     _refuse_in_production(settings, "seed")
-    if project.seed is None or (rows and project.enlarge is None):
+    if project.seed is None or (rows and project.load_data is None):
         raise ConfigurationError([f"{project.name} has no demo data{' of any size' if project.seed else ''}"])
     fill = project.seed
 
@@ -262,11 +262,13 @@ def seed(
         return await fill(database)
 
     print(with_database(settings, fill_migrated))
-    enlarge = project.enlarge
-    if rows and enlarge is not None:
+    load_data = project.load_data
+    if rows and load_data is not None:
         with Progress(console=Console(stderr=True)) as progress:
             bar = progress.add_task("rows", total=rows)
-            done = with_database(settings, lambda database: enlarge(database, rows, lambda n: progress.advance(bar, n)))
+            done = with_database(
+                settings, lambda database: load_data(database, rows, lambda n: progress.advance(bar, n))
+            )
         print(done)
     cache.forget(project, settings)  # of a server that runs: this was written past it
 
@@ -309,7 +311,7 @@ def _refuse_in_production(settings: Settings, command: str) -> None:
         raise ConfigurationError([f"{command} is for development; APP_ENV is production"])
 
 
-def _welcome(project: Project, settings: Settings, app: App, seeded: str, found: StartUp) -> None:
+def _welcome(project: Project, settings: Settings, app: App, seeded: str, found: StartupReport) -> None:
     base = f"http://{settings.host}:{settings.port}"
     parts = [
         f"{_describe(settings)}{f' ({seeded})' if seeded else ''}",
@@ -325,9 +327,9 @@ def _welcome(project: Project, settings: Settings, app: App, seeded: str, found:
         *(
             line
             for name, line in zip(found.services, found.lines(), strict=True)
-            if name in {*settings.stand_ins(), *found.degraded}
+            if name in {*settings.fallbacks(), *found.degraded}
         ),
-        f"  {project.welcome()}",
+        f"  {project.banner()}",
     ]
     output.write_text("\n".join(lines))  # it waits for no reader, and comes before the first line of the log
 

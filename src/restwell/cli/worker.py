@@ -9,7 +9,7 @@ from restwell import startup
 from restwell.cli.loading import load, with_database
 from restwell.database import Database, Migrations
 from restwell.errors import ConfigurationError
-from restwell.startup import StartUp
+from restwell.startup import StartupReport
 from restwell.supervisor import supervise, worker_options
 
 
@@ -32,7 +32,7 @@ def worker(
     """Do jobs until told to stop. The schema must be at the newest revision."""
     project, settings = load()
 
-    async def look(database: Database) -> StartUp:
+    async def look(database: Database) -> StartupReport:
         await Migrations(project.migrations).check(database)
         return await startup.look(settings, project.name, database)
 

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Sequence
 
 from restwell.database.clock import db_now
-from restwell.database.explain import Plan, plans_of, queries_in, unindexed_foreign_keys
+from restwell.database.explain import Plan, explain_queries, find_queries, unindexed_foreign_keys
 from restwell.database.facade import (
-    Companion,
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
     Executor,
-    RowMissing,
+    RowNotFound,
     Transaction,
     TransactionConflict,
+    TransactionHook,
     UniqueViolation,
 )
 from restwell.database.migration_lint import Finding, lint
@@ -25,7 +25,6 @@ from restwell.database.types import Flag, Id, Timestamp
 from restwell.database_url import sqlite_path
 
 __all__ = [
-    "Companion",
     "Database",
     "DatabaseBusy",
     "DatabaseUnavailable",
@@ -36,19 +35,20 @@ __all__ = [
     "Migrations",
     "Plan",
     "Query",
-    "RowMissing",
+    "RowNotFound",
     "SqliteDatabase",
     "Timestamp",
     "Transaction",
     "TransactionConflict",
+    "TransactionHook",
     "UniqueViolation",
     "any_of",
     "db_now",
+    "explain_queries",
+    "find_queries",
     "lint",
     "open_database",
     "param",
-    "plans_of",
-    "queries_in",
     "query",
     "unindexed_foreign_keys",
 ]

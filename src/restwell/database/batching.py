@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 
-from restwell.database.executions import execution
-from restwell.database.freshness import demanded
+from restwell.database.consistency import required_lsn
+from restwell.database.instrumentation import execution
 from restwell.database.query import Compiled, Query
 from restwell.errors import ServiceUnavailable
 
@@ -38,7 +38,7 @@ class Batches:
         if len(arguments) != 1 or query.batch_on not in arguments:
             query.compiled[self._dialect].bind(arguments)  # it says which argument is wrong
         loop = asyncio.get_running_loop()
-        batch = (query, demanded())  # whoever may read an older row does not share with whoever may not
+        batch = (query, required_lsn())  # whoever may read an older row does not share with whoever may not
         waiting = self._waiting.get(batch)
         if waiting is None:
             waiting = self._waiting[batch] = {}

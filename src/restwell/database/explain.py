@@ -62,13 +62,13 @@ class Plan(Struct, frozen=True):
     findings: tuple[str, ...]
 
 
-def queries_in(*modules: ModuleType) -> Iterator[Query[Any]]:
+def find_queries(*modules: ModuleType) -> Iterator[Query[Any]]:
     """Every query that a module defines."""
     for module in modules:
         yield from (value for value in vars(module).values() if isinstance(value, Query))
 
 
-async def plans_of(database: Database, queries: Iterable[Query[Any]]) -> list[Plan]:
+async def explain_queries(database: Database, queries: Iterable[Query[Any]]) -> list[Plan]:
     """The plan of each query, alone and, where it is batched, as a batch."""
     plan = _on_sqlite if database.dialect == "sqlite" else _on_postgresql
     statements = [form[database.dialect] for one in queries for form in (one.compiled, one.batched) if form]

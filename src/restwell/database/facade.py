@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from restwell.database.batching import Batches
-from restwell.database.executions import execution
+from restwell.database.instrumentation import execution
 from restwell.database.query import Compiled, Query
 from restwell.errors import ServiceUnavailable
 
@@ -25,7 +25,7 @@ _WRITES: Final = ("INSERT", "UPDATE", "DELETE")
 
 ATTEMPTS: Final = 3
 RETRY_SECONDS: Final = 0.02
-TOGETHER: Final = 8
+MAX_BATCH: Final = 8
 """So many deferred statements are one at most: every combination is one more that the database prepares."""
 
 
@@ -56,11 +56,11 @@ class UniqueViolation(Exception):
         super().__init__(constraint)
 
 
-class RowMissing(LookupError):
+class RowNotFound(LookupError):
     """``one`` found no row: the caller's assumption was wrong."""
 
 
-class PoolFigures(Struct, frozen=True):
+class PoolStats(Struct, frozen=True):
     """A pool as it is, and what it has counted since its start. Seconds are of waiting for a connection."""
 
     size: int
@@ -86,10 +86,10 @@ class Executor(ABC):
         return rows[0] if rows else None
 
     async def one(self, query: Query[T], **arguments: Any) -> T:
-        """The first row. Raises RowMissing where there is none."""
+        """The first row. Raises RowNotFound where there is none."""
         rows = await self._rows(query, arguments)
         if not rows:
-            raise RowMissing(query.name)
+            raise RowNotFound(query.name)
         return rows[0]
 
     async def all(self, query: Query[T], **arguments: Any) -> list[T]:
@@ -127,10 +127,10 @@ class Executor(ABC):
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None: ...
 
 
-class Companion(ABC):
+class TransactionHook(ABC):
     """What goes along with a transaction, and must know how it ended before anyone else does.
 
-    ``rolled_back`` and ``in_doubt`` are called where nothing may be waited for any more: they begin what takes time.
+    ``rolled_back`` and ``outcome_unknown`` are called where nothing may be waited for any more: they begin what takes time.
     """
 
     @abstractmethod
@@ -146,21 +146,21 @@ class Companion(ABC):
         """Nothing was changed."""
 
     @abstractmethod
-    def in_doubt(self) -> None:
+    def outcome_unknown(self) -> None:
         """COMMIT was sent and its answer is missing: it may have happened, or may yet."""
 
 
 class Transaction(Executor):
-    """Several queries that take effect together or not at all, and the ``companions`` that hear of their end."""
+    """Several queries that take effect together or not at all, and the ``hooks`` that hear of their end."""
 
     def __init__(self) -> None:
-        self.companions: list[Companion] = []
+        self.hooks: list[TransactionHook] = []
         self._deferred: list[tuple[Query[Any], tuple[Any, ...]]] = []
         self._failed = False
 
     def defer(self, query: Query[Any], **arguments: Any) -> None:
         """Execute for the effect a little later: before the next statement of this transaction, or before its commit, with all that is
-        deferred by then, in one round trip if there are no more than TOGETHER; else those of each query are one.
+        deferred by then, in one round trip if there are no more than MAX_BATCH; else those of each query are one.
 
         For writes whose outcome nobody asks for. Those that go together do not see each other, so they must not touch the same rows.
         What one of them raises is raised by whatever comes next, at the latest by the end of the block. Raises TypeError for what is no
@@ -181,7 +181,7 @@ class Transaction(Executor):
         self._failed = False
 
     async def _execute_all(self, deferred: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
-        if 0 < len(deferred) <= TOGETHER:
+        if 0 < len(deferred) <= MAX_BATCH:
             with execution("+".join(dict.fromkeys(query.name for query, _ in deferred))):
                 await self._execute_together(deferred)
             return
@@ -216,11 +216,11 @@ class Database(Executor):
         if query.batched:
             row = await self.find(query, **arguments)
             if row is None:
-                raise RowMissing(query.name)
+                raise RowNotFound(query.name)
             return row
         return await super().one(query, **arguments)
 
-    def pools(self) -> dict[str, PoolFigures]:
+    def pool_stats(self) -> dict[str, PoolStats]:
         """The pools of connections as they are now, by the name of their server."""
         return {}
 
@@ -253,22 +253,22 @@ class Database(Executor):
 
         The commit has happened, durably, once the block is left. Raises DatabaseBusy when a lock is not had in time.
         """
-        companions: list[Companion] = []
+        hooks: list[TransactionHook] = []
         sent = False
         try:
             async with self._transaction() as tx:
-                companions = tx.companions
+                hooks = tx.hooks
                 yield tx
-                for companion in companions:
-                    await companion.before_commit(tx)
+                for hook in hooks:
+                    await hook.before_commit(tx)
                 await tx.flush()
                 sent = True
         except BaseException:
-            for companion in companions:
-                (companion.in_doubt if sent else companion.rolled_back)()
+            for hook in hooks:
+                (hook.outcome_unknown if sent else hook.rolled_back)()
             raise
-        for companion in companions:
-            await companion.committed()
+        for hook in hooks:
+            await hook.committed()
 
     @abstractmethod
     def _transaction(self) -> AbstractAsyncContextManager[Transaction]:

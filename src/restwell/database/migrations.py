@@ -160,7 +160,7 @@ class Migrations:
                             )
                         ]
                     ) from error
-                log.warning("migration_waits", on=what, attempt=attempt, cause=repr(error.__cause__))
+                log.warning("migration_waiting", on=what, attempt=attempt, cause=repr(error.__cause__))
             await asyncio.sleep(LOCK_PAUSE_SECONDS)
         raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 

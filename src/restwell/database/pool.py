@@ -14,7 +14,7 @@ from typing import Any, Final
 import asyncpg
 
 from restwell.breaker import Breaker
-from restwell.database.facade import DatabaseBusy, DatabaseUnavailable, PoolFigures
+from restwell.database.facade import DatabaseBusy, DatabaseUnavailable, PoolStats
 
 Connection = Any  # asyncpg brings no types
 
@@ -42,9 +42,9 @@ class Pool:
         self._waited = 0.0
         self.breaker = Breaker(name)
 
-    def figures(self) -> PoolFigures:
+    def stats(self) -> PoolStats:
         """What there is to know of it now."""
-        return PoolFigures(
+        return PoolStats(
             size=self._size,
             open=len(self._free) + len(self._lent),
             in_use=len(self._lent),

@@ -18,7 +18,7 @@ from restwell.database.facade import (
     DatabaseBusy,
     DatabaseUnavailable,
     MigrationInProgress,
-    PoolFigures,
+    PoolStats,
     Transaction,
     TransactionConflict,
     UniqueViolation,
@@ -186,8 +186,8 @@ class PostgresDatabase(Database):
         if pool is not None:
             await pool.close(seconds)
 
-    def pools(self) -> dict[str, PoolFigures]:
-        return {"primary": self._pool.figures()} if self._pool is not None else {}
+    def pool_stats(self) -> dict[str, PoolStats]:
+        return {"primary": self._pool.stats()} if self._pool is not None else {}
 
     async def connection_limit(self) -> int | None:
         async with self._transaction() as tx:
@@ -301,7 +301,7 @@ async def _take_turn(tx: Transaction) -> None:
     deadline: float | None = None
     while not await tx.one(_try_migration_lock):
         if deadline is None:
-            log.warning("migration_waits", on="another process, which migrates", seconds=MIGRATION_TURN_SECONDS)
+            log.warning("migration_waiting", on="another process, which migrates", seconds=MIGRATION_TURN_SECONDS)
             deadline = time.monotonic() + MIGRATION_TURN_SECONDS
         if time.monotonic() > deadline:
             raise MigrationInProgress

@@ -16,8 +16,8 @@ import asyncpg
 import structlog
 from sqlalchemy import text
 
-from restwell.database.facade import Database, PoolFigures, Transaction
-from restwell.database.freshness import FURTHEST, MAX_LAG_SECONDS, demanded, wrote
+from restwell.database.consistency import MAX_LAG_SECONDS, MAX_LSN, record_lsn, required_lsn
+from restwell.database.facade import Database, PoolStats, Transaction
 from restwell.database.pool import Connection
 from restwell.database.postgres import PostgresDatabase
 from restwell.database.query import Compiled, query
@@ -93,9 +93,9 @@ class RoutedDatabase(Database):
         self._history: deque[tuple[float, int]] = deque()
         self._watchers: list[asyncio.Task[None]] = []
 
-    def pools(self) -> dict[str, PoolFigures]:
-        replicas = ((replica.name, figures) for replica in self.replicas for figures in replica.pools().values())
-        return self._primary.pools() | dict(replicas)
+    def pool_stats(self) -> dict[str, PoolStats]:
+        replicas = ((replica.name, figures) for replica in self.replicas for figures in replica.pool_stats().values())
+        return self._primary.pool_stats() | dict(replicas)
 
     @property
     def primary(self) -> Database:
@@ -142,9 +142,7 @@ class RoutedDatabase(Database):
             try:
                 rows = await replica._fetch(compiled, parameters)  # noqa: SLF001  # as above
             except ServiceUnavailable as error:
-                log.warning(
-                    "replica_passed_over", replica=replica.name, query=compiled.name, cause=repr(error.__cause__)
-                )
+                log.warning("replica_skipped", replica=replica.name, query=compiled.name, cause=repr(error.__cause__))
             else:
                 if replica.epoch == epoch:
                     return rows
@@ -161,19 +159,19 @@ class RoutedDatabase(Database):
 
     def _choose(self) -> Replica | None:
         """The next in turn of those that have come far enough."""
-        position = demanded()
+        position = required_lsn()
         if position is None:
             return None
         fit = [replica for replica in self.replicas if replica.position and replica.position >= position]
         return fit[next(self._turn) % len(fit)] if fit else None
 
     async def _note_write(self) -> None:
-        if demanded() is None:
+        if required_lsn() is None:
             return
         try:
-            wrote(await self._primary.one(_written))
+            record_lsn(await self._primary.one(_written))
         except ServiceUnavailable:
-            wrote(FURTHEST)  # it is written, and that is what the caller must hear
+            record_lsn(MAX_LSN)  # it is written, and that is what the caller must hear
 
     async def _watch_primary(self) -> None:
         """Keep what the primary had written MAX_LAG_SECONDS ago, and since. While it is away, its last is the measure."""
@@ -201,7 +199,9 @@ class RoutedDatabase(Database):
                 replica.position = 0 if behind else position
             if fit != serves:
                 serves = fit
-                log.warning("replica_joined" if fit else "replica_left", replica=replica.name, why="" if fit else why)
+                log.warning(
+                    "replica_available" if fit else "replica_unavailable", replica=replica.name, why="" if fit else why
+                )
             await asyncio.sleep(pause)
 
     def _lags(self, position: int) -> bool:

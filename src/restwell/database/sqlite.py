@@ -16,7 +16,7 @@ from restwell.database.facade import (
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
-    PoolFigures,
+    PoolStats,
     Transaction,
     UniqueViolation,
 )
@@ -271,11 +271,11 @@ class SqliteDatabase(Database):
             self._waiting -= 1
             self._waited += time.monotonic() - began
 
-    def pools(self) -> dict[str, PoolFigures]:
+    def pool_stats(self) -> dict[str, PoolStats]:
         """Of the one that writes, for which everyone waits in line."""
         is_open = int(self._writer is not None)
         return {
-            "writer": PoolFigures(
+            "writer": PoolStats(
                 size=1,
                 open=is_open,
                 in_use=int(self._writing.locked()),

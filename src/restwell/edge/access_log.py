@@ -9,7 +9,7 @@ import structlog
 from msgspec import Struct
 
 from restwell.edge.exchange import Concern, Exchange
-from restwell.observability.logs import LineWriter
+from restwell.observability.logs import JsonLogWriter
 
 log = structlog.get_logger("restwell.access")
 
@@ -37,7 +37,7 @@ class AccessLog(Concern):
     With a ``writer`` the lines go there, many at a time; without one each goes through structlog.
     """
 
-    def __init__(self, writer: LineWriter | None = None) -> None:
+    def __init__(self, writer: JsonLogWriter | None = None) -> None:
         self._writer = writer
 
     def after(self, exchange: Exchange) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from restwell.database.freshness import Freshness
+from restwell.database.consistency import SessionConsistency
 from restwell.limits import Allowance
 
 Scope = MutableMapping[str, Any]
@@ -23,7 +23,7 @@ SCOPE_KEY: Final = "restwell"
 
 class Exchange:
     """Made for each request. ``headers`` are its header fields by lower-case name, joined by HeaderFields; ``status`` is 0 until the answer starts; ``user_id`` is set by whoever authenticates; ``expired``
-    says that its time ran out first, ``freshness`` how new what it reads must be, where there are replicas, ``allowance`` what it
+    says that its time ran out first, ``consistency`` how new what it reads must be, where there are replicas, ``allowance`` what it
     was told of its rate, ``seconds`` the time of its route, where that has its own, ``running`` whether it counts as under way. A
     concern that sets ``answer`` before anything has been done has answered the request.
     """
@@ -31,8 +31,8 @@ class Exchange:
     __slots__ = (
         "allowance",
         "answer",
+        "consistency",
         "expired",
-        "freshness",
         "headers",
         "request_id",
         "running",
@@ -54,7 +54,7 @@ class Exchange:
         self.expired = False
         self.running = False
         self.seconds: float | None = None
-        self.freshness: Freshness | None = None
+        self.consistency: SessionConsistency | None = None
         self.user_id: UUID | None = None
 
 

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from restwell.database.facade import PoolFigures
+from restwell.database.facade import PoolStats
 from restwell.edge.exchange import Scope
 from restwell.errors import ServiceUnavailable
 
@@ -36,7 +36,7 @@ _NEARLY: Final = 0.8
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CREDENTIALS: Final = frozenset({b"authorization", b"cookie"})
 
-Pools = Callable[[], Mapping[str, PoolFigures]]
+Pools = Callable[[], Mapping[str, PoolStats]]
 
 
 class Overloaded(ServiceUnavailable):

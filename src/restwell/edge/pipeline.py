@@ -133,7 +133,7 @@ class Edge:
             # For all of those who wait for it there was no room, or no time; other AppErrors the application has answered itself.
             expected = isinstance(error, AppError) and not exchange.status
             if not expected:
-                log.exception("crash", path=scope["path"])
+                log.exception("unhandled_exception", path=scope["path"])
             if exchange.status:
                 raise
             await _send_problem(error if isinstance(error, AppError) else AppError(), exchange.request_id, respond)

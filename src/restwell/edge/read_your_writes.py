@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from restwell.database.freshness import TOKEN_SECONDS, Freshness, FreshnessTokens, demand
+from restwell.database.consistency import TOKEN_SECONDS, ConsistencyTokens, SessionConsistency, require_lsn
 from restwell.edge.exchange import Concern, Exchange, Headers
 
 HEADER: Final = b"consistency-token"
@@ -16,7 +16,7 @@ class ReadYourWrites(Concern):
 
     inside = True
 
-    def __init__(self, tokens: FreshnessTokens) -> None:
+    def __init__(self, tokens: ConsistencyTokens) -> None:
         self._tokens = tokens
 
     def before(self, exchange: Exchange) -> None:
@@ -24,13 +24,13 @@ class ReadYourWrites(Concern):
         tokens = [one.strip() for one in headers.get(HEADER, b"").split(b",", MAX_TOKENS)[:MAX_TOKENS]]
         tokens.append(_cookie_in(headers.get(b"cookie", b"")))
         position = max(self._tokens.decode(token) if token else 0 for token in tokens)
-        exchange.freshness = Freshness(position)
-        demand(exchange.freshness)
+        exchange.consistency = SessionConsistency(position)
+        require_lsn(exchange.consistency)
 
     def on_response(self, exchange: Exchange, headers: Headers) -> None:
-        freshness = exchange.freshness
-        if freshness is not None and freshness.position > freshness.asked:
-            token = self._tokens.encode(freshness.position).encode()
+        consistency = exchange.consistency
+        if consistency is not None and consistency.lsn > consistency.requested:
+            token = self._tokens.encode(consistency.lsn).encode()
             headers.append((HEADER, token))
             cookie = b"%s%s; Max-Age=%d; Path=/; HttpOnly; Secure; SameSite=Lax" % (_COOKIE, token, TOKEN_SECONDS)
             headers.append((b"set-cookie", cookie))

@@ -23,7 +23,7 @@ from restwell.jobs.queue import Jobs
 from restwell.jobs.rows import ClaimedJob
 from restwell.jobs.store import JobStore
 from restwell.jobs.tables import JobState
-from restwell.observability.logs import LineWriter
+from restwell.observability.logs import JsonLogWriter
 
 log = structlog.get_logger("restwell.jobs")
 
@@ -79,7 +79,7 @@ class JobExecutor:
         services: Sequence[object],
         processes: Processes,
         *,
-        lines: LineWriter | None = None,
+        lines: JsonLogWriter | None = None,
         execute_isolated: Callable[[ClaimedJob], None] | None = None,
     ) -> None:
         self._database = database

@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from restwell.child_processes import exit_with_parent
-from restwell.observability.logs import configure_logs, configured
+from restwell.observability.logs import configure_logs, log_settings
 from restwell.settings import LogSettings
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Processes:
 
 def _pool_of_one() -> ProcessPoolExecutor:
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin, initargs=(configured(),))
+    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin, initargs=(log_settings(),))
 
 
 def _begin(logs: LogSettings | None) -> None:

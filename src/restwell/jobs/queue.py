@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from opentelemetry import trace
 
-from restwell.database import Companion, Database, Executor, Transaction, TransactionConflict, UniqueViolation
+from restwell.database import Database, Executor, Transaction, TransactionConflict, TransactionHook, UniqueViolation
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import queries
@@ -177,7 +177,7 @@ class Jobs:
             _hints_of(tx, self.notifier).counts[row["queue"]] += 1
 
 
-class _Hints(Companion):
+class _Hints(TransactionHook):
     """What to tell the workers of once the transaction has committed."""
 
     def __init__(self, notifier: Notifier) -> None:
@@ -191,16 +191,16 @@ class _Hints(Companion):
 
     def rolled_back(self) -> None: ...
 
-    def in_doubt(self) -> None:
+    def outcome_unknown(self) -> None:
         self._dispatch.notify(self.counts)  # a hint for nothing does no harm
 
 
 def _hints_of(tx: Transaction, notifier: Notifier) -> _Hints:
-    for companion in tx.companions:
-        if isinstance(companion, _Hints):
-            return companion
+    for hook in tx.hooks:
+        if isinstance(hook, _Hints):
+            return hook
     hints = _Hints(notifier)
-    tx.companions.append(hints)
+    tx.hooks.append(hints)
     return hints
 
 

@@ -28,7 +28,7 @@ from restwell.jobs.rows import ClaimedJob
 from restwell.jobs.scheduler import Scheduler
 from restwell.jobs.store import LEASE_SECONDS, JobStore
 from restwell.jobs.tables import JobState
-from restwell.observability.logs import LineWriter
+from restwell.observability.logs import JsonLogWriter
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class Worker:
         services: Sequence[object],
         options: WorkerOptions,
         *,
-        lines: LineWriter | None = None,
+        lines: JsonLogWriter | None = None,
         execute_isolated: Callable[[ClaimedJob], None] | None = None,
         name: str | None = None,
     ) -> None:

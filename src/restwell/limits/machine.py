@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from restwell.cache.machine import make_own
-from restwell.folders import writing
+from restwell.folders import checked_writes
 from restwell.limits.rate import Allowance, Rate, free_at, left_of, take
 from restwell.limits.shares import Shares
 
@@ -48,7 +48,7 @@ class MachineLimits:
         if self._file is not None:
             return
         make_own(self.folder)
-        with writing(self.folder, "CACHE_DIR"):
+        with checked_writes(self.folder, "CACHE_DIR"):
             self._file = (self.folder / "limits").open("a+b")
             missing = _BYTES - self._file.seek(0, os.SEEK_END)
             if missing > 0:  # in full: in a file with holes, a full disk would kill a process that writes to one

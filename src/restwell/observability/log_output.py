@@ -40,7 +40,7 @@ _encoder: Final = msgspec.json.Encoder(enc_hook=repr)
 class LogOutput:
     """The lines of this process, in the order in which they came. A forked process begins with none."""
 
-    lost: int
+    dropped: int
     """So many lines were not written: the buffer was full, or standard output failed."""
 
     def __init__(self) -> None:
@@ -48,8 +48,8 @@ class LogOutput:
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        self.lost = 0
-        self._told = 0
+        self.dropped = 0
+        self._reported = 0
         self._torn = False
         self._lines: deque[Struct | bytes] = deque()
         self._bytes = 0
@@ -75,7 +75,7 @@ class LogOutput:
         line = text.encode("utf-8", "backslashreplace")
         with self._lock:
             if len(self._lines) >= BUFFER_LINES or self._bytes + len(line) > BUFFER_BYTES:
-                self.lost += 1
+                self.dropped += 1
                 return
             self._bytes += len(line)
             self._lines.append(line)
@@ -128,13 +128,13 @@ class LogOutput:
                 self._bytes -= texts
         if taken < len(data):
             self._lose(data.count(b"\n", taken))
-        elif self.lost != self._told:
-            self._told = self.lost
-            log.warning("log_lines_lost", total=self.lost)
+        elif self.dropped != self._reported:
+            self._reported = self.dropped
+            log.warning("log_lines_dropped", total=self.dropped)
 
     def _lose(self, count: int) -> None:
         with self._lock:
-            self.lost += count
+            self.dropped += count
 
     def _put(self, data: bytes) -> int:
         """How much of it standard output has taken."""
@@ -204,14 +204,14 @@ def _text(value: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-class LostLines(Collector):
+class DroppedLinesCollector(Collector):
     """How many lines this process has lost, as a metric."""
 
     def collect(self) -> Iterator[Metric]:
         yield CounterMetricFamily(
-            "restwell_log_lines_lost",
+            "restwell_log_lines_dropped",
             "Log lines that were not written: standard output was full, failed, or was not read.",
-            value=output.lost,
+            value=output.dropped,
         )
 
 

@@ -25,7 +25,7 @@ _configured: LogSettings | None = None
 log = structlog.get_logger("restwell.logs")
 
 
-class LineWriter:
+class JsonLogWriter:
     """Writes lines as JSON, in the order of their fields, many at a time."""
 
     @staticmethod
@@ -56,9 +56,9 @@ class _Handler(logging.Handler):
             output.write_text(line)
 
 
-def line_writer(settings: LogSettings) -> LineWriter | None:
+def json_log_writer(settings: LogSettings) -> JsonLogWriter | None:
     """Where each request's line goes; None where that is for people, or not logged at all."""
-    return LineWriter() if settings.level in {"debug", "info"} and not _is_pretty(settings) else None
+    return JsonLogWriter() if settings.level in {"debug", "info"} and not _is_pretty(settings) else None
 
 
 def configure_logs(settings: LogSettings) -> None:
@@ -93,13 +93,13 @@ def configure_logs(settings: LogSettings) -> None:
     sys.unraisablehook = _exception_ignored
 
 
-def configured() -> LogSettings | None:
+def log_settings() -> LogSettings | None:
     """How this process logs, for those that it starts."""
     return _configured
 
 
 @contextmanager
-def failure_logged() -> Iterator[None]:
+def log_fatal_errors() -> Iterator[None]:
     """Around what a process does: what ends it is a line of its log, and its exit code is 1.
 
     The interpreter would write it to standard error itself, and wait for ever where nobody reads that.

@@ -47,13 +47,13 @@ def app_error_for(error: Exception, path: str) -> AppError:
     """
     if isinstance(error, AppError):
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.warning("unavailable", code=error.code, cause=repr(error.__cause__))
+            log.warning("dependency_unavailable", code=error.code, cause=repr(error.__cause__))
         return error
     if isinstance(error, ValidationException):
         return Invalid(errors=[_field_error(fault) for fault in error.extra or ()])
     kind = _OF_FRAMEWORK.get(error.status_code) if isinstance(error, HTTPException) else None
     if kind is None:
-        log.error("crash", path=path, exc_info=error)
+        log.error("unhandled_exception", path=path, exc_info=error)
         return AppError()
     headers = dict(getattr(error, "headers", None) or {})
     if "GET" in (allow := headers.get("allow", "")):

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from restwell.database.executions import start_counting, stop_counting
+from restwell.database.instrumentation import start_counting, stop_counting
 from restwell.edge.exchange import Concern, Exchange
 
 log = structlog.get_logger("restwell.query_budget")

@@ -19,18 +19,18 @@ _METADATA: Final = "/.well-known/oauth-authorization-server"
 
 
 def well_known_routes(
-    public_keys: dict[str, Any] | None, own_url: str | None, machines: Machines | None
+    public_keys: dict[str, Any] | None, public_url: str | None, machines: Machines | None
 ) -> list[HTTPRouteHandler]:
     """The JSON Web Key Set, where there are public keys; with APP_URL also the metadata (RFC 8414) that lead to it."""
     if public_keys is None:
         return []
     routes = [_document(_KEYS, public_keys, "application/jwk-set+json")]
-    if own_url is not None:
-        routes.append(_document(_METADATA, _metadata(own_url, machines), "application/json"))
+    if public_url is not None:
+        routes.append(_document(_METADATA, _metadata(public_url, machines), "application/json"))
     return routes
 
 
-def security_txt(contact: str | None, own_url: str | None) -> list[HTTPRouteHandler]:
+def security_txt(contact: str | None, public_url: str | None) -> list[HTTPRouteHandler]:
     """Where to report a vulnerability (RFC 9116), if there is such a place. It is never about to expire."""
     if contact is None:
         return []
@@ -38,18 +38,18 @@ def security_txt(contact: str | None, own_url: str | None) -> list[HTTPRouteHand
     @get(_SECURITY, include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def document() -> Response[bytes]:
         lines = [f"Contact: {contact}", f"Expires: {datetime.now(UTC) + _VALID:%Y-%m-%dT00:00:00Z}"]
-        if own_url is not None:
-            lines.append(f"Canonical: {own_url}{_SECURITY}")
+        if public_url is not None:
+            lines.append(f"Canonical: {public_url}{_SECURITY}")
         return Response("\n".join([*lines, ""]).encode(), media_type="text/plain", headers=_KEPT)
 
     return [document]
 
 
-def _metadata(own_url: str, machines: Machines | None) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"issuer": own_url, "jwks_uri": own_url + _KEYS, "response_types_supported": []}
+def _metadata(public_url: str, machines: Machines | None) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"issuer": public_url, "jwks_uri": public_url + _KEYS, "response_types_supported": []}
     if machines is not None:
         metadata |= {
-            "token_endpoint": own_url + machines.token_path,
+            "token_endpoint": public_url + machines.token_path,
             "grant_types_supported": ["client_credentials"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "scopes_supported": list(machines.scopes),

@@ -47,7 +47,7 @@ class IdentityService:
         users: UserService,
         audit: AuditLog,
         *,
-        own_url: str,
+        public_url: str,
     ) -> None:
         self._database = database
         self._providers = providers
@@ -55,7 +55,7 @@ class IdentityService:
         self._sessions = sessions
         self._users = users
         self._audit = audit
-        self._own_url = own_url
+        self._public_url = public_url
 
     @property
     def providers(self) -> list[str]:
@@ -146,7 +146,7 @@ class IdentityService:
             await self._users.tell_of_identity_in(tx, user_id, identity.provider)
 
     def _redirect_uri(self, provider: str) -> str:
-        return f"{self._own_url}/v1/identities/{provider}/callback"
+        return f"{self._public_url}/v1/identities/{provider}/callback"
 
 
 def _email(identity: Identity) -> EmailAddress | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from restwell.cache import Cache
 from restwell.database import Database, Transaction
-from restwell.ids import lowest_id
+from restwell.ids import min_id_at
 from restwell.jobs import JobContext, Jobs, job
 from shop.orders import queries
 from shop.orders.jobs import send_confirmation, send_payment_failed
@@ -47,7 +47,7 @@ class Settlement:
     async def settle_late(self) -> None:
         """Have settled what should have been a while ago: its job is dead, since the gateway was away for that long."""
         before = datetime.now(UTC) - LATE
-        pending = await self._database.primary.all(queries.pending_before, before=lowest_id(before))
+        pending = await self._database.primary.all(queries.pending_before, before=min_id_at(before))
         async with self._database.transaction() as tx:
             for late in pending + await self._payments.left_undone(tx, before):
                 again = settle_order.with_options(unique_key=f"settle {late.order_id}")

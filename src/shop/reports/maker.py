@@ -9,7 +9,7 @@ from uuid import UUID
 
 from restwell.database import Database
 from restwell.files import Files
-from restwell.ids import lowest_id
+from restwell.ids import min_id_at
 from restwell.jobs import JobContext
 from shop.reports import queries
 from shop.reports.models import ReportState
@@ -42,7 +42,7 @@ class ReportMaker:
 
     async def _read(self, report_id: UUID, first_day: date, last_day: date, path: Path) -> Sales:
         """Every line of those days into the file, page by page; what they add up to."""
-        after, until = lowest_id(_midnight(first_day)), lowest_id(_midnight(last_day + timedelta(days=1)))
+        after, until = min_id_at(_midnight(first_day)), min_id_at(_midnight(last_day + timedelta(days=1)))
         begin, end = _milliseconds(after), _milliseconds(until)
         sales = Sales.none()
         with await asyncio.to_thread(path.open, "w", encoding="utf-8", newline="") as file:

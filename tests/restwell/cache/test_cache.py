@@ -116,9 +116,9 @@ async def test_a_rollback_opens_the_tags_of_its_transaction(rig: Rig) -> None:
     with pytest.raises(ZeroDivisionError):
         async with rig.database.transaction() as tx:
             await rig.set_in(tx, cache, 1)
-            tx.companions[0].in_doubt()  # nothing was begun yet: nothing to end
-            tx.companions.append(tx.companions[0])
-            await tx.companions[0].before_commit(tx)
+            tx.hooks[0].outcome_unknown()  # nothing was begun yet: nothing to end
+            tx.hooks.append(tx.hooks[0])
+            await tx.hooks[0].before_commit(tx)
             raise ZeroDivisionError
     await asyncio.sleep(0.05)
     assert [await rig.get(cache), await rig.get(cache), rig.loads] == [0, 0, 1]
@@ -127,15 +127,15 @@ async def test_a_rollback_opens_the_tags_of_its_transaction(rig: Rig) -> None:
 async def test_nothing_is_cached_while_the_outcome_of_a_commit_is_unknown(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks when in_doubt opens the tags at once."""
+    """Breaks when outcome_unknown opens the tags at once."""
     monkeypatch.setattr("restwell.cache.invalidation.WRITE_SECONDS", 0.5)
     cache = await rig.cache()
     async with rig.database.transaction() as tx:
         await rig.set_in(tx, cache, 1)
-        (companion,) = tx.companions
-        await companion.before_commit(tx)
-        tx.companions.clear()
-    companion.in_doubt()
+        (hook,) = tx.hooks
+        await hook.before_commit(tx)
+        tx.hooks.clear()
+    hook.outcome_unknown()
     assert [await rig.get(cache), await rig.get(cache), rig.loads] == [1, 1, 2]
     await asyncio.sleep(0.6)
     assert [await rig.get(cache), await rig.get(cache), rig.loads] == [1, 1, 3]

@@ -13,7 +13,7 @@ from restwell.database import (
     DatabaseUnavailable,
     Id,
     Query,
-    RowMissing,
+    RowNotFound,
     open_database,
     param,
     query,
@@ -104,7 +104,7 @@ async def test_different_queries_run_in_different_batches(opened: Database, stat
 async def test_a_missing_row_is_an_error_for_its_caller_only(opened: Database) -> None:
     found = await asyncio.gather(opened.one(by_id, id=IDS[1]), opened.one(by_id, id=new_id()), return_exceptions=True)
     assert found[0] == Thing("thing 1", 1)
-    assert isinstance(found[1], RowMissing)
+    assert isinstance(found[1], RowNotFound)
 
 
 async def test_an_invalid_key_is_an_error_for_its_caller_only(opened: Database) -> None:

@@ -16,7 +16,7 @@ from restwell.database import (
     DatabaseUnavailable,
     Flag,
     Id,
-    RowMissing,
+    RowNotFound,
     Timestamp,
     UniqueViolation,
     any_of,
@@ -123,7 +123,7 @@ async def test_rows_become_dataclasses_models_and_tuples(opened: Database) -> No
 
 async def test_a_missing_row_is_none_for_find_and_an_error_for_one(opened: Database) -> None:
     assert await opened.find(by_number, number=9) is None
-    with pytest.raises(RowMissing, match=r"notes\.by_number"):
+    with pytest.raises(RowNotFound, match=r"notes\.by_number"):
         await opened.one(by_number, number=9)
 
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, delete, insert, select, update
 
 from restwell.database import Database, UniqueViolation, open_database, param, query
-from restwell.database.executions import start_counting, stop_counting
-from restwell.database.facade import TOGETHER
+from restwell.database.facade import MAX_BATCH
+from restwell.database.instrumentation import start_counting, stop_counting
 
 metadata = MetaData()
 shelves = Table("shelves", metadata, Column("id", Integer, primary_key=True), Column("name", Text))
@@ -97,12 +97,12 @@ async def test_more_deferred_writes_than_one_batch_are_sent_query_by_query(opene
     """The writes are sent in the order in which they were deferred: each book needs its shelf."""
     start_counting()
     async with opened.transaction() as tx:
-        for number in range(TOGETHER):
+        for number in range(MAX_BATCH):
             tx.defer(add_shelf, id=number, name=str(number))
         tx.defer(add_book, id=7, shelf=1)
         tx.defer(name_shelf, its_id=0, name="first")
     assert stop_counting() == {"shelves.add": 1, "books.add": 1, "shelves.name": 1}
-    assert await opened.all(names) == ["first", *map(str, range(1, TOGETHER))]
+    assert await opened.all(names) == ["first", *map(str, range(1, MAX_BATCH))]
 
 
 async def test_only_writes_can_be_deferred(opened: Database) -> None:

@@ -25,9 +25,9 @@ from restwell.database import (
     Query,
     Timestamp,
     any_of,
+    explain_queries,
     open_database,
     param,
-    plans_of,
     query,
     unindexed_foreign_keys,
 )
@@ -99,12 +99,12 @@ async def opened(empty_url: str) -> AsyncIterator[Database]:
 
 
 async def findings(database: Database, one: Query[Any]) -> str:
-    return " ".join(finding for plan in await plans_of(database, [one]) for finding in plan.findings)
+    return " ".join(finding for plan in await explain_queries(database, [one]) for finding in plan.findings)
 
 
 @pytest.mark.parametrize("one", [by_id, page, every_type, add], ids=lambda one: one.name)
 async def test_explain_reports_nothing_for_a_query_that_scales(opened: Database, one: Query[Any]) -> None:
-    plans = await plans_of(opened, [one])
+    plans = await explain_queries(opened, [one])
     assert [plan.findings for plan in plans] == [()] * len(plans)
     assert len(plans) == 1 + bool(one.batched)
 
@@ -143,7 +143,7 @@ async def test_explain_accepts_a_full_scan_of_a_small_table(opened: Database) ->
 
 
 async def test_explain_changes_no_row(opened: Database) -> None:
-    await plans_of(opened, [rename, add])
+    await explain_queries(opened, [rename, add])
     assert await opened.one(count) == ROWS
 
 

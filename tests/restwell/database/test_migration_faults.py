@@ -270,7 +270,7 @@ async def test_a_lock_that_others_hold_is_named_after_the_last_attempt(
                 " restwell migrate again"
             )
         ]
-        assert [line["on"] for line in logs if line["event"] == "migration_waits"] == [on]
+        assert [line["on"] for line in logs if line["event"] == "migration_waiting"] == [on]
         assert await migrations.upgrade(database)
 
 

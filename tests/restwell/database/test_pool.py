@@ -11,7 +11,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, func, insert, literal, 
 from fault_proxy import FaultProxy, fault_proxy
 from restwell.breaker import FAILURES, PAUSE_SECONDS
 from restwell.database import DatabaseBusy, DatabaseUnavailable, Transaction, TransactionConflict, param, query
-from restwell.database.facade import PoolFigures
+from restwell.database.facade import PoolStats
 from restwell.database.postgres import PostgresDatabase
 from servers import Postgres, postgres, postgres_programs
 
@@ -51,8 +51,8 @@ async def opened(postgres_server: str) -> AsyncIterator[PostgresDatabase]:
     await outside.close()
 
 
-def figures(database: PostgresDatabase) -> PoolFigures:
-    return database.pools()["primary"]
+def figures(database: PostgresDatabase) -> PoolStats:
+    return database.pool_stats()["primary"]
 
 
 async def ask(database: PostgresDatabase, statement: str) -> int:

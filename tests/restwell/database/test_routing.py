@@ -12,8 +12,8 @@ import pytest
 from msgspec import Struct
 from sqlalchemy import Boolean, Column, Integer, MetaData, Table, func, select, update
 
-from restwell.database import Database, Query, freshness, open_database, param, query, routing
-from restwell.database.freshness import FURTHEST, Freshness, FreshnessTokens, demand
+from restwell.database import Database, Query, consistency, open_database, param, query, routing
+from restwell.database.consistency import MAX_LSN, ConsistencyTokens, SessionConsistency, require_lsn
 from restwell.database.routing import Replica, RoutedDatabase
 from servers import Postgres, postgres, postgres_programs
 
@@ -104,7 +104,7 @@ async def ask(database: Database, what: Query[T], position: int = 0, **arguments
     """Read as a request would that must see ``position``."""
 
     async def request() -> T:
-        demand(Freshness(position))
+        require_lsn(SessionConsistency(position))
         return await database.one(what, **arguments)
 
     return await asyncio.create_task(request())
@@ -114,10 +114,10 @@ async def write(database: Database, which: int = 1) -> tuple[int, Account]:
     """Write as a request would. Returns the position that it must see from now on, and what it reads right after."""
 
     async def request() -> tuple[int, Account]:
-        seen = Freshness()
-        demand(seen)
+        seen = SessionConsistency()
+        require_lsn(seen)
         await database.run(raise_n, which=which)
-        return seen.position, await database.one(by_id, id=which)
+        return seen.lsn, await database.one(by_id, id=which)
 
     return await asyncio.create_task(request())
 
@@ -150,8 +150,8 @@ async def test_a_writer_reads_its_own_write_while_others_may_read_older_rows(
 
 async def test_every_kind_of_write_advances_the_position(routed: RoutedDatabase) -> None:
     async def request(how: int) -> int:
-        seen = Freshness()
-        demand(seen)
+        seen = SessionConsistency()
+        require_lsn(seen)
         if how == 0:
             await routed.one(raised, which=2)
         elif how == 1:
@@ -159,7 +159,7 @@ async def test_every_kind_of_write_advances_the_position(routed: RoutedDatabase)
         else:
             async with routed.transaction() as tx:
                 await tx.run(raise_n, which=2)
-        return seen.position
+        return seen.lsn
 
     positions = [await asyncio.create_task(request(how)) for how in range(3)]
     assert positions == sorted(positions)
@@ -178,19 +178,19 @@ async def test_a_write_of_unknown_position_is_read_from_the_primary(pair: Pair) 
             await asyncio.sleep(0.5)
 
     async def request() -> int:
-        seen = Freshness()
-        demand(seen)
+        seen = SessionConsistency()
+        require_lsn(seen)
         async with database.transaction() as tx:
             await tx.run(raise_n, which=1)
             waiting = asyncio.create_task(hold())
             await asyncio.sleep(0.05)
         await waiting
-        return seen.position
+        return seen.lsn
 
     async with database:
-        assert await asyncio.create_task(request()) == FURTHEST
+        assert await asyncio.create_task(request()) == MAX_LSN
         assert held.is_set()
-        assert await ask(database, by_id, FURTHEST, id=1) == Account(1, on_replica=False)
+        assert await ask(database, by_id, MAX_LSN, id=1) == Account(1, on_replica=False)
 
 
 async def test_a_lagging_replica_is_skipped_until_it_catches_up(
@@ -254,12 +254,12 @@ async def test_a_database_serves_before_its_replica_is_up(pair: Pair) -> None:
 
 def test_only_recent_tokens_with_our_signature_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when the signature is not checked: anyone may then send all reads to the primary."""
-    tokens = FreshnessTokens(b"k" * 32)
+    tokens = ConsistencyTokens(b"k" * 32)
     token = tokens.encode(123_456_789_012).encode()
     assert tokens.decode(token) == 123_456_789_012
-    assert FreshnessTokens(b"x" * 32).decode(token) == 0
-    forged = urlsafe_b64encode(bytes(16) + freshness._FIELDS.pack(FURTHEST, int(time.time())))
+    assert ConsistencyTokens(b"x" * 32).decode(token) == 0
+    forged = urlsafe_b64encode(bytes(16) + consistency._FIELDS.pack(MAX_LSN, int(time.time())))
     for bad in (b"", b"none", b"\xff", token[:-2], b"A" * 10_000, forged):
         assert tokens.decode(bad) == 0
-    monkeypatch.setattr(freshness, "TOKEN_SECONDS", -1)
+    monkeypatch.setattr(consistency, "TOKEN_SECONDS", -1)
     assert tokens.decode(token) == 0

@@ -128,7 +128,10 @@ async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_det
     assert_problem(answer, 500, "internal_error")
     assert "hunter2" not in answer.text
     assert answer.headers["content-security-policy"] == POLICY
-    assert [(line["event"], line["log_level"]) for line in lines] == [("crash", "error"), ("request", "info")]
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("unhandled_exception", "error"),
+        ("request", "info"),
+    ]
     assert lines[1]["status"] == 500
 
 
@@ -137,7 +140,7 @@ async def test_an_exception_after_the_response_began_ends_the_connection(app: As
     """Breaks when the request is answered a second time."""
     with capture_logs() as lines, pytest.raises(error):
         await request(app)
-    assert [line["event"] for line in lines] == ["crash", "request"]
+    assert [line["event"] for line in lines] == ["unhandled_exception", "request"]
 
 
 async def test_concerns_are_called_in_order_and_back() -> None:

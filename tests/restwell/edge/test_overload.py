@@ -9,7 +9,7 @@ import pytest
 
 from api_client import ApiClient, assert_problem
 from restwell import App
-from restwell.database.facade import PoolFigures
+from restwell.database.facade import PoolStats
 from restwell.edge.exchange import Scope
 from restwell.edge.overload import FEWEST, FIRST, MOST, QUEUE_SECONDS, Overload, Overloaded
 from restwell.testing import running
@@ -28,8 +28,8 @@ def filled(overload: Overload) -> Overload:
     return overload
 
 
-def figures(waits: int, seconds: float) -> dict[str, PoolFigures]:
-    return {"primary": PoolFigures(1, 1, 1, 0, waits, seconds, 0, 0, 0, breaker_open=False)}
+def figures(waits: int, seconds: float) -> dict[str, PoolStats]:
+    return {"primary": PoolStats(1, 1, 1, 0, waits, seconds, 0, 0, 0, breaker_open=False)}
 
 
 async def test_a_request_without_capacity_is_refused_soon() -> None:

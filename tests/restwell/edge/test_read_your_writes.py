@@ -2,19 +2,19 @@
 
 import httpx
 
-from restwell.database.freshness import FreshnessTokens, demanded, wrote
+from restwell.database.consistency import ConsistencyTokens, record_lsn, required_lsn
 from restwell.edge import Edge, ReadYourWrites
 from restwell.edge.exchange import Receive, Scope, Send
 
-TOKENS = FreshnessTokens(b"k" * 32)
+TOKENS = ConsistencyTokens(b"k" * 32)
 
 
 async def app(scope: Scope, _receive: Receive, send: Send) -> None:
     """Answers with the position that it must see; a POST writes up to 100."""
-    body = str(demanded()).encode()
+    body = str(required_lsn()).encode()
     if scope["method"] == "POST":
-        wrote(100)
-        wrote(70)
+        record_lsn(100)
+        record_lsn(70)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": body})
 
@@ -41,7 +41,7 @@ async def test_a_read_returns_no_consistency_token_and_a_forged_one_is_ignored()
     read = await request("GET")
     assert "consistency-token" not in read.headers
     assert "set-cookie" not in read.headers
-    forged = FreshnessTokens(b"x" * 32).encode(2**62)
+    forged = ConsistencyTokens(b"x" * 32).encode(2**62)
     for headers in ({"consistency_token": forged}, {"cookie": f"consistency-token={forged}"}, {"cookie": "theme=dark"}):
         assert (await request("GET", **headers)).text == "0"
 

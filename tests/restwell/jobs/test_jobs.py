@@ -10,7 +10,7 @@ import pytest
 
 import sample_jobs
 from jobs_harness import JobsHarness
-from restwell.database.executions import totals
+from restwell.database.instrumentation import totals
 from restwell.errors import NotFound
 from restwell.ids import new_id
 from restwell.jobs import JobContext, JobNotDead, JobState, JobUnfinished, job, worker

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 import sample_jobs
 from jobs_harness import JobsHarness, add_effect, open_harness
-from restwell.database import Database, Query, param, plans_of, query
+from restwell.database import Database, Query, explain_queries, param, query
 from restwell.jobs import Job, JobContext, JobState, JobStore, job, queries, queue_metrics
 
 damage = query("test.damage", update(table("jobs", column("arguments", Text))).values(arguments=param("arguments")))
@@ -187,5 +187,5 @@ async def test_parked_jobs_do_not_slow_the_others(harness: JobsHarness) -> None:
         queries.is_any_expired: "jobs_leases",
         queries.expire: "jobs_leases",
     }
-    for plan, index in zip(await plans_of(harness.database, expected), expected.values(), strict=True):
+    for plan, index in zip(await explain_queries(harness.database, expected), expected.values(), strict=True):
         assert index in plan.summary, plan

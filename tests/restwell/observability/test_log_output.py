@@ -34,12 +34,12 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 output.write(Line(-1))
 output.flush()
 output.flush()
-print(output.lost, file=sys.stderr)
+print(output.dropped, file=sys.stderr)
 """
 NOT_READ = """
 for number in range(int(sys.argv[1])):
     output.write(Line(number))
-print(output.lost, file=sys.stderr, flush=True)
+print(output.dropped, file=sys.stderr, flush=True)
 sys.stdin.readline()
 output.flush(30)
 output.flush(30)
@@ -56,7 +56,7 @@ def test_a_full_disk_loses_lines_and_joins_none_to_another(tmp_path: Path, limit
     assert [json.loads(line)["number"] for line in kept] == list(range(len(kept)))
     assert len(kept) + int(told) == 1_000
     assert json.loads(last) == {"number": -1}
-    assert (json.loads(said)["event"], json.loads(said)["total"]) == ("log_lines_lost", int(told))
+    assert (json.loads(said)["event"], json.loads(said)["total"]) == ("log_lines_dropped", int(told))
 
 
 def test_a_pipe_that_is_read_again_gets_the_buffered_lines_and_the_number_lost() -> None:
@@ -79,4 +79,4 @@ def test_a_pipe_that_is_read_again_gets_the_buffered_lines_and_the_number_lost()
     assert len(numbers) >= BUFFER_LINES
     assert len(numbers) + lost == written
     assert numbers == sorted(numbers)
-    assert (told["event"], told["total"]) == ("log_lines_lost", lost)
+    assert (told["event"], told["total"]) == ("log_lines_dropped", lost)

@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from restwell.observability.log_output import output
-from restwell.observability.logs import LineWriter, configure_logs
+from restwell.observability.logs import JsonLogWriter, configure_logs
 from restwell.settings import LogSettings
 
 
@@ -21,7 +21,7 @@ from restwell.settings import LogSettings
 def as_before(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     """These tests configure the process's logs; give back what was there. What other tests have logged is over and done with."""
     output.flush()
-    output._told = output.lost
+    output._reported = output.dropped
     capsys.readouterr()
     root = logging.getLogger()
     handlers, level, before = root.handlers[:], root.level, structlog.get_config()
@@ -129,8 +129,8 @@ def test_no_value_makes_logging_raise(capsys: pytest.CaptureFixture[str], chosen
     """Breaks when the renderer's error goes to whoever logs: an error handler that logs such a value answers with a bare 500."""
     configure_logs(LogSettings.model_validate({"format": chosen}))
     structlog.get_logger("x").warning("odd", value=value, kind="odd one")
-    LineWriter().write(Line("/a"))
-    LineWriter().write(Line("/b", value))
+    JsonLogWriter().write(Line("/a"))
+    JsonLogWriter().write(Line("/b", value))
     out = written(capsys)
     assert "odd one" in out
     assert '{"path":"/a"' in out
@@ -156,6 +156,6 @@ def test_failed_log_calls_warnings_and_dead_threads_are_logged(capsys: pytest.Ca
 def test_log_lines_keep_their_order(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings(format="json"))
     for number in range(50):
-        LineWriter().write(Line(f"/{number}"))
+        JsonLogWriter().write(Line(f"/{number}"))
         structlog.get_logger("x").info("event", path=f"/{number} event")
     assert [line["path"] for line in lines(capsys)] == [f"/{n}{what}" for n in range(50) for what in ("", " event")]

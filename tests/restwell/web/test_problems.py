@@ -120,7 +120,7 @@ async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_det
     problem = assert_problem(answer, 500, "internal_error")
     assert "errors" not in problem
     assert "ValueError" not in answer.text
-    crash = next(line for line in lines if line["event"] == "crash")
+    crash = next(line for line in lines if line["event"] == "unhandled_exception")
     assert isinstance(crash["exc_info"], ValueError)
     assert problem["request_id"] == "find-me-in-the-log"
 

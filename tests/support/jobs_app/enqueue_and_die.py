@@ -5,11 +5,11 @@ import os
 import sys
 
 import sample_jobs
-from restwell.database import Companion, Transaction, open_database
+from restwell.database import Transaction, TransactionHook, open_database
 from restwell.jobs import Jobs, open_notifier
 
 
-class Die(Companion):
+class Die(TransactionHook):
     async def before_commit(self, tx: Transaction) -> None: ...
 
     async def committed(self) -> None:
@@ -17,7 +17,7 @@ class Die(Companion):
 
     def rolled_back(self) -> None: ...
 
-    def in_doubt(self) -> None: ...
+    def outcome_unknown(self) -> None: ...
 
 
 async def main(url: str, broker_url: str | None, number: int) -> None:
@@ -25,7 +25,7 @@ async def main(url: str, broker_url: str | None, number: int) -> None:
         jobs = Jobs(database, open_notifier(database, url, broker_url, "jobs_app"))
         jobs.register([sample_jobs.toil])
         async with database.transaction() as tx:
-            tx.companions.append(Die())
+            tx.hooks.append(Die())
             await jobs.enqueue(tx, sample_jobs.toil, number=number, seconds=0.0)
 
 

@@ -11,8 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sqlalchemy import literal, select, text
 from structlog.testing import capture_logs
 
-from restwell.database import DatabaseBusy, open_database, query
-from restwell.database import executions as executions_module
+from restwell.database import DatabaseBusy, instrumentation, open_database, query
 
 one = query("test.one", select(literal(1).label("n")), into=int)
 sleep = query("test.sleep", text("SELECT count(pg_sleep(10))"), into=int)
@@ -24,7 +23,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(executions_module, "_tracer", provider.get_tracer("restwell.database"))
+    monkeypatch.setattr(instrumentation, "_tracer", provider.get_tracer("restwell.database"))
     return exporter
 
 

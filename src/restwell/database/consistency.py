@@ -15,44 +15,44 @@ MAX_LAG_SECONDS: Final = 10.0
 """A replica that is further behind is not read from."""
 TOKEN_SECONDS: Final = 30
 """How long a token counts. By then every replica that is read from has what it asks for."""
-FURTHEST: Final = 2**63 - 1
+MAX_LSN: Final = 2**63 - 1
 """A position that no replica reaches: what was written is to be read from the primary."""
 
 _MAC_BYTES: Final = 16
 _FIELDS: Final = struct.Struct(">QI")
 
 
-class Freshness:
-    """What one request must see: ``asked`` for by its token, and ``position``, which grows with each of its writes."""
+class SessionConsistency:
+    """The log position that one request needs: ``requested`` by its token, and ``lsn``, which advances with its writes."""
 
-    __slots__ = ("asked", "position")
+    __slots__ = ("lsn", "requested")
 
-    def __init__(self, asked: int = 0) -> None:
-        self.asked = self.position = asked
-
-
-_current: Final[ContextVar[Freshness | None]] = ContextVar("freshness", default=None)
+    def __init__(self, requested: int = 0) -> None:
+        self.requested = self.lsn = requested
 
 
-def demand(freshness: Freshness | None) -> None:
-    """This task, and those it starts, must see at least this; None, what everyone has written, which the primary has."""
-    _current.set(freshness)
+_current: Final[ContextVar[SessionConsistency | None]] = ContextVar("consistency", default=None)
 
 
-def demanded() -> int | None:
-    """The position that must be seen here; None where nobody knows, and only the primary will do."""
-    freshness = _current.get()
-    return freshness.position if freshness is not None else None
+def require_lsn(consistency: SessionConsistency | None) -> None:
+    """Set what reads of this task, and of the tasks it starts, must see; None sends them to the primary."""
+    _current.set(consistency)
 
 
-def wrote(position: int) -> None:
-    """What was written here is in the log up to ``position``."""
-    freshness = _current.get()
-    if freshness is not None:
-        freshness.position = max(freshness.position, position)
+def required_lsn() -> int | None:
+    """The log position that a replica needs for a read of this task; None if only the primary will do."""
+    consistency = _current.get()
+    return consistency.lsn if consistency is not None else None
 
 
-class FreshnessTokens:
+def record_lsn(lsn: int) -> None:
+    """Note that this task's writes are in the log up to ``lsn``."""
+    consistency = _current.get()
+    if consistency is not None:
+        consistency.lsn = max(consistency.lsn, lsn)
+
+
+class ConsistencyTokens:
     """Makes and reads the tokens; only ours count, so that no one can send every read to the primary."""
 
     def __init__(self, key: bytes) -> None:

@@ -6,8 +6,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from restwell.database.executions import totals
-from restwell.database.facade import Database, PoolFigures
+from restwell.database.facade import Database, PoolStats
+from restwell.database.instrumentation import totals
 
 _GAUGES = {
     "size": "Connections there may be.",
@@ -33,7 +33,7 @@ class DatabaseCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from _of_queries()
-        pools = self._database.pools()
+        pools = self._database.pool_stats()
         for name, text in _GAUGES.items():
             gauge = GaugeMetricFamily(f"restwell_db_pool_{name}", text, labels=["server"])
             yield _filled(gauge, name, pools)
@@ -43,7 +43,7 @@ class DatabaseCollector(Collector):
 
 
 def _filled(
-    family: GaugeMetricFamily | CounterMetricFamily, name: str, pools: dict[str, PoolFigures]
+    family: GaugeMetricFamily | CounterMetricFamily, name: str, pools: dict[str, PoolStats]
 ) -> GaugeMetricFamily | CounterMetricFamily:
     for server, figures in pools.items():
         family.add_metric([server], float(getattr(figures, name)))
