@@ -25,8 +25,8 @@ from contenders import OURS, ROOT, SECRET, serving
 from keep import keep
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
-from restwell.cache.figures import Figures
 from restwell.cache.memory import Entry, Memory
+from restwell.cache.metrics import CacheStats
 from restwell.database import open_database
 from restwell.observability.logs import configure_logs
 from restwell.settings import DatabaseSettings, JwtSettings, LogSettings, RateLimitSettings, Settings
@@ -72,7 +72,7 @@ def kept_values(repeats: int) -> list[float]:
     """In nanoseconds."""
     found = []
     for count in KEYS:
-        memory, figures = Memory(1 << 40), Figures()
+        memory, figures = Memory(1 << 40), CacheStats()
         for number in range(count):
             memory.put(Entry(f"product:{number}", number, (), 500, 0.0, 0.0, figures))
         chosen = random.Random(SEED).choices([f"product:{number}" for number in range(count)], k=10_000)  # noqa: S311  # no secret
@@ -114,7 +114,7 @@ def with_routes(settings: Settings, count: int) -> App:
 async def request_us(count: int, repeats: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
-            cache_dir=Path(folder),
+            runtime_dir=Path(folder),
             log=LogSettings(level="warning"),
             rate_limit=RateLimitSettings(scale=1_000_000),
             database=DatabaseSettings(url=SecretStr(f"sqlite:///{folder}/things.db")),

@@ -1,6 +1,6 @@
 """What the edge costs a request: ``python bench/edge.py --out bench/results/edge.json``.
 
-A bare ASGI function that answers 1 KB is called in this process, without a socket, then with the edge around it, to which one concern
+A bare ASGI function that answers 1 KB is called in this process, without a socket, then with the edge around it, to which one hook
 after the other is added. Each stage is timed in turn, round by round, so that a busy moment meets all of them; the median of the rounds is
 told, in microseconds a request.
 """
@@ -23,10 +23,10 @@ sys.path += [str(ROOT / "src")]
 from restwell.edge import (  # noqa: E402  # after the path is set
     AccessLog,
     ClientAddress,
-    Concern,
     Cors,
     Edge,
     HeaderFields,
+    Hook,
     LogContext,
     Options,
     RateLimitHeaders,
@@ -34,11 +34,11 @@ from restwell.edge import (  # noqa: E402  # after the path is set
     SecurityHeaders,
     UrlLimit,
 )
-from restwell.edge.exchange import AsgiApp, Message, Receive, Scope, Send, exchange_in  # noqa: E402
-from restwell.edge.rate_limit import whose  # noqa: E402
-from restwell.limits import MachineLimits, Rate  # noqa: E402
+from restwell.edge.context import AsgiApp, Message, Receive, Scope, Send, request_context  # noqa: E402
+from restwell.edge.rate_limit import client_key  # noqa: E402
 from restwell.observability.logs import JsonLogWriter  # noqa: E402
 from restwell.observability.watchdog import Watchdog  # noqa: E402
+from restwell.rate_limits import LocalRateLimitStore, Rate  # noqa: E402
 from restwell.web.query_budget import QueryBudget  # noqa: E402
 
 CALLS = 4_000
@@ -79,15 +79,15 @@ def scope() -> Scope:
     }
 
 
-def stages(limits: MachineLimits) -> list[tuple[str, AsgiApp]]:
+def stages(limits: LocalRateLimitStore) -> list[tuple[str, AsgiApp]]:
     """The bare function, then the edge with more and more in it."""
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
         """Counts as a guard does."""
-        exchange_in(scope).allowance = limits.take_now(RATE, whose(scope))
+        request_context(scope).rate_limit = limits.take_nowait(RATE, client_key(scope))
         await raw(scope, receive, send)
 
-    adding: Sequence[tuple[str, Concern | None]] = [
+    adding: Sequence[tuple[str, Hook | None]] = [
         ("deadline, hang-ups, overload, crashes (the pass itself)", None),
         ("request id", RequestId()),
         ("header fields, each once", HeaderFields()),
@@ -102,10 +102,10 @@ def stages(limits: MachineLimits) -> list[tuple[str, AsgiApp]]:
         ("rate limit, counted for the machine", RateLimitHeaders()),
     ]
     found: list[tuple[str, AsgiApp]] = [("a bare ASGI function", raw)]
-    concerns: list[Concern] = []
-    for name, concern in adding:
-        concerns += [concern] if concern is not None else []
-        found.append((name, Edge(counted if isinstance(concern, RateLimitHeaders) else raw, list(concerns), 5.0)))
+    hooks: list[Hook] = []
+    for name, hook in adding:
+        hooks += [hook] if hook is not None else []
+        found.append((name, Edge(counted if isinstance(hook, RateLimitHeaders) else raw, list(hooks), 5.0)))
     return found
 
 
@@ -120,7 +120,7 @@ async def once(app: AsgiApp) -> float:
 
 async def measure(rounds: int) -> list[tuple[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
-        limits = MachineLimits(Path(folder))
+        limits = LocalRateLimitStore(Path(folder))
         await limits.start()
         apps = stages(limits)
         times: dict[str, list[float]] = {name: [] for name, _ in apps}
@@ -163,7 +163,7 @@ def main() -> None:
     print(f"the edge: {before - first:.2f} us a request")
     if arguments.out is not None:
         machine = {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()}
-        told = {"what": "the edge in process, one concern more in each row", "machine": machine, "rows": rows}
+        told = {"what": "the edge in process, one hook more in each row", "machine": machine, "rows": rows}
         arguments.out.write_text(json.dumps(told, indent=1) + "\n")
 
 

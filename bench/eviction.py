@@ -19,8 +19,8 @@ from typing import Protocol
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from restwell.cache.figures import Figures  # noqa: E402  # after the path is set
 from restwell.cache.memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory  # noqa: E402  # after the path is set
+from restwell.cache.metrics import CacheStats  # noqa: E402  # after the path is set
 
 KEYS = 50_000
 REQUESTS = 400_000
@@ -35,7 +35,7 @@ class Policy(Protocol):
 class S3Fifo:
     def __init__(self, room: int) -> None:
         self._memory = Memory(room * SIZE)
-        self._figures = Figures()
+        self._figures = CacheStats()
 
     def ask(self, key: str) -> bool:
         if self._memory.get(key) is not None:

@@ -25,7 +25,7 @@ from restwell.database import Database, Migrations, open_database
 from restwell.ids import new_id
 from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings
 from restwell.testing import running
-from scoreboard import Board
+from scoreboard import GenerationTable
 from servers import MORE, NEEDS, postgres, postgres_programs, redis_program, redis_server
 from shop import demo
 from shop.app import MIGRATIONS, create_app
@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         _open_run(config)
     config.addinivalue_line("markers", "scoreboard(number, fault, mark): a fault on docs/scoreboard.md")
-    config.pluginmanager.register(Board(), "scoreboard")
+    config.pluginmanager.register(GenerationTable(), "scoreboard")
     config.pluginmanager.import_plugin("failure_report")
     for kind, meaning in KINDS.items():
         config.addinivalue_line("markers", f"{kind}: {meaning}")
@@ -185,17 +185,17 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runtime_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One for all: whoever starts finds itself alone there and begins anew."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
-def settings(database_url: str, cache_dir: Path, tmp_path: Path) -> ShopSettings:
+def settings(database_url: str, runtime_dir: Path, tmp_path: Path) -> ShopSettings:
     return ShopSettings(
         database=DatabaseSettings(url=SecretStr(database_url)),
         jwt=JwtSettings(secret=SecretStr(SECRET)),
-        cache_dir=cache_dir,
+        runtime_dir=runtime_dir,
         rate_limit=RateLimitSettings(scale=MORE),
         payments=PaymentsSettings(url=SecretStr(f"ledger:///{tmp_path}/ledger.db")),
     )

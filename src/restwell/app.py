@@ -16,8 +16,8 @@ from restwell.auth.elsewhere import Flows, Providers
 from restwell.auth.keys import development_secret
 from restwell.auth.sealing import Sealing
 from restwell.auth.signing_keys import from_files, from_secrets
-from restwell.cache import Cache, MachineStore, Outage, Store
-from restwell.cache.machine import default_folder
+from restwell.cache import Cache, CacheSuspension, LocalStore, Store
+from restwell.cache.local import default_runtime_dir
 from restwell.cache.peers import Peers
 from restwell.database import Migrations, open_database
 from restwell.database.consistency import ConsistencyTokens
@@ -26,13 +26,13 @@ from restwell.edge import (
     AccessLog,
     CanonicalPath,
     ClientAddress,
-    Concern,
+    ConcurrencyLimiter,
     Cors,
     Edge,
     HeaderFields,
+    Hook,
     LogContext,
     Options,
-    Overload,
     RateLimitHeaders,
     ReadYourWrites,
     RequestId,
@@ -40,17 +40,17 @@ from restwell.edge import (
     SecurityHeaders,
     UrlLimit,
 )
-from restwell.edge.exchange import Receive, Scope, Send
+from restwell.edge.context import Receive, Scope, Send
 from restwell.email_addresses import EmailAddress
 from restwell.files import Files
 from restwell.idempotency import Idempotency
 from restwell.jobs import ClaimedJob, Job, Jobs, Worker, WorkerOptions, open_notifier
-from restwell.limits import LimitStore, MachineLimits, RateLimiter
 from restwell.mail import open_mailer
 from restwell.observability.log_output import DroppedLinesCollector, output
 from restwell.observability.logs import json_log_writer
 from restwell.observability.metrics import Metrics
 from restwell.observability.watchdog import Watchdog
+from restwell.rate_limits import LocalRateLimitStore, RateLimiter, RateLimitStore
 from restwell.settings import Settings
 from restwell.web.caching import cached_routes
 from restwell.web.checks import check_routes
@@ -94,7 +94,7 @@ class App:
         litestar: Litestar,
         openapi: Schema,
         query_budget: QueryBudget,
-        overload: Overload,
+        concurrency_limiter: ConcurrencyLimiter,
         services: Sequence[object],
         prefixes: Sequence[str],
     ) -> None:
@@ -103,7 +103,7 @@ class App:
         self._services = services
         self._edge = edge
         self.query_budget = query_budget
-        self.overload = overload
+        self.concurrency_limiter = concurrency_limiter
         self.litestar = litestar
         self.openapi = openapi
 
@@ -191,9 +191,11 @@ class Restwell:
             from restwell.cache.redis import RedisStore  # noqa: PLC0415  # who does not use it does not load it
 
             strict = settings.cache != "bounded"
-            return RedisStore(settings.redis.url.get_secret_value(), self.name, Outage(self.database), strict=strict)
+            return RedisStore(
+                settings.redis.url.get_secret_value(), self.name, CacheSuspension(self.database), strict=strict
+            )
         alone = self.database.dialect == "sqlite" or settings.cache == "off"
-        return MachineStore(shared_folder(settings), settings.cache_bytes, None if alone else self._other_machines)
+        return LocalStore(runtime_dir(settings), settings.cache_bytes, None if alone else self._other_machines)
 
     async def _other_machines(self) -> int:
         return await self._peers.others(self._asked_by_health)
@@ -203,12 +205,12 @@ class Restwell:
         limits = settings.rate_limit
         if not limits.scale:
             return None
-        machine = MachineLimits(shared_folder(settings))
-        store: LimitStore = machine
+        machine = LocalRateLimitStore(runtime_dir(settings))
+        store: RateLimitStore = machine
         if settings.redis.url is not None:
-            from restwell.limits.redis import RedisLimits  # noqa: PLC0415  # as above
+            from restwell.rate_limits.redis import RedisRateLimitStore  # noqa: PLC0415  # as above
 
-            store = RedisLimits(settings.redis.url.get_secret_value(), self.name, machine)
+            store = RedisRateLimitStore(settings.redis.url.get_secret_value(), self.name, machine)
         return RateLimiter(store, scale=limits.scale, reads=limits.reads, writes=limits.writes)
 
     async def start(self) -> None:
@@ -325,7 +327,7 @@ class Restwell:
             litestar.register(handler)
         query_budget = QueryBudget()
         self.metrics.registry.register(query_budget)
-        concerns: list[Concern] = [
+        hooks: list[Hook] = [
             RequestId(),
             HeaderFields(),
             UrlLimit(),
@@ -336,37 +338,46 @@ class Restwell:
             query_budget,
         ]
         if self.settings.trusted_hops:
-            concerns.insert(2, ClientAddress(self.settings.trusted_hops))
+            hooks.insert(2, ClientAddress(self.settings.trusted_hops))
         if self.settings.cors.origins:
-            concerns.append(Cors(self.settings.cors.origins))
-        concerns.append(Options(methods_of(litestar)))
+            hooks.append(Cors(self.settings.cors.origins))
+        hooks.append(Options(methods_of(litestar)))
         if self.settings.database.replica_urls:
-            concerns.append(ReadYourWrites(self._consistency_tokens))
+            hooks.append(ReadYourWrites(self._consistency_tokens))
         if self.limits is not None:
-            concerns.append(RateLimitHeaders(self.settings.trusted_hops))
+            hooks.append(RateLimitHeaders(self.settings.trusted_hops))
             limit_routes(litestar, self.limits)
         time_routes(litestar)
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
-        overload = Overload(self.database.pool_stats, HEALTH_PATHS)
-        self.metrics.registry.register(overload)
+        concurrency_limiter = ConcurrencyLimiter(self.database.pool_stats, HEALTH_PATHS)
+        self.metrics.registry.register(concurrency_limiter)
         edge = Edge(
             Lean(litestar),
-            concerns,
+            hooks,
             self.settings.request.timeout_seconds,
             responses,
             limits=self.limits,
-            overload=overload,
+            concurrency_limiter=concurrency_limiter,
         )
-        return App(self, edge, litestar, document, query_budget, overload, services, [one.prefix for one in versions])
+        return App(
+            self,
+            edge,
+            litestar,
+            document,
+            query_budget,
+            concurrency_limiter,
+            services,
+            [one.prefix for one in versions],
+        )
 
 
-def shared_folder(settings: Settings) -> Path:
+def runtime_dir(settings: Settings) -> Path:
     """Where what the processes of this machine share is."""
-    return settings.cache_dir or default_folder(settings.database.url.get_secret_value())
+    return settings.runtime_dir or default_runtime_dir(settings.database.url.get_secret_value())
 
 
 def peers_of(settings: Settings, name: str) -> Peers:
-    return Peers(name, shared_folder(settings) if settings.redis.url is None else None)
+    return Peers(name, runtime_dir(settings) if settings.redis.url is None else None)
 
 
 def _digest(document: Schema) -> str:

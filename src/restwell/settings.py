@@ -241,7 +241,7 @@ class Settings(Section):
     trusted_hops: int = Field(default=0, ge=0, le=10)
     cache: Literal["on", "bounded", "off"] = "on"
     cache_bytes: int = Field(default=64 * 2**20, ge=2**20)
-    cache_dir: Path | None = None
+    runtime_dir: Path | None = None
     app: AppSettings = AppSettings()
     cors: CorsSettings = CorsSettings()
     database: DatabaseSettings = DatabaseSettings()

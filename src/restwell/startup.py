@@ -16,14 +16,14 @@ import structlog
 from msgspec import Struct
 from sqlalchemy import text
 
-from restwell.app import DEVELOPMENT_SECRET, peers_of, shared_folder
+from restwell.app import DEVELOPMENT_SECRET, peers_of, runtime_dir
 from restwell.auth.keys import development_secret
-from restwell.cache.clients import client_of
-from restwell.cache.machine import CURE, make_own
+from restwell.cache.local import CURE, make_private_folder
 from restwell.database import Database, DatabaseUnavailable, open_database, query
 from restwell.database_url import IGNORED, postgres_url
 from restwell.errors import ConfigurationError
 from restwell.folders import ensure_writable
+from restwell.redis import connect
 from restwell.settings import Settings
 
 log = structlog.get_logger("restwell.startup")
@@ -96,7 +96,7 @@ async def look(settings: Settings, name: str, database: Database) -> StartupRepo
 def _try_folders(settings: Settings) -> list[str]:
     faults: list[str] = []
     tries: list[Callable[[], object]] = [
-        lambda: make_own(shared_folder(settings)),
+        lambda: make_private_folder(runtime_dir(settings)),
         *(partial(ensure_writable, folder, setting) for setting, folder in settings.folders().items()),
     ]
     if settings.jwt.secret is None:
@@ -149,7 +149,7 @@ def _where(url: str | None, lost: str | None, kind: str, alone: str) -> str:
 
 async def _probe_redis(url: str, name: str) -> str | None:
     from restwell.cache.redis import needed_commands as of_cache  # noqa: PLC0415  # who does not use it does not load it
-    from restwell.limits.redis import needed_commands as of_limits  # noqa: PLC0415  # as above
+    from restwell.rate_limits.redis import needed_commands as of_limits  # noqa: PLC0415  # as above
 
     return await _run_all(url, [*of_cache(f"{name}:probe:"), *of_limits(f"{name}:probe:")], f"~{name}:*")
 
@@ -164,7 +164,7 @@ async def _run_all(url: str, commands: Sequence[Command], keys: str) -> str | No
     """Run what the application runs, on keys that it does not use; the errors of all of them are one fault."""
     from redis.exceptions import RedisClusterException, RedisError, ResponseError  # noqa: PLC0415  # as above
 
-    client: Any = client_of(url)
+    client: Any = connect(url)
     missing: dict[str, None] = {}
     try:
         async with asyncio.timeout(ANSWER_SECONDS):

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 
 from restwell.app import App
-from restwell.edge.exchange import Message
+from restwell.edge.context import Message
 from restwell.jobs import JobState, WorkerOptions
 from restwell.jobs.store import JobStore
 

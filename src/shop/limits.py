@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from restwell.limits import Rate
+from restwell.rate_limits import Rate
 
 SIGN_IN: Final = Rate("sign_in", 30, seconds=60)
 REGISTRATION: Final = Rate("registration", 30, seconds=60)

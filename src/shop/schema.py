@@ -6,11 +6,11 @@ from typing import Annotated, Final
 from msgspec import Meta
 from sqlalchemy import MetaData
 
-from restwell.cache import outage_tables
+from restwell.cache import suspension_tables
 from restwell.jobs import job_tables
 
 metadata: Final = MetaData()
-outage_tables(metadata)
+suspension_tables(metadata)
 job_tables(metadata)
 
 MAX_AMOUNT: Final = 1_000_000_000

@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     settings = ShopSettings(
         database=DatabaseSettings(url=SecretStr(url)),
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
-        cache_dir=folder,
+        runtime_dir=folder,
         rate_limit=RateLimitSettings(scale=0),
         payments=PaymentsSettings(
             url=SecretStr(f"ledger:///{folder}/ledger.db"), webhook_secret=SecretStr(WEBHOOK_SECRET)

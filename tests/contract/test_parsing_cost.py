@@ -17,13 +17,13 @@ import pytest
 from msgspec import Meta, Struct, ValidationError, convert
 
 from fuzzing import InProcess, block_seconds
-from restwell.addresses import forwarded_address, network_of
 from restwell.auth import AccessTokens
 from restwell.auth.elsewhere.flow import Flows
 from restwell.auth.signing_keys import from_secrets
+from restwell.client_ip import forwarded_address, network_of
 from restwell.database.consistency import ConsistencyTokens
 from restwell.edge import HeaderFields, ReadYourWrites, RequestId
-from restwell.edge.exchange import Exchange
+from restwell.edge.context import RequestContext
 from restwell.edge.response_cache import _is_held, _negotiate
 from restwell.errors import AppError
 from restwell.web import Cursors, PageFilter, expected_versions
@@ -187,8 +187,8 @@ def whole(work: Any) -> None:
         work.send(None)
 
 
-def exchange(name: str, value: str) -> Exchange:
-    return Exchange(
+def context(name: str, value: str) -> RequestContext:
+    return RequestContext(
         {"type": "http", "headers": [(b"host", b"a"), (name.encode(), value.encode())], "http_version": "1.1"}
     )
 
@@ -201,7 +201,7 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "a parameter": lambda text: decode_pairs(f"cursor={text}".encode(), PageFilter),
     "cookies": cookies_in,
     "cookies of the edge": lambda text: ReadYourWrites(consistency).before(
-        exchange("cookie", f"consistency-token={text}")
+        context("cookie", f"consistency-token={text}")
     ),
     "consistency token": lambda text: consistency.decode(text.encode()),
     "If-Match": expected_versions,
@@ -210,9 +210,9 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "X-Forwarded-For": lambda text: forwarded_address(text, 1),
     "an address": network_of,
     "User-Agent": lambda text: device_of(sent(user_agent=text)),
-    "X-Request-Id": lambda text: RequestId().before(exchange("x-request-id", text)),
-    "Host": lambda text: HeaderFields().before(exchange("host", text)),
-    "header fields": lambda text: HeaderFields().before(exchange("x-any", text)),
+    "X-Request-Id": lambda text: RequestId().before(context("x-request-id", text)),
+    "Host": lambda text: HeaderFields().before(context("host", text)),
+    "header fields": lambda text: HeaderFields().before(context("x-any", text)),
     "access token": tokens.verify,
     "access token's parts": lambda text: tokens.verify(f"{text[: len(text) // 2]}.{text}.{text}"),
     "client credentials": lambda text: client_credentials(sent(authorization=text), "", ""),

@@ -15,9 +15,9 @@ from tiny.app import MIGRATIONS, create_app
 
 
 @pytest.fixture
-def tiny_settings(tmp_path: Path, cache_dir: Path) -> Settings:
+def tiny_settings(tmp_path: Path, runtime_dir: Path) -> Settings:
     return Settings(
-        cache_dir=cache_dir,
+        runtime_dir=runtime_dir,
         rate_limit=RateLimitSettings(scale=MORE),
         database=DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path / 'tiny.db'}")),
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),

@@ -37,7 +37,7 @@ class Score:
         return full if VARIABLE in os.environ else small
 
 
-class Board:
+class GenerationTable:
     """Collects what the tests note and writes it down at the end."""
 
     def __init__(self) -> None:

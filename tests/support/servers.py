@@ -248,13 +248,13 @@ class Served:
 
 
 @cache
-def _cache_dir() -> str:
+def _runtime_dir() -> str:
     return tempfile.mkdtemp(prefix="restwell-test-cache-")
 
 
 def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command, run to its end."""
-    return run_command(arguments, cwd, {**os.environ, "CACHE_DIR": _cache_dir(), **environment})
+    return run_command(arguments, cwd, {**os.environ, "RUNTIME_DIR": _runtime_dir(), **environment})
 
 
 def run_command(
@@ -310,7 +310,7 @@ def serve_into(
     run = str(uuid4())
     own = {
         "WORKERS": "1",
-        "CACHE_DIR": str(folder / "cache"),
+        "RUNTIME_DIR": str(folder / "cache"),
         "RATE_LIMIT_SCALE": str(MORE),
         "PAYMENTS_URL": f"ledger:///{folder}/ledger.db",
     }
@@ -334,7 +334,7 @@ def working(folder: Path, *arguments: str, cwd: Path = ROOT, **environment: str)
     """``restwell worker``, in a process of its own; its output goes to ``folder``."""
     assert_allowed()
     run, log = str(uuid4()), folder / f"worker-{uuid4().hex}.log"
-    env = {**os.environ, "CACHE_DIR": str(folder / "cache"), **environment, RUN: run}
+    env = {**os.environ, "RUNTIME_DIR": str(folder / "cache"), **environment, RUN: run}
     with log.open("wb") as output:
         process = subprocess.Popen([RESTWELL, "worker", *arguments], cwd=cwd, env=env, stdout=output, stderr=output)
     worker = Served(process, "", log)

@@ -12,8 +12,8 @@ import pytest
 
 from api_client import ApiClient
 from fault_proxy import fault_proxy
-from history import Connection, History
 from order_load import http_client
+from read_consistency import Connection, History
 from scoreboard import Score
 from servers import (
     NEEDS,
@@ -287,7 +287,7 @@ async def test_two_machines_without_redis_read_no_stale_value(tmp_path: Path, po
             assert '"other_machines":2' in one.output
             await asyncio.sleep(1.2)  # each worker publishes its metrics once a second
             async with httpx.AsyncClient(base_url=one.url) as client:
-                assert "restwell_cache_usable 0.0" in (await client.get("/metrics")).text
+                assert "restwell_cache_up 0.0" in (await client.get("/metrics")).text
     assert history.stale == []
     assert history.failed == 0
 

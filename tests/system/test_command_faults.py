@@ -20,7 +20,7 @@ ASK = ("migrate", "serve", "worker", "seed", "jobs list", "explain")
 """Those that need the database."""
 SOME = ("migrate", "jobs list")
 """One that opens it by itself, and one that starts the application."""
-UNSET = {"CACHE_DIR", "METRICS_DIR", "DATABASE_URL", "JWT_SECRET"}
+UNSET = {"RUNTIME_DIR", "METRICS_DIR", "DATABASE_URL", "JWT_SECRET"}
 ALL = (*ASK, "dev", "cache clear", "cache stats", "routes", "openapi", "backup copy.db", "migrate --check")
 SQLITE = (*ASK, "dev", "backup copy.db")
 
@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Run:
     def run(
         command: str, *, full: bool = False, folder: Path = tmp_path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        own = {"RESTWELL_APP": "shop.app:shop", "PORT": str(free_port()), "CACHE_DIR": str(tmp_path / "cache")}
+        own = {"RESTWELL_APP": "shop.app:shop", "PORT": str(free_port()), "RUNTIME_DIR": str(tmp_path / "cache")}
         outer = {name: value for name, value in os.environ.items() if name not in UNSET}
         return run_command(command.split(), folder, {**outer, **own, **environment}, full=full)
 
@@ -176,7 +176,7 @@ def test_a_command_whose_processes_could_not_start_ends_with_the_reason(
 @pytest.mark.parametrize(
     ("setting", "value", "word"),
     [
-        ("CACHE_DIR", "/proc/none/cache", "CACHE_DIR: /proc/none/cache cannot be written"),
+        ("RUNTIME_DIR", "/proc/none/cache", "RUNTIME_DIR: /proc/none/cache cannot be written"),
         ("FILES_DIR", "/proc/none/files", "FILES_DIR: /proc/none/files cannot be written"),
         ("SMTP_URL", "folder:/proc/none/mail", "SMTP_URL: /proc/none/mail cannot be written"),
         ("PAYMENTS_URL", "ledger:////proc/none/x.db", "PAYMENTS_URL: /proc/none cannot be written"),
@@ -205,8 +205,8 @@ def test_a_missing_temporary_folder_is_reported_with_its_setting(
     context: Run, faulty_databases: dict[str, str], command: str
 ) -> None:
     """Seen to fail: the command ended with a stack trace. No file may have a size here, as on a full disk."""
-    result = context(command, full=True, CACHE_DIR="", DATABASE_URL=faulty_databases["fresh"], JWT_SECRET="x" * 48)
-    assert_refused(result, "CACHE_DIR: there is no temporary folder")
+    result = context(command, full=True, RUNTIME_DIR="", DATABASE_URL=faulty_databases["fresh"], JWT_SECRET="x" * 48)
+    assert_refused(result, "RUNTIME_DIR: there is no temporary folder")
 
 
 def test_every_unwritable_setting_is_named_at_once_on_a_read_only_root(
@@ -217,12 +217,12 @@ def test_every_unwritable_setting_is_named_at_once_on_a_read_only_root(
         pytest.skip("only root makes mounts read-only")
     url = faulty_databases["fresh"].replace("/fresh", "/postgres")
     env = {**os.environ, "RESTWELL_APP": "shop.app:shop", "DATABASE_URL": url, "PORT": str(free_port())}
-    env.pop("CACHE_DIR", None)
+    env.pop("RUNTIME_DIR", None)
     assert context("migrate", DATABASE_URL=url).returncode == 0
     mounts = "mount --bind / / && for m in / /tmp /var/tmp /dev/shm; do mount --bind $m $m; mount -o remount,ro,bind $m; done"
     script = f"{mounts} 2>/dev/null; cd {tmp_path}; exec {RESTWELL} serve"
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=env, capture_output=True, text=True, check=False)
-    names = ("CACHE_DIR: there is no", "PAYMENTS_URL", "FILES_DIR", "SMTP_URL", "JWT_SECRET")
+    names = ("RUNTIME_DIR: there is no", "PAYMENTS_URL", "FILES_DIR", "SMTP_URL", "JWT_SECRET")
     lines = sorted(done.stderr.splitlines())
     assert (done.returncode, len(lines)) == (2, len(names)), done.stderr
     for name, line in zip(sorted(names), lines, strict=True):

@@ -32,7 +32,7 @@ async def shared(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -
     """What the nodes have in common: a file on one machine, or PostgreSQL and Redis; migrated, with the demo accounts."""
     settings = {
         "JWT_SECRET": SECRET,
-        "CACHE_DIR": str(tmp_path / "cache"),
+        "RUNTIME_DIR": str(tmp_path / "cache"),
         "DATABASE_URL": f"sqlite:///{tmp_path}/shop.db",
     }
     if backend == "redis":

@@ -29,7 +29,7 @@ async def test_a_client_gets_its_rate_and_no_more(
     """
     settings = {
         "DATABASE_URL": f"{backend}:///{tmp_path}/shop.db",
-        "RESTWELL_APP": "skewed:project",
+        "RESTWELL_APP": "clock_skew_app:project",
         "PYTHONPATH": str(SUPPORT),
         "RATE_LIMIT_SCALE": "1",
         "RATE_LIMIT_READS": f"{RATE}/{SECONDS}",

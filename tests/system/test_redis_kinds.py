@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from cache_rig import TAG, Rig, is_kept_again, rig_database
-from restwell.cache import Outage
+from cache_harness import TAG, Rig, is_kept_again, rig_database
+from restwell.cache import CacheSuspension
 from restwell.cache.redis import RedisStore
 from restwell.database import Database
 from servers import NEEDS, RedisServer, free_port, redis_program, redis_server, wait_until
@@ -33,7 +33,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 async def works(database: Database, url: str) -> Rig:
     """A value is kept, shared and forgotten. Returns the rig, whose caches the test closes."""
-    rig = Rig(database, lambda: RedisStore(url, "test", Outage(database), strict=True))
+    rig = Rig(database, lambda: RedisStore(url, "test", CacheSuspension(database), strict=True))
     one, two = await rig.cache(), await rig.cache()
     before = await rig.get(one)
     assert [await rig.get(two), rig.loads] == [before, 1]
@@ -53,7 +53,7 @@ async def test_the_cache_works_on_a_redis_with_a_password(database: Database) ->
     with redis_server("--requirepass", "s3cret/with:signs") as server:
         url = f"redis://:s3cret%2Fwith%3Asigns@127.0.0.1:{server.port}/0"
         await close(await works(database, url))
-        wrong = RedisStore(url.replace("s3cret", "other"), "test", Outage(database), strict=True)
+        wrong = RedisStore(url.replace("s3cret", "other"), "test", CacheSuspension(database), strict=True)
         await wrong.start()
         assert not wrong.usable
         await wrong.close()
@@ -72,7 +72,7 @@ async def test_the_cache_works_on_a_redis_over_tls(database: Database, tmp_path:
     with redis_server("--tls-port", str(port), "--tls-auth-clients", "no", *files):
         url = f"rediss://127.0.0.1:{port}/0"
         await close(await works(database, f"{url}?ssl_ca_certs={certificate}"))
-        stranger = RedisStore(url, "test", Outage(database), strict=True)
+        stranger = RedisStore(url, "test", CacheSuspension(database), strict=True)
         await stranger.start()
         assert not stranger.usable
         await stranger.close()
@@ -163,7 +163,7 @@ async def test_the_cache_stays_correct_when_a_cluster_loses_a_primary(
     one, two = rig.stores
     keys = [server for server in cluster if int(_said(server.port, "dbsize"))]
     assert keys
-    await one.forget()
+    await one.invalidate_now()
     loads = rig.loads
     assert [await rig.get(one), rig.loads] == [3, loads + 1]
     first = await primary_of(cluster, f"{rig.stores[one]._prefix}t:{TAG}")  # type: ignore[attr-defined]  # it is one of Redis

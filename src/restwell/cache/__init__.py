@@ -2,16 +2,16 @@
 
 from restwell.cache.cache import Cache
 from restwell.cache.loads import TooManyLoads
-from restwell.cache.machine import MachineStore
-from restwell.cache.outage import Outage, outage_tables
+from restwell.cache.local import LocalStore
 from restwell.cache.store import Store, StoreUnavailable
+from restwell.cache.suspension import CacheSuspension, suspension_tables
 
 __all__ = [
     "Cache",
-    "MachineStore",
-    "Outage",
+    "CacheSuspension",
+    "LocalStore",
     "Store",
     "StoreUnavailable",
     "TooManyLoads",
-    "outage_tables",
+    "suspension_tables",
 ]

@@ -18,10 +18,10 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 import msgspec
 from msgspec import Raw, Struct
 
-from restwell.cache.figures import CacheCollector, Figures
 from restwell.cache.invalidation import Invalidation
 from restwell.cache.loads import Load, Loads
 from restwell.cache.memory import Entry, Memory
+from restwell.cache.metrics import CacheCollector, CacheStats
 from restwell.cache.store import LEASE_SECONDS, Found, Marks, Store, StoreUnavailable, Write
 from restwell.database import Transaction
 
@@ -59,7 +59,7 @@ class _Request(NamedTuple):
     tags: Sequence[str]
     ttl_seconds: Callable[[Any], float]
     load: Load
-    figures: Figures
+    figures: CacheStats
 
 
 class Cache:
@@ -83,7 +83,7 @@ class Cache:
         await self._loads.close()
         await self._store.close()
 
-    def peek(self, key: str, figures: Figures, now: float) -> Any:
+    def peek(self, key: str, figures: CacheStats, now: float) -> Any:
         """The value, where it is known at once that it is current; None where ``get_or_load`` must be asked."""
         entry = self._memory.get(key)
         if entry is None or now >= entry.refresh_at:
@@ -151,7 +151,7 @@ class Cache:
 
         self._invalidation(tx).renewals.append(renew)
 
-    async def forget(self, *tags: str) -> None:
+    async def invalidate_now(self, *tags: str) -> None:
         """Let no value of these tags hold any more; without tags, no value at all."""
         await self._store.forget(tags or None)
 

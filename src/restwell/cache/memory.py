@@ -7,7 +7,7 @@ a small queue and never pushes out what is asked for often. A hit counts and mov
 from collections import deque
 from typing import Any, Final
 
-from restwell.cache.figures import Figures
+from restwell.cache.metrics import CacheStats
 from restwell.cache.store import Marks
 
 YOUNG_SHARE: Final = 0.1
@@ -31,7 +31,7 @@ class Entry:
     __slots__ = ("expires_at", "figures", "key", "marks", "refresh_at", "size", "uses", "value", "young")
 
     def __init__(
-        self, key: str, value: Any, marks: Marks, size: int, expires_at: float, refresh_at: float, figures: Figures
+        self, key: str, value: Any, marks: Marks, size: int, expires_at: float, refresh_at: float, figures: CacheStats
     ) -> None:
         self.key = key
         self.value = value

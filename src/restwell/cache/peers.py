@@ -14,7 +14,7 @@ from typing import Final
 import asyncpg
 from sqlalchemy import text
 
-from restwell.cache.machine import make_own
+from restwell.cache.local import make_private_folder
 from restwell.database import Database, query
 from restwell.errors import ConfigurationError
 from restwell.folders import checked_writes
@@ -46,8 +46,8 @@ class Peers:
         """This machine's: 31 bits of a hash of what the kernel knows the file by."""
         if self._folder is None:
             return WITH_REDIS
-        make_own(self._folder)
-        with checked_writes(self._folder, "CACHE_DIR"), (self._folder / "marks").open("ab"):
+        make_private_folder(self._folder)
+        with checked_writes(self._folder, "RUNTIME_DIR"), (self._folder / "marks").open("ab"):
             found = (self._folder / "marks").stat()
         kernel = _BOOT.read_text() if _BOOT.exists() else socket.gethostname()
         digest = sha256(f"{kernel} {found.st_dev} {found.st_ino}".encode()).digest()

@@ -18,11 +18,11 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
-from restwell.cache.clients import COMMAND_SECONDS, client_of
-from restwell.cache.outage import POLL_SECONDS, Outage
 from restwell.cache.store import LEASE_SECONDS, WRITE_SECONDS, Found, Marks, Store, StoreUnavailable, Write
+from restwell.cache.suspension import POLL_SECONDS, CacheSuspension
 from restwell.database import Transaction
 from restwell.errors import ConfigurationError, ServiceUnavailable
+from restwell.redis import COMMAND_SECONDS, connect
 
 log = structlog.get_logger("restwell.cache")
 
@@ -64,11 +64,11 @@ Command = Callable[[Any, str], None]
 class RedisStore(Store):
     """Strict: every use of a value asks for its marks. Bounded: a mark that was asked for counts for BOUND_SECONDS."""
 
-    def __init__(self, url: str, name: str, outage: Outage, *, strict: bool) -> None:
+    def __init__(self, url: str, name: str, outage: CacheSuspension, *, strict: bool) -> None:
         self._name = name
         self._outage = outage
         self._strict = strict
-        self._client = client_of(url, self._greet)
+        self._client = connect(url, self._greet)
         self._run = ""
         self._up = False
         self._watching: asyncio.Task[None] | None = None
@@ -93,7 +93,9 @@ class RedisStore(Store):
             raise
         except Exception as error:
             raise ConfigurationError(
-                [f"REDIS_URL needs the table cache_outage with its one row (see restwell.cache.outage_tables): {error}"]
+                [
+                    f"REDIS_URL needs the table cache_suspension with its one row (see restwell.cache.suspension_tables): {error}"
+                ]
             ) from error
         await self._try_again()
         self._watching = asyncio.create_task(self._watch())
@@ -286,7 +288,7 @@ class RedisStore(Store):
     def _leave(self, error: Exception) -> None:
         if self._up:
             self._up = False
-            log.warning("cache_left", cause=repr(error))
+            log.warning("redis_disconnected", cause=repr(error))
 
     async def _try_again(self) -> None:
         try:
@@ -296,7 +298,7 @@ class RedisStore(Store):
             return
         if not self._up:
             self._up = True
-            log.warning("cache_joined")
+            log.warning("redis_connected")
 
     async def _identify(self) -> None:
         if isinstance(self._client, RedisCluster):

@@ -43,7 +43,7 @@ def stats() -> None:
         table.add_row(name, *(f"{value:,.0f}" for value in values), ratio)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     totals = [f"{sum(counts[column].values()):,.0f} {column}" for column in HELD]
-    workers = sum(sample.value for sample in _samples(families, "usable"))
+    workers = sum(sample.value for sample in _samples(families, "up"))
     print(f"{', '.join(totals)}; {workers:.0f} of {settings.workers} workers use it")
 
 
@@ -66,7 +66,7 @@ def forget(project: Project, settings: Settings, tags: Iterable[str] = ()) -> No
         kit = project.create_app(settings).kit
         await kit.start()
         try:
-            await kit.cache.forget(*tags)
+            await kit.cache.invalidate_now(*tags)
         except StoreUnavailable:
             raise ConfigurationError(["REDIS_URL: Redis cannot be reached; nothing was forgotten"]) from None
         finally:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from restwell.breaker import Breaker
+from restwell.circuit_breaker import CircuitBreaker
 from restwell.database.facade import DatabaseBusy, DatabaseUnavailable, PoolStats
 
 Connection = Any  # asyncpg brings no types
@@ -40,7 +40,7 @@ class Pool:
         self._closed = False
         self._waits = self._wait_timeouts = self._statement_timeouts = self._failures = 0
         self._waited = 0.0
-        self.breaker = Breaker(name)
+        self.breaker = CircuitBreaker(name)
 
     def stats(self) -> PoolStats:
         """What there is to know of it now."""

@@ -3,11 +3,11 @@
 from restwell.edge.access_log import AccessLog
 from restwell.edge.canonical_path import CanonicalPath
 from restwell.edge.client_address import ClientAddress
+from restwell.edge.concurrency_limiter import ConcurrencyLimiter
+from restwell.edge.context import Hook, RequestContext
 from restwell.edge.cors import Cors
-from restwell.edge.exchange import Concern, Exchange
 from restwell.edge.header_fields import HeaderFields
 from restwell.edge.options import Options
-from restwell.edge.overload import Overload
 from restwell.edge.pipeline import Edge
 from restwell.edge.rate_limit import RateLimitHeaders
 from restwell.edge.read_your_writes import ReadYourWrites
@@ -20,16 +20,16 @@ __all__ = [
     "AccessLog",
     "CanonicalPath",
     "ClientAddress",
-    "Concern",
+    "ConcurrencyLimiter",
     "Cors",
     "Edge",
-    "Exchange",
     "HeaderFields",
+    "Hook",
     "LogContext",
     "Options",
-    "Overload",
     "RateLimitHeaders",
     "ReadYourWrites",
+    "RequestContext",
     "RequestId",
     "ResponseCache",
     "SecurityHeaders",

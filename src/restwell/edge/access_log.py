@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 from msgspec import Struct
 
-from restwell.edge.exchange import Concern, Exchange
+from restwell.edge.context import Hook, RequestContext
 from restwell.observability.logs import JsonLogWriter
 
 log = structlog.get_logger("restwell.access")
@@ -31,7 +31,7 @@ class _Line(Struct):
 _FIELDS: Final = _Line.__struct_fields__[: _Line.__struct_fields__.index("timestamp")]
 
 
-class AccessLog(Concern):
+class AccessLog(Hook):
     """Logs the route template beside the path, so that lines group by route; never the query, which may hold secrets.
 
     With a ``writer`` the lines go there, many at a time; without one each goes through structlog.
@@ -40,18 +40,18 @@ class AccessLog(Concern):
     def __init__(self, writer: JsonLogWriter | None = None) -> None:
         self._writer = writer
 
-    def after(self, exchange: Exchange) -> None:
-        scope = exchange.scope
+    def after(self, context: RequestContext) -> None:
+        scope = context.scope
         client = scope.get("client")
         line = _Line(
             scope["method"],
             scope["path"],
             scope.get("path_template"),
-            exchange.status,
-            int((time.perf_counter() - exchange.started) * 1e6) / 1e3,
-            exchange.user_id,
+            context.status,
+            int((time.perf_counter() - context.started_at) * 1e6) / 1e3,
+            context.user_id,
             client[0] if client else None,
-            exchange.request_id,
+            context.request_id,
             datetime.now(UTC),
         )
         if self._writer is not None:

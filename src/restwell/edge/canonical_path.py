@@ -3,8 +3,8 @@
 from typing import Final
 from urllib.parse import quote
 
-from restwell.edge.exchange import Concern, Exchange, Scope
-from restwell.edge.problem import problem_reply
+from restwell.edge.context import Hook, RequestContext, Scope
+from restwell.edge.problem import problem_response
 from restwell.errors import NotFound
 
 _AS_IT_IS: Final = "/-._~!$&'()*+,;=:@"
@@ -12,15 +12,15 @@ _AS_IT_IS: Final = "/-._~!$&'()*+,;=:@"
 _DOTS: Final = frozenset({".", ".."})
 
 
-class CanonicalPath(Concern):
+class CanonicalPath(Hook):
     """Answers with 404 a path with an empty part, a slash at its end, parts of dots, or anything encoded that need not be, or otherwise
     than in capitals: a proxy that guards ``/metrics`` would let ``/metrics/``, ``//metrics`` and ``/metric%73`` pass.
 
     Behind a prefix, ASGI's ``root_path``, everything else sees the path below it.
     """
 
-    def before(self, exchange: Exchange) -> None:
-        scope = exchange.scope
+    def before(self, context: RequestContext) -> None:
+        scope = context.scope
         path: str = scope["path"]
         raw: bytes = scope.get("raw_path") or b""
         is_canonical = (b"%" not in raw and raw.isascii()) or quote(path, safe=_AS_IT_IS).encode() == raw
@@ -28,7 +28,7 @@ class CanonicalPath(Concern):
             path = scope["path"] = _below_root(scope)
             scope["root_path"] = ""  # the framework would look for it anywhere in the path
         if not is_canonical or not _is_plain(path):
-            exchange.answer = problem_reply(NotFound(), exchange.request_id)
+            context.response = problem_response(NotFound(), context.request_id)
 
 
 def _below_root(scope: Scope) -> str:

@@ -2,22 +2,22 @@
 
 from typing import Final
 
-from restwell.addresses import forwarded_address
-from restwell.edge.exchange import Concern, Exchange
+from restwell.client_ip import forwarded_address
+from restwell.edge.context import Hook, RequestContext
 
 HEADER: Final = b"x-forwarded-for"
 
 
-class ClientAddress(Concern):
+class ClientAddress(Hook):
     """Believes as many entries of X-Forwarded-For as there are proxies, and no more."""
 
     def __init__(self, trusted_hops: int) -> None:
         self._hops = trusted_hops
 
-    def before(self, exchange: Exchange) -> None:
-        entries = exchange.headers.get(HEADER)
+    def before(self, context: RequestContext) -> None:
+        entries = context.headers.get(HEADER)
         if entries is None:
             return
         address = forwarded_address(entries.decode("latin-1"), self._hops)
         if address is not None:
-            exchange.scope["client"] = (address, 0)
+            context.scope["client"] = (address, 0)

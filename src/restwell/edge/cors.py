@@ -6,7 +6,7 @@ Nothing is allowed with credentials: such a page signs in with a token in the Au
 from collections.abc import Iterable
 from typing import Final
 
-from restwell.edge.exchange import Concern, Exchange, Headers
+from restwell.edge.context import Headers, Hook, RequestContext
 
 PREFLIGHT_SECONDS: Final = 600
 """How long a browser need not ask again."""
@@ -21,22 +21,22 @@ _EXPOSED: Final = (
 )
 
 
-class Cors(Concern):
+class Cors(Hook):
     """Answers what a browser asks before a request (Fetch 4.8), and says of each answer whose pages may read it."""
 
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = {origin.encode() for origin in origins}
 
-    def before(self, exchange: Exchange) -> None:
-        if exchange.scope["method"] != "OPTIONS":
+    def before(self, context: RequestContext) -> None:
+        if context.scope["method"] != "OPTIONS":
             return
-        sent = exchange.headers
+        sent = context.headers
         if sent.get(b"origin") in self._origins and b"access-control-request-method" in sent:
             asked = sent.get(b"access-control-request-headers", b"")[:_MAX_ASKED]
-            exchange.answer = 204, [_METHODS, (b"access-control-allow-headers", asked), _MAX_AGE], b""
+            context.response = 204, [_METHODS, (b"access-control-allow-headers", asked), _MAX_AGE], b""
 
-    def on_response(self, exchange: Exchange, headers: Headers) -> None:
+    def on_response(self, context: RequestContext, headers: Headers) -> None:
         headers.append(_VARY)
-        origin = exchange.headers.get(b"origin")
+        origin = context.headers.get(b"origin")
         if origin in self._origins:
             headers += ((b"access-control-allow-origin", origin), _EXPOSED)

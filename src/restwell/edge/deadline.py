@@ -4,17 +4,17 @@ import asyncio
 import time
 from typing import Final
 
-from restwell.edge.exchange import Exchange, Message, Receive
+from restwell.edge.context import Message, Receive, RequestContext
 from restwell.errors import MalformedRequest
 
 TICK_SECONDS: Final = 0.1
 WORK: Final = 0.96
 """The part of a request's time after which its work is ended, so that the answer still comes in time."""
-GONE: Final = 499
+CLIENT_CLOSED_REQUEST: Final = 499
 """What stands in the log as the status where the client did not wait for one."""
 
 
-class Inbox:
+class RequestBody:
     """What the client sends. Once that is complete, somebody may watch whether the client is still there. Raises MalformedRequest where
     it ends too soon: what was sent is no body, or nobody is left who sends it.
     """
@@ -43,22 +43,22 @@ class Inbox:
         self.is_complete = not message.get("more_body", False)
         return message
 
-    def watch(self, request: "asyncio.Task[object]", exchange: Exchange) -> None:
+    def watch(self, request: "asyncio.Task[object]", context: RequestContext) -> None:
         """Cancel the request when its client hangs up, and mark it as gone."""
         if self.is_complete and self._watching is None:
-            self._watching = asyncio.create_task(self._until_gone(request, exchange))
+            self._watching = asyncio.create_task(self._until_gone(request, context))
 
     def close(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
 
-    async def _until_gone(self, request: "asyncio.Task[object]", exchange: Exchange) -> None:
+    async def _until_gone(self, request: "asyncio.Task[object]", context: RequestContext) -> None:
         while (message := await self._receive())["type"] != "http.disconnect":
             self._early.append(message)  # the empty body of a request without one, which nobody has asked for yet
             if message.get("more_body", False):
                 return  # it has one after all
-        if not exchange.status and not exchange.expired:
-            exchange.status = GONE
+        if not context.status and not context.timed_out:
+            context.status = CLIENT_CLOSED_REQUEST
             request.cancel()
 
 
@@ -72,30 +72,30 @@ class Deadlines:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._running: dict[Exchange, tuple[asyncio.Task[object], Inbox]] = {}
+        self._running: dict[RequestContext, tuple[asyncio.Task[object], RequestBody]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, exchange: Exchange, inbox: Inbox) -> None:
+    def start(self, context: RequestContext, inbox: RequestBody) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a request runs in a task")
-        self._running[exchange] = task, inbox
+        self._running[context] = task, inbox
         if self._timer is None:
             self._timer = task.get_loop().call_later(TICK_SECONDS, self._tick)
 
-    def stop(self, exchange: Exchange) -> None:
-        found = self._running.pop(exchange, None)
+    def stop(self, context: RequestContext) -> None:
+        found = self._running.pop(context, None)
         if found is not None:
             found[1].close()
 
     def _tick(self) -> None:
         now = time.perf_counter()
-        for exchange, (task, inbox) in list(self._running.items()):
-            age = now - exchange.started
-            if age > (exchange.seconds or self._seconds) * WORK:
-                self.stop(exchange)
-                exchange.expired = True
+        for context, (task, inbox) in list(self._running.items()):
+            age = now - context.started_at
+            if age > (context.timeout_seconds or self._seconds) * WORK:
+                self.stop(context)
+                context.timed_out = True
                 task.cancel()
             elif age > TICK_SECONDS:  # most have ended before anybody could hang up
-                inbox.watch(task, exchange)
+                inbox.watch(task, context)
         self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick) if self._running else None

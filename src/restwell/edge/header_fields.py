@@ -8,8 +8,8 @@ import re
 from ipaddress import IPv6Address
 from typing import Final
 
-from restwell.edge.exchange import Concern, Exchange, Headers, Scope
-from restwell.edge.problem import problem_reply
+from restwell.edge.context import Headers, Hook, RequestContext, Scope
+from restwell.edge.problem import problem_response
 from restwell.errors import AppError, HeadersTooLarge, MalformedRequest
 
 MAX_FIELDS: Final = 80
@@ -43,19 +43,19 @@ _host: Final = re.compile(
 ).fullmatch
 
 
-class HeaderFields(Concern):
+class HeaderFields(Hook):
     """Comes before those that read headers. Answers a request that names no host, or more than one, or whose fields contradict each other
     (400), or that has too many of them (431).
     """
 
-    def before(self, exchange: Exchange) -> None:
-        scope, fields = exchange.scope, exchange.headers
+    def before(self, context: RequestContext) -> None:
+        scope, fields = context.scope, context.headers
         lines: Headers = scope["headers"]
         try:
             if len(lines) > MAX_FIELDS:
                 raise HeadersTooLarge(f"Send at most {MAX_FIELDS} header fields.")
             if len(lines) != len(fields):
-                exchange.headers = fields = _joined(lines)
+                context.headers = fields = _joined(lines)
                 scope["headers"] = list(fields.items())
             if len(b"".join(fields)) + len(b"".join(fields.values())) > MAX_BYTES:
                 raise HeadersTooLarge
@@ -63,7 +63,7 @@ class HeaderFields(Concern):
             if host is None or host.lastindex is not None:
                 _check_unusual(host, scope)
         except AppError as error:
-            exchange.answer = problem_reply(error, exchange.request_id)
+            context.response = problem_response(error, context.request_id)
 
 
 def _joined(lines: Headers) -> dict[bytes, bytes]:

@@ -3,20 +3,20 @@
 import re
 from collections.abc import Sequence
 
-from restwell.edge.exchange import Concern, Exchange
+from restwell.edge.context import Hook, RequestContext
 
 
-class Options(Concern):
+class Options(Hook):
     """``methods`` are those of each route, by what its addresses look like."""
 
     def __init__(self, methods: Sequence[tuple[re.Pattern[str], str]]) -> None:
         self._methods = methods
 
-    def before(self, exchange: Exchange) -> None:
-        scope = exchange.scope
+    def before(self, context: RequestContext) -> None:
+        scope = context.scope
         if scope["method"] != "OPTIONS":
             return
         for pattern, methods in self._methods:
             if pattern.fullmatch(scope["path"]):
-                exchange.answer = 204, [(b"allow", methods.encode())], b""
+                context.response = 204, [(b"allow", methods.encode())], b""
                 return

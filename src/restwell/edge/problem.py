@@ -2,11 +2,11 @@
 
 import msgspec
 
-from restwell.edge.exchange import Reply
+from restwell.edge.context import Response
 from restwell.errors import PROBLEM_MEDIA_TYPE, AppError
 
 
-def problem_reply(error: AppError, request_id: str) -> Reply:
+def problem_response(error: AppError, request_id: str) -> Response:
     body = msgspec.json.encode(error.problem(request_id))
     headers = [
         (b"content-type", PROBLEM_MEDIA_TYPE.encode()),

@@ -4,15 +4,15 @@ from functools import lru_cache
 
 import structlog
 
-from restwell.addresses import network_of
+from restwell.client_ip import network_of
 from restwell.edge.client_address import HEADER as FORWARDED
-from restwell.edge.exchange import Concern, Exchange, Headers, Scope
-from restwell.limits import Rate
+from restwell.edge.context import Headers, Hook, RequestContext, Scope
+from restwell.rate_limits import Rate
 
 log = structlog.get_logger("restwell.edge")
 
 
-class RateLimitHeaders(Concern):
+class RateLimitHeaders(Hook):
     """``r`` more are admitted now, and all of them ``t`` seconds from now; or, where ``r`` is 0, one.
 
     Says once in the log when who is refused came through a proxy that ``trusted_hops`` does not count.
@@ -21,20 +21,20 @@ class RateLimitHeaders(Concern):
     def __init__(self, trusted_hops: int = 0) -> None:
         self._is_suspicious = not trusted_hops
 
-    def on_response(self, exchange: Exchange, headers: Headers) -> None:
-        allowance = exchange.allowance
-        if allowance is not None:
-            rate, left, seconds, admitted = allowance
+    def on_response(self, context: RequestContext, headers: Headers) -> None:
+        result = context.rate_limit
+        if result is not None:
+            rate, left, seconds, admitted = result
             name, policy = _written(rate)
             headers += ((b"ratelimit-policy", policy), (b"ratelimit", b"%b;r=%d;t=%d" % (name, left, seconds)))
-            if not admitted and self._is_suspicious and exchange.user_id is None:
-                self._look_for_proxy(exchange.scope)
+            if not admitted and self._is_suspicious and context.user_id is None:
+                self._look_for_proxy(context.scope)
 
     def _look_for_proxy(self, scope: Scope) -> None:
         if any(name == FORWARDED for name, _ in scope["headers"]):
             self._is_suspicious = False
             log.warning(
-                "rate_limit_of_a_proxy", client=whose(scope), advice="all its clients are one; set TRUSTED_HOPS"
+                "rate_limit_of_a_proxy", client=client_key(scope), advice="all its clients are one; set TRUSTED_HOPS"
             )
 
 
@@ -49,7 +49,7 @@ def _network(address: str) -> str:
     return network_of(address)
 
 
-def whose(scope: Scope) -> str:
+def client_key(scope: Scope) -> str:
     """Who sends a request, where nobody has signed in: its network."""
     client = scope.get("client")
     return _network(client[0]) if client else ""

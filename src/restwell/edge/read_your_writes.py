@@ -3,7 +3,7 @@
 from typing import Final
 
 from restwell.database.consistency import TOKEN_SECONDS, ConsistencyTokens, SessionConsistency, require_lsn
-from restwell.edge.exchange import Concern, Exchange, Headers
+from restwell.edge.context import Headers, Hook, RequestContext
 
 HEADER: Final = b"consistency-token"
 MAX_TOKENS: Final = 8
@@ -11,24 +11,24 @@ MAX_TOKENS: Final = 8
 _COOKIE: Final = b"consistency-token="
 
 
-class ReadYourWrites(Concern):
+class ReadYourWrites(Hook):
     """Takes the token from its header, or from the cookie that browsers send by themselves; gives a new one after a write."""
 
-    inside = True
+    app_requests_only = True
 
     def __init__(self, tokens: ConsistencyTokens) -> None:
         self._tokens = tokens
 
-    def before(self, exchange: Exchange) -> None:
-        headers = exchange.headers
+    def before(self, context: RequestContext) -> None:
+        headers = context.headers
         tokens = [one.strip() for one in headers.get(HEADER, b"").split(b",", MAX_TOKENS)[:MAX_TOKENS]]
         tokens.append(_cookie_in(headers.get(b"cookie", b"")))
         position = max(self._tokens.decode(token) if token else 0 for token in tokens)
-        exchange.consistency = SessionConsistency(position)
-        require_lsn(exchange.consistency)
+        context.consistency = SessionConsistency(position)
+        require_lsn(context.consistency)
 
-    def on_response(self, exchange: Exchange, headers: Headers) -> None:
-        consistency = exchange.consistency
+    def on_response(self, context: RequestContext, headers: Headers) -> None:
+        consistency = context.consistency
         if consistency is not None and consistency.lsn > consistency.requested:
             token = self._tokens.encode(consistency.lsn).encode()
             headers.append((HEADER, token))

@@ -5,32 +5,32 @@ from typing import Final
 
 import structlog
 
-from restwell.edge.exchange import Concern, Exchange, Headers
+from restwell.edge.context import Headers, Hook, RequestContext
 from restwell.ids import new_id_text
 
 HEADER: Final = b"x-request-id"
 _WELL_FORMED: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
-class RequestId(Concern):
-    def before(self, exchange: Exchange) -> None:
-        value = exchange.headers.get(HEADER)
+class RequestId(Hook):
+    def before(self, context: RequestContext) -> None:
+        value = context.headers.get(HEADER)
         if value is not None and _WELL_FORMED.fullmatch(value):
-            exchange.request_id = value.decode("ascii")
+            context.request_id = value.decode("ascii")
         else:
-            exchange.request_id = new_id_text()
+            context.request_id = new_id_text()
 
-    def on_response(self, exchange: Exchange, headers: Headers) -> None:
-        headers.append((HEADER, exchange.request_id.encode()))
+    def on_response(self, context: RequestContext, headers: Headers) -> None:
+        headers.append((HEADER, context.request_id.encode()))
 
 
-class LogContext(Concern):
+class LogContext(Hook):
     """The request id in every line that is logged on the way."""
 
-    inside = True
+    app_requests_only = True
 
-    def before(self, exchange: Exchange) -> None:
-        structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+    def before(self, context: RequestContext) -> None:
+        structlog.contextvars.bind_contextvars(request_id=context.request_id)
 
-    def after(self, exchange: Exchange) -> None:  # noqa: ARG002  # a Concern's signature
+    def after(self, context: RequestContext) -> None:  # noqa: ARG002  # a Hook's signature
         structlog.contextvars.unbind_contextvars("request_id")

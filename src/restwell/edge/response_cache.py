@@ -19,11 +19,11 @@ from msgspec import Struct
 
 from restwell.cache import Cache
 from restwell.cache.cache import MISSING_SECONDS
-from restwell.cache.figures import Figures
-from restwell.edge.exchange import AsgiApp, Exchange, Headers, Message, Reply, Scope
-from restwell.edge.problem import problem_reply
+from restwell.cache.metrics import CacheStats
+from restwell.edge.context import AsgiApp, Headers, Message, RequestContext, Response, Scope
+from restwell.edge.problem import problem_response
 from restwell.errors import PROBLEM_MEDIA_TYPE, PreconditionFailed
-from restwell.limits import Rate
+from restwell.rate_limits import Rate
 
 COMPRESS_BYTES: Final = 1_000
 """A body below it is not worth compressing."""
@@ -39,7 +39,7 @@ ERRORS: Final = 400
 IDENTITY: Final = b""
 GZIP: Final = b"gzip"
 
-Adorn = Callable[[Exchange, Headers], None]
+Adorn = Callable[[RequestContext, Headers], None]
 
 _ENTITY_TAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
 _GZIP_END: Final = b'-gzip"'
@@ -104,7 +104,7 @@ class Target(Struct, frozen=True):
     tags: tuple[str, ...]
     name: str
     varies: bool
-    figures: Figures
+    figures: CacheStats
 
 
 class ResponseCache:
@@ -131,45 +131,47 @@ class ResponseCache:
                 self._targets[place] = target
         return target
 
-    def ready(self, target: Target, exchange: Exchange) -> Answer | None:
+    def ready(self, target: Target, context: RequestContext) -> Answer | None:
         """The answer, if it can leave at once."""
-        key = _key(target, exchange) if target.varies else target.key
+        key = _key(target, context) if target.varies else target.key
         answer: Answer | None = self._cache.peek(key, target.figures, time.time())
         if answer is not None:
-            exchange.scope["path_template"] = target.route.template
+            context.scope["path_template"] = target.route.template
         return answer
 
-    async def answer(self, target: Target, exchange: Exchange, app: AsgiApp) -> Answer:
+    async def answer(self, target: Target, context: RequestContext, app: AsgiApp) -> Answer:
         """The answer, from whoever has it; from the application, in the end."""
-        exchange.scope["path_template"] = target.route.template
+        context.scope["path_template"] = target.route.template
         return await self._cache.get_or_load(
-            _key(target, exchange),
-            lambda: _ask(app, exchange, target),
+            _key(target, context),
+            lambda: _ask(app, context, target),
             kind=Answer,
             tags=target.tags,
             ttl_seconds=lambda answer: _lifetime(answer, target.route),
             name=target.name,
         )
 
-    def reply(self, answer: Answer, target: Target, exchange: Exchange, constant: Adorn, *, new: bool = False) -> Reply:
+    def reply(
+        self, answer: Answer, target: Target, context: RequestContext, constant: Adorn, *, new: bool = False
+    ) -> Response:
         """The form that this client takes, or 304; ``constant`` adds the headers that every answer has.
 
         ``new`` says that the application may have answered just now.
         """
-        sent = exchange.headers
+        sent = context.headers
         accepted, held, expected = sent.get(b"accept-encoding"), sent.get(b"if-none-match"), sent.get(b"if-match")
         coding = self._coding(accepted) if accepted is not None else IDENTITY
         variant: Variant | None = answer.variants.get(coding)
         if variant is None:
             variant = answer.variants[coding] = _variant(
-                answer, target.route, coding, lambda headers: constant(exchange, headers)
+                answer, target.route, coding, lambda headers: constant(context, headers)
             )
         if expected is not None and answer.status < ERRORS and not _is_expected(expected, variant.etag):
-            status, headers, body = problem_reply(PreconditionFailed(), exchange.request_id)
-            constant(exchange, headers)
+            status, headers, body = problem_response(PreconditionFailed(), context.request_id)
+            constant(context, headers)
             return status, headers, body
         now = time.time()
-        if new and now - answer.made_at <= time.perf_counter() - exchange.started:
+        if new and now - answer.made_at <= time.perf_counter() - context.started_at:
             extra = _MISS
         elif variant.second == int(now):
             extra = variant.hit
@@ -179,7 +181,7 @@ class ResponseCache:
         if held is not None and answer.status < ERRORS and _is_held(held, variant.etag):
             return 304, variant.not_modified + extra, b""
         if answer.status >= ERRORS:
-            return _for_this_request(answer, variant, extra, exchange.request_id)
+            return _for_this_request(answer, variant, extra, context.request_id)
         return answer.status, variant.headers + extra, variant.body
 
     def _read(self, path: str, query_string: bytes) -> Target | None:
@@ -208,21 +210,19 @@ class ResponseCache:
         return coding
 
 
-def _key(target: Target, exchange: Exchange) -> str:
-    sent = exchange.headers
+def _key(target: Target, context: RequestContext) -> str:
+    sent = context.headers
     return target.key + "".join(f" {sent.get(name, b'')[:VARY_BYTES]!r}" for name in target.route.vary)
 
 
-async def _ask(app: AsgiApp, exchange: Exchange, target: Target) -> Answer:
+async def _ask(app: AsgiApp, context: RequestContext, target: Target) -> Answer:
     """Have the application answer for everyone."""
-    asked = exchange.scope
+    asked = context.scope
     scope: Scope = {
         **asked,
         "method": "GET",
         "query_string": target.query,
-        "headers": [
-            (name, value[:VARY_BYTES]) for name, value in exchange.headers.items() if name in target.route.vary
-        ],
+        "headers": [(name, value[:VARY_BYTES]) for name, value in context.headers.items() if name in target.route.vary],
         "state": dict(asked.get("state") or {}),
         "route_handler": target.route.handler,
         "path_params": target.parameters,
@@ -315,7 +315,7 @@ def _negotiate(accepted: bytes) -> bytes:
     return GZIP if weights.get(GZIP, weights.get(b"*", False)) else IDENTITY
 
 
-def _for_this_request(answer: Answer, variant: Variant, extra: Headers, request_id: str) -> Reply:
+def _for_this_request(answer: Answer, variant: Variant, extra: Headers, request_id: str) -> Response:
     """A problem names the request that it answers."""
     body = answer.body
     if (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in answer.headers:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from restwell.edge.exchange import Concern, Exchange, Headers
+from restwell.edge.context import Headers, Hook, RequestContext
 
 POLICY: Final = b"content-security-policy"
 
@@ -19,14 +19,14 @@ _SAME_ORIGIN: Final = (b"cross-origin-resource-policy", b"same-origin")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
-class SecurityHeaders(Concern):
+class SecurityHeaders(Hook):
     """What has a policy of its own keeps it, such as a page, or an image for the pages of others; an answer with no caching rule of
     its own is never stored.
     """
 
-    constant = True
+    cacheable_headers = True
 
-    def on_response(self, exchange: Exchange, headers: Headers) -> None:  # noqa: ARG002  # a Concern's signature
+    def on_response(self, context: RequestContext, headers: Headers) -> None:  # noqa: ARG002  # a Hook's signature
         names = {name for name, _ in headers}
         headers += _ALWAYS
         if POLICY not in names:

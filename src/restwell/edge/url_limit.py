@@ -2,16 +2,16 @@
 
 from typing import Final
 
-from restwell.edge.exchange import Concern, Exchange
-from restwell.edge.problem import problem_reply
+from restwell.edge.context import Hook, RequestContext
+from restwell.edge.problem import problem_response
 from restwell.errors import UriTooLong
 
 MAX_BYTES: Final = 8_000
 """What RFC 9110 4.1 recommends to support, and no more."""
 
 
-class UrlLimit(Concern):
-    def before(self, exchange: Exchange) -> None:
-        scope = exchange.scope
+class UrlLimit(Hook):
+    def before(self, context: RequestContext) -> None:
+        scope = context.scope
         if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > MAX_BYTES:
-            exchange.answer = problem_reply(UriTooLong(), exchange.request_id)
+            context.response = problem_response(UriTooLong(), context.request_id)

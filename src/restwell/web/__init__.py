@@ -4,7 +4,7 @@ from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency as Provided
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
-from restwell.limits import Rate
+from restwell.rate_limits import Rate
 from restwell.web.caching import public
 from restwell.web.conditional import check_version, etag, expected_versions
 from restwell.web.controllers import Controller, Version

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from restwell.auth import Actor
 from restwell.errors import AppError
-from restwell.limits import Rate
+from restwell.rate_limits import Rate
 from restwell.web.caching import Public
 from restwell.web.formats import undecided_in
 from restwell.web.forms import read_form

@@ -7,7 +7,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from restwell.auth.actor import Actor
-from restwell.edge.exchange import Scope, exchange_in
+from restwell.edge.context import Scope, request_context
 from restwell.errors import Forbidden, Unauthorized
 from restwell.web.cookies import cookies_in
 from restwell.web.limits import guards_of
@@ -100,7 +100,7 @@ def name_of(guard: object) -> str:
 async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
     actor = await _actor_of(connection)
     connection.scope["state"][_ACTOR] = actor
-    exchange_in(cast("Scope", connection.scope)).user_id = actor.id
+    request_context(cast("Scope", connection.scope)).user_id = actor.id
     return actor
 
 

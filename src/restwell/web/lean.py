@@ -18,8 +18,9 @@ from litestar.serialization import get_serializer
 from litestar.typing import FieldDefinition
 from msgspec import Struct
 
-from restwell.edge.exchange import AsgiApp, Receive, Reply, Scope, Send, exchange_in
-from restwell.edge.problem import problem_reply
+from restwell.edge.context import AsgiApp, Receive, Scope, Send, request_context
+from restwell.edge.context import Response as EdgeResponse
+from restwell.edge.problem import problem_response
 from restwell.errors import NotFound
 from restwell.web.guards import current_actor
 from restwell.web.paths import pattern_of
@@ -58,7 +59,7 @@ class Lean:
         try:
             plain = self._route(scope) if scope["type"] == "http" else None
         except NotFound as error:
-            await _send(problem_reply(error, exchange_in(scope).request_id), send)
+            await _send(problem_response(error, request_context(scope).request_id), send)
             return
         if plain is None:
             await self._framework(scope, receive, send)
@@ -71,7 +72,7 @@ class Lean:
             if reply is None:
                 otherwise = await plain.handler.to_response(app=self._app, data=data, request=request)
         except Exception as error:  # noqa: BLE001  # each has its answer
-            reply = problem_reply(app_error_for(error, scope["path"]), exchange_in(scope).request_id)
+            reply = problem_response(app_error_for(error, scope["path"]), request_context(scope).request_id)
         if reply is not None:
             await _send(reply, send)
         elif otherwise is not None:
@@ -103,7 +104,7 @@ class Lean:
         return plain
 
 
-async def _send(reply: Reply, send: Send) -> None:
+async def _send(reply: EdgeResponse, send: Send) -> None:
     status, headers, body = reply
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -132,7 +133,7 @@ class _Plain:
             values[_BODY] = await request.json()
         return await self._function(**values)
 
-    def reply(self, data: Any) -> Reply | None:
+    def reply(self, data: Any) -> EdgeResponse | None:
         """What is sent; None for what the framework must write."""
         content, status, headers = data, self._status, {}
         if type(data) is Response:

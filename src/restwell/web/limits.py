@@ -14,9 +14,9 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.types import Guard
 
-from restwell.edge.exchange import Scope, exchange_in
-from restwell.edge.rate_limit import whose
-from restwell.limits import Rate, RateLimited, RateLimiter
+from restwell.edge.context import Scope, request_context
+from restwell.edge.rate_limit import client_key
+from restwell.rate_limits import Rate, RateLimited, RateLimiter
 from restwell.web.timeouts import take_own_time
 
 DOCUMENTS: Final = Rate("documents", 600, seconds=60)
@@ -78,12 +78,12 @@ class _Counting:
 
 async def _count(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     scope = cast("Scope", connection.scope)
-    exchange = exchange_in(scope)
-    if exchange.allowance is not None:
+    context = request_context(scope)
+    if context.rate_limit is not None:
         return  # the edge has counted it
     rate: Rate = handler.opt[_IN_FORCE]
     limiter: RateLimiter = handler.opt["limiter"]
-    who = str(exchange.user_id) if exchange.user_id is not None else whose(scope)
-    exchange.allowance = allowance = limiter.count_now(rate, who) or await limiter.count(rate, who)
-    if not allowance.admitted:
-        raise RateLimited(seconds=allowance.seconds)
+    key = str(context.user_id) if context.user_id is not None else client_key(scope)
+    context.rate_limit = result = limiter.count_nowait(rate, key) or await limiter.count(rate, key)
+    if not result.allowed:
+        raise RateLimited(seconds=result.reset_seconds)

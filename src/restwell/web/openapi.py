@@ -21,7 +21,7 @@ from litestar.routes import HTTPRoute
 
 from restwell.cache import TooManyLoads
 from restwell.database import DatabaseBusy, DatabaseUnavailable, TransactionConflict
-from restwell.edge.overload import Overloaded
+from restwell.edge.concurrency_limiter import Overloaded
 from restwell.errors import (
     PROBLEM_MEDIA_TYPE,
     AppError,
@@ -41,7 +41,7 @@ from restwell.errors import (
     UriTooLong,
 )
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
-from restwell.limits import RateLimited
+from restwell.rate_limits import RateLimited
 from restwell.web.formats import add_patterns
 from restwell.web.forms import FORM
 from restwell.web.guards import InsufficientScope, authenticates, is_of_kit, name_of, requires_role, signed_in_or_scope

@@ -7,7 +7,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from restwell.edge.exchange import Scope, exchange_in
+from restwell.edge.context import Scope, request_context
 from restwell.errors import (
     PROBLEM_MEDIA_TYPE,
     AppError,
@@ -34,7 +34,7 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     """What the framework answers with for anything that was raised."""
     told = app_error_for(error, request.scope["path"])
     return Response(
-        told.problem(exchange_in(cast("Scope", request.scope)).request_id),
+        told.problem(request_context(cast("Scope", request.scope)).request_id),
         status_code=told.status,
         media_type=PROBLEM_MEDIA_TYPE,
         headers=told.headers,

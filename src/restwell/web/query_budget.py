@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.database.instrumentation import start_counting, stop_counting
-from restwell.edge.exchange import Concern, Exchange
+from restwell.edge.context import Hook, RequestContext
 
 log = structlog.get_logger("restwell.query_budget")
 
@@ -42,10 +42,10 @@ class Excess(Struct):
         )
 
 
-class QueryBudget(Concern, Collector):
+class QueryBudget(Hook, Collector):
     """Counts each request's queries by name. ``exceeded`` holds what went over, by route and query; it is a metric too."""
 
-    inside = True
+    app_requests_only = True
 
     def __init__(self) -> None:
         self.exceeded: dict[tuple[str, str, str], Excess] = {}
@@ -60,18 +60,18 @@ class QueryBudget(Concern, Collector):
             requests.add_metric([excess.method, excess.route, excess.query], excess.requests)
         yield requests
 
-    def before(self, exchange: Exchange) -> None:  # noqa: ARG002  # a Concern's signature
+    def before(self, context: RequestContext) -> None:  # noqa: ARG002  # a Hook's signature
         start_counting()
 
-    def after(self, exchange: Exchange) -> None:
+    def after(self, context: RequestContext) -> None:
         repeated = {query: times for query, times in stop_counting().items() if times > BUDGET}
         if repeated:
-            self._compare(exchange, repeated)
+            self._compare(context, repeated)
 
-    def _compare(self, exchange: Exchange, repeated: Mapping[str, int]) -> None:
-        handler = exchange.scope.get("route_handler")
+    def _compare(self, context: RequestContext, repeated: Mapping[str, int]) -> None:
+        handler = context.scope.get("route_handler")
         budgets: Mapping[str, int] = handler.opt.get("repeats", {}) if handler is not None else {}
-        method, route = exchange.scope["method"], str(exchange.scope.get("path_template"))
+        method, route = context.scope["method"], str(context.scope.get("path_template"))
         for query, times in repeated.items():
             budget = budgets.get(query, BUDGET)
             if times > budget:

@@ -7,7 +7,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.routes import HTTPRoute
 
-from restwell.edge.exchange import Scope, exchange_in
+from restwell.edge.context import Scope, request_context
 
 _DECLARED: Final = "timeout_seconds"
 
@@ -21,4 +21,4 @@ def time_routes(app: Litestar) -> None:
 
 
 async def take_own_time(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    exchange_in(cast("Scope", connection.scope)).seconds = handler.opt[_DECLARED]
+    request_context(cast("Scope", connection.scope)).timeout_seconds = handler.opt[_DECLARED]

@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from restwell.addresses import network_of
+from restwell.client_ip import network_of
 from restwell.database import Database, Transaction, param, query
 from restwell.errors import AppError
 from shop.sessions.models import failed_attempts

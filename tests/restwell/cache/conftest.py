@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cache_rig import Rig, rig_database
-from restwell.cache import MachineStore, Outage, Store
+from cache_harness import Rig, rig_database
+from restwell.cache import CacheSuspension, LocalStore, Store
 from restwell.cache.redis import RedisStore
 from restwell.ids import new_id
 
@@ -25,8 +25,8 @@ async def rig(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Asyn
 
         def new_store() -> Store:
             if kind == "machine":
-                return MachineStore(tmp_path / "cache", 1_000_000)
-            return RedisStore(redis_url, name, Outage(database), strict=kind == "strict")
+                return LocalStore(tmp_path / "cache", 1_000_000)
+            return RedisStore(redis_url, name, CacheSuspension(database), strict=kind == "strict")
 
         rig = Rig(database, new_store)
         yield rig

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec import Struct
 
-from cache_rig import TAG, Rig, Value, set_value
+from cache_harness import TAG, Rig, Value, set_value
 from restwell.cache import Cache, TooManyLoads, loads
 from restwell.cache import cache as module
 from restwell.cache import store as stores
@@ -188,7 +188,7 @@ async def test_processes_that_hold_an_expired_value_share_one_load(rig: Rig) -> 
 
 async def test_the_lease_of_a_dead_process_expires(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when a lease has no end."""
-    monkeypatch.setattr("restwell.cache.machine.LEASE_SECONDS", 0.3)
+    monkeypatch.setattr("restwell.cache.local.LEASE_SECONDS", 0.3)
     monkeypatch.setattr("restwell.cache.redis.LEASE_SECONDS", 0.3)
     dead, cache = await rig.cache(), await rig.cache()
     assert (await rig.stores[dead].lease(f"{TAG}|{module._fingerprint(Value)}", [TAG]))[0]
@@ -384,7 +384,7 @@ async def test_an_undecodable_value_is_loaded_again(rig: Rig) -> None:
 async def test_forget_invalidates_a_tag_or_everything(rig: Rig, kind: str, tags: tuple[str, ...]) -> None:
     one, two = await rig.cache(), await rig.cache()
     assert [await rig.get(one), await rig.get(two), rig.loads] == [0, 0, 1]
-    await two.forget(*tags)
+    await two.invalidate_now(*tags)
     await asyncio.sleep(1.05 if kind == "bounded" else 0)
     assert [await rig.get(one), await rig.get(two), rig.loads] == [0, 0, 2]
 

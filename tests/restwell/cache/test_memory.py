@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from restwell.cache.figures import Figures
 from restwell.cache.memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory
+from restwell.cache.metrics import CacheStats
 
 SIZE = 2_000
-FIGURES = Figures()
+FIGURES = CacheStats()
 
 
 def entry(key: str, size: int = SIZE) -> Entry:

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from cache_rig import TABLES, TAG, Rig, Value
+from cache_harness import TABLES, TAG, Rig, Value
 from pooler import pooler, pooler_program
-from restwell.cache import Cache, MachineStore
-from restwell.cache import machine as module
+from restwell.cache import Cache, LocalStore
+from restwell.cache import local as module
 from restwell.cache.peers import Peers
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
@@ -34,7 +34,7 @@ class Process(Rig):
     cache_: Cache
 
     def __init__(self, database: Database, folder: Path, peers: Peers) -> None:
-        self.store = MachineStore(folder, 1_000_000, lambda: peers.others(database))
+        self.store = LocalStore(folder, 1_000_000, lambda: peers.others(database))
         super().__init__(database, lambda: self.store)
 
     async def start(self) -> None:
@@ -111,9 +111,9 @@ async def test_another_machine_is_logged_once_with_the_remedy(start: Start) -> N
     with capture_logs() as told:
         one = await start("one")
         registry.register(one.cache_.metrics)
-        assert registry.get_sample_value("restwell_cache_usable") == 1
+        assert registry.get_sample_value("restwell_cache_up") == 1
         two = await start("two")
-        assert registry.get_sample_value("restwell_cache_usable") == 0
+        assert registry.get_sample_value("restwell_cache_up") == 0
         await asyncio.sleep(0.3)
         assert [one["event"] for one in told] == ["cache_not_shared"] * 2  # each tells
         assert {one["log_level"] for one in told} == {"warning"}
@@ -252,7 +252,7 @@ async def test_a_machine_behind_a_pooler_stops_counting_when_it_has_gone(start: 
 
 def settings_of(url: str, folder: Path, redis: str | None = None, cache: str = "on") -> Settings:
     return Settings(
-        cache_dir=folder,
+        runtime_dir=folder,
         cache=cache,  # type: ignore[arg-type]  # one of those
         rate_limit=RateLimitSettings(scale=1),
         database=DatabaseSettings(url=SecretStr(url)),

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from cache_rig import TAG, Rig, is_kept_again, rig_database, set_value
+from cache_harness import TAG, Rig, is_kept_again, rig_database, set_value
 from fault_proxy import fault_proxy
-from restwell.cache import Cache, Outage, Store
-from restwell.cache.clients import client_of
-from restwell.cache.outage import TRUST_SECONDS
+from restwell.cache import Cache, CacheSuspension, Store
 from restwell.cache.redis import RedisStore
+from restwell.cache.suspension import TRUST_SECONDS
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
+from restwell.redis import connect
 from servers import RedisServer, redis_program, redis_server
 
 pytestmark = [
@@ -40,7 +40,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def open_harness(database: Database, *urls: str, strict: bool = True) -> AsyncIterator[tuple[Rig, list[Cache]]]:
     """A cache for each URL, as nodes that reach the same Redis in different ways."""
-    stores: Iterator[Store] = iter([RedisStore(url, "test", Outage(database), strict=strict) for url in urls])
+    stores: Iterator[Store] = iter([RedisStore(url, "test", CacheSuspension(database), strict=strict) for url in urls])
     rig = Rig(database, lambda: next(stores))
     try:
         yield rig, [await rig.cache() for _ in urls]
@@ -154,7 +154,7 @@ async def test_a_node_without_its_database_soon_stops_trusting_redis(server: Red
     """Breaks when trust has no end. Bounded, a node goes on: that is the difference."""
     for strict in (True, False):
         async with open_database(f"sqlite:///{tmp_path / 'rig.db'}") as own:
-            store = RedisStore(server.url, "test", Outage(own), strict=strict)
+            store = RedisStore(server.url, "test", CacheSuspension(own), strict=strict)
             await store.start()
             assert store.usable
             await own.close()
@@ -166,7 +166,7 @@ async def test_a_node_without_its_database_soon_stops_trusting_redis(server: Red
 async def test_too_many_recorded_tags_invalidate_the_whole_cache(
     database: Database, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("restwell.cache.outage.MAX_TAGS", 3)
+    monkeypatch.setattr("restwell.cache.suspension.MAX_TAGS", 3)
     async with open_harness(database, server.url) as (rig, (cache,)):
         await rig.get(cache)
         async with database.transaction() as tx:
@@ -178,8 +178,8 @@ async def test_too_many_recorded_tags_invalidate_the_whole_cache(
 
 async def test_missing_cache_tables_are_named_at_start(server: RedisServer, tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'empty.db'}") as empty:
-        with pytest.raises(ConfigurationError, match="cache_outage"):
-            await RedisStore(server.url, "test", Outage(empty), strict=True).start()
+        with pytest.raises(ConfigurationError, match="cache_suspension"):
+            await RedisStore(server.url, "test", CacheSuspension(empty), strict=True).start()
 
 
 async def test_a_node_starts_without_redis_and_uses_it_later(database: Database, server: RedisServer) -> None:
@@ -197,4 +197,4 @@ def test_an_unknown_redis_url_is_refused(url: str) -> None:
     async def greet(_: object) -> None: ...
 
     with pytest.raises(ValueError, match="must be one of"):
-        client_of(url, greet)
+        connect(url, greet)

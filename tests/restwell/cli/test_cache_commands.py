@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     url, folder = f"sqlite:///{tmp_path / 'shop.db'}", str(tmp_path / "cache")
-    return {"DATABASE_URL": url, "RESTWELL_APP": "shop.app:shop", "WORKERS": "2", "CACHE_DIR": folder}
+    return {"DATABASE_URL": url, "RESTWELL_APP": "shop.app:shop", "WORKERS": "2", "RUNTIME_DIR": folder}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, func, insert, literal, select, text, update
 
 from fault_proxy import FaultProxy, fault_proxy
-from restwell.breaker import FAILURES, PAUSE_SECONDS
+from restwell.circuit_breaker import FAILURES, PAUSE_SECONDS
 from restwell.database import DatabaseBusy, DatabaseUnavailable, Transaction, TransactionConflict, param, query
 from restwell.database.facade import PoolStats
 from restwell.database.postgres import PostgresDatabase

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from api_client import ApiClient, Json
-from restwell.addresses import forwarded_address, network_of
+from restwell.client_ip import forwarded_address, network_of
 from restwell.testing import running
 from shop.app import create_app
 from shop.settings import ShopSettings

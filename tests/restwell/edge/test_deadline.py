@@ -15,7 +15,7 @@ import pytest
 from api_client import ApiClient, assert_problem
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
-from restwell.edge.exchange import Message, Scope
+from restwell.edge.context import Message, Scope
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
 from restwell.web import ApiRequest, Controller, Response, Version, get, post
@@ -141,15 +141,15 @@ async def talk(app: App, method: str, path: str, *messages: tuple[float, Message
     return sent
 
 
-GONE: Message = {"type": "http.disconnect"}
+CLIENT_CLOSED_REQUEST: Message = {"type": "http.disconnect"}
 
 
 @pytest.mark.parametrize(
     ("method", "messages", "ended"),
     [
-        ("GET", [(0, body()), (0.25, GONE)], "get cancelled"),
-        ("GET", [(0.3, GONE)], "get cancelled"),
-        ("POST", [(0, body(b"ab", more=True)), (0.15, body(b"c")), (0.2, GONE)], "post 3 cancelled"),
+        ("GET", [(0, body()), (0.25, CLIENT_CLOSED_REQUEST)], "get cancelled"),
+        ("GET", [(0.3, CLIENT_CLOSED_REQUEST)], "get cancelled"),
+        ("POST", [(0, body(b"ab", more=True)), (0.15, body(b"c")), (0.2, CLIENT_CLOSED_REQUEST)], "post 3 cancelled"),
     ],
     ids=["get", "get without a word", "post"],
 )

@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from api_client import assert_problem
-from restwell.edge import AccessLog, Concern, Edge, Exchange, RequestId, SecurityHeaders
-from restwell.edge.exchange import AsgiApp, Headers, Message, Receive, Scope, Send
+from restwell.edge import AccessLog, Edge, Hook, RequestContext, RequestId, SecurityHeaders
+from restwell.edge.context import AsgiApp, Headers, Message, Receive, Scope, Send
 from restwell.errors import NotFound
 
 CONCERNS = (RequestId(), SecurityHeaders(), AccessLog())
@@ -57,11 +57,11 @@ async def time_out_itself(_scope: Scope, _receive: Receive, _send: Send) -> None
 async def request(
     app: Any = hello,
     method: str = "GET",
-    concerns: Sequence[Concern] = CONCERNS,
+    hooks: Sequence[Hook] = CONCERNS,
     timeout_seconds: float = 5,
     **headers: str,
 ) -> httpx.Response:
-    transport = httpx.ASGITransport(Edge(app, concerns, timeout_seconds))
+    transport = httpx.ASGITransport(Edge(app, hooks, timeout_seconds))
     async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as client:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return await client.request(method, "/some/path?token=hunter2", headers=sent)
@@ -146,27 +146,27 @@ async def test_an_exception_after_the_response_began_ends_the_connection(app: As
 async def test_concerns_are_called_in_order_and_back() -> None:
     calls: list[str] = []
 
-    class Named(Concern):
+    class Named(Hook):
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def before(self, exchange: Exchange) -> None:
-            calls.append(f"{self.name} before {exchange.status}")
+        def before(self, context: RequestContext) -> None:
+            calls.append(f"{self.name} before {context.status}")
 
-        def on_response(self, exchange: Exchange, headers: Headers) -> None:
-            calls.append(f"{self.name} on {exchange.status}")
+        def on_response(self, context: RequestContext, headers: Headers) -> None:
+            calls.append(f"{self.name} on {context.status}")
             headers.append((b"x-seen-by", self.name.encode()))
 
-        def after(self, exchange: Exchange) -> None:
-            calls.append(f"{self.name} after {exchange.status}")
+        def after(self, context: RequestContext) -> None:
+            calls.append(f"{self.name} after {context.status}")
 
-    answer = await request(concerns=[Named("a"), Named("b")])
+    answer = await request(hooks=[Named("a"), Named("b")])
     assert calls == ["a before 0", "b before 0", "a on 200", "b on 200", "b after 200", "a after 200"]
     assert answer.headers["x-seen-by"] == "a, b"
 
 
 async def test_a_concern_costs_no_call_of_a_method_it_does_not_define() -> None:
-    edge = Edge(hello, [Concern()], 5)
+    edge = Edge(hello, [Hook()], 5)
     assert (edge._before, edge._on_response, edge._after) == ([], [], [])
 
 

@@ -22,7 +22,7 @@ async def limited(settings: ShopSettings, tmp_path_factory: pytest.TempPathFacto
     """The shop behind a proxy, with few requests for each."""
     changes = {
         "rate_limit": RateLimitSettings(reads=(READS, 3_600), writes=(WRITES, 3_600)),
-        "cache_dir": tmp_path_factory.mktemp("limited"),
+        "runtime_dir": tmp_path_factory.mktemp("limited"),
         "trusted_hops": 1,
     }
     async with running(create_app(settings.model_copy(update=changes))) as client:
@@ -128,7 +128,7 @@ async def test_health_checks_and_metrics_are_not_limited_and_refusals_are_counte
         assert "ratelimit" not in answers[0].headers
     metrics = (await limited.get("/metrics")).text
     assert 'restwell_rate_limited_total{rate="reads"} 5.0' in metrics
-    assert "restwell_rate_limits_local 0.0" in metrics
+    assert "restwell_rate_limits_degraded 0.0" in metrics
 
 
 async def test_a_rate_limit_scale_of_zero_limits_nothing(settings: ShopSettings) -> None:
@@ -143,7 +143,7 @@ async def test_a_proxy_beyond_trusted_hops_is_logged_once(
 ) -> None:
     """All clients of such a proxy share one rate, and an operator would not know why they are refused."""
     limits = RateLimitSettings(reads=(2, 3_600))
-    changes = {"rate_limit": limits, "cache_dir": tmp_path / "alone"}
+    changes = {"rate_limit": limits, "runtime_dir": tmp_path / "alone"}
     async with running(create_app(settings.model_copy(update=changes))) as client:
         assert await statuses(client, 4) == [200, 200, 429, 429]
         assert "TRUSTED_HOPS" not in capfd.readouterr().out

@@ -4,7 +4,7 @@ import httpx
 
 from restwell.database.consistency import ConsistencyTokens, record_lsn, required_lsn
 from restwell.edge import Edge, ReadYourWrites
-from restwell.edge.exchange import Receive, Scope, Send
+from restwell.edge.context import Receive, Scope, Send
 
 TOKENS = ConsistencyTokens(b"k" * 32)
 

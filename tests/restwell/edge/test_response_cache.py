@@ -299,9 +299,9 @@ async def test_an_invalidated_tag_removes_its_cached_responses(make_app: Callabl
         for path, tag in (("/v1/kept/1", "one:1"), ("/v1/kept?q=x", "list"), ("/v1/kept/404", "one:404")):
             await client.get(path)
             assert status_of(await client.get(path)) == "restwell; hit; ttl=N"
-            await cache.forget("one:2")
+            await cache.invalidate_now("one:2")
             assert status_of(await client.get(path)) == "restwell; hit; ttl=N"
-            await cache.forget(tag)
+            await cache.invalidate_now(tag)
             assert status_of(await client.get(path)) == "restwell; fwd=miss"
 
 

@@ -30,7 +30,7 @@ from restwell.auth import Actor
 from restwell.database import Transaction
 from restwell.email_addresses import EmailAddress
 from restwell.errors import NotFound
-from restwell.limits import Rate
+from restwell.rate_limits import Rate
 from restwell.settings import Settings
 from restwell.web import (
     ApiRequest,

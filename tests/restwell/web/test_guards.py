@@ -152,7 +152,7 @@ class Members(Controller):
 def limited_app(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> App:
     changes = {
         "rate_limit": RateLimitSettings(reads=(READS, 3_600)),
-        "cache_dir": tmp_path_factory.mktemp("limited"),
+        "runtime_dir": tmp_path_factory.mktemp("limited"),
         "trusted_hops": 1,
     }
     app = app_of(tiny_settings.model_copy(update=changes), Free, Guarded, Members)

@@ -168,7 +168,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     settings = Settings(
         database=DatabaseSettings(url=SecretStr(f"sqlite:///{folder}/tiny.db")),
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
-        cache_dir=folder,
+        runtime_dir=folder,
     )
     with in_process(app_of(settings, Things)) as started:
         yield started

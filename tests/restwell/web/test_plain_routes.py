@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from api_client import assert_problem
-from restwell.edge.exchange import Message
+from restwell.edge.context import Message
 from restwell.errors import ServiceUnavailable
 from restwell.settings import Settings
 from restwell.testing import running

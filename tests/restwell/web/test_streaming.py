@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from fuzzing import in_process
 from restwell.database import Migrations, open_database
+from restwell.edge.context import Message
 from restwell.edge.deadline import TICK_SECONDS
-from restwell.edge.exchange import Message
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
 from restwell.testing import running
 from restwell.web import Controller, Response, get
@@ -92,7 +92,7 @@ def test_a_stream_that_begins_late_is_delivered_whole(tmp_path: Path) -> None:
     settings = Settings(
         database=DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path}/tiny.db")),
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
-        cache_dir=tmp_path,
+        runtime_dir=tmp_path,
     )
     with in_process(app_of(settings, Slow)) as server:
         answer = server.send("GET", "/v1/slow/read")

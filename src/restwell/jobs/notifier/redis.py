@@ -7,9 +7,9 @@ from typing import Any, Final, cast
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from restwell.cache.clients import client_of
 from restwell.ids import new_id
 from restwell.jobs.notifier.base import KEPT, BrokerStatus, Sender
+from restwell.redis import connect
 
 GROUP: Final = "workers"
 ANSWER_SECONDS: Final = 3.0
@@ -37,7 +37,7 @@ class RedisNotifier(Sender):
 
     def __init__(self, url: str, name: str) -> None:
         super().__init__()
-        self._client = client_of(url, answer_seconds=ANSWER_SECONDS)
+        self._client = connect(url, answer_seconds=ANSWER_SECONDS)
         self._prefix = f"{{{name}.jobs}}:"
         self._reader = new_id().hex
         self.broker = BrokerStatus("redis")

@@ -7,7 +7,7 @@ have come back anyway is lost.
 import time
 from typing import Final
 
-from restwell.limits.rate import Allowance, Rate, in_seconds
+from restwell.rate_limits.rate import Rate, RateLimitResult, in_seconds
 
 CLIENTS: Final = 20_000
 """The shares of so many are remembered."""
@@ -32,9 +32,9 @@ class Shares:
     def __init__(self) -> None:
         self._held: dict[tuple[str, str], _Share] = {}
 
-    def take(self, rate: Rate, who: str) -> Allowance | None:
+    def take(self, rate: Rate, client_key: str) -> RateLimitResult | None:
         """One request out of the share that is held; None where another must be asked for."""
-        share = self._held.get((rate.name, who))
+        share = self._held.get((rate.name, client_key))
         if share is None:
             return None
         now = time.monotonic_ns()
@@ -42,10 +42,10 @@ class Shares:
             return None
         if share.count > 0:
             share.count -= 1
-            return Allowance(rate, share.left + share.count, in_seconds(max(0, share.full_at - now)))
-        return Allowance(rate, 0, in_seconds(share.ends_at - now), admitted=False) if share.refused else None
+            return RateLimitResult(rate, share.left + share.count, in_seconds(max(0, share.full_at - now)))
+        return RateLimitResult(rate, 0, in_seconds(share.ends_at - now), allowed=False) if share.refused else None
 
-    def add(self, rate: Rate, who: str, taken: int, left: int, full_at: int, ends_at: int) -> Allowance:
+    def add(self, rate: Rate, client_key: str, taken: int, left: int, full_at: int, ends_at: int) -> RateLimitResult:
         """``taken`` were given, of which one request takes the first; ``left`` are there for others, and all again at ``full_at``.
 
         At ``ends_at`` what was taken would have come back.
@@ -53,15 +53,15 @@ class Shares:
         now = time.monotonic_ns()
         if len(self._held) >= CLIENTS:
             self._held.clear()
-        held = self._held.get((rate.name, who))
+        held = self._held.get((rate.name, client_key))
         more = held.count if held is not None and now < held.ends_at else 0  # asked twice at once
         share = _Share(more + taken - 1, left, full_at, ends_at)
-        self._held[rate.name, who] = share
-        return Allowance(rate, left + share.count, in_seconds(max(0, full_at - now)))
+        self._held[rate.name, client_key] = share
+        return RateLimitResult(rate, left + share.count, in_seconds(max(0, full_at - now)))
 
-    def refuse(self, rate: Rate, who: str, until: int) -> Allowance:
+    def refuse(self, rate: Rate, client_key: str, until: int) -> RateLimitResult:
         """There is none before ``until``."""
         if len(self._held) >= CLIENTS:
             self._held.clear()
-        self._held[rate.name, who] = _Share(0, 0, 0, until, refused=True)
-        return Allowance(rate, 0, in_seconds(max(0, until - time.monotonic_ns())), admitted=False)
+        self._held[rate.name, client_key] = _Share(0, 0, 0, until, refused=True)
+        return RateLimitResult(rate, 0, in_seconds(max(0, until - time.monotonic_ns())), allowed=False)

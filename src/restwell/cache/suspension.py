@@ -29,44 +29,46 @@ MAX_TAGS: Final = 10_000
 """If more were noted, everything is forgotten."""
 
 
-def outage_tables(metadata: MetaData) -> tuple[Table, Table]:
+def suspension_tables(metadata: MetaData) -> tuple[Table, Table]:
     """The two tables, in the application's own metadata; a migration makes them, and one row: (1, NULL)."""
-    outage = Table(
-        "cache_outage",
+    suspension = Table(
+        "cache_suspension",
         metadata,
-        Column("number", Integer, primary_key=True, autoincrement=False),
-        Column("since", Timestamp),
+        Column("id", Integer, primary_key=True, autoincrement=False),
+        Column("suspended_at", Timestamp),
     )
     pending = Table(
-        "cache_pending",
+        "cache_pending_invalidations",
         metadata,
         Column("id", Id, primary_key=True),
         Column("tag", Text, nullable=False),
-        Column("noted_at", Timestamp, nullable=False),
+        Column("created_at", Timestamp, nullable=False),
     )
-    return outage, pending
+    return suspension, pending
 
 
-_outage, _pending = outage_tables(MetaData())
-_since: Final = select(_outage.c.since).where(_outage.c.number == 1)
+_suspension, _pending = suspension_tables(MetaData())
+_since: Final = select(_suspension.c.suspended_at).where(_suspension.c.id == 1)
 
 _maybe: Final = cast("type[datetime | None]", datetime)
 
 _look: Final = query("cache.look", _since, into=_maybe)
 _suspend: Final = query(
     "cache.suspend",
-    update(_outage).where(_outage.c.number == 1, _outage.c.since.is_(None)).values(since=param("now")),
+    update(_suspension)
+    .where(_suspension.c.id == 1, _suspension.c.suspended_at.is_(None))
+    .values(suspended_at=param("now")),
 )
 _hold: Final = query("cache.hold", _since.with_for_update(read=True), into=_maybe)
 _lock: Final = query("cache.lock", _since.with_for_update(), into=_maybe)
 _note: Final = query("cache.note", insert(_pending).values({c.name: param(c.name) for c in _pending.columns}))
-_newest: Final = query("cache.newest", select(func.max(_pending.c.noted_at).label("newest")), into=_maybe)
+_newest: Final = query("cache.newest", select(func.max(_pending.c.created_at).label("newest")), into=_maybe)
 _tags: Final = query("cache.tags", select(_pending.c.tag).distinct().limit(param("count")), into=str)
 _drop: Final = query("cache.drop", delete(_pending))
-_resume: Final = query("cache.resume", update(_outage).where(_outage.c.number == 1).values(since=None))
+_resume: Final = query("cache.resume", update(_suspension).where(_suspension.c.id == 1).values(suspended_at=None))
 
 
-class Outage:
+class CacheSuspension:
     """What this process knows of it.
 
     ``since`` tells one suspension from the next; None, the cache may be used. ``trusted_until``, in monotonic seconds, is how long
@@ -91,7 +93,7 @@ class Outage:
         since = now if await tx.run(_suspend, now=now) else await tx.one(_hold)
         if since is None:  # resumed in this very moment
             raise TransactionConflict
-        await tx.run_many(_note, [{"id": new_id(), "tag": tag, "noted_at": now} for tag in tags])
+        await tx.run_many(_note, [{"id": new_id(), "tag": tag, "created_at": now} for tag in tags])
         return since
 
     async def note_alone(self, tags: Sequence[str]) -> datetime:

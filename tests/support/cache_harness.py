@@ -17,9 +17,9 @@ TAG = "counter:1"
 TABLES = (
     "CREATE TABLE counters (id INTEGER PRIMARY KEY, value INTEGER NOT NULL)",
     "INSERT INTO counters VALUES (1, 0)",
-    "CREATE TABLE cache_outage (number INTEGER PRIMARY KEY, since INTEGER)",
-    "INSERT INTO cache_outage VALUES (1, NULL)",
-    "CREATE TABLE cache_pending (id BLOB PRIMARY KEY, tag TEXT, noted_at INTEGER)",
+    "CREATE TABLE cache_suspension (id INTEGER PRIMARY KEY, suspended_at INTEGER)",
+    "INSERT INTO cache_suspension VALUES (1, NULL)",
+    "CREATE TABLE cache_pending_invalidations (id BLOB PRIMARY KEY, tag TEXT, created_at INTEGER)",
 )
 counters = Table("counters", MetaData(), Column("id", Integer, primary_key=True), Column("value", Integer))
 read_value = query("counters.read", select(counters.c.value).where(counters.c.id == param("id")), into=int)

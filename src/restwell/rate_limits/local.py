@@ -14,10 +14,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Final
 
-from restwell.cache.machine import make_own
+from restwell.cache.local import make_private_folder
 from restwell.folders import checked_writes
-from restwell.limits.rate import Allowance, Rate, free_at, left_of, take
-from restwell.limits.shares import Shares
+from restwell.rate_limits.quota_leases import Shares
+from restwell.rate_limits.rate import Rate, RateLimitResult, free_at, left_of, take
 
 SETS: Final = 8_192
 WAYS: Final = 8
@@ -31,10 +31,10 @@ TRIES: Final = 1_000
 _BYTES: Final = SETS * WAYS * 16
 
 
-class MachineLimits:
+class LocalRateLimitStore:
     """Everything in the file ``limits`` in ``folder``."""
 
-    is_local = False
+    degraded = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,8 +47,8 @@ class MachineLimits:
     async def start(self) -> None:
         if self._file is not None:
             return
-        make_own(self.folder)
-        with checked_writes(self.folder, "CACHE_DIR"):
+        make_private_folder(self.folder)
+        with checked_writes(self.folder, "RUNTIME_DIR"):
             self._file = (self.folder / "limits").open("a+b")
             missing = _BYTES - self._file.seek(0, os.SEEK_END)
             if missing > 0:  # in full: in a file with holes, a full disk would kill a process that writes to one
@@ -65,12 +65,12 @@ class MachineLimits:
             self._map.close()
             file.close()
 
-    def take_now(self, rate: Rate, who: str) -> Allowance:
-        """Count a request of ``who``. Needs to be started."""
-        allowance = self._shares.take(rate, who)
-        if allowance is not None:
-            return allowance
-        number, mark = _place(rate.name, who)
+    def take_nowait(self, rate: Rate, client_key: str) -> RateLimitResult:
+        """Count a request of ``client_key``. Needs to be started."""
+        result = self._shares.take(rate, client_key)
+        if result is not None:
+            return result
+        number, mark = _place(rate.name, client_key)
         places, descriptor = self._places, self._descriptor
         locked = _lock(descriptor, number)
         try:
@@ -90,11 +90,13 @@ class MachineLimits:
             if locked:
                 fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, number)
         if not taken:
-            return self._shares.refuse(rate, who, free_at(rate, full_at))
-        return self._shares.add(rate, who, taken, left_of(rate, full_at, now), full_at, now + taken * rate.interval)
+            return self._shares.refuse(rate, client_key, free_at(rate, full_at))
+        return self._shares.add(
+            rate, client_key, taken, left_of(rate, full_at, now), full_at, now + taken * rate.interval
+        )
 
-    async def take(self, rate: Rate, who: str) -> Allowance:
-        return self.take_now(rate, who)
+    async def take(self, rate: Rate, client_key: str) -> RateLimitResult:
+        return self.take_nowait(rate, client_key)
 
 
 def _lock(descriptor: int, number: int) -> bool:
@@ -109,7 +111,7 @@ def _lock(descriptor: int, number: int) -> bool:
 
 
 @lru_cache(REMEMBERED)
-def _place(name: str, who: str) -> tuple[int, int]:
+def _place(name: str, client_key: str) -> tuple[int, int]:
     """The number of its set, and what it is known by there."""
-    digest = blake2b(f"{name} {who}".encode(), digest_size=16).digest()
+    digest = blake2b(f"{name} {client_key}".encode(), digest_size=16).digest()
     return int.from_bytes(digest[:8]) % SETS, int.from_bytes(digest[8:], signed=True) or 1

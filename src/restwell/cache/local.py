@@ -17,7 +17,7 @@ import apsw
 import asyncpg
 import structlog
 
-from restwell.cache.board import Board
+from restwell.cache.generations import GenerationTable
 from restwell.cache.store import LEASE_SECONDS, Found, Marks, Store, StoreUnavailable, Write
 from restwell.database import Transaction
 from restwell.errors import ConfigurationError, ServiceUnavailable
@@ -35,7 +35,7 @@ SEEN_SECONDS: Final = 2.0
 """A process that finds others when it starts waits so long before it writes: by then the others have looked."""
 ALONE_SECONDS: Final = 10.0
 """So long no other machine must have been there before the store is used again: one whose connections were lost opens new ones."""
-CURE: Final = "every read goes to the database; set REDIS_URL for all machines, or one CACHE_DIR for processes of one host that can share a folder"
+CURE: Final = "every read goes to the database; set REDIS_URL for all machines, or one RUNTIME_DIR for processes of one host that can share a folder"
 _SETTINGS: Final = "PRAGMA busy_timeout = 1000; PRAGMA synchronous = OFF;"
 _SCHEMA: Final = f"""
 {_SETTINGS}
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS leases (key TEXT PRIMARY KEY, until REAL NOT NULL) WI
 """
 
 
-def default_folder(database_url: str) -> Path:
+def default_runtime_dir(database_url: str) -> Path:
     """Where whoever uses this database finds the same store: beside a SQLite file, else below the machine's temporary folder."""
     if database_url.startswith("sqlite:///"):
         return Path(f"{database_url.removeprefix('sqlite:///')}-cache")
@@ -55,16 +55,16 @@ def default_folder(database_url: str) -> Path:
     try:
         temporary = tempfile.gettempdir()
     except FileNotFoundError:
-        message = "CACHE_DIR: there is no temporary folder that this user may write to; set CACHE_DIR, or TMPDIR"
+        message = "RUNTIME_DIR: there is no temporary folder that this user may write to; set RUNTIME_DIR, or TMPDIR"
         raise ConfigurationError([message]) from None
     return Path(temporary) / f"restwell-cache-{os.geteuid()}-{which}"
 
 
-def make_own(folder: Path) -> None:
+def make_private_folder(folder: Path) -> None:
     """Have the folder, for this user alone. Raises ConfigurationError for another's, and where it cannot be written."""
     if folder.exists() and folder.stat().st_uid != os.geteuid():
-        raise ConfigurationError([f"CACHE_DIR: {folder} is another user's; name a folder of this user's own"])
-    ensure_writable(folder, "CACHE_DIR", mode=0o700)
+        raise ConfigurationError([f"RUNTIME_DIR: {folder} is another user's; name a folder of this user's own"])
+    ensure_writable(folder, "RUNTIME_DIR", mode=0o700)
 
 
 def _make_file(folder: Path) -> None:
@@ -81,7 +81,7 @@ def _make_file(folder: Path) -> None:
             log.warning("cache_file_failed", cause=repr(error))
 
 
-class MachineStore(Store):
+class LocalStore(Store):
     """Everything in ``folder``, of whose file of values at most about ``max_bytes`` are used.
 
     ``others`` counts the other machines that use the same database. While there are any, the store is not usable: what they write changes
@@ -97,7 +97,7 @@ class MachineStore(Store):
         self._told = 0
         self._alone_since: float | None = None
         self._looking: asyncio.Task[None] | None = None
-        self._board: Board | None = None
+        self._board: GenerationTable | None = None
         self._writer: apsw.AsyncConnection | None = None
         self._reader: apsw.Connection | None = None
         self._kept = 0
@@ -106,9 +106,9 @@ class MachineStore(Store):
         if self._board is not None:
             return
         others = await self._others() if self._others is not None else 0
-        make_own(self._folder)
-        with checked_writes(self._folder, "CACHE_DIR"):
-            self._board = Board(self._folder)
+        make_private_folder(self._folder)
+        with checked_writes(self._folder, "RUNTIME_DIR"):
+            self._board = GenerationTable(self._folder)
             _make_file(self._folder)
         path = os.fspath(self._folder / "values.db")
         self._writer = await apsw.Connection.as_async(path)
@@ -223,7 +223,7 @@ class MachineStore(Store):
                 log.warning("cache_resumed")
 
     @property
-    def _ready(self) -> Board:
+    def _ready(self) -> GenerationTable:
         if self._board is None:
             raise StoreUnavailable
         return self._board

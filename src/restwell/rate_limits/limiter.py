@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.errors import AppError
-from restwell.limits.rate import Allowance, Rate
+from restwell.rate_limits.rate import Rate, RateLimitResult
 
 
 class RateLimited(AppError):
@@ -20,23 +20,23 @@ class RateLimited(AppError):
         super().__init__(message, headers={"retry-after": str(seconds)})
 
 
-class LimitStore(Protocol):
-    """Who knows what each client has spent. ``is_local`` while it should count with other machines, and cannot."""
+class RateLimitStore(Protocol):
+    """Who knows what each client has spent. ``degraded`` while it should count with other machines, and cannot."""
 
-    is_local: bool
+    degraded: bool
 
     async def start(self) -> None: ...
     async def close(self) -> None: ...
-    def take_now(self, rate: Rate, who: str) -> Allowance | None:
-        """Count a request of ``who``; None where ``take`` must be asked."""
+    def take_nowait(self, rate: Rate, client_key: str) -> RateLimitResult | None:
+        """Count a request of ``client_key``; None where ``take`` must be asked."""
 
-    async def take(self, rate: Rate, who: str) -> Allowance: ...
+    async def take(self, rate: Rate, client_key: str) -> RateLimitResult: ...
 
 
 class RateLimiter(Collector):
     """The default rates, times ``scale``, and its metrics."""
 
-    def __init__(self, store: LimitStore, *, scale: float, reads: tuple[int, int], writes: tuple[int, int]) -> None:
+    def __init__(self, store: RateLimitStore, *, scale: float, reads: tuple[int, int], writes: tuple[int, int]) -> None:
         self._store = store
         self._scale = scale
         self._refused: Counter[str] = Counter()
@@ -47,19 +47,19 @@ class RateLimiter(Collector):
     def scaled(self, rate: Rate) -> Rate:
         return rate.scaled(self._scale)
 
-    def count_now(self, rate: Rate, who: str) -> Allowance | None:
-        """Count a request of ``who``, and say what it is told; None where ``count`` must be awaited for that."""
-        allowance = self._store.take_now(rate, who)
-        if allowance is not None and not allowance.admitted:
+    def count_nowait(self, rate: Rate, client_key: str) -> RateLimitResult | None:
+        """Count a request of ``client_key``, and say what it is told; None where ``count`` must be awaited for that."""
+        result = self._store.take_nowait(rate, client_key)
+        if result is not None and not result.allowed:
             self._refused[rate.name] += 1
-        return allowance
+        return result
 
-    async def count(self, rate: Rate, who: str) -> Allowance:
-        """What ``count_now`` could not."""
-        allowance = await self._store.take(rate, who)
-        if not allowance.admitted:
+    async def count(self, rate: Rate, client_key: str) -> RateLimitResult:
+        """What ``count_nowait`` could not."""
+        result = await self._store.take(rate, client_key)
+        if not result.allowed:
             self._refused[rate.name] += 1
-        return allowance
+        return result
 
     def collect(self) -> Iterator[Metric]:
         refused = CounterMetricFamily("restwell_rate_limited", "Requests that were too many, by rate.", labels=["rate"])
@@ -67,4 +67,4 @@ class RateLimiter(Collector):
             refused.add_metric([name], count)
         yield refused
         text = "Processes that limit to the part of their machine, because Redis is away."
-        yield GaugeMetricFamily("restwell_rate_limits_local", text, value=float(self._store.is_local))
+        yield GaugeMetricFamily("restwell_rate_limits_degraded", text, value=float(self._store.degraded))

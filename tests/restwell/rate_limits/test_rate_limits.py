@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restwell.errors import ConfigurationError
-from restwell.limits import Allowance, MachineLimits, Rate
-from restwell.limits.machine import SETS, WAYS
-from restwell.limits.rate import NANOSECONDS, spend
-from restwell.limits.redis import RedisLimits
+from restwell.rate_limits import LocalRateLimitStore, Rate, RateLimitResult
+from restwell.rate_limits.local import SETS, WAYS
+from restwell.rate_limits.rate import NANOSECONDS, spend
+from restwell.rate_limits.redis import RedisRateLimitStore
 from servers import redis_server
 
 RATE = Rate("reads", 100, seconds=60)
-Limits = MachineLimits | RedisLimits
+Limits = LocalRateLimitStore | RedisRateLimitStore
 
 
 @asynccontextmanager
@@ -32,18 +32,18 @@ async def opened(limits: Limits) -> AsyncIterator[Limits]:
 
 
 @pytest.fixture
-async def machine(tmp_path: Path) -> AsyncIterator[MachineLimits]:
-    limits = MachineLimits(tmp_path / "one")
+async def machine(tmp_path: Path) -> AsyncIterator[LocalRateLimitStore]:
+    limits = LocalRateLimitStore(tmp_path / "one")
     async with opened(limits):
         yield limits
 
 
-async def take(limits: Limits, rate: Rate, who: str = "ada") -> Allowance:
-    return limits.take_now(rate, who) or await limits.take(rate, who)
+async def take(limits: Limits, rate: Rate, who: str = "ada") -> RateLimitResult:
+    return limits.take_nowait(rate, who) or await limits.take(rate, who)
 
 
 async def admitted(limits: Limits, rate: Rate, tries: int, who: str = "ada") -> int:
-    return sum([(await take(limits, rate, who)).admitted for _ in range(tries)])
+    return sum([(await take(limits, rate, who)).allowed for _ in range(tries)])
 
 
 @given(
@@ -57,30 +57,30 @@ def test_no_window_admits_more_than_its_burst_and_refill(count: int, seconds: in
     full_at, now, begin, taken = 0, 10**15, 10**15, 0
     for pause in pauses:
         now += pause
-        full_at, allowance = spend(rate, full_at, now)
-        taken += allowance.admitted
+        full_at, result = spend(rate, full_at, now)
+        taken += result.allowed
         assert taken <= count + (now - begin) // rate.interval
-        if not allowance.admitted:
-            assert spend(rate, full_at, now + allowance.seconds * NANOSECONDS)[1].admitted, (
+        if not result.allowed:
+            assert spend(rate, full_at, now + result.reset_seconds * NANOSECONDS)[1].allowed, (
                 "who waits that long gets in"
             )
-            assert allowance.left == 0
+            assert result.remaining == 0
         else:
-            left = allowance.left
-            assert left == 0 or spend(Rate("any", count, seconds), full_at, now)[1].left == left - 1
-        later = spend(rate, full_at, now + allowance.seconds * NANOSECONDS + seconds * NANOSECONDS)[1]
-        assert later.left == count - 1, "all of it is there again"
+            left = result.remaining
+            assert left == 0 or spend(Rate("any", count, seconds), full_at, now)[1].remaining == left - 1
+        later = spend(rate, full_at, now + result.reset_seconds * NANOSECONDS + seconds * NANOSECONDS)[1]
+        assert later.remaining == count - 1, "all of it is there again"
 
 
-async def test_each_client_and_each_rate_has_its_own_count(machine: MachineLimits) -> None:
+async def test_each_client_and_each_rate_has_its_own_count(machine: LocalRateLimitStore) -> None:
     assert await admitted(machine, RATE, 300) == RATE.count
     assert await admitted(machine, RATE, 1, who="grace") == 1
     assert await admitted(machine, Rate("writes", 3, 60), 10) == 3
-    refused = machine.take_now(RATE, "ada")
-    assert (refused.admitted, refused.left, refused.seconds) == (False, 0, 1)
+    refused = machine.take_nowait(RATE, "ada")
+    assert (refused.allowed, refused.remaining, refused.reset_seconds) == (False, 0, 1)
 
 
-async def test_a_spent_rate_refills_gradually(machine: MachineLimits) -> None:
+async def test_a_spent_rate_refills_gradually(machine: LocalRateLimitStore) -> None:
     quick = Rate("quick", 5, seconds=1)
     assert await admitted(machine, quick, 20) == 5
     await asyncio.sleep(0.5)
@@ -89,7 +89,7 @@ async def test_a_spent_rate_refills_gradually(machine: MachineLimits) -> None:
 
 def _spend_all(folder: Path, start: float, results: "multiprocessing.Queue[int]") -> None:
     async def main() -> int:
-        async with opened(MachineLimits(folder)) as limits:
+        async with opened(LocalRateLimitStore(folder)) as limits:
             await asyncio.sleep(start - time.time())
             return await admitted(limits, Rate("reads", 2_000, seconds=3_600), 2_000)
 
@@ -115,89 +115,93 @@ async def test_processes_of_one_machine_share_a_count(tmp_path: Path) -> None:
 
 async def test_a_spent_rate_survives_a_restart_of_the_process_and_not_a_reboot(tmp_path: Path) -> None:
     folder = tmp_path / "one"
-    async with opened(MachineLimits(folder)) as limits:
+    async with opened(LocalRateLimitStore(folder)) as limits:
         assert await admitted(limits, RATE, 300) == RATE.count
-    async with opened(MachineLimits(folder)) as limits:
+    async with opened(LocalRateLimitStore(folder)) as limits:
         assert await admitted(limits, RATE, 3) == 0
     later = 10**18  # of a clock that has run for thirty years
-    assert spend(RATE, later, time.monotonic_ns())[1].left == RATE.count - 1
+    assert spend(RATE, later, time.monotonic_ns())[1].remaining == RATE.count - 1
 
 
-async def test_a_full_table_evicts_the_client_with_the_most_left(machine: MachineLimits) -> None:
+async def test_a_full_table_evicts_the_client_with_the_most_left(machine: LocalRateLimitStore) -> None:
     """Breaks when the fullest place is taken: the one who has nothing left begins anew."""
     slow = Rate("reads", 100, seconds=36_000)
     assert await admitted(machine, slow, 300, who="greedy") == slow.count
     for number in range(2 * SETS * WAYS):
-        machine.take_now(slow, f"crowd {number}")
-    async with opened(MachineLimits(machine.folder)) as another:  # this one remembers by itself whom it has refused
+        machine.take_nowait(slow, f"crowd {number}")
+    async with opened(
+        LocalRateLimitStore(machine.folder)
+    ) as another:  # this one remembers by itself whom it has refused
         assert await admitted(another, slow, 5, who="greedy") == 0
 
 
-async def test_a_process_leases_a_share_of_a_large_rate(machine: MachineLimits) -> None:
+async def test_a_process_leases_a_share_of_a_large_rate(machine: LocalRateLimitStore) -> None:
     """The share is a sixty-fourth of what is left. Breaks when it is granted and not subtracted, or subtracted and not reported."""
     large = Rate("large", 640, seconds=3_600)
-    async with opened(MachineLimits(machine.folder)) as another:
-        assert (await take(machine, large)).left == 639
-        assert (await take(another, large)).left == 629, "what the first has taken is not there for the second"
-        assert [(await take(machine, large)).left for _ in range(9)] == list(range(638, 629, -1))
+    async with opened(LocalRateLimitStore(machine.folder)) as another:
+        assert (await take(machine, large)).remaining == 639
+        assert (await take(another, large)).remaining == 629, "what the first has taken is not there for the second"
+        assert [(await take(machine, large)).remaining for _ in range(9)] == list(range(638, 629, -1))
         assert await admitted(machine, large, 1_000) + await admitted(another, large, 1_000) == 640 - 11
-        assert not (await take(machine, large)).admitted
-        assert not (await take(another, large)).admitted
+        assert not (await take(machine, large)).allowed
+        assert not (await take(another, large)).allowed
 
 
-async def test_a_small_rate_is_counted_one_by_one(machine: MachineLimits) -> None:
-    async with opened(MachineLimits(machine.folder)) as another:
-        left = [(await take((machine, another)[number % 2], RATE)).left for number in range(6)]
+async def test_a_small_rate_is_counted_one_by_one(machine: LocalRateLimitStore) -> None:
+    async with opened(LocalRateLimitStore(machine.folder)) as another:
+        left = [(await take((machine, another)[number % 2], RATE)).remaining for number in range(6)]
     assert left == [99, 98, 97, 96, 95, 94]
 
 
-async def test_a_leased_share_expires_once_it_would_have_refilled(machine: MachineLimits) -> None:
+async def test_a_leased_share_expires_once_it_would_have_refilled(machine: LocalRateLimitStore) -> None:
     """Breaks when the share stays: a client that returns after a pause would have it in addition to the full rate."""
     large = Rate("large", 640, seconds=64)  # a share is ten, and comes back within a second
-    machine.take_now(large, "ada")
+    machine.take_nowait(large, "ada")
     await asyncio.sleep(1.2)
     assert await admitted(machine, large, 1_000) in range(640, 644)
 
 
 async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 12_345)
-    with pytest.raises(ConfigurationError, match="CACHE_DIR"):
-        await MachineLimits(tmp_path).start()
+    with pytest.raises(ConfigurationError, match="RUNTIME_DIR"):
+        await LocalRateLimitStore(tmp_path).start()
 
 
 async def test_machines_share_a_count_in_redis_and_never_admit_more(redis_url: str, tmp_path: Path) -> None:
     """Breaks when each machine counts for itself. A share that one machine holds is not available to the others until it is returned."""
     rate = Rate("reads", 100, seconds=3_600)
     async with AsyncExitStack() as stack:
-        nodes = [RedisLimits(redis_url, tmp_path.name, MachineLimits(tmp_path / str(n))) for n in range(4)]
+        nodes = [
+            RedisRateLimitStore(redis_url, tmp_path.name, LocalRateLimitStore(tmp_path / str(n))) for n in range(4)
+        ]
         for node in nodes:
             await stack.enter_async_context(opened(node))
         counts = await asyncio.gather(*(admitted(node, rate, 100) for node in nodes))
         assert sum(counts) == 100, counts
         refused = await take(nodes[0], rate)
-        assert (refused.admitted, refused.left) == (False, 0)
-        assert 1 <= refused.seconds <= 36
+        assert (refused.allowed, refused.remaining) == (False, 0)
+        assert 1 <= refused.reset_seconds <= 36
 
 
 async def test_a_leased_share_saves_the_round_trip_to_redis(redis_url: str, tmp_path: Path) -> None:
-    limits = RedisLimits(redis_url, tmp_path.name, MachineLimits(tmp_path / "one"))
+    limits = RedisRateLimitStore(redis_url, tmp_path.name, LocalRateLimitStore(tmp_path / "one"))
     async with opened(limits):
-        assert limits.take_now(RATE, "ada") is None
+        assert limits.take_nowait(RATE, "ada") is None
         first = await limits.take(RATE, "ada")
-        assert first.left == RATE.count - 1
-        given = [limits.take_now(RATE, "ada") for _ in range(5)]
-        assert [one.left for one in given if one is not None] == [98, 97, 96, 95, 94]
-        assert limits.take_now(RATE, "ada") is None, "six of a hundred are a sixteenth"
+        assert first.remaining == RATE.count - 1
+        given = [limits.take_nowait(RATE, "ada") for _ in range(5)]
+        assert [one.remaining for one in given if one is not None] == [98, 97, 96, 95, 94]
+        assert limits.take_nowait(RATE, "ada") is None, "six of a hundred are a sixteenth"
 
 
 async def test_redis_counts_a_rate_above_a_million_a_second(redis_url: str, tmp_path: Path) -> None:
     """The script in Redis counts in microseconds. Breaks when the interval of a request is rounded to zero: the script
     then fails, as if Redis were down.
     """
-    limits = RedisLimits(redis_url, tmp_path.name, MachineLimits(tmp_path / "one"))
+    limits = RedisRateLimitStore(redis_url, tmp_path.name, LocalRateLimitStore(tmp_path / "one"))
     async with opened(limits):
-        assert (await limits.take(Rate("bench", 1_200_000_000, seconds=60), "ada")).admitted
-        assert not limits.is_local
+        assert (await limits.take(Rate("bench", 1_200_000_000, seconds=60), "ada")).allowed
+        assert not limits.degraded
 
 
 @pytest.mark.integration
@@ -205,14 +209,14 @@ async def test_a_machine_limits_to_its_part_while_redis_is_down(tmp_path: Path) 
     """Breaks when nobody counts while Redis is away, and when everybody admits the whole rate."""
     with redis_server() as server:
         async with AsyncExitStack() as stack:
-            nodes = [RedisLimits(server.url, "shop", MachineLimits(tmp_path / str(n))) for n in range(4)]
+            nodes = [RedisRateLimitStore(server.url, "shop", LocalRateLimitStore(tmp_path / str(n))) for n in range(4)]
             for node in nodes:
                 await stack.enter_async_context(opened(node))
             node = nodes[-1]
             assert node.machines == 4
             server.kill()
             assert await admitted(node, RATE, 300) == RATE.count // 4
-            assert node.is_local
+            assert node.degraded
             began = time.perf_counter()
             assert await admitted(node, RATE, 100, who="grace") == RATE.count // 4
             assert time.perf_counter() - began < 0.2, "nobody waits for what is known to be away"

@@ -5,8 +5,8 @@ from pathlib import Path
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
-from restwell.cache import Cache, MachineStore
-from restwell.cache.figures import CacheCollector
+from restwell.cache import Cache, LocalStore
+from restwell.cache.metrics import CacheCollector
 
 
 class Value(Struct, frozen=True):
@@ -15,7 +15,7 @@ class Value(Struct, frozen=True):
 
 async def test_cache_metrics_are_counted_by_name(tmp_path: Path) -> None:
     """Breaks when a count goes to another name, or what has left is still counted as held."""
-    cache = Cache(MachineStore(tmp_path, 2**20), max_bytes=100_000)
+    cache = Cache(LocalStore(tmp_path, 2**20), max_bytes=100_000)
     registry = CollectorRegistry()
     registry.register(cache.metrics)
 
@@ -35,7 +35,7 @@ async def test_cache_metrics_are_counted_by_name(tmp_path: Path) -> None:
     assert (figure("loads_total", "user"), figure("hits_total", "user")) == (1, 2)
     assert (figure("loads_total", "GET /v1/products"), figure("hits_total", "GET /v1/products")) == (1, 2)
     assert figure("entries", "user") == 1
-    await cache.forget("user:1")
+    await cache.invalidate_now("user:1")
     await get("user:1")
     assert figure("stale_prevented_total", "user") == 1
     for number in range(100):
@@ -47,7 +47,7 @@ async def test_cache_metrics_are_counted_by_name(tmp_path: Path) -> None:
     assert figure("bytes", "order") == cache._memory.bytes - sum(
         figure("bytes", name) or 0 for name in ("user", "GET /v1/products")
     )
-    assert registry.get_sample_value("restwell_cache_usable") == 1
+    assert registry.get_sample_value("restwell_cache_up") == 1
     await cache.close()
 
 
@@ -57,4 +57,4 @@ def test_cache_invalidations_are_counted_by_kind_of_tag() -> None:
     registry.register(collector)
     collector.invalidations["product"] += 2
     assert registry.get_sample_value("restwell_cache_invalidations_total", {"name": "product"}) == 2
-    assert registry.get_sample_value("restwell_cache_usable") == 0
+    assert registry.get_sample_value("restwell_cache_up") == 0

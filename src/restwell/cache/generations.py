@@ -34,7 +34,7 @@ _BYTES: Final = _MARKS_BYTES + SLOTS * ROWS
 _NOBODY: Final = bytes(ROWS)
 
 
-class Board:
+class GenerationTable:
     """This process's place on the board in ``folder``. One that finds itself alone there begins anew.
 
     Raises ConfigurationError when ROWS processes are there already. Needs the running event loop.
@@ -129,7 +129,9 @@ class Board:
         for row in range(ROWS):
             if self._lock(row):
                 return row
-        raise ConfigurationError([f"{ROWS} processes share the cache in {self._folder} already; set another CACHE_DIR"])
+        raise ConfigurationError(
+            [f"{ROWS} processes share the cache in {self._folder} already; set another RUNTIME_DIR"]
+        )
 
     def _lock(self, row: int) -> bool:
         """Whether the row is nobody's, and ours now."""

@@ -13,12 +13,12 @@ from typing import Any, Final
 import structlog
 from redis.exceptions import RedisClusterException, RedisError
 
-from restwell.cache.clients import client_of
-from restwell.limits.machine import MachineLimits
-from restwell.limits.rate import Allowance, Rate
-from restwell.limits.shares import Shares
+from restwell.rate_limits.local import LocalRateLimitStore
+from restwell.rate_limits.quota_leases import Shares
+from restwell.rate_limits.rate import Rate, RateLimitResult
+from restwell.redis import connect
 
-log = structlog.get_logger("restwell.limits")
+log = structlog.get_logger("restwell.rate_limits")
 
 SHARES: Final = 16
 """A process takes this part of what is left."""
@@ -59,17 +59,17 @@ def needed_commands(prefix: str) -> list[tuple[Any, ...]]:
     return [("EVAL", _TAKE, 1, f"{prefix}spent", 1, 1, SHARES), ("EVAL", _PRESENT, 1, f"{prefix}machines", "probe", 1)]
 
 
-class RedisLimits:
+class RedisRateLimitStore:
     """Keys begin with the application's ``name``. ``machine`` is asked while Redis is away."""
 
-    def __init__(self, url: str, name: str, machine: MachineLimits) -> None:
-        self._client: Any = client_of(url, answer_seconds=ANSWER_SECONDS)
+    def __init__(self, url: str, name: str, machine: LocalRateLimitStore) -> None:
+        self._client: Any = connect(url, answer_seconds=ANSWER_SECONDS)
         self._prefix = f"{name}:limits:"
         self._machine = machine
         self._shares = Shares()
         self.machines = 1
         self._watching: asyncio.Task[None] | None = None
-        self.is_local = True
+        self.degraded = True
 
     async def start(self) -> None:
         await self._machine.start()
@@ -85,35 +85,35 @@ class RedisLimits:
         await self._client.aclose()
         await self._machine.close()
 
-    def take_now(self, rate: Rate, who: str) -> Allowance | None:
-        """Count a request of ``who``, if nobody else need be asked for that; else None."""
-        if self.is_local:
-            return self._alone(rate, who)
-        return self._shares.take(rate, who)
+    def take_nowait(self, rate: Rate, client_key: str) -> RateLimitResult | None:
+        """Count a request of ``client_key``, if nobody else need be asked for that; else None."""
+        if self.degraded:
+            return self._alone(rate, client_key)
+        return self._shares.take(rate, client_key)
 
-    async def take(self, rate: Rate, who: str) -> Allowance:
-        """Count a request of ``who``; by Redis, if it answers."""
+    async def take(self, rate: Rate, client_key: str) -> RateLimitResult:
+        """Count a request of ``client_key``; by Redis, if it answers."""
         interval = max(1, rate.interval // 1_000)
         try:
             taken, left, microseconds = await self._client.eval(
-                _TAKE, 1, f"{self._prefix}{rate.name}:{who}", interval, rate.count, SHARES
+                _TAKE, 1, f"{self._prefix}{rate.name}:{client_key}", interval, rate.count, SHARES
             )
         except _FAULTS as error:
             self._away(error)
-            return self._alone(rate, who)
+            return self._alone(rate, client_key)
         now = time.monotonic_ns()
         when = now + microseconds * 1_000
         if not taken:
-            return self._shares.refuse(rate, who, when)
-        return self._shares.add(rate, who, taken, left, when, now + taken * interval * 1_000)
+            return self._shares.refuse(rate, client_key, when)
+        return self._shares.add(rate, client_key, taken, left, when, now + taken * interval * 1_000)
 
-    def _alone(self, rate: Rate, who: str) -> Allowance:
-        return self._machine.take_now(rate.scaled(1 / self.machines), who)
+    def _alone(self, rate: Rate, client_key: str) -> RateLimitResult:
+        return self._machine.take_nowait(rate.scaled(1 / self.machines), client_key)
 
     def _away(self, error: BaseException) -> None:
-        if not self.is_local:
-            log.warning("limits_are_local", cause=repr(error), machines=self.machines)
-        self.is_local = True
+        if not self.degraded:
+            log.warning("rate_limits_degraded", cause=repr(error), machines=self.machines)
+        self.degraded = True
 
     async def _look(self) -> None:
         try:
@@ -123,9 +123,9 @@ class RedisLimits:
         except _FAULTS as error:
             self._away(error)
         else:
-            self.is_local = False
+            self.degraded = False
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(RETRY_SECONDS if self.is_local else PRESENT_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS if self.degraded else PRESENT_SECONDS)
             await self._look()

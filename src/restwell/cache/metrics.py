@@ -20,7 +20,7 @@ _COUNTERS: Final = {
 _GAUGES: Final = {"entries": "Entries in level one.", "bytes": "What they take, in bytes."}
 
 
-class Figures:
+class CacheStats:
     """Counts of one name."""
 
     __slots__ = (*_COUNTERS, *_GAUGES)
@@ -35,7 +35,7 @@ class CacheCollector(Collector):
 
     def __init__(self, is_usable: Callable[[], bool]) -> None:
         self._is_usable = is_usable
-        self.of: defaultdict[str, Figures] = defaultdict(Figures)
+        self.of: defaultdict[str, CacheStats] = defaultdict(CacheStats)
         self.invalidations: defaultdict[str, int] = defaultdict(int)
 
     def collect(self) -> Iterator[Metric]:
@@ -45,9 +45,7 @@ class CacheCollector(Collector):
         for name, count in list(self.invalidations.items()):
             invalidations.add_metric([name], count)
         yield invalidations
-        yield GaugeMetricFamily(
-            "restwell_cache_usable", "Processes that use the cache.", value=float(self._is_usable())
-        )
+        yield GaugeMetricFamily("restwell_cache_up", "Processes that use the cache.", value=float(self._is_usable()))
 
     def _by_name(
         self, kind: type[CounterMetricFamily] | type[GaugeMetricFamily], figure: str, text: str

@@ -5,13 +5,13 @@ from typing import Final
 
 import structlog
 
-log = structlog.get_logger("restwell.breaker")
+log = structlog.get_logger("restwell.circuit_breaker")
 
 FAILURES: Final = 5
 PAUSE_SECONDS: Final = 1.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Open after FAILURES failures in a row; then, once each PAUSE_SECONDS, one caller may try, and a success closes it.
 
     ``failures`` counts those in a row; at 0 there is nothing to report as ``succeeded``.

@@ -31,15 +31,15 @@ class Rate(Struct, frozen=True):
         return Rate(self.name, max(1, round(self.count * by)), self.seconds)
 
 
-class Allowance(NamedTuple):
+class RateLimitResult(NamedTuple):
     """What one request was told: how many more would be admitted now, and in how many ``seconds`` all of them; or, where it was not
     ``admitted`` itself, the next.
     """
 
     rate: Rate
-    left: int
-    seconds: int
-    admitted: bool = True
+    remaining: int
+    reset_seconds: int
+    allowed: bool = True
 
 
 def take(rate: Rate, full_at: int, now: int, shares: int) -> tuple[int, int]:
@@ -58,12 +58,12 @@ def take(rate: Rate, full_at: int, now: int, shares: int) -> tuple[int, int]:
     return now + ahead + taken * interval, taken
 
 
-def spend(rate: Rate, full_at: int, now: int) -> tuple[int, Allowance]:
+def spend(rate: Rate, full_at: int, now: int) -> tuple[int, RateLimitResult]:
     """The moment at which all is there again, after one request at ``now``; both in nanoseconds."""
     full_at, taken = take(rate, full_at, now, rate.count)
     if not taken:
-        return full_at, Allowance(rate, 0, in_seconds(free_at(rate, full_at) - now), admitted=False)
-    return full_at, Allowance(rate, left_of(rate, full_at, now), in_seconds(full_at - now))
+        return full_at, RateLimitResult(rate, 0, in_seconds(free_at(rate, full_at) - now), allowed=False)
+    return full_at, RateLimitResult(rate, left_of(rate, full_at, now), in_seconds(full_at - now))
 
 
 def left_of(rate: Rate, full_at: int, now: int) -> int:

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from restwell.cache import board as module
-from restwell.cache.board import Board
-from restwell.cache.machine import MachineStore, default_folder
+from restwell.cache import generations as module
+from restwell.cache.generations import GenerationTable
+from restwell.cache.local import LocalStore, default_runtime_dir
 from restwell.errors import ConfigurationError
 
 WRITE_AND_DIE = """
 import asyncio, os, pathlib, signal, sys
-from restwell.cache.board import Board
+from restwell.cache.generations import GenerationTable
 
 async def begin():
-    Board(pathlib.Path(sys.argv[1])).begin_write(["a"])
+    GenerationTable(pathlib.Path(sys.argv[1])).begin_write(["a"])
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(begin())
@@ -39,7 +39,7 @@ def settle(monkeypatch: pytest.MonkeyPatch) -> float:
 
 
 async def test_a_write_changes_the_mark_of_its_tag_for_every_process(tmp_path: Path) -> None:
-    one, two = Board(tmp_path), Board(tmp_path)
+    one, two = GenerationTable(tmp_path), GenerationTable(tmp_path)
     before, other = two.current(["a"]), two.current(["b"])
     assert before is not None
     assert other is not None
@@ -56,7 +56,7 @@ async def test_a_write_changes_the_mark_of_its_tag_for_every_process(tmp_path: P
 async def test_a_tag_that_a_dead_process_left_closed_opens_again(tmp_path: Path, settle: float) -> None:
     """Breaks when nobody looks after the rows of the dead: the tag is never kept again. And when it is opened at once: the
     database may still be at the dead one's commit."""
-    board = Board(tmp_path)
+    board = GenerationTable(tmp_path)
     await leave_closed(tmp_path)
     assert board.current(["a"]) is None
     await asyncio.sleep(settle / 2)
@@ -69,7 +69,7 @@ async def test_a_tag_that_a_dead_process_left_closed_opens_again(tmp_path: Path,
 async def test_a_process_that_takes_the_row_of_a_dead_one_opens_its_tags(tmp_path: Path, settle: float) -> None:
     """Breaks when a new process begins with the flags of the old one as its own, or wipes them away."""
     await leave_closed(tmp_path)
-    board = Board(tmp_path)
+    board = GenerationTable(tmp_path)
     own = board.begin_write(["a"])
     board.end_write(own)
     assert board.current(["a"]) is None
@@ -79,7 +79,7 @@ async def test_a_process_that_takes_the_row_of_a_dead_one_opens_its_tags(tmp_pat
 
 
 async def test_a_live_writer_keeps_its_tags_closed_until_it_ends_its_write(tmp_path: Path, settle: float) -> None:
-    one, two = Board(tmp_path), Board(tmp_path)
+    one, two = GenerationTable(tmp_path), GenerationTable(tmp_path)
     write = one.begin_write(["a"])
     for _ in range(4):
         assert two.current(["a"]) is None
@@ -92,15 +92,15 @@ async def test_a_live_writer_keeps_its_tags_closed_until_it_ends_its_write(tmp_p
 
 async def test_a_process_that_starts_alone_discards_old_marks_and_values(tmp_path: Path) -> None:
     """Breaks when marks live on: what was kept before a backup was restored would come back with it."""
-    one = Board(tmp_path)
+    one = GenerationTable(tmp_path)
     (tmp_path / "values.db").touch()
     before = one.current(["a"])
-    two = Board(tmp_path)
+    two = GenerationTable(tmp_path)
     assert not two.alone
     assert (two.current(["a"]), (tmp_path / "values.db").exists()) == (before, True)
     one.close()
     two.close()
-    three = Board(tmp_path)
+    three = GenerationTable(tmp_path)
     assert three.alone
     assert (three.current(["a"]) == before, (tmp_path / "values.db").exists()) == (False, False)
     three.close()
@@ -108,7 +108,7 @@ async def test_a_process_that_starts_alone_discards_old_marks_and_values(tmp_pat
 
 async def test_two_tags_in_one_slot_are_invalidated_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_slot", lambda _: 7)
-    board = Board(tmp_path)
+    board = GenerationTable(tmp_path)
     before = board.current(["b"])
     assert before is not None
     write = board.begin_write(["a", "b"])
@@ -120,9 +120,9 @@ async def test_two_tags_in_one_slot_are_invalidated_together(tmp_path: Path, mon
 
 async def test_a_process_without_a_free_row_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROWS", 2)
-    one, two = Board(tmp_path), Board(tmp_path)
-    with pytest.raises(ConfigurationError, match="CACHE_DIR"):
-        Board(tmp_path)
+    one, two = GenerationTable(tmp_path), GenerationTable(tmp_path)
+    with pytest.raises(ConfigurationError, match="RUNTIME_DIR"):
+        GenerationTable(tmp_path)
     one.close()
     two.close()
 
@@ -130,7 +130,7 @@ async def test_a_process_without_a_free_row_is_refused(tmp_path: Path, monkeypat
 async def test_closing_does_not_wait_for_dead_processes(tmp_path: Path) -> None:
     """The timer that opens what a dead process left closed ends after the board: it must not touch the closed map."""
     await leave_closed(tmp_path)
-    board = Board(tmp_path)
+    board = GenerationTable(tmp_path)
     board.close()
     board._settle(board._row, [1])
     assert board._map.closed
@@ -138,8 +138,8 @@ async def test_closing_does_not_wait_for_dead_processes(tmp_path: Path) -> None:
 
 
 def test_the_default_folder_lies_beside_sqlite_or_in_the_temporary_folder() -> None:
-    assert default_folder("sqlite:///var/shop.db") == Path("var/shop.db-cache")
-    one, two = default_folder("postgresql://a/b"), default_folder("postgresql://a/c")
+    assert default_runtime_dir("sqlite:///var/shop.db") == Path("var/shop.db-cache")
+    one, two = default_runtime_dir("postgresql://a/b"), default_runtime_dir("postgresql://a/c")
     assert one != two
     assert "a/b" not in str(one)
     assert one.parent.is_dir()
@@ -148,14 +148,14 @@ def test_the_default_folder_lies_beside_sqlite_or_in_the_temporary_folder() -> N
 async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks without the check: whoever made a folder of that name first would say what everyone gets to see."""
     (tmp_path / "theirs").mkdir()
-    monkeypatch.setattr("restwell.cache.machine.os.geteuid", lambda: 54_321)
-    with pytest.raises(ConfigurationError, match="CACHE_DIR"):
-        await MachineStore(tmp_path / "theirs", 1_000_000).start()
+    monkeypatch.setattr("restwell.cache.local.os.geteuid", lambda: 54_321)
+    with pytest.raises(ConfigurationError, match="RUNTIME_DIR"):
+        await LocalStore(tmp_path / "theirs", 1_000_000).start()
 
 
 async def test_the_file_of_values_stays_within_its_size_limit(tmp_path: Path) -> None:
     """Breaks when _make_room does nothing."""
-    store = MachineStore(tmp_path, 300_000)
+    store = LocalStore(tmp_path, 300_000)
     await store.start()
     for number in range(1_000):
         await store.keep(f"key {number}", os.urandom(2_000), 60)
@@ -168,7 +168,7 @@ async def test_the_file_of_values_stays_within_its_size_limit(tmp_path: Path) ->
 
 
 async def test_an_unwritable_file_of_values_disables_sharing_only(tmp_path: Path) -> None:
-    store = MachineStore(tmp_path, 300_000)
+    store = LocalStore(tmp_path, 300_000)
     await store.start()
     assert store._writer is not None
     await store._write(lambda sync: sync.execute("DROP TABLE kept; DROP TABLE leases").fetchall())
@@ -183,7 +183,7 @@ async def test_an_unwritable_file_of_values_disables_sharing_only(tmp_path: Path
 async def test_processes_that_start_together_create_one_file(tmp_path: Path) -> None:
     """Breaks when each makes it as it comes: to two workers of a new folder it was locked, and those had nothing to share."""
     for number in range(10):
-        stores = [MachineStore(tmp_path / str(number), 300_000) for _ in range(8)]
+        stores = [LocalStore(tmp_path / str(number), 300_000) for _ in range(8)]
         with capture_logs() as told:
             await asyncio.gather(*(store.start() for store in stores))
         await stores[0].keep("key", b"value", 60)

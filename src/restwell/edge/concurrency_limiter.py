@@ -16,12 +16,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.database.facade import PoolStats
-from restwell.edge.exchange import Scope
+from restwell.edge.context import Scope
 from restwell.errors import ServiceUnavailable
 
-FEWEST: Final = 8
-FIRST: Final = 128
-MOST: Final = 1_024
+MIN_LIMIT: Final = 8
+INITIAL_LIMIT: Final = 128
+MAX_LIMIT: Final = 1_024
 TICK_SECONDS: Final = 0.02
 TICKS: Final = 5
 """So often the limit is judged anew, in ticks."""
@@ -43,13 +43,13 @@ class Overloaded(ServiceUnavailable):
     code, message = "overloaded", "Too much is asked for at this moment. Nothing was done; try again shortly."
 
 
-class Overload(Collector):
-    """One process's limit. ``enter`` and ``leave`` stand around the work of a request; those for the paths ``always`` find room always."""
+class ConcurrencyLimiter(Collector):
+    """One process's limit. ``acquire`` and ``release`` stand around the work of a request; those for the paths ``always`` find room always."""
 
     def __init__(self, pools: Pools = dict, always: Collection[str] = ()) -> None:
         self._pools = pools
         self._always = frozenset(always)
-        self.limit = float(FIRST)
+        self.limit = float(INITIAL_LIMIT)
         self._running = 0
         self._most = 0
         self._waiting: dict[str, deque[tuple[float, asyncio.Future[bool]]]] = {"writes": deque(), "reads": deque()}
@@ -59,15 +59,15 @@ class Overload(Collector):
         self._late: list[float] = []
         self._waits = (0, 0.0)
 
-    def enter_now(self, path: str) -> bool:
-        """Whether there is room at once; then ``leave`` must follow."""
+    def acquire_nowait(self, path: str) -> bool:
+        """Whether there is room at once; then ``release`` must follow."""
         if self._running >= self.limit and path not in self._always:
             return False
         self._take()
         return True
 
-    async def enter(self, scope: Scope) -> bool:
-        """Wait a moment for room: writes of people who are signed in before all else. Raises Overloaded; else ``leave`` must follow."""
+    async def acquire(self, scope: Scope) -> bool:
+        """Wait a moment for room: writes of people who are signed in before all else. Raises Overloaded; else ``release`` must follow."""
         kind = _kind_of(scope)
         queue = self._waiting[kind]
         if len(queue) >= self.limit:
@@ -79,14 +79,14 @@ class Overload(Collector):
             admitted = await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.result():
-                self.leave()
+                self.release()
             raise
         if not admitted:
             self._refused[kind] += 1
             raise Overloaded
         return True
 
-    def leave(self) -> None:
+    def release(self) -> None:
         self._running -= 1
         while self._running < self.limit and (turn := self._next()) is not None:
             self._take()
@@ -95,7 +95,7 @@ class Overload(Collector):
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("restwell_requests_limit", "How many requests are taken on at once.", value=self.limit)
         yield GaugeMetricFamily("restwell_requests_running", "How many are.", value=self._running)
-        refused = CounterMetricFamily("restwell_requests_refused", "Requests that were too much.", labels=["kind"])
+        refused = CounterMetricFamily("restwell_requests_shed", "Requests that were too much.", labels=["kind"])
         for kind in self._waiting:
             refused.add_metric([kind], self._refused[kind])
         yield refused
@@ -127,19 +127,19 @@ class Overload(Collector):
                 if not turn.done():
                     turn.set_result(False)
         if len(self._late) >= TICKS:
-            self._judge()
+            self._adjust()
         if self._running:
             self._schedule()
         else:
             self._timer = None
             self._late.clear()
 
-    def _judge(self) -> None:
+    def _adjust(self) -> None:
         late = sum(self._late) / len(self._late)
         if late > LOOP_SECONDS or self._wait_for_pools() > POOL_SECONDS:
-            self.limit = max(float(FEWEST), min(self.limit, self._most) * _SHRINK)
+            self.limit = max(float(MIN_LIMIT), min(self.limit, self._most) * _SHRINK)
         elif self._most >= self.limit * _NEARLY:
-            self.limit = min(float(MOST), max(self.limit * _GROW, self.limit + 1))
+            self.limit = min(float(MAX_LIMIT), max(self.limit * _GROW, self.limit + 1))
         self._most = self._running
         self._late.clear()
 

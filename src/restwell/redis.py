@@ -26,9 +26,7 @@ _MANY: Final = re.compile(
 _ONE: Final = re.compile(r"(rediss?|unix)://.+")
 
 
-def client_of(
-    url: str, greet: Greet | None = None, *, answer_seconds: float = COMMAND_SECONDS
-) -> "Redis | RedisCluster":
+def connect(url: str, greet: Greet | None = None, *, answer_seconds: float = COMMAND_SECONDS) -> "Redis | RedisCluster":
     """A client that waits for no answer longer than ``answer_seconds`` and repeats nothing by itself; it connects when it is used.
 
     ``greet`` is called on each new connection to a server, but for those of a cluster. Raises ValueError for another kind of URL.
