@@ -58,14 +58,14 @@ class NumberedProducts(ProductService):
     """Pages have numbers: each is found by skipping those before it, and all are counted to know whether there is another."""
 
     async def list_products(self, filters: ProductFilter) -> Page[Any]:
-        belongs_to = f"numbered {filters.category}"
-        (number,) = self._cursors.decode(belongs_to, filters.cursor, tuple[int]) if filters.cursor else (0,)
+        scope = f"numbered {filters.category}"
+        (number,) = self._cursors.decode(scope, filters.cursor, tuple[int]) if filters.cursor else (0,)
         narrow: dict[str, Any] = {} if filters.category is None else {"category": filters.category}
         page, count = (numbered, counted) if narrow else (all_numbered, all_counted)
         skipped = number * filters.limit
         found = await self._database.all(page, **narrow, count=filters.limit, skipped=skipped)
         more = skipped + filters.limit < await self._database.one(count, **narrow)
-        return Page(list(found), self._cursors.encode(belongs_to, (number + 1,)) if more else None)
+        return Page(list(found), self._cursors.encode(scope, (number + 1,)) if more else None)
 
 
 class MonolithicOrders(OrderService):

@@ -11,10 +11,10 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from restwell.auth import AccessTokens, Keys, Passwords, RefreshTokens
-from restwell.auth.elsewhere import Flows, Providers
-from restwell.auth.keys import development_secret
-from restwell.auth.sealing import Sealing
+from restwell.auth import AccessTokens, KeyDeriver, Passwords, RefreshTokens
+from restwell.auth.encryption import SecretBox
+from restwell.auth.key_derivation import development_secret
+from restwell.auth.oauth import AuthorizationFlows, Providers
 from restwell.auth.signing_keys import from_files, from_secrets
 from restwell.cache import Cache, CacheSuspension, LocalStore, Store
 from restwell.cache.local import default_runtime_dir
@@ -54,23 +54,24 @@ from restwell.rate_limits import LocalRateLimitStore, RateLimiter, RateLimitStor
 from restwell.settings import Settings
 from restwell.web.caching import cached_routes
 from restwell.web.checks import check_routes
+from restwell.web.client_credentials import ClientCredentials
 from restwell.web.controllers import Version
 from restwell.web.docs import docs_routes
+from restwell.web.fast_path import FastPath
 from restwell.web.forms import read_form
 from restwell.web.guards import Authenticate, current_actor
 from restwell.web.health import HEALTH_PATHS, health_routes
 from restwell.web.idempotent import check_idempotent_routes
-from restwell.web.lean import Lean
-from restwell.web.limits import limit_routes
-from restwell.web.machines import Machines
-from restwell.web.openapi import Schema, openapi_document
+from restwell.web.openapi import openapi_document
+from restwell.web.openapi_schemas import Schema
 from restwell.web.pagination import Cursors
 from restwell.web.paths import methods_of
-from restwell.web.problems import answer_error
+from restwell.web.problems import error_response
 from restwell.web.query_budget import QueryBudget
+from restwell.web.rate_limits import apply_rate_limits
 from restwell.web.request import ApiRequest, read_filters
 from restwell.web.session_cookies import SESSION_COOKIES
-from restwell.web.timeouts import time_routes
+from restwell.web.timeouts import apply_timeouts
 from restwell.web.uploads import MULTIPART_PARTS, read_upload
 from restwell.web.well_known import security_txt, well_known_routes
 
@@ -129,7 +130,7 @@ class Restwell:
         self.name = name
         jwt = settings.jwt
         secret = jwt.secret.get_secret_value() if jwt.secret else development_secret(DEVELOPMENT_SECRET)
-        keys = Keys(secret)
+        keys = KeyDeriver(secret)
         url = settings.database.url.get_secret_value()
         seconds = settings.request.timeout_seconds
         self._peers = peers_of(settings, name)
@@ -157,9 +158,9 @@ class Restwell:
             enabled=settings.cache != "off",
         )
         self.metrics.registry.register(self.cache.metrics)
-        self.limits = self._rate_limiter()
-        if self.limits is not None:
-            self.metrics.registry.register(self.limits)
+        self.rate_limiter = self._open_rate_limiter()
+        if self.rate_limiter is not None:
+            self.metrics.registry.register(self.rate_limiter)
         broker = settings.jobs.url
         self.jobs = Jobs(
             self.database,
@@ -170,15 +171,15 @@ class Restwell:
         self.mailer = open_mailer(smtp.get_secret_value() if smtp is not None else None, settings.mail.sender)
         self.files = Files(settings.files.dir)
         self.passwords = Passwords()
-        secrets = [secret, *(old.get_secret_value() for old in jwt.old_secrets)]
+        secrets = [secret, *(old.get_secret_value() for old in jwt.previous_secrets)]
         signing_keys = from_files(jwt.key_files) if jwt.key_files else from_secrets(secrets)
         self.access_tokens = AccessTokens(
             signing_keys, issuer=settings.app.url or name, ttl_seconds=jwt.access_ttl_seconds
         )
-        self.sealing = Sealing([Keys(one).derive("sealing") for one in secrets])
+        self.secret_box = SecretBox([KeyDeriver(one).derive("encryption") for one in secrets])
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
-        self.providers = Providers(one.get_secret_value() for one in settings.oauth.providers)
-        self.flows = Flows(keys.derive("sign-in"))
+        self.oauth_providers = Providers(one.get_secret_value() for one in settings.oauth.providers)
+        self.oauth_flows = AuthorizationFlows(keys.derive("sign-in"))
         self.cursors = Cursors(keys.derive("cursor"))
         self._lines = json_log_writer(settings.log)
         self._own: list[CanClose] = []
@@ -200,7 +201,7 @@ class Restwell:
     async def _other_machines(self) -> int:
         return await self._peers.others(self._asked_by_health)
 
-    def _rate_limiter(self) -> RateLimiter | None:
+    def _open_rate_limiter(self) -> RateLimiter | None:
         settings = self.settings
         limits = settings.rate_limit
         if not limits.scale:
@@ -218,12 +219,12 @@ class Restwell:
         await self.database.start()
         await self._asked_by_health.start()
         await self.cache.start()
-        if self.limits is not None:
-            await self.limits.start()
+        if self.rate_limiter is not None:
+            await self.rate_limiter.start()
         await self.metrics.start()
         self.watchdog.start()
 
-    def closing(self, own: Closes) -> Closes:
+    def close_on_shutdown(self, own: Closes) -> Closes:
         """What the application opens besides, closed with the kit."""
         self._own.append(own)
         return own
@@ -234,10 +235,10 @@ class Restwell:
             await own.close()
         await self.metrics.close()
         await self._asked_by_health.close()
-        await self.providers.close()
+        await self.oauth_providers.close()
         await self.jobs.close()
-        if self.limits is not None:
-            await self.limits.close()
+        if self.rate_limiter is not None:
+            await self.rate_limiter.close()
         await self.cache.close()
         await self.database.close()
         self.passwords.close()
@@ -274,12 +275,12 @@ class Restwell:
         authenticate: Authenticate,
         migrations: Migrations,
         jobs: Sequence[Job[..., Any]] = (),
-        machines: Machines | None = None,
+        client_credentials: ClientCredentials | None = None,
         idempotency: Idempotency | None = None,
         session_cookies: bool = False,
     ) -> App:
         """The application: ``provide`` gives controllers and jobs their services, by type; ``jobs`` are all that it enqueues;
-        ``machines`` says where and for what scopes machine clients get tokens, where there are any; ``idempotency`` keeps the answers
+        ``client_credentials`` says where and for what scopes machine clients get tokens, where there are any; ``idempotency`` keeps the answers
         of routes that are safe to repeat; with ``session_cookies``, guards take the access token from its cookie too.
         """
         self.jobs.register(jobs)
@@ -289,7 +290,7 @@ class Restwell:
                 *(one.router(services) for one in versions),
                 *health_routes(self._asked_by_health, migrations, self.metrics, self.jobs),
                 *security_txt(self.settings.security.contact, self.settings.app.url),
-                *well_known_routes(self.access_tokens.public_keys, self.settings.app.url, machines),
+                *well_known_routes(self.access_tokens.public_keys, self.settings.app.url, client_credentials),
             ],
             dependencies={
                 "actor": Provide(current_actor, sync_to_thread=False),
@@ -297,7 +298,7 @@ class Restwell:
                 "form": Provide(read_form),
                 "upload": Provide(read_upload),
             },
-            exception_handlers={Exception: answer_error},
+            exception_handlers={Exception: error_response},
             request_class=ApiRequest,
             request_max_body_size=self.settings.request.max_bytes,
             multipart_form_part_limit=MULTIPART_PARTS,
@@ -320,7 +321,7 @@ class Restwell:
             title=self.name,
             version=version,
             description=description,
-            machines=machines,
+            client_credentials=client_credentials,
             url=self.settings.app.url,
         )
         for handler in docs_routes(document):
@@ -344,19 +345,19 @@ class Restwell:
         hooks.append(Options(methods_of(litestar)))
         if self.settings.database.replica_urls:
             hooks.append(ReadYourWrites(self._consistency_tokens))
-        if self.limits is not None:
+        if self.rate_limiter is not None:
             hooks.append(RateLimitHeaders(self.settings.trusted_hops))
-            limit_routes(litestar, self.limits)
-        time_routes(litestar)
+            apply_rate_limits(litestar, self.rate_limiter)
+        apply_timeouts(litestar)
         responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
         concurrency_limiter = ConcurrencyLimiter(self.database.pool_stats, HEALTH_PATHS)
         self.metrics.registry.register(concurrency_limiter)
         edge = Edge(
-            Lean(litestar),
+            FastPath(litestar),
             hooks,
             self.settings.request.timeout_seconds,
             responses,
-            limits=self.limits,
+            limits=self.rate_limiter,
             concurrency_limiter=concurrency_limiter,
         )
         return App(

@@ -139,7 +139,7 @@ class JobsSettings(Section):
 
 class JwtSettings(Section):
     secret: SecretStr | None = None
-    old_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_split)] = ()
+    previous_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_split)] = ()
     key_files: Annotated[tuple[FilePath, ...], BeforeValidator(_split)] = ()
     access_ttl_seconds: int = Field(default=900, ge=30, le=900)
     refresh_ttl_seconds: int = Field(default=30 * 24 * 3600, ge=60)

@@ -17,7 +17,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from restwell.app import DEVELOPMENT_SECRET, peers_of, runtime_dir
-from restwell.auth.keys import development_secret
+from restwell.auth.key_derivation import development_secret
 from restwell.cache.local import CURE, make_private_folder
 from restwell.database import Database, DatabaseUnavailable, open_database, query
 from restwell.database_url import IGNORED, postgres_url

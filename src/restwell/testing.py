@@ -40,8 +40,8 @@ async def running(app: App) -> AsyncIterator[httpx.AsyncClient]:
     finally:
         await _phase("shutdown", inbox, outbox)
         await lifespan
-    if app.query_budget.exceeded:
-        raise AssertionError("\n".join(map(str, app.query_budget.exceeded.values())))
+    if app.query_budget.violations:
+        raise AssertionError("\n".join(map(str, app.query_budget.violations.values())))
     blocks = [block for block in app.kit.watchdog.blocks if block.seconds > BLOCKED_SECONDS]
     if blocks:
         raise AssertionError("\n".join(map(str, blocks)))

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from restwell.web import JobController, Machines, Version, requires_role
+from restwell.web import ClientCredentials, JobController, Version, requires_role
 from shop.audit.routes import AuditController
 from shop.clients.models import SCOPES, Scope
 from shop.clients.routes import ClientController, TokenController
@@ -44,5 +44,5 @@ V1: Final = (
     AdminJobController,
 )
 
-MACHINES: Final = Machines("/v1/oauth/token", SCOPES)
+CLIENT_CREDENTIALS: Final = ClientCredentials("/v1/oauth/token", SCOPES)
 VERSIONS: Final = (Version("/v1", V1),)

@@ -53,7 +53,7 @@ def create_app(settings: ShopSettings) -> App:
     """The shop, ready to serve. Nothing connects before it starts."""
     kit = Restwell(settings, name="shop")
     audit = AuditLog(kit.database, kit.cursors)
-    second_factor = SecondFactorVerification(kit.database, kit.sealing, audit)
+    second_factor = SecondFactorVerification(kit.database, kit.secret_box, audit)
     sessions = SessionService(
         kit.database,
         kit.cache,
@@ -72,14 +72,16 @@ def create_app(settings: ShopSettings) -> App:
         kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, sessions, again, confirmations, audit
     )
     identities = IdentityService(
-        kit.database, kit.providers, kit.flows, sessions, users, audit, public_url=settings.public_url
+        kit.database, kit.oauth_providers, kit.oauth_flows, sessions, users, audit, public_url=settings.public_url
     )
     factors = SecondFactorService(
-        kit.database, kit.sealing, again, second_factor, sessions, users, audit, issuer=kit.name
+        kit.database, kit.secret_box, again, second_factor, sessions, users, audit, issuer=kit.name
     )
     clients = ClientService(kit.database, kit.cache, kit.access_tokens, kit.cursors, audit)
     products = ProductService(kit.database, kit.cache, kit.cursors)
-    payments = PaymentService(kit.database, kit.closing(open_gateway(settings.payments.url.get_secret_value())))
+    payments = PaymentService(
+        kit.database, kit.close_on_shutdown(open_gateway(settings.payments.url.get_secret_value()))
+    )
     stock = StockService(kit.cache)
     orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, stock, payments)
     settlement = Settlement(kit.database, kit.cache, kit.jobs, stock, payments)
@@ -118,7 +120,7 @@ def create_app(settings: ShopSettings) -> App:
         ],
         authenticate=Authentication(kit.access_tokens, sessions, clients),
         migrations=Migrations(MIGRATIONS),
-        machines=api.MACHINES,
+        client_credentials=api.CLIENT_CREDENTIALS,
         session_cookies=True,
         idempotency=idempotency,
     )

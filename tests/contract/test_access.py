@@ -10,8 +10,8 @@ from joserfc import jwt
 from api_client import ApiClient, Json
 from restwell.auth.signing_keys import from_secrets
 from restwell.web.guards import authenticates, requires_role
-from restwell.web.limits import guards_of
 from restwell.web.openapi import operations, scopes_of
+from restwell.web.rate_limits import guards_of
 from scoreboard import Score
 from shop.app import create_app
 from shop.clients.models import SCOPES

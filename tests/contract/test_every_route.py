@@ -11,8 +11,8 @@ from api_client import ApiClient, Json, assert_problem
 from cases import each
 from restwell.database import Database, query
 from restwell.web.guards import requires_role
-from restwell.web.limits import guards_of
 from restwell.web.openapi import operations
+from restwell.web.rate_limits import guards_of
 from restwell.web.request import body_media_type
 from shop.app import create_app
 from shop.schema import metadata

@@ -19,8 +19,8 @@ from restwell.errors import (
 )
 from restwell.settings import Settings
 from restwell.web.forms import FORM
-from restwell.web.limits import guards_of
 from restwell.web.openapi import operations
+from restwell.web.rate_limits import guards_of
 from restwell.web.request import JSON, MERGE_PATCH, decode_body, decode_query
 from restwell.web.uploads import MULTIPART
 from shop.app import create_app
@@ -107,7 +107,7 @@ def test_every_schema_and_security_scheme_of_the_document_is_used() -> None:
     """Seen to fail: two schemas were in the document that nothing refers to: an SDK generator makes classes of them."""
     text = SNAPSHOT.read_text()
     assert [name for name in DOCUMENT["components"]["schemas"] if f'"#/components/schemas/{name}"' not in text] == []
-    assert set(DOCUMENT["components"]["securitySchemes"]) == {"access_token", "session_cookie", "machine"}
+    assert set(DOCUMENT["components"]["securitySchemes"]) == {"access_token", "session_cookie", "client_credentials"}
 
 
 def test_the_document_names_its_server() -> None:

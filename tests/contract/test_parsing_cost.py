@@ -18,7 +18,7 @@ from msgspec import Meta, Struct, ValidationError, convert
 
 from fuzzing import InProcess, block_seconds
 from restwell.auth import AccessTokens
-from restwell.auth.elsewhere.flow import Flows
+from restwell.auth.oauth.state import AuthorizationFlows
 from restwell.auth.signing_keys import from_secrets
 from restwell.client_ip import forwarded_address, network_of
 from restwell.database.consistency import ConsistencyTokens
@@ -28,8 +28,8 @@ from restwell.edge.response_cache import _is_held, _negotiate
 from restwell.errors import AppError
 from restwell.web import Cursors, PageFilter, expected_versions
 from restwell.web.cookies import cookies_in
-from restwell.web.oauth import client_credentials
-from restwell.web.request import ApiRequest, decode_body, decode_pairs, device_of
+from restwell.web.request import ApiRequest, client_info, decode_body, decode_pairs
+from restwell.web.token_endpoint import read_client_credentials
 from restwell.web.uploads import read_upload
 from scoreboard import Score
 from shop.payments.schemas import PaymentEvent
@@ -194,7 +194,7 @@ def context(name: str, value: str) -> RequestContext:
 
 
 tokens = AccessTokens(from_secrets(["s" * 32]), issuer="test", ttl_seconds=60)
-cursors, flows, consistency = Cursors(KEY), Flows(KEY), ConsistencyTokens(KEY)
+cursors, flows, consistency = Cursors(KEY), AuthorizationFlows(KEY), ConsistencyTokens(KEY)
 
 PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "query string": lambda text: decode_pairs(text.encode(), PageFilter),
@@ -209,13 +209,13 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "Accept-Encoding": lambda text: _negotiate(text.encode()),
     "X-Forwarded-For": lambda text: forwarded_address(text, 1),
     "an address": network_of,
-    "User-Agent": lambda text: device_of(sent(user_agent=text)),
+    "User-Agent": lambda text: client_info(sent(user_agent=text)),
     "X-Request-Id": lambda text: RequestId().before(context("x-request-id", text)),
     "Host": lambda text: HeaderFields().before(context("host", text)),
     "header fields": lambda text: HeaderFields().before(context("x-any", text)),
     "access token": tokens.verify,
     "access token's parts": lambda text: tokens.verify(f"{text[: len(text) // 2]}.{text}.{text}"),
-    "client credentials": lambda text: client_credentials(sent(authorization=text), "", ""),
+    "client credentials": lambda text: read_client_credentials(sent(authorization=text), "", ""),
     "cursor": lambda text: cursors.decode("list", text, tuple),
     "sign-in cookie": lambda text: flows.resume(text, "provider", text),
     "Content-Type of a form": lambda text: whole(read_upload(sent(content_type=f"multipart/form-data; {text}"))),

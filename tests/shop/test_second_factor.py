@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from api_client import ApiClient, Json, assert_problem
 from mail_server import MailServer, with_mail
 from restwell import App
-from restwell.auth.sealing import Sealing
+from restwell.auth.encryption import SecretBox
 from restwell.database import query
 from restwell.testing import finish_jobs
 from shop.app import create_app
@@ -177,7 +177,7 @@ async def test_a_recovery_code_signs_in_when_the_secret_cannot_be_decrypted(
     client: httpx.AsyncClient, customer: ApiClient, app: App
 ) -> None:
     phone, codes = await activate(customer)
-    sealed = Sealing([b"of another secret, by now unknown"[:32]]).seal("JBSWY3DPEHPK3PXP")
+    sealed = SecretBox([b"of another secret, by now unknown"[:32]]).encrypt("JBSWY3DPEHPK3PXP")
     async with app.kit.database.transaction() as tx:
         await tx.run_script(f"UPDATE second_factors SET sealed_secret = '{sealed}'")
     assert_problem(await sign_in(client, phone.code()), 403, "wrong_code")
@@ -189,4 +189,4 @@ async def test_the_second_factor_secret_is_encrypted_in_the_database(customer: A
     stored = query("test.stored", select(second_factors.c.sealed_secret).limit(2), into=str)
     (sealed,) = await app.kit.database.all(stored)
     assert begun.json()["secret"] not in sealed
-    assert app.kit.sealing.open(sealed) == begun.json()["secret"]
+    assert app.kit.secret_box.decrypt(sealed) == begun.json()["secret"]

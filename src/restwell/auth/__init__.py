@@ -1,9 +1,9 @@
 """Who is calling: password hashes, access tokens, refresh tokens, and what other providers say. Knows no request and no database."""
 
-from restwell.auth.actor import MACHINE, Actor, Device
-from restwell.auth.keys import Keys
+from restwell.auth.actor import MACHINE, Actor, ClientInfo
+from restwell.auth.key_derivation import KeyDeriver
 from restwell.auth.passwords import Passwords
 from restwell.auth.refresh_tokens import RefreshTokens
 from restwell.auth.tokens import AccessTokens, Claims
 
-__all__ = ["MACHINE", "AccessTokens", "Actor", "Claims", "Device", "Keys", "Passwords", "RefreshTokens"]
+__all__ = ["MACHINE", "AccessTokens", "Actor", "Claims", "ClientInfo", "KeyDeriver", "Passwords", "RefreshTokens"]

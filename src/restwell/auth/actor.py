@@ -22,8 +22,8 @@ class Actor(Struct, frozen=True):
         return self.role == MACHINE
 
 
-class Device(Struct, frozen=True):
+class ClientInfo(Struct, frozen=True):
     """What a request tells of its client. ``user_agent`` is printable and not long, and says what the client likes."""
 
     user_agent: str
-    address: str
+    ip_address: str

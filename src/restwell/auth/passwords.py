@@ -80,7 +80,7 @@ class Passwords:
         right = await self._in_pool(lambda: self._matches(_normal(password), hashed or self._nobody))
         return right and hashed is not None
 
-    def is_outdated(self, hashed: str) -> bool:
+    def needs_rehash(self, hashed: str) -> bool:
         """Whether the hash was made with other parameters, and should be made anew at this log-in."""
         return self._hasher.check_needs_rehash(hashed)
 

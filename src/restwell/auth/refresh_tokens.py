@@ -17,7 +17,7 @@ class RefreshTokens:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def first(self) -> str:
+    def issue(self) -> str:
         """A token for a new session: 256 random bits."""
         return PREFIX + secrets.token_urlsafe(32)
 

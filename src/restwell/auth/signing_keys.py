@@ -11,7 +11,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, OKPKey
 from msgspec import Struct
 
-from restwell.auth.keys import Keys
+from restwell.auth.key_derivation import KeyDeriver
 from restwell.errors import ConfigurationError
 
 PURPOSE: Final = "access-token"
@@ -38,7 +38,7 @@ def from_secrets(secrets: Iterable[str]) -> list[SigningKey]:
     """HS256 keys. Their ids are derived as well, and tell nothing of the secret."""
     return [
         SigningKey(derived.derive(f"{PURPOSE}-id").hex()[:16], "HS256", OctKey.import_key(derived.derive(PURPOSE)))
-        for derived in map(Keys, secrets)
+        for derived in map(KeyDeriver, secrets)
     ]
 
 

@@ -40,8 +40,8 @@ from restwell.settings import Settings
 from restwell.startup import StartupReport
 from restwell.supervisor import supervise, worker_options
 from restwell.web.guards import name_of
-from restwell.web.limits import declared_rate, guards_of
 from restwell.web.openapi import operations
+from restwell.web.rate_limits import declared_rate, guards_of
 
 T = TypeVar("T")
 

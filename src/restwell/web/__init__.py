@@ -1,44 +1,46 @@
 """The HTTP vocabulary of a resource: routes, guards, pages, conditional requests. Built on Litestar, and the only part that is."""
 
 from litestar import Response, delete, get, patch, post
-from litestar.di import NamedDependency as Provided
+from litestar.di import NamedDependency as Inject
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from restwell.rate_limits import Rate
 from restwell.web.caching import public
+from restwell.web.client_credentials import ClientCredentials
 from restwell.web.conditional import check_version, etag, expected_versions
 from restwell.web.controllers import Controller, Version
 from restwell.web.guards import current_actor, requires_role, signed_in, signed_in_or_scope
 from restwell.web.idempotent import idempotent
 from restwell.web.jobs import JobController
-from restwell.web.machines import Machines
 from restwell.web.pagination import Cursors, Page, PageFilter, paged
-from restwell.web.request import ApiRequest, device_of
+from restwell.web.request import ApiRequest, client_info
 from restwell.web.responses import accepted, created, download, immutable, stream_json, with_etag
 from restwell.web.uploads import Upload
 
 __all__ = [
     "ApiRequest",
+    "ClientCredentials",
     "Controller",
     "Cursors",
     "FromPath",
     "HeaderParameter",
+    "Inject",
     "JSONBody",
     "JobController",
-    "Machines",
     "Page",
     "PageFilter",
-    "Provided",
     "Rate",
     "Response",
+    "ResponseSpec",
     "Upload",
     "Version",
     "accepted",
     "check_version",
+    "client_info",
     "created",
     "current_actor",
     "delete",
-    "device_of",
     "download",
     "etag",
     "expected_versions",

@@ -13,8 +13,8 @@ from msgspec.structs import fields
 
 from restwell.edge.response_cache import CachedRoute
 from restwell.errors import AppError
-from restwell.web.limits import guards_of, rate_of
 from restwell.web.paths import pattern_of
+from restwell.web.rate_limits import guards_of, rate_of
 from restwell.web.request import decode_query
 
 Tags = Sequence[str] | Callable[[Mapping[str, Any]], Sequence[str]]

@@ -70,16 +70,16 @@ def _parameters(handler: HTTPRouteHandler) -> list[str]:
     kinds = {name: parameters[name].annotation for name in parameters if name in ours}
     faults = []
     if "actor" in kinds and kinds["actor"] is not Actor:
-        faults.append("takes actor: annotate it as Provided[Actor]")
+        faults.append("takes actor: annotate it as Inject[Actor]")
     elif "actor" in kinds and not authenticates(handler):
         faults.append(_ACTOR_CURE)
     faults += [
-        f"takes {name}: annotate it as Provided[...] of a msgspec Struct"
+        f"takes {name}: annotate it as Inject[...] of a msgspec Struct"
         for name in ("filters", "form")
         if name in kinds and not (isinstance(kinds[name], type) and issubclass(kinds[name], Struct))
     ]
     if "upload" in kinds and kinds["upload"] is not Upload:
-        faults.append("takes upload: annotate it as Provided[Upload]")
+        faults.append("takes upload: annotate it as Inject[Upload]")
     bodies = [name for name in _BODIES if name in parameters and (name == "data" or name in kinds)]
     if len(bodies) > 1:
         faults.append(f"takes {' and '.join(bodies)}: a request has one body")
@@ -111,7 +111,7 @@ def _values(route: HTTPRoute, handler: HTTPRouteHandler) -> Iterator[str]:
         elif isinstance(given, CookieParameter):
             yield f"takes {name}: take request: ApiRequest, and read request.cookies"
         else:
-            yield f"takes {name}: make it a field of a msgspec Struct, and take that as filters: Provided[...]"
+            yield f"takes {name}: make it a field of a msgspec Struct, and take that as filters: Inject[...]"
     for name in ("data", "form", "filters"):
         yield from (f"takes as {name} {fault}" for fault in _faults_of(handler, name))
 
@@ -189,12 +189,10 @@ _OURS: Final[Mapping[str, Callable[..., Any]]] = {
     "upload": read_upload,
 }
 _OPTIONS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
-    "also": (_maps(int, str), "a mapping of status codes to their description"),
     "cached": (lambda value: isinstance(value, Public), "what public(...) returns"),
     "errors": (_is_errors, "a list of subclasses of AppError"),
-    "produces": (_is_text, "a media type"),
     "rate_limit": (lambda value: value is None or isinstance(value, Rate), "a Rate, or None"),
-    "repeats": (_maps(str, int), "a mapping of names of queries to how often they may run"),
+    "query_budget": (_maps(str, int), "a mapping of names of queries to how often they may run"),
     "requires_header": (_is_text, "the name of a header"),
     "timeout_seconds": (_is_seconds, "a number of seconds above 0"),
 }

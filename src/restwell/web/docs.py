@@ -14,8 +14,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from restwell.errors import ConfigurationError, NotFound
-from restwell.web.limits import DOCUMENTS
-from restwell.web.openapi import Schema
+from restwell.web.openapi_schemas import Schema
+from restwell.web.rate_limits import DOCUMENTS
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "

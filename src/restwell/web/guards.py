@@ -10,7 +10,7 @@ from restwell.auth.actor import Actor
 from restwell.edge.context import Scope, request_context
 from restwell.errors import Forbidden, Unauthorized
 from restwell.web.cookies import cookies_in
-from restwell.web.limits import guards_of
+from restwell.web.rate_limits import guards_of
 from restwell.web.session_cookies import ACCESS, SESSION_COOKIES, refuse_cross_site
 
 Authenticate = Callable[[str], Awaitable[Actor]]

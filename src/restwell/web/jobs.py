@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, delete, get, post
-from litestar.di import NamedDependency as Provided
+from litestar.di import NamedDependency as Inject
 from litestar.params import FromPath
 from msgspec import Meta, Struct
 
@@ -79,14 +79,14 @@ class JobController(Controller):
     cursors: Cursors
 
     @get(errors=[InvalidCursor])
-    async def list_jobs(self, request: ApiRequest, filters: Provided[JobFilter]) -> Response[Page[JobSummary]]:
+    async def list_jobs(self, request: ApiRequest, filters: Inject[JobFilter]) -> Response[Page[JobSummary]]:
         """List jobs in a state, the newest first."""
-        belongs_to = f"jobs {filters.state}"
+        scope = f"jobs {filters.state}"
         after = None
         if filters.cursor is not None:
-            after = self.cursors.decode(belongs_to, filters.cursor, tuple[datetime | None, UUID])
+            after = self.cursors.decode(scope, filters.cursor, tuple[datetime | None, UUID])
         rows = await self.jobs.list_jobs(filters.state, filters.limit + 1, after)
-        page = self.cursors.page(belongs_to, rows, filters.limit, lambda job: (job.finished_at, job.id))
+        page = self.cursors.page(scope, rows, filters.limit, lambda job: (job.finished_at, job.id))
         return paged(request, Page([_summary(job) for job in page.items], page.next_cursor))
 
     @get("/{job_id:uuid}")

@@ -42,24 +42,20 @@ from restwell.errors import (
 )
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.rate_limits import RateLimited
-from restwell.web.formats import add_patterns
+from restwell.web.client_credentials import ClientCredentials
 from restwell.web.forms import FORM
 from restwell.web.guards import InsufficientScope, authenticates, is_of_kit, name_of, requires_role, signed_in_or_scope
 from restwell.web.idempotent import is_idempotent
-from restwell.web.limits import declared_rate, guards_of
-from restwell.web.machines import Machines
-from restwell.web.oauth import OAuthError, answer_oauth_error, as_oauth_error
+from restwell.web.openapi_schemas import EXAMPLES_BY_FORMAT, ComponentSchemas, Schema
+from restwell.web.rate_limits import declared_rate, guards_of
 from restwell.web.request import JSON, body_media_type
 from restwell.web.session_cookies import ACCESS, SAFE, SESSION_COOKIES, CrossSiteRequest
+from restwell.web.token_endpoint import OAuthError, oauth_error_response, to_oauth_error
 from restwell.web.uploads import MULTIPART, PART
-from restwell.web.validation import schema_hook
 
-Schema = dict[str, Any]
-
-REF: Final = "#/components/schemas/"
-SECURITY: Final = "access_token"
-COOKIE_SECURITY: Final = "session_cookie"
-MACHINE_SECURITY: Final = "machine"
+BEARER_SCHEME: Final = "access_token"
+COOKIE_SCHEME: Final = "session_cookie"
+CLIENT_CREDENTIALS_SCHEME: Final = "client_credentials"
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ANYWHERE: Final = (
@@ -74,18 +70,6 @@ _ANYWHERE: Final = (
     UriTooLong,
     HeadersTooLarge,
 )
-_EXAMPLES_BY_FORMAT: Final = {
-    "uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5",
-    "date-time": "2026-01-31T09:30:00Z",
-    "date": "2026-01-31",
-    "time": "09:30:00Z",
-    "duration": "PT1H",
-    "decimal": "1.5",
-    "email": "someone@example.com",
-    "uri": "https://example.com/",
-}
-_EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
-
 _NUMBERS: Final = "Integers are written without a fraction and an exponent."
 """What JSON Schema cannot say: there 1.0 is an integer."""
 
@@ -148,20 +132,26 @@ def openapi_document(
     title: str,
     version: str,
     description: str,
-    machines: Machines | None = None,
+    client_credentials: ClientCredentials | None = None,
     url: str | None = None,
 ) -> Schema:
     """The whole document, ready to be encoded. Without ``url``, operations are where the document is."""
     found = operations(app)
-    schemas = _Schemas([Problem, OAuthError, *(kind for operation in found for kind in _types(operation))])
+    schemas = ComponentSchemas([Problem, OAuthError, *(kind for operation in found for kind in _types(operation))])
     paths: dict[str, Schema] = {}
     for operation in found:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas, machines)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(
+            operation, schemas, client_credentials
+        )
     used = {scheme for path in paths.values() for one in path.values() for each in one["security"] for scheme in each}
     schemes = {
-        SECURITY: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-        COOKIE_SECURITY: {"type": "apiKey", "in": "cookie", "name": ACCESS},
-        **({MACHINE_SECURITY: _client_credentials(machines)} if machines is not None else {}),
+        BEARER_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        COOKIE_SCHEME: {"type": "apiKey", "in": "cookie", "name": ACCESS},
+        **(
+            {CLIENT_CREDENTIALS_SCHEME: _client_credentials_scheme(client_credentials)}
+            if client_credentials is not None
+            else {}
+        ),
     }
     tags = dict.fromkeys(tag for operation in found for tag in _tags(operation))
     return {
@@ -177,7 +167,7 @@ def openapi_document(
     }
 
 
-def _describe(operation: Operation, schemas: "_Schemas", machines: Machines | None) -> Schema:
+def _describe(operation: Operation, schemas: ComponentSchemas, credentials: ClientCredentials | None) -> Schema:
     path, method, handler = operation
     summary, _, rest = inspect.cleandoc(handler.fn.__doc__ or handler.handler_name).partition("\n")
     described: Schema = {
@@ -192,10 +182,10 @@ def _describe(operation: Operation, schemas: "_Schemas", machines: Machines | No
     if roles := _roles(handler):
         described["description"] += f" For the role: {', '.join(roles)}."
     if authenticates(handler):
-        described["security"] = [{SECURITY: []}, *([{COOKIE_SECURITY: []}] if _has_cookies(handler) else [])]
-    if machines is not None and (scopes := scopes_of(handler)):
+        described["security"] = [{BEARER_SCHEME: []}, *([{COOKIE_SCHEME: []}] if _has_cookies(handler) else [])]
+    if credentials is not None and (scopes := scopes_of(handler)):
         described["description"] += f" For machine clients with the scope: {', '.join(scopes)}."
-        described["security"].append({MACHINE_SECURITY: scopes})
+        described["security"].append({CLIENT_CREDENTIALS_SCHEME: scopes})
     if own := [name_of(guard) for guard in guards_of(handler) if not is_of_kit(guard)]:
         described["description"] += f" Guarded by {', '.join(own)}."
     if (rate := declared_rate(handler)) is not None:
@@ -211,23 +201,23 @@ def _describe(operation: Operation, schemas: "_Schemas", machines: Machines | No
     return described
 
 
-def _responses(operation: Operation, schemas: "_Schemas") -> Schema:
+def _responses(operation: Operation, schemas: ComponentSchemas) -> Schema:
     path, _, handler = operation
     responses: Schema = {str(handler.status_code): {"description": HTTPStatus(handler.status_code).phrase}}
     returned = _returned(handler)
     if returned:
-        kind = handler.opt.get("produces")
+        media_type = handler.media_type
         body = (
             {JSON: schemas.content(*returned)}
-            if kind is None
-            else {kind: {"schema": {"type": "string", "format": "binary"}}}
+            if media_type in {"", JSON}
+            else {media_type: {"schema": {"type": "string", "format": "binary"}}}
         )
         responses[str(handler.status_code)]["content"] = body
     if "cached" in handler.opt:
         responses["304"] = {"description": "Your copy is current."}
-    for status, text in handler.opt.get("also", {}).items():
-        responses[str(status)] = {"description": text}
-    in_oauth = handler.resolve_exception_handlers().get(AppError) is answer_oauth_error
+    for status, response in (handler.responses or {}).items():
+        responses[str(status)] = {"description": response.description}
+    in_oauth = handler.resolve_exception_handlers().get(AppError) is oauth_error_response
     media_type, kind = (JSON, OAuthError) if in_oauth else (PROBLEM_MEDIA_TYPE, Problem)
     for problem in problems_of(handler, path):
         response = responses.setdefault(
@@ -236,7 +226,7 @@ def _responses(operation: Operation, schemas: "_Schemas") -> Schema:
         )
         response["description"] += f"{' · ' if response['description'] else ''}`{problem.code}`"
         error = _instance(problem)
-        shown = as_oauth_error(error) if in_oauth else error.problem(_EXAMPLES_BY_FORMAT["uuid"])
+        shown = to_oauth_error(error) if in_oauth else error.problem(EXAMPLES_BY_FORMAT["uuid"])
         example = msgspec.to_builtins(shown)
         response["content"][media_type]["examples"][problem.code] = {
             "summary": problem.message,
@@ -251,7 +241,7 @@ def _instance(problem: type[AppError]) -> AppError:
     return problem(problem.message)
 
 
-def _parameters(handler: HTTPRouteHandler, path: str, schemas: "_Schemas") -> Iterator[Schema]:
+def _parameters(handler: HTTPRouteHandler, path: str, schemas: ComponentSchemas) -> Iterator[Schema]:
     for name, field in handler.parsed_fn_signature.parameters.items():
         if f"{{{name}}}" in path:
             yield {"name": name, "in": "path", "required": True, "schema": schemas.ref(field.annotation)}
@@ -329,70 +319,6 @@ def _roles(handler: HTTPRouteHandler) -> list[str]:
     return [guard.role for guard in guards_of(handler) if isinstance(guard, requires_role)]
 
 
-def _client_credentials(machines: Machines) -> Schema:
-    flow = {"tokenUrl": machines.token_path, "scopes": dict(machines.scopes)}
+def _client_credentials_scheme(credentials: ClientCredentials) -> Schema:
+    flow = {"tokenUrl": credentials.token_path, "scopes": dict(credentials.scopes)}
     return {"type": "oauth2", "flows": {"clientCredentials": flow}}
-
-
-def _refs_in(schema: Any) -> Iterator[str]:
-    if isinstance(schema, dict):
-        if isinstance(ref := schema.get("$ref"), str):
-            yield ref.removeprefix(REF)
-        for inner in schema.values():
-            yield from _refs_in(inner)
-    elif isinstance(schema, list):
-        for inner in schema:
-            yield from _refs_in(inner)
-
-
-class _Schemas:
-    """The component schemas, and examples made from them."""
-
-    def __init__(self, kinds: list[Any]) -> None:
-        unique = list(dict.fromkeys(kinds))
-        refs, components = msgspec.json.schema_components(unique, schema_hook=schema_hook, ref_template=REF + "{name}")
-        add_patterns([refs, components])
-        self._refs = dict(zip(unique, refs, strict=True))
-        self.components = dict(sorted(components.items()))
-
-    def ref(self, kind: Any) -> Schema:
-        ref: Schema = self._refs[kind]
-        return ref
-
-    def content(self, *kinds: Any) -> Schema:
-        """Of one of the kinds. The first that fits it is meant, so the narrower ones come first."""
-        refs = [self.ref(kind) for kind in kinds]
-        return {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}, "example": self.example(refs[0])}
-
-    def used_by(self, paths: Schema) -> Schema:
-        """The components that the paths refer to, directly or not."""
-        used: set[str] = set()
-        found = set(_refs_in(paths))
-        while found - used:
-            used |= found
-            found = {ref for name in found for ref in _refs_in(self.components[name])}
-        return {name: schema for name, schema in self.components.items() if name in used}
-
-    def parameters_of(self, kind: Any) -> Schema:
-        """The schema of a filter Struct; it is spread over query parameters, so it is no component itself."""
-        component: Schema = self.components.pop(self.ref(kind)["$ref"].removeprefix(REF), {})
-        if component:
-            self._refs[kind] = {**self.ref(kind), "spread": component}
-        spread: Schema = self._refs[kind]["spread"]
-        return spread
-
-    def example(self, schema: Schema) -> Any:
-        """A value that the schema allows: its own first example, or one built from its parts."""
-        for key in ("examples", "enum"):
-            if schema.get(key):
-                return schema[key][0]
-        if "$ref" in schema:
-            return self.example(self.components[schema["$ref"].removeprefix(REF)])
-        if "anyOf" in schema:
-            return self.example(schema["anyOf"][0])
-        kind = str(schema.get("type"))
-        if kind == "object":
-            return {name: self.example(inner) for name, inner in schema.get("properties", {}).items()}
-        if kind == "array":
-            return [self.example(schema["items"])]
-        return _EXAMPLES_BY_FORMAT.get(schema.get("format", ""), schema.get("minimum", _EXAMPLES_BY_TYPE.get(kind)))

@@ -54,33 +54,33 @@ class Cursors:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def encode(self, belongs_to: str, position: tuple[Any, ...]) -> str:
+    def encode(self, scope: str, position: tuple[Any, ...]) -> str:
         body = msgspec.msgpack.encode(position)
-        return urlsafe_b64encode(self._mac(belongs_to, body) + body).rstrip(b"=").decode()
+        return urlsafe_b64encode(self._mac(scope, body) + body).rstrip(b"=").decode()
 
-    def decode(self, belongs_to: str, cursor: str, kind: type[T]) -> T:
+    def decode(self, scope: str, cursor: str, kind: type[T]) -> T:
         """The position as ``kind``, a tuple type. Raises InvalidCursor."""
         try:
             raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         except ValueError:
             raise InvalidCursor from None
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(belongs_to, body)):
+        if not hmac.compare_digest(mac, self._mac(scope, body)):
             raise InvalidCursor
         try:
             return msgspec.msgpack.decode(body, type=kind)
         except msgspec.MsgspecError:  # of a release that had other positions
             raise InvalidCursor from None
 
-    def page(self, belongs_to: str, rows: Sequence[T], limit: int, position: Callable[[T], tuple[Any, ...]]) -> Page[T]:
+    def page(self, scope: str, rows: Sequence[T], limit: int, position: Callable[[T], tuple[Any, ...]]) -> Page[T]:
         """A page of rows read with ``limit + 1``: the row too many tells that there is a next page."""
         items = list(rows[:limit])
         more = len(rows) > limit
-        return Page(items, self.encode(belongs_to, position(items[-1])) if more else None)
+        return Page(items, self.encode(scope, position(items[-1])) if more else None)
 
-    def _mac(self, belongs_to: str, body: bytes) -> bytes:
+    def _mac(self, scope: str, body: bytes) -> bytes:
         # RFC 7693 2.9: BLAKE2 with a key is a MAC, at a third of what HMAC costs.
-        return blake2b(belongs_to.encode() + b"\x00" + body, key=self._key, digest_size=_MAC_BYTES).digest()
+        return blake2b(scope.encode() + b"\x00" + body, key=self._key, digest_size=_MAC_BYTES).digest()
 
 
 def paged(request: ApiRequest, page: Page[T]) -> Response[Page[T]]:

@@ -30,7 +30,7 @@ _OF_FRAMEWORK: Final[dict[int, type[AppError]]] = {
 }
 
 
-def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+def error_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """What the framework answers with for anything that was raised."""
     told = app_error_for(error, request.scope["path"])
     return Response(

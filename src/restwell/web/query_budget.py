@@ -1,7 +1,7 @@
 """The N+1 guard: within one request, a named query runs once, or as often as its route declares.
 
-A query in a loop is found by its count: ``@get(repeats={"products.by_id": 50})`` allows what is meant, and anything else is
-logged once for each route and query, counted in ``exceeded``, and fails a test that runs the application.
+A query in a loop is found by its count: ``@get(query_budget={"products.by_id": 50})`` allows what is meant, and anything else is
+logged once for each route and query, counted in ``violations``, and fails a test that runs the application.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,13 +19,13 @@ from restwell.edge.context import Hook, RequestContext
 log = structlog.get_logger("restwell.query_budget")
 
 BUDGET: Final = 1
-CURE: Final = (
+HINT: Final = (
     "Read the rows together: one query with any_of(column, ...) or a join, or a query with batch_on= under gather(). "
     "If every repeat is meant, declare it on the route"
 )
 
 
-class Excess(Struct):
+class Violation(Struct):
     """A query that ran too often on a route: at most ``times`` in one request, in ``requests`` requests so far."""
 
     method: str
@@ -38,17 +38,17 @@ class Excess(Struct):
     def __str__(self) -> str:
         return (
             f"{self.method} {self.route} ran {self.query} {self.times} times in one request; its budget is {self.budget}. "
-            f'{CURE}: repeats={{"{self.query}": {self.times}}}.'
+            f'{HINT}: query_budget={{"{self.query}": {self.times}}}.'
         )
 
 
 class QueryBudget(Hook, Collector):
-    """Counts each request's queries by name. ``exceeded`` holds what went over, by route and query; it is a metric too."""
+    """Counts each request's queries by name. ``violations`` holds what went over, by route and query; it is a metric too."""
 
     app_requests_only = True
 
     def __init__(self) -> None:
-        self.exceeded: dict[tuple[str, str, str], Excess] = {}
+        self.violations: dict[tuple[str, str, str], Violation] = {}
 
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -56,8 +56,8 @@ class QueryBudget(Hook, Collector):
             "Requests in which a query ran oftener than its route declares.",
             labels=["method", "route", "query"],
         )
-        for excess in self.exceeded.values():
-            requests.add_metric([excess.method, excess.route, excess.query], excess.requests)
+        for violation in self.violations.values():
+            requests.add_metric([violation.method, violation.route, violation.query], violation.requests)
         yield requests
 
     def before(self, context: RequestContext) -> None:  # noqa: ARG002  # a Hook's signature
@@ -70,17 +70,19 @@ class QueryBudget(Hook, Collector):
 
     def _compare(self, context: RequestContext, repeated: Mapping[str, int]) -> None:
         handler = context.scope.get("route_handler")
-        budgets: Mapping[str, int] = handler.opt.get("repeats", {}) if handler is not None else {}
+        budgets: Mapping[str, int] = handler.opt.get("query_budget", {}) if handler is not None else {}
         method, route = context.scope["method"], str(context.scope.get("path_template"))
         for query, times in repeated.items():
             budget = budgets.get(query, BUDGET)
             if times > budget:
-                self._record(Excess(method, route, query, budget), times)
+                self._record(Violation(method, route, query, budget), times)
 
-    def _record(self, excess: Excess, times: int) -> None:
-        key = (excess.method, excess.route, excess.query)
-        known: Any = self.exceeded.setdefault(key, excess)
+    def _record(self, violation: Violation, times: int) -> None:
+        key = (violation.method, violation.route, violation.query)
+        known: Any = self.violations.setdefault(key, violation)
         known.times = max(known.times, times)
         known.requests += 1
-        if known is excess:
-            log.warning("query_budget_exceeded", route=excess.route, query=excess.query, times=times, cure=str(excess))
+        if known is violation:
+            log.warning(
+                "query_budget_exceeded", route=violation.route, query=violation.query, times=times, hint=str(violation)
+            )

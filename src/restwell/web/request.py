@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import State
 
-from restwell.auth import Device
+from restwell.auth import ClientInfo
 from restwell.errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
 from restwell.web.cookies import cookies_in
 from restwell.web.formats import Check, as_errors, check_of
@@ -113,10 +113,10 @@ _names: Final = json.JSONDecoder(object_pairs_hook=_once_each, parse_int=float)
 """Of numbers their size does not matter here, and Python refuses integers of thousands of digits."""
 
 
-def device_of(request: ApiRequest) -> Device:
+def client_info(request: ApiRequest) -> ClientInfo:
     """The client, as far as its request tells."""
     agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
-    return Device(agent[:_MAX_AGENT], request.client.host if request.client else "")
+    return ClientInfo(agent[:_MAX_AGENT], request.client.host if request.client else "")
 
 
 def read_filters(request: ApiRequest) -> Any:

@@ -38,12 +38,12 @@ def session_cookies(access_token: str, refresh_token: str, *, access_seconds: in
     return [_cookie(ACCESS, access_token, access_seconds), _cookie(REFRESH, refresh_token, _LONGEST)]
 
 
-def no_session_cookies() -> list[Cookie]:
+def expired_session_cookies() -> list[Cookie]:
     """What makes a browser forget the pair."""
     return [_cookie(ACCESS, "", 0), _cookie(REFRESH, "", 0)]
 
 
-def sign_in_cookie(flow: str, seconds: int) -> Cookie:
+def oauth_state_cookie(flow: str, seconds: int) -> Cookie:
     """What ties a sign-in elsewhere to this browser. Lax, as it is the provider's page that sends the browser back."""
     return Cookie(SIGN_IN, value=flow, max_age=seconds, path="/", secure=True, httponly=True, samesite="lax")
 

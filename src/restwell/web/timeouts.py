@@ -12,7 +12,7 @@ from restwell.edge.context import Scope, request_context
 _DECLARED: Final = "timeout_seconds"
 
 
-def time_routes(app: Litestar) -> None:
+def apply_timeouts(app: Litestar) -> None:
     """Give the routes that declare it their own time; the others pay nothing for that."""
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():

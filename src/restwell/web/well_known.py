@@ -7,8 +7,8 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from restwell.web.limits import DOCUMENTS
-from restwell.web.machines import Machines
+from restwell.web.client_credentials import ClientCredentials
+from restwell.web.rate_limits import DOCUMENTS
 
 _KEPT: Final = {"cache-control": "public, max-age=300"}
 """A key that is added behind the others is known everywhere after five minutes, and may sign."""
@@ -19,14 +19,14 @@ _METADATA: Final = "/.well-known/oauth-authorization-server"
 
 
 def well_known_routes(
-    public_keys: dict[str, Any] | None, public_url: str | None, machines: Machines | None
+    public_keys: dict[str, Any] | None, public_url: str | None, client_credentials: ClientCredentials | None
 ) -> list[HTTPRouteHandler]:
     """The JSON Web Key Set, where there are public keys; with APP_URL also the metadata (RFC 8414) that lead to it."""
     if public_keys is None:
         return []
     routes = [_document(_KEYS, public_keys, "application/jwk-set+json")]
     if public_url is not None:
-        routes.append(_document(_METADATA, _metadata(public_url, machines), "application/json"))
+        routes.append(_document(_METADATA, _metadata(public_url, client_credentials), "application/json"))
     return routes
 
 
@@ -45,14 +45,14 @@ def security_txt(contact: str | None, public_url: str | None) -> list[HTTPRouteH
     return [document]
 
 
-def _metadata(public_url: str, machines: Machines | None) -> dict[str, Any]:
+def _metadata(public_url: str, client_credentials: ClientCredentials | None) -> dict[str, Any]:
     metadata: dict[str, Any] = {"issuer": public_url, "jwks_uri": public_url + _KEYS, "response_types_supported": []}
-    if machines is not None:
+    if client_credentials is not None:
         metadata |= {
-            "token_endpoint": public_url + machines.token_path,
+            "token_endpoint": public_url + client_credentials.token_path,
             "grant_types_supported": ["client_credentials"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            "scopes_supported": list(machines.scopes),
+            "scopes_supported": list(client_credentials.scopes),
         }
     return metadata
 

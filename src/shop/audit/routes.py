@@ -2,7 +2,7 @@
 
 from restwell.auth import Actor
 from restwell.errors import InvalidCursor
-from restwell.web import ApiRequest, Controller, Page, Provided, Response, get, paged, signed_in_or_scope
+from restwell.web import ApiRequest, Controller, Inject, Page, Response, get, paged, signed_in_or_scope
 from shop.audit.schemas import Event, EventFilter
 from shop.audit.service import AuditLog
 from shop.clients.models import Scope
@@ -15,7 +15,7 @@ class AuditController(Controller):
 
     @get(guards=[signed_in_or_scope(Scope.EVENTS_READ)], errors=[InvalidCursor])
     async def list_security_events(
-        self, request: ApiRequest, actor: Provided[Actor], filters: Provided[EventFilter]
+        self, request: ApiRequest, actor: Inject[Actor], filters: Inject[EventFilter]
     ) -> Response[Page[Event]]:
         """List what happened to your account, newest first.
 

@@ -49,13 +49,11 @@ class AuditLog:
     async def list_events(self, actor: Actor, filters: EventFilter) -> Page[Event]:
         """Newest first: an admin's or a machine's of everyone or of one account, anyone else's of the own."""
         user_id = filters.user_id if actor.is_machine or actor.role == Role.ADMIN else actor.id
-        belongs_to = f"{_LIST}:{user_id}"
-        position = (
-            {"before": self._cursors.decode(belongs_to, filters.cursor, tuple[UUID])[0]} if filters.cursor else {}
-        )
+        scope = f"{_LIST}:{user_id}"
+        position = {"before": self._cursors.decode(scope, filters.cursor, tuple[UUID])[0]} if filters.cursor else {}
         if user_id is None:
             page, owner = queries.next_page if position else queries.first_page, {}
         else:
             page, owner = queries.next_page_of_user if position else queries.first_page_of_user, {"user_id": user_id}
         events = await self._database.all(page, count=filters.limit + 1, **position, **owner)
-        return self._cursors.page(belongs_to, events, filters.limit, lambda event: (event.id,))
+        return self._cursors.page(scope, events, filters.limit, lambda event: (event.id,))

@@ -8,10 +8,10 @@ from restwell.web import (
     ApiRequest,
     Controller,
     FromPath,
+    Inject,
     JSONBody,
     Page,
     PageFilter,
-    Provided,
     Response,
     created,
     delete,
@@ -20,7 +20,13 @@ from restwell.web import (
     post,
     requires_role,
 )
-from restwell.web.oauth import InvalidClient, InvalidScope, UnsupportedGrantType, answer_oauth_error, client_credentials
+from restwell.web.token_endpoint import (
+    InvalidClient,
+    InvalidScope,
+    UnsupportedGrantType,
+    oauth_error_response,
+    read_client_credentials,
+)
 from shop.clients.schemas import Client, ClientDraft, MachineToken, NewClient, TokenRequest
 from shop.clients.service import ClientService
 from shop.limits import SIGN_IN
@@ -33,7 +39,7 @@ class ClientController(Controller):
     clients: ClientService
 
     @post()
-    async def create_client(self, data: JSONBody[ClientDraft], actor: Provided[Actor]) -> Response[NewClient]:
+    async def create_client(self, data: JSONBody[ClientDraft], actor: Inject[Actor]) -> Response[NewClient]:
         """Make a machine client.
 
         Its secret is shown this once. With id and secret it gets its tokens from `POST /v1/oauth/token`.
@@ -42,12 +48,12 @@ class ClientController(Controller):
         return created(client, f"/v1/clients/{client.id}")
 
     @get(errors=[InvalidCursor])
-    async def list_clients(self, request: ApiRequest, filters: Provided[PageFilter]) -> Response[Page[Client]]:
+    async def list_clients(self, request: ApiRequest, filters: Inject[PageFilter]) -> Response[Page[Client]]:
         """List machine clients, oldest first."""
         return paged(request, await self.clients.list_clients(filters))
 
     @delete("/{client_id:uuid}")
-    async def revoke_client(self, client_id: FromPath[UUID], actor: Provided[Actor]) -> None:
+    async def revoke_client(self, client_id: FromPath[UUID], actor: Inject[Actor]) -> None:
         """Revoke a machine client.
 
         The tokens it has stop working at once.
@@ -59,15 +65,15 @@ class TokenController(Controller):
     path = "/oauth"
     tags = ["Machine clients"]
     clients: ClientService
-    exception_handlers = {AppError: answer_oauth_error}
+    exception_handlers = {AppError: oauth_error_response}
 
     @post("/token", status_code=200, rate_limit=SIGN_IN, errors=[InvalidClient, InvalidScope, UnsupportedGrantType])
-    async def issue_machine_token(self, request: ApiRequest, form: Provided[TokenRequest]) -> MachineToken:
+    async def issue_machine_token(self, request: ApiRequest, form: Inject[TokenRequest]) -> MachineToken:
         """Get a token for a machine client.
 
         OAuth 2 with client credentials (RFC 6749 4.4); errors have the form of OAuth, too.
         """
-        client_id, secret = client_credentials(request, form.client_id, form.client_secret)
+        client_id, secret = read_client_credentials(request, form.client_id, form.client_secret)
         if form.grant_type != "client_credentials":
             raise UnsupportedGrantType
         return await self.clients.issue(client_id, secret, form.scope)

@@ -2,7 +2,7 @@
 
 from restwell.auth import Actor
 from restwell.auth.passwords import PasswordsBusy
-from restwell.web import Controller, JSONBody, Provided, post, signed_in
+from restwell.web import Controller, Inject, JSONBody, post, signed_in
 from shop.email_confirmations.schemas import Confirmation, ConfirmationRequest
 from shop.email_confirmations.service import EmailConfirmationService, EmailTaken, InvalidConfirmationCode
 from shop.limits import CODES
@@ -16,7 +16,7 @@ class EmailConfirmationController(Controller):
     confirmations: EmailConfirmationService
 
     @post(status_code=202, rate_limit=CODES, guards=[signed_in], errors=[WrongPassword, TooManyAttempts, PasswordsBusy])
-    async def request_confirmation(self, data: JSONBody[ConfirmationRequest], actor: Provided[Actor]) -> None:
+    async def request_confirmation(self, data: JSONBody[ConfirmationRequest], actor: Inject[Actor]) -> None:
         """Have a code sent to your address, or to the one you change to.
 
         A new address needs your current password, and is yours when the code comes back.

@@ -3,7 +3,7 @@
 from typing import Final
 
 from restwell.auth import Actor
-from restwell.web import Controller, Provided, Response, get, signed_in, stream_json
+from restwell.web import Controller, Inject, Response, get, signed_in, stream_json
 from shop.exports.schemas import Export
 from shop.exports.service import ExportService
 
@@ -18,11 +18,11 @@ class ExportController(Controller):
 
     @get(
         guards=[signed_in],
-        repeats=dict.fromkeys(
+        query_budget=dict.fromkeys(
             ("orders.next_page_of_user", "order_lines.of_user", "security_events.next_page_of_user"), _PAGES
         ),
     )
-    async def export_own_data(self, actor: Provided[Actor]) -> Response[Export]:
+    async def export_own_data(self, actor: Inject[Actor]) -> Response[Export]:
         """Take away all that is kept of you.
 
         One JSON document: your account, the ways you sign in, your devices, orders and security events.

@@ -3,11 +3,23 @@
 from typing import Any
 
 from restwell.auth import Actor
-from restwell.auth.elsewhere import InvalidSignIn, ProviderUnavailable, SignInRefused
-from restwell.auth.elsewhere.flow import SECONDS
+from restwell.auth.oauth import InvalidSignIn, ProviderUnavailable, SignInRefused
+from restwell.auth.oauth.state import SECONDS
 from restwell.errors import AppError, NotFound
-from restwell.web import ApiRequest, Controller, FromPath, Provided, Response, delete, device_of, get, post, signed_in
-from restwell.web.session_cookies import SIGN_IN, session_cookies, sign_in_cookie
+from restwell.web import (
+    ApiRequest,
+    Controller,
+    FromPath,
+    Inject,
+    Response,
+    ResponseSpec,
+    client_info,
+    delete,
+    get,
+    post,
+    signed_in,
+)
+from restwell.web.session_cookies import SIGN_IN, oauth_state_cookie, session_cookies
 from shop.identities.schemas import (
     Begin,
     Callback,
@@ -36,31 +48,31 @@ class SignInController(Controller):
         status_code=303,
         errors=[NotFound, ProviderUnavailable],
     )
-    async def begin_sign_in(self, provider: FromPath[str], filters: Provided[Begin]) -> Response[None]:
+    async def begin_sign_in(self, provider: FromPath[str], filters: Inject[Begin]) -> Response[None]:
         """Sign in elsewhere: send the browser here.
 
         It goes on to the provider, comes back with its session in cookies, and goes to `return_to`.
         """
         flow, url = await self.identities.begin(provider, return_to=filters.return_to)
-        return _to(url, sign_in_cookie(flow.cookie, SECONDS))
+        return _to(url, oauth_state_cookie(flow.cookie, SECONDS))
 
     @get(
         "/{provider:str}/callback",
-        also={303: "To `return_to`, if the sign-in was begun with one."},
-        repeats={"security_events.insert": 3},
+        responses={303: ResponseSpec(None, description="To `return_to`, if the sign-in was begun with one.")},
+        query_budget={"security_events.insert": 3},
         errors=[NotFound, InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable],
     )
     async def finish_sign_in(
-        self, request: ApiRequest, provider: FromPath[str], filters: Provided[Callback]
+        self, request: ApiRequest, provider: FromPath[str], filters: Inject[Callback]
     ) -> Response[TokensInCookies]:
         """Come back from a provider.
 
         For browsers that a provider sends here, and nobody else.
         """
         flow = self.identities.resume(provider, request.cookies.get(SIGN_IN, ""), filters)
-        spent = sign_in_cookie("", 0)
+        spent = oauth_state_cookie("", 0)
         try:
-            signed_in_now = await self.identities.finish(flow, filters, device_of(request))
+            signed_in_now = await self.identities.finish(flow, filters, client_info(request))
         except AppError as error:
             location = flow.location(error.code)
             if location is None:
@@ -83,23 +95,23 @@ class IdentityController(Controller):
     identities: IdentityService
 
     @get()
-    async def list_own_identities(self, actor: Provided[Actor]) -> OwnIdentityList:
+    async def list_own_identities(self, actor: Inject[Actor]) -> OwnIdentityList:
         """List the accounts elsewhere that you sign in with."""
         return OwnIdentityList(await self.identities.list_identities(actor))
 
     @post("/{provider:str}", status_code=200, errors=[NotFound, ProviderUnavailable])
     async def add_identity(
-        self, provider: FromPath[str], actor: Provided[Actor], filters: Provided[Begin]
+        self, provider: FromPath[str], actor: Inject[Actor], filters: Inject[Begin]
     ) -> Response[Link]:
         """Add an account elsewhere that you sign in with.
 
         Send the browser to the `url`. A mail tells you when it is done.
         """
         flow, url = await self.identities.begin(provider, return_to=filters.return_to, user_id=actor.id)
-        return Response(Link(url), cookies=[sign_in_cookie(flow.cookie, SECONDS)])
+        return Response(Link(url), cookies=[oauth_state_cookie(flow.cookie, SECONDS)])
 
     @delete("/{provider:str}", errors=[LastWayIn])
-    async def remove_identity(self, provider: FromPath[str], actor: Provided[Actor]) -> None:
+    async def remove_identity(self, provider: FromPath[str], actor: Inject[Actor]) -> None:
         """Remove an account elsewhere.
 
         Unless it is the last way in that you have.

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from restwell.auth.elsewhere import ReturnTo
+from restwell.auth.oauth import ReturnTo
 from shop.schema import Instant
 
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from restwell.auth import Actor, Device
-from restwell.auth.elsewhere import Flow, Flows, Identity, InvalidSignIn, Providers, SignInRefused
+from restwell.auth import Actor, ClientInfo
+from restwell.auth.oauth import AuthorizationFlow, AuthorizationFlows, Identity, InvalidSignIn, Providers, SignInRefused
 from restwell.database import Database, Transaction, UniqueViolation
 from restwell.email_addresses import EmailAddress
 from restwell.errors import Conflict, NotFound
@@ -42,7 +42,7 @@ class IdentityService:
         self,
         database: Database,
         providers: Providers,
-        flows: Flows,
+        flows: AuthorizationFlows,
         sessions: SessionService,
         users: UserService,
         audit: AuditLog,
@@ -64,18 +64,20 @@ class IdentityService:
 
     async def begin(
         self, provider: str, *, return_to: str | None = None, user_id: UUID | None = None
-    ) -> tuple[Flow, str]:
+    ) -> tuple[AuthorizationFlow, str]:
         """A flow for the browser to keep, and where it goes now. With a user, to add a way to sign in. Raises NotFound."""
         found = self._providers.get(provider)
         flow = self._flows.begin(provider, return_to=return_to, user_id=user_id)
         return flow, await found.authorization_url(flow, self._redirect_uri(provider))
 
-    def resume(self, provider: str, cookie: str, answer: Callback) -> Flow:
+    def resume(self, provider: str, cookie: str, answer: Callback) -> AuthorizationFlow:
         """The flow that the provider answers to. Raises NotFound, InvalidSignIn."""
         self._providers.get(provider)
         return self._flows.resume(cookie, provider, answer.state)
 
-    async def finish(self, flow: Flow, answer: Callback, device: Device) -> tuple[UUID, Tokens] | None:
+    async def finish(
+        self, flow: AuthorizationFlow, answer: Callback, client_info: ClientInfo
+    ) -> tuple[UUID, Tokens] | None:
         """Sign in, or add the identity to its account and return None.
 
         Raises InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable.
@@ -92,7 +94,7 @@ class IdentityService:
                     await self._link(tx, flow.user_id, identity)
                     return None
                 user_id = await self._find(tx, identity)
-                return await self._sessions.open_in(tx, user_id, device, f"with: {identity.provider}")
+                return await self._sessions.open_in(tx, user_id, client_info, f"with: {identity.provider}")
         except UniqueViolation:
             raise (AccountExists if flow.user_id is None else IdentityTaken) from None
 

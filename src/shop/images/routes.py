@@ -7,7 +7,7 @@ from restwell.errors import NotFound
 from restwell.web import (
     Controller,
     FromPath,
-    Provided,
+    Inject,
     Response,
     Upload,
     accepted,
@@ -36,7 +36,7 @@ class ImageController(Controller):
         timeout_seconds=60,
         errors=[TooManyImages],
     )
-    async def add_image(self, product_id: FromPath[UUID], upload: Provided[Upload]) -> Response[Image]:
+    async def add_image(self, product_id: FromPath[UUID], upload: Inject[Upload]) -> Response[Image]:
         """Add an image to a product.
 
         JPEG, PNG or WebP of at most 10 MiB and 40 million pixels, as a form with one part named `file`. Its sizes are made in the
@@ -56,7 +56,7 @@ class ImageController(Controller):
         """Read how far an image is, and where its sizes are."""
         return await self.images.get_image(product_id, image_id)
 
-    @get("/{image_id:uuid}/{size:str}", produces=WEBP)
+    @get("/{image_id:uuid}/{size:str}", media_type=WEBP)
     async def read_image(
         self, product_id: FromPath[UUID], image_id: FromPath[UUID], size: FromPath[str]
     ) -> Response[bytes]:

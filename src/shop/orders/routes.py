@@ -9,10 +9,10 @@ from restwell.web import (
     ApiRequest,
     Controller,
     FromPath,
+    Inject,
     JSONBody,
     Page,
     PageFilter,
-    Provided,
     Response,
     created,
     get,
@@ -33,9 +33,9 @@ class OrderController(Controller):
     tags = ["Orders"]
     orders: OrderService
 
-    @post(guards=[signed_in], repeats={"products.take_stock": MAX_LINES}, errors=[OutOfStock])
+    @post(guards=[signed_in], query_budget={"products.take_stock": MAX_LINES}, errors=[OutOfStock])
     @idempotent
-    async def place_order(self, data: JSONBody[OrderDraft], actor: Provided[Actor], tx: Transaction) -> Response[Order]:
+    async def place_order(self, data: JSONBody[OrderDraft], actor: Inject[Actor], tx: Transaction) -> Response[Order]:
         """Place an order.
 
         Takes the stock of every line or of none, at today's prices. Repeating the request with the same key is safe.
@@ -45,7 +45,7 @@ class OrderController(Controller):
 
     @get(guards=[signed_in_or_scope(Scope.ORDERS_READ)], errors=[InvalidCursor])
     async def list_orders(
-        self, request: ApiRequest, actor: Provided[Actor], filters: Provided[PageFilter]
+        self, request: ApiRequest, actor: Inject[Actor], filters: Inject[PageFilter]
     ) -> Response[Page[Order]]:
         """List your orders, newest first.
 
@@ -54,7 +54,7 @@ class OrderController(Controller):
         return paged(request, await self.orders.list_orders(actor, filters))
 
     @get("/{order_id:uuid}", guards=[signed_in_or_scope(Scope.ORDERS_READ)])
-    async def get_order(self, order_id: FromPath[UUID], actor: Provided[Actor]) -> Order:
+    async def get_order(self, order_id: FromPath[UUID], actor: Inject[Actor]) -> Order:
         """Read an order."""
         return await self.orders.get_order(actor, order_id)
 
@@ -62,9 +62,9 @@ class OrderController(Controller):
         "/{order_id:uuid}/cancellation",
         status_code=200,
         guards=[signed_in],
-        repeats={"products.put_back": MAX_LINES, "orders.of_user_by_id": 2, "orders.by_id": 2},
+        query_budget={"products.put_back": MAX_LINES, "orders.of_user_by_id": 2, "orders.by_id": 2},
     )
-    async def cancel_order(self, order_id: FromPath[UUID], actor: Provided[Actor]) -> Order:
+    async def cancel_order(self, order_id: FromPath[UUID], actor: Inject[Actor]) -> Order:
         """Cancel an order.
 
         Puts its stock back and gives back what was paid, once; cancelling again answers the same and changes nothing. An order whose

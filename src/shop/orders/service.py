@@ -111,12 +111,12 @@ class OrderService:
 
     async def list_orders(self, actor: Actor, filters: PageFilter) -> Page[Order]:
         """The caller's orders, newest first; for an admin, everyone's."""
-        belongs_to = _LIST if _sees_all(actor) else f"{_LIST} {actor.id}"
+        scope = _LIST if _sees_all(actor) else f"{_LIST} {actor.id}"
         arguments: dict[str, object] = {"count": filters.limit + 1}
         if not _sees_all(actor):
             arguments["user_id"] = actor.id
         if filters.cursor is not None:
-            (arguments["before"],) = self._cursors.decode(belongs_to, filters.cursor, tuple[UUID])
+            (arguments["before"],) = self._cursors.decode(scope, filters.cursor, tuple[UUID])
         pages = {
             (True, True): queries.next_page,
             (True, False): queries.first_page,
@@ -124,7 +124,7 @@ class OrderService:
             (False, False): queries.first_page_of_user,
         }
         rows = await self._database.all(pages[_sees_all(actor), filters.cursor is not None], **arguments)
-        page = self._cursors.page(belongs_to, rows, filters.limit, lambda order: (order.id,))
+        page = self._cursors.page(scope, rows, filters.limit, lambda order: (order.id,))
         return Page(await self._with_lines(self._database, page.items), page.next_cursor)
 
     async def cancel(self, actor: Actor, order_id: UUID) -> Order:

@@ -9,9 +9,9 @@ from restwell.web import (
     Controller,
     FromPath,
     HeaderParameter,
+    Inject,
     JSONBody,
     Page,
-    Provided,
     Response,
     delete,
     expected_versions,
@@ -40,7 +40,7 @@ class ProductController(Controller):
 
     @get(cached=public(ttl_seconds=60, tags=list_tags), errors=[InvalidCursor])
     async def list_products(
-        self, request: ApiRequest, filters: Provided[ProductFilter]
+        self, request: ApiRequest, filters: Inject[ProductFilter]
     ) -> Response[Page[Product] | Page[PartialProduct]]:
         """List products.
 

@@ -32,11 +32,11 @@ class ProductService:
     async def list_products(self, filters: ProductFilter) -> Page[Any]:
         """A page of Products, or of dicts where only some fields were asked for. Raises Invalid for an unknown field."""
         fields = _chosen(filters.fields)
-        belongs_to = f"products {filters.category} {filters.q!r} {filters.min_price} {filters.max_price} {filters.sort}"
+        scope = f"products {filters.category} {filters.q!r} {filters.min_price} {filters.max_price} {filters.sort}"
         arguments: dict[str, Any] = {"count": filters.limit + 1}
         if filters.cursor is not None:
             kind = _POSITIONS[filters.sort.column]
-            arguments["after_key"], arguments["after_id"] = self._cursors.decode(belongs_to, filters.cursor, kind)
+            arguments["after_key"], arguments["after_id"] = self._cursors.decode(scope, filters.cursor, kind)
         if filters.q is not None:
             arguments["q"] = queries.search_text(self._database.dialect, filters.q)
             if arguments["q"] is None:
@@ -53,7 +53,7 @@ class ProductService:
             **{name: name in arguments for name in ("category", "q", "min_price", "max_price")},
         )
         rows = await self._database.all(queries.page(shape), **arguments)
-        page = self._cursors.page(belongs_to, rows, filters.limit, _position(filters.sort, as_dict=fields is not None))
+        page = self._cursors.page(scope, rows, filters.limit, _position(filters.sort, as_dict=fields is not None))
         return page if fields is None else Page([{f: row[f] for f in fields} for row in page.items], page.next_cursor)
 
     async def get_product(self, product_id: UUID) -> Product:

@@ -7,8 +7,8 @@ from restwell.auth import Actor
 from restwell.web import (
     Controller,
     FromPath,
+    Inject,
     JSONBody,
-    Provided,
     Response,
     accepted,
     download,
@@ -30,7 +30,7 @@ class ReportController(Controller):
     reports: ReportService
 
     @post(status_code=202)
-    async def request_report(self, data: JSONBody[ReportRequest], actor: Provided[Actor]) -> Response[Report]:
+    async def request_report(self, data: JSONBody[ReportRequest], actor: Inject[Actor]) -> Response[Report]:
         """Have a sales report made, for up to 366 days.
 
         Read the address in Location for its progress; when its state is `ready`, it has the addresses of a CSV file with every line
@@ -44,12 +44,12 @@ class ReportController(Controller):
         """Read how far a report is, and where its files are."""
         return await self.reports.get_report(report_id)
 
-    @get("/{report_id:uuid}/sales.csv", produces=CSV)
+    @get("/{report_id:uuid}/sales.csv", media_type=CSV)
     async def read_csv(self, report_id: FromPath[UUID]) -> Response[bytes]:
         """Download the lines of a report as CSV."""
         return download(await self.reports.path_of(report_id, ReportFile.CSV), CSV)
 
-    @get("/{report_id:uuid}/sales.pdf", produces=PDF)
+    @get("/{report_id:uuid}/sales.pdf", media_type=PDF)
     async def read_pdf(self, report_id: FromPath[UUID]) -> Response[bytes]:
         """Download a report as PDF."""
         return download(await self.reports.path_of(report_id, ReportFile.PDF), PDF)

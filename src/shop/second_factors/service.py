@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from restwell.auth import Actor
-from restwell.auth.one_time_codes import app_uri, new_secret, step_of
-from restwell.auth.sealing import Sealing
+from restwell.auth.encryption import SecretBox
+from restwell.auth.totp import matching_timestep, new_secret, provisioning_uri
 from restwell.database import Database
 from restwell.errors import Conflict
 from shop.audit.models import SecurityEvent
@@ -34,7 +34,7 @@ class SecondFactorService:
     def __init__(
         self,
         database: Database,
-        sealing: Sealing,
+        secret_box: SecretBox,
         reauthentication: Reauthentication,
         verification: SecondFactorVerification,
         sessions: SessionService,
@@ -44,7 +44,7 @@ class SecondFactorService:
         issuer: str,
     ) -> None:
         self._database = database
-        self._sealing = sealing
+        self._secret_box = secret_box
         self._reauthentication = reauthentication
         self._verification = verification
         self._sessions = sessions
@@ -62,17 +62,17 @@ class SecondFactorService:
         await self._reauthentication.check(actor, password)
         user = await self._users.get_user(actor.id)
         secret = new_secret()
-        sealed = self._sealing.seal(secret)
+        sealed = self._secret_box.encrypt(secret)
         if not await self._database.run(queries.begin, user_id=actor.id, sealed_secret=sealed):
             raise SecondFactorActive
-        return Begun(secret, app_uri(secret, account=user.email, issuer=self._issuer))
+        return Begun(secret, provisioning_uri(secret, account=user.email, issuer=self._issuer))
 
     async def confirm(self, actor: Actor, code: str) -> RecoveryCodes:
         """From now on it is asked for; every other device is signed out. Raises NoSecondFactor, WrongCode."""
         factor = await self._database.primary.find(queries.of_user, id=actor.id)
         if factor is None or factor.confirmed_at is not None:
             raise NoSecondFactor
-        step = step_of(self._sealing.open(factor.sealed_secret), code.replace(" ", ""), time.time())
+        step = matching_timestep(self._secret_box.decrypt(factor.sealed_secret), code.replace(" ", ""), time.time())
         if step is None:
             raise WrongCode
         codes = [new_code() for _ in range(CODES)]

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import structlog
 
-from restwell.auth.one_time_codes import step_of
-from restwell.auth.sealing import CannotOpen, Sealing
+from restwell.auth.encryption import DecryptionError, SecretBox
+from restwell.auth.totp import matching_timestep
 from restwell.database import Database, Transaction
 from restwell.errors import Forbidden, Unauthorized
 from shop.audit.models import SecurityEvent
@@ -34,9 +34,9 @@ class WrongCode(Forbidden):
 class SecondFactorVerification:
     """Guesses are counted for the whole account: whoever makes any knows its password already."""
 
-    def __init__(self, database: Database, sealing: Sealing, audit: AuditLog) -> None:
+    def __init__(self, database: Database, secret_box: SecretBox, audit: AuditLog) -> None:
         self._database = database
-        self._sealing = sealing
+        self._secret_box = secret_box
         self._audit = audit
         self._attempts = Attempts(database)
 
@@ -54,7 +54,7 @@ class SecondFactorVerification:
         await self._attempts.check(_subject(user_id), tx)
         code = code.replace(" ", "")
         if len(code) == DIGITS:
-            step = step_of(self._secret(factor), code, time.time())
+            step = matching_timestep(self._secret(factor), code, time.time())
             if step is None or not await tx.run(queries.use_step, owner_id=user_id, step=step):
                 raise WrongCode
         else:
@@ -65,10 +65,11 @@ class SecondFactorVerification:
 
     def _secret(self, factor: StoredFactor) -> str:
         try:
-            return self._sealing.open(factor.sealed_secret)
-        except CannotOpen:
+            return self._secret_box.decrypt(factor.sealed_secret)
+        except DecryptionError:
             log.warning(
-                "second_factor_cannot_be_opened", advice="put the JWT_SECRET it was sealed with into JWT_OLD_SECRETS"
+                "second_factor_cannot_be_opened",
+                advice="put the JWT_SECRET it was sealed with into JWT_PREVIOUS_SECRETS",
             )
             raise WrongCode("Only a recovery code signs in now.") from None
 

@@ -10,11 +10,11 @@ from restwell.web import (
     ApiRequest,
     Controller,
     FromPath,
+    Inject,
     JSONBody,
-    Provided,
     Response,
+    client_info,
     delete,
-    device_of,
     get,
     post,
     signed_in,
@@ -22,7 +22,7 @@ from restwell.web import (
 from restwell.web.session_cookies import (
     REFRESH,
     CrossSiteRequest,
-    no_session_cookies,
+    expired_session_cookies,
     refuse_cross_site,
     session_cookies,
 )
@@ -41,7 +41,9 @@ class SessionController(Controller):
     @post(
         rate_limit=SIGN_IN,
         # Of the password and of the second factor.
-        repeats=dict.fromkeys(("attempts.of_subject", "attempts.forget", "attempts.fail", "security_events.insert"), 2),
+        query_budget=dict.fromkeys(
+            ("attempts.of_subject", "attempts.forget", "attempts.fail", "security_events.insert"), 2
+        ),
         errors=[InvalidCredentials, SecondFactorRequired, WrongCode, TooManyAttempts, PasswordsBusy, CrossSiteRequest],
     )
     async def sign_in(self, request: ApiRequest, data: JSONBody[SignIn]) -> Response[Tokens | TokensInCookies]:
@@ -52,7 +54,7 @@ class SessionController(Controller):
         """
         if data.cookies:
             refuse_cross_site(request)
-        session_id, tokens = await self.sessions.sign_in(data, device_of(request))
+        session_id, tokens = await self.sessions.sign_in(data, client_info(request))
         return _answer(tokens, in_cookies=data.cookies, status=201, headers={"location": f"/v1/sessions/{session_id}"})
 
     @post("/refresh", status_code=200, errors=[InvalidRefreshToken, CrossSiteRequest])
@@ -68,23 +70,23 @@ class SessionController(Controller):
         return _answer(await self.sessions.refresh(request.cookies.get(REFRESH, "")), in_cookies=True)
 
     @get(guards=[signed_in])
-    async def list_sessions(self, actor: Provided[Actor]) -> SessionList:
+    async def list_sessions(self, actor: Inject[Actor]) -> SessionList:
         """List the devices you are signed in on, newest first."""
         return SessionList(await self.sessions.list_sessions(actor))
 
     @delete("/current", guards=[signed_in])
-    async def sign_out(self, actor: Provided[Actor]) -> Response[None]:
+    async def sign_out(self, actor: Inject[Actor]) -> Response[None]:
         """Sign out here."""
         await self.sessions.end(actor, actor.session_id)
         return _signed_out()
 
     @delete("/{session_id:uuid}", guards=[signed_in])
-    async def end_session(self, session_id: FromPath[UUID], actor: Provided[Actor]) -> None:
+    async def end_session(self, session_id: FromPath[UUID], actor: Inject[Actor]) -> None:
         """Sign another device out."""
         await self.sessions.end(actor, session_id)
 
     @delete(guards=[signed_in])
-    async def sign_out_everywhere(self, actor: Provided[Actor]) -> Response[None]:
+    async def sign_out_everywhere(self, actor: Inject[Actor]) -> Response[None]:
         """Sign out everywhere."""
         await self.sessions.end_all(actor)
         return _signed_out()
@@ -100,4 +102,4 @@ def _answer(
 
 
 def _signed_out() -> Response[None]:
-    return Response(None, status_code=204, cookies=no_session_cookies())
+    return Response(None, status_code=204, cookies=expired_session_cookies())

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from restwell.auth import AccessTokens, Actor, Claims, Device, Passwords, RefreshTokens
+from restwell.auth import AccessTokens, Actor, Claims, ClientInfo, Passwords, RefreshTokens
 from restwell.cache import Cache
 from restwell.database import Database, Transaction
 from restwell.errors import NotFound, Unauthorized
@@ -55,19 +55,19 @@ class SessionService:
         self._lifetime = timedelta(seconds=lifetime_seconds)
         self._idle = timedelta(seconds=idle_seconds)
 
-    async def sign_in(self, attempt: SignIn, device: Device) -> tuple[UUID, Tokens]:
+    async def sign_in(self, attempt: SignIn, client_info: ClientInfo) -> tuple[UUID, Tokens]:
         """Open a session. Raises InvalidCredentials, alike and as slowly for an unknown user as for a wrong password, TooManyAttempts.
 
         Of a user with a second factor it wants that, too: raises SecondFactorRequired, WrongCode.
         """
-        subject = subject_of(attempt.email, device.address)
+        subject = subject_of(attempt.email, client_info.ip_address)
         await self._attempts.check(subject)
         user = await self._database.primary.find(queries.credentials, email=attempt.email)
         hashed = user.password_hash if user is not None and user.active else None
         if not await self._passwords.verify(attempt.password, hashed) or user is None or hashed is None:
-            await self._failed(subject, user.id if user is not None else None, device)
+            await self._failed(subject, user.id if user is not None else None, client_info)
             raise InvalidCredentials
-        new_hash = await self._passwords.hash(attempt.password) if self._passwords.is_outdated(hashed) else None
+        new_hash = await self._passwords.hash(attempt.password) if self._passwords.needs_rehash(hashed) else None
         try:
             async with self._database.transaction() as tx:
                 standing = await tx.find(queries.standing, user_id=user.id)
@@ -77,31 +77,31 @@ class SessionService:
                 if new_hash is not None:
                     await tx.run(queries.set_password_hash, user_id=user.id, password_hash=new_hash)
                 await self._attempts.succeeded(tx, subject)
-                return await self.open_in(tx, user.id, device)
+                return await self.open_in(tx, user.id, client_info)
         except WrongCode:
             await self._second_factor.failed(user.id)
-            await self._failed(subject, user.id, device)
+            await self._failed(subject, user.id, client_info)
             raise
 
     async def open_in(
-        self, tx: Transaction, user_id: UUID, device: Device, how: str | None = None
+        self, tx: Transaction, user_id: UUID, client_info: ClientInfo, how: str | None = None
     ) -> tuple[UUID, Tokens]:
         """Open a session for who has been found to be this user, as part of a larger change."""
         now = datetime.now(UTC)
         session_id = new_id()
-        token = self._refresh_tokens.first()
+        token = self._refresh_tokens.issue()
         await tx.run(
             queries.insert_session,
             id=session_id,
             user_id=user_id,
-            user_agent=device.user_agent,
-            address=device.address,
+            user_agent=client_info.user_agent,
+            address=client_info.ip_address,
             created_at=now,
             last_used_at=now,
             expires_at=now + self._lifetime,
         )
         await self._insert_token(tx, token, session_id, now)
-        await self._audit.record(tx, SecurityEvent.SIGNED_IN, user_id, address=device.address, detail=how)
+        await self._audit.record(tx, SecurityEvent.SIGNED_IN, user_id, address=client_info.ip_address, detail=how)
         return session_id, self._pair(user_id, session_id, token)
 
     async def refresh(self, token: str) -> Tokens:
@@ -175,11 +175,11 @@ class SessionService:
         await tx.run(queries.end_others, owner_id=actor.id, session_id=actor.session_id, now=datetime.now(UTC))
         self._cache.invalidate(tx, f"user:{actor.id}")
 
-    async def _failed(self, subject: bytes, user_id: UUID | None, device: Device) -> None:
+    async def _failed(self, subject: bytes, user_id: UUID | None, client_info: ClientInfo) -> None:
         async with self._database.transaction() as tx:
             await self._attempts.failed_in(tx, subject)
             if user_id is not None:  # what nobody can delete for a year must not grow by names that are made up
-                await self._audit.record(tx, SecurityEvent.SIGN_IN_FAILED, user_id, address=device.address)
+                await self._audit.record(tx, SecurityEvent.SIGN_IN_FAILED, user_id, address=client_info.ip_address)
 
     async def _end(self, tx: Transaction, user_id: UUID, session_id: UUID, now: datetime) -> int:
         self._cache.invalidate(tx, _session(session_id))

@@ -8,10 +8,10 @@ from restwell.web import (
     ApiRequest,
     Controller,
     FromPath,
+    Inject,
     JSONBody,
     Page,
     PageFilter,
-    Provided,
     Response,
     created,
     delete,
@@ -44,12 +44,12 @@ class UserController(Controller):
         return created(await self.users.register(data), "/v1/users/me")
 
     @get("/me", guards=[signed_in])
-    async def get_own_account(self, actor: Provided[Actor]) -> User:
+    async def get_own_account(self, actor: Inject[Actor]) -> User:
         """Read your own account."""
         return await self.users.get_user(actor.id)
 
     @patch("/me", guards=[signed_in])
-    async def change_own_account(self, data: JSONBody[AccountPatch], actor: Provided[Actor]) -> User:
+    async def change_own_account(self, data: JSONBody[AccountPatch], actor: Inject[Actor]) -> User:
         """Change your own account.
 
         A JSON Merge Patch: fields left out stay as they are.
@@ -62,7 +62,7 @@ class UserController(Controller):
         guards=[signed_in],
         errors=[WrongPassword, TooManyAttempts, CommonPassword, PasswordsBusy],
     )
-    async def change_own_password(self, data: JSONBody[PasswordChange], actor: Provided[Actor]) -> None:
+    async def change_own_password(self, data: JSONBody[PasswordChange], actor: Inject[Actor]) -> None:
         """Change your own password.
 
         Every other device is signed out, and a mail tells you of it.
@@ -70,7 +70,7 @@ class UserController(Controller):
         await self.users.change_password(actor, data)
 
     @delete("/me", guards=[signed_in])
-    async def delete_own_account(self, actor: Provided[Actor]) -> None:
+    async def delete_own_account(self, actor: Inject[Actor]) -> None:
         """Delete your own account.
 
         Every session ends, and the account can never be signed in to again. Orders stay, without your name.
@@ -78,7 +78,7 @@ class UserController(Controller):
         await self.users.delete_own(actor)
 
     @get(guards=[requires_role("admin")])
-    async def list_users(self, request: ApiRequest, filters: Provided[PageFilter]) -> Response[Page[User]]:
+    async def list_users(self, request: ApiRequest, filters: Inject[PageFilter]) -> Response[Page[User]]:
         """List accounts, oldest first."""
         return paged(request, await self.users.list_users(filters))
 
@@ -88,7 +88,7 @@ class UserController(Controller):
         return await self.users.get_user(user_id)
 
     @patch("/{user_id:uuid}", guards=[requires_role("admin")], errors=[OwnAccount])
-    async def change_user(self, user_id: FromPath[UUID], data: JSONBody[UserPatch], actor: Provided[Actor]) -> User:
+    async def change_user(self, user_id: FromPath[UUID], data: JSONBody[UserPatch], actor: Inject[Actor]) -> User:
         """Change an account's role or activity.
 
         A JSON Merge Patch. Deactivating an account ends its sessions at once.

@@ -67,8 +67,8 @@ async def test_hashing_threads_have_a_lower_priority(fast: Passwords) -> None:
 async def test_a_hash_with_weaker_parameters_is_outdated() -> None:
     weak, strong = Passwords(memory_kib=8_192, passes=1), Passwords()
     hashed = await weak.hash("x")
-    assert strong.is_outdated(hashed)
-    assert not weak.is_outdated(hashed)
+    assert strong.needs_rehash(hashed)
+    assert not weak.needs_rehash(hashed)
     weak.close()
     strong.close()
 

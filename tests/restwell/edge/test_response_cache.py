@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from litestar.di import NamedDependency as Provided
 from msgspec import Struct
 
 from api_client import assert_problem
@@ -20,7 +19,7 @@ from restwell.edge.response_cache import Answer, ResponseCache
 from restwell.errors import NotFound
 from restwell.settings import Settings
 from restwell.testing import running
-from restwell.web import ApiRequest, Controller, FromPath, PageFilter, Response, Version, get, public, signed_in
+from restwell.web import ApiRequest, Controller, FromPath, Inject, PageFilter, Response, Version, get, public, signed_in
 from tiny.app import MIGRATIONS, authenticate
 
 
@@ -41,7 +40,7 @@ class CachedController(Controller):
     called = 0
 
     @get(cached=public(ttl_seconds=60, tags=["list"]))
-    async def list_kept(self, request: ApiRequest, filters: Provided[Filter]) -> Seen:
+    async def list_kept(self, request: ApiRequest, filters: Inject[Filter]) -> Seen:
         """List."""
         return self._seen(request, filters.limit)
 

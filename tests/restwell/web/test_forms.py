@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from fuzzing import InProcess, Reply, answered, in_process
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
-from restwell.web import Controller, Provided, Upload, post
+from restwell.web import Controller, Inject, Upload, post
 from tiny.app import app_of
 
 MULTIPART = b"multipart/form-data; boundary=x"
@@ -30,12 +30,12 @@ class Forms(Controller):
     path = "/forms"
 
     @post("/upload")
-    async def take(self, upload: Provided[Upload]) -> Taken:
+    async def take(self, upload: Inject[Upload]) -> Taken:
         """A file."""
         return Taken(upload.filename, len(upload.content))
 
     @post("/form")
-    async def read(self, form: Provided[Credentials]) -> Credentials:
+    async def read(self, form: Inject[Credentials]) -> Credentials:
         """Fields."""
         return form
 

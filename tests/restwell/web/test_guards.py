@@ -16,7 +16,7 @@ from restwell.settings import RateLimitSettings, Settings
 from restwell.testing import running
 from restwell.web import (
     Controller,
-    Provided,
+    Inject,
     current_actor,
     get,
     requires_role,
@@ -24,8 +24,8 @@ from restwell.web import (
     signed_in_or_scope,
 )
 from restwell.web.guards import name_of
-from restwell.web.limits import guards_of, limit_routes
 from restwell.web.openapi import operations
+from restwell.web.rate_limits import apply_rate_limits, guards_of
 from tiny.app import app_of, authenticate
 
 READS = 5
@@ -120,7 +120,7 @@ class Members(Controller):
     path = "/members"
 
     @get("/kit", guards=[signed_in])
-    async def kit(self, actor: Provided[Actor]) -> str:
+    async def kit(self, actor: Inject[Actor]) -> str:
         return actor.role
 
     @get("/both", guards=[signed_in, lets_in])
@@ -144,7 +144,7 @@ class Members(Controller):
         raise NotImplementedError
 
     @get("/subclass", guards=[is_guest()])
-    async def subclass(self, actor: Provided[Actor]) -> str:
+    async def subclass(self, actor: Inject[Actor]) -> str:
         return actor.role
 
 
@@ -248,9 +248,9 @@ def test_a_guard_of_any_layer_runs_behind_the_rate_limit(limited_app: App, layer
     guarded = {"guards": [lets_in]}
     handlers = [Router("/in", route_handlers=[read], **(guarded if layer == "router" else {}))]  # type: ignore[arg-type]
     app = Litestar(handlers, openapi_config=None, **(guarded if layer == "application" else {}))  # type: ignore[arg-type]
-    limits = limited_app.kit.limits
+    limits = limited_app.kit.rate_limiter
     assert limits is not None
-    limit_routes(app, limits)
+    apply_rate_limits(app, limits)
     (handler,) = [one for one in cast("Any", app.routes[0]).route_handlers if "GET" in one.http_methods]
     assert guards_of(handler) == [lets_in]
     assert len(handler.resolve_guards()) == 1

@@ -18,7 +18,7 @@ from restwell.errors import Conflict
 from restwell.idempotency import Idempotency
 from restwell.settings import Settings
 from restwell.testing import running
-from restwell.web import Controller, FromPath, JSONBody, Provided, Response, Version, idempotent, post, signed_in
+from restwell.web import Controller, FromPath, Inject, JSONBody, Response, Version, idempotent, post, signed_in
 from shop.app import MIGRATIONS
 from shop.orders.models import idempotency
 from shop.settings import ShopSettings
@@ -47,9 +47,9 @@ class Ledger(Controller):
     path = "/ledger"
     faults: list[Exception] = []
 
-    @post(repeats={"idempotency_keys.claim": 2, "ledger.write": 2})
+    @post(query_budget={"idempotency_keys.claim": 2, "ledger.write": 2})
     @idempotent
-    async def add(self, data: JSONBody[Draft], actor: Provided[Actor], tx: Transaction) -> Response[Entry]:
+    async def add(self, data: JSONBody[Draft], actor: Inject[Actor], tx: Transaction) -> Response[Entry]:
         """Add an entry."""
         entry = Entry(await tx.one(write, text=data.text), data.text)
         if self.faults:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from fuzzing import InProcess, answered, in_process
 from restwell.errors import AppError
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
-from restwell.web import Controller, FromPath, Provided, Response, get, public
+from restwell.web import Controller, FromPath, Inject, Response, get, public
 from restwell.web.request import decode_query
 from tiny.app import app_of
 
@@ -142,12 +142,12 @@ class Things(Controller):
         return {"id": thing_id}
 
     @get("/kept/{thing_id:uuid}", cached=public(ttl_seconds=60, tags=[]))
-    async def kept(self, thing_id: FromPath[UUID], filters: Provided[Filter]) -> Response[dict[str, UUID]]:
+    async def kept(self, thing_id: FromPath[UUID], filters: Inject[Filter]) -> Response[dict[str, UUID]]:
         """Answered by the edge."""
         return Response({"id": filters.id or thing_id})
 
     @get("/kept-flag", cached=public(ttl_seconds=60, tags=[]))
-    async def kept_flag(self, filters: Provided[Filter]) -> dict[str, bool]:
+    async def kept_flag(self, filters: Inject[Filter]) -> dict[str, bool]:
         """Answered by the edge, which writes the query anew."""
         return {"yes": filters.yes}
 

@@ -14,11 +14,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from restwell import Migrations, Restwell
 from restwell.settings import Settings
 from restwell.web import (
+    ClientCredentials,
     Controller,
+    Inject,
     JSONBody,
-    Machines,
     Page,
-    Provided,
     Response,
     Version,
     get,
@@ -69,7 +69,7 @@ class Things(Controller):
     path = "/things"
 
     @get()
-    async def list_things(self, filters: Provided[OnlyAFilter]) -> Page[Whole] | Page[Part] | None:
+    async def list_things(self, filters: Inject[OnlyAFilter]) -> Page[Whole] | Page[Part] | None:
         """List things."""
 
     @post(guards=[signed_in])
@@ -113,7 +113,7 @@ def document_of(*controllers: type[Controller], **options: Any) -> dict[str, Any
     return app.openapi
 
 
-MACHINES = Machines("/v1/token", {"things:read": "Read.", "things:write": "Write."})
+CLIENT_CREDENTIALS = ClientCredentials("/v1/token", {"things:read": "Read.", "things:write": "Write."})
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ MACHINES = Machines("/v1/token", {"things:read": "Read.", "things:write": "Write
         ([Plain], {"session_cookies": True}, set()),
         ([Things], {}, {"access_token"}),
         ([Things], {"session_cookies": True}, {"access_token", "session_cookie"}),
-        ([Things], {"machines": MACHINES}, {"access_token", "machine"}),
+        ([Things], {"client_credentials": CLIENT_CREDENTIALS}, {"access_token", "client_credentials"}),
     ],
 )
 def test_the_document_lists_only_the_security_schemes_of_the_application(

@@ -27,15 +27,15 @@ from restwell.web import (
     ApiRequest,
     Controller,
     FromPath,
+    Inject,
     JSONBody,
-    Provided,
     Response,
     get,
     post,
     public,
     stream_json,
 )
-from restwell.web.lean import Lean
+from restwell.web.fast_path import FastPath
 from tiny.app import app_of
 
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match")]
@@ -95,13 +95,13 @@ class Things(Controller):
 
     @get("/{thing_id:uuid}")
     async def read(
-        self, request: ApiRequest, thing_id: FromPath[UUID], filters: Provided[Filter], if_match: IfMatch = None
+        self, request: ApiRequest, thing_id: FromPath[UUID], filters: Inject[Filter], if_match: IfMatch = None
     ) -> dict[str, Any]:
         """Everything that is read directly."""
         return {"id": thing_id, "page": filters.page, "if_match": if_match, "path": request.scope["path"]}
 
     @get("/for-all/{thing_id:uuid}/{number:int}", cached=public(ttl_seconds=60, tags=[]))
-    async def for_all(self, thing_id: FromPath[UUID], filters: Provided[Filter]) -> dict[str, Any]:
+    async def for_all(self, thing_id: FromPath[UUID], filters: Inject[Filter]) -> dict[str, Any]:
         """The same for everyone."""
         return {"id": thing_id, "page": filters.page}
 
@@ -157,7 +157,7 @@ class Things(Controller):
         return data
 
     @get("/given")
-    async def given(self, gift: Provided[str]) -> dict[str, str]:
+    async def given(self, gift: Inject[str]) -> dict[str, str]:
         """A dependency of its own."""
         return {"gift": gift}
 
@@ -200,7 +200,7 @@ async def test_a_plain_route_reads_path_query_header_and_body(client: httpx.Asyn
 def test_a_plain_route_does_not_pass_through_the_framework(tiny_settings: Settings) -> None:
     """Breaks when it does: that is slower, and no other test notices."""
     lean = app_of(tiny_settings, Things)._edge.app
-    assert isinstance(lean, Lean)
+    assert isinstance(lean, FastPath)
     names = {handler.fn.__name__ for handler in lean._plain}
     assert names & set(vars(Things)) == {
         "read",

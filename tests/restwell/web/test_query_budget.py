@@ -30,7 +30,7 @@ async def test_an_n_plus_one_query_fails_the_test_and_names_query_route_and_reme
     message = str(raised.value)
     assert "GET /v1/notes/one-by-one ran notes.by_id 3 times in one request; its budget is 1" in message
     assert "batch_on=" in message
-    assert 'repeats={"notes.by_id": 3}' in message
+    assert 'query_budget={"notes.by_id": 3}' in message
 
 
 async def test_declared_repeats_and_batched_reads_are_within_the_budget(with_notes: Settings) -> None:
@@ -50,8 +50,8 @@ async def test_an_exceeded_budget_is_logged_once_and_counted_always(with_notes: 
     assert [(line["route"], line["query"], line["times"]) for line in warnings] == [
         ("/v1/notes/one-by-one", "notes.by_id", 3)
     ]
-    (excess,) = app.query_budget.exceeded.values()
-    assert (excess.requests, excess.times) == (3, 3)
+    (violation,) = app.query_budget.violations.values()
+    assert (violation.requests, violation.times) == (3, 3)
 
 
 async def test_an_unknown_route_has_no_query_budget(with_notes: Settings) -> None:

@@ -195,7 +195,7 @@ class Interrupted(LocalLedger):
 
 def settlement(app: App, gateway: Gateway) -> Settlement:
     kit = app.kit
-    payments = PaymentService(kit.database, kit.closing(gateway))
+    payments = PaymentService(kit.database, kit.close_on_shutdown(gateway))
     return Settlement(kit.database, kit.cache, kit.jobs, StockService(kit.cache), payments)
 
 

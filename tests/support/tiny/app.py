@@ -19,9 +19,9 @@ from restwell.settings import Settings
 from restwell.web import (
     Controller,
     FromPath,
+    Inject,
     JSONBody,
     PageFilter,
-    Provided,
     Response,
     Version,
     get,
@@ -68,7 +68,7 @@ class NoteController(Controller):
     database: Database
 
     @get()
-    async def list(self, filters: Provided[PageFilter]) -> Notes:
+    async def list(self, filters: Inject[PageFilter]) -> Notes:
         """List notes."""
         return Notes(await self.database.all(list_notes, count=filters.limit))
 
@@ -82,7 +82,7 @@ class NoteController(Controller):
         """List notes, each with a query of its own: what an N+1 is."""
         return Notes([await self.database.one(note_by_id, id=number) for number in (1, 2, 3)])
 
-    @get("/one-by-one-on-purpose", repeats={"notes.by_id": 3})
+    @get("/one-by-one-on-purpose", query_budget={"notes.by_id": 3})
     async def list_slowly_on_purpose(self) -> Notes:
         """List notes, each with a query of its own, as declared."""
         return Notes([await self.database.one(note_by_id, id=number) for number in (1, 2, 3)])
@@ -92,7 +92,7 @@ class NoteController(Controller):
         """List notes by reads that become one statement."""
         return Notes(list(await gather(*(self.database.one(note_by_id, id=number) for number in (1, 2, 3)))))
 
-    @get("/stream", repeats={"notes.after": 1_000})
+    @get("/stream", query_budget={"notes.after": 1_000})
     async def stream(self) -> Response[str]:
         """Stream every note, page by page."""
 
@@ -110,7 +110,7 @@ class NoteController(Controller):
         return GREETING
 
     @get("/secrets", guards=[requires_role("owner")])
-    async def read_secrets(self, actor: Provided[Actor]) -> str:
+    async def read_secrets(self, actor: Inject[Actor]) -> str:
         """Read what only the owner may."""
         return actor.role
 

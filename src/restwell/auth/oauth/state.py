@@ -45,7 +45,7 @@ class InvalidSignIn(AppError):
     )
 
 
-class Flow(Struct, frozen=True):
+class AuthorizationFlow(Struct, frozen=True):
     """``return_to`` is where the browser goes in the end, ``user_id`` who adds a way to sign in; each may be None."""
 
     cookie: str
@@ -78,11 +78,11 @@ class _Begun(Struct, frozen=True, array_like=True):
     user_id: UUID | None
 
 
-class Flows:
+class AuthorizationFlows:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def begin(self, provider: str, *, return_to: str | None = None, user_id: UUID | None = None) -> Flow:
+    def begin(self, provider: str, *, return_to: str | None = None, user_id: UUID | None = None) -> AuthorizationFlow:
         """Raises ValueError for a ``return_to`` that is none."""
         begun = _Begun(provider, int(time.time()), secrets.token_bytes(32), return_to, user_id)
         try:
@@ -91,7 +91,7 @@ class Flows:
             raise ValueError(f"return_to: {error}") from None
         return self._flow(_text(msgspec.msgpack.encode(begun)), begun)
 
-    def resume(self, cookie: str, provider: str, state: str) -> Flow:
+    def resume(self, cookie: str, provider: str, state: str) -> AuthorizationFlow:
         """The flow that an answer of this provider, with this state, belongs to. Raises InvalidSignIn, for all that fits none."""
         try:
             raw = urlsafe_b64decode(cookie.encode("ascii") + b"=" * (-len(cookie) % 4))
@@ -104,9 +104,9 @@ class Flows:
             raise InvalidSignIn
         return flow
 
-    def _flow(self, cookie: str, begun: _Begun) -> Flow:
+    def _flow(self, cookie: str, begun: _Begun) -> AuthorizationFlow:
         state, nonce, verifier = (self._derive(purpose, cookie) for purpose in ("state", "nonce", "verifier"))
-        return Flow(cookie, begun.provider, state, nonce, verifier, begun.return_to, begun.user_id)
+        return AuthorizationFlow(cookie, begun.provider, state, nonce, verifier, begun.return_to, begun.user_id)
 
     def _derive(self, purpose: str, cookie: str) -> str:
         return _text(hmac.digest(self._key, f"{purpose}:{cookie}".encode(), "sha256"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from restwell.errors import ConfigurationError
 
 
-class Keys:
+class KeyDeriver:
     """Derives a 32-byte key for a purpose from the secret (the expand step of HKDF, RFC 5869 2.3, one block)."""
 
     def __init__(self, secret: str) -> None:
@@ -19,7 +19,7 @@ class Keys:
         return hmac.digest(self._secret, purpose.encode() + b"\x01", "sha256")
 
     def __repr__(self) -> str:
-        return "<Keys>"
+        return "<KeyDeriver>"
 
 
 def development_secret(path: Path) -> str:

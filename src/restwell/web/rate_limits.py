@@ -26,7 +26,7 @@ _DECLARED: Final = "rate_limit"
 _IN_FORCE: Final = "rate_in_force"
 
 
-def limit_routes(app: Litestar, limiter: RateLimiter) -> None:
+def apply_rate_limits(app: Litestar, limiter: RateLimiter) -> None:
     """Have every route keep its rate."""
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():

@@ -7,9 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from restwell.auth.elsewhere.openid import OpenIdProvider
-from restwell.auth.elsewhere.others import Facebook, GitHub
-from restwell.auth.elsewhere.provider import SECONDS, Client, Provider
+from restwell.auth.oauth.facebook import Facebook
+from restwell.auth.oauth.github import GitHub
+from restwell.auth.oauth.openid import OpenIdProvider
+from restwell.auth.oauth.provider import SECONDS, Client, Provider
 from restwell.errors import NotFound
 
 _KINDS: Final[dict[str, type[Provider]]] = {"github": GitHub, "facebook": Facebook}

@@ -15,16 +15,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import strategies as st
 
 from fuzzing import MARK, fuzz
-from restwell.auth.elsewhere import Flow, Flows, Identity, InvalidSignIn, ProviderUnavailable
-from restwell.auth.elsewhere.openid import OpenIdProvider
-from restwell.auth.elsewhere.others import Facebook, GitHub
-from restwell.auth.elsewhere.provider import MAX_ANSWER_BYTES, Client, Provider
+from restwell.auth.oauth import AuthorizationFlow, AuthorizationFlows, Identity, InvalidSignIn, ProviderUnavailable
+from restwell.auth.oauth.facebook import Facebook
+from restwell.auth.oauth.github import GitHub
+from restwell.auth.oauth.openid import OpenIdProvider
+from restwell.auth.oauth.provider import MAX_ANSWER_BYTES, Client, Provider
 from scoreboard import Score
 
 URL = "https://id.example"
 CLIENT = Client("okta", "shop", "secret", URL)
 KINDS: dict[str, type[Provider]] = {"okta": OpenIdProvider, "github": GitHub, "facebook": Facebook}
-FLOW = Flows(b"key").begin("okta")
+FLOW = AuthorizationFlows(b"key").begin("okta")
 KEY = Ed25519PrivateKey.generate()
 PUBLIC: dict[str, Any] = {
     "kty": "OKP", "crv": "Ed25519", "kid": "1", "x": urlsafe_b64encode(KEY.public_key().public_bytes_raw()).rstrip(b"=").decode(),
@@ -93,7 +94,7 @@ def hostile() -> Iterator[tuple[Hostile, Any]]:
     transport, loop = Hostile(), asyncio.new_event_loop()
     http = httpx.AsyncClient(transport=transport)
 
-    async def sign_in(name: str, flow: Flow) -> tuple[str, Identity]:
+    async def sign_in(name: str, flow: AuthorizationFlow) -> tuple[str, Identity]:
         provider = KINDS[name](CLIENT, http)
         sent_to = await provider.authorization_url(flow, "https://shop.example/callback")
         return sent_to, await provider.identify("code", flow, "https://shop.example/callback", None)
@@ -211,7 +212,7 @@ def test_an_unknown_kind_of_key_in_the_jwks_is_ignored() -> None:
 
 async def test_a_provider_that_answers_too_slowly_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen to fail: each byte came within the time limit of a read, so that the sign-in never ended."""
-    monkeypatch.setattr("restwell.auth.elsewhere.provider.SECONDS", 0.1)
+    monkeypatch.setattr("restwell.auth.oauth.provider.SECONDS", 0.1)
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")

@@ -4,14 +4,14 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from restwell.auth import Keys
-from restwell.auth.keys import development_secret
+from restwell.auth import KeyDeriver
+from restwell.auth.key_derivation import development_secret
 
 
 def test_each_purpose_derives_a_different_key() -> None:
-    keys = Keys("secret")
-    assert keys.derive("a") == Keys("secret").derive("a")
-    assert len({keys.derive("a"), keys.derive("b"), Keys("other").derive("a")}) == 3
+    keys = KeyDeriver("secret")
+    assert keys.derive("a") == KeyDeriver("secret").derive("a")
+    assert len({keys.derive("a"), keys.derive("b"), KeyDeriver("other").derive("a")}) == 3
     assert len(keys.derive("a")) == 32
     assert "secret" not in repr(keys)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from fuzzing import MARK, fuzz
-from restwell.auth.elsewhere import Flow, Flows, InvalidSignIn
+from restwell.auth.oauth import AuthorizationFlow, AuthorizationFlows, InvalidSignIn
 from scoreboard import Score
 
 OWN = "https://shop.example"
@@ -18,23 +18,23 @@ OWN = "https://shop.example"
 
 def test_state_and_nonce_do_not_reveal_the_verifier() -> None:
     """Breaks when state, nonce and verifier are derived alike: the state stands in the address, and PKCE would prove nothing."""
-    flow = Flows(b"key").begin("okta")
+    flow = AuthorizationFlows(b"key").begin("okta")
     assert len({flow.state, flow.nonce, flow.verifier, flow.challenge, flow.cookie}) == 5
     assert len(flow.verifier) == 43  # RFC 7636 4.1 asks for 43 to 128
 
 
 def test_a_flow_is_resumed_only_with_its_own_key_cookie_and_state() -> None:
     """Breaks when the state is not compared: any answer of the provider would fit any cookie."""
-    flow = Flows(b"key").begin("okta", return_to="/account")
-    assert Flows(b"key").resume(flow.cookie, "okta", flow.state) == flow
-    assert Flows(b"other key").begin("okta") != flow
+    flow = AuthorizationFlows(b"key").begin("okta", return_to="/account")
+    assert AuthorizationFlows(b"key").resume(flow.cookie, "okta", flow.state) == flow
+    assert AuthorizationFlows(b"other key").begin("okta") != flow
     for cookie in ("", "x", "\u00e9", flow.cookie[:-1], flow.cookie + "AA"):
         assert _refused(cookie, flow)
 
 
-def _refused(cookie: str, flow: Flow) -> bool:
+def _refused(cookie: str, flow: AuthorizationFlow) -> bool:
     try:
-        Flows(b"key").resume(cookie, "okta", flow.state)
+        AuthorizationFlows(b"key").resume(cookie, "okta", flow.state)
     except Exception as error:  # noqa: BLE001  # that it is no crash is what is asked
         return type(error).__name__ == "InvalidSignIn"
     return False
@@ -56,9 +56,9 @@ def _refused(cookie: str, flow: Flow) -> bool:
 )
 def test_an_error_is_added_to_the_query_of_return_to(return_to: str, with_error: str) -> None:
     """Seen to fail: for `/#a` the error was added to the fragment."""
-    flow = Flows(b"key").begin("okta", return_to=return_to)
+    flow = AuthorizationFlows(b"key").begin("okta", return_to=return_to)
     assert (flow.location(), flow.location("e")) == (return_to, with_error)
-    assert Flows(b"key").begin("okta").location("e") is None
+    assert AuthorizationFlows(b"key").begin("okta").location("e") is None
 
 
 ELSEWHERE = [
@@ -73,14 +73,14 @@ ELSEWHERE = [
 def test_a_return_to_outside_our_origin_is_refused_at_begin_and_resume(return_to: str) -> None:
     """Seen to fail: a return_to with characters outside Latin-1 was a 500 once the session was open; a cookie may be of the previous release."""
     with pytest.raises(ValueError, match="return_to"):
-        Flows(b"key").begin("okta", return_to=return_to)
+        AuthorizationFlows(b"key").begin("okta", return_to=return_to)
     if "\ud800" in return_to:
         return
     begun = msgspec.msgpack.encode(["okta", int(time.time()), b"r" * 32, return_to, None])
     cookie = urlsafe_b64encode(begun).rstrip(b"=").decode()
     state = hmac.digest(b"key", f"state:{cookie}".encode(), "sha256")
     with pytest.raises(InvalidSignIn):
-        Flows(b"key").resume(cookie, "okta", urlsafe_b64encode(state).rstrip(b"=").decode())
+        AuthorizationFlows(b"key").resume(cookie, "okta", urlsafe_b64encode(state).rstrip(b"=").decode())
 
 
 @pytest.mark.scoreboard("T1", "any return_to of a sign-in elsewhere", MARK, backend="none")
@@ -111,7 +111,7 @@ def test_every_return_to_stays_on_our_origin_or_is_refused(score: Score) -> None
 
     def begin(return_to: str) -> str:
         try:
-            flow = Flows(b"key").begin("okta", return_to=return_to)
+            flow = AuthorizationFlows(b"key").begin("okta", return_to=return_to)
         except ValueError:
             return "refused"
         for location in (flow.location(), flow.location("e")):
@@ -120,7 +120,7 @@ def test_every_return_to_stays_on_our_origin_or_is_refused(score: Score) -> None
             assert location.isprintable()
             assert urljoin(OWN, location).startswith(f"{OWN}/")
         assert parse_qs(urlsplit(flow.location("e")).query)["error"][-1] == "e"  # type: ignore[type-var]
-        assert Flows(b"key").resume(flow.cookie, "okta", flow.state) == flow
+        assert AuthorizationFlows(b"key").resume(flow.cookie, "okta", flow.state) == flow
         return "taken"
 
     fuzz(score, st.lists(pieces, max_size=12).map(lambda given: "/" + "".join(given)) | st.text(), begin)

@@ -35,7 +35,7 @@ Read = Callable[[ApiRequest], Any]
 """Gives the value of a parameter."""
 
 
-class Lean:
+class FastPath:
     """The application in front of the framework. Guards must not change the handler that they are given."""
 
     def __init__(self, app: Litestar) -> None:

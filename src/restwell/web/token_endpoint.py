@@ -37,7 +37,7 @@ class OAuthError(Struct, frozen=True):
     error_description: str
 
 
-def client_credentials(request: Request[Any, Any, Any], client_id: str, secret: str) -> tuple[str, str]:
+def read_client_credentials(request: Request[Any, Any, Any], client_id: str, secret: str) -> tuple[str, str]:
     """The client's id and secret: by HTTP Basic, each encoded as in a form (RFC 6749 2.3.1), or those of the form. Raises InvalidClient."""
     header = request.headers.get("authorization")
     if header is None:
@@ -52,12 +52,12 @@ def client_credentials(request: Request[Any, Any, Any], client_id: str, secret: 
     return unquote_plus(given), unquote_plus(its)
 
 
-def answer_oauth_error(_request: Request[Any, Any, Any], error: AppError) -> Response[OAuthError]:
+def oauth_error_response(_request: Request[Any, Any, Any], error: AppError) -> Response[OAuthError]:
     """What clients of OAuth read in place of a problem. For a controller's ``exception_handlers``."""
-    return Response(as_oauth_error(error), status_code=error.status, media_type=JSON, headers=error.headers)
+    return Response(to_oauth_error(error), status_code=error.status, media_type=JSON, headers=error.headers)
 
 
-def as_oauth_error(error: AppError) -> OAuthError:
+def to_oauth_error(error: AppError) -> OAuthError:
     """With the nearest code that OAuth has."""
     code = error.code
     if code not in _OF_OAUTH:

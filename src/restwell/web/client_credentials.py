@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 
-class Machines(Struct, frozen=True):
+class ClientCredentials(Struct, frozen=True):
     """``token_path`` is the token endpoint; ``scopes`` are all there are, each with what it allows."""
 
     token_path: str

@@ -15,12 +15,12 @@ def new_secret() -> str:
     return pyotp.random_base32()
 
 
-def app_uri(secret: str, *, account: str, issuer: str) -> str:
+def provisioning_uri(secret: str, *, account: str, issuer: str) -> str:
     """What the app reads from a QR code."""
     return pyotp.TOTP(secret, interval=STEP_SECONDS).provisioning_uri(name=account, issuer_name=issuer)
 
 
-def step_of(secret: str, code: str, now: float) -> int | None:
+def matching_timestep(secret: str, code: str, now: float) -> int | None:
     """The step of time whose code this is, or None. A step that was used once must not count again."""
     current = int(now) // STEP_SECONDS
     totp = pyotp.TOTP(secret, interval=STEP_SECONDS)

@@ -9,7 +9,7 @@ import httpx
 import structlog
 from msgspec import Meta, MsgspecError, Struct, ValidationError, convert, json
 
-from restwell.auth.elsewhere.flow import Flow, InvalidSignIn
+from restwell.auth.oauth.state import AuthorizationFlow, InvalidSignIn
 from restwell.errors import Forbidden, ServiceUnavailable
 
 log = structlog.get_logger("restwell.auth")
@@ -64,14 +64,14 @@ class Provider(ABC):
         self._http = http
 
     @abstractmethod
-    async def authorization_url(self, flow: Flow, redirect_uri: str) -> str:
+    async def authorization_url(self, flow: AuthorizationFlow, redirect_uri: str) -> str:
         """Where the browser goes to sign in. Raises ProviderUnavailable."""
 
     @abstractmethod
-    async def identify(self, code: str, flow: Flow, redirect_uri: str, issuer: str | None) -> Identity:
+    async def identify(self, code: str, flow: AuthorizationFlow, redirect_uri: str, issuer: str | None) -> Identity:
         """Who the code, which came back with this ``iss``, is for. Raises InvalidSignIn, ProviderUnavailable."""
 
-    def _address(self, endpoint: str, flow: Flow, redirect_uri: str, **more: str) -> str:
+    def _address(self, endpoint: str, flow: AuthorizationFlow, redirect_uri: str, **more: str) -> str:
         asked = {
             "response_type": "code",
             "client_id": self.client.id,
@@ -85,7 +85,7 @@ class Provider(ABC):
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
 
     async def _trade(
-        self, endpoint: str, code: str, flow: Flow, redirect_uri: str, *, secret_in_form: bool = True
+        self, endpoint: str, code: str, flow: AuthorizationFlow, redirect_uri: str, *, secret_in_form: bool = True
     ) -> Tokens:
         """The provider's tokens for a code, which is worth nothing afterwards."""
         if len(code) > _MAX_CODE:
@@ -126,7 +126,7 @@ class Provider(ABC):
         return body
 
     def _refuse(self, cause: str) -> InvalidSignIn:
-        log.warning("sign_in_not_believed", provider=self.client.name, cause=cause)
+        log.warning("oauth_response_rejected", provider=self.client.name, cause=cause)
         return InvalidSignIn()
 
     def _unavailable(self, cause: str) -> ProviderUnavailable:

@@ -7,9 +7,9 @@ import httpx
 from joserfc.jwk import KeySet
 from msgspec import Meta, Struct, ValidationError, convert
 
-from restwell.auth.elsewhere.flow import Flow, InvalidSignIn
-from restwell.auth.elsewhere.provider import Client, Identity, Provider
 from restwell.auth.jose import InvalidToken, decode, import_key_set
+from restwell.auth.oauth.provider import Client, Identity, Provider
+from restwell.auth.oauth.state import AuthorizationFlow, InvalidSignIn
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "Ed25519", "EdDSA")
 """Of id tokens. Those with a shared secret are not among them: whoever verifies could also sign."""
@@ -62,11 +62,11 @@ class OpenIdProvider(Provider):
         super().__init__(client, http)
         self._known: tuple[float, Metadata, KeySet] | None = None
 
-    async def authorization_url(self, flow: Flow, redirect_uri: str) -> str:
+    async def authorization_url(self, flow: AuthorizationFlow, redirect_uri: str) -> str:
         metadata, _ = await self._discover()
         return self._address(metadata.authorization_endpoint, flow, redirect_uri, nonce=flow.nonce)
 
-    async def identify(self, code: str, flow: Flow, redirect_uri: str, issuer: str | None) -> Identity:
+    async def identify(self, code: str, flow: AuthorizationFlow, redirect_uri: str, issuer: str | None) -> Identity:
         metadata, keys = await self._discover()
         if issuer is None and metadata.authorization_response_iss_parameter_supported:
             raise self._refuse("the answer does not say whose it is")

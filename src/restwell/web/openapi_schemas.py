@@ -1,0 +1,89 @@
+"""Component schemas of the OpenAPI document, and example values built from them."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from restwell.web.formats import add_patterns
+from restwell.web.validation import schema_hook
+
+Schema = dict[str, Any]
+
+REF: Final = "#/components/schemas/"
+
+EXAMPLES_BY_FORMAT: Final = {
+    "uuid": "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5",
+    "date-time": "2026-01-31T09:30:00Z",
+    "date": "2026-01-31",
+    "time": "09:30:00Z",
+    "duration": "PT1H",
+    "decimal": "1.5",
+    "email": "someone@example.com",
+    "uri": "https://example.com/",
+}
+_EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
+
+
+class ComponentSchemas:
+    """The component schemas, and examples made from them."""
+
+    def __init__(self, kinds: list[Any]) -> None:
+        unique = list(dict.fromkeys(kinds))
+        refs, components = msgspec.json.schema_components(unique, schema_hook=schema_hook, ref_template=REF + "{name}")
+        add_patterns([refs, components])
+        self._refs = dict(zip(unique, refs, strict=True))
+        self.components = dict(sorted(components.items()))
+
+    def ref(self, kind: Any) -> Schema:
+        ref: Schema = self._refs[kind]
+        return ref
+
+    def content(self, *kinds: Any) -> Schema:
+        """Of one of the kinds. The first that fits it is meant, so the narrower ones come first."""
+        refs = [self.ref(kind) for kind in kinds]
+        return {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}, "example": self.example(refs[0])}
+
+    def used_by(self, paths: Schema) -> Schema:
+        """The components that the paths refer to, directly or not."""
+        used: set[str] = set()
+        found = set(_refs_in(paths))
+        while found - used:
+            used |= found
+            found = {ref for name in found for ref in _refs_in(self.components[name])}
+        return {name: schema for name, schema in self.components.items() if name in used}
+
+    def parameters_of(self, kind: Any) -> Schema:
+        """The schema of a filter Struct; it is spread over query parameters, so it is no component itself."""
+        component: Schema = self.components.pop(self.ref(kind)["$ref"].removeprefix(REF), {})
+        if component:
+            self._refs[kind] = {**self.ref(kind), "spread": component}
+        spread: Schema = self._refs[kind]["spread"]
+        return spread
+
+    def example(self, schema: Schema) -> Any:
+        """A value that the schema allows: its own first example, or one built from its parts."""
+        for key in ("examples", "enum"):
+            if schema.get(key):
+                return schema[key][0]
+        if "$ref" in schema:
+            return self.example(self.components[schema["$ref"].removeprefix(REF)])
+        if "anyOf" in schema:
+            return self.example(schema["anyOf"][0])
+        kind = str(schema.get("type"))
+        if kind == "object":
+            return {name: self.example(inner) for name, inner in schema.get("properties", {}).items()}
+        if kind == "array":
+            return [self.example(schema["items"])]
+        return EXAMPLES_BY_FORMAT.get(schema.get("format", ""), schema.get("minimum", _EXAMPLES_BY_TYPE.get(kind)))
+
+
+def _refs_in(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(ref := schema.get("$ref"), str):
+            yield ref.removeprefix(REF)
+        for inner in schema.values():
+            yield from _refs_in(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from _refs_in(inner)
