@@ -172,6 +172,19 @@ async def test_a_worker_finishes_its_jobs_on_sighup(environment: dict[str, Any],
         assert (await harness.jobs.get(job_id)).state == "done"
 
 
+def test_a_worker_under_nohup_goes_on_at_sighup(environment: dict[str, Any], tmp_path: Path) -> None:
+    """Breaks when the supervisor takes the signal that whoever started it has ignored: the jobs of a closed terminal end."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with working(tmp_path, **environment) as served:
+        wait_until(lambda: bool(children_of(served.process.pid)), served.process)
+        for process in (served.process.pid, *children_of(served.process.pid)):
+            os.kill(process, signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            served.process.wait(1)
+        served.process.terminate()
+        assert served.process.wait(20) == 0
+
+
 async def test_a_worker_that_is_told_to_stop_twice_ends_at_once(environment: dict[str, Any], tmp_path: Path) -> None:
     """Broke when the second signal was only noted: the supervisor waited until the job had ended."""
     async with open_harness(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:

@@ -71,7 +71,7 @@ async def test_killed_workers_lose_no_job_and_run_none_twice_j1(
     count, kills = score.size((40, 3), (1_000, 100))
     await toil(harness, count, 0.5, effect_at=0.2)
     with working(tmp_path, "--concurrency=4", **environment(harness)) as served:
-        resumed = [await audit.kill_worker(harness, served) for _ in range(kills)]
+        resumed = [await audit.kill_worker(harness, served, after_effect=not number) for number in range(kills)]
     with working(tmp_path, "--concurrency=16", **environment(harness)):
         await audit.settled(harness, score.size(60, 300))
     await audit.assert_each_took_effect_once(harness, count)

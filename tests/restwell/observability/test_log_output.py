@@ -44,6 +44,21 @@ sys.stdin.readline()
 output.flush(30)
 output.flush(30)
 """
+ENDS = """
+import os
+from multiprocessing import get_context
+output.write(Line(1))
+child = get_context("fork").Process(target=output.write, args=(Line(2),))
+child.start()
+child.join()
+"""
+
+
+def test_a_process_that_ends_writes_its_last_lines() -> None:
+    """Breaks when nothing waits for the thread at the end, or `atexit` does, which is not called in a forked process."""
+    command = [sys.executable, "-c", BEGINS + ENDS]
+    written = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert sorted(json.loads(line)["number"] for line in written.splitlines()) == [1, 2]
 
 
 @pytest.mark.parametrize("limit", [AT_A_LINES_END, AT_A_LINES_END + 7])

@@ -164,6 +164,7 @@ def test_a_nested_multipart_is_the_content_of_its_part(server: InProcess) -> Non
         (b"&".join([b"a=b"] * 101), 400),
         (b"&" * 60_000, 400),
         (b"user=a&age=" + b"1" * 5_000, 422),
+        (b"user=" + b"a" * 70_000, 413),
     ],
 )
 def test_the_fields_of_a_form_are_validated(server: InProcess, body: bytes, status: int) -> None:

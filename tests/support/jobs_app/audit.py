@@ -93,11 +93,19 @@ async def held_jobs(harness: JobsHarness) -> list[dict[str, Any]]:
     return held
 
 
-async def kill_worker(harness: JobsHarness, served: Served) -> float:
-    """Kill the worker in the middle of something. Returns the seconds until all it was at had been begun again."""
-    await held_jobs(harness)
-    await asyncio.sleep(random.uniform(0, 1))  # noqa: S311  # no secret
+async def kill_worker(harness: JobsHarness, served: Served, *, after_effect: bool = False) -> float:
+    """Kill the worker in the middle of something, or as soon as a job has taken effect. Returns the seconds until all it was at had been
+    begun again.
+    """
     held = await held_jobs(harness)
+    if after_effect:
+        before = len(await harness.notes())
+        async with asyncio.timeout(60):
+            while len(await harness.notes()) == before:
+                await asyncio.sleep(0.01)
+    else:
+        await asyncio.sleep(random.uniform(0, 1))  # noqa: S311  # no secret
+        held = await held_jobs(harness)
     began = time.monotonic()
     for process in children_of(served.process.pid):
         os.kill(process, signal.SIGKILL)
