@@ -23,7 +23,7 @@ from rabbit import rabbit_program, rabbit_server
 from restwell import App
 from restwell.database import Database, Migrations, open_database
 from restwell.ids import new_id
-from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings
 from restwell.testing import running
 from scoreboard import GenerationTable
 from servers import MORE, NEEDS, postgres, postgres_programs, redis_program, redis_server
@@ -197,6 +197,7 @@ def settings(database_url: str, runtime_dir: Path, tmp_path: Path) -> ShopSettin
         jwt=JwtSettings(secret=SecretStr(SECRET)),
         runtime_dir=runtime_dir,
         rate_limit=RateLimitSettings(scale=MORE),
+        request=RequestSettings(timeout_seconds=30),  # a busy machine takes its time
         payments=PaymentsSettings(url=SecretStr(f"ledger:///{tmp_path}/ledger.db")),
     )
 

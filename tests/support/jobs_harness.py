@@ -20,7 +20,7 @@ effects = Table("effects", metadata, Column("job_id", Id, nullable=False), Colum
 add_effect = query("effects.add", insert(effects).values(job_id=param("job_id"), note=param("note")))
 all_notes = query("effects.notes", select(effects.c.note).order_by(effects.c.note).limit(100_000), into=str)
 
-SECONDS = 20
+SECONDS = 60
 
 
 async def make_tables(database: Database) -> None:

@@ -169,7 +169,9 @@ async def waits_of(person: ApiClient, seconds: float) -> list[float]:
     stop = time.monotonic() + seconds
     while time.monotonic() < stop:
         began = time.perf_counter()
-        assert (await person.get("/v1/users/me")).status_code == 200
+        while (answer := await person.get("/v1/users/me")).status_code == 503:
+            assert answer.json()["code"] == "overloaded", "a busy machine may refuse it, and then it waits longer"
+        assert answer.status_code == 200
         waits.append(time.perf_counter() - began)
         await asyncio.sleep(0.02)
     return waits

@@ -63,7 +63,8 @@ async def test_a_customer_registers_orders_and_signs_out(visitor: ApiClient, ser
 
     refreshed = await visitor.send("POST", "/v1/sessions/refresh", {"refresh_token": visitor.tokens["refresh_token"]})
     visitor.tokens = refreshed.json()
-    assert (await visitor.get(placed.headers["location"])).json() == placed.json()
+    stored = (await visitor.get(placed.headers["location"])).json()
+    assert stored | {"status": "pending"} == placed.json(), "a job may have paid it"
     assert (await visitor.send("DELETE", "/v1/sessions/current")).status_code == 204
     assert_problem(await visitor.get("/v1/orders"), 401, "unauthorized")
 
@@ -107,7 +108,8 @@ async def test_a_second_start_is_fast_and_keeps_all_data(environment: dict[str, 
         took = time.monotonic() - started
         async with httpx.AsyncClient(base_url=served.url) as client:
             customer.client = client
-            assert (await customer.get("/v1/orders")).json()["items"] == [order], "the old access token still works"
+            (stored,) = (await customer.get("/v1/orders")).json()["items"]
+            assert stored | {"status": "pending"} == order, "a job may have paid it"
             assert await customer.stock_of(product) == product["stock"] - 1
     assert took < START_SECONDS
 
@@ -128,5 +130,6 @@ async def test_an_acknowledged_order_survives_a_kill_of_every_process(
     with serve(tmp_path, *command, cwd=ROOT, **environment) as served:
         async with httpx.AsyncClient(base_url=served.url) as client:
             customer.client = client
-            assert (await customer.get(placed.headers["location"])).json() == placed.json()
+            stored = (await customer.get(placed.headers["location"])).json()
+            assert stored | {"status": "pending"} == placed.json(), "a job may have paid it"
             assert await customer.stock_of(product) == product["stock"] - 1

@@ -87,7 +87,9 @@ async def test_the_pool_serves_waiters_in_turn(opened: PostgresDatabase) -> None
         done.append(number)
 
     await asyncio.gather(*(use(number) for number in range(12)))
-    assert [number // 3 for number in done] == sorted(number // 3 for number in done)
+    for place, number in enumerate(done):
+        overtaken = set(range(number)) - set(done[:place])
+        assert len(overtaken) <= 2, "those on the other two connections may take longer"
 
 
 async def test_a_cancelled_statement_ends_on_the_server_and_its_connection_is_reused(opened: PostgresDatabase) -> None:
