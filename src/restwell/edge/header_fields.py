@@ -35,6 +35,7 @@ SINGLETONS: Final = frozenset(
         b"if-unmodified-since",
     }
 )
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _VERSION_1_0: Final = frozenset({"1.0", "1"})
 """Granian writes the second."""
 _host: Final = re.compile(
@@ -62,6 +63,10 @@ class HeaderFields(Hook):
             host = _host(fields.get(b"host", b""))
             if host is None or host.lastindex is not None:
                 _check_unusual(host, scope)
+            if b"if-none-match" in fields and scope["method"] not in _READS:
+                raise MalformedRequest(
+                    "Send If-None-Match with GET or HEAD only; to make a change conditional, send If-Match."
+                )
         except AppError as error:
             context.response = problem_response(error, context.request_id)
 

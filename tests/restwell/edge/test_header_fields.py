@@ -294,6 +294,17 @@ async def test_too_many_or_too_long_header_fields_get_a_431(app: App, method: st
     assert (await ask(app, method, path, [HOST, *as_many])).status != 431
 
 
+@kinds_of_routes
+async def test_if_none_match_is_refused_with_a_change(app: App, method: str, path: str) -> None:
+    """RFC 9110 13.1.2. Seen to fail: the change was made, whatever the header said."""
+    for tag in (b"*", b'"7"', b'W/"7", "8"', b""):
+        answer = await ask(app, method, path, [HOST, (b"if-match", b'"7"'), (b"if-none-match", tag)])
+        if method in {"GET", "OPTIONS"}:
+            assert answer.status != 400
+        else:
+            assert_refused(answer, 400, "malformed_request", "If-None-Match")
+
+
 async def test_a_refusal_of_a_head_request_has_no_body(app: App) -> None:
     for path in ("/v1/things/plain", "/v1/things/kept"):
         answer = await ask(app, "HEAD", path, [])
