@@ -65,7 +65,7 @@ from restwell.web.idempotent import check_idempotent_routes
 from restwell.web.openapi import openapi_document
 from restwell.web.openapi_schemas import Schema
 from restwell.web.pagination import Cursors
-from restwell.web.paths import methods_of
+from restwell.web.paths import allowed_methods
 from restwell.web.problems import error_response
 from restwell.web.query_budget import QueryBudget
 from restwell.web.rate_limits import apply_rate_limits
@@ -342,7 +342,7 @@ class Restwell:
             hooks.insert(2, ClientAddress(self.settings.trusted_hops))
         if self.settings.cors.origins:
             hooks.append(Cors(self.settings.cors.origins))
-        hooks.append(Options(methods_of(litestar)))
+        hooks.append(Options(allowed_methods(litestar)))
         if self.settings.database.replica_urls:
             hooks.append(ReadYourWrites(self._consistency_tokens))
         if self.rate_limiter is not None:

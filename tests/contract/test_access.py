@@ -10,8 +10,8 @@ from joserfc import jwt
 from api_client import ApiClient, Json
 from restwell.auth.signing_keys import from_secrets
 from restwell.web.guards import authenticates, requires_role
-from restwell.web.openapi import operations, scopes_of
-from restwell.web.rate_limits import guards_of
+from restwell.web.openapi import operations, required_scopes
+from restwell.web.rate_limits import route_guards
 from scoreboard import Score
 from shop.app import create_app
 from shop.clients.models import SCOPES
@@ -19,7 +19,7 @@ from shop.settings import ShopSettings
 
 SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 OPERATIONS = operations(create_app(ShopSettings()).litestar)
-GUARDED = [one for one in OPERATIONS if guards_of(one.handler)]
+GUARDED = [one for one in OPERATIONS if route_guards(one.handler)]
 PUBLIC = {"products", "identities"}
 """Whose objects belong to nobody."""
 
@@ -132,7 +132,7 @@ async def test_no_user_reaches_an_object_of_another_user(
         if "{" not in path or (collection in PUBLIC and method == "GET"):
             continue
         object_id = owned.get(collection, SOME_ID) if collection in PUBLIC else owned[collection]
-        expected = 403 if any(isinstance(guard, requires_role) for guard in guards_of(handler)) else 404
+        expected = 403 if any(isinstance(guard, requires_role) for guard in route_guards(handler)) else 404
         answer = await other.send(method, path_with(path, object_id), {} if method == "PATCH" else None)
         stranger = await ApiClient(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
         tried += 2
@@ -161,11 +161,11 @@ async def test_a_machine_client_reaches_only_the_routes_of_its_scopes(
         for scope, token in tokens.items():
             answer = await client.request(method, path_with(path), headers={"authorization": f"Bearer {token}"})
             refused = answer.status_code == 403 and answer.json()["code"] == "insufficient_scope"
-            if refused == (scope in scopes_of(handler)) or answer.status_code == 401:
+            if refused == (scope in required_scopes(handler)) or answer.status_code == 401:
                 leaks.append((scope, method, path, answer.status_code))
     score.note(f"{len(leaks)} of {len(GUARDED) * len(tokens)}")
     assert leaks == []
-    assert {scope for one in GUARDED for scope in scopes_of(one.handler)} == set(SCOPES)
+    assert {scope for one in GUARDED for scope in required_scopes(one.handler)} == set(SCOPES)
 
 
 def test_every_guard_appears_in_the_openapi_document() -> None:
@@ -173,7 +173,7 @@ def test_every_guard_appears_in_the_openapi_document() -> None:
 
 
 def _roles_of(handler: Any) -> list[str]:
-    return [guard.role for guard in guards_of(handler) if isinstance(guard, requires_role)]
+    return [guard.role for guard in route_guards(handler) if isinstance(guard, requires_role)]
 
 
 def _texts_in(value: object) -> list[str]:

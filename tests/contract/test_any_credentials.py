@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fuzzing import MARK, InProcess, Reply, answered, fuzz
 from restwell.auth.signing_keys import from_secrets
-from restwell.web.session_cookies import ACCESS, REFRESH, SIGN_IN
+from restwell.web.session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
 from scoreboard import Score
 from shop.demo import PASSWORD
 
@@ -56,9 +56,9 @@ def test_no_credentials_cause_a_5xx_or_let_a_stranger_in(server: InProcess, scor
         elif place == 1:
             reply = server.send("GET", "/v1/users/me", [(b"authorization", secret)])
         elif place == 2:
-            reply = server.send("GET", "/v1/users/me", [(b"cookie", ACCESS.encode() + b"=" + secret)])
+            reply = server.send("GET", "/v1/users/me", [(b"cookie", ACCESS_COOKIE.encode() + b"=" + secret)])
         else:
-            cookie = (b"cookie", REFRESH.encode() + b"=" + secret)
+            cookie = (b"cookie", REFRESH_COOKIE.encode() + b"=" + secret)
             reply = server.send("POST", "/v1/sessions/refresh", [cookie, (b"sec-fetch-site", b"same-origin")])
         assert reply.status >= 400 or secret.strip() in {access, b"Bearer " + access, refresh}
         return reply
@@ -166,16 +166,18 @@ def test_no_cursor_causes_a_5xx(server: InProcess, score: Score) -> None:
 
 @pytest.mark.scoreboard("T1", "any callback of a provider of identities", MARK, backend="SQLite")
 def test_no_forged_oauth_callback_opens_a_session(server: InProcess, score: Score) -> None:
-    flow = server._app.kit.oauth_flows.begin("okta", return_to="/account#x")
+    flow = server._app.kit.oauth_flows.start("okta", return_to="/account#x")
 
     def come_back(given: tuple[str, bytes, Sequence[tuple[str, str]]]) -> Reply:
         provider, cookie, parameters = given
         query = "&".join(f"{name}={quote(value)}" for name, value in parameters)
         reply = server.send(
-            "GET", f"/v1/identities/{provider}/callback?{query}", [(b"cookie", SIGN_IN.encode() + b"=" + cookie)]
+            "GET",
+            f"/v1/identities/{provider}/callback?{query}",
+            [(b"cookie", OAUTH_STATE_COOKIE.encode() + b"=" + cookie)],
         )
         assert reply.status >= 300
-        assert ACCESS.encode() not in reply.headers.get(b"set-cookie", b"")
+        assert ACCESS_COOKIE.encode() not in reply.headers.get(b"set-cookie", b"")
         if reply.status == 303:
             location = reply.headers[b"location"].decode()
             assert location.startswith("/account?error=")

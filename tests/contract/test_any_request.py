@@ -15,7 +15,7 @@ import pytest
 from fuzzing import MARK, InProcess, Reply, fuzz
 from hostile import Choices, changed, decided
 from known import JSON, NO_FIELD_VALUE, Known
-from restwell.web.session_cookies import ACCESS, REFRESH, SIGN_IN
+from restwell.web.session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
 from scoreboard import Score
 
 Headers = list[tuple[bytes, bytes]]
@@ -218,9 +218,9 @@ def cookies_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]
          ("GET", "/v1/identities/okta/callback?code=x&state=" + known.values["state"][1]))
     )  # fmt: skip
     values = {
-        ACCESS: known.admin,
-        REFRESH: known.refresh,
-        SIGN_IN: b"eyJhIjoxfQ.c2lnbmVk",
+        ACCESS_COOKIE: known.admin,
+        REFRESH_COOKIE: known.refresh,
+        OAUTH_STATE_COOKIE: b"eyJhIjoxfQ.c2lnbmVk",
         "consistency-token": b"0/16B3748.c2lnbmVk",
         "other": b'"a\\054b\\"%20"',
     }

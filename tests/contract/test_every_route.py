@@ -12,7 +12,7 @@ from cases import each
 from restwell.database import Database, query
 from restwell.web.guards import requires_role
 from restwell.web.openapi import operations
-from restwell.web.rate_limits import guards_of
+from restwell.web.rate_limits import route_guards
 from restwell.web.request import body_media_type
 from shop.app import create_app
 from shop.schema import metadata
@@ -57,7 +57,7 @@ def cases(**wanted: Any) -> list[Any]:
     """The operations that have guards, roles, bodies or ids, as wanted."""
     found = []
     for path, method, handler in OPERATIONS:
-        guards = guards_of(handler)
+        guards = route_guards(handler)
         traits = {
             "guarded": bool(guards),
             "role": any(isinstance(guard, requires_role) for guard in guards),

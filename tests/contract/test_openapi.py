@@ -20,7 +20,7 @@ from restwell.errors import (
 from restwell.settings import Settings
 from restwell.web.forms import FORM
 from restwell.web.openapi import operations
-from restwell.web.rate_limits import guards_of
+from restwell.web.rate_limits import route_guards
 from restwell.web.request import JSON, MERGE_PATCH, decode_body, decode_query
 from restwell.web.uploads import MULTIPART
 from shop.app import create_app
@@ -125,8 +125,8 @@ def test_every_operation_is_documented_completely(path: str, method: str) -> Non
     assert one["tags"]
     statuses = set(one["responses"])
     assert {str(handler.status_code), "500", "503"} <= statuses
-    assert bool(one["security"]) == bool(guards_of(handler))  # an empty list: for anyone
-    if guards_of(handler):
+    assert bool(one["security"]) == bool(route_guards(handler))  # an empty list: for anyone
+    if route_guards(handler):
         assert "401" in statuses
     if "requestBody" in one:
         assert {"400", "413", "415", "422"} <= statuses

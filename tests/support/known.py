@@ -45,7 +45,7 @@ def known_of(server: InProcess) -> Known:
         admin,
         (b"idempotency-key", b"an order"),
     )
-    flow = server._app.kit.oauth_flows.begin("okta", return_to="/account#x")
+    flow = server._app.kit.oauth_flows.start("okta", return_to="/account#x")
     return Known(
         admin=token.encode(),
         refresh=sign_in("customer1")["refresh_token"].encode(),

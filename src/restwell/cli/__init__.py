@@ -39,9 +39,9 @@ from restwell.reload import run_with_reload
 from restwell.settings import Settings
 from restwell.startup import StartupReport
 from restwell.supervisor import supervise, worker_options
-from restwell.web.guards import name_of
+from restwell.web.guards import guard_name
 from restwell.web.openapi import operations
-from restwell.web.rate_limits import declared_rate, guards_of
+from restwell.web.rate_limits import declared_rate, route_guards
 
 T = TypeVar("T")
 
@@ -279,7 +279,7 @@ def routes() -> None:
     project, settings = load()
     table = Table("method", "path", "who", "rate", "handler", box=None)
     for path, method, handler in operations(project.create_app(settings).litestar):
-        guards = list(map(name_of, guards_of(handler)))
+        guards = list(map(guard_name, route_guards(handler)))
         rate = declared_rate(handler)
         limit = f"{rate.count}/{rate.seconds} s" if rate is not None else ""
         table.add_row(method, path, ", ".join(guards) or "anyone", limit, handler.handler_name)

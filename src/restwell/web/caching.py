@@ -13,8 +13,8 @@ from msgspec.structs import fields
 
 from restwell.edge.response_cache import CachedRoute
 from restwell.errors import AppError
-from restwell.web.paths import pattern_of
-from restwell.web.rate_limits import guards_of, rate_of
+from restwell.web.paths import path_pattern
+from restwell.web.rate_limits import effective_rate, route_guards
 from restwell.web.request import decode_query
 
 Tags = Sequence[str] | Callable[[Mapping[str, Any]], Sequence[str]]
@@ -52,12 +52,12 @@ def cached_routes(app: Litestar) -> list[CachedRoute]:
 
 def _cached_route(route: HTTPRoute, handler: HTTPRouteHandler) -> CachedRoute:
     rule: Public = handler.opt["cached"]
-    if guards_of(handler) or handler.http_methods != {"GET"}:
+    if route_guards(handler) or handler.http_methods != {"GET"}:
         raise TypeError(f"{handler.handler_name} cannot be cached for everyone: it has guards, or changes something")
     filters = handler.parsed_fn_signature.parameters.get("filters")
     return CachedRoute(
         template=route.path_format,
-        pattern=pattern_of(route.path),
+        pattern=path_pattern(route.path),
         handler=handler,
         read_path=_path_reader(route),
         read_query=_reader(filters.annotation if filters is not None else None),
@@ -65,7 +65,7 @@ def _cached_route(route: HTTPRoute, handler: HTTPRouteHandler) -> CachedRoute:
         ttl_seconds=rule.ttl_seconds,
         client_seconds=rule.client_seconds,
         vary=tuple(name.lower().encode() for name in rule.vary),
-        rate=rate_of(handler),
+        rate=effective_rate(handler),
     )
 
 

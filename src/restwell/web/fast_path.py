@@ -23,7 +23,7 @@ from restwell.edge.context import Response as EdgeResponse
 from restwell.edge.problem import problem_response
 from restwell.errors import NotFound
 from restwell.web.guards import current_actor
-from restwell.web.paths import pattern_of
+from restwell.web.paths import path_pattern
 from restwell.web.problems import app_error_for
 from restwell.web.request import JSON, ApiRequest, decode_query, read_filters
 
@@ -50,7 +50,7 @@ class FastPath:
             if (plain := _plain(route, handler)) is not None
         }
         self._patterns = {
-            route.path_format: pattern_of(route.path).fullmatch
+            route.path_format: path_pattern(route.path).fullmatch
             for route in app.routes
             if isinstance(route, HTTPRoute) and route.path_parameters
         }

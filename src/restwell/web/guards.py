@@ -10,8 +10,8 @@ from restwell.auth.actor import Actor
 from restwell.edge.context import Scope, request_context
 from restwell.errors import Forbidden, Unauthorized
 from restwell.web.cookies import cookies_in
-from restwell.web.rate_limits import guards_of
-from restwell.web.session_cookies import ACCESS, SESSION_COOKIES, refuse_cross_site
+from restwell.web.rate_limits import route_guards
+from restwell.web.session_cookies import ACCESS_COOKIE, SESSION_COOKIES, reject_cross_site
 
 Authenticate = Callable[[str], Awaitable[Actor]]
 """Turns an access token into its actor. Raises Unauthorized."""
@@ -75,15 +75,15 @@ def current_actor(request: ASGIConnection[Any, Any, Any, Any]) -> Actor:
 
 def authenticates(handler: BaseRouteHandler) -> bool:
     """Whether one of its guards is of those above, or a subclass: then there is an actor."""
-    return any(map(is_of_kit, guards_of(handler)))
+    return any(map(is_kit_guard, route_guards(handler)))
 
 
-def is_of_kit(guard: object) -> bool:
+def is_kit_guard(guard: object) -> bool:
     """Whether it is one of those above, or a subclass."""
     return guard is signed_in or isinstance(guard, (requires_role, signed_in_or_scope))
 
 
-def name_of(guard: object) -> str:
+def guard_name(guard: object) -> str:
     """What the guard asks for, in a word or two: of one's own guards, their name."""
     if guard is signed_in:
         return "signed in"
@@ -113,9 +113,9 @@ async def _actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
     else:
         token = ""
         if connection.app.state.get(SESSION_COOKIES):
-            token = cookies_in(connection.headers.get("cookie", "")).get(ACCESS, "")
+            token = cookies_in(connection.headers.get("cookie", "")).get(ACCESS_COOKIE, "")
         if token:
-            refuse_cross_site(connection)
+            reject_cross_site(connection)
     if not token:
         error = Unauthorized("Send an access token: Authorization: Bearer ...")
         error.headers["www-authenticate"] = "Bearer"  # RFC 6750 3.1: no error code where no token was sent

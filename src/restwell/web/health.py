@@ -19,11 +19,11 @@ HEALTH_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
 """What is answered however much is asked for besides."""
 
 
-class Live(Struct, frozen=True):
+class Liveness(Struct, frozen=True):
     status: str
 
 
-class Ready(Struct, frozen=True):
+class Readiness(Struct, frozen=True):
     status: str
     database: str
     schema: str
@@ -35,18 +35,18 @@ class NotReady(ServiceUnavailable):
 
 def health_routes(database: Database, migrations: Migrations, metrics: Metrics, jobs: Jobs) -> list[HTTPRouteHandler]:
     @get("/health/live", tags=["Health"], rate_limit=None)
-    async def live() -> Live:
+    async def live() -> Liveness:
         """Tell whether the process runs."""
-        return Live("live")
+        return Liveness("live")
 
     @get("/health/ready", tags=["Health"], rate_limit=None, errors=[NotReady])
-    async def ready() -> Ready:
+    async def ready() -> Readiness:
         """Tell whether requests can be served: the database answers and its schema is ours."""
         try:
             await migrations.check(database)
         except ConfigurationError as error:
             raise NotReady from error
-        return Ready("ready", database.dialect, migrations.head)
+        return Readiness("ready", database.dialect, migrations.head)
 
     @get("/metrics", include_in_schema=False, rate_limit=None)
     async def read_metrics() -> Response[bytes]:

@@ -44,12 +44,19 @@ from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyR
 from restwell.rate_limits import RateLimited
 from restwell.web.client_credentials import ClientCredentials
 from restwell.web.forms import FORM
-from restwell.web.guards import InsufficientScope, authenticates, is_of_kit, name_of, requires_role, signed_in_or_scope
+from restwell.web.guards import (
+    InsufficientScope,
+    authenticates,
+    guard_name,
+    is_kit_guard,
+    requires_role,
+    signed_in_or_scope,
+)
 from restwell.web.idempotent import is_idempotent
 from restwell.web.openapi_schemas import EXAMPLES_BY_FORMAT, ComponentSchemas, Schema
-from restwell.web.rate_limits import declared_rate, guards_of
+from restwell.web.rate_limits import declared_rate, route_guards
 from restwell.web.request import JSON, body_media_type
-from restwell.web.session_cookies import ACCESS, SAFE, SESSION_COOKIES, CrossSiteRequest
+from restwell.web.session_cookies import ACCESS_COOKIE, SAFE_METHODS, SESSION_COOKIES, CrossSiteRequest
 from restwell.web.token_endpoint import OAuthError, oauth_error_response, to_oauth_error
 from restwell.web.uploads import MULTIPART, PART
 
@@ -102,12 +109,12 @@ def operations(app: Litestar) -> list[Operation]:
     return sorted(found, key=lambda one: (tags.index(_tags(one)), one.path, _METHODS.index(one.method)))
 
 
-def problems_of(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
+def documented_errors(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
     """Every error the operation may answer: the declared ones, and those that its guards, body and parameters bring."""
     problems = [*handler.opt.get("errors", ()), *((PreconditionFailed,) if "cached" in handler.opt else ())]
     if authenticates(handler):
         problems += [Unauthorized, InsufficientScope]
-        if _has_cookies(handler) and not SAFE.issuperset(handler.http_methods):
+        if _has_cookies(handler) and not SAFE_METHODS.issuperset(handler.http_methods):
             problems.append(CrossSiteRequest)
     if _roles(handler):
         problems.append(Forbidden)
@@ -146,7 +153,7 @@ def openapi_document(
     used = {scheme for path in paths.values() for one in path.values() for each in one["security"] for scheme in each}
     schemes = {
         BEARER_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-        COOKIE_SCHEME: {"type": "apiKey", "in": "cookie", "name": ACCESS},
+        COOKIE_SCHEME: {"type": "apiKey", "in": "cookie", "name": ACCESS_COOKIE},
         **(
             {CLIENT_CREDENTIALS_SCHEME: _client_credentials_scheme(client_credentials)}
             if client_credentials is not None
@@ -183,10 +190,10 @@ def _describe(operation: Operation, schemas: ComponentSchemas, credentials: Clie
         described["description"] += f" For the role: {', '.join(roles)}."
     if authenticates(handler):
         described["security"] = [{BEARER_SCHEME: []}, *([{COOKIE_SCHEME: []}] if _has_cookies(handler) else [])]
-    if credentials is not None and (scopes := scopes_of(handler)):
+    if credentials is not None and (scopes := required_scopes(handler)):
         described["description"] += f" For machine clients with the scope: {', '.join(scopes)}."
         described["security"].append({CLIENT_CREDENTIALS_SCHEME: scopes})
-    if own := [name_of(guard) for guard in guards_of(handler) if not is_of_kit(guard)]:
+    if own := [guard_name(guard) for guard in route_guards(handler) if not is_kit_guard(guard)]:
         described["description"] += f" Guarded by {', '.join(own)}."
     if (rate := declared_rate(handler)) is not None:
         described["description"] += f" At most {rate.count} times in {rate.seconds} seconds."
@@ -219,7 +226,7 @@ def _responses(operation: Operation, schemas: ComponentSchemas) -> Schema:
         responses[str(status)] = {"description": response.description}
     in_oauth = handler.resolve_exception_handlers().get(AppError) is oauth_error_response
     media_type, kind = (JSON, OAuthError) if in_oauth else (PROBLEM_MEDIA_TYPE, Problem)
-    for problem in problems_of(handler, path):
+    for problem in documented_errors(handler, path):
         response = responses.setdefault(
             str(problem.status),
             {"description": "", "content": {media_type: {"schema": schemas.ref(kind), "examples": {}}}},
@@ -309,14 +316,14 @@ def _has_cookies(handler: HTTPRouteHandler) -> bool:
     return bool(handler.app.state.get(SESSION_COOKIES))
 
 
-def scopes_of(handler: HTTPRouteHandler) -> list[str]:
+def required_scopes(handler: HTTPRouteHandler) -> list[str]:
     """What a machine client needs to call it; none, and it may not."""
-    guards = (guard for guard in guards_of(handler) if isinstance(guard, (requires_role, signed_in_or_scope)))
+    guards = (guard for guard in route_guards(handler) if isinstance(guard, (requires_role, signed_in_or_scope)))
     return [guard.scope for guard in guards if guard.scope is not None]
 
 
 def _roles(handler: HTTPRouteHandler) -> list[str]:
-    return [guard.role for guard in guards_of(handler) if isinstance(guard, requires_role)]
+    return [guard.role for guard in route_guards(handler) if isinstance(guard, requires_role)]
 
 
 def _client_credentials_scheme(credentials: ClientCredentials) -> Schema:

@@ -1,5 +1,6 @@
 """Component schemas of the OpenAPI document, and example values built from them."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ EXAMPLES_BY_FORMAT: Final = {
     "email": "someone@example.com",
     "uri": "https://example.com/",
 }
+_GENERIC: Final = re.compile(r"(\w+)\[(\w+(?:, \w+)*)\]")
+
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
 
 
@@ -31,6 +34,7 @@ class ComponentSchemas:
     def __init__(self, kinds: list[Any]) -> None:
         unique = list(dict.fromkeys(kinds))
         refs, components = msgspec.json.schema_components(unique, schema_hook=schema_hook, ref_template=REF + "{name}")
+        refs, components = _with_readable_names(refs, components)
         add_patterns([refs, components])
         self._refs = dict(zip(unique, refs, strict=True))
         self.components = dict(sorted(components.items()))
@@ -76,6 +80,33 @@ class ComponentSchemas:
         if kind == "array":
             return [self.example(schema["items"])]
         return EXAMPLES_BY_FORMAT.get(schema.get("format", ""), schema.get("minimum", _EXAMPLES_BY_TYPE.get(kind)))
+
+
+def _with_readable_names(refs: Any, components: Schema) -> tuple[Any, Schema]:
+    """Name the components of generic types after their arguments: ``Page[Order]`` is ``OrderPage``."""
+    names = {
+        name: _readable(title) if "[" in (title := schema["title"]) else name for name, schema in components.items()
+    }
+    renamed = {names[name]: _with_refs(schema, names) for name, schema in components.items()}
+    for name, schema in renamed.items():
+        schema["title"] = name
+    return _with_refs(refs, names), renamed
+
+
+def _readable(title: str) -> str:
+    while generic := _GENERIC.search(title):
+        title = title.replace(generic[0], generic[2].replace(", ", "") + generic[1])
+    return title
+
+
+def _with_refs(schema: Any, names: dict[str, str]) -> Any:
+    if isinstance(schema, dict):
+        return {key: _with_refs(inner, names) for key, inner in schema.items()}
+    if isinstance(schema, list | tuple):
+        return [_with_refs(inner, names) for inner in schema]
+    if isinstance(schema, str) and schema.startswith(REF):
+        return REF + names[schema.removeprefix(REF)]
+    return schema
 
 
 def _refs_in(schema: Any) -> Iterator[str]:

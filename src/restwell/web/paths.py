@@ -17,7 +17,7 @@ _FORMS: Final = {
 _PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}")
 
 
-def methods_of(app: Litestar) -> list[tuple[re.Pattern[str], str]]:
+def allowed_methods(app: Litestar) -> list[tuple[re.Pattern[str], str]]:
     """Of every route, as an Allow header has them; the edge answers HEAD wherever there is GET."""
     found = []
     for route in app.routes:
@@ -25,11 +25,11 @@ def methods_of(app: Litestar) -> list[tuple[re.Pattern[str], str]]:
             methods = {method for handler in route.route_handlers for method in handler.http_methods} | {"OPTIONS"}
             if "GET" in methods:
                 methods.add("HEAD")
-            found.append((pattern_of(route.path), ", ".join(sorted(methods))))
+            found.append((path_pattern(route.path), ", ".join(sorted(methods))))
     return found
 
 
-def pattern_of(path: str) -> re.Pattern[str]:
+def path_pattern(path: str) -> re.Pattern[str]:
     parts, end = [], 0
     for found in _PARAMETER.finditer(path):
         parts += [re.escape(path[end : found.start()]), f"(?P<{found[1]}>{_FORMS[found[2]]})"]

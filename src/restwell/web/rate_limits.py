@@ -40,14 +40,14 @@ def apply_rate_limits(app: Litestar, limiter: RateLimiter) -> None:
             guards[:] = [_Counting(guards)]
 
 
-def guards_of(handler: BaseRouteHandler) -> list[Guard]:
+def route_guards(handler: BaseRouteHandler) -> list[Guard]:
     """Those that say who may call it."""
     guards = handler.resolve_guards()
     counted = [guard for one in guards if isinstance(one, _Counting) for guard in one.guards]
     return [*(guard for guard in guards if guard is not take_own_time and not isinstance(guard, _Counting)), *counted]
 
 
-def rate_of(handler: BaseRouteHandler) -> Rate | None:
+def effective_rate(handler: BaseRouteHandler) -> Rate | None:
     """What the route keeps to."""
     rate: Rate | None = handler.opt.get(_IN_FORCE)
     return rate

@@ -13,7 +13,7 @@ from restwell.web.conditional import etag
 
 T = TypeVar("T")
 
-PIECE_BYTES: Final = 262_144
+CHUNK_BYTES: Final = 262_144
 
 
 def created(content: T, location: str, *, headers: dict[str, str] | None = None) -> Response[T]:
@@ -62,5 +62,5 @@ def stream_json(pieces: AsyncIterator[bytes], name: str) -> Response[Any]:
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(path.open, "rb") as file:
-        while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+        while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
             yield piece

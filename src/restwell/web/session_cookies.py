@@ -11,16 +11,16 @@ from litestar.datastructures import Cookie
 
 from restwell.errors import Forbidden
 
-ACCESS: Final = "__Host-access"
-REFRESH: Final = "__Host-refresh"
-SIGN_IN: Final = "__Host-sign-in"
+ACCESS_COOKIE: Final = "__Host-access"
+REFRESH_COOKIE: Final = "__Host-refresh"
+OAUTH_STATE_COOKIE: Final = "__Host-oauth-state"
 
 SESSION_COOKIES: Final = "session_cookies"
 """In the application's state: whether it has any."""
 
 _LONGEST: Final = 400 * 86_400
 
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110 9.2.1)."""
 
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -35,25 +35,25 @@ class CrossSiteRequest(Forbidden):
 
 def session_cookies(access_token: str, refresh_token: str, *, access_seconds: int) -> list[Cookie]:
     """The pair. That with the refresh token stays as long as browsers keep one; the server knows when it ends."""
-    return [_cookie(ACCESS, access_token, access_seconds), _cookie(REFRESH, refresh_token, _LONGEST)]
+    return [_cookie(ACCESS_COOKIE, access_token, access_seconds), _cookie(REFRESH_COOKIE, refresh_token, _LONGEST)]
 
 
 def expired_session_cookies() -> list[Cookie]:
     """What makes a browser forget the pair."""
-    return [_cookie(ACCESS, "", 0), _cookie(REFRESH, "", 0)]
+    return [_cookie(ACCESS_COOKIE, "", 0), _cookie(REFRESH_COOKIE, "", 0)]
 
 
 def oauth_state_cookie(flow: str, seconds: int) -> Cookie:
     """What ties a sign-in elsewhere to this browser. Lax, as it is the provider's page that sends the browser back."""
-    return Cookie(SIGN_IN, value=flow, max_age=seconds, path="/", secure=True, httponly=True, samesite="lax")
+    return Cookie(OAUTH_STATE_COOKIE, value=flow, max_age=seconds, path="/", secure=True, httponly=True, samesite="lax")
 
 
-def refuse_cross_site(connection: Connection) -> None:
+def reject_cross_site(connection: Connection) -> None:
     """Raises CrossSiteRequest for a change that no page of our own origin asks for, as far as the browser says so.
 
     Every browser since 2023 sends Sec-Fetch-Site, and all send Origin with such a request; a client that sends neither is none.
     """
-    if connection.scope["method"] in SAFE:  # type: ignore[typeddict-item]  # a guard sees requests only
+    if connection.scope["method"] in SAFE_METHODS:  # type: ignore[typeddict-item]  # a guard sees requests only
         return
     site = connection.headers.get("sec-fetch-site")
     if site is not None:

@@ -19,7 +19,7 @@ from restwell.web import (
     post,
     signed_in,
 )
-from restwell.web.session_cookies import SIGN_IN, oauth_state_cookie, session_cookies
+from restwell.web.session_cookies import OAUTH_STATE_COOKIE, oauth_state_cookie, session_cookies
 from shop.identities.schemas import (
     Begin,
     Callback,
@@ -69,7 +69,7 @@ class SignInController(Controller):
 
         For browsers that a provider sends here, and nobody else.
         """
-        flow = self.identities.resume(provider, request.cookies.get(SIGN_IN, ""), filters)
+        flow = self.identities.resume(provider, request.cookies.get(OAUTH_STATE_COOKIE, ""), filters)
         spent = oauth_state_cookie("", 0)
         try:
             signed_in_now = await self.identities.finish(flow, filters, client_info(request))

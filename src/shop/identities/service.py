@@ -67,7 +67,7 @@ class IdentityService:
     ) -> tuple[AuthorizationFlow, str]:
         """A flow for the browser to keep, and where it goes now. With a user, to add a way to sign in. Raises NotFound."""
         found = self._providers.get(provider)
-        flow = self._flows.begin(provider, return_to=return_to, user_id=user_id)
+        flow = self._flows.start(provider, return_to=return_to, user_id=user_id)
         return flow, await found.authorization_url(flow, self._redirect_uri(provider))
 
     def resume(self, provider: str, cookie: str, answer: Callback) -> AuthorizationFlow:

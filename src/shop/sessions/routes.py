@@ -20,10 +20,10 @@ from restwell.web import (
     signed_in,
 )
 from restwell.web.session_cookies import (
-    REFRESH,
+    REFRESH_COOKIE,
     CrossSiteRequest,
     expired_session_cookies,
-    refuse_cross_site,
+    reject_cross_site,
     session_cookies,
 )
 from shop.limits import SIGN_IN
@@ -53,7 +53,7 @@ class SessionController(Controller):
         browser asks for `cookies` instead, and sends neither.
         """
         if data.cookies:
-            refuse_cross_site(request)
+            reject_cross_site(request)
         session_id, tokens = await self.sessions.sign_in(data, client_info(request))
         return _answer(tokens, in_cookies=data.cookies, status=201, headers={"location": f"/v1/sessions/{session_id}"})
 
@@ -66,8 +66,8 @@ class SessionController(Controller):
         token = data.refresh_token
         if not isinstance(token, UnsetType):
             return _answer(await self.sessions.refresh(token), in_cookies=False)
-        refuse_cross_site(request)
-        return _answer(await self.sessions.refresh(request.cookies.get(REFRESH, "")), in_cookies=True)
+        reject_cross_site(request)
+        return _answer(await self.sessions.refresh(request.cookies.get(REFRESH_COOKIE, "")), in_cookies=True)
 
     @get(guards=[signed_in])
     async def list_sessions(self, actor: Inject[Actor]) -> SessionList:

@@ -25,7 +25,7 @@ from scoreboard import Score
 URL = "https://id.example"
 CLIENT = Client("okta", "shop", "secret", URL)
 KINDS: dict[str, type[Provider]] = {"okta": OpenIdProvider, "github": GitHub, "facebook": Facebook}
-FLOW = AuthorizationFlows(b"key").begin("okta")
+FLOW = AuthorizationFlows(b"key").start("okta")
 KEY = Ed25519PrivateKey.generate()
 PUBLIC: dict[str, Any] = {
     "kty": "OKP", "crv": "Ed25519", "kid": "1", "x": urlsafe_b64encode(KEY.public_key().public_bytes_raw()).rstrip(b"=").decode(),

@@ -18,16 +18,16 @@ OWN = "https://shop.example"
 
 def test_state_and_nonce_do_not_reveal_the_verifier() -> None:
     """Breaks when state, nonce and verifier are derived alike: the state stands in the address, and PKCE would prove nothing."""
-    flow = AuthorizationFlows(b"key").begin("okta")
+    flow = AuthorizationFlows(b"key").start("okta")
     assert len({flow.state, flow.nonce, flow.verifier, flow.challenge, flow.cookie}) == 5
     assert len(flow.verifier) == 43  # RFC 7636 4.1 asks for 43 to 128
 
 
 def test_a_flow_is_resumed_only_with_its_own_key_cookie_and_state() -> None:
     """Breaks when the state is not compared: any answer of the provider would fit any cookie."""
-    flow = AuthorizationFlows(b"key").begin("okta", return_to="/account")
+    flow = AuthorizationFlows(b"key").start("okta", return_to="/account")
     assert AuthorizationFlows(b"key").resume(flow.cookie, "okta", flow.state) == flow
-    assert AuthorizationFlows(b"other key").begin("okta") != flow
+    assert AuthorizationFlows(b"other key").start("okta") != flow
     for cookie in ("", "x", "\u00e9", flow.cookie[:-1], flow.cookie + "AA"):
         assert _refused(cookie, flow)
 
@@ -56,9 +56,9 @@ def _refused(cookie: str, flow: AuthorizationFlow) -> bool:
 )
 def test_an_error_is_added_to_the_query_of_return_to(return_to: str, with_error: str) -> None:
     """Seen to fail: for `/#a` the error was added to the fragment."""
-    flow = AuthorizationFlows(b"key").begin("okta", return_to=return_to)
+    flow = AuthorizationFlows(b"key").start("okta", return_to=return_to)
     assert (flow.location(), flow.location("e")) == (return_to, with_error)
-    assert AuthorizationFlows(b"key").begin("okta").location("e") is None
+    assert AuthorizationFlows(b"key").start("okta").location("e") is None
 
 
 ELSEWHERE = [
@@ -73,7 +73,7 @@ ELSEWHERE = [
 def test_a_return_to_outside_our_origin_is_refused_at_begin_and_resume(return_to: str) -> None:
     """Seen to fail: a return_to with characters outside Latin-1 was a 500 once the session was open; a cookie may be of the previous release."""
     with pytest.raises(ValueError, match="return_to"):
-        AuthorizationFlows(b"key").begin("okta", return_to=return_to)
+        AuthorizationFlows(b"key").start("okta", return_to=return_to)
     if "\ud800" in return_to:
         return
     begun = msgspec.msgpack.encode(["okta", int(time.time()), b"r" * 32, return_to, None])
@@ -111,7 +111,7 @@ def test_every_return_to_stays_on_our_origin_or_is_refused(score: Score) -> None
 
     def begin(return_to: str) -> str:
         try:
-            flow = AuthorizationFlows(b"key").begin("okta", return_to=return_to)
+            flow = AuthorizationFlows(b"key").start("okta", return_to=return_to)
         except ValueError:
             return "refused"
         for location in (flow.location(), flow.location("e")):

@@ -23,9 +23,9 @@ from restwell.web import (
     signed_in,
     signed_in_or_scope,
 )
-from restwell.web.guards import name_of
+from restwell.web.guards import guard_name
 from restwell.web.openapi import operations
-from restwell.web.rate_limits import apply_rate_limits, guards_of
+from restwell.web.rate_limits import apply_rate_limits, route_guards
 from tiny.app import app_of, authenticate
 
 READS = 5
@@ -252,7 +252,7 @@ def test_a_guard_of_any_layer_runs_behind_the_rate_limit(limited_app: App, layer
     assert limits is not None
     apply_rate_limits(app, limits)
     (handler,) = [one for one in cast("Any", app.routes[0]).route_handlers if "GET" in one.http_methods]
-    assert guards_of(handler) == [lets_in]
+    assert route_guards(handler) == [lets_in]
     assert len(handler.resolve_guards()) == 1
     assert handler.resolve_guards() != [lets_in]
 
@@ -274,5 +274,5 @@ def test_a_guard_of_any_layer_runs_behind_the_rate_limit(limited_app: App, layer
 def test_the_route_list_names_each_guard(limited_app: App, path: str, names: list[str]) -> None:
     """Seen to fail: `restwell routes` called every guard "signed in"."""
     (handler,) = [one.handler for one in operations(limited_app.litestar) if one.path == path]
-    assert list(map(name_of, guards_of(handler))) == names
-    assert name_of(signed_in_or_scope("notes:read")) == "signed in or notes:read"
+    assert list(map(guard_name, route_guards(handler))) == names
+    assert guard_name(signed_in_or_scope("notes:read")) == "signed in or notes:read"

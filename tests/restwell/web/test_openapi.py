@@ -1,6 +1,7 @@
 """The OpenAPI document of any application: nothing in it that the application does not have, and nothing left out."""
 
 import json
+import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -174,3 +175,10 @@ def test_every_format_has_a_valid_example() -> None:
 
 def test_the_document_names_a_custom_guard() -> None:
     assert "Guarded by has_own_key." in document_of(Things)["paths"]["/v1/things/keyed"]["get"]["description"]
+
+
+def test_the_component_of_a_generic_type_is_named_after_its_argument() -> None:
+    """Seen to fail: a page of orders was ``Page_Order_``, which a generated client shows as it is."""
+    schemas = document_of(Things)["components"]["schemas"]
+    assert {"WholePage", "PartPage"} <= set(schemas)
+    assert all(re.fullmatch(r"[A-Z][A-Za-z0-9]*", name) and schemas[name]["title"] == name for name in schemas)

@@ -22,7 +22,7 @@ from restwell import App
 from restwell.database import param, query
 from restwell.settings import OauthSettings
 from restwell.testing import finish_jobs
-from restwell.web.session_cookies import ACCESS, SIGN_IN
+from restwell.web.session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE
 from shop.app import create_app
 from shop.identities import queries
 from shop.identities.models import identities
@@ -76,7 +76,7 @@ async def test_a_first_sign_in_creates_an_account_and_the_next_one_reuses_it(
     again = OAuthBrowser(client)
     assert (await again.sign_in(name)).status_code == 200
     assert (await again.me())["id"] == me["id"]
-    assert browser.cookies[SIGN_IN] == "", "spent"
+    assert browser.cookies[OAUTH_STATE_COOKIE] == "", "spent"
 
 
 async def test_the_browser_returns_to_where_the_sign_in_began(browser: OAuthBrowser, provider: ProviderProcess) -> None:
@@ -123,7 +123,7 @@ WRONG_TOKENS: dict[str, Json] = {
 async def test_an_invalid_id_token_is_refused(browser: OAuthBrowser, provider: ProviderProcess, how: str) -> None:
     provider.misbehave(**WRONG_TOKENS[how])
     assert_problem(await browser.sign_in(), 400, "invalid_sign_in")
-    assert ACCESS not in browser.cookies
+    assert ACCESS_COOKIE not in browser.cookies
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -148,18 +148,18 @@ async def test_a_callback_that_this_browser_did_not_request_is_refused(
         assert_problem(await browser.get(path), 400, "invalid_sign_in")
     assert_problem(await OAuthBrowser(client).get(mine), 400, "invalid_sign_in")
     kept = dict(browser.cookies)
-    browser.cookies[SIGN_IN] = kept[SIGN_IN][:-4] + "AAAA"
+    browser.cookies[OAUTH_STATE_COOKIE] = kept[OAUTH_STATE_COOKIE][:-4] + "AAAA"
     assert_problem(await browser.get(mine), 400, "invalid_sign_in")
-    assert ACCESS not in browser.cookies
+    assert ACCESS_COOKIE not in browser.cookies
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_used_authorization_code_is_refused(browser: OAuthBrowser) -> None:
     answer = await browser.to_provider()
-    flow = browser.cookies[SIGN_IN]
+    flow = browser.cookies[OAUTH_STATE_COOKIE]
     assert (await browser.get(answer)).status_code == 200
     thief = OAuthBrowser(browser.client)
-    thief.cookies[SIGN_IN] = flow
+    thief.cookies[OAUTH_STATE_COOKIE] = flow
     assert_problem(await thief.get(answer), 400, "invalid_sign_in")
 
 
@@ -309,9 +309,9 @@ async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
 ) -> None:
     path = "/v1/users/me/identities"
     begun = await customer.send("POST", f"{path}/okta")
-    browser.cookies[SIGN_IN] = SimpleCookie(begun.headers["set-cookie"])[SIGN_IN].value
+    browser.cookies[OAUTH_STATE_COOKIE] = SimpleCookie(begun.headers["set-cookie"])[OAUTH_STATE_COOKIE].value
     assert (await browser.get(await callback_path(begun.json()["url"]))).status_code == 200
-    assert ACCESS not in browser.cookies, "it has signed nobody in"
+    assert ACCESS_COOKIE not in browser.cookies, "it has signed nobody in"
     (own,) = (await customer.get(path)).json()["items"]
     assert (own["provider"], own["email"]) == ("okta", "ada@example.com")
 
@@ -320,7 +320,7 @@ async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
 
     stolen = await other.send("POST", f"{path}/okta")
     thief = OAuthBrowser(client)
-    thief.cookies[SIGN_IN] = SimpleCookie(stolen.headers["set-cookie"])[SIGN_IN].value
+    thief.cookies[OAUTH_STATE_COOKIE] = SimpleCookie(stolen.headers["set-cookie"])[OAUTH_STATE_COOKIE].value
     assert_problem(await thief.get(await callback_path(stolen.json()["url"])), 409, "identity_taken")
     assert (await other.get(path)).json()["items"] == []
 
@@ -336,7 +336,7 @@ async def test_the_last_linked_provider_cannot_be_removed_without_a_password(
     browser: OAuthBrowser, client: httpx.AsyncClient
 ) -> None:
     await browser.sign_in()
-    headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
+    headers = {"cookie": f"{ACCESS_COOKIE}={browser.cookies[ACCESS_COOKIE]}", "sec-fetch-site": "same-origin"}
     answer = await client.delete("/v1/users/me/identities/okta", headers=headers)
     assert_problem(answer, 409, "last_way_in")
 
@@ -352,7 +352,7 @@ async def test_the_last_two_providers_cannot_be_removed_at_once(
         for provider in ("github", "facebook"):
             linked = {"provider": provider, "subject": "1", "email": None, "created_at": now}
             await tx.run(queries.insert_identity, user_id=UUID(me["id"]), **linked)
-    headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
+    headers = {"cookie": f"{ACCESS_COOKIE}={browser.cookies[ACCESS_COOKIE]}", "sec-fetch-site": "same-origin"}
     async with app.kit.database.transaction() as tx:
         await tx.all(LOCK, user_id=UUID(me["id"]))  # so that each has begun before the first of them ends
         removals = [
@@ -370,7 +370,7 @@ async def test_a_user_who_deleted_the_account_can_register_again(
 ) -> None:
     await browser.sign_in()
     me = await browser.me()
-    headers = {"cookie": f"{ACCESS}={browser.cookies[ACCESS]}", "sec-fetch-site": "same-origin"}
+    headers = {"cookie": f"{ACCESS_COOKIE}={browser.cookies[ACCESS_COOKIE]}", "sec-fetch-site": "same-origin"}
     assert (await client.delete("/v1/users/me", headers=headers)).status_code == 204
     browser.cookies.clear()
     assert (await browser.sign_in()).status_code == 200

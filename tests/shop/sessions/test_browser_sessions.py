@@ -84,7 +84,7 @@ async def test_a_page_of_the_same_origin_may_read_and_write(browser: Browser) ->
     ],
 )
 async def test_a_page_of_another_origin_cannot_write(browser: Browser, headers: dict[str, str]) -> None:
-    """Breaks without ``refuse_cross_site``: a form on another site would sign out, order, or sign its visitor in as someone else."""
+    """Breaks without ``reject_cross_site``: a form on another site would sign out, order, or sign its visitor in as someone else."""
     for method, path, body in (
         ("DELETE", "/v1/sessions", None),
         ("POST", "/v1/sessions", BODY),

@@ -82,7 +82,7 @@ class AuthorizationFlows:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def begin(self, provider: str, *, return_to: str | None = None, user_id: UUID | None = None) -> AuthorizationFlow:
+    def start(self, provider: str, *, return_to: str | None = None, user_id: UUID | None = None) -> AuthorizationFlow:
         """Raises ValueError for a ``return_to`` that is none."""
         begun = _Begun(provider, int(time.time()), secrets.token_bytes(32), return_to, user_id)
         try:
