@@ -215,7 +215,7 @@ class Restwell:
         return RateLimiter(store, scale=limits.scale, reads=limits.reads, writes=limits.writes)
 
     async def start(self) -> None:
-        EmailAddress.load()
+        EmailAddress.preload()
         await self.database.start()
         await self._asked_by_health.start()
         await self.cache.start()

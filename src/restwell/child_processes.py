@@ -1,6 +1,6 @@
-"""Child processes: each ends with its parent, and loses no signal when it begins.
+"""Child processes that exit with their parent and handle SIGTERM from the start.
 
-A process that outlived its parent would keep the port, or go on with jobs while nothing watches it.
+A process that outlives its parent would keep the port in use, or run jobs without a supervisor.
 """
 
 import multiprocessing
@@ -12,46 +12,49 @@ from multiprocessing.process import BaseProcess
 from typing import Final
 
 STOP_SECONDS: Final = 30
-"""How long a process may take to end in order before it is ended."""
-LOOK_SECONDS: Final = 0.5
+"""How long a process may take to shut down after SIGTERM before it is killed."""
+POLL_SECONDS: Final = 0.5
 
 
 def exit_with_parent() -> None:
-    """End this process, as by SIGTERM, when the one that started it is gone."""
+    """Send SIGTERM to this process when its parent exits, and exit after STOP_SECONDS."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
 def kill_children() -> None:
-    """End what this process has started, at once."""
+    """Kill all child processes of this process."""
     for child in multiprocessing.active_children():
         child.kill()
 
 
 def block_sigterm_during_fork() -> None:
-    """Let a forked process end at a SIGTERM from its first moment on.
+    """Make SIGTERM terminate a forked process from its first instruction.
 
-    It would begin with its parent's handler, which swallows the signal, until it sets its own. So the signal waits
-    during the fork, and finds the default action after it.
+    A child starts with its parent's handler, which would ignore the signal. So SIGTERM is blocked during the fork, and
+    the child restores the default action before it unblocks it.
     """
-    stop = {signal.SIGTERM}
+    sigterm = {signal.SIGTERM}
 
-    def begin() -> None:
+    def in_child() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, sigterm)
 
     os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, stop),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, stop),
-        after_in_child=begin,
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, sigterm),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, sigterm),
+        after_in_child=in_child,
     )
 
 
-def _end_after(parent: BaseProcess) -> None:
-    """The parent's pipe would not do: a sibling that was forked later has its other end too, and keeps it open."""
+def _exit_after(parent: BaseProcess) -> None:
+    """Poll the parent's id.
+
+    Waiting for its pipe does not work: a sibling that was forked later keeps the other end open.
+    """
     while os.getppid() == parent.pid:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(STOP_SECONDS)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Email addresses: one strict parser and one canonical form, for every place where an address comes in."""
+"""Email addresses: a strict parser and a canonical form."""
 
 import re
 from typing import Final, Self, cast
@@ -18,30 +18,30 @@ class _Checked(type):
 
 
 class EmailAddress(str, metaclass=_Checked):
-    """An address in its canonical form: ASCII in lower case, an international domain as its A-labels (``xn--...``).
+    """An address in canonical form: lower-case ASCII, with an international domain as A-labels (``xn--...``).
 
-    Two spellings of one mailbox are equal, and what is an address can be mailed: SMTP takes it as it is. The local part is compared
-    without case, as every large provider does, though RFC 5321 2.4 leaves that to the host. As a field of a Struct it is parsed when a
-    request is read, and a fault names the field. It is a type for type checkers only: at run time the value is a plain ``str``, which
-    every driver and encoder takes.
+    Two spellings of one mailbox are equal, and SMTP accepts every value. The local part is case-insensitive, as with
+    all large providers; RFC 5321 2.4 leaves that to the host. A field of this type in a Struct is parsed with the
+    request, and an error names the field. The type exists for type checkers only: at run time the value is a plain
+    ``str``, which every driver and encoder accepts.
     """
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ValueError, which says what is wrong, for anything but one bare address (RFC 5321 4.1.2).
+        """Parse one address (RFC 5321 4.1.2). Raises ValueError with the reason.
 
-        No comment, no display name, no quoted local part, no IP address for a domain. A local part with characters outside of ASCII
-        is refused, because only relays with SMTPUTF8 (RFC 6531) would take it. DNS is not asked.
+        Rejects comments, display names, quoted local parts and IP address domains. Rejects local parts with non-ASCII
+        characters, because only relays with SMTPUTF8 (RFC 6531) accept them. Does not query DNS.
         """
-        if len(text) > MAX_CHARACTERS:  # first, because the parser's time grows with the text
+        if len(text) > MAX_CHARACTERS:  # checked first: the parser's time grows with the length
             raise ValueError(f"An email address has at most {MAX_CHARACTERS} characters.")
-        # Loaded where it is used: it takes a fifth of what importing the kit takes.
+        # Imported on demand: it takes a fifth of the import time of the kit.
         from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415
 
         try:
-            found = validate_email(
+            address = validate_email(
                 text,
                 allow_smtputf8=False,
                 allow_empty_local=False,
@@ -50,37 +50,37 @@ class EmailAddress(str, metaclass=_Checked):
                 allow_display_name=False,
                 strict=True,
                 check_deliverability=False,
-                test_environment=True,  # .test is a domain like any other
+                test_environment=True,  # accepts the top-level domain .test
                 globally_deliverable=True,
             )
         except EmailNotValidError as error:
             raise ValueError(str(error)) from error
-        if found.ascii_email is None or "." not in found.ascii_domain:
+        if address.ascii_email is None or "." not in address.ascii_domain:
             raise ValueError("The part after the @-sign is not valid. It should have a period.")
-        return cast("Self", found.ascii_email.lower())
+        return cast("Self", address.ascii_email.lower())
 
     @classmethod
-    def load(cls) -> None:
-        """Load what the parser needs, tables of Unicode among it, so that no request has to wait for that."""
-        cls.parse("load@bücher.example")
+    def preload(cls) -> None:
+        """Import the parser and its Unicode tables, so that no request waits for that."""
+        cls.parse("preload@bücher.example")
 
 
 def parse_mailbox(text: str) -> tuple[str, str]:
-    """The name and the address of ``Shop <shop@shop.example>``, or of an address alone, as an application's own sender is named.
+    """Parse a sender, ``Shop <shop@shop.example>`` or an address, into display name and address.
 
-    ``...@localhost`` is one, too. Raises ValueError.
+    Also accepts ``...@localhost``. Raises ValueError.
     """
     named = _NAMED.fullmatch(text.strip())
     name, address = (named["name"].strip().strip('"'), named["address"]) if named is not None else ("", text.strip())
     if not name.isprintable():
-        raise ValueError("The name holds a control character.")
+        raise ValueError("The name contains a control character.")
     if _LOCALHOST.fullmatch(address):
         return name, address.lower()
     return name, EmailAddress.parse(address)
 
 
 def mailbox(text: str) -> str:
-    """The text itself, if it is what ``parse_mailbox`` reads. Raises ValueError."""
+    """Validate a sender with ``parse_mailbox`` and return it unchanged. Raises ValueError."""
     try:
         parse_mailbox(text)
     except ValueError as error:

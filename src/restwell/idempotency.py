@@ -1,7 +1,7 @@
-"""Idempotency keys: an effect and its whole answer are stored together, so that a repeat gets the answer and no second effect.
+"""Idempotency keys: the response is stored in the transaction of the operation, and replayed for a repeated request.
 
-The record is written in the effect's own transaction and belongs to the caller. A failed effect leaves no record, so the
-key may be tried again. Follows draft-ietf-httpapi-idempotency-key-header-07.
+Keys are scoped to the user. A failed operation stores nothing, so the key can be retried. Follows
+draft-ietf-httpapi-idempotency-key-header-07.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from restwell.errors import AppError
 
 HEADER: Final = "Idempotency-Key"
 MAX_CHARS: Final = 255
-BATCH: Final = 1_000
-"""So many records are deleted in one transaction."""
+MAX_BATCH: Final = 1_000
+"""The most records that one transaction deletes."""
 
 
 class IdempotencyKeyRequired(AppError):
@@ -40,7 +40,7 @@ class IdempotencyKeyReused(AppError):
 
 
 class StoredResponse(Struct, frozen=True):
-    """The first answer, and whether this is a replay of it."""
+    """The response of the first request. ``replayed`` if it was read from the database."""
 
     status: int
     headers: dict[str, str]
@@ -57,7 +57,7 @@ class _Record(Struct, frozen=True):
 
 
 class Idempotency:
-    """Keeps its records in a table of the application's own metadata (see ``table``)."""
+    """Stores records in ``table``, which is added to the application's metadata."""
 
     def __init__(self, metadata: MetaData, name: str = "idempotency_keys") -> None:
         self.table = keys = Table(
@@ -82,27 +82,27 @@ class Idempotency:
             },
             into=str,
         )
-        mine = (keys.c.user_id == param("user_id")) & (keys.c.key == param("key"))
-        found = (keys.c.target, keys.c.request_hash, keys.c.status, keys.c.headers, keys.c.body)
-        self._find = query(f"{name}.find", select(*found).where(mine), into=_Record)
+        matches = (keys.c.user_id == param("user_id")) & (keys.c.key == param("key"))
+        columns = (keys.c.target, keys.c.request_hash, keys.c.status, keys.c.headers, keys.c.body)
+        self._find = query(f"{name}.find", select(*columns).where(matches), into=_Record)
         self._store = query(
             f"{name}.store",
             update(keys)
             .where(keys.c.user_id == param("match_user_id"), keys.c.key == param("match_key"))
             .values(status=param("status"), headers=param("headers"), body=param("body")),
         )
-        old = (
+        expired = (
             select(keys.c.user_id, keys.c.key)
             .where(keys.c.created_at < param("before"))
             .order_by(keys.c.created_at)
-            .limit(BATCH)
+            .limit(MAX_BATCH)
         )
         self._delete_before = query(
-            f"{name}.delete_before", delete(keys).where(tuple_(keys.c.user_id, keys.c.key).in_(old))
+            f"{name}.delete_before", delete(keys).where(tuple_(keys.c.user_id, keys.c.key).in_(expired))
         )
 
     async def delete_before(self, database: Database, before: datetime) -> int:
-        """Delete some of the records from before that time: their keys may be used for something else. Returns how many; 0, none is left."""
+        """Delete a batch of records older than ``before``. Returns the number deleted; 0 means none are left."""
         return await database.run(self._delete_before, before=before)
 
     async def execute_once(
@@ -112,12 +112,13 @@ class Idempotency:
         key: str | None,
         target: str,
         request: bytes,
-        effect: Callable[[], Awaitable[StoredResponse]],
+        operation: Callable[[], Awaitable[StoredResponse]],
     ) -> StoredResponse:
-        """Run ``effect`` in ``tx`` unless this caller's key already did; either way, give its answer.
+        """Run ``operation`` in ``tx``, or return the stored response if the user already used the key.
 
-        ``target`` is the method and path that were asked for. Raises IdempotencyKeyRequired, IdempotencyKeyReused for another
-        request, IdempotencyKeyInFlight while the first request holds the key longer than a lock may be waited for.
+        ``target`` is the method and path of the request. Raises IdempotencyKeyRequired without a valid key,
+        IdempotencyKeyReused if the key belongs to a different request, and IdempotencyKeyInFlight if the first request
+        still runs after the lock timeout.
         """
         if not key or len(key) > MAX_CHARS or not key.isprintable():
             raise IdempotencyKeyRequired
@@ -135,7 +136,7 @@ class Idempotency:
                 created_at=datetime.now(UTC),
             )
         except TransactionConflict:
-            raise  # a deadlock: the whole transaction runs again
+            raise  # a deadlock: the whole transaction is retried
         except DatabaseBusy as error:
             raise IdempotencyKeyInFlight from error
         if claimed is None:
@@ -144,9 +145,14 @@ class Idempotency:
                 raise IdempotencyKeyReused
             headers = msgspec.json.decode(record.headers, type=dict[str, str])
             return StoredResponse(record.status, headers, record.body, replayed=True)
-        answer = await effect()
-        written = msgspec.json.encode(answer.headers)
+        response = await operation()
+        headers_json = msgspec.json.encode(response.headers)
         tx.defer(
-            self._store, match_user_id=user_id, match_key=key, status=answer.status, headers=written, body=answer.body
+            self._store,
+            match_user_id=user_id,
+            match_key=key,
+            status=response.status,
+            headers=headers_json,
+            body=response.body,
         )
-        return answer
+        return response

@@ -1,4 +1,4 @@
-"""Mail: through an SMTP server, or, where there is none, into files that a developer can look at."""
+"""Sends mail through an SMTP server, or writes it to files in development."""
 
 import asyncio
 import re
@@ -21,38 +21,38 @@ from restwell.errors import PermanentFailure
 
 log = structlog.get_logger("restwell.mail")
 
-SECONDS: Final = 30.0
-"""The longest that handing over a mail may take."""
+TIMEOUT_SECONDS: Final = 30.0
+"""The timeout of sending one mail."""
 FOLDER: Final = Path("var/mail")
-MAX_HEADER: Final = 500
-"""How many characters of a name or a subject are sent."""
+MAX_HEADER_CHARS: Final = 500
+"""Longer names and subjects are truncated."""
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9'!-]+(?: [A-Za-z0-9'!-]+)*)?", re.ASCII)
-"""Words that mean themselves in a subject as in a name (RFC 5322 3.2.3), without the marks of an encoded word."""
-_PLAIN_MAX: Final = 60
-_WORD_BYTES: Final = 39
-"""So many bytes make an encoded word of 64 characters: with a header's name, a line stays below the 76 of RFC 2047 2."""
+"""Text that is valid unencoded in a subject and in a display name (RFC 5322 3.2.3), and is not an encoded word."""
+_MAX_PLAIN_CHARS: Final = 60
+_MAX_WORD_BYTES: Final = 39
+"""39 bytes make an encoded word of 64 characters. With its header name, a line stays below 76 (RFC 2047 2)."""
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
-_NO_LINE: Final = {"Cc", "Cs", "Zl", "Zp"}
+_REPLACED_CATEGORIES: Final = {"Cc", "Cs", "Zl", "Zp"}
 _BOUNDARY: Final = "=_alternative"
-"""Never stands in quoted-printable text, which has a hexadecimal number after each ``=`` (RFC 2045 6.7)."""
+"""Cannot occur in quoted-printable text, where hexadecimal digits follow each ``=`` (RFC 2045 6.7)."""
 
 
 class MailRefused(PermanentFailure):
-    """The server will never take this mail: its address does not exist, say."""
+    """The server rejected the mail permanently, for example because the address does not exist."""
 
 
 class MailFailed(Exception):
-    """It could not be handed over now. The next attempt may succeed; nothing has been sent."""
+    """The mail could not be sent. A later attempt may succeed."""
 
 
 class Mail(Struct, frozen=True):
-    """A mail to one person, as plain text and as HTML, of which their program shows one.
+    """A mail to one recipient, as plain text and HTML alternatives.
 
-    ``to_name``, ``subject`` and ``text`` may be anything that a person has written. ``html`` is markup: what people have written is
-    escaped by whoever makes it. ``key`` tells the mail from every other: letters, digits, ``-`` and ``_``. It becomes the Message-ID, by
-    which a repeat can be known.
+    ``to_name``, ``subject`` and ``text`` may contain any user input. ``html`` is markup: the caller must escape user
+    input in it. ``key`` is unique for each mail, and has letters, digits, ``-`` and ``_``. It becomes the Message-ID,
+    so a repeat can be detected.
     """
 
     to: str
@@ -64,34 +64,34 @@ class Mail(Struct, frozen=True):
 
 
 class Mailer(ABC):
-    """``sender`` is an address, or a name and an address: ``Shop <shop@example.com>``."""
+    """``sender`` is an address, optionally with a display name: ``Shop <shop@example.com>``."""
 
     def __init__(self, sender: str) -> None:
         self._sender_name, self._sender = parse_mailbox(sender)
 
     @abstractmethod
     async def send(self, mail: Mail) -> None:
-        """Hand the mail over, and return when it has been taken. Raises MailRefused, MailFailed."""
+        """Send the mail. Returns when the server has accepted it. Raises MailRefused, MailFailed."""
 
     def _message(self, mail: Mail) -> tuple[str, bytes]:
-        """The recipient's address and the whole message, in ASCII (RFC 5322, RFC 2045). Raises MailRefused.
+        """The recipient's address and the message, in ASCII (RFC 5322, RFC 2045). Raises MailRefused.
 
-        Each header is encoded from its plain value and never parsed: the email package of the standard library reads encoded words in
-        values again, and then a name writes headers.
+        Header values are encoded and never parsed. The email package of the standard library decodes encoded words in
+        values, which allows header injection through a name.
         """
         try:
             to = EmailAddress.parse(mail.to)
         except ValueError as error:
             raise MailRefused(f"not an address: {error}") from error
         if not _KEY.fullmatch(mail.key):
-            raise MailRefused("the key of a mail has letters, digits, - and _, and at most 100 of them")
+            raise MailRefused("the key of a mail must have at most 100 letters, digits, - and _")
         headers = [
             f"From: {_mailbox(self._sender_name, self._sender)}",
             f"To: {_mailbox(mail.to_name, to)}",
             f"Subject: {_encoded(mail.subject)}",
             f"Date: {format_datetime(datetime.now(UTC))}",
             f"Message-ID: <{mail.key}@{self._sender.rpartition('@')[2]}>",
-            "Auto-Submitted: auto-generated",  # RFC 3834: nobody's holiday notice answers it
+            "Auto-Submitted: auto-generated",  # RFC 3834: suppresses automatic replies
             "MIME-Version: 1.0",
             f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"',
         ]
@@ -100,9 +100,9 @@ class Mailer(ABC):
 
 
 class SmtpMailer(Mailer):
-    """``smtps://user:password@host:465`` speaks TLS from the start, ``smtp://...:587`` must be able to begin it (STARTTLS).
+    """``smtps://user:password@host:465`` uses implicit TLS; ``smtp://...:587`` requires STARTTLS.
 
-    Only ``smtp+plain://``, for a relay on the same machine, goes without. The server's certificate is checked.
+    ``smtp+plain://`` uses no TLS and is for a relay on the same machine. The server's certificate is verified.
     """
 
     def __init__(self, url: str, sender: str) -> None:
@@ -118,7 +118,7 @@ class SmtpMailer(Mailer):
     async def send(self, mail: Mail) -> None:
         to, message = self._message(mail)
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 await aiosmtplib.send(
                     message,
                     sender=self._sender,
@@ -129,11 +129,11 @@ class SmtpMailer(Mailer):
                     password=self._password,
                     use_tls=self._tls,
                     start_tls=self._start_tls,
-                    timeout=SECONDS,
+                    timeout=TIMEOUT_SECONDS,
                 )
         except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError) as error:
-            refusals = error.recipients if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else [error]
-            if all(one.code >= 500 for one in refusals):  # RFC 5321 4.2.1: 5yz is for good, 4yz for now
+            errors = error.recipients if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else [error]
+            if all(one.code >= 500 for one in errors):  # RFC 5321 4.2.1: 5yz is permanent, 4yz transient
                 raise MailRefused(str(error)) from error
             raise MailFailed(str(error)) from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
@@ -141,7 +141,7 @@ class SmtpMailer(Mailer):
 
 
 class FolderMailer(Mailer):
-    """Writes each mail to a file that any mail program opens."""
+    """Writes each mail to an .eml file."""
 
     def __init__(self, folder: Path, sender: str) -> None:
         super().__init__(sender)
@@ -155,7 +155,7 @@ class FolderMailer(Mailer):
 
 
 def open_mailer(smtp_url: str | None, sender: str) -> Mailer:
-    """Through ``smtp_url``, or into the folder that ``folder:path`` names; FOLDER, where it is None."""
+    """A mailer for an SMTP URL, or for ``folder:path``. Without a URL, mails are written to FOLDER."""
     if smtp_url is None or smtp_url.startswith("folder:"):
         return FolderMailer(Path((smtp_url or "").removeprefix("folder:") or FOLDER), sender)
     return SmtpMailer(smtp_url, sender)
@@ -167,25 +167,29 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _mailbox(name: str, address: str) -> str:
-    """A name and its address, the address on a line of its own where both are too long for one."""
-    words = _encoded(name)
-    if not words:
+    """A display name and an address, folded if they are too long for one line."""
+    display_name = _encoded(name)
+    if not display_name:
         return address
-    return f"{words} <{address}>" if len(words) + len(address) < _PLAIN_MAX else f"{words}\r\n <{address}>"
+    return (
+        f"{display_name} <{address}>"
+        if len(display_name) + len(address) < _MAX_PLAIN_CHARS
+        else f"{display_name}\r\n <{address}>"
+    )
 
 
 def _encoded(text: str) -> str:
-    """Any text as the value of a header: as it is where its words mean themselves, else as encoded words (RFC 2047) on lines of their own.
+    """Encode any text as a header value: unchanged if it is plain ASCII words, else as folded encoded words (RFC 2047).
 
-    What is no character of a line, such as a control character, half a character or a line's end, is a space in it.
+    Control characters, lone surrogates and line separators become spaces.
     """
-    line = "".join(" " if category(one) in _NO_LINE else one for one in text[:MAX_HEADER]).strip()
-    if len(line) <= _PLAIN_MAX and _PLAIN.fullmatch(line):
+    line = "".join(" " if category(one) in _REPLACED_CATEGORIES else one for one in text[:MAX_HEADER_CHARS]).strip()
+    if len(line) <= _MAX_PLAIN_CHARS and _PLAIN.fullmatch(line):
         return line
     words, word = [], b""
     for one in line:
         character = one.encode()
-        if len(word) + len(character) > _WORD_BYTES:
+        if len(word) + len(character) > _MAX_WORD_BYTES:
             words.append(word)
             word = b""
         word += character
@@ -193,7 +197,7 @@ def _encoded(text: str) -> str:
 
 
 def _part(kind: str, text: str) -> list[str]:
-    """One of the alternatives. Quoted-printable can be read in the file, and has no line that a server breaks."""
+    """The lines of one alternative, in quoted-printable, which is readable and keeps lines short enough for SMTP."""
     lines = _LINE_END.split(text.encode("utf-8", "replace"))
     return [
         f"--{_BOUNDARY}",

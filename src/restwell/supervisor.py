@@ -1,4 +1,4 @@
-"""Worker processes: started, replaced when they end, and told to drain when it is time to go."""
+"""Starts worker processes, replaces those that exit, and drains them at shutdown."""
 
 import asyncio
 import multiprocessing
@@ -30,17 +30,20 @@ log = structlog.get_logger("restwell.supervisor")
 
 RESPAWN_SECONDS: Final = 1.0
 KILL_SECONDS: Final = 10.0
-"""After the time to drain, how long a worker has left before it is killed."""
+"""How long after ``drain_seconds`` a worker is killed."""
 BLOCKED_SECONDS: Final = 60.0
-"""How long a job may block a worker's event loop before the process is ended, and the job is run by itself next time."""
+"""How long a job may block the event loop of its worker.
+
+Then the process exits, and the job runs isolated next time.
+"""
 
 _FORK: Final = multiprocessing.get_context("fork")
-"""All is imported then: a worker is there after a few milliseconds, in place of a second."""
+"""With fork, all modules are imported already: a worker starts in milliseconds instead of a second."""
 
 
 @dataclass
 class _Slot:
-    """A worker process that is to be there."""
+    """One of the ``count`` worker processes, and its current process."""
 
     options: WorkerOptions
     name: str = ""
@@ -50,50 +53,50 @@ class _Slot:
     def start(self) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{new_id().hex[-8:]}"
         self.started_at = time.monotonic()
-        self.process = _FORK.Process(target=_work, args=(self.options, self.name), name="worker")
+        self.process = _FORK.Process(target=_worker_main, args=(self.options, self.name), name="worker")
         self.process.start()
 
 
 def supervise(options: WorkerOptions, count: int, database_url: str) -> None:
-    """Keep so many workers at work until SIGTERM, SIGINT or SIGHUP, then until they have drained, or the same signal comes again.
+    """Run ``count`` workers until SIGTERM, SIGINT or SIGHUP, then drain them. The same signal again kills them.
 
-    The jobs of one that is killed are free at once. A worker ends with this process, however it ends.
+    The leases of a worker that dies expire immediately. Workers exit with this process, even if it is killed.
     """
     block_sigterm_during_fork()
-    told: set[int] = set()
+    received: set[int] = set()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        if number in told:
+        if number in received:
             kill_children()
-        told.add(number)
+        received.add(number)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN):  # as nohup asks
+        if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN):  # set by nohup
             signal.signal(number, stop)
     slots = [_Slot(options) for _ in range(count)]
-    while not told:
+    while not received:
         for slot in slots:
             if slot.process is None and time.monotonic() - slot.started_at >= RESPAWN_SECONDS:
                 slot.start()
         wait([slot.process.sentinel for slot in slots if slot.process is not None], timeout=0.2)
         for slot in slots:
             if slot.process is not None and slot.process.exitcode is not None:
-                _ended(slot, slot.process.exitcode, database_url)
+                _handle_exit(slot, slot.process.exitcode, database_url)
     _stop([slot.process for slot in slots if slot.process is not None], options.drain_seconds)
 
 
-def _ended(slot: _Slot, exitcode: int, database_url: str) -> None:
+def _handle_exit(slot: _Slot, exitcode: int, database_url: str) -> None:
     slot.process = None
     if exitcode == 0:
         return
     log.error("worker_died", worker=slot.name, exitcode=exitcode)
-    with suppress(ServiceUnavailable):  # then its leases end by themselves
-        asyncio.run(_end_leases(slot.name, database_url))
+    with suppress(ServiceUnavailable):  # the leases expire after their normal time
+        asyncio.run(_expire_leases(slot.name, database_url))
 
 
-async def _end_leases(name: str, url: str) -> None:
+async def _expire_leases(name: str, url: str) -> None:
     async with open_database(url, 1) as database:
-        await JobStore(database).end_leases(name)
+        await JobStore(database).expire_leases(name)
 
 
 def _stop(processes: list[BaseProcess], drain_seconds: float) -> None:
@@ -107,17 +110,20 @@ def _stop(processes: list[BaseProcess], drain_seconds: float) -> None:
             process.join()
 
 
-def _work(options: WorkerOptions, name: str) -> None:
-    """What a worker process does: the application is made in it, from the environment it was started with."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the supervisor says what to do
+def _worker_main(options: WorkerOptions, name: str) -> None:
+    """The entry point of a worker process. Builds the application from the environment."""
+    for number in (
+        signal.SIGINT,
+        signal.SIGHUP,
+    ):  # a terminal sends them to the whole process group; the supervisor handles them
         signal.signal(number, signal.SIG_IGN)
     exit_with_parent()
     app = _create_app()
     with log_fatal_errors():
-        uvloop.run(_serve(app, options, name))
+        uvloop.run(_run_worker(app, options, name))
 
 
-async def _serve(app: App, options: WorkerOptions, name: str) -> None:
+async def _run_worker(app: App, options: WorkerOptions, name: str) -> None:
     worker = app.worker(options, execute_isolated=_execute_isolated, name=name)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
     await app.kit.start()
@@ -128,14 +134,14 @@ async def _serve(app: App, options: WorkerOptions, name: str) -> None:
 
 
 def _execute_isolated(claimed: ClaimedJob) -> None:
-    """Do one job in this process, of which nobody else depends: the worker that did it before died."""
-    uvloop.run(_serve_one(_create_app(), msgspec.structs.replace(claimed, isolated=False)))
+    """Run one job in this process, which runs nothing else: an earlier worker of the job died."""
+    uvloop.run(_run_one(_create_app(), msgspec.structs.replace(claimed, isolated=False)))
 
 
-async def _serve_one(app: App, claimed: ClaimedJob) -> None:
+async def _run_one(app: App, claimed: ClaimedJob) -> None:
     await app.kit.start()
     try:
-        await app.worker(WorkerOptions(queues=(claimed.queue,))).do(claimed)
+        await app.worker(WorkerOptions(queues=(claimed.queue,))).execute(claimed)
     finally:
         await app.kit.close()
 
@@ -148,23 +154,21 @@ def _create_app() -> App:
         return project.create_app(settings)
 
 
-def worker_options(app: App, queues: tuple[str, ...], **chosen: object) -> WorkerOptions:
-    """Those of the settings, and ``chosen``; without ``queues``, all that the application has jobs for.
+def worker_options(app: App, queues: tuple[str, ...], **options: object) -> WorkerOptions:
+    """The options from the settings and ``options``. Without ``queues``, all queues of the application's jobs.
 
-    Raises ConfigurationError where it has none, or none for one of the queues.
+    Raises ConfigurationError if the application has no jobs, or one of the queues has none.
     """
     known = tuple(dict.fromkeys(job.queue for job in app.kit.jobs.registered.values()))
     if not known:
-        raise ConfigurationError([f"{app.kit.name} has no jobs; name them in kit.app(jobs=[...])"])
+        raise ConfigurationError([f"{app.kit.name} has no jobs; register them with kit.app(jobs=[...])"])
     if unknown := [queue for queue in queues if queue not in known]:
-        raise ConfigurationError(
-            [f"no job is declared for queue {name}; there are {', '.join(known)}" for name in unknown]
-        )
+        raise ConfigurationError([f"queue {name} has no jobs; the queues are {', '.join(known)}" for name in unknown])
     jobs = app.kit.settings.jobs
     return WorkerOptions(
         queues=queues or known,
         done_retention_seconds=jobs.done_retention_seconds,
         dead_retention_seconds=jobs.dead_retention_seconds,
         blocked_seconds=BLOCKED_SECONDS,
-        **chosen,  # type: ignore[arg-type]  # the command line's own
+        **options,  # type: ignore[arg-type]  # validated by the command line
     )

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mail_server import MailServer, mail_server
-from restwell.mail import MAX_HEADER, FolderMailer, Mail, MailRefused, SmtpMailer, open_mailer
+from restwell.mail import MAX_HEADER_CHARS, FolderMailer, Mail, MailRefused, SmtpMailer, open_mailer
 
 HEADERS = [
     *("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"),
@@ -76,7 +76,7 @@ def server() -> Iterator[MailServer]:
 
 def one_line(text: str) -> str:
     """The text as one line without control characters, as a header shows it."""
-    return "".join(" " if category(one) in {"Cc", "Cs", "Zl", "Zp"} else one for one in text[:MAX_HEADER]).strip()
+    return "".join(" " if category(one) in {"Cc", "Cs", "Zl", "Zp"} else one for one in text[:MAX_HEADER_CHARS]).strip()
 
 
 def lines_of(text: str) -> str:

@@ -98,13 +98,13 @@ async def test_an_operator_lists_retries_and_discards_dead_jobs_on_the_command_l
     assert await told(settings, "retry", str(dead)) == (0, "1 retried\n")
     assert await told(settings, "retry", str(dead)) == (
         2,
-        "restwell: Only a dead or cancelled job can be tried again.\n",
+        "restwell: Only a dead or cancelled job can be retried.\n",
     )
     await told(settings, "cancel", str(dead))
     assert await told(settings, "discard", str(dead)) == (0, "1 discarded\n")
     assert await told(settings, "show", str(new_id())) == (2, "restwell: There is nothing here.\n")
     assert await told(settings, "retry") == (
         2,
-        "restwell: which jobs? Name their ids, or --name for every dead job of that name\n",
+        "restwell: give the ids of jobs, or --name for every dead job with that name\n",
     )
-    assert await told(settings, "list") == (0, "nothing waits, runs or is dead\n")
+    assert await told(settings, "list") == (0, "no jobs are scheduled, ready, running, parked or dead\n")

@@ -31,7 +31,7 @@ async def note_once(context: JobContext, text: str) -> None:
 
 
 @job(max_attempts=50)
-async def toil(context: JobContext, number: int, seconds: float, effect_at: float = 0.5) -> None:
+async def slow_effect(context: JobContext, number: int, seconds: float, effect_at: float = 0.5) -> None:
     """Takes its time, and after that share of it takes effect, and is done with that."""
     await asyncio.sleep(seconds * effect_at)
     async with context.completion() as tx:
@@ -53,7 +53,7 @@ async def fail(context: JobContext, until_attempt: int = 100) -> int:
 
 
 @job()
-async def give_up(_context: JobContext) -> None:
+async def fail_permanently(_context: JobContext) -> None:
     raise PermanentFailure("the address does not exist")
 
 
@@ -70,23 +70,23 @@ async def sleep(context: JobContext, seconds: float) -> None:
 
 
 @job()
-async def block(_context: JobContext, seconds: float) -> None:
+async def block_event_loop(_context: JobContext, seconds: float) -> None:
     """Blocks the event loop, as no job should."""
     time.sleep(seconds)  # noqa: ASYNC251  # on purpose
 
 
 @job(backoff=SOON, max_attempts=1)
-async def curse(_context: JobContext) -> None:
+async def fail_with_unstorable_text(_context: JobContext) -> None:
     raise ValueError("zero \x00 and a half \ud800 of a pair")
 
 
 @job(max_attempts=2)
-def nap(seconds: float) -> None:
+def blocking_sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
 @job(backoff=SOON, max_attempts=2)
-async def leave(_context: JobContext) -> None:
+async def raise_system_exit(_context: JobContext) -> None:
     raise SystemExit(3)
 
 
@@ -102,13 +102,13 @@ def square(number: int) -> int:
 
 
 @job(timeout_seconds=2, max_attempts=1)
-def spin() -> None:
+def busy_loop() -> None:
     while True:
         pass
 
 
 @job(backoff=SOON, max_attempts=2)
-def die() -> None:
+def exit_process() -> None:
     os._exit(7)
 
 
@@ -144,29 +144,29 @@ async def greet(context: JobContext) -> None:
 
 
 @job(timeout_seconds=30)
-def speak(text: str) -> None:
+def log_in_process(text: str) -> None:
     """Logs, in a process of its own."""
-    structlog.get_logger("speak").warning("said", text=text)
+    structlog.get_logger("sample_jobs").warning("said", text=text)
 
 
 ALL: list[Job[..., Any]] = [
     note,
-    speak,
+    log_in_process,
     note_once,
     fail,
-    give_up,
+    fail_permanently,
     hang,
     sleep,
-    block,
-    leave,
-    curse,
-    nap,
+    block_event_loop,
+    raise_system_exit,
+    fail_with_unstorable_text,
+    blocking_sleep,
     poison,
     out_of_memory,
-    toil,
+    slow_effect,
     square,
-    spin,
-    die,
+    busy_loop,
+    exit_process,
     halve,
     typed,
 ]

@@ -21,14 +21,14 @@ import pytest
 import sample_jobs
 from jobs_app import audit, enqueue_and_die
 from jobs_app.app import CRONS
-from jobs_app.audit import environment, toil
+from jobs_app.audit import enqueue_slow_effects, environment
 from jobs_app.broken import VARIABLE, break_on_purpose
 from jobs_harness import JobsHarness, open_harness
 from rabbit import rabbit_program, rabbit_server
 from scoreboard import Score
 from servers import NEEDS, ROOT, descendants_of, redis_program, redis_server, restwell, working
 
-AT_ONCE: Final = 4
+PARALLEL_CRASHES: Final = 4
 """So many crash beside each other, which is what two cores can start."""
 FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
@@ -69,7 +69,7 @@ async def test_killed_workers_lose_no_job_and_run_none_twice_j1(
 ) -> None:
     """BROKEN=no-lease: what the dead had is never done. BROKEN=no-transaction: it is done twice."""
     count, kills = score.size((40, 3), (1_000, 100))
-    await toil(harness, count, 0.5, effect_at=0.2)
+    await enqueue_slow_effects(harness, count, 0.5, effect_at=0.2)
     with working(tmp_path, "--concurrency=4", **environment(harness)) as served:
         resumed = [await audit.kill_worker(harness, served, after_effect=not number) for number in range(kills)]
     with working(tmp_path, "--concurrency=16", **environment(harness)):
@@ -84,7 +84,7 @@ async def test_killed_workers_lose_no_job_and_run_none_twice_j1(
 )
 async def test_the_jobs_of_a_lost_machine_are_resumed_j1(harness: JobsHarness, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-lease: nobody is left who could say that they are dead, so only their leases tell."""
-    await toil(harness, 8, 1.0)
+    await enqueue_slow_effects(harness, 8, 1.0)
     with working(tmp_path, "--concurrency=4", **environment(harness)) as served:
         held = await audit.held_jobs(harness)
         for process in (served.process.pid, *descendants_of(served.process.pid)):
@@ -115,18 +115,18 @@ async def test_a_job_that_kills_its_worker_harms_no_other_j2(
         working(tmp_path, "--concurrency=40", **environment(harness)),
         working(tmp_path, "--concurrency=40", **environment(harness)),
     ):
-        await _toil_evenly(harness, 0, count)
+        await _enqueue_at_a_steady_rate(harness, 0, count)
         await audit.settled(harness, 60)
         without = await audit.slowest(harness, 0.99)
         async with harness.database.transaction() as tx:
             await tx.run_script("DELETE FROM jobs")
         # In full apart, so that one worker dies of each, and not both at once; a small run is too short for that.
         first, second = count + count // 4, count + count // 4 + score.size(0, count // 2)
-        await _toil_evenly(harness, count, first)
+        await _enqueue_at_a_steady_rate(harness, count, first)
         poison = [await harness.enqueue(sample_jobs.poison)]
-        await _toil_evenly(harness, first, second)
+        await _enqueue_at_a_steady_rate(harness, first, second)
         poison.append(await harness.enqueue(sample_jobs.out_of_memory))
-        await _toil_evenly(harness, second, 2 * count)
+        await _enqueue_at_a_steady_rate(harness, second, 2 * count)
         found = await audit.settled(harness, score.size(90, 120))
         beside = await audit.slowest(harness, 0.99)
     assert found == {"done": count, "dead": len(poison)}
@@ -138,10 +138,10 @@ async def test_a_job_that_kills_its_worker_harms_no_other_j2(
     assert beside <= score.size(100, 2) * without  # of few others, one in a hundred was beside a death
 
 
-async def _toil_evenly(harness: JobsHarness, first: int, end: int) -> None:
+async def _enqueue_at_a_steady_rate(harness: JobsHarness, first: int, end: int) -> None:
     """Something less than a hundred a second, of a fifth of a second."""
     for number in range(first, end):
-        await harness.enqueue(sample_jobs.toil.with_options(max_attempts=2), number=number, seconds=0.2)
+        await harness.enqueue(sample_jobs.slow_effect.with_options(max_attempts=2), number=number, seconds=0.2)
         await asyncio.sleep(0.01)
 
 
@@ -162,8 +162,8 @@ async def test_no_rolled_back_job_runs_and_no_committed_job_is_lost_j3(
                     await harness.jobs.enqueue(tx, sample_jobs.note, text="ghost")
                     raise ZeroDivisionError
         slowest = 0.0
-        for done in range(0, crashes, AT_ONCE):
-            numbers = range(done, min(done + AT_ONCE, crashes))
+        for done in range(0, crashes, PARALLEL_CRASHES):
+            numbers = range(done, min(done + PARALLEL_CRASHES, crashes))
             await asyncio.gather(*(_enqueue_and_die(harness, number) for number in numbers))
             began = time.monotonic()
             while await audit.counts(harness) != {"done": numbers.stop} and time.monotonic() < began + 10:
@@ -187,7 +187,7 @@ async def test_a_worker_that_was_suspended_completes_no_job_of_another_j4(
     """BROKEN=no-fencing: what it was at is done by another, and then once more by it."""
     rounds = score.size(1, 2)
     for number in range(rounds):
-        await toil(harness, 4, 2.0, start=4 * number)
+        await enqueue_slow_effects(harness, 4, 2.0, start=4 * number)
         with working(tmp_path, "--concurrency=4", **environment(harness)) as first:
             while len(await audit.held_jobs(harness)) < 4:
                 await asyncio.sleep(0.05)
@@ -229,7 +229,7 @@ async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(
                         f"UPDATE jobs SET name = 'note', arguments = '{{\"text\": 5' WHERE id IN {half}"
                     )
                 arguments = [{"number": number, "seconds": each} for number in range(start, start + good)]
-                await harness.jobs.enqueue_many(tx, sample_jobs.toil, arguments)
+                await harness.jobs.enqueue_many(tx, sample_jobs.slow_effect, arguments)
             began = time.monotonic()
             while (await audit.counts(harness)).get("done", 0) < start + good and time.monotonic() < began + 120:
                 await asyncio.sleep(0.02)
@@ -241,7 +241,7 @@ async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(
     assert found == {"done": 2 * good, "dead": bad}
     assert await audit.reasons(harness) == {
         "UnreadableArguments": bad // 2,
-        "no worker knew nobody in 86400 s": bad // 2,
+        "no worker knew nobody within 86400 s": bad // 2,
     }
     share = seconds[0] / seconds[1]
     score.note(f"{bad:,} of {bad:,} dead; the {good:,} others at {share:.0%} of their pace without them")
@@ -274,7 +274,7 @@ async def test_a_broker_that_is_down_loses_no_job_j6(
                     waits = []
                     while time.monotonic() < until:
                         began = time.monotonic()
-                        await harness.enqueue(sample_jobs.toil, number=number, seconds=0.0)
+                        await harness.enqueue(sample_jobs.slow_effect, number=number, seconds=0.0)
                         waits.append(time.monotonic() - began)
                         number += 1
                         await asyncio.sleep(0.02)

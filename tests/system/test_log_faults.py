@@ -179,8 +179,8 @@ async def test_a_worker_runs_its_jobs_whatever_happens_to_its_log_on_sqlite(
     run = f"log-{sink.__name__}-{os.getpid()}"
     async with open_harness(env["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
         await harness.enqueue(sample_jobs.note, text="done")
-        await harness.enqueue(sample_jobs.give_up)
-        await harness.enqueue(sample_jobs.speak, text="loud")
+        await harness.enqueue(sample_jobs.fail_permanently)
+        await harness.enqueue(sample_jobs.log_in_process, text="loud")
         with sink() as descriptor:
             process = subprocess.Popen(  # noqa: ASYNC220  # it is started, and not waited for
                 [RESTWELL, "worker"], env={**os.environ, **env, RUN: run}, stdout=descriptor, stderr=descriptor

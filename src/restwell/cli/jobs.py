@@ -1,4 +1,4 @@
-"""``restwell jobs``: what waits, what is dead and why, and trying again."""
+"""The commands ``restwell jobs``."""
 
 import asyncio
 import sys
@@ -20,27 +20,27 @@ T = TypeVar("T")
 
 PAGE: Final = 500
 
-commands: Final = typer.Typer(no_args_is_help=True, help="Look after jobs: list, inspect, retry, cancel, discard.")
+commands: Final = typer.Typer(no_args_is_help=True, help="List, show, retry, cancel and discard jobs.")
 
-Ids = Annotated[list[UUID], typer.Argument(help="Ids of jobs.")]
+Ids = Annotated[list[UUID], typer.Argument(help="Job ids.")]
 
 
 @commands.command("list")
 def list_jobs(
     *,
-    state: Annotated[JobState, typer.Option(help="Jobs in this state, the newest first.")] = JobState.DEAD,
-    limit: Annotated[int, typer.Option(help="How many.", min=1, max=10_000)] = 20,
+    state: Annotated[JobState, typer.Option(help="Only jobs in this state, newest first.")] = JobState.DEAD,
+    limit: Annotated[int, typer.Option(help="Maximum number of jobs.", min=1, max=10_000)] = 20,
 ) -> None:
-    """List jobs, and how many there are of each queue and state."""
+    """List jobs, and the number of jobs by queue and state."""
 
     async def read(jobs: Jobs) -> tuple[list[JobRecord], list[str], list[str]]:
         found = await jobs.list_jobs(state, limit)
         errors = [(await jobs.failures(one.id))[:1] for one in found]
         counts = [f"{one.count:,} {one.state} in {one.queue}" for one in await jobs.queue_stats()]
-        waits = [f"no worker that took it knows {one.requires}" if one.requires else "" for one in found]
+        parked = [f"no worker knows {one.requires}" if one.requires else "" for one in found]
         return (
             found,
-            [failure[0].error if failure else wait for failure, wait in zip(errors, waits, strict=True)],
+            [failure[0].error if failure else reason for failure, reason in zip(errors, parked, strict=True)],
             counts,
         )
 
@@ -52,18 +52,18 @@ def list_jobs(
         table.add_row(str(one.id), one.name, one.queue, attempts, f"{one.enqueued_at:%Y-%m-%d %H:%M:%S}", first_line)
     if found:
         Console(width=None if sys.stdout.isatty() else 200).print(table)
-    print("; ".join(sorted(counts)) or "nothing waits, runs or is dead")
+    print("; ".join(sorted(counts)) or "no jobs are scheduled, ready, running, parked or dead")
 
 
 @commands.command()
-def show(job_id: Annotated[UUID, typer.Argument(help="Id of the job.")]) -> None:
-    """Show a job: its arguments, its result, and the error of every attempt."""
+def show(job_id: Annotated[UUID, typer.Argument(help="Job id.")]) -> None:
+    """Show a job with its arguments, result and the error of each failed attempt."""
 
     async def read(jobs: Jobs) -> tuple[JobRecord, list[str]]:
         found = await jobs.get(job_id)
         failures = await jobs.failures(job_id)
         return found, [
-            f"\nattempt {one.attempt} failed at {one.failed_at:%Y-%m-%d %H:%M:%S} UTC: {one.error}\n{one.traceback}".rstrip()
+            f"\nattempt {one.attempt} failed at {one.failed_at:%F %T} UTC: {one.error}\n{one.traceback}".rstrip()
             for one in reversed(failures)
         ]
 
@@ -78,13 +78,13 @@ def show(job_id: Annotated[UUID, typer.Argument(help="Id of the job.")]) -> None
 def retry(
     job_ids: Annotated[list[UUID] | None, typer.Argument(help="Ids of dead or cancelled jobs.")] = None,
     *,
-    name: Annotated[str | None, typer.Option(help="Every dead job of this name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Retry every dead job with this name.")] = None,
 ) -> None:
-    """Give dead jobs all their attempts again."""
+    """Retry dead or cancelled jobs, with their attempts reset."""
     if not job_ids and name is None:
-        raise ConfigurationError(["which jobs? Name their ids, or --name for every dead job of that name"])
+        raise ConfigurationError(["give the ids of jobs, or --name for every dead job with that name"])
 
-    async def again(jobs: Jobs) -> int:
+    async def retry_all(jobs: Jobs) -> int:
         if name is None:
             for job_id in job_ids or ():
                 await jobs.retry(job_id)
@@ -96,38 +96,41 @@ def retry(
                 if one.name == name:
                     try:
                         await jobs.retry(one.id)
-                    except JobNotDead:  # another of its unique key is unfinished, or someone else was faster
+                    except JobNotDead:  # its unique key is taken, or it was retried concurrently
                         continue
                     retried += 1
         return retried
 
-    print(f"{_with_jobs(again):,} retried")
+    print(f"{_with_jobs(retry_all):,} retried")
 
 
 @commands.command()
 def cancel(job_ids: Ids) -> None:
-    """Cancel jobs that have not ended."""
+    """Cancel unfinished jobs."""
 
-    async def end(jobs: Jobs) -> int:
+    async def cancel_all(jobs: Jobs) -> int:
         return sum([await jobs.cancel(job_id) for job_id in job_ids])
 
-    print(f"{_with_jobs(end):,} cancelled")
+    print(f"{_with_jobs(cancel_all):,} cancelled")
 
 
 @commands.command()
 def discard(job_ids: Ids) -> None:
-    """Delete jobs that have ended."""
+    """Delete finished jobs."""
 
-    async def delete(jobs: Jobs) -> int:
+    async def discard_all(jobs: Jobs) -> int:
         for job_id in job_ids:
             await jobs.discard(job_id)
         return len(job_ids)
 
-    print(f"{_with_jobs(delete):,} discarded")
+    print(f"{_with_jobs(discard_all):,} discarded")
 
 
 def _with_jobs(work: Callable[[Jobs], Awaitable[T]]) -> T:
-    """The result of ``work`` with the application's queue. An error it names, such as an unknown id, is a line and exit code 2."""
+    """Run ``work`` with the application's job queue.
+
+    An AppError, such as an unknown id, prints one line and exits with 2.
+    """
     project, settings = load()
     kit = project.create_app(settings).kit
 

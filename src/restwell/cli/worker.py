@@ -1,4 +1,4 @@
-"""``restwell worker``: processes that do jobs."""
+"""The command ``restwell worker``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,20 +16,23 @@ from restwell.supervisor import supervise, worker_options
 def worker(
     *,
     queues: Annotated[
-        str, typer.Option(help="Only these, with commas between them, emptied in this order. Default: all.")
+        str, typer.Option(help="Queues to work on, separated by commas, in order of precedence. Default: all.")
     ] = "",
-    concurrency: Annotated[int, typer.Option(help="Jobs at a time in each process.", min=1)] = 10,
-    processes: Annotated[int, typer.Option(help="How many processes.", min=1)] = 1,
+    concurrency: Annotated[int, typer.Option(help="Concurrent jobs per process.", min=1)] = 10,
+    processes: Annotated[int, typer.Option(help="Number of worker processes.", min=1)] = 1,
     drain_seconds: Annotated[
-        float, typer.Option(help="At SIGTERM, how long jobs may take to end; the others are given back.", min=0)
+        float,
+        typer.Option(
+            help="How long running jobs may take to finish after SIGTERM. Unfinished jobs return to the queue.", min=0
+        ),
     ] = 25,
-    max_jobs: Annotated[int | None, typer.Option(help="Replace a process after so many jobs.", min=1)] = None,
-    max_memory_mb: Annotated[int | None, typer.Option(help="Replace a process that is larger.", min=1)] = None,
+    max_jobs: Annotated[int | None, typer.Option(help="Replace a process after this number of jobs.", min=1)] = None,
+    max_memory_mb: Annotated[int | None, typer.Option(help="Replace a process that uses more memory.", min=1)] = None,
     liveness_file: Annotated[
-        Path | None, typer.Option(help="Touched once a second while all is well, for a liveness probe.")
+        Path | None, typer.Option(help="A file to touch once a second while the event loop runs, for a liveness probe.")
     ] = None,
 ) -> None:
-    """Do jobs until told to stop. The schema must be at the newest revision."""
+    """Run jobs until SIGTERM. The database schema must be at the newest revision."""
     project, settings = load()
 
     async def look(database: Database) -> StartupReport:

@@ -1,4 +1,4 @@
-"""Jobs: work that is promised in a transaction and done after it, once, whatever dies meanwhile."""
+"""Transactional jobs: enqueued in the caller's transaction, run by workers with leases, retries and fencing tokens."""
 
 from restwell.errors import PermanentFailure
 from restwell.jobs.context import JobContext, LeaseLost

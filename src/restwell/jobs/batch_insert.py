@@ -1,15 +1,18 @@
-"""Rows that are added by many callers at once, each on its own: those who come while a statement is on its way share the next."""
+"""Batches single-row inserts of concurrent callers: rows that arrive while a statement runs share the next one."""
 
 import asyncio
 from typing import Any, Final
 
 from restwell.database import Database, Query
 
-MOST: Final = 500
+MAX_BATCH: Final = 500
 
 
 class BatchInsert:
-    """Of one query. Each caller goes on when its row is durable; if a statement fails, so do all whose rows were in it."""
+    """Runs one query.
+
+    ``add`` returns when the row is committed. If a statement fails, every caller with a row in it gets the error.
+    """
 
     def __init__(self, database: Database, query: Query[None]) -> None:
         self._database = database
@@ -18,7 +21,7 @@ class BatchInsert:
         self._adding: asyncio.Task[None] | None = None
 
     async def add(self, row: dict[str, Any]) -> None:
-        """Raises what the database raises."""
+        """Insert a row. Raises what the database raises."""
         added = asyncio.get_running_loop().create_future()
         self._waiting.append((row, added))
         if self._adding is None:
@@ -27,14 +30,14 @@ class BatchInsert:
 
     async def _add_all(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             error: Exception | None = None
             try:
                 await self._database.run_many(self._query, [row for row, _ in batch])
-            except Exception as raised:  # noqa: BLE001  # it is raised again, where the row came from
+            except Exception as raised:  # noqa: BLE001  # re-raised in the caller
                 error = raised
             for _, added in batch:
-                if added.done():  # its caller has given up
+                if added.done():  # the caller was cancelled
                     continue
                 if error is None:
                     added.set_result(None)

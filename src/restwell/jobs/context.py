@@ -1,4 +1,4 @@
-"""One attempt at a job, as its function sees it."""
+"""The context of one attempt, passed to the job's function."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,11 +14,14 @@ T = TypeVar("T")
 
 
 class LeaseLost(Exception):
-    """The job is another worker's now, or was cancelled: nothing of this attempt may take effect any more."""
+    """The job was cancelled or claimed by another worker. This attempt must have no further effect."""
 
 
 class JobContext:
-    """The first argument of an async job. ``job_id`` is the same in every attempt: use it as the idempotency key outside."""
+    """The first argument of an async job.
+
+    ``job_id`` is the same in every attempt: use it as an idempotency key in calls to other services.
+    """
 
     def __init__(
         self,
@@ -41,26 +44,26 @@ class JobContext:
 
     @property
     def attempt(self) -> int:
-        """1 in the first."""
+        """The number of the attempt, from 1."""
         return self._claimed.attempts
 
     @property
-    def is_last(self) -> bool:
+    def is_last_attempt(self) -> bool:
         """Whether the job is dead if this attempt fails."""
         return self._claimed.attempts >= self._claimed.max_attempts
 
     def get(self, kind: Callable[..., T]) -> T:
-        """The application's service of that class, one of ``provide``. Raises LookupError naming what is missing."""
+        """The service of that type from ``provide=[...]``. Raises LookupError without one."""
         for one in self._services:
-            if isinstance(one, cast("type[T]", kind)):  # a Callable, so that an abstract class may be asked for
+            if isinstance(one, cast("type[T]", kind)):  # typed as a Callable, so that mypy accepts an abstract class
                 return one
         raise LookupError(f"job {self._claimed.name} needs a {kind.__name__}; add it to provide=[...]")
 
     @asynccontextmanager
     async def completion(self) -> AsyncIterator[Transaction]:
-        """A transaction that ends the job as done with its commit, so that what it writes is written once.
+        """A transaction whose commit also completes the job, so that its writes happen exactly once.
 
-        Raises LeaseLost, and writes nothing, if the job is not this attempt's any more. The job has no result then.
+        Raises LeaseLost and rolls back if the lease was lost. The job stores no result.
         """
         async with self._database.transaction() as tx:
             yield tx
@@ -69,10 +72,10 @@ class JobContext:
         self.completed = True
 
     async def run_in_process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The function's result, from a process of its own: for work of the processor, which would make all other jobs wait.
+        """Call a CPU-bound function in a separate process, so that it does not block the event loop.
 
-        It has to be a module's own; arguments and result are pickled. The process is ended when the attempt's time is over. Raises
-        what the function raises, and ProcessDied.
+        It must be defined at module level; arguments and result are pickled. The process is killed at the job's
+        timeout. Raises what the function raises, and ProcessDied.
         """
         result: T = await self._in_process(function, *args, **kwargs)
         return result

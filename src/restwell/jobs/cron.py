@@ -1,4 +1,4 @@
-"""When a job is due: cron expressions, read by the wall clock of a time zone."""
+"""Cron expressions in the wall-clock time of a time zone."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -9,14 +9,16 @@ from cronsim import CronSim, CronSimError
 
 from restwell.errors import ConfigurationError
 
-LATE: Final = timedelta(minutes=1)
+MISFIRE_GRACE: Final = timedelta(minutes=1)
+"""Every run missed within this time is made up for; of older runs, only the newest."""
 
 
 class Cron:
-    """``text`` in the five fields of cron, or six with seconds first, read as the wall clock of ``timezone`` (an IANA name).
+    """``text`` has the five fields of cron, or six with seconds first. ``timezone`` is an IANA name.
 
-    Where clocks go forward, a tick in the hour that is left out comes right after it; where they go back, one that is meant for
-    a certain time comes once (as cronsim does, after Debian's cron).
+    When clocks go forward, a run in the skipped hour is due right after it. When they go back, a run at a fixed time
+    is due once. These are the rules of cronsim, which follow Debian's cron. Raises ConfigurationError for an invalid
+    expression or time zone.
     """
 
     def __init__(self, text: str, timezone: str) -> None:
@@ -29,29 +31,29 @@ class Cron:
         except (CronSimError, StopIteration) as error:
             raise ConfigurationError([f"cron {text!r} cannot be read: {error!r}"]) from None
 
-    def between(self, last: datetime, now: datetime) -> list[datetime]:
-        """The ticks after ``last`` and up to ``now`` for which there should be a job now, oldest first, in UTC.
+    def due_between(self, last: datetime, now: datetime) -> list[datetime]:
+        """The scheduled times after ``last`` and up to ``now`` that need a job, oldest first, in UTC.
 
-        All of the last minute; of those that everyone has slept through, only the newest.
+        Includes every scheduled time within MISFIRE_GRACE. If there is none, includes the newest of the missed ones.
         """
-        due = self._ticks(max(last, now - LATE), now)
-        if due or now - last <= LATE:
+        due = self._scheduled_times(max(last, now - MISFIRE_GRACE), now)
+        if due or now - last <= MISFIRE_GRACE:
             return due
         newest = self._utc(next(CronSim(self.text, now.astimezone(self._zone), reverse=True)))
         return [newest] if newest > last else []
 
-    def is_wrong(self, last: datetime, now: datetime) -> bool:
-        """Whether ``last`` cannot be the newest tick: it is later than the next, so a clock was wrong when it was stored.
+    def is_in_future(self, last: datetime, now: datetime) -> bool:
+        """Whether ``last`` is later than the next scheduled time, so a clock was wrong when it was stored.
 
-        Not for the minute by which a clock may be set back.
+        A clock may be set back by up to MISFIRE_GRACE.
         """
-        return last > now + LATE and last > self._utc(next(CronSim(self.text, now.astimezone(self._zone))))
+        return last > now + MISFIRE_GRACE and last > self._utc(next(CronSim(self.text, now.astimezone(self._zone))))
 
-    def _ticks(self, after: datetime, until: datetime) -> list[datetime]:
-        ticks = map(self._utc, CronSim(self.text, after.astimezone(self._zone)))
-        # In the hour that comes twice, some are before `after`: they came when that hour came first.
-        return [tick for tick in takewhile(lambda tick: tick <= until, ticks) if tick > after]
+    def _scheduled_times(self, after: datetime, until: datetime) -> list[datetime]:
+        times = map(self._utc, CronSim(self.text, after.astimezone(self._zone)))
+        # In the repeated hour, some times precede `after`: they were due in the first pass of that hour.
+        return [time for time in takewhile(lambda time: time <= until, times) if time > after]
 
     @staticmethod
-    def _utc(tick: datetime) -> datetime:
-        return tick.astimezone(UTC)
+    def _utc(time: datetime) -> datetime:
+        return time.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Doing a job: its function is called with its arguments, and what became of it is noted."""
+"""Executes one attempt of a job: calls its function, and records failures."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from restwell.database import Database
 from restwell.errors import PermanentFailure, ServiceUnavailable
 from restwell.jobs.context import JobContext, LeaseLost
-from restwell.jobs.job import NotKnownHere, call, requirement
+from restwell.jobs.job import UnknownJob, call_function, signature
 from restwell.jobs.processes import Processes
 from restwell.jobs.queue import Jobs
 from restwell.jobs.rows import ClaimedJob
@@ -30,14 +30,14 @@ log = structlog.get_logger("restwell.jobs")
 MAX_TRACEBACK_CHARS: Final = 20_000
 MAX_RESULT_BYTES: Final = 65_536
 START_SECONDS: Final = 30.0
-"""How long a process may take to build the application, beyond the job's own time."""
+"""How long an isolated process may take to build the application, in addition to the job's timeout."""
 
 _tracer: Final = trace.get_tracer("restwell.jobs")
 _propagator: Final = TraceContextTextMapPropagator()
 
 
-class _Line(Struct, frozen=True):
-    """An attempt, as the log has it. ``waited_seconds`` is from when the job was enqueued until this attempt began."""
+class _AttemptLine(Struct, frozen=True):
+    """The log line of an attempt. ``waited_seconds`` is the time since the job was enqueued."""
 
     job: str
     job_id: UUID
@@ -52,24 +52,28 @@ class _Line(Struct, frozen=True):
     level: str = "info"
 
 
-_FIELDS: Final = _Line.__struct_fields__[: _Line.__struct_fields__.index("timestamp")]
+_FIELDS: Final = _AttemptLine.__struct_fields__[: _AttemptLine.__struct_fields__.index("timestamp")]
 
 
-class Done(Struct, frozen=True):
-    """The function has returned. ``result`` is JSON; ``recorded``, if its own transaction has ended the job."""
+class Completed(Struct, frozen=True):
+    """The function returned. ``result`` is JSON. ``recorded`` if the completion is already in the database."""
 
     result: str | None
     recorded: bool
 
 
 class Parked(Struct, frozen=True):
-    """The function was not called: this release does not know what the job ``requires``."""
+    """The function was not called: this release does not know the signature that the job ``requires``."""
 
     requires: str
 
 
 class JobExecutor:
-    """Logs a line for each attempt, through ``lines`` where given. ``execute_isolated``, where given, does a job that is not to be run beside others, in the process that calls it."""
+    """Writes a log line for each attempt to ``lines``, or to the logger without it.
+
+    ``execute_isolated`` runs a job in the process that calls it. The executor calls it in a separate process for each
+    isolated job.
+    """
 
     def __init__(
         self,
@@ -90,13 +94,13 @@ class JobExecutor:
         self._lines = lines
         self._execute_isolated = execute_isolated
 
-    async def perform(self, claimed: ClaimedJob) -> Done | Parked | None:
-        """Call the function. None, if it failed, which has been noted, or if the job is another's now."""
+    async def execute(self, claimed: ClaimedJob) -> Completed | Parked | None:
+        """Call the function. Returns None if the attempt failed, which is recorded, or if the lease was lost."""
         structlog.contextvars.bind_contextvars(
             job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempts, request_id=claimed.request_id
         )
         began = time.perf_counter()
-        done: Done | Parked | None = None
+        done: Completed | Parked | None = None
         outcome = "lost"
         with _tracer.start_as_current_span(
             f"job {claimed.name}", context=_parent(claimed.traceparent), kind=trace.SpanKind.CONSUMER
@@ -104,73 +108,75 @@ class JobExecutor:
             try:
                 done = await self._call(claimed)
                 outcome = "done"
-            except NotKnownHere as error:
+            except UnknownJob as error:
                 done, outcome = Parked(error.requires), "parked"
             except LeaseLost:
                 log.warning("job_lease_lost")
             except asyncio.CancelledError as error:
-                if _is_wanted():
+                if _cancelled_from_outside():
                     raise
                 outcome = await self._failed(claimed, error)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  # a job may raise anything; the worker goes on
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # a job may raise anything; the worker continues
                 span.set_status(trace.StatusCode.ERROR, type(error).__name__)
                 outcome = await self._failed(claimed, error)
         seconds = time.perf_counter() - began
-        if not isinstance(done, Done) or not (
+        if not isinstance(done, Completed) or not (
             claimed.isolated and self._execute_isolated
-        ):  # else the process that did it has said so
+        ):  # otherwise the isolated process counts and logs the attempt
             self._jobs.metrics.count(claimed.name, outcome, seconds)
-            self._say(claimed, outcome, seconds)
+            self._log_attempt(claimed, outcome, seconds)
         return done
 
-    async def _call(self, claimed: ClaimedJob) -> Done:
+    async def _call(self, claimed: ClaimedJob) -> Completed:
         job = self._jobs.registered.get(claimed.name)
         if job is None:
-            raise NotKnownHere(requirement(claimed.name))
+            raise UnknownJob(signature(claimed.name))
         if claimed.isolated and self._execute_isolated is not None:
-            # It keeps its own time; ours is for the case that it cannot.
+            # The isolated process enforces the timeout itself; this limit covers a process that hangs.
             await self._processes.run_within(job.timeout_seconds + START_SECONDS, self._execute_isolated, claimed)
-            return Done(None, recorded=True)
+            return Completed(None, recorded=True)
         arguments = job.decode(claimed.arguments)
-        run = JobContext(claimed, self._database, self._store, self._services, self._processes.run)
+        context = JobContext(claimed, self._database, self._store, self._services, self._processes.run)
         limit = asyncio.timeout(job.timeout_seconds if job.is_async else None)
         try:
             async with limit:
                 if job.is_async:
-                    value = await job.function(run, **arguments)
+                    value = await job.function(context, **arguments)
                 else:
                     function = job.function.__module__, job.function.__name__, arguments
-                    value = await self._processes.run_within(job.timeout_seconds, call, *function)
+                    value = await self._processes.run_within(job.timeout_seconds, call_function, *function)
         except TimeoutError as error:
             if limit.expired() or not job.is_async:
-                raise TimeoutError(f"not done within {job.timeout_seconds:g} s") from error
+                raise TimeoutError(f"timed out after {job.timeout_seconds:g} s") from error
             raise
         result = None if value is None else msgspec.json.encode(value).decode()
         if result is not None and len(result) > MAX_RESULT_BYTES:
-            raise PermanentFailure(f"a result of {len(result):,} characters; store it, and return where it is")
-        return Done(result, run.completed)
+            raise PermanentFailure(
+                f"the result has {len(result):,} characters, at most {MAX_RESULT_BYTES:,}; store it and return its id"
+            )
+        return Completed(result, context.completed)
 
     async def _failed(self, claimed: ClaimedJob, error: BaseException) -> str:
-        """Note it. Returns the outcome."""
-        trail = "".join(traceback.format_exception(error))
+        """Record the failure. Returns the outcome."""
+        stack = "".join(traceback.format_exception(error))
         try:
             state = await self._store.fail(
                 claimed,
                 _storable(f"{type(error).__name__}: {error}"[:MAX_TRACEBACK_CHARS]),
-                _storable(trail[-MAX_TRACEBACK_CHARS:]),
+                _storable(stack[-MAX_TRACEBACK_CHARS:]),
                 self._jobs.registered[claimed.name].backoff.delay_seconds_after(claimed.attempts),
                 permanent=isinstance(error, PermanentFailure),
             )
-        except ServiceUnavailable as unavailable:  # its lease will end, and it is tried again
+        except ServiceUnavailable as unavailable:  # the lease expires, and the job is retried
             log.warning("job_failure_not_recorded", cause=repr(unavailable))
             return "failed"
-        say = log.error if state == JobState.DEAD else log.warning
-        say("job_failed", state=state or "lost", error=f"{type(error).__name__}: {error}", exc_info=error)
+        log_failure = log.error if state == JobState.DEAD else log.warning
+        log_failure("job_failed", state=state or "lost", error=f"{type(error).__name__}: {error}", exc_info=error)
         return "lost" if state is None else "dead" if state == JobState.DEAD else "failed"
 
-    def _say(self, claimed: ClaimedJob, outcome: str, seconds: float) -> None:
+    def _log_attempt(self, claimed: ClaimedJob, outcome: str, seconds: float) -> None:
         now = datetime.now(UTC)
-        line = _Line(
+        line = _AttemptLine(
             claimed.name,
             claimed.id,
             claimed.queue,
@@ -188,7 +194,7 @@ class JobExecutor:
 
 
 def _storable(text: str) -> str:
-    """Text as every database takes it: in UTF-8, and without the character zero."""
+    """Text that every database accepts: lone surrogates and NUL are escaped."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
@@ -196,7 +202,7 @@ def _parent(traceparent: str | None) -> Any:
     return _propagator.extract({"traceparent": traceparent}) if traceparent else None
 
 
-def _is_wanted() -> bool:
-    """Whether this task was cancelled from outside, and not by what it waited for."""
+def _cancelled_from_outside() -> bool:
+    """Whether this task itself was cancelled. Otherwise the CancelledError came from something that it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

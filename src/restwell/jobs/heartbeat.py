@@ -1,4 +1,7 @@
-"""Leases are extended from a thread with an event loop and a connection of its own: a handler that blocks the worker's loses nothing."""
+"""Extends leases from a separate thread with its own event loop and connection.
+
+A job that blocks the worker's event loop therefore does not lose its lease.
+"""
 
 import asyncio
 import os
@@ -19,44 +22,45 @@ from restwell.observability.log_output import output
 
 log = structlog.get_logger("restwell.jobs")
 
-BEAT_SECONDS: Final = 5.0
-"""Between two extensions, and so the longest until a worker notices that a job of its own was cancelled."""
+HEARTBEAT_SECONDS: Final = 5.0
+"""The interval between extensions. A worker notices a cancelled job or a lost lease within this time."""
 
-BLOCKED: Final = 70
+BLOCKED_EXIT_CODE: Final = 70
 """The exit code of a worker whose event loop is blocked (EX_SOFTWARE of sysexits.h)."""
 
 
 class Heartbeat:
-    """While it is entered: extends the lease of all in ``running``, a job's id and fencing_token, and tells ``lost`` which are not ours any more.
+    """An async context manager that extends the leases of ``running``, a mapping of job ids to fencing tokens.
 
-    ``running`` is the worker's own mapping, and changes meanwhile; ``lost`` is called in the event loop that entered. With
-    ``blocked_seconds``, a process whose event loop has not gone round for so long is ended, after it has said where it stands: a job
-    that never returns would else hold all others of its worker for ever.
+    The worker may change ``running`` at any time. ``on_lost`` is called in the worker's event loop with the jobs whose
+    lease was lost. With ``blocked_seconds``, the process exits with BLOCKED_EXIT_CODE when its event loop has not
+    responded for that time, and logs the stack of each thread. Otherwise a job that never returns would block all
+    other jobs of the worker.
     """
 
     def __init__(
         self,
         url: str,
         running: dict[UUID, int],
-        lost: Callable[[dict[UUID, int]], None],
+        on_lost: Callable[[dict[UUID, int]], None],
         *,
-        beat_seconds: float = BEAT_SECONDS,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
         lease_seconds: float = LEASE_SECONDS,
         blocked_seconds: float | None = None,
     ) -> None:
         self._url = url
         self._running = running
-        self._lost = lost
-        self._beat_seconds = beat_seconds
+        self._on_lost = on_lost
+        self._heartbeat_seconds = heartbeat_seconds
         self._lease_seconds = lease_seconds
         self._blocked_seconds = blocked_seconds
-        self._turned_at = time.monotonic()
+        self._responded_at = time.monotonic()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     async def __aenter__(self) -> None:
         loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._beat_until_stopped, args=(loop,), name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(loop,), name="heartbeat", daemon=True)
         self._thread.start()
 
     async def __aexit__(self, *_: object) -> None:
@@ -64,9 +68,9 @@ class Heartbeat:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def _look_at(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Ask the loop for a sign of life; end the process when the last one is too old."""
-        if self._blocked_seconds is not None and time.monotonic() - self._turned_at > self._blocked_seconds:
+    def _check_event_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ping the event loop. Exit the process when the last response is too old."""
+        if self._blocked_seconds is not None and time.monotonic() - self._responded_at > self._blocked_seconds:
             log.error(
                 "worker_blocked",
                 seconds=self._blocked_seconds,
@@ -74,37 +78,37 @@ class Heartbeat:
                 stacks=_stacks(),
             )
             output.flush()
-            os._exit(BLOCKED)
-        loop.call_soon_threadsafe(self._turn)
+            os._exit(BLOCKED_EXIT_CODE)
+        loop.call_soon_threadsafe(self._event_loop_responded)
 
-    def _turn(self) -> None:
-        self._turned_at = time.monotonic()
+    def _event_loop_responded(self) -> None:
+        self._responded_at = time.monotonic()
 
-    def _beat_until_stopped(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.is_set():
             try:
-                asyncio.run(self._beat(loop))
+                asyncio.run(self._extend_leases(loop))
             except ServiceUnavailable as error:
                 log.warning("heartbeat_failed", cause=repr(error.__cause__ or error))
                 self._stop.wait(1)
 
-    async def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _extend_leases(self, loop: asyncio.AbstractEventLoop) -> None:
         async with open_database(self._url, 1) as database:
             store = JobStore(database, self._lease_seconds)
-            while not await asyncio.to_thread(self._stop.wait, self._beat_seconds):
-                self._look_at(loop)
+            while not await asyncio.to_thread(self._stop.wait, self._heartbeat_seconds):
+                self._check_event_loop(loop)
                 running = self._running.copy()
                 if not running:
                     continue
                 ours = await store.extend(running)
                 lost = {job_id: fencing_token for job_id, fencing_token in running.items() if job_id not in ours}
                 if lost:
-                    loop.call_soon_threadsafe(self._lost, lost)
+                    loop.call_soon_threadsafe(self._on_lost, lost)
 
 
 def _stacks() -> dict[str, str]:
-    """Where each thread of this process stands."""
-    frames = sys._current_frames()  # noqa: SLF001  # there is no other way to another thread's stack
+    """The stack of each thread, by name."""
+    frames = sys._current_frames()  # noqa: SLF001  # no public API returns the stack of another thread
     return {
         thread.name: "".join(traceback.format_stack(frames[thread.ident]))
         for thread in threading.enumerate()

@@ -1,4 +1,4 @@
-"""What a job is: a function with a name, typed arguments, and rules for when it fails."""
+"""Job definitions: a function with a name, typed arguments, and retry rules."""
 
 import inspect
 import random
@@ -18,50 +18,51 @@ from restwell.jobs.cron import Cron
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MAX_REQUIREMENT: Final = 200
+MAX_SIGNATURE_CHARS: Final = 200
 MAX_ARGUMENT_BYTES: Final = 65_536
 DEFAULT_QUEUE: Final = "default"
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 class UnreadableArguments(PermanentFailure):
-    """What is stored as a job's arguments is no JSON object, or does not fit its types."""
+    """The stored arguments are not a JSON object, or do not match the argument types."""
 
 
-class NotKnownHere(Exception):
-    """Another release has enqueued it: this one does not know what it ``requires``, a job's name or one of its arguments."""
+class UnknownJob(Exception):
+    """This release does not know the job or one of its arguments. ``requires`` is the missing signature."""
 
     def __init__(self, requires: str) -> None:
         self.requires = requires
         super().__init__(requires)
 
 
-def requirement(name: str, argument: str | None = None) -> str:
-    """What a worker has to know, as it is stored: without the character zero, and of limited length."""
+def signature(name: str, argument: str | None = None) -> str:
+    """``name`` or ``name(argument)``, with NUL escaped, truncated to MAX_SIGNATURE_CHARS."""
     text = name if argument is None else f"{name}({argument})"
-    return text.replace("\x00", "\\x00")[:MAX_REQUIREMENT]
+    return text.replace("\x00", "\\x00")[:MAX_SIGNATURE_CHARS]
 
 
 class Backoff(NamedTuple):
-    """How long to wait after a failed attempt: a random time up to ``initial_seconds``, twice that after the next, ``max_seconds`` at most.
+    """Exponential backoff with full jitter.
 
-    Random over the whole range ("full jitter"), so that what failed together does not come back together.
+    The delay is uniformly random between 0 and ``initial_seconds * 2 ** (attempt - 1)``, capped at ``max_seconds``.
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
 
     initial_seconds: float = 2.0
     max_seconds: float = 3_600.0
 
     def delay_seconds_after(self, attempt: int) -> float:
-        longest = min(self.max_seconds, self.initial_seconds * 2.0 ** min(attempt - 1, 60))
-        return random.uniform(0, longest)  # noqa: S311  # jitter, no secret
+        longest_seconds = min(self.max_seconds, self.initial_seconds * 2.0 ** min(attempt - 1, 60))
+        return random.uniform(0, longest_seconds)  # noqa: S311  # jitter, not a secret
 
 
 @dataclass(frozen=True)
 class Job(Generic[P, R]):
-    """A function that runs later, in a worker. Made with ``job``, put into the queue with ``Jobs.enqueue``.
+    """A job definition, created by the ``job`` decorator and enqueued with ``Jobs.enqueue``.
 
-    A higher ``priority`` runs sooner, among the jobs of its queue. ``timeout_seconds`` is for each attempt. While a job with a
-    ``unique_key`` is unfinished, another of the same key is not added.
+    Within a queue, jobs with a higher ``priority`` run first. ``timeout_seconds`` applies to each attempt. While a job
+    with a ``unique_key`` is unfinished, enqueueing the same key returns the existing job.
     """
 
     function: Callable[..., Any]
@@ -86,18 +87,21 @@ class Job(Generic[P, R]):
         unique_key: str | None = None,
         max_attempts: int | None = None,
     ) -> "Job[P, R]":
-        """The same job, put into the queue otherwise; what is left out stays as it was declared."""
-        given: dict[str, Any] = {
+        """A copy with these options. Options that are None keep their declared value."""
+        options: dict[str, Any] = {
             "queue": None if queue is None else _queue(queue),
             "priority": priority,
             "delay_seconds": delay_seconds,
             "unique_key": unique_key,
             "max_attempts": max_attempts,
         }
-        return replace(self, **{name: value for name, value in given.items() if value is not None})
+        return replace(self, **{name: value for name, value in options.items() if value is not None})
 
     def encode(self, positional: tuple[Any, ...], named: dict[str, Any]) -> str:
-        """The arguments as stored. Raises TypeError for those that the function does not take, and for too much of them."""
+        """Encode the arguments as JSON.
+
+        Raises TypeError for arguments that do not match the function, and for more than MAX_ARGUMENT_BYTES.
+        """
         names = self.arguments.__struct_fields__[: len(positional)]
         try:
             encoded = msgspec.json.encode(self.arguments(**dict(zip(names, positional, strict=True)), **named))
@@ -106,28 +110,32 @@ class Job(Generic[P, R]):
             raise TypeError(f"job {self.name}: {error}") from None
         if len(encoded) > MAX_ARGUMENT_BYTES:
             raise TypeError(
-                f"job {self.name}: {len(encoded):,} bytes of arguments, {MAX_ARGUMENT_BYTES:,} at most; store it and pass its id"
+                f"job {self.name}: {len(encoded):,} bytes of arguments, {MAX_ARGUMENT_BYTES:,} at most;"
+                " store them and pass an id"
             )
         return encoded.decode()
 
     def decode(self, stored: str) -> dict[str, Any]:
-        """The arguments for the function. Raises NotKnownHere for one that it does not take, UnreadableArguments for all else."""
+        """Decode stored arguments.
+
+        Raises UnknownJob for an unknown argument, UnreadableArguments for any other mismatch.
+        """
         try:
             return msgspec.structs.asdict(self._read(stored.encode()))
         except _UNREADABLE as error:
-            for name in self._names_in(stored):
+            for name in self._argument_names(stored):
                 if name not in self.arguments.__struct_fields__:
-                    raise NotKnownHere(requirement(self.name, name)) from None
+                    raise UnknownJob(signature(self.name, name)) from None
             raise UnreadableArguments(str(error)) from error
 
     @property
-    def requirements(self) -> list[str]:
-        """All that a worker which knows this job knows."""
-        arguments = (requirement(self.name, argument) for argument in self.arguments.__struct_fields__)
-        return [requirement(self.name), *arguments]
+    def signatures(self) -> list[str]:
+        """The signatures that a worker with this job supports."""
+        arguments = (signature(self.name, argument) for argument in self.arguments.__struct_fields__)
+        return [signature(self.name), *arguments]
 
     @staticmethod
-    def _names_in(stored: str) -> list[str]:
+    def _argument_names(stored: str) -> list[str]:
         try:
             found = msgspec.json.decode(stored)
         except _UNREADABLE:
@@ -138,14 +146,14 @@ class Job(Generic[P, R]):
         return msgspec.json.decode(encoded, type=self.arguments)
 
 
-def call(module: str, name: str, arguments: dict[str, Any]) -> Any:
-    """Call the function of a job that is a module's own, in whichever process; the job has taken the function's name there."""
+def call_function(module: str, name: str, arguments: dict[str, Any]) -> Any:
+    """Import the job ``name`` of ``module`` and call its function. Works in any process."""
     found: Job[..., Any] = getattr(import_module(module), name)
     return found.function(**arguments)
 
 
 class _Decorator:
-    """What ``job(...)`` gives: it makes a Job of an async function, which gets its JobContext first, or of a plain one."""
+    """Turns an async function, whose first argument is a JobContext, or a plain function into a Job."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
@@ -162,7 +170,7 @@ class _Decorator:
         name = options.pop("name") or function.__name__
         if not is_async and "<locals>" in function.__qualname__:
             raise ConfigurationError(
-                [f"job {name}: a plain function has to be a module's own, to be found by a process"]
+                [f"job {name}: a plain function must be defined at module level, so that a process can import it"]
             )
         return Job(
             function=function,
@@ -180,18 +188,19 @@ def job(
     priority: int = 0,
     max_attempts: int = 5,
     timeout_seconds: float = 300.0,
-    backoff: Backoff = Backoff(),  # noqa: B008  # it never changes
+    backoff: Backoff = Backoff(),  # noqa: B008  # immutable
     cron: str | None = None,
     timezone: str = "UTC",
 ) -> _Decorator:
-    """Make a job of a function.
+    """Turn a function into a job.
 
-    An async function gets the Run as its first argument, and may wait for whatever it likes. A plain function is for work of the
-    processor: it runs in a process of its own, which is ended when its time is over; it has to be a module's own, and gets its
-    arguments only. ``name`` is what is stored, and stays when the function is renamed.
+    An async function runs in the worker's event loop, with a JobContext as its first argument. A plain function is
+    CPU-bound work: it runs in a separate process, which is killed at the timeout. It must be defined at module level
+    and gets its arguments only. ``name`` is stored with each job; it defaults to the function's name.
 
-    ``cron`` (five fields, or six with seconds before them) makes one job for each tick, at the wall clock's time in ``timezone``;
-    if the function has an argument ``scheduled_at``, a datetime, it gets that time. Raises ConfigurationError for one that cannot be read.
+    ``cron`` (five fields, or six with seconds first) enqueues one job for each scheduled time, in the wall-clock time
+    of ``timezone``. If the function has an argument ``scheduled_at``, a datetime, it gets that time. Raises
+    ConfigurationError for an invalid declaration.
     """
     options = {
         "name": name,
@@ -207,24 +216,24 @@ def job(
 
 def _queue(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,50}", name):
-        raise ConfigurationError([f"queue {name!r}: a name is made of letters, digits, '_', '.' and '-', 50 at most"])
+        raise ConfigurationError([f"queue {name!r}: a name has at most 50 letters, digits, '_', '.' and '-'"])
     return name
 
 
 def _arguments_of(name: str, function: Callable[..., Any], *, is_async: bool) -> type[Struct]:
-    """A Struct with a field for each argument."""
+    """A Struct type with a field for each argument."""
     hints = inspect.get_annotations(function, eval_str=True)
     parameters = list(inspect.signature(function).parameters.values())
     if is_async:
         if not parameters or hints.get(parameters[0].name) is not JobContext:
-            raise ConfigurationError([f"job {name}: an async job has a first argument of type JobContext"])
+            raise ConfigurationError([f"job {name}: the first argument of an async job must be a JobContext"])
         del parameters[0]
     fields: list[Any] = []
     for parameter in parameters:
         if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
-            raise ConfigurationError([f"job {name}: its arguments need names; {parameter} has none"])
+            raise ConfigurationError([f"job {name}: *args and **kwargs are not supported: {parameter}"])
         if parameter.name not in hints:
-            raise ConfigurationError([f"job {name}: its argument {parameter.name} needs a type"])
+            raise ConfigurationError([f"job {name}: argument {parameter.name} has no type annotation"])
         field = (parameter.name, hints[parameter.name])
         fields.append(field if parameter.default is parameter.empty else (*field, parameter.default))
     return msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True, frozen=True)

@@ -1,4 +1,4 @@
-"""What jobs do, as metrics: attempts of each job in this process, and what waits in the table."""
+"""Prometheus metrics of jobs: attempts of this process, and queue statistics from the table."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,8 +13,10 @@ from restwell.jobs.tables import JobState
 
 
 class JobCollector(Collector):
-    """Read when it is asked for. Outcomes are ``done``, ``failed``, ``dead``, ``parked`` for a job that is not known here, and ``lost``,
-    of a job that was another's in the end.
+    """Counts attempts by outcome.
+
+    Outcomes are ``done``, ``failed``, ``dead``, ``parked`` (this release does not know the job) and ``lost`` (the
+    lease was lost).
     """
 
     def __init__(self) -> None:
@@ -23,29 +25,29 @@ class JobCollector(Collector):
 
     def count(self, job: str, outcome: str, seconds: float) -> None:
         self.attempts[job, outcome] += 1
-        self.seconds[job] += seconds  # type: ignore[assignment]  # a Counter adds up floats as well
+        self.seconds[job] += seconds  # type: ignore[assignment]  # a Counter takes floats too
 
     def collect(self) -> Iterator[Metric]:
-        attempts = CounterMetricFamily("restwell_jobs_attempts", "Attempts at a job.", labels=["job", "outcome"])
+        attempts = CounterMetricFamily("restwell_jobs_attempts", "Attempts of jobs.", labels=["job", "outcome"])
         for (job, outcome), count in list(self.attempts.items()):
             attempts.add_metric([job, outcome], count)
         yield attempts
-        seconds = CounterMetricFamily("restwell_jobs_attempt_seconds", "Time they took.", labels=["job"])
+        seconds = CounterMetricFamily(
+            "restwell_jobs_attempt_seconds", "Seconds spent in attempts of jobs.", labels=["job"]
+        )
         for job, total in list(self.seconds.items()):
             seconds.add_metric([job], total)
         yield seconds
 
 
-def queue_metrics(backlog: Iterable[QueueStats]) -> Iterator[Metric]:
-    """The table's own figures, which are the same whoever asks: they are not added up over processes."""
+def queue_metrics(stats: Iterable[QueueStats]) -> Iterator[Metric]:
+    """Gauges from the table. They are global: do not sum them over processes."""
     count = GaugeMetricFamily(
-        "restwell_jobs_backlog", "Jobs that wait, run, are parked or are dead.", labels=["queue", "state"]
+        "restwell_jobs_backlog", "Jobs that are scheduled, ready, running, parked or dead.", labels=["queue", "state"]
     )
-    age = GaugeMetricFamily(
-        "restwell_jobs_oldest_ready_seconds", "How long the first has been ready.", labels=["queue"]
-    )
+    age = GaugeMetricFamily("restwell_jobs_oldest_ready_seconds", "Age of the oldest ready job.", labels=["queue"])
     now = datetime.now(UTC)
-    for one in backlog:
+    for one in stats:
         count.add_metric([one.queue, one.state], one.count)
         if one.state == JobState.READY:
             age.add_metric([one.queue], max(0.0, (now - one.oldest).total_seconds()))

@@ -1,4 +1,4 @@
-"""Work in processes of their own: one that has no end is ended, one that dies takes nothing with it."""
+"""Runs functions in separate processes that can be killed. A process that dies affects no other call."""
 
 import asyncio
 import multiprocessing
@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 
 class ProcessDied(Exception):
-    """The process that did the work ended before it was done."""
+    """The process exited before the function returned."""
 
 
 class Processes:
-    """As many processes as ``count``, made when they are first needed and used again.
+    """Up to ``count`` processes, started on demand and reused.
 
-    Each is a pool of one: a pool of the standard library is broken as a whole when one of its processes ends.
+    Each process is a ProcessPoolExecutor of its own, because the exit of one process breaks the whole pool.
     """
 
     def __init__(self, count: int) -> None:
@@ -33,43 +33,46 @@ class Processes:
             self._free.put_nowait(None)
 
     async def run(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """The function's result, or what it raises. When the caller is cancelled, the process ends. Raises ProcessDied."""
+        """Call the function in a process. If the caller is cancelled, the process is killed. Raises ProcessDied."""
         return await self.run_within(None, function, *args, **kwargs)
 
     async def run_within(self, seconds: float | None, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """The same, and the process ends after so many seconds of work, with TimeoutError; waiting for a free one does not count."""
+        """Like ``run``, with a timeout that kills the process and raises TimeoutError.
+
+        Waiting for a free process does not count.
+        """
         pool = await self._free.get() or _pool_of_one()
         work = partial(function, *args, **kwargs)
         try:
             future = pool.submit(work)
-        except BrokenProcessPool:  # its process has ended while it had nothing to do
+        except BrokenProcessPool:  # the process exited while idle
             pool = _pool_of_one()
             future = pool.submit(work)
         self._busy.add(pool)
         processes = _processes_of(pool)
         limit = asyncio.timeout(seconds)
-        again: ProcessPoolExecutor | None = pool
+        reusable: ProcessPoolExecutor | None = pool
         try:
             async with limit:
                 return await asyncio.wrap_future(future)
         except BrokenProcessPool:
-            again = None
+            reusable = None
             raise ProcessDied(f"the process ended with {await _exit_codes(processes)}") from None
         except asyncio.CancelledError:
-            again = None
+            reusable = None
             _kill(pool)
             raise
         except TimeoutError:
             if limit.expired():
-                again = None
+                reusable = None
                 _kill(pool)
             raise
         finally:
             self._busy.discard(pool)
-            self._free.put_nowait(again)
+            self._free.put_nowait(reusable)
 
     def close(self) -> None:
-        """End them all, whatever they do."""
+        """Kill all processes."""
         pools = set(self._busy)
         while not self._free.empty():
             pool = self._free.get_nowait()
@@ -81,22 +84,22 @@ class Processes:
 
 def _pool_of_one() -> ProcessPoolExecutor:
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin, initargs=(log_settings(),))
+    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_initialize, initargs=(log_settings(),))
 
 
-def _begin(logs: LogSettings | None) -> None:
-    """The first thing in a new process; it logs as the one that started it."""
+def _initialize(logs: LogSettings | None) -> None:
+    """Initialize a new process: exit with the parent, and use its log configuration."""
     exit_with_parent()
     if logs is not None:
         configure_logs(logs)
 
 
 def _processes_of(pool: ProcessPoolExecutor) -> list[BaseProcess]:
-    return list((pool._processes or {}).values())  # noqa: SLF001  # there is no other way before Python 3.14
+    return list((pool._processes or {}).values())  # noqa: SLF001  # no public API before Python 3.14
 
 
 async def _exit_codes(processes: list[BaseProcess]) -> str:
-    """Whoever asks first is told; here that may be the pool itself, which then passes it on."""
+    """Wait up to a second for the exit codes: the pool's own thread may be the one that reaps the processes."""
     for _ in range(100):
         if all(process.exitcode is not None for process in processes):
             break

@@ -1,4 +1,4 @@
-"""SQL of jobs. Each change of a job's state is one statement, and says in which state, and under which fencing_token, the job must be."""
+"""SQL of jobs. A state change is one statement, whose WHERE clause requires the expected state and fencing token."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -29,25 +29,25 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement, FromClause
 
 from restwell.database import Id, Timestamp, db_now, param, query
-from restwell.jobs.rows import ClaimedJob, Ended, ExpiredJob, FailedAttempt, JobRecord, QueueStats
+from restwell.jobs.rows import ClaimedJob, ExpiredJob, FailedAttempt, FailedJob, JobRecord, QueueStats
 from restwell.jobs.tables import FINISHED, UNFINISHED, JobState, job_tables
 
 jobs, failures, cron_runs = job_tables(MetaData())
 
-MANY: Final = 1_000
-"""So many rows are changed by one statement, so that it locks them for a short time; there may be more."""
+MAX_BATCH: Final = 1_000
+"""The most rows that one statement changes, so that it holds its locks for a short time."""
 
 
 def _is(*states: JobState) -> Any:
-    """In one of the states, written out in the SQL, so that the index of that state is known to do."""
-    written = [literal_column(f"'{state}'", Text) for state in states]
-    return jobs.c.state == written[0] if len(written) == 1 else jobs.c.state.in_(written)
+    """The condition for these states, as literals, so that the planner can use the partial index of the state."""
+    literals = [literal_column(f"'{state}'", Text) for state in states]
+    return jobs.c.state == literals[0] if len(literals) == 1 else jobs.c.state.in_(literals)
 
 
 def is_unfinished(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """Whether the job whose id is in a column will run, or runs: for the state of what the job makes.
+    """An SQL condition: the job with the id in ``job_id`` is scheduled, ready, running or parked.
 
-    False once it is done, dead, cancelled or deleted, however that came about.
+    It is false once the job is done, dead, cancelled or deleted. Use it for the state of a resource that a job creates.
     """
     return exists().where(jobs.c.id == job_id, _is(*UNFINISHED))
 
@@ -57,7 +57,7 @@ def _columns(kind: type[Any]) -> list[Any]:
 
 
 def _rows(dialect: str, *texts: str) -> FromClause:
-    """The argument ``rows`` as a table: a JSON array of objects with a job's ``id`` (hexadecimal), its ``fencing_token``, and ``texts``."""
+    """The bind ``rows`` as a table: a JSON array of objects with ``id`` (hex), ``fencing_token`` and ``texts``."""
     rows = bindparam("rows", type_=JSON(), required=True)
     if dialect == "postgresql":
         typed: list[Any] = [column("id", Id), column("fencing_token", Integer), *(column(name, Text) for name in texts)]
@@ -69,36 +69,47 @@ def _rows(dialect: str, *texts: str) -> FromClause:
     return select(*columns).select_from(each).subquery("rows")
 
 
-def _change(dialect: str, *texts: str, **values: Any) -> ClauseElement:
-    """Change those of ``rows`` that still run under their fencing_token; gives their ids. ``values`` may be made of the row."""
+def _update_running(dialect: str, *texts: str, **values: Any) -> ClauseElement:
+    """Update those of ``rows`` that are running with that fencing token. Returns their ids.
+
+    A callable in ``values`` gets the table of rows and returns the value.
+    """
     rows = _rows(dialect, *texts)
-    made = {name: value(rows) if callable(value) else value for name, value in values.items()}
+    assignments = {name: value(rows) if callable(value) else value for name, value in values.items()}
     return (
         update(jobs)
         .where(jobs.c.id == rows.c.id, jobs.c.fencing_token == rows.c.fencing_token, _is(JobState.RUNNING))
-        .values(made)
+        .values(assignments)
         .returning(jobs.c.id)
     )
 
 
-def _on_both(*texts: str, **values: Any) -> dict[str, ClauseElement]:
-    return {dialect: _change(dialect, *texts, **values) for dialect in ("postgresql", "sqlite")}
+def _for_each_dialect(*texts: str, **values: Any) -> dict[str, ClauseElement]:
+    return {dialect: _update_running(dialect, *texts, **values) for dialect in ("postgresql", "sqlite")}
 
 
-def _some(where: Any, order_by: Any, *, count: int) -> Any:
-    """The condition of being one of a few, each locked and none of those that another has locked already.
+def _in_locked_batch(where: Any, order_by: Any) -> Any:
+    """A condition that selects and locks up to MAX_BATCH rows, and skips rows that are already locked.
 
-    A CTE, which runs once; a subquery with a limit may run again for each row, and lock more.
+    It uses a CTE, which runs once. A subquery with a limit may run again for each row, and lock more rows.
     """
-    some = select(jobs.c.id).where(where).order_by(order_by).limit(count).with_for_update(skip_locked=True).cte("some")
-    return jobs.c.id.in_(select(some.c.id))
+    batch = (
+        select(jobs.c.id)
+        .where(where)
+        .order_by(order_by)
+        .limit(MAX_BATCH)
+        .with_for_update(skip_locked=True)
+        .cte("batch")
+    )
+    return jobs.c.id.in_(select(batch.c.id))
 
 
-# --- the producers' side
+# --- producers and operators
 
 _new: Final = {
     **{c.name: param(c.name) for c in jobs.columns if c.name in {
-        "id", "name", "queue", "priority", "state", "arguments", "unique_key", "max_attempts", "request_id", "traceparent"
+        "id", "name", "queue", "priority", "state", "arguments", "unique_key", "max_attempts", "request_id",
+        "traceparent",
     }},
     "attempts": 0,
     "fencing_token": 0,
@@ -116,8 +127,10 @@ insert_unique: Final = query(
     },
     into=UUID,
 )
-of_key: Final = query(
-    "jobs.of_key", select(jobs.c.id).where(jobs.c.unique_key == param("unique_key"), _is(*UNFINISHED)), into=UUID
+find_by_unique_key: Final = query(
+    "jobs.find_by_unique_key",
+    select(jobs.c.id).where(jobs.c.unique_key == param("unique_key"), _is(*UNFINISHED)),
+    into=UUID,
 )
 find: Final = query("jobs.find", select(*_columns(JobRecord)).where(jobs.c.id == param("id")), into=JobRecord)
 failures_of: Final = query(
@@ -132,7 +145,7 @@ cancel: Final = query(
     "jobs.cancel",
     update(jobs)
     .where(jobs.c.id == param("job_id"), _is(*UNFINISHED))
-    # The fencing_token goes on: whoever runs it now can neither complete it nor extend its lease.
+    # With a new fencing token, the current worker can neither complete the job nor extend its lease.
     .values(state=JobState.CANCELLED, finished_at=db_now(), lease_until=None, fencing_token=jobs.c.fencing_token + 1),
 )
 retry: Final = query(
@@ -144,29 +157,29 @@ retry: Final = query(
     into=str,
 )
 discard: Final = query("jobs.discard", delete(jobs).where(jobs.c.id == param("job_id"), _is(*FINISHED)))
-# The newest first: of those that have ended, by when they did, as their index has it; of the others, by when they were enqueued.
-_ended_newest: Final = (
+# Finished jobs are ordered by finished_at, as in their index; others by id, which is the order of enqueueing.
+_finished_newest_first: Final = (
     select(*_columns(JobRecord))
     .where(jobs.c.state == param("state"), _is(*FINISHED))
     .order_by(jobs.c.finished_at.desc(), jobs.c.id.desc())
     .limit(param("count"))
 )
-_unfinished_newest: Final = (
+_unfinished_newest_first: Final = (
     select(*_columns(JobRecord)).where(jobs.c.state == param("state")).order_by(jobs.c.id.desc()).limit(param("count"))
 )
 _before: Final = (
     bindparam("before", type_=Timestamp, required=True),
     bindparam("before_id", type_=Id, required=True),
 )
-ended: Final = query("jobs.ended", _ended_newest, into=JobRecord)
-ended_before: Final = query(
-    "jobs.ended_before",
-    _ended_newest.where(tuple_(jobs.c.finished_at, jobs.c.id) < tuple_(*_before)),
+finished: Final = query("jobs.finished", _finished_newest_first, into=JobRecord)
+finished_before: Final = query(
+    "jobs.finished_before",
+    _finished_newest_first.where(tuple_(jobs.c.finished_at, jobs.c.id) < tuple_(*_before)),
     into=JobRecord,
 )
-unfinished: Final = query("jobs.unfinished", _unfinished_newest, into=JobRecord)
+unfinished: Final = query("jobs.unfinished", _unfinished_newest_first, into=JobRecord)
 unfinished_before: Final = query(
-    "jobs.unfinished_before", _unfinished_newest.where(jobs.c.id < param("before_id")), into=JobRecord
+    "jobs.unfinished_before", _unfinished_newest_first.where(jobs.c.id < param("before_id")), into=JobRecord
 )
 backlog: Final = query(
     "jobs.backlog",
@@ -182,9 +195,9 @@ backlog: Final = query(
     into=QueueStats,
 )
 
-# --- the workers' side
+# --- workers
 
-_TAKEN: Final = {
+_CLAIM_VALUES: Final = {
     "state": JobState.RUNNING,
     "attempts": jobs.c.attempts + 1,
     "fencing_token": jobs.c.fencing_token + 1,
@@ -195,7 +208,7 @@ _TAKEN: Final = {
 
 
 def _claim_on_postgresql() -> ClauseElement:
-    """From each queue in the order given, until there are enough. Rows are locked as they are taken, so none is locked in vain."""
+    """Claim from the queues in the given order. The lateral join locks only the rows that it returns."""
     queues = (
         func.unnest(bindparam("queues", type_=ARRAY(Text), required=True)).table_valued("name").render_derived("named")
     )
@@ -208,33 +221,33 @@ def _claim_on_postgresql() -> ClauseElement:
         .with_for_update(skip_locked=True)
         .lateral("first")
     )
-    taken = select(first.c.id).select_from(queues.join(first, true())).limit(count).cte("taken")
-    return update(jobs).where(jobs.c.id == taken.c.id).values(_TAKEN).returning(*_columns(ClaimedJob))
+    claimed = select(first.c.id).select_from(queues.join(first, true())).limit(count).cte("claimed")
+    return update(jobs).where(jobs.c.id == claimed.c.id).values(_CLAIM_VALUES).returning(*_columns(ClaimedJob))
 
 
 def _claim_on_sqlite() -> ClauseElement:
-    """From one queue: of a database with one writer, one after the other."""
+    """Claim from one queue. SQLite has one writer, so queues are claimed one after the other."""
     first = (
         select(jobs.c.id)
         .where(_is(JobState.READY), jobs.c.queue == param("queue"))
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(param("count"))
     )
-    return update(jobs).where(jobs.c.id.in_(first)).values(_TAKEN).returning(*_columns(ClaimedJob))
+    return update(jobs).where(jobs.c.id.in_(first)).values(_CLAIM_VALUES).returning(*_columns(ClaimedJob))
 
 
 claim: Final = query(
     "jobs.claim", {"postgresql": _claim_on_postgresql(), "sqlite": _claim_on_sqlite()}, into=ClaimedJob
 )
-is_there_any: Final = query(
-    "jobs.is_there_any",
+has_ready: Final = query(
+    "jobs.has_ready",
     select(jobs.c.id).where(_is(JobState.READY), jobs.c.queue == param("queue")).limit(1),
     into=UUID,
 )
-extend: Final = query("jobs.extend", _on_both(lease_until=db_now(in_seconds="lease_seconds")), into=UUID)
+extend: Final = query("jobs.extend", _for_each_dialect(lease_until=db_now(in_seconds="lease_seconds")), into=UUID)
 complete: Final = query(
     "jobs.complete",
-    _on_both(
+    _for_each_dialect(
         "result",
         state=JobState.DONE,
         finished_at=db_now(),
@@ -245,93 +258,91 @@ complete: Final = query(
 )
 release: Final = query(
     "jobs.release",
-    _on_both(state=JobState.READY, attempts=jobs.c.attempts - 1, lease_until=None),
+    _for_each_dialect(state=JobState.READY, attempts=jobs.c.attempts - 1, lease_until=None),
     into=UUID,
 )
 park: Final = query(
     "jobs.park",
-    _on_both(
+    _for_each_dialect(
         "requires",
         state=JobState.PARKED,
         attempts=jobs.c.attempts - 1,
-        lease_until=db_now(in_seconds="parked_seconds"),
+        lease_until=db_now(in_seconds="parked_ttl_seconds"),
         requires=lambda rows: rows.c.requires,
     ),
     into=UUID,
 )
 
 
-def _known(dialect: str) -> FromClause:
-    """The argument ``known`` as a table with the column ``value``: an array, or on SQLite a JSON array."""
+def _signatures_table(dialect: str) -> FromClause:
+    """The bind ``signatures``, an array or on SQLite a JSON array, as a table with the column ``value``."""
     if dialect == "postgresql":
-        array = bindparam("known", type_=ARRAY(Text), required=True)
-        return func.unnest(array).table_valued("value").render_derived("known")
-    return func.json_each(bindparam("known", type_=JSON(), required=True)).table_valued("value", name="known")
+        array = bindparam("signatures", type_=ARRAY(Text), required=True)
+        return func.unnest(array).table_valued("value").render_derived("signatures")
+    return func.json_each(bindparam("signatures", type_=JSON(), required=True)).table_valued("value", name="signatures")
 
 
 def _first_parked(requires: Any) -> Any:
-    """Asked for one value after the other, and in an order that only the index of parked jobs has: whatever else is parked, and
-    whatever the database believes of it, each is one look there.
-    """
+    """The oldest parked job with this signature. The ORDER BY makes the planner use the index of parked jobs."""
     parked = select(jobs.c.id).where(_is(JobState.PARKED), jobs.c.requires == requires)
     return parked.order_by(jobs.c.run_at).limit(1).scalar_subquery()
 
 
-parked_known: Final = query(
-    "jobs.parked_known",
+parked_for_signatures: Final = query(
+    "jobs.parked_for_signatures",
     {
-        dialect: select(known.c.value).where(_first_parked(known.c.value).is_not(null())).limit(100)
-        for dialect, known in ((dialect, _known(dialect)) for dialect in ("postgresql", "sqlite"))
+        dialect: select(signatures.c.value).where(_first_parked(signatures.c.value).is_not(null())).limit(100)
+        for dialect, signatures in ((dialect, _signatures_table(dialect)) for dialect in ("postgresql", "sqlite"))
     },
     into=str,
 )
 unpark: Final = query(
     "jobs.unpark",
     update(jobs)
-    .where(_some(_is(JobState.PARKED) & (jobs.c.requires == param("required")), jobs.c.run_at, count=MANY))
+    .where(_in_locked_batch(_is(JobState.PARKED) & (jobs.c.requires == param("match_signature")), jobs.c.run_at))
     .values(state=JobState.READY, requires=None, lease_until=None)
     .returning(jobs.c.queue),
     into=str,
 )
-_is_last: Final = jobs.c.attempts >= jobs.c.max_attempts
+_is_last_attempt: Final = jobs.c.attempts >= jobs.c.max_attempts
 fail: Final = query(
     "jobs.fail",
     update(jobs)
     .where(jobs.c.id == param("job_id"), jobs.c.fencing_token == param("match_fencing_token"), _is(JobState.RUNNING))
     .values(
-        state=case((_is_last | param("permanent"), JobState.DEAD), else_=JobState.SCHEDULED),
-        finished_at=case((_is_last | param("permanent"), db_now()), else_=null()),
+        state=case((_is_last_attempt | param("permanent"), JobState.DEAD), else_=JobState.SCHEDULED),
+        finished_at=case((_is_last_attempt | param("permanent"), db_now()), else_=null()),
         run_at=db_now(in_seconds="delay_seconds"),
         lease_until=None,
     )
     .returning(jobs.c.id, jobs.c.state),
-    into=Ended,
+    into=FailedJob,
 )
 expire: Final = query(
     "jobs.expire",
     update(jobs)
     .where(
-        _some(_is(JobState.RUNNING, JobState.PARKED) & (jobs.c.lease_until < db_now()), jobs.c.lease_until, count=MANY)
+        _in_locked_batch(_is(JobState.RUNNING, JobState.PARKED) & (jobs.c.lease_until < db_now()), jobs.c.lease_until)
     )
     .values(
-        state=case((_is_last | _is(JobState.PARKED), JobState.DEAD), else_=JobState.READY),
-        finished_at=case((_is_last | _is(JobState.PARKED), db_now()), else_=null()),
+        state=case((_is_last_attempt | _is(JobState.PARKED), JobState.DEAD), else_=JobState.READY),
+        finished_at=case((_is_last_attempt | _is(JobState.PARKED), db_now()), else_=null()),
         isolated=True,
         lease_until=None,
     )
     .returning(*_columns(ExpiredJob)),
     into=ExpiredJob,
 )
-is_any_expired: Final = query(
-    "jobs.is_any_expired",
+has_expired: Final = query(
+    "jobs.has_expired",
     select(jobs.c.id)
     .where(_is(JobState.RUNNING, JobState.PARKED), jobs.c.lease_until < db_now())
     .order_by(jobs.c.lease_until)
     .limit(1),
     into=UUID,
 )
-end_leases: Final = query(
-    "jobs.end_leases",
+expire_leases: Final = query(
+    "jobs.expire_leases",
     update(jobs)
     .where(_is(JobState.RUNNING), jobs.c.worker == param("match_worker"))
     .values(lease_until=db_now(in_seconds="in_seconds")),
@@ -342,15 +353,15 @@ insert_failure: Final = query(
         {c.name: param(c.name) for c in failures.columns if c.name != "failed_at"} | {"failed_at": db_now()}
     ),
 )
-is_any_due: Final = query(
-    "jobs.is_any_due",
+has_due: Final = query(
+    "jobs.has_due",
     select(jobs.c.id).where(_is(JobState.SCHEDULED), jobs.c.run_at <= db_now()).order_by(jobs.c.run_at).limit(1),
     into=UUID,
 )
 promote: Final = query(
     "jobs.promote",
     update(jobs)
-    .where(_some(_is(JobState.SCHEDULED) & (jobs.c.run_at <= db_now()), jobs.c.run_at, count=MANY))
+    .where(_in_locked_batch(_is(JobState.SCHEDULED) & (jobs.c.run_at <= db_now()), jobs.c.run_at))
     .values(state=JobState.READY)
     .returning(jobs.c.queue),
     into=str,
@@ -358,10 +369,9 @@ promote: Final = query(
 prune: Final = query(
     "jobs.prune",
     delete(jobs).where(
-        _some(
+        _in_locked_batch(
             (jobs.c.state == param("state")) & _is(*FINISHED) & (jobs.c.finished_at < db_now(in_seconds="in_seconds")),
             jobs.c.finished_at,
-            count=MANY,
         )
     ),
 )
@@ -372,15 +382,12 @@ database_time: Final = query("jobs.database_time", select(db_now().label("now"))
 latest_cron_runs: Final = query(
     "jobs.latest_cron_runs", select(cron_runs.c.name, cron_runs.c.scheduled_at).limit(10_000), into=dict
 )
+_new_cron_run: Final = {"name": param("name"), "scheduled_at": param("scheduled_at")}
 insert_cron_run: Final = query(
     "jobs.insert_cron_run",
     {
-        "postgresql": postgresql.insert(cron_runs)
-        .values(name=param("name"), scheduled_at=param("scheduled_at"))
-        .on_conflict_do_nothing(),
-        "sqlite": sqlite.insert(cron_runs)
-        .values(name=param("name"), scheduled_at=param("scheduled_at"))
-        .on_conflict_do_nothing(),
+        "postgresql": postgresql.insert(cron_runs).values(_new_cron_run).on_conflict_do_nothing(),
+        "sqlite": sqlite.insert(cron_runs).values(_new_cron_run).on_conflict_do_nothing(),
     },
 )
 advance_cron_run: Final = query(

@@ -1,4 +1,4 @@
-"""Putting jobs into the queue, and looking after them: what an application and its operators use."""
+"""Enqueue, inspect, retry, cancel and discard jobs."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,19 +23,19 @@ from restwell.jobs.tables import FINISHED, JobState
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KEY_TRIES: Final = 3
+UNIQUE_KEY_ATTEMPTS: Final = 3
 
 
 class JobUnfinished(Conflict):
-    code, message = "job_unfinished", "That is only for jobs that have ended; cancel it first."
+    code, message = "job_unfinished", "The job has not finished. Cancel it first."
 
 
 class JobNotDead(Conflict):
-    code, message = "job_not_dead", "Only a dead or cancelled job can be tried again."
+    code, message = "job_not_dead", "Only a dead or cancelled job can be retried."
 
 
 class Jobs:
-    """The queue. ``register`` names the jobs there are; ``enqueue`` refuses others, which no worker would know."""
+    """The job queue. Only registered jobs can be enqueued."""
 
     def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
@@ -45,20 +45,20 @@ class Jobs:
         self.metrics = JobCollector()
 
     def register(self, jobs: Iterable[Job[..., Any]]) -> None:
-        """Raises TypeError for two jobs of one name."""
+        """Raises TypeError for two jobs with the same name."""
         for one in jobs:
             if self.registered.setdefault(one.name, one) is not one:
-                raise TypeError(f"two jobs are named {one.name}; give one another name: @job(name=...)")
+                raise TypeError(f"two jobs are named {one.name}; rename one with @job(name=...)")
 
     async def close(self) -> None:
         await self.notifier.close()
 
     async def enqueue(self, executor: Executor, job: Job[P, R], *args: P.args, **kwargs: P.kwargs) -> UUID:
-        """Add a job that runs if, and only if, the transaction commits. Returns its id.
+        """Enqueue a job and return its id. It runs if and only if the transaction commits.
 
-        With the database in place of a transaction it is added on its own, in one round trip that it shares with others of the same
-        moment. With a unique key of which an unfinished job is there, returns that job's id and adds nothing. Raises TypeError for
-        arguments that do not fit, and for a job that is not registered.
+        If ``executor`` is a database, the job is committed immediately, in a batch with concurrent calls. If an
+        unfinished job has the same unique key, returns the id of that job and inserts nothing. Raises TypeError for
+        arguments that do not match the function, and for a job that is not registered.
         """
         row = self._row(job, args, kwargs)
         job_id: UUID = row["id"]
@@ -71,29 +71,32 @@ class Jobs:
         if job.unique_key is not None:
             return await self._enqueue_once(executor, row)
         executor.defer(queries.insert_job, **row)
-        self._announce_with(executor, row)
+        self._notify_after_commit(executor, row)
         return job_id
 
     async def _enqueue_once(self, tx: Transaction, row: dict[str, Any]) -> UUID:
-        """The id of this job, or of the unfinished one that has its key."""
-        for _ in range(KEY_TRIES):
+        """Insert the job, or find the unfinished one with its key. Returns the id."""
+        for _ in range(UNIQUE_KEY_ATTEMPTS):
             job_id = await tx.find(queries.insert_unique, **row)
             if job_id is not None:
-                self._announce_with(tx, row)
+                self._notify_after_commit(tx, row)
                 return job_id
-            unfinished = await tx.find(queries.of_key, unique_key=row["unique_key"])
-            if unfinished is not None:  # else it has just ended
+            unfinished = await tx.find(queries.find_by_unique_key, unique_key=row["unique_key"])
+            if unfinished is not None:  # otherwise it has just finished
                 return unfinished
         raise TransactionConflict
 
     async def enqueue_many(self, tx: Transaction, job: Job[P, R], arguments: Sequence[Mapping[str, Any]]) -> list[UUID]:
-        """Add a job for each mapping of arguments, in one round trip. Returns their ids; a unique key cannot be given."""
+        """Enqueue a job for each mapping of arguments, in one round trip. Returns the ids.
+
+        Raises TypeError for a job with a unique key.
+        """
         if job.unique_key is not None:
-            raise TypeError(f"job {job.name}: many jobs cannot have one unique key")
+            raise TypeError(f"job {job.name}: enqueue_many does not support a unique key")
         rows = [self._row(job, (), dict(each)) for each in arguments]
         await tx.run_many(queries.insert_job, rows)
         for row in rows:
-            self._announce_with(tx, row)
+            self._notify_after_commit(tx, row)
         return [row["id"] for row in rows]
 
     async def get(self, job_id: UUID) -> JobRecord:
@@ -104,59 +107,65 @@ class Jobs:
         return found
 
     async def failures(self, job_id: UUID) -> list[FailedAttempt]:
-        """Every attempt that failed, the newest first."""
+        """The failed attempts, newest first, at most 100."""
         return await self._database.primary.all(queries.failures_of, job_id=job_id)
 
     async def list_jobs(
         self, state: JobState, count: int, after: tuple[datetime | None, UUID] | None = None
     ) -> list[JobRecord]:
-        """Jobs in a state, the newest first; ``after`` the last of the page before, by when it ended and its id."""
+        """Jobs in a state, newest first.
+
+        ``after`` is the ``finished_at`` and id of the last job of the previous page.
+        """
         primary = self._database.primary
-        has_ended = state in FINISHED
+        is_finished = state in FINISHED
         if after is None:
-            return await primary.all(queries.ended if has_ended else queries.unfinished, state=state, count=count)
-        ended_at, job_id = after
-        if has_ended:
-            return await primary.all(queries.ended_before, state=state, count=count, before=ended_at, before_id=job_id)
+            return await primary.all(queries.finished if is_finished else queries.unfinished, state=state, count=count)
+        finished_at, job_id = after
+        if is_finished:
+            return await primary.all(
+                queries.finished_before, state=state, count=count, before=finished_at, before_id=job_id
+            )
         return await primary.all(queries.unfinished_before, state=state, count=count, before_id=job_id)
 
     async def queue_stats(self) -> list[QueueStats]:
-        """How many jobs wait, run or are dead, by queue and state."""
+        """The number of scheduled, ready, running, parked and dead jobs, by queue and state."""
         return await self._database.primary.all(queries.backlog)
 
     async def cancel(self, job_id: UUID, tx: Transaction | None = None) -> bool:
-        """Cancel a job that has not ended; False for another. One that runs cannot take effect any more, and is told to stop.
+        """Cancel an unfinished job. Returns False if there is none with this id.
 
-        With a transaction, if and only if that commits.
+        A running job is cancelled at the worker's next heartbeat; its completion is rejected from now on. With ``tx``,
+        the cancellation is part of that transaction.
         """
         return bool(await (tx or self._database).run(queries.cancel, job_id=job_id))
 
     async def retry(self, job_id: UUID) -> None:
-        """Give a dead or cancelled job all its attempts again. Raises NotFound, JobNotDead."""
+        """Make a dead or cancelled job ready, with its attempts reset. Raises NotFound, JobNotDead."""
         async with self._database.transaction() as tx:
             try:
                 queue = await tx.find(queries.retry, job_id=job_id)
             except UniqueViolation:
-                raise JobNotDead("Another job of the same unique key is unfinished.") from None
+                raise JobNotDead("Another job with the same unique key is unfinished.") from None
             if queue is None:
                 await self.get(job_id)
                 raise JobNotDead
-            _hints_of(tx, self.notifier).counts[queue] += 1
+            _notifications_of(tx, self.notifier).counts[queue] += 1
 
     async def discard(self, job_id: UUID) -> None:
-        """Delete a job that has ended, and what is known of its failures. Raises NotFound, JobUnfinished."""
+        """Delete a finished job and its failures. Raises NotFound, JobUnfinished."""
         if not await self._database.run(queries.discard, job_id=job_id):
             await self.get(job_id)
             raise JobUnfinished
 
     def notify(self, queues: Iterable[str]) -> None:
-        """Tell workers of jobs that are ready and committed, by the queue of each."""
+        """Notify workers of committed, ready jobs. ``queues`` has the queue of each job."""
         if counts := Counter(queues):
             self.notifier.notify(counts)
 
     def _row(self, job: Job[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         if job.name not in self.registered:
-            raise TypeError(f"job {job.name} is not known to any worker; add it to jobs=[...]")
+            raise TypeError(f"job {job.name} is not registered; add it to jobs=[...]")
         delayed = job.delay_seconds > 0
         return {
             "id": new_id(),
@@ -172,40 +181,40 @@ class Jobs:
             "traceparent": _traceparent(),
         }
 
-    def _announce_with(self, tx: Transaction, row: Mapping[str, Any]) -> None:
+    def _notify_after_commit(self, tx: Transaction, row: Mapping[str, Any]) -> None:
         if row["state"] == JobState.READY:
-            _hints_of(tx, self.notifier).counts[row["queue"]] += 1
+            _notifications_of(tx, self.notifier).counts[row["queue"]] += 1
 
 
-class _Hints(TransactionHook):
-    """What to tell the workers of once the transaction has committed."""
+class _Notifications(TransactionHook):
+    """Counts the jobs of a transaction by queue, and notifies workers after the commit."""
 
     def __init__(self, notifier: Notifier) -> None:
-        self._dispatch = notifier
+        self._notifier = notifier
         self.counts: Counter[str] = Counter()
 
     async def before_commit(self, tx: Transaction) -> None: ...
 
     async def committed(self) -> None:
-        self._dispatch.notify(self.counts)
+        self._notifier.notify(self.counts)
 
     def rolled_back(self) -> None: ...
 
     def outcome_unknown(self) -> None:
-        self._dispatch.notify(self.counts)  # a hint for nothing does no harm
+        self._notifier.notify(self.counts)  # a notification without a job is harmless
 
 
-def _hints_of(tx: Transaction, notifier: Notifier) -> _Hints:
+def _notifications_of(tx: Transaction, notifier: Notifier) -> _Notifications:
     for hook in tx.hooks:
-        if isinstance(hook, _Hints):
+        if isinstance(hook, _Notifications):
             return hook
-    hints = _Hints(notifier)
-    tx.hooks.append(hints)
-    return hints
+    notifications = _Notifications(notifier)
+    tx.hooks.append(notifications)
+    return notifications
 
 
 def _traceparent() -> str | None:
-    """The running span as W3C Trace Context writes it, version 00; None where nothing is traced."""
+    """The current span as a W3C Trace Context traceparent, version 00, or None without a span."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return None

@@ -1,4 +1,4 @@
-"""What queries of jobs give."""
+"""Result types of the job queries."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class ClaimedJob(Struct, frozen=True):
-    """A job that a worker has taken. ``fencing_token`` is what tells this claim from every other of the job."""
+    """A job that a worker has claimed. ``fencing_token`` identifies this claim: it grows with each claim of the job."""
 
     id: UUID
     name: str
@@ -24,7 +24,7 @@ class ClaimedJob(Struct, frozen=True):
 
 
 class ExpiredJob(Struct, frozen=True):
-    """A job whose worker did not extend its lease, or that was parked for too long; ``state`` is where it is now."""
+    """A job whose lease expired, or that was parked for too long. ``state`` is its new state."""
 
     id: UUID
     name: str
@@ -37,7 +37,10 @@ class ExpiredJob(Struct, frozen=True):
 
 
 class JobRecord(Struct, frozen=True):
-    """A job as it is stored. ``arguments`` and ``result`` are JSON. ``requires`` is what no worker knew that took it."""
+    """A stored job.
+
+    ``arguments`` and ``result`` are JSON. A parked job ``requires`` a signature that its workers did not know.
+    """
 
     id: UUID
     name: str
@@ -59,8 +62,6 @@ class JobRecord(Struct, frozen=True):
 
 
 class FailedAttempt(Struct, frozen=True):
-    """An attempt that failed."""
-
     attempt: int
     worker: str | None
     error: str
@@ -68,13 +69,13 @@ class FailedAttempt(Struct, frozen=True):
     failed_at: datetime
 
 
-class Ended(Struct, frozen=True):
+class FailedJob(Struct, frozen=True):
     id: UUID
     state: str
 
 
 class QueueStats(Struct, frozen=True):
-    """Jobs of a queue in one state, and since when the oldest of them could have run."""
+    """The jobs of a queue in one state. ``oldest`` is the earliest ``run_at``."""
 
     queue: str
     state: str

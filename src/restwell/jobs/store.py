@@ -1,4 +1,4 @@
-"""The table of jobs as workers use it: claims, leases and ends. What it says is true; brokers only carry hints."""
+"""Claims, leases and state changes of jobs. The table is the source of truth; brokers only carry notifications."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,89 +13,93 @@ from restwell.jobs.rows import ClaimedJob, ExpiredJob
 from restwell.jobs.tables import JobState
 
 LEASE_SECONDS: Final = 30.0
-"""How long a job belongs to a worker that does not say it is still at it."""
-PARKED_SECONDS: Final = 86_400.0
-"""How long a job that a worker does not know is kept for one that does; then it is dead."""
-DIED: Final = "its worker died, or did not extend the lease in time"
+"""How long a claim lasts without an extension."""
+PARKED_TTL_SECONDS: Final = 86_400.0
+"""How long a job waits for a worker that knows it. After that it is dead."""
+LEASE_EXPIRED: Final = "lease expired: its worker died or did not extend the lease in time"
 
 
 class JobStore:
-    """Times are the database's. Raises ServiceUnavailable where that is not there."""
+    """All times are the database's. Each method raises ServiceUnavailable if the database is unavailable."""
 
     def __init__(self, database: Database, lease_seconds: float = LEASE_SECONDS) -> None:
         self._database = database
         self._lease_seconds = lease_seconds
 
     async def claim(self, queues: Sequence[str], count: int, worker: str) -> list[ClaimedJob]:
-        """Take up to ``count`` jobs: the first queue's first, of a queue those of high priority, then the oldest.
+        """Claim up to ``count`` ready jobs, by the order of ``queues``, then priority, then age.
 
-        Each is taken by one worker, counts as an attempt from now on, and belongs to it for the time of a lease.
+        A claim counts as an attempt, and lasts for ``lease_seconds``. No job is claimed by two workers.
         """
-        taken = {"worker": worker, "lease_seconds": self._lease_seconds}
+        lease = {"worker": worker, "lease_seconds": self._lease_seconds}
         if self._database.dialect == "postgresql":
-            claimed = await self._database.all(queries.claim, queues=queues, count=count, **taken)
+            claimed = await self._database.all(queries.claim, queues=queues, count=count, **lease)
             return sorted(claimed, key=lambda one: (queues.index(one.queue), -one.priority, one.id))
-        # A look costs nobody anything; a transaction makes every writer wait.
-        waiting = [
-            queue for queue in queues if await self._database.find(queries.is_there_any, queue=queue) is not None
-        ]
+        # Reads do not block; a write transaction blocks every other writer.
+        waiting = [queue for queue in queues if await self._database.find(queries.has_ready, queue=queue) is not None]
         claimed = []
         if waiting:
             async with self._database.transaction() as tx:
                 for queue in waiting:
                     if len(claimed) < count:
-                        more = await tx.all(queries.claim, queue=queue, count=count - len(claimed), **taken)
+                        more = await tx.all(queries.claim, queue=queue, count=count - len(claimed), **lease)
                         claimed += sorted(more, key=lambda one: (-one.priority, one.id))
         return claimed
 
     async def extend(self, running: Mapping[UUID, int]) -> set[UUID]:
-        """Renew the leases of jobs, by id and fencing_token. Returns those that are still theirs; the others have been lost."""
+        """Extend the leases of jobs, given by id and fencing token.
+
+        Returns the ids that were extended; the others are lost.
+        """
         rows = _encode({"id": job_id.hex, "fencing_token": fencing_token} for job_id, fencing_token in running.items())
         return set(await self._database.all(queries.extend, rows=rows, lease_seconds=self._lease_seconds))
 
     async def complete(self, results: Iterable[tuple[ClaimedJob, str | None]]) -> set[UUID]:
-        """End jobs as done, each with its result. Returns the ids of those that were still their worker's."""
+        """Mark jobs as done, each with its result. Returns the ids that were updated; the others are lost."""
         rows = _encode(
             {"id": one.id.hex, "fencing_token": one.fencing_token, "result": result} for one, result in results
         )
         return set(await self._database.all(queries.complete, rows=rows))
 
     async def complete_in(self, tx: Transaction, one: ClaimedJob) -> bool:
-        """End a job as done together with all else in the transaction. False, and nothing done, when it is another's now."""
+        """Mark a job as done in the transaction. Returns False, without an update, if the lease was lost."""
         rows = _encode([{"id": one.id.hex, "fencing_token": one.fencing_token, "result": None}])
         return bool(await tx.all(queries.complete, rows=rows))
 
     async def release(self, running: Iterable[ClaimedJob]) -> set[UUID]:
-        """Give jobs back as if they had not been taken."""
+        """Make jobs ready again, without counting the attempt."""
         rows = _encode({"id": one.id.hex, "fencing_token": one.fencing_token} for one in running)
         return set(await self._database.all(queries.release, rows=rows))
 
     async def park(self, running: Iterable[tuple[ClaimedJob, str]]) -> set[UUID]:
-        """Put jobs aside, as if they had not been taken, for a worker that knows what each requires."""
+        """Park jobs for a worker that knows their required signature, without counting the attempt."""
         rows = _encode(
             {"id": one.id.hex, "fencing_token": one.fencing_token, "requires": requires} for one, requires in running
         )
-        return set(await self._database.all(queries.park, rows=rows, parked_seconds=PARKED_SECONDS))
+        return set(await self._database.all(queries.park, rows=rows, parked_ttl_seconds=PARKED_TTL_SECONDS))
 
-    async def unpark(self, known: Sequence[str]) -> list[str]:
-        """Make some of the parked jobs ready that require one of these. Returns the queue of each."""
-        listed = known if self._database.dialect == "postgresql" else msgspec.json.encode(known).decode()
-        parked = await self._database.primary.all(queries.parked_known, known=listed)
-        return [queue for one in parked for queue in await self._database.all(queries.unpark, required=one)]
+    async def unpark(self, signatures: Sequence[str]) -> list[str]:
+        """Make a batch of parked jobs ready that require one of ``signatures``. Returns the queue of each job."""
+        encoded = signatures if self._database.dialect == "postgresql" else msgspec.json.encode(signatures).decode()
+        parked = await self._database.primary.all(queries.parked_for_signatures, signatures=encoded)
+        return [queue for one in parked for queue in await self._database.all(queries.unpark, match_signature=one)]
 
     async def fail(
         self, one: ClaimedJob, error: str, traceback: str, delay_seconds: float, *, permanent: bool
     ) -> JobState | None:
-        """Note a failed attempt; the job waits for its next one, or is dead. None when it is another's now."""
+        """Record a failed attempt.
+
+        The job is scheduled for a retry, or dead. Returns its state, or None if the lease was lost.
+        """
         async with self._database.transaction() as tx:
-            ended = await tx.find(
+            failed = await tx.find(
                 queries.fail,
                 job_id=one.id,
                 match_fencing_token=one.fencing_token,
                 delay_seconds=delay_seconds,
                 permanent=permanent,
             )
-            if ended is None:
+            if failed is None:
                 return None
             await tx.run(
                 queries.insert_failure,
@@ -106,11 +110,14 @@ class JobStore:
                 error=error,
                 traceback=traceback,
             )
-        return JobState(ended.state)
+        return JobState(failed.state)
 
     async def expire(self) -> list[ExpiredJob]:
-        """Take jobs from workers whose lease is over: ready for another attempt, by itself, or dead. Parked ones are dead."""
-        if await self._database.primary.find(queries.is_any_expired) is None:
+        """Handle a batch of expired leases: make the jobs ready and isolated, or dead after the last attempt.
+
+        Parked jobs whose time is over are dead. Records a failure for each job.
+        """
+        if await self._database.primary.find(queries.has_expired) is None:
             return []
         async with self._database.transaction() as tx:
             expired = await tx.all(queries.expire)
@@ -122,9 +129,9 @@ class JobStore:
                         "fencing_token": one.fencing_token,
                         "attempt": one.attempts,
                         "worker": one.worker,
-                        "error": DIED
+                        "error": LEASE_EXPIRED
                         if one.requires is None
-                        else f"no worker knew {one.requires} in {PARKED_SECONDS:g} s",
+                        else f"no worker knew {one.requires} within {PARKED_TTL_SECONDS:g} s",
                         "traceback": "",
                     }
                     for one in expired
@@ -132,22 +139,24 @@ class JobStore:
             )
         return expired
 
-    async def end_leases(self, worker: str) -> None:
-        """A worker is known to be dead: nobody need wait for its leases."""
-        await self._database.run(queries.end_leases, match_worker=worker, in_seconds=-1.0)
+    async def expire_leases(self, worker: str) -> None:
+        """Expire all leases of a dead worker immediately."""
+        await self._database.run(queries.expire_leases, match_worker=worker, in_seconds=-1.0)
 
     async def promote(self) -> list[str]:
-        """Make ready some of what was scheduled for a time that has come. Returns the queue of each."""
-        if await self._database.primary.find(queries.is_any_due) is None:
+        """Make a batch of due scheduled jobs ready. Returns the queue of each job."""
+        if await self._database.primary.find(queries.has_due) is None:
             return []
         return await self._database.all(queries.promote)
 
     async def prune(self, state: JobState, older_than_seconds: float) -> int:
-        """Delete some of the jobs that ended so long ago. Returns how many; 0, there are no more."""
+        """Delete a batch of jobs in ``state`` that finished longer ago.
+
+        Returns the number deleted; 0 means none are left.
+        """
         return await self._database.run(queries.prune, state=state, in_seconds=-older_than_seconds)
 
     async def now(self) -> datetime:
-        """The database's time."""
         return await self._database.primary.one(queries.database_time)
 
 

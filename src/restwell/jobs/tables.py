@@ -1,4 +1,4 @@
-"""What is stored of jobs: a row for each, and one for each attempt that failed."""
+"""The tables of jobs, failed attempts and cron runs."""
 
 from enum import StrEnum
 from typing import Any, Final
@@ -9,9 +9,9 @@ from restwell.database import Flag, Id, Timestamp
 
 
 class JobState(StrEnum):
-    """``ready`` and ``scheduled`` wait, the second for its time; ``done``, ``dead`` and ``cancelled`` are the ends.
+    """A ``scheduled`` job waits for ``run_at``, a ``parked`` one for a release that knows it.
 
-    ``parked`` waits for a worker that knows what the one that took it did not: its name, or one of its arguments.
+    The last three are final.
     """
 
     SCHEDULED = "scheduled"
@@ -28,9 +28,9 @@ FINISHED: Final = (JobState.DONE, JobState.DEAD, JobState.CANCELLED)
 
 
 def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
-    """The three tables, in the application's own metadata; a migration makes them.
+    """Add the three tables to the application's metadata. A migration creates them.
 
-    Each index holds only the rows of a state that something looks for, so that finished jobs cost the waiting ones nothing.
+    Each index is partial: it contains only the rows of one group of states, so finished jobs do not slow down claims.
     """
     state = column("state", Text)
     jobs = Table(
@@ -39,21 +39,19 @@ def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
         Column("id", Id, primary_key=True),
         Column("name", Text, nullable=False),
         Column("queue", Text, nullable=False),
-        Column("priority", Integer, nullable=False),  # the higher, the sooner
+        Column("priority", Integer, nullable=False),  # higher runs first
         Column("state", Text, nullable=False),
         Column("arguments", Text, nullable=False),  # a JSON object
         Column("unique_key", Text),
         Column("attempts", Integer, nullable=False),
         Column("max_attempts", Integer, nullable=False),
-        Column(
-            "fencing_token", Integer, nullable=False
-        ),  # one more with each claim; who shows an older one is too late
-        Column("isolated", Flag, nullable=False),  # its worker died: it is not run beside others any more
+        # Incremented by each claim; updates with an older one are rejected.
+        Column("fencing_token", Integer, nullable=False),
+        Column("isolated", Flag, nullable=False),  # a worker died with it: it runs in a process of its own
         Column("worker", Text),
-        Column("lease_until", Timestamp),  # of a parked job, until when it is kept for a worker that knows it
-        Column(
-            "requires", Text
-        ),  # what a worker has to know to take a parked job: "send_mail", or "send_mail(language)"
+        Column("lease_until", Timestamp),  # of a parked job, when it becomes dead
+        # The signature that a parked job requires: "send_mail", or "send_mail(language)".
+        Column("requires", Text),
         Column("run_at", Timestamp, nullable=False),
         Column("enqueued_at", Timestamp, nullable=False),
         Column("started_at", Timestamp),
@@ -83,7 +81,7 @@ def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
         "cron_runs",
         metadata,
         Column("name", Text, primary_key=True),
-        Column("scheduled_at", Timestamp, nullable=False),  # the newest that a job was made for
+        Column("scheduled_at", Timestamp, nullable=False),  # the newest that was enqueued
     )
     return jobs, failures, ticks
 

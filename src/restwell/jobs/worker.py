@@ -1,4 +1,4 @@
-"""A worker: takes jobs that are ready, does several at a time, and looks after the table."""
+"""A worker: claims ready jobs, runs several concurrently, and maintains the job table."""
 
 import asyncio
 import os
@@ -20,9 +20,9 @@ from restwell.database import Database
 from restwell.errors import ServiceUnavailable
 from restwell.ids import new_id
 from restwell.jobs.executor import JobExecutor, Parked
-from restwell.jobs.heartbeat import BEAT_SECONDS, Heartbeat
+from restwell.jobs.heartbeat import HEARTBEAT_SECONDS, Heartbeat
 from restwell.jobs.processes import Processes
-from restwell.jobs.queries import MANY
+from restwell.jobs.queries import MAX_BATCH
 from restwell.jobs.queue import Jobs
 from restwell.jobs.rows import ClaimedJob
 from restwell.jobs.scheduler import Scheduler
@@ -34,18 +34,21 @@ T = TypeVar("T")
 
 log = structlog.get_logger("restwell.jobs")
 
-LOOK_SECONDS: Final = 1.0
-"""The longest a ready job waits for a free worker when no hint of it has come."""
+POLL_SECONDS: Final = 1.0
+"""The longest that a ready job waits for a free worker if its notification was lost."""
 PRUNE_SECONDS: Final = 60.0
 ABANDON_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """``queues`` in the order in which they are emptied; ``concurrency`` jobs at a time, of which ``processes`` may be work of the
-    processor. A worker stops by itself after ``max_jobs`` or beyond ``max_memory_bytes``,
-    to be replaced. ``liveness_file`` is touched once a second, as long as the event loop goes round; when it has not
-    for ``blocked_seconds``, the process ends.
+    """``queues`` are claimed in this order.
+
+    ``concurrency`` jobs run at a time, of which ``processes`` may be CPU-bound.
+
+    The worker stops after ``max_jobs`` jobs or above ``max_memory_bytes``, so that the supervisor replaces it.
+    ``liveness_file`` is touched once a second while the event loop runs. If the event loop is blocked for
+    ``blocked_seconds``, the process exits.
     """
 
     queues: tuple[str, ...]
@@ -57,13 +60,13 @@ class WorkerOptions:
     max_jobs: int | None = None
     max_memory_bytes: int | None = None
     liveness_file: Path | None = None
-    beat_seconds: float = BEAT_SECONDS
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
     lease_seconds: float = LEASE_SECONDS
     blocked_seconds: float | None = None
 
 
 class Worker:
-    """``name`` tells this one from all others, before and after it."""
+    """Runs until ``stop``. ``name`` is unique among all workers, past and present."""
 
     def __init__(
         self,
@@ -78,12 +81,12 @@ class Worker:
         name: str | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}:{new_id().hex[-8:]}"
-        self.done = 0
+        self.completed_count = 0
         self._url = url
         self._jobs = jobs
         self._store = JobStore(database, options.lease_seconds)
         self._processes = Processes(options.processes)
-        self._performer = JobExecutor(
+        self._executor = JobExecutor(
             database, jobs, self._store, services, self._processes, lines=lines, execute_isolated=execute_isolated
         )
         self._scheduler = Scheduler(database, jobs, self._store)
@@ -92,86 +95,88 @@ class Worker:
         self._tasks: dict[UUID, tuple[asyncio.Task[None], ClaimedJob]] = {}
         self._finished: list[tuple[ClaimedJob, str | None]] = []
         self._parked: list[tuple[ClaimedJob, str]] = []
-        self._known = [requires for job in jobs.registered.values() for requires in job.requirements]
+        self._signatures = [signature for job in jobs.registered.values() for signature in job.signatures]
         self._recording: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._tending = True
+        self._maintaining = True
         self.stopping = asyncio.Event()
 
     @property
     def idle(self) -> bool:
-        """Whether no job of its is running."""
+        """Whether no job is running."""
         return not self._running
 
     def stop(self) -> None:
-        """Take no more jobs; ``run`` returns when those that run have ended, or the time for that is over."""
+        """Stop claiming jobs. ``run`` returns when the running jobs have finished, or after ``drain_seconds``."""
         self.stopping.set()
 
     async def run(self) -> None:
-        """Work until told to stop."""
+        """Claim and run jobs until ``stop`` is called, then drain."""
         log.info("worker_started", worker=self.name, queues=self._options.queues, concurrency=self._options.concurrency)
         options = self._options
         heartbeat = Heartbeat(
             self._url,
             self._running,
-            self._lost,
-            beat_seconds=options.beat_seconds,
+            self._cancel_lost,
+            heartbeat_seconds=options.heartbeat_seconds,
             lease_seconds=options.lease_seconds,
             blocked_seconds=options.blocked_seconds,
         )
         async with heartbeat:
-            tending = asyncio.create_task(self._tend())
+            maintenance = asyncio.create_task(self._maintain())
             try:
-                await self._feed()
+                await self._claim_loop()
                 await self._drain()
             finally:
-                self._tending = False  # should something below have swallowed the cancellation
-                tending.cancel()
+                self._maintaining = False  # in case the cancellation is swallowed below
+                maintenance.cancel()
                 with suppress(asyncio.CancelledError):
-                    await tending
+                    await maintenance
                 await asyncio.to_thread(self._processes.close)
-        log.info("worker_stopped", worker=self.name, done=self.done)
+        log.info("worker_stopped", worker=self.name, done=self.completed_count)
 
-    async def do(self, claimed: ClaimedJob) -> None:
-        """Do this one job, which is claimed already, and note what became of it."""
-        done = await self._performer.perform(claimed)
+    async def execute(self, claimed: ClaimedJob) -> None:
+        """Run one job that is already claimed, and record its outcome."""
+        done = await self._executor.execute(claimed)
         if isinstance(done, Parked):
             await self._store.park([(claimed, done.requires)])
         elif done is not None and not done.recorded:
             await self._store.complete([(claimed, done.result)])
         await asyncio.to_thread(self._processes.close)
 
-    async def _feed(self) -> None:
-        told = asyncio.create_task(self.stopping.wait())
+    async def _claim_loop(self) -> None:
+        stop_requested = asyncio.create_task(self.stopping.wait())
         woken = False
         while not self.stopping.is_set():
             self._changed.clear()
             free = self._options.concurrency - len(self._running)
             if free <= 0 or len(self._finished) + len(self._parked) > self._options.concurrency:
-                await _first(told, self._changed.wait())
+                await _first(stop_requested, self._changed.wait())
                 continue
             try:
                 claimed = await self._store.claim(self._options.queues, free, self.name)
             except ServiceUnavailable as error:
                 log.warning("job_claim_failed", cause=repr(error.__cause__ or error))
-                await _first(told, asyncio.sleep(LOOK_SECONDS))
+                await _first(stop_requested, asyncio.sleep(POLL_SECONDS))
                 continue
             for one in claimed:
-                self._begin(one)
+                self._start(one)
             if len(claimed) == free and woken:
                 self._jobs.notifier.notify_another(claimed[-1].queue)
             woken = len(claimed) < free
             if woken:
-                seconds = random.uniform(0.8, 1) * LOOK_SECONDS  # noqa: S311  # not all at once
-                await _first(told, self._jobs.notifier.wait(self._options.queues, free - len(claimed), seconds))
+                seconds = random.uniform(0.8, 1) * POLL_SECONDS  # noqa: S311  # so that workers do not poll in step
+                await _first(
+                    stop_requested, self._jobs.notifier.wait(self._options.queues, free - len(claimed), seconds)
+                )
 
-    def _begin(self, claimed: ClaimedJob) -> None:
+    def _start(self, claimed: ClaimedJob) -> None:
         self._running[claimed.id] = claimed.fencing_token
-        self._tasks[claimed.id] = asyncio.create_task(self._perform(claimed)), claimed
+        self._tasks[claimed.id] = asyncio.create_task(self._execute(claimed)), claimed
 
-    async def _perform(self, claimed: ClaimedJob) -> None:
+    async def _execute(self, claimed: ClaimedJob) -> None:
         try:
-            done = await self._performer.perform(claimed)
+            done = await self._executor.execute(claimed)
         finally:
             if self._running.get(claimed.id) == claimed.fencing_token:
                 del self._running[claimed.id], self._tasks[claimed.id]
@@ -180,15 +185,15 @@ class Worker:
             self._parked.append((claimed, done.requires))
             self._record()
             return
-        self.done += 1
+        self.completed_count += 1
         if done is not None and not done.recorded:
             self._finished.append((claimed, done.result))
             self._record()
-        if self._options.max_jobs is not None and self.done >= self._options.max_jobs:
+        if self._options.max_jobs is not None and self.completed_count >= self._options.max_jobs:
             self.stop()
 
     def _record(self) -> None:
-        """Note what has ended, together with all that ends until the statement before has come back."""
+        """Record outcomes in the background. Jobs that finish while a statement runs are recorded in the next one."""
         if self._recording is None:
             self._recording = asyncio.create_task(self._record_all())
 
@@ -197,81 +202,83 @@ class Worker:
             if parked := self._parked:
                 self._parked = []
                 log.warning("jobs_parked", count=len(parked), requires=sorted({requires for _, requires in parked}))
-                self._parked += await self._noted(parked, self._store.park)
+                self._parked += await self._record_batch(parked, self._store.park)
             if finished := self._finished:
                 self._finished = []
-                self._finished += await self._noted(finished, self._store.complete)
+                self._finished += await self._record_batch(finished, self._store.complete)
         self._recording = None
 
-    async def _noted(
-        self, batch: list[tuple[ClaimedJob, T]], note: Callable[[list[tuple[ClaimedJob, T]]], Awaitable[set[UUID]]]
+    async def _record_batch(
+        self, batch: list[tuple[ClaimedJob, T]], record: Callable[[list[tuple[ClaimedJob, T]]], Awaitable[set[UUID]]]
     ) -> list[tuple[ClaimedJob, T]]:
-        """Note it. Returns what could not be noted."""
+        """Record a batch of outcomes. Returns the batch if that failed, so that it is retried."""
         try:
-            ours = await note(batch)
-        except Exception as error:  # noqa: BLE001  # whatever it was: they are done, and it is tried until that is noted
+            recorded = await record(batch)
+        except Exception as error:  # noqa: BLE001  # the jobs are done: retry until that is recorded
             log.warning("job_outcome_not_recorded", count=len(batch), cause=repr(error.__cause__ or error))
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             return batch
-        for late in (one for one, _ in batch if one.id not in ours):
+        for late in (one for one, _ in batch if one.id not in recorded):
             log.warning("job_lease_lost", job=late.name, job_id=str(late.id))
         self._changed.set()
         return []
 
-    def _lost(self, jobs: dict[UUID, int]) -> None:
-        """These are another's now, or cancelled: what this worker still does of them has no effect any more."""
+    def _cancel_lost(self, jobs: dict[UUID, int]) -> None:
+        """Cancel the tasks of jobs that were cancelled or claimed by another worker."""
         for job_id, fencing_token in jobs.items():
             if self._running.get(job_id) == fencing_token:
                 self._tasks[job_id][0].cancel()
 
     async def _drain(self) -> None:
-        """Let what runs end; give back what does not."""
+        """Wait for the running jobs, then release those that have not finished."""
         tasks = {task for task, _ in self._tasks.values()}
         if tasks:
             await asyncio.wait(tasks, timeout=self._options.drain_seconds)
-        left = list(self._tasks.values())
-        for task, _ in left:
+        unfinished = list(self._tasks.values())
+        for task, _ in unfinished:
             task.cancel()
-        if left:
-            await asyncio.wait({task for task, _ in left}, timeout=ABANDON_SECONDS)
+        if unfinished:
+            await asyncio.wait({task for task, _ in unfinished}, timeout=ABANDON_SECONDS)
             with suppress(ServiceUnavailable):
-                await self._store.release(claimed for _, claimed in left)
+                await self._store.release(claimed for _, claimed in unfinished)
         if self._recording is not None:
             await asyncio.wait({self._recording}, timeout=self._options.drain_seconds)
 
-    async def _tend(self) -> None:
-        """Once a second: what is due becomes ready, and what this worker knows of the parked; what was left by the dead is taken
-        from them; what is old goes. As long as there is more than one statement changes, without a pause.
+    async def _maintain(self) -> None:
+        """Maintain the job table once a second.
+
+        Enqueues cron jobs, makes due and known parked jobs ready, handles expired leases, and deletes jobs past their
+        retention. Runs without a pause while one statement does not reach all rows.
         """
         prune_at = 0.0
-        while self._tending:
+        while self._maintaining:
             more = False
             try:
-                self._look_at_itself()
-                await self._scheduler.tick()
+                self._check_limits()
+                await self._scheduler.run_once()
                 more = await self._make_ready()
                 if time.monotonic() >= prune_at:
                     await self._prune()
                     prune_at = time.monotonic() + PRUNE_SECONDS
             except ServiceUnavailable as error:
                 log.warning("job_maintenance_failed", cause=repr(error.__cause__ or error))
-            except Exception as error:  # one bad row must not end what all others wait for
+            except Exception as error:  # one bad row must not stop maintenance
                 log.exception("job_maintenance_failed", exc_info=error)
             if not more:
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
 
     async def _make_ready(self) -> bool:
-        """Returns whether there is more to be made ready."""
+        """Returns whether more rows may be left."""
         ready = await self._store.promote()
-        known = await self._store.unpark(self._known)
+        unparked = await self._store.unpark(self._signatures)
         expired = await self._store.expire()
         for one in expired:
             event = "job_expired" if one.requires is None else "parked_job_expired"
             log.warning(
                 event, job=one.name, job_id=str(one.id), worker=one.worker, state=one.state, requires=one.requires
             )
-        self._jobs.notify([*ready, *known, *(one.queue for one in expired if one.state == JobState.READY)])
-        return max(len(ready), len(known), len(expired)) >= MANY
+        self._jobs.notify([*ready, *unparked, *(one.queue for one in expired if one.state == JobState.READY)])
+        return max(len(ready), len(unparked), len(expired)) >= MAX_BATCH
 
     async def _prune(self) -> None:
         for state in (JobState.DONE, JobState.CANCELLED, JobState.DEAD):
@@ -280,11 +287,11 @@ class Worker:
             while await self._store.prune(state, age):
                 pass
 
-    def _look_at_itself(self) -> None:
+    def _check_limits(self) -> None:
         if self._options.liveness_file is not None:
             try:
                 self._options.liveness_file.touch()
-            except OSError as error:  # whoever looks at it ends this process; until then it works
+            except OSError as error:  # the liveness probe fails and the process is replaced; until then it works
                 log.warning("liveness_file_failed", cause=repr(error))
         limit = self._options.max_memory_bytes
         if limit is not None and (used := memory_bytes()) > limit:
@@ -293,7 +300,7 @@ class Worker:
 
 
 async def _first(stopping: asyncio.Task[Any], other: Awaitable[Any]) -> None:
-    """Wait for the one or the other."""
+    """Wait for either, and cancel ``other`` if ``stopping`` is first. Raises what ``other`` raises."""
     waiting = asyncio.ensure_future(other)
     await asyncio.wait({stopping, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if not waiting.done():
@@ -305,7 +312,7 @@ async def _first(stopping: asyncio.Task[Any], other: Awaitable[Any]) -> None:
 
 
 def memory_bytes() -> int:
-    """What this process holds in memory now, or where that is not told, the most it has held."""
+    """The resident memory of this process; without /proc, its peak."""
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -48,10 +48,10 @@ def test_an_unusable_job_is_refused_where_it_is_declared() -> None:
     def local() -> None: ...
 
     for function, words in (
-        (no_run, "first argument of type JobContext"),
-        (no_type, "number needs a type"),
-        (no_name, "need names"),
-        (local, "a module's own"),
+        (no_run, "must be a JobContext"),
+        (no_type, "number has no type"),
+        (no_name, "are not supported"),
+        (local, "at module level"),
     ):
         with pytest.raises(ConfigurationError, match=words):
             job()(function)
@@ -94,7 +94,7 @@ async def test_two_jobs_of_one_name_are_refused() -> None:
     ],
 )  # fmt: skip
 def test_a_cron_returns_the_ticks_that_are_due(cron: str, last: str, now: str, due: list[str]) -> None:
-    assert Cron(cron, "UTC").between(at(last), at(now)) == [at(tick) for tick in due]
+    assert Cron(cron, "UTC").due_between(at(last), at(now)) == [at(tick) for tick in due]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_cron_returns_the_ticks_that_are_due(cron: str, last: str, now: str, d
     ],
 )
 def test_a_stored_tick_after_the_next_one_is_recognised_as_wrong(cron: str, last: str, *, wrong: bool) -> None:
-    assert Cron(cron, "UTC").is_wrong(at(last), at("2026-01-01 12:00:00")) is wrong
+    assert Cron(cron, "UTC").is_in_future(at(last), at("2026-01-01 12:00:00")) is wrong
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_daily_cron_ticks_once_a_day_across_clock_changes(cron: str, days: lis
     found: list[datetime] = []
     now = at(f"{days[0]} 00:00")
     while now < at(f"{days[-1]} 23:00"):
-        found += berlin.between(now, now + timedelta(seconds=30))
+        found += berlin.due_between(now, now + timedelta(seconds=30))
         now += timedelta(seconds=30)
     assert found == [at(f"{day} {hour}") for day, hour in zip(days, hours, strict=True)]
 
@@ -139,7 +139,7 @@ def test_a_ten_minute_cron_keeps_its_interval_across_clock_changes(day: str) -> 
     found: list[datetime] = []
     now = at(f"{day} 00:00")
     while now < at(f"{day} 03:00"):
-        found += berlin.between(now, now + timedelta(seconds=30))
+        found += berlin.due_between(now, now + timedelta(seconds=30))
         now += timedelta(seconds=30)
     assert found == [at(f"{day} 00:00") + timedelta(minutes=10 * number) for number in range(1, 19)]
 

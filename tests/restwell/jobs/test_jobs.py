@@ -64,8 +64,8 @@ async def test_a_worker_that_cannot_take_every_job_wakes_the_next(
     harness: JobsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks without ``notify_another``: of four workers one is woken, and the others go on waiting."""
-    monkeypatch.setattr(base, "AT_ONCE", 1)
-    monkeypatch.setattr(worker, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(base, "MAX_NOTIFICATIONS", 1)
+    monkeypatch.setattr(worker, "POLL_SECONDS", 60.0)
     async with AsyncExitStack() as stack:
         for _ in range(4):
             await stack.enter_async_context(harness.worker([harness.database], concurrency=1, drain_seconds=0))
@@ -160,7 +160,7 @@ async def test_several_workers_share_the_jobs_and_run_none_twice(harness: JobsHa
     async with harness.worker(services) as one, harness.worker(services) as two, harness.worker(services) as three:
         await harness.settled()
     assert await harness.notes() == [f"{n:03}" for n in range(300)]
-    assert one.done + two.done + three.done == 300
+    assert one.completed_count + two.completed_count + three.completed_count == 300
 
 
 async def test_jobs_run_by_queue_then_priority_then_age(harness: JobsHarness) -> None:
@@ -267,25 +267,25 @@ async def test_only_a_dead_or_cancelled_job_can_be_retried(harness: JobsHarness)
 
 
 async def test_a_job_that_gives_up_is_dead_at_once(harness: JobsHarness) -> None:
-    job_id = await harness.enqueue(sample_jobs.give_up)
+    job_id = await harness.enqueue(sample_jobs.fail_permanently)
     async with harness.worker():
         assert await harness.settled() == ["dead"]
     (failure,) = await harness.jobs.failures(job_id)
     assert failure.error == "PermanentFailure: the address does not exist"
 
 
-@pytest.mark.parametrize("name", ["hang", "spin"])
+@pytest.mark.parametrize("name", ["hang", "busy_loop"])
 async def test_a_job_beyond_its_timeout_is_ended(harness: JobsHarness, name: str) -> None:
     """The job ``spin`` never yields: its process is killed."""
     job_id = await harness.enqueue(getattr(sample_jobs, name))
     async with harness.worker():
         assert await harness.settled() == ["dead"]
     (failure,) = await harness.jobs.failures(job_id)
-    assert failure.error.startswith("TimeoutError: not done within")
+    assert failure.error.startswith("TimeoutError: timed out after")
 
 
 async def test_a_worker_survives_a_job_that_kills_its_process_or_exits(harness: JobsHarness) -> None:
-    died, left = await harness.enqueue(sample_jobs.die), await harness.enqueue(sample_jobs.leave)
+    died, left = await harness.enqueue(sample_jobs.exit_process), await harness.enqueue(sample_jobs.raise_system_exit)
     squared, halved = (
         await harness.enqueue(sample_jobs.square, number=12),
         await harness.enqueue(sample_jobs.halve, numbers=[3]),
@@ -300,7 +300,7 @@ async def test_a_worker_survives_a_job_that_kills_its_process_or_exits(harness: 
 
 async def test_an_error_with_any_text_is_stored(harness: JobsHarness) -> None:
     """Breaks when the text is stored as it is: PostgreSQL has no character zero, and UTF-8 no half of a pair."""
-    job_id = await harness.enqueue(sample_jobs.curse)
+    job_id = await harness.enqueue(sample_jobs.fail_with_unstorable_text)
     async with harness.worker():
         assert await harness.settled() == ["dead"]
     (failure,) = await harness.jobs.failures(job_id)
@@ -319,7 +319,7 @@ async def test_a_cancelled_job_never_runs(harness: JobsHarness) -> None:
 
 async def test_a_job_that_is_cancelled_while_it_runs_is_told_to_stop(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.sleep, seconds=30)
-    async with harness.worker([harness.database], beat_seconds=0.1) as worker:
+    async with harness.worker([harness.database], heartbeat_seconds=0.1) as worker:
         await harness.until(lambda states: states == ["running"])
         assert await harness.jobs.cancel(job_id)
         async with asyncio.timeout(5):

@@ -119,7 +119,7 @@ async def test_a_job_parked_for_a_day_is_dead_and_says_why(harness: JobsHarness)
         await harness.database.run(lapse)
         assert await harness.settled() == ["dead"]
     (failure,) = await harness.jobs.failures(job_id)
-    assert failure.error == "no worker knew added in 86400 s"
+    assert failure.error == "no worker knew added within 86400 s"
     harness.known = NEW
     await harness.jobs.retry(job_id)
     async with harness.worker([harness.database]):
@@ -182,9 +182,9 @@ async def test_parked_jobs_do_not_slow_the_others(harness: JobsHarness) -> None:
         await tx.run_script("ANALYZE jobs")
     expected: dict[Query[Any], str] = {
         queries.claim: "jobs_ready",
-        queries.parked_known: "jobs_parked",
+        queries.parked_for_signatures: "jobs_parked",
         queries.unpark: "jobs_parked",
-        queries.is_any_expired: "jobs_leases",
+        queries.has_expired: "jobs_leases",
         queries.expire: "jobs_leases",
     }
     for plan, index in zip(await explain_queries(harness.database, expected), expected.values(), strict=True):

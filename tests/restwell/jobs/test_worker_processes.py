@@ -48,7 +48,7 @@ def worker_of(supervisor: int) -> int:
 
 
 async def test_the_successor_of_a_killed_worker_runs_its_jobs_at_once(harness: JobsHarness, tmp_path: Path) -> None:
-    """Breaks without ``end_leases``: they wait for 30 seconds, as they do when the whole machine is gone."""
+    """Breaks without ``expire_leases``: they wait for 30 seconds, as they do when the whole machine is gone."""
     job_ids = [await harness.enqueue(sample_jobs.sleep, seconds=1.0) for _ in range(3)]
     with working(tmp_path, **environment(harness)) as served:
         await harness.until(lambda states: states == ["running"] * 3)
@@ -59,7 +59,7 @@ async def test_the_successor_of_a_killed_worker_runs_its_jobs_at_once(harness: J
         assert time.monotonic() - began < 20
         assert worker_of(served.process.pid) != first
     for job_id in job_ids:
-        assert [one.error.partition(",")[0] for one in await harness.jobs.failures(job_id)] == ["its worker died"]
+        assert [one.error.partition(":")[0] for one in await harness.jobs.failures(job_id)] == ["lease expired"]
         assert (await harness.jobs.get(job_id)).attempts == 2
 
 
@@ -119,13 +119,13 @@ async def test_a_worker_is_replaced_after_its_number_of_jobs(harness: JobsHarnes
 @on_sqlite
 async def test_the_development_server_runs_jobs(harness: JobsHarness, tmp_path: Path) -> None:
     await harness.enqueue(sample_jobs.note, text="in development")
-    await harness.enqueue(sample_jobs.give_up)
+    await harness.enqueue(sample_jobs.fail_permanently)
     await harness.enqueue(sample_jobs.note.with_options(delay_seconds=600), text="later")
     with serve(tmp_path, RESTWELL, "dev", **environment(harness)) as served:
         await harness.until(lambda states: sorted(states) == ["dead", "done", "scheduled"])
         told = {
             'restwell_jobs_attempts_total{job="note",outcome="done"} 1.0',
-            'restwell_jobs_attempts_total{job="give_up",outcome="dead"} 1.0',
+            'restwell_jobs_attempts_total{job="fail_permanently",outcome="dead"} 1.0',
             'restwell_jobs_backlog{queue="default",state="dead"} 1.0',
             'restwell_jobs_backlog{queue="default",state="scheduled"} 1.0',
         }
@@ -137,7 +137,7 @@ async def test_a_worker_without_jobs_to_run_is_refused_at_start(harness: JobsHar
     refused = restwell("worker", "--queues=default,mails", cwd=tmp_path, **environment(harness))
     assert (refused.returncode, refused.stderr) == (
         2,
-        "restwell: no job is declared for queue mails; there are default\n",
+        "restwell: queue mails has no jobs; the queues are default\n",
     )
     alive = tmp_path / "gone" / "alive"
     refused = restwell("worker", f"--liveness-file={alive}", cwd=tmp_path, **environment(harness))
@@ -155,16 +155,16 @@ async def test_a_worker_without_jobs_to_run_is_refused_at_start(harness: JobsHar
     refused = restwell("worker", cwd=tmp_path, **tiny)
     assert (refused.returncode, refused.stderr) == (
         2,
-        "restwell: tiny has no jobs; name them in kit.app(jobs=[...])\n",
+        "restwell: tiny has no jobs; register them with kit.app(jobs=[...])\n",
     )
 
 
 @on_sqlite
 async def test_a_worker_that_a_job_blocks_is_ended_and_logs_its_stack(harness: JobsHarness, tmp_path: Path) -> None:
     """Breaks without the look at the loop: the heartbeat extends the leases of a worker that does nothing any more."""
-    await harness.enqueue(sample_jobs.block.with_options(max_attempts=1), seconds=600)
+    await harness.enqueue(sample_jobs.block_event_loop.with_options(max_attempts=1), seconds=600)
     await harness.enqueue(sample_jobs.note, text="behind it")
     with working(tmp_path, **environment(harness), JOBS_APP_BLOCKED_SECONDS="1") as served:
         assert sorted(await harness.settled(60)) == ["dead", "done"]
     assert "worker_blocked" in served.output
-    assert "in block" in served.output, "the stack of the job"
+    assert "in block_event_loop" in served.output, "the stack of the job"

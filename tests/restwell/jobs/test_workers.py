@@ -36,7 +36,7 @@ async def test_an_expired_lease_gives_the_job_to_another_worker_and_the_first_ca
             await tx.run(add_effect, job_id=context.job_id, note=text)
 
     harness.known = [slow]
-    async with harness.worker(beat_seconds=60, concurrency=1):  # it never says that it is still at it
+    async with harness.worker(heartbeat_seconds=60, concurrency=1):  # it never says that it is still at it
         await entered.wait()
         await harness.database.run(started)  # and its lease is over
         harness.known = [sample_jobs.note_once]
@@ -47,12 +47,12 @@ async def test_an_expired_lease_gives_the_job_to_another_worker_and_the_first_ca
     assert (found.state, found.attempts) == ("done", 2)
     assert await harness.notes() == ["once"]
     (failure,) = await harness.jobs.failures(job_id)
-    assert failure.error.startswith("its worker died")
+    assert failure.error.startswith("lease expired: ")
 
 
 async def test_a_lost_lease_cancels_its_running_job(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.sleep, seconds=60)
-    async with harness.worker([harness.database], beat_seconds=0.3, concurrency=1) as worker:
+    async with harness.worker([harness.database], heartbeat_seconds=0.3, concurrency=1) as worker:
         await harness.until(lambda states: states == ["running"])
         async with harness.database.transaction() as tx:
             await tx.run_script("UPDATE jobs SET fencing_token = fencing_token + 1, worker = 'another'")
@@ -65,8 +65,8 @@ async def test_a_lost_lease_cancels_its_running_job(harness: JobsHarness) -> Non
 
 async def test_leases_are_extended_while_the_event_loop_is_blocked(harness: JobsHarness) -> None:
     """Breaks when the heartbeat is a task of the worker's loop."""
-    job_id = await harness.enqueue(sample_jobs.block, seconds=2.5)
-    async with harness.worker(beat_seconds=0.2, lease_seconds=1.0), harness.worker():
+    job_id = await harness.enqueue(sample_jobs.block_event_loop, seconds=2.5)
+    async with harness.worker(heartbeat_seconds=0.2, lease_seconds=1.0), harness.worker():
         assert await harness.settled() == ["done"]
     assert (await harness.jobs.get(job_id)).attempts == 1
 
@@ -95,7 +95,7 @@ async def test_a_worker_stops_after_its_number_of_jobs_or_above_its_memory_limit
     async with harness.worker([harness.database], concurrency=1, max_jobs=2) as worker:
         async with asyncio.timeout(10):
             await worker.stopping.wait()
-    assert worker.done == 2
+    assert worker.completed_count == 2
     async with harness.worker([harness.database], max_memory_bytes=1) as worker:
         async with asyncio.timeout(10):
             await worker.stopping.wait()
@@ -103,7 +103,7 @@ async def test_a_worker_stops_after_its_number_of_jobs_or_above_its_memory_limit
 
 async def test_an_ended_job_is_deleted_after_its_retention(harness: JobsHarness) -> None:
     done = await harness.enqueue(sample_jobs.note, text="done")
-    dead = await harness.enqueue(sample_jobs.give_up)
+    dead = await harness.enqueue(sample_jobs.fail_permanently)
     async with harness.worker([harness.database]):
         await harness.settled()
     async with harness.worker(done_retention_seconds=0, dead_retention_seconds=3_600):
@@ -130,7 +130,7 @@ async def test_the_backlog_counts_waiting_jobs_by_queue(harness: JobsHarness) ->
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_the_timeout_of_a_synchronous_job_begins_when_it_runs(harness: JobsHarness) -> None:
     """Breaks when the timeout begins with the claim: the last of five jobs waits ten seconds for the one process."""
-    nap = replace(sample_jobs.nap, timeout_seconds=8)
+    nap = replace(sample_jobs.blocking_sleep, timeout_seconds=8)
     harness.known = [nap]
     for _ in range(5):
         await harness.enqueue(nap, seconds=2.5)
@@ -195,7 +195,7 @@ async def test_every_due_job_becomes_ready_without_a_pause(
     harness: JobsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen to fail: a thousand jobs a second became ready, with pauses between them. ExpiredJob leases and parked jobs are handled alike."""
-    monkeypatch.setattr(worker, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(worker, "POLL_SECONDS", 60.0)
     numbers = [{"text": str(n)} for n in range(2_500)]
     async with harness.database.transaction() as tx:
         await harness.jobs.enqueue_many(tx, sample_jobs.note.with_options(queue="other", delay_seconds=0.01), numbers)

@@ -28,7 +28,7 @@ states = query(
 done = query(
     "harness.done",
     select(jobs.c.enqueued_at, jobs.c.started_at, jobs.c.finished_at)
-    .where(jobs.c.state == "done", jobs.c.name == "toil")
+    .where(jobs.c.state == "done", jobs.c.name == "slow_effect")
     .limit(100_000),
     into=dict,
 )
@@ -60,12 +60,14 @@ def environment(harness: JobsHarness, **more: str) -> dict[str, Any]:
     }
 
 
-async def toil(harness: JobsHarness, count: int, seconds: float, start: int = 0, effect_at: float = 0.5) -> list[UUID]:
+async def enqueue_slow_effects(
+    harness: JobsHarness, count: int, seconds: float, start: int = 0, effect_at: float = 0.5
+) -> list[UUID]:
     """So many jobs that take so long, and note their number after that share of it."""
     async with harness.database.transaction() as tx:
         given = {"seconds": seconds, "effect_at": effect_at}
         arguments = [{"number": number, **given} for number in range(start, start + count)]
-        return await harness.jobs.enqueue_many(tx, sample_jobs.toil, arguments)
+        return await harness.jobs.enqueue_many(tx, sample_jobs.slow_effect, arguments)
 
 
 async def counts(harness: JobsHarness) -> dict[str, int]:

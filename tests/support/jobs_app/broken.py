@@ -77,7 +77,7 @@ def _own_transaction() -> None:
 
 def _no_polling() -> None:
     """J3: workers wait for a hint, however long."""
-    worker.LOOK_SECONDS = 3_600.0  # type: ignore[misc]
+    worker.POLL_SECONDS = 3_600.0  # type: ignore[misc]
 
 
 def _no_fencing() -> None:
@@ -114,11 +114,11 @@ def _publish_first() -> None:
     """J6: the hint is sent in the transaction, and a broker that does not take it fails the transaction."""
 
     async def before_commit(self: Any, _tx: Transaction) -> None:
-        await self._dispatch._send(self.counts)
-        if self._dispatch.broker.is_lost:
+        await self._notifier._send(self.counts)
+        if self._notifier.broker.is_down:
             raise ConnectionError("the broker has not taken it")
 
-    queue._Hints.before_commit = before_commit  # type: ignore[method-assign,assignment]
+    queue._Notifications.before_commit = before_commit  # type: ignore[method-assign,assignment]
 
 
 def _no_cron_check() -> None:

@@ -23,10 +23,10 @@ class Die(TransactionHook):
 async def main(url: str, broker_url: str | None, number: int) -> None:
     async with open_database(url, 1) as database:
         jobs = Jobs(database, open_notifier(database, url, broker_url, "jobs_app"))
-        jobs.register([sample_jobs.toil])
+        jobs.register([sample_jobs.slow_effect])
         async with database.transaction() as tx:
             tx.hooks.append(Die())
-            await jobs.enqueue(tx, sample_jobs.toil, number=number, seconds=0.0)
+            await jobs.enqueue(tx, sample_jobs.slow_effect, number=number, seconds=0.0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How workers hear that there is work: from the database itself, or from Redis or RabbitMQ."""
+"""Notifies workers of ready jobs, through the database, Redis or RabbitMQ."""
 
 from restwell.database import Database, SqliteDatabase
 from restwell.jobs.notifier.base import Notifier
@@ -9,12 +9,12 @@ __all__ = ["Notifier", "open_notifier"]
 
 
 def open_notifier(database: Database, database_url: str, broker_url: str | None, name: str) -> Notifier:
-    """The way that ``broker_url`` names (``redis://`` or one of its kinds, ``amqp://``, ``amqps://``), or the database's own.
+    """The notifier for ``broker_url`` (Redis, ``amqp://``, ``amqps://``), or without one that of the database.
 
-    ``name`` keeps the hints of one application from those of another. Nothing connects before it is used.
+    ``name`` separates applications that share a broker. The notifier connects on first use.
     """
     if broker_url is not None:
-        # What is not used is not loaded: each client takes tens of milliseconds of the start, and megabytes.
+        # Imported on demand: each client costs tens of milliseconds at startup, and megabytes.
         if broker_url.startswith("amqp"):
             from restwell.jobs.notifier.amqp import AmqpNotifier  # noqa: PLC0415  # see above
 

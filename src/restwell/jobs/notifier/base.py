@@ -1,4 +1,4 @@
-"""What every way to tell workers of work promises, which is little: the table is the truth, and workers look there anyway."""
+"""The notifier interface. Notifications are best effort: workers also poll the table, which is the source of truth."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -11,55 +11,64 @@ import structlog
 
 log = structlog.get_logger("restwell.jobs")
 
-AT_ONCE: Final = 8
-"""So many hints about a queue go out together: each wakes a worker, which takes what it can, and wakes another if that was not all."""
+MAX_NOTIFICATIONS: Final = 8
+"""The most notifications of a queue in one message.
+
+Each wakes a worker, which claims jobs and wakes another if its slots are full.
+"""
 CLOSE_SECONDS: Final = 1.0
-"""How long what has been announced may take to be sent at the end."""
-KEPT: Final = 10_000
-"""So many hints a broker keeps for a queue; with so much to do, nobody waits for one."""
+"""How long ``close`` waits for pending notifications."""
+MAX_QUEUE_LENGTH: Final = 10_000
+"""The most notifications that a broker stores for a queue.
+
+With such a backlog, workers do not wait for notifications.
+"""
 
 
 class Notifier(ABC):
-    """Hints that jobs are ready. A hint may be lost, come twice or come for nothing."""
+    """Notifies workers of ready jobs. A notification may be lost, duplicated or spurious."""
 
     @abstractmethod
     async def close(self) -> None: ...
 
     @abstractmethod
     def notify(self, counts: Mapping[str, int]) -> None:
-        """Tell of so many jobs, by queue, that are ready and committed. Returns at once."""
+        """Notify of committed, ready jobs; ``counts`` has their number by queue. Returns immediately."""
 
-    def notify_another(self, queue: str) -> None:  # noqa: B027  # nothing to do where a hint wakes all workers
-        """Wake one more: who was woken for this queue has filled all its slots from it, and there may be more."""
+    def notify_another(self, queue: str) -> None:  # noqa: B027  # not needed if a notification wakes all workers
+        """Wake another worker. Called by a woken worker whose slots are full, because more jobs may be ready."""
 
     @abstractmethod
     async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:
-        """Return when there may be work for ``free`` slots in one of the queues, and after ``seconds`` in any case."""
+        """Wait for a notification of one of ``queues``, at most ``seconds``. ``free`` is the number of free slots."""
 
 
 class BrokerStatus:
-    """Whether a broker is there; says once that it is gone, and once that it is back, over all connections to it."""
+    """Whether a broker is reachable, over all connections to it. Logs each change once."""
 
     def __init__(self, broker: str) -> None:
         self._broker = broker
-        self.is_lost = False
+        self.is_down = False
 
-    def lost(self, error: BaseException) -> None:
-        if not self.is_lost:
+    def mark_down(self, error: BaseException) -> None:
+        if not self.is_down:
             log.warning("jobs_broker_down", broker=self._broker, cause=repr(error))
-        self.is_lost = True
+        self.is_down = True
 
-    def found(self) -> None:
-        if self.is_lost:
+    def mark_up(self) -> None:
+        if self.is_down:
             log.warning("jobs_broker_up", broker=self._broker)
-        self.is_lost = False
+        self.is_down = False
 
 
-class Sender(Notifier):
-    """Sends hints in the background, one message at a time: what is announced meanwhile goes out together with the next."""
+class BackgroundNotifier(Notifier):
+    """Sends notifications in the background, one message at a time.
+
+    Notifications during a send are combined in the next message.
+    """
 
     def __init__(self) -> None:
-        self._announced: Counter[str] = Counter()
+        self._pending: Counter[str] = Counter()
         self._sending: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -71,19 +80,19 @@ class Sender(Notifier):
                 await sending
 
     def notify(self, counts: Mapping[str, int]) -> None:
-        self._announced.update(counts)
+        self._pending.update(counts)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_all())
 
     async def _send_all(self) -> None:
         try:
-            while self._announced:
-                counts = {queue: min(count, AT_ONCE) for queue, count in self._announced.items()}
-                self._announced.clear()
+            while self._pending:
+                counts = {queue: min(count, MAX_NOTIFICATIONS) for queue, count in self._pending.items()}
+                self._pending.clear()
                 await self._send(counts)
         finally:
             self._sending = None
 
     @abstractmethod
     async def _send(self, counts: Mapping[str, int]) -> None:
-        """Send so many hints about each queue. What cannot be sent is lost, and that is logged."""
+        """Send notifications, by queue. Logs an error; the notifications are then lost."""

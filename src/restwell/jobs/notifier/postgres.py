@@ -1,4 +1,7 @@
-"""On PostgreSQL, NOTIFY: sent after the commit and on its own, because one inside it makes all commits wait in one line."""
+"""Notifications through NOTIFY of PostgreSQL.
+
+It is sent after the commit, because a NOTIFY in a transaction takes a global lock when that commits.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,26 +15,26 @@ from sqlalchemy import func, select
 from restwell.database import Database, param, query
 from restwell.database_url import postgres_url
 from restwell.errors import ServiceUnavailable
-from restwell.jobs.notifier.base import Sender
+from restwell.jobs.notifier.base import BackgroundNotifier
 
 log = structlog.get_logger("restwell.jobs")
 
 CHANNEL: Final = "restwell_jobs"
-AGAIN_SECONDS: Final = 5.0
+RECONNECT_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 3.0
 
 _notify: Final = query("jobs.notify", select(func.pg_notify(CHANNEL, param("queues"))), into=object)
 
 
-class PostgresNotifier(Sender):
-    """Who waits holds one connection more, outside the pool. Behind a pooler that has no LISTEN, workers only look by themselves."""
+class PostgresNotifier(BackgroundNotifier):
+    """A worker holds one connection for LISTEN, outside the pool. Behind a pooler without LISTEN, workers only poll."""
 
     def __init__(self, database: Database, url: str) -> None:
         super().__init__()
         self._database = database
         self._connect = postgres_url(url).connect_arguments()
         self._listening: asyncio.Task[None] | None = None
-        self._heard = asyncio.Event()
+        self._notified = asyncio.Event()
         self._queues: frozenset[str] = frozenset()
 
     async def close(self) -> None:
@@ -42,17 +45,17 @@ class PostgresNotifier(Sender):
             with suppress(asyncio.CancelledError):
                 await listening
 
-    async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:  # noqa: ARG002  # every worker hears all
+    async def wait(self, queues: Sequence[str], free: int, seconds: float) -> None:  # noqa: ARG002  # wakes all
         if self._listening is None:
             self._queues = frozenset(queues)
             self._listening = asyncio.create_task(self._listen())
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._heard.wait()
-        self._heard.clear()
+                await self._notified.wait()
+        self._notified.clear()
 
     async def _send(self, counts: Mapping[str, int]) -> None:
-        with suppress(ServiceUnavailable):  # which the database has logged
+        with suppress(ServiceUnavailable):  # logged by the database
             await self._database.primary.find(_notify, queues=" ".join(counts))
 
     async def _listen(self) -> None:
@@ -63,17 +66,17 @@ class PostgresNotifier(Sender):
                 log.warning("job_listener_disconnected", cause=repr(error))
             else:
                 try:
-                    gone = asyncio.Event()
-                    connection.add_termination_listener(lambda _, gone=gone: gone.set())
-                    await connection.add_listener(CHANNEL, self._hear)
-                    self._heard.set()  # something may have been said before
-                    await gone.wait()
+                    closed = asyncio.Event()
+                    connection.add_termination_listener(lambda _, closed=closed: closed.set())
+                    await connection.add_listener(CHANNEL, self._on_notification)
+                    self._notified.set()  # a notification may have been missed before
+                    await closed.wait()
                 except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                     log.warning("job_listener_disconnected", cause=repr(error))
                 finally:
                     connection.terminate()
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RECONNECT_SECONDS)
 
-    def _hear(self, _connection: Any, _process: int, _channel: str, queues: str) -> None:
+    def _on_notification(self, _connection: Any, _process: int, _channel: str, queues: str) -> None:
         if not self._queues.isdisjoint(queues.split()):
-            self._heard.set()
+            self._notified.set()

@@ -1,4 +1,7 @@
-"""Redis: a stream for each queue, read by all workers as one group, so that a hint wakes one of them."""
+"""Notifications through Redis: a stream for each queue.
+
+All workers read it as one consumer group, so each message wakes one worker.
+"""
 
 import asyncio
 import time
@@ -8,31 +11,31 @@ from typing import Any, Final, cast
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from restwell.ids import new_id
-from restwell.jobs.notifier.base import KEPT, BrokerStatus, Sender
+from restwell.jobs.notifier.base import MAX_QUEUE_LENGTH, BackgroundNotifier, BrokerStatus
 from restwell.redis import connect
 
 GROUP: Final = "workers"
 ANSWER_SECONDS: Final = 3.0
-"""The longest wait for an answer, beyond what was asked to be waited."""
+"""The timeout of a reply, in addition to the blocking time of the command."""
 
-_FAULTS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+_CONNECTION_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 def needed_commands(key: str) -> list[tuple[Any, ...]]:
-    """Every command that it runs, on a stream of its own."""
+    """All commands that RedisNotifier uses, on the stream ``key``, to check permissions at startup."""
     return [
         ("DEL", key),
         ("XGROUP", "CREATE", key, GROUP, "0", "MKSTREAM"),
-        ("XADD", key, "MAXLEN", "~", KEPT, "*", "ready", ""),
+        ("XADD", key, "MAXLEN", "~", MAX_QUEUE_LENGTH, "*", "ready", ""),
         ("XREADGROUP", "GROUP", GROUP, "probe", "COUNT", 1, "NOACK", "STREAMS", key, ">"),
         ("DEL", key),
     ]
 
 
-class RedisNotifier(Sender):
-    """Hints are not acknowledged (NOACK): one that is lost with its reader costs a second, as the worker's own look finds the job.
+class RedisNotifier(BackgroundNotifier):
+    """Messages are not acknowledged (NOACK). If a reader dies with one, a worker polls the table within a second.
 
-    Of a cluster, all streams of an application lie on one node, because they are read together.
+    In a cluster, a hash tag places all streams of an application on one node, because one XREADGROUP reads them.
     """
 
     def __init__(self, url: str, name: str) -> None:
@@ -58,15 +61,15 @@ class RedisNotifier(Sender):
             if not str(error).startswith("NOGROUP"):
                 raise
             await self._make_groups(streams)
-        except _FAULTS as error:
-            self.broker.lost(error)
+        except _CONNECTION_ERRORS as error:
+            self.broker.mark_down(error)
             await asyncio.sleep(deadline - time.monotonic())
 
     async def _read(self, streams: dict[str, str], count: int, seconds: float) -> None:
         milliseconds = max(1, round(seconds * 1_000))
         client = cast("Any", self._client)
         await client.xreadgroup(GROUP, self._reader, streams, count=count, block=milliseconds, noack=True)
-        self.broker.found()
+        self.broker.mark_up()
 
     async def _make_groups(self, streams: Mapping[str, str]) -> None:
         for stream in streams:
@@ -75,8 +78,8 @@ class RedisNotifier(Sender):
             except ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
-            except _FAULTS as error:
-                self.broker.lost(error)
+            except _CONNECTION_ERRORS as error:
+                self.broker.mark_down(error)
                 return
 
     async def _send(self, counts: Mapping[str, int]) -> None:
@@ -84,9 +87,9 @@ class RedisNotifier(Sender):
             async with self._client.pipeline(transaction=False) as pipe:
                 for queue, count in counts.items():
                     for _ in range(count):
-                        pipe.xadd(f"{self._prefix}{queue}", {"ready": ""}, maxlen=KEPT, approximate=True)
+                        pipe.xadd(f"{self._prefix}{queue}", {"ready": ""}, maxlen=MAX_QUEUE_LENGTH, approximate=True)
                 await pipe.execute()
-        except _FAULTS as error:
-            self.broker.lost(error)
+        except _CONNECTION_ERRORS as error:
+            self.broker.mark_down(error)
         else:
-            self.broker.found()
+            self.broker.mark_up()
