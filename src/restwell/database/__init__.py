@@ -1,4 +1,4 @@
-"""Named queries on SQLite and PostgreSQL: one facade, two drivers, no ORM session."""
+"""Named queries on SQLite and PostgreSQL: one interface, two drivers, no ORM session."""
 
 from collections.abc import Callable, Sequence
 
@@ -61,10 +61,11 @@ def open_database(
     replica_urls: Sequence[str] = (),
     session_start: Callable[[], str] | None = None,
 ) -> Database:
-    """The database behind a ``sqlite:///file`` or ``postgresql://`` URL; nothing connects before ``start``.
+    """The database of a ``sqlite:///file`` or ``postgresql://`` URL. It connects on ``start``.
 
-    Nothing asked of PostgreSQL takes longer than ``timeout_seconds``. Reads outside transactions go to the replicas, as far as
-    their caller may read there (see ``routing``). ``session_start`` gives a statement that every session of the primary begins with.
+    No PostgreSQL statement takes longer than ``timeout_seconds``. Reads outside transactions go to replicas that
+    satisfy read-your-writes consistency (see ``routing``). ``session_start`` returns SQL that runs first in each
+    session of the primary.
     """
     if url.startswith("sqlite:"):
         return SqliteDatabase(sqlite_path(url))

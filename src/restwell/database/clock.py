@@ -1,4 +1,4 @@
-"""The database's own clock in SQL: one time for all who use it, whatever the clocks of their machines say."""
+"""The database's clock in SQL, so that all machines use the same time."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,10 @@ _SQLITE_NOW = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
 
 
 class db_now(ColumnElement[datetime]):  # noqa: N801  # reads as the SQL function it stands for
-    """The time now, when the transaction began on PostgreSQL; with ``in_seconds``, so many seconds from now, named as an argument."""
+    """The current time; on PostgreSQL, the start of the transaction.
+
+    ``in_seconds`` names an argument that is added, in seconds.
+    """
 
     inherit_cache = False
     type = Timestamp

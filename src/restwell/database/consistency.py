@@ -1,7 +1,7 @@
-"""How new the data must be that a caller reads: at least as new as what the same caller last wrote.
+"""Read-your-writes consistency on replicas.
 
-A position is a place in PostgreSQL's write-ahead log, in bytes from its start. It travels to the client in a signed token and
-comes back with the next request, so any node can tell which replica has it already.
+An LSN is a position in PostgreSQL's write-ahead log, in bytes. A signed token carries the LSN of a client's last write
+to the client and back, so that any node knows which replicas have replayed it.
 """
 
 import hmac
@@ -12,18 +12,22 @@ from contextvars import ContextVar
 from typing import Final
 
 MAX_LAG_SECONDS: Final = 10.0
-"""A replica that is further behind is not read from."""
+"""A replica that lags more is not read from."""
 TOKEN_SECONDS: Final = 30
-"""How long a token counts. By then every replica that is read from has what it asks for."""
+"""Lifetime of a token. It is longer than MAX_LAG_SECONDS, so every replica in use has the LSN when the token
+expires."""
 MAX_LSN: Final = 2**63 - 1
-"""A position that no replica reaches: what was written is to be read from the primary."""
+"""An LSN that no replica reaches, so that reads go to the primary."""
 
 _MAC_BYTES: Final = 16
 _FIELDS: Final = struct.Struct(">QI")
 
 
 class SessionConsistency:
-    """The log position that one request needs: ``requested`` by its token, and ``lsn``, which advances with its writes."""
+    """The log position that one request needs.
+
+    ``requested`` is from its token. ``lsn`` advances with its writes.
+    """
 
     __slots__ = ("lsn", "requested")
 
@@ -53,25 +57,25 @@ def record_lsn(lsn: int) -> None:
 
 
 class ConsistencyTokens:
-    """Makes and reads the tokens; only ours count, so that no one can send every read to the primary."""
+    """Signs and verifies consistency tokens, so that a client cannot forge one and send every read to the primary."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def encode(self, position: int) -> str:
-        body = _FIELDS.pack(position, int(time.time()))
+    def encode(self, lsn: int) -> str:
+        body = _FIELDS.pack(lsn, int(time.time()))
         return urlsafe_b64encode(self._mac(body) + body).rstrip(b"=").decode()
 
     def decode(self, token: bytes) -> int:
-        """The position; 0 for a token that has expired or is not one of ours."""
+        """The LSN; 0 for an expired or invalid token."""
         try:
             raw = urlsafe_b64decode(token + b"=" * (-len(token) % 4))
-            position, made = _FIELDS.unpack(raw[_MAC_BYTES:])
+            lsn, issued_at = _FIELDS.unpack(raw[_MAC_BYTES:])
         except (ValueError, struct.error):
             return 0
         if not hmac.compare_digest(raw[:_MAC_BYTES], self._mac(raw[_MAC_BYTES:])):
             return 0
-        return int(position) if time.time() - made <= TOKEN_SECONDS else 0
+        return int(lsn) if time.time() - issued_at <= TOKEN_SECONDS else 0
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, "sha256")[:_MAC_BYTES]

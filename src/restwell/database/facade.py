@@ -1,4 +1,4 @@
-"""The one way to the data: a Database gives queries and transactions, whatever runs below."""
+"""The interface of every database backend: named queries, transactions, and the errors that both raise."""
 
 import asyncio
 import random
@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Final, Self, TypeVar
 import structlog
 from msgspec import Struct
 
-from restwell.database.batching import Batches
-from restwell.database.instrumentation import execution
+from restwell.database.batching import ReadBatcher
+from restwell.database.instrumentation import track_execution
 from restwell.database.query import Compiled, Query
 from restwell.errors import ServiceUnavailable
 
@@ -23,10 +23,10 @@ log = structlog.get_logger("restwell.database")
 
 _WRITES: Final = ("INSERT", "UPDATE", "DELETE")
 
-ATTEMPTS: Final = 3
-RETRY_SECONDS: Final = 0.02
+MAX_ATTEMPTS: Final = 3
+RETRY_BASE_SECONDS: Final = 0.02
 MAX_BATCH: Final = 8
-"""So many deferred statements are one at most: every combination is one more that the database prepares."""
+"""Most deferred statements that are sent as one. Each combination is a prepared statement of its own."""
 
 
 class DatabaseUnavailable(ServiceUnavailable):
@@ -38,18 +38,21 @@ class DatabaseBusy(ServiceUnavailable):
 
 
 class TransactionConflict(DatabaseBusy):
-    """Another transaction got in between: a deadlock, or a serialization failure. ``in_transaction`` runs it again."""
+    """A deadlock or a serialization failure. ``in_transaction`` retries it."""
 
     code = "transaction_conflict"
-    message = "Others were changing the same data at the same moment. Nothing was changed. Try again shortly."
+    message = "Another transaction changed the same data at the same time. Nothing was changed. Try again shortly."
 
 
 class MigrationInProgress(Exception):
-    """Another process migrates this database, and did not end in the time that this one waits for its turn."""
+    """Another process held the migration lock for longer than this one waits."""
 
 
 class UniqueViolation(Exception):
-    """A row with that key exists. ``constraint`` names the index, or on SQLite the columns as ``table.column``."""
+    """A row with this key exists.
+
+    ``constraint`` is the name of the index; on SQLite the columns, as ``table.column``.
+    """
 
     def __init__(self, constraint: str) -> None:
         self.constraint = constraint
@@ -57,11 +60,14 @@ class UniqueViolation(Exception):
 
 
 class RowNotFound(LookupError):
-    """``one`` found no row: the caller's assumption was wrong."""
+    """``one`` found no row. This is a programming error, not an expected result."""
 
 
 class PoolStats(Struct, frozen=True):
-    """A pool as it is, and what it has counted since its start. Seconds are of waiting for a connection."""
+    """The state of a connection pool, and its counters since the start.
+
+    ``wait_seconds`` is the total wait for a connection.
+    """
 
     size: int
     open: int
@@ -76,7 +82,7 @@ class PoolStats(Struct, frozen=True):
 
 
 class Executor(ABC):
-    """Runs named queries: a Database, each in a transaction of its own, or a Transaction, together."""
+    """Runs named queries. A Database runs each in its own transaction; a Transaction runs all of them in one."""
 
     dialect: ClassVar[str]
 
@@ -86,34 +92,34 @@ class Executor(ABC):
         return rows[0] if rows else None
 
     async def one(self, query: Query[T], **arguments: Any) -> T:
-        """The first row. Raises RowNotFound where there is none."""
+        """The first row. Raises RowNotFound if there is none."""
         rows = await self._rows(query, arguments)
         if not rows:
             raise RowNotFound(query.name)
         return rows[0]
 
     async def all(self, query: Query[T], **arguments: Any) -> list[T]:
-        """Every row; the query itself holds the limit."""
+        """Every row. The query must contain the LIMIT."""
         return await self._rows(query, arguments)
 
     async def run(self, query: Query[Any], **arguments: Any) -> int:
-        """Execute for the effect. Returns how many rows were changed."""
+        """Execute a write. Returns the number of affected rows."""
         compiled = query.compiled[self.dialect]
         parameters = compiled.bind(arguments)
-        with execution(query.name):
+        with track_execution(query.name):
             return await self._execute(compiled, parameters)
 
     async def run_many(self, query: Query[Any], rows: Sequence[dict[str, Any]]) -> None:
-        """Execute once for each mapping of arguments, in one round trip where the driver can."""
+        """Execute a write once for each mapping of arguments, in one round trip if the driver supports it."""
         compiled = query.compiled[self.dialect]
         parameters = [compiled.bind(row) for row in rows]
-        with execution(query.name):
+        with track_execution(query.name):
             await self._execute_many(compiled, parameters)
 
     async def _rows(self, query: Query[T], arguments: dict[str, Any]) -> list[T]:
         compiled = query.compiled[self.dialect]
         parameters = compiled.bind(arguments)
-        with execution(query.name):
+        with track_execution(query.name):
             rows = await self._fetch(compiled, parameters)
         return list(map(compiled.decode, rows))
 
@@ -128,87 +134,89 @@ class Executor(ABC):
 
 
 class TransactionHook(ABC):
-    """What goes along with a transaction, and must know how it ended before anyone else does.
+    """Callbacks of a transaction, such as cache invalidation.
 
-    ``rolled_back`` and ``outcome_unknown`` are called where nothing may be waited for any more: they begin what takes time.
+    ``rolled_back`` and ``outcome_unknown`` must not block; they start a task for anything that takes time.
     """
 
     @abstractmethod
     async def before_commit(self, tx: "Transaction") -> None:
-        """Every statement has run. What this raises rolls the transaction back."""
+        """Called after the last statement. An exception rolls the transaction back."""
 
     @abstractmethod
     async def committed(self) -> None:
-        """It is durable; the caller goes on when this returns."""
+        """Called when the commit is durable. The caller continues when this returns."""
 
     @abstractmethod
     def rolled_back(self) -> None:
-        """Nothing was changed."""
+        """Called when nothing was changed."""
 
     @abstractmethod
     def outcome_unknown(self) -> None:
-        """COMMIT was sent and its answer is missing: it may have happened, or may yet."""
+        """Called when COMMIT was sent and no response arrived: the commit may have happened, or may still happen."""
 
 
 class Transaction(Executor):
-    """Several queries that take effect together or not at all, and the ``hooks`` that hear of their end."""
+    """An atomic group of queries. ``hooks`` are called when it ends."""
 
     def __init__(self) -> None:
         self.hooks: list[TransactionHook] = []
         self._deferred: list[tuple[Query[Any], tuple[Any, ...]]] = []
-        self._failed = False
+        self._flush_failed = False
 
     def defer(self, query: Query[Any], **arguments: Any) -> None:
-        """Execute for the effect a little later: before the next statement of this transaction, or before its commit, with all that is
-        deferred by then, in one round trip if there are no more than MAX_BATCH; else those of each query are one.
+        """Queue a write. It is sent with the next statement of this transaction, or before its commit.
 
-        For writes whose outcome nobody asks for. Those that go together do not see each other, so they must not touch the same rows.
-        What one of them raises is raised by whatever comes next, at the latest by the end of the block. Raises TypeError for what is no
-        INSERT, UPDATE or DELETE.
+        Up to MAX_BATCH queued writes are one round trip; of more, each query is one. Writes of one batch do not see
+        each other's changes, so they must not touch the same rows. An error is raised by the statement that sends the
+        batch, or at the end of the block. Raises TypeError unless the query is an INSERT, UPDATE or DELETE.
         """
         compiled = query.compiled[self.dialect]
         if not compiled.sql.startswith(_WRITES):
-            raise TypeError(f"query {query.name} cannot be deferred: it is no INSERT, UPDATE or DELETE")
+            raise TypeError(f"query {query.name} cannot be deferred: it is not an INSERT, UPDATE or DELETE")
         self._deferred.append((query, compiled.bind(arguments)))
 
     async def flush(self) -> None:
-        """Execute what is deferred now. Raises RuntimeError where some of it has failed before: it must not be saved without the rest."""
-        if self._failed:
-            raise RuntimeError("nothing was saved: a deferred statement failed, and its error was not passed on")
+        """Send the queued writes.
+
+        Raises RuntimeError if an earlier batch failed: the transaction must not commit without it.
+        """
+        if self._flush_failed:
+            raise RuntimeError("nothing was saved: a deferred statement failed, and its error was suppressed")
         deferred, self._deferred = self._deferred, []
-        self._failed = bool(deferred)
+        self._flush_failed = bool(deferred)
         await self._execute_all(deferred)
-        self._failed = False
+        self._flush_failed = False
 
     async def _execute_all(self, deferred: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
         if 0 < len(deferred) <= MAX_BATCH:
-            with execution("+".join(dict.fromkeys(query.name for query, _ in deferred))):
-                await self._execute_together(deferred)
+            with track_execution("+".join(dict.fromkeys(query.name for query, _ in deferred))):
+                await self._execute_batch(deferred)
             return
         for query, group in groupby(deferred, key=itemgetter(0)):
-            with execution(query.name):
+            with track_execution(query.name):
                 await self._execute_many(query.compiled[self.dialect], [parameters for _, parameters in group])
 
     @abstractmethod
-    async def _execute_together(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None: ...
+    async def _execute_batch(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None: ...
 
     @abstractmethod
     async def run_script(self, statement: str) -> None:
-        """Execute one raw statement without parameters; for migrations."""
+        """Execute a raw SQL statement without parameters. For migrations."""
 
 
 class Database(Executor):
-    """A database opened by URL. ``start`` connects, ``close`` ends every connection; both may be repeated.
+    """A database opened by URL. ``start`` connects, ``close`` closes every connection; both are idempotent.
 
-    ``async with`` does both.
+    ``async with`` calls both.
     """
 
     def __init__(self) -> None:
-        self._batches = Batches(self.dialect, self._fetch)
+        self._batcher = ReadBatcher(self.dialect, self._fetch)
 
     async def find(self, query: Query[T], **arguments: Any) -> T | None:
         if query.batched:
-            row: T | None = await self._batches.find(query, arguments)
+            row: T | None = await self._batcher.find(query, arguments)
             return row
         return await super().find(query, **arguments)
 
@@ -221,12 +229,15 @@ class Database(Executor):
         return await super().one(query, **arguments)
 
     def pool_stats(self) -> dict[str, PoolStats]:
-        """The pools of connections as they are now, by the name of their server."""
+        """The statistics of each connection pool, by the name of its server."""
         return {}
 
     @property
     def primary(self) -> "Database":
-        """Where a read sees every write acknowledged so far, whoever made it. Without replicas that is everywhere."""
+        """The database for reads that must see every acknowledged write.
+
+        Without replicas this is the database itself.
+        """
         return self
 
     async def __aenter__(self) -> Self:
@@ -238,23 +249,23 @@ class Database(Executor):
 
     @abstractmethod
     async def start(self) -> None:
-        """Connect. Raises DatabaseUnavailable naming the reason."""
+        """Connect. Raises DatabaseUnavailable with the reason."""
 
     @abstractmethod
     async def close(self) -> None: ...
 
     @abstractmethod
     async def connection_limit(self) -> int | None:
-        """How many connections the server allows ordinary users in all, or None where there is no such limit."""
+        """The number of connections that the server allows non-superusers, or None if there is no limit."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Begin a write transaction: commit at the end of the block, roll back when it raises or is cancelled.
+        """Begin a write transaction. The end of the block commits; an exception or cancellation rolls back.
 
-        The commit has happened, durably, once the block is left. Raises DatabaseBusy when a lock is not had in time.
+        The commit is durable when the block is left. Raises DatabaseBusy on a lock timeout.
         """
         hooks: list[TransactionHook] = []
-        sent = False
+        commit_sent = False
         try:
             async with self._transaction() as tx:
                 hooks = tx.hooks
@@ -262,37 +273,39 @@ class Database(Executor):
                 for hook in hooks:
                     await hook.before_commit(tx)
                 await tx.flush()
-                sent = True
+                commit_sent = True
         except BaseException:
             for hook in hooks:
-                (hook.outcome_unknown if sent else hook.rolled_back)()
+                (hook.outcome_unknown if commit_sent else hook.rolled_back)()
             raise
         for hook in hooks:
             await hook.committed()
 
     @abstractmethod
     def _transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """The transaction itself, as ``transaction`` promises it."""
+        """The backend's implementation of ``transaction``, without hooks."""
 
     async def in_transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """The result of ``work`` in a transaction that has committed.
+        """Run ``work`` in a transaction and return its result after the commit.
 
-        When another transaction got in between (SQLSTATE 40001 or 40P01), all of it is run again, up to ATTEMPTS times with
-        a short random pause. So ``work`` has no effect but through its transaction.
+        On a serialization failure or deadlock (SQLSTATE 40001 or 40P01) the whole transaction is retried, up to
+        MAX_ATTEMPTS times in all, with exponential backoff and full jitter. So ``work`` must have no other side
+        effects.
         """
-        for attempt in range(1, ATTEMPTS):
+        for attempt in range(1, MAX_ATTEMPTS):
             try:
                 async with self.transaction() as tx:
                     return await work(tx)
             except TransactionConflict as error:
                 log.warning("transaction_retried", attempt=attempt, cause=repr(error.__cause__))
-            await asyncio.sleep(random.uniform(0, RETRY_SECONDS * 2**attempt))  # noqa: S311  # full jitter, no secret
+            await asyncio.sleep(random.uniform(0, RETRY_BASE_SECONDS * 2**attempt))  # noqa: S311  # not a secret
         async with self.transaction() as tx:
             return await work(tx)
 
     @abstractmethod
     def migration(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction that no other migration runs beside, without the statement timeout.
+        """A transaction that holds the migration lock and has no statement timeout.
 
-        ``run_script("COMMIT")`` and ``run_script("BEGIN")`` leave and enter it, for what cannot run in one.
+        ``run_script("COMMIT")`` and ``run_script("BEGIN")`` leave and enter it, for statements that cannot run in a
+        transaction.
         """

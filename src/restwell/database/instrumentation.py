@@ -1,4 +1,4 @@
-"""How often each named query ran: for the work at hand, such as one request, which an N+1 is seen by, and in all."""
+"""Counters, trace spans and failure logs of named queries, per process and per request."""
 
 import time
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ _tracer: Final = trace.get_tracer("restwell.database")
 _counts: Final[ContextVar[dict[str, int] | None]] = ContextVar("executions", default=None)
 
 
-class Total:
-    """All executions of one query in this process, and the seconds they took together."""
+class QueryTotal:
+    """The executions of one query in this process, and their total duration in seconds."""
 
     __slots__ = ("executions", "seconds")
 
@@ -27,30 +27,30 @@ class Total:
         self.seconds = 0.0
 
 
-_totals: Final[dict[str, Total]] = {}
+_totals: Final[dict[str, QueryTotal]] = {}
 
 
-def totals() -> Mapping[str, Total]:
-    """Every query that has run in this process, by name."""
+def totals() -> Mapping[str, QueryTotal]:
+    """The totals of each query that has run in this process, by name."""
     return _totals
 
 
 def start_counting() -> None:
-    """Count what this task and the tasks it starts execute from here on."""
+    """Start to count the queries of this task and of the tasks it starts. Used to detect N+1 queries."""
     _counts.set({})
 
 
 def stop_counting() -> dict[str, int]:
-    """Count no further. Returns the counts by query name."""
+    """Stop counting. Returns the counts by query name."""
     counts = _counts.get() or {}
     _counts.set(None)
     return counts
 
 
-class execution:  # noqa: N801  # reads as the block it makes: with execution(query.name)
-    """One statement of a query goes to the database; a batch counts once, for the caller who started it.
+class track_execution:  # noqa: N801  # used as a function: with track_execution(query.name)
+    """Around one statement: counts it, traces it as a span, and logs ``query_failed`` if the database is unavailable.
 
-    It is a span of that name in a trace, and a line in the log when the database did not do it.
+    A batch counts once, for the caller that started it.
     """
 
     __slots__ = ("_began", "_name", "_span", "_total")
@@ -61,7 +61,7 @@ class execution:  # noqa: N801  # reads as the block it makes: with execution(qu
             counts[name] = counts.get(name, 0) + 1
         total = _totals.get(name)
         if total is None:
-            total = _totals[name] = Total()
+            total = _totals[name] = QueryTotal()
         self._total = total
         self._name = name
 

@@ -1,18 +1,18 @@
-"""Migrations: Alembic writes the SQL, our own drivers run it, one process at a time.
+"""Schema migrations: Alembic generates the SQL, the kit's drivers run it, one process at a time.
 
-What runs is exactly what ``restwell migrate --sql`` prints, on the same SQLite and PostgreSQL drivers that serve. So a
-migration is made of statements (``op.create_table``, ``op.execute``); it never reads rows back into Python.
+``restwell migrate --sql`` prints exactly the SQL that runs. So a migration consists of statements (``op.create_table``,
+``op.execute``) and cannot read rows into Python.
 
-All that is pending runs in one transaction. What cannot, such as CREATE INDEX CONCURRENTLY, stands in
-``with op.get_context().autocommit_block():``; what came before it is then committed.
+All pending migrations run in one transaction. Statements that cannot, such as CREATE INDEX CONCURRENTLY, go into ``with
+op.get_context().autocommit_block():``, which commits the statements before it.
 
-The files form one line (``migration_files.py``). The table ``restwell_migrations`` holds the name of every migration that has run, and
-is compared with that line: what ran must be its beginning. So a migration of another branch, and one that was merged behind those that
-ran, is refused, and not taken for one that ran because its number is lower.
+The files form a linear history (``migration_files.py``). The table ``restwell_migrations`` stores the name of each
+applied migration. The applied migrations must be a prefix of the history: a migration of another branch, or one that
+was merged with a lower number than an applied one, is an error and is not skipped.
 
-A migration says when it runs at the end of its docstring's first line. ``(pre-deploy)``: before the new code, so the code of the
-release before it goes on working; it adds. ``(post-deploy)``: after the old code is gone; it removes. Older code refuses to start
-where one of these has run that it does not know.
+The first line of a migration's docstring ends with its phase. ``(pre-deploy)``: it runs before the new code and only
+adds, so that the previous release keeps working. ``(post-deploy)``: it runs after the old code has stopped, and
+removes. Code does not start on a database with a post-deploy migration that it does not know.
 """
 
 import asyncio
@@ -36,12 +36,15 @@ log = structlog.get_logger("restwell.migrations")
 
 LOCK_ATTEMPTS: Final = 20
 LOCK_PAUSE_SECONDS: Final = 1.0
-"""A migration that does not get its table lock at once steps back, or everyone would queue up behind it."""
-MAX_SHOWN: Final = 200
-"""So many characters of a statement stand in an error."""
+"""The pause after a lock timeout. A migration must not wait for a table lock: all other statements would queue behind
+it."""
+MAX_EXCERPT_CHARS: Final = 200
+"""Characters of a statement in an error message."""
 
-_TABLE: Final = "restwell_migrations"
-_CREATE: Final = f"CREATE TABLE IF NOT EXISTS {_TABLE} (revision TEXT NOT NULL PRIMARY KEY, phase TEXT NOT NULL)"
+_HISTORY_TABLE: Final = "restwell_migrations"
+_CREATE_HISTORY: Final = (
+    f"CREATE TABLE IF NOT EXISTS {_HISTORY_TABLE} (revision TEXT NOT NULL PRIMARY KEY, phase TEXT NOT NULL)"
+)
 
 
 class _Applied(Struct, frozen=True):
@@ -51,32 +54,35 @@ class _Applied(Struct, frozen=True):
 
 _applied: Final = query(
     "migrations.applied",
-    select(column("revision"), column("phase")).select_from(table(_TABLE)).order_by(column("revision")).limit(100_000),
+    select(column("revision"), column("phase"))
+    .select_from(table(_HISTORY_TABLE))
+    .order_by(column("revision"))
+    .limit(100_000),
     into=_Applied,
 )
 _exists: Final = query(
     "migrations.exists",
     {
-        # Not to_regclass(): it reads a session's own cache, which a transaction that waited for its turn may hold stale.
+        # Not to_regclass(): it uses the cache of the session, which may be stale after the wait for the lock.
         "postgresql": select((func.count() > 0).label("found"))
         .select_from(table("pg_class", column("relname"), column("oid")))
-        .where(column("relname") == _TABLE, func.pg_table_is_visible(column("oid"))),
+        .where(column("relname") == _HISTORY_TABLE, func.pg_table_is_visible(column("oid"))),
         "sqlite": select((func.count() > 0).label("found"))
         .select_from(table("sqlite_master", column("name")))
-        .where(column("name") == _TABLE),
+        .where(column("name") == _HISTORY_TABLE),
     },
     into=bool,
 )
 
 
-class _Locked(Exception):
-    """A statement did not get its lock in time."""
+class _LockTimeout(Exception):
+    """A statement hit the lock timeout."""
 
 
 class Migrations:
-    """The migrations in a folder's ``versions``: files named ``NNNN_what_it_does.py``, which is the revision.
+    """The migrations in ``folder/versions``: files named ``NNNN_what_it_does.py``. The file name is the revision.
 
-    Raises ConfigurationError, with a line for each fault, for files that are not one line.
+    Raises ConfigurationError, with a line for each error, for files that do not form a linear history.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,24 +95,26 @@ class Migrations:
         return next(reversed(self.phases))
 
     async def applied(self, database: Executor) -> dict[str, Phase]:
-        """What has run on this database, in the order of the numbers. Raises ConfigurationError where that cannot be read."""
+        """The applied revisions with their phases, in order. Raises ConfigurationError if the table cannot be read."""
         try:
             rows = await database.all(_applied) if await database.one(_exists) else []
         except ServiceUnavailable:
             raise
         except Exception as error:
-            raise ConfigurationError([f"the table {_TABLE} cannot be read: {_text_of(error)}"]) from error
+            raise ConfigurationError(
+                [f"the table {_HISTORY_TABLE} cannot be read: {_describe_error(error)}"]
+            ) from error
         rows.sort(key=lambda row: int(row.revision.partition("_")[0]))
         return {row.revision: row.phase for row in rows}
 
     async def current(self, database: Executor) -> str | None:
-        """The newest revision that has run, or None before the first migration."""
+        """The newest applied revision, or None before the first migration."""
         return next(reversed(await self.applied(database)), None)
 
     def pending(self, applied: Mapping[str, Phase], *, before_deploy: bool = False) -> list[str]:
-        """The revisions still to run; ``before_deploy``, only those up to the first post-deploy one.
+        """The revisions to run; with ``before_deploy``, only those before the first post-deploy one.
 
-        Raises ConfigurationError where what ran is not the beginning of the line.
+        Raises ConfigurationError if the applied revisions are not a prefix of the history.
         """
         revisions = [revision for revision in self.phases if revision not in applied]
         unknown = [revision for revision in applied if revision not in self.phases]
@@ -114,8 +122,9 @@ class Migrations:
             raise ConfigurationError(
                 [
                     (
-                        f"this database has run {', '.join(unknown)}, which is not here, but not {', '.join(revisions)}:"
-                        f" bring back {unknown[0]}.py (of another branch or a newer release, or renamed since), or use another database"
+                        f"the database has applied {', '.join(unknown)}, which has no file here,"
+                        f" but not {', '.join(revisions)}: restore {unknown[0]}.py"
+                        " (from another branch or a newer release, or renamed), or use another database"
                     )
                 ]
             )
@@ -126,8 +135,8 @@ class Migrations:
             number = next_number(file.number for file in self._files.values())
             raise ConfigurationError(
                 [
-                    f"{revision} stands before {ran[-1]}, which has run on this database without it:"
-                    f" make it the last, {number}_{revision.partition('_')[2]}.py"
+                    f"{revision} is ordered before {ran[-1]}, which was applied to this database without it:"
+                    f" rename it to be the last one, {number}_{revision.partition('_')[2]}.py"
                     for revision in late
                 ]
             )
@@ -137,26 +146,26 @@ class Migrations:
         return revisions
 
     async def upgrade(self, database: Database, *, before_deploy: bool = False) -> list[str]:
-        """Run what is pending; at once when nothing is. Returns the statements run.
+        """Run the pending migrations. Returns the executed statements.
 
-        Safe when many processes start together: each waits for the one before and finds nothing left to do. Raises
-        ConfigurationError with one line for a statement that fails, and for a lock that others keep.
+        Several processes may call it at the same time: one migrates, the others wait for it. Raises ConfigurationError
+        for a failed statement, and for a lock that is not acquired within LOCK_ATTEMPTS.
         """
         for attempt in range(1, LOCK_ATTEMPTS + 1):
             try:
                 return await self._upgrade(database, before_deploy=before_deploy)
             except MigrationInProgress as error:
                 raise ConfigurationError(
-                    ["another process migrates this database and has not ended: run restwell migrate again when it has"]
+                    ["another process is migrating this database: run restwell migrate again after it has finished"]
                 ) from error
-            except (_Locked, DatabaseBusy) as error:
-                what = str(error) if isinstance(error, _Locked) else "the database"
+            except (_LockTimeout, DatabaseBusy) as error:
+                what = str(error) if isinstance(error, _LockTimeout) else "the database"
                 if attempt == LOCK_ATTEMPTS:
                     raise ConfigurationError(
                         [
                             (
-                                f"others kept a lock in all of {LOCK_ATTEMPTS} attempts, on {what}:"
-                                " find the transaction that holds it, end it, and run restwell migrate again"
+                                f"lock timeout in {LOCK_ATTEMPTS} attempts, on {what}:"
+                                " end the transaction that holds the lock, and run restwell migrate again"
                             )
                         ]
                     ) from error
@@ -176,10 +185,10 @@ class Migrations:
         return ran
 
     async def check(self, database: Database) -> None:
-        """Raise ConfigurationError unless this code can work with the schema.
+        """Raises ConfigurationError unless this release can run on the schema.
 
-        It can with its own; with one that lacks only post-deploy revisions; and with a newer release's, as long as that
-        has only added to it.
+        Compatible are its own schema, one that lacks only post-deploy revisions, and a newer one with only pre-deploy
+        revisions more.
         """
         applied = await self.applied(database)
         newest = next(reversed(applied), None)
@@ -190,38 +199,42 @@ class Migrations:
         if any(phase == "post" for revision, phase in applied.items() if revision not in self.phases):
             raise ConfigurationError(
                 [
-                    f"the database is at revision {newest}, which this release ({self.head}) cannot work with: deploy newer"
+                    (
+                        f"the database is at revision {newest}, which is incompatible with this release"
+                        f" ({self.head}): deploy a newer release"
+                    )
                 ]
             )
 
     def statements(self, dialect: str, revisions: Sequence[str]) -> list[str]:
-        """The SQL of these revisions, one statement an item. Raises ConfigurationError for one that cannot be written."""
+        """The SQL statements of these revisions. Raises ConfigurationError if a migration fails to generate its SQL."""
         items: list[str] = []
         for revision in revisions:
             file = self._files[revision]
             if revision == next(iter(self._files)):
-                items.append(_CREATE)
-            items += _sql_of(dialect, file)
-            items.append(f"INSERT INTO {_TABLE} VALUES ('{revision}', '{file.phase}')")  # noqa: S608  # letters and digits
+                items.append(_CREATE_HISTORY)
+            items += _generate_sql(dialect, file)
+            # A revision consists of letters, digits and underscores.
+            items.append(f"INSERT INTO {_HISTORY_TABLE} VALUES ('{revision}', '{file.phase}')")  # noqa: S608
         return items
 
 
 async def _run(tx: Transaction, revision: str, statement: str) -> None:
-    shown = " ".join(statement.split())[:MAX_SHOWN]
+    excerpt = " ".join(statement.split())[:MAX_EXCERPT_CHARS]
     try:
         await tx.run_script(statement)
     except DatabaseBusy as error:
-        raise _Locked(f"{revision}: {shown}") from error.__cause__
+        raise _LockTimeout(f"{revision}: {excerpt}") from error.__cause__
     except Exception as error:
         cause = error.__cause__ if isinstance(error, ServiceUnavailable) and error.__cause__ else error
-        cure = ""
+        hint = ""
         if getattr(cause, "sqlstate", None) == "42501":  # insufficient_privilege
-            cure = "; grant that to the role of DATABASE_URL, or migrate with the role that owns the schema"
-        raise ConfigurationError([f"{revision}: {_text_of(cause)}{cure}: {shown}"]) from error
+            hint = "; grant the privilege to the role of DATABASE_URL, or migrate with the owner of the schema"
+        raise ConfigurationError([f"{revision}: {_describe_error(cause)}{hint}: {excerpt}"]) from error
 
 
-def _sql_of(dialect: str, file: MigrationFile) -> list[str]:
-    # Imported here alone: a serving process needs to know the revisions, not Alembic, and starts a third faster.
+def _generate_sql(dialect: str, file: MigrationFile) -> list[str]:
+    # Imported lazily: a server reads only the revisions, and starts a third faster without Alembic.
     from alembic.operations import Operations  # noqa: PLC0415  # see above
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415  # see above
 
@@ -230,29 +243,29 @@ def _sql_of(dialect: str, file: MigrationFile) -> list[str]:
     context = MigrationContext.configure(dialect=DIALECTS[dialect], opts=options)
     try:
         with Operations.context(context):
-            _module_of(file.path).upgrade()
+            _load_module(file.path).upgrade()
     except Exception as error:
         lines = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file.path)
         ]
         where = f", line {lines[-1]}" if lines else ""
-        raise ConfigurationError([f"{file.path.name}{where}: {_text_of(error)}"]) from error
+        raise ConfigurationError([f"{file.path.name}{where}: {_describe_error(error)}"]) from error
     return output.items
 
 
-def _module_of(path: Path) -> ModuleType:
+def _load_module(path: Path) -> ModuleType:
     module = ModuleType(f"restwell_migration_{path.stem}")
     module.__file__ = str(path)
     SourceFileLoader(module.__name__, str(path)).exec_module(module)
     return module
 
 
-def _text_of(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 class _Statements:
-    """Alembic writes each statement of a script with one call; this keeps them apart."""
+    """An output buffer that collects the statements: Alembic writes each one with one call."""
 
     def __init__(self) -> None:
         self.items: list[str] = []

@@ -1,7 +1,7 @@
-"""The connections of one process to one PostgreSQL server.
+"""A connection pool for one PostgreSQL server.
 
-asyncpg has a pool; this one knows less and costs less: lending and giving back are plain calls, without a task, a timer or a
-proxy for each (docs/decisions/0007-connections-and-deadlines.md has the measurement).
+Unlike asyncpg's pool, acquire and release create no task, timer or proxy object (measured in
+docs/decisions/0007-connections-and-deadlines.md).
 """
 
 import asyncio
@@ -16,41 +16,40 @@ import asyncpg
 from restwell.circuit_breaker import CircuitBreaker
 from restwell.database.facade import DatabaseBusy, DatabaseUnavailable, PoolStats
 
-Connection = Any  # asyncpg brings no types
+Connection = Any  # asyncpg has no type hints
 
-RECOVERY_SECONDS: Final = 2.0
-"""How long a connection may take to come to rest after its statement was given up, before it is dropped."""
+RESET_SECONDS: Final = 2.0
+"""The time limit for resetting a connection after its statement was cancelled. Then the connection is closed."""
 
 
 class Pool:
-    """At most ``size`` connections, each opened when it is first needed and lent to one borrower at a time.
+    """At most ``size`` connections, opened on demand.
 
-    The one last given back is lent first, and those who wait are served in turn.
+    Idle connections are reused last in, first out. Waiters are served first in, first out.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int, wait_seconds: float, name: str) -> None:
         self._connect = connect
         self._size = size
         self._wait_seconds = wait_seconds
-        self._free: list[Connection] = []
-        self._lent: set[Connection] = set()
+        self._idle: list[Connection] = []
+        self._in_use: set[Connection] = set()
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._opening = 0
-        self._recovering: set[asyncio.Task[None]] = set()
+        self._resets: set[asyncio.Task[None]] = set()
         self._closed = False
         self._waits = self._wait_timeouts = self._statement_timeouts = self._failures = 0
-        self._waited = 0.0
+        self._wait_total = 0.0
         self.breaker = CircuitBreaker(name)
 
     def stats(self) -> PoolStats:
-        """What there is to know of it now."""
         return PoolStats(
             size=self._size,
-            open=len(self._free) + len(self._lent),
-            in_use=len(self._lent),
+            open=len(self._idle) + len(self._in_use),
+            in_use=len(self._in_use),
             waiting=len(self._waiting),
             waits=self._waits,
-            wait_seconds=self._waited,
+            wait_seconds=self._wait_total,
             wait_timeouts=self._wait_timeouts,
             statement_timeouts=self._statement_timeouts,
             failures=self._failures,
@@ -58,84 +57,85 @@ class Pool:
         )
 
     async def acquire(self) -> Connection:
-        """Borrow a connection; give it back with ``release`` or ``recover``.
+        """Acquire a connection; return it with ``release`` or ``recover``.
 
-        Raises DatabaseBusy when none came back within ``wait_seconds``, DatabaseUnavailable when the pool is closed or the
-        server has kept failing just now, and what opening a connection raises.
+        Raises DatabaseBusy after ``wait_seconds`` without a free connection, DatabaseUnavailable if the pool is closed
+        or the circuit breaker is open, and any error of opening a connection.
         """
         if self._closed or not self.breaker.allows():
             raise DatabaseUnavailable
-        while self._free:
-            connection = self._free.pop()
+        while self._idle:
+            connection = self._idle.pop()
             if not connection.is_closed():
-                self._lent.add(connection)
+                self._in_use.add(connection)
                 return connection
-        if len(self._lent) + self._opening < self._size:
+        if len(self._in_use) + self._opening < self._size:
             self._opening += 1
             return await self._open()
         return await self._wait()
 
     def release(self, connection: Connection) -> None:
-        """Give a connection back. One that was interrupted comes to rest first; one that has ended is forgotten."""
-        if connection not in self._lent:
-            return  # the pool was closed meanwhile
+        """Return a connection to the pool. A closed connection is removed."""
+        if connection not in self._in_use:
+            return  # the pool was closed in the meantime
         if connection.is_closed():
-            self._lent.discard(connection)
-            self._pass_on(None)
+            self._in_use.discard(connection)
+            self._hand_to_waiter(None)
         elif self._closed:
             self._drop(connection)
         else:
-            self._lend_on(connection)
+            self._reuse(connection)
 
     def recover(self, connection: Connection) -> None:
-        """Give back a connection whose statement or transaction was abandoned: end both in the background, or drop it."""
-        if connection.is_closed() or self._closed or connection not in self._lent:
+        """Return a connection with an abandoned statement or transaction. It is reset in the background, or closed."""
+        if connection.is_closed() or self._closed or connection not in self._in_use:
             self.release(connection)
             return
-        task = asyncio.create_task(self._come_to_rest(connection))
-        self._recovering.add(task)
-        task.add_done_callback(self._recovering.discard)
+        task = asyncio.create_task(self._reset(connection))
+        self._resets.add(task)
+        task.add_done_callback(self._resets.discard)
 
-    def failed(self, *, in_time: bool) -> None:
-        """The server ended a connection or refused one, or, not ``in_time``, did not answer."""
+    def record_failure(self, *, timed_out: bool) -> None:
+        """Record that the server closed or refused a connection, or that a statement ``timed_out``."""
         self._failures += 1
-        self._statement_timeouts += not in_time
+        self._statement_timeouts += timed_out
         self.breaker.failed()
 
     def drop_idle(self) -> None:
-        """Close the connections that nobody uses; the next borrowers open new ones."""
-        free, self._free = self._free, []
-        for connection in free:
+        """Close the idle connections; the next callers open new ones."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
             connection.terminate()
 
     async def close(self, seconds: float) -> None:
-        """End every connection: those in use when they come back, or when ``seconds`` are over."""
+        """Close every connection. Those in use are closed when they are released, or after ``seconds``."""
         self._closed = True
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_exception(DatabaseUnavailable())
-        free, self._free = self._free, []
+        idle, self._idle = self._idle, []
         deadline = time.monotonic() + seconds
-        for connection in free:
+        for connection in idle:
             if seconds:
                 await _end(connection, deadline - time.monotonic())
             else:
                 connection.terminate()
-        while self._lent and time.monotonic() < deadline:  # noqa: ASYNC110  # once, at the end; an event would cost every request
+        # Polling at shutdown is cheaper than an Event that each release would set.
+        while self._in_use and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        for connection in list(self._lent):
+        for connection in list(self._in_use):
             self._drop(connection)
 
     async def _open(self) -> Connection:
-        """Open one; ``_opening`` already counts it."""
+        """Open a connection that ``_opening`` already counts."""
         try:
             connection = await self._connect()
         except BaseException:
             self._return(None)
             raise
         self._opening -= 1
-        self._lent.add(connection)
+        self._in_use.add(connection)
         if self._closed:
             self._drop(connection)
             raise DatabaseUnavailable
@@ -152,15 +152,15 @@ class Pool:
             connection = await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled() and waiter.exception() is None:
-                self._return(waiter.result())  # it came at the same moment
+                self._return(waiter.result())  # it was handed over at the same moment
             raise
         finally:
             timer.cancel()
-            self._waited += loop.time() - began
+            self._wait_total += loop.time() - began
         if connection is not None:
             return connection
         if self.breaker.is_open:
-            self._return(None)  # so that all who wait hear it now
+            self._return(None)  # wakes the next waiter, which fails too
             raise DatabaseUnavailable
         return await self._open()
 
@@ -174,15 +174,18 @@ class Pool:
             self.release(connection)
         else:
             self._opening -= 1
-            self._pass_on(None)
+            self._hand_to_waiter(None)
 
-    def _lend_on(self, connection: Connection) -> None:
-        if not self._pass_on(connection):
-            self._lent.discard(connection)
-            self._free.append(connection)
+    def _reuse(self, connection: Connection) -> None:
+        if not self._hand_to_waiter(connection):
+            self._in_use.discard(connection)
+            self._idle.append(connection)
 
-    def _pass_on(self, connection: Connection | None) -> bool:
-        """Hand it to who has waited longest; None stands for the right to open one. Returns whether somebody waited."""
+    def _hand_to_waiter(self, connection: Connection | None) -> bool:
+        """Hand the connection to the longest waiter; None permits it to open one.
+
+        Returns whether there was a waiter.
+        """
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -192,19 +195,19 @@ class Pool:
         return False
 
     def _drop(self, connection: Connection) -> None:
-        self._lent.discard(connection)
+        self._in_use.discard(connection)
         connection.terminate()
-        self._pass_on(None)
+        self._hand_to_waiter(None)
 
-    async def _come_to_rest(self, connection: Connection) -> None:
+    async def _reset(self, connection: Connection) -> None:
         try:
-            # asyncpg first waits until the server has acknowledged the cancelled statement.
+            # asyncpg waits for the server to acknowledge the cancellation before it sends this.
             with suppress(asyncpg.InFailedSQLTransactionError):
-                await connection.execute("SELECT 1", timeout=RECOVERY_SECONDS)
+                await connection.execute("SELECT 1", timeout=RESET_SECONDS)
             if connection.is_in_transaction():
-                await connection.execute("ROLLBACK", timeout=RECOVERY_SECONDS)
+                await connection.execute("ROLLBACK", timeout=RESET_SECONDS)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            if connection in self._lent:
+            if connection in self._in_use:
                 self._drop(connection)
         else:
             self.release(connection)

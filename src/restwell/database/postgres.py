@@ -1,4 +1,4 @@
-"""PostgreSQL on asyncpg: prepared statements, one pool, no round trip that is not needed."""
+"""The PostgreSQL backend, on asyncpg with prepared statements."""
 
 import asyncio
 import re
@@ -31,11 +31,11 @@ log = structlog.get_logger("restwell.migrations")
 
 CONNECT_SECONDS: Final = 3.0
 WAIT_SECONDS: Final = 2.0
-"""The longest wait for a connection of the pool, and for a lock."""
+"""The longest wait for a pooled connection, and for a lock."""
 CLOSE_SECONDS: Final = 10.0
 MIGRATION_SECONDS: Final = 3_600.0
-MIGRATION_TURN_SECONDS: Final = 600.0
-"""How long a migration waits for that of another process."""
+MIGRATION_LOCK_SECONDS: Final = 600.0
+"""How long a migration waits for the migration lock."""
 MIGRATION_POLL_SECONDS: Final = 0.1
 
 _connection_limit: Final = query(
@@ -45,13 +45,13 @@ _connection_limit: Final = query(
 )
 _try_migration_lock: Final = query(
     "postgres.try_migration_lock",
-    text("SELECT pg_try_advisory_lock(1919251316)"),  # any number that all migrations of this database share
+    text("SELECT pg_try_advisory_lock(1919251316)"),  # an arbitrary number
     into=bool,
 )
 
 _PLACEHOLDER: Final = re.compile(r"\$(\d+)")
 
-_LOST: Final = (
+_CONNECTION_LOST: Final = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -59,21 +59,21 @@ _LOST: Final = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InsufficientResourcesError,  # no disk, no memory, no connection left
-    asyncpg.TargetServerAttributeNotMatched,  # no primary among the hosts, until one is promoted
-    asyncpg.ReadOnlySQLTransactionError,  # it was the primary once
+    asyncpg.InsufficientResourcesError,  # out of disk, memory or connections
+    asyncpg.TargetServerAttributeNotMatched,  # during a failover, before a host is promoted
+    asyncpg.ReadOnlySQLTransactionError,  # the former primary after a failover
 )
 _CONFLICT: Final = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
-    asyncpg.InvalidCachedStatementError,  # a migration changed a type under a prepared statement; it is prepared anew
+    asyncpg.InvalidCachedStatementError,  # a migration changed a type; asyncpg prepares the statement again
 )
 _BUSY: Final = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
-_REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+_LOGIN_REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
-class _Translated:
-    """Turns the driver's errors into the kit's, and tells the pool how the server does; what is left is a fault in the program."""
+class _ErrorTranslation:
+    """Translates the driver's errors and reports failures to the pool. Other errors are bugs and pass through."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -90,13 +90,15 @@ class _Translated:
             raise TransactionConflict from error
         elif isinstance(error, _BUSY):
             raise DatabaseBusy from error
-        elif isinstance(error, (*_LOST, *_REFUSED)):
-            if getattr(error, "severity", None) != "ERROR":  # of a statement, on a connection that is well
-                self._pool.failed(in_time=not isinstance(error, TimeoutError))
+        elif isinstance(error, (*_CONNECTION_LOST, *_LOGIN_REFUSED)):
+            if (
+                getattr(error, "severity", None) != "ERROR"
+            ):  # an ERROR is about the statement; the connection is healthy
+                self._pool.record_failure(timed_out=isinstance(error, TimeoutError))
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 self._pool.drop_idle()
             raise DatabaseUnavailable from error
-        # A wrong type of argument, DataError, is an InterfaceError too, and the program's own fault.
+        # DataError, an argument of a wrong type, is an InterfaceError too. It is a bug.
         elif isinstance(error, asyncpg.InterfaceError) and not isinstance(error, asyncpg.DataError):
             raise DatabaseUnavailable from error
 
@@ -104,39 +106,39 @@ class _Translated:
 class PostgresTransaction(Transaction):
     dialect = "postgresql"
 
-    def __init__(self, connection: Connection, translated: _Translated) -> None:
+    def __init__(self, connection: Connection, errors: _ErrorTranslation) -> None:
         super().__init__()
         self._connection = connection
-        self._translated = translated
+        self._errors = errors
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         if self._deferred:
             await self.flush()
-        with self._translated:
+        with self._errors:
             rows: Sequence[Sequence[Any]] = await self._connection.fetch(compiled.sql, *parameters)
         return rows
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
         if self._deferred:
             await self.flush()
-        with self._translated:
+        with self._errors:
             return _affected(await self._connection.execute(compiled.sql, *parameters))
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
         if self._deferred:
             await self.flush()
-        with self._translated:
+        with self._errors:
             await self._connection.executemany(compiled.sql, parameters)
 
-    async def _execute_together(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
-        sql = _together(tuple(query for query, _ in statements))
-        with self._translated:
+    async def _execute_batch(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
+        sql = _combined_sql(tuple(query for query, _ in statements))
+        with self._errors:
             await self._connection.execute(sql, *chain.from_iterable(parameters for _, parameters in statements))
 
     async def run_script(self, statement: str) -> None:
         if self._deferred:
             await self.flush()
-        with self._translated:
+        with self._errors:
             await self._connection.execute(statement, timeout=MIGRATION_SECONDS)
 
 
@@ -148,18 +150,18 @@ class PostgresDatabase(Database):
     ) -> None:
         super().__init__()
         self._pool_size = pool_size
-        # The server ends a statement first, then we give up on a server that does not, and then the request ends.
+        # In this order: the server cancels the statement, the driver times out, the request times out.
         self._statement_seconds = timeout_seconds * 0.8
-        self._answer_seconds = timeout_seconds * 0.88
+        self._response_seconds = timeout_seconds * 0.88
         self._wait_seconds = min(WAIT_SECONDS, timeout_seconds * 0.4)
         limits = {
             "statement_timeout": _milliseconds(self._statement_seconds),
             "lock_timeout": _milliseconds(self._wait_seconds),
         }
-        connect_seconds = min(CONNECT_SECONDS, self._answer_seconds)
-        self._connector = Connector(url, connect_seconds, self._answer_seconds, limits, session_start)
+        connect_seconds = min(CONNECT_SECONDS, self._response_seconds)
+        self._connector = Connector(url, connect_seconds, self._response_seconds, limits, session_start)
         self._pool: Pool | None = None
-        self._translated: _Translated | None = None
+        self._errors: _ErrorTranslation | None = None
         self._commits: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -175,13 +177,13 @@ class PostgresDatabase(Database):
                 raise DatabaseUnavailable(f"PostgreSQL at {self._connector.where}: {reason(error)}") from error
             raise
         pool.release(connection)
-        self._pool, self._translated = pool, _Translated(pool)
+        self._pool, self._errors = pool, _ErrorTranslation(pool)
 
     async def close(self) -> None:
         await self.close_within(CLOSE_SECONDS)
 
     async def close_within(self, seconds: float) -> None:
-        """End every connection; those in use when they come back, or when the time is over."""
+        """Close every connection. Those in use are closed when they are released, or after ``seconds``."""
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close(seconds)
@@ -198,8 +200,8 @@ class PostgresDatabase(Database):
         return await self._connector.connect()
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-        pool, translated = self._ready()
-        with translated:
+        pool, errors = self._open_pool()
+        with errors:
             connection = await pool.acquire()
             try:
                 rows: Sequence[Sequence[Any]] = await connection.fetch(compiled.sql, *parameters)
@@ -210,8 +212,8 @@ class PostgresDatabase(Database):
         return rows
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
-        pool, translated = self._ready()
-        with translated:
+        pool, errors = self._open_pool()
+        with errors:
             connection = await pool.acquire()
             try:
                 tag = await connection.execute(compiled.sql, *parameters)
@@ -223,64 +225,64 @@ class PostgresDatabase(Database):
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
         async with self._transaction() as tx:
-            await tx._execute_many(compiled, parameters)  # noqa: SLF001  # its own sibling
+            await tx._execute_many(compiled, parameters)  # noqa: SLF001  # same package
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
-        pool, translated = self._ready()
-        connection = await _begin(pool, translated)
+        pool, errors = self._open_pool()
+        connection = await _begin(pool, errors)
         try:
-            yield PostgresTransaction(connection, translated)
+            yield PostgresTransaction(connection, errors)
         except (asyncio.CancelledError, GeneratorExit):
-            pool.recover(connection)  # in the background: whoever gives up has no time left
+            pool.recover(connection)  # in the background: a cancelled caller does not wait
             raise
         except BaseException:
             await _roll_back(pool, connection)
             raise
-        commit = asyncio.create_task(_commit(pool, translated, connection))
+        commit = asyncio.create_task(_commit(pool, errors, connection))
         self._commits.add(commit)
-        commit.add_done_callback(self._committed)
-        await asyncio.shield(commit)  # a COMMIT that was sent is never cancelled, whoever hangs up
+        commit.add_done_callback(self._commit_done)
+        await asyncio.shield(commit)  # a COMMIT that was sent is never cancelled
 
     @asynccontextmanager
     async def migration(self) -> AsyncIterator[Transaction]:
-        pool, translated = self._ready()
-        with translated:
+        pool, errors = self._open_pool()
+        with errors:
             connection = await pool.acquire()
-        tx = PostgresTransaction(connection, translated)
+        tx = PostgresTransaction(connection, errors)
         try:
             await tx.run_script(f"SET statement_timeout = 0; SET lock_timeout = '{_milliseconds(WAIT_SECONDS)}'")
-            await _take_turn(tx)
+            await _lock_migrations(tx)
             await tx.run_script("BEGIN")
             yield tx
             await tx.run_script("COMMIT")
         finally:
-            connection.terminate()  # which rolls back, gives the lock back and forgets the settings
+            connection.terminate()  # rolls back, releases the lock and drops the session settings
             pool.release(connection)
 
-    def _ready(self) -> tuple[Pool, _Translated]:
-        if self._pool is None or self._translated is None:
+    def _open_pool(self) -> tuple[Pool, _ErrorTranslation]:
+        if self._pool is None or self._errors is None:
             raise DatabaseUnavailable
-        return self._pool, self._translated
+        return self._pool, self._errors
 
-    def _committed(self, commit: asyncio.Task[None]) -> None:
+    def _commit_done(self, commit: asyncio.Task[None]) -> None:
         self._commits.discard(commit)
         if not commit.cancelled():
-            commit.exception()  # if nobody waits for it any more, it has been seen here
+            commit.exception()  # retrieves it, if the caller no longer waits
 
 
 @lru_cache(maxsize=256)
-def _together(queries: tuple[Query[Any], ...]) -> str:
-    """One statement that executes all of these writes: each but the first stands before it in WITH, the last one first.
+def _combined_sql(queries: tuple[Query[Any], ...]) -> str:
+    """Combine several writes into one statement with data-modifying CTEs, in reverse order.
 
-    So PostgreSQL runs them in their order, though it promises none. Only partitions on another server need it: their foreign keys are checked
-    at once (docs/partitioning.md).
+    PostgreSQL then executes them in the given order, although it does not guarantee that. Only partitions on another
+    server depend on it: their foreign keys are checked immediately (docs/partitioning.md).
     """
     written: list[str] = []
     count = 0
     for one in queries:
         compiled = one.compiled["postgresql"]
-        written.append(_PLACEHOLDER.sub(partial(_moved, count), compiled.sql))
+        written.append(_PLACEHOLDER.sub(partial(_renumbered, count), compiled.sql))
         count += len(compiled.parameters)
     first, *rest = written
     if not rest:
@@ -288,45 +290,48 @@ def _together(queries: tuple[Query[Any], ...]) -> str:
     return f"WITH {', '.join(f's{number} AS ({sql})' for number, sql in enumerate(reversed(rest)))} {first}"
 
 
-def _moved(by: int, placeholder: re.Match[str]) -> str:
+def _renumbered(by: int, placeholder: re.Match[str]) -> str:
     return f"${int(placeholder[1]) + by}"
 
 
-async def _take_turn(tx: Transaction) -> None:
-    """Hold the lock that every migration holds; raises MigrationInProgress if that takes too long.
+async def _lock_migrations(tx: Transaction) -> None:
+    """Acquire the advisory lock of migrations. Raises MigrationInProgress after MIGRATION_LOCK_SECONDS.
 
-    Asked again and again rather than waited for: a statement that waits keeps a snapshot, and CREATE INDEX CONCURRENTLY in the
-    migration that holds the lock would wait for that.
+    It polls, because a blocked statement holds a snapshot: CREATE INDEX CONCURRENTLY in the process that holds the lock
+    would wait for it.
     """
     deadline: float | None = None
     while not await tx.one(_try_migration_lock):
         if deadline is None:
-            log.warning("migration_waiting", on="another process, which migrates", seconds=MIGRATION_TURN_SECONDS)
-            deadline = time.monotonic() + MIGRATION_TURN_SECONDS
+            log.warning("migration_waiting", on="the migration of another process", seconds=MIGRATION_LOCK_SECONDS)
+            deadline = time.monotonic() + MIGRATION_LOCK_SECONDS
         if time.monotonic() > deadline:
             raise MigrationInProgress
         await asyncio.sleep(MIGRATION_POLL_SECONDS)
 
 
-async def _begin(pool: Pool, translated: _Translated) -> Connection:
-    """A connection in a transaction. One that turns out to be lost costs a second try, for nothing has been asked yet."""
-    for again in (True, False):
-        with translated:
+async def _begin(pool: Pool, errors: _ErrorTranslation) -> Connection:
+    """Acquire a connection and begin a transaction.
+
+    A lost connection is retried once: nothing has been executed yet.
+    """
+    for retry in (True, False):
+        with errors:
             connection = await pool.acquire()
             try:
                 await connection.execute("BEGIN")
             except BaseException as error:
                 pool.recover(connection)
-                if again and isinstance(error, ConnectionError | asyncpg.PostgresConnectionError):
+                if retry and isinstance(error, ConnectionError | asyncpg.PostgresConnectionError):
                     pool.drop_idle()
                     continue
                 raise
             return connection
-    raise AssertionError  # pragma: no cover  # the second try returns or raises
+    raise AssertionError  # pragma: no cover  # the second attempt returns or raises
 
 
-async def _commit(pool: Pool, translated: _Translated, connection: Connection) -> None:
-    with translated:
+async def _commit(pool: Pool, errors: _ErrorTranslation, connection: Connection) -> None:
+    with errors:
         try:
             tag = await connection.execute("COMMIT")
         except BaseException:
@@ -334,14 +339,14 @@ async def _commit(pool: Pool, translated: _Translated, connection: Connection) -
             raise
     pool.release(connection)
     if tag != "COMMIT":
-        raise RuntimeError("nothing was saved: a statement of the transaction failed, and its error was not passed on")
+        raise RuntimeError("nothing was saved: a statement of the transaction failed, and its error was suppressed")
 
 
 async def _roll_back(pool: Pool, connection: Connection) -> None:
     try:
         await connection.execute("ROLLBACK")
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        pool.recover(connection)  # a dead connection has rolled back already
+        pool.recover(connection)  # a closed connection is rolled back by the server
     except BaseException:
         pool.recover(connection)
         raise

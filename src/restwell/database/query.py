@@ -1,6 +1,6 @@
-"""Named queries: SQL built with SQLAlchemy Core, compiled once for each database, run by name.
+"""Named queries: SQLAlchemy Core statements, compiled once for each database.
 
-The name shows up wherever the query does: in logs, errors and, later, metrics and EXPLAIN.
+Logs, errors, metrics, traces and EXPLAIN identify a query by its name.
 """
 
 import inspect
@@ -42,13 +42,16 @@ T = TypeVar("T")
 Convert = Callable[[Any], Any]
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
-    "postgresql": postgresql_dialect(),  # type: ignore[no-untyped-call]  # SQLAlchemy's dialect constructors are untyped
+    "postgresql": postgresql_dialect(),  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
     "sqlite": sqlite_dialect(),
 }
 
 
 class Parameter(NamedTuple):
-    """One placeholder of the SQL, in the order the driver wants it. ``constant`` is the value written in the query."""
+    """One placeholder of the SQL, in the driver's order.
+
+    ``constant`` is the value of a parameter that is not an argument.
+    """
 
     name: str
     required: bool
@@ -58,7 +61,7 @@ class Parameter(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """A query's SQL for one database, with what turns arguments into parameters and columns into values."""
+    """A query's SQL for one database, with the conversions of its arguments and rows."""
 
     name: str
     sql: str
@@ -67,7 +70,7 @@ class Compiled(NamedTuple):
     decode: Callable[[Sequence[Any]], Any]
 
     def bind(self, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The arguments as the driver's parameters. Raises TypeError for a missing or unknown argument."""
+        """Convert arguments to the driver's parameters. Raises TypeError for a missing or unknown argument."""
         values = []
         known = 0
         for name, required, constant, convert, _ in self.parameters:
@@ -89,7 +92,7 @@ class Compiled(NamedTuple):
 
 
 class Query(Generic[T]):
-    """A statement with a name and the type its rows become. Make one with ``query``."""
+    """A statement with a name and a row type. Created by ``query``."""
 
     __slots__ = ("batch_on", "batched", "columns", "compiled", "into", "name")
 
@@ -100,15 +103,18 @@ class Query(Generic[T]):
         self.into = into
         statements = statement if isinstance(statement, Mapping) else dict.fromkeys(DIALECTS, statement)
         self.columns = _columns_of(statements["sqlite"])
-        makers = {dialect: _maker(name, into, statements[dialect]) for dialect in DIALECTS}
-        self.compiled = {dialect: _compile(name, statements[dialect], dialect, makers[dialect]) for dialect in DIALECTS}
+        factories = {dialect: _row_factory(name, into, statements[dialect]) for dialect in DIALECTS}
+        self.compiled = {
+            dialect: _compile(name, statements[dialect], dialect, factories[dialect]) for dialect in DIALECTS
+        }
         self.batch_on = batch_on or ""
         self.batched: dict[str, Compiled] = {}
         if batch_on is not None:
             batched = _batched(name, statement, batch_on)
-            make = makers["sqlite"]  # one statement for all
+            factory = factories["sqlite"]  # a batched query has the same statement for all dialects
             self.batched = {
-                dialect: _compile(name, batched, dialect, lambda row: (row[0], make(row[1:]))) for dialect in DIALECTS
+                dialect: _compile(name, batched, dialect, lambda row: (row[0], factory(row[1:])))
+                for dialect in DIALECTS
             }
 
     def __repr__(self) -> str:
@@ -129,26 +135,26 @@ def query(name: str, statement: Statement, into: type[T], *, batch_on: str | Non
 def query(name: str, statement: Statement, into: Any = NoneType, *, batch_on: str | None = None) -> Query[Any]:
     """Compile ``statement`` for every database under ``name``.
 
-    A mapping gives a statement for each dialect, where SQL itself differs. ``into`` is what each row becomes: a Struct, dataclass,
-    NamedTuple, TypedDict or Pydantic model, whose fields are the columns (one with a default need not be); ``dict`` or ``tuple``; or
-    the type of the only column. A Pydantic model validates each row, the others take the database's values as they are.
+    A mapping gives one statement for each dialect, where the SQL differs. ``into`` is the row type: a Struct,
+    dataclass, NamedTuple, TypedDict or Pydantic model with a field for each column (more fields need defaults);
+    ``dict`` or ``tuple``; or the type of the only column. Only a Pydantic model validates the rows.
 
-    Raises TypeError, so at import, where ``into`` cannot hold what is selected. ``text(...)`` does not tell what it selects: a row
-    that does not fit is then a TypeError when it is read, and for fields say ``text(...).columns(...)``.
+    Raises TypeError if the selected columns do not match ``into``. ``text(...)`` does not declare its columns: use
+    ``text(...).columns(...)`` for a type with fields; otherwise a mismatch raises TypeError when a row is read.
 
-    ``batch_on`` names the only argument of a read by unique key, ``column == param(...)``: outside transactions, reads
-    asked for together are then one statement.
+    ``batch_on`` names the only argument of a read by unique key, ``column == param(...)``. Concurrent reads outside
+    transactions then become one statement.
     """
     return Query(name, statement, into, batch_on)
 
 
 def param(name: str) -> BindParameter[Any]:
-    """A named argument of a query; its type is that of what it is compared with or stored in."""
+    """A named argument of a query. Its type is inferred from the column that it is compared with or stored in."""
     return bindparam(name, required=True)
 
 
-class any_of(ColumnElement[bool]):  # noqa: N801  # reads as the SQL function it stands for
-    """``column`` is one of the values of an argument, a sequence that is not empty: one parameter, however many values."""
+class any_of(ColumnElement[bool]):  # noqa: N801  # used as a function
+    """``column`` equals one of the values of an argument, a non-empty sequence, which is bound as one parameter."""
 
     inherit_cache = False
     type = Boolean()
@@ -158,7 +164,7 @@ class any_of(ColumnElement[bool]):  # noqa: N801  # reads as the SQL function it
         self.values: BindParameter[Any] = bindparam(argument, type_=ARRAY(column.type), required=True)
 
     def self_group(self, against: Any = None) -> Self:  # noqa: ARG002  # SQLAlchemy's signature
-        """Stand in WHERE as it is: a comparison with true would hide the column's index from SQLite."""
+        """Return self: SQLAlchemy would add ``= 1``, and SQLite would not use the index of the column."""
         return self
 
 
@@ -174,62 +180,62 @@ def _any_of_on_sqlite(element: any_of, compiler: SQLCompiler, **options: Any) ->
 
 
 def _columns_of(statement: ClauseElement) -> tuple[str | None, ...]:
-    """The names of what it selects; of an expression without a label, None."""
+    """The names of the selected columns; None for an expression without a label."""
     return tuple(getattr(column, "name", None) for column in getattr(statement, "exported_columns", ()))
 
 
-def _maker(name: str, into: Any, statement: ClauseElement) -> Callable[[Sequence[Any]], Any]:
-    """What makes ``into`` of a row. Raises TypeError where it cannot hold the columns."""
+def _row_factory(name: str, into: Any, statement: ClauseElement) -> Callable[[Sequence[Any]], Any]:
+    """The function that converts a row to ``into``. Raises TypeError if the columns do not match."""
     columns = _columns_of(statement)
     kind = get_origin(into) or into
-    called = getattr(into, "__name__", str(into))
+    type_name = getattr(into, "__name__", str(into))
     has_text = any(isinstance(part, TextClause) for part in iterate(statement))
-    selected = ", ".join(map(str, columns)) or ("what its text says" if has_text else "nothing")
+    selected = ", ".join(map(str, columns)) or ("undeclared columns of text()" if has_text else "nothing")
 
-    def refusal(reason: str) -> TypeError:
+    def invalid(reason: str) -> TypeError:
         return TypeError(f"query {name} selects {selected}: {reason}")
 
     fields = _fields_of(kind)
     if kind in {None, NoneType}:
-        error = refusal("say what each row becomes, into=...")
+        error = invalid("declare the row type with into=...")
         if columns:
             raise error
-        return _fitting(0, error)
+        return _checked_count(0, error)
     if fields is None and kind not in {dict, tuple}:
-        error = refusal(
-            f"{called} takes exactly one column; for more say into= a Struct, dataclass, NamedTuple, TypedDict or Pydantic model with "
-            "these fields, dict or tuple"
+        error = invalid(
+            f"{type_name} takes exactly one column; for more, use into= with a Struct, dataclass, NamedTuple, TypedDict"
+            " or Pydantic model with these fields, dict or tuple"
         )
         if len(columns) != 1 and not has_text:
             raise error
-        return _fitting(1, error) if has_text else itemgetter(0)
+        return _checked_count(1, error) if has_text else itemgetter(0)
     if not columns and not (has_text and kind is tuple):
-        cure = "say text(...).columns(...)" if has_text else "add .returning(...), or leave into= out"
-        raise refusal(f"{called} needs columns: {cure}")
+        hint = "use text(...).columns(...)" if has_text else "add .returning(...), or omit into="
+        raise invalid(f"{type_name} needs columns: {hint}")
     if kind is tuple:
         return tuple
-    fault = _fault(called, columns, fields)
-    if fault is not None:
-        raise refusal(fault)
-    return _record_maker(kind, [str(column) for column in columns])
+    mismatch = _mismatch(type_name, columns, fields)
+    if mismatch is not None:
+        raise invalid(mismatch)
+    return _record_factory(kind, [str(column) for column in columns])
 
 
-def _fault(called: str, columns: Sequence[str | None], fields: Mapping[str, bool] | None) -> str | None:
-    """Why a dict, or a record with these fields, does not hold the columns."""
+def _mismatch(type_name: str, columns: Sequence[str | None], fields: Mapping[str, bool] | None) -> str | None:
+    """Why the columns do not match a dict, or a record with these fields; None if they do."""
     if None in columns or len(set(columns)) < len(columns):
-        return f"{called} needs each column under a name of its own: give it one, .label(...)"
+        return f"{type_name} needs a unique name for each column: add .label(...)"
     if fields is None:
         return None
     unknown = [str(column) for column in columns if column not in fields]
     missing = [field for field, required in fields.items() if required and field not in columns]
-    faults = [f"{called} has no {', '.join(unknown)}: add the field, or select less"] if unknown else []
+    faults = [f"{type_name} has no {', '.join(unknown)}: add the field, or select less"] if unknown else []
     if missing:
-        faults.append(f"{called} needs {', '.join(missing)}: select it, or give the field a default")
+        faults.append(f"{type_name} needs {', '.join(missing)}: select it, or give the field a default")
     return "; ".join(faults) or None
 
 
 def _fields_of(kind: Any) -> dict[str, bool] | None:
-    """The fields of a kind of record, and whether each must be given; None where it is no record."""
+    """The fields of a record type, and whether each is required; None if it is not a record type."""
     if is_typeddict(kind):
         return {field: field in kind.__required_keys__ for field in kind.__annotations__}
     if not isinstance(kind, type):
@@ -238,51 +244,53 @@ def _fields_of(kind: Any) -> dict[str, bool] | None:
         return {field: info.is_required() for field, info in kind.model_fields.items()}
     if issubclass(kind, Struct) or is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         parameters = inspect.signature(kind).parameters
-        return {field: one.default is inspect.Parameter.empty for field, one in parameters.items()}
+        return {field: parameter.default is inspect.Parameter.empty for field, parameter in parameters.items()}
     return None
 
 
-def _record_maker(kind: Any, columns: list[str]) -> Callable[[Sequence[Any]], Any]:
+def _record_factory(kind: Any, columns: list[str]) -> Callable[[Sequence[Any]], Any]:
     if kind is dict or is_typeddict(kind):
         return lambda row: dict(zip(columns, row, strict=True))
     if issubclass(kind, BaseModel):
         return lambda row: kind.model_validate(dict(zip(columns, row, strict=True)), by_alias=False, by_name=True)
     parameters = list(inspect.signature(kind).parameters.values())[: len(columns)]
-    if [one.name for one in parameters if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD] == columns:
+    if [
+        parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ] == columns:
         return lambda row: kind(*row)
     return lambda row: kind(**dict(zip(columns, row, strict=True)))
 
 
-def _fitting(count: int, error: TypeError) -> Callable[[Sequence[Any]], Any]:
-    """For statements of which only their rows tell how many columns there are."""
+def _checked_count(count: int, error: TypeError) -> Callable[[Sequence[Any]], Any]:
+    """A row factory that checks the number of columns, for statements that do not declare them."""
 
-    def make(row: Sequence[Any]) -> Any:
+    def factory(row: Sequence[Any]) -> Any:
         if len(row) != count:
             raise TypeError(*error.args)
         return row[0]
 
-    return make
+    return factory
 
 
-def _converting(
-    converts: Sequence[Convert | None], make: Callable[[Sequence[Any]], Any]
+def _with_conversions(
+    converts: Sequence[Convert | None], factory: Callable[[Sequence[Any]], Any]
 ) -> Callable[[Sequence[Any]], Any]:
-    """``make`` behind the conversion of those columns that need one."""
+    """``factory``, applied after the conversions of columns."""
     needed = [(index, convert) for index, convert in enumerate(converts) if convert is not None]
     if not needed:
-        return make
+        return factory
 
     def decode(row: Sequence[Any]) -> Any:
         values = list(row)
         for index, convert in needed:
             if values[index] is not None:
                 values[index] = convert(values[index])
-        return make(values)
+        return factory(values)
 
     return decode
 
 
-def _compile(name: str, statement: ClauseElement, dialect: str, make: Callable[[Sequence[Any]], Any]) -> Compiled:
+def _compile(name: str, statement: ClauseElement, dialect: str, factory: Callable[[Sequence[Any]], Any]) -> Compiled:
     compiled = cast("SQLCompiler", statement.compile(dialect=DIALECTS[dialect]))
     on_sqlite = dialect == "sqlite"
     parameters = tuple(
@@ -292,13 +300,13 @@ def _compile(name: str, statement: ClauseElement, dialect: str, make: Callable[[
     )
     converts = [from_sqlite(kind) for kind in _result_types(statement)] if on_sqlite else []
     reads = bool(getattr(statement, "is_select", False))
-    # The name goes along: pg_stat_activity, pg_stat_statements and the server's own log show it.
+    # pg_stat_activity, pg_stat_statements and the server log show the name.
     sql = compiled.string if on_sqlite else f"{compiled.string} /* {name} */"
-    return Compiled(name, sql, reads, parameters, _converting(converts, make))
+    return Compiled(name, sql, reads, parameters, _with_conversions(converts, factory))
 
 
 def _batched(name: str, statement: ClauseElement | Mapping[str, ClauseElement], batch_on: str) -> Select[Any]:
-    """The read by key as a read by any of several keys; the key comes first in each row. Raises TypeError."""
+    """Rewrite a read by key to a read by several keys, with the key as the first column. Raises TypeError."""
     found: list[ColumnElement[Any]] = []
 
     def replace(element: Any, **_: Any) -> any_of | None:
@@ -309,11 +317,11 @@ def _batched(name: str, statement: ClauseElement | Mapping[str, ClauseElement], 
         return None
 
     if not isinstance(statement, Select):
-        raise TypeError(f"query {name} cannot be batched: it is not one SELECT")
+        raise TypeError(f"query {name} cannot be batched: it is not a SELECT")
     replaced = cast("Select[Any]", replacement_traverse(statement, {}, replace))
     others = [bind.key for bind in iterate(replaced) if isinstance(bind, BindParameter) and bind.required]
     if len(found) != 1 or others not in ([], [batch_on]):
-        raise TypeError(f"query {name} cannot be batched on {batch_on}: it is not its only argument, compared once")
+        raise TypeError(f"query {name} cannot be batched on {batch_on}: it must be its only argument, compared once")
     return replaced.with_only_columns(found[0].label("batch_key"), *statement.selected_columns)
 
 

@@ -1,7 +1,7 @@
-"""Reads on replicas: outside transactions, a read goes to one that has all its caller has written, else to the primary.
+"""Routes reads outside transactions to a replica that has replayed the caller's writes, otherwise to the primary.
 
-How far a replica has come is asked ten times a second. The answer holds until one of its connections is replaced: a server
-that restarts may come back with less than it had, and then counts as empty until it has been asked again.
+The LSN of each replica is polled every POLL_SECONDS. A new connection to a replica resets it to unknown: a restarted
+server may have replayed less than before.
 """
 
 import asyncio
@@ -25,18 +25,18 @@ from restwell.errors import ConfigurationError, ServiceUnavailable
 
 log = structlog.get_logger("restwell.database")
 
-ASK_SECONDS: Final = 0.1
-AWAY_SECONDS: Final = 1.0
-"""How long one that is away is left alone."""
-ANSWER_SECONDS: Final = 1.0
-"""A replica that does not say within this time how far it has come is not read from."""
+POLL_SECONDS: Final = 0.1
+RECONNECT_SECONDS: Final = 1.0
+"""The delay before an unavailable replica is polled again."""
+POLL_TIMEOUT_SECONDS: Final = 1.0
+"""A replica that does not respond to a poll within this time is not used."""
 
-# Not the flushed position but the inserted: it is never before a commit, whatever synchronous_commit says.
-_written: Final = query(
-    "replicas.written", text("SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint"), into=int
+# The insert LSN, not the flush LSN: it includes every commit with any setting of synchronous_commit.
+_primary_lsn: Final = query(
+    "replicas.primary_lsn", text("SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint"), into=int
 )
-_replayed: Final = query(
-    "replicas.replayed",
+_replica_lsn: Final = query(
+    "replicas.replica_lsn",
     text(
         "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
         " - '0/0'::pg_lsn)::bigint"
@@ -46,55 +46,55 @@ _replayed: Final = query(
 
 
 class Replica(PostgresDatabase):
-    """A server that may be read from. ``position`` is how far it has come at least; 0 when that is not known.
+    """A server for reads. ``lsn`` is the position that it has replayed at least, or 0 if that is unknown.
 
-    ``epoch`` grows with each new connection: what was known before it need not be true of the server behind it.
+    ``epoch`` counts new connections. An LSN of an earlier epoch is not valid.
     """
 
     def __init__(self, url: str, pool_size: int, timeout_seconds: float, name: str) -> None:
         super().__init__(url, pool_size, timeout_seconds)
         self.name = name
-        self.position = 0
+        self.lsn = 0
         self.epoch = 0
-        self._asked = PostgresDatabase(url, 1, ANSWER_SECONDS)
+        self._poll_database = PostgresDatabase(url, 1, POLL_TIMEOUT_SECONDS)
 
-    async def ask(self) -> int:
-        """How far it has come, or 0 if it has just been connected to again. Raises DatabaseUnavailable."""
-        await self._asked.start()
+    async def poll_lsn(self) -> int:
+        """The replayed LSN, or 0 after a new connection. Raises DatabaseUnavailable."""
+        await self._poll_database.start()
         await self.start()
         epoch = self.epoch
-        position = await self._asked.one(_replayed)
-        return position if self.epoch == epoch else 0
+        lsn = await self._poll_database.one(_replica_lsn)
+        return lsn if self.epoch == epoch else 0
 
-    async def leave(self) -> None:
-        """Read from it no longer, and end every read that waits for it."""
-        self.position = 0
-        await self._asked.close_within(0)
+    async def disconnect(self) -> None:
+        """Close every connection immediately, with the reads that use them."""
+        self.lsn = 0
+        await self._poll_database.close_within(0)
         await self.close_within(0)
 
     async def _connect(self) -> Connection:
         connection = await super()._connect()
-        self.position = 0
+        self.lsn = 0
         self.epoch += 1
         return connection
 
 
 class RoutedDatabase(Database):
-    """A primary and its replicas. Whoever must see what others have just written reads from ``primary``."""
+    """A primary with replicas. ``primary`` is for reads that must see the writes of other clients."""
 
     dialect = "postgresql"
 
-    def __init__(self, primary: PostgresDatabase, asked: PostgresDatabase, replicas: Sequence[Replica]) -> None:
+    def __init__(self, primary: PostgresDatabase, poll_database: PostgresDatabase, replicas: Sequence[Replica]) -> None:
         super().__init__()
         self._primary = primary
-        self._asked = asked
+        self._poll_database = poll_database
         self.replicas = list(replicas)
-        self._turn = count()
+        self._round_robin = count()
         self._history: deque[tuple[float, int]] = deque()
-        self._watchers: list[asyncio.Task[None]] = []
+        self._monitors: list[asyncio.Task[None]] = []
 
     def pool_stats(self) -> dict[str, PoolStats]:
-        replicas = ((replica.name, figures) for replica in self.replicas for figures in replica.pool_stats().values())
+        replicas = ((replica.name, stats) for replica in self.replicas for stats in replica.pool_stats().values())
         return self._primary.pool_stats() | dict(replicas)
 
     @property
@@ -103,18 +103,18 @@ class RoutedDatabase(Database):
 
     async def start(self) -> None:
         await self._primary.start()
-        if not self._watchers:
-            watched = [self._watch_primary(), *(self._watch(replica) for replica in self.replicas)]
-            self._watchers = [asyncio.create_task(one) for one in watched]
+        if not self._monitors:
+            monitored = [self._monitor_primary(), *(self._monitor(replica) for replica in self.replicas)]
+            self._monitors = [asyncio.create_task(one) for one in monitored]
 
     async def close(self) -> None:
-        watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
+        monitors, self._monitors = self._monitors, []
+        for monitor in monitors:
+            monitor.cancel()
+        await asyncio.gather(*monitors, return_exceptions=True)
         for replica in self.replicas:
-            await replica.leave()
-        await self._asked.close()
+            await replica.disconnect()
+        await self._poll_database.close()
         await self._primary.close()
 
     async def connection_limit(self) -> int | None:
@@ -122,9 +122,9 @@ class RoutedDatabase(Database):
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
-        async with self._primary._transaction() as tx:  # noqa: SLF001  # its own kind
+        async with self._primary._transaction() as tx:  # noqa: SLF001  # same package
             yield tx
-        await self._note_write()
+        await self._record_write()
 
     @asynccontextmanager
     async def migration(self) -> AsyncIterator[Transaction]:
@@ -133,10 +133,10 @@ class RoutedDatabase(Database):
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         if not compiled.reads:
-            rows = await self._primary._fetch(compiled, parameters)  # noqa: SLF001  # its own kind
-            await self._note_write()
+            rows = await self._primary._fetch(compiled, parameters)  # noqa: SLF001  # same package
+            await self._record_write()
             return rows
-        replica = self._choose()
+        replica = self._choose_replica()
         if replica is not None:
             epoch = replica.epoch
             try:
@@ -150,63 +150,65 @@ class RoutedDatabase(Database):
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
         changed = await self._primary._execute(compiled, parameters)  # noqa: SLF001  # as above
-        await self._note_write()
+        await self._record_write()
         return changed
 
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
         await self._primary._execute_many(compiled, parameters)  # noqa: SLF001  # as above
-        await self._note_write()
+        await self._record_write()
 
-    def _choose(self) -> Replica | None:
-        """The next in turn of those that have come far enough."""
-        position = required_lsn()
-        if position is None:
+    def _choose_replica(self) -> Replica | None:
+        """The next eligible replica, in round-robin order."""
+        lsn = required_lsn()
+        if lsn is None:
             return None
-        fit = [replica for replica in self.replicas if replica.position and replica.position >= position]
-        return fit[next(self._turn) % len(fit)] if fit else None
+        eligible = [replica for replica in self.replicas if replica.lsn and replica.lsn >= lsn]
+        return eligible[next(self._round_robin) % len(eligible)] if eligible else None
 
-    async def _note_write(self) -> None:
+    async def _record_write(self) -> None:
         if required_lsn() is None:
             return
         try:
-            record_lsn(await self._primary.one(_written))
+            record_lsn(await self._primary.one(_primary_lsn))
         except ServiceUnavailable:
-            record_lsn(MAX_LSN)  # it is written, and that is what the caller must hear
+            record_lsn(MAX_LSN)  # the write has succeeded, so the caller must not get an error
 
-    async def _watch_primary(self) -> None:
-        """Keep what the primary had written MAX_LAG_SECONDS ago, and since. While it is away, its last is the measure."""
+    async def _monitor_primary(self) -> None:
+        """Keep the primary's LSNs of the last MAX_LAG_SECONDS. While it is unavailable, the last LSN is kept."""
         while True:
             try:
-                await self._asked.start()
-                self._history.append((time.monotonic(), await self._asked.one(_written)))
+                await self._poll_database.start()
+                self._history.append((time.monotonic(), await self._poll_database.one(_primary_lsn)))
             except (ServiceUnavailable, ConfigurationError, asyncpg.PostgresError):
-                pass  # away, or for a moment no primary: the watch itself must never end
+                pass  # unavailable or in a failover; the monitor continues
             while len(self._history) > 1 and self._history[1][0] < time.monotonic() - MAX_LAG_SECONDS:
                 self._history.popleft()
-            await asyncio.sleep(ASK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
-    async def _watch(self, replica: Replica) -> None:
-        serves = False
+    async def _monitor(self, replica: Replica) -> None:
+        is_eligible = False
         while True:
             try:
-                position = await replica.ask()
-                behind = self._lags(position)
+                lsn = await replica.poll_lsn()
+                lagging = self._is_lagging(lsn)
             except (ServiceUnavailable, ConfigurationError, asyncpg.PostgresError) as error:
-                fit, why, pause = False, repr(error.__cause__ or error), AWAY_SECONDS
-                await replica.leave()
+                eligible, cause, pause = False, repr(error.__cause__ or error), RECONNECT_SECONDS
+                await replica.disconnect()
             else:
-                fit, why, pause = not behind, "lags", ASK_SECONDS
-                replica.position = 0 if behind else position
-            if fit != serves:
-                serves = fit
+                eligible, cause, pause = not lagging, "lags", POLL_SECONDS
+                replica.lsn = 0 if lagging else lsn
+            if eligible != is_eligible:
+                is_eligible = eligible
                 log.warning(
-                    "replica_available" if fit else "replica_unavailable", replica=replica.name, why="" if fit else why
+                    "replica_available" if eligible else "replica_unavailable",
+                    replica=replica.name,
+                    cause="" if eligible else cause,
                 )
             await asyncio.sleep(pause)
 
-    def _lags(self, position: int) -> bool:
-        """Whether it lacks what the primary had MAX_LAG_SECONDS ago."""
+    def _is_lagging(self, lsn: int) -> bool:
+        """Whether the replica is more than MAX_LAG_SECONDS behind the primary."""
         if not self._history:
             return False
-        at, written = self._history[0]
-        return position < written and at < time.monotonic() - MAX_LAG_SECONDS
+        at, primary_lsn = self._history[0]
+        return lsn < primary_lsn and at < time.monotonic() - MAX_LAG_SECONDS

@@ -1,6 +1,6 @@
-"""SQLite on apsw, which brings its own current SQLite: WAL, one writer and a few readers a process, each with a thread."""
+"""The SQLite backend, on apsw: WAL mode, one writer and READER_COUNT readers per process, each with its own thread."""
 
-from __future__ import annotations  # apsw names AsyncConnection for type checkers only
+from __future__ import annotations  # apsw defines AsyncConnection for type checkers only
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from restwell.database.query import Compiled, Query
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS: Final = 5_000
-READERS: Final = 2
+READER_COUNT: Final = 2
 BEGIN: Final = "BEGIN IMMEDIATE"
 PRAGMAS: Final = f"""
 PRAGMA busy_timeout = {BUSY_TIMEOUT_MS};
@@ -45,15 +45,16 @@ _UNAVAILABLE: Final = (
 )
 
 
-class _Translated:
-    """Turns SQLite's errors into the kit's; what is left is a fault in the program."""
+class _ErrorTranslation:
+    """Translates SQLite's errors. Other errors are bugs and pass through."""
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if error is None:
             return
-        if isinstance(error, apsw.ConstraintError) and error.extendedresult in _UNIQUE:  # type: ignore[attr-defined]  # missing from apsw's stubs
+        # extendedresult is missing from apsw's stubs.
+        if isinstance(error, apsw.ConstraintError) and error.extendedresult in _UNIQUE:  # type: ignore[attr-defined]
             raise UniqueViolation(str(error).partition("failed: ")[2]) from error
         if isinstance(error, _BUSY):
             raise DatabaseBusy from error
@@ -61,12 +62,12 @@ class _Translated:
             raise DatabaseUnavailable from error
 
 
-_translated: Final = _Translated()
+_errors: Final = _ErrorTranslation()
 
 
 async def _in_thread(connection: apsw.AsyncConnection, call: Callable[[apsw.Connection], T]) -> T:
-    """Run a call in the connection's own thread, where it is synchronous: one hop for any number of steps."""
-    with _translated:
+    """Run a synchronous call in the thread of the connection, with one thread switch for any number of steps."""
+    with _errors:
         result: T = await connection.async_run(call, cast("apsw.Connection", connection))
         return result
 
@@ -78,18 +79,18 @@ def _fetch(sql: str, parameters: tuple[Any, ...]) -> Callable[[apsw.Connection],
 def _execute(sql: str, parameters: tuple[Any, ...] = ()) -> Callable[[apsw.Connection], int]:
     def call(connection: apsw.Connection) -> int:
         before = connection.total_changes()
-        _finish(connection.execute(sql, parameters))
+        _exhaust(connection.execute(sql, parameters))
         return connection.changes() if connection.total_changes() != before else 0
 
     return call
 
 
 def _execute_many(sql: str, parameters: Sequence[tuple[Any, ...]]) -> Callable[[apsw.Connection], None]:
-    return lambda connection: _finish(connection.executemany(sql, parameters))
+    return lambda connection: _exhaust(connection.executemany(sql, parameters))
 
 
-def _finish(cursor: apsw.Cursor) -> None:
-    """Run every statement to its end: a cursor stops at the first row, of RETURNING or a PRAGMA, until it is read."""
+def _exhaust(cursor: apsw.Cursor) -> None:
+    """Read all rows: a cursor stops executing at the first row, of RETURNING or a PRAGMA, until it is read."""
     for _ in cursor:
         pass
 
@@ -116,7 +117,7 @@ class SqliteTransaction(Transaction):
             await self.flush()
         await _in_thread(self._connection, _execute_many(compiled.sql, parameters))
 
-    async def _execute_together(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
+    async def _execute_batch(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
         writes = [_execute(query.compiled["sqlite"].sql, parameters) for query, parameters in statements]
         await _in_thread(self._connection, lambda connection: [write(connection) for write in writes])
 
@@ -132,41 +133,41 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        self._writing = asyncio.Lock()
+        self._write_lock = asyncio.Lock()
         self._waiting = self._waits = self._wait_timeouts = 0
-        self._waited = 0.0
-        self._endings: set[asyncio.Task[Any]] = set()
+        self._wait_total = 0.0
+        self._transaction_ends: set[asyncio.Task[Any]] = set()
         self._writer: apsw.AsyncConnection | None = None
-        self._watcher: apsw.Connection | None = None
+        self._version_connection: apsw.Connection | None = None
         self._readers: list[apsw.AsyncConnection] = []
-        self._free: asyncio.LifoQueue[apsw.AsyncConnection] = asyncio.LifoQueue()
+        self._idle_readers: asyncio.LifoQueue[apsw.AsyncConnection] = asyncio.LifoQueue()
 
     async def start(self) -> None:
         if self._writer is not None:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with _translated:
+            with _errors:
                 self._writer = await self._connect()
-                for _ in range(READERS):
+                for _ in range(READER_COUNT):
                     self._readers.append(await self._connect())
-                self._watcher = apsw.Connection(os.fspath(self._path))
+                self._version_connection = apsw.Connection(os.fspath(self._path))
         except (OSError, DatabaseUnavailable, DatabaseBusy, apsw.Error) as error:
             await self.close()
             reason = error.__cause__ or error
             raise DatabaseUnavailable(f"SQLite cannot open {os.fspath(self._path)}: {reason}") from error
         for reader in self._readers:
-            self._free.put_nowait(reader)
+            self._idle_readers.put_nowait(reader)
 
     async def close(self) -> None:
         readers, self._readers = self._readers, []
         writer, self._writer = self._writer, None
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            watcher.close()
-        self._free = asyncio.LifoQueue()
-        if self._endings:
-            await asyncio.wait(self._endings)
+        version_connection, self._version_connection = self._version_connection, None
+        if version_connection is not None:
+            version_connection.close()
+        self._idle_readers = asyncio.LifoQueue()
+        if self._transaction_ends:
+            await asyncio.wait(self._transaction_ends)
         for connection in (*readers, *([writer] if writer else [])):
             await connection.aclose()
 
@@ -175,7 +176,7 @@ class SqliteDatabase(Database):
         try:
             await _in_thread(connection, _configure)
         except BaseException:
-            await connection.aclose()  # else its thread would keep the process alive
+            await connection.aclose()  # otherwise its thread would keep the process alive
             raise
         return connection
 
@@ -183,48 +184,50 @@ class SqliteDatabase(Database):
         return None
 
     def data_version(self) -> int:
-        """A number that is another after each commit to the file, by this process or any other; equal numbers mean equal data.
+        """SQLite's ``PRAGMA data_version``: it changes after each commit to the file, by this or any other process.
 
-        Takes three microseconds and waits for nobody, so it is no coroutine. Raises DatabaseUnavailable when not started.
+        Takes about three microseconds and never blocks, so it is not a coroutine. Raises DatabaseUnavailable before
+        ``start``.
         """
-        if self._watcher is None:
+        if self._version_connection is None:
             raise DatabaseUnavailable
-        version: int = self._watcher.execute("PRAGMA data_version").get  # of a connection that never writes itself
+        # This connection never writes: its own commits would not change the value.
+        version: int = self._version_connection.execute("PRAGMA data_version").get
         return version
 
     async def backup(self, target: Path) -> None:
-        """Copy the database as it is now into a new file, while every process reads and writes on.
+        """Copy the database into a new file while it is in use.
 
-        The copy is one consistent moment, and appears under its name only when it is whole and has been checked. Raises
-        DatabaseUnavailable when it cannot be written.
+        The copy is a consistent snapshot. It is checked for integrity and then renamed to ``target`` atomically. Raises
+        DatabaseUnavailable if it cannot be written.
         """
-        draft = target.with_name(f".{target.name}.part")
-        await asyncio.to_thread(draft.unlink, missing_ok=True)
+        partial_file = target.with_name(f".{target.name}.part")
+        await asyncio.to_thread(partial_file.unlink, missing_ok=True)
         try:
             connection = await self._connect()
             try:
-                await _in_thread(connection, _execute("VACUUM INTO ?", (os.fspath(draft),)))
+                await _in_thread(connection, _execute("VACUUM INTO ?", (os.fspath(partial_file),)))
             finally:
                 await connection.aclose()
-            await asyncio.to_thread(_verify, draft)
-            await asyncio.to_thread(draft.rename, target)
+            await asyncio.to_thread(_verify, partial_file)
+            await asyncio.to_thread(partial_file.rename, target)
         finally:
-            await asyncio.to_thread(draft.unlink, missing_ok=True)
+            await asyncio.to_thread(partial_file.unlink, missing_ok=True)
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         if not compiled.reads:
             return await self._write(_fetch(compiled.sql, parameters))
         if not self._readers:
             raise DatabaseUnavailable
-        free = self._free
+        idle = self._idle_readers
         try:
-            reader = free.get_nowait()
+            reader = idle.get_nowait()
         except asyncio.QueueEmpty:
-            reader = await _within(BUSY_TIMEOUT_MS, free.get())
+            reader = await _with_timeout(BUSY_TIMEOUT_MS, idle.get())
         try:
             return await _in_thread(reader, _fetch(compiled.sql, parameters))
         finally:
-            free.put_nowait(reader)
+            idle.put_nowait(reader)
 
     async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
         return await self._write(_execute(compiled.sql, parameters))
@@ -233,7 +236,9 @@ class SqliteDatabase(Database):
         await self._write(_execute_many(compiled.sql, parameters))
 
     async def _write(self, write: Callable[[apsw.Connection], T]) -> T:
-        """Begin, write and commit in one hop: an event loop that does not go round meanwhile keeps no other writer waiting."""
+        """Begin, write and commit in one call of the thread, so that a blocked event loop does not delay other
+        writers.
+        """
 
         def transaction(connection: apsw.Connection) -> T:
             connection.execute(BEGIN)
@@ -245,16 +250,16 @@ class SqliteDatabase(Database):
             _commit(connection)
             return result
 
-        return await asyncio.shield(self._end(await self._next_writer(), transaction))
+        return await asyncio.shield(self._finish_transaction(await self._acquire_writer(), transaction))
 
-    async def _next_writer(self) -> apsw.AsyncConnection:
-        """Wait for the one connection that writes. Whoever has it gives it back with ``_end``."""
-        if self._writing.locked():
+    async def _acquire_writer(self) -> apsw.AsyncConnection:
+        """Acquire the only connection that writes. ``_finish_transaction`` releases it."""
+        if self._write_lock.locked():
             await self._wait_for_writer()
         else:
-            await _within(BUSY_TIMEOUT_MS, self._writing.acquire())
+            await _with_timeout(BUSY_TIMEOUT_MS, self._write_lock.acquire())
         if self._writer is None:
-            self._writing.release()
+            self._write_lock.release()
             raise DatabaseUnavailable
         return self._writer
 
@@ -263,25 +268,25 @@ class SqliteDatabase(Database):
         self._waits += 1
         began = time.monotonic()
         try:
-            await _within(BUSY_TIMEOUT_MS, self._writing.acquire())
+            await _with_timeout(BUSY_TIMEOUT_MS, self._write_lock.acquire())
         except DatabaseBusy:
             self._wait_timeouts += 1
             raise
         finally:
             self._waiting -= 1
-            self._waited += time.monotonic() - began
+            self._wait_total += time.monotonic() - began
 
     def pool_stats(self) -> dict[str, PoolStats]:
-        """Of the one that writes, for which everyone waits in line."""
+        """The statistics of the writer connection."""
         is_open = int(self._writer is not None)
         return {
             "writer": PoolStats(
                 size=1,
                 open=is_open,
-                in_use=int(self._writing.locked()),
+                in_use=int(self._write_lock.locked()),
                 waiting=self._waiting,
                 waits=self._waits,
-                wait_seconds=self._waited,
+                wait_seconds=self._wait_total,
                 wait_timeouts=self._wait_timeouts,
                 statement_timeouts=0,
                 failures=0,
@@ -291,42 +296,43 @@ class SqliteDatabase(Database):
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
-        writer = await self._next_writer()
+        writer = await self._acquire_writer()
         try:
             await _in_thread(writer, _execute(BEGIN))
             yield SqliteTransaction(writer)
         except BaseException as error:
-            ending = self._end(writer, _roll_back)
-            if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):  # whoever gives up has no time left
-                await asyncio.shield(ending)
+            end = self._finish_transaction(writer, _roll_back)
+            if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):  # a cancelled caller does not wait
+                await asyncio.shield(end)
             raise
-        # Shielded: a caller that hangs up cannot leave a commit half waited for.
-        await asyncio.shield(self._end(writer, _commit))
+        # Shielded: a cancelled caller does not interrupt a commit.
+        await asyncio.shield(self._finish_transaction(writer, _commit))
 
     @asynccontextmanager
     async def migration(self) -> AsyncIterator[Transaction]:
         async with self._transaction() as tx:
             yield tx
 
-    def _end(self, writer: apsw.AsyncConnection, how: Callable[[apsw.Connection], T]) -> asyncio.Task[T]:
-        """End the transaction in a task of its own, and let the next one begin after it."""
-        ending = asyncio.create_task(_in_thread(writer, how))
-        self._endings.add(ending)
-        ending.add_done_callback(self._ended)
-        return ending
+    def _finish_transaction(
+        self, writer: apsw.AsyncConnection, finish: Callable[[apsw.Connection], T]
+    ) -> asyncio.Task[T]:
+        """End the transaction in a task, then release the writer."""
+        end = asyncio.create_task(_in_thread(writer, finish))
+        self._transaction_ends.add(end)
+        end.add_done_callback(self._transaction_finished)
+        return end
 
-    def _ended(self, ending: asyncio.Task[Any]) -> None:
-        self._endings.discard(ending)
-        self._writing.release()
-        if not ending.cancelled():
-            ending.exception()  # if nobody waits for it any more, it has been seen here
+    def _transaction_finished(self, end: asyncio.Task[Any]) -> None:
+        self._transaction_ends.discard(end)
+        self._write_lock.release()
+        if not end.cancelled():
+            end.exception()  # retrieves it, if the caller no longer waits
 
 
-async def _within(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T:
+async def _with_timeout(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T:
     try:
-        async with asyncio.timeout(
-            milliseconds / 1_000
-        ):  # wait_for would take a task, and before 3.12 may swallow a cancellation
+        # wait_for creates a task, and before 3.12 may swallow a cancellation.
+        async with asyncio.timeout(milliseconds / 1_000):
             return await waiting
     except TimeoutError:
         raise DatabaseBusy from None
@@ -339,12 +345,12 @@ def _verify(path: Path) -> None:
     finally:
         copy.close()
     if found != "ok":
-        raise DatabaseUnavailable(f"the copy is damaged: {found}")
+        raise DatabaseUnavailable(f"the backup is corrupt: {found}")
 
 
 def _configure(connection: apsw.Connection) -> None:
-    _finish(connection.execute(PRAGMAS))
-    # Of processes that open a new file together, SQLite tells all but one at once that it is busy, whatever the timeout.
+    _exhaust(connection.execute(PRAGMAS))
+    # When processes open a new file at the same time, SQLite returns SQLITE_BUSY at once, despite the busy timeout.
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
     while True:
         try:

@@ -1,7 +1,7 @@
-"""Column types with one meaning on both databases, and how their values travel to and from SQLite.
+"""Column types that behave the same on both databases, and their conversions for SQLite.
 
-PostgreSQL's driver speaks UUID and timestamptz itself. SQLite has neither: an id is stored as its 16 bytes and a time as
-microseconds since 1970 (UTC), which both sort as they should and take half the room of text.
+PostgreSQL's driver supports UUID and timestamptz. SQLite stores an id as 16 bytes and a time as microseconds since the
+Unix epoch (UTC). Both keep their sort order and take half the space of text.
 """
 
 from array import array
@@ -39,7 +39,7 @@ def _time_to_sqlite(value: datetime) -> int:
 
 
 def from_sqlite(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
-    """The conversion for a result column of this type, or None where SQLite's own value will do."""
+    """The conversion of a result column of this type, or None if it needs none."""
     if isinstance(kind, Uuid):
         return _id_from_sqlite
     if isinstance(kind, DateTime):
@@ -48,7 +48,7 @@ def from_sqlite(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
 
 
 def to_sqlite(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
-    """The conversion for a parameter of this type, or None where SQLite takes the value as it is."""
+    """The conversion of a parameter of this type, or None if it needs none."""
     if isinstance(kind, ARRAY):
         return _array_to_sqlite(kind.item_type)
     if isinstance(kind, Uuid):
@@ -57,7 +57,7 @@ def to_sqlite(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
 
 
 def _array_to_sqlite(kind: TypeEngine[Any]) -> Callable[[Iterable[Any]], Any]:
-    """Carray takes numbers as one block of memory, texts and blobs as a tuple."""
+    """SQLite's carray extension takes numbers as one block of memory, texts and blobs as a tuple."""
     convert = to_sqlite(kind)
     numbers = "q" if isinstance(kind, (Integer, DateTime, Boolean)) else "d" if isinstance(kind, Float) else None
 

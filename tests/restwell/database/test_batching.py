@@ -1,4 +1,4 @@
-"""Point reads asked for together become one statement, and no caller notices the others."""
+"""Concurrent point reads become one statement, without side effects on each other."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -44,7 +44,7 @@ small_by_id = query(
     batch_on="id",
 )
 add = query("things.add", insert(things).values({c.name: param(c.name) for c in things.columns}))
-rename = query("things.rename", update(things).where(things.c.id == param("its_id")).values(name=param("name")))
+rename = query("things.rename", update(things).where(things.c.id == param("match_id")).values(name=param("name")))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def statements(opened: Database, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ran.append(compiled.sql)
         return await fetch(compiled, parameters)
 
-    monkeypatch.setattr(opened._batches, "_fetch", counting)
+    monkeypatch.setattr(opened._batcher, "_fetch", counting)
     return ran
 
 
@@ -77,7 +77,7 @@ async def find(database: Database, key: object, by: Query[Thing] = by_id) -> Thi
 async def test_concurrent_reads_are_one_statement_and_each_gets_its_row(
     opened: Database, statements: list[str]
 ) -> None:
-    """Breaks when ``find`` asks the driver itself: then there are as many statements as callers."""
+    """Breaks when ``find`` does not batch: each caller then executes a statement."""
     keys = IDS + IDS[:5] + [new_id()]
     rows = await asyncio.gather(*(find(opened, key) for key in keys))
     assert [row.n if row else None for row in rows] == [*range(20), *range(5), None]
@@ -108,7 +108,7 @@ async def test_a_missing_row_is_an_error_for_its_caller_only(opened: Database) -
 
 
 async def test_an_invalid_key_is_an_error_for_its_caller_only(opened: Database) -> None:
-    """Breaks when a failed batch fails everyone in it."""
+    """Breaks when a failed batch fails all of its callers."""
     found = await asyncio.gather(*(find(opened, key) for key in (IDS[1], "no id", IDS[2])), return_exceptions=True)
     assert found[0] == Thing("thing 1", 1)
     assert isinstance(found[1], Exception)
@@ -144,28 +144,28 @@ async def test_every_caller_of_a_batch_gets_the_error_of_a_closed_database(opene
 
 
 async def test_a_batch_does_not_span_transactions(opened: Database) -> None:
-    """Breaks when a transaction's reads join a batch: outsiders then see what was never committed."""
+    """Breaks when reads of a transaction join a batch: other callers then see uncommitted rows."""
     async with opened.transaction() as tx:
-        await tx.run(rename, its_id=IDS[0], name="renamed")
+        await tx.run(rename, match_id=IDS[0], name="renamed")
         inside, outside = await asyncio.gather(tx.one(by_id, id=IDS[0]), opened.one(by_id, id=IDS[0]))
         assert (inside.name, outside.name) == ("renamed", "thing 0")
 
 
-async def test_a_read_after_a_write_sees_it_beside_concurrent_reads(opened: Database) -> None:
-    """Breaks when a read joins a batch that is already under way."""
+async def test_a_read_after_a_write_sees_it_during_concurrent_reads(opened: Database) -> None:
+    """Breaks when a read joins a batch that has already started."""
     stale = 0
 
-    async def read_all_the_time() -> None:
+    async def read_repeatedly() -> None:
         for _ in range(40):
             await opened.find(by_id, id=IDS[0])
 
     async def write_and_read() -> None:
         nonlocal stale
         for number in range(20):
-            await opened.run(rename, its_id=IDS[0], name=str(number))
+            await opened.run(rename, match_id=IDS[0], name=str(number))
             stale += (await opened.one(by_id, id=IDS[0])).name != str(number)
 
-    await asyncio.gather(write_and_read(), *(read_all_the_time() for _ in range(8)))
+    await asyncio.gather(write_and_read(), *(read_repeatedly() for _ in range(8)))
     assert stale == 0
 
 
@@ -178,9 +178,9 @@ async def test_a_missing_or_unknown_argument_is_named(opened: Database) -> None:
 
 def test_a_query_that_cannot_be_batched_is_refused_at_import() -> None:
     two = select(things.c.name, things.c.n).where(things.c.id == param("id"), things.c.n == param("n"))
-    with pytest.raises(TypeError, match="not its only argument"):
+    with pytest.raises(TypeError, match="must be its only argument"):
         query("things.two", two, into=Thing, batch_on="id")
-    with pytest.raises(TypeError, match="not its only argument"):
+    with pytest.raises(TypeError, match="must be its only argument"):
         query("things.none", select(things.c.name, things.c.n), into=Thing, batch_on="id")
-    with pytest.raises(TypeError, match="not one SELECT"):
+    with pytest.raises(TypeError, match="not a SELECT"):
         query("things.change", update(things).values(n=param("n")).returning(things.c.n), into=int, batch_on="n")

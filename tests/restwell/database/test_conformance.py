@@ -1,4 +1,4 @@
-"""What a Database promises, on every database there is."""
+"""The conformance suite of the Database interface, run on every backend."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -85,10 +85,10 @@ def note(number: int, **changed: object) -> dict[str, object]:
 
 async def test_values_are_read_as_they_were_written(opened: Database) -> None:
     sent = note(1, text="ünï¢ødé 💡 '\"; --")
-    assert await opened.one(insert_note, **sent) == Note(**sent)  # type: ignore[arg-type]  # the same names
+    assert await opened.one(insert_note, **sent) == Note(**sent)  # type: ignore[arg-type]  # same field names
     empty = note(2, text=None, at=None, done=True)
     await opened.run(insert_note, **empty)
-    assert await opened.find(by_number, number=2) == Note(**empty)  # type: ignore[arg-type]  # the same names
+    assert await opened.find(by_number, number=2) == Note(**empty)  # type: ignore[arg-type]  # same field names
 
 
 async def test_rows_become_structs_dicts_or_plain_values(opened: Database) -> None:
@@ -114,7 +114,7 @@ as_data, as_model, as_tuples = (query("notes.lines", _lines, into=kind) for kind
 
 
 async def test_rows_become_dataclasses_models_and_tuples(opened: Database) -> None:
-    """Seen to fail: each row became its first column alone. What SQLite stores as 0 and 1 is true or false in each of the types."""
+    """Regression: each row became only its first column. SQLite's 0 and 1 are converted to bool in each type."""
     await opened.run_many(insert_note, [note(1), note(2, done=True)])
     assert await opened.all(as_data) == [Line(1, done=False), Line(2, done=True)]
     assert await opened.all(as_model) == [Model(number=1, done=False), Model(number=2, done=True)]

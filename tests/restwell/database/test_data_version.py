@@ -1,4 +1,4 @@
-"""SQLite's data version: what tells one process that another has written."""
+"""SQLite's data version, which tells a process that another one has committed."""
 
 import asyncio
 import subprocess
@@ -24,7 +24,7 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
 async def test_the_data_version_changes_with_every_commit_and_with_nothing_else(
     database: SqliteDatabase, tmp_path: Path
 ) -> None:
-    """Breaks when the writer's own connection is asked: it does not see a change in what it wrote itself."""
+    """Breaks when the connection of the writer is used: its own commits do not change the value."""
     seen = [database.data_version()]
     assert database.data_version() == seen[-1]
     async with database.transaction() as tx:

@@ -1,4 +1,4 @@
-"""Writes that are sent a little later, together."""
+"""Deferred writes, which are sent in a batch."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -32,7 +32,7 @@ async def opened(empty_url: str) -> AsyncIterator[Database]:
 
 
 async def test_deferred_writes_are_sent_with_the_commit_in_one_round_trip(opened: Database) -> None:
-    """Breaks when the end of a transaction forgets its deferred writes, and when each write is a round trip of its own."""
+    """Breaks when the commit drops deferred writes, and when each write is a separate round trip."""
     start_counting()
     async with opened.transaction() as tx:
         tx.defer(add_shelf, id=1, name="a'$1'")
@@ -43,7 +43,7 @@ async def test_deferred_writes_are_sent_with_the_commit_in_one_round_trip(opened
 
 
 async def test_the_next_statement_sees_a_deferred_write(opened: Database) -> None:
-    """Breaks, for each kind of statement, when that kind does not have the deferred write executed first."""
+    """Breaks, for each kind of statement, when it does not flush the deferred writes first."""
     async with opened.transaction() as tx:
         tx.defer(add_shelf, id=1, name="a")
         assert await tx.all(names) == ["a"]
@@ -66,7 +66,7 @@ async def test_a_rollback_discards_deferred_writes(opened: Database) -> None:
 
 
 async def test_the_error_of_a_deferred_write_is_raised_by_the_next_statement_or_the_commit(opened: Database) -> None:
-    """Breaks when a commit is sent after a statement that has failed."""
+    """Breaks when COMMIT is sent after a failed statement."""
     await opened.run(add_shelf, id=1, name="a")
     with pytest.raises(UniqueViolation):
         async with opened.transaction() as tx:
@@ -81,7 +81,7 @@ async def test_the_error_of_a_deferred_write_is_raised_by_the_next_statement_or_
 
 
 async def test_a_transaction_that_suppresses_the_error_of_a_deferred_write_saves_nothing(opened: Database) -> None:
-    """Breaks on SQLite when the end of the block commits what came before the statement that failed, and forgets what came after it."""
+    """Breaks on SQLite when the block commits the writes before the failed statement and drops the writes after it."""
     await opened.run(add_shelf, id=1, name="a")
     with pytest.raises(RuntimeError, match="nothing was saved"):
         async with opened.transaction() as tx:
@@ -94,7 +94,7 @@ async def test_a_transaction_that_suppresses_the_error_of_a_deferred_write_saves
 
 
 async def test_more_deferred_writes_than_one_batch_are_sent_query_by_query(opened: Database) -> None:
-    """The writes are sent in the order in which they were deferred: each book needs its shelf."""
+    """The writes are sent in the order in which they were deferred: a book references its shelf."""
     start_counting()
     async with opened.transaction() as tx:
         for number in range(MAX_BATCH):

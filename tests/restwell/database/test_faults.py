@@ -1,4 +1,4 @@
-"""A database that is away, locked or refuses us: a clear error, in time, and no harm to what comes after."""
+"""An unavailable, locked or refusing database: a clear error in time, and recovery."""
 
 import asyncio
 import socket
@@ -104,7 +104,7 @@ async def test_a_statement_beyond_its_timeout_raises_database_busy(postgres_serv
             await database.run(sleep)
 
 
-async def test_postgres_passes_on_programming_errors(postgres_server: str) -> None:
+async def test_postgres_raises_programming_errors_unchanged(postgres_server: str) -> None:
     async with open_database(postgres_server, pool_size=1) as database:
         with pytest.raises(asyncpg.DataError):
             await database.one(plus_one, n="many")
@@ -154,7 +154,8 @@ async def test_an_sqlite_file_locked_by_another_process_raises_database_busy(
 
 
 async def test_sqlite_commits_durably_and_checks_foreign_keys(tmp_path: Path) -> None:
-    """Breaks when a script stops at its first statement with a row, which every PRAGMA is: SQLite's defaults then hold."""
+    """Breaks when a script stops at the first statement that returns a row, as a PRAGMA does: the defaults then
+    apply."""
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         expected: dict[str, int | str] = {
             "journal_mode": "wal",
@@ -171,12 +172,12 @@ async def test_sqlite_commits_durably_and_checks_foreign_keys(tmp_path: Path) ->
             assert await database.one(pragma) == value
 
 
-async def test_sqlite_lends_its_readers_in_turn(tmp_path: Path) -> None:
+async def test_sqlite_reuses_its_readers(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         assert await asyncio.gather(*(database.one(one) for _ in range(20))) == [1] * 20
 
 
-async def test_sqlite_passes_on_programming_errors(tmp_path: Path) -> None:
+async def test_sqlite_raises_programming_errors_unchanged(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         async with database.transaction() as tx:
             await tx.run_script("CREATE TABLE t (n INTEGER NOT NULL CHECK (n > 0))")
@@ -193,19 +194,19 @@ async def test_sqlite_is_unavailable_on_a_full_disk_and_recovers(tmp_path: Path)
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         async with database.transaction() as tx:
             await tx.run_script("CREATE TABLE t (text TEXT)")
-        await set_most_pages(database, 10)
+        await set_max_pages(database, 10)
         with pytest.raises(DatabaseUnavailable):
             async with database.transaction() as tx:
                 for _ in range(100):
                     await tx.run_script("INSERT INTO t VALUES (hex(randomblob(5000)))")
         assert await database.one(count) == 0
-        await set_most_pages(database, 1_000_000)
+        await set_max_pages(database, 1_000_000)
         async with database.transaction() as tx:
             await tx.run_script("INSERT INTO t VALUES (hex(randomblob(5000)))")
         assert await database.one(count) == 1
 
 
-async def set_most_pages(database: Database, pages: int) -> None:
+async def set_max_pages(database: Database, pages: int) -> None:
     async with database.transaction() as tx:
         await tx.run_script(f"PRAGMA max_page_count = {pages}")
 

@@ -1,4 +1,4 @@
-"""The name of a query shows wherever the query does: in a trace, in the log when it fails, and on the server."""
+"""The name of a query appears in traces, in the log line of its failure, and in pg_stat_activity."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ sleep = query("test.sleep", text("SELECT count(pg_sleep(10))"), into=int)
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
-    """What an application's SDK would export."""
+    """The spans that an OpenTelemetry SDK exports."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

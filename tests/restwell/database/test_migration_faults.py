@@ -1,4 +1,4 @@
-"""Migrations that cannot be run as they are: each is one line with its cure, and nothing of the database is changed."""
+"""Invalid migrations: each error is one line with a hint, and the database is unchanged."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,13 +20,14 @@ Folder = Callable[..., Migrations]
 def step(number: str, down: str | None, *, phase: str = "pre", table: str = "", more: str = "") -> str:
     return (
         f'"""A step ({phase}-deploy)."""\nfrom alembic import op\n{more}\nrevision = "{number}"\n'
-        f'down_revision = {down!r}\ndef upgrade():\n    op.execute("CREATE TABLE {table or "t" + number} (n INTEGER)")\n'
+        f"down_revision = {down!r}\ndef upgrade():\n"
+        f'    op.execute("CREATE TABLE {table or "t" + number} (n INTEGER)")\n'
     )
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """Make a folder of just these files, and read it."""
+    """Creates a folder with exactly these files, and reads it."""
 
     def make(**files: str) -> Migrations:
         versions = tmp_path / "versions"
@@ -49,13 +50,15 @@ ONE, TWO = step("0001", None), step("0002", "0001")
     [
         pytest.param(
             {"0001_a": ONE, "0002_b": TWO, "0002_c": TWO},
-            "0002_b.py and 0002_c.py have one number: rename the one that has run nowhere yet, 0003_c.py, "
+            "0002_b.py and 0002_c.py have the same number:"
+            " rename the one that has not run on any database, to 0003_c.py, "
             'with revision = "0003" and down_revision = "0002"',
             id="two files of one number",
         ),
         pytest.param(
             {"0001_a": ONE, "0002_b": TWO, "002_c": step("002", "0001"), "0003_d": step("0003", "0002")},
-            "0002_b.py and 002_c.py have one number: rename the one that has run nowhere yet, 0004_c.py",
+            "0002_b.py and 002_c.py have the same number:"
+            " rename the one that has not run on any database, to 0004_c.py",
             id="one number in other digits",
         ),
         pytest.param(
@@ -90,7 +93,7 @@ ONE, TWO = step("0001", None), step("0002", "0001")
         ),
         pytest.param(
             {"0001_a": ONE, "0002_b": TWO.replace("down_revision = '0001'", "")},
-            '0002_b.py does not say which migration it follows: set down_revision = "0001"',
+            '0002_b.py does not declare which migration it follows: set down_revision = "0001"',
             id="no link",
         ),
         pytest.param(
@@ -105,23 +108,33 @@ ONE, TWO = step("0001", None), step("0002", "0001")
         ),
         pytest.param(
             {"0001_a": ONE, "5f3ab2_b": TWO},
-            "5f3ab2_b.py is not named as a migration: name it 0002_what_it_does.py, or move it out of",
-            id="another name beside",
+            "5f3ab2_b.py is not a valid name of a migration: rename it to 0002_what_it_does.py, or move it out of",
+            id="an invalid name among others",
         ),
         pytest.param(
-            {"add-notes": ONE}, "add-notes.py is not named as a migration: name it 0001_what", id="another name only"
+            {"add-notes": ONE},
+            "add-notes.py is not a valid name of a migration: rename it to 0001_what",
+            id="an invalid name only",
         ),
         pytest.param({"0001_a": ONE + "def ("}, "0001_a.py, line 8: ", id="a syntax error"),
-        pytest.param({"0001_a": "\0"}, "0001_a.py", id="no text"),
-        pytest.param({"0001_a": ONE.replace("def upgrade", "def up")}, "0001_a.py has no function upgrade", id="nothing to do"),
-        pytest.param({"0001_a": ""}, "0001_a.py: end its docstring's first line with (pre-deploy) or", id="an empty file"),
+        pytest.param({"0001_a": "\0"}, "0001_a.py", id="a null byte"),
+        pytest.param(
+            {"0001_a": ONE.replace("def upgrade", "def up")},
+            "0001_a.py has no function upgrade",
+            id="no upgrade function",
+        ),
+        pytest.param(
+            {"0001_a": ""},
+            "0001_a.py: end the first line of its docstring with (pre-deploy) or",
+            id="an empty file",
+        ),
         pytest.param({}, "no migrations in", id="an empty folder"),
     ],
 )  # fmt: skip
-def test_migrations_that_do_not_form_one_line_are_refused_with_the_cure(
+def test_migrations_without_a_linear_history_are_refused_with_a_hint(
     folder: Folder, files: dict[str, str], line: str
 ) -> None:
-    """Seen to fail: one of two files with one number ran and the other never did; files with other names were "no migrations"."""
+    """Regression: of two files with the same number only one ran; files with invalid names were ignored."""
     with pytest.raises(ConfigurationError) as refused:
         folder(**files)
     assert any(fault.startswith(line) for fault in refused.value.faults), refused.value.faults
@@ -129,12 +142,12 @@ def test_migrations_that_do_not_form_one_line_are_refused_with_the_cure(
 
 
 def test_a_missing_or_unreadable_migrations_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=f"there is no folder {tmp_path}/versions: make it"):
+    with pytest.raises(ConfigurationError, match=f"the folder {tmp_path}/versions does not exist: create it"):
         Migrations(tmp_path)
     (tmp_path / "versions").mkdir()
     (tmp_path / "versions" / "0001_init.sql").touch()
     with pytest.raises(
-        ConfigurationError, match=r"no migrations in .*; 0001_init\.sql is none: the first is named 0001"
+        ConfigurationError, match=r"no migrations in .*; ignored: 0001_init\.sql: name the first one 0001"
     ):
         Migrations(tmp_path)
     (tmp_path / "versions" / "0002_broken.py").mkdir()
@@ -143,7 +156,7 @@ def test_a_missing_or_unreadable_migrations_folder_is_named(tmp_path: Path) -> N
 
 
 def test_migrations_are_ordered_by_number_and_may_be_annotated(folder: Folder) -> None:
-    """Numbers count, not letters; annotations are Alembic's own template; other files do not matter."""
+    """The order is numeric, annotated revisions (as in Alembic's template) are read, and other files are ignored."""
     typed = step("10", "9").replace("down_revision =", "down_revision: str | None =")
     migrations = folder(**{"9_a": step("9", None), "10_b": typed, "__init__": "", ".hidden": "("})
     assert migrations.phases == {"9_a": "pre", "10_b": "pre"}
@@ -151,11 +164,11 @@ def test_migrations_are_ordered_by_number_and_may_be_annotated(folder: Folder) -
 
 
 async def refused(migrations: Migrations, database: Database, words: str) -> None:
-    """By everything that compares the two."""
+    """Assert that every operation that compares migrations and database is refused."""
     before = await migrations.applied(database)
-    for one in (migrations.upgrade, partial(migrations.upgrade, before_deploy=True), migrations.check):
+    for operation in (migrations.upgrade, partial(migrations.upgrade, before_deploy=True), migrations.check):
         with pytest.raises(ConfigurationError, match=words) as error:
-            await one(database)
+            await operation(database)
         assert len(error.value.faults) == 1
     with pytest.raises(ConfigurationError, match=words):  # migrate --sql
         migrations.pending(before)
@@ -163,26 +176,32 @@ async def refused(migrations: Migrations, database: Database, words: str) -> Non
 
 
 async def test_a_migration_merged_behind_applied_ones_is_refused(empty_url: str, folder: Folder) -> None:
-    """Seen to fail: the migration never ran, and every command said that the schema was the newest."""
+    """Regression: the migration never ran, and every command reported an up-to-date schema."""
     async with open_database(empty_url) as database:
         await folder(**{"0001_a": ONE, "0003_c": step("0003", "0001")}).upgrade(database)
         late = folder(**{"0001_a": ONE, "0002_b": TWO, "0003_c": step("0003", "0002")})
-        await refused(late, database, r"^0002_b stands before 0003_c, which has run .*: make it the last, 0004_b\.py$")
-        cured = folder(**{"0001_a": ONE, "0003_c": step("0003", "0001"), "0004_b": step("0004", "0003")})
-        assert await cured.upgrade(database)
-        await cured.check(database)
+        await refused(
+            late,
+            database,
+            r"^0002_b is ordered before 0003_c, which was applied .*: rename it to be the last one, 0004_b\.py$",
+        )
+        fixed = folder(**{"0001_a": ONE, "0003_c": step("0003", "0001"), "0004_b": step("0004", "0003")})
+        assert await fixed.upgrade(database)
+        await fixed.check(database)
 
 
 async def test_a_database_that_ran_another_branch_is_refused(empty_url: str, folder: Folder) -> None:
-    """Seen to fail: revision 0002 counted as applied, whichever file had run."""
+    """Regression: revision 0002 counted as applied, no matter which file had run."""
     async with open_database(empty_url) as database:
         branch = folder(**{"0001_a": ONE, "0002_b": TWO})
         await branch.upgrade(database)
         main = folder(**{"0001_a": ONE, "0002_c": step("0002", "0001", table="c")})
         await refused(
-            main, database, r"^this database has run 0002_b, which is not here, but not 0002_c: bring back 0002_b\.py"
+            main,
+            database,
+            r"^the database has applied 0002_b, which has no file here, but not 0002_c: restore 0002_b\.py",
         )
-        deleted = folder(**{"0001_a": ONE})  # as a newer release's: it has only added
+        deleted = folder(**{"0001_a": ONE})  # as with a newer release that only added
         await deleted.check(database)
         assert await deleted.upgrade(database) == []
 
@@ -192,7 +211,7 @@ async def test_a_database_that_ran_another_branch_is_refused(empty_url: str, fol
     [
         pytest.param(step("0001", None, more="import none_such"), "line 3: ModuleNotFoundError: ", id="an import"),
         pytest.param(
-            step("0001", None).replace('execute("', 'execute(1 / 0, "'), "line 7: ZeroDivisionError", id="its own code"
+            step("0001", None).replace('execute("', 'execute(1 / 0, "'), "line 7: ZeroDivisionError", id="its code"
         ),
     ],
 )
@@ -215,7 +234,7 @@ async def test_a_failed_statement_is_named_and_its_transaction_rolled_back(empty
 
 
 async def test_a_role_without_the_create_privilege_gets_a_clear_error(postgres_server: str, folder: Folder) -> None:
-    """Seen to fail: the command ended with a stack trace."""
+    """Regression: the command printed a stack trace."""
     base, _, _ = postgres_server.rpartition("/")
     async with open_database(postgres_server) as owner:
         async with owner.transaction() as tx:
@@ -229,7 +248,7 @@ async def test_a_role_without_the_create_privilege_gets_a_clear_error(postgres_s
         try:
             async with open_database(base.replace("//restwell@", "//reader@") + "/postgres") as database:
                 with pytest.raises(
-                    ConfigurationError, match=r"permission denied for schema closed; grant that .*: CREATE"
+                    ConfigurationError, match=r"permission denied for schema closed; grant the privilege .*: CREATE"
                 ):
                     await folder(**{"0001_a": ONE}).upgrade(database)
             async with owner.transaction() as tx:
@@ -245,10 +264,10 @@ async def test_a_role_without_the_create_privilege_gets_a_clear_error(postgres_s
                     await tx.run_script(statement)
 
 
-async def test_a_lock_that_others_hold_is_named_after_the_last_attempt(
+async def test_a_held_lock_is_reported_after_the_last_attempt(
     empty_url: str, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen to fail: the command ended with a stack trace. On SQLite others lock the whole database."""
+    """Regression: the command printed a stack trace. On SQLite a writer locks the whole database."""
     monkeypatch.setattr(postgres_module, "WAIT_SECONDS", 0.1)
     monkeypatch.setattr(
         sqlite_module, "PRAGMAS", sqlite_module.PRAGMAS.replace("busy_timeout = 5000", "busy_timeout = 100")
@@ -266,7 +285,7 @@ async def test_a_lock_that_others_hold_is_named_after_the_last_attempt(
                 await migrations.upgrade(database)
         assert error.value.faults == [
             (
-                f"others kept a lock in all of 2 attempts, on {on}: find the transaction that holds it, end it, and run"
+                f"lock timeout in 2 attempts, on {on}: end the transaction that holds the lock, and run"
                 " restwell migrate again"
             )
         ]
@@ -277,8 +296,8 @@ async def test_a_lock_that_others_hold_is_named_after_the_last_attempt(
 async def test_migrate_waits_for_the_migration_of_another_process_and_logs_it(
     empty_url: str, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen to fail: the command waited for up to an hour and logged nothing."""
-    monkeypatch.setattr(postgres_module, "MIGRATION_TURN_SECONDS", 0.3)
+    """Regression: the command waited for up to an hour and logged nothing."""
+    monkeypatch.setattr(postgres_module, "MIGRATION_LOCK_SECONDS", 0.3)
     monkeypatch.setattr(
         sqlite_module, "PRAGMAS", sqlite_module.PRAGMAS.replace("busy_timeout = 5000", "busy_timeout = 300")
     )
@@ -290,7 +309,7 @@ async def test_migrate_waits_for_the_migration_of_another_process_and_logs_it(
             with capture_logs() as logs, pytest.raises(ConfigurationError, match=r"run restwell migrate again"):
                 await migrations.upgrade(database)
         if database.dialect == "postgresql":
-            assert [line["on"] for line in logs] == ["another process, which migrates"]
+            assert [line["on"] for line in logs] == ["the migration of another process"]
         async with other.migration():
             migrating = asyncio.create_task(migrations.upgrade(database))
             await asyncio.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Migrations: atomic, one at a time, and what they build is what the code expects."""
+"""Migrations are atomic, run one at a time, and produce the schema of the models."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from restwell.database import migrations as migrations_module
 from restwell.database import postgres as postgres_module
 from restwell.errors import ConfigurationError
 from shop.app import MIGRATIONS
-from shop.orders import models as _orders  # every table is known once its module is imported
+from shop.orders import models as _orders  # importing the modules registers their tables
 from shop.products import models as _products
 from shop.schema import metadata
 from shop.sessions import models as _sessions
@@ -55,8 +55,8 @@ async def test_upgrade_brings_an_empty_database_to_the_newest_revision_once(empt
         assert migrations.pending(await migrations.applied(database)) == []
 
 
-async def test_many_processes_may_migrate_at_once(empty_url: str) -> None:
-    """Breaks without the lock in ``migration()``: the second one finds its tables already there and fails."""
+async def test_many_processes_may_migrate_at_the_same_time(empty_url: str) -> None:
+    """Breaks without the lock in ``migration()``: the second process fails because its tables exist."""
     migrations = Migrations(MIGRATIONS)
     databases = [open_database(empty_url, pool_size=1) for _ in range(4)]
     await asyncio.gather(*(database.start() for database in databases))
@@ -90,7 +90,7 @@ FILE += 'revision = "{revision}"\ndown_revision = {before}\ndef upgrade() -> Non
 
 @pytest.fixture
 def release(tmp_path: Path) -> Callable[[int], Migrations]:
-    """The migrations that a release knows which came with so many of the steps above."""
+    """The migrations of a release that includes the first ``steps`` steps."""
 
     def make(steps: int) -> Migrations:
         folder = tmp_path / f"release-{steps}" / "versions"
@@ -113,7 +113,7 @@ add_old = query(
 async def test_the_previous_release_works_on_the_new_schema_until_the_post_deploy_migration(
     empty_url: str, release: Callable[[int], Migrations]
 ) -> None:
-    """Breaks when an unknown revision is refused as such: a pod of the old release that restarts is then gone for good."""
+    """Breaks when every unknown revision is refused: a pod of the old release then cannot restart."""
     old, new = release(1), release(4)
     async with open_database(empty_url) as database:
         await old.upgrade(database)
@@ -132,7 +132,7 @@ async def test_the_previous_release_works_on_the_new_schema_until_the_post_deplo
         assert await new.current(database) == "0004_no_old"
         await new.check(database)
         with pytest.raises(
-            ConfigurationError, match=r"0004_no_old, which this release \(0001_notes\) cannot work with"
+            ConfigurationError, match=r"0004_no_old, which is incompatible with this release \(0001_notes\)"
         ):
             await old.check(database)
 
@@ -142,14 +142,14 @@ async def test_an_unknown_post_deploy_revision_is_refused(database: Database) ->
     await database.run(add_applied, revision="9998_more", phase="pre")
     await migrations.check(database)
     await database.run(add_applied, revision="9999_less", phase="post")
-    with pytest.raises(ConfigurationError, match="9999_less, which this release"):
+    with pytest.raises(ConfigurationError, match="9999_less, which is incompatible with this release"):
         await migrations.check(database)
 
 
 async def test_a_migration_releases_its_lock_request_on_a_busy_table_and_retries(
     empty_url: str, release: Callable[[int], Migrations], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks with one long wait: every query on the table then queues up behind the migration."""
+    """Breaks with a single long wait: every query on the table then queues behind the migration."""
     monkeypatch.setattr(postgres_module, "WAIT_SECONDS", 0.2)
     monkeypatch.setattr(migrations_module, "LOCK_PAUSE_SECONDS", 0.2)
     async with open_database(empty_url) as database, open_database(empty_url) as other:
@@ -194,7 +194,7 @@ def test_a_migration_without_a_deploy_phase_is_refused(release: Callable[[int], 
     release(1)
     (tmp_path / "release-1/versions/0002_silent.py").write_text('"""A step."""\ndef upgrade(): ...\n')
     with pytest.raises(
-        ConfigurationError, match=r"0002_silent\.py: end its docstring's first line with \(pre-deploy\)"
+        ConfigurationError, match=r"0002_silent\.py: end the first line of its docstring with \(pre-deploy\)"
     ):
         Migrations(tmp_path / "release-1")
 
@@ -220,5 +220,5 @@ async def test_the_migrated_schema_equals_the_models(database_url: str, database
         async with asynchronous.connect() as asynchronous_connection:
             found = await asynchronous_connection.run_sync(differences)
         await asynchronous.dispose()
-    # Only PostgreSQL has the index over its search column; the models do not know either.
+    # The models contain neither the search column of PostgreSQL nor its index.
     assert [difference for difference in found if "products_by_search" not in str(difference)] == []

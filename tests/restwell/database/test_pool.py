@@ -1,4 +1,4 @@
-"""The connections to PostgreSQL: lent in turn, never one too many, at rest when they come back, and gone when the server is."""
+"""The PostgreSQL connection pool: its limit, its order, the reset of connections, and the circuit breaker."""
 
 import asyncio
 import time
@@ -22,23 +22,29 @@ sleep = query("test.sleep", text("SELECT count(pg_sleep(30))"), into=int)
 nap = query("test.nap", text("SELECT count(pg_sleep(0.05))"), into=int)
 count = query("test.count", select(func.count().label("n")).select_from(rows), into=int)
 add = query("test.add", insert(rows).values(id=param("id"), n=0))
-raise_n = query("test.raise", update(rows).where(rows.c.id == param("which")).values(n=rows.c.n + 1))
+raise_n = query("test.raise", update(rows).where(rows.c.id == param("match_id")).values(n=rows.c.n + 1))
 n_of = query("test.n_of", select(rows.c.n).where(rows.c.id == param("id")), into=int)
 doubtful = query("test.division", select((literal(1) / param("by")).label("n")), into=int)
 
 IN_USE = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'restwell'"
-SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid != pg_backend_pid()"
+SLEEPING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid != pg_backend_pid()"
+)
 SCHEMA = (
     "CREATE TABLE rows (id integer PRIMARY KEY, n integer NOT NULL)",
     "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END'",
     "CREATE TABLE slow (id integer)",
-    "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION linger()",
+    (
+        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION linger()"
+    ),
 )
 
 
 @pytest.fixture
 async def opened(postgres_server: str) -> AsyncIterator[PostgresDatabase]:
-    """A database with three connections and the tables above."""
+    """A database with a pool of three connections and the schema above."""
     name = f"pool_{time.monotonic_ns()}"
     outside = await asyncpg.connect(postgres_server)
     await outside.execute(f"CREATE DATABASE {name}")
@@ -51,11 +57,11 @@ async def opened(postgres_server: str) -> AsyncIterator[PostgresDatabase]:
     await outside.close()
 
 
-def figures(database: PostgresDatabase) -> PoolStats:
+def stats(database: PostgresDatabase) -> PoolStats:
     return database.pool_stats()["primary"]
 
 
-async def ask(database: PostgresDatabase, statement: str) -> int:
+async def fetch_value(database: PostgresDatabase, statement: str) -> int:
     connection = await asyncpg.connect(database._connector._url.dsn)
     try:
         answer: int = await connection.fetchval(statement)
@@ -64,19 +70,25 @@ async def ask(database: PostgresDatabase, statement: str) -> int:
         await connection.close()
 
 
-async def ended(task: "asyncio.Task[object]") -> None:
+async def cancel(task: "asyncio.Task[object]") -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
 async def test_the_pool_never_exceeds_its_size(opened: PostgresDatabase) -> None:
-    """Breaks when an opener is not counted until its connection is there: ten then open one each."""
+    """Breaks when connections being opened are not counted: ten callers then open one each."""
     await asyncio.gather(*(opened.one(nap) for _ in range(20)))
-    assert await ask(opened, IN_USE) == 3
-    seen = figures(opened)
-    assert (seen.size, seen.open, seen.in_use, seen.waiting, seen.waits) == (3, 3, 0, 0, 17)
-    assert seen.wait_seconds > 0.05
+    assert await fetch_value(opened, IN_USE) == 3
+    pool_stats = stats(opened)
+    assert (pool_stats.size, pool_stats.open, pool_stats.in_use, pool_stats.waiting, pool_stats.waits) == (
+        3,
+        3,
+        0,
+        0,
+        17,
+    )
+    assert pool_stats.wait_seconds > 0.05
 
 
 async def test_the_pool_serves_waiters_in_turn(opened: PostgresDatabase) -> None:
@@ -93,17 +105,17 @@ async def test_the_pool_serves_waiters_in_turn(opened: PostgresDatabase) -> None
 
 
 async def test_a_cancelled_statement_ends_on_the_server_and_its_connection_is_reused(opened: PostgresDatabase) -> None:
-    """Breaks when a connection is lent on while its statement runs, or is simply dropped."""
+    """Breaks when a connection is reused while its statement runs, or is closed."""
     tasks = [asyncio.create_task(opened.one(sleep)) for _ in range(3)]
     await asyncio.sleep(0.3)
-    assert await ask(opened, SLEEPING) == 3
+    assert await fetch_value(opened, SLEEPING) == 3
     for task in tasks:
-        await ended(task)
+        await cancel(task)
     began = time.monotonic()
     assert await asyncio.gather(*(opened.one(one) for _ in range(3))) == [1, 1, 1]
     assert time.monotonic() - began < 1
-    assert await ask(opened, SLEEPING) == 0
-    assert figures(opened).open == 3
+    assert await fetch_value(opened, SLEEPING) == 0
+    assert stats(opened).open == 3
 
 
 async def test_a_cancelled_transaction_releases_its_locks(opened: PostgresDatabase) -> None:
@@ -111,20 +123,20 @@ async def test_a_cancelled_transaction_releases_its_locks(opened: PostgresDataba
 
     async def hold() -> None:
         async with opened.transaction() as tx:
-            await tx.run(raise_n, which=1)
+            await tx.run(raise_n, match_id=1)
             await asyncio.sleep(30)
 
     task = asyncio.create_task(hold())
     await asyncio.sleep(0.2)
-    await ended(task)
+    await cancel(task)
     began = time.monotonic()
-    assert await opened.run(raise_n, which=1) == 1
+    assert await opened.run(raise_n, match_id=1) == 1
     assert time.monotonic() - began < 1
     assert await opened.one(n_of, id=1) == 1
 
 
 async def test_a_statement_cancelled_inside_a_transaction_costs_no_connection(opened: PostgresDatabase) -> None:
-    """Breaks when the connection is asked something that a failed transaction refuses: it is then dropped each time."""
+    """Breaks when the reset sends a statement that a failed transaction rejects: the connection is then closed."""
 
     async def hang() -> None:
         async with opened.transaction() as tx:
@@ -133,15 +145,15 @@ async def test_a_statement_cancelled_inside_a_transaction_costs_no_connection(op
     for _ in range(3):
         task = asyncio.create_task(hang())
         await asyncio.sleep(0.1)
-        before = await ask(opened, "SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'restwell'")
-        await ended(task)
+        before = await fetch_value(opened, "SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'restwell'")
+        await cancel(task)
         await asyncio.sleep(0.2)
-        after = await ask(opened, "SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'restwell'")
-        assert (figures(opened).in_use, before) == (0, after)
+        after = await fetch_value(opened, "SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'restwell'")
+        assert (stats(opened).in_use, before) == (0, after)
 
 
 async def test_a_commit_that_was_sent_is_not_cancelled(opened: PostgresDatabase) -> None:
-    """Breaks when COMMIT is awaited in the caller's own task: the cancellation then cancels it on the server."""
+    """Breaks when COMMIT is awaited in the task of the caller: the cancellation then cancels it on the server."""
 
     async def store() -> None:
         async with opened.transaction() as tx:
@@ -150,14 +162,14 @@ async def test_a_commit_that_was_sent_is_not_cancelled(opened: PostgresDatabase)
 
     task = asyncio.create_task(store())
     await asyncio.sleep(0.25)
-    await ended(task)
+    await cancel(task)
     await asyncio.sleep(0.5)
     assert await opened.one(count) == 1
-    assert figures(opened).in_use == 0
+    assert stats(opened).in_use == 0
 
 
 async def test_a_transaction_that_suppresses_an_error_is_not_reported_as_committed(opened: PostgresDatabase) -> None:
-    """Breaks when COMMIT's answer is not looked at: PostgreSQL says ROLLBACK, and raises nothing."""
+    """Breaks when the command tag of COMMIT is not checked: PostgreSQL returns ROLLBACK without an error."""
     with pytest.raises(RuntimeError, match="nothing was saved"):
         async with opened.transaction() as tx:
             await tx.run(add, id=1)
@@ -167,22 +179,22 @@ async def test_a_transaction_that_suppresses_an_error_is_not_reported_as_committ
 
 
 async def test_a_cancelled_waiter_keeps_no_connection(opened: PostgresDatabase) -> None:
-    """Breaks when a waiter that is cancelled as its connection comes keeps it: the pool then shrinks by one a time."""
+    """Breaks when a waiter that is cancelled at the handover keeps the connection: the pool then leaks it."""
     pool = opened._pool
     assert pool is not None
-    lent = [await pool.acquire() for _ in range(3)]
+    acquired = [await pool.acquire() for _ in range(3)]
     waiting = asyncio.create_task(pool.acquire())
     await asyncio.sleep(0)
-    pool.release(lent.pop())
-    await ended(waiting)
-    for connection in lent:
+    pool.release(acquired.pop())
+    await cancel(waiting)
+    for connection in acquired:
         pool.release(connection)
     assert await asyncio.gather(*(opened.one(one) for _ in range(3))) == [1, 1, 1]
-    assert (figures(opened).in_use, figures(opened).open) == (0, 3)
+    assert (stats(opened).in_use, stats(opened).open) == (0, 3)
 
 
 async def test_both_transactions_of_a_deadlock_succeed(opened: PostgresDatabase) -> None:
-    """Breaks without the retry: PostgreSQL ends one of the two, and its caller hears database_busy."""
+    """Breaks without the retry: PostgreSQL aborts one of the two, and its caller gets database_busy."""
     for number in (1, 2):
         await opened.run(add, id=number)
     tries: list[int] = []
@@ -190,9 +202,9 @@ async def test_both_transactions_of_a_deadlock_succeed(opened: PostgresDatabase)
     async def raise_both(first: int, second: int) -> str:
         async def work(tx: Transaction) -> str:
             tries.append(first)
-            await tx.run(raise_n, which=first)
+            await tx.run(raise_n, match_id=first)
             await asyncio.sleep(0.1)
-            await tx.run(raise_n, which=second)
+            await tx.run(raise_n, match_id=second)
             return f"{first} then {second}"
 
         return await opened.in_transaction(work)
@@ -204,7 +216,8 @@ async def test_both_transactions_of_a_deadlock_succeed(opened: PostgresDatabase)
 
 
 async def test_a_column_type_that_changes_under_a_prepared_statement_causes_no_error(opened: PostgresDatabase) -> None:
-    """Breaks when that is no conflict: each connection then answers one request with a 500 after such a migration."""
+    """Breaks when the error is not a conflict: one request per connection then fails with a 500 after such a
+    migration."""
     await opened.run(add, id=1)
     for kind in ("bigint", "integer"):
         assert await opened.in_transaction(lambda tx: tx.one(n_of, id=1)) == 0
@@ -228,8 +241,8 @@ async def test_a_persistent_conflict_raises_database_busy_after_three_attempts(o
 
 
 @pytest.fixture
-async def server_of_its_own() -> AsyncIterator[Postgres]:
-    """A server that the test may stop."""
+async def private_server() -> AsyncIterator[Postgres]:
+    """A server that the test stops."""
     if postgres_programs() is None:
         pytest.skip("needs a server that is not on this machine: PostgreSQL (apt-get install postgresql)")
     with postgres() as server:
@@ -237,29 +250,29 @@ async def server_of_its_own() -> AsyncIterator[Postgres]:
 
 
 @pytest.mark.integration
-async def test_callers_do_not_wait_for_a_server_that_is_down(server_of_its_own: Postgres) -> None:
-    """Breaks without the breaker: every caller then tries to connect for itself."""
-    async with PostgresDatabase(server_of_its_own.url, 3, 5) as database:
+async def test_callers_do_not_wait_for_a_server_that_is_down(private_server: Postgres) -> None:
+    """Breaks without the circuit breaker: every caller then tries to connect."""
+    async with PostgresDatabase(private_server.url, 3, 5) as database:
         assert await database.one(one) == 1
-        server_of_its_own.stop()
+        private_server.stop()
         for _ in range(FAILURES):
             with pytest.raises(DatabaseUnavailable):
                 await database.one(one)
-        failures = figures(database).failures
-        assert figures(database).breaker_open
+        failures = stats(database).failures
+        assert stats(database).breaker_open
         for _ in range(100):
             with pytest.raises(DatabaseUnavailable):
                 await database.one(one)
-        assert figures(database).failures <= failures + 1
-        server_of_its_own.start()
+        assert stats(database).failures <= failures + 1
+        private_server.start()
         await asyncio.sleep(PAUSE_SECONDS)
         assert await database.one(one) == 1
-        assert not figures(database).breaker_open
+        assert not stats(database).breaker_open
 
 
 @pytest.fixture
 async def proxied(postgres_server: str) -> AsyncIterator[tuple[PostgresDatabase, FaultProxy]]:
-    """A database behind a proxy, with six connections and a second for each answer."""
+    """A database behind a proxy, with six connections and a timeout of one second."""
     host, _, name = postgres_server.rpartition("/")
     address, _, port = host.rpartition(":")
     async with fault_proxy(int(port)) as proxy, PostgresDatabase(f"{address}:{proxy.port}/{name}", 6, 1) as database:
@@ -268,7 +281,7 @@ async def proxied(postgres_server: str) -> AsyncIterator[tuple[PostgresDatabase,
 
 
 async def test_queries_to_an_unresponsive_server_time_out(proxied: tuple[PostgresDatabase, FaultProxy]) -> None:
-    """Breaks without command_timeout: a caller then waits for as long as TCP does."""
+    """Breaks without command_timeout: a caller then waits for the TCP timeout."""
     database, proxy = proxied
     before = len(asyncio.all_tasks())
     proxy.swallow()
@@ -276,7 +289,7 @@ async def test_queries_to_an_unresponsive_server_time_out(proxied: tuple[Postgre
     answers = await asyncio.gather(*(database.one(one) for _ in range(12)), return_exceptions=True)
     assert time.monotonic() - began < 2
     assert {type(answer) for answer in answers} <= {DatabaseUnavailable, DatabaseBusy}
-    assert figures(database).breaker_open
+    assert stats(database).breaker_open
     began = time.monotonic()
     with pytest.raises(DatabaseUnavailable):
         await database.one(one)
@@ -294,7 +307,7 @@ async def test_queries_to_an_unresponsive_server_time_out(proxied: tuple[Postgre
 async def test_a_transaction_begins_on_a_new_connection_when_the_old_ones_are_lost(
     proxied: tuple[PostgresDatabase, FaultProxy],
 ) -> None:
-    """Breaks without the second try: every connection of the pool then costs one caller a 503."""
+    """Breaks without the retry: each lost connection of the pool then causes a 503."""
     database, proxy = proxied
     proxy.hang_up()
     async with database.transaction() as tx:

@@ -1,4 +1,4 @@
-"""DATABASE_URL as providers write it: what it says is done, has no effect and is told, or is refused in one line."""
+"""DATABASE_URL as hosting providers write it: each option is applied, ignored with a notice, or refused in one line."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +17,8 @@ NEON = "sslmode=prefer&channel_binding=require"
 PRISMA = "schema=shop&connection_limit=5&pool_timeout=10&pgbouncer=true"
 LIBPQ = (
     "connect_timeout=10&keepalives=1&keepalives_idle=30&keepalives_interval=10&keepalives_count=5&tcp_user_timeout=9000"
-    "&target_session_attrs=any&gssencmode=disable&client_encoding=utf8&options=-c%20work_mem%3D5MB&application_name=our%20shop"
+    "&target_session_attrs=any&gssencmode=disable&client_encoding=utf8"
+    "&options=-c%20work_mem%3D5MB&application_name=our%20shop"
 )
 
 
@@ -44,7 +45,7 @@ async def setting(url: str, name: str) -> str:
 async def test_an_option_in_the_url_of_a_provider_is_applied_or_ignored(
     postgres_server: str, options: str, name: str, value: str
 ) -> None:
-    """Breaks when the rest goes to the server as settings: channel_binding, pgbouncer and their like ended as a stack trace."""
+    """Breaks when unknown options are sent to the server: channel_binding or pgbouncer then cause a stack trace."""
     assert await setting(f"{postgres_server}?{options}", name) == value
 
 
@@ -91,8 +92,8 @@ def test_ignored_options_of_a_url_are_listed() -> None:
     ],
 )
 def test_an_unusable_url_is_refused_in_one_line_without_a_secret(url: str, words: str) -> None:
-    """Breaks when only the beginning is looked at: the rest was a stack trace at the start, with the password in some."""
-    with pytest.raises(ValueError) as raised:  # noqa: PT011  # its text is looked at below
+    """Breaks when only the scheme is checked: the start then fails with a stack trace, some with the password."""
+    with pytest.raises(ValueError) as raised:  # noqa: PT011  # the message is checked below
         postgres_url(url)
     assert words in str(raised.value)
     assert "er2" not in str(raised.value)
@@ -119,7 +120,7 @@ def test_a_url_that_the_driver_accepts_is_accepted(url: str) -> None:
     "url", ["q.db?mode=ro", "q.db?", "q#1.db", ":memory:", ":memory:?cache=shared", "", "/", "a\0b"]
 )
 def test_an_sqlite_url_names_a_file_and_nothing_else(url: str, tmp_path: Path) -> None:
-    """Breaks when the rest is the name: q.db?mode=ro was a file of that name, and :memory: was migrated and gone."""
+    """Breaks when the rest is taken as the file name: q.db?mode=ro was a file, and :memory: was lost after migrate."""
     with pytest.raises(ValueError, match="must name a file: sqlite:///var/app"):
         sqlite_path(f"sqlite:///{url}")
     assert sqlite_path(f"sqlite:///{tmp_path}/a b%20ü.db") == tmp_path / "a b%20ü.db"
@@ -136,9 +137,9 @@ async def latin1_url(postgres_server: str) -> AsyncIterator[str]:
 
 
 async def test_a_database_that_is_not_utf8_is_refused(latin1_url: str) -> None:
-    """Breaks when nobody looks: it starts, and the first name with a character beyond Latin-1 is a 500."""
+    """Breaks without the check: the first character outside Latin-1 is then a 500."""
     with pytest.raises(
-        ConfigurationError, match=r"the encoding of .*/latin1 is LATIN1, not UTF8; make one with CREATE DATABASE"
+        ConfigurationError, match=r"the encoding of .*/latin1 is LATIN1, not UTF8; create one with CREATE DATABASE"
     ):
         await open_database(latin1_url).start()
 
@@ -157,7 +158,7 @@ async def test_a_database_that_is_not_utf8_is_refused(latin1_url: str) -> None:
 async def test_a_failed_connection_is_reported_in_one_line(
     postgres_server: str, change: dict[str, str], words: str
 ) -> None:
-    """Breaks when the driver's own error passes: unrecognised settings and refused roles were stack traces."""
+    """Breaks when the error of the driver is not translated: it is then a stack trace."""
     port = change.get("port", postgres_server.rpartition(":")[2].partition("/")[0])
     where = f"{change.get('host', '127.0.0.1')}:{port}/{change.get('database', 'postgres')}"
     url = f"postgresql://{change.get('user', 'restwell')}:hunter2@{where}{change.get('options', '')}"
@@ -179,7 +180,7 @@ def pooler_mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("pooler_mode", ["session"], indirect=True)
 async def test_the_database_works_behind_a_pooler_in_session_mode(postgres_server: str, pooler_mode: str) -> None:
-    """Breaks when the settings of a session are start-up parameters: PgBouncer knows a few of them and refuses the rest."""
+    """Breaks when session settings are startup parameters: PgBouncer rejects most of them."""
     with pooler(postgres_server, pooler_mode) as url:
         assert await setting(url, "statement_timeout") == "4s"
         assert await setting(f"{url}?schema=shop&{NEON}", "search_path") == '"shop"'
@@ -190,7 +191,7 @@ async def test_the_database_works_behind_a_pooler_in_session_mode(postgres_serve
 
 @pytest.mark.parametrize("pooler_mode", ["transaction", "statement"], indirect=True)
 async def test_a_pooler_that_shares_sessions_is_refused(postgres_server: str, pooler_mode: str) -> None:
-    """Breaks when nobody looks: it starts, and prepared statements and settings of one session turn up missing in another."""
+    """Breaks without the check: prepared statements and settings of one session are then missing in another."""
     words = r"is a pooler in transaction mode.*pool_mode = session"
     with pooler(postgres_server, pooler_mode) as url, pytest.raises(ConfigurationError, match=words):
         await open_database(url).start()

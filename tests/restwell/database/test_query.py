@@ -1,4 +1,4 @@
-"""Named queries: what is wrong with one is known at import."""
+"""Named queries: an invalid query raises at import."""
 
 from dataclasses import dataclass, field
 from types import NoneType
@@ -67,7 +67,7 @@ typed = text("SELECT 1, 'x'").columns(column("id"), column("name"))
 
 
 @pytest.mark.parametrize(
-    ("statement", "into", "row", "made"),
+    ("statement", "into", "row", "expected"),
     [
         (both, Thing, (1, "x"), Thing(1, "x")),
         (reverse, Thing, ("x", 1), Thing(1, "x")),
@@ -92,22 +92,22 @@ typed = text("SELECT 1, 'x'").columns(column("id"), column("name"))
         (insert(things).returning(things.c.id, things.c.name), Thing, (1, "x"), Thing(1, "x")),
     ],
 )
-def test_a_row_becomes_a_type_that_holds_its_columns(
-    statement: ClauseElement, into: Any, row: tuple[Any, ...], made: object
+def test_a_row_is_converted_to_a_type_that_has_its_columns(
+    statement: ClauseElement, into: Any, row: tuple[Any, ...], expected: object
 ) -> None:
     found = query("things.made", statement, into=into)
-    assert [compiled.decode(row) for compiled in found.compiled.values()] == [made] * 2
-    assert type(found.compiled["sqlite"].decode(row)) is type(made)
+    assert [compiled.decode(row) for compiled in found.compiled.values()] == [expected] * 2
+    assert type(found.compiled["sqlite"].decode(row)) is type(expected)
 
 
 @pytest.mark.parametrize(
-    ("statement", "into", "cure"),
+    ("statement", "into", "hint"),
     [
-        (both, int, "selects id, name: int takes exactly one column; for more say into= a Struct"),
+        (both, int, "selects id, name: int takes exactly one column; for more, use into= with a Struct"),
         (both, list[int], "takes exactly one column"),
         (both, int | None, "takes exactly one column"),
-        (both, None, "say what each row becomes, into="),
-        (one, NoneType, "selects id: say what each row becomes, into="),
+        (both, None, "declare the row type with into="),
+        (one, NoneType, "selects id: declare the row type with into="),
         (insert(things).returning(things.c.id), None, "into="),
         (both, DefaultThing.__base__, "has no id, name: add the field, or select less"),
         (one, Thing, "Thing needs name: select it, or give the field a default"),
@@ -120,31 +120,37 @@ def test_a_row_becomes_a_type_that_holds_its_columns(
         (both.add_columns(literal(1).label("n")), TupleThing, "TupleThing has no n"),
         (both.add_columns(literal(1).label("n")), DictThing, "DictThing has no n"),
         (both.add_columns(literal(1).label("n")), ModelThing, "ModelThing has no n"),
-        (select(things.c.id, things.c.id), dict, r"under a name of its own: give it one, \.label"),
-        (select(things.c.id, things.c.name.label("id")), DefaultThing, "under a name of its own"),
-        (select(things.c.id, literal(1)), dict, "selects id, None: dict needs each column under a name of its own"),
-        (text("SELECT 1, 2"), dict, r"selects what its text says: dict needs columns: say text\(\.\.\.\)\.columns"),
-        (text("SELECT 1, 2"), Thing, r"Thing needs columns: say text\(\.\.\.\)\.columns"),
+        (select(things.c.id, things.c.id), dict, r"a unique name for each column: add \.label"),
+        (select(things.c.id, things.c.name.label("id")), DefaultThing, "a unique name for each column"),
+        (select(things.c.id, literal(1)), dict, "selects id, None: dict needs a unique name for each column"),
+        (
+            text("SELECT 1, 2"),
+            dict,
+            r"selects undeclared columns of text\(\): dict needs columns: use text\(\.\.\.\)\.columns",
+        ),
+        (text("SELECT 1, 2"), Thing, r"Thing needs columns: use text\(\.\.\.\)\.columns"),
         (insert(things), Thing, r"selects nothing: Thing needs columns: add \.returning"),
         (insert(things), int, "selects nothing: int takes exactly one column"),
         (insert(things), tuple, r"add \.returning"),
         ({"sqlite": one, "postgresql": both}, int, "selects id, name: int takes exactly one column"),
     ],
 )
-def test_a_type_that_would_lose_columns_is_refused_at_import(statement: ClauseElement, into: Any, cure: str) -> None:
-    """Seen to fail: each of these queries returned the first column only, or failed with the first row."""
-    with pytest.raises(TypeError, match=f"query things.wrong .*{cure}"):
+def test_a_type_that_does_not_match_the_columns_is_refused_at_import(
+    statement: ClauseElement, into: Any, hint: str
+) -> None:
+    """Regression: these queries returned only the first column, or failed on the first row."""
+    with pytest.raises(TypeError, match=f"query things.wrong .*{hint}"):
         query("things.wrong", statement, into=into)
 
 
 @pytest.mark.parametrize(
     ("statement", "into"), [(text("SELECT 1, 2"), int), (select(text("1, 2")), int), (text("SELECT 1"), None)]
 )
-def test_a_row_of_textual_sql_that_does_not_fit_its_type_is_refused_when_read(
+def test_a_row_of_textual_sql_that_does_not_match_its_type_is_refused_when_read(
     statement: ClauseElement, into: Any
 ) -> None:
     found = query("things.wrong", statement, into=into)
-    with pytest.raises(TypeError, match=r"query things\.wrong selects what its text says"):
+    with pytest.raises(TypeError, match=r"query things\.wrong selects undeclared columns of text\(\)"):
         found.compiled["sqlite"].decode((1, 2))
 
 

@@ -1,4 +1,4 @@
-"""Reads on a real streaming replica: whoever wrote reads what was written, and a replica that is not well is not asked."""
+"""Routing of reads with a real streaming replica: read-your-writes, and no reads on an unhealthy replica."""
 
 import asyncio
 import signal
@@ -57,7 +57,7 @@ class Pair:
             await connection.close()
 
     async def pause(self) -> None:
-        """Let the replica receive, and show nothing of it."""
+        """Pause the replay: the replica receives WAL and does not apply it."""
         await self.on(self.replica, "SELECT pg_wal_replay_pause()")
         while await self.on(self.replica, "SELECT pg_get_wal_replay_pause_state()") != "paused":
             await asyncio.sleep(0.01)
@@ -85,7 +85,7 @@ async def pair(servers: tuple[Postgres, Postgres]) -> Pair:
 
 @pytest.fixture
 async def routed(pair: Pair) -> AsyncIterator[RoutedDatabase]:
-    """A database of both, once the replica has joined and its connections are there."""
+    """The routed database, after the replica has become available."""
     database = open_database(pair.primary.url, 3, 5, [pair.replica.url])
     assert isinstance(database, RoutedDatabase)
     async with database:
@@ -100,18 +100,18 @@ async def until_on_replica(database: Database, seconds: float = 15) -> None:
         await asyncio.sleep(0.05)
 
 
-async def ask(database: Database, what: Query[T], position: int = 0, **arguments: Any) -> T:
-    """Read as a request would that must see ``position``."""
+async def ask(database: Database, what: Query[T], lsn: int = 0, **arguments: Any) -> T:
+    """Read like a request that requires ``lsn``."""
 
     async def request() -> T:
-        require_lsn(SessionConsistency(position))
+        require_lsn(SessionConsistency(lsn))
         return await database.one(what, **arguments)
 
     return await asyncio.create_task(request())
 
 
 async def write(database: Database, which: int = 1) -> tuple[int, Account]:
-    """Write as a request would. Returns the position that it must see from now on, and what it reads right after."""
+    """Write like a request. Returns the LSN that its reads require, and the row that it reads afterwards."""
 
     async def request() -> tuple[int, Account]:
         seen = SessionConsistency()
@@ -122,9 +122,9 @@ async def write(database: Database, which: int = 1) -> tuple[int, Account]:
     return await asyncio.create_task(request())
 
 
-async def test_only_a_caller_whose_writes_are_known_reads_from_a_replica(routed: RoutedDatabase) -> None:
+async def test_only_a_caller_with_a_known_lsn_reads_from_a_replica(routed: RoutedDatabase) -> None:
     assert await ask(routed, on_replica)
-    assert not await routed.one(on_replica), "a job, say, that wrote and now reads"
+    assert not await routed.one(on_replica), "for example a job that reads after a write"
     assert not await ask(routed.primary, on_replica)
     async with routed.transaction() as tx:
         assert not await tx.one(on_replica)
@@ -133,22 +133,22 @@ async def test_only_a_caller_whose_writes_are_known_reads_from_a_replica(routed:
 async def test_a_writer_reads_its_own_write_while_others_may_read_older_rows(
     pair: Pair, routed: RoutedDatabase
 ) -> None:
-    """Breaks when positions are not compared: the writer then reads 0."""
+    """Breaks when LSNs are not compared: the writer then reads 0."""
     await pair.pause()
     try:
-        position, seen = await write(routed)
+        lsn, seen = await write(routed)
         assert seen == Account(1, on_replica=False)
-        assert await ask(routed, by_id, position, id=1) == Account(1, on_replica=False)
+        assert await ask(routed, by_id, lsn, id=1) == Account(1, on_replica=False)
         assert await ask(routed, by_id, id=1) == Account(0, on_replica=True)
-        together = await asyncio.gather(*(ask(routed, by_id, asked, id=1) for asked in (0, position, 0, position)))
+        together = await asyncio.gather(*(ask(routed, by_id, asked, id=1) for asked in (0, lsn, 0, lsn)))
         assert [account.n for account in together] == [0, 1, 0, 1], "batched with whoever may see less"
     finally:
         await pair.resume()
     await asyncio.sleep(0.5)
-    assert await ask(routed, by_id, position, id=1) == Account(1, on_replica=True)
+    assert await ask(routed, by_id, lsn, id=1) == Account(1, on_replica=True)
 
 
-async def test_every_kind_of_write_advances_the_position(routed: RoutedDatabase) -> None:
+async def test_every_kind_of_write_advances_the_lsn(routed: RoutedDatabase) -> None:
     async def request(how: int) -> int:
         seen = SessionConsistency()
         require_lsn(seen)
@@ -167,8 +167,8 @@ async def test_every_kind_of_write_advances_the_position(routed: RoutedDatabase)
     assert (await ask(routed, by_id, positions[-1], id=2)).n == 3
 
 
-async def test_a_write_of_unknown_position_is_read_from_the_primary(pair: Pair) -> None:
-    """Breaks when that is an error: the caller is then told that a write failed that has happened."""
+async def test_after_a_write_of_unknown_lsn_reads_go_to_the_primary(pair: Pair) -> None:
+    """Breaks when an unknown LSN raises: the caller then gets an error for a write that succeeded."""
     database = open_database(pair.primary.url, 1, 0.5, [pair.replica.url])
     held = asyncio.Event()
 
@@ -196,7 +196,7 @@ async def test_a_write_of_unknown_position_is_read_from_the_primary(pair: Pair) 
 async def test_a_lagging_replica_is_skipped_until_it_catches_up(
     pair: Pair, routed: RoutedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks without the measure of lag: whoever has no token then reads old rows for ever."""
+    """Breaks without the lag check: a client without a token then reads stale rows without a bound."""
     monkeypatch.setattr(routing, "MAX_LAG_SECONDS", 0.5)
     await pair.pause()
     await write(routed)
@@ -208,7 +208,7 @@ async def test_a_lagging_replica_is_skipped_until_it_catches_up(
 
 
 async def test_a_hanging_replica_delays_reads_by_a_second_and_fails_none(pair: Pair, routed: RoutedDatabase) -> None:
-    """Breaks when its reads are not ended as it leaves: they then wait for the whole of their time."""
+    """Breaks when its reads are not cancelled at the disconnect: they then wait for their full timeout."""
     pair.replica.freeze()
     began = time.monotonic()
     answers = await asyncio.gather(*(ask(routed, by_id, id=number) for number in range(1, ACCOUNTS + 1)))
@@ -226,24 +226,24 @@ async def test_a_dead_replica_is_skipped_until_it_restarts(pair: Pair, routed: R
     for number in range(1, ACCOUNTS + 1):
         assert await ask(routed, by_id, id=number) == Account(0, on_replica=False)
     await asyncio.sleep(1.5)
-    position, _ = await write(routed)
+    lsn, _ = await write(routed)
     pair.replica.start()
     await until_on_replica(routed)
-    assert await ask(routed, by_id, position, id=1) == Account(1, on_replica=True)
+    assert await ask(routed, by_id, lsn, id=1) == Account(1, on_replica=True)
 
 
-async def test_the_position_of_a_replica_is_forgotten_when_it_restarts(pair: Pair, routed: RoutedDatabase) -> None:
-    """Breaks when a new connection keeps the old position: a replica may come back with less than it had."""
-    for watcher in routed._watchers:
+async def test_the_lsn_of_a_replica_is_reset_when_it_restarts(pair: Pair, routed: RoutedDatabase) -> None:
+    """Breaks when a new connection keeps the old LSN: a restarted replica may have replayed less than before."""
+    for watcher in routed._monitors:
         watcher.cancel()
     (replica,) = routed.replicas
     assert isinstance(replica, Replica)
-    assert replica.position > 0
+    assert replica.lsn > 0
     pair.replica.stop(signal.SIGQUIT)
     pair.replica.start()
     for _ in range(5):
         assert not await ask(routed, on_replica)
-    assert replica.position == 0
+    assert replica.lsn == 0
 
 
 async def test_a_database_serves_before_its_replica_is_up(pair: Pair) -> None:
@@ -252,8 +252,8 @@ async def test_a_database_serves_before_its_replica_is_up(pair: Pair) -> None:
         assert (await database.connection_limit() or 0) > 10
 
 
-def test_only_recent_tokens_with_our_signature_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks when the signature is not checked: anyone may then send all reads to the primary."""
+def test_only_recent_tokens_with_a_valid_signature_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks when the signature is not checked: any client can then send all reads to the primary."""
     tokens = ConsistencyTokens(b"k" * 32)
     token = tokens.encode(123_456_789_012).encode()
     assert tokens.decode(token) == 123_456_789_012

@@ -1,4 +1,4 @@
-"""SQLite has one writer at a time: how a process waits for it, and how long it holds it."""
+"""The single writer of SQLite: the wait for it, and how long it is held."""
 
 import asyncio
 import time
@@ -9,20 +9,20 @@ import pytest
 from sqlalchemy import column, insert, table
 
 from restwell.database import open_database, param, query
-from restwell.database.sqlite import _within
+from restwell.database.sqlite import _with_timeout
 
 _note = query("writer.note", insert(table("notes", column("text"))).values(text=param("text")))
 
 
 async def test_a_cancellation_is_never_swallowed_by_a_wait_that_succeeds_at_the_same_moment() -> None:
-    """Breaks with ``asyncio.wait_for`` before Python 3.12: a worker that was told to stop then tended the table for ever."""
+    """Breaks with ``asyncio.wait_for`` before Python 3.12: a stopped worker then never ends."""
     for turns in range(5):
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         async def wait(turn: asyncio.Future[int] = turn) -> int:
             return await turn
 
-        waiting = asyncio.create_task(_within(1_000, wait()))
+        waiting = asyncio.create_task(_with_timeout(1_000, wait()))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         turn.set_result(1)
@@ -36,8 +36,9 @@ async def test_a_cancellation_is_never_swallowed_by_a_wait_that_succeeds_at_the_
 
 
 async def test_one_statement_releases_the_write_lock_while_the_event_loop_is_blocked(tmp_path: Path) -> None:
-    """Breaks when BEGIN, the statement and COMMIT are three trips to the thread: a job that blocked the loop of its worker between
-    two of them kept the heartbeat from extending its own lease.
+    """Breaks when BEGIN, the statement and COMMIT are three calls of the thread.
+
+    A job that blocked the event loop between two of them kept the heartbeat from extending its lease.
     """
     file = tmp_path / "writer.db"
     async with open_database(f"sqlite:///{file}", 1) as database:
