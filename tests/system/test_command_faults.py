@@ -197,7 +197,7 @@ def test_a_secret_that_cannot_be_created_is_named_with_its_setting(
     others = {"FILES_DIR": str(tmp_path), "SMTP_URL": "smtp+plain://localhost:25"}
     payments = {"PAYMENTS_URL": "https://sk_test@api.stripe.com"}
     result = context(command, folder=Path("/proc"), DATABASE_URL=migrated, **payments, **others)
-    assert_refused(result, "JWT_SECRET: var/development-secret cannot be made or read")
+    assert_refused(result, "JWT_SECRET: var/development-secret cannot be created or read")
 
 
 @pytest.mark.parametrize("command", ["routes", "cache clear"])

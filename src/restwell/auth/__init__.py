@@ -1,4 +1,4 @@
-"""Who is calling: password hashes, access tokens, refresh tokens, and what other providers say. Knows no request and no database."""
+"""Password hashing, access and refresh tokens, TOTP and OAuth sign-in, without framework or database."""
 
 from restwell.auth.actor import MACHINE, Actor, ClientInfo
 from restwell.auth.key_derivation import KeyDeriver

@@ -1,4 +1,4 @@
-"""Who calls, as services see it."""
+"""The authenticated caller and its client, as services receive them."""
 
 from typing import Final
 from uuid import UUID
@@ -6,11 +6,11 @@ from uuid import UUID
 from msgspec import Struct
 
 MACHINE: Final = "machine"
-"""The role of a program that came by itself. Users have others."""
+"""The role of a machine client (client credentials grant). Users have other roles."""
 
 
 class Actor(Struct, frozen=True):
-    """A user in a session, or a machine client, which has ``scopes`` in place of a role and is its own session."""
+    """A user in a session, or a machine client, which has ``scopes`` and whose ``session_id`` is its own id."""
 
     id: UUID
     role: str
@@ -23,7 +23,7 @@ class Actor(Struct, frozen=True):
 
 
 class ClientInfo(Struct, frozen=True):
-    """What a request tells of its client. ``user_agent`` is printable and not long, and says what the client likes."""
+    """The client of a request. ``user_agent`` is printable, at most 200 characters, and not verified."""
 
     user_agent: str
     ip_address: str

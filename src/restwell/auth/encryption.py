@@ -1,4 +1,4 @@
-"""Secrets that have to be read again, kept so that a copy of the database alone tells nothing of them."""
+"""Authenticated encryption of stored secrets: a copy of the database does not reveal them."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,11 +11,11 @@ _HEADER: Final = {"alg": "dir", "enc": "A256GCM"}
 
 
 class DecryptionError(Exception):
-    """It was sealed with a key that is not there any more, or has been altered."""
+    """The ciphertext was encrypted with an unknown key, or was altered."""
 
 
 class SecretBox:
-    """Encrypts and authenticates (JWE, AES-256-GCM). The first of the keys, of 32 bytes each, seals; all open."""
+    """JWE with AES-256-GCM. The first key encrypts; every key decrypts. Each key has 32 bytes."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = [OctKey.import_key(key) for key in keys]
@@ -23,11 +23,11 @@ class SecretBox:
     def encrypt(self, plaintext: str) -> str:
         return jwe.encrypt_compact(_HEADER, plaintext, self._keys[0])
 
-    def decrypt(self, token: str) -> str:
+    def decrypt(self, ciphertext: str) -> str:
         """Raises DecryptionError."""
         for key in self._keys:
             try:
-                plaintext = jwe.decrypt_compact(token, key, algorithms=list(_HEADER.values())).plaintext
+                plaintext = jwe.decrypt_compact(ciphertext, key, algorithms=list(_HEADER.values())).plaintext
             except (JoseError, ValueError):
                 continue
             if plaintext is not None:

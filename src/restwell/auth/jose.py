@@ -1,4 +1,4 @@
-"""Signed tokens and public keys of others, behind one exception."""
+"""Decoding of signed JWTs and key sets. Every failure of the library is an ``InvalidToken``."""
 
 from collections.abc import Collection
 from typing import Any, Final, TypeVar
@@ -13,35 +13,38 @@ MAX_KEYS: Final = 100
 
 
 class InvalidToken(Exception):
-    """The token, or the key set, is not valid."""
+    """The token or the key set is not valid. The message is for logs, never for clients."""
 
 
 def decode(token: str, key: KeyFlexible, algorithms: Collection[str], kind: type[T]) -> tuple[dict[str, Any], T]:
-    """The header and the claims of a signed token, whose signature is right. Raises InvalidToken, and nothing else.
+    """Verify the signature and return the header and the claims.
 
-    Whatever ``key`` raises is an InvalidToken, too.
+    Raises InvalidToken and nothing else, also for an exception that the callable ``key`` raises.
     """
     try:
         decoded = jws.deserialize_compact(token, key, algorithms)
         header, claims = decoded.headers(), json.decode(decoded.payload or b"", type=kind)
-    except Exception as error:  # joserfc raises whatever a wrong type makes it raise
+    except Exception as error:  # joserfc raises TypeError and others for claims of a wrong type
         raise InvalidToken(repr(error)) from error
-    if "crit" in header:  # RFC 7515 4.1.11: we understand none
-        raise InvalidToken("it has critical header parameters")
+    if "crit" in header:  # RFC 7515 4.1.11: no critical parameter is supported
+        raise InvalidToken("critical header parameters are not supported")
     return header, claims
 
 
 def import_key_set(document: Any) -> KeySet:
-    """The keys of a JSON Web Key Set that can be used. Raises InvalidToken where there is none, and nothing else."""
+    """Import the supported keys of a JSON Web Key Set.
+
+    Raises InvalidToken and nothing else, for a malformed set and for one without a supported key.
+    """
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
-        raise InvalidToken("no key set")
+        raise InvalidToken("malformed key set")
     imported = KeySet([])
     for key in keys:
         try:
             imported.keys.append(KeySet.registry_cls.import_key(key))
-        except Exception:  # noqa: BLE001, S112  # as above; RFC 7517 5: a key that is not understood is ignored
+        except Exception:  # noqa: BLE001, S112  # as above; RFC 7517 5: unsupported keys are ignored
             continue
     if not imported.keys:
-        raise InvalidToken("no key in the key set can be used")
+        raise InvalidToken("no supported key in the key set")
     return imported

@@ -1,4 +1,4 @@
-"""Keys for each purpose, all derived from the one secret, so that none can stand in for another."""
+"""Derives one key per purpose from the application secret, and creates the secret of a development checkout."""
 
 import hmac
 import os
@@ -10,7 +10,7 @@ from restwell.errors import ConfigurationError
 
 
 class KeyDeriver:
-    """Derives a 32-byte key for a purpose from the secret (the expand step of HKDF, RFC 5869 2.3, one block)."""
+    """Derives 32-byte keys from the secret: the expand step of HKDF with SHA-256, one block (RFC 5869 2.3)."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
@@ -23,22 +23,22 @@ class KeyDeriver:
 
 
 def development_secret(path: Path) -> str:
-    """The secret of this working copy: made at random on first use, then read by every worker and restart.
+    """Read the secret of this checkout. The first call creates it at random, atomically.
 
-    Raises ConfigurationError where it can be neither read nor written.
+    Raises ConfigurationError if the file cannot be read or written.
     """
     try:
-        return path.read_text() if path.exists() else _made(path)
+        return path.read_text() if path.exists() else _create(path)
     except OSError as error:
         raise ConfigurationError(
-            [f"JWT_SECRET: {path} cannot be made or read: {error.strerror}; set JWT_SECRET"]
+            [f"JWT_SECRET: {path} cannot be created or read: {error.strerror}; set JWT_SECRET"]
         ) from error
 
 
-def _made(path: Path) -> str:
+def _create(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
-        # Written aside and linked into place: a second process never reads half a secret.
+        # The link makes the complete file visible atomically: a second process never reads a partial secret.
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.touch(mode=0o600)
         try:

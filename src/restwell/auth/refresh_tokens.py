@@ -1,7 +1,7 @@
-"""Refresh tokens: opaque, random, kept only as a hash, each with one successor that can be computed again.
+"""Opaque refresh tokens, stored only as hashes, with deterministic rotation.
 
-The successor is derived from the token it replaces with a key only the server has. So a client that lost the answer to its
-refresh gets the very same pair member again within the grace time, though the server stores no token.
+The successor of a token is an HMAC of it with a server key. A client that lost the response of its refresh repeats the
+request within the grace time and receives the same successor, although the server stores no token.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ class RefreshTokens:
         self._key = key
 
     def issue(self) -> str:
-        """A token for a new session: 256 random bits."""
+        """Generate the token of a new session: 256 random bits."""
         return PREFIX + secrets.token_urlsafe(32)
 
     def successor(self, token: str) -> str:
-        """The token that replaces this one; the same on every call."""
+        """Compute the token that replaces this one. Deterministic."""
         return PREFIX + urlsafe_b64encode(hmac.digest(self._key, token.encode(), "sha256")).rstrip(b"=").decode()
 
     def digest(self, token: str) -> bytes:
-        """What is stored: tokens are random, so a plain SHA-256 cannot be guessed backwards."""
+        """The hash to store. Tokens have 256 random bits, so SHA-256 needs no salt."""
         return hashlib.sha256(token.encode()).digest()

@@ -1,6 +1,6 @@
-"""The keys that access tokens are signed with: derived from secrets, or read from files. The first signs, all verify.
+"""Signing keys of access tokens, derived from secrets or read from PEM files. The first key signs; all keys verify.
 
-So keys rotate with overlap: a new one is added behind the old, then moved to the front, then the old one is taken away.
+Rotation without downtime: append the new key, move it to the front, then remove the old key.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from restwell.auth.key_derivation import KeyDeriver
 from restwell.errors import ConfigurationError
 
 PURPOSE: Final = "access-token"
-_HOW: Final = "make one with: openssl genpkey -algorithm ed25519 -out jwt.pem"
+_KEYGEN_HINT: Final = "generate one with: openssl genpkey -algorithm ed25519 -out jwt.pem"
 _KINDS: Final[tuple[tuple[type[OKPKey | ECKey], str, str], ...]] = (
     (OKPKey, "Ed25519", "Ed25519"),  # RFC 9864, which replaces "EdDSA"
     (ECKey, "P-256", "ES256"),
@@ -23,38 +23,38 @@ _KINDS: Final[tuple[tuple[type[OKPKey | ECKey], str, str], ...]] = (
 
 
 class SigningKey(Struct, frozen=True):
-    """``id`` is the token's ``kid``; the algorithm belongs to the key, never to what a token says of itself."""
+    """``id`` is the ``kid`` header. The algorithm belongs to the key and is never taken from a token (RFC 8725 3.1)."""
 
     id: str
     algorithm: str
     key: OctKey | ECKey | OKPKey
 
     @property
-    def signs(self) -> bool:
+    def can_sign(self) -> bool:
         return isinstance(self.key, OctKey) or self.key.is_private
 
 
 def from_secrets(secrets: Iterable[str]) -> list[SigningKey]:
-    """HS256 keys. Their ids are derived as well, and tell nothing of the secret."""
+    """Derive HS256 keys. Their ids are derived too and do not reveal the secret."""
     return [
-        SigningKey(derived.derive(f"{PURPOSE}-id").hex()[:16], "HS256", OctKey.import_key(derived.derive(PURPOSE)))
-        for derived in map(KeyDeriver, secrets)
+        SigningKey(deriver.derive(f"{PURPOSE}-id").hex()[:16], "HS256", OctKey.import_key(deriver.derive(PURPOSE)))
+        for deriver in map(KeyDeriver, secrets)
     ]
 
 
 def from_files(paths: Iterable[Path]) -> list[SigningKey]:
-    """Keys in PEM files: Ed25519, or P-256 for ES256. One that holds a public key only verifies; the first has to sign.
+    """Read Ed25519 or P-256 (ES256) keys from PEM files. A public key only verifies; the first must be a private key.
 
-    Their ids are thumbprints (RFC 7638). Raises ConfigurationError saying which file is none.
+    The ids are thumbprints (RFC 7638). Raises ConfigurationError naming an unusable file.
     """
     keys = [_from_file(path) for path in paths]
-    if not keys[0].signs:
-        raise ConfigurationError(["JWT_KEY_FILES: the first file has to hold a private key, which signs"])
+    if not keys[0].can_sign:
+        raise ConfigurationError(["JWT_KEY_FILES: the first file must hold a private key"])
     return keys
 
 
 def public_key_set(keys: Sequence[SigningKey]) -> dict[str, Any] | None:
-    """The JSON Web Key Set (RFC 7517) that verifies their tokens; None where the keys are secret."""
+    """The JSON Web Key Set (RFC 7517) of the public keys; None if all keys are symmetric."""
     public = [one for one in keys if not isinstance(one.key, OctKey)]
     if not public:
         return None
@@ -77,4 +77,4 @@ def _from_file(path: Path) -> SigningKey:
             continue
         if key.curve_name == curve:
             return SigningKey(key.thumbprint(), algorithm, key)
-    raise ConfigurationError([f"JWT_KEY_FILES: {path} is no Ed25519 or P-256 key in PEM; {_HOW}"])
+    raise ConfigurationError([f"JWT_KEY_FILES: {path} is not an Ed25519 or P-256 key in PEM; {_KEYGEN_HINT}"])

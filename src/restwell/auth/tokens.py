@@ -1,8 +1,7 @@
-"""Access tokens: short-lived JWTs for APIs (RFC 9068), checked as RFC 8725 asks.
+"""Access tokens: short-lived JWTs (RFC 9068), verified according to RFC 8725.
 
-The key is one of our own, found by ``kid`` and never by anything else that a token names; the algorithm is that of the key. The
-``typ`` header must say ``at+jwt``, and issuer, audience and expiry are required, so that no other token of ours, and no token
-of another algorithm, is ever taken for an access token.
+The ``kid`` header selects one of the configured keys; the algorithm is the one of that key. The ``typ`` header must be
+``at+jwt``. Issuer, audience and expiry are required. So no other token and no other algorithm is accepted.
 """
 
 import re
@@ -23,18 +22,15 @@ from restwell.ids import new_id_text
 
 TYPE: Final = "at+jwt"
 MAX_CHARS: Final = 2_048
-REMEMBERED: Final = 10_000
-"""So many verified tokens are kept in a process, about a kilobyte each; a repeat costs one look into a dictionary."""
+CACHE_SIZE: Final = 10_000
+"""Verified tokens cached per process, about a kilobyte each. A cached token costs one dictionary lookup."""
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+").fullmatch
 SKEW_SECONDS: Final = 60
-"""How far the clock of another node may be ahead."""
+"""Accepted clock skew between nodes."""
 
 
 class Claims(Struct, frozen=True):
-    """What an access token says: whose it is, and when it ends (seconds since 1970).
-
-    A user's belongs to a session, ``sid``; a machine client's to none, and has a ``scope``.
-    """
+    """Times are Unix seconds. A user's token has a session id, ``sid``; a machine client's has a ``scope`` instead."""
 
     sub: UUID
     client_id: str
@@ -48,12 +44,12 @@ class Claims(Struct, frozen=True):
 
 
 class AccessTokens:
-    """Issues and verifies access tokens of one issuer. The first key signs; ``ttl_seconds`` is how long each token is valid."""
+    """Issues and verifies the access tokens of one issuer. The first key signs."""
 
     def __init__(self, keys: Sequence[SigningKey], *, issuer: str, ttl_seconds: int) -> None:
         if not issuer or ttl_seconds <= 0:
-            raise ValueError("access tokens need an issuer, and a life of more than 0 seconds")
-        self._signing = keys[0]
+            raise ValueError("access tokens need an issuer and a ttl_seconds above 0")
+        self._signing_key = keys[0]
         self._keys = {one.id: one for one in keys}
         self._algorithms = sorted({one.algorithm for one in keys})
         self._issuer = issuer
@@ -62,52 +58,52 @@ class AccessTokens:
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     def issue(self, user_id: UUID, session_id: UUID) -> str:
-        """For a user, in a session. Raises TypeError for what is no UUID."""
+        """Issue a token for a user's session. Raises TypeError for an id that is not a UUID."""
         return self._issue(user_id, {"client_id": self._issuer, "sid": _uuid_text(session_id)})
 
     def issue_to_machine(self, client_id: UUID, scopes: Iterable[str]) -> str:
-        """For a client on its own behalf. Raises TypeError for what is no UUID or no collection of scopes, and ValueError where there are
-        none, where one is not a scope (RFC 6749 3.3), and where there are too many for a token.
+        """Issue a token for a machine client (client credentials grant).
+
+        Raises TypeError for an id that is not a UUID or scopes that are not a collection. Raises ValueError without
+        scopes, for an invalid scope (RFC 6749 3.3), and if the token would be too long.
         """
         if isinstance(scopes, str):
-            raise TypeError("scopes are a collection of texts, not one text")
-        wanted = sorted(scopes)
-        bad = [scope for scope in wanted if _SCOPE(scope) is None]
-        if bad or not wanted:
-            raise ValueError(
-                f"no scopes: {bad}" if bad else "a machine client needs a scope: without one it may do nothing"
-            )
-        token = self._issue(client_id, {"client_id": str(client_id), "scope": " ".join(wanted)})
+            raise TypeError("scopes must be a collection of strings, not a string")
+        requested = sorted(scopes)
+        invalid = [scope for scope in requested if _SCOPE(scope) is None]
+        if invalid or not requested:
+            raise ValueError(f"invalid scopes: {invalid}" if invalid else "a machine client needs a scope")
+        token = self._issue(client_id, {"client_id": str(client_id), "scope": " ".join(requested)})
         if len(token) > MAX_CHARS:
             raise ValueError(
-                f"{len(wanted)} scopes make a token of more than {MAX_CHARS} characters, which no one would take"
+                f"{len(requested)} scopes make a token longer than {MAX_CHARS} characters, which verification rejects"
             )
         return token
 
-    def _issue(self, subject: UUID, more: dict[str, str]) -> str:
+    def _issue(self, subject: UUID, extra_claims: dict[str, str]) -> str:
         now = int(time.time())
         claims = {
             "sub": _uuid_text(subject),
-            **more,
+            **extra_claims,
             "jti": new_id_text(),
             "iss": self._issuer,
             "aud": self._issuer,
             "iat": now,
             "exp": now + self.ttl_seconds,
         }
-        signing = self._signing
-        header = {"alg": signing.algorithm, "typ": TYPE, "kid": signing.id}
-        return jwt.encode(header, claims, signing.key, algorithms=[signing.algorithm])
+        key = self._signing_key
+        header = {"alg": key.algorithm, "typ": TYPE, "kid": key.id}
+        return jwt.encode(header, claims, key.key, algorithms=[key.algorithm])
 
     def verify(self, token: str) -> Claims:
-        """The token's claims. Raises Unauthorized for anything but a valid, current access token of ours.
+        """Return the claims. Raises Unauthorized for a token that is invalid, expired or of another issuer.
 
-        Whether its session has ended since it was issued, this does not know.
+        Does not check whether the session was ended since the token was issued.
         """
         claims = self._verified.get(token)
         if claims is None:
             claims = self._verify(token)
-            if len(self._verified) >= REMEMBERED:
+            if len(self._verified) >= CACHE_SIZE:
                 self._verified.popitem(last=False)
             self._verified[token] = claims
         if claims.exp <= time.time():
@@ -119,7 +115,7 @@ class AccessTokens:
         if len(token) > MAX_CHARS:
             raise Unauthorized("The access token is too long.")
         try:
-            header, claims = decode(token, self._key_of, self._algorithms, Claims)
+            header, claims = decode(token, self._find_key, self._algorithms, Claims)
         except InvalidToken as error:
             raise Unauthorized("The access token is not valid.") from error
         if header.get("typ") != TYPE or claims.iss != self._issuer or claims.aud != self._issuer:
@@ -130,17 +126,15 @@ class AccessTokens:
             raise Unauthorized("The access token is not valid yet.")
         return claims
 
-    def _key_of(self, token: GuestProtocol) -> OctKey | ECKey | OKPKey:
+    def _find_key(self, token: GuestProtocol) -> OctKey | ECKey | OKPKey:
         headers = token.headers()
-        found = self._keys.get(headers.get("kid", ""))
-        if (
-            found is None or headers.get("alg") != found.algorithm
-        ):  # RFC 8725 3.1; joserfc looks at the kind of key as well
-            raise ValueError("no key of ours")
-        return found.key
+        key = self._keys.get(headers.get("kid", ""))
+        if key is None or headers.get("alg") != key.algorithm:  # RFC 8725 3.1; joserfc also checks the key type
+            raise ValueError("unknown key")
+        return key.key
 
 
 def _uuid_text(value: UUID) -> str:
     if not isinstance(value, UUID):
-        raise TypeError(f"an access token names UUIDs, not {value!r}: nothing else would be verified")
+        raise TypeError(f"an access token needs UUIDs, not {value!r}")
     return str(value)

@@ -4,7 +4,7 @@ from typing import Any
 
 from restwell.auth import Actor
 from restwell.auth.oauth import InvalidSignIn, ProviderUnavailable, SignInRefused
-from restwell.auth.oauth.state import SECONDS
+from restwell.auth.oauth.state import FLOW_TTL_SECONDS
 from restwell.errors import AppError, NotFound
 from restwell.web import (
     ApiRequest,
@@ -54,7 +54,7 @@ class SignInController(Controller):
         It goes on to the provider, comes back with its session in cookies, and goes to `return_to`.
         """
         flow, url = await self.identities.begin(provider, return_to=filters.return_to)
-        return _to(url, oauth_state_cookie(flow.cookie, SECONDS))
+        return _to(url, oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS))
 
     @get(
         "/{provider:str}/callback",
@@ -108,7 +108,7 @@ class IdentityController(Controller):
         Send the browser to the `url`. A mail tells you when it is done.
         """
         flow, url = await self.identities.begin(provider, return_to=filters.return_to, user_id=actor.id)
-        return Response(Link(url), cookies=[oauth_state_cookie(flow.cookie, SECONDS)])
+        return Response(Link(url), cookies=[oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS)])
 
     @delete("/{provider:str}", errors=[LastWayIn])
     async def remove_identity(self, provider: FromPath[str], actor: Inject[Actor]) -> None:

@@ -19,7 +19,7 @@ from restwell.auth.oauth import AuthorizationFlow, AuthorizationFlows, Identity,
 from restwell.auth.oauth.facebook import Facebook
 from restwell.auth.oauth.github import GitHub
 from restwell.auth.oauth.openid import OpenIdProvider
-from restwell.auth.oauth.provider import MAX_ANSWER_BYTES, Client, Provider
+from restwell.auth.oauth.provider import MAX_RESPONSE_BYTES, Client, Provider
 from scoreboard import Score
 
 URL = "https://id.example"
@@ -130,7 +130,7 @@ ANSWERS: dict[str, tuple[str, str, int, Any]] = {
         for path in paths
         for label, answer in {
             "deep": (200, DEEP),
-            "too large": (200, json.dumps(RIGHT.get(path) or tokens()).encode() + b" " * MAX_ANSWER_BYTES),
+            "too large": (200, json.dumps(RIGHT.get(path) or tokens()).encode() + b" " * MAX_RESPONSE_BYTES),
             "not UTF-8": (200, b'{"a": "\xff"}'),
             "an integer of 5,000 digits": (200, b'{"id": 1' + b"0" * 5_000 + b"}"),
             "a redirect": (302, {"a": 1}),
@@ -212,7 +212,7 @@ def test_an_unknown_kind_of_key_in_the_jwks_is_ignored() -> None:
 
 async def test_a_provider_that_answers_too_slowly_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen to fail: each byte came within the time limit of a read, so that the sign-in never ended."""
-    monkeypatch.setattr("restwell.auth.oauth.provider.SECONDS", 0.1)
+    monkeypatch.setattr("restwell.auth.oauth.provider.TIMEOUT_SECONDS", 0.1)
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")

@@ -75,7 +75,7 @@ async def test_a_hash_with_weaker_parameters_is_outdated() -> None:
 
 async def test_callers_beyond_the_queue_are_refused_and_the_others_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when the queue has no bound: a flood of log-ins then waits for minutes instead of being told to."""
-    monkeypatch.setattr(passwords, "WAITING", 4)
+    monkeypatch.setattr(passwords, "MAX_PENDING", 4)
     checker = Passwords(memory_kib=8_192, passes=1)
     found = await asyncio.gather(*(checker.hash("x") for _ in range(10)), return_exceptions=True)
     assert sum(isinstance(item, passwords.PasswordsBusy) for item in found) == 6

@@ -74,15 +74,15 @@ def _ed25519() -> ed25519.Ed25519PrivateKey:
 @pytest.mark.parametrize(
     ("issue", "error", "told"),
     [
-        (lambda tokens: tokens.issue(7, 3), TypeError, "names UUIDs, not 3"),
-        (lambda tokens: tokens.issue(str(USER), SESSION), TypeError, "names UUIDs"),
-        (lambda tokens: tokens.issue(USER, None), TypeError, "names UUIDs, not None"),
-        (lambda tokens: tokens.issue_to_machine(7, ["read"]), TypeError, "names UUIDs, not 7"),
-        (lambda tokens: tokens.issue_to_machine(USER, "read"), TypeError, "not one text"),
+        (lambda tokens: tokens.issue(7, 3), TypeError, "needs UUIDs, not 3"),
+        (lambda tokens: tokens.issue(str(USER), SESSION), TypeError, "needs UUIDs"),
+        (lambda tokens: tokens.issue(USER, None), TypeError, "needs UUIDs, not None"),
+        (lambda tokens: tokens.issue_to_machine(7, ["read"]), TypeError, "needs UUIDs, not 7"),
+        (lambda tokens: tokens.issue_to_machine(USER, "read"), TypeError, "not a string"),
         (lambda tokens: tokens.issue_to_machine(USER, []), ValueError, "needs a scope"),
-        (lambda tokens: tokens.issue_to_machine(USER, [""]), ValueError, "no scopes: "),
-        (lambda tokens: tokens.issue_to_machine(USER, ["read write"]), ValueError, "no scopes: "),
-        (lambda tokens: tokens.issue_to_machine(USER, ["read", 'a"b', "é"]), ValueError, "no scopes: "),
+        (lambda tokens: tokens.issue_to_machine(USER, [""]), ValueError, "invalid scopes: "),
+        (lambda tokens: tokens.issue_to_machine(USER, ["read write"]), ValueError, "invalid scopes: "),
+        (lambda tokens: tokens.issue_to_machine(USER, ["read", 'a"b', "é"]), ValueError, "invalid scopes: "),
         (lambda tokens: tokens.issue_to_machine(USER, ["read", 7]), TypeError, "int"),
         (lambda tokens: tokens.issue_to_machine(USER, [f"scope:{n}" for n in range(300)]), ValueError, "300 scopes"),
     ],
@@ -206,7 +206,7 @@ def test_a_token_that_was_verified_is_not_verified_again_and_still_expires(
 def test_the_cache_of_verified_tokens_is_bounded_and_holds_no_refused_token(
     access_tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "REMEMBERED", 3)
+    monkeypatch.setattr(tokens, "CACHE_SIZE", 3)
     issued = [access_tokens.issue(uuid4(), SESSION) for _ in range(5)]
     for token in issued:
         access_tokens.verify(token)
@@ -266,7 +266,7 @@ def test_a_public_key_file_verifies_and_does_not_sign(key_file: Callable[[bytes]
 )
 def test_a_file_without_a_supported_key_is_named(key_file: Callable[[bytes], Path], content: bytes) -> None:
     path = key_file(content)
-    with pytest.raises(ConfigurationError, match=f"{path} is no Ed25519 or P-256 key in PEM; make one with"):
+    with pytest.raises(ConfigurationError, match=f"{path} is not an Ed25519 or P-256 key in PEM; generate one with"):
         from_files([path])
     with pytest.raises(ConfigurationError, match="No such file"):
         from_files([path.with_name("gone.pem")])

@@ -175,7 +175,7 @@ async def test_a_stolen_authorization_code_does_not_fit_another_verifier(browser
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_sign_in_may_take_ten_minutes(browser: OAuthBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = await browser.to_provider()
-    monkeypatch.setattr("restwell.auth.oauth.state.SECONDS", 0)
+    monkeypatch.setattr("restwell.auth.oauth.state.FLOW_TTL_SECONDS", 0)
     assert_problem(await browser.get(answer), 400, "invalid_sign_in")
 
 

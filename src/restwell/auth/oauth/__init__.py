@@ -1,4 +1,4 @@
-"""Signing in elsewhere: OAuth 2 with code and PKCE as RFC 9700 asks, and OpenID Connect where the provider speaks it."""
+"""Sign-in with identity providers: OpenID Connect, or the OAuth 2.0 authorization code flow with PKCE (RFC 9700)."""
 
 from restwell.auth.oauth.provider import Identity, Provider, ProviderUnavailable, SignInRefused
 from restwell.auth.oauth.providers import Providers

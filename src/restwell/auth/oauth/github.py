@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, ValidationError, convert
 from restwell.auth.oauth.provider import Identity, Provider
 from restwell.auth.oauth.state import AuthorizationFlow
 
-_GITHUB: Final = "github.com"
+_GITHUB_HOST: Final = "github.com"
 
 
 class _GitHubUser(Struct, frozen=True):
@@ -24,24 +24,30 @@ class _GitHubEmail(Struct, frozen=True):
 
 
 class GitHub(Provider):
-    """github.com, or a GitHub Enterprise Server."""
+    """github.com or a GitHub Enterprise Server."""
 
     scope: ClassVar[str] = "read:user user:email"
 
     async def authorization_url(self, flow: AuthorizationFlow, redirect_uri: str) -> str:
-        return self._address(f"{self.client.url}/login/oauth/authorize", flow, redirect_uri)
+        return self._build_authorization_url(f"{self.client.url}/login/oauth/authorize", flow, redirect_uri)
 
-    async def identify(self, code: str, flow: AuthorizationFlow, redirect_uri: str, issuer: str | None) -> Identity:  # noqa: ARG002  # says none
-        tokens = await self._trade(f"{self.client.url}/login/oauth/access_token", code, flow, redirect_uri)
+    async def identify(
+        self,
+        code: str,
+        flow: AuthorizationFlow,
+        redirect_uri: str,
+        issuer: str | None,  # noqa: ARG002  # the provider sends no ``iss``
+    ) -> Identity:
+        tokens = await self._exchange_code(f"{self.client.url}/login/oauth/access_token", code, flow, redirect_uri)
         host = urlsplit(self.client.url).hostname
-        api = "https://api.github.com" if host == _GITHUB else f"{self.client.url}/api/v3"
+        api = "https://api.github.com" if host == _GITHUB_HOST else f"{self.client.url}/api/v3"
         try:
-            user = convert(await self._ask("GET", f"{api}/user", token=tokens.access_token), _GitHubUser)
+            user = convert(await self._request("GET", f"{api}/user", token=tokens.access_token), _GitHubUser)
             emails = convert(
-                await self._ask("GET", f"{api}/user/emails", token=tokens.access_token), list[_GitHubEmail]
+                await self._request("GET", f"{api}/user/emails", token=tokens.access_token), list[_GitHubEmail]
             )
         except ValidationError as error:
-            raise self._refuse(str(error)) from error
+            raise self._reject(str(error)) from error
         primary = next((one for one in emails if one.primary), None)
         email, verified = (primary.email, primary.verified) if primary is not None else (None, False)
         return Identity(self.client.name, str(user.id), email, verified, user.name or user.login)

@@ -1,4 +1,4 @@
-"""Any provider that speaks OpenID Connect, Google among them: it is found by its issuer, and says who someone is in a signed token."""
+"""OpenID Connect providers, such as Google, discovered by their issuer URL. The identity comes from the ID token."""
 
 import time
 from typing import Annotated, Any, ClassVar, Final
@@ -12,18 +12,18 @@ from restwell.auth.oauth.provider import Client, Identity, Provider
 from restwell.auth.oauth.state import AuthorizationFlow, InvalidSignIn
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "Ed25519", "EdDSA")
-"""Of id tokens. Those with a shared secret are not among them: whoever verifies could also sign."""
-KEPT_SECONDS: Final = 3_600
+"""Signature algorithms accepted for ID tokens. Symmetric ones are not: a verifier could also sign."""
+METADATA_TTL_SECONDS: Final = 3_600
 SKEW_SECONDS: Final = 60
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 
 
 Url = Annotated[str, Meta(pattern=r"^https?://[!\"$-~]{1,2000}\Z")]
-"""Printable ASCII without a fragment: it becomes part of a Location header."""
+"""Printable ASCII without a fragment: the URL is sent in a Location header."""
 
 
 class Metadata(Struct, frozen=True):
-    """What a provider says of itself (OpenID Connect Discovery 1.0, 3)."""
+    """Provider metadata (OpenID Connect Discovery 1.0, 3)."""
 
     issuer: str
     authorization_endpoint: Url
@@ -34,8 +34,8 @@ class Metadata(Struct, frozen=True):
     authorization_response_iss_parameter_supported: bool = False
 
 
-class Person(Struct, frozen=True):
-    """The claims of an id token, or of the userinfo endpoint, that are asked for. Some providers write a boolean as text."""
+class UserClaims(Struct, frozen=True):
+    """Claims of the ID token and of the UserInfo endpoint. Some providers send ``email_verified`` as a string."""
 
     sub: Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,255}$")]
     email: str | None = None
@@ -43,8 +43,8 @@ class Person(Struct, frozen=True):
     name: str | None = None
 
 
-class _IdToken(Person, frozen=True, kw_only=True):
-    """Core 1.0, 2."""
+class IdTokenClaims(UserClaims, frozen=True, kw_only=True):
+    """OpenID Connect Core 1.0, 2."""
 
     iss: str
     aud: str | tuple[str, ...]
@@ -60,41 +60,41 @@ class OpenIdProvider(Provider):
 
     def __init__(self, client: Client, http: httpx.AsyncClient) -> None:
         super().__init__(client, http)
-        self._known: tuple[float, Metadata, KeySet] | None = None
+        self._cached: tuple[float, Metadata, KeySet] | None = None
 
     async def authorization_url(self, flow: AuthorizationFlow, redirect_uri: str) -> str:
         metadata, _ = await self._discover()
-        return self._address(metadata.authorization_endpoint, flow, redirect_uri, nonce=flow.nonce)
+        return self._build_authorization_url(metadata.authorization_endpoint, flow, redirect_uri, nonce=flow.nonce)
 
     async def identify(self, code: str, flow: AuthorizationFlow, redirect_uri: str, issuer: str | None) -> Identity:
         metadata, keys = await self._discover()
         if issuer is None and metadata.authorization_response_iss_parameter_supported:
-            raise self._refuse("the answer does not say whose it is")
-        if issuer is not None and issuer != metadata.issuer:  # RFC 9207: a code of another provider
-            raise self._refuse(f"the answer is of {issuer[:200]}")
+            raise self._reject("the response has no iss parameter")
+        if issuer is not None and issuer != metadata.issuer:  # RFC 9207: the code of another provider
+            raise self._reject(f"the response is of the issuer {issuer[:200]}")
         basic = "client_secret_basic" in metadata.token_endpoint_auth_methods_supported
-        tokens = await self._trade(metadata.token_endpoint, code, flow, redirect_uri, secret_in_form=not basic)
+        tokens = await self._exchange_code(metadata.token_endpoint, code, flow, redirect_uri, secret_in_form=not basic)
         try:
-            person = self._verify(tokens.id_token, metadata, keys, flow.nonce)
-        except InvalidToken:  # a key that is newer than what is known?
-            metadata, keys = await self._discover(anew=True)
+            claims = self._verify(tokens.id_token, metadata, keys, flow.nonce)
+        except InvalidToken:  # perhaps signed with a key newer than the cached ones
+            metadata, keys = await self._discover(refresh=True)
             try:
-                person = self._verify(tokens.id_token, metadata, keys, flow.nonce)
+                claims = self._verify(tokens.id_token, metadata, keys, flow.nonce)
             except InvalidToken as error:
-                raise self._refuse(f"id token: {error}") from error
-        if person.email is None and metadata.userinfo_endpoint is not None:
-            told = await self._ask("GET", metadata.userinfo_endpoint, token=tokens.access_token)
-            person = self._same(person, told)
-        verified = person.email_verified in {True, "true"}
-        return Identity(self.client.name, person.sub, person.email, verified, person.name or "")
+                raise self._reject(f"ID token: {error}") from error
+        if claims.email is None and metadata.userinfo_endpoint is not None:
+            body = await self._request("GET", metadata.userinfo_endpoint, token=tokens.access_token)
+            claims = self._validate_userinfo(claims, body)
+        verified = claims.email_verified in {True, "true"}
+        return Identity(self.client.name, claims.sub, claims.email, verified, claims.name or "")
 
-    async def _discover(self, *, anew: bool = False) -> tuple[Metadata, KeySet]:
-        if self._known is None or anew or time.monotonic() - self._known[0] > KEPT_SECONDS:
+    async def _discover(self, *, refresh: bool = False) -> tuple[Metadata, KeySet]:
+        if self._cached is None or refresh or time.monotonic() - self._cached[0] > METADATA_TTL_SECONDS:
             try:
-                metadata = convert(await self._ask("GET", f"{self.client.url.rstrip('/')}{_DISCOVERY}"), Metadata)
-                keys = import_key_set(await self._ask("GET", metadata.jwks_uri))
+                metadata = convert(await self._request("GET", f"{self.client.url.rstrip('/')}{_DISCOVERY}"), Metadata)
+                keys = import_key_set(await self._request("GET", metadata.jwks_uri))
             except (InvalidToken, InvalidSignIn, ValidationError) as error:
-                raise self._unavailable(f"its metadata cannot be used: {error!r}") from error
+                raise self._unavailable(f"invalid provider metadata: {error!r}") from error
             endpoints = (
                 metadata.authorization_endpoint,
                 metadata.token_endpoint,
@@ -103,32 +103,32 @@ class OpenIdProvider(Provider):
             )
             scheme = self.client.url.partition("://")[0]
             if any(one is not None and not one.startswith(f"{scheme}://") for one in endpoints):
-                raise self._unavailable(f"it names an address that is not {scheme}://")
-            if metadata.issuer != self.client.url:  # exactly, as Discovery 1.0, 4.3 asks
-                raise self._unavailable(f"it says to be {metadata.issuer[:200]}")
-            self._known = time.monotonic(), metadata, keys
-        return self._known[1:]
+                raise self._unavailable(f"the metadata has an endpoint that is not {scheme}://")
+            if metadata.issuer != self.client.url:  # exact comparison: Discovery 1.0, 4.3
+                raise self._unavailable(f"the metadata has another issuer: {metadata.issuer[:200]}")
+            self._cached = time.monotonic(), metadata, keys
+        return self._cached[1:]
 
-    def _verify(self, id_token: str, metadata: Metadata, keys: KeySet, nonce: str) -> Person:
-        """What the token says (OpenID Connect Core 1.0, 3.1.3.7). Raises InvalidToken."""
-        _, claims = decode(id_token, keys, ALGORITHMS, _IdToken)
+    def _verify(self, id_token: str, metadata: Metadata, keys: KeySet, nonce: str) -> UserClaims:
+        """Validate the ID token (OpenID Connect Core 1.0, 3.1.3.7). Raises InvalidToken."""
+        _, claims = decode(id_token, keys, ALGORITHMS, IdTokenClaims)
         if claims.iss != metadata.issuer or claims.nonce != nonce:
-            raise InvalidToken("it is of another issuer, or for another sign-in")
+            raise InvalidToken("wrong issuer or nonce")
         audiences = {claims.aud} if isinstance(claims.aud, str) else set(claims.aud)
         if self.client.id not in audiences:
-            raise InvalidToken("it is for another client")
+            raise InvalidToken("wrong audience")
         if claims.azp != self.client.id and (len(audiences) > 1 or claims.azp is not None):
-            raise InvalidToken("it was given to another client")
-        now, begins = time.time(), (claims.iat, claims.nbf)
-        if claims.exp <= now - SKEW_SECONDS or max(begins) > now + SKEW_SECONDS:
-            raise InvalidToken("it has expired, or is not valid yet")
+            raise InvalidToken("wrong authorized party")
+        now, valid_from = time.time(), (claims.iat, claims.nbf)
+        if claims.exp <= now - SKEW_SECONDS or max(valid_from) > now + SKEW_SECONDS:
+            raise InvalidToken("expired, or not valid yet")
         return claims
 
-    def _same(self, person: Person, told: Any) -> Person:
+    def _validate_userinfo(self, claims: UserClaims, body: Any) -> UserClaims:
         try:
-            more = convert(told, Person)
+            userinfo = convert(body, UserClaims)
         except ValidationError as error:
-            raise self._refuse(f"userinfo: {error}") from error
-        if more.sub != person.sub:  # Core 1.0, 5.3.2
-            raise self._refuse("userinfo is of somebody else")
-        return more
+            raise self._reject(f"userinfo: {error}") from error
+        if userinfo.sub != claims.sub:  # Core 1.0, 5.3.2
+            raise self._reject("userinfo: wrong subject")
+        return userinfo

@@ -1,4 +1,4 @@
-"""What every provider has in common: the address to send the browser to, and the trade of its code for who it is."""
+"""Base class of identity providers: the authorization URL, the code exchange and the requests to the provider."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -14,24 +14,24 @@ from restwell.errors import Forbidden, ServiceUnavailable
 
 log = structlog.get_logger("restwell.auth")
 
-SECONDS: Final = 3.0
-"""How long a provider may take for each answer."""
-MAX_ANSWER_BYTES: Final = 262_144
+TIMEOUT_SECONDS: Final = 3.0
+"""Timeout of each request to a provider."""
+MAX_RESPONSE_BYTES: Final = 262_144
 _MAX_CODE: Final = 2_048
-_UNAVAILABLE: Final = 500
-_BUSY: Final = 429
+_SERVER_ERROR: Final = 500
+_TOO_MANY_REQUESTS: Final = 429
 
 
 class SignInRefused(Forbidden):
-    code, message = "sign_in_refused", "The provider did not let you in, or did not say who you are."
+    code, message = "sign_in_refused", "The provider denied the sign-in, or did not return your identity."
 
 
 class ProviderUnavailable(ServiceUnavailable):
-    code, message = "provider_unavailable", "The provider of this sign-in does not answer. Try again shortly."
+    code, message = "provider_unavailable", "The identity provider is unavailable. Try again shortly."
 
 
 class Identity(Struct, frozen=True):
-    """Who someone is elsewhere. ``subject`` is the provider's and never changes; an address is theirs only if ``email_verified``."""
+    """A user's identity at a provider. ``subject`` never changes. Trust ``email`` only if ``email_verified``."""
 
     provider: str
     subject: str
@@ -41,7 +41,7 @@ class Identity(Struct, frozen=True):
 
 
 class Client(Struct, frozen=True):
-    """What the provider knows this application by, and where the provider is."""
+    """The registration of this application with a provider. ``url`` is the provider's base URL or issuer."""
 
     name: str
     id: str
@@ -55,7 +55,7 @@ class Tokens(Struct, frozen=True):
 
 
 class Provider(ABC):
-    """One that people may sign in with. What goes wrong is logged with its cause; the caller learns what to do."""
+    """An identity provider. Failures are logged with their cause; the exceptions carry only what the client needs."""
 
     scope: ClassVar[str]
 
@@ -65,14 +65,17 @@ class Provider(ABC):
 
     @abstractmethod
     async def authorization_url(self, flow: AuthorizationFlow, redirect_uri: str) -> str:
-        """Where the browser goes to sign in. Raises ProviderUnavailable."""
+        """The URL to redirect the browser to. Raises ProviderUnavailable."""
 
     @abstractmethod
     async def identify(self, code: str, flow: AuthorizationFlow, redirect_uri: str, issuer: str | None) -> Identity:
-        """Who the code, which came back with this ``iss``, is for. Raises InvalidSignIn, ProviderUnavailable."""
+        """Exchange the code for the user's identity. ``issuer`` is the ``iss`` parameter of the response (RFC 9207).
 
-    def _address(self, endpoint: str, flow: AuthorizationFlow, redirect_uri: str, **more: str) -> str:
-        asked = {
+        Raises InvalidSignIn, ProviderUnavailable.
+        """
+
+    def _build_authorization_url(self, endpoint: str, flow: AuthorizationFlow, redirect_uri: str, **extra: str) -> str:
+        parameters = {
             "response_type": "code",
             "client_id": self.client.id,
             "redirect_uri": redirect_uri,
@@ -80,14 +83,14 @@ class Provider(ABC):
             "state": flow.state,
             "code_challenge": flow.challenge,
             "code_challenge_method": "S256",
-            **more,
+            **extra,
         }
-        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(parameters)}"
 
-    async def _trade(
+    async def _exchange_code(
         self, endpoint: str, code: str, flow: AuthorizationFlow, redirect_uri: str, *, secret_in_form: bool = True
     ) -> Tokens:
-        """The provider's tokens for a code, which is worth nothing afterwards."""
+        """Exchange the authorization code for tokens. A code can be used once."""
         if len(code) > _MAX_CODE:
             raise InvalidSignIn
         form = {
@@ -97,35 +100,40 @@ class Provider(ABC):
             "code_verifier": flow.verifier,
         }
         encoded = (quote_plus(self.client.id), quote_plus(self.client.secret))  # RFC 6749 2.3.1
-        how: dict[str, Any] = {"data": form, "auth": encoded}
+        arguments: dict[str, Any] = {"data": form, "auth": encoded}
         if secret_in_form:
-            how = {"data": {**form, "client_id": self.client.id, "client_secret": self.client.secret}}
+            arguments = {"data": {**form, "client_id": self.client.id, "client_secret": self.client.secret}}
         try:
-            return convert(await self._ask("POST", endpoint, **how), Tokens)
+            return convert(await self._request("POST", endpoint, **arguments), Tokens)
         except ValidationError as error:
-            raise self._refuse(f"tokens: {error}") from error
+            raise self._reject(f"tokens: {error}") from error
 
-    async def _ask(self, method: str, url: str, *, token: str | None = None, **how: Any) -> Any:
-        """The JSON that the provider answers. Raises InvalidSignIn, ProviderUnavailable."""
+    async def _request(self, method: str, url: str, *, token: str | None = None, **arguments: Any) -> Any:
+        """Send a request and decode its JSON response. Raises InvalidSignIn, ProviderUnavailable."""
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         try:
-            async with asyncio.timeout(SECONDS), self._http.stream(method, url, headers=headers, **how) as answer:
-                content = await _content(answer)
+            async with (
+                asyncio.timeout(TIMEOUT_SECONDS),
+                self._http.stream(method, url, headers=headers, **arguments) as response,
+            ):
+                content = await _read_body(response)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
             raise self._unavailable(f"{url}: {error!r}") from error
-        if answer.status_code >= _UNAVAILABLE or answer.status_code == _BUSY:
-            raise self._unavailable(f"{url} answers {answer.status_code}")
+        if response.status_code >= _SERVER_ERROR or response.status_code == _TOO_MANY_REQUESTS:
+            raise self._unavailable(f"{url} responded {response.status_code}")
         try:
             body = json.decode(content)
         except (MsgspecError, RecursionError, ValueError):
-            raise self._unavailable(f"{url} answers no JSON") from None
-        if not answer.is_success or (isinstance(body, dict) and "error" in body):  # GitHub says so with a 200
-            raise self._refuse(f"{url} answers {answer.status_code}: {content[:200]!r}")
+            raise self._unavailable(f"{url} responded without JSON") from None
+        if not response.is_success or (
+            isinstance(body, dict) and "error" in body
+        ):  # GitHub sends errors with status 200
+            raise self._reject(f"{url} responded {response.status_code}: {content[:200]!r}")
         return body
 
-    def _refuse(self, cause: str) -> InvalidSignIn:
+    def _reject(self, cause: str) -> InvalidSignIn:
         log.warning("oauth_response_rejected", provider=self.client.name, cause=cause)
         return InvalidSignIn()
 
@@ -134,11 +142,11 @@ class Provider(ABC):
         return ProviderUnavailable()
 
 
-async def _content(answer: httpx.Response) -> bytes:
-    """The body as it was sent. Raises ValueError for a large one."""
+async def _read_body(response: httpx.Response) -> bytes:
+    """Read the body without decoding. Raises ValueError above MAX_RESPONSE_BYTES."""
     content = bytearray()
-    async for part in answer.aiter_raw():
-        content += part
-        if len(content) > MAX_ANSWER_BYTES:
-            raise ValueError(f"more than {MAX_ANSWER_BYTES:,} bytes")
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise ValueError(f"more than {MAX_RESPONSE_BYTES:,} bytes")
     return bytes(content)

@@ -1,4 +1,4 @@
-"""The providers that the settings name."""
+"""The identity providers configured in ``OAUTH_PROVIDERS``."""
 
 from collections.abc import Iterable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -10,21 +10,23 @@ import httpx
 from restwell.auth.oauth.facebook import Facebook
 from restwell.auth.oauth.github import GitHub
 from restwell.auth.oauth.openid import OpenIdProvider
-from restwell.auth.oauth.provider import SECONDS, Client, Provider
+from restwell.auth.oauth.provider import TIMEOUT_SECONDS, Client, Provider
 from restwell.errors import NotFound
 
 _KINDS: Final[dict[str, type[Provider]]] = {"github": GitHub, "facebook": Facebook}
 
 
 class Providers:
-    """By their names: ``github=https://id:secret@github.com``; all but GitHub and Facebook are found by their OpenID issuer."""
+    """Providers by name: ``github=https://id:secret@github.com``. Every other name is an OpenID issuer."""
 
-    def __init__(self, named: Iterable[str]) -> None:
-        clients = [_client(one) for one in named]
+    def __init__(self, urls: Iterable[str]) -> None:
+        clients = [_parse_client(url) for url in urls]
         no_cookies = CookieJar(
             DefaultCookiePolicy(allowed_domains=())
-        )  # one person's would be sent in another's sign-in
-        self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, cookies=no_cookies) if clients else None
+        )  # a cookie of one user must not be sent for another
+        self._http = (
+            httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, cookies=no_cookies) if clients else None
+        )
         self._providers = {
             client.name: _KINDS.get(client.name, OpenIdProvider)(client, self._http)
             for client in clients
@@ -36,10 +38,10 @@ class Providers:
         return list(self._providers)
 
     def get(self, name: str) -> Provider:
-        """Raises NotFound for one that is not set up."""
+        """Raises NotFound for a provider that is not configured."""
         provider = self._providers.get(name)
         if provider is None:
-            raise NotFound(f"There is no signing in with this provider; there is: {', '.join(self.names) or 'none'}.")
+            raise NotFound(f"Unknown identity provider. Available: {', '.join(self.names) or 'none'}.")
         return provider
 
     async def close(self) -> None:
@@ -47,8 +49,8 @@ class Providers:
             await self._http.aclose()
 
 
-def _client(named: str) -> Client:
-    name, _, url = named.partition("=")
+def _parse_client(configured: str) -> Client:
+    name, _, url = configured.partition("=")
     parts = urlsplit(url)
     return Client(
         name=name,
