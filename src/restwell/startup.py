@@ -20,7 +20,7 @@ from restwell.app import DEVELOPMENT_SECRET, peers_of, runtime_dir
 from restwell.auth.key_derivation import development_secret
 from restwell.cache.local import CURE, make_private_folder
 from restwell.database import Database, DatabaseUnavailable, open_database, query
-from restwell.database_url import IGNORED, postgres_url
+from restwell.database_url import IGNORED_OPTIONS, postgres_url
 from restwell.errors import ConfigurationError
 from restwell.folders import ensure_writable
 from restwell.redis import connect
@@ -115,7 +115,7 @@ async def _database(settings: Settings, database: Database) -> str:
     if database.dialect == "sqlite":
         return f"SQLite {version} at {url.removeprefix('sqlite:///')}"
     parsed = postgres_url(url)
-    ignored = "; ".join(f"option {option} has no effect: {IGNORED[option]}" for option in parsed.ignored)
+    ignored = "; ".join(f"option {option} has no effect: {IGNORED_OPTIONS[option]}" for option in parsed.ignored)
     return f"PostgreSQL {version} at {parsed.where}{f' ({ignored})' if ignored else ''}"
 
 

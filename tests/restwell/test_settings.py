@@ -154,7 +154,7 @@ def test_an_unknown_option_of_a_database_url_is_refused(name: str) -> None:
     env = {"DATABASE_URL": "postgresql://u@h/d", name: "postgresql://u:hunter2@h/d?mode=fast"}
     (fault,) = faults(env)
     assert fault.startswith(f"{name}: ")
-    assert "unknown option mode; there are application_name, connect_timeout" in fault
+    assert "unknown option mode; supported are application_name, connect_timeout" in fault
     assert "hunter2" not in fault
 
 

@@ -1,1 +1,1 @@
-"""What the process tells the people who run it."""
+"""Logs, metrics and the event-loop watchdog."""

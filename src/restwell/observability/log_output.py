@@ -1,7 +1,6 @@
-"""Log lines on their way to standard output: a bounded buffer, and one thread of each process that writes it.
+"""Writes log lines to standard output through a bounded buffer and one writer thread per process.
 
-Who logs never waits for the reader and never sees an error of it: a full disk, a reader that is gone or one that does not read costs
-lines, which are counted, and nothing else.
+Logging never blocks and never raises. If standard output is full, closed or not read, lines are dropped and counted.
 """
 
 import os
@@ -26,52 +25,52 @@ log = structlog.get_logger("restwell.logs")
 
 BUFFER_LINES: Final = 10_000
 BUFFER_BYTES: Final = 4 * 2**20
-"""Of texts; a line that is a Struct is short."""
+"""The limit for lines of text. Lines that are Structs are small and count by number only."""
 FLUSH_SECONDS: Final = 0.1
-"""The longest a line waits for others: a system call for each would cost more than they do."""
-AGAIN_SECONDS: Final = 0.01
+"""The longest delay of a line, so that one system call writes many."""
+RETRY_SECONDS: Final = 0.01
 EXIT_SECONDS: Final = 1.0
-"""How long a process that ends may take to write what it still has."""
+"""The time limit for the flush at process exit."""
 
-_SOON: Final = True
+_IMMEDIATELY: Final = True
 _encoder: Final = msgspec.json.Encoder(enc_hook=repr)
 
 
 class LogOutput:
-    """The lines of this process, in the order in which they came. A forked process begins with none."""
+    """The ordered log buffer of this process. A forked process starts with an empty one."""
 
     dropped: int
-    """So many lines were not written: the buffer was full, or standard output failed."""
+    """The number of dropped lines: the buffer was full, or standard output failed."""
 
     def __init__(self) -> None:
-        self._begin()
-        os.register_at_fork(after_in_child=self._begin)
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self.dropped = 0
         self._reported = 0
-        self._torn = False
+        self._partial_line = False
         self._lines: deque[Struct | bytes] = deque()
         self._bytes = 0
-        # Both may be entered again by a line that the garbage collector or a signal's handler logs.
+        # Reentrant: the garbage collector or a signal handler may log while the lock is held.
         self._lock = threading.RLock()
-        self._wakes: SimpleQueue[bool] = SimpleQueue()
-        self._asleep = True
-        self._busy = False
+        self._wake_queue: SimpleQueue[bool] = SimpleQueue()
+        self._idle = True
+        self._writing = False
         self._thread: threading.Thread | None = None
 
     def write(self, line: Struct) -> None:
-        """Take a line, which is encoded as JSON when it is written, with those that come within FLUSH_SECONDS. Never raises, never waits."""
+        """Buffer a line. The writer encodes it as JSON within FLUSH_SECONDS. Never raises, never blocks."""
         lines = self._lines
         if len(lines) >= BUFFER_LINES:
-            self._lose(1)
+            self._drop(1)
             return
         lines.append(line)
-        if self._asleep:
-            self._wake(soon=False)
+        if self._idle:
+            self._wake(immediately=False)
 
     def write_text(self, text: str) -> None:
-        """Take a line of text, and write all there is at once. Never raises, never waits."""
+        """Buffer a line of text and wake the writer immediately. Never raises, never blocks."""
         line = text.encode("utf-8", "backslashreplace")
         with self._lock:
             if len(self._lines) >= BUFFER_LINES or self._bytes + len(line) > BUFFER_BYTES:
@@ -79,89 +78,89 @@ class LogOutput:
                 return
             self._bytes += len(line)
             self._lines.append(line)
-        self._wake(soon=True)
+        self._wake(immediately=True)
 
     def flush(self, seconds: float = EXIT_SECONDS) -> None:
-        """Wait until all is written or lost, but not longer."""
+        """Wait until the buffer is empty, or until ``seconds`` have passed."""
         deadline = time.monotonic() + seconds
-        self._wakes.put(_SOON)
-        while (self._lines or self._busy) and time.monotonic() < deadline:
+        self._wake_queue.put(_IMMEDIATELY)
+        while (self._lines or self._writing) and time.monotonic() < deadline:
             time.sleep(0.001)
 
-    def _wake(self, *, soon: bool) -> None:
+    def _wake(self, *, immediately: bool) -> None:
         if self._thread is not None or self._start():
-            self._asleep = False
-            self._wakes.put(soon)
+            self._idle = False
+            self._wake_queue.put(immediately)
 
     def _start(self) -> bool:
         with self._lock:
             if self._thread is not None:
                 return True
-            self._thread = threading.Thread(target=self._write_for_ever, name="log", daemon=True)
+            self._thread = threading.Thread(target=self._run_writer, name="log", daemon=True)
             try:
                 self._thread.start()
-            except RuntimeError:  # no more threads, or the interpreter ends; the next line tries again
+            except RuntimeError:  # out of threads, or the interpreter shuts down; the next line retries
                 self._thread = None
                 return False
-        Finalize(None, self.flush, exitpriority=-1)  # in forked processes too, where atexit is not called
+        Finalize(None, self.flush, exitpriority=-1)  # also runs in forked processes, which do not call atexit
         return True
 
-    def _write_for_ever(self) -> None:
+    def _run_writer(self) -> None:
         while True:
-            if not self._wakes.get():
+            if not self._wake_queue.get():
                 with suppress(Empty):
-                    self._wakes.get(timeout=FLUSH_SECONDS)
-            self._busy = True
-            self._asleep = True  # before we look: whoever comes after it wakes us
+                    self._wake_queue.get(timeout=FLUSH_SECONDS)
+            self._writing = True
+            self._idle = True  # before the buffer is read, so that a later line wakes this thread
             self._write_all()
-            self._busy = False
+            self._writing = False
 
     def _write_all(self) -> None:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if not lines:
             return
-        data = _joined(lines)
-        taken = self._put(data)
+        data = _encode_lines(lines)
+        written = self._write_bytes(data)
         texts = sum(len(line) for line in lines if isinstance(line, bytes))
         if texts:
             with self._lock:
                 self._bytes -= texts
-        if taken < len(data):
-            self._lose(data.count(b"\n", taken))
+        if written < len(data):
+            self._drop(data.count(b"\n", written))
         elif self.dropped != self._reported:
             self._reported = self.dropped
             log.warning("log_lines_dropped", total=self.dropped)
 
-    def _lose(self, count: int) -> None:
+    def _drop(self, count: int) -> None:
         with self._lock:
             self.dropped += count
 
-    def _put(self, data: bytes) -> int:
-        """How much of it standard output has taken."""
+    def _write_bytes(self, data: bytes) -> int:
+        """Write to standard output. Returns the number of bytes written."""
         stream = sys.stdout
-        if stream is None:  # it was closed when the process began
+        if stream is None:  # it was closed when the process started
             return 0
         try:
             descriptor = stream.fileno()
         except (OSError, ValueError):
-            return _put_into(stream, data)
-        done = 0
+            return _write_to_stream(stream, data)
+        written = 0
         try:
-            if self._torn:
+            if self._partial_line:
                 os.write(descriptor, b"\n")
-                self._torn = False
-            while done < len(data):
+                self._partial_line = False
+            while written < len(data):
                 try:
-                    done += os.write(descriptor, memoryview(data)[done:])
-                except BlockingIOError:  # whoever shares it has made it so
-                    time.sleep(AGAIN_SECONDS)
+                    written += os.write(descriptor, memoryview(data)[written:])
+                except BlockingIOError:  # a process that shares the pipe made it non-blocking
+                    time.sleep(RETRY_SECONDS)
         except OSError:
-            self._torn = self._torn or (done > 0 and data[done - 1] != ord("\n"))
-        return done
+            self._partial_line = self._partial_line or (written > 0 and data[written - 1] != ord("\n"))
+        return written
 
 
-def _put_into(stream: Any, data: bytes) -> int:
-    """Into what stands in for standard output, a text stream without a file."""
+def _write_to_stream(stream: Any, data: bytes) -> int:
+    """Write to a replacement of standard output, a text stream without a file descriptor."""
     try:
         stream.write(data.decode())
         stream.flush()
@@ -170,11 +169,11 @@ def _put_into(stream: Any, data: bytes) -> int:
     return len(data)
 
 
-def _joined(lines: Sequence[Struct | bytes]) -> bytes:
+def _encode_lines(lines: Sequence[Struct | bytes]) -> bytes:
     try:
         if not any(isinstance(line, bytes) for line in lines):
             return _encoder.encode_lines(lines)
-    except Exception:  # noqa: BLE001, S110  # one of them holds what JSON cannot; which, is found below
+    except Exception:  # noqa: BLE001, S110  # a value is not serializable; each line is encoded on its own below
         pass
     return b"".join(
         (line if isinstance(line, bytes) else to_json(msgspec.structs.asdict(line))) + b"\n" for line in lines
@@ -182,21 +181,21 @@ def _joined(lines: Sequence[Struct | bytes]) -> bytes:
 
 
 def to_json(values: Mapping[str, Any]) -> bytes:
-    """A line as JSON. What JSON cannot hold, or of which there is no text, is told as well as may be; nothing is raised."""
+    """Encode a line as JSON. A value that is not serializable becomes its ``repr``, or its type name. Never raises."""
     try:
         return _encoder.encode(values)
-    except Exception:  # noqa: BLE001  # a value may be of any class
-        return _encoder.encode({_text(name): msgspec.Raw(_value(value)) for name, value in values.items()})
+    except Exception:  # noqa: BLE001  # the value may be of any class
+        return _encoder.encode({_to_text(name): msgspec.Raw(_encode_value(value)) for name, value in values.items()})
 
 
-def _value(value: object) -> bytes:
+def _encode_value(value: object) -> bytes:
     try:
         return _encoder.encode(value)
     except Exception:  # noqa: BLE001  # as above
-        return _encoder.encode(_text(value))
+        return _encoder.encode(_to_text(value))
 
 
-def _text(value: object) -> str:
+def _to_text(value: object) -> str:
     try:
         text = value if isinstance(value, str) else repr(value)
     except Exception:  # noqa: BLE001  # as above
@@ -205,12 +204,12 @@ def _text(value: object) -> str:
 
 
 class DroppedLinesCollector(Collector):
-    """How many lines this process has lost, as a metric."""
+    """The metric of dropped log lines."""
 
     def collect(self) -> Iterator[Metric]:
         yield CounterMetricFamily(
             "restwell_log_lines_dropped",
-            "Log lines that were not written: standard output was full, failed, or was not read.",
+            "Log lines dropped because standard output was full, failed, or was not read.",
             value=output.dropped,
         )
 

@@ -1,7 +1,7 @@
-"""Structured logs on standard output: one JSON object a line, or coloured text on a terminal.
+"""Structured logs on standard output: one JSON object per line, or coloured text on a terminal.
 
-Logging never raises into who logs, and never makes it wait (``log_output.py``). What libraries log, warnings, and what ends a thread are
-lines like all others.
+Logging never raises and never blocks (``log_output.py``). Log records of libraries, warnings, and unhandled exceptions
+of threads are log lines too.
 """
 
 import logging
@@ -17,24 +17,24 @@ from msgspec import Struct
 from restwell.observability.log_output import output, to_json
 from restwell.settings import LogSettings
 
-QUIET: Final = ("aiormq",)
-"""Libraries that log each failed attempt; whoever uses them says once what it means."""
+SILENCED_LOGGERS: Final = ("aiormq",)
+"""Libraries that log each failed attempt. The code that uses them logs the failure once."""
 
-_configured: LogSettings | None = None
+_current_settings: LogSettings | None = None
 
 log = structlog.get_logger("restwell.logs")
 
 
 class JsonLogWriter:
-    """Writes lines as JSON, in the order of their fields, many at a time."""
+    """Writes Structs as JSON lines, in batches."""
 
     @staticmethod
     def write(line: Struct) -> None:
         output.write(line)
 
 
-class _Logger:
-    """What structlog gives its lines to."""
+class _StructlogSink:
+    """The sink of structlog."""
 
     def msg(self, line: str) -> None:
         output.write_text(line)
@@ -42,45 +42,45 @@ class _Logger:
     debug = info = warning = error = critical = msg
 
 
-class _Handler(logging.Handler):
-    """What the standard library gives its lines to."""
+class _StandardHandler(logging.Handler):
+    """The sink of the standard library's logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception as error:  # noqa: BLE001  # arguments that do not fit the message, a value without a text
-            log.error(  # noqa: TRY400  # where it was raised is in this module
-                "log_line_not_rendered", logger=record.name, message=record.msg, cause=repr(error)
+        except Exception as error:  # noqa: BLE001  # arguments do not match the message, or a value has no text
+            log.error(  # noqa: TRY400  # the traceback would show this module only
+                "log_render_failed", logger=record.name, message=record.msg, cause=repr(error)
             )
         else:
             output.write_text(line)
 
 
 def json_log_writer(settings: LogSettings) -> JsonLogWriter | None:
-    """Where each request's line goes; None where that is for people, or not logged at all."""
+    """The writer of access log lines; None if the format is not JSON, or the level is above info."""
     return JsonLogWriter() if settings.level in {"debug", "info"} and not _is_pretty(settings) else None
 
 
 def configure_logs(settings: LogSettings) -> None:
-    """Send this process's logs, those of libraries included, to standard output. Tracebacks never hold local values."""
-    global _configured  # noqa: PLW0603  # logs are the process's, as standard output is
-    _configured = settings
+    """Send the logs of this process and its libraries to standard output. Tracebacks contain no local variables."""
+    global _current_settings  # noqa: PLW0603  # logging is global to the process
+    _current_settings = settings
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    render = _Render(pretty=_is_pretty(settings))
-    for name in QUIET:
+    render = _Renderer(pretty=_is_pretty(settings))
+    for name in SILENCED_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Logger(),
+        logger_factory=lambda *_: _StructlogSink(),
         cache_logger_on_first_use=True,
     )
-    handler = _Handler()
+    handler = _StandardHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -88,21 +88,21 @@ def configure_logs(settings: LogSettings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
-    logging.captureWarnings(True)  # noqa: FBT003  # the standard library's own
-    threading.excepthook = _thread_failed
-    sys.unraisablehook = _exception_ignored
+    logging.captureWarnings(True)  # noqa: FBT003  # signature of the standard library
+    threading.excepthook = _log_thread_failure
+    sys.unraisablehook = _log_unraisable
 
 
 def log_settings() -> LogSettings | None:
-    """How this process logs, for those that it starts."""
-    return _configured
+    """The settings of the last ``configure_logs``, for child processes; None before it."""
+    return _current_settings
 
 
 @contextmanager
 def log_fatal_errors() -> Iterator[None]:
-    """Around what a process does: what ends it is a line of its log, and its exit code is 1.
+    """Log an exception that ends the process as ``process_failed``, and exit with code 1.
 
-    The interpreter would write it to standard error itself, and wait for ever where nobody reads that.
+    The interpreter would write it to standard error, and block if standard error is not read.
     """
     try:
         yield
@@ -111,8 +111,8 @@ def log_fatal_errors() -> Iterator[None]:
         raise SystemExit(1) from error
 
 
-class _Render:
-    """The last processor: the line's text, whatever its values are."""
+class _Renderer:
+    """The last structlog processor: renders the line. Never raises."""
 
     def __init__(self, *, pretty: bool) -> None:
         self._renderers: list[structlog.typing.Processor]
@@ -128,7 +128,7 @@ class _Render:
         try:
             for renderer in self._renderers:
                 rendered = renderer(logger, method, rendered)
-        except Exception:  # noqa: BLE001  # a value may be of any class, and its text may raise anything
+        except Exception:  # noqa: BLE001  # a value may be of any class, and its ``repr`` may raise
             return to_json(values).decode()
         return str(rendered)
 
@@ -137,14 +137,16 @@ def _render_json(_logger: object, _method: str, event: MutableMapping[str, Any])
     return to_json(event).decode()
 
 
-def _thread_failed(failed: threading.ExceptHookArgs) -> None:
-    if failed.exc_type is not SystemExit:
-        name = failed.thread.name if failed.thread is not None else ""
-        log.error("thread_failed", thread=name, exc_info=failed.exc_value)
+def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_type is not SystemExit:
+        name = failure.thread.name if failure.thread is not None else ""
+        log.error("thread_failed", thread=name, exc_info=failure.exc_value)
 
 
-def _exception_ignored(ignored: "sys.UnraisableHookArgs") -> None:
-    log.error("exception_ignored", where=ignored.object, message=ignored.err_msg, exc_info=ignored.exc_value)
+def _log_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    log.error(
+        "unraisable_exception", where=unraisable.object, message=unraisable.err_msg, exc_info=unraisable.exc_value
+    )
 
 
 def _is_pretty(settings: LogSettings) -> bool:
@@ -152,4 +154,4 @@ def _is_pretty(settings: LogSettings) -> bool:
 
 
 def _is_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()  # there is none where it was closed before the start
+    return sys.stdout is not None and sys.stdout.isatty()  # it is None if it was closed before the start

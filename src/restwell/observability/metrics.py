@@ -1,7 +1,8 @@
-"""Metrics in Prometheus' format: those of all workers of a server together, whichever of them is asked.
+"""Prometheus metrics, aggregated over all workers of a server.
 
-Each worker counts for itself and once a second leaves what it has in a folder that they share. The one that is asked adds the
-others' to its own. So nothing is shared on the way of a request, and a scrape is at most a second behind.
+Each worker keeps its own registry and publishes it to a shared folder every PUBLISH_SECONDS. The worker that serves a
+scrape adds the metrics of the others to its own. So requests share no state, and a scrape is at most PUBLISH_SECONDS
+late.
 """
 
 import asyncio
@@ -24,24 +25,24 @@ PUBLISH_SECONDS: Final = 1.0
 
 
 class Metrics:
-    """One worker's ``registry``, and what all workers that share ``folder`` have counted."""
+    """The ``registry`` of one worker, and the metrics of all workers that share ``folder``."""
 
     def __init__(self, folder: Path | None) -> None:
         self.registry = CollectorRegistry()
         self._folder = MetricsFolder(folder) if folder is not None else None
         self._publishing: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
-        self._failed = False
+        self._publish_failed = False
 
     async def start(self) -> None:
-        """Leave the first ones at once, and go on."""
+        """Publish the metrics, then again every PUBLISH_SECONDS."""
         if self._publishing is None and self._folder is not None:
             self._closing = asyncio.Event()
             await self._publish(self._folder)
             self._publishing = asyncio.create_task(self._publish_until_closed(self._folder))
 
     async def close(self) -> None:
-        """Leave the last ones."""
+        """Publish a last time and stop."""
         publishing, self._publishing = self._publishing, None
         if publishing is not None and self._folder is not None:
             self._closing.set()
@@ -49,12 +50,12 @@ class Metrics:
             self._folder.release()
 
     async def exposition(self, extra: Iterable[Metric] = ()) -> bytes:
-        """The metrics of all workers, as Prometheus reads them; ``extra`` is true of all of them together."""
-        others = await asyncio.to_thread(_others, self._folder) if self._folder is not None else []
-        return generate_latest(_Together([*_families(self.registry.collect()), *_families(extra), *others]))
+        """The metrics of all workers in the Prometheus text format. ``extra`` metrics are not aggregated."""
+        others = await asyncio.to_thread(_collect_others, self._folder) if self._folder is not None else []
+        return generate_latest(_MergedCollector([*_families(self.registry.collect()), *_families(extra), *others]))
 
     async def _publish_until_closed(self, folder: MetricsFolder) -> None:
-        await asyncio.to_thread(_fold, folder)
+        await asyncio.to_thread(_compact, folder)
         closed = False
         while not closed:
             with suppress(TimeoutError):
@@ -64,27 +65,27 @@ class Metrics:
             await self._publish(folder)
 
     async def _publish(self, folder: MetricsFolder) -> None:
-        """A full disk costs metrics, nothing else."""
+        """Publish to the folder. An error is logged, and retried with the next publication."""
         try:
             await asyncio.to_thread(folder.publish, _families(self.registry.collect()))
         except OSError as error:
-            if not self._failed:
-                log.warning("metrics_not_published", reason=str(error))
-            self._failed = True
+            if not self._publish_failed:
+                log.warning("metrics_publish_failed", reason=str(error))
+            self._publish_failed = True
         else:
-            self._failed = False
+            self._publish_failed = False
 
 
-def _others(folder: MetricsFolder) -> list[Family]:
-    _fold(folder)
+def _collect_others(folder: MetricsFolder) -> list[Family]:
+    _compact(folder)
     with suppress(OSError):
         return folder.others()
     return []
 
 
-def _fold(folder: MetricsFolder) -> None:
-    with suppress(OSError):  # another time, then
-        folder.fold()
+def _compact(folder: MetricsFolder) -> None:
+    with suppress(OSError):  # retried at the next scrape
+        folder.compact()
 
 
 def _families(metrics: Iterable[Metric]) -> list[Family]:
@@ -94,8 +95,8 @@ def _families(metrics: Iterable[Metric]) -> list[Family]:
     ]
 
 
-class _Together(Collector):
-    """Families of several workers, those of a name added up."""
+class _MergedCollector(Collector):
+    """Metric families of several workers, merged by name."""
 
     def __init__(self, families: Iterable[Family]) -> None:
         self._families = families

@@ -1,7 +1,8 @@
-"""The folder in which processes leave their metrics for one another.
+"""The folder in which processes share their metrics.
 
-Each process has one file there. It replaces the file as a whole and keeps it locked while it lives, so the lock tells whether it does, in
-other containers too. The files of ended processes are folded into one: counters never fall, and the number of files stays small.
+Each process owns one file. It replaces the file atomically and holds a lock on it, so that other processes, in other
+containers too, know whether it is running. The files of exited processes are compacted into one: counters stay
+monotonic, and the number of files stays small.
 """
 
 import fcntl
@@ -20,12 +21,12 @@ from msgspec import Struct
 
 log = structlog.get_logger("restwell.metrics")
 
-FOLD_AFTER_SECONDS: Final = 30.0
-"""So long the file of an ended process stays: for a moment, one that has just been made looks like it, as it is not locked yet."""
+COMPACT_AFTER_SECONDS: Final = 30.0
+"""The age from which the file of an exited process is compacted. A new file is not locked for a moment."""
 ATTEMPTS: Final = 10
 _FILE: Final = re.compile(r"\d+-[0-9a-f]{32}\.(metrics|part)", re.ASCII)
-_PASSING: Final = frozenset({"gauge", "gaugehistogram", "info", "stateset", "unknown"})
-"""What is true of a process only while it lives; counts stay, or a rate would jump each time a worker is replaced."""
+_LIVE_ONLY: Final = frozenset({"gauge", "gaugehistogram", "info", "stateset", "unknown"})
+"""Metric types that are dropped when their process exits. Counters are kept, so that rates stay correct."""
 
 Kind = Literal["counter", "gauge", "summary", "histogram", "gaugehistogram", "unknown", "info", "stateset"]
 Sample = tuple[str, dict[str, str], float]
@@ -38,32 +39,32 @@ class Family(Struct):
     samples: list[Sample]
 
 
-class _Folded(Struct):
-    """What ended processes have counted, and the files that this was read from: until they are deleted, they do not count again."""
+class _Compacted(Struct):
+    """The counters of exited processes, and the files that they include, which are skipped until they are deleted."""
 
     files: list[str]
     families: list[Family]
 
 
-class _Left(Struct):
-    """What a process has left, unless it cannot be read; whether it has ended, and how long ago it wrote this."""
+class _ProcessMetrics(Struct):
+    """The contents of a process file, or None if it is unreadable; whether the process has exited; the age of the file."""
 
     families: list[Family] | None
-    ended: bool
+    exited: bool
     age: float
 
 
 def merge(families: Iterable[Family]) -> list[Family]:
-    """Families of one name as one, equal samples added up."""
+    """Merge families by name. Samples with the same name and labels are summed."""
     merged: dict[str, Family] = {}
     sums: dict[str, dict[tuple[str, frozenset[tuple[str, str]]], float]] = {}
     for family in families:
         merged.setdefault(family.name, Family(family.name, family.text, family.kind, []))
         values = sums.setdefault(family.name, {})
-        created = f"{family.name}_created" if family.kind not in _PASSING else None
+        created = f"{family.name}_created" if family.kind not in _LIVE_ONLY else None
         for name, labels, value in family.samples:
             key = (name, frozenset(labels.items()))
-            if name == created:  # the time since when it counts
+            if name == created:  # the creation time of the counter
                 values[key] = min(values.get(key, value), value)
             else:
                 values[key] = values.get(key, 0.0) + value
@@ -73,57 +74,57 @@ def merge(families: Iterable[Family]) -> list[Family]:
 
 
 class MetricsFolder:
-    """The folder, and this process's file in it."""
+    """The shared folder, and the file of this process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._name = f"{os.getpid()}-{uuid4().hex}"
-        self._held: IO[bytes] | None = None
-        self._folded = path / "folded"
+        self._file: IO[bytes] | None = None
+        self._compacted_path = path / "compacted"
 
     @staticmethod
     def check(path: Path) -> None:
-        """Raises OSError if files cannot be written there."""
+        """Raises OSError if the folder is not writable."""
         with _lock_file(path):
             pass
 
     def publish(self, families: list[Family]) -> None:
-        """Raises OSError, and then what was published before stays."""
+        """Replace the file of this process atomically. On OSError the previous file is kept."""
         draft = self._path / f"{self._name}.part"
         with ExitStack() as stack:
             file = stack.enter_context(draft.open("wb"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before others see it
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before the file is visible to others
             file.write(msgspec.msgpack.encode(families))
             file.flush()
             draft.replace(self._path / f"{self._name}.metrics")
             stack.pop_all()
         self.release()
-        self._held = file
+        self._file = file
 
     def release(self) -> None:
-        """Count as ended from now on."""
-        held, self._held = self._held, None
+        """Release the lock: the process counts as exited."""
+        held, self._file = self._file, None
         if held is not None:
             held.close()
 
     def others(self) -> list[Family]:
-        """What all other processes have left. No lock is waited for: a process that hangs must not keep the metrics from others."""
+        """The metrics of all other processes. Never blocks on a lock, which a hung process may hold."""
         families: list[Family] = []
         for _ in range(ATTEMPTS):
             with ExitStack() as stack:
                 file = None
                 with suppress(OSError):
-                    file = stack.enter_context(self._folded.open("rb"))
-                folded = _decode_folded(file)
-                families = [*folded.families, *self._of_files(set(folded.files))]
-                if _is_still(self._folded, file):
-                    break  # else files were folded meanwhile, and may count twice or not at all
+                    file = stack.enter_context(self._compacted_path.open("rb"))
+                compacted = _decode_compacted(file)
+                families = [*compacted.families, *self._read_files(set(compacted.files))]
+                if _is_same_file(self._compacted_path, file):
+                    break  # otherwise files were compacted in the meantime, and may be counted twice or missed
         return families
 
-    def fold(self) -> None:
-        """Add what ended processes have counted to one file and delete theirs, unless another process does so already.
+    def compact(self) -> None:
+        """Add the counters of exited processes to one file and delete their files, unless another process does so now.
 
-        It may be interrupted anywhere: the names of the files become part of the sum in the moment in which their counts do.
+        Safe to interrupt: the counters and the names of their files are written atomically.
         """
         with _lock_file(self._path) as lock:
             try:
@@ -133,80 +134,87 @@ class MetricsFolder:
             with ExitStack() as stack:
                 file = None
                 with suppress(FileNotFoundError):
-                    file = stack.enter_context(self._folded.open("rb"))
-                folded = _decode_folded(file)
-            left = self._delete(folded.files)
-            taken: list[str] = []
-            families = merge([*folded.families, *self._take(set(left), taken)])
-            if taken:
-                draft = self._folded.with_suffix(".part")
-                draft.write_bytes(msgspec.msgpack.encode(_Folded([*left, *taken], families)))
-                draft.replace(self._folded)
-                self._delete(taken)
+                    file = stack.enter_context(self._compacted_path.open("rb"))
+                compacted = _decode_compacted(file)
+            process_metrics = self._delete(compacted.files)
+            read_files: list[str] = []
+            families = merge([*compacted.families, *self._read_exited(set(process_metrics), read_files)])
+            if read_files:
+                draft = self._compacted_path.with_suffix(".part")
+                draft.write_bytes(msgspec.msgpack.encode(_Compacted([*process_metrics, *read_files], families)))
+                draft.replace(self._compacted_path)
+                self._delete(read_files)
 
-    def _of_files(self, known: set[str]) -> Iterator[Family]:
+    def _read_files(self, known: set[str]) -> Iterator[Family]:
         for file in self._files():
             if file.suffix == ".metrics" and file.name not in known and file.stem != self._name:
-                with suppress(OSError):  # it is gone
-                    left = _read(file)
-                    yield from _kept(left) if left.ended else left.families or ()
+                with suppress(OSError):  # it was deleted
+                    process_metrics = _read(file)
+                    yield from _counters(process_metrics) if process_metrics.exited else process_metrics.families or ()
 
-    def _take(self, known: set[str], taken: list[str]) -> Iterator[Family]:
-        """The counts in the files of those who have ended; ``taken`` gets the files' names, also of those that cannot be read."""
+    def _read_exited(self, known: set[str], read_files: list[str]) -> Iterator[Family]:
+        """The counters of exited processes.
+
+        The names of their files, also of unreadable ones, are appended to ``read_files``.
+        """
         for file in self._files():
             with suppress(OSError):
-                if file.name not in known and (left := _read(file)).ended and left.age > FOLD_AFTER_SECONDS:
-                    taken.append(file.name)
+                if (
+                    file.name not in known
+                    and (process_metrics := _read(file)).exited
+                    and process_metrics.age > COMPACT_AFTER_SECONDS
+                ):
+                    read_files.append(file.name)
                     if file.suffix == ".metrics":
-                        yield from _kept(left)
+                        yield from _counters(process_metrics)
 
     def _files(self) -> list[Path]:
-        """Those of processes; whatever else lies here is not looked at."""
+        """The files of processes. Other files are ignored."""
         with os.scandir(self._path) as entries:
             ours = [e.path for e in entries if _FILE.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
         return [Path(path) for path in sorted(ours)]
 
     def _delete(self, names: list[str]) -> list[str]:
-        """Returns those that are still there."""
-        left = []
+        """Delete files. Returns the names of those that could not be deleted."""
+        process_metrics = []
         for name in names:
             try:
                 (self._path / name).unlink(missing_ok=True)
             except OSError:
-                left.append(name)
-        return left
+                process_metrics.append(name)
+        return process_metrics
 
 
-def _kept(left: _Left) -> list[Family]:
-    return [family for family in left.families or () if family.kind not in _PASSING]
+def _counters(process_metrics: _ProcessMetrics) -> list[Family]:
+    return [family for family in process_metrics.families or () if family.kind not in _LIVE_ONLY]
 
 
-def _read(path: Path) -> _Left:
+def _read(path: Path) -> _ProcessMetrics:
     while True:
         with path.open("rb") as file:
-            ended = True
+            exited = True
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                ended = False
-            if not ended or _is_still(path, file):  # else its process has just replaced it
+                exited = False
+            if not exited or _is_same_file(path, file):  # otherwise its process has just replaced it
                 families = None
-                with suppress(msgspec.DecodeError, UnicodeDecodeError):  # half-written, or from another release
+                with suppress(msgspec.DecodeError, UnicodeDecodeError):  # truncated, or of another release
                     families = msgspec.msgpack.decode(file.read(), type=list[Family])
-                return _Left(families, ended, abs(time.time() - os.fstat(file.fileno()).st_mtime))
+                return _ProcessMetrics(families, exited, abs(time.time() - os.fstat(file.fileno()).st_mtime))
 
 
-def _decode_folded(file: IO[bytes] | None) -> _Folded:
+def _decode_compacted(file: IO[bytes] | None) -> _Compacted:
     if file is not None:
         try:
-            return msgspec.msgpack.decode(file.read(), type=_Folded)
+            return msgspec.msgpack.decode(file.read(), type=_Compacted)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            log.warning("metrics_unreadable", file=file.name, reason=str(error))
-    return _Folded([], [])
+            log.warning("metrics_file_unreadable", file=file.name, reason=str(error))
+    return _Compacted([], [])
 
 
-def _is_still(path: Path, file: IO[bytes] | None) -> bool:
-    """Whether the path leads to this open file, or to none where there is none."""
+def _is_same_file(path: Path, file: IO[bytes] | None) -> bool:
+    """Whether the path refers to this open file; for None, whether no file exists."""
     try:
         found = path.stat()
     except OSError:

@@ -1,8 +1,7 @@
-"""Whether something keeps the event loop from going round: a loop that stands still serves nobody.
+"""Detects a blocked event loop, and logs the stack that blocks it.
 
-The loop leaves the time of each turn; a thread looks whether that grows old, and takes down what the loop is doing just then. The time in
-which it was ready and only had to wait for a processor, on a busy machine, is not counted (Linux tells how long that was). What holds the
-interpreter's lock all the while is counted without a stack.
+The loop stores the time of each tick. A thread checks its age and captures the stack of the loop. On Linux the time in
+which the thread was runnable and waited for a CPU is subtracted. A call that holds the GIL is counted without a stack.
 """
 
 import asyncio
@@ -26,38 +25,39 @@ from prometheus_client.registry import Collector
 log = structlog.get_logger("restwell.watchdog")
 
 LIMIT_SECONDS: Final = 0.05
-BEAT_SECONDS: Final = 0.03
-AGAIN_SECONDS: Final = 0.005
-READ_TURNS: Final = 20
-"""So often the time in line for a processor is read; what has come together since then is never blamed on a block."""
-KEPT: Final = 20
+TICK_SECONDS: Final = 0.03
+RECHECK_SECONDS: Final = 0.005
+CPU_WAIT_TICKS: Final = 20
+"""The CPU wait time is read every so many ticks. What accumulated since then is not counted as a block."""
+MAX_BLOCKS: Final = 20
 _DEPTH: Final = 12
-_OF_LOOP: Final = {"asyncio.base_events", "asyncio.events", "asyncio.runners", "uvloop", __name__}
+_LOOP_MODULES: Final = {"asyncio.base_events", "asyncio.events", "asyncio.runners", "uvloop", __name__}
 
 
 class Block(Struct, frozen=True):
-    """For how long the loop stood still, and the innermost calls it was in, if they could be seen."""
+    """How long the loop was blocked, and the innermost frames of the stack, if they were captured."""
 
     seconds: float
     stack: str
 
     def __str__(self) -> str:
-        return f"the event loop stood still for {self.seconds * 1e3:.0f} ms{f' in:{chr(10)}{self.stack}' if self.stack else ''}"
+        where = f" in:\n{self.stack}" if self.stack else ""
+        return f"the event loop was blocked for {self.seconds * 1e3:.0f} ms{where}"
 
 
 class Watchdog(Collector):
-    """``blocks`` are the last ones of more than LIMIT_SECONDS."""
+    """Watches one event loop. ``blocks`` are the last blocks of more than LIMIT_SECONDS."""
 
     def __init__(self) -> None:
-        self.blocks: deque[Block] = deque(maxlen=KEPT)
+        self.blocks: deque[Block] = deque(maxlen=MAX_BLOCKS)
         self._count = 0
         self._seconds = 0.0
-        self._beat = 0.0
-        self._cpu = 0.0
-        self._turns = 0
-        self._ready = 0.0
-        self._schedule: int | None = None
-        self._seen = ""
+        self._last_tick = 0.0
+        self._cpu_start = 0.0
+        self._ticks = 0
+        self._cpu_wait = 0.0
+        self._schedstat: int | None = None
+        self._stack = ""
         self._timer: asyncio.TimerHandle | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -68,9 +68,9 @@ class Watchdog(Collector):
             return
         self._stop.clear()
         with suppress(OSError):
-            self._schedule = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
-        self._note(time.monotonic())
-        self._timer = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._turn)
+            self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        self._record_tick(time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
         self._thread = threading.Thread(target=self._watch, args=(threading.get_ident(),), name="watchdog", daemon=True)
         self._thread.start()
 
@@ -81,69 +81,71 @@ class Watchdog(Collector):
             thread.join()
         if self._timer is not None:
             self._timer.cancel()
-        schedule, self._schedule = self._schedule, None
-        if schedule is not None:
-            os.close(schedule)
+        schedstat, self._schedstat = self._schedstat, None
+        if schedstat is not None:
+            os.close(schedstat)
 
     def collect(self) -> Iterator[Metric]:
         yield CounterMetricFamily(
             "restwell_event_loop_blocks",
-            "Times that the event loop stood still for more than 50 ms.",
+            "Times that the event loop was blocked for more than 50 ms.",
             value=self._count,
         )
         yield CounterMetricFamily(
-            "restwell_event_loop_blocked_seconds", "For how long it stood still, in all.", value=self._seconds
+            "restwell_event_loop_blocked_seconds",
+            "Total time that the event loop was blocked for more than 50 ms.",
+            value=self._seconds,
         )
 
-    def _turn(self) -> None:
-        """In the loop: the time since the last turn is what it was asked for, or something stood in the way."""
+    def _tick(self) -> None:
+        """Runs in the loop: compares the time since the last tick with the interval."""
         now = time.monotonic()
-        late = now - self._beat - BEAT_SECONDS
-        if late > LIMIT_SECONDS:
-            self._judge(late)
-        self._note(now)
-        self._timer = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._turn)
+        delay = now - self._last_tick - TICK_SECONDS
+        if delay > LIMIT_SECONDS:
+            self._check_delay(delay)
+        self._record_tick(now)
+        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
 
-    def _judge(self, late: float) -> None:
-        stood_still = late - (self._ready_seconds() - self._ready)
-        computed = time.thread_time() - self._cpu
-        if stood_still < LIMIT_SECONDS or (computed < LIMIT_SECONDS and not self._seen):
+    def _check_delay(self, delay: float) -> None:
+        blocked = delay - (self._cpu_wait_seconds() - self._cpu_wait)
+        cpu_seconds = time.thread_time() - self._cpu_start
+        if blocked < LIMIT_SECONDS or (cpu_seconds < LIMIT_SECONDS and not self._stack):
             return
-        self._turns = 0
-        block = Block(stood_still, self._seen)
+        self._ticks = 0
+        block = Block(blocked, self._stack)
         self.blocks.append(block)
         self._count += 1
-        self._seconds += stood_still
-        log.warning("event_loop_blocked", milliseconds=round(stood_still * 1e3), stack=block.stack)
+        self._seconds += blocked
+        log.warning("event_loop_blocked", milliseconds=round(blocked * 1e3), stack=block.stack)
 
-    def _ready_seconds(self) -> float:
-        """For how long the thread has been ready and waited for a processor; 0 where nobody tells."""
-        return int(os.pread(self._schedule, 100, 0).split()[1]) / 1e9 if self._schedule is not None else 0.0
+    def _cpu_wait_seconds(self) -> float:
+        """How long the thread was runnable and waited for a CPU, in total; 0 if the system does not report it."""
+        return int(os.pread(self._schedstat, 100, 0).split()[1]) / 1e9 if self._schedstat is not None else 0.0
 
-    def _note(self, now: float) -> None:
-        self._seen = ""
-        self._cpu = time.thread_time()
-        self._turns += 1
-        if self._turns % READ_TURNS == 1:  # reading it costs as much as all the rest
-            self._ready = self._ready_seconds()
-        self._beat = now
+    def _record_tick(self, now: float) -> None:
+        self._stack = ""
+        self._cpu_start = time.thread_time()
+        self._ticks += 1
+        if self._ticks % CPU_WAIT_TICKS == 1:  # the read costs as much as all the rest of a tick
+            self._cpu_wait = self._cpu_wait_seconds()
+        self._last_tick = now
 
     def _watch(self, loop_thread: int) -> None:
-        while not self._stop.wait(BEAT_SECONDS):
-            beat = self._beat
-            if not self._seen and time.monotonic() - beat > BEAT_SECONDS + LIMIT_SECONDS:
-                frame = sys._current_frames().get(loop_thread)  # noqa: SLF001  # there is no other way to another thread's stack
+        while not self._stop.wait(TICK_SECONDS):
+            last_tick = self._last_tick
+            if not self._stack and time.monotonic() - last_tick > TICK_SECONDS + LIMIT_SECONDS:
+                frame = sys._current_frames().get(loop_thread)  # noqa: SLF001  # no public API
                 if frame is None or _is_idle(frame):
                     continue
-                seen = "".join(traceback.format_list(traceback.extract_stack(frame)[-_DEPTH:]))
-                del frame  # it holds all that its function does
-                # A process that was stopped is about to turn.
-                if not self._stop.wait(AGAIN_SECONDS) and self._beat == beat:
-                    self._seen = seen
+                stack = "".join(traceback.format_list(traceback.extract_stack(frame)[-_DEPTH:]))
+                del frame  # it references all local variables
+                # After a SIGCONT the loop ticks within this time.
+                if not self._stop.wait(RECHECK_SECONDS) and self._last_tick == last_tick:
+                    self._stack = stack
 
 
 def _is_idle(frame: FrameType) -> bool:
-    """Whether the loop waits for something to do, or is about to: uvloop does so below ``run``, asyncio in its selector."""
+    """Whether the loop is waiting for events: uvloop below ``run``, asyncio in its selector."""
     if frame.f_globals.get("__name__") == "selectors" and frame.f_back is not None:
         frame = frame.f_back
-    return frame.f_globals.get("__name__") in _OF_LOOP
+    return frame.f_globals.get("__name__") in _LOOP_MODULES

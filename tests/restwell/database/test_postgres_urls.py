@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from pooler import pooler, pooler_program
 from restwell.database import DatabaseUnavailable, open_database, query
-from restwell.database_url import IGNORED, SUPPORTED, postgres_url, sqlite_path
+from restwell.database_url import IGNORED_OPTIONS, SUPPORTED_OPTIONS, postgres_url, sqlite_path
 from restwell.errors import ConfigurationError
 from servers import free_port
 
@@ -53,7 +53,7 @@ def test_ignored_options_of_a_url_are_listed() -> None:
     assert postgres_url(f"postgresql://h/d?{NEON}").ignored == ("channel_binding",)
     assert postgres_url(f"postgresql://h/d?{PRISMA}").ignored == ("connection_limit", "pgbouncer", "pool_timeout")
     assert postgres_url("postgresql://h/d?connect_timeout=10").connect_seconds == 10
-    assert not IGNORED.keys() & set(SUPPORTED)
+    assert not IGNORED_OPTIONS.keys() & set(SUPPORTED_OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_ignored_options_of_a_url_are_listed() -> None:
     [
         (
             "postgresql://u:hunter2@h/d?sslmod=require",
-            "unknown option sslmod; there are application_name, connect_timeout",
+            "unknown option sslmod; supported are application_name, connect_timeout",
         ),
         ("postgresql://u:hunter2@h/d?foo", "unknown option foo"),
         ("postgresql://u:hunter2@h/d?work_mem=5MB", "unknown option work_mem"),
@@ -81,12 +81,12 @@ def test_ignored_options_of_a_url_are_listed() -> None:
         ),
         ("postgresql://u:hunter2@h/d?sslrootcert=/tmp", "option sslrootcert: /tmp cannot be read"),
         ("postgresql://u:hunter2@h:port/d", "must be postgresql://user:password@host:5432/name"),
-        ("postgresql://u:hunt/er2@h/d", "percent-encoded"),
-        ("postgresql://u:hunt#er2@h/d", "percent-encoded"),
-        ("postgresql://u:hunt@er2@h/d", "percent-encoded"),
-        ("postgresql://u:hunt er2@h/d", "percent-encoded"),
-        ("postgresql://u:hunter2@[::1/d", "percent-encoded"),
-        ("postgresql://u:hunter2@h/d\n", "percent-encoded"),
+        ("postgresql://u:hunt/er2@h/d", "percent-encode"),
+        ("postgresql://u:hunt#er2@h/d", "percent-encode"),
+        ("postgresql://u:hunt@er2@h/d", "percent-encode"),
+        ("postgresql://u:hunt er2@h/d", "percent-encode"),
+        ("postgresql://u:hunter2@[::1/d", "percent-encode"),
+        ("postgresql://u:hunter2@h/d\n", "percent-encode"),
         ("postgresql:/u:hunter2@h/d", "must begin with postgresql://"),
         ("postgresql+asyncpg://u:hunter2@h/d", "must begin with postgresql://"),
     ],

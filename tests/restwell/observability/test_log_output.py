@@ -1,4 +1,6 @@
-"""What becomes of lines while standard output fails, or is not read, and afterwards: in a process of its own, with a real file and a real pipe."""
+"""Log lines while standard output fails or is not read, and after it recovers, in a child process with a real file and
+pipe.
+"""
 
 import fcntl
 import json
@@ -11,8 +13,8 @@ import pytest
 
 from restwell.observability.log_output import BUFFER_LINES
 
-AT_A_LINES_END = 10 * 13 + 90 * 14 + 500 * 15
-BEGINS = """
+AT_LINE_END = 10 * 13 + 90 * 14 + 500 * 15
+SETUP = """
 import resource, sys
 from msgspec import Struct
 from restwell.observability.log_output import output
@@ -36,7 +38,7 @@ output.flush()
 output.flush()
 print(output.dropped, file=sys.stderr)
 """
-NOT_READ = """
+UNREAD_PIPE = """
 for number in range(int(sys.argv[1])):
     output.write(Line(number))
 print(output.dropped, file=sys.stderr, flush=True)
@@ -44,7 +46,7 @@ sys.stdin.readline()
 output.flush(30)
 output.flush(30)
 """
-ENDS = """
+EXIT = """
 import os
 from multiprocessing import get_context
 output.write(Line(1))
@@ -55,43 +57,43 @@ child.join()
 
 
 def test_a_process_that_ends_writes_its_last_lines() -> None:
-    """Breaks when nothing waits for the thread at the end, or `atexit` does, which is not called in a forked process."""
-    command = [sys.executable, "-c", BEGINS + ENDS]
+    """Breaks without the flush at exit, and when `atexit` does it, which a forked process does not call."""
+    command = [sys.executable, "-c", SETUP + EXIT]
     written = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert sorted(json.loads(line)["number"] for line in written.splitlines()) == [1, 2]
 
 
-@pytest.mark.parametrize("limit", [AT_A_LINES_END, AT_A_LINES_END + 7])
-def test_a_full_disk_loses_lines_and_joins_none_to_another(tmp_path: Path, limit: int) -> None:
-    """Breaks when a line of which a part was written is not ended before the next: both cannot be read."""
+@pytest.mark.parametrize("limit", [AT_LINE_END, AT_LINE_END + 7])
+def test_a_full_disk_drops_lines_and_never_joins_two(tmp_path: Path, limit: int) -> None:
+    """Breaks when a partially written line is not terminated before the next one: both are then unreadable."""
     with (tmp_path / "log").open("wb") as file:
-        command = [sys.executable, "-c", BEGINS + FULL_DISK, str(limit)]
-        told = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=True).stderr
-    *kept, last, said = [line for line in (tmp_path / "log").read_text().splitlines() if line.endswith("}")]
-    assert [json.loads(line)["number"] for line in kept] == list(range(len(kept)))
-    assert len(kept) + int(told) == 1_000
+        command = [sys.executable, "-c", SETUP + FULL_DISK, str(limit)]
+        dropped_count = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=True).stderr
+    *written, last, report = [line for line in (tmp_path / "log").read_text().splitlines() if line.endswith("}")]
+    assert [json.loads(line)["number"] for line in written] == list(range(len(written)))
+    assert len(written) + int(dropped_count) == 1_000
     assert json.loads(last) == {"number": -1}
-    assert (json.loads(said)["event"], json.loads(said)["total"]) == ("log_lines_dropped", int(told))
+    assert (json.loads(report)["event"], json.loads(report)["total"]) == ("log_lines_dropped", int(dropped_count))
 
 
-def test_a_pipe_that_is_read_again_gets_the_buffered_lines_and_the_number_lost() -> None:
-    """The buffer of log lines is bounded. Breaks when it is not, or when the loss is not logged."""
-    written = 2 * BUFFER_LINES + 2_000  # once in the buffer, and once on the way out at most
+def test_a_pipe_that_is_read_again_gets_the_buffered_lines_and_the_number_of_dropped_ones() -> None:
+    """Breaks when the log buffer is unbounded, or when dropped lines are not logged."""
+    written = 2 * BUFFER_LINES + 2_000  # one full buffer, and at most one more being written
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4_096)
-    command = [sys.executable, "-c", BEGINS + NOT_READ, str(written)]
+    command = [sys.executable, "-c", SETUP + UNREAD_PIPE, str(written)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=writing, stderr=pipe) as process, os.fdopen(reading) as lines:
         os.close(writing)
         assert process.stdin is not None
         assert process.stderr is not None
-        lost = int(process.stderr.readline())
+        dropped = int(process.stderr.readline())
         process.stdin.close()
-        found = [json.loads(line) for line in lines]
+        parsed = [json.loads(line) for line in lines]
     assert process.returncode == 0
-    told = next(line for line in found if "number" not in line)
-    numbers = [line["number"] for line in found if "number" in line]
+    dropped_count = next(line for line in parsed if "number" not in line)
+    numbers = [line["number"] for line in parsed if "number" in line]
     assert len(numbers) >= BUFFER_LINES
-    assert len(numbers) + lost == written
+    assert len(numbers) + dropped == written
     assert numbers == sorted(numbers)
-    assert (told["event"], told["total"]) == ("log_lines_dropped", lost)
+    assert (dropped_count["event"], dropped_count["total"]) == ("log_lines_dropped", dropped)

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line for machines, text for people, and no local values in a traceback."""
+"""Logs: JSON lines or coloured text, and tracebacks without local variables."""
 
 import json
 import logging
@@ -18,17 +18,17 @@ from restwell.settings import LogSettings
 
 
 @pytest.fixture(autouse=True)
-def as_before(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """These tests configure the process's logs; give back what was there. What other tests have logged is over and done with."""
+def restored_logging(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Restores the logging configuration of the process after each test. Discards what earlier tests logged."""
     output.flush()
     output._reported = output.dropped
     capsys.readouterr()
     root = logging.getLogger()
     handlers, level, before = root.handlers[:], root.level, structlog.get_config()
-    thread_hook, ignored_hook = threading.excepthook, sys.unraisablehook
+    thread_hook, unraisable_hook = threading.excepthook, sys.unraisablehook
     yield
-    logging.captureWarnings(False)  # noqa: FBT003  # the standard library's own
-    threading.excepthook, sys.unraisablehook = thread_hook, ignored_hook
+    logging.captureWarnings(False)  # noqa: FBT003  # signature of the standard library
+    threading.excepthook, sys.unraisablehook = thread_hook, unraisable_hook
     structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -65,12 +65,12 @@ def fail(password: str) -> None:
 
 @pytest.mark.parametrize("chosen", ["json", "pretty"])
 def test_a_traceback_holds_no_local_values(capsys: pytest.CaptureFixture[str], chosen: str) -> None:
-    """Breaks when RichTracebackFormatter is left at its default, which prints every local variable."""
+    """Breaks with the default of RichTracebackFormatter, which prints every local variable."""
     configure_logs(LogSettings.model_validate({"format": chosen}))
     try:
         fail("hunter" + "2")
     except ValueError:
-        structlog.get_logger("x").exception("crash")
+        structlog.get_logger("x").exception("failed")
     out = written(capsys)
     assert "ValueError" in out
     assert "hunter2" not in out
@@ -91,7 +91,7 @@ def test_libraries_log_in_the_same_format_from_warning_on(capsys: pytest.Capture
     assert (line["event"], line["level"]) == ("careful: hot", "warning")
 
 
-def test_the_pretty_format_is_text_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pretty_format_is_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings(format="pretty"))
     structlog.get_logger("x").info("hello", number=1)
     out = written(capsys)
@@ -106,12 +106,12 @@ def test_the_default_format_is_json_without_a_terminal(capsys: pytest.CaptureFix
     assert lines(capsys)[0]["event"] == "hello"
 
 
-class Untold:
+class BrokenRepr:
     def __repr__(self) -> str:
         raise ValueError("no text of it")
 
 
-class Unending:
+class BrokenDel:
     def __del__(self) -> None:
         raise ValueError("late")
 
@@ -123,10 +123,12 @@ class Line(Struct):
 
 @pytest.mark.parametrize("chosen", ["json", "pretty"])
 @pytest.mark.parametrize(
-    "value", [Untold(), "\ud800", 2**70, {(1, 2): 3}, float("nan")], ids=lambda one: type(one).__name__
+    "value", [BrokenRepr(), "\ud800", 2**70, {(1, 2): 3}, float("nan")], ids=lambda one: type(one).__name__
 )
 def test_no_value_makes_logging_raise(capsys: pytest.CaptureFixture[str], chosen: str, value: object) -> None:
-    """Breaks when the renderer's error goes to whoever logs: an error handler that logs such a value answers with a bare 500."""
+    """Breaks when the renderer raises to the caller: an error handler that logs such a value then responds with a bare
+    500.
+    """
     configure_logs(LogSettings.model_validate({"format": chosen}))
     structlog.get_logger("x").warning("odd", value=value, kind="odd one")
     JsonLogWriter().write(Line("/a"))
@@ -137,20 +139,20 @@ def test_no_value_makes_logging_raise(capsys: pytest.CaptureFixture[str], chosen
     assert '{"path":"/b"' in out
 
 
-def test_failed_log_calls_warnings_and_dead_threads_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    """Breaks when the standard library writes them to standard error itself, which blocks where nobody reads it."""
+def test_failed_log_calls_warnings_and_thread_exceptions_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """Breaks when the standard library writes them to standard error, which blocks if it is not read."""
     configure_logs(LogSettings(format="json"))
     logging.getLogger("library").error("%d", "no number")
     warnings.showwarning("soon gone", DeprecationWarning, "library.py", 7)
     thread = threading.Thread(target=fail, args=("secret",), name="worker-7")
     thread.start()
     thread.join()
-    Unending()
+    BrokenDel()
     captured = lines(capsys)
-    assert captured[0]["event"] == "log_line_not_rendered"
+    assert captured[0]["event"] == "log_render_failed"
     assert "DeprecationWarning: soon gone" in captured[1]["event"]
     assert (captured[2]["event"], captured[2]["thread"]) == ("thread_failed", "worker-7")
-    assert (captured[3]["event"], "ValueError: late" in captured[3]["exception"]) == ("exception_ignored", True)
+    assert (captured[3]["event"], "ValueError: late" in captured[3]["exception"]) == ("unraisable_exception", True)
 
 
 def test_log_lines_keep_their_order(capsys: pytest.CaptureFixture[str]) -> None:

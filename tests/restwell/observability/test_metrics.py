@@ -1,4 +1,4 @@
-"""Metrics of several workers, added up by whichever is asked."""
+"""Metrics of several workers, aggregated by the worker that serves the scrape."""
 
 import asyncio
 from pathlib import Path
@@ -26,7 +26,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
     return samples[name, frozenset(labels.items())]
 
 
-async def seen_by(metrics: Metrics) -> Samples:
+async def scrape(metrics: Metrics) -> Samples:
     return samples_in((await metrics.exposition()).decode())
 
 
@@ -39,16 +39,16 @@ def worker(folder: Path, count: int) -> Metrics:
 
 
 async def test_each_worker_reports_the_metrics_of_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks when each worker reports its own metrics only: the values of a scrape then jump from worker to worker."""
+    """Breaks when each worker reports only its own metrics: the values then depend on the worker that is scraped."""
     monkeypatch.setattr(metrics_module, "PUBLISH_SECONDS", 0.01)
     workers = [worker(tmp_path, count) for count in (2, 3, 20)]
     for one in workers:
         await one.start()
     async with asyncio.timeout(30):
-        while [value(await seen_by(one), "connections") for one in workers] != [25] * 3:
+        while [value(await scrape(one), "connections") for one in workers] != [25] * 3:
             await asyncio.sleep(0.01)
     for one in workers:
-        samples = await seen_by(one)
+        samples = await scrape(one)
         assert value(samples, "orders_total", kind="retail") == 25
         assert value(samples, "seconds_count") == 3
         assert value(samples, "seconds_bucket", le="10.0") == 2
@@ -57,36 +57,36 @@ async def test_each_worker_reports_the_metrics_of_all_workers(tmp_path: Path, mo
 
 
 async def test_an_unwritable_metrics_folder_stops_no_worker(tmp_path: Path) -> None:
-    """Breaks when a full disk, or a folder that was deleted, keeps a worker from its start and its end."""
+    """Breaks when a full disk or a deleted folder prevents the start or the shutdown of a worker."""
     one = worker(tmp_path / "gone", 5)
     await one.start()
-    assert value(await seen_by(one), "orders_total", kind="retail") == 5
+    assert value(await scrape(one), "orders_total", kind="retail") == 5
     await one.close()
 
 
-async def test_a_worker_that_ends_leaves_its_last_counts(tmp_path: Path) -> None:
+async def test_a_worker_publishes_its_last_counts_at_shutdown(tmp_path: Path) -> None:
     one, other = worker(tmp_path, 5), worker(tmp_path, 1)
     await one.start()
     Counter("late", "Counted after the start.", registry=one.registry).inc()
     await one.close()
-    samples = await seen_by(other)
+    samples = await scrape(other)
     assert value(samples, "late_total") == 1
     assert value(samples, "connections") == 1
 
 
 async def test_a_single_worker_needs_no_metrics_folder() -> None:
-    alone = Metrics(None)
-    await alone.start()
-    Counter("orders", "Orders.", registry=alone.registry).inc()
-    assert value(await seen_by(alone), "orders_total") == 1
-    await alone.close()
+    single = Metrics(None)
+    await single.start()
+    Counter("orders", "Orders.", registry=single.registry).inc()
+    assert value(await scrape(single), "orders_total") == 1
+    await single.close()
 
 
 async def test_metrics_count_the_executions_of_each_query_and_the_connections_of_the_pool(
     client: httpx.AsyncClient, backend: str
 ) -> None:
     before = samples_in((await client.get("/metrics")).text)
-    for limit in (1, 2, 3):  # each for the first time, or it would come out of the cache
+    for limit in (1, 2, 3):  # different limits, so that no response is cached
         assert (await client.get(f"/v1/products?limit={limit}")).status_code == 200
     answer = await client.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -1,4 +1,4 @@
-"""The watchdog tells of what blocks the event loop, and of nothing else."""
+"""The watchdog reports blocks of the event loop, and no other delays."""
 
 import asyncio
 import re
@@ -42,13 +42,13 @@ def wait(seconds: float) -> None:
 
 
 def run(seconds: float) -> None:
-    """It has the name of what the loop idles in, and waits as the loop does."""
+    """A blocking function with the name of the loop's own ``run``."""
     with suppress(subprocess.TimeoutExpired):
         subprocess.run(["sleep", "5"], capture_output=True, check=False, timeout=seconds)
 
 
-def hold_the_lock(_: float) -> None:
-    """One call into C that never lets another thread run."""
+def hold_the_gil(_: float) -> None:
+    """A call into C that holds the GIL."""
     assert not re.match(r"(a|a)*b", "a" * 24)
 
 
@@ -56,28 +56,30 @@ def hold_the_lock(_: float) -> None:
 async def test_a_block_of_the_event_loop_is_reported_with_its_stack(
     watchdog: Watchdog, block: Callable[[float], None]
 ) -> None:
-    """Breaks when only processor time counts, as a blocking call may wait; and without the watching thread, as the stack is then unknown."""
-    for _ in range(5):  # where the whole machine is held up, nobody looks meanwhile
+    """Breaks when only CPU time counts, since a blocking call may sleep; and without the thread that captures the
+    stack.
+    """
+    for _ in range(5):  # a stalled machine stalls the watchdog thread too
         block(0.3)
         await asyncio.sleep(0.1)
         if watchdog.blocks and watchdog.blocks[-1].stack:
             break
-    told = watchdog.blocks[-1]
-    assert 0.1 <= told.seconds < 2
-    assert f"in {block.__name__}\n" in told.stack
+    block_report = watchdog.blocks[-1]
+    assert 0.1 <= block_report.seconds < 2
+    assert f"in {block.__name__}\n" in block_report.stack
     metrics = {metric.name: metric.samples[0].value for metric in watchdog.collect()}
     assert metrics["restwell_event_loop_blocks"] == len(watchdog.blocks)
     assert metrics["restwell_event_loop_blocked_seconds"] == sum(block.seconds for block in watchdog.blocks)
 
 
 async def test_a_block_that_holds_the_gil_is_reported(watchdog: Watchdog) -> None:
-    hold_the_lock(0)
+    hold_the_gil(0)
     await asyncio.sleep(0.05)
     assert len(watchdog.blocks) >= 1
 
 
 async def test_a_responsive_event_loop_is_not_reported(watchdog: Watchdog) -> None:
-    """The loop does short work, waits, and has work done in threads."""
+    """The loop runs short tasks, sleeps, and awaits a thread."""
 
     async def work() -> None:
         for _ in range(20):
@@ -106,7 +108,7 @@ asyncio.run(main())
 
 
 def test_a_suspended_process_is_not_reported_as_blocked() -> None:
-    """The whole process stands still, as on a machine that is too busy. Breaks when every late turn counts."""
+    """Breaks when every late tick counts: the whole process is suspended here."""
     with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -116,7 +118,7 @@ def test_a_suspended_process_is_not_reported_as_blocked() -> None:
         assert process.stdout.read() == "0\n"
 
 
-CROWDED = """
+CONTENDED = """
 import asyncio, os, time
 from restwell.observability.watchdog import Watchdog
 
@@ -139,20 +141,25 @@ asyncio.run(main())
 BUSY = "import os, time; os.sched_setaffinity(0, {0}); end = time.monotonic() + 6\nwhile time.monotonic() < end: pass"
 
 
-def test_a_busy_processor_is_not_reported_as_a_block() -> None:
-    """Turns of 20 ms on a processor that seven others want take 160. Breaks when the time in line counts."""
+def test_a_wait_for_the_cpu_is_not_reported_as_a_block() -> None:
+    """Breaks when the wait for a CPU counts: with seven other processes, an iteration of 20 ms takes 160 ms."""
     others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(7)]
     try:
-        told = subprocess.run([sys.executable, "-c", CROWDED], capture_output=True, text=True, check=True, timeout=60)
+        block_report = subprocess.run(
+            [sys.executable, "-c", CONTENDED], capture_output=True, text=True, check=True, timeout=60
+        )
     finally:
         for other in others:
             other.kill()
             other.wait()
-    assert told.stdout == "[]\n", told.stdout
+    assert block_report.stdout == "[]\n", block_report.stdout
 
 
-async def test_the_watchdog_uses_little_processor_time() -> None:
-    """Measured on an idle processor, where most of the cost is waking up. Breaks when it looks a thousand times a second; bench/edge.py measures it."""
+async def test_the_watchdog_uses_little_cpu_time() -> None:
+    """Breaks when the thread wakes up a thousand times a second.
+
+    Most of the cost is the wake-up; bench/edge.py measures it.
+    """
     watching = Watchdog()
     began, cpu = time.monotonic(), time.process_time()
     watching.start()
@@ -195,7 +202,7 @@ def build(settings: Settings) -> App:
 
 
 async def test_a_route_that_blocks_fails_its_test(tiny_settings: Settings) -> None:
-    with pytest.raises(AssertionError, match=r"stood still for \d+ ms in:(.|\n)*wait\(1\.5\)"):
+    with pytest.raises(AssertionError, match=r"was blocked for \d+ ms in:(.|\n)*wait\(1\.5\)"):
         async with running(build(tiny_settings)) as client:
             answer: httpx.Response = await client.get("/v1/blocking")
             assert answer.status_code == 200
