@@ -33,7 +33,7 @@ from servers import (
 pytestmark = pytest.mark.integration
 
 MOMENTS = (0.0, 0.6)
-AT_ONCE_SECONDS = 5
+AT_ONCE_SECONDS = 12
 """The slow request and the slow job take much longer."""
 NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 

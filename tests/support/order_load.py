@@ -43,14 +43,14 @@ def http_client(url: str) -> httpx.AsyncClient:
 
 
 async def buy_until(stop: float, url: str, product: Json, name: str, tokens: Json | None = None) -> list[Attempt]:
-    """Place one order after the other, each with a key of its own, and write down what came of it."""
+    """Place at least one order, then one after the other, each with its own key; all attempts."""
     attempts: list[Attempt] = []
     async with http_client(url) as client:
         buyer = ApiClient(client)
         if tokens is None:
             await buyer.sign_in("customer1@shop.example")
         buyer.tokens = tokens or buyer.tokens
-        while (now := time.monotonic()) < stop:
+        while (now := time.monotonic()) < stop or not attempts:
             key = f"{name} {len(attempts)}"
             try:
                 answer = await buyer.order(key, (product["id"], 1))

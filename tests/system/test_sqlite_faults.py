@@ -69,7 +69,7 @@ async def test_sqlite_survives_killed_workers_and_forced_checkpoints(
         buy_for(seconds, shop.url, product, "during"), kill_workers_until(stop, shop), checkpoint_until(stop, tmp_path)
     )
     wait_until(shop.is_ready, shop.process, shop)
-    after = await buy_for(1, shop.url, product, "after") or await buy_for(30, shop.url, product, "after")
+    after = await buy_for(1, shop.url, product, "after")
     assert {attempt.status for attempt in attempts} <= {0, 201, 503}, "0 is a worker that was killed meanwhile"
     assert {attempt.status for attempt in after} == {201}
     assert killed >= seconds / 3
