@@ -16,7 +16,7 @@ from chart import line_chart
 from contenders import OURS, ROOT, serving
 from routes import load
 from servers import postgres, restwell
-from shop.large import MOST_PRODUCTS
+from shop.load_data import MOST_PRODUCTS
 from works import SCRIPTS, add_people, subjects_for
 
 WORKS = {

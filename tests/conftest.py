@@ -198,7 +198,7 @@ def settings(database_url: str, runtime_dir: Path, tmp_path: Path) -> ShopSettin
         runtime_dir=runtime_dir,
         rate_limit=RateLimitSettings(scale=MORE),
         request=RequestSettings(timeout_seconds=30),  # a busy machine takes its time
-        payments=PaymentsSettings(url=SecretStr(f"ledger:///{tmp_path}/ledger.db")),
+        payments=PaymentsSettings(url=SecretStr(f"fake:///{tmp_path}/payments.db")),
     )
 
 

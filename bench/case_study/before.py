@@ -16,9 +16,9 @@ from restwell.database import Transaction, param, query
 from restwell.mail import Mailer, open_mailer
 from restwell.web import Page, PageFilter
 from shop import app
-from shop.letters import letter, money
+from shop.email_templates import format_money, render_email
 from shop.orders import queries as order_queries
-from shop.orders.schemas import Order, OrderDraft
+from shop.orders.schemas import Order, OrderCreateRequest
 from shop.orders.service import OrderService
 from shop.products import queries
 from shop.products.models import products
@@ -82,16 +82,17 @@ class MonolithicOrders(OrderService):
                 await self._database.find(queries.by_id, id=line.product_id)
         return page
 
-    async def place(self, tx: Transaction, actor: Actor, draft: OrderDraft) -> Order:
+    async def place(self, tx: Transaction, actor: Actor, draft: OrderCreateRequest) -> Order:
         order = await super().place(tx, actor, draft)
         if STEP < Step.JOBS:
             buyer = await tx.one(order_queries.buyer, id=actor.id)
             lines = [
-                (f"{line.quantity} x", line.name, money(line.unit_price_cents, order.currency)) for line in order.items
+                (f"{line.quantity} x", line.name, format_money(line.unit_price_cents, order.currency))
+                for line in order.items
             ]
             subject = f"Your order of {order.created_at:%d %B %Y}"
             thanks = ["Thank you for your order. This is what we have noted:"]
-            mail = letter(to=buyer.email, subject=subject, paragraphs=thanks, table=lines, key=str(order.id))
+            mail = render_email(to=buyer.email, subject=subject, paragraphs=thanks, table=lines, key=str(order.id))
             await self.mailer.send(mail)
         return order
 

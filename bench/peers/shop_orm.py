@@ -63,7 +63,7 @@ class Order(Base):
     created_at: Mapped[datetime]
 
 
-class OrderLine(Base):
+class OrderItem(Base):
     __tablename__ = "order_lines"
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     order_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -162,7 +162,7 @@ async def place(
         }
         await session.execute(insert(Order).values(user_id=user_id, **order))
         stored = [{"user_id": user_id, "order_id": order["id"], "position": n, **line} for n, line in enumerate(lines)]
-        await session.execute(insert(OrderLine), stored)
+        await session.execute(insert(OrderItem), stored)
         answer = json.loads(json.dumps({**order, "items": lines}, default=str))
         answer["created_at"] = order["created_at"].isoformat()
         keep = update(Key).where(Key.user_id == user_id, Key.key == key).values(answer=answer)

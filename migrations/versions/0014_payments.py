@@ -40,7 +40,7 @@ def upgrade() -> None:
             "state",
             Text,
             CheckConstraint(
-                "state IN ('prepared', 'paid', 'declined', 'undoing', 'cancelled', 'refunded')", name="payments_state"
+                "state IN ('prepared', 'paid', 'declined', 'reversing', 'cancelled', 'refunded')", name="payments_state"
             ),
             nullable=False,
         ),
@@ -48,8 +48,10 @@ def upgrade() -> None:
         Column("updated_at", Timestamp, nullable=False),
     )
     op.create_index("payments_by_gateway_id", "payments", ["gateway_id"])
-    undoing = text("state = 'undoing'")
-    op.create_index("payments_undoing", "payments", ["updated_at"], postgresql_where=undoing, sqlite_where=undoing)
+    reversing = text("state = 'reversing'")
+    op.create_index(
+        "payments_reversing", "payments", ["updated_at"], postgresql_where=reversing, sqlite_where=reversing
+    )
     op.create_table(
         "payment_events", Column("id", Text, primary_key=True), Column("received_at", Timestamp, nullable=False)
     )

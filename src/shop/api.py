@@ -6,16 +6,16 @@ from restwell.web import ClientCredentials, JobController, Version, requires_rol
 from shop.audit.routes import AuditController
 from shop.clients.models import SCOPES, Scope
 from shop.clients.routes import ClientController, TokenController
-from shop.email_confirmations.routes import EmailConfirmationController
+from shop.email_verifications.routes import EmailVerificationController
 from shop.exports.routes import ExportController
 from shop.identities.routes import IdentityController, SignInController
 from shop.images.routes import ImageController
+from shop.mfa.routes import MfaController
 from shop.orders.routes import OrderController
 from shop.password_resets.routes import PasswordResetController
 from shop.payments.routes import PaymentController
 from shop.products.routes import ProductController
 from shop.reports.routes import ReportController
-from shop.second_factors.routes import SecondFactorController
 from shop.sessions.routes import SessionController
 from shop.users.routes import UserController
 
@@ -29,10 +29,10 @@ V1: Final = (
     SessionController,
     SignInController,
     IdentityController,
-    SecondFactorController,
+    MfaController,
     ExportController,
     PasswordResetController,
-    EmailConfirmationController,
+    EmailVerificationController,
     AuditController,
     ProductController,
     ImageController,

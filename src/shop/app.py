@@ -4,42 +4,42 @@ from pathlib import Path
 from typing import Final
 
 from restwell import App, Migrations, Project, Restwell
-from shop import api, demo, large
+from shop import api, demo, load_data
 from shop.audit.service import AuditLog
 from shop.authentication import Authentication
 from shop.cleanup import Cleanup, clean_up
 from shop.clients.service import ClientService
-from shop.email_confirmations.jobs import send_confirmation_code, send_email_changed
-from shop.email_confirmations.mail import ConfirmationMail
-from shop.email_confirmations.service import EmailConfirmationService
+from shop.email_verifications.jobs import send_email_changed, send_verification_code
+from shop.email_verifications.mail import VerificationMail
+from shop.email_verifications.service import EmailVerificationService
 from shop.exports.service import ExportService
 from shop.identities.service import IdentityService
 from shop.images.jobs import make_thumbnails
 from shop.images.service import ImageService
-from shop.images.thumbnails import Thumbnails
+from shop.images.thumbnails import ThumbnailBuilder
+from shop.mfa.service import MfaService
+from shop.mfa.verification import MfaVerification
 from shop.named_queries import named_queries
 from shop.orders.jobs import send_confirmation, send_payment_failed
 from shop.orders.mail import OrderMail
 from shop.orders.models import idempotency
 from shop.orders.service import OrderService
-from shop.orders.settlement import Settlement, settle_late_orders, settle_order
+from shop.orders.settlement import Settlement, settle_order, settle_overdue_orders
 from shop.password_resets.jobs import send_reset_code
-from shop.password_resets.mail import ResetMail
+from shop.password_resets.mail import PasswordResetMail
 from shop.password_resets.service import PasswordResetService
 from shop.payments.events import PaymentEvents
 from shop.payments.open import open_gateway
 from shop.payments.service import PaymentService
 from shop.products.service import ProductService
 from shop.products.stock import StockService
-from shop.reports.jobs import make_report
-from shop.reports.maker import ReportMaker
+from shop.reports.builder import ReportBuilder
+from shop.reports.jobs import build_report
 from shop.reports.service import ReportService
-from shop.second_factors.service import SecondFactorService
-from shop.second_factors.verification import SecondFactorVerification
 from shop.sessions.reauthentication import Reauthentication
 from shop.sessions.service import SessionService
 from shop.settings import ShopSettings
-from shop.users.jobs import send_identity_linked, send_password_changed, send_second_factor, send_welcome
+from shop.users.jobs import send_identity_linked, send_mfa_changed, send_password_changed, send_welcome
 from shop.users.mail import AccountMail
 from shop.users.service import UserService
 
@@ -53,7 +53,7 @@ def create_app(settings: ShopSettings) -> App:
     """The shop, ready to serve. Nothing connects before it starts."""
     kit = Restwell(settings, name="shop")
     audit = AuditLog(kit.database, kit.cursors)
-    second_factor = SecondFactorVerification(kit.database, kit.secret_box, audit)
+    second_factor = MfaVerification(kit.database, kit.secret_box, audit)
     sessions = SessionService(
         kit.database,
         kit.cache,
@@ -67,16 +67,14 @@ def create_app(settings: ShopSettings) -> App:
     )
     again = Reauthentication(kit.database, kit.passwords)
     resets = PasswordResetService(kit.database, kit.jobs, kit.passwords, sessions, audit)
-    confirmations = EmailConfirmationService(kit.database, kit.cache, kit.jobs, again, resets, audit)
+    confirmations = EmailVerificationService(kit.database, kit.cache, kit.jobs, again, resets, audit)
     users = UserService(
         kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, sessions, again, confirmations, audit
     )
     identities = IdentityService(
         kit.database, kit.oauth_providers, kit.oauth_flows, sessions, users, audit, public_url=settings.public_url
     )
-    factors = SecondFactorService(
-        kit.database, kit.secret_box, again, second_factor, sessions, users, audit, issuer=kit.name
-    )
+    factors = MfaService(kit.database, kit.secret_box, again, second_factor, sessions, users, audit, issuer=kit.name)
     clients = ClientService(kit.database, kit.cache, kit.access_tokens, kit.cursors, audit)
     products = ProductService(kit.database, kit.cache, kit.cursors)
     payments = PaymentService(
@@ -90,9 +88,9 @@ def create_app(settings: ShopSettings) -> App:
     exports = ExportService(kit.database, users, identities, sessions, orders, audit)
     images = ImageService(kit.database, kit.jobs, kit.files)
     reports = ReportService(kit.database, kit.jobs, kit.files)
-    makers = [maker(kit.database, kit.files) for maker in (Thumbnails, ReportMaker)]
+    makers = [maker(kit.database, kit.files) for maker in (ThumbnailBuilder, ReportBuilder)]
     cleanup = Cleanup(kit.database, kit.files, session_lifetime_seconds=settings.jwt.refresh_ttl_seconds)
-    mails = [mail(kit.database, kit.mailer) for mail in (AccountMail, ConfirmationMail, OrderMail, ResetMail)]
+    mails = [mail(kit.database, kit.mailer) for mail in (AccountMail, VerificationMail, OrderMail, PasswordResetMail)]
     return kit.app(
         version="1.0.0",
         description=DESCRIPTION,
@@ -105,17 +103,17 @@ def create_app(settings: ShopSettings) -> App:
         jobs=[
             send_welcome,
             send_password_changed,
-            send_confirmation_code,
+            send_verification_code,
             send_email_changed,
             send_identity_linked,
-            send_second_factor,
+            send_mfa_changed,
             send_confirmation,
             send_payment_failed,
             settle_order,
-            settle_late_orders,
+            settle_overdue_orders,
             send_reset_code,
             make_thumbnails,
-            make_report,
+            build_report,
             clean_up,
         ],
         authenticate=Authentication(kit.access_tokens, sessions, clients),
@@ -132,7 +130,7 @@ shop: Final = Project(
     create_app=create_app,
     migrations=MIGRATIONS,
     seed=demo.seed,
-    load_data=large.enlarge,
+    load_data=load_data.load,
     banner=demo.welcome,
     queries=named_queries,
 )

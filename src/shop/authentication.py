@@ -15,5 +15,5 @@ class Authentication:
         """With the role or the scopes of this moment. Raises Unauthorized, also once signed out or revoked."""
         claims = self._access_tokens.verify(access_token)
         if claims.sid is None:
-            return await self._clients.actor_of(claims)
-        return await self._sessions.actor_of(claims, claims.sid)
+            return await self._clients.get_actor(claims)
+        return await self._sessions.get_actor(claims, claims.sid)

@@ -12,13 +12,13 @@ from restwell.files import Files
 from restwell.ids import min_id_at
 from restwell.jobs import JobContext, job
 from shop.audit.models import security_events
-from shop.email_confirmations.models import email_confirmations
+from shop.email_verifications.models import email_verifications
 from shop.images.models import product_images
 from shop.orders.models import idempotency
 from shop.password_resets.models import password_resets
 from shop.payments.models import payment_events
 from shop.reports.models import reports
-from shop.sessions.attempts import FORGOTTEN
+from shop.sessions.login_throttle import RESET_AFTER
 from shop.sessions.models import failed_attempts, refresh_tokens, sessions
 
 BATCH: Final = 1_000
@@ -55,11 +55,11 @@ def _delete_older(name: str, key: Column[Any], time: Column[Any]) -> Query[None]
 
 delete_resets: Final = _delete_older("delete_resets", password_resets.c.code_hash, password_resets.c.expires_at)
 delete_confirmations: Final = _delete_older(
-    "delete_confirmations", email_confirmations.c.code_hash, email_confirmations.c.expires_at
+    "delete_confirmations", email_verifications.c.code_hash, email_verifications.c.expires_at
 )
 delete_payment_events: Final = _delete_older("delete_payment_events", payment_events.c.id, payment_events.c.received_at)
 delete_events: Final = _delete_older("delete_events", security_events.c.id, security_events.c.id)
-delete_attempts: Final = _delete_older("delete_attempts", failed_attempts.c.subject, failed_attempts.c.last_at)
+delete_attempts: Final = _delete_older("delete_attempts", failed_attempts.c.key_hash, failed_attempts.c.last_failed_at)
 delete_reports: Final = _delete_older("delete_reports", reports.c.id, reports.c.id)
 images_there: Final = query(
     "cleanup.images_there",
@@ -86,7 +86,7 @@ class Cleanup:
         await _until_none(lambda: self._database.run(delete_confirmations, before=now))
         await _until_none(lambda: self._database.run(delete_payment_events, before=now - PAYMENT_EVENTS))
         await _until_none(lambda: self._database.run(delete_events, before=min_id_at(now - EVENTS)))
-        await _until_none(lambda: self._database.run(delete_attempts, before=now - FORGOTTEN))
+        await _until_none(lambda: self._database.run(delete_attempts, before=now - RESET_AFTER))
         await _until_none(lambda: self._database.run(delete_reports, before=min_id_at(now - REPORTS)))
         for folder, there in (("images", images_there), ("reports", reports_there)):
             found = await self._files.list_older_than(folder, ORPHANS.total_seconds())

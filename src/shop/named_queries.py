@@ -9,18 +9,18 @@ from restwell.jobs import queries as jobs
 from shop import cleanup
 from shop.audit import queries as audit
 from shop.clients import queries as clients
-from shop.email_confirmations import queries as email_confirmations
+from shop.email_verifications import queries as email_verifications
 from shop.identities import queries as identities
 from shop.images import queries as images
+from shop.mfa import queries as mfa
 from shop.orders import queries as orders
 from shop.password_resets import queries as password_resets
 from shop.payments import queries as payments
 from shop.products import queries as products
 from shop.products.queries import ListShape
-from shop.products.schemas import Sort
+from shop.products.schemas import ProductSort
 from shop.reports import queries as reports
-from shop.second_factors import queries as second_factors
-from shop.sessions import attempts, ways_in
+from shop.sessions import credentials, login_throttle
 from shop.sessions import queries as sessions
 from shop.users import queries as users
 
@@ -30,13 +30,13 @@ def named_queries() -> Iterator[Query[Any]]:
     yield from find_queries(
         users,
         sessions,
-        attempts,
-        ways_in,
+        login_throttle,
+        credentials,
         audit,
         password_resets,
-        email_confirmations,
+        email_verifications,
         identities,
-        second_factors,
+        mfa,
         clients,
         products,
         images,
@@ -46,7 +46,7 @@ def named_queries() -> Iterator[Query[Any]]:
         jobs,
         cleanup,
     )
-    for sort, (after, category, q, min_price, max_price) in product(Sort, product((False, True), repeat=5)):
+    for sort, (after, category, q, min_price, max_price) in product(ProductSort, product((False, True), repeat=5)):
         yield products.page(
             ListShape(sort, after=after, category=category, q=q, min_price=min_price, max_price=max_price, fields=None)
         )

@@ -19,20 +19,22 @@ Instant = Annotated[datetime, Meta(tz=True)]
 """A point in time: RFC 3339, in UTC."""
 
 
-def whole(pattern: str) -> str:
+def anchored(pattern: str) -> str:
     """The pattern for all of a text. A bare ``$`` would let a line end slip in after it, in Python as in JavaScript."""
     return rf"^(?:{pattern})$(?![\s\S])"
 
 
 _TEXT: Final = r"[^\x00-\x1f\x7f]"
 
-Line = Annotated[str, Meta(min_length=1, max_length=200, pattern=whole(rf"{_TEXT}*[^\s\x00-\x1f\x7f]{_TEXT}*"))]
+SingleLineText = Annotated[
+    str, Meta(min_length=1, max_length=200, pattern=anchored(rf"{_TEXT}*[^\s\x00-\x1f\x7f]{_TEXT}*"))
+]
 """One line of text: not blank, no control characters."""
 
-Prose = Annotated[str, Meta(max_length=5_000, pattern=whole(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"))]
+MultiLineText = Annotated[str, Meta(max_length=5_000, pattern=anchored(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"))]
 """Any text, with tabs and line ends but no other control characters."""
 
-Slug = Annotated[str, Meta(pattern=whole(r"[a-z0-9]+(?:-[a-z0-9]+)*"), max_length=40, examples=["audio"])]
-Currency = Annotated[str, Meta(pattern=whole(r"[A-Z]{3}"), examples=["EUR"], description="ISO 4217.")]
+Slug = Annotated[str, Meta(pattern=anchored(r"[a-z0-9]+(?:-[a-z0-9]+)*"), max_length=40, examples=["audio"])]
+Currency = Annotated[str, Meta(pattern=anchored(r"[A-Z]{3}"), examples=["EUR"], description="ISO 4217.")]
 Cents = Annotated[int, Meta(ge=0, le=MAX_AMOUNT, examples=[12_900], description="In the currency's minor unit.")]
 Count = Annotated[int, Meta(ge=0, le=MAX_AMOUNT, examples=[25])]

@@ -13,16 +13,18 @@ from restwell.settings import LOOPBACK, DatabaseSettings, Section, Settings
 
 def _payments_url(value: SecretStr) -> SecretStr:
     url = value.get_secret_value()
-    if not re.fullmatch(r"ledger:///[^?#]+(\?((delay|declines|losses)=[\d.]+&?)*)?", url) and not re.fullmatch(
+    if not re.fullmatch(
+        r"fake:///[^?#]+(\?((delay_seconds|decline_rate|loss_rate)=[\d.]+&?)*)?", url
+    ) and not re.fullmatch(
         rf"(https://[^/?#@\s:]+@[^/?#@\s]+|{LOOPBACK.replace('//', '//[^/?#@:]+@', 1)})/?(\?\S*)?", url
     ):
-        message = "must be https://api-key@api.stripe.com?payment_method=pm_... or ledger:///var/payments.db?declines=0.1&losses=0.1&delay=0.05"
+        message = "must be https://api-key@api.stripe.com?payment_method=pm_... or fake:///var/payments.db?decline_rate=0.1&loss_rate=0.1&delay_seconds=0.05"
         raise ValueError(message)
     return value
 
 
 class PaymentsSettings(Section):
-    url: Annotated[SecretStr, AfterValidator(_payments_url)] = SecretStr("ledger:///var/payments.db")
+    url: Annotated[SecretStr, AfterValidator(_payments_url)] = SecretStr("fake:///var/payments.db")
     webhook_secret: SecretStr | None = Field(default=None, min_length=16)
 
 
@@ -35,23 +37,23 @@ class ShopSettings(Settings):
         faults = super().production_faults(values)
         if not values.get("PAYMENTS_URL"):
             faults.append(
-                "PAYMENTS_URL: required in production; https://api-key@api.stripe.com, or ledger:///var/payments.db, which charges nobody"
+                "PAYMENTS_URL: required in production; https://api-key@api.stripe.com, or fake:///var/payments.db for a fake gateway"
             )
         return faults
 
     def folders(self) -> dict[str, Path]:
         url = self.payments.url.get_secret_value()
-        ledger = {"PAYMENTS_URL": Path(urlsplit(url).path[1:]).parent} if url.startswith("ledger:") else {}
-        return super().folders() | ledger
+        fake = {"PAYMENTS_URL": Path(urlsplit(url).path[1:]).parent} if url.startswith("fake:") else {}
+        return super().folders() | fake
 
     def services(self) -> dict[str, str]:
         return {"payments": urlsplit(self.payments.url.get_secret_value()).hostname or ""} | super().services()
 
     def fallbacks(self) -> dict[str, str]:
         url = self.payments.url.get_secret_value()
-        ledger = (
-            {"payments": f"a ledger in {urlsplit(url).path[1:]}, which charges nobody"}
-            if url.startswith("ledger:")
+        fake = (
+            {"payments": f"a fake gateway in {urlsplit(url).path[1:]}; no real charges"}
+            if url.startswith("fake:")
             else {}
         )
-        return super().fallbacks() | ledger
+        return super().fallbacks() | fake

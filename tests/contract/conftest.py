@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         runtime_dir=folder,
         rate_limit=RateLimitSettings(scale=0),
         payments=PaymentsSettings(
-            url=SecretStr(f"ledger:///{folder}/ledger.db"), webhook_secret=SecretStr(WEBHOOK_SECRET)
+            url=SecretStr(f"fake:///{folder}/payments.db"), webhook_secret=SecretStr(WEBHOOK_SECRET)
         ),
         oauth=OauthSettings(providers=(SecretStr("okta=http://id:secret@127.0.0.1:9"),)),  # which nobody listens at
     )

@@ -34,8 +34,8 @@ from restwell.web.uploads import read_upload
 from scoreboard import Score
 from shop.payments.schemas import PaymentEvent
 from shop.products.queries import search_text
-from shop.schema import Currency, Line, Prose, Slug
-from shop.users.schemas import Email, Registration
+from shop.schema import Currency, MultiLineText, SingleLineText, Slug
+from shop.users.schemas import Email, RegistrationRequest
 
 MARK: Final = "time grows linearly; <= 50 ms"
 LONG: Final = 65_536
@@ -181,7 +181,7 @@ def sent(**given: Any) -> ApiRequest:
     return cast("ApiRequest", Sent(**given))
 
 
-def whole(work: Any) -> None:
+def anchored(work: Any) -> None:
     """Run what never waits."""
     with suppress(StopIteration):
         work.send(None)
@@ -218,23 +218,23 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "client credentials": lambda text: read_client_credentials(sent(authorization=text), "", ""),
     "cursor": lambda text: cursors.decode("list", text, tuple),
     "sign-in cookie": lambda text: flows.resume(text, "provider", text),
-    "Content-Type of a form": lambda text: whole(read_upload(sent(content_type=f"multipart/form-data; {text}"))),
+    "Content-Type of a form": lambda text: anchored(read_upload(sent(content_type=f"multipart/form-data; {text}"))),
     "search words": lambda text: search_text("sqlite", text),
     **{
         f"text of {kind}": lambda text, kind=kind: convert(text, kind)  # type: ignore[misc]  # its default is its type
-        for kind in (Line, Prose, Slug, Currency, Email)
+        for kind in (SingleLineText, MultiLineText, Slug, Currency, Email)
     },
 }
 BODIES: Final[dict[str, Callable[[str], object]]] = {
     "body": lambda text: decode_body(text.encode(), Draft),
     "body of anything": lambda text: decode_body(text.encode(), Any),
-    "body of the shop": lambda text: decode_body(text.encode(), Registration),
+    "body of the shop": lambda text: decode_body(text.encode(), RegistrationRequest),
     "payment event": lambda text: decode_body(text.encode(), PaymentEvent),
 }
 
 
 def uploaded(text: str) -> None:
-    whole(read_upload(sent(body=text.encode(), content_type="multipart/form-data; boundary=x")))
+    anchored(read_upload(sent(body=text.encode(), content_type="multipart/form-data; boundary=x")))
 
 
 TABLE: Final = [

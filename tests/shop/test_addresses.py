@@ -40,7 +40,7 @@ async def test_an_invalid_address_is_a_422_that_names_its_field_at_every_route(
         "sign in": lambda email: client.post("/v1/sessions", json={"email": email, "password": PASSWORD}),
         "reset": lambda email: client.post("/v1/password-resets", json={"email": email}),
         "change": lambda email: customer.send(
-            "POST", "/v1/email-confirmations", {"email": email, "current_password": PASSWORD}
+            "POST", "/v1/email-verifications", {"email": email, "current_password": PASSWORD}
         ),
     }
     for email in REFUSED:
@@ -79,14 +79,14 @@ async def test_all_spellings_of_an_address_are_one_account_that_gets_its_mail(
     await finish_jobs(app)
     assert [to for _, to in server.envelopes] == [["ada@xn--bcher-kva.example"]] * 5
     (welcome,) = (mail for mail in server.mails if mail["Subject"] == "Welcome to the shop")
-    answer = await client.post("/v1/email-confirmations/completion", json={"code": code_in(welcome)})
+    answer = await client.post("/v1/email-verifications/completion", json={"code": code_in(welcome)})
     assert answer.status_code == 204
 
 
 async def test_a_change_to_another_spelling_of_the_own_address_is_no_change(
     customer: ApiClient, app: App, server: MailServer
 ) -> None:
-    answer = await customer.send("POST", "/v1/email-confirmations", {"email": "Customer1@SHOP.example"})
+    answer = await customer.send("POST", "/v1/email-verifications", {"email": "Customer1@SHOP.example"})
     assert answer.status_code == 202, "the own address needs no password"
     await finish_jobs(app)
     assert [to for _, to in server.envelopes] == [["customer1@shop.example"]]

@@ -44,7 +44,7 @@ async def test_an_admin_sees_all_security_events_and_a_customer_the_own(
     await admin.send("PATCH", f"/v1/users/{me}", {"role": "customer"})
     assert {one["user_id"] for one in await events(admin)} == {me, boss}
     mine = await events(admin, f"&user_id={me}")
-    assert names(mine) == ["account_changed", "account_changed", "signed_in"]
+    assert names(mine) == ["account_updated", "account_updated", "signed_in"]
     assert (mine[1]["detail"], mine[1]["by_id"]) == ("role: admin, active: true", boss)
     assert await events(customer, f"&user_id={boss}") == mine
 

@@ -77,15 +77,15 @@ async def test_the_cleanup_deletes_expired_rows(customer: ApiClient, client: htt
     for number in range(3):
         await customer.order(f"key {number}", (product["id"], 1))
         await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
-        await customer.send("POST", "/v1/email-confirmations", {"email": "customer1@shop.example"})
+        await customer.send("POST", "/v1/email-verifications", {"email": "customer1@shop.example"})
         await client.post("/v1/sessions", json={"email": f"{number}@shop.example", "password": "a wrong one"})
     await finish_jobs(app)
     await set_back(app, "idempotency_keys", "created_at")
     await set_back(app, "password_resets", "expires_at")
-    await set_back(app, "email_confirmations", "expires_at")
-    await set_back(app, "failed_attempts", "last_at")
+    await set_back(app, "email_verifications", "expires_at")
+    await set_back(app, "failed_attempts", "last_failed_at")
     await clean(app)
-    tables = ("idempotency_keys", "password_resets", "email_confirmations", "failed_attempts")
+    tables = ("idempotency_keys", "password_resets", "email_verifications", "failed_attempts")
     assert [await count(app, table) for table in tables] == [0, 0, 0, 0]
 
 

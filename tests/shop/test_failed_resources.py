@@ -39,7 +39,7 @@ async def add_image(admin: ApiClient) -> str:
     return str(answer.headers["location"])
 
 
-async def request_report(admin: ApiClient) -> str:
+async def create_report(admin: ApiClient) -> str:
     answer = await admin.send("POST", "/v1/reports", {"first_day": "2026-01-01", "last_day": "2026-01-01"})
     return str(answer.headers["location"])
 
@@ -92,7 +92,7 @@ async def test_a_resource_whose_job_will_never_succeed_is_failed(
     admin: ApiClient, app: App, end: Callable[[App, ApiClient], Awaitable[None]]
 ) -> None:
     """Seen to fail: such a resource stayed `pending` for ever."""
-    resources = [await add_image(admin), await request_report(admin)]
+    resources = [await add_image(admin), await create_report(admin)]
     for where in resources:
         pending = (await admin.get(where)).json()
         assert (pending["state"], pending["failure_code"]) == ("pending", None)
@@ -106,7 +106,7 @@ async def test_a_resource_whose_job_will_never_succeed_is_failed(
 
 async def test_a_failed_resource_is_pending_while_its_job_is_retried_and_then_ready(admin: ApiClient, app: App) -> None:
     """Breaks when the failure is stored and not derived from the job."""
-    resources = [await add_image(admin), await request_report(admin)]
+    resources = [await add_image(admin), await create_report(admin)]
     await attempts_failed(app, admin)
     for job_id in await all_jobs(app):
         assert (await admin.send("POST", f"/v1/jobs/{job_id}/retry")).status_code == 202

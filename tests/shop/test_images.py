@@ -219,7 +219,7 @@ def test_every_upload_is_processed_or_refused(score: Score, tmp_path: Path) -> N
             render.check(content)
             path.write_bytes(content)
             made = outside.submit(render.render, str(path), {"small": 8}).result()
-        except render.NotAnImage:
+        except render.InvalidImage:
             return "no image"
         assert made.versions["small"].startswith(b"RIFF")
         return "made"

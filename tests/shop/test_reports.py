@@ -17,8 +17,8 @@ from restwell.ids import new_id
 from restwell.settings import FilesSettings
 from restwell.testing import finish_jobs
 from shop.app import create_app
-from shop.reports import maker
-from shop.reports.document import BARS, bars
+from shop.reports import builder
+from shop.reports.pdf import BARS, bars
 from shop.settings import ShopSettings
 
 TODAY = datetime.now(UTC).date().isoformat()
@@ -47,7 +47,7 @@ async def test_a_report_is_built_by_a_job_and_has_every_line_once(
     admin: ApiClient, customer: ApiClient, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when the next page begins at the order the last one ended with, or one later."""
-    monkeypatch.setattr(maker, "PAGE", 2)
+    monkeypatch.setattr(builder, "PAGE", 2)
     sold = await sell(admin, customer, "=1+1", "EUR", 1_050, 1, 2, 3)
     (cancelled,) = await sell(admin, customer, "Tent, large", "EUR", 9_900, 1)
     await customer.send("POST", f"/v1/orders/{cancelled}/cancellation")
@@ -83,7 +83,7 @@ async def test_the_progress_of_a_report_is_visible_while_it_is_built(
 ) -> None:
     """The PDF cannot be rendered here, so the report stays where it is: it has read today's lines, of three days."""
     await sell(admin, customer, "Lamp", "EUR", 100, 1)
-    monkeypatch.setattr(maker, "print_paper", int)
+    monkeypatch.setattr(builder, "render_pdf", int)
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     where = (await request(admin, yesterday.isoformat())).headers["location"]
     await finish_jobs(app)

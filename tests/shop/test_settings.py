@@ -15,15 +15,15 @@ LIVE = {
 }
 
 
-def test_production_refuses_the_default_ledger() -> None:
+def test_production_refuses_the_default_fake_gateway() -> None:
     """Breaks when the default passes: production took orders and charged nobody, in silence."""
     with pytest.raises(ConfigurationError) as raised:
         ShopSettings.load(LIVE)
     (fault,) = raised.value.faults
-    assert fault.startswith("PAYMENTS_URL: required in production; https://api-key@api.stripe.com, or ledger:///")
+    assert fault.startswith("PAYMENTS_URL: required in production; https://api-key@api.stripe.com, or fake:///")
 
 
-def test_production_accepts_a_ledger_that_is_set_explicitly() -> None:
-    settings = ShopSettings.load({**LIVE, "PAYMENTS_URL": "ledger:///var/p.db?delay=0.1"})
-    assert settings.fallbacks() == {"payments": "a ledger in var/p.db, which charges nobody"}
+def test_production_accepts_a_fake_gateway_that_is_set_explicitly() -> None:
+    settings = ShopSettings.load({**LIVE, "PAYMENTS_URL": "fake:///var/p.db?delay_seconds=0.1"})
+    assert settings.fallbacks() == {"payments": "a fake gateway in var/p.db; no real charges"}
     assert ShopSettings.load({**LIVE, "PAYMENTS_URL": "https://key@api.stripe.com"}).fallbacks() == {}

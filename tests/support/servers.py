@@ -312,7 +312,7 @@ def serve_into(
         "WORKERS": "1",
         "RUNTIME_DIR": str(folder / "cache"),
         "RATE_LIMIT_SCALE": str(MORE),
-        "PAYMENTS_URL": f"ledger:///{folder}/ledger.db",
+        "PAYMENTS_URL": f"fake:///{folder}/payments.db",
     }
     env = {**os.environ, **own, **environment, "PORT": str(port), RUN: run}
     with log.open("wb") as output:

@@ -179,7 +179,7 @@ def test_a_command_whose_processes_could_not_start_ends_with_the_reason(
         ("RUNTIME_DIR", "/proc/none/cache", "RUNTIME_DIR: /proc/none/cache cannot be written"),
         ("FILES_DIR", "/proc/none/files", "FILES_DIR: /proc/none/files cannot be written"),
         ("SMTP_URL", "folder:/proc/none/mail", "SMTP_URL: /proc/none/mail cannot be written"),
-        ("PAYMENTS_URL", "ledger:////proc/none/x.db", "PAYMENTS_URL: /proc/none cannot be written"),
+        ("PAYMENTS_URL", "fake:////proc/none/x.db", "PAYMENTS_URL: /proc/none cannot be written"),
     ],
 )
 def test_an_unwritable_folder_is_named_with_its_setting(

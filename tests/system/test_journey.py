@@ -82,7 +82,7 @@ async def test_a_customer_registers_orders_and_signs_out(visitor: ApiClient, ser
 
 
 async def test_one_buyer_gets_the_last_item_through_two_workers(server: Served) -> None:
-    """Breaks when take_stock loses ``stock >= quantity``."""
+    """Breaks when reserve_stock loses ``stock >= quantity``."""
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         admin = await ApiClient(client).sign_in("admin@shop.example")
         draft = {"name": "Last One", "category": "toys", "price_cents": 100, "currency": "EUR", "stock": 1}

@@ -45,10 +45,10 @@ _keys = query("audit.keys", select(func.count().label("n")).select_from(idempote
 class Shop:
     """The served shop, its database and its gateway."""
 
-    def __init__(self, served: Served, settings: dict[str, str], ledger: Path) -> None:
+    def __init__(self, served: Served, settings: dict[str, str], payments_file: Path) -> None:
         self.served = served
         self.settings = settings
-        self.ledger = ledger
+        self.payments_file = payments_file
 
     async def product(self, stock: int) -> Json:
         async with http_client(self.served.url) as client:
@@ -79,7 +79,7 @@ class Shop:
     def charges(self) -> dict[str, list[int]]:
         """All money that was moved, by order."""
         found: dict[str, list[int]] = {}
-        for text, amount in apsw.Connection(str(self.ledger)).execute(
+        for text, amount in apsw.Connection(str(self.payments_file)).execute(
             "SELECT description, movements.amount_cents FROM movements JOIN intents ON intents.id = intent_id"
         ):
             found.setdefault(str(text).removeprefix("Order "), []).append(amount)
@@ -88,18 +88,18 @@ class Shop:
 
 @pytest.fixture
 async def shop(tmp_path: Path, empty_url: str) -> AsyncIterator[Shop]:
-    ledger = tmp_path / "ledger.db"
+    payments_file = tmp_path / "payments.db"
     settings = {
         "DATABASE_URL": empty_url,
         "RESTWELL_APP": "shop.app:shop",
         "WORKERS": "2",
-        "PAYMENTS_URL": f"ledger:///{ledger}?losses=0.2",
+        "PAYMENTS_URL": f"fake:///{payments_file}?loss_rate=0.2",
         "LOG_LEVEL": "warning",
     }
     for command in ("migrate", "seed"):
         restwell(command, cwd=tmp_path, **settings).check_returncode()
     async with serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **settings) as served:
-        yield Shop(served, settings, ledger)
+        yield Shop(served, settings, payments_file)
 
 
 async def insist(client: httpx.AsyncClient, tokens: Json, key: str, product: Json) -> tuple[int, str]:

@@ -67,7 +67,7 @@ async def client(pair: tuple[Postgres, Postgres], tmp_path: Path) -> AsyncIterat
             "DATABASE_URL": first.url,
             "JWT_SECRET": "a secret for tests, long enough to be one",
             "RATE_LIMIT_SCALE": str(MORE),
-            "PAYMENTS_URL": f"ledger:///{tmp_path}/ledger.db",
+            "PAYMENTS_URL": f"fake:///{tmp_path}/payments.db",
         }
     )
     async with running(create_app(settings)) as connected:

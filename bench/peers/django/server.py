@@ -132,7 +132,7 @@ class Order(models.Model):
         app_label, managed, db_table = "shop", False, "orders"
 
 
-class OrderLine(models.Model):
+class OrderItem(models.Model):
     pk = models.CompositePrimaryKey("user_id", "order_id", "position")
     user_id = models.UUIDField()
     order_id = models.UUIDField()
@@ -186,13 +186,13 @@ class UserOut(Schema):
     updated_at: datetime
 
 
-class DraftLine(Schema):
+class OrderItemRequest(Schema):
     product_id: UUID
     quantity: Annotated[int, Field(ge=1, le=10_000)]
 
 
-class OrderDraft(Schema):
-    items: Annotated[list[DraftLine], Field(min_length=1, max_length=50)]
+class OrderCreateRequest(Schema):
+    items: Annotated[list[OrderItemRequest], Field(min_length=1, max_length=50)]
 
 
 class Bearer(HttpBearer):
@@ -290,7 +290,9 @@ def own_account(request: HttpRequest) -> Any:
 
 
 @api.post("/v1/orders", auth=Bearer())
-def place_order(request: HttpRequest, draft: OrderDraft, idempotency_key: Annotated[str, Header()]) -> HttpResponse:
+def place_order(
+    request: HttpRequest, draft: OrderCreateRequest, idempotency_key: Annotated[str, Header()]
+) -> HttpResponse:
     with transaction.atomic():
         order, is_new = place(request.auth, idempotency_key, draft)
     if is_new:
@@ -298,7 +300,7 @@ def place_order(request: HttpRequest, draft: OrderDraft, idempotency_key: Annota
     return api.create_response(request, order, status=201)
 
 
-def place(user_id: UUID, key: str, draft: OrderDraft) -> tuple[dict[str, Any], bool]:
+def place(user_id: UUID, key: str, draft: OrderCreateRequest) -> tuple[dict[str, Any], bool]:
     body_hash = hashlib.sha256(draft.model_dump_json().encode()).digest()
     mine = Key.objects.filter(user_id=user_id, key=key)
     Key.objects.bulk_create([Key(user_id=user_id, key=key, body_hash=body_hash)], ignore_conflicts=True)
@@ -327,8 +329,8 @@ def place(user_id: UUID, key: str, draft: OrderDraft) -> tuple[dict[str, Any], b
         "created_at": datetime.now(UTC),
     }
     Order(user_id=user_id, **stored).save(force_insert=True)
-    OrderLine.objects.bulk_create(
-        [OrderLine(user_id=user_id, order_id=stored["id"], position=n, **line) for n, line in enumerate(lines)]
+    OrderItem.objects.bulk_create(
+        [OrderItem(user_id=user_id, order_id=stored["id"], position=n, **line) for n, line in enumerate(lines)]
     )
     answer = {**stored, "id": str(stored["id"]), "created_at": stored["created_at"].isoformat()}
     answer["items"] = [{**line, "product_id": str(line["product_id"])} for line in lines]

@@ -59,16 +59,16 @@ class User(Model):
     updated_at: datetime
 
 
-class DraftLine(BaseModel, extra="forbid"):
+class OrderItemRequest(BaseModel, extra="forbid"):
     product_id: UUID
     quantity: Annotated[int, Field(ge=1, le=10_000)]
 
 
-class OrderDraft(BaseModel, extra="forbid"):
-    items: Annotated[list[DraftLine], Field(min_length=1, max_length=50)]
+class OrderCreateRequest(BaseModel, extra="forbid"):
+    items: Annotated[list[OrderItemRequest], Field(min_length=1, max_length=50)]
 
 
-class OrderLine(BaseModel):
+class OrderItem(BaseModel):
     product_id: UUID
     name: str
     unit_price_cents: int
@@ -78,7 +78,7 @@ class OrderLine(BaseModel):
 class Order(BaseModel):
     id: UUID
     status: str
-    items: list[OrderLine]
+    items: list[OrderItem]
     total_cents: int
     currency: str
     created_at: datetime
@@ -174,7 +174,7 @@ async def place_order(
     request: Request,
     session: Session,
     caller: Caller,
-    draft: OrderDraft,
+    draft: OrderCreateRequest,
     idempotency_key: Annotated[str, Header()],
 ) -> Any:
     wanted = [(line.product_id, line.quantity) for line in draft.items]

@@ -58,13 +58,13 @@ class User(Struct):
     updated_at: datetime
 
 
-class DraftLine(Struct, forbid_unknown_fields=True):
+class OrderItemRequest(Struct, forbid_unknown_fields=True):
     product_id: UUID
     quantity: Annotated[int, Meta(ge=1, le=10_000)]
 
 
-class OrderDraft(Struct, forbid_unknown_fields=True):
-    items: Annotated[list[DraftLine], Meta(min_length=1, max_length=50)]
+class OrderCreateRequest(Struct, forbid_unknown_fields=True):
+    items: Annotated[list[OrderItemRequest], Meta(min_length=1, max_length=50)]
 
 
 @get("/health/ready", sync_to_thread=False)
@@ -97,7 +97,7 @@ async def own_account(db_session: AsyncSession, request: Request[UUID, Token, An
 async def place_order(
     db_session: AsyncSession,
     request: Request[UUID, Token, Any],
-    data: OrderDraft,
+    data: OrderCreateRequest,
     idempotency_key: Annotated[str, Parameter(header="Idempotency-Key")],
 ) -> dict[str, Any]:
     wanted = [(line.product_id, line.quantity) for line in data.items]

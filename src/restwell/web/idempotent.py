@@ -4,7 +4,7 @@
 
     @post(guards=[signed_in], errors=[OutOfStock])
     @idempotent
-    async def place_order(self, data: JSONBody[OrderDraft], actor: Inject[Actor], tx: Transaction) -> Response[Order]:
+    async def place_order(self, data: JSONBody[OrderCreateRequest], actor: Inject[Actor], tx: Transaction) -> Response[Order]:
 
 The client sends an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07). The handler runs in the transaction ``tx``, in which
 its whole answer is stored; a repeat is answered with that, and ``Idempotent-Replayed: true``. What the handler does must be done in

@@ -8,7 +8,7 @@ from restwell.database import Id, Timestamp
 from shop.schema import metadata
 
 
-class SecurityEvent(StrEnum):
+class SecurityEventType(StrEnum):
     REGISTERED = "registered"
     SIGNED_IN = "signed_in"
     SIGN_IN_FAILED = "sign_in_failed"
@@ -17,17 +17,17 @@ class SecurityEvent(StrEnum):
     REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  # an event, no token
     PASSWORD_CHANGED = "password_changed"  # noqa: S105  # an event, no password
     PASSWORD_RESET = "password_reset"  # noqa: S105  # as above
-    EMAIL_CONFIRMED = "email_confirmed"
+    EMAIL_VERIFIED = "email_verified"
     EMAIL_CHANGED = "email_changed"
-    SECOND_FACTOR_ADDED = "second_factor_added"
-    SECOND_FACTOR_REMOVED = "second_factor_removed"
+    MFA_ENABLED = "mfa_enabled"
+    MFA_DISABLED = "mfa_disabled"
     RECOVERY_CODE_USED = "recovery_code_used"
-    IDENTITY_ADDED = "identity_added"
-    IDENTITY_REMOVED = "identity_removed"
+    IDENTITY_LINKED = "identity_linked"
+    IDENTITY_UNLINKED = "identity_unlinked"
     CLIENT_CREATED = "client_created"
     CLIENT_REVOKED = "client_revoked"
-    EXPORTED = "exported"
-    ACCOUNT_CHANGED = "account_changed"
+    DATA_EXPORTED = "exported"
+    ACCOUNT_UPDATED = "account_updated"
     ACCOUNT_DELETED = "account_deleted"
 
 

@@ -6,9 +6,9 @@ from sqlalchemy import insert, select
 
 from restwell.database import param, query
 from shop.audit.models import security_events
-from shop.audit.schemas import Event
+from shop.audit.schemas import SecurityEvent
 
-_shown: Final = tuple(security_events.c[name] for name in Event.__struct_fields__)
+_shown: Final = tuple(security_events.c[name] for name in SecurityEvent.__struct_fields__)
 _newest: Final = select(*_shown).order_by(security_events.c.id.desc()).limit(param("count"))
 _of_user: Final = security_events.c.user_id == param("user_id")
 _older: Final = security_events.c.id < param("before")
@@ -16,7 +16,9 @@ _older: Final = security_events.c.id < param("before")
 insert_event: Final = query(
     "security_events.insert", insert(security_events).values({c.name: param(c.name) for c in security_events.columns})
 )
-first_page: Final = query("security_events.first_page", _newest, into=Event)
-next_page: Final = query("security_events.next_page", _newest.where(_older), into=Event)
-first_page_of_user: Final = query("security_events.first_page_of_user", _newest.where(_of_user), into=Event)
-next_page_of_user: Final = query("security_events.next_page_of_user", _newest.where(_of_user, _older), into=Event)
+first_page: Final = query("security_events.first_page", _newest, into=SecurityEvent)
+next_page: Final = query("security_events.next_page", _newest.where(_older), into=SecurityEvent)
+first_page_of_user: Final = query("security_events.first_page_of_user", _newest.where(_of_user), into=SecurityEvent)
+next_page_of_user: Final = query(
+    "security_events.next_page_of_user", _newest.where(_of_user, _older), into=SecurityEvent
+)

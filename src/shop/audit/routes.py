@@ -3,7 +3,7 @@
 from restwell.auth import Actor
 from restwell.errors import InvalidCursor
 from restwell.web import ApiRequest, Controller, Inject, Page, Response, get, paged, signed_in_or_scope
-from shop.audit.schemas import Event, EventFilter
+from shop.audit.schemas import SecurityEvent, SecurityEventFilter
 from shop.audit.service import AuditLog
 from shop.clients.models import Scope
 
@@ -15,8 +15,8 @@ class AuditController(Controller):
 
     @get(guards=[signed_in_or_scope(Scope.EVENTS_READ)], errors=[InvalidCursor])
     async def list_security_events(
-        self, request: ApiRequest, actor: Inject[Actor], filters: Inject[EventFilter]
-    ) -> Response[Page[Event]]:
+        self, request: ApiRequest, actor: Inject[Actor], filters: Inject[SecurityEventFilter]
+    ) -> Response[Page[SecurityEvent]]:
         """List what happened to your account, newest first.
 
         Sign-ins, also those that failed, new passwords, devices that were signed out. An admin sees everyone's.

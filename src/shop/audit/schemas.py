@@ -6,14 +6,14 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from restwell.web import PageFilter
-from shop.audit.models import SecurityEvent
+from shop.audit.models import SecurityEventType
 from shop.schema import Instant
 
 
-class Event(Struct, frozen=True):
+class SecurityEvent(Struct, frozen=True):
     id: UUID
     at: Instant
-    event: SecurityEvent
+    event: SecurityEventType
     user_id: Annotated[UUID | None, Meta(description="Whose account it is about; null where there is none.")]
     by_id: Annotated[UUID | None, Meta(description="Who did it, if not the owner.")]
     address: Annotated[str | None, Meta(examples=["203.0.113.7"])]
@@ -21,5 +21,5 @@ class Event(Struct, frozen=True):
     request_id: Annotated[str | None, Meta(description="The `X-Request-Id` of the request that did it.")]
 
 
-class EventFilter(PageFilter, frozen=True, kw_only=True):
+class SecurityEventFilter(PageFilter, frozen=True, kw_only=True):
     user_id: Annotated[UUID, Meta(description="For an admin: of this account only.")] | None = None

@@ -11,8 +11,8 @@ from restwell.database import Database, Transaction
 from restwell.ids import new_id
 from restwell.web import Cursors, Page
 from shop.audit import queries
-from shop.audit.models import SecurityEvent
-from shop.audit.schemas import Event, EventFilter
+from shop.audit.models import SecurityEventType
+from shop.audit.schemas import SecurityEvent, SecurityEventFilter
 from shop.users.models import Role
 
 _LIST: Final = "security_events"
@@ -26,7 +26,7 @@ class AuditLog:
     async def record(
         self,
         tx: Transaction,
-        event: SecurityEvent,
+        event: SecurityEventType,
         user_id: UUID | None,
         *,
         by_id: UUID | None = None,
@@ -46,7 +46,7 @@ class AuditLog:
             request_id=structlog.contextvars.get_contextvars().get("request_id"),
         )
 
-    async def list_events(self, actor: Actor, filters: EventFilter) -> Page[Event]:
+    async def list_events(self, actor: Actor, filters: SecurityEventFilter) -> Page[SecurityEvent]:
         """Newest first: an admin's or a machine's of everyone or of one account, anyone else's of the own."""
         user_id = filters.user_id if actor.is_machine or actor.role == Role.ADMIN else actor.id
         scope = f"{_LIST}:{user_id}"

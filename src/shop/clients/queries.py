@@ -18,7 +18,7 @@ class StoredClient(Struct, frozen=True):
     created_at: datetime
 
 
-class Known(Struct, frozen=True):
+class ActiveClient(Struct, frozen=True):
     """What tells whether a client is one, and may still come."""
 
     secret_hash: bytes
@@ -33,10 +33,10 @@ _shown: Final = (
 insert_client: Final = query(
     "clients.insert", insert(clients).values({c.name: param(c.name) for c in clients.columns if c.name != "revoked_at"})
 )
-known: Final = query(
-    "clients.known",
+active: Final = query(
+    "clients.active",
     select(clients.c.secret_hash, clients.c.scopes).where(clients.c.id == param("id"), _current),
-    into=Known,
+    into=ActiveClient,
 )
 first_page: Final = query("clients.first_page", _shown.limit(param("count")), into=StoredClient)
 next_page: Final = query(

@@ -27,9 +27,15 @@ from restwell.web.token_endpoint import (
     oauth_error_response,
     read_client_credentials,
 )
-from shop.clients.schemas import Client, ClientDraft, MachineToken, NewClient, TokenRequest
+from shop.clients.schemas import (
+    ClientCredentialsRequest,
+    ClientCredentialsToken,
+    OAuthClient,
+    OAuthClientCreateRequest,
+    OAuthClientWithSecret,
+)
 from shop.clients.service import ClientService
-from shop.limits import SIGN_IN
+from shop.rate_limits import SIGN_IN
 
 
 class ClientController(Controller):
@@ -39,7 +45,9 @@ class ClientController(Controller):
     clients: ClientService
 
     @post()
-    async def create_client(self, data: JSONBody[ClientDraft], actor: Inject[Actor]) -> Response[NewClient]:
+    async def create_client(
+        self, data: JSONBody[OAuthClientCreateRequest], actor: Inject[Actor]
+    ) -> Response[OAuthClientWithSecret]:
         """Make a machine client.
 
         Its secret is shown this once. With id and secret it gets its tokens from `POST /v1/oauth/token`.
@@ -48,7 +56,7 @@ class ClientController(Controller):
         return created(client, f"/v1/clients/{client.id}")
 
     @get(errors=[InvalidCursor])
-    async def list_clients(self, request: ApiRequest, filters: Inject[PageFilter]) -> Response[Page[Client]]:
+    async def list_clients(self, request: ApiRequest, filters: Inject[PageFilter]) -> Response[Page[OAuthClient]]:
         """List machine clients, oldest first."""
         return paged(request, await self.clients.list_clients(filters))
 
@@ -68,7 +76,9 @@ class TokenController(Controller):
     exception_handlers = {AppError: oauth_error_response}
 
     @post("/token", status_code=200, rate_limit=SIGN_IN, errors=[InvalidClient, InvalidScope, UnsupportedGrantType])
-    async def issue_machine_token(self, request: ApiRequest, form: Inject[TokenRequest]) -> MachineToken:
+    async def issue_client_token(
+        self, request: ApiRequest, form: Inject[ClientCredentialsRequest]
+    ) -> ClientCredentialsToken:
         """Get a token for a machine client.
 
         OAuth 2 with client credentials (RFC 6749 4.4); errors have the form of OAuth, too.

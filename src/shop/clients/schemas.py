@@ -6,30 +6,30 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from shop.clients.models import Scope
-from shop.schema import Instant, Line
+from shop.schema import Instant, SingleLineText
 
 Scopes = Annotated[list[Scope], Meta(min_length=1, max_length=20, description="As few as will do.")]
 
 
-class ClientDraft(Struct, frozen=True, forbid_unknown_fields=True):
-    name: Annotated[Line, Meta(examples=["Warehouse"])]
+class OAuthClientCreateRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[SingleLineText, Meta(examples=["Warehouse"])]
     scopes: Scopes
 
 
-class Client(Struct, frozen=True):
+class OAuthClient(Struct, frozen=True):
     id: UUID
     name: Annotated[str, Meta(examples=["Warehouse"])]
     scopes: list[Scope]
     created_at: Instant
 
 
-class NewClient(Client, frozen=True):
+class OAuthClientWithSecret(OAuthClient, frozen=True):
     """``secret`` is shown here and never again."""
 
     secret: Annotated[str, Meta(examples=["cs_J1Xk0tqA..."])]
 
 
-class TokenRequest(Struct, frozen=True):
+class ClientCredentialsRequest(Struct, frozen=True):
     """RFC 6749 4.4.2. Id and secret may come by HTTP Basic in place of these."""
 
     grant_type: Annotated[str, Meta(max_length=100, examples=["client_credentials"])]
@@ -40,7 +40,7 @@ class TokenRequest(Struct, frozen=True):
     client_secret: Annotated[str, Meta(max_length=200)] = ""
 
 
-class MachineToken(Struct, frozen=True):
+class ClientCredentialsToken(Struct, frozen=True):
     """RFC 6749 5.1."""
 
     access_token: Annotated[str, Meta(examples=["eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9..."])]

@@ -12,15 +12,15 @@ from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
 from restwell.web import Cursors, Page, PageFilter
 from restwell.web.token_endpoint import InvalidClient, InvalidScope
-from shop.audit.models import SecurityEvent
+from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.clients import queries
 from shop.clients.models import Scope
-from shop.clients.queries import Known, StoredClient
-from shop.clients.schemas import Client, ClientDraft, MachineToken, NewClient
-from shop.codes import hash_of, new_code
+from shop.clients.queries import ActiveClient, StoredClient
+from shop.clients.schemas import ClientCredentialsToken, OAuthClient, OAuthClientCreateRequest, OAuthClientWithSecret
+from shop.one_time_tokens import generate_token, hash_token
 
-KEPT_SECONDS: Final = 60
+CACHE_TTL_SECONDS: Final = 60
 PREFIX: Final = "cs_"
 """What a secret that turned up in public is recognised by."""
 _LIST: Final = "clients"
@@ -36,26 +36,26 @@ class ClientService:
         self._cursors = cursors
         self._audit = audit
 
-    async def create(self, actor: Actor, draft: ClientDraft) -> NewClient:
+    async def create(self, actor: Actor, draft: OAuthClientCreateRequest) -> OAuthClientWithSecret:
         """A client, with its secret, of which only a hash is kept."""
-        secret = PREFIX + new_code()
-        client = NewClient(new_id(), draft.name, sorted(set(draft.scopes)), datetime.now(UTC), secret)
+        secret = PREFIX + generate_token()
+        client = OAuthClientWithSecret(new_id(), draft.name, sorted(set(draft.scopes)), datetime.now(UTC), secret)
         scopes = " ".join(client.scopes)
         async with self._database.transaction() as tx:
             await tx.run(
                 queries.insert_client,
                 id=client.id,
                 name=client.name,
-                secret_hash=hash_of(secret),
+                secret_hash=hash_token(secret),
                 scopes=scopes,
                 created_by=actor.id,
                 created_at=client.created_at,
             )
             detail = f"{client.name}: {scopes}"
-            await self._audit.record(tx, SecurityEvent.CLIENT_CREATED, None, by_id=actor.id, detail=detail)
+            await self._audit.record(tx, SecurityEventType.CLIENT_CREATED, None, by_id=actor.id, detail=detail)
         return client
 
-    async def list_clients(self, filters: PageFilter) -> Page[Client]:
+    async def list_clients(self, filters: PageFilter) -> Page[OAuthClient]:
         """Those that were not revoked, oldest first."""
         count = filters.limit + 1
         if filters.cursor is None:
@@ -72,9 +72,9 @@ class ClientService:
             if name is None:
                 raise NotFound
             self._cache.invalidate(tx, _client(client_id))
-            await self._audit.record(tx, SecurityEvent.CLIENT_REVOKED, None, by_id=actor.id, detail=name)
+            await self._audit.record(tx, SecurityEventType.CLIENT_REVOKED, None, by_id=actor.id, detail=name)
 
-    async def issue(self, client_id: str, secret: str, wanted: str | None) -> MachineToken:
+    async def issue(self, client_id: str, secret: str, wanted: str | None) -> ClientCredentialsToken:
         """A token for a client that knows its secret. Raises InvalidClient, InvalidScope."""
         try:
             own_id = UUID(client_id)
@@ -82,31 +82,31 @@ class ClientService:
             raise InvalidClient from None
         if str(own_id) != client_id:  # UUID() reads braces, prefixes and digits of every script
             raise InvalidClient
-        known = await self._known(own_id)
-        if known is None or not hmac.compare_digest(known.secret_hash, hash_of(secret)):
+        active = await self._find_active(own_id)
+        if active is None or not hmac.compare_digest(active.secret_hash, hash_token(secret)):
             raise InvalidClient
-        given = set(known.scopes.split())
+        given = set(active.scopes.split())
         scopes = given if wanted is None else set(wanted.split())
         if not scopes or not scopes <= given:
             raise InvalidScope
         token = self._access_tokens.issue_to_machine(own_id, scopes)
-        return MachineToken(token, self._access_tokens.ttl_seconds, " ".join(sorted(scopes)))
+        return ClientCredentialsToken(token, self._access_tokens.ttl_seconds, " ".join(sorted(scopes)))
 
-    async def actor_of(self, claims: Claims) -> Actor:
+    async def get_actor(self, claims: Claims) -> Actor:
         """The client behind a token, if it is one still. Raises Unauthorized."""
-        known = await self._known(claims.sub)
-        if known is None:
+        active = await self._find_active(claims.sub)
+        if active is None:
             raise Unauthorized("The client was revoked.")
         return Actor(claims.sub, MACHINE, claims.sub, frozenset(claims.scope.split()))
 
-    async def _known(self, client_id: UUID) -> Known | None:
+    async def _find_active(self, client_id: UUID) -> ActiveClient | None:
         key = _client(client_id)
         return await self._cache.get_or_load(
             key,
-            lambda: self._database.primary.find(queries.known, id=client_id),
-            kind=Known | None,
+            lambda: self._database.primary.find(queries.active, id=client_id),
+            kind=ActiveClient | None,
             tags=[key],
-            ttl_seconds=KEPT_SECONDS,
+            ttl_seconds=CACHE_TTL_SECONDS,
         )
 
 
@@ -114,5 +114,5 @@ def _client(client_id: UUID) -> str:
     return f"client:{client_id}"
 
 
-def _shown(row: StoredClient) -> Client:
-    return Client(row.id, row.name, [Scope(scope) for scope in row.scopes.split()], row.created_at)
+def _shown(row: StoredClient) -> OAuthClient:
+    return OAuthClient(row.id, row.name, [Scope(scope) for scope in row.scopes.split()], row.created_at)

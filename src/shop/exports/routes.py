@@ -4,7 +4,7 @@ from typing import Final
 
 from restwell.auth import Actor
 from restwell.web import Controller, Inject, Response, get, signed_in, stream_json
-from shop.exports.schemas import Export
+from shop.exports.schemas import PersonalDataExport
 from shop.exports.service import ExportService
 
 _PAGES: Final = 1_000_000
@@ -22,7 +22,7 @@ class ExportController(Controller):
             ("orders.next_page_of_user", "order_lines.of_user", "security_events.next_page_of_user"), _PAGES
         ),
     )
-    async def export_own_data(self, actor: Inject[Actor]) -> Response[Export]:
+    async def export_personal_data(self, actor: Inject[Actor]) -> Response[PersonalDataExport]:
         """Take away all that is kept of you.
 
         One JSON document: your account, the ways you sign in, your devices, orders and security events.

@@ -8,8 +8,8 @@ import msgspec
 from restwell.auth import Actor
 from restwell.database import Database
 from restwell.web import Page, PageFilter
-from shop.audit.models import SecurityEvent
-from shop.audit.schemas import EventFilter
+from shop.audit.models import SecurityEventType
+from shop.audit.schemas import SecurityEventFilter
 from shop.audit.service import AuditLog
 from shop.identities.service import IdentityService
 from shop.orders.service import OrderService
@@ -39,13 +39,13 @@ class ExportService:
         self._audit = audit
 
     async def export(self, actor: Actor) -> AsyncIterator[bytes]:
-        """An Export as JSON, piece by piece: however much it is, a page of it is held at a time."""
+        """An PersonalDataExport as JSON, piece by piece: however much it is, a page of it is held at a time."""
         owner = msgspec.structs.replace(actor, role=Role.CUSTOMER)  # an admin's own, not everyone's
         account = await self._users.get_user(owner.id)
         identities = await self._identities.list_identities(owner)
         sessions = await self._sessions.list_sessions(owner)
         async with self._database.transaction() as tx:
-            await self._audit.record(tx, SecurityEvent.EXPORTED, owner.id)
+            await self._audit.record(tx, SecurityEventType.DATA_EXPORTED, owner.id)
         return self._pieces(owner, {"account": account, "identities": identities, "sessions": sessions})
 
     async def _pieces(self, owner: Actor, whole: dict[str, Any]) -> AsyncIterator[bytes]:
@@ -53,7 +53,9 @@ class ExportService:
         orders = self._pages(lambda cursor: self._orders.list_orders(owner, PageFilter(limit=PAGE, cursor=cursor)))
         async for piece in _list("orders", orders):
             yield piece
-        events = self._pages(lambda cursor: self._audit.list_events(owner, EventFilter(limit=PAGE, cursor=cursor)))
+        events = self._pages(
+            lambda cursor: self._audit.list_events(owner, SecurityEventFilter(limit=PAGE, cursor=cursor))
+        )
         async for piece in _list("security_events", events):
             yield piece
         yield b"}"

@@ -8,18 +8,18 @@ from sqlalchemy import delete, exists, insert, select
 
 from restwell.database import param, query
 from shop.identities.models import identities
-from shop.identities.schemas import OwnIdentity
+from shop.identities.schemas import LinkedIdentity
 from shop.users.models import users
 
 MAX_LISTED: Final = 100
 
 
-class Owner(Struct, frozen=True):
+class LinkedUser(Struct, frozen=True):
     id: UUID
     active: bool
 
 
-class Namesake(Struct, frozen=True):
+class ExistingUser(Struct, frozen=True):
     """Who has an address here."""
 
     id: UUID
@@ -34,29 +34,31 @@ _owner: Final = (
     select(users.c.id, users.c.active).join_from(identities, users, identities.c.user_id == users.c.id).where(_one)
 )
 owner: Final = query(
-    "identities.owner", {"postgresql": _owner.with_for_update(key_share=True, of=users), "sqlite": _owner}, into=Owner
+    "identities.owner",
+    {"postgresql": _owner.with_for_update(key_share=True, of=users), "sqlite": _owner},
+    into=LinkedUser,
 )
-namesake: Final = query(
-    "identities.namesake",
+existing_user: Final = query(
+    "identities.existing_user",
     select(users.c.id, users.c.active, users.c.email_verified_at.is_not(None).label("email_verified")).where(
         users.c.email == param("email")
     ),
-    into=Namesake,
+    into=ExistingUser,
 )
 insert_identity: Final = query(
     "identities.insert", insert(identities).values({c.name: param(c.name) for c in identities.columns})
 )
 of_user: Final = query(
     "identities.of_user",
-    select(*(identities.c[name] for name in OwnIdentity.__struct_fields__))
+    select(*(identities.c[name] for name in LinkedIdentity.__struct_fields__))
     .where(identities.c.user_id == param("user_id"))
     .order_by(identities.c.provider)
     .limit(MAX_LISTED),
-    into=OwnIdentity,
+    into=LinkedIdentity,
 )
 _account: Final = select(users.c.id).where(users.c.id == param("owner_id"))
-lock_account: Final = query(
-    "identities.lock_account",
+lock_user: Final = query(
+    "identities.lock_user",
     {"postgresql": _account.with_for_update(key_share=True), "sqlite": _account},
     into=UUID,
 )

@@ -21,15 +21,15 @@ from restwell.web import (
 )
 from restwell.web.session_cookies import OAUTH_STATE_COOKIE, oauth_state_cookie, session_cookies
 from shop.identities.schemas import (
-    Begin,
-    Callback,
-    Link,
-    OwnIdentityList,
-    SignInProvider,
-    SignInProviderList,
+    AuthorizationParameters,
+    AuthorizationUrl,
+    IdentityProvider,
+    IdentityProviderList,
+    LinkedIdentityList,
+    OAuthCallback,
 )
-from shop.identities.service import AccountExists, IdentityService, IdentityTaken, LastWayIn
-from shop.sessions.schemas import TokensInCookies
+from shop.identities.service import AccountExists, IdentityService, IdentityTaken, LastCredential
+from shop.sessions.schemas import CookieTokens
 
 
 class SignInController(Controller):
@@ -38,17 +38,19 @@ class SignInController(Controller):
     identities: IdentityService
 
     @get()
-    async def list_sign_in_providers(self) -> SignInProviderList:
+    async def list_identity_providers(self) -> IdentityProviderList:
         """List where else one may sign in with an account of."""
         names = self.identities.providers
-        return SignInProviderList([SignInProvider(name, f"/v1/identities/{name}/sign-in") for name in names])
+        return IdentityProviderList([IdentityProvider(name, f"/v1/identities/{name}/sign-in") for name in names])
 
     @get(
         "/{provider:str}/sign-in",
         status_code=303,
         errors=[NotFound, ProviderUnavailable],
     )
-    async def begin_sign_in(self, provider: FromPath[str], filters: Inject[Begin]) -> Response[None]:
+    async def start_oauth_sign_in(
+        self, provider: FromPath[str], filters: Inject[AuthorizationParameters]
+    ) -> Response[None]:
         """Sign in elsewhere: send the browser here.
 
         It goes on to the provider, comes back with its session in cookies, and goes to `return_to`.
@@ -62,9 +64,9 @@ class SignInController(Controller):
         query_budget={"security_events.insert": 3},
         errors=[NotFound, InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable],
     )
-    async def finish_sign_in(
-        self, request: ApiRequest, provider: FromPath[str], filters: Inject[Callback]
-    ) -> Response[TokensInCookies]:
+    async def complete_oauth_sign_in(
+        self, request: ApiRequest, provider: FromPath[str], filters: Inject[OAuthCallback]
+    ) -> Response[CookieTokens]:
         """Come back from a provider.
 
         For browsers that a provider sends here, and nobody else.
@@ -85,7 +87,7 @@ class SignInController(Controller):
             cookies += session_cookies(tokens.access_token, tokens.refresh_token, access_seconds=seconds)
         if (location := flow.location()) is not None:
             return _to(location, *cookies)
-        return Response(TokensInCookies(seconds), cookies=cookies)
+        return Response(CookieTokens(seconds), cookies=cookies)
 
 
 class IdentityController(Controller):
@@ -95,23 +97,23 @@ class IdentityController(Controller):
     identities: IdentityService
 
     @get()
-    async def list_own_identities(self, actor: Inject[Actor]) -> OwnIdentityList:
+    async def list_linked_identities(self, actor: Inject[Actor]) -> LinkedIdentityList:
         """List the accounts elsewhere that you sign in with."""
-        return OwnIdentityList(await self.identities.list_identities(actor))
+        return LinkedIdentityList(await self.identities.list_identities(actor))
 
     @post("/{provider:str}", status_code=200, errors=[NotFound, ProviderUnavailable])
-    async def add_identity(
-        self, provider: FromPath[str], actor: Inject[Actor], filters: Inject[Begin]
-    ) -> Response[Link]:
+    async def link_identity(
+        self, provider: FromPath[str], actor: Inject[Actor], filters: Inject[AuthorizationParameters]
+    ) -> Response[AuthorizationUrl]:
         """Add an account elsewhere that you sign in with.
 
         Send the browser to the `url`. A mail tells you when it is done.
         """
         flow, url = await self.identities.begin(provider, return_to=filters.return_to, user_id=actor.id)
-        return Response(Link(url), cookies=[oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS)])
+        return Response(AuthorizationUrl(url), cookies=[oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS)])
 
-    @delete("/{provider:str}", errors=[LastWayIn])
-    async def remove_identity(self, provider: FromPath[str], actor: Inject[Actor]) -> None:
+    @delete("/{provider:str}", errors=[LastCredential])
+    async def unlink_identity(self, provider: FromPath[str], actor: Inject[Actor]) -> None:
         """Remove an account elsewhere.
 
         Unless it is the last way in that you have.

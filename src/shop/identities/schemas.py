@@ -8,13 +8,13 @@ from restwell.auth.oauth import ReturnTo
 from shop.schema import Instant
 
 
-class Begin(Struct, frozen=True):
+class AuthorizationParameters(Struct, frozen=True):
     """Without ``return_to``, the answer is what a sign-in answers."""
 
     return_to: ReturnTo | None = None
 
 
-class Callback(Struct, frozen=True, kw_only=True):
+class OAuthCallback(Struct, frozen=True, kw_only=True):
     """What a provider sends the browser back with (RFC 6749 4.1.2, RFC 9207)."""
 
     state: Annotated[str, Meta(max_length=200, description="What the sign-in was begun with.")] = ""
@@ -23,24 +23,24 @@ class Callback(Struct, frozen=True, kw_only=True):
     error: Annotated[str, Meta(max_length=200, description="Why there is no code.")] | None = None
 
 
-class SignInProvider(Struct, frozen=True):
+class IdentityProvider(Struct, frozen=True):
     name: Annotated[str, Meta(examples=["google"])]
     url: Annotated[str, Meta(examples=["/v1/identities/google/sign-in"], description="Send the browser there.")]
 
 
-class SignInProviderList(Struct, frozen=True):
-    items: list[SignInProvider]
+class IdentityProviderList(Struct, frozen=True):
+    items: list[IdentityProvider]
 
 
-class OwnIdentity(Struct, frozen=True):
+class LinkedIdentity(Struct, frozen=True):
     provider: Annotated[str, Meta(examples=["google"])]
     email: Annotated[str | None, Meta(examples=["ada@example.com"])]
     created_at: Instant
 
 
-class OwnIdentityList(Struct, frozen=True):
-    items: list[OwnIdentity]
+class LinkedIdentityList(Struct, frozen=True):
+    items: list[LinkedIdentity]
 
 
-class Link(Struct, frozen=True):
+class AuthorizationUrl(Struct, frozen=True):
     url: Annotated[str, Meta(examples=["https://accounts.google.com/o/oauth2/v2/auth?..."])]

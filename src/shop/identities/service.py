@@ -9,11 +9,11 @@ from restwell.auth.oauth import AuthorizationFlow, AuthorizationFlows, Identity,
 from restwell.database import Database, Transaction, UniqueViolation
 from restwell.email_addresses import EmailAddress
 from restwell.errors import Conflict, NotFound
-from shop.audit.models import SecurityEvent
+from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.identities import queries
-from shop.identities.schemas import Callback, OwnIdentity
-from shop.sessions.schemas import Tokens
+from shop.identities.schemas import LinkedIdentity, OAuthCallback
+from shop.sessions.schemas import BearerTokens
 from shop.sessions.service import SessionService
 from shop.users.service import UserService
 
@@ -32,8 +32,8 @@ class IdentityTaken(Conflict):
     )
 
 
-class LastWayIn(Conflict):
-    code = "last_way_in"
+class LastCredential(Conflict):
+    code = "last_credential"
     message = "You could not sign in any more. Choose a password first, by POST /v1/password-resets."
 
 
@@ -70,14 +70,14 @@ class IdentityService:
         flow = self._flows.start(provider, return_to=return_to, user_id=user_id)
         return flow, await found.authorization_url(flow, self._redirect_uri(provider))
 
-    def resume(self, provider: str, cookie: str, answer: Callback) -> AuthorizationFlow:
+    def resume(self, provider: str, cookie: str, answer: OAuthCallback) -> AuthorizationFlow:
         """The flow that the provider answers to. Raises NotFound, InvalidSignIn."""
         self._providers.get(provider)
         return self._flows.resume(cookie, provider, answer.state)
 
     async def finish(
-        self, flow: AuthorizationFlow, answer: Callback, client_info: ClientInfo
-    ) -> tuple[UUID, Tokens] | None:
+        self, flow: AuthorizationFlow, answer: OAuthCallback, client_info: ClientInfo
+    ) -> tuple[UUID, BearerTokens] | None:
         """Sign in, or add the identity to its account and return None.
 
         Raises InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable.
@@ -98,18 +98,18 @@ class IdentityService:
         except UniqueViolation:
             raise (AccountExists if flow.user_id is None else IdentityTaken) from None
 
-    async def list_identities(self, actor: Actor) -> list[OwnIdentity]:
+    async def list_identities(self, actor: Actor) -> list[LinkedIdentity]:
         """The caller's, by provider."""
         return await self._database.all(queries.of_user, user_id=actor.id)
 
     async def unlink(self, actor: Actor, provider: str) -> None:
-        """Sign in with it no more. Raises NotFound, LastWayIn."""
+        """Sign in with it no more. Raises NotFound, LastCredential."""
         async with self._database.transaction() as tx:
-            await tx.find(queries.lock_account, owner_id=actor.id)
+            await tx.find(queries.lock_user, owner_id=actor.id)
             if not await tx.run(queries.unlink, owner_id=actor.id, provider=provider):
                 linked = await tx.all(queries.of_user, user_id=actor.id)
-                raise LastWayIn if provider in {one.provider for one in linked} else NotFound
-            await self._audit.record(tx, SecurityEvent.IDENTITY_REMOVED, actor.id, detail=provider)
+                raise LastCredential if provider in {one.provider for one in linked} else NotFound
+            await self._audit.record(tx, SecurityEventType.IDENTITY_UNLINKED, actor.id, detail=provider)
 
     async def _find(self, tx: Transaction, identity: Identity) -> UUID:
         """Whose it is here: known before, by an address that both sides have seen proven, or new."""
@@ -121,18 +121,18 @@ class IdentityService:
         email = _email(identity)
         if email is None:
             raise SignInRefused("The provider gave no address for you. Let it, and sign in again.")
-        namesake = await tx.find(queries.namesake, email=email)
-        if namesake is None:
+        existing_user = await tx.find(queries.existing_user, email=email)
+        if existing_user is None:
             user = await self._users.register_in(
                 tx, email, _name(identity, email), email_verified=identity.email_verified
             )
             await self._link(tx, user.id, identity, welcome=True)
             return user.id
         # Without both proofs, whoever registered the address first, here or there, would get in on the other's account.
-        if not (identity.email_verified and namesake.email_verified and namesake.active):
+        if not (identity.email_verified and existing_user.email_verified and existing_user.active):
             raise AccountExists
-        await self._link(tx, namesake.id, identity)
-        return namesake.id
+        await self._link(tx, existing_user.id, identity)
+        return existing_user.id
 
     async def _link(self, tx: Transaction, user_id: UUID, identity: Identity, *, welcome: bool = False) -> None:
         await tx.run(
@@ -143,9 +143,9 @@ class IdentityService:
             email=_email(identity),
             created_at=datetime.now(UTC),
         )
-        await self._audit.record(tx, SecurityEvent.IDENTITY_ADDED, user_id, detail=identity.provider)
+        await self._audit.record(tx, SecurityEventType.IDENTITY_LINKED, user_id, detail=identity.provider)
         if not welcome:
-            await self._users.tell_of_identity_in(tx, user_id, identity.provider)
+            await self._users.notify_identity_linked_in(tx, user_id, identity.provider)
 
     def _redirect_uri(self, provider: str) -> str:
         return f"{self._public_url}/v1/identities/{provider}/callback"

@@ -12,7 +12,7 @@ from restwell.jobs import is_unfinished
 from shop.images.models import ImageFailure, ImageState, product_images
 from shop.products.models import products
 
-MOST: Final = 20
+MAX_IMAGES: Final = 20
 
 
 class StoredImage(Struct, frozen=True):
@@ -49,7 +49,10 @@ lock_product: Final = query(
 )
 of_product: Final = query(
     "images.of_product",
-    select(*_shown).where(product_images.c.product_id == param("product_id")).order_by(product_images.c.id).limit(MOST),
+    select(*_shown)
+    .where(product_images.c.product_id == param("product_id"))
+    .order_by(product_images.c.id)
+    .limit(MAX_IMAGES),
     into=StoredImage,
 )
 insert_image: Final = query(

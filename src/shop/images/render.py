@@ -25,7 +25,7 @@ _TURNS: Final = {
 """What makes an image upright, by its EXIF orientation."""
 
 
-class NotAnImage(ValueError):
+class InvalidImage(ValueError):
     """Its message says what is wrong, for the person who sent it."""
 
 
@@ -38,13 +38,13 @@ class Rendered(Struct, frozen=True):
 
 
 def check(content: bytes) -> None:
-    """Read no more than the header. Raises NotAnImage for what is none, or has too many pixels."""
+    """Read no more than the header. Raises InvalidImage for what is none, or has too many pixels."""
     with _open(content):
         pass
 
 
 def render(path: str, edges: dict[str, int]) -> Rendered:
-    """The image in the file, in each version at most so many pixels wide and high. Raises NotAnImage."""
+    """The image in the file, in each version at most so many pixels wide and high. Raises InvalidImage."""
     with _open(Path(path).read_bytes()) as image:
         try:
             image.load()
@@ -52,7 +52,7 @@ def render(path: str, edges: dict[str, int]) -> Rendered:
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  # for damaged bytes, Pillow raises whatever its decoders do
-            raise NotAnImage(f"the image is damaged: {error}") from None
+            raise InvalidImage(f"the image is damaged: {error}") from None
     return Rendered(upright.width, upright.height, {name: _webp(upright, edge) for name, edge in edges.items()})
 
 
@@ -64,13 +64,13 @@ def _open(content: bytes) -> Image.Image:
     except MemoryError:
         raise
     except Image.DecompressionBombError:
-        raise NotAnImage(f"too many pixels; {MAX_PIXELS:,} at most") from None
+        raise InvalidImage(f"too many pixels; {MAX_PIXELS:,} at most") from None
     except Exception:  # noqa: BLE001  # as above
-        raise NotAnImage(f"not an image that we take: {', '.join(FORMATS)}") from None
+        raise InvalidImage(f"not an image that we take: {', '.join(FORMATS)}") from None
     if image.width * image.height > MAX_PIXELS:
         width, height = image.size
         image.close()
-        raise NotAnImage(f"{width:,} x {height:,} pixels; {MAX_PIXELS:,} at most")
+        raise InvalidImage(f"{width:,} x {height:,} pixels; {MAX_PIXELS:,} at most")
     return image
 
 

@@ -17,7 +17,7 @@ from restwell.web import (
     requires_role,
 )
 from shop.clients.models import Scope
-from shop.images.schemas import Image, Images, ImageSize
+from shop.images.schemas import ImageSize, ProductImage, ProductImageList
 from shop.images.service import ImageService, TooManyImages
 
 MAX_BYTES: Final = 10 * 2**20
@@ -36,7 +36,7 @@ class ImageController(Controller):
         timeout_seconds=60,
         errors=[TooManyImages],
     )
-    async def add_image(self, product_id: FromPath[UUID], upload: Inject[Upload]) -> Response[Image]:
+    async def upload_product_image(self, product_id: FromPath[UUID], upload: Inject[Upload]) -> Response[ProductImage]:
         """Add an image to a product.
 
         JPEG, PNG or WebP of at most 10 MiB and 40 million pixels, as a form with one part named `file`. Its sizes are made in the
@@ -47,17 +47,17 @@ class ImageController(Controller):
         return accepted(image, f"/v1/products/{product_id}/images/{image.id}")
 
     @get()
-    async def list_images(self, product_id: FromPath[UUID]) -> Images:
+    async def list_product_images(self, product_id: FromPath[UUID]) -> ProductImageList:
         """List the images of a product, oldest first."""
         return await self.images.list_images(product_id)
 
     @get("/{image_id:uuid}")
-    async def get_image(self, product_id: FromPath[UUID], image_id: FromPath[UUID]) -> Image:
+    async def get_product_image(self, product_id: FromPath[UUID], image_id: FromPath[UUID]) -> ProductImage:
         """Read how far an image is, and where its sizes are."""
         return await self.images.get_image(product_id, image_id)
 
     @get("/{image_id:uuid}/{size:str}", media_type=WEBP)
-    async def read_image(
+    async def download_product_image(
         self, product_id: FromPath[UUID], image_id: FromPath[UUID], size: FromPath[str]
     ) -> Response[bytes]:
         """Read an image as WebP: `small` (160 pixels at most), `medium` (480) or `large` (1,200).

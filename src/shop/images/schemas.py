@@ -16,7 +16,7 @@ class ImageSize(StrEnum):
     LARGE = "large"
 
 
-class Image(Struct, frozen=True):
+class ProductImage(Struct, frozen=True):
     """``urls`` has an address for each size once the image is ready; ``failure_code`` and ``reason`` say why it failed."""
 
     id: UUID
@@ -29,5 +29,5 @@ class Image(Struct, frozen=True):
     created_at: Instant
 
 
-class Images(Struct, frozen=True):
-    items: list[Image]
+class ProductImageList(Struct, frozen=True):
+    items: list[ProductImage]

@@ -13,14 +13,14 @@ from restwell.web import Upload
 from shop.images import queries
 from shop.images.jobs import make_thumbnails
 from shop.images.models import ImageState
-from shop.images.queries import MOST, StoredImage
-from shop.images.render import NotAnImage, check
-from shop.images.schemas import Image, Images, ImageSize
+from shop.images.queries import MAX_IMAGES, StoredImage
+from shop.images.render import InvalidImage, check
+from shop.images.schemas import ImageSize, ProductImage, ProductImageList
 from shop.images.thumbnails import size_name, upload_name
 
 
 class TooManyImages(Conflict):
-    code, message = "too_many_images", f"A product has {MOST} images at most."
+    code, message = "too_many_images", f"A product has {MAX_IMAGES} images at most."
 
 
 class ImageService:
@@ -29,7 +29,7 @@ class ImageService:
         self._jobs = jobs
         self._files = files
 
-    async def add(self, product_id: UUID, upload: Upload) -> Image:
+    async def add(self, product_id: UUID, upload: Upload) -> ProductImage:
         """Take an upload, whose sizes a job will make. Raises NotFound, TooManyImages, and Invalid for what is no image.
 
         The file is there before its row: what has no row is cleaned up some night.
@@ -38,27 +38,29 @@ class ImageService:
             raise NotFound
         try:
             await asyncio.to_thread(check, upload.content)
-        except NotAnImage as error:
+        except InvalidImage as error:
             raise Invalid(errors=[FieldError("file", str(error))]) from None
         image_id = new_id()
         await self._files.write(upload_name(image_id), upload.content)
         async with self._database.transaction() as tx:
             if await tx.find(queries.lock_product, id=product_id) is None:  # deleted meanwhile
                 raise NotFound
-            if len(await tx.all(queries.of_product, product_id=product_id)) >= MOST:
+            if len(await tx.all(queries.of_product, product_id=product_id)) >= MAX_IMAGES:
                 raise TooManyImages
             job_id = await self._jobs.enqueue(tx, make_thumbnails, image_id=image_id)
             new = {"id": image_id, "product_id": product_id, "job_id": job_id, "created_at": datetime.now(UTC)}
             image = await tx.one(queries.insert_image, **new)
         return _shown(image)
 
-    async def list_images(self, product_id: UUID) -> Images:
+    async def list_images(self, product_id: UUID) -> ProductImageList:
         """The images of a product, oldest first. Raises NotFound."""
         if await self._database.find(queries.product, id=product_id) is None:
             raise NotFound
-        return Images([_shown(image) for image in await self._database.all(queries.of_product, product_id=product_id)])
+        return ProductImageList(
+            [_shown(image) for image in await self._database.all(queries.of_product, product_id=product_id)]
+        )
 
-    async def get_image(self, product_id: UUID, image_id: UUID) -> Image:
+    async def get_image(self, product_id: UUID, image_id: UUID) -> ProductImage:
         return _shown(await self._find(product_id, image_id))
 
     async def read(self, product_id: UUID, image_id: UUID, size: ImageSize) -> bytes:
@@ -78,10 +80,10 @@ class ImageService:
         return image
 
 
-def _shown(image: StoredImage) -> Image:
+def _shown(image: StoredImage) -> ProductImage:
     base = f"/v1/products/{image.product_id}/images/{image.id}"
     urls = {size: f"{base}/{size}" for size in ImageSize} if image.state == ImageState.READY else {}
-    return Image(
+    return ProductImage(
         id=image.id,
         state=image.state,
         failure_code=image.failure_code,

@@ -9,14 +9,14 @@ from restwell.files import Files
 from restwell.jobs import JobContext
 from shop.images import queries
 from shop.images.models import ImageState
-from shop.images.render import NotAnImage, Rendered, render
+from shop.images.render import InvalidImage, Rendered, render
 from shop.images.schemas import ImageSize
 
 EDGES: Final = {ImageSize.SMALL: 160, ImageSize.MEDIUM: 480, ImageSize.LARGE: 1_200}
 """The longest side of each size, in pixels."""
 
 
-class Thumbnails:
+class ThumbnailBuilder:
     def __init__(self, database: Database, files: Files) -> None:
         self._database = database
         self._files = files
@@ -34,7 +34,7 @@ class Thumbnails:
             rendered = await context.run_in_process(render, str(self._files.path(upload)), edges)
             for size, content in rendered.versions.items():
                 await self._files.write(size_name(image_id, ImageSize(size)), content)
-        except NotAnImage as error:
+        except InvalidImage as error:
             reason = str(error)
         async with context.completion() as tx:
             await tx.run(

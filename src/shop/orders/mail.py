@@ -4,7 +4,7 @@ from uuid import UUID
 
 from restwell.database import Database
 from restwell.mail import Mailer
-from shop.letters import letter, money
+from shop.email_templates import format_money, render_email
 from shop.orders import queries
 
 
@@ -31,12 +31,12 @@ class OrderMail:
         order = await primary.one(queries.of_user_by_id, user_id=user_id, id=order_id)
         lines = await primary.all(queries.lines_of_user, user_id=user_id, order_ids=[order_id])
         table = [
-            (f"{line.quantity} x", line.name, money(line.unit_price_cents * line.quantity, order.currency))
+            (f"{line.quantity} x", line.name, format_money(line.unit_price_cents * line.quantity, order.currency))
             for line in lines
         ]
-        table.append(("", "Total", money(order.total_cents, order.currency)))
+        table.append(("", "Total", format_money(order.total_cents, order.currency)))
         await self._mailer.send(
-            letter(
+            render_email(
                 to=buyer.email,
                 subject=subject.format(order.created_at),
                 paragraphs=[paragraph],

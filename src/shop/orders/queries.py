@@ -84,8 +84,8 @@ lines_of_user: Final = query(
 
 lines_of: Final = query("order_lines.of_orders", _lines, into=StoredLine)
 
-hold_pending: Final = query(
-    "orders.hold_pending",
+lock_pending: Final = query(
+    "orders.lock_pending",
     {
         "postgresql": select(orders.c.id)
         .where(_mine, orders.c.id == param("id"), orders.c.status == OrderStatus.PENDING.value)

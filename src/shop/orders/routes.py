@@ -23,7 +23,7 @@ from restwell.web import (
     signed_in_or_scope,
 )
 from shop.clients.models import Scope
-from shop.orders.schemas import MAX_LINES, Order, OrderDraft
+from shop.orders.schemas import MAX_LINES, Order, OrderCreateRequest
 from shop.orders.service import OrderService
 from shop.products.stock import OutOfStock
 
@@ -33,9 +33,11 @@ class OrderController(Controller):
     tags = ["Orders"]
     orders: OrderService
 
-    @post(guards=[signed_in], query_budget={"products.take_stock": MAX_LINES}, errors=[OutOfStock])
+    @post(guards=[signed_in], query_budget={"products.reserve_stock": MAX_LINES}, errors=[OutOfStock])
     @idempotent
-    async def place_order(self, data: JSONBody[OrderDraft], actor: Inject[Actor], tx: Transaction) -> Response[Order]:
+    async def place_order(
+        self, data: JSONBody[OrderCreateRequest], actor: Inject[Actor], tx: Transaction
+    ) -> Response[Order]:
         """Place an order.
 
         Takes the stock of every line or of none, at today's prices. Repeating the request with the same key is safe.
@@ -62,7 +64,7 @@ class OrderController(Controller):
         "/{order_id:uuid}/cancellation",
         status_code=200,
         guards=[signed_in],
-        query_budget={"products.put_back": MAX_LINES, "orders.of_user_by_id": 2, "orders.by_id": 2},
+        query_budget={"products.release_stock": MAX_LINES, "orders.of_user_by_id": 2, "orders.by_id": 2},
     )
     async def cancel_order(self, order_id: FromPath[UUID], actor: Inject[Actor]) -> Order:
         """Cancel an order.

@@ -12,16 +12,16 @@ MAX_LINES = 50
 MAX_QUANTITY = 10_000
 
 
-class DraftLine(Struct, frozen=True, forbid_unknown_fields=True):
+class OrderItemRequest(Struct, frozen=True, forbid_unknown_fields=True):
     product_id: UUID
     quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY, examples=[2])]
 
 
-class OrderDraft(Struct, frozen=True, forbid_unknown_fields=True):
-    items: Annotated[list[DraftLine], Meta(min_length=1, max_length=MAX_LINES)]
+class OrderCreateRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    items: Annotated[list[OrderItemRequest], Meta(min_length=1, max_length=MAX_LINES)]
 
 
-class OrderLine(Struct, frozen=True):
+class OrderItem(Struct, frozen=True):
     """A line as it was when the order was placed."""
 
     product_id: UUID
@@ -33,7 +33,7 @@ class OrderLine(Struct, frozen=True):
 class Order(Struct, frozen=True):
     id: UUID
     status: Annotated[OrderStatus, Meta(examples=["pending"])]
-    items: list[OrderLine]
+    items: list[OrderItem]
     total_cents: Annotated[int, Meta(examples=[25_800])]
     currency: Annotated[str, Meta(examples=["EUR"])]
     created_at: Instant

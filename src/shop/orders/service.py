@@ -18,15 +18,15 @@ from restwell.web import Cursors, Page, PageFilter
 from shop.orders import queries
 from shop.orders.models import OrderStatus
 from shop.orders.queries import StoredOrder
-from shop.orders.schemas import Order, OrderDraft, OrderLine
+from shop.orders.schemas import Order, OrderCreateRequest, OrderItem
 from shop.orders.settlement import settle_order
-from shop.orders.tags import orders_of
+from shop.orders.tags import orders_tag
 from shop.payments.models import PaymentState
 from shop.payments.service import PaymentService
-from shop.products.stock import StockService, Taken
+from shop.products.stock import ReservedProduct, StockService
 from shop.users.models import Role
 
-KEPT_SECONDS: Final = 60
+CACHE_TTL_SECONDS: Final = 60
 _LIST: Final = "orders"
 
 
@@ -47,7 +47,7 @@ class OrderService:
         self._stock = stock
         self._payments = payments
 
-    async def place(self, tx: Transaction, actor: Actor, draft: OrderDraft) -> Order:
+    async def place(self, tx: Transaction, actor: Actor, draft: OrderCreateRequest) -> Order:
         """Place an order: take the stock of every line or of none.
 
         Raises OutOfStock naming the product, Invalid for a product that does not exist, is listed twice, or has another currency
@@ -55,10 +55,10 @@ class OrderService:
         """
         _refuse_repeats(draft)
         now = datetime.now(UTC)
-        taken = await self._stock.take(tx, {line.product_id: line.quantity for line in draft.items}, now)
+        taken = await self._stock.reserve(tx, {line.product_id: line.quantity for line in draft.items}, now)
         _refuse_mixed_currencies(draft, taken)
         lines = [
-            OrderLine(line.product_id, product.name, product.price_cents, line.quantity)
+            OrderItem(line.product_id, product.name, product.price_cents, line.quantity)
             for line in draft.items
             for product in (taken[line.product_id],)
         ]
@@ -70,7 +70,7 @@ class OrderService:
             currency=taken[lines[0].product_id].currency,
             created_at=now,
         )
-        self._cache.invalidate(tx, orders_of(actor.id))
+        self._cache.invalidate(tx, orders_tag(actor.id))
         tx.defer(
             queries.insert_order,
             user_id=actor.id,
@@ -102,8 +102,8 @@ class OrderService:
             f"order:{actor.id}:{order_id}",
             lambda: self._find(actor, order_id),
             kind=Order | None,
-            tags=[orders_of(actor.id)],
-            ttl_seconds=KEPT_SECONDS,
+            tags=[orders_tag(actor.id)],
+            ttl_seconds=CACHE_TTL_SECONDS,
         )
         if order is None:
             raise NotFound
@@ -140,9 +140,9 @@ class OrderService:
         cancelled = await tx.run(queries.cancel, owner_id=order.user_id, order_id=order.id, now=now)
         (placed,) = await self._with_lines(tx, [order])
         if cancelled:
-            self._cache.invalidate(tx, orders_of(order.user_id))
-            await self._stock.put_back(tx, {line.product_id: line.quantity for line in placed.items}, now)
-            await self._payments.note(tx, order.user_id, order.id, PaymentState.UNDOING)
+            self._cache.invalidate(tx, orders_tag(order.user_id))
+            await self._stock.release(tx, {line.product_id: line.quantity for line in placed.items}, now)
+            await self._payments.record_state(tx, order.user_id, order.id, PaymentState.REVERSING)
             await self._jobs.enqueue(tx, settle_order, user_id=order.user_id, order_id=order.id)
             return replace(placed, status=OrderStatus.CANCELLED)
         now_it_is = await self._visible(tx, actor, order_id)  # another may have come in between
@@ -169,7 +169,7 @@ class OrderService:
     async def _with_lines(self, executor: Executor, orders: Sequence[StoredOrder]) -> list[Order]:
         if not orders:
             return []
-        lines: defaultdict[UUID, list[OrderLine]] = defaultdict(list)
+        lines: defaultdict[UUID, list[OrderItem]] = defaultdict(list)
         owners = {order.user_id for order in orders}
         order_ids = [order.id for order in orders]
         if len(owners) == 1:  # then only their partition is asked
@@ -177,14 +177,14 @@ class OrderService:
         else:
             stored = await executor.all(queries.lines_of, order_ids=order_ids)
         for line in stored:
-            lines[line.order_id].append(OrderLine(line.product_id, line.name, line.unit_price_cents, line.quantity))
+            lines[line.order_id].append(OrderItem(line.product_id, line.name, line.unit_price_cents, line.quantity))
         return [
             Order(order.id, order.status, lines[order.id], order.total_cents, order.currency, order.created_at)
             for order in orders
         ]
 
 
-def _refuse_repeats(draft: OrderDraft) -> None:
+def _refuse_repeats(draft: OrderCreateRequest) -> None:
     seen: set[UUID] = set()
     repeats = []
     for index, line in enumerate(draft.items):
@@ -195,7 +195,7 @@ def _refuse_repeats(draft: OrderDraft) -> None:
         raise Invalid(errors=repeats)
 
 
-def _refuse_mixed_currencies(draft: OrderDraft, taken: dict[UUID, Taken]) -> None:
+def _refuse_mixed_currencies(draft: OrderCreateRequest, taken: dict[UUID, ReservedProduct]) -> None:
     first = taken[draft.items[0].product_id].currency
     others = [
         FieldError(f"$.items[{index}].product_id", f"priced in {currency}; the order is in {first}")

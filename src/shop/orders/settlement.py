@@ -15,9 +15,9 @@ from shop.orders import queries
 from shop.orders.jobs import send_confirmation, send_payment_failed
 from shop.orders.models import OrderStatus
 from shop.orders.queries import StoredOrder
-from shop.orders.tags import orders_of
+from shop.orders.tags import orders_tag
 from shop.payments.models import PaymentState
-from shop.payments.service import Due, PaymentService
+from shop.payments.service import Charge, PaymentService
 from shop.products.stock import StockService
 
 LATE: Final = timedelta(hours=1)
@@ -35,21 +35,21 @@ class Settlement:
         self._payments = payments
 
     async def settle(self, user_id: UUID, order_id: UUID) -> None:
-        """Bring the order to its end. Raises PaymentsUnavailable and PaymentsRefused."""
+        """Bring the order to its end. Raises GatewayUnavailable and GatewayRejected."""
         order = await self._database.primary.one(queries.of_user_by_id, user_id=user_id, id=order_id)
         if order.status == OrderStatus.CANCELLED:
-            await self._undo(order)
+            await self._reverse(order)
         elif order.status == OrderStatus.PENDING:
             state = await self._charge(order)
             if state is not None:
                 await self._database.in_transaction(lambda tx: self._note(tx, order, state))
 
-    async def settle_late(self) -> None:
+    async def settle_overdue(self) -> None:
         """Have settled what should have been a while ago: its job is dead, since the gateway was away for that long."""
         before = datetime.now(UTC) - LATE
         pending = await self._database.primary.all(queries.pending_before, before=min_id_at(before))
         async with self._database.transaction() as tx:
-            for late in pending + await self._payments.left_undone(tx, before):
+            for late in pending + await self._payments.list_stale_reversals(tx, before):
                 again = settle_order.with_options(unique_key=f"settle {late.order_id}")
                 await self._jobs.enqueue(tx, again, user_id=late.user_id, order_id=late.order_id)
 
@@ -59,29 +59,31 @@ class Settlement:
 
         async def is_pending(tx: Transaction) -> bool:
             """Holds the order until the transaction ends, so that who cancels it comes before, or after."""
-            found = await tx.find(queries.hold_pending, user_id=order.user_id, id=order.id)
+            found = await tx.find(queries.lock_pending, user_id=order.user_id, id=order.id)
             return found is not None
 
-        return await self._payments.charge(Due(order.user_id, order.id, order.total_cents, order.currency), is_pending)
+        return await self._payments.charge(
+            Charge(order.user_id, order.id, order.total_cents, order.currency), is_pending
+        )
 
     async def _note(self, tx: Transaction, order: StoredOrder, state: PaymentState) -> None:
         paid = state is PaymentState.PAID
         status = OrderStatus.PAID if paid else OrderStatus.FAILED
         if not await tx.run(queries.settle, owner_id=order.user_id, order_id=order.id, status=status):
             return  # it was cancelled meanwhile: the job of that gives the money back
-        self._cache.invalidate(tx, orders_of(order.user_id))
-        await self._payments.note(tx, order.user_id, order.id, state)
+        self._cache.invalidate(tx, orders_tag(order.user_id))
+        await self._payments.record_state(tx, order.user_id, order.id, state)
         if not paid:
             lines = await tx.all(queries.lines_of_user, user_id=order.user_id, order_ids=[order.id])
-            await self._stock.put_back(tx, {line.product_id: line.quantity for line in lines}, datetime.now(UTC))
+            await self._stock.release(tx, {line.product_id: line.quantity for line in lines}, datetime.now(UTC))
         mail = send_confirmation if paid else send_payment_failed
         await self._jobs.enqueue(tx, mail, user_id=order.user_id, order_id=order.id)
 
-    async def _undo(self, order: StoredOrder) -> None:
-        state = await self._payments.undo(order.user_id, order.id)
+    async def _reverse(self, order: StoredOrder) -> None:
+        state = await self._payments.reverse(order.user_id, order.id)
         if state is not None:
             async with self._database.transaction() as tx:
-                await self._payments.note(tx, order.user_id, order.id, state)
+                await self._payments.record_state(tx, order.user_id, order.id, state)
 
 
 @job(queue="payments", max_attempts=10, timeout_seconds=60, priority=10)
@@ -90,5 +92,5 @@ async def settle_order(context: JobContext, user_id: UUID, order_id: UUID) -> No
 
 
 @job(queue="payments", cron="7 * * * *")
-async def settle_late_orders(context: JobContext) -> None:
-    await context.get(Settlement).settle_late()
+async def settle_overdue_orders(context: JobContext) -> None:
+    await context.get(Settlement).settle_overdue()

@@ -3,5 +3,5 @@
 from uuid import UUID
 
 
-def orders_of(user_id: UUID) -> str:
+def orders_tag(user_id: UUID) -> str:
     return f"orders:{user_id}"

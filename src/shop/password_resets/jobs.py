@@ -1,10 +1,10 @@
 """Jobs of password resets."""
 
 from restwell.jobs import JobContext
-from shop.letters import mailing
-from shop.password_resets.mail import ResetMail
+from shop.email_templates import email_job
+from shop.password_resets.mail import PasswordResetMail
 
 
-@mailing
+@email_job
 async def send_reset_code(context: JobContext, email: str) -> None:
-    await context.get(ResetMail).send_code(email, str(context.job_id))
+    await context.get(PasswordResetMail).send_code(email, str(context.job_id))

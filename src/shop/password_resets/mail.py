@@ -5,14 +5,14 @@ from typing import Final
 
 from restwell.database import Database
 from restwell.mail import Mailer
-from shop.codes import hash_of, new_code
-from shop.letters import letter
+from shop.email_templates import render_email
+from shop.one_time_tokens import generate_token, hash_token
 from shop.password_resets import queries
 
 LIFETIME: Final = timedelta(minutes=30)
 
 
-class ResetMail:
+class PasswordResetMail:
     def __init__(self, database: Database, mailer: Mailer) -> None:
         self._database = database
         self._mailer = mailer
@@ -25,12 +25,16 @@ class ResetMail:
         user = await self._database.primary.find(queries.by_email, email=email)
         if user is None:
             return
-        code = new_code()
+        code = generate_token()
         expires_at = datetime.now(UTC) + LIFETIME
-        await self._database.run(queries.insert_reset, code_hash=hash_of(code), user_id=user.id, expires_at=expires_at)
+        await self._database.run(
+            queries.insert_reset, code_hash=hash_token(code), user_id=user.id, expires_at=expires_at
+        )
         paragraphs = [
             "Someone, hopefully you, wants to choose a new password for your account. This is the code for it:",
             code,
             f"It works once, until {expires_at:%H:%M} UTC. If it was not you, there is nothing you need to do.",
         ]
-        await self._mailer.send(letter(to=user.email, subject="Your new password", paragraphs=paragraphs, key=key))
+        await self._mailer.send(
+            render_email(to=user.email, subject="Your new password", paragraphs=paragraphs, key=key)
+        )

@@ -7,12 +7,12 @@ from msgspec import Struct
 from sqlalchemy import delete, func, insert, select, update
 
 from restwell.database import param, query
-from shop.email_confirmations.models import email_confirmations
+from shop.email_verifications.models import email_verifications
 from shop.password_resets.models import password_resets
 from shop.users.models import users
 
 
-class Forgetful(Struct, frozen=True):
+class ResetRecipient(Struct, frozen=True):
     id: UUID
     email: str
 
@@ -20,7 +20,7 @@ class Forgetful(Struct, frozen=True):
 by_email: Final = query(
     "password_resets.by_email",
     select(users.c.id, users.c.email).where(users.c.email == param("email"), users.c.active),
-    into=Forgetful,
+    into=ResetRecipient,
 )
 insert_reset: Final = query(
     "password_resets.insert",
@@ -32,7 +32,7 @@ use: Final = query(
     "password_resets.use",
     update(password_resets)
     .where(
-        password_resets.c.code_hash == param("its_hash"),
+        password_resets.c.code_hash == param("match_hash"),
         password_resets.c.used_at.is_(None),
         password_resets.c.expires_at > param("now"),
     )
@@ -40,8 +40,8 @@ use: Final = query(
     .returning(password_resets.c.user_id),
     into=UUID,
 )
-use_others: Final = query(
-    "password_resets.use_others",
+revoke_unused: Final = query(
+    "password_resets.revoke_unused",
     update(password_resets)
     .where(password_resets.c.user_id == param("owner_id"), password_resets.c.used_at.is_(None))
     .values(used_at=param("now")),
@@ -62,7 +62,7 @@ set_password_hash: Final = query(
     ),
 )
 
-forget_confirmations: Final = query(
-    "password_resets.forget_confirmations",
-    delete(email_confirmations).where(email_confirmations.c.user_id == param("owner_id")),
+delete_email_verifications: Final = query(
+    "password_resets.delete_email_verifications",
+    delete(email_verifications).where(email_verifications.c.user_id == param("owner_id")),
 )

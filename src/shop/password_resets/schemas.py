@@ -7,10 +7,10 @@ from msgspec import Meta, Struct
 from shop.users.schemas import Email, Password
 
 
-class ResetRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class PasswordResetRequest(Struct, frozen=True, forbid_unknown_fields=True):
     email: Email
 
 
-class Reset(Struct, frozen=True, forbid_unknown_fields=True):
+class PasswordResetCompletionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     code: Annotated[str, Meta(min_length=1, max_length=100, description="From the mail.", examples=["J1Xk0tqA..."])]
     password: Password

@@ -8,13 +8,13 @@ from restwell.database import Database, Transaction
 from restwell.email_addresses import EmailAddress
 from restwell.errors import AppError
 from restwell.jobs import Jobs
-from shop.audit.models import SecurityEvent
+from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
-from shop.codes import hash_of
+from shop.one_time_tokens import hash_token
 from shop.password_resets import queries
 from shop.password_resets.jobs import send_reset_code
+from shop.sessions.credentials import delete_credentials_in
 from shop.sessions.service import SessionService
-from shop.sessions.ways_in import forget_ways_in
 
 
 class InvalidResetCode(AppError):
@@ -46,20 +46,20 @@ class PasswordResetService:
         password_hash = await self._passwords.hash_new(password)
         now = datetime.now(UTC)
         async with self._database.transaction() as tx:
-            user_id = await tx.find(queries.use, its_hash=hash_of(code), now=now)
+            user_id = await tx.find(queries.use, match_hash=hash_token(code), now=now)
             if user_id is None:
                 raise InvalidResetCode
             verified = await tx.find(queries.verified, id=user_id)
             if verified is None:
                 raise InvalidResetCode
             await tx.run(queries.set_password_hash, user_id=user_id, password_hash=password_hash, now=now)
-            await tx.run(queries.forget_confirmations, owner_id=user_id)
+            await tx.run(queries.delete_email_verifications, owner_id=user_id)
             if not verified:
-                await forget_ways_in(tx, user_id)
-            await self.forget_in(tx, user_id)
+                await delete_credentials_in(tx, user_id)
+            await self.revoke_codes_in(tx, user_id)
             await self._sessions.end_all_in(tx, user_id)
-            await self._audit.record(tx, SecurityEvent.PASSWORD_RESET, user_id)
+            await self._audit.record(tx, SecurityEventType.PASSWORD_RESET, user_id)
 
-    async def forget_in(self, tx: Transaction, user_id: UUID) -> None:
+    async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:
         """Codes that were sent count no more, as part of a larger change."""
-        await tx.run(queries.use_others, owner_id=user_id, now=datetime.now(UTC))
+        await tx.run(queries.revoke_unused, owner_id=user_id, now=datetime.now(UTC))

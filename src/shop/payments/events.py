@@ -8,7 +8,7 @@ from restwell.jobs import Jobs
 from shop.orders.settlement import settle_order
 from shop.payments import queries
 from shop.payments.schemas import PaymentEvent
-from shop.payments.stripe import is_signed
+from shop.payments.stripe import is_valid_signature
 
 
 class InvalidSignature(AppError):
@@ -28,7 +28,7 @@ class PaymentEvents:
         """Have the order of the payment settled; once for each event. Raises InvalidSignature; NotFound without a secret."""
         if self._secret is None:
             raise NotFound
-        if not is_signed(signature, body, self._secret):
+        if not is_valid_signature(signature, body, self._secret):
             raise InvalidSignature
         await self._database.in_transaction(lambda tx: self._note(tx, event))
 

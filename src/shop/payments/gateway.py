@@ -12,17 +12,17 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
-class PaymentsUnavailable(Exception):
+class GatewayUnavailable(Exception):
     """No answer, or none that says what has happened: it may have been done or not. Ask again."""
 
 
-class PaymentsRefused(Exception):
+class GatewayRejected(Exception):
     """The gateway does not take what it was asked: wrong credentials, or a request that it finds faulty. Asking again is no use."""
 
 
 class Gateway(Protocol):
     """A payment is prepared first, which moves nothing, and confirmed once its id is stored. So whoever has lost an answer asks for that
-    one, and can never begin a second. All of it may be repeated; each raises PaymentsUnavailable and PaymentsRefused.
+    one, and can never begin a second. All of it may be repeated; each raises GatewayUnavailable and GatewayRejected.
     """
 
     async def prepare(self, key: str, amount_cents: int, currency: str, description: str) -> str:

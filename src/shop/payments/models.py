@@ -9,12 +9,12 @@ from shop.schema import metadata
 
 
 class PaymentState(StrEnum):
-    """``prepared`` and ``undoing`` are on their way; the others are final."""
+    """``prepared`` and ``reversing`` are on their way; the others are final."""
 
     PREPARED = "prepared"
     PAID = "paid"
     DECLINED = "declined"
-    UNDOING = "undoing"
+    REVERSING = "reversing"
     CANCELLED = "cancelled"
     REFUNDED = "refunded"
 
@@ -31,7 +31,7 @@ payments = Table(
         "state",
         Text,
         CheckConstraint(
-            "state IN ('prepared', 'paid', 'declined', 'undoing', 'cancelled', 'refunded')", name="payments_state"
+            "state IN ('prepared', 'paid', 'declined', 'reversing', 'cancelled', 'refunded')", name="payments_state"
         ),
         nullable=False,
     ),
@@ -39,10 +39,10 @@ payments = Table(
     Column("updated_at", Timestamp, nullable=False),
     Index("payments_by_gateway_id", "gateway_id"),
     Index(
-        "payments_undoing",
+        "payments_reversing",
         "updated_at",
-        postgresql_where=text("state = 'undoing'"),
-        sqlite_where=text("state = 'undoing'"),
+        postgresql_where=text("state = 'reversing'"),
+        sqlite_where=text("state = 'reversing'"),
     ),
 )
 

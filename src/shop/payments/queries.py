@@ -43,14 +43,14 @@ insert_payment: Final = query(
 set_state: Final = query(
     "payments.set_state",
     update(payments)
-    .where(payments.c.user_id == param("owner_id"), payments.c.order_id == param("its_id"))
+    .where(payments.c.user_id == param("owner_id"), payments.c.order_id == param("match_order_id"))
     .values(state=param("state"), updated_at=param("now")),
 )
 
-undoing: Final = query(
-    "payments.undoing",
+reversing: Final = query(
+    "payments.reversing",
     select(payments.c.user_id, payments.c.order_id)
-    .where(payments.c.state == PaymentState.UNDOING.value, payments.c.updated_at < param("before"))
+    .where(payments.c.state == PaymentState.REVERSING.value, payments.c.updated_at < param("before"))
     .order_by(payments.c.updated_at)
     .limit(BATCH),
     into=OrderKey,

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from restwell.errors import NotFound
 from restwell.web import ApiRequest, Controller, HeaderParameter, JSONBody, post
-from shop.limits import EVENTS
 from shop.payments.events import InvalidSignature, PaymentEvents
 from shop.payments.schemas import PaymentEvent
+from shop.rate_limits import EVENTS
 
 SIGNATURE = "Stripe-Signature"
 

@@ -12,10 +12,10 @@ from shop.payments import queries
 from shop.payments.gateway import Gateway, Outcome
 from shop.payments.models import PaymentState
 
-Wanted = Callable[[Transaction], Awaitable[bool]]
+StillPayable = Callable[[Transaction], Awaitable[bool]]
 
 
-class Due(Struct, frozen=True):
+class Charge(Struct, frozen=True):
     """What an order costs."""
 
     user_id: UUID
@@ -31,8 +31,8 @@ class PaymentService:
         self._database = database
         self._gateway = gateway
 
-    async def charge(self, due: Due, is_wanted: Wanted) -> PaymentState | None:
-        """Have it paid, and say whether it is, unless it turns out, in the transaction given to ``is_wanted``, that nobody wants that any more: then None.
+    async def charge(self, due: Charge, still_payable: StillPayable) -> PaymentState | None:
+        """Have it paid, and say whether it is, unless it turns out, in the transaction given to ``still_payable``, that nobody wants that any more: then None.
 
         The payment's id is stored before any money moves, and in a transaction that sees the order as it is. So whoever cancels the
         order later finds it, and stops it at the gateway.
@@ -42,17 +42,17 @@ class PaymentService:
             gateway_id = await self._gateway.prepare(
                 str(due.order_id), due.total_cents, due.currency, f"Order {due.order_id}"
             )
-            if not await self._database.in_transaction(lambda tx: self._store(tx, due, gateway_id, is_wanted)):
+            if not await self._database.in_transaction(lambda tx: self._store(tx, due, gateway_id, still_payable)):
                 return None
         else:
             gateway_id = payment.gateway_id
         return PaymentState(await self._gateway.confirm(gateway_id))
 
-    async def note(self, tx: Transaction, user_id: UUID, order_id: UUID, state: PaymentState) -> None:
+    async def record_state(self, tx: Transaction, user_id: UUID, order_id: UUID, state: PaymentState) -> None:
         """Write down what has become of it."""
-        await tx.run(queries.set_state, owner_id=user_id, its_id=order_id, state=state, now=datetime.now(UTC))
+        await tx.run(queries.set_state, owner_id=user_id, match_order_id=order_id, state=state, now=datetime.now(UTC))
 
-    async def undo(self, user_id: UUID, order_id: UUID) -> PaymentState | None:
+    async def reverse(self, user_id: UUID, order_id: UUID) -> PaymentState | None:
         """Keep no money for it, now or later; None where none was asked for."""
         payment = await self._database.primary.find(queries.of_order, user_id=user_id, order_id=order_id)
         if payment is None:
@@ -62,12 +62,12 @@ class PaymentService:
         await self._gateway.refund(payment.gateway_id)
         return PaymentState.REFUNDED
 
-    async def left_undone(self, tx: Transaction, before: datetime) -> list[OrderKey]:
+    async def list_stale_reversals(self, tx: Transaction, before: datetime) -> list[OrderKey]:
         """Those that should have been undone by then."""
-        return await tx.all(queries.undoing, before=before)
+        return await tx.all(queries.reversing, before=before)
 
-    async def _store(self, tx: Transaction, due: Due, gateway_id: str, is_wanted: Wanted) -> bool:
-        if not await is_wanted(tx):
+    async def _store(self, tx: Transaction, due: Charge, gateway_id: str, still_payable: StillPayable) -> bool:
+        if not await still_payable(tx):
             return False
         now = datetime.now(UTC)
         await tx.run(

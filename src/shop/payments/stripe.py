@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 from msgspec import Meta, MsgspecError, Struct, json
 
-from shop.payments.gateway import Outcome, PaymentsRefused, PaymentsUnavailable
+from shop.payments.gateway import GatewayRejected, GatewayUnavailable, Outcome
 
 VERSION: Final = "2024-06-20"
 SECONDS: Final = 15.0
@@ -102,35 +102,35 @@ class StripeGateway:
         try:
             answer = await self._http.post(path, data=form, headers=headers)
         except (httpx.HTTPError, ValueError) as error:
-            raise PaymentsUnavailable(repr(error)) from error
+            raise GatewayUnavailable(repr(error)) from error
         if answer.status_code >= _SERVER_FAULTS or answer.status_code in _LATER:
-            raise PaymentsUnavailable(f"status {answer.status_code}")
+            raise GatewayUnavailable(f"status {answer.status_code}")
         if answer.is_success:
             return _read(answer, _Intent)
         fault = _read(answer, _Refusal).error
         if fault.code == "charge_already_refunded":
             return _Intent("", "succeeded")
         if fault.payment_intent is None:
-            raise PaymentsRefused(f"status {answer.status_code}: {fault.type} {fault.code}")
+            raise GatewayRejected(f"status {answer.status_code}: {fault.type} {fault.code}")
         return fault.payment_intent
 
     @staticmethod
     def _outcome(payment: _Intent) -> Outcome:
         outcome = _OUTCOMES.get(payment.status)
         if outcome is None:
-            raise PaymentsUnavailable(f"it is {payment.status!r} still")
+            raise GatewayUnavailable(f"it is {payment.status!r} still")
         return outcome
 
 
 def _read(answer: httpx.Response, kind: type[T]) -> T:
-    """Raises PaymentsUnavailable for what is not from the gateway, such as a page of a proxy."""
+    """Raises GatewayUnavailable for what is not from the gateway, such as a page of a proxy."""
     try:
         return json.decode(answer.content, type=kind)
     except (MsgspecError, RecursionError, ValueError) as error:
-        raise PaymentsUnavailable(f"status {answer.status_code}: {error!r}") from error
+        raise GatewayUnavailable(f"status {answer.status_code}: {error!r}") from error
 
 
-def is_signed(header: str, body: bytes, secret: str, now: float | None = None) -> bool:
+def is_valid_signature(header: str, body: bytes, secret: str, now: float | None = None) -> bool:
     """Whether the Stripe-Signature is one of the secret's for this body, and a recent one. Several may stand in it while secrets change."""
     found = _SIGNED.match(header)
     if len(header) > _MAX_SIGNATURE_CHARS or found is None:

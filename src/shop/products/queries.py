@@ -23,7 +23,7 @@ from sqlalchemy import delete as sql_delete
 
 from restwell.database import Query, param, query
 from shop.products.models import products
-from shop.products.schemas import Product, Sort
+from shop.products.schemas import Product, ProductSort
 
 FIELDS: Final = Product.__struct_fields__
 _shown: Final = tuple(products.c[name] for name in FIELDS)
@@ -32,14 +32,14 @@ _next_version: Final = products.c.version + 1
 _words: Final = re.compile(r"[^\W_]+")
 
 
-class TakenLine(Struct, frozen=True):
+class ReservedProduct(Struct, frozen=True):
     category: str
     name: str
     price_cents: int
     currency: str
 
 
-class Current(Struct, frozen=True):
+class ProductVersion(Struct, frozen=True):
     version: int
     category: str
 
@@ -47,7 +47,7 @@ class Current(Struct, frozen=True):
 class ListShape(Struct, frozen=True):
     """What decides the SQL of a list; what it does not name are arguments."""
 
-    sort: Sort
+    sort: ProductSort
     after: bool
     category: bool
     q: bool
@@ -63,11 +63,11 @@ insert_product: Final = query(
 )
 
 lock: Final = query(
-    "products.lock", select(products.c.version, products.c.category).where(_this).with_for_update(), into=Current
+    "products.lock", select(products.c.version, products.c.category).where(_this).with_for_update(), into=ProductVersion
 )
 
-change: Final = query(
-    "products.change",
+update_product: Final = query(
+    "products.update",
     update(products)
     .where(_this)
     .values(
@@ -84,17 +84,17 @@ change: Final = query(
 
 delete: Final = query("products.delete", sql_delete(products).where(_this))
 
-take_stock: Final = query(
-    "products.take_stock",
+reserve_stock: Final = query(
+    "products.reserve_stock",
     update(products)
     .where(_this, products.c.stock >= param("quantity"))
     .values(stock=products.c.stock - param("quantity"), version=_next_version, updated_at=param("now"))
     .returning(products.c.category, products.c.name, products.c.price_cents, products.c.currency),
-    into=TakenLine,
+    into=ReservedProduct,
 )
 
-put_back: Final = query(
-    "products.put_back",
+release_stock: Final = query(
+    "products.release_stock",
     update(products)
     .where(_this)
     .values(stock=products.c.stock + param("quantity"), version=_next_version, updated_at=param("now"))

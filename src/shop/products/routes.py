@@ -24,7 +24,7 @@ from restwell.web import (
     with_etag,
 )
 from shop.clients.models import Scope
-from shop.products.schemas import PartialProduct, Product, ProductDraft, ProductFilter, ProductPatch
+from shop.products.schemas import PartialProduct, Product, ProductCreateRequest, ProductFilter, ProductUpdateRequest
 from shop.products.service import ProductService
 from shop.products.tags import list_tags
 
@@ -58,7 +58,7 @@ class ProductController(Controller):
         return with_etag(product, product.version)
 
     @post(guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)])
-    async def create_product(self, data: JSONBody[ProductDraft]) -> Response[Product]:
+    async def create_product(self, data: JSONBody[ProductCreateRequest]) -> Response[Product]:
         """Add a product to the catalogue."""
         product = await self.products.create_product(data)
         return with_etag(product, product.version, status=201, location=f"/v1/products/{product.id}")
@@ -69,17 +69,17 @@ class ProductController(Controller):
         requires_header="If-Match",
         errors=[PreconditionRequired, PreconditionFailed],
     )
-    async def change_product(
+    async def update_product(
         self,
         product_id: FromPath[UUID],
-        data: JSONBody[ProductPatch],
+        data: JSONBody[ProductUpdateRequest],
         if_match: IfMatch = None,
     ) -> Response[Product]:
         """Change a product.
 
         A JSON Merge Patch of the version that If-Match names; 412 if someone else, or an order, was faster, 404 if it is gone.
         """
-        product = await self.products.change_product(product_id, data, expected_versions(if_match))
+        product = await self.products.update_product(product_id, data, expected_versions(if_match))
         return with_etag(product, product.version)
 
     @delete(

@@ -7,10 +7,10 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from restwell.web import PageFilter
-from shop.schema import MAX_AMOUNT, Cents, Count, Currency, Instant, Line, Prose, Slug
+from shop.schema import MAX_AMOUNT, Cents, Count, Currency, Instant, MultiLineText, SingleLineText, Slug
 
-ProductName = Annotated[Line, Meta(examples=["Aurora Wireless Headphones"])]
-Description = Annotated[Prose, Meta(examples=["Over-ear, 40 hours of battery, folds flat."])]
+ProductName = Annotated[SingleLineText, Meta(examples=["Aurora Wireless Headphones"])]
+Description = Annotated[MultiLineText, Meta(examples=["Over-ear, 40 hours of battery, folds flat."])]
 
 
 class Product(Struct, frozen=True):
@@ -41,7 +41,7 @@ class PartialProduct(Struct, frozen=True):
     updated_at: Instant | UnsetType = UNSET
 
 
-class ProductDraft(Struct, frozen=True, forbid_unknown_fields=True):
+class ProductCreateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     name: ProductName
     category: Slug
     price_cents: Cents
@@ -50,7 +50,7 @@ class ProductDraft(Struct, frozen=True, forbid_unknown_fields=True):
     description: Description = ""
 
 
-class ProductPatch(Struct, frozen=True, forbid_unknown_fields=True):
+class ProductUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     name: ProductName | UnsetType = UNSET
     description: Description | UnsetType | None = UNSET
     category: Slug | UnsetType = UNSET
@@ -59,7 +59,7 @@ class ProductPatch(Struct, frozen=True, forbid_unknown_fields=True):
     stock: Count | UnsetType = UNSET
 
 
-class Sort(StrEnum):
+class ProductSort(StrEnum):
     """The column that orders a list; a minus in front turns it around."""
 
     OLDEST = "created_at"
@@ -94,7 +94,7 @@ class ProductFilter(PageFilter, frozen=True, kw_only=True):
     ) = None
     min_price: Annotated[int, Meta(ge=0, le=MAX_AMOUNT, examples=[1_000], description="In minor units.")] | None = None
     max_price: Annotated[int, Meta(ge=0, le=MAX_AMOUNT, examples=[50_000], description="In minor units.")] | None = None
-    sort: Sort = Sort.NEWEST
+    sort: ProductSort = ProductSort.NEWEST
     fields: (
         Annotated[
             str,

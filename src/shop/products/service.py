@@ -12,8 +12,8 @@ from restwell.errors import FieldError, Invalid, NotFound
 from restwell.ids import new_id
 from restwell.web import Cursors, Page, check_version
 from shop.products import queries
-from shop.products.queries import FIELDS, Current, ListShape
-from shop.products.schemas import Product, ProductDraft, ProductFilter, ProductPatch, Sort
+from shop.products.queries import FIELDS, ListShape, ProductVersion
+from shop.products.schemas import Product, ProductCreateRequest, ProductFilter, ProductSort, ProductUpdateRequest
 from shop.products.tags import tags_of
 
 _POSITIONS: Final[dict[str, Any]] = {
@@ -62,7 +62,7 @@ class ProductService:
             raise NotFound
         return product
 
-    async def create_product(self, draft: ProductDraft) -> Product:
+    async def create_product(self, draft: ProductCreateRequest) -> Product:
         now = datetime.now(UTC)
         async with self._database.transaction() as tx:
             product = await tx.one(
@@ -81,7 +81,9 @@ class ProductService:
             self._cache.invalidate(tx, *tags_of(product.id, product.category))
         return product
 
-    async def change_product(self, product_id: UUID, patch: ProductPatch, expected: frozenset[int] | None) -> Product:
+    async def update_product(
+        self, product_id: UUID, patch: ProductUpdateRequest, expected: frozenset[int] | None
+    ) -> Product:
         """Change the version the caller has seen. Raises NotFound, and PreconditionFailed if it is not the current one any more."""
         values = {
             name: None if value is UNSET else value
@@ -92,7 +94,7 @@ class ProductService:
             values["description"] = ""  # null removes a member (RFC 7396); what has no description has an empty one
         async with self._database.transaction() as tx:
             before = await self._lock(tx, product_id, expected)
-            changed = await tx.one(queries.change, product_id=product_id, now=datetime.now(UTC), **values)
+            changed = await tx.one(queries.update_product, product_id=product_id, now=datetime.now(UTC), **values)
             self._cache.invalidate(tx, *tags_of(product_id, before.category, changed.category))
         return changed
 
@@ -103,7 +105,7 @@ class ProductService:
             await tx.run(queries.delete, product_id=product_id)
             self._cache.invalidate(tx, *tags_of(product_id, product.category))
 
-    async def _lock(self, tx: Transaction, product_id: UUID, expected: frozenset[int] | None) -> Current:
+    async def _lock(self, tx: Transaction, product_id: UUID, expected: frozenset[int] | None) -> ProductVersion:
         """What it is now, and stays until the transaction ends. Raises NotFound, PreconditionFailed."""
         current = await tx.find(queries.lock, product_id=product_id)
         if current is None:
@@ -123,7 +125,7 @@ def _chosen(fields: str | None) -> tuple[str, ...] | None:
     return tuple(sorted(names, key=FIELDS.index))
 
 
-def _position(sort: Sort, *, as_dict: bool) -> Any:
+def _position(sort: ProductSort, *, as_dict: bool) -> Any:
     if as_dict:
         return lambda row: (row[sort.column], row["id"])
     return lambda product: (getattr(product, sort.column), product.id)

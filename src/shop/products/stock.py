@@ -8,10 +8,10 @@ from restwell.cache import Cache
 from restwell.database import Transaction
 from restwell.errors import Conflict, FieldError, Invalid
 from shop.products import queries
-from shop.products.queries import TakenLine as Taken
+from shop.products.queries import ReservedProduct
 from shop.products.tags import tags_of
 
-__all__ = ["OutOfStock", "StockService", "Taken"]
+__all__ = ["OutOfStock", "ReservedProduct", "StockService"]
 
 
 class OutOfStock(Conflict):
@@ -22,7 +22,9 @@ class StockService:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
-    async def take(self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime) -> dict[UUID, Taken]:
+    async def reserve(
+        self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime
+    ) -> dict[UUID, ReservedProduct]:
         """Take the stock of every product, in the order of their ids, so that two orders never wait for each other.
 
         Each is one conditional UPDATE: stock never falls below zero. Raises OutOfStock naming the product, or Invalid
@@ -30,7 +32,7 @@ class StockService:
         """
         taken = {}
         for product_id, quantity in sorted(quantities.items()):
-            line = await tx.find(queries.take_stock, product_id=product_id, quantity=quantity, now=now)
+            line = await tx.find(queries.reserve_stock, product_id=product_id, quantity=quantity, now=now)
             if line is None:
                 await self._refuse(tx, product_id, list(quantities).index(product_id))
             else:
@@ -38,10 +40,10 @@ class StockService:
                 self._cache.invalidate(tx, *tags_of(product_id, line.category))
         return taken
 
-    async def put_back(self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime) -> None:
+    async def release(self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime) -> None:
         """Return what an order took. A product that has left the catalogue is passed over."""
         for product_id, quantity in sorted(quantities.items()):
-            category = await tx.find(queries.put_back, product_id=product_id, quantity=quantity, now=now)
+            category = await tx.find(queries.release_stock, product_id=product_id, quantity=quantity, now=now)
             if category is not None:
                 self._cache.invalidate(tx, *tags_of(product_id, category))
 

@@ -3,9 +3,9 @@
 from uuid import UUID
 
 from restwell.jobs import JobContext, job
-from shop.reports.maker import ReportMaker
+from shop.reports.builder import ReportBuilder
 
 
 @job(queue="reports", max_attempts=3, timeout_seconds=3_600)
-async def make_report(context: JobContext, report_id: UUID) -> None:
-    await context.get(ReportMaker).make(context, report_id)
+async def build_report(context: JobContext, report_id: UUID) -> None:
+    await context.get(ReportBuilder).make(context, report_id)

@@ -16,7 +16,7 @@ from restwell.web import (
     post,
     requires_role,
 )
-from shop.reports.schemas import Report, ReportFile, ReportRequest
+from shop.reports.schemas import Report, ReportCreateRequest, ReportFile
 from shop.reports.service import ReportService
 
 CSV: Final = "text/csv"
@@ -30,7 +30,7 @@ class ReportController(Controller):
     reports: ReportService
 
     @post(status_code=202)
-    async def request_report(self, data: JSONBody[ReportRequest], actor: Inject[Actor]) -> Response[Report]:
+    async def create_report(self, data: JSONBody[ReportCreateRequest], actor: Inject[Actor]) -> Response[Report]:
         """Have a sales report made, for up to 366 days.
 
         Read the address in Location for its progress; when its state is `ready`, it has the addresses of a CSV file with every line
@@ -45,11 +45,11 @@ class ReportController(Controller):
         return await self.reports.get_report(report_id)
 
     @get("/{report_id:uuid}/sales.csv", media_type=CSV)
-    async def read_csv(self, report_id: FromPath[UUID]) -> Response[bytes]:
+    async def download_report_csv(self, report_id: FromPath[UUID]) -> Response[bytes]:
         """Download the lines of a report as CSV."""
-        return download(await self.reports.path_of(report_id, ReportFile.CSV), CSV)
+        return download(await self.reports.file_path(report_id, ReportFile.CSV), CSV)
 
     @get("/{report_id:uuid}/sales.pdf", media_type=PDF)
-    async def read_pdf(self, report_id: FromPath[UUID]) -> Response[bytes]:
+    async def download_report_pdf(self, report_id: FromPath[UUID]) -> Response[bytes]:
         """Download a report as PDF."""
-        return download(await self.reports.path_of(report_id, ReportFile.PDF), PDF)
+        return download(await self.reports.file_path(report_id, ReportFile.PDF), PDF)

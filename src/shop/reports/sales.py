@@ -8,7 +8,7 @@ from typing import TextIO
 
 from msgspec import Struct
 
-from shop.letters import money
+from shop.email_templates import format_money
 from shop.orders.models import OrderStatus
 from shop.reports.queries import SoldLine
 
@@ -66,7 +66,7 @@ def write_lines(file: TextIO, lines: Iterable[SoldLine]) -> None:
 
 
 def _number(amount: int, currency: str) -> str:
-    return money(amount, currency).partition(" ")[0].replace(",", "")
+    return format_money(amount, currency).partition(" ")[0].replace(",", "")
 
 
 def _harmless(text: str) -> str:

@@ -18,7 +18,7 @@ class ReportFile(StrEnum):
     PDF = "sales.pdf"
 
 
-class ReportRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class ReportCreateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Both days are part of the report."""
 
     first_day: Day

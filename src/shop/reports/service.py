@@ -12,11 +12,11 @@ from restwell.files import Files
 from restwell.ids import new_id
 from restwell.jobs import Jobs
 from shop.reports import queries
-from shop.reports.jobs import make_report
-from shop.reports.maker import file_name
+from shop.reports.builder import file_name
+from shop.reports.jobs import build_report
 from shop.reports.models import ReportState
 from shop.reports.queries import StoredReport
-from shop.reports.schemas import Report, ReportFile, ReportRequest
+from shop.reports.schemas import Report, ReportCreateRequest, ReportFile
 
 MAX_DAYS: Final = 366
 FIRST_YEAR: Final = 1970
@@ -30,7 +30,7 @@ class ReportService:
         self._jobs = jobs
         self._files = files
 
-    async def request(self, actor: Actor, wanted: ReportRequest) -> Report:
+    async def request(self, actor: Actor, wanted: ReportCreateRequest) -> Report:
         """Have a report made. Raises Invalid for days that make none."""
         days = (wanted.last_day - wanted.first_day).days + 1
         if not 1 <= days <= MAX_DAYS:
@@ -43,7 +43,7 @@ class ReportService:
             report = await tx.one(
                 queries.insert_report,
                 id=report_id,
-                job_id=await self._jobs.enqueue(tx, make_report, report_id=report_id),
+                job_id=await self._jobs.enqueue(tx, build_report, report_id=report_id),
                 requested_by=actor.id,
                 first_day=wanted.first_day.isoformat(),
                 last_day=wanted.last_day.isoformat(),
@@ -54,7 +54,7 @@ class ReportService:
     async def get_report(self, report_id: UUID) -> Report:
         return _shown(await self._find(report_id))
 
-    async def path_of(self, report_id: UUID, file: ReportFile) -> Path:
+    async def file_path(self, report_id: UUID, file: ReportFile) -> Path:
         """Where the file is. Raises NotFound until it is ready."""
         report = await self._find(report_id)
         if report.state != ReportState.READY:

@@ -32,8 +32,8 @@ refresh_tokens = Table(
 failed_attempts = Table(
     "failed_attempts",
     metadata,
-    Column("subject", LargeBinary, primary_key=True),
+    Column("key_hash", LargeBinary, primary_key=True),
     Column("count", Integer, nullable=False),
-    Column("last_at", Timestamp, nullable=False),
-    Index("failed_attempts_by_time", "last_at"),
+    Column("last_failed_at", Timestamp, nullable=False),
+    Index("failed_attempts_by_last_failed_at", "last_failed_at"),
 )

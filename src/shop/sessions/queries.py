@@ -28,7 +28,7 @@ class StoredSession(Struct, frozen=True):
     last_used_at: datetime
 
 
-class SignedIn(Struct, frozen=True):
+class ActiveSession(Struct, frozen=True):
     """Whose session it is. It has not been ended, but may have expired."""
 
     user_id: UUID
@@ -36,13 +36,13 @@ class SignedIn(Struct, frozen=True):
     expires_at: datetime
 
 
-class SpentToken(Struct, frozen=True):
+class UsedToken(Struct, frozen=True):
     session_id: UUID
     user_id: UUID
     used_at: datetime
 
 
-_live: Final = (
+_is_active: Final = (
     sessions.c.ended_at.is_(None)
     & (sessions.c.expires_at > param("now"))
     & (sessions.c.last_used_at > param("idle_since"))
@@ -58,10 +58,12 @@ password_of: Final = query(
     "sessions.password_of", select(users.c.password_hash).where(users.c.id == param("id")), into=str
 )
 
-_standing: Final = select(users.c.id, users.c.password_hash, users.c.active).where(users.c.id == param("user_id"))
-standing: Final = query(
-    "sessions.standing",
-    {"postgresql": _standing.with_for_update(key_share=True), "sqlite": _standing},
+_credentials_by_id: Final = select(users.c.id, users.c.password_hash, users.c.active).where(
+    users.c.id == param("user_id")
+)
+lock_credentials: Final = query(
+    "sessions.lock_credentials",
+    {"postgresql": _credentials_by_id.with_for_update(key_share=True), "sqlite": _credentials_by_id},
     into=Credentials,
 )
 """Nobody changes the account before the transaction ends, and what is read is what the last change has left."""
@@ -76,14 +78,14 @@ by_id: Final = query(
     select(sessions.c.user_id, users.c.role, sessions.c.expires_at)
     .join_from(sessions, users, sessions.c.user_id == users.c.id)
     .where(sessions.c.id == param("id"), sessions.c.ended_at.is_(None), users.c.active == true()),
-    into=SignedIn,
+    into=ActiveSession,
     batch_on="id",
 )
 
 of_user: Final = query(
     "sessions.of_user",
     select(sessions.c.id, sessions.c.user_agent, sessions.c.address, sessions.c.created_at, sessions.c.last_used_at)
-    .where(sessions.c.user_id == param("user_id"), _live)
+    .where(sessions.c.user_id == param("user_id"), _is_active)
     .order_by(sessions.c.id.desc())
     .limit(MAX_LISTED),
     into=StoredSession,
@@ -97,7 +99,7 @@ insert_session: Final = query(
 touch: Final = query(
     "sessions.touch",
     update(sessions)
-    .where(sessions.c.id == param("session_id"), _live)
+    .where(sessions.c.id == param("session_id"), _is_active)
     .values(last_used_at=param("now"))
     .returning(sessions.c.user_id),
     into=UUID,
@@ -134,16 +136,16 @@ insert_token: Final = query(
 use_token: Final = query(
     "refresh_tokens.use",
     update(refresh_tokens)
-    .where(refresh_tokens.c.token_hash == param("its_hash"), refresh_tokens.c.used_at.is_(None))
+    .where(refresh_tokens.c.token_hash == param("match_hash"), refresh_tokens.c.used_at.is_(None))
     .values(used_at=param("now"))
     .returning(refresh_tokens.c.session_id),
     into=UUID,
 )
 
-spent_token: Final = query(
+used_token: Final = query(
     "refresh_tokens.spent",
     select(refresh_tokens.c.session_id, sessions.c.user_id, refresh_tokens.c.used_at)
     .join_from(refresh_tokens, sessions, refresh_tokens.c.session_id == sessions.c.id)
-    .where(refresh_tokens.c.token_hash == param("its_hash"), _live),
-    into=SpentToken,
+    .where(refresh_tokens.c.token_hash == param("match_hash"), _is_active),
+    into=UsedToken,
 )

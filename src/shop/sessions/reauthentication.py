@@ -6,7 +6,7 @@ from restwell.auth import Actor, Passwords
 from restwell.database import Database
 from restwell.errors import Forbidden
 from shop.sessions import queries
-from shop.sessions.attempts import Attempts, subject_of
+from shop.sessions.login_throttle import LoginThrottle, throttle_key
 
 
 class WrongPassword(Forbidden):
@@ -18,7 +18,7 @@ class Reauthentication:
     def __init__(self, database: Database, passwords: Passwords) -> None:
         self._database = database
         self._passwords = passwords
-        self._attempts = Attempts(database)
+        self._throttle = LoginThrottle(database)
 
     async def check(self, actor: Actor, password: str) -> str:
         """Returns the hash that the password matches. Raises WrongPassword, TooManyAttempts.
@@ -26,13 +26,13 @@ class Reauthentication:
         Guesses are counted by session, so that a stolen one makes nobody else wait.
         """
         subject = _subject(actor.session_id)
-        await self._attempts.check(subject)
+        await self._throttle.check(subject)
         hashed = await self._database.primary.find(queries.password_of, id=actor.id)
         if not await self._passwords.verify(password, hashed) or hashed is None:
-            await self._attempts.failed(subject)
+            await self._throttle.record_failure(subject)
             raise WrongPassword
         return hashed
 
 
 def _subject(session_id: UUID) -> bytes:
-    return subject_of(f"session:{session_id}", "")
+    return throttle_key(f"session:{session_id}", "")

@@ -26,10 +26,10 @@ from restwell.web.session_cookies import (
     reject_cross_site,
     session_cookies,
 )
-from shop.limits import SIGN_IN
-from shop.second_factors.verification import SecondFactorRequired, WrongCode
-from shop.sessions.attempts import TooManyAttempts
-from shop.sessions.schemas import RefreshRequest, SessionList, SignIn, Tokens, TokensInCookies
+from shop.mfa.verification import InvalidMfaCode, MfaRequired
+from shop.rate_limits import SIGN_IN
+from shop.sessions.login_throttle import TooManyAttempts
+from shop.sessions.schemas import BearerTokens, CookieTokens, SessionList, SignInRequest, TokenRefreshRequest
 from shop.sessions.service import InvalidCredentials, InvalidRefreshToken, SessionService
 
 
@@ -42,11 +42,19 @@ class SessionController(Controller):
         rate_limit=SIGN_IN,
         # Of the password and of the second factor.
         query_budget=dict.fromkeys(
-            ("attempts.of_subject", "attempts.forget", "attempts.fail", "security_events.insert"), 2
+            (
+                "login_throttle.by_key",
+                "login_throttle.reset",
+                "login_throttle.record_failure",
+                "security_events.insert",
+            ),
+            2,
         ),
-        errors=[InvalidCredentials, SecondFactorRequired, WrongCode, TooManyAttempts, PasswordsBusy, CrossSiteRequest],
+        errors=[InvalidCredentials, MfaRequired, InvalidMfaCode, TooManyAttempts, PasswordsBusy, CrossSiteRequest],
     )
-    async def sign_in(self, request: ApiRequest, data: JSONBody[SignIn]) -> Response[Tokens | TokensInCookies]:
+    async def sign_in(
+        self, request: ApiRequest, data: JSONBody[SignInRequest]
+    ) -> Response[BearerTokens | CookieTokens]:
         """Sign in.
 
         Send the access token as `Authorization: Bearer ...`; when it expires, trade the refresh token for a new pair. A page in a
@@ -58,7 +66,9 @@ class SessionController(Controller):
         return _answer(tokens, in_cookies=data.cookies, status=201, headers={"location": f"/v1/sessions/{session_id}"})
 
     @post("/refresh", status_code=200, errors=[InvalidRefreshToken, CrossSiteRequest])
-    async def refresh(self, request: ApiRequest, data: JSONBody[RefreshRequest]) -> Response[Tokens | TokensInCookies]:
+    async def refresh(
+        self, request: ApiRequest, data: JSONBody[TokenRefreshRequest]
+    ) -> Response[BearerTokens | CookieTokens]:
         """Trade a refresh token for a new pair.
 
         The old token dies. Using it again later than ten seconds afterwards ends the session: one of the two users stole it.
@@ -93,12 +103,12 @@ class SessionController(Controller):
 
 
 def _answer(
-    tokens: Tokens, *, in_cookies: bool, status: int = 200, headers: dict[str, str] | None = None
-) -> Response[Tokens | TokensInCookies]:
+    tokens: BearerTokens, *, in_cookies: bool, status: int = 200, headers: dict[str, str] | None = None
+) -> Response[BearerTokens | CookieTokens]:
     if not in_cookies:
         return Response(tokens, status_code=status, headers=headers)
     cookies = session_cookies(tokens.access_token, tokens.refresh_token, access_seconds=tokens.expires_in)
-    return Response(TokensInCookies(tokens.expires_in), status_code=status, headers=headers, cookies=cookies)
+    return Response(CookieTokens(tokens.expires_in), status_code=status, headers=headers, cookies=cookies)
 
 
 def _signed_out() -> Response[None]:

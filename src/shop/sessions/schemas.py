@@ -9,7 +9,7 @@ from restwell.email_addresses import EmailAddress
 from shop.schema import Instant
 
 
-class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
+class SignInRequest(Struct, frozen=True, forbid_unknown_fields=True):
     email: Annotated[EmailAddress, Meta(examples=["customer1@shop.example"])]
     password: Annotated[str, Meta(max_length=128, examples=["demo-password-2026"])]
     code: Annotated[str, Meta(max_length=60, description="Of the second factor, where the account has one.")] | None = (
@@ -25,11 +25,11 @@ _RefreshToken = Annotated[
 ]
 
 
-class RefreshRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class TokenRefreshRequest(Struct, frozen=True, forbid_unknown_fields=True):
     refresh_token: _RefreshToken | UnsetType = UNSET
 
 
-class Tokens(Struct, frozen=True, tag_field="token_type", tag="Bearer"):
+class BearerTokens(Struct, frozen=True, tag_field="token_type", tag="Bearer"):
     """The pair that keeps a device signed in. ``expires_in`` is the access token's life in seconds."""
 
     access_token: Annotated[str, Meta(examples=["eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9..."])]
@@ -37,7 +37,7 @@ class Tokens(Struct, frozen=True, tag_field="token_type", tag="Bearer"):
     expires_in: Annotated[int, Meta(examples=[900])]
 
 
-class TokensInCookies(Struct, frozen=True, tag_field="token_type", tag="Cookie"):
+class CookieTokens(Struct, frozen=True, tag_field="token_type", tag="Cookie"):
     """A browser has them, and its scripts do not. ``expires_in`` is when to refresh, in seconds."""
 
     expires_in: Annotated[int, Meta(examples=[900])]

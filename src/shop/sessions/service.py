@@ -9,15 +9,15 @@ from restwell.cache import Cache
 from restwell.database import Database, Transaction
 from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
-from shop.audit.models import SecurityEvent
+from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
-from shop.second_factors.verification import SecondFactorVerification, WrongCode
+from shop.mfa.verification import InvalidMfaCode, MfaVerification
 from shop.sessions import queries
-from shop.sessions.attempts import Attempts, subject_of
-from shop.sessions.queries import SignedIn
-from shop.sessions.schemas import Session, SignIn, Tokens
+from shop.sessions.login_throttle import LoginThrottle, throttle_key
+from shop.sessions.queries import ActiveSession
+from shop.sessions.schemas import BearerTokens, Session, SignInRequest
 
-KEPT_SECONDS: Final = 60
+CACHE_TTL_SECONDS: Final = 60
 REFRESH_GRACE: Final = timedelta(seconds=10)
 """How long after its use a refresh token still answers, for a client that lost the answer."""
 
@@ -38,14 +38,14 @@ class SessionService:
         passwords: Passwords,
         access_tokens: AccessTokens,
         refresh_tokens: RefreshTokens,
-        second_factor: SecondFactorVerification,
+        second_factor: MfaVerification,
         audit: AuditLog,
         *,
         lifetime_seconds: int,
         idle_seconds: int,
     ) -> None:
         self._database = database
-        self._attempts = Attempts(database)
+        self._throttle = LoginThrottle(database)
         self._cache = cache
         self._passwords = passwords
         self._access_tokens = access_tokens
@@ -55,13 +55,13 @@ class SessionService:
         self._lifetime = timedelta(seconds=lifetime_seconds)
         self._idle = timedelta(seconds=idle_seconds)
 
-    async def sign_in(self, attempt: SignIn, client_info: ClientInfo) -> tuple[UUID, Tokens]:
+    async def sign_in(self, attempt: SignInRequest, client_info: ClientInfo) -> tuple[UUID, BearerTokens]:
         """Open a session. Raises InvalidCredentials, alike and as slowly for an unknown user as for a wrong password, TooManyAttempts.
 
-        Of a user with a second factor it wants that, too: raises SecondFactorRequired, WrongCode.
+        Of a user with a second factor it wants that, too: raises MfaRequired, InvalidMfaCode.
         """
-        subject = subject_of(attempt.email, client_info.ip_address)
-        await self._attempts.check(subject)
+        subject = throttle_key(attempt.email, client_info.ip_address)
+        await self._throttle.check(subject)
         user = await self._database.primary.find(queries.credentials, email=attempt.email)
         hashed = user.password_hash if user is not None and user.active else None
         if not await self._passwords.verify(attempt.password, hashed) or user is None or hashed is None:
@@ -70,22 +70,22 @@ class SessionService:
         new_hash = await self._passwords.hash(attempt.password) if self._passwords.needs_rehash(hashed) else None
         try:
             async with self._database.transaction() as tx:
-                standing = await tx.find(queries.standing, user_id=user.id)
-                if standing is None or not standing.active or standing.password_hash != hashed:
+                locked = await tx.find(queries.lock_credentials, user_id=user.id)
+                if locked is None or not locked.active or locked.password_hash != hashed:
                     raise InvalidCredentials  # it was changed while the password was looked at
                 await self._second_factor.verify_in(tx, user.id, attempt.code)
                 if new_hash is not None:
                     await tx.run(queries.set_password_hash, user_id=user.id, password_hash=new_hash)
-                await self._attempts.succeeded(tx, subject)
+                await self._throttle.reset_in(tx, subject)
                 return await self.open_in(tx, user.id, client_info)
-        except WrongCode:
+        except InvalidMfaCode:
             await self._second_factor.failed(user.id)
             await self._failed(subject, user.id, client_info)
             raise
 
     async def open_in(
         self, tx: Transaction, user_id: UUID, client_info: ClientInfo, how: str | None = None
-    ) -> tuple[UUID, Tokens]:
+    ) -> tuple[UUID, BearerTokens]:
         """Open a session for who has been found to be this user, as part of a larger change."""
         now = datetime.now(UTC)
         session_id = new_id()
@@ -101,10 +101,10 @@ class SessionService:
             expires_at=now + self._lifetime,
         )
         await self._insert_token(tx, token, session_id, now)
-        await self._audit.record(tx, SecurityEvent.SIGNED_IN, user_id, address=client_info.ip_address, detail=how)
-        return session_id, self._pair(user_id, session_id, token)
+        await self._audit.record(tx, SecurityEventType.SIGNED_IN, user_id, address=client_info.ip_address, detail=how)
+        return session_id, self._issue_tokens(user_id, session_id, token)
 
-    async def refresh(self, token: str) -> Tokens:
+    async def refresh(self, token: str) -> BearerTokens:
         """Replace a refresh token by its successor, once.
 
         Of any number of concurrent calls one rotates; the others, and repeats within REFRESH_GRACE, get the same
@@ -114,30 +114,30 @@ class SessionService:
         successor = self._refresh_tokens.successor(token)
         now = datetime.now(UTC)
         async with self._database.transaction() as tx:
-            session_id = await tx.find(queries.use_token, its_hash=digest, now=now)
+            session_id = await tx.find(queries.use_token, match_hash=digest, now=now)
             if session_id is not None:
                 user_id = await tx.find(queries.touch, session_id=session_id, now=now, idle_since=now - self._idle)
                 if user_id is None:
                     raise InvalidRefreshToken
                 await self._insert_token(tx, successor, session_id, now)
-                return self._pair(user_id, session_id, successor)
-            spent = await tx.find(queries.spent_token, its_hash=digest, now=now, idle_since=now - self._idle)
+                return self._issue_tokens(user_id, session_id, successor)
+            spent = await tx.find(queries.used_token, match_hash=digest, now=now, idle_since=now - self._idle)
             if spent is not None and now - spent.used_at <= REFRESH_GRACE:
-                return self._pair(spent.user_id, spent.session_id, successor)
+                return self._issue_tokens(spent.user_id, spent.session_id, successor)
             if spent is not None:
                 await self._end(tx, spent.user_id, spent.session_id, now)
-                await self._audit.record(tx, SecurityEvent.REFRESH_TOKEN_REUSED, spent.user_id)
+                await self._audit.record(tx, SecurityEventType.REFRESH_TOKEN_REUSED, spent.user_id)
         # Raised after the commit: the revocation stays, whatever becomes of this answer.
         raise InvalidRefreshToken
 
-    async def actor_of(self, claims: Claims, session_id: UUID) -> Actor:
+    async def get_actor(self, claims: Claims, session_id: UUID) -> Actor:
         """The user behind a token of this session, with the role of this moment. Raises Unauthorized, also once signed out."""
         session = await self._cache.get_or_load(
             _session(session_id),
             lambda: self._database.primary.find(queries.by_id, id=session_id),
-            kind=SignedIn | None,
+            kind=ActiveSession | None,
             tags=[_session(session_id), f"user:{claims.sub}"],
-            ttl_seconds=KEPT_SECONDS,
+            ttl_seconds=CACHE_TTL_SECONDS,
         )
         if session is None or session.user_id != claims.sub or session.expires_at <= datetime.now(UTC):
             raise Unauthorized("The session has ended. Sign in again.")
@@ -157,13 +157,13 @@ class SessionService:
         async with self._database.transaction() as tx:
             if not await self._end(tx, actor.id, session_id, datetime.now(UTC)):
                 raise NotFound
-            await self._audit.record(tx, SecurityEvent.SIGNED_OUT, actor.id)
+            await self._audit.record(tx, SecurityEventType.SIGNED_OUT, actor.id)
 
     async def end_all(self, actor: Actor) -> None:
         """Sign every device of the caller out."""
         async with self._database.transaction() as tx:
             await self.end_all_in(tx, actor.id)
-            await self._audit.record(tx, SecurityEvent.SIGNED_OUT_EVERYWHERE, actor.id)
+            await self._audit.record(tx, SecurityEventType.SIGNED_OUT_EVERYWHERE, actor.id)
 
     async def end_all_in(self, tx: Transaction, user_id: UUID) -> None:
         """The same as part of a larger change."""
@@ -177,9 +177,9 @@ class SessionService:
 
     async def _failed(self, subject: bytes, user_id: UUID | None, client_info: ClientInfo) -> None:
         async with self._database.transaction() as tx:
-            await self._attempts.failed_in(tx, subject)
+            await self._throttle.record_failure_in(tx, subject)
             if user_id is not None:  # what nobody can delete for a year must not grow by names that are made up
-                await self._audit.record(tx, SecurityEvent.SIGN_IN_FAILED, user_id, address=client_info.ip_address)
+                await self._audit.record(tx, SecurityEventType.SIGN_IN_FAILED, user_id, address=client_info.ip_address)
 
     async def _end(self, tx: Transaction, user_id: UUID, session_id: UUID, now: datetime) -> int:
         self._cache.invalidate(tx, _session(session_id))
@@ -189,9 +189,9 @@ class SessionService:
         digest = self._refresh_tokens.digest(token)
         await tx.run(queries.insert_token, token_hash=digest, session_id=session_id, created_at=now)
 
-    def _pair(self, user_id: UUID, session_id: UUID, refresh_token: str) -> Tokens:
+    def _issue_tokens(self, user_id: UUID, session_id: UUID, refresh_token: str) -> BearerTokens:
         access_token = self._access_tokens.issue(user_id, session_id)
-        return Tokens(access_token, refresh_token, self._access_tokens.ttl_seconds)
+        return BearerTokens(access_token, refresh_token, self._access_tokens.ttl_seconds)
 
 
 def _session(session_id: UUID) -> str:

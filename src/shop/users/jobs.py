@@ -3,25 +3,25 @@
 from uuid import UUID
 
 from restwell.jobs import JobContext
-from shop.letters import mailing
+from shop.email_templates import email_job
 from shop.users.mail import AccountMail
 
 
-@mailing
+@email_job
 async def send_welcome(context: JobContext, user_id: UUID) -> None:
     await context.get(AccountMail).welcome(user_id, str(context.job_id))
 
 
-@mailing
+@email_job
 async def send_password_changed(context: JobContext, user_id: UUID) -> None:
     await context.get(AccountMail).password_changed(user_id, str(context.job_id))
 
 
-@mailing
-async def send_second_factor(context: JobContext, user_id: UUID, *, active: bool) -> None:
+@email_job
+async def send_mfa_changed(context: JobContext, user_id: UUID, *, active: bool) -> None:
     await context.get(AccountMail).second_factor(user_id, str(context.job_id), active=active)
 
 
-@mailing
+@email_job
 async def send_identity_linked(context: JobContext, user_id: UUID, provider: str) -> None:
     await context.get(AccountMail).identity_linked(user_id, provider, str(context.job_id))

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from restwell.database import Database
 from restwell.mail import Mailer
-from shop.email_confirmations.codes import code_for
-from shop.letters import letter
+from shop.email_templates import render_email
+from shop.email_verifications.tokens import code_for
 from shop.users import queries
 
 
@@ -62,4 +62,4 @@ class AccountMail:
         """To nobody, if the account is gone."""
         user = await self._database.primary.find(queries.by_id, id=user_id)
         if user is not None and user.active:
-            await self._mailer.send(letter(to=user.email, subject=subject, paragraphs=paragraphs, key=key))
+            await self._mailer.send(render_email(to=user.email, subject=subject, paragraphs=paragraphs, key=key))

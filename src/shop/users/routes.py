@@ -22,11 +22,11 @@ from restwell.web import (
     requires_role,
     signed_in,
 )
-from shop.email_confirmations.service import EmailTaken
-from shop.limits import REGISTRATION
-from shop.sessions.attempts import TooManyAttempts
+from shop.email_verifications.service import EmailTaken
+from shop.rate_limits import REGISTRATION
+from shop.sessions.login_throttle import TooManyAttempts
 from shop.sessions.reauthentication import WrongPassword
-from shop.users.schemas import AccountPatch, PasswordChange, Registration, User, UserPatch
+from shop.users.schemas import AccountUpdateRequest, PasswordChangeRequest, RegistrationRequest, User, UserUpdateRequest
 from shop.users.service import OwnAccount, UserService
 
 
@@ -36,7 +36,7 @@ class UserController(Controller):
     users: UserService
 
     @post(rate_limit=REGISTRATION, errors=[EmailTaken, CommonPassword, PasswordsBusy])
-    async def register(self, data: JSONBody[Registration]) -> Response[User]:
+    async def register(self, data: JSONBody[RegistrationRequest]) -> Response[User]:
         """Register an account.
 
         The address may not have an account yet. Sign in next, with `POST /v1/sessions`.
@@ -49,7 +49,7 @@ class UserController(Controller):
         return await self.users.get_user(actor.id)
 
     @patch("/me", guards=[signed_in])
-    async def change_own_account(self, data: JSONBody[AccountPatch], actor: Inject[Actor]) -> User:
+    async def update_own_account(self, data: JSONBody[AccountUpdateRequest], actor: Inject[Actor]) -> User:
         """Change your own account.
 
         A JSON Merge Patch: fields left out stay as they are.
@@ -62,7 +62,7 @@ class UserController(Controller):
         guards=[signed_in],
         errors=[WrongPassword, TooManyAttempts, CommonPassword, PasswordsBusy],
     )
-    async def change_own_password(self, data: JSONBody[PasswordChange], actor: Inject[Actor]) -> None:
+    async def change_own_password(self, data: JSONBody[PasswordChangeRequest], actor: Inject[Actor]) -> None:
         """Change your own password.
 
         Every other device is signed out, and a mail tells you of it.
@@ -88,9 +88,11 @@ class UserController(Controller):
         return await self.users.get_user(user_id)
 
     @patch("/{user_id:uuid}", guards=[requires_role("admin")], errors=[OwnAccount])
-    async def change_user(self, user_id: FromPath[UUID], data: JSONBody[UserPatch], actor: Inject[Actor]) -> User:
+    async def update_user(
+        self, user_id: FromPath[UUID], data: JSONBody[UserUpdateRequest], actor: Inject[Actor]
+    ) -> User:
         """Change an account's role or activity.
 
         A JSON Merge Patch. Deactivating an account ends its sessions at once.
         """
-        return await self.users.change_user(actor, user_id, data)
+        return await self.users.update_user(actor, user_id, data)

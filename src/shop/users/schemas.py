@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from restwell.email_addresses import EmailAddress
-from shop.schema import Instant, Line
+from shop.schema import Instant, SingleLineText
 from shop.users.models import Role
 
 Email = Annotated[EmailAddress, Meta(examples=["ada@example.com"])]
@@ -16,10 +16,10 @@ Password = Annotated[
         min_length=8, max_length=128, examples=["correct horse battery staple"], description="8 to 128 characters, any."
     ),
 ]
-Name = Annotated[Line, Meta(examples=["Ada Lovelace"])]
+Name = Annotated[SingleLineText, Meta(examples=["Ada Lovelace"])]
 
 
-class Registration(Struct, frozen=True, forbid_unknown_fields=True):
+class RegistrationRequest(Struct, frozen=True, forbid_unknown_fields=True):
     email: Email
     password: Password
     name: Name
@@ -36,18 +36,18 @@ class User(Struct, frozen=True):
     updated_at: Instant
 
 
-class AccountPatch(Struct, frozen=True, forbid_unknown_fields=True):
+class AccountUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What users may change of their own account."""
 
     name: Name | UnsetType = UNSET
 
 
-class PasswordChange(Struct, frozen=True, forbid_unknown_fields=True):
+class PasswordChangeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     current_password: Annotated[str, Meta(max_length=128, examples=["demo-password-2026"])]
     new_password: Password
 
 
-class UserPatch(Struct, frozen=True, forbid_unknown_fields=True):
+class UserUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What an admin may change of another's account."""
 
     role: Role | UnsetType = UNSET

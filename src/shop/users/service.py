@@ -14,20 +14,20 @@ from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import Jobs
 from restwell.web import Cursors, Page, PageFilter
-from shop.audit.models import SecurityEvent
+from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
-from shop.email_confirmations.service import EmailConfirmationService, EmailTaken
+from shop.email_verifications.service import EmailTaken, EmailVerificationService
+from shop.sessions.credentials import delete_credentials_in
 from shop.sessions.reauthentication import Reauthentication, WrongPassword
 from shop.sessions.service import SessionService
-from shop.sessions.ways_in import forget_ways_in
 from shop.users import queries
-from shop.users.jobs import send_identity_linked, send_password_changed, send_second_factor, send_welcome
+from shop.users.jobs import send_identity_linked, send_mfa_changed, send_password_changed, send_welcome
 from shop.users.models import Role
-from shop.users.schemas import AccountPatch, PasswordChange, Registration, User, UserPatch
+from shop.users.schemas import AccountUpdateRequest, PasswordChangeRequest, RegistrationRequest, User, UserUpdateRequest
 
 T = TypeVar("T")
 
-KEPT_SECONDS: Final = 60
+CACHE_TTL_SECONDS: Final = 60
 _LIST: Final = "users"
 
 
@@ -45,7 +45,7 @@ class UserService:
         cursors: Cursors,
         sessions: SessionService,
         reauthentication: Reauthentication,
-        confirmations: EmailConfirmationService,
+        confirmations: EmailVerificationService,
         audit: AuditLog,
     ) -> None:
         self._database = database
@@ -58,7 +58,7 @@ class UserService:
         self._confirmations = confirmations
         self._audit = audit
 
-    async def register(self, registration: Registration, *, role: Role = Role.CUSTOMER) -> User:
+    async def register(self, registration: RegistrationRequest, *, role: Role = Role.CUSTOMER) -> User:
         """Make an account. Raises EmailTaken, CommonPassword."""
         password_hash = await self._passwords.hash_new(registration.password, registration.email, registration.name)
         try:
@@ -71,13 +71,13 @@ class UserService:
         """Make an account without a password, as part of a larger change. Raises UniqueViolation."""
         return await self._insert(tx, email, name, None, datetime.now(UTC) if email_verified else None, Role.CUSTOMER)
 
-    async def tell_of_identity_in(self, tx: Transaction, user_id: UUID, provider: str) -> None:
+    async def notify_identity_linked_in(self, tx: Transaction, user_id: UUID, provider: str) -> None:
         """Write to the owner that there is a new way in, as part of a larger change."""
         await self._jobs.enqueue(tx, send_identity_linked, user_id=user_id, provider=provider)
 
-    async def tell_of_second_factor_in(self, tx: Transaction, user_id: UUID, *, active: bool) -> None:
+    async def notify_mfa_changed_in(self, tx: Transaction, user_id: UUID, *, active: bool) -> None:
         """The same for a second factor."""
-        await self._jobs.enqueue(tx, send_second_factor, user_id=user_id, active=active)
+        await self._jobs.enqueue(tx, send_mfa_changed, user_id=user_id, active=active)
 
     async def get_user(self, user_id: UUID) -> User:
         user = await self._cache.get_or_load(
@@ -85,7 +85,7 @@ class UserService:
             lambda: self._database.find(queries.by_id, id=user_id),
             kind=User | None,
             tags=[_user(user_id)],
-            ttl_seconds=KEPT_SECONDS,
+            ttl_seconds=CACHE_TTL_SECONDS,
         )
         if user is None:
             raise NotFound
@@ -101,11 +101,11 @@ class UserService:
             users = await self._database.all(queries.next_page, after=after, count=count)
         return self._cursors.page(_LIST, users, filters.limit, lambda user: (user.id,))
 
-    async def change_own(self, actor: Actor, patch: AccountPatch) -> User:
+    async def change_own(self, actor: Actor, patch: AccountUpdateRequest) -> User:
         async with self._database.transaction() as tx:
             return await self._change(tx, actor.id, name=_given(patch.name))
 
-    async def change_password(self, actor: Actor, change: PasswordChange) -> None:
+    async def change_password(self, actor: Actor, change: PasswordChangeRequest) -> None:
         """Set a new password, sign every other device out, and write to the owner. Raises WrongPassword, TooManyAttempts,
         CommonPassword.
         """
@@ -122,11 +122,11 @@ class UserService:
             self._remember(tx, changed)
             await self._sessions.end_others_in(tx, actor)
             # Whoever knew the old one may have begun to change the address.
-            await self._confirmations.forget_in(tx, actor.id)
-            await self._audit.record(tx, SecurityEvent.PASSWORD_CHANGED, actor.id)
+            await self._confirmations.revoke_codes_in(tx, actor.id)
+            await self._audit.record(tx, SecurityEventType.PASSWORD_CHANGED, actor.id)
             await self._jobs.enqueue(tx, send_password_changed, user_id=actor.id)
 
-    async def change_user(self, actor: Actor, user_id: UUID, patch: UserPatch) -> User:
+    async def update_user(self, actor: Actor, user_id: UUID, patch: UserUpdateRequest) -> User:
         """Change role or activity. A deactivated account's sessions end with it. Raises OwnAccount."""
         if user_id == actor.id:
             raise OwnAccount
@@ -135,7 +135,7 @@ class UserService:
             if not user.active:
                 await self._sessions.end_all_in(tx, user_id)
             detail = f"role: {user.role}, active: {str(user.active).lower()}"
-            await self._audit.record(tx, SecurityEvent.ACCOUNT_CHANGED, user_id, by_id=actor.id, detail=detail)
+            await self._audit.record(tx, SecurityEventType.ACCOUNT_UPDATED, user_id, by_id=actor.id, detail=detail)
         return user
 
     async def delete_own(self, actor: Actor) -> None:
@@ -149,9 +149,9 @@ class UserService:
             )
             self._cache.invalidate(tx, _user(actor.id))
             await self._sessions.end_all_in(tx, actor.id)
-            await forget_ways_in(tx, actor.id)
-            await self._confirmations.forget_in(tx, actor.id)
-            await self._audit.record(tx, SecurityEvent.ACCOUNT_DELETED, actor.id)
+            await delete_credentials_in(tx, actor.id)
+            await self._confirmations.revoke_codes_in(tx, actor.id)
+            await self._audit.record(tx, SecurityEventType.ACCOUNT_DELETED, actor.id)
 
     async def _insert(
         self,
@@ -175,7 +175,7 @@ class UserService:
             created_at=now,
             updated_at=now,
         )
-        await self._audit.record(tx, SecurityEvent.REGISTERED, user.id)
+        await self._audit.record(tx, SecurityEventType.REGISTERED, user.id)
         await self._jobs.enqueue(tx, send_welcome, user_id=user.id)
         return user
 
@@ -197,7 +197,7 @@ class UserService:
 
     def _remember(self, tx: Transaction, user: User) -> None:
         key = _user(user.id)  # the role is part of each session's actor, too
-        self._cache.write(tx, key, user, kind=User | None, tags=[key], ttl_seconds=KEPT_SECONDS)
+        self._cache.write(tx, key, user, kind=User | None, tags=[key], ttl_seconds=CACHE_TTL_SECONDS)
 
 
 def _user(user_id: UUID) -> str:

@@ -87,7 +87,7 @@ async def test_an_order_needs_an_idempotency_key(admin: ApiClient, customer: Api
 
 
 async def test_one_of_two_buyers_gets_the_last_item(admin: ApiClient, customer: ApiClient, other: ApiClient) -> None:
-    """Breaks when take_stock loses ``stock >= quantity``: the check constraint then turns the loser into a 500."""
+    """Breaks when reserve_stock loses ``stock >= quantity``: the check constraint then turns the loser into a 500."""
     product = await product_with(admin, 1)
     answers = await asyncio.gather(customer.order("a", (product["id"], 1)), other.order("b", (product["id"], 1)))
     assert sorted(answer.status_code for answer in answers) == [201, 409]

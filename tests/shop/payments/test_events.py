@@ -16,7 +16,7 @@ from cases import each
 from restwell import App
 from restwell.testing import finish_jobs, running
 from shop.app import create_app
-from shop.payments.ledger import LocalLedger
+from shop.payments.fake_gateway import FakeGateway
 from shop.settings import PaymentsSettings, ShopSettings
 
 SECRET = "whsec_of_the_shop_for_tests"
@@ -25,7 +25,7 @@ PATH = "/v1/payments/events"
 
 @pytest.fixture
 def settings(settings: ShopSettings, tmp_path: Path) -> ShopSettings:
-    payments = PaymentsSettings(url=SecretStr(f"ledger:///{tmp_path}/ledger.db"), webhook_secret=SecretStr(SECRET))
+    payments = PaymentsSettings(url=SecretStr(f"fake:///{tmp_path}/payments.db"), webhook_secret=SecretStr(SECRET))
     return settings.model_copy(update={"payments": payments})
 
 
@@ -53,7 +53,7 @@ async def payment(customer: ApiClient, app: App, tmp_path: Path) -> tuple[Json, 
     await finish_jobs(app)
     async with app.kit.database.transaction() as tx:
         await tx.run_script("UPDATE orders SET status = 'pending'")
-    key = await LocalLedger(f"ledger:///{tmp_path}/ledger.db").prepare(
+    key = await FakeGateway(f"fake:///{tmp_path}/payments.db").prepare(
         order["id"], order["total_cents"], order["currency"], f"Order {order['id']}"
     )
     return order, key

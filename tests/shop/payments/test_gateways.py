@@ -7,8 +7,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from shop.payments.gateway import Gateway, Outcome, PaymentsRefused, PaymentsUnavailable
-from shop.payments.ledger import LocalLedger
+from shop.payments.fake_gateway import FakeGateway
+from shop.payments.gateway import Gateway, GatewayRejected, GatewayUnavailable, Outcome
 from shop.payments.open import open_gateway
 from stripe_server import StripeServer, stripe_server
 
@@ -31,12 +31,14 @@ class Rig:
         self.gateway = self.opened()
 
     def opened(self, options: str = "") -> Gateway:
-        return open_gateway(f"ledger:///{self.folder}/ledger.db{options}" if self.kind == "ledger" else self.stripe.url)
+        return open_gateway(f"fake:///{self.folder}/payments.db{options}" if self.kind == "fake" else self.stripe.url)
 
     def moved(self) -> list[int]:
         if self.kind == "stripe":
             return [amount for _, amount in self.stripe.moved]
-        rows = apsw.Connection(str(self.folder / "ledger.db")).execute("SELECT amount_cents FROM movements ORDER BY id")
+        rows = apsw.Connection(str(self.folder / "payments.db")).execute(
+            "SELECT amount_cents FROM movements ORDER BY id"
+        )
         return [row[0] for row in rows]
 
     @contextmanager
@@ -47,16 +49,16 @@ class Rig:
             yield self.gateway
             assert not self.stripe.faults
         else:
-            yield self.opened("?losses=1")
+            yield self.opened("?loss_rate=1")
 
     @contextmanager
     def declining(self) -> Iterator[Gateway]:
         self.stripe.declines = True
-        yield self.gateway if self.kind == "stripe" else self.opened("?declines=1")
+        yield self.gateway if self.kind == "stripe" else self.opened("?decline_rate=1")
         self.stripe.declines = False
 
 
-@pytest.fixture(params=["ledger", "stripe"])
+@pytest.fixture(params=["fake", "stripe"])
 async def rig(request: pytest.FixtureRequest, tmp_path: Path, stripe: StripeServer) -> AsyncIterator[Rig]:
     made = Rig(request.param, tmp_path, stripe)
     yield made
@@ -80,7 +82,7 @@ async def test_an_idempotency_key_is_one_payment(rig: Rig) -> None:
     payment = await rig.gateway.prepare(*ORDER)
     assert await rig.gateway.prepare(*ORDER) == payment
     assert await rig.gateway.prepare("order 2", *ORDER[1:]) != payment
-    with pytest.raises(PaymentsRefused):
+    with pytest.raises(GatewayRejected):
         await rig.gateway.prepare("order 1", 999, "EUR", "Order 1")
 
 
@@ -88,7 +90,7 @@ async def test_a_cancelled_payment_is_never_paid(rig: Rig) -> None:
     payment = await rig.gateway.prepare(*ORDER)
     assert [await rig.gateway.cancel(payment) for _ in range(2)] == [Outcome.CANCELLED] * 2
     assert await rig.gateway.confirm(payment) is Outcome.CANCELLED
-    with pytest.raises(PaymentsRefused):
+    with pytest.raises(GatewayRejected):
         await rig.gateway.refund(payment)
     assert rig.moved() == []
 
@@ -104,14 +106,14 @@ async def test_a_declined_payment_stays_declined(rig: Rig) -> None:
 
 async def test_a_step_whose_answer_was_lost_can_be_repeated(rig: Rig) -> None:
     """Each step took effect, its answer was lost, and a repetition returns the outcome."""
-    with rig.losing() as gateway, pytest.raises(PaymentsUnavailable):
+    with rig.losing() as gateway, pytest.raises(GatewayUnavailable):
         await gateway.prepare(*ORDER)
     payment = await rig.gateway.prepare(*ORDER)
-    with rig.losing() as gateway, pytest.raises(PaymentsUnavailable):
+    with rig.losing() as gateway, pytest.raises(GatewayUnavailable):
         await gateway.confirm(payment)
     assert rig.moved() == [1_250]
     assert await rig.gateway.confirm(payment) is Outcome.PAID
-    with rig.losing() as gateway, pytest.raises(PaymentsUnavailable):
+    with rig.losing() as gateway, pytest.raises(GatewayUnavailable):
         await gateway.refund(payment)
     await rig.gateway.refund(payment)
     assert rig.moved() == [1_250, -1_250]
@@ -119,7 +121,7 @@ async def test_a_step_whose_answer_was_lost_can_be_repeated(rig: Rig) -> None:
 
 async def test_an_unprepared_payment_is_refused(rig: Rig) -> None:
     for ask in (rig.gateway.confirm, rig.gateway.cancel, rig.gateway.refund):
-        with pytest.raises(PaymentsRefused):
+        with pytest.raises(GatewayRejected):
             await ask("pi_unknown")
 
 
@@ -128,7 +130,7 @@ async def test_a_payment_can_be_confirmed_again_after_a_gateway_error(stripe: St
     gateway = open_gateway(stripe.url)
     payment = await gateway.prepare(*ORDER)
     stripe.faults.append(status)
-    with pytest.raises(PaymentsUnavailable, match=str(status)):
+    with pytest.raises(GatewayUnavailable, match=str(status)):
         await gateway.confirm(payment)
     assert await gateway.confirm(payment) is Outcome.PAID
     await gateway.close()
@@ -139,7 +141,7 @@ async def test_a_payment_in_progress_has_no_outcome(stripe: StripeServer) -> Non
     payment = await gateway.prepare(*ORDER)
     for state in ("processing", "requires_action"):
         stripe.payments[payment]["status"] = state
-        with pytest.raises(PaymentsUnavailable, match=state):
+        with pytest.raises(GatewayUnavailable, match=state):
             await gateway.confirm(payment)
     await gateway.close()
 
@@ -164,7 +166,7 @@ async def test_a_payment_is_sent_to_stripe_with_amount_currency_and_key(stripe: 
 
 async def test_a_wrong_api_key_is_refused_and_not_shown(stripe: StripeServer) -> None:
     gateway = open_gateway(stripe.url.replace("sk_test", "sk_live"))
-    with pytest.raises(PaymentsRefused, match="api_key_invalid") as refused:
+    with pytest.raises(GatewayRejected, match="api_key_invalid") as refused:
         await gateway.prepare(*ORDER)
     assert "sk_live" not in str(refused.value)
     await gateway.close()
@@ -172,21 +174,21 @@ async def test_a_wrong_api_key_is_refused_and_not_shown(stripe: StripeServer) ->
 
 async def test_an_unreachable_gateway_is_unavailable() -> None:
     gateway = open_gateway("http://key@127.0.0.1:9")
-    with pytest.raises(PaymentsUnavailable):
+    with pytest.raises(GatewayUnavailable):
         await gateway.prepare(*ORDER)
     await gateway.close()
 
 
-async def test_the_ledger_declines_and_loses_at_the_rates_of_its_url(tmp_path: Path) -> None:
-    ledger = LocalLedger(f"ledger:///{tmp_path}/ledger.db?declines=0.3&losses=0.2")
+async def test_the_fake_gateway_declines_and_loses_responses_at_the_configured_rates(tmp_path: Path) -> None:
+    fake = FakeGateway(f"fake:///{tmp_path}/payments.db?decline_rate=0.3&loss_rate=0.2")
     outcomes, lost = [], 0
     for number in range(300):
         try:
-            payment = await LocalLedger(f"ledger:///{tmp_path}/ledger.db").prepare(f"o {number}", 100, "EUR", "x")
-            outcomes.append(await ledger.confirm(payment))
-        except PaymentsUnavailable:
+            payment = await FakeGateway(f"fake:///{tmp_path}/payments.db").prepare(f"o {number}", 100, "EUR", "x")
+            outcomes.append(await fake.confirm(payment))
+        except GatewayUnavailable:
             lost += 1
     assert 20 < lost < 110
     assert 0.15 < outcomes.count(Outcome.DECLINED) / len(outcomes) < 0.45
-    with pytest.raises(ValueError, match="not wings"):
-        LocalLedger("ledger:///x.db?wings=2")
+    with pytest.raises(ValueError, match="wings"):
+        FakeGateway("fake:///x.db?wings=2")

@@ -18,9 +18,9 @@ from restwell.jobs import Backoff, JobState
 from restwell.testing import finish_jobs, running
 from shop.app import create_app
 from shop.orders import settlement as module
-from shop.orders.settlement import Settlement, settle_late_orders
-from shop.payments.gateway import Gateway, Outcome, PaymentsUnavailable
-from shop.payments.ledger import LocalLedger
+from shop.orders.settlement import Settlement, settle_overdue_orders
+from shop.payments.fake_gateway import FakeGateway
+from shop.payments.gateway import Gateway, GatewayUnavailable, Outcome
 from shop.payments.open import open_gateway
 from shop.payments.service import PaymentService
 from shop.products.stock import StockService
@@ -32,15 +32,17 @@ Step = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
+def payments_file(tmp_path: Path) -> Path:
+    return tmp_path / "payments.db"
 
 
 @pytest.fixture
-def settings(settings: ShopSettings, ledger: Path, server: MailServer, request: pytest.FixtureRequest) -> ShopSettings:
-    """With mails, and a ledger with the manners that the test names."""
-    manners = getattr(request, "param", "")
-    payments = PaymentsSettings(url=SecretStr(f"ledger:///{ledger}{manners}"))
+def settings(
+    settings: ShopSettings, payments_file: Path, server: MailServer, request: pytest.FixtureRequest
+) -> ShopSettings:
+    """With mails, and the fake gateway options that the test names."""
+    options = getattr(request, "param", "")
+    payments = PaymentsSettings(url=SecretStr(f"fake:///{payments_file}{options}"))
     return with_mail(settings, server).model_copy(update={"payments": payments})
 
 
@@ -51,9 +53,9 @@ async def product(admin: ApiClient) -> Json:
     return made
 
 
-def moved(ledger: Path) -> dict[str, list[int]]:
+def movements(payments_file: Path) -> dict[str, list[int]]:
     """The money of each order, in the order in which it was moved."""
-    connection = apsw.Connection(str(ledger))
+    connection = apsw.Connection(str(payments_file))
     rows = connection.execute(
         "SELECT description, movements.amount_cents FROM movements JOIN intents ON intents.id = intent_id ORDER BY movements.id"
     )
@@ -86,85 +88,87 @@ async def finish_all(app: App) -> None:
 
 
 async def test_an_order_is_paid_by_a_job_and_then_confirmed(
-    customer: ApiClient, product: Json, app: App, ledger: Path, server: MailServer
+    customer: ApiClient, product: Json, app: App, payments_file: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
     assert order["status"] == "pending"
     await finish_jobs(app)
     assert await status_of(customer, order) == "paid", "and no cache says otherwise"
-    assert moved(ledger) == {order["id"]: [PRICE]}
+    assert movements(payments_file) == {order["id"]: [PRICE]}
     (mail,) = server.mails
     assert "which is paid" in text_of(mail)
 
 
 async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
-    customer: ApiClient, product: Json, app: App, ledger: Path
+    customer: ApiClient, product: Json, app: App, payments_file: Path
 ) -> None:
     """Breaks when only the worker's poll, once a second, makes the job ready: the worker is told to stop before."""
     order = await order_of(customer, product)
     async with app.kit.database.transaction() as tx:
         await tx.run_script("UPDATE jobs SET state = 'scheduled'")
     await finish_jobs(app)
-    assert moved(ledger) == {order["id"]: [PRICE]}
+    assert movements(payments_file) == {order["id"]: [PRICE]}
 
 
-async def test_a_cancelled_order_is_refunded_once(customer: ApiClient, product: Json, app: App, ledger: Path) -> None:
+async def test_a_cancelled_order_is_refunded_once(
+    customer: ApiClient, product: Json, app: App, payments_file: Path
+) -> None:
     """Breaks when the refund is not asked whether the order was cancelled before, and without one at the gateway."""
     order = await order_of(customer, product)
     await finish_jobs(app)
     answers = await asyncio.gather(*(cancel(customer, order) for _ in range(5)))
     assert set(answers) == {"cancelled"}
     await finish_jobs(app)
-    assert moved(ledger) == {order["id"]: [PRICE, -PRICE]}
+    assert movements(payments_file) == {order["id"]: [PRICE, -PRICE]}
     assert await customer.stock_of(product) == STOCK
     assert await cancel(customer, order) == "cancelled"
     await finish_jobs(app)
-    assert moved(ledger) == {order["id"]: [PRICE, -PRICE]}
+    assert movements(payments_file) == {order["id"]: [PRICE, -PRICE]}
 
 
 async def test_an_order_cancelled_before_its_payment_is_never_paid(
-    customer: ApiClient, product: Json, app: App, ledger: Path, server: MailServer
+    customer: ApiClient, product: Json, app: App, payments_file: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
     await cancel(customer, order)
     await finish_jobs(app)
     assert await status_of(customer, order) == "cancelled"
-    assert not ledger.exists() or moved(ledger) == {}
+    assert not payments_file.exists() or movements(payments_file) == {}
     assert server.mails == []
 
 
-@pytest.mark.parametrize("settings", ["?declines=1"], indirect=True)
+@pytest.mark.parametrize("settings", ["?decline_rate=1"], indirect=True)
 async def test_a_declined_order_fails_and_returns_its_stock(
-    customer: ApiClient, product: Json, app: App, ledger: Path, server: MailServer
+    customer: ApiClient, product: Json, app: App, payments_file: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
     assert await customer.stock_of(product) == STOCK - 1
     await finish_jobs(app)
     assert await status_of(customer, order) == "failed"
     assert await customer.stock_of(product) == STOCK
-    assert moved(ledger) == {}
+    assert movements(payments_file) == {}
     (mail,) = server.mails
-    assert (mail["Subject"].startswith("Your payment"), "declined" in text_of(mail)) == (True, True)
+    assert (mail["PaymentEventObject"].startswith("Your payment"), "declined" in text_of(mail)) == (True, True)
     assert await cancel(customer, order) == "failed"
     await finish_jobs(app)
     assert await customer.stock_of(product) == STOCK, "once"
 
 
 async def test_a_free_order_is_paid_without_a_gateway(
-    admin: ApiClient, customer: ApiClient, product: Json, app: App, ledger: Path
+    admin: ApiClient, customer: ApiClient, product: Json, app: App, payments_file: Path
 ) -> None:
     await admin.send("PATCH", f"/v1/products/{product['id']}", {"price_cents": 0}, if_match="*")
     order = await order_of(customer, product)
     await finish_jobs(app)
     assert await status_of(customer, order) == "paid"
-    assert not ledger.exists()
+    assert not payments_file.exists()
 
 
-class Interrupted(LocalLedger):
-    """A ledger in whose calls something else happens: ``before`` or ``after`` the named one. An answer may be lost besides."""
+class Interrupted(FakeGateway):
+    """A payments_file in whose calls something else happens: ``before`` or ``after`` the named one. An answer may be lost besides."""
 
-    def __init__(self, ledger: Path, **steps: Step) -> None:
-        super().__init__(f"ledger:///{ledger}")
+    def __init__(self, payments_file: Path, **steps: Step) -> None:
+        super().__init__(f"fake:///{payments_file}")
         self._steps = steps
 
     async def _step(self, name: str) -> None:
@@ -200,33 +204,33 @@ def settlement(app: App, gateway: Gateway) -> Settlement:
 
 
 async def lost() -> None:
-    raise PaymentsUnavailable
+    raise GatewayUnavailable
 
 
 async def settle(app: App, customer: ApiClient, order: Json, gateway: Gateway) -> None:
     """One attempt, that may end in the middle."""
     owner = UUID((await customer.get("/v1/users/me")).json()["id"])
-    with suppress(PaymentsUnavailable):
+    with suppress(GatewayUnavailable):
         await settlement(app, gateway).settle(owner, UUID(order["id"]))
 
 
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
 async def test_an_interrupted_attempt_is_continued_and_pays_once(
-    customer: ApiClient, product: Json, app: App, ledger: Path, when: str
+    customer: ApiClient, product: Json, app: App, payments_file: Path, when: str
 ) -> None:
     """The gateway's answer is lost before or after it has moved the money. Breaks when each attempt prepares a payment of its own."""
     order = await order_of(customer, product)
-    await settle(app, customer, order, Interrupted(ledger, **{when: lost}))
+    await settle(app, customer, order, Interrupted(payments_file, **{when: lost}))
     assert await status_of(customer, order) == "pending"
     await finish_jobs(app)
     assert await status_of(customer, order) == "paid"
-    assert moved(ledger) == {order["id"]: [PRICE]}
+    assert movements(payments_file) == {order["id"]: [PRICE]}
 
 
 @pytest.mark.parametrize("settled", [True, False], ids=["settled at once", "settled later"])
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
 async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
-    customer: ApiClient, product: Json, app: App, ledger: Path, when: str, *, settled: bool
+    customer: ApiClient, product: Json, app: App, payments_file: Path, when: str, *, settled: bool
 ) -> None:
     """Breaks when the payment's id is not stored before it is confirmed, or is stored for an order that is cancelled already."""
     order = await order_of(customer, product)
@@ -234,14 +238,14 @@ async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
     async def change_of_mind() -> None:
         assert await cancel(customer, order) == "cancelled"
         if settled:
-            await settle(app, customer, order, LocalLedger(f"ledger:///{ledger}"))
+            await settle(app, customer, order, FakeGateway(f"fake:///{payments_file}"))
 
-    await settle(app, customer, order, Interrupted(ledger, **{when: change_of_mind}))
+    await settle(app, customer, order, Interrupted(payments_file, **{when: change_of_mind}))
     await finish_jobs(app)
     assert await status_of(customer, order) == "cancelled"
-    assert sum(moved(ledger).get(order["id"], [])) == 0
+    assert sum(movements(payments_file).get(order["id"], [])) == 0
     too_late = when == "after_confirm" or (when == "before_confirm" and not settled)
-    assert len(moved(ledger).get(order["id"], [])) == (2 if too_late else 0)
+    assert len(movements(payments_file).get(order["id"], [])) == (2 if too_late else 0)
     assert await customer.stock_of(product) == STOCK
 
 
@@ -270,28 +274,28 @@ async def test_a_gateway_that_has_forgotten_the_key_is_not_charged_again(
 
 @pytest.mark.parametrize("when", ["after_cancel", "after_refund"])
 async def test_a_refund_whose_answer_was_lost_is_paid_once(
-    customer: ApiClient, product: Json, app: App, ledger: Path, when: str
+    customer: ApiClient, product: Json, app: App, payments_file: Path, when: str
 ) -> None:
     order = await order_of(customer, product)
     await finish_jobs(app)
     await cancel(customer, order)
-    await settle(app, customer, order, Interrupted(ledger, **{when: lost}))
+    await settle(app, customer, order, Interrupted(payments_file, **{when: lost}))
     await finish_jobs(app)
-    assert moved(ledger) == {order["id"]: [PRICE, -PRICE]}
+    assert movements(payments_file) == {order["id"]: [PRICE, -PRICE]}
 
 
-async def test_concurrent_attempts_pay_once(customer: ApiClient, product: Json, app: App, ledger: Path) -> None:
+async def test_concurrent_attempts_pay_once(customer: ApiClient, product: Json, app: App, payments_file: Path) -> None:
     order = await order_of(customer, product)
     await asyncio.gather(
-        *(settle(app, customer, order, LocalLedger(f"ledger:///{ledger}?delay=0.02")) for _ in range(8))
+        *(settle(app, customer, order, FakeGateway(f"fake:///{payments_file}?delay_seconds=0.02")) for _ in range(8))
     )
     assert await status_of(customer, order) == "paid"
-    assert moved(ledger) == {order["id"]: [PRICE]}
+    assert movements(payments_file) == {order["id"]: [PRICE]}
 
 
-@pytest.mark.parametrize("settings", ["?losses=0.2"], indirect=True)  # of 25,000 orders, one loses all ten attempts
+@pytest.mark.parametrize("settings", ["?loss_rate=0.2"], indirect=True)  # of 25,000 orders, one loses all ten attempts
 async def test_every_order_is_settled_at_a_gateway_that_loses_answers(
-    customer: ApiClient, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
+    customer: ApiClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Backoff, "delay_seconds_after", lambda *_: 0.0)
     orders = [await order_of(customer, product, f"k{number}") for number in range(8)]
@@ -303,25 +307,25 @@ async def test_every_order_is_settled_at_a_gateway_that_loses_answers(
     for order in orders[3:5]:
         await cancel(customer, order)
     await finish_all(app)
-    assert [sum(moved(ledger).get(order["id"], [])) for order in orders] == [0] * 5 + [PRICE] * 3
+    assert [sum(movements(payments_file).get(order["id"], [])) for order in orders] == [0] * 5 + [PRICE] * 3
 
 
 async def test_an_order_without_a_job_is_settled_by_the_cleanup(
-    customer: ApiClient, product: Json, app: App, ledger: Path, monkeypatch: pytest.MonkeyPatch
+    customer: ApiClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway was down for longer than a job is retried: one order waits for its payment, another for its refund."""
     monkeypatch.setattr(module, "LATE", module.LATE * 0)
     paid, other = [await order_of(customer, product, key) for key in ("paid", "other")]
-    await settle(app, customer, paid, LocalLedger(f"ledger:///{ledger}"))
+    await settle(app, customer, paid, FakeGateway(f"fake:///{payments_file}"))
     await cancel(customer, paid)
     async with app.kit.database.transaction() as tx:
         await tx.run_script("DELETE FROM jobs")
     async with app.kit.database.transaction() as tx:
         for _ in range(2):
-            await app.kit.jobs.enqueue(tx, settle_late_orders)
+            await app.kit.jobs.enqueue(tx, settle_overdue_orders)
     await finish_jobs(app)
     assert [await status_of(customer, order) for order in (paid, other)] == ["cancelled", "paid"]
-    assert moved(ledger) == {paid["id"]: [PRICE, -PRICE], other["id"]: [PRICE]}
+    assert movements(payments_file) == {paid["id"]: [PRICE, -PRICE], other["id"]: [PRICE]}
 
 
 async def test_an_order_is_settled_with_stripe(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> None:

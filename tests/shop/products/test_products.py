@@ -15,7 +15,7 @@ from restwell import App
 from restwell.database import Database
 from shop.demo import PRODUCTS
 from shop.products.queries import ListShape, page
-from shop.products.schemas import PartialProduct, Product, Sort
+from shop.products.schemas import PartialProduct, Product, ProductSort
 
 DRAFT = {"name": "Test Lamp", "category": "home", "price_cents": 4_900, "currency": "EUR", "stock": 3}
 MISSING = "/v1/products/0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
@@ -110,7 +110,7 @@ def test_every_field_of_a_product_can_be_requested() -> None:
 
 async def test_a_list_reads_only_the_requested_columns(database: Database) -> None:
     shape = ListShape(
-        Sort.A_TO_Z, after=False, category=False, q=False, min_price=False, max_price=False, fields=("stock",)
+        ProductSort.A_TO_Z, after=False, category=False, q=False, min_price=False, max_price=False, fields=("stock",)
     )
     assert page(shape).columns == ("stock", "name", "id")
     assert set((await database.all(page(shape), count=1))[0]) == {"stock", "name", "id"}

@@ -1,0 +1,17 @@
+"""What is stored of a confirmation: the address it is about, and a hash of its code."""
+
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text
+
+from restwell.database import Id, Timestamp
+from shop.schema import metadata
+
+email_verifications = Table(
+    "email_verifications",
+    metadata,
+    Column("code_hash", LargeBinary, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("email", Text, nullable=False),  # canonical: restwell.email_addresses
+    Column("expires_at", Timestamp, nullable=False),
+    Index("email_verifications_by_user", "user_id"),
+    Index("email_verifications_by_expiry", "expires_at"),
+)

@@ -1,0 +1,43 @@
+"""SQL of email confirmations."""
+
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import delete, insert, select, update
+
+from restwell.database import param, query
+from shop.email_verifications.models import email_verifications
+from shop.users.models import users
+
+
+class VerifiedEmail(Struct, frozen=True):
+    user_id: UUID
+    email: str
+
+
+insert_verification: Final = query(
+    "email_verifications.insert",
+    insert(email_verifications).values({c.name: param(c.name) for c in email_verifications.columns}),
+)
+use: Final = query(
+    "email_verifications.use",
+    delete(email_verifications)
+    .where(email_verifications.c.code_hash == param("match_hash"), email_verifications.c.expires_at > param("now"))
+    .returning(email_verifications.c.user_id, email_verifications.c.email),
+    into=VerifiedEmail,
+)
+forget: Final = query(
+    "email_verifications.forget", delete(email_verifications).where(email_verifications.c.user_id == param("owner_id"))
+)
+address: Final = query(
+    "email_verifications.address",
+    select(users.c.email).where(users.c.id == param("user_id"), users.c.active),
+    into=str,
+)
+set_email: Final = query(
+    "email_verifications.set_email",
+    update(users)
+    .where(users.c.id == param("user_id"), users.c.active)
+    .values(email=param("email"), email_verified_at=param("now"), updated_at=param("now")),
+)

@@ -1,0 +1,18 @@
+"""What is sent to confirm an address."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from shop.users.schemas import Email
+
+_CurrentPassword = Annotated[str, Meta(max_length=128, description="Needed for an address that is not yours yet.")]
+
+
+class EmailVerificationRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    email: Email
+    current_password: _CurrentPassword | UnsetType = UNSET
+
+
+class EmailVerificationCompletionRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    code: Annotated[str, Meta(min_length=1, max_length=100, description="From the mail.", examples=["J1Xk0tqA..."])]

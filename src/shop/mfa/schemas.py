@@ -1,0 +1,42 @@
+"""What is sent and got around a second factor."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Code = Annotated[
+    str,
+    Meta(min_length=6, max_length=60, examples=["492039"], description="Of the app, or one of the recovery codes."),
+]
+_Password = Annotated[str, Meta(max_length=128, examples=["demo-password-2026"])]
+
+
+class MfaStatus(Struct, frozen=True):
+    active: bool
+    recovery_codes_left: Annotated[int, Meta(examples=[10])]
+
+
+class MfaEnrolmentRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    current_password: _Password
+
+
+class MfaEnrolment(Struct, frozen=True):
+    """What the app is given: the address as a QR code, or the secret by hand."""
+
+    secret: Annotated[str, Meta(examples=["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"])]
+    uri: Annotated[str, Meta(examples=["otpauth://totp/shop:ada%40example.com?secret=JBSWY3DPEHPK3PXP&issuer=shop"])]
+
+
+class MfaConfirmationRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    code: Code
+
+
+class RecoveryCodes(Struct, frozen=True):
+    """Each signs in once in place of the app. They are shown here and never again."""
+
+    recovery_codes: Annotated[list[str], Meta(examples=[["J1Xk0tqA..."]])]
+
+
+class MfaRemovalRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    current_password: _Password
+    code: Code

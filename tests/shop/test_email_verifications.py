@@ -1,0 +1,130 @@
+"""An address is an account's when a code that was sent there has come back, and changes only that way."""
+
+import httpx
+import pytest
+
+from api_client import ApiClient, assert_problem
+from mail_server import MailServer, code_in, with_mail
+from restwell import App
+from restwell.testing import finish_jobs
+from shop.app import create_app
+from shop.demo import PASSWORD
+from shop.sessions.login_throttle import FREE_ATTEMPTS
+from shop.settings import ShopSettings
+
+NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada"}
+
+
+@pytest.fixture
+def app(settings: ShopSettings, server: MailServer) -> App:
+    return create_app(with_mail(settings, server))
+
+
+async def confirm(client: httpx.AsyncClient, code: str) -> httpx.Response:
+    return await client.post("/v1/email-verifications/completion", json={"code": code})
+
+
+async def account(person: ApiClient) -> tuple[str, bool]:
+    me = (await person.get("/v1/users/me")).json()
+    return me["email"], me["email_verified"]
+
+
+async def ask(person: ApiClient, email: str, **more: str) -> httpx.Response:
+    return await person.send("POST", "/v1/email-verifications", {"email": email, **more})
+
+
+async def test_the_code_in_the_welcome_mail_confirms_the_address_once(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    await client.post("/v1/users", json=NEW)
+    await finish_jobs(app)
+    ada = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
+    assert await account(ada) == ("ada@example.com", False)
+    code = code_in(server.mails[0])
+    assert (await confirm(client, code)).status_code == 204
+    assert await account(ada) == ("ada@example.com", True), "and no cache says otherwise"
+    assert_problem(await confirm(client, code), 400, "invalid_verification_code")
+
+
+async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified(
+    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
+) -> None:
+    assert_problem(await ask(customer, "new@shop.example"), 403, "wrong_password")
+    assert_problem(await ask(customer, "new@shop.example", current_password="wrong"), 403, "wrong_password")
+    assert (await ask(customer, "New@shop.example", current_password=PASSWORD)).status_code == 202
+    await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
+    await finish_jobs(app)
+    code, reset = (code_in(mail) for mail in sorted(server.mails, key=lambda mail: str(mail["Subject"])))
+    assert {mail["To"].addresses[0].addr_spec for mail in server.mails} == {
+        "new@shop.example",
+        "customer1@shop.example",
+    }
+    assert await account(customer) == ("customer1@shop.example", True), "until the code comes back"
+
+    assert (await confirm(client, code)).status_code == 204
+    assert await account(customer) == ("new@shop.example", True)
+    await ApiClient(client).sign_in("new@shop.example")
+    await finish_jobs(app)
+    told = server.mails[-1]
+    assert (told["To"].addresses[0].addr_spec, told["Subject"]) == (
+        "customer1@shop.example",
+        "Your address was changed",
+    )
+    late = await client.post("/v1/password-resets/completion", json={"code": reset, "password": "an entirely new one"})
+    assert_problem(late, 400, "invalid_reset_code")
+
+
+async def test_an_address_of_another_account_cannot_be_taken(
+    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
+) -> None:
+    """The response does not reveal the other account; the code is mailed to its owner."""
+    assert (await ask(customer, "customer2@shop.example", current_password=PASSWORD)).status_code == 202
+    await finish_jobs(app)
+    assert_problem(await confirm(client, code_in(server.mails[0])), 409, "email_taken")
+    assert await account(customer) == ("customer1@shop.example", True)
+
+
+async def test_a_confirmation_code_is_refused_after_a_day_or_without_its_account(
+    client: httpx.AsyncClient, customer: ApiClient, other: ApiClient, app: App, server: MailServer
+) -> None:
+    for person, email in ((customer, "customer1@shop.example"), (other, "customer2@shop.example")):
+        assert (await ask(person, email)).status_code == 202
+    await finish_jobs(app)
+    await other.send("DELETE", "/v1/users/me")
+    async with app.kit.database.transaction() as tx:
+        await tx.run_script(
+            "UPDATE email_verifications SET expires_at = (SELECT min(created_at) FROM users)"
+            " WHERE email = 'customer1@shop.example'"
+        )
+    for mail in server.mails:
+        assert_problem(await confirm(client, code_in(mail)), 400, "invalid_verification_code")
+
+
+async def test_a_stolen_session_cannot_guess_the_password_for_long(
+    customer: ApiClient, client: httpx.AsyncClient
+) -> None:
+    """Breaks when only sign-ins are counted. The owner, in a session of their own, waits for nobody."""
+    for _ in range(FREE_ATTEMPTS):
+        assert_problem(await ask(customer, "thief@shop.example", current_password="a guess"), 403, "wrong_password")
+    assert_problem(await ask(customer, "thief@shop.example", current_password=PASSWORD), 429, "too_many_attempts")
+    owner = await ApiClient(client).sign_in("customer1@shop.example")
+    assert (await ask(owner, "new@shop.example", current_password=PASSWORD)).status_code == 202
+
+
+@pytest.mark.parametrize("how", ["reset", "change"])
+async def test_a_new_password_cancels_a_pending_change_of_the_address(
+    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer, how: str
+) -> None:
+    """Breaks without forget_confirmations: a thief who has the code keeps it until the owner is back, and takes the account then."""
+    assert (await ask(customer, "thief@shop.example", current_password=PASSWORD)).status_code == 202
+    await finish_jobs(app)
+    thiefs = code_in(server.mails[-1])
+    if how == "reset":
+        await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
+        await finish_jobs(app)
+        reset = {"code": code_in(server.mails[-1]), "password": "an entirely new one"}
+        assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
+    else:
+        change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
+        assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
+    assert_problem(await confirm(client, thiefs), 400, "invalid_verification_code")

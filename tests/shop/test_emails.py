@@ -1,0 +1,171 @@
+"""The mails of the shop: requests answer first, then a job hands them to the server."""
+
+import httpx
+import pytest
+
+from api_client import ApiClient
+from mail_server import MailServer, code_in, text_of, with_mail
+from restwell import App
+from restwell.jobs import JobState
+from restwell.testing import finish_jobs
+from shop.app import create_app
+from shop.email_templates import format_money
+from shop.settings import ShopSettings
+
+NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada <b>Lovelace</b>"}
+
+
+@pytest.fixture
+def app(settings: ShopSettings, server: MailServer) -> App:
+    return create_app(with_mail(settings, server))
+
+
+async def test_a_new_user_gets_a_welcome_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
+    assert (await client.post("/v1/users", json=NEW)).status_code == 201
+    assert (await client.post("/v1/users", json=NEW)).status_code == 409
+    assert server.mails == []
+    await finish_jobs(app)
+    (mail,) = server.mails
+    assert mail["To"] == "ada@example.com"
+    assert mail["Subject"] == "Welcome to the shop"
+    text, html = (part.get_content() for part in mail.iter_parts())
+    assert "Your account is ready." in text
+    assert "Your account is ready." in html
+
+
+async def test_no_mail_to_an_unproven_address_carries_text_of_whoever_asked_for_it(
+    client: httpx.AsyncClient, admin: ApiClient, app: App, server: MailServer
+) -> None:
+    """Breaks when a letter greets by name or is addressed with it: "Hello Your account is locked, ..." went to anybody's address."""
+    stranger = {**NEW, "name": "Your account is locked, go to http://evil.example"}
+    assert (await client.post("/v1/users", json=stranger)).status_code == 201
+    person = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
+    draft = {"name": "Lamp", "category": "home", "price_cents": 100, "currency": "EUR", "stock": 9}
+    product = (await admin.send("POST", "/v1/products", draft)).json()
+    assert (await person.order("unproven", (product["id"], 1))).status_code == 201
+    await finish_jobs(app)
+    change = {"current_password": NEW["password"], "new_password": "an entirely new one"}
+    assert (await person.send("POST", "/v1/users/me/password", change)).status_code == 204
+    assert (await client.post("/v1/password-resets", json={"email": "ada@example.com"})).status_code == 202
+    for email in ("ada@example.com", "victim@example.com"):
+        asked = {"email": email, "current_password": change["new_password"]}
+        assert (await person.send("POST", "/v1/email-verifications", asked)).status_code == 202
+    await finish_jobs(app)
+    (to_victim,) = (mail for mail in server.mails if mail["To"].addresses[0].addr_spec == "victim@example.com")
+    confirmed = await client.post("/v1/email-verifications/completion", json={"code": code_in(to_victim)})
+    assert confirmed.status_code == 204
+    await finish_jobs(app)
+    assert sorted(str(mail["Subject"]).partition(" of ")[0] for mail in server.mails) == [
+        "Confirm your address",
+        "Confirm your address",
+        "Welcome to the shop",
+        "Your address was changed",
+        "Your new password",
+        "Your order",
+        "Your password was changed",
+    ]
+    for mail in server.mails:
+        shown = [str(value) for value in mail.values()] + [part.get_content() for part in mail.iter_parts()]
+        assert not [one for one in shown if "locked" in one or "evil" in one], mail["Subject"]
+
+
+async def test_the_confirmation_mail_lists_every_line_of_the_order(
+    customer: ApiClient, admin: ApiClient, app: App, server: MailServer
+) -> None:
+    lines = []
+    for name, price in (("Lamp <b>", 12_950), ("Tent", 9_900)):
+        draft = {"name": name, "category": "home", "price_cents": price, "currency": "EUR", "stock": 9}
+        product = (await admin.send("POST", "/v1/products", draft)).json()
+        lines.append((product["id"], 2))
+    assert (await customer.order("confirm-me", *lines)).status_code == 201
+    repeated = await customer.order("confirm-me", *lines)
+    assert repeated.headers["idempotent-replayed"] == "true"
+    await finish_jobs(app)
+    (mail,) = server.mails
+    assert "customer1@shop.example" in mail["To"]
+    text = text_of(mail)
+    assert "2 x  Lamp <b>  259.00 EUR" in text
+    assert "2 x  Tent  198.00 EUR" in text
+    assert "Total  457.00 EUR" in text
+    assert "<td>Lamp &lt;b&gt;</td>" in [part.get_content() for part in mail.iter_parts()][1]
+
+
+async def test_a_deleted_account_gets_no_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
+    assert (await client.post("/v1/users", json=NEW)).status_code == 201
+    ada = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
+    await ada.send("DELETE", "/v1/users/me")
+    await finish_jobs(app)
+    assert server.mails == []
+
+
+async def test_a_mail_to_an_address_that_the_server_refuses_is_a_dead_job_at_once(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    server.unknown = {"ada@example.com"}
+    await client.post("/v1/users", json=NEW)
+    await finish_jobs(app)
+    (dead,) = await app.kit.jobs.list_jobs(JobState.DEAD, 5)
+    (failure,) = await app.kit.jobs.failures(dead.id)
+    assert (dead.name, dead.attempts) == ("send_welcome", 1)
+    assert failure.error.startswith("MailRefused: ")
+    assert "No such mailbox" in failure.error
+
+
+async def test_a_mail_is_retried_when_the_server_is_busy(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    server.busy = True
+    await client.post("/v1/users", json=NEW)
+    await finish_jobs(app)
+    (waiting,) = await app.kit.jobs.list_jobs(JobState.SCHEDULED, 5)
+    assert (waiting.name, waiting.attempts, waiting.max_attempts) == ("send_welcome", 1, 10)
+
+
+async def test_a_changed_password_is_mailed_to_the_owner(customer: ApiClient, app: App, server: MailServer) -> None:
+    change = {"current_password": "demo-password-2026", "new_password": "an entirely new one"}
+    assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
+    await finish_jobs(app)
+    (mail,) = server.mails
+    assert mail["To"].addresses[0].addr_spec == "customer1@shop.example"
+    assert mail["Subject"] == "Your password was changed"
+
+
+async def test_the_code_from_the_mail_resets_a_password_once(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    before = await ApiClient(client).sign_in("customer1@shop.example")
+    asked = [await client.post("/v1/password-resets", json={"email": email}) for email in RESET]
+    assert {(answer.status_code, answer.content) for answer in asked} == {(202, asked[0].content)}
+    await finish_jobs(app)
+    codes = [code_in(mail) for mail in server.mails]
+    assert [mail["To"].addresses[0].addr_spec for mail in server.mails] == ["customer1@shop.example"] * 2
+
+    new = {"code": codes[0], "password": "an entirely new one"}
+    assert (await client.post("/v1/password-resets/completion", json=new)).status_code == 204
+    assert (await before.get("/v1/users/me")).status_code == 401, "every session has ended"
+    await ApiClient(client).sign_in("customer1@shop.example", "an entirely new one")
+    for code in (codes[0], codes[1], "wrong"):
+        answer = await client.post("/v1/password-resets/completion", json={**new, "code": code})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_reset_code")
+
+
+async def test_a_password_reset_code_is_refused_after_half_an_hour(
+    client: httpx.AsyncClient, app: App, server: MailServer
+) -> None:
+    await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
+    await finish_jobs(app)
+    async with app.kit.database.transaction() as tx:
+        await tx.run_script("UPDATE password_resets SET expires_at = (SELECT min(created_at) FROM users)")
+    (mail,) = server.mails
+    late = {"code": code_in(mail), "password": "an entirely new one"}
+    assert (await client.post("/v1/password-resets/completion", json=late)).status_code == 400
+
+
+def test_an_amount_has_the_decimals_of_its_currency() -> None:
+    assert format_money(12_900, "EUR") == "129.00 EUR"
+    assert format_money(5, "USD") == "0.05 USD"
+    assert format_money(1_234_567, "JPY") == "1,234,567 JPY"
+    assert format_money(12_345, "KWD") == "12.345 KWD"
+
+
+RESET = ("customer1@shop.example", "nobody@shop.example", "Customer1@Shop.example")

@@ -1,0 +1,195 @@
+"""A second factor is asked for wherever a password would do, and its codes count once."""
+
+import time
+
+import httpx
+import pyotp
+import pytest
+from sqlalchemy import func, select
+
+from api_client import ApiClient, Json, assert_problem
+from mail_server import MailServer, with_mail
+from restwell import App
+from restwell.auth.encryption import SecretBox
+from restwell.database import query
+from restwell.testing import finish_jobs
+from shop.app import create_app
+from shop.demo import PASSWORD
+from shop.mfa.models import mfa_enrolments, recovery_codes
+from shop.sessions.login_throttle import FREE_ATTEMPTS
+from shop.settings import ShopSettings
+
+PATH = "/v1/users/me/mfa"
+OWNER = {"email": "customer1@shop.example", "password": PASSWORD}
+
+
+@pytest.fixture
+def app(settings: ShopSettings, server: MailServer) -> App:
+    return create_app(with_mail(settings, server))
+
+
+class Phone:
+    """An authenticator app. Each ``code`` is of a later step than the one before, as if half a minute had passed."""
+
+    def __init__(self, uri: str) -> None:
+        self._totp = pyotp.parse_uri(uri)
+        self._step = int(time.time()) // 30 - 2
+        assert isinstance(self._totp, pyotp.TOTP)
+
+    def code(self, steps: int = 1) -> str:
+        self._step += steps
+        assert isinstance(self._totp, pyotp.TOTP)
+        return self._totp.generate_otp(self._step)
+
+
+async def begin(person: ApiClient) -> Phone:
+    answer = await person.send("POST", PATH, {"current_password": PASSWORD})
+    assert answer.status_code == 200, answer.text
+    begun: Json = answer.json()
+    assert begun["secret"] in begun["uri"]
+    assert begun["uri"].startswith("otpauth://totp/shop:customer1%40shop.example?")
+    return Phone(begun["uri"])
+
+
+async def activate(person: ApiClient) -> tuple[Phone, list[str]]:
+    phone = await begin(person)
+    answer = await person.send("POST", f"{PATH}/confirmation", {"code": phone.code()})
+    assert answer.status_code == 200, answer.text
+    return phone, answer.json()["recovery_codes"]
+
+
+async def sign_in(client: httpx.AsyncClient, code: str | None = None) -> httpx.Response:
+    return await client.post("/v1/sessions", json={**OWNER, **({"code": code} if code is not None else {})})
+
+
+async def test_signing_in_needs_a_second_factor_code_that_works_once(
+    client: httpx.AsyncClient, customer: ApiClient
+) -> None:
+    phone, codes = await activate(customer)
+    assert (await customer.get(PATH)).json() == {"active": True, "recovery_codes_left": 10}
+    assert_problem(await sign_in(client), 401, "mfa_required")
+    assert_problem(await client.post("/v1/sessions", json={**OWNER, "password": "wrong"}), 401, "invalid_credentials")
+    code = phone.code()
+    assert (await sign_in(client, f"{code[:3]} {code[3:]}")).status_code == 201
+    assert_problem(await sign_in(client, code), 403, "invalid_mfa_code")
+    assert (await sign_in(client, codes[0])).status_code == 201
+    assert_problem(await sign_in(client, codes[0]), 403, "invalid_mfa_code")
+    assert (await customer.get(PATH)).json() == {"active": True, "recovery_codes_left": 9}
+    found = [one["event"] for one in (await customer.get("/v1/security-events?limit=100")).json()["items"]]
+    assert {"mfa_enabled", "recovery_code_used", "sign_in_failed"} <= set(found)
+
+
+async def test_the_code_that_confirmed_the_second_factor_does_not_sign_in(
+    client: httpx.AsyncClient, customer: ApiClient
+) -> None:
+    phone = await begin(customer)
+    code = phone.code()
+    assert (await customer.send("POST", f"{PATH}/confirmation", {"code": code})).status_code == 200
+    assert_problem(await sign_in(client, code), 403, "invalid_mfa_code")
+
+
+async def test_a_second_factor_code_works_only_for_its_time_and_owner(
+    client: httpx.AsyncClient, customer: ApiClient, other: ApiClient
+) -> None:
+    phone, codes = await activate(customer)
+    begun = await other.send("POST", PATH, {"current_password": PASSWORD})
+    theirs = Phone(begun.json()["uri"])
+    assert (await other.send("POST", f"{PATH}/confirmation", {"code": theirs.code()})).status_code == 200
+    late = {"email": "customer2@shop.example", "password": PASSWORD}
+    assert_problem(await sign_in(client, theirs.code()), 403, "invalid_mfa_code")
+    assert_problem(await sign_in(client, phone.code(10)), 403, "invalid_mfa_code")
+    assert_problem(await client.post("/v1/sessions", json={**late, "code": codes[0]}), 403, "invalid_mfa_code")
+
+
+async def test_an_unconfirmed_second_factor_is_not_required(client: httpx.AsyncClient, customer: ApiClient) -> None:
+    first = await begin(customer)
+    phone = await begin(customer)
+    assert (await customer.get(PATH)).json() == {"active": False, "recovery_codes_left": 0}
+    assert (await sign_in(client)).status_code == 201
+    confirm = f"{PATH}/confirmation"
+    assert_problem(await customer.send("POST", confirm, {"code": first.code()}), 403, "invalid_mfa_code")
+    assert (await customer.send("POST", confirm, {"code": phone.code()})).status_code == 200
+    assert_problem(await customer.send("POST", confirm, {"code": phone.code()}), 409, "mfa_not_enrolled")
+    assert_problem(await customer.send("POST", PATH, {"current_password": PASSWORD}), 409, "mfa_already_enabled")
+
+
+async def test_adding_a_second_factor_ends_other_sessions_and_notifies_the_owner(
+    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
+) -> None:
+    elsewhere = await ApiClient(client).sign_in("customer1@shop.example")
+    phone, _ = await activate(customer)
+    assert (await elsewhere.get("/v1/users/me")).status_code == 401
+    removal = {"current_password": PASSWORD, "code": phone.code()}
+    assert (await customer.send("POST", f"{PATH}/removal", removal)).status_code == 204
+    await finish_jobs(app)
+    assert sorted(mail["Subject"] for mail in server.mails) == [
+        "Your second factor was added",
+        "Your second factor was removed",
+    ]
+
+
+async def test_a_second_factor_is_removed_with_password_and_code_and_then_not_required(
+    client: httpx.AsyncClient, customer: ApiClient
+) -> None:
+    phone, codes = await activate(customer)
+    removal = f"{PATH}/removal"
+    wrong = {"current_password": "wrong", "code": codes[0]}
+    assert_problem(await customer.send("POST", removal, wrong), 403, "wrong_password")
+    wrong = {"current_password": PASSWORD, "code": "000000 "}
+    assert_problem(await customer.send("POST", removal, wrong), 403, "invalid_mfa_code")
+    right = {"current_password": PASSWORD, "code": codes[0]}
+    assert (await customer.send("POST", removal, right)).status_code == 204, "the wrong password has not used it up"
+    assert (await customer.get(PATH)).json() == {"active": False, "recovery_codes_left": 0}
+    assert (await sign_in(client)).status_code == 201
+    right = {"current_password": PASSWORD, "code": phone.code()}
+    assert_problem(await customer.send("POST", removal, right), 409, "mfa_not_enrolled")
+
+
+async def test_the_second_factor_code_cannot_be_guessed_at_sign_in(customer: ApiClient, app: App) -> None:
+    """Breaks when guesses are counted by network alone: a crowd of them has a million tries in no time."""
+    phone, _ = await activate(customer)
+    for number in range(FREE_ATTEMPTS + 1):
+        network = httpx.ASGITransport(app, client=(f"10.0.{number}.1", 40_000))
+        async with httpx.AsyncClient(transport=network, base_url="http://app.test") as client:
+            if number < FREE_ATTEMPTS:
+                assert_problem(await sign_in(client, "000000"), 403, "invalid_mfa_code")
+            else:
+                assert_problem(await sign_in(client, phone.code()), 429, "too_many_attempts")
+
+
+async def test_the_second_factor_code_cannot_be_guessed_by_removing_the_factor(customer: ApiClient) -> None:
+    await activate(customer)
+    guess = {"current_password": PASSWORD, "code": "000000"}
+    for _ in range(FREE_ATTEMPTS):
+        assert_problem(await customer.send("POST", f"{PATH}/removal", guess), 403, "invalid_mfa_code")
+    refused = await customer.send("POST", f"{PATH}/removal", guess)
+    if refused.status_code == 403:  # the machine is busy: the first pause, of a second, is over
+        refused = await customer.send("POST", f"{PATH}/removal", guess)
+    assert_problem(refused, 429, "too_many_attempts")
+
+
+async def test_a_deleted_account_leaves_no_second_factor_secret(customer: ApiClient, app: App) -> None:
+    await activate(customer)
+    assert (await customer.send("DELETE", "/v1/users/me")).status_code == 204
+    for table in (mfa_enrolments, recovery_codes):
+        left = query("test.left", select(func.count().label("n")).select_from(table), into=int)
+        assert await app.kit.database.one(left) == 0
+
+
+async def test_a_recovery_code_signs_in_when_the_secret_cannot_be_decrypted(
+    client: httpx.AsyncClient, customer: ApiClient, app: App
+) -> None:
+    phone, codes = await activate(customer)
+    sealed = SecretBox([b"of another secret, by now unknown"[:32]]).encrypt("JBSWY3DPEHPK3PXP")
+    async with app.kit.database.transaction() as tx:
+        await tx.run_script(f"UPDATE mfa_enrolments SET encrypted_secret = '{sealed}'")
+    assert_problem(await sign_in(client, phone.code()), 403, "invalid_mfa_code")
+    assert (await sign_in(client, codes[0])).status_code == 201
+
+
+async def test_the_second_factor_secret_is_encrypted_in_the_database(customer: ApiClient, app: App) -> None:
+    begun = await customer.send("POST", PATH, {"current_password": PASSWORD})
+    stored = query("test.stored", select(mfa_enrolments.c.encrypted_secret).limit(2), into=str)
+    (sealed,) = await app.kit.database.all(stored)
+    assert begun.json()["secret"] not in sealed
+    assert app.kit.secret_box.decrypt(sealed) == begun.json()["secret"]
