@@ -35,12 +35,12 @@ class Policy(Protocol):
 class S3Fifo:
     def __init__(self, room: int) -> None:
         self._memory = Memory(room * SIZE)
-        self._figures = CacheStats()
+        self._stats = CacheStats()
 
     def ask(self, key: str) -> bool:
         if self._memory.get(key) is not None:
             return True
-        self._memory.put(Entry(key, key, (), 500, 0.0, 0.0, self._figures))
+        self._memory.put(Entry(key, key, (), 500, 0.0, 0.0, self._stats))
         return False
 
 
@@ -148,8 +148,8 @@ def main() -> None:
                     "us": round((time.perf_counter() - began) / len(keys) * 1e6, 2),
                 }
             result.append(row)
-            figures = (row[name] for name in POLICIES)
-            texts = (f"{one['hits']:.1%} {one['us']:.2f} us" for one in figures if isinstance(one, dict))
+            stats = (row[name] for name in POLICIES)
+            texts = (f"{one['hits']:.1%} {one['us']:.2f} us" for one in stats if isinstance(one, dict))
             print(f"{trace:36}{room:>8}" + "".join(f"{text:>18}" for text in texts), flush=True)
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")

@@ -154,7 +154,7 @@ class Restwell:
         self.cache = Cache(
             self._level_two(),
             max_bytes=settings.cache_bytes,
-            load_seconds=seconds,
+            load_timeout_seconds=seconds,
             enabled=settings.cache != "off",
         )
         self.metrics.registry.register(self.cache.metrics)
@@ -199,7 +199,7 @@ class Restwell:
         return LocalStore(runtime_dir(settings), settings.cache_bytes, None if alone else self._other_machines)
 
     async def _other_machines(self) -> int:
-        return await self._peers.others(self._asked_by_health)
+        return await self._peers.count_others(self._asked_by_health)
 
     def _open_rate_limiter(self) -> RateLimiter | None:
         settings = self.settings

@@ -1,4 +1,4 @@
-"""A circuit breaker: what keeps failing is left alone for a moment, so that callers fail at once instead of waiting in line."""
+"""A circuit breaker: after repeated failures, callers fail immediately, and one caller per pause retries."""
 
 import time
 from typing import Final
@@ -12,9 +12,9 @@ PAUSE_SECONDS: Final = 1.0
 
 
 class CircuitBreaker:
-    """Open after FAILURES failures in a row; then, once each PAUSE_SECONDS, one caller may try, and a success closes it.
+    """Opens after FAILURES consecutive failures. While open, one caller per PAUSE_SECONDS may try; a success closes it.
 
-    ``failures`` counts those in a row; at 0 there is nothing to report as ``succeeded``.
+    ``failures`` counts consecutive failures. At 0, ``succeeded`` need not be called.
     """
 
     __slots__ = ("_name", "_retry_at", "failures")
@@ -29,7 +29,7 @@ class CircuitBreaker:
         return self.failures >= FAILURES
 
     def allows(self) -> bool:
-        """Whether this caller may try. While open that is one caller a pause, who tries for all."""
+        """Whether this caller may try. While open, returns True once per PAUSE_SECONDS."""
         if self.failures < FAILURES:
             return True
         now = time.monotonic()
@@ -40,11 +40,11 @@ class CircuitBreaker:
 
     def succeeded(self) -> None:
         if self.failures >= FAILURES:
-            log.warning("breaker_closed", of=self._name)
+            log.warning("circuit_breaker_closed", name=self._name)
         self.failures = 0
 
     def failed(self) -> None:
         self.failures += 1
         if self.failures == FAILURES:
             self._retry_at = time.monotonic() + PAUSE_SECONDS
-            log.warning("breaker_opened", of=self._name, failures=FAILURES)
+            log.warning("circuit_breaker_opened", name=self._name, failures=FAILURES)

@@ -1,4 +1,4 @@
-"""Whose request it is: the client's address behind proxies, and the network that it stands for."""
+"""The IP address of a client behind trusted proxies, and its network."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -8,30 +8,33 @@ _PORT: Final = "(?::[0-9]{1,5})?"
 _ENTRY: Final = re.compile(
     rf"\[([0-9A-Fa-f:.]{{2,45}})\]{_PORT}|([0-9.]{{7,15}}){_PORT}|([0-9A-Fa-f:.]{{2,45}})"
 ).fullmatch
-"""An address in brackets, of IPv4, or alone. Without a zone (RFC 4007), which means something to one machine only."""
+"""An IPv6 address in brackets, an IPv4 address, each with an optional port, or a bare IPv6 address.
+
+A zone (RFC 4007) is rejected: it is meaningful on one machine only.
+"""
 
 
 def forwarded_address(entries: str, trusted_hops: int) -> str | None:
-    """The client that the outermost of so many proxies of ours has seen, of the entries of X-Forwarded-For.
+    """The client address that the outermost of ``trusted_hops`` proxies has appended to X-Forwarded-For.
 
-    Each proxy adds whom it has seen on the right, so what stands further left may be made up. None where there are fewer entries
-    than proxies, or none that is an address.
+    Each proxy appends the address of its peer, so entries further to the left may be forged. None if there are fewer
+    entries than proxies, or if the entry is not an address.
     """
     found = entries.rsplit(",", trusted_hops)
     if len(found) < trusted_hops:
         return None
     entry = _ENTRY(found[-trusted_hops].strip(" \t"))
-    address = _parsed(entry[entry.lastindex or 0]) if entry is not None else None
+    address = _parse(entry[entry.lastindex or 0]) if entry is not None else None
     return str(address) if address is not None else None
 
 
 def network_of(address: str) -> str:
-    """Of an IPv6 address its /64, which is what one connection has; any other address is its own."""
-    parsed = _parsed(address)
+    """The /64 of an IPv6 address, the usual size of one connection; any other address unchanged."""
+    parsed = _parse(address)
     return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
 
 
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)
     except ValueError:

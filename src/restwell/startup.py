@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from restwell.app import DEVELOPMENT_SECRET, peers_of, runtime_dir
 from restwell.auth.key_derivation import development_secret
-from restwell.cache.local import CURE, make_private_folder
+from restwell.cache.local import HINT, make_private_folder
 from restwell.database import Database, DatabaseUnavailable, open_database, query
 from restwell.database_url import IGNORED_OPTIONS, postgres_url
 from restwell.errors import ConfigurationError
@@ -76,9 +76,9 @@ async def look(settings: Settings, name: str, database: Database) -> StartupRepo
         if lost is not None and not off:
             found.degraded.append(service)
     if not faults and redis is None and settings.cache != "off" and database.dialect == "postgresql":
-        others = await peers_of(settings, name).others(database)
+        others = await peers_of(settings, name).count_others(database)
         if others:
-            found.services["cache"] = f"not used, because other machines ({others}) use this database; {CURE}"
+            found.services["cache"] = f"not used, because other machines ({others}) use this database; {HINT}"
             found.degraded.append("cache")
     broker = settings.jobs.url.get_secret_value() if settings.jobs.url is not None else None
     kind = "RabbitMQ" if broker is not None and broker.startswith("amqp") else "Redis"
@@ -148,16 +148,16 @@ def _where(url: str | None, lost: str | None, kind: str, alone: str) -> str:
 
 
 async def _probe_redis(url: str, name: str) -> str | None:
-    from restwell.cache.redis import needed_commands as of_cache  # noqa: PLC0415  # who does not use it does not load it
-    from restwell.rate_limits.redis import needed_commands as of_limits  # noqa: PLC0415  # as above
+    from restwell.cache.redis import required_commands as of_cache  # noqa: PLC0415  # who does not use it does not load it
+    from restwell.rate_limits.redis import required_commands as of_limits  # noqa: PLC0415  # as above
 
     return await _run_all(url, [*of_cache(f"{name}:probe:"), *of_limits(f"{name}:probe:")], f"~{name}:*")
 
 
 async def _probe_streams(url: str, name: str) -> str | None:
-    from restwell.jobs.notifier.redis import needed_commands  # noqa: PLC0415  # as above
+    from restwell.jobs.notifier.redis import required_commands  # noqa: PLC0415  # as above
 
-    return await _run_all(url, needed_commands(f"{{{name}.jobs}}:probe"), f"~{{{name}.jobs}}:*")
+    return await _run_all(url, required_commands(f"{{{name}.jobs}}:probe"), f"~{{{name}.jobs}}:*")
 
 
 async def _run_all(url: str, commands: Sequence[Command], keys: str) -> str | None:

@@ -24,7 +24,7 @@ from restwell.client_ip import forwarded_address, network_of
 from restwell.database.consistency import ConsistencyTokens
 from restwell.edge import HeaderFields, ReadYourWrites, RequestId
 from restwell.edge.context import RequestContext
-from restwell.edge.response_cache import _is_held, _negotiate
+from restwell.edge.response_cache import _etag_listed, _negotiate_encoding
 from restwell.errors import AppError
 from restwell.web import Cursors, PageFilter, expected_versions
 from restwell.web.cookies import cookies_in
@@ -205,8 +205,8 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     ),
     "consistency token": lambda text: consistency.decode(text.encode()),
     "If-Match": expected_versions,
-    "If-None-Match": lambda text: _is_held(text.encode(), b'"1"'),
-    "Accept-Encoding": lambda text: _negotiate(text.encode()),
+    "If-None-Match": lambda text: _etag_listed(text.encode(), b'"1"'),
+    "Accept-Encoding": lambda text: _negotiate_encoding(text.encode()),
     "X-Forwarded-For": lambda text: forwarded_address(text, 1),
     "an address": network_of,
     "User-Agent": lambda text: client_info(sent(user_agent=text)),

@@ -29,9 +29,9 @@ set_value = query(
 
 
 @asynccontextmanager
-async def rig_database(folder: Path) -> AsyncIterator[Database]:
-    """``rig.db`` in the folder, with the tables and the row."""
-    async with open_database(f"sqlite:///{folder / 'rig.db'}") as database:
+async def harness_database(folder: Path) -> AsyncIterator[Database]:
+    """``harness.db`` in the folder, with the tables and the row."""
+    async with open_database(f"sqlite:///{folder / 'harness.db'}") as database:
         async with database.migration() as tx:
             for statement in TABLES:
                 await tx.run_script(statement)
@@ -42,7 +42,7 @@ class Value(Struct, frozen=True):
     number: int
 
 
-class Rig:
+class CacheHarness:
     """``loads`` counts how often the value was read from the database."""
 
     def __init__(self, database: Database, new_store: Callable[[], Store]) -> None:
@@ -77,14 +77,14 @@ class Rig:
         cache.invalidate(tx, TAG)
 
 
-async def is_kept_again(rig: Rig, cache: Cache, within: float = 5) -> float:
+async def wait_until_cached(harness: CacheHarness, cache: Cache, within: float = 5) -> float:
     """The seconds until two reads in a row cost less than two loads."""
     began = time.monotonic()
     while time.monotonic() - began < within:
-        before = rig.loads
-        await rig.get(cache)
-        await rig.get(cache)
-        if rig.loads < before + 2:
+        before = harness.loads
+        await harness.get(cache)
+        await harness.get(cache)
+        if harness.loads < before + 2:
             return time.monotonic() - began
         await asyncio.sleep(0.1)
     raise AssertionError(f"not kept again within {within} s")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from cache_harness import TAG, Rig, is_kept_again, rig_database
+from cache_harness import TAG, CacheHarness, harness_database, wait_until_cached
 from restwell.cache import CacheSuspension
 from restwell.cache.redis import RedisStore
 from restwell.database import Database
@@ -27,25 +27,25 @@ def _needs_redis() -> None:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with rig_database(tmp_path) as opened:
+    async with harness_database(tmp_path) as opened:
         yield opened
 
 
-async def works(database: Database, url: str) -> Rig:
-    """A value is kept, shared and forgotten. Returns the rig, whose caches the test closes."""
-    rig = Rig(database, lambda: RedisStore(url, "test", CacheSuspension(database), strict=True))
-    one, two = await rig.cache(), await rig.cache()
-    before = await rig.get(one)
-    assert [await rig.get(two), rig.loads] == [before, 1]
+async def works(database: Database, url: str) -> CacheHarness:
+    """A value is kept, shared and forgotten. Returns the harness, whose caches the test closes."""
+    harness = CacheHarness(database, lambda: RedisStore(url, "test", CacheSuspension(database), strict=True))
+    one, two = await harness.cache(), await harness.cache()
+    before = await harness.get(one)
+    assert [await harness.get(two), harness.loads] == [before, 1]
     for number in range(before + 1, before + 4):
-        await rig.set(one, number)
-        assert [await rig.get(two), await rig.get(one)] == [number, number]
-    assert rig.loads == 4
-    return rig
+        await harness.set(one, number)
+        assert [await harness.get(two), await harness.get(one)] == [number, number]
+    assert harness.loads == 4
+    return harness
 
 
-async def close(rig: Rig) -> None:
-    for cache in rig.stores:
+async def close(harness: CacheHarness) -> None:
+    for cache in harness.stores:
         await cache.close()
 
 
@@ -55,7 +55,7 @@ async def test_the_cache_works_on_a_redis_with_a_password(database: Database) ->
         await close(await works(database, url))
         wrong = RedisStore(url.replace("s3cret", "other"), "test", CacheSuspension(database), strict=True)
         await wrong.start()
-        assert not wrong.usable
+        assert not wrong.available
         await wrong.close()
 
 
@@ -74,7 +74,7 @@ async def test_the_cache_works_on_a_redis_over_tls(database: Database, tmp_path:
         await close(await works(database, f"{url}?ssl_ca_certs={certificate}"))
         stranger = RedisStore(url, "test", CacheSuspension(database), strict=True)
         await stranger.start()
-        assert not stranger.usable
+        assert not stranger.available
         await stranger.close()
 
 
@@ -111,23 +111,23 @@ def _said(port: int, *command: str) -> str:
 async def test_the_cache_stays_correct_through_a_sentinel_failover(
     database: Database, watched: tuple[RedisServer, RedisServer, int]
 ) -> None:
-    """Breaks when keys do not begin with the id of the run: a promoted replica may lack the last marks."""
+    """Breaks when keys do not begin with the id of the run: a promoted replica may lack the last generations."""
     master, replica, port = watched
-    rig = await works(database, f"redis+sentinel://127.0.0.1:{port}/shop")
-    one, two = rig.stores
-    replica.freeze()  # it does not get the next mark
-    await rig.set(one, 50)
+    harness = await works(database, f"redis+sentinel://127.0.0.1:{port}/shop")
+    one, two = harness.stores
+    replica.freeze()  # it does not get the next generation
+    await harness.set(one, 50)
     master.kill()
     replica.thaw()
     for number in range(51, 54):
-        await rig.set(one, number)
-        assert await rig.get(two) == number
-    assert await is_kept_again(rig, two, 30) < 20
-    assert await is_kept_again(rig, one, 10) < 10
-    assert [await rig.get(one), await rig.get(two)] == [53, 53]
-    await rig.set(two, 54)
-    assert await rig.get(one) == 54
-    await close(rig)
+        await harness.set(one, number)
+        assert await harness.get(two) == number
+    assert await wait_until_cached(harness, two, 30) < 20
+    assert await wait_until_cached(harness, one, 10) < 10
+    assert [await harness.get(one), await harness.get(two)] == [53, 53]
+    await harness.set(two, 54)
+    assert await harness.get(one) == 54
+    await close(harness)
     master.start()  # so that it can be stopped
 
 
@@ -159,20 +159,20 @@ async def test_the_cache_stays_correct_when_a_cluster_loses_a_primary(
     database: Database, cluster: list[RedisServer]
 ) -> None:
     nodes = ",".join(f"127.0.0.1:{server.port}" for server in cluster)
-    rig = await works(database, f"redis+cluster://{nodes}")
-    one, two = rig.stores
+    harness = await works(database, f"redis+cluster://{nodes}")
+    one, two = harness.stores
     keys = [server for server in cluster if int(_said(server.port, "dbsize"))]
     assert keys
     await one.invalidate_now()
-    loads = rig.loads
-    assert [await rig.get(one), rig.loads] == [3, loads + 1]
-    first = await primary_of(cluster, f"{rig.stores[one]._prefix}t:{TAG}")  # type: ignore[attr-defined]  # it is one of Redis
+    loads = harness.loads
+    assert [await harness.get(one), harness.loads] == [3, loads + 1]
+    first = await primary_of(cluster, f"{harness.stores[one]._prefix}t:{TAG}")  # type: ignore[attr-defined]  # it is one of Redis
     first.kill()
     for number in range(10, 13):
-        await rig.set(one, number)
-        assert await rig.get(two) == number
-    assert await is_kept_again(rig, two, 30) < 25
-    assert [await rig.get(one), await rig.get(two)] == [12, 12]
-    await close(rig)
+        await harness.set(one, number)
+        assert await harness.get(two) == number
+    assert await wait_until_cached(harness, two, 30) < 25
+    assert [await harness.get(one), await harness.get(two)] == [12, 12]
+    await close(harness)
     first.start()
     gc.collect()  # redis-py leaves its connections to a node that it has dropped to the collector, with a warning each

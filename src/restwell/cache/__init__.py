@@ -1,4 +1,6 @@
-"""A cache that is never stale and never stampedes: level one in the process, level two between processes or machines."""
+"""A read-through cache without stale reads and without stampedes: level 1 in the process, level 2 shared by processes
+or machines.
+"""
 
 from restwell.cache.cache import Cache
 from restwell.cache.loads import TooManyLoads

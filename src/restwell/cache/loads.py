@@ -1,4 +1,4 @@
-"""Reading from the database on the cache's behalf: so many at once, each in its time, and in tasks that no caller takes along."""
+"""Loads of cached values: limited in number and time, and independent of the caller that started them."""
 
 import asyncio
 import time
@@ -10,24 +10,24 @@ from typing import Any, Final
 from restwell.database.consistency import require_lsn
 from restwell.errors import DeadlineExceeded, ServiceUnavailable
 
-AT_ONCE: Final = 64
-"""So many loads run at once in a process; the others wait for their turn, for half the time that a load may take."""
+MAX_CONCURRENT_LOADS: Final = 64
+"""Concurrent loads per process. Further loads wait for a slot, for at most half the time that a load may take."""
 
 Load = Callable[[], Awaitable[Any]]
 
-_admitted: Final[ContextVar[bool]] = ContextVar("admitted", default=False)
+_holds_slot: Final[ContextVar[bool]] = ContextVar("holds_slot", default=False)
 
 
 class TooManyLoads(ServiceUnavailable):
-    code, message = "too_many_loads", "Too many requests wait for the database right now. Try again shortly."
+    code, message = "too_many_loads", "Too many requests are waiting for the database. Try again shortly."
 
 
-class Loads:
-    """Runs loads, each for at most ``seconds``. What they read is what everyone has written: the primary's."""
+class Loader:
+    """Runs loads, each for at most ``timeout_seconds``. Loads read from the primary."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._places = asyncio.Semaphore(AT_ONCE)
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_LOADS)
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._next: dict[str, asyncio.Task[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -38,34 +38,37 @@ class Loads:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-        """In a task of its own: wait for it under ``asyncio.shield``, and it outlives who is cancelled."""
+        """Run a coroutine in a task. Await it under ``asyncio.shield`` to let it outlive a cancelled caller."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def run(self, load: Load) -> tuple[Any, float]:
-        """What it read, and in how many seconds. Raises TooManyLoads, or DeadlineExceeded."""
+        """The loaded value, and the duration in seconds. Raises TooManyLoads or DeadlineExceeded."""
         require_lsn(None)
-        async with self._admit():
-            began = time.perf_counter()
+        async with self._slot():
+            started_at = time.perf_counter()
             try:
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(self._timeout_seconds):
                     value = await load()
             except TimeoutError:
                 raise DeadlineExceeded from None
-            return value, time.perf_counter() - began
+            return value, time.perf_counter() - started_at
 
-    async def fresh(self, key: str, load: Load) -> Any:
-        """What it reads after this moment. Whoever asks while one such load of the key runs shares the next one."""
+    async def load_after_now(self, key: str, load: Load) -> Any:
+        """A value whose load starts after this call.
+
+        Callers that arrive while a load of the key runs share the next one.
+        """
         task = self._next.get(key)
         if task is None:
-            task = self._next[key] = self.spawn(self._in_turn(key, load, self._running.get(key)))
+            task = self._next[key] = self.spawn(self._run_after(self._running.get(key), key, load))
         return await asyncio.shield(task)
 
-    async def _in_turn(self, key: str, load: Load, before: "asyncio.Task[Any] | None") -> Any:
-        if before is not None:
-            await asyncio.wait([before])
+    async def _run_after(self, previous: "asyncio.Task[Any] | None", key: str, load: Load) -> Any:
+        if previous is not None:
+            await asyncio.wait([previous])
         task = self._running[key] = self._next.pop(key)
         try:
             return (await self.run(load))[0]
@@ -74,23 +77,23 @@ class Loads:
                 del self._running[key]
 
     @asynccontextmanager
-    async def _admit(self) -> AsyncIterator[None]:
-        """One of the places; a load that another load needs has one already."""
-        if _admitted.get():
+    async def _slot(self) -> AsyncIterator[None]:
+        """Hold one slot. A nested load uses the slot of the outer load."""
+        if _holds_slot.get():
             yield
             return
         try:
-            async with asyncio.timeout(self._seconds / 2):
-                await self._places.acquire()
+            async with asyncio.timeout(self._timeout_seconds / 2):
+                await self._slots.acquire()
         except TimeoutError:
             raise TooManyLoads from None
-        _admitted.set(True)
+        _holds_slot.set(True)
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
     def _done(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # if nobody waits for it any more, it has been seen here
+            task.exception()  # marks the exception as retrieved when no caller waits any more

@@ -1,60 +1,71 @@
-"""Level one: what this process holds, bounded in bytes, least useful first out.
+"""Level 1: the cache in the memory of this process, limited in bytes.
 
-Eviction is S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023): what is asked for once leaves by
-a small queue and never pushes out what is asked for often. A hit counts and moves nothing. ``bench/eviction.py`` compares it.
+Eviction is S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023): an entry that is read
+once leaves through the small queue and never evicts an entry that is read often. A hit increments a counter and moves
+nothing. ``bench/eviction.py`` compares it with LRU and W-TinyLFU.
 """
 
 from collections import deque
 from typing import Any, Final
 
 from restwell.cache.metrics import CacheStats
-from restwell.cache.store import Marks
+from restwell.cache.store import Generations
 
-YOUNG_SHARE: Final = 0.1
-"""How much of the room the queue of newcomers has."""
-MAX_USES: Final = 3
+SMALL_SHARE: Final = 0.1
+"""The fraction of the bytes that the small queue may use."""
+MAX_FREQUENCY: Final = 3
 ENTRY_BYTES: Final = 1_500
-"""What an entry takes besides its value: the objects around it, its key and marks, its places in dict and queue."""
+"""Estimated overhead per entry: its objects, its key and generations, its slots in the dict and the queue."""
 OBJECT_FACTOR: Final = 2
-"""How much larger a value is in memory than encoded. With both, what was counted for sessions, products and lists of them was never
-less than a tenth below what the process grew by.
+"""Estimated ratio of a value's size in memory to its encoded size.
+
+Measured with sessions, products and product lists, both constants underestimate the growth of the process by less than
+10%.
 """
 
 
 class Entry:
-    """A value, the marks it was read under, and until when it may be used, in seconds since 1970.
+    """A cached value with the generations it was read under.
 
-    From ``refresh_at`` on it should be read anew, though it holds until ``expires_at``. ``size`` is in bytes: given of the encoded
-    value, then of all that the entry takes. ``figures`` are those of its name.
+    ``expires_at`` and ``refresh_at`` are Unix timestamps in seconds: from ``refresh_at`` on the value should be
+    reloaded, though it is valid until ``expires_at``. The parameter ``size`` is the encoded size in bytes; the
+    attribute ``size`` estimates all memory. ``stats`` are those of its name.
     """
 
-    __slots__ = ("expires_at", "figures", "key", "marks", "refresh_at", "size", "uses", "value", "young")
+    __slots__ = ("expires_at", "frequency", "generations", "in_small", "key", "refresh_at", "size", "stats", "value")
 
     def __init__(
-        self, key: str, value: Any, marks: Marks, size: int, expires_at: float, refresh_at: float, figures: CacheStats
+        self,
+        key: str,
+        value: Any,
+        generations: Generations,
+        size: int,
+        expires_at: float,
+        refresh_at: float,
+        stats: CacheStats,
     ) -> None:
         self.key = key
         self.value = value
-        self.marks = marks
+        self.generations = generations
         self.size = OBJECT_FACTOR * size + ENTRY_BYTES
         self.expires_at = expires_at
         self.refresh_at = refresh_at
-        self.figures = figures
-        self.uses = 0
-        self.young = True
+        self.stats = stats
+        self.frequency = 0
+        self.in_small = True
 
 
 class Memory:
-    """Entries by key, together at most ``max_bytes``."""
+    """Entries by key. Their total size never exceeds ``max_bytes``."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._max_young = int(max_bytes * YOUNG_SHARE)
+        self._max_small = int(max_bytes * SMALL_SHARE)
         self._entries: dict[str, Entry] = {}
-        self._young: deque[Entry] = deque()
-        self._old: deque[Entry] = deque()
-        self._gone: dict[str, None] = {}
-        self._young_bytes = 0
+        self._small: deque[Entry] = deque()
+        self._main: deque[Entry] = deque()
+        self._ghost: dict[str, None] = {}
+        self._small_bytes = 0
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -62,58 +73,58 @@ class Memory:
 
     def get(self, key: str) -> Entry | None:
         entry = self._entries.get(key)
-        if entry is not None and entry.uses < MAX_USES:
-            entry.uses += 1
+        if entry is not None and entry.frequency < MAX_FREQUENCY:
+            entry.frequency += 1
         return entry
 
     def put(self, entry: Entry) -> None:
-        """Hold the entry, in the place of the one before it. A new one larger than the newcomers' queue is not held."""
-        known = self._entries.get(entry.key)
-        if known is not None:
-            self._renew(known, entry)
-        elif entry.size <= self._max_young:
+        """Insert or replace the entry. A new entry larger than the small queue is not stored."""
+        existing = self._entries.get(entry.key)
+        if existing is not None:
+            self._replace(existing, entry)
+        elif entry.size <= self._max_small:
             self._entries[entry.key] = entry
             self.bytes += entry.size
-            entry.figures.entries += 1
-            entry.figures.bytes += entry.size
-            if entry.key in self._gone:  # it left only a moment ago, and that was too soon
-                del self._gone[entry.key]
-                entry.young = False
-                self._old.append(entry)
+            entry.stats.entries += 1
+            entry.stats.bytes += entry.size
+            if entry.key in self._ghost:  # evicted recently, so it skips the small queue
+                del self._ghost[entry.key]
+                entry.in_small = False
+                self._main.append(entry)
             else:
-                self._young.append(entry)
-                self._young_bytes += entry.size
+                self._small.append(entry)
+                self._small_bytes += entry.size
         while self.bytes > self._max_bytes:
             self._evict()
 
-    def _renew(self, known: Entry, entry: Entry) -> None:
-        grown = entry.size - known.size
-        self.bytes += grown
-        known.figures.bytes += grown
-        self._young_bytes += grown if known.young else 0
-        known.value, known.marks, known.size = entry.value, entry.marks, entry.size
-        known.expires_at, known.refresh_at = entry.expires_at, entry.refresh_at
+    def _replace(self, existing: Entry, entry: Entry) -> None:
+        growth = entry.size - existing.size
+        self.bytes += growth
+        existing.stats.bytes += growth
+        self._small_bytes += growth if existing.in_small else 0
+        existing.value, existing.generations, existing.size = entry.value, entry.generations, entry.size
+        existing.expires_at, existing.refresh_at = entry.expires_at, entry.refresh_at
 
     def _evict(self) -> None:
-        """Let one entry leave, or move on."""
-        if self._young and (self._young_bytes >= self._max_young or not self._old):
-            entry = self._young.popleft()
-            self._young_bytes -= entry.size
-            if entry.uses > 1:
-                entry.uses, entry.young = 0, False
-                self._old.append(entry)
+        """Evict one entry, or move it to the main queue."""
+        if self._small and (self._small_bytes >= self._max_small or not self._main):
+            entry = self._small.popleft()
+            self._small_bytes -= entry.size
+            if entry.frequency > 1:
+                entry.frequency, entry.in_small = 0, False
+                self._main.append(entry)
                 return
-            self._gone[entry.key] = None
-            if len(self._gone) > len(self._entries):
-                del self._gone[next(iter(self._gone))]
+            self._ghost[entry.key] = None
+            if len(self._ghost) > len(self._entries):
+                del self._ghost[next(iter(self._ghost))]
         else:
-            entry = self._old.popleft()
-            if entry.uses:
-                entry.uses -= 1
-                self._old.append(entry)
+            entry = self._main.popleft()
+            if entry.frequency:
+                entry.frequency -= 1
+                self._main.append(entry)
                 return
         del self._entries[entry.key]
         self.bytes -= entry.size
-        entry.figures.entries -= 1
-        entry.figures.bytes -= entry.size
-        entry.figures.evictions += 1
+        entry.stats.entries -= 1
+        entry.stats.bytes -= entry.size
+        entry.stats.evictions += 1

@@ -1,4 +1,4 @@
-"""What the cache has done, as metrics; ``name`` is a route, or what stands before the colon of a key or a tag."""
+"""Prometheus metrics of the cache. Their ``name`` label is a route, or the part of a key or tag before the colon."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -9,19 +9,19 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 _COUNTERS: Final = {
-    "hits": "Answered with a value of this process.",
-    "shared_hits": "Answered with a value that another process had kept.",
-    "loads": "Read anew, for whoever asked meanwhile.",
-    "waits": "Waited for a load that was under way, here or in another process.",
-    "stale_prevented": "Values that were there and not used, because something had been written.",
-    "bypasses": "Read past the cache: a write was under way, or the store could not be trusted.",
-    "evictions": "Entries that had to leave level one.",
+    "hits": "Reads served from level 1, the memory of the process.",
+    "shared_hits": "Reads served from level 2, with a value that another process stored.",
+    "loads": "Values loaded from the database.",
+    "waits": "Reads that waited for a load in progress, in this process or another.",
+    "stale_prevented": "Cached values that were not used because a write had invalidated them.",
+    "bypasses": "Reads that bypassed the cache: a write was in progress, or the store was unavailable.",
+    "evictions": "Entries evicted from level 1.",
 }
-_GAUGES: Final = {"entries": "Entries in level one.", "bytes": "What they take, in bytes."}
+_GAUGES: Final = {"entries": "Entries in level 1.", "bytes": "Estimated memory of the entries in level 1, in bytes."}
 
 
 class CacheStats:
-    """Counts of one name."""
+    """The counters and gauges of one name."""
 
     __slots__ = (*_COUNTERS, *_GAUGES)
 
@@ -31,26 +31,24 @@ class CacheStats:
 
 
 class CacheCollector(Collector):
-    """Read when it is asked for; a request pays for counting only."""
-
-    def __init__(self, is_usable: Callable[[], bool]) -> None:
-        self._is_usable = is_usable
-        self.of: defaultdict[str, CacheStats] = defaultdict(CacheStats)
+    def __init__(self, is_up: Callable[[], bool]) -> None:
+        self._is_up = is_up
+        self.stats: defaultdict[str, CacheStats] = defaultdict(CacheStats)
         self.invalidations: defaultdict[str, int] = defaultdict(int)
 
     def collect(self) -> Iterator[Metric]:
         yield from (self._by_name(CounterMetricFamily, counter, text) for counter, text in _COUNTERS.items())
         yield from (self._by_name(GaugeMetricFamily, gauge, text) for gauge, text in _GAUGES.items())
-        invalidations = CounterMetricFamily("restwell_cache_invalidations", "Tags written to.", labels=["name"])
+        invalidations = CounterMetricFamily("restwell_cache_invalidations", "Invalidated tags.", labels=["name"])
         for name, count in list(self.invalidations.items()):
             invalidations.add_metric([name], count)
         yield invalidations
-        yield GaugeMetricFamily("restwell_cache_up", "Processes that use the cache.", value=float(self._is_usable()))
+        yield GaugeMetricFamily("restwell_cache_up", "Processes that use the cache.", value=float(self._is_up()))
 
     def _by_name(
-        self, kind: type[CounterMetricFamily] | type[GaugeMetricFamily], figure: str, text: str
+        self, kind: type[CounterMetricFamily] | type[GaugeMetricFamily], metric: str, text: str
     ) -> CounterMetricFamily | GaugeMetricFamily:
-        family = kind(f"restwell_cache_{figure}", text, labels=["name"])
-        for name, figures in list(self.of.items()):
-            family.add_metric([name], getattr(figures, figure))
+        family = kind(f"restwell_cache_{metric}", text, labels=["name"])
+        for name, stats in list(self.stats.items()):
+            family.add_metric([name], getattr(stats, metric))
         return family

@@ -1,8 +1,9 @@
-"""The store between machines: Redis keeps values and leases, and for each tag a mark and who is writing to it.
+"""The store of several machines: Redis stores values and leases, and for each tag its generation and its current
+writers.
 
-What a process asks for in one turn of its event loop goes out together, so that under load a check costs a share of a round trip.
-Keys begin with the id of the server's run: one that restarts with an old file, or is promoted without the last writes, is another
-server, and nothing that was kept in the one before holds.
+Commands that a process issues in one iteration of its event loop share one pipeline, so that under load a check costs a
+fraction of a round trip. Keys begin with the run id of the server: a server that restarts from an old file, or a
+replica that is promoted without the last writes, has another run id, so that no value of the previous server is used.
 """
 
 import asyncio
@@ -18,7 +19,15 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
-from restwell.cache.store import LEASE_SECONDS, WRITE_SECONDS, Found, Marks, Store, StoreUnavailable, Write
+from restwell.cache.store import (
+    LEASE_SECONDS,
+    WRITE_TIMEOUT_SECONDS,
+    Generations,
+    PendingWrite,
+    Store,
+    StoreLookup,
+    StoreUnavailable,
+)
 from restwell.cache.suspension import POLL_SECONDS, CacheSuspension
 from restwell.database import Transaction
 from restwell.errors import ConfigurationError, ServiceUnavailable
@@ -26,309 +35,323 @@ from restwell.redis import COMMAND_SECONDS, connect
 
 log = structlog.get_logger("restwell.cache")
 
-BOUND_SECONDS: Final = 1.0
-"""In bounded mode, how long a mark counts without being asked for again."""
-MARK_SECONDS: Final = 86_400
-"""How long a mark is kept after it was last needed for a value or a write. A mark that is gone holds nothing."""
-KNOWN: Final = 100_000
-"""So many marks are remembered in bounded mode."""
-AT_ONCE: Final = 500
+MAX_STALENESS_SECONDS: Final = 1.0
+"""In bounded mode, how long a generation is trusted without a check."""
+GENERATION_TTL_SECONDS: Final = 86_400
+"""How long a generation is stored after its last use. A value whose generation has expired is not current."""
+MAX_REMEMBERED: Final = 100_000
+"""The number of generations that a process remembers in bounded mode."""
+INVALIDATION_BATCH: Final = 500
 
-# A tag's mark and, while it is written to, its writers: "mark,writer:until,writer:until". ARGV: a writer, for how many milliseconds
-# it writes (0: no longer), how many seconds to keep the mark, and a new mark. That takes the old one's place when a writer comes, when
-# one goes whose coming has been lost, and when there is none.
-_MARK: Final = """
+# Updates the generation of a tag. The value of its key is "generation,writer:expiry,writer:expiry". ARGV: a writer; its
+# timeout in milliseconds (0: its write ends); the TTL of the key in seconds; a new generation. The new generation
+# replaces the old one if a write begins, if a write ends whose begin was lost, or if there is no generation. Returns
+# the new value.
+_UPDATE_GENERATION: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local value = redis.call('GET', KEYS[1]) or ''
-local mark, writers, known = string.match(value, '^%x+'), '', ARGV[1] == ''
-for id, till in string.gmatch(value, ',(%x+):(%d+)') do
+local generation, writers, known = string.match(value, '^%x+'), '', ARGV[1] == ''
+for id, expiry in string.gmatch(value, ',(%x+):(%d+)') do
   if id == ARGV[1] then known = true
-  elseif tonumber(till) > now then writers = writers .. ',' .. id .. ':' .. till end
+  elseif tonumber(expiry) > now then writers = writers .. ',' .. id .. ':' .. expiry end
 end
 if ARGV[2] ~= '0' then
-  mark, writers = ARGV[4], writers .. ',' .. ARGV[1] .. ':' .. string.format('%.0f', now + ARGV[2])
-elseif not known or not mark then
-  mark = ARGV[4]
+  generation, writers = ARGV[4], writers .. ',' .. ARGV[1] .. ':' .. string.format('%.0f', now + ARGV[2])
+elseif not known or not generation then
+  generation = ARGV[4]
 end
-redis.call('SET', KEYS[1], mark .. writers, 'EX', ARGV[3])
-return mark .. writers
+redis.call('SET', KEYS[1], generation .. writers, 'EX', ARGV[3])
+return generation .. writers
 """
 
-_FAULTS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 Command = Callable[[Any, str], None]
-"""Adds itself to a pipeline, for the given beginning of keys."""
+"""Appends itself to a pipeline, for the given key prefix."""
 
 
 class RedisStore(Store):
-    """Strict: every use of a value asks for its marks. Bounded: a mark that was asked for counts for BOUND_SECONDS."""
+    """Strict: every use of a value checks its generations in Redis.
 
-    def __init__(self, url: str, name: str, outage: CacheSuspension, *, strict: bool) -> None:
+    Bounded: a checked generation is trusted for MAX_STALENESS_SECONDS.
+    """
+
+    def __init__(self, url: str, name: str, suspension: CacheSuspension, *, strict: bool) -> None:
         self._name = name
-        self._outage = outage
+        self._suspension = suspension
         self._strict = strict
-        self._client = connect(url, self._greet)
-        self._run = ""
-        self._up = False
-        self._watching: asyncio.Task[None] | None = None
-        self._sending: asyncio.Task[None] | None = None
+        self._client = connect(url, self._on_connect)
+        self._run_id = ""
+        self._connected = False
+        self._watcher: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
         self._queue: list[tuple[Command, asyncio.Future[Any]]] = []
-        self._readers: list[asyncio.Future[dict[str, str | None]]] = []
-        self._wanted: dict[str, None] = {}
-        self._known: dict[str, tuple[str | None, float]] = {}
+        self._generation_waiters: list[asyncio.Future[dict[str, str | None]]] = []
+        self._wanted_tags: dict[str, None] = {}
+        self._remembered: dict[str, tuple[str | None, float]] = {}
 
     @property
-    def usable(self) -> bool:
-        if not self._up or self._outage.since is not None:
+    def available(self) -> bool:
+        if not self._connected or self._suspension.suspended_at is not None:
             return False
-        return not self._strict or time.monotonic() < self._outage.trusted_until
+        return not self._strict or time.monotonic() < self._suspension.trusted_until
 
     async def start(self) -> None:
-        if self._watching is not None:
+        if self._watcher is not None:
             return
         try:
-            await self._outage.look()
+            await self._suspension.refresh()
         except ServiceUnavailable:
             raise
         except Exception as error:
-            raise ConfigurationError(
-                [
-                    f"REDIS_URL needs the table cache_suspension with its one row (see restwell.cache.suspension_tables): {error}"
-                ]
-            ) from error
-        await self._try_again()
-        self._watching = asyncio.create_task(self._watch())
+            message = "REDIS_URL needs the table cache_suspension with one row; see restwell.cache.suspension_tables"
+            raise ConfigurationError([f"{message}: {error}"]) from error
+        await self._reconnect()
+        self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        for task in (self._watching, self._sending):
+        for task in (self._watcher, self._sender):
             if task is not None:
                 task.cancel()
-        await asyncio.gather(*(task for task in (self._watching, self._sending) if task), return_exceptions=True)
-        self._watching = self._sending = None
+        await asyncio.gather(*(task for task in (self._watcher, self._sender) if task), return_exceptions=True)
+        self._watcher = self._sender = None
         await self._client.aclose()
 
-    def holds(self, marks: Marks) -> bool | None:
+    def is_current_nowait(self, generations: Generations) -> bool | None:
         if self._strict:
             return None
-        latest = time.monotonic() - BOUND_SECONDS
-        for tag, mark in marks:
-            known, asked_at = self._known.get(cast("str", tag), (None, 0.0))
-            if asked_at < latest:
+        oldest = time.monotonic() - MAX_STALENESS_SECONDS
+        for tag, generation in generations:
+            remembered, checked_at = self._remembered.get(cast("str", tag), (None, 0.0))
+            if checked_at < oldest:
                 return None
-            if known != mark:
+            if remembered != generation:
                 return False
         return True
 
-    async def still_holds(self, marks: Marks) -> bool:
-        read = await self._read([cast("str", tag) for tag, _ in marks])
-        return all(now == mark for now, (_, mark) in zip(read, marks, strict=True))
+    async def is_current(self, generations: Generations) -> bool:
+        read = await self._read_generations([cast("str", tag) for tag, _ in generations])
+        return all(now == generation for now, (_, generation) in zip(read, generations, strict=True))
 
-    async def look(self, key: str, tags: Sequence[str]) -> Found:
+    async def get(self, key: str, tags: Sequence[str]) -> StoreLookup:
         data, read = await asyncio.gather(
-            self._ask(lambda pipe, prefix: pipe.get(f"{prefix}v:{key}")), self._read(tags)
+            self._enqueue(lambda pipe, prefix: pipe.get(f"{prefix}v:{key}")), self._read_generations(tags)
         )
-        if any(mark is None or "," in mark for mark in read):
-            # A mark that is missing is made; one that a dead writer left closed opens when its time is over.
-            read = await asyncio.gather(*(self._mark(tag) for tag in tags))
-        if any("," in cast("str", mark) for mark in read):
-            return Found(None, data)
-        return Found(tuple(zip(tags, cast("list[str]", read), strict=True)), data)
+        if any(generation is None or "," in generation for generation in read):
+            # Creates a missing generation, and removes writers whose timeout has passed.
+            read = await asyncio.gather(*(self._update_generation(tag) for tag in tags))
+        if any("," in cast("str", generation) for generation in read):
+            return StoreLookup(None, data)
+        return StoreLookup(tuple(zip(tags, cast("list[str]", read), strict=True)), data)
 
-    async def lease(self, key: str, tags: Sequence[str]) -> tuple[bool, Found]:
+    async def acquire_lease(self, key: str, tags: Sequence[str]) -> tuple[bool, StoreLookup]:
         milliseconds = round(LEASE_SECONDS * 1_000)
-        taken, found = await asyncio.gather(
-            self._ask(lambda pipe, prefix: pipe.set(f"{prefix}l:{key}", 1, nx=True, px=milliseconds)),
-            self.look(key, tags),
+        acquired, found = await asyncio.gather(
+            self._enqueue(lambda pipe, prefix: pipe.set(f"{prefix}l:{key}", 1, nx=True, px=milliseconds)),
+            self.get(key, tags),
         )
-        return taken is not None, found
+        return acquired is not None, found
 
-    async def keep(self, key: str, data: bytes, ttl_seconds: float) -> None:
+    async def set(self, key: str, data: bytes, ttl_seconds: float) -> None:
         milliseconds = max(1, round(ttl_seconds * 1_000))
-        kept = self._ask(lambda pipe, prefix: pipe.set(f"{prefix}v:{key}", data, px=milliseconds))
-        await asyncio.gather(kept, self.release(key))
+        stored = self._enqueue(lambda pipe, prefix: pipe.set(f"{prefix}v:{key}", data, px=milliseconds))
+        await asyncio.gather(stored, self.release_lease(key))
 
-    async def release(self, key: str) -> None:
-        await self._ask(lambda pipe, prefix: pipe.delete(f"{prefix}l:{key}"))
+    async def release_lease(self, key: str) -> None:
+        await self._enqueue(lambda pipe, prefix: pipe.delete(f"{prefix}l:{key}"))
 
-    async def begin_write(self, tx: Transaction, tags: Sequence[str]) -> Write:
-        mark = _new_mark()
+    async def begin_write(self, tx: Transaction, tags: Sequence[str]) -> PendingWrite:
+        generation = _new_generation()
         try:
-            await asyncio.gather(*(self._mark(tag, mark, WRITE_SECONDS) for tag in tags))
+            await asyncio.gather(*(self._update_generation(tag, generation, WRITE_TIMEOUT_SECONDS) for tag in tags))
         except StoreUnavailable:
-            # Some may be closed; they open when the time of this write is over.
-            return Write({tag: (tag, mark) for tag in tags}, await self._outage.note(tx, tags))
-        return Write({tag: (tag, mark) for tag in tags})
+            # A write may have begun for some of the tags; it ends with its timeout.
+            suspended_at = await self._suspension.suspend(tx, tags)
+            return PendingWrite({tag: (tag, generation) for tag in tags}, suspended_at)
+        return PendingWrite({tag: (tag, generation) for tag in tags})
 
-    async def end_write(self, write: Write) -> bool:
-        noted = write.noted
-        if noted is None:
+    async def end_write(self, write: PendingWrite) -> bool:
+        suspended_at = write.suspended_at
+        if suspended_at is None:
             try:
-                left = await asyncio.gather(
-                    *(self._mark(tag, cast("str", mark)) for tag, (_, mark) in write.marks.items())
+                values = await asyncio.gather(
+                    *(
+                        self._update_generation(tag, cast("str", generation))
+                        for tag, (_, generation) in write.generations.items()
+                    )
                 )
             except StoreUnavailable:
-                # Redis may have come back as another, where nobody knows of this write.
-                noted = await self._outage.note_alone(list(write.marks))
+                # Redis may return as another server that has no record of this write.
+                suspended_at = await self._suspension.suspend_now(list(write.generations))
             else:
-                return left == [mark for _, mark in write.marks.values()]
-        await self._outage.settle(noted)
+                return values == [generation for _, generation in write.generations.values()]
+        await self._suspension.wait_until_visible(suspended_at)
         return False
 
-    async def forget(self, tags: Sequence[str] | None) -> None:
+    async def invalidate(self, tags: Sequence[str] | None) -> None:
         if tags is None:
-            tags = await self._every_tag()
-        for some in range(0, len(tags), AT_ONCE):
-            mark = _new_mark()
-            await asyncio.gather(*(self._mark(tag, mark, WRITE_SECONDS) for tag in tags[some : some + AT_ONCE]))
-            await asyncio.gather(*(self._mark(tag, mark) for tag in tags[some : some + AT_ONCE]))
+            tags = await self._list_tags()
+        for start in range(0, len(tags), INVALIDATION_BATCH):
+            batch = tags[start : start + INVALIDATION_BATCH]
+            generation = _new_generation()
+            await asyncio.gather(*(self._update_generation(tag, generation, WRITE_TIMEOUT_SECONDS) for tag in batch))
+            await asyncio.gather(*(self._update_generation(tag, generation) for tag in batch))
 
-    async def _every_tag(self) -> list[str]:
-        beginning = f"{self._prefix}t:"
+    async def _list_tags(self) -> list[str]:
+        prefix = f"{self._prefix}t:"
         try:
-            found = [key async for key in self._client.scan_iter(match=f"{beginning}*", count=1_000)]
-        except _FAULTS as error:
+            found = [key async for key in self._client.scan_iter(match=f"{prefix}*", count=1_000)]
+        except _ERRORS as error:
             raise StoreUnavailable from error
-        return [key.decode().removeprefix(beginning) for key in found]
+        return [key.decode().removeprefix(prefix) for key in found]
 
     @property
     def _prefix(self) -> str:
-        return f"{self._name}:{self._run}:"
+        return f"{self._name}:{self._run_id}:"
 
-    async def _mark(self, tag: str, writer: str = "", seconds: float = 0) -> str:
-        """Run the script for a tag: a writer comes for so many seconds, or goes; or its mark is made if there is none."""
-        mark = writer if seconds else _new_mark()
-        arguments = (writer, round(seconds * 1_000), MARK_SECONDS, mark)
-        value: bytes = await self._ask(lambda pipe, prefix: pipe.eval(_MARK, 1, f"{prefix}t:{tag}", *arguments))
-        self._known.pop(tag, None)
+    async def _update_generation(self, tag: str, writer: str = "", timeout_seconds: float = 0) -> str:
+        """Run the script for a tag: begin a write with a timeout, end a write, or create a missing generation."""
+        generation = writer if timeout_seconds else _new_generation()
+        arguments = (writer, round(timeout_seconds * 1_000), GENERATION_TTL_SECONDS, generation)
+        value: bytes = await self._enqueue(
+            lambda pipe, prefix: pipe.eval(_UPDATE_GENERATION, 1, f"{prefix}t:{tag}", *arguments)
+        )
+        self._remembered.pop(tag, None)
         return value.decode()
 
-    async def _read(self, tags: Sequence[str]) -> list[str | None]:
-        """The tags' marks. Of those who ask for the same tag in the same turn, one asks for all."""
-        answer: asyncio.Future[dict[str, str | None]] = asyncio.get_running_loop().create_future()
-        self._readers.append(answer)
-        self._wanted.update(dict.fromkeys(tags))
-        self._wake()
-        marks = await answer
-        return [marks[tag] for tag in tags]
+    async def _read_generations(self, tags: Sequence[str]) -> list[str | None]:
+        """The values of the tags. Calls in one iteration of the event loop share one GET per tag."""
+        future: asyncio.Future[dict[str, str | None]] = asyncio.get_running_loop().create_future()
+        self._generation_waiters.append(future)
+        self._wanted_tags.update(dict.fromkeys(tags))
+        self._start_sender()
+        generations = await future
+        return [generations[tag] for tag in tags]
 
-    def _ask(self, command: Command) -> asyncio.Future[Any]:
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.append((command, answer))
-        self._wake()
-        return answer
+    def _enqueue(self, command: Command) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.append((command, future))
+        self._start_sender()
+        return future
 
-    def _wake(self) -> None:
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send())
+    def _start_sender(self) -> None:
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_queued())
 
-    async def _send(self) -> None:
-        """Send what has come together, as long as there is any: one pipeline at a time."""
+    async def _send_queued(self) -> None:
+        """Send queued commands until the queue is empty, one pipeline at a time."""
         try:
-            while self._queue or self._readers:
+            while self._queue or self._generation_waiters:
                 queue, self._queue = self._queue, []
-                readers, self._readers = self._readers, []
-                wanted, self._wanted = list(self._wanted), {}
-                asked_at = time.monotonic()
-                results = await self._execute([*(command for command, _ in queue), *map(_get, wanted)])
-                for (_, answer), result in zip(queue, results, strict=False):
-                    _give(answer, result)
-                self._tell(readers, wanted, results[len(queue) :], asked_at)
+                waiters, self._generation_waiters = self._generation_waiters, []
+                tags, self._wanted_tags = list(self._wanted_tags), {}
+                sent_at = time.monotonic()
+                results = await self._execute([*(command for command, _ in queue), *map(_get_tag, tags)])
+                for (_, future), result in zip(queue, results, strict=False):
+                    _resolve(future, result)
+                self._resolve_waiters(waiters, tags, results[len(queue) :], sent_at)
         finally:
-            self._sending = None
+            self._sender = None
 
-    def _tell(
+    def _resolve_waiters(
         self,
-        readers: list["asyncio.Future[dict[str, str | None]]"],
+        waiters: list["asyncio.Future[dict[str, str | None]]"],
         tags: list[str],
         results: Sequence[Any],
-        asked_at: float,
+        sent_at: float,
     ) -> None:
-        failed = next((result for result in results if isinstance(result, Exception)), None)
-        marks = {} if failed else {tag: value and value.decode() for tag, value in zip(tags, results, strict=True)}
+        error = next((result for result in results if isinstance(result, Exception)), None)
+        generations = {} if error else {tag: value and value.decode() for tag, value in zip(tags, results, strict=True)}
         if not self._strict:
-            if len(self._known) >= KNOWN:
-                self._known.clear()
-            self._known.update((tag, (mark, asked_at)) for tag, mark in marks.items())
-        for reader in readers:
-            _give(reader, failed or marks)
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered.update((tag, (generation, sent_at)) for tag, generation in generations.items())
+        for waiter in waiters:
+            _resolve(waiter, error or generations)
 
     async def _execute(self, commands: Sequence[Command]) -> Sequence[Any]:
-        if not self._up:
+        if not self._connected:
             return [StoreUnavailable()] * len(commands)
-        for again in (True, False):
+        for retry in (True, False):
             try:
                 pipe = self._client.pipeline(transaction=False)
                 for command in commands:
                     command(pipe, self._prefix)
                 async with asyncio.timeout(COMMAND_SECONDS):
                     results: list[Any] = await pipe.execute(raise_on_error=False)
-            except _FAULTS as error:
-                # A connection that was lost says so at once, and the server behind it may be well.
-                if again and isinstance(error, RedisConnectionError | ConnectionError):
+            except _ERRORS as error:
+                # A lost connection fails immediately, and the server may be healthy.
+                if retry and isinstance(error, RedisConnectionError | ConnectionError):
                     continue
-                self._leave(error)
+                self._disconnected(error)
             else:
-                if failed := next((one for one in results if isinstance(one, Exception)), None):
-                    self._leave(failed)
+                if failed := next((result for result in results if isinstance(result, Exception)), None):
+                    self._disconnected(failed)
                 return results
         return [StoreUnavailable()] * len(commands)
 
-    async def _greet(self, connection: AbstractConnection) -> None:
-        """Of each new connection: whose it is. One to another server than before fails what was about to be asked of that."""
+    async def _on_connect(self, connection: AbstractConnection) -> None:
+        """Read the run id on each new connection.
+
+        If it has changed, fail the commands that were built with the old one.
+        """
         await connection.on_connect()
         await connection.send_command("INFO", "server")
-        run = _run_in(await connection.read_response())
-        if run != self._run:
-            before, self._run = self._run, run
-            if before:
-                log.warning("cache_server_changed")
+        run_id = _parse_run_id(await connection.read_response())
+        if run_id != self._run_id:
+            previous, self._run_id = self._run_id, run_id
+            if previous:
+                log.warning("redis_server_changed")
                 raise RedisConnectionError("another server")
 
-    def _leave(self, error: Exception) -> None:
-        if self._up:
-            self._up = False
+    def _disconnected(self, error: Exception) -> None:
+        if self._connected:
+            self._connected = False
             log.warning("redis_disconnected", cause=repr(error))
 
-    async def _try_again(self) -> None:
+    async def _reconnect(self) -> None:
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
-                await self._identify()
-        except _FAULTS:
+                await self._ping()
+        except _ERRORS:
             return
-        if not self._up:
-            self._up = True
+        if not self._connected:
+            self._connected = True
             log.warning("redis_connected")
 
-    async def _identify(self) -> None:
+    async def _ping(self) -> None:
+        """Check the connection. In a cluster, also compute its run id from those of the primaries."""
         if isinstance(self._client, RedisCluster):
-            if not self._up:
-                await self._client.aclose()  # so that it asks anew which nodes there are
+            if not self._connected:
+                await self._client.aclose()  # the next command discovers the nodes again
             infos = await self._client.info("server", target_nodes=RedisCluster.PRIMARIES)
-            runs = sorted(info["run_id"] for info in infos.values())
-            self._run = hashlib.sha256("".join(runs).encode()).hexdigest()[:16]
+            run_ids = sorted(info["run_id"] for info in infos.values())
+            self._run_id = hashlib.sha256("".join(run_ids).encode()).hexdigest()[:16]
         else:
             await self._client.ping()
 
     async def _watch(self) -> None:
-        """Look at the database's word and at Redis, twice a second, for as long as the store is open."""
+        """Poll the suspension and the connection every POLL_SECONDS while the store is open."""
         while True:
             try:
-                await self._outage.look()
-                if not self._up or isinstance(self._client, RedisCluster):
-                    await self._try_again()
-                if self._up and self._outage.since is not None:
-                    await self._outage.drain(self.forget)
+                await self._suspension.refresh()
+                if not self._connected or isinstance(self._client, RedisCluster):
+                    await self._reconnect()
+                if self._connected and self._suspension.suspended_at is not None:
+                    await self._suspension.resume(self.invalidate)
             except (ServiceUnavailable, StoreUnavailable) as error:
-                log.info("cache_watch_failed", cause=repr(error))
+                log.info("cache_poll_failed", cause=repr(error))
             await asyncio.sleep(POLL_SECONDS)
 
 
-def needed_commands(prefix: str) -> list[tuple[Any, ...]]:
-    """Every command that the store runs, on keys that begin with ``prefix`` and are gone within a second."""
+def required_commands(prefix: str) -> list[tuple[Any, ...]]:
+    """One example of each command that the store runs, on keys that begin with ``prefix`` and expire within a
+    second.
+    """
     return [
         ("INFO", "server"),
-        ("EVAL", _MARK, 1, f"{prefix}t", "", 0, 1, _new_mark()),
+        ("EVAL", _UPDATE_GENERATION, 1, f"{prefix}t", "", 0, 1, _new_generation()),
         ("SET", f"{prefix}l", 1, "NX", "PX", 1),
         ("GET", f"{prefix}v"),
         ("DEL", f"{prefix}l"),
@@ -336,24 +359,24 @@ def needed_commands(prefix: str) -> list[tuple[Any, ...]]:
     ]
 
 
-def _new_mark() -> str:
-    return f"{random.getrandbits(64):016x}"  # never the same again, which is all it must be
+def _new_generation() -> str:
+    return f"{random.getrandbits(64):016x}"  # must only be unique
 
 
-def _get(tag: str) -> Command:
+def _get_tag(tag: str) -> Command:
     return lambda pipe, prefix: pipe.get(f"{prefix}t:{tag}")
 
 
-def _give(answer: "asyncio.Future[Any]", result: Any) -> None:
-    if answer.done():  # whoever asked has gone
+def _resolve(future: "asyncio.Future[Any]", result: Any) -> None:
+    if future.done():  # its caller was cancelled
         return
     if isinstance(result, Exception):
-        answer.set_exception(StoreUnavailable())
+        future.set_exception(StoreUnavailable())
     else:
-        answer.set_result(result)
+        future.set_result(result)
 
 
-def _run_in(info: bytes) -> str:
+def _parse_run_id(info: bytes) -> str:
     for line in info.splitlines():
         name, _, value = line.partition(b":")
         if name == b"run_id":

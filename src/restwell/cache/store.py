@@ -1,4 +1,4 @@
-"""Level two: what processes share. It keeps values, and the marks that tell whether a value is still current."""
+"""The interface of level 2, the store that processes share. It stores values and the generations of their tags."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -8,35 +8,44 @@ from typing import Final, NamedTuple
 from restwell.database import Transaction
 
 LEASE_SECONDS: Final = 2.0
-"""How long others wait for the process that reads a value for all."""
-WRITE_SECONDS: Final = 30.0
-"""How long a tag stays closed for a write whose end is not known."""
+"""How long other processes wait for the process that loads a value."""
+WRITE_TIMEOUT_SECONDS: Final = 30.0
+"""How long a write blocks caching of its tags if its outcome is unknown."""
 
-Mark = tuple[str | int, str | int]
-Marks = tuple[Mark, ...]
-"""For each tag, where its mark is kept and what it was. A write to a tag changes its mark; equal marks mean nothing was written."""
+Generation = tuple[str | int, str | int]
+Generations = tuple[Generation, ...]
+"""For each tag, its location in the store and its generation. Every write changes the generations of its tags."""
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be asked. Reading goes on without it, so a caller of the cache never sees this."""
+    """The store cannot be reached. ``Cache`` handles it; callers of ``Cache.get_or_load`` never see it."""
 
 
-class Found(NamedTuple):
-    """What a store knows of a key. ``marks`` is None while a write to one of its tags is under way: nothing may be kept then."""
+class StoreLookup(NamedTuple):
+    """The state of a key.
 
-    marks: Marks | None
+    ``generations`` is None while a write to one of its tags is in progress; then nothing may be cached.
+    """
+
+    generations: Generations | None
     data: bytes | None
 
 
-class Write(NamedTuple):
-    """The tags that are closed for a write, with the marks they got. ``noted``: they are in the database alone, since then."""
+class PendingWrite(NamedTuple):
+    """A write in progress, with the new generations of its tags.
 
-    marks: Mapping[str, Mark]
-    noted: datetime | None = None
+    ``suspended_at`` is set if the tags were recorded in the database because the store could not be reached.
+    """
+
+    generations: Mapping[str, Generation]
+    suspended_at: datetime | None = None
 
 
 class Store(ABC):
-    """Shared by processes: those of a machine (``machine.py``), or of many (``redis.py``). Raises StoreUnavailable."""
+    """A store shared by the processes of one machine (``local.py``) or of several (``redis.py``).
+
+    Methods raise StoreUnavailable.
+    """
 
     @abstractmethod
     async def start(self) -> None: ...
@@ -46,47 +55,52 @@ class Store(ABC):
 
     @property
     @abstractmethod
-    def usable(self) -> bool:
-        """Whether what it says may be believed. If not, everything is read from the database."""
+    def available(self) -> bool:
+        """Whether the store may be used. If not, every read goes to the database."""
 
     @abstractmethod
-    def holds(self, marks: Marks) -> bool | None:
-        """Whether the marks are still current, where that is known at once; None where ``still_holds`` must ask."""
-
-    @abstractmethod
-    async def still_holds(self, marks: Marks) -> bool:
-        """Whether the marks are still current, asked after this call began."""
-
-    @abstractmethod
-    async def look(self, key: str, tags: Sequence[str]) -> Found:
-        """What is kept under the key, and the tags' marks of this moment."""
-
-    @abstractmethod
-    async def lease(self, key: str, tags: Sequence[str]) -> tuple[bool, Found]:
-        """Take the right to read the key's value for everyone, for LEASE_SECONDS, and look.
-
-        False while another process has it. What is found has been kept before it was taken.
+    def is_current_nowait(self, generations: Generations) -> bool | None:
+        """Whether the generations are still current, if that is known without I/O; None if ``is_current`` must be
+        awaited.
         """
 
     @abstractmethod
-    async def keep(self, key: str, data: bytes, ttl_seconds: float) -> None:
-        """Keep a value, and give the key's lease back."""
+    async def is_current(self, generations: Generations) -> bool:
+        """Whether the generations are still current, as of a moment after this call began."""
 
     @abstractmethod
-    async def release(self, key: str) -> None:
-        """Give the key's lease back without a value."""
+    async def get(self, key: str, tags: Sequence[str]) -> StoreLookup:
+        """The stored value of the key, if any, and the current generations of the tags."""
 
     @abstractmethod
-    async def begin_write(self, tx: Transaction, tags: Sequence[str]) -> Write:
-        """Before a commit: no value of these tags holds any more, and none is kept until ``end_write``.
+    async def acquire_lease(self, key: str, tags: Sequence[str]) -> tuple[bool, StoreLookup]:
+        """Acquire the exclusive right to load the key, for LEASE_SECONDS, then get the key.
 
-        If this process ends first, the tags open again by themselves when the transaction can no longer be under way.
+        The first item is False if another process holds the lease. The lookup includes every value stored before the
+        lease was acquired.
         """
 
     @abstractmethod
-    async def end_write(self, write: Write) -> bool:
-        """After it. Whether no other write to these tags was under way meanwhile: then the write's own marks are current."""
+    async def set(self, key: str, data: bytes, ttl_seconds: float) -> None:
+        """Store a value and release the lease of the key."""
 
     @abstractmethod
-    async def forget(self, tags: Sequence[str] | None) -> None:
-        """Nothing kept so far of these tags holds any more; None: nothing at all."""
+    async def release_lease(self, key: str) -> None: ...
+
+    @abstractmethod
+    async def begin_write(self, tx: Transaction, tags: Sequence[str]) -> PendingWrite:
+        """Invalidate the tags before a commit. Their values are not cached again until ``end_write``.
+
+        If the process dies before that, caching resumes when the transaction can no longer be in progress.
+        """
+
+    @abstractmethod
+    async def end_write(self, write: PendingWrite) -> bool:
+        """Allow caching of the tags again, after the commit.
+
+        Return whether no other write to the tags overlapped; the generations of this write are then current.
+        """
+
+    @abstractmethod
+    async def invalidate(self, tags: Sequence[str] | None) -> None:
+        """Invalidate every value with one of the tags; None invalidates all values."""

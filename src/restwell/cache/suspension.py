@@ -1,8 +1,9 @@
-"""While Redis is away, the database says so, to everyone, and keeps what must be forgotten when it is back.
+"""Suspension of the cache while Redis is unavailable, coordinated through the database.
 
-One row tells whether the cache is suspended. A writer that does not reach Redis sets it in its own transaction, adds the tags it has
-changed, and is acknowledged only when every process has seen it: each looks twice a second and believes what it saw for
-TRUST_SECONDS at most. So a process that still reaches Redis never serves what a process that does not has changed.
+One row records whether the cache is suspended. A writer that cannot reach Redis sets it in its own transaction and
+records the tags that it changed. Its commit is acknowledged only when every process has seen the suspension: each
+process polls the row twice a second and trusts the result for at most TRUST_SECONDS. So a process that still reaches
+Redis never serves a value that a process without Redis has changed.
 """
 
 import asyncio
@@ -21,16 +22,21 @@ log = structlog.get_logger("restwell.cache")
 
 POLL_SECONDS: Final = 0.5
 TRUST_SECONDS: Final = 2.0
-QUIET: Final = timedelta(seconds=3)
-"""Resumed when nobody has had to note anything for so long: a writer that is still cut off would only suspend it again. Longer than
-the first of them waits.
+QUIET_PERIOD: Final = timedelta(seconds=3)
+"""The cache resumes after no writer has recorded a tag for this long. A writer that still cannot reach Redis would
+suspend it again.
+
+Longer than TRUST_SECONDS, the time that the first of them waits.
 """
 MAX_TAGS: Final = 10_000
-"""If more were noted, everything is forgotten."""
+"""If more tags were recorded, the whole cache is invalidated."""
 
 
 def suspension_tables(metadata: MetaData) -> tuple[Table, Table]:
-    """The two tables, in the application's own metadata; a migration makes them, and one row: (1, NULL)."""
+    """The tables of the suspension, for the metadata of the application.
+
+    Its migration must insert the row (1, NULL) into the first.
+    """
     suspension = Table(
         "cache_suspension",
         metadata,
@@ -48,84 +54,99 @@ def suspension_tables(metadata: MetaData) -> tuple[Table, Table]:
 
 
 _suspension, _pending = suspension_tables(MetaData())
-_since: Final = select(_suspension.c.suspended_at).where(_suspension.c.id == 1)
+_suspended_at: Final = select(_suspension.c.suspended_at).where(_suspension.c.id == 1)
 
-_maybe: Final = cast("type[datetime | None]", datetime)
+_datetime_or_none: Final = cast("type[datetime | None]", datetime)
 
-_look: Final = query("cache.look", _since, into=_maybe)
-_suspend: Final = query(
-    "cache.suspend",
+_get: Final = query("cache_suspension.get", _suspended_at, into=_datetime_or_none)
+_begin: Final = query(
+    "cache_suspension.begin",
     update(_suspension)
     .where(_suspension.c.id == 1, _suspension.c.suspended_at.is_(None))
     .values(suspended_at=param("now")),
 )
-_hold: Final = query("cache.hold", _since.with_for_update(read=True), into=_maybe)
-_lock: Final = query("cache.lock", _since.with_for_update(), into=_maybe)
-_note: Final = query("cache.note", insert(_pending).values({c.name: param(c.name) for c in _pending.columns}))
-_newest: Final = query("cache.newest", select(func.max(_pending.c.created_at).label("newest")), into=_maybe)
-_tags: Final = query("cache.tags", select(_pending.c.tag).distinct().limit(param("count")), into=str)
-_drop: Final = query("cache.drop", delete(_pending))
-_resume: Final = query("cache.resume", update(_suspension).where(_suspension.c.id == 1).values(suspended_at=None))
+_get_for_share: Final = query(
+    "cache_suspension.get_for_share", _suspended_at.with_for_update(read=True), into=_datetime_or_none
+)
+_get_for_update: Final = query(
+    "cache_suspension.get_for_update", _suspended_at.with_for_update(), into=_datetime_or_none
+)
+_insert_pending: Final = query(
+    "cache_pending_invalidations.insert", insert(_pending).values({c.name: param(c.name) for c in _pending.columns})
+)
+_newest_pending: Final = query(
+    "cache_pending_invalidations.newest",
+    select(func.max(_pending.c.created_at).label("newest")),
+    into=_datetime_or_none,
+)
+_list_pending: Final = query(
+    "cache_pending_invalidations.list_tags", select(_pending.c.tag).distinct().limit(param("count")), into=str
+)
+_delete_pending: Final = query("cache_pending_invalidations.delete_all", delete(_pending))
+_end: Final = query("cache_suspension.end", update(_suspension).where(_suspension.c.id == 1).values(suspended_at=None))
 
 
 class CacheSuspension:
-    """What this process knows of it.
+    """The suspension as this process knows it.
 
-    ``since`` tells one suspension from the next; None, the cache may be used. ``trusted_until``, in monotonic seconds, is how long
-    that counts.
+    ``suspended_at`` identifies a suspension; None: the cache may be used. This is valid until ``trusted_until``, in
+    monotonic seconds.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.since: datetime | None = None
+        self.suspended_at: datetime | None = None
         self.trusted_until = 0.0
-        self._seen_at = 0.0
+        self._observed_at = 0.0
 
-    async def look(self) -> None:
-        """Ask the database. Raises ServiceUnavailable; then trust runs out by itself."""
-        began = time.monotonic()
-        self._see(await self._database.primary.one(_look))
-        self.trusted_until = began + TRUST_SECONDS if self.since is None else 0.0
+    async def refresh(self) -> None:
+        """Read the row. Raises ServiceUnavailable; the last result then stays valid until ``trusted_until``."""
+        started_at = time.monotonic()
+        self._observe(await self._database.primary.one(_get))
+        self.trusted_until = started_at + TRUST_SECONDS if self.suspended_at is None else 0.0
 
-    async def note(self, tx: Transaction, tags: Sequence[str]) -> datetime:
-        """In a writer's transaction: suspend the cache, unless it is, and keep the tags. Returns since when, for ``settle``."""
+    async def suspend(self, tx: Transaction, tags: Sequence[str]) -> datetime:
+        """In the transaction of a writer: suspend the cache, unless it is suspended, and record the tags.
+
+        Return ``suspended_at``, the argument of ``wait_until_visible``.
+        """
         now = datetime.now(UTC)
-        since = now if await tx.run(_suspend, now=now) else await tx.one(_hold)
-        if since is None:  # resumed in this very moment
+        suspended_at = now if await tx.run(_begin, now=now) else await tx.one(_get_for_share)
+        if suspended_at is None:  # the suspension ended between the two statements
             raise TransactionConflict
-        await tx.run_many(_note, [{"id": new_id(), "tag": tag, "created_at": now} for tag in tags])
-        return since
+        await tx.run_many(_insert_pending, [{"id": new_id(), "tag": tag, "created_at": now} for tag in tags])
+        return suspended_at
 
-    async def note_alone(self, tags: Sequence[str]) -> datetime:
-        """The same in a transaction of its own."""
+    async def suspend_now(self, tags: Sequence[str]) -> datetime:
+        """``suspend`` in a transaction of its own."""
         async with self._database.transaction() as tx:
-            return await self.note(tx, tags)
+            return await self.suspend(tx, tags)
 
-    async def settle(self, since: datetime) -> None:
-        """After the commit: return when every process has seen that suspension."""
-        self._see(since)
+    async def wait_until_visible(self, suspended_at: datetime) -> None:
+        """After the commit of ``suspend``: return when every process has seen the suspension."""
+        self._observe(suspended_at)
         self.trusted_until = 0.0
-        await asyncio.sleep(self._seen_at + TRUST_SECONDS - time.monotonic())
+        await asyncio.sleep(self._observed_at + TRUST_SECONDS - time.monotonic())
 
-    async def drain(self, forget: Callable[[Sequence[str] | None], Awaitable[None]]) -> None:
-        """Have everything noted forgotten, and resume, once it is quiet."""
+    async def resume(self, invalidate: Callable[[Sequence[str] | None], Awaitable[None]]) -> None:
+        """Invalidate the recorded tags and end the suspension, if no tag was recorded during the last QUIET_PERIOD."""
         async with self._database.transaction() as tx:
-            suspended = await tx.one(_lock) is not None
+            suspended = await tx.one(_get_for_update) is not None
             if suspended:
-                newest = await tx.one(_newest)
-                if newest is not None and datetime.now(UTC) - newest < QUIET:
+                newest = await tx.one(_newest_pending)
+                if newest is not None and datetime.now(UTC) - newest < QUIET_PERIOD:
                     return
-                tags = await tx.all(_tags, count=MAX_TAGS + 1)
-                await forget(tags if len(tags) <= MAX_TAGS else None)
-                await tx.run(_drop)
-                await tx.run(_resume)
+                tags = await tx.all(_list_pending, count=MAX_TAGS + 1)
+                await invalidate(tags if len(tags) <= MAX_TAGS else None)
+                await tx.run(_delete_pending)
+                await tx.run(_end)
         if suspended:
             log.warning("cache_resumed")
-        await self.look()
+        await self.refresh()
 
-    def _see(self, since: datetime | None) -> None:
-        if since != self.since:
-            if since is not None:
-                log.warning("cache_suspended", since=since.isoformat())
-            self.since = since
-            self._seen_at = time.monotonic()
+    def _observe(self, suspended_at: datetime | None) -> None:
+        if suspended_at != self.suspended_at:
+            if suspended_at is not None:
+                log.warning("cache_suspended", suspended_at=suspended_at.isoformat())
+            self.suspended_at = suspended_at
+            self._observed_at = time.monotonic()

@@ -1,4 +1,7 @@
-"""The edge: the one outermost ASGI pass that every request goes through, whatever framework is inside."""
+"""The edge: the outermost ASGI middleware.
+
+It answers cached GET requests itself and passes the others to the application.
+"""
 
 from restwell.edge.access_log import AccessLog
 from restwell.edge.canonical_path import CanonicalPath

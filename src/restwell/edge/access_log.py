@@ -1,4 +1,4 @@
-"""One line for each request: who asked for what, what came of it, and how long it took."""
+"""The access log: one line per request."""
 
 import time
 from datetime import UTC, datetime
@@ -32,9 +32,9 @@ _FIELDS: Final = _Line.__struct_fields__[: _Line.__struct_fields__.index("timest
 
 
 class AccessLog(Hook):
-    """Logs the route template beside the path, so that lines group by route; never the query, which may hold secrets.
+    """Logs the path and its route template, never the query string, which may contain secrets.
 
-    With a ``writer`` the lines go there, many at a time; without one each goes through structlog.
+    Lines go to ``writer``, which batches them, or to structlog without one.
     """
 
     def __init__(self, writer: JsonLogWriter | None = None) -> None:

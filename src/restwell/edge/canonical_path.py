@@ -1,4 +1,6 @@
-"""One way to write each path: what a proxy compares is what is asked for."""
+"""Rejection of paths in a non-canonical spelling, so that a path rule of a proxy matches every request that it should
+match.
+"""
 
 from typing import Final
 from urllib.parse import quote
@@ -7,32 +9,33 @@ from restwell.edge.context import Hook, RequestContext, Scope
 from restwell.edge.problem import problem_response
 from restwell.errors import NotFound
 
-_AS_IT_IS: Final = "/-._~!$&'()*+,;=:@"
-"""What a path may hold without being encoded (RFC 3986 3.3)."""
+_UNENCODED: Final = "/-._~!$&'()*+,;=:@"
+"""Characters that a path may contain without percent-encoding (RFC 3986 3.3)."""
 _DOTS: Final = frozenset({".", ".."})
 
 
 class CanonicalPath(Hook):
-    """Answers with 404 a path with an empty part, a slash at its end, parts of dots, or anything encoded that need not be, or otherwise
-    than in capitals: a proxy that guards ``/metrics`` would let ``/metrics/``, ``//metrics`` and ``/metric%73`` pass.
+    """Responds with 404 to a path with an empty segment, a trailing slash, dot segments, unnecessary percent-encoding
+    or lower-case percent-encoding. Otherwise ``/metrics/``, ``//metrics`` and ``/metric%73`` would pass a proxy that
+    blocks ``/metrics``.
 
-    Behind a prefix, ASGI's ``root_path``, everything else sees the path below it.
+    Removes the prefix in ASGI's ``root_path`` from the path.
     """
 
     def before(self, context: RequestContext) -> None:
         scope = context.scope
         path: str = scope["path"]
         raw: bytes = scope.get("raw_path") or b""
-        is_canonical = (b"%" not in raw and raw.isascii()) or quote(path, safe=_AS_IT_IS).encode() == raw
+        is_canonical = (b"%" not in raw and raw.isascii()) or quote(path, safe=_UNENCODED).encode() == raw
         if scope.get("root_path"):
             path = scope["path"] = _below_root(scope)
-            scope["root_path"] = ""  # the framework would look for it anywhere in the path
+            scope["root_path"] = ""  # the framework would search for it anywhere in the path
         if not is_canonical or not _is_plain(path):
             context.response = problem_response(NotFound(), context.request_id)
 
 
 def _below_root(scope: Scope) -> str:
-    """The path as it is, where the server has not put the prefix into it."""
+    """The path without the prefix; unchanged if the server did not include the prefix."""
     path: str = scope["path"]
     root: str = scope["root_path"].rstrip("/")
     return path[len(root) :] if path.startswith(f"{root}/") else path

@@ -1,21 +1,21 @@
-"""The client's address, where proxies of ours stand in front: everything after this sees it as if there were none."""
+"""The client's address behind trusted proxies. It replaces ``client`` in the ASGI scope."""
 
 from typing import Final
 
 from restwell.client_ip import forwarded_address
 from restwell.edge.context import Hook, RequestContext
 
-HEADER: Final = b"x-forwarded-for"
+FORWARDED_FOR: Final = b"x-forwarded-for"
 
 
 class ClientAddress(Hook):
-    """Believes as many entries of X-Forwarded-For as there are proxies, and no more."""
+    """Trusts as many entries of X-Forwarded-For as there are trusted proxies."""
 
     def __init__(self, trusted_hops: int) -> None:
         self._hops = trusted_hops
 
     def before(self, context: RequestContext) -> None:
-        entries = context.headers.get(HEADER)
+        entries = context.headers.get(FORWARDED_FOR)
         if entries is None:
             return
         address = forwarded_address(entries.decode("latin-1"), self._hops)

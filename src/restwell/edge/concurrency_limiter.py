@@ -1,8 +1,9 @@
-"""How much one process takes on at once: as much as it can answer soon, and no more. What is too much is refused at once.
+"""An adaptive limit on the concurrent requests of one process. Requests above the limit wait briefly, then are
+rejected.
 
-What tells is how long work that is ready has to wait: for the event loop, and for a connection to the database. Not how long answers take,
-for some take long by nature. While that wait is short the limit grows with what is asked for; when it grows long, the limit shrinks to a
-part of what is under way.
+The signal is the queueing delay of runnable work: of the event loop, and of the connection pools. Latency is not used,
+because some routes are slow by design. While the delay is short, the limit grows with demand. When it is long, the
+limit shrinks to a fraction of the requests in progress.
 """
 
 import asyncio
@@ -23,16 +24,17 @@ MIN_LIMIT: Final = 8
 INITIAL_LIMIT: Final = 128
 MAX_LIMIT: Final = 1_024
 TICK_SECONDS: Final = 0.02
-TICKS: Final = 5
-"""So often the limit is judged anew, in ticks."""
-LOOP_SECONDS: Final = 0.025
-"""A turn of the loop that takes longer on average is too long: an answer needs about ten."""
-POOL_SECONDS: Final = 0.1
+ADJUST_TICKS: Final = 5
+"""The limit is adjusted every this many ticks."""
+MAX_LOOP_DELAY_SECONDS: Final = 0.025
+"""An average delay of the event loop above this is too long: a request needs about ten iterations."""
+MAX_POOL_WAIT_SECONDS: Final = 0.1
 QUEUE_SECONDS: Final = 0.05
-"""How long a request waits for its turn before it is refused."""
+"""How long a request waits for a slot before it is rejected."""
 _SHRINK: Final = 0.85
 _GROW: Final = 1.05
-_NEARLY: Final = 0.8
+_DEMAND: Final = 0.8
+"""The limit grows only if this fraction of it was used."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CREDENTIALS: Final = frozenset({b"authorization", b"cookie"})
 
@@ -40,38 +42,41 @@ Pools = Callable[[], Mapping[str, PoolStats]]
 
 
 class Overloaded(ServiceUnavailable):
-    code, message = "overloaded", "Too much is asked for at this moment. Nothing was done; try again shortly."
+    code, message = "overloaded", "The server is overloaded. The request was not processed; try again shortly."
 
 
 class ConcurrencyLimiter(Collector):
-    """One process's limit. ``acquire`` and ``release`` stand around the work of a request; those for the paths ``always`` find room always."""
+    """Each request is enclosed in ``acquire`` and ``release``. Requests for ``exempt_paths`` never wait."""
 
-    def __init__(self, pools: Pools = dict, always: Collection[str] = ()) -> None:
+    def __init__(self, pools: Pools = dict, exempt_paths: Collection[str] = ()) -> None:
         self._pools = pools
-        self._always = frozenset(always)
+        self._exempt_paths = frozenset(exempt_paths)
         self.limit = float(INITIAL_LIMIT)
         self._running = 0
-        self._most = 0
+        self._peak = 0
         self._waiting: dict[str, deque[tuple[float, asyncio.Future[bool]]]] = {"writes": deque(), "reads": deque()}
-        self._refused: Counter[str] = Counter()
+        self._shed: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
-        self._expected = 0.0
-        self._late: list[float] = []
-        self._waits = (0, 0.0)
+        self._expected_at = 0.0
+        self._delays: list[float] = []
+        self._pool_waits = (0, 0.0)
 
     def acquire_nowait(self, path: str) -> bool:
-        """Whether there is room at once; then ``release`` must follow."""
-        if self._running >= self.limit and path not in self._always:
+        """Acquire a slot if one is free. If True, ``release`` must be called."""
+        if self._running >= self.limit and path not in self._exempt_paths:
             return False
         self._take()
         return True
 
     async def acquire(self, scope: Scope) -> bool:
-        """Wait a moment for room: writes of people who are signed in before all else. Raises Overloaded; else ``release`` must follow."""
+        """Wait up to QUEUE_SECONDS for a slot; authenticated writes go first.
+
+        Raises Overloaded; else ``release`` must be called.
+        """
         kind = _kind_of(scope)
         queue = self._waiting[kind]
         if len(queue) >= self.limit:
-            self._refused[kind] += 1
+            self._shed[kind] += 1
             raise Overloaded
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         queue.append((time.monotonic() + QUEUE_SECONDS, turn))
@@ -82,7 +87,7 @@ class ConcurrencyLimiter(Collector):
                 self.release()
             raise
         if not admitted:
-            self._refused[kind] += 1
+            self._shed[kind] += 1
             raise Overloaded
         return True
 
@@ -93,16 +98,16 @@ class ConcurrencyLimiter(Collector):
             turn.set_result(True)
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("restwell_requests_limit", "How many requests are taken on at once.", value=self.limit)
-        yield GaugeMetricFamily("restwell_requests_running", "How many are.", value=self._running)
-        refused = CounterMetricFamily("restwell_requests_shed", "Requests that were too much.", labels=["kind"])
+        yield GaugeMetricFamily("restwell_requests_limit", "The limit on concurrent requests.", value=self.limit)
+        yield GaugeMetricFamily("restwell_requests_running", "Requests in progress.", value=self._running)
+        shed = CounterMetricFamily("restwell_requests_shed", "Requests rejected under overload.", labels=["kind"])
         for kind in self._waiting:
-            refused.add_metric([kind], self._refused[kind])
-        yield refused
+            shed.add_metric([kind], self._shed[kind])
+        yield shed
 
     def _take(self) -> None:
         self._running += 1
-        self._most = max(self._most, self._running)
+        self._peak = max(self._peak, self._running)
         if self._timer is None:
             self._schedule()
 
@@ -115,41 +120,41 @@ class ConcurrencyLimiter(Collector):
         return None
 
     def _schedule(self) -> None:
-        self._expected = time.monotonic() + TICK_SECONDS
+        self._expected_at = time.monotonic() + TICK_SECONDS
         self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self._late.append(now - self._expected)
+        self._delays.append(now - self._expected_at)
         for queue in self._waiting.values():
             while queue and (queue[0][0] < now or queue[0][1].done()):
                 turn = queue.popleft()[1]
                 if not turn.done():
                     turn.set_result(False)
-        if len(self._late) >= TICKS:
+        if len(self._delays) >= ADJUST_TICKS:
             self._adjust()
         if self._running:
             self._schedule()
         else:
             self._timer = None
-            self._late.clear()
+            self._delays.clear()
 
     def _adjust(self) -> None:
-        late = sum(self._late) / len(self._late)
-        if late > LOOP_SECONDS or self._wait_for_pools() > POOL_SECONDS:
-            self.limit = max(float(MIN_LIMIT), min(self.limit, self._most) * _SHRINK)
-        elif self._most >= self.limit * _NEARLY:
+        loop_delay = sum(self._delays) / len(self._delays)
+        if loop_delay > MAX_LOOP_DELAY_SECONDS or self._average_pool_wait() > MAX_POOL_WAIT_SECONDS:
+            self.limit = max(float(MIN_LIMIT), min(self.limit, self._peak) * _SHRINK)
+        elif self._peak >= self.limit * _DEMAND:
             self.limit = min(float(MAX_LIMIT), max(self.limit * _GROW, self.limit + 1))
-        self._most = self._running
-        self._late.clear()
+        self._peak = self._running
+        self._delays.clear()
 
-    def _wait_for_pools(self) -> float:
-        """How long those have waited on average who had to, since the last time."""
-        figures = self._pools().values()
-        waits, seconds = sum(one.waits for one in figures), sum(one.wait_seconds for one in figures)
-        more, longer = waits - self._waits[0], seconds - self._waits[1]
-        self._waits = waits, seconds
-        return longer / more if more > 0 else 0.0
+    def _average_pool_wait(self) -> float:
+        """The average wait for a connection since the last call, in seconds, of the acquisitions that waited."""
+        pools = self._pools().values()
+        waits, seconds = sum(pool.waits for pool in pools), sum(pool.wait_seconds for pool in pools)
+        new_waits, new_seconds = waits - self._pool_waits[0], seconds - self._pool_waits[1]
+        self._pool_waits = waits, seconds
+        return new_seconds / new_waits if new_waits > 0 else 0.0
 
 
 def _kind_of(scope: Scope) -> str:

@@ -24,11 +24,12 @@ SCOPE_KEY: Final = "restwell"
 class RequestContext:
     """The state of one request.
 
-    ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``status``: 0 until the response starts.
-    ``user_id``: set by authentication. ``rate_limit``: the result of counting the request. ``timeout_seconds``: the timeout of its
-    route, if it has one of its own. ``timed_out``: set when the timeout cancels the request. ``holds_slot``: whether the request
-    holds a slot of the concurrency limiter. ``consistency``: how recent replica reads must be. ``response``: a hook that sets it in
-    ``before`` answers the request; later hooks and the application do not run.
+    ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``status``: 0 until the
+    response starts. ``user_id``: set by authentication. ``rate_limit``: the result of counting the request.
+    ``timeout_seconds``: the timeout of its route, if it has one of its own. ``timed_out``: set when the timeout cancels
+    the request. ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``consistency``: how
+    recent replica reads must be. ``response``: a hook that sets it in ``before`` answers the request; later hooks and
+    the application do not run.
     """
 
     __slots__ = (
@@ -70,8 +71,9 @@ def request_context(scope: Scope) -> RequestContext:
 class Hook:
     """A hook of the edge. Override the methods it needs; a method that is not overridden is never called.
 
-    ``cacheable_headers``: its response headers depend on the response alone, so they are computed once for a cached response.
-    ``app_requests_only``: its ``before`` and ``after`` run only for requests that reach the application, not for cache hits.
+    ``cacheable_headers``: its response headers depend on the response alone, so they are computed once for a cached
+    response. ``app_requests_only``: its ``before`` and ``after`` run only for requests that reach the application, not
+    for cache hits.
     """
 
     cacheable_headers: ClassVar[bool] = False

@@ -1,6 +1,6 @@
-"""CORS: which pages of other origins may call the API. None may, unless their origin is listed.
+"""CORS: pages of the configured origins may call the API, without credentials.
 
-Nothing is allowed with credentials: such a page signs in with a token in the Authorization header, and cookies stay with pages of our own.
+Such a page authenticates with a token in the Authorization header. Cookies are limited to pages of the same origin.
 """
 
 from collections.abc import Iterable
@@ -9,20 +9,23 @@ from typing import Final
 from restwell.edge.context import Headers, Hook, RequestContext
 
 PREFLIGHT_SECONDS: Final = 600
-"""How long a browser need not ask again."""
-_MAX_ASKED: Final = 1_000
+"""How long a browser may cache the response to a preflight request."""
+_MAX_REQUEST_HEADERS_BYTES: Final = 1_000
 
 _VARY: Final = (b"vary", b"Origin")
 _METHODS: Final = (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE")
 _MAX_AGE: Final = (b"access-control-max-age", str(PREFLIGHT_SECONDS).encode())
 _EXPOSED: Final = (
     b"access-control-expose-headers",
-    b"ETag, Link, Location, Retry-After, X-Request-Id, Idempotent-Replayed, RateLimit, RateLimit-Policy, Content-Disposition, Cache-Status",
+    (
+        b"ETag, Link, Location, Retry-After, X-Request-Id, Idempotent-Replayed, RateLimit, RateLimit-Policy,"
+        b" Content-Disposition, Cache-Status"
+    ),
 )
 
 
 class Cors(Hook):
-    """Answers what a browser asks before a request (Fetch 4.8), and says of each answer whose pages may read it."""
+    """Responds to preflight requests (Fetch 4.8), and adds the CORS headers to every response."""
 
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = {origin.encode() for origin in origins}
@@ -32,8 +35,8 @@ class Cors(Hook):
             return
         sent = context.headers
         if sent.get(b"origin") in self._origins and b"access-control-request-method" in sent:
-            asked = sent.get(b"access-control-request-headers", b"")[:_MAX_ASKED]
-            context.response = 204, [_METHODS, (b"access-control-allow-headers", asked), _MAX_AGE], b""
+            requested = sent.get(b"access-control-request-headers", b"")[:_MAX_REQUEST_HEADERS_BYTES]
+            context.response = 204, [_METHODS, (b"access-control-allow-headers", requested), _MAX_AGE], b""
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:
         headers.append(_VARY)

@@ -1,7 +1,7 @@
-"""The header fields of a request, each name once (RFC 9110 5.3), so that whatever reads them later reads the same value.
+"""Normalisation and validation of the header fields of a request (RFC 9110 5.3): each name has one value.
 
-Several lines of a list are one list. What may stand in one line only, and says who calls, for which host, or how the request is read, is
-refused when it comes twice: a proxy may have looked at the other line.
+Repeated list fields are joined. A repeated field that identifies the caller or the host, or determines how the request
+is parsed, is rejected: a proxy may have evaluated the other line.
 """
 
 import re
@@ -13,9 +13,12 @@ from restwell.edge.problem import problem_response
 from restwell.errors import AppError, HeadersTooLarge, MalformedRequest
 
 MAX_FIELDS: Final = 80
-"""Lines. The server itself takes 100, which cannot be changed, and answers more without a body."""
+"""The server accepts 100 lines, which is not configurable, and rejects more without a response body."""
 MAX_BYTES: Final = 32_768
-"""Names and values. The server takes twice as much (server.py), so that what is too long is answered here, with a problem."""
+"""The limit on all names and values.
+
+The server accepts twice as much (server.py), so that this limit responds with a problem.
+"""
 
 SINGLETONS: Final = frozenset(
     {
@@ -37,7 +40,7 @@ SINGLETONS: Final = frozenset(
 )
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _VERSION_1_0: Final = frozenset({"1.0", "1"})
-"""Granian writes the second."""
+"""Granian uses the second spelling."""
 _host: Final = re.compile(
     rb"(?:[0-9A-Za-z._-]{1,255}|\[([0-9A-Fa-f:.]{2,45})\])"
     rb"(?::(?:[0-9]{0,4}|[0-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
@@ -45,8 +48,10 @@ _host: Final = re.compile(
 
 
 class HeaderFields(Hook):
-    """Comes before those that read headers. Answers a request that names no host, or more than one, or whose fields contradict each other
-    (400), or that has too many of them (431).
+    """Must precede the hooks that read headers.
+
+    Responds with 400 to a request with a missing, invalid or repeated Host, or another repeated singleton field, and
+    with 431 to too many or too large fields.
     """
 
     def before(self, context: RequestContext) -> None:
@@ -62,7 +67,7 @@ class HeaderFields(Hook):
                 raise HeadersTooLarge
             host = _host(fields.get(b"host", b""))
             if host is None or host.lastindex is not None:
-                _check_unusual(host, scope)
+                _check_host(host, scope)
             if b"if-none-match" in fields and scope["method"] not in _READS:
                 raise MalformedRequest(
                     "Send If-None-Match with GET or HEAD only; to make a change conditional, send If-Match."
@@ -74,18 +79,20 @@ class HeaderFields(Hook):
 def _joined(lines: Headers) -> dict[bytes, bytes]:
     fields: dict[bytes, bytes] = {}
     for name, value in lines:
-        before = fields.get(name)
-        if before is None:
+        previous = fields.get(name)
+        if previous is None:
             fields[name] = value
         elif name in SINGLETONS:
             raise MalformedRequest(f"Send the header field {name.decode()} once.")
         else:  # HTTP/2 may split cookies (RFC 9113 8.2.3)
-            fields[name] = before + (b"; " if name == b"cookie" else b", ") + value
+            fields[name] = previous + (b"; " if name == b"cookie" else b", ") + value
     return fields
 
 
-def _check_unusual(host: re.Match[bytes] | None, scope: Scope) -> None:
-    """Raises MalformedRequest for what is no host, and for none at all but in HTTP/1.0 (RFC 9112 3.2)."""
+def _check_host(host: re.Match[bytes] | None, scope: Scope) -> None:
+    """Raises MalformedRequest for an invalid host, and for a missing one unless the request is HTTP/1.0 (RFC 9112
+    3.2).
+    """
     if host is not None:
         try:
             IPv6Address(host[1].decode())

@@ -1,4 +1,4 @@
-"""OPTIONS: which methods an address has (RFC 9110 9.3.7). Anyone may ask."""
+"""Responses to OPTIONS requests (RFC 9110 9.3.7), without authentication."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from restwell.edge.context import Hook, RequestContext
 
 
 class Options(Hook):
-    """``methods`` are those of each route, by what its addresses look like."""
+    """``methods`` maps path patterns to the value of the Allow header."""
 
     def __init__(self, methods: Sequence[tuple[re.Pattern[str], str]]) -> None:
         self._methods = methods

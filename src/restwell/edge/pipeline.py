@@ -1,4 +1,6 @@
-"""The pass itself: one wrapper around ``send``, and each hook called in turn."""
+"""The ASGI middleware: runs the hooks, the response cache, the rate limit, the concurrency limit and the deadline of
+each request.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,7 +24,7 @@ from restwell.edge.context import (
 from restwell.edge.deadline import CLIENT_CLOSED_REQUEST, Deadlines, RequestBody
 from restwell.edge.problem import problem_response
 from restwell.edge.rate_limit import client_key
-from restwell.edge.response_cache import ResponseCache, Target
+from restwell.edge.response_cache import CacheLookup, ResponseCache
 from restwell.errors import AppError, DeadlineExceeded, RequestTimeout
 from restwell.rate_limits import RateLimited, RateLimiter
 
@@ -33,10 +35,11 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 class Edge:
-    """An ASGI application around another; hooks see the request in order and its end in reverse.
+    """An ASGI application that wraps another. ``before`` hooks run in order, ``after`` hooks in reverse.
 
-    Answers HEAD as GET without the body, a crash as a 500 problem, and a request whose answer has not begun within
-    ``timeout_seconds``, or its route's own, as a 503 problem; its work is then cancelled. So it is when the client hangs up.
+    Responds to HEAD as to GET, without the body, and to an unhandled exception with a 500 problem. A request without a
+    response after ``timeout_seconds``, or the timeout of its route, is cancelled and gets a 503 problem. It is also
+    cancelled if the client disconnects.
     """
 
     def __init__(
@@ -53,14 +56,14 @@ class Edge:
         self._limits = limits
         self._responses = responses
         self._deadlines = Deadlines(timeout_seconds)
-        outside = [hook for hook in hooks if not hook.app_requests_only]
-        inside = [hook for hook in hooks if hook.app_requests_only]
-        responding = [c for c in hooks if type(c).on_response is not Hook.on_response]
-        self._before, self._after = _befores(outside), _afters(outside)
-        self._before_inside, self._after_inside = _befores(inside), _afters(inside)
-        self._on_response = [c.on_response for c in responding]
-        self._on_kept_response = [c.on_response for c in responding if not c.cacheable_headers]
-        self._constant = [c.on_response for c in responding if c.cacheable_headers]
+        all_requests = [hook for hook in hooks if not hook.app_requests_only]
+        app_requests = [hook for hook in hooks if hook.app_requests_only]
+        responding = [hook for hook in hooks if type(hook).on_response is not Hook.on_response]
+        self._before, self._after = _before_methods(all_requests), _after_methods(all_requests)
+        self._before_app, self._after_app = _before_methods(app_requests), _after_methods(app_requests)
+        self._on_response = [hook.on_response for hook in responding]
+        self._on_cached_response = [hook.on_response for hook in responding if not hook.cacheable_headers]
+        self._on_cacheable_response = [hook.on_response for hook in responding if hook.cacheable_headers]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,43 +76,49 @@ class Edge:
                 break
         try:
             if context.response is not None:
-                await self._send_now(context.response, context, send)
+                await self._send_response(context.response, context, send)
                 return
             responses = self._responses
-            target = responses.target(scope) if responses is not None and scope["method"] in _SAFE else None
-            if responses is None or target is None:
-                await self._enter(context, receive, send)
+            lookup = responses.lookup(scope) if responses is not None and scope["method"] in _SAFE else None
+            if responses is None or lookup is None:
+                await self._handle_limited(context, receive, send)
                 return
-            rate = target.route.rate
-            if rate is not None and self._limits is not None:  # any other request is counted by the guards of its route
+            rate = lookup.route.rate
+            if (
+                rate is not None and self._limits is not None
+            ):  # other requests are counted after the guards of their route
                 key = client_key(scope)
                 context.rate_limit = self._limits.count_nowait(rate, key) or await self._limits.count(rate, key)
                 if not context.rate_limit.allowed:
-                    await self._refuse(RateLimited(seconds=context.rate_limit.reset_seconds), context, send)
+                    await self._send_error(RateLimited(seconds=context.rate_limit.reset_seconds), context, send)
                     return
-            answer = responses.ready(target, context)
-            if answer is not None:
-                await self._send_kept(responses.reply(answer, target, context, self._adorn), context, send)
+            cached = responses.get(lookup, context)
+            if cached is not None:
+                response = responses.render(cached, lookup, context, self._add_headers)
+                await self._send_cached_response(response, context, send)
             else:
-                await self._answer(context, receive, send, (responses, target))
+                await self._handle(context, receive, send, (responses, lookup))
         finally:
             for after in self._after:
                 after(context)
 
-    async def _enter(self, context: RequestContext, receive: Receive, send: Send) -> None:
-        """Have the application answer, if there is room; before anything else is made, for a refusal must cost next to nothing."""
+    async def _handle_limited(self, context: RequestContext, receive: Receive, send: Send) -> None:
+        """Acquire a slot and handle the request.
+
+        The slot comes first, so that a rejection costs as little as possible.
+        """
         scope = context.scope
         try:
             context.holds_slot = self._concurrency.acquire_nowait(scope["path"]) or await self._concurrency.acquire(
                 scope
             )
         except Overloaded as error:
-            await self._refuse(error, context, send)
+            await self._send_error(error, context, send)
         else:
-            await self._answer(context, receive, send, None)
+            await self._handle(context, receive, send, None)
 
-    async def _answer_all(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have the application answer for everyone who asks for the same: they wait without taking room, this takes it for all."""
+    async def _load_response(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application for the response cache. The requests that wait for this load hold no slots."""
         if not self._concurrency.acquire_nowait(scope["path"]):
             await self._concurrency.acquire(scope)
         try:
@@ -117,33 +126,37 @@ class Edge:
         finally:
             self._concurrency.release()
 
-    async def _answer(
-        self, context: RequestContext, receive: Receive, send: Send, for_all: tuple[ResponseCache, Target] | None
+    async def _handle(
+        self, context: RequestContext, receive: Receive, send: Send, cache: tuple[ResponseCache, CacheLookup] | None
     ) -> None:
-        """Have the application answer, in its time; this request alone, or everyone who asks for the target."""
+        """Handle the request within its deadline, with the application or, if ``cache`` is given, through the response
+        cache.
+        """
         scope = context.scope
         scope[SCOPE_KEY] = context
-        for before in self._before_inside:
+        for before in self._before_app:
             before(context)
         method = scope["method"]
         respond = self._responder(context, send, without_body=method == "HEAD")
-        inbox = RequestBody(receive, is_complete=method in _SAFE)
-        self._deadlines.start(context, inbox)
+        body = RequestBody(receive, is_complete=method in _SAFE)
+        self._deadlines.start(context, body)
         try:
-            if for_all is not None:
-                responses, target = for_all
-                answer = await responses.answer(target, context, self._answer_all)
-                self._end(context)
-                await self._send_kept(responses.reply(answer, target, context, self._adorn, new=True), context, send)
+            if cache is not None:
+                responses, lookup = cache
+                cached = await responses.get_or_load(lookup, context, self._load_response)
+                self._response_started(context)
+                response = responses.render(cached, lookup, context, self._add_headers, may_be_new=True)
+                await self._send_cached_response(response, context, send)
             else:
                 if method == "HEAD":
                     scope["method"] = "GET"
-                await self.app(scope, inbox, respond)
+                await self.app(scope, body, respond)
         except asyncio.CancelledError:
-            if not await _was_given_up(context, inbox, respond):
+            if not await _was_cancelled_by_edge(context, body, respond):
                 raise
         except Exception as error:
-            # For all of those who wait for it there was no room, or no time; other AppErrors the application has answered itself.
+            # An AppError comes from the response cache: overload or a timeout of the load. The application handles its
+            # own.
             expected = isinstance(error, AppError) and not context.status
             if not expected:
                 log.exception("unhandled_exception", path=scope["path"])
@@ -151,47 +164,47 @@ class Edge:
                 raise
             await _send_problem(error if isinstance(error, AppError) else AppError(), context.request_id, respond)
         finally:
-            self._end(context)
+            self._response_started(context)
             scope["method"] = method
-            for after in self._after_inside:
+            for after in self._after_app:
                 after(context)
-            del scope[SCOPE_KEY]  # each holds the other, and only the garbage collector would part them
+            del scope[SCOPE_KEY]  # breaks the reference cycle between scope and context
 
-    def _end(self, context: RequestContext) -> None:
-        """Its answer has begun, or there is none."""
+    def _response_started(self, context: RequestContext) -> None:
+        """Stop the deadline and release the slot. Idempotent; also called if there is no response."""
         self._deadlines.stop(context)
         if context.holds_slot:
             context.holds_slot = False
             self._concurrency.release()
 
-    async def _refuse(self, error: AppError, context: RequestContext, send: Send) -> None:
-        await self._send_now(problem_response(error, context.request_id), context, send)
+    async def _send_error(self, error: AppError, context: RequestContext, send: Send) -> None:
+        await self._send_response(problem_response(error, context.request_id), context, send)
 
-    async def _send_now(self, reply: Response, context: RequestContext, send: Send) -> None:
-        context.status, headers, body = reply
+    async def _send_response(self, response: Response, context: RequestContext, send: Send) -> None:
+        context.status, headers, body = response
         for on_response in self._on_response:
             on_response(context, headers)
         await send({"type": "http.response.start", "status": context.status, "headers": headers})
         await send({"type": "http.response.body", "body": _EMPTY if context.scope["method"] == "HEAD" else body})
 
-    async def _send_kept(self, reply: Response, context: RequestContext, send: Send) -> None:
-        context.status, headers, body = reply
-        for on_response in self._on_kept_response:
+    async def _send_cached_response(self, response: Response, context: RequestContext, send: Send) -> None:
+        context.status, headers, body = response
+        for on_response in self._on_cached_response:
             on_response(context, headers)
         await send({"type": "http.response.start", "status": context.status, "headers": headers})
         await send({"type": "http.response.body", "body": _EMPTY if context.scope["method"] == "HEAD" else body})
 
-    def _adorn(self, context: RequestContext, headers: Headers) -> None:
-        for on_response in self._constant:
+    def _add_headers(self, context: RequestContext, headers: Headers) -> None:
+        for on_response in self._on_cacheable_response:
             on_response(context, headers)
 
     def _responder(self, context: RequestContext, send: Send, *, without_body: bool) -> Send:
-        """The one wrapper around ``send``."""
+        """The only wrapper around ``send``."""
 
         async def respond(message: Message) -> None:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
-                self._end(context)  # how long the client takes to read is its own affair
+                self._response_started(context)  # the client may read slowly: neither deadline nor slot applies to that
                 headers = list(message["headers"])
                 for on_response in self._on_response:
                     on_response(context, headers)
@@ -203,29 +216,32 @@ class Edge:
         return respond
 
 
-def _befores(hooks: Sequence[Hook]) -> list[Callable[[RequestContext], None]]:
+def _before_methods(hooks: Sequence[Hook]) -> list[Callable[[RequestContext], None]]:
     return [hook.before for hook in hooks if type(hook).before is not Hook.before]
 
 
-def _afters(hooks: Sequence[Hook]) -> list[Callable[[RequestContext], None]]:
+def _after_methods(hooks: Sequence[Hook]) -> list[Callable[[RequestContext], None]]:
     return [hook.after for hook in reversed(hooks) if type(hook).after is not Hook.after]
 
 
-async def _was_given_up(context: RequestContext, inbox: RequestBody, respond: Send) -> bool:
-    """Whether it was we who cancelled: its time is over, which is answered, or its client has gone."""
-    is_ours = context.status == CLIENT_CLOSED_REQUEST or (context.timed_out and not context.status)
-    if not is_ours or _cancelled_by_another():
+async def _was_cancelled_by_edge(context: RequestContext, body: RequestBody, respond: Send) -> bool:
+    """Whether the edge cancelled the request.
+
+    If because of the timeout, send the problem; a disconnected client gets no response.
+    """
+    by_edge = context.status == CLIENT_CLOSED_REQUEST or (context.timed_out and not context.status)
+    if not by_edge or _has_other_cancellation():
         return False
     scope = context.scope
     if context.timed_out:
-        error = DeadlineExceeded() if inbox.is_complete else RequestTimeout()
+        error = DeadlineExceeded() if body.is_complete else RequestTimeout()
         log.warning(error.code, path=scope["path"], route=scope.get("path_template"))
         await _send_problem(error, context.request_id, respond)
     return True
 
 
-def _cancelled_by_another() -> bool:
-    """Take our own cancellation back; whether there was one besides."""
+def _has_other_cancellation() -> bool:
+    """Undo the cancellation of the edge. Return whether the task has another one."""
     task = asyncio.current_task()
     return task is not None and task.uncancel() > 0
 

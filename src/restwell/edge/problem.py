@@ -1,4 +1,4 @@
-"""A problem as the edge itself answers with it."""
+"""Problem responses (RFC 9457) of the edge."""
 
 import msgspec
 

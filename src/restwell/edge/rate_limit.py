@@ -1,11 +1,11 @@
-"""What a request was told of its rate, as headers (draft-ietf-httpapi-ratelimit-headers-11)."""
+"""The RateLimit and RateLimit-Policy headers (draft-ietf-httpapi-ratelimit-headers-11)."""
 
 from functools import lru_cache
 
 import structlog
 
 from restwell.client_ip import network_of
-from restwell.edge.client_address import HEADER as FORWARDED
+from restwell.edge.client_address import FORWARDED_FOR
 from restwell.edge.context import Headers, Hook, RequestContext, Scope
 from restwell.rate_limits import Rate
 
@@ -13,33 +13,36 @@ log = structlog.get_logger("restwell.edge")
 
 
 class RateLimitHeaders(Hook):
-    """``r`` more are admitted now, and all of them ``t`` seconds from now; or, where ``r`` is 0, one.
+    """``r`` is the number of requests that are allowed now. ``t`` is the number of seconds until the quota is full, or,
+    if the request was rejected, until the next request is allowed.
 
-    Says once in the log when who is refused came through a proxy that ``trusted_hops`` does not count.
+    Logs a warning, once, when a rejected request came through a proxy although ``trusted_hops`` is 0.
     """
 
     def __init__(self, trusted_hops: int = 0) -> None:
-        self._is_suspicious = not trusted_hops
+        self._warn_of_proxy = not trusted_hops
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:
         result = context.rate_limit
         if result is not None:
-            rate, left, seconds, admitted = result
-            name, policy = _written(rate)
-            headers += ((b"ratelimit-policy", policy), (b"ratelimit", b"%b;r=%d;t=%d" % (name, left, seconds)))
-            if not admitted and self._is_suspicious and context.user_id is None:
-                self._look_for_proxy(context.scope)
+            rate, remaining, seconds, allowed = result
+            name, policy = _header_values(rate)
+            headers += ((b"ratelimit-policy", policy), (b"ratelimit", b"%b;r=%d;t=%d" % (name, remaining, seconds)))
+            if not allowed and self._warn_of_proxy and context.user_id is None:
+                self._check_for_proxy(context.scope)
 
-    def _look_for_proxy(self, scope: Scope) -> None:
-        if any(name == FORWARDED for name, _ in scope["headers"]):
-            self._is_suspicious = False
+    def _check_for_proxy(self, scope: Scope) -> None:
+        if any(name == FORWARDED_FOR for name, _ in scope["headers"]):
+            self._warn_of_proxy = False
             log.warning(
-                "rate_limit_of_a_proxy", client=client_key(scope), advice="all its clients are one; set TRUSTED_HOPS"
+                "rate_limited_proxy",
+                client=client_key(scope),
+                hint="set TRUSTED_HOPS; all clients of the proxy share one quota",
             )
 
 
 @lru_cache
-def _written(rate: Rate) -> tuple[bytes, bytes]:
+def _header_values(rate: Rate) -> tuple[bytes, bytes]:
     name = f'"{rate.name}"'
     return name.encode(), f"{name};q={rate.count};w={rate.seconds}".encode()
 
@@ -50,6 +53,6 @@ def _network(address: str) -> str:
 
 
 def client_key(scope: Scope) -> str:
-    """Who sends a request, where nobody has signed in: its network."""
+    """The rate-limit key of an unauthenticated client: its network."""
     client = scope.get("client")
     return _network(client[0]) if client else ""

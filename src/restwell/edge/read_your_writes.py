@@ -1,4 +1,6 @@
-"""Whoever wrote something reads it, whichever replica answers: the position of the write goes to the client and comes back."""
+"""Read-your-writes across replicas: the client receives the LSN of its last write as a token and sends it with later
+requests.
+"""
 
 from typing import Final
 
@@ -7,12 +9,12 @@ from restwell.edge.context import Headers, Hook, RequestContext
 
 HEADER: Final = b"consistency-token"
 MAX_TOKENS: Final = 8
-"""So many are looked at of those that a client has collected."""
+"""The number of tokens that are read if a client sends several."""
 _COOKIE: Final = b"consistency-token="
 
 
 class ReadYourWrites(Hook):
-    """Takes the token from its header, or from the cookie that browsers send by themselves; gives a new one after a write."""
+    """Reads the token from its header, or from the cookie that browsers send; returns a new one after a write."""
 
     app_requests_only = True
 
@@ -22,7 +24,7 @@ class ReadYourWrites(Hook):
     def before(self, context: RequestContext) -> None:
         headers = context.headers
         tokens = [one.strip() for one in headers.get(HEADER, b"").split(b",", MAX_TOKENS)[:MAX_TOKENS]]
-        tokens.append(_cookie_in(headers.get(b"cookie", b"")))
+        tokens.append(_cookie_token(headers.get(b"cookie", b"")))
         position = max(self._tokens.decode(token) if token else 0 for token in tokens)
         context.consistency = SessionConsistency(position)
         require_lsn(context.consistency)
@@ -36,7 +38,7 @@ class ReadYourWrites(Hook):
             headers.append((b"set-cookie", cookie))
 
 
-def _cookie_in(value: bytes) -> bytes:
+def _cookie_token(value: bytes) -> bytes:
     if _COOKIE not in value:
         return b""
     pairs = (pair.strip() for pair in value.split(b";"))

@@ -1,4 +1,7 @@
-"""A request id for every request: the caller's own if it is well formed, else a new one; on the answer and in every log line."""
+"""The request id: the value of X-Request-Id if it is well formed, else a new id.
+
+It is in the response and in every log line.
+"""
 
 import re
 from typing import Final
@@ -25,12 +28,12 @@ class RequestId(Hook):
 
 
 class LogContext(Hook):
-    """The request id in every line that is logged on the way."""
+    """Binds the request id to the log lines of the request."""
 
     app_requests_only = True
 
     def before(self, context: RequestContext) -> None:
         structlog.contextvars.bind_contextvars(request_id=context.request_id)
 
-    def after(self, context: RequestContext) -> None:  # noqa: ARG002  # a Hook's signature
+    def after(self, context: RequestContext) -> None:  # noqa: ARG002  # the signature of Hook
         structlog.contextvars.unbind_contextvars("request_id")

@@ -1,10 +1,10 @@
-"""Answers of public routes, kept as ready bytes: a hit leaves from the edge and never enters the framework.
+"""The response cache: complete responses of public routes. A hit is sent by the edge and never reaches the framework.
 
-Follows RFC 9111 (Age, Cache-Control, Vary), RFC 9110 13 (ETag, If-None-Match) and RFC 9211 (Cache-Status). What a client sends to
-have a cache ask again is not heeded: what is kept here is what the origin would answer.
+Follows RFC 9111 (Age, Cache-Control, Vary), RFC 9110 section 13 (ETag, If-None-Match) and RFC 9211 (Cache-Status).
+Cache directives of the client are ignored, because a cached response is always what the origin would send.
 
-A handler that fills the cache sees the path, its normalised query and the headers its answer varies on, and nothing else of the
-request that happened to come first: nothing of that one can end up in everyone's answer.
+A handler that fills the cache sees the path, the normalised query and the request headers in Vary. It sees nothing else
+of the request, so that no data of one client reaches the response of another.
 """
 
 import gzip
@@ -25,26 +25,25 @@ from restwell.edge.problem import problem_response
 from restwell.errors import PROBLEM_MEDIA_TYPE, PreconditionFailed
 from restwell.rate_limits import Rate
 
-COMPRESS_BYTES: Final = 1_000
-"""A body below it is not worth compressing."""
-TARGETS: Final = 4_096
-"""So many ways to write a request are remembered; to read one again costs microseconds."""
-TARGET_CHARS: Final = 1_024
-"""A longer one is not remembered: it is long because of what nobody asked for."""
-CODINGS: Final = 256
-CODING_BYTES: Final = 1_024
-"""Of Accept-Encoding; a longer one is not read, and is answered without compression."""
-VARY_BYTES: Final = 200
-ERRORS: Final = 400
+MIN_COMPRESS_BYTES: Final = 1_000
+MAX_LOOKUPS: Final = 4_096
+"""The number of parsed request targets that are remembered; parsing one costs microseconds."""
+MAX_LOOKUP_CHARS: Final = 1_024
+"""A longer request target is not remembered. Only unknown query parameters make it that long."""
+MAX_ENCODINGS: Final = 256
+MAX_ACCEPT_ENCODING_BYTES: Final = 1_024
+"""A longer Accept-Encoding is ignored; the response is not compressed."""
+MAX_VARY_BYTES: Final = 200
+FIRST_ERROR_STATUS: Final = 400
 IDENTITY: Final = b""
 GZIP: Final = b"gzip"
 
-Adorn = Callable[[RequestContext, Headers], None]
+AddHeaders = Callable[[RequestContext, Headers], None]
 
 _ENTITY_TAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
-_GZIP_END: Final = b'-gzip"'
+_GZIP_SUFFIX: Final = b'-gzip"'
 _MISS: Final[Headers] = [(b"cache-status", b"restwell; fwd=miss")]
-"""Without Age: it would say that the origin was not asked (RFC 9111 5.1)."""
+"""Without Age, which would imply that the origin did not generate the response (RFC 9111 5.1)."""
 _COMPRESSIBLE: Final = (b"application/json", b"text/", PROBLEM_MEDIA_TYPE.encode())
 _PRIVATE: Final = (b"private", b"no-store")
 _REPLACED: Final = frozenset({b"content-length", b"cache-control", b"etag", b"vary"})
@@ -52,34 +51,42 @@ _NOT_ON_304: Final = frozenset({b"content-type", b"content-encoding"})
 
 
 class Variant:
-    """One form of an answer, ready to be sent. ``hit`` are the headers that tell a hit of the second ``second``."""
+    """A response in one content coding, ready to send.
 
-    __slots__ = ("body", "etag", "headers", "hit", "not_modified", "second")
+    ``hit_headers`` are valid during ``hit_second``, a Unix timestamp.
+    """
+
+    __slots__ = ("body", "etag", "headers", "hit_headers", "hit_second", "not_modified")
 
     def __init__(self, headers: Headers, body: bytes, etag: bytes, not_modified: Headers) -> None:
         self.headers = headers
         self.body = body
         self.etag = etag
         self.not_modified = not_modified
-        self.hit: Headers = []
-        self.second = 0
+        self.hit_headers: Headers = []
+        self.hit_second = 0
 
 
-class Answer(Struct):
-    """What the application answered, and its forms by content coding; those are made when first asked for, never kept."""
+class CachedResponse(Struct):
+    """A response of the application.
+
+    ``variants``, by content coding, are created on first use and not stored in level 2.
+    """
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
-    made_at: float
+    created_at: float
     variants: dict[bytes, Any] = {}
 
 
 class CachedRoute(Struct, frozen=True):
-    """A public GET route. ``read_query`` gives the query's values and its one normalised form, or None where it is not valid;
-    ``read_path`` gives the values of the path, of what the pattern has found. ``handler`` is the framework's, which need not look for it.
+    """A public GET route.
 
-    ``tags`` makes the tags of the values of path and query. Clients may use an answer for ``client_seconds`` without asking.
+    ``handler`` and the values from ``read_path`` are passed to the application in the ASGI scope, as ``route_handler``
+    and ``path_params``, the keys that Litestar uses. ``read_query`` returns the values of the query and its normalised
+    form, or None if the query is invalid. ``tags`` computes the cache tags from the values of path and query. Clients
+    may use a response for ``client_seconds`` without revalidation.
     """
 
     template: str
@@ -94,8 +101,8 @@ class CachedRoute(Struct, frozen=True):
     rate: Rate | None = None
 
 
-class Target(Struct, frozen=True):
-    """What a request asks for."""
+class CacheLookup(Struct, frozen=True):
+    """A parsed request target, with its cache key and tags."""
 
     route: CachedRoute
     key: str
@@ -104,128 +111,146 @@ class Target(Struct, frozen=True):
     tags: tuple[str, ...]
     name: str
     varies: bool
-    figures: CacheStats
+    stats: CacheStats
 
 
 class ResponseCache:
-    """The answers of these routes. ``version`` is the application's own: another release's answers are not used."""
+    """Caches the responses of the routes.
+
+    ``version`` identifies the release: responses of other releases are not used.
+    """
 
     def __init__(self, cache: Cache, routes: Sequence[CachedRoute], version: str) -> None:
         self._cache = cache
         self._routes = routes
         self._version = version
-        self._targets: dict[tuple[str, bytes], Target] = {}
-        self._codings: dict[bytes, bytes] = {}
+        self._lookups: dict[tuple[str, bytes], CacheLookup] = {}
+        self._encodings: dict[bytes, bytes] = {}
 
-    def target(self, scope: Scope) -> Target | None:
-        """What a GET or HEAD asks for, if that is kept here at all."""
-        place = (scope["path"], scope["query_string"])
-        target = self._targets.get(place)
-        if target is None:
-            target = self._read(*place)
-            if target is None:
+    def lookup(self, scope: Scope) -> CacheLookup | None:
+        """Parse the target of a GET or HEAD request; None if it is not cacheable."""
+        target = (scope["path"], scope["query_string"])
+        lookup = self._lookups.get(target)
+        if lookup is None:
+            lookup = self._parse(*target)
+            if lookup is None:
                 return None
-            if len(self._targets) >= TARGETS:
-                self._targets.clear()
-            if len(scope["path"]) + len(scope["query_string"]) <= TARGET_CHARS:
-                self._targets[place] = target
-        return target
+            if len(self._lookups) >= MAX_LOOKUPS:
+                self._lookups.clear()
+            if len(scope["path"]) + len(scope["query_string"]) <= MAX_LOOKUP_CHARS:
+                self._lookups[target] = lookup
+        return lookup
 
-    def ready(self, target: Target, context: RequestContext) -> Answer | None:
-        """The answer, if it can leave at once."""
-        key = _key(target, context) if target.varies else target.key
-        answer: Answer | None = self._cache.peek(key, target.figures, time.time())
-        if answer is not None:
-            context.scope["path_template"] = target.route.template
-        return answer
+    def get(self, lookup: CacheLookup, context: RequestContext) -> CachedResponse | None:
+        """The response, if it is known to be current without I/O; else None."""
+        key = _cache_key(lookup, context) if lookup.varies else lookup.key
+        cached: CachedResponse | None = self._cache.get_nowait(key, lookup.stats, time.time())
+        if cached is not None:
+            context.scope["path_template"] = lookup.route.template
+        return cached
 
-    async def answer(self, target: Target, context: RequestContext, app: AsgiApp) -> Answer:
-        """The answer, from whoever has it; from the application, in the end."""
-        context.scope["path_template"] = target.route.template
+    async def get_or_load(self, lookup: CacheLookup, context: RequestContext, app: AsgiApp) -> CachedResponse:
+        """The response, from the cache or the application. Concurrent requests share one call of the application."""
+        context.scope["path_template"] = lookup.route.template
         return await self._cache.get_or_load(
-            _key(target, context),
-            lambda: _ask(app, context, target),
-            kind=Answer,
-            tags=target.tags,
-            ttl_seconds=lambda answer: _lifetime(answer, target.route),
-            name=target.name,
+            _cache_key(lookup, context),
+            lambda: _call_app(app, context, lookup),
+            kind=CachedResponse,
+            tags=lookup.tags,
+            ttl_seconds=lambda cached: _ttl_seconds(cached, lookup.route),
+            name=lookup.name,
         )
 
-    def reply(
-        self, answer: Answer, target: Target, context: RequestContext, constant: Adorn, *, new: bool = False
+    def render(
+        self,
+        cached: CachedResponse,
+        lookup: CacheLookup,
+        context: RequestContext,
+        add_headers: AddHeaders,
+        *,
+        may_be_new: bool = False,
     ) -> Response:
-        """The form that this client takes, or 304; ``constant`` adds the headers that every answer has.
+        """The response to this request: the variant that it accepts, 304, or 412. ``add_headers`` adds the cacheable
+        headers of the hooks.
 
-        ``new`` says that the application may have answered just now.
+        ``may_be_new``: the application may have been called for this request.
         """
         sent = context.headers
-        accepted, held, expected = sent.get(b"accept-encoding"), sent.get(b"if-none-match"), sent.get(b"if-match")
-        coding = self._coding(accepted) if accepted is not None else IDENTITY
-        variant: Variant | None = answer.variants.get(coding)
+        accept_encoding = sent.get(b"accept-encoding")
+        if_none_match, if_match = sent.get(b"if-none-match"), sent.get(b"if-match")
+        encoding = self._encoding(accept_encoding) if accept_encoding is not None else IDENTITY
+        variant: Variant | None = cached.variants.get(encoding)
         if variant is None:
-            variant = answer.variants[coding] = _variant(
-                answer, target.route, coding, lambda headers: constant(context, headers)
+            variant = cached.variants[encoding] = _variant(
+                cached, lookup.route, encoding, lambda headers: add_headers(context, headers)
             )
-        if expected is not None and answer.status < ERRORS and not _is_expected(expected, variant.etag):
+        if if_match is not None and cached.status < FIRST_ERROR_STATUS and not _if_match_holds(if_match, variant.etag):
             status, headers, body = problem_response(PreconditionFailed(), context.request_id)
-            constant(context, headers)
+            add_headers(context, headers)
             return status, headers, body
         now = time.time()
-        if new and now - answer.made_at <= time.perf_counter() - context.started_at:
-            extra = _MISS
-        elif variant.second == int(now):
-            extra = variant.hit
+        if may_be_new and now - cached.created_at <= time.perf_counter() - context.started_at:
+            cache_headers = _MISS
+        elif variant.hit_second == int(now):
+            cache_headers = variant.hit_headers
         else:
-            variant.second = int(now)
-            extra = variant.hit = _hit(answer, target.route, now)
-        if held is not None and answer.status < ERRORS and _is_held(held, variant.etag):
-            return 304, variant.not_modified + extra, b""
-        if answer.status >= ERRORS:
-            return _for_this_request(answer, variant, extra, context.request_id)
-        return answer.status, variant.headers + extra, variant.body
+            variant.hit_second = int(now)
+            cache_headers = variant.hit_headers = _hit_headers(cached, lookup.route, now)
+        if (
+            if_none_match is not None
+            and cached.status < FIRST_ERROR_STATUS
+            and _etag_listed(if_none_match, variant.etag)
+        ):
+            return 304, variant.not_modified + cache_headers, b""
+        if cached.status >= FIRST_ERROR_STATUS:
+            return _with_request_id(cached, variant, cache_headers, context.request_id)
+        return cached.status, variant.headers + cache_headers, variant.body
 
-    def _read(self, path: str, query_string: bytes) -> Target | None:
+    def _parse(self, path: str, query_string: bytes) -> CacheLookup | None:
         for route in self._routes:
-            found = route.pattern.fullmatch(path)
-            if found is not None:
+            match = route.pattern.fullmatch(path)
+            if match is not None:
                 read = route.read_query(query_string)
                 if read is None:
                     return None
                 values, query = read
-                tags = tuple(route.tags({**found.groupdict(), **values}))
+                tags = tuple(route.tags({**match.groupdict(), **values}))
                 name = f"GET {route.template}"
                 key = f"{name} {path}?{query.decode()} {self._version}"
-                parameters = route.read_path(found.groupdict())
-                return Target(route, key, parameters, query, tags, name, bool(route.vary), self._cache.metrics.of[name])
+                parameters = route.read_path(match.groupdict())
+                stats = self._cache.metrics.stats[name]
+                return CacheLookup(route, key, parameters, query, tags, name, bool(route.vary), stats)
         return None
 
-    def _coding(self, accepted: bytes) -> bytes:
-        coding = self._codings.get(accepted)
-        if coding is None:
-            coding = _negotiate(accepted)
-            if len(self._codings) >= CODINGS:
-                self._codings.clear()
-            if len(accepted) <= VARY_BYTES:
-                self._codings[accepted] = coding
-        return coding
+    def _encoding(self, accept_encoding: bytes) -> bytes:
+        encoding = self._encodings.get(accept_encoding)
+        if encoding is None:
+            encoding = _negotiate_encoding(accept_encoding)
+            if len(self._encodings) >= MAX_ENCODINGS:
+                self._encodings.clear()
+            if len(accept_encoding) <= MAX_VARY_BYTES:
+                self._encodings[accept_encoding] = encoding
+        return encoding
 
 
-def _key(target: Target, context: RequestContext) -> str:
+def _cache_key(lookup: CacheLookup, context: RequestContext) -> str:
     sent = context.headers
-    return target.key + "".join(f" {sent.get(name, b'')[:VARY_BYTES]!r}" for name in target.route.vary)
+    return lookup.key + "".join(f" {sent.get(name, b'')[:MAX_VARY_BYTES]!r}" for name in lookup.route.vary)
 
 
-async def _ask(app: AsgiApp, context: RequestContext, target: Target) -> Answer:
-    """Have the application answer for everyone."""
-    asked = context.scope
+async def _call_app(app: AsgiApp, context: RequestContext, lookup: CacheLookup) -> CachedResponse:
+    """Call the application with a scope that contains nothing specific to this client."""
+    original = context.scope
     scope: Scope = {
-        **asked,
+        **original,
         "method": "GET",
-        "query_string": target.query,
-        "headers": [(name, value[:VARY_BYTES]) for name, value in context.headers.items() if name in target.route.vary],
-        "state": dict(asked.get("state") or {}),
-        "route_handler": target.route.handler,
-        "path_params": target.parameters,
+        "query_string": lookup.query,
+        "headers": [
+            (name, value[:MAX_VARY_BYTES]) for name, value in context.headers.items() if name in lookup.route.vary
+        ],
+        "state": dict(original.get("state") or {}),
+        "route_handler": lookup.route.handler,
+        "path_params": lookup.parameters,
     }
     status = 0
     headers: Headers = []
@@ -242,82 +267,82 @@ async def _ask(app: AsgiApp, context: RequestContext, target: Target) -> Answer:
             parts.append(message.get("body", b""))
 
     await app(scope, receive, send)
-    asked["route_handler"] = target.route.handler
-    return Answer(status, headers, b"".join(parts), time.time())
+    original["route_handler"] = lookup.route.handler
+    return CachedResponse(status, headers, b"".join(parts), time.time())
 
 
-def _lifetime(answer: Answer, route: CachedRoute) -> float:
-    """In seconds; 0 for what may not be kept. 404 is kept for a moment."""
-    if answer.status == 404:
+def _ttl_seconds(cached: CachedResponse, route: CachedRoute) -> float:
+    """0 if the response must not be cached. A 404 is cached for at most MISSING_SECONDS."""
+    if cached.status == 404:
         return min(route.ttl_seconds, MISSING_SECONDS)
-    return route.ttl_seconds if answer.status == 200 and not _is_private(answer) else 0.0
+    return route.ttl_seconds if cached.status == 200 and not _is_private(cached) else 0.0
 
 
-def _is_private(answer: Answer) -> bool:
-    """Whether it sets a cookie, or says that it is for one person or for no cache."""
+def _is_private(cached: CachedResponse) -> bool:
+    """Whether the response sets a cookie, or its Cache-Control forbids shared caching."""
     return any(
         name == b"set-cookie" or (name == b"cache-control" and any(word in value for word in _PRIVATE))
-        for name, value in answer.headers
+        for name, value in cached.headers
     )
 
 
-def _variant(answer: Answer, route: CachedRoute, coding: bytes, constant: Callable[[Headers], None]) -> Variant:
-    given = dict(answer.headers)
-    etag = given.get(b"etag") or b'"%s"' % blake2b(answer.body, digest_size=12).hexdigest().encode()
-    body = answer.body
-    headers = [(name, value) for name, value in answer.headers if name not in _REPLACED]
-    if coding == GZIP and len(body) >= COMPRESS_BYTES and given.get(b"content-type", b"").startswith(_COMPRESSIBLE):
+def _variant(
+    cached: CachedResponse, route: CachedRoute, encoding: bytes, add_headers: Callable[[Headers], None]
+) -> Variant:
+    original = dict(cached.headers)
+    etag = original.get(b"etag") or b'"%s"' % blake2b(cached.body, digest_size=12).hexdigest().encode()
+    body = cached.body
+    headers = [(name, value) for name, value in cached.headers if name not in _REPLACED]
+    compressible = original.get(b"content-type", b"").startswith(_COMPRESSIBLE)
+    if encoding == GZIP and len(body) >= MIN_COMPRESS_BYTES and compressible:
         body = gzip.compress(body, mtime=0)
-        etag = etag[:-1] + _GZIP_END
+        etag = etag[:-1] + _GZIP_SUFFIX
         headers.append((b"content-encoding", GZIP))
-    if answer.status < ERRORS:
-        rule = b"public, max-age=%d" % route.client_seconds if route.client_seconds else b"public, no-cache"
-        if _is_private(answer):
-            rule = given.get(b"cache-control", b"no-store")
-        headers += [(b"etag", etag), (b"cache-control", rule)]
+    if cached.status < FIRST_ERROR_STATUS:
+        cache_control = b"public, max-age=%d" % route.client_seconds if route.client_seconds else b"public, no-cache"
+        if _is_private(cached):
+            cache_control = original.get(b"cache-control", b"no-store")
+        headers += [(b"etag", etag), (b"cache-control", cache_control)]
     headers.append((b"vary", b", ".join((b"accept-encoding", *route.vary))))
-    constant(headers)
+    add_headers(headers)
     not_modified = [header for header in headers if header[0] not in _NOT_ON_304]
-    if answer.status < ERRORS:
+    if cached.status < FIRST_ERROR_STATUS:
         headers.append((b"content-length", str(len(body)).encode()))
     return Variant(headers, body, etag, not_modified)
 
 
-def _hit(answer: Answer, route: CachedRoute, now: float) -> Headers:
-    age = max(0, int(now - answer.made_at))
-    left = max(0, int(route.ttl_seconds) - age)
-    return [(b"cache-status", b"restwell; hit; ttl=%d" % left), (b"age", b"%d" % age)]
+def _hit_headers(cached: CachedResponse, route: CachedRoute, now: float) -> Headers:
+    age = max(0, int(now - cached.created_at))
+    ttl = max(0, int(route.ttl_seconds) - age)
+    return [(b"cache-status", b"restwell; hit; ttl=%d" % ttl), (b"age", b"%d" % age)]
 
 
-def _is_held(if_none_match: bytes, etag: bytes) -> bool:
-    """RFC 9110 13.1.2: weak comparison, any of a list, or * for whatever there is."""
+def _etag_listed(if_none_match: bytes, etag: bytes) -> bool:
+    """RFC 9110 13.1.2: weak comparison with each listed entity tag; * matches any."""
     return if_none_match.strip() == b"*" or etag in _ENTITY_TAG.findall(if_none_match)
 
 
-def _is_expected(if_match: bytes, etag: bytes) -> bool:
-    """RFC 9110 13.1.1, before If-None-Match (13.2.2); the codings of one state have one tag here (decision 23)."""
-    return _is_held(if_match.replace(_GZIP_END, b'"'), etag.replace(_GZIP_END, b'"'))
+def _if_match_holds(if_match: bytes, etag: bytes) -> bool:
+    """RFC 9110 13.1.1, evaluated before If-None-Match (13.2.2). The content coding is ignored (decision 23)."""
+    return _etag_listed(if_match.replace(_GZIP_SUFFIX, b'"'), etag.replace(_GZIP_SUFFIX, b'"'))
 
 
-def _negotiate(accepted: bytes) -> bytes:
-    """RFC 9110 12.5.3: gzip where it, or anything, is accepted with a weight above 0."""
-    if len(accepted) > CODING_BYTES:
+def _negotiate_encoding(accept_encoding: bytes) -> bytes:
+    """RFC 9110 12.5.3: gzip if it, or *, is accepted with a weight above 0."""
+    if len(accept_encoding) > MAX_ACCEPT_ENCODING_BYTES:
         return IDENTITY
-    weights = {}
-    for part in accepted.lower().split(b","):
-        coding, _, parameters = part.partition(b";")
+    accepted = {}
+    for part in accept_encoding.lower().split(b","):
+        encoding, _, parameters = part.partition(b";")
         weight = parameters.strip().removeprefix(b"q=")
-        weights[coding.strip()] = not parameters.strip().startswith(b"q=") or weight.rstrip(b"0") not in {
-            b"",
-            b"0",
-            b"0.",
-        }
-    return GZIP if weights.get(GZIP, weights.get(b"*", False)) else IDENTITY
+        is_zero = parameters.strip().startswith(b"q=") and weight.rstrip(b"0") in {b"", b"0", b"0."}
+        accepted[encoding.strip()] = not is_zero
+    return GZIP if accepted.get(GZIP, accepted.get(b"*", False)) else IDENTITY
 
 
-def _for_this_request(answer: Answer, variant: Variant, extra: Headers, request_id: str) -> Response:
-    """A problem names the request that it answers."""
-    body = answer.body
-    if (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in answer.headers:
-        body = msgspec.json.encode({**msgspec.json.decode(answer.body), "request_id": request_id})
-    return answer.status, [*variant.headers, *extra, (b"content-length", str(len(body)).encode())], body
+def _with_request_id(cached: CachedResponse, variant: Variant, cache_headers: Headers, request_id: str) -> Response:
+    """A problem contains the id of the request that it responds to."""
+    body = cached.body
+    if (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in cached.headers:
+        body = msgspec.json.encode({**msgspec.json.decode(cached.body), "request_id": request_id})
+    return cached.status, [*variant.headers, *cache_headers, (b"content-length", str(len(body)).encode())], body

@@ -1,4 +1,4 @@
-"""How long an address may be. What parses it, keeps it or writes it down need not cope with more."""
+"""The limit on the length of a request target."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from restwell.edge.problem import problem_response
 from restwell.errors import UriTooLong
 
 MAX_BYTES: Final = 8_000
-"""What RFC 9110 4.1 recommends to support, and no more."""
+"""The length that RFC 9110 4.1 recommends to support."""
 
 
 class UrlLimit(Hook):

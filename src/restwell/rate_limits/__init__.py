@@ -1,4 +1,4 @@
-"""Rate limits: how often one client may do something, counted by all processes together."""
+"""Rate limits per client, enforced across the processes of one machine, or across machines with Redis."""
 
 from restwell.rate_limits.limiter import RateLimited, RateLimiter, RateLimitStore
 from restwell.rate_limits.local import LocalRateLimitStore

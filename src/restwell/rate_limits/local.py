@@ -1,8 +1,8 @@
-"""What the processes of a machine know together of who has spent what: a hash table in a mapped file.
+"""Rate-limit state shared by the processes of one machine: a set-associative hash table in a memory-mapped file.
 
-A place holds whose it is and when all is there again. One whose moment has passed says nothing, so it is free for another: nothing is
-ever cleaned up. The clock is the machine's own, which no one sets. Reading and writing a place takes a lock of the kernel on its set,
-which it gives back when the holder dies.
+An entry is the hash of a client key and its ``full_at``, on the monotonic clock of the machine. An entry whose
+``full_at`` has passed is free, so no cleanup is needed. An entry is read and written under a file lock on its set,
+which the kernel releases if the process dies.
 """
 
 import fcntl
@@ -16,23 +16,29 @@ from typing import IO, Final
 
 from restwell.cache.local import make_private_folder
 from restwell.folders import checked_writes
-from restwell.rate_limits.quota_leases import Shares
-from restwell.rate_limits.rate import Rate, RateLimitResult, free_at, left_of, take
+from restwell.rate_limits.quota_leases import QuotaLeases
+from restwell.rate_limits.rate import Rate, RateLimitResult, next_allowed_at, remaining_at, take_lease
 
 SETS: Final = 8_192
 WAYS: Final = 8
-"""So many clients share a set. If more than that have spent at once, the one with the most left is forgotten."""
-SHARES: Final = 64
-"""A process takes this part of what is left, so that it need not lock for each request; of a rate below 128 one at a time."""
-REMEMBERED: Final = 4_096
-TRIES: Final = 1_000
-"""So often a lock is asked for, which is held for about a microsecond. A holder that was stopped just then must not stop all others."""
+"""Entries per set. If a set is full, the client with the most remaining quota is evicted."""
+LEASE_DIVISOR: Final = 64
+"""A process leases this fraction of the remaining quota, which saves most locks.
+
+A rate below 128 is counted request by request.
+"""
+MAX_CACHED_HASHES: Final = 4_096
+LOCK_ATTEMPTS: Final = 1_000
+"""The lock is held for about a microsecond.
+
+After this many attempts the entry is written without it, so that one stopped process cannot block the others.
+"""
 
 _BYTES: Final = SETS * WAYS * 16
 
 
 class LocalRateLimitStore:
-    """Everything in the file ``limits`` in ``folder``."""
+    """The state is in the file ``rate_limits`` in ``folder``."""
 
     degraded = False
 
@@ -41,68 +47,67 @@ class LocalRateLimitStore:
         self._file: IO[bytes] | None = None
         self._descriptor = -1
         self._map: mmap.mmap | None = None
-        self._places = memoryview(b"").cast("q")
-        self._shares = Shares()
+        self._table = memoryview(b"").cast("q")
+        self._leases = QuotaLeases()
 
     async def start(self) -> None:
         if self._file is not None:
             return
         make_private_folder(self.folder)
         with checked_writes(self.folder, "RUNTIME_DIR"):
-            self._file = (self.folder / "limits").open("a+b")
+            self._file = (self.folder / "rate_limits").open("a+b")
             missing = _BYTES - self._file.seek(0, os.SEEK_END)
-            if missing > 0:  # in full: in a file with holes, a full disk would kill a process that writes to one
+            if missing > 0:  # written in full: writing to a sparse file kills the process if the disk is full
                 self._file.write(bytes(missing))
                 self._file.flush()
         self._descriptor = self._file.fileno()
         self._map = mmap.mmap(self._descriptor, _BYTES)
-        self._places = memoryview(self._map).cast("q")
+        self._table = memoryview(self._map).cast("q")
 
     async def close(self) -> None:
         file, self._file = self._file, None
         if file is not None and self._map is not None:
-            self._places.release()
+            self._table.release()
             self._map.close()
             file.close()
 
     def take_nowait(self, rate: Rate, client_key: str) -> RateLimitResult:
-        """Count a request of ``client_key``. Needs to be started."""
-        result = self._shares.take(rate, client_key)
+        """Count a request. The store must be started."""
+        result = self._leases.spend(rate, client_key)
         if result is not None:
             return result
-        number, mark = _place(rate.name, client_key)
-        places, descriptor = self._places, self._descriptor
-        locked = _lock(descriptor, number)
+        index, key_hash = _locate(rate.name, client_key)
+        table, descriptor = self._table, self._descriptor
+        locked = _lock(descriptor, index)
         try:
             now = time.monotonic_ns()
-            start = number * WAYS * 2
-            chosen, least = start, places[start + 1]
-            for place in range(start, start + WAYS * 2, 2):
-                if places[place] == mark:
-                    chosen = place
+            start = index * WAYS * 2
+            chosen, earliest = start, table[start + 1]
+            for position in range(start, start + WAYS * 2, 2):
+                if table[position] == key_hash:
+                    chosen = position
                     break
-                if places[place + 1] < least:
-                    chosen, least = place, places[place + 1]
-            full_at = places[chosen + 1] if places[chosen] == mark else 0
-            full_at, taken = take(rate, full_at, now, SHARES)
-            places[chosen], places[chosen + 1] = mark, full_at
+                if table[position + 1] < earliest:
+                    chosen, earliest = position, table[position + 1]
+            full_at = table[chosen + 1] if table[chosen] == key_hash else 0
+            full_at, taken = take_lease(rate, full_at, now, LEASE_DIVISOR)
+            table[chosen], table[chosen + 1] = key_hash, full_at
         finally:
             if locked:
-                fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, number)
+                fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, index)
         if not taken:
-            return self._shares.refuse(rate, client_key, free_at(rate, full_at))
-        return self._shares.add(
-            rate, client_key, taken, left_of(rate, full_at, now), full_at, now + taken * rate.interval
-        )
+            return self._leases.reject(rate, client_key, next_allowed_at(rate, full_at))
+        remaining = remaining_at(rate, full_at, now)
+        return self._leases.grant(rate, client_key, taken, remaining, full_at, now + taken * rate.interval_ns)
 
     async def take(self, rate: Rate, client_key: str) -> RateLimitResult:
         return self.take_nowait(rate, client_key)
 
 
-def _lock(descriptor: int, number: int) -> bool:
-    for _ in range(TRIES):
+def _lock(descriptor: int, index: int) -> bool:
+    for _ in range(LOCK_ATTEMPTS):
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
         except OSError:
             os.sched_yield()
         else:
@@ -110,8 +115,8 @@ def _lock(descriptor: int, number: int) -> bool:
     return False
 
 
-@lru_cache(REMEMBERED)
-def _place(name: str, client_key: str) -> tuple[int, int]:
-    """The number of its set, and what it is known by there."""
+@lru_cache(MAX_CACHED_HASHES)
+def _locate(name: str, client_key: str) -> tuple[int, int]:
+    """The index of the set, and the hash within it."""
     digest = blake2b(f"{name} {client_key}".encode(), digest_size=16).digest()
     return int.from_bytes(digest[:8]) % SETS, int.from_bytes(digest[8:], signed=True) or 1

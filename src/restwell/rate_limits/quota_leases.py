@@ -1,67 +1,71 @@
-"""What a process may give out by itself: a share of what is left of a rate, which it took at once from where all of that is counted.
+"""Quota leases: a process takes a part of a client's remaining quota from the store at once, and spends it locally.
 
-Nobody gets more than the rate, and the less is left, the smaller the shares, down to one. What is not given out by the time that it would
-have come back anyway is lost.
+The total never exceeds the rate. Leases shrink with the remaining quota, down to one request. The unspent part of a
+lease is lost when the quota that it was taken from would have been refilled.
 """
 
 import time
 from typing import Final
 
-from restwell.rate_limits.rate import Rate, RateLimitResult, in_seconds
+from restwell.rate_limits.rate import Rate, RateLimitResult, ceil_seconds
 
-CLIENTS: Final = 20_000
-"""The shares of so many are remembered."""
+MAX_LEASES: Final = 20_000
 
 
-class _Share:
-    """So many until ``ends_at``; or ``refused``: before that there is none, and nobody need be asked."""
+class QuotaLease:
+    """``count`` requests until ``expires_at``. ``exhausted``: no request is allowed before ``expires_at``."""
 
-    __slots__ = ("count", "ends_at", "full_at", "left", "refused")
+    __slots__ = ("count", "exhausted", "expires_at", "full_at", "remaining")
 
-    def __init__(self, count: int, left: int, full_at: int, ends_at: int, *, refused: bool = False) -> None:
-        self.refused = refused
+    def __init__(self, count: int, remaining: int, full_at: int, expires_at: int, *, exhausted: bool = False) -> None:
+        self.exhausted = exhausted
         self.count = count
-        self.left = left
+        self.remaining = remaining
         self.full_at = full_at
-        self.ends_at = ends_at
+        self.expires_at = expires_at
 
 
-class Shares:
-    """Times are of the machine's own clock, in nanoseconds."""
+class QuotaLeases:
+    """The leases of this process, by rate and client. Times are on the monotonic clock, in nanoseconds."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, str], _Share] = {}
+        self._leases: dict[tuple[str, str], QuotaLease] = {}
 
-    def take(self, rate: Rate, client_key: str) -> RateLimitResult | None:
-        """One request out of the share that is held; None where another must be asked for."""
-        share = self._held.get((rate.name, client_key))
-        if share is None:
+    def spend(self, rate: Rate, client_key: str) -> RateLimitResult | None:
+        """Take one request from the lease of the client; None if the store must be asked for another lease."""
+        lease = self._leases.get((rate.name, client_key))
+        if lease is None:
             return None
         now = time.monotonic_ns()
-        if now >= share.ends_at:
+        if now >= lease.expires_at:
             return None
-        if share.count > 0:
-            share.count -= 1
-            return RateLimitResult(rate, share.left + share.count, in_seconds(max(0, share.full_at - now)))
-        return RateLimitResult(rate, 0, in_seconds(share.ends_at - now), allowed=False) if share.refused else None
+        if lease.count > 0:
+            lease.count -= 1
+            return RateLimitResult(rate, lease.remaining + lease.count, ceil_seconds(max(0, lease.full_at - now)))
+        if lease.exhausted:
+            return RateLimitResult(rate, 0, ceil_seconds(lease.expires_at - now), allowed=False)
+        return None
 
-    def add(self, rate: Rate, client_key: str, taken: int, left: int, full_at: int, ends_at: int) -> RateLimitResult:
-        """``taken`` were given, of which one request takes the first; ``left`` are there for others, and all again at ``full_at``.
+    def grant(
+        self, rate: Rate, client_key: str, taken: int, remaining: int, full_at: int, expires_at: int
+    ) -> RateLimitResult:
+        """Store a lease of ``taken`` requests and spend the first. ``remaining`` requests are left in the store.
 
-        At ``ends_at`` what was taken would have come back.
+        The quota is full again at ``full_at``. The lease ends at ``expires_at``, when its requests would have been
+        refilled.
         """
         now = time.monotonic_ns()
-        if len(self._held) >= CLIENTS:
-            self._held.clear()
-        held = self._held.get((rate.name, client_key))
-        more = held.count if held is not None and now < held.ends_at else 0  # asked twice at once
-        share = _Share(more + taken - 1, left, full_at, ends_at)
-        self._held[rate.name, client_key] = share
-        return RateLimitResult(rate, left + share.count, in_seconds(max(0, full_at - now)))
+        if len(self._leases) >= MAX_LEASES:
+            self._leases.clear()
+        previous = self._leases.get((rate.name, client_key))
+        unspent = previous.count if previous is not None and now < previous.expires_at else 0  # of a concurrent grant
+        lease = QuotaLease(unspent + taken - 1, remaining, full_at, expires_at)
+        self._leases[rate.name, client_key] = lease
+        return RateLimitResult(rate, remaining + lease.count, ceil_seconds(max(0, full_at - now)))
 
-    def refuse(self, rate: Rate, client_key: str, until: int) -> RateLimitResult:
-        """There is none before ``until``."""
-        if len(self._held) >= CLIENTS:
-            self._held.clear()
-        self._held[rate.name, client_key] = _Share(0, 0, 0, until, refused=True)
-        return RateLimitResult(rate, 0, in_seconds(max(0, until - time.monotonic_ns())), allowed=False)
+    def reject(self, rate: Rate, client_key: str, until: int) -> RateLimitResult:
+        """Reject this request and all others of the client before ``until``."""
+        if len(self._leases) >= MAX_LEASES:
+            self._leases.clear()
+        self._leases[rate.name, client_key] = QuotaLease(0, 0, 0, until, exhausted=True)
+        return RateLimitResult(rate, 0, ceil_seconds(max(0, until - time.monotonic_ns())), allowed=False)

@@ -1,8 +1,8 @@
-"""A rate, what is left of it, and the arithmetic between (GCRA, the generic cell rate algorithm, ITU-T I.371 annex A).
+"""A rate and its arithmetic: GCRA, the generic cell rate algorithm (ITU-T I.371 annex A).
 
-What a client has spent is one moment: the one at which all of it will be there again. Each request moves that by one interval, and is
-refused where it would come to lie further ahead than the whole window. So nothing is reset at the edge of a minute, and one number for
-each client is enough.
+The state of a client is one timestamp, ``full_at``: the time at which its quota is full again. Each request moves it
+forward by one interval. A request is rejected if that would move it further ahead than the window. So there is no reset
+at a window boundary, and one number per client is enough.
 """
 
 from typing import Final, NamedTuple
@@ -14,26 +14,31 @@ NANOSECONDS: Final = 1_000_000_000
 
 
 class Rate(Struct, frozen=True):
-    """So many requests at once; one more after each ``seconds / count``. Routes with the same ``name`` count together."""
+    """A burst of ``count`` requests, and one more every ``seconds / count``.
+
+    Routes with the same ``name`` share one quota.
+    """
 
     name: str
     count: int
     seconds: int
 
-    interval: int = 0
-    """In nanoseconds: after so long one more is there."""
+    interval_ns: int = 0
+    """The time in which one request of quota is refilled."""
 
     def __post_init__(self) -> None:
-        force_setattr(self, "interval", max(1, self.seconds * NANOSECONDS // self.count))
+        force_setattr(self, "interval_ns", max(1, self.seconds * NANOSECONDS // self.count))
 
-    def scaled(self, by: float) -> "Rate":
-        """As many times of it, but at least one."""
-        return Rate(self.name, max(1, round(self.count * by)), self.seconds)
+    def scaled(self, factor: float) -> "Rate":
+        """The rate with its count multiplied by the factor, at least 1."""
+        return Rate(self.name, max(1, round(self.count * factor)), self.seconds)
 
 
 class RateLimitResult(NamedTuple):
-    """What one request was told: how many more would be admitted now, and in how many ``seconds`` all of them; or, where it was not
-    ``admitted`` itself, the next.
+    """The result of counting one request. ``remaining``: how many more requests are allowed now.
+
+    ``reset_seconds``: when the quota is full again, or, if the request was not allowed, when the next request is
+    allowed.
     """
 
     rate: Rate
@@ -42,40 +47,41 @@ class RateLimitResult(NamedTuple):
     allowed: bool = True
 
 
-def take(rate: Rate, full_at: int, now: int, shares: int) -> tuple[int, int]:
-    """The moment at which all is there again, after one of so many ``shares`` of what is left was taken at ``now``, both in nanoseconds;
-    and how many requests that share is: none where nothing is left, else at least one.
+def take_lease(rate: Rate, full_at: int, now: int, divisor: int) -> tuple[int, int]:
+    """Take ``1 / divisor`` of the remaining quota, at least one request. Times are in nanoseconds.
+
+    Return the new ``full_at`` and the number of requests taken: 0 if no quota remains.
     """
-    interval = rate.interval
+    interval = rate.interval_ns
     window = interval * rate.count
     ahead = full_at - now
     if not 0 < ahead <= window:
-        ahead = 0  # all of it is there; or the moment is of another boot's clock, or of a longer window
-    left = (window - ahead) // interval
-    if left < 1:
+        ahead = 0  # the quota is full; or the timestamp is from before a reboot, or of a longer window
+    remaining = (window - ahead) // interval
+    if remaining < 1:
         return full_at, 0
-    taken = max(1, left // shares)
+    taken = max(1, remaining // divisor)
     return now + ahead + taken * interval, taken
 
 
 def spend(rate: Rate, full_at: int, now: int) -> tuple[int, RateLimitResult]:
-    """The moment at which all is there again, after one request at ``now``; both in nanoseconds."""
-    full_at, taken = take(rate, full_at, now, rate.count)
+    """Take one request. Return the new ``full_at`` and the result. Times are in nanoseconds."""
+    full_at, taken = take_lease(rate, full_at, now, rate.count)
     if not taken:
-        return full_at, RateLimitResult(rate, 0, in_seconds(free_at(rate, full_at) - now), allowed=False)
-    return full_at, RateLimitResult(rate, left_of(rate, full_at, now), in_seconds(full_at - now))
+        return full_at, RateLimitResult(rate, 0, ceil_seconds(next_allowed_at(rate, full_at) - now), allowed=False)
+    return full_at, RateLimitResult(rate, remaining_at(rate, full_at, now), ceil_seconds(full_at - now))
 
 
-def left_of(rate: Rate, full_at: int, now: int) -> int:
-    """How many more would be admitted at ``now``."""
-    return (rate.interval * rate.count - (full_at - now)) // rate.interval
+def remaining_at(rate: Rate, full_at: int, now: int) -> int:
+    """How many more requests are allowed at ``now``."""
+    return (rate.interval_ns * rate.count - (full_at - now)) // rate.interval_ns
 
 
-def free_at(rate: Rate, full_at: int) -> int:
-    """From when on there is one again, where there is none."""
-    return full_at - rate.interval * (rate.count - 1)
+def next_allowed_at(rate: Rate, full_at: int) -> int:
+    """When the next request is allowed, if no quota remains."""
+    return full_at - rate.interval_ns * (rate.count - 1)
 
 
-def in_seconds(nanoseconds: int) -> int:
-    """Rounded up: who waits that long has waited long enough."""
+def ceil_seconds(nanoseconds: int) -> int:
+    """Seconds, rounded up, so that a client that waits this long is allowed."""
     return -(-nanoseconds // NANOSECONDS)

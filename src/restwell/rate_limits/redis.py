@@ -1,8 +1,8 @@
-"""What the processes of all machines know together of who has spent what: a number for each client in Redis, by Redis' clock.
+"""Rate-limit state shared by several machines: one timestamp per client in Redis, on the clock of Redis.
 
-Asking it at every request would cost more than many a request does. So a process takes a share of what is left (``shares.py``).
-
-While Redis is away each machine limits by itself, to its part: what the rate allows, by the number of machines.
+A process leases a part of the remaining quota (``quota_leases.py``), because a round trip per request would cost more
+than many requests do. While Redis is unavailable, each machine enforces its share locally: the rate divided by the
+number of machines.
 """
 
 import asyncio
@@ -14,22 +14,23 @@ import structlog
 from redis.exceptions import RedisClusterException, RedisError
 
 from restwell.rate_limits.local import LocalRateLimitStore
-from restwell.rate_limits.quota_leases import Shares
+from restwell.rate_limits.quota_leases import QuotaLeases
 from restwell.rate_limits.rate import Rate, RateLimitResult
 from restwell.redis import connect
 
 log = structlog.get_logger("restwell.rate_limits")
 
-SHARES: Final = 16
-"""A process takes this part of what is left."""
-ANSWER_SECONDS: Final = 0.25
-PRESENT_SECONDS: Final = 5.0
-GONE_SECONDS: Final = 30
-"""A machine that has not been heard of for so long does not count."""
+LEASE_DIVISOR: Final = 16
+"""A process leases this fraction of the remaining quota."""
+TIMEOUT_SECONDS: Final = 0.25
+HEARTBEAT_SECONDS: Final = 5.0
+MACHINE_TTL_SECONDS: Final = 30
+"""A machine without a heartbeat for this long is not counted."""
 RETRY_SECONDS: Final = 0.5
 
-# KEYS: whose it is. ARGV: the interval in microseconds, the count, and the part to take. Gives how many were taken, how many are left,
-# and in how many microseconds all are there again; or 0, 0, and when the next one is.
+# KEYS: the client. ARGV: the interval in microseconds, the count, and the lease divisor. Returns how many requests were
+# taken, how many remain, and the microseconds until the quota is full; or 0, 0, and the microseconds until the next
+# request is allowed.
 _TAKE: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -43,89 +44,94 @@ full = full + taken * interval
 redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000))
 return {taken, left - taken, full - now}
 """
-# KEYS: the machines. ARGV: this one, and after how many seconds one that is silent is gone. Gives how many there are.
-_PRESENT: Final = """
+# KEYS: the set of machines. ARGV: this machine, and the TTL of a machine in seconds. Returns the number of machines.
+_HEARTBEAT: Final = """
 local now = redis.call('TIME')[1]
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, now - ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return redis.call('ZCARD', KEYS[1])
 """
-_FAULTS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
-def needed_commands(prefix: str) -> list[tuple[Any, ...]]:
-    """Every command that the limits run, on keys that begin with ``prefix`` and are gone within a second."""
-    return [("EVAL", _TAKE, 1, f"{prefix}spent", 1, 1, SHARES), ("EVAL", _PRESENT, 1, f"{prefix}machines", "probe", 1)]
+def required_commands(prefix: str) -> list[tuple[Any, ...]]:
+    """One example of each command that the store runs, on keys that begin with ``prefix`` and expire within a
+    second.
+    """
+    return [
+        ("EVAL", _TAKE, 1, f"{prefix}client", 1, 1, LEASE_DIVISOR),
+        ("EVAL", _HEARTBEAT, 1, f"{prefix}machines", "probe", 1),
+    ]
 
 
 class RedisRateLimitStore:
-    """Keys begin with the application's ``name``. ``machine`` is asked while Redis is away."""
+    """Keys begin with ``name``, the name of the application. ``local`` counts while Redis is unavailable."""
 
-    def __init__(self, url: str, name: str, machine: LocalRateLimitStore) -> None:
-        self._client: Any = connect(url, answer_seconds=ANSWER_SECONDS)
-        self._prefix = f"{name}:limits:"
-        self._machine = machine
-        self._shares = Shares()
+    def __init__(self, url: str, name: str, local: LocalRateLimitStore) -> None:
+        self._client: Any = connect(url, timeout_seconds=TIMEOUT_SECONDS)
+        self._prefix = f"{name}:rate_limits:"
+        self._local = local
+        self._leases = QuotaLeases()
         self.machines = 1
-        self._watching: asyncio.Task[None] | None = None
+        self._heartbeat_task: asyncio.Task[None] | None = None
         self.degraded = True
 
     async def start(self) -> None:
-        await self._machine.start()
-        if self._watching is None:
-            await self._look()
-            self._watching = asyncio.create_task(self._watch())
+        await self._local.start()
+        if self._heartbeat_task is None:
+            await self._send_heartbeat()
+            self._heartbeat_task = asyncio.create_task(self._send_heartbeats())
 
     async def close(self) -> None:
-        watching, self._watching = self._watching, None
-        if watching is not None:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+        task, self._heartbeat_task = self._heartbeat_task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         await self._client.aclose()
-        await self._machine.close()
+        await self._local.close()
 
     def take_nowait(self, rate: Rate, client_key: str) -> RateLimitResult | None:
-        """Count a request of ``client_key``, if nobody else need be asked for that; else None."""
         if self.degraded:
-            return self._alone(rate, client_key)
-        return self._shares.take(rate, client_key)
+            return self._take_local(rate, client_key)
+        return self._leases.spend(rate, client_key)
 
     async def take(self, rate: Rate, client_key: str) -> RateLimitResult:
-        """Count a request of ``client_key``; by Redis, if it answers."""
-        interval = max(1, rate.interval // 1_000)
+        """Count a request in Redis, or locally if Redis does not respond."""
+        interval = max(1, rate.interval_ns // 1_000)
         try:
-            taken, left, microseconds = await self._client.eval(
-                _TAKE, 1, f"{self._prefix}{rate.name}:{client_key}", interval, rate.count, SHARES
+            taken, remaining, microseconds = await self._client.eval(
+                _TAKE, 1, f"{self._prefix}{rate.name}:{client_key}", interval, rate.count, LEASE_DIVISOR
             )
-        except _FAULTS as error:
-            self._away(error)
-            return self._alone(rate, client_key)
+        except _ERRORS as error:
+            self._degrade(error)
+            return self._take_local(rate, client_key)
         now = time.monotonic_ns()
         when = now + microseconds * 1_000
         if not taken:
-            return self._shares.refuse(rate, client_key, when)
-        return self._shares.add(rate, client_key, taken, left, when, now + taken * interval * 1_000)
+            return self._leases.reject(rate, client_key, when)
+        return self._leases.grant(rate, client_key, taken, remaining, when, now + taken * interval * 1_000)
 
-    def _alone(self, rate: Rate, client_key: str) -> RateLimitResult:
-        return self._machine.take_nowait(rate.scaled(1 / self.machines), client_key)
+    def _take_local(self, rate: Rate, client_key: str) -> RateLimitResult:
+        return self._local.take_nowait(rate.scaled(1 / self.machines), client_key)
 
-    def _away(self, error: BaseException) -> None:
+    def _degrade(self, error: BaseException) -> None:
         if not self.degraded:
             log.warning("rate_limits_degraded", cause=repr(error), machines=self.machines)
         self.degraded = True
 
-    async def _look(self) -> None:
+    async def _send_heartbeat(self) -> None:
+        machine = f"{socket.gethostname()}:{self._local.folder}"
         try:
             self.machines = await self._client.eval(
-                _PRESENT, 1, f"{self._prefix}machines", f"{socket.gethostname()}:{self._machine.folder}", GONE_SECONDS
+                _HEARTBEAT, 1, f"{self._prefix}machines", machine, MACHINE_TTL_SECONDS
             )
-        except _FAULTS as error:
-            self._away(error)
+        except _ERRORS as error:
+            self._degrade(error)
         else:
             self.degraded = False
 
-    async def _watch(self) -> None:
+    async def _send_heartbeats(self) -> None:
         while True:
-            await asyncio.sleep(RETRY_SECONDS if self.degraded else PRESENT_SECONDS)
-            await self._look()
+            await asyncio.sleep(RETRY_SECONDS if self.degraded else HEARTBEAT_SECONDS)
+            await self._send_heartbeat()

@@ -1,11 +1,11 @@
-"""The rig on each kind of store."""
+"""The harness on each kind of store."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from cache_harness import Rig, rig_database
+from cache_harness import CacheHarness, harness_database
 from restwell.cache import CacheSuspension, LocalStore, Store
 from restwell.cache.redis import RedisStore
 from restwell.ids import new_id
@@ -19,16 +19,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def rig(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+async def harness(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[CacheHarness]:
     name, redis_url = new_id().hex, request.getfixturevalue("redis_url") if kind != "machine" else ""
-    async with rig_database(tmp_path) as database:
+    async with harness_database(tmp_path) as database:
 
         def new_store() -> Store:
             if kind == "machine":
                 return LocalStore(tmp_path / "cache", 1_000_000)
             return RedisStore(redis_url, name, CacheSuspension(database), strict=kind == "strict")
 
-        rig = Rig(database, new_store)
-        yield rig
-        for cache in rig.stores:
+        harness = CacheHarness(database, new_store)
+        yield harness
+        for cache in harness.stores:
             await cache.close()

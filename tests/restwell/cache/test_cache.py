@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 from msgspec import Struct
 
-from cache_harness import TAG, Rig, Value, set_value
+from cache_harness import TAG, CacheHarness, Value, set_value
 from restwell.cache import Cache, TooManyLoads, loads
 from restwell.cache import cache as module
 from restwell.cache import store as stores
-from restwell.cache.store import Found
+from restwell.cache.store import StoreLookup
 from restwell.database import DatabaseUnavailable
 from restwell.errors import DeadlineExceeded
 
@@ -19,228 +19,235 @@ from restwell.errors import DeadlineExceeded
 class Gate:
     """A load that has read its value waits here before it gives it to the cache: the pause in which a write slips in."""
 
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
+    def __init__(self, harness: CacheHarness) -> None:
+        self._harness = harness
         self.has_read = asyncio.Event()
         self.opened = asyncio.Event()
 
     async def load(self) -> Value:
-        value = await self._rig.load()
+        value = await self._harness.load()
         self.has_read.set()
         await self.opened.wait()
         return value
 
 
-async def test_a_cached_value_is_loaded_once(rig: Rig) -> None:
-    one, two = await rig.cache(), await rig.cache()
-    assert [await rig.get(one), await rig.get(one), await rig.get(two), await rig.get(two)] == [0, 0, 0, 0]
-    assert rig.loads == 1
+async def test_a_cached_value_is_loaded_once(harness: CacheHarness) -> None:
+    one, two = await harness.cache(), await harness.cache()
+    assert [await harness.get(one), await harness.get(one), await harness.get(two), await harness.get(two)] == [
+        0,
+        0,
+        0,
+        0,
+    ]
+    assert harness.loads == 1
 
 
-async def test_a_write_is_seen_by_the_next_read(rig: Rig) -> None:
-    """Breaks when begin_write does not change the marks."""
-    cache = await rig.cache()
+async def test_a_write_is_seen_by_the_next_read(harness: CacheHarness) -> None:
+    """Breaks when begin_write does not change the generations."""
+    cache = await harness.cache()
     for number in range(1, 10):
-        await rig.get(cache)
-        await rig.set(cache, number)
-        assert await rig.get(cache) == number
+        await harness.get(cache)
+        await harness.set(cache, number)
+        assert await harness.get(cache) == number
 
 
-async def test_a_write_is_seen_by_the_next_read_of_another_process(rig: Rig, kind: str) -> None:
+async def test_a_write_is_seen_by_the_next_read_of_another_process(harness: CacheHarness, kind: str) -> None:
     """Breaks when holds() says yes without looking. Bounded, it may be as late as the bound says."""
-    one, two = await rig.cache(), await rig.cache()
+    one, two = await harness.cache(), await harness.cache()
     for number in (1, 2, 3):
-        assert await rig.get(two) == number - 1
-        await rig.set(one, number)
+        assert await harness.get(two) == number - 1
+        await harness.set(one, number)
         if kind == "bounded":
             await asyncio.sleep(1.05)
-        assert await rig.get(two) == number
+        assert await harness.get(two) == number
 
 
-async def test_a_load_that_began_before_a_write_caches_no_stale_value(rig: Rig, kind: str) -> None:
-    """Breaks when the marks are taken after the load instead of before: the lease that makes it cache-aside without stale sets."""
-    one, two, gate = await rig.cache(), await rig.cache(), Gate(rig)
-    slow = asyncio.create_task(rig.get(one, gate.load))
+async def test_a_load_that_began_before_a_write_caches_no_stale_value(harness: CacheHarness, kind: str) -> None:
+    """Breaks when the generations are taken after the load instead of before: the lease that makes it cache-aside without stale sets."""
+    one, two, gate = await harness.cache(), await harness.cache(), Gate(harness)
+    slow = asyncio.create_task(harness.get(one, gate.load))
     await gate.has_read.wait()
-    await rig.set(two, 1)
+    await harness.set(two, 1)
     gate.opened.set()
     assert await slow == 0  # it was asked for before the write was done
     await asyncio.sleep(1.05 if kind == "bounded" else 0)
-    assert [await rig.get(two), await rig.get(one)] == [1, 1]
+    assert [await harness.get(two), await harness.get(one)] == [1, 1]
 
 
-async def test_a_read_after_a_write_does_not_join_a_load_from_before_it(rig: Rig) -> None:
-    """Breaks when a flight is joined whatever its marks are."""
-    cache, gate = await rig.cache(), Gate(rig)
-    slow = asyncio.create_task(rig.get(cache, gate.load))
+async def test_a_read_after_a_write_does_not_join_a_load_from_before_it(harness: CacheHarness) -> None:
+    """Breaks when a flight is joined whatever its generations are."""
+    cache, gate = await harness.cache(), Gate(harness)
+    slow = asyncio.create_task(harness.get(cache, gate.load))
     await gate.has_read.wait()
-    await rig.set(cache, 1)
-    fresh = asyncio.create_task(rig.get(cache))
+    await harness.set(cache, 1)
+    fresh = asyncio.create_task(harness.get(cache))
     await asyncio.sleep(0.1)
     gate.opened.set()
     assert [await fresh, await slow] == [1, 0]
 
 
-async def test_nothing_is_cached_during_a_write(rig: Rig) -> None:
-    """Breaks when look() gives marks although a writer is there: a crash before end_write would leave the old value for good."""
-    one, two = await rig.cache(), await rig.cache()
-    async with rig.database.transaction() as tx:
+async def test_nothing_is_cached_during_a_write(harness: CacheHarness) -> None:
+    """Breaks when look() gives generations although a writer is there: a crash before end_write would leave the old value for good."""
+    one, two = await harness.cache(), await harness.cache()
+    async with harness.database.transaction() as tx:
         await tx.run(set_value, its_id=1, number=1)
-        write = await rig.stores[one].begin_write(tx, [TAG])
-        assert [await rig.get(cache) for cache in (two, two, one, one)] == [0, 0, 0, 0]
-        assert rig.loads == 4
-    assert [await rig.get(cache) for cache in (two, two)] == [1, 1]  # committed, and not yet said to be
-    await rig.stores[one].end_write(write)
-    loads = rig.loads
-    assert [await rig.get(cache) for cache in (two, two, one, one)] == [1, 1, 1, 1]
-    assert rig.loads == loads + 1
+        write = await harness.stores[one].begin_write(tx, [TAG])
+        assert [await harness.get(cache) for cache in (two, two, one, one)] == [0, 0, 0, 0]
+        assert harness.loads == 4
+    assert [await harness.get(cache) for cache in (two, two)] == [1, 1]  # committed, and not yet said to be
+    await harness.stores[one].end_write(write)
+    loads = harness.loads
+    assert [await harness.get(cache) for cache in (two, two, one, one)] == [1, 1, 1, 1]
+    assert harness.loads == loads + 1
 
 
-async def test_the_first_of_two_writes_to_end_does_not_open_the_tag(rig: Rig) -> None:
+async def test_the_first_of_two_writes_to_end_does_not_open_the_tag(harness: CacheHarness) -> None:
     """Breaks when end_write takes every writer away instead of its own."""
-    one, two = await rig.cache(), await rig.cache()
-    async with rig.database.transaction() as tx:
-        first = await rig.stores[one].begin_write(tx, [TAG])
-        second = await rig.stores[two].begin_write(tx, [TAG])
-        third = await rig.stores[two].begin_write(tx, [TAG])
-    await rig.stores[one].end_write(first)
-    await rig.stores[two].end_write(second)
-    assert [await rig.get(one), await rig.get(one), rig.loads] == [0, 0, 2]
-    assert await rig.stores[two].end_write(third)
-    assert [await rig.get(one), await rig.get(one), rig.loads] == [0, 0, 3]
+    one, two = await harness.cache(), await harness.cache()
+    async with harness.database.transaction() as tx:
+        first = await harness.stores[one].begin_write(tx, [TAG])
+        second = await harness.stores[two].begin_write(tx, [TAG])
+        third = await harness.stores[two].begin_write(tx, [TAG])
+    await harness.stores[one].end_write(first)
+    await harness.stores[two].end_write(second)
+    assert [await harness.get(one), await harness.get(one), harness.loads] == [0, 0, 2]
+    assert await harness.stores[two].end_write(third)
+    assert [await harness.get(one), await harness.get(one), harness.loads] == [0, 0, 3]
 
 
-async def test_a_rollback_opens_the_tags_of_its_transaction(rig: Rig) -> None:
+async def test_a_rollback_opens_the_tags_of_its_transaction(harness: CacheHarness) -> None:
     """Breaks when rolled_back does nothing."""
-    cache = await rig.cache()
+    cache = await harness.cache()
     with pytest.raises(ZeroDivisionError):
-        async with rig.database.transaction() as tx:
-            await rig.set_in(tx, cache, 1)
+        async with harness.database.transaction() as tx:
+            await harness.set_in(tx, cache, 1)
             tx.hooks[0].outcome_unknown()  # nothing was begun yet: nothing to end
             tx.hooks.append(tx.hooks[0])
             await tx.hooks[0].before_commit(tx)
             raise ZeroDivisionError
     await asyncio.sleep(0.05)
-    assert [await rig.get(cache), await rig.get(cache), rig.loads] == [0, 0, 1]
+    assert [await harness.get(cache), await harness.get(cache), harness.loads] == [0, 0, 1]
 
 
 async def test_nothing_is_cached_while_the_outcome_of_a_commit_is_unknown(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when outcome_unknown opens the tags at once."""
-    monkeypatch.setattr("restwell.cache.invalidation.WRITE_SECONDS", 0.5)
-    cache = await rig.cache()
-    async with rig.database.transaction() as tx:
-        await rig.set_in(tx, cache, 1)
+    monkeypatch.setattr("restwell.cache.invalidation.WRITE_TIMEOUT_SECONDS", 0.5)
+    cache = await harness.cache()
+    async with harness.database.transaction() as tx:
+        await harness.set_in(tx, cache, 1)
         (hook,) = tx.hooks
         await hook.before_commit(tx)
         tx.hooks.clear()
     hook.outcome_unknown()
-    assert [await rig.get(cache), await rig.get(cache), rig.loads] == [1, 1, 2]
+    assert [await harness.get(cache), await harness.get(cache), harness.loads] == [1, 1, 2]
     await asyncio.sleep(0.6)
-    assert [await rig.get(cache), await rig.get(cache), rig.loads] == [1, 1, 3]
+    assert [await harness.get(cache), await harness.get(cache), harness.loads] == [1, 1, 3]
 
 
-async def test_concurrent_callers_share_one_load(rig: Rig) -> None:
+async def test_concurrent_callers_share_one_load(harness: CacheHarness) -> None:
     """Breaks when flights are not joined: each would ask the store for the lease by itself."""
-    cache = await rig.cache()
-    store = rig.stores[cache]
-    lease, asked = store.lease, []
+    cache = await harness.cache()
+    store = harness.stores[cache]
+    lease, asked = store.acquire_lease, []
 
-    async def counted(key: str, tags: Sequence[str]) -> tuple[bool, Found]:
+    async def counted(key: str, tags: Sequence[str]) -> tuple[bool, StoreLookup]:
         asked.append(key)
         return await lease(key, tags)
 
-    store.lease = counted  # type: ignore[method-assign]  # counts
-    assert set(await asyncio.gather(*(rig.get(cache) for _ in range(100)))) == {0}
-    assert (rig.loads, len(asked)) == (1, 1)
+    store.acquire_lease = counted  # type: ignore[method-assign]  # counts
+    assert set(await asyncio.gather(*(harness.get(cache) for _ in range(100)))) == {0}
+    assert (harness.loads, len(asked)) == (1, 1)
 
 
-async def test_concurrent_processes_share_one_load(rig: Rig, kind: str) -> None:
+async def test_concurrent_processes_share_one_load(harness: CacheHarness, kind: str) -> None:
     """Breaks when lease() always gives the lease, or when nobody looks again once it is had."""
-    caches = [await rig.cache() for _ in range(3)]
+    caches = [await harness.cache() for _ in range(3)]
 
     async def slowly() -> Value:
         await asyncio.sleep(0.1)
-        return await rig.load()
+        return await harness.load()
 
     for number in range(1, 6):
-        answers = await asyncio.gather(*(rig.get(cache, slowly) for cache in caches for _ in range(50)))
+        answers = await asyncio.gather(*(harness.get(cache, slowly) for cache in caches for _ in range(50)))
         assert set(answers) == {number - 1}
-        assert rig.loads == number
-        await rig.set(caches[0], number)
+        assert harness.loads == number
+        await harness.set(caches[0], number)
         await asyncio.sleep(1.05 if kind == "bounded" else 0)
 
 
-async def test_processes_that_hold_an_expired_value_share_one_load(rig: Rig) -> None:
+async def test_processes_that_hold_an_expired_value_share_one_load(harness: CacheHarness) -> None:
     """Breaks when what another process has just kept is compared with itself instead of with what was held before."""
-    caches = [await rig.cache() for _ in range(3)]
+    caches = [await harness.cache() for _ in range(3)]
 
     async def slowly() -> Value:
         await asyncio.sleep(0.05)
-        return await rig.load()
+        return await harness.load()
 
     for rounds in range(1, 4):
-        await asyncio.gather(*(rig.get(cache, slowly, ttl_seconds=0.3) for cache in caches for _ in range(20)))
-        assert rig.loads == rounds
+        await asyncio.gather(*(harness.get(cache, slowly, ttl_seconds=0.3) for cache in caches for _ in range(20)))
+        assert harness.loads == rounds
         await asyncio.sleep(0.35)
 
 
-async def test_the_lease_of_a_dead_process_expires(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_lease_of_a_dead_process_expires(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when a lease has no end."""
     monkeypatch.setattr("restwell.cache.local.LEASE_SECONDS", 0.3)
     monkeypatch.setattr("restwell.cache.redis.LEASE_SECONDS", 0.3)
-    dead, cache = await rig.cache(), await rig.cache()
-    assert (await rig.stores[dead].lease(f"{TAG}|{module._fingerprint(Value)}", [TAG]))[0]
+    dead, cache = await harness.cache(), await harness.cache()
+    assert (await harness.stores[dead].acquire_lease(f"{TAG}|{module._fingerprint(Value)}", [TAG]))[0]
     began = time.monotonic()
-    assert await rig.get(cache) == 0
+    assert await harness.get(cache) == 0
     assert 0.2 < time.monotonic() - began < 1.5
-    assert [await rig.get(dead), rig.loads] == [0, 1]
+    assert [await harness.get(dead), harness.loads] == [0, 1]
 
 
-async def test_a_caller_does_not_wait_for_a_lease_held_too_long(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_does_not_wait_for_a_lease_held_too_long(
+    harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Breaks when _lease waits until it has the lease."""
     monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
-    other, cache = await rig.cache(), await rig.cache()
-    await rig.stores[other].lease(f"{TAG}|{module._fingerprint(Value)}", [TAG])
-    assert [await rig.get(cache), rig.loads] == [0, 1]
-    assert [await rig.get(cache), rig.loads] == [0, 2]  # read without the lease, so not kept
+    other, cache = await harness.cache(), await harness.cache()
+    await harness.stores[other].acquire_lease(f"{TAG}|{module._fingerprint(Value)}", [TAG])
+    assert [await harness.get(cache), harness.loads] == [0, 1]
+    assert [await harness.get(cache), harness.loads] == [0, 2]  # read without the lease, so not kept
 
 
-async def test_the_error_of_a_load_reaches_its_callers_and_is_not_cached(rig: Rig) -> None:
+async def test_the_error_of_a_load_reaches_its_callers_and_is_not_cached(harness: CacheHarness) -> None:
     """Breaks when the lease is not given back."""
-    one, two = await rig.cache(), await rig.cache()
+    one, two = await harness.cache(), await harness.cache()
 
     async def fail() -> Value:
         await asyncio.sleep(0.01)
         raise DatabaseUnavailable
 
-    answers = await asyncio.gather(*(rig.get(one, fail) for _ in range(5)), return_exceptions=True)
+    answers = await asyncio.gather(*(harness.get(one, fail) for _ in range(5)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {DatabaseUnavailable}
     began = time.monotonic()
-    assert await rig.get(two) == 0
+    assert await harness.get(two) == 0
     assert time.monotonic() - began < 1
 
 
-async def test_a_cancelled_caller_does_not_cancel_the_others(rig: Rig) -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_others(harness: CacheHarness) -> None:
     """Breaks when the first caller loads in its own task."""
-    cache, gate = await rig.cache(), Gate(rig)
-    first = asyncio.create_task(rig.get(cache, gate.load))
+    cache, gate = await harness.cache(), Gate(harness)
+    first = asyncio.create_task(harness.get(cache, gate.load))
     await gate.has_read.wait()
-    second = asyncio.create_task(rig.get(cache))
+    second = asyncio.create_task(harness.get(cache))
     await asyncio.sleep(0.05)
     first.cancel()
     gate.opened.set()
     assert await second == 0
-    assert rig.loads == 1
+    assert harness.loads == 1
 
 
 async def test_a_missing_value_is_cached_briefly_and_invalidated_by_a_write(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when None counts as not found in the cache, or lives as long as a value."""
     monkeypatch.setattr(module, "MISSING_SECONDS", 0.4)
-    cache = await rig.cache()
+    cache = await harness.cache()
     asked = 0
 
     async def find() -> Value | None:
@@ -252,99 +259,101 @@ async def test_a_missing_value_is_cached_briefly_and_invalidated_by_a_write(
         return await cache.get_or_load("missing", find, kind=Value | None, tags=[TAG], ttl_seconds=60)
 
     assert [await get(), await get(), asked] == [None, None, 1]
-    await rig.set(cache, 1)
+    await harness.set(cache, 1)
     assert [await get(), await get(), asked] == [None, None, 2]
     await asyncio.sleep(0.5)
     assert [await get(), asked] == [None, 3]
 
 
-async def test_a_value_expires_after_its_ttl_or_a_tenth_earlier(rig: Rig) -> None:
+async def test_a_value_expires_after_its_ttl_or_a_tenth_earlier(harness: CacheHarness) -> None:
     """Breaks without the jitter, or when expires_at is not looked at."""
-    cache = await rig.cache()
+    cache = await harness.cache()
     ends = []
     for number in range(30):
-        await cache.get_or_load(f"key {number}", rig.load, kind=Value, tags=[TAG], ttl_seconds=100)
+        await cache.get_or_load(f"key {number}", harness.load, kind=Value, tags=[TAG], ttl_seconds=100)
         entry = cache._memory.get(f"key {number}")
         assert entry is not None
         ends.append(entry.expires_at - time.time())
     assert 89 < min(ends) < 95 < max(ends) < 100
-    await rig.get(cache, ttl_seconds=0.3)
-    loads = rig.loads
+    await harness.get(cache, ttl_seconds=0.3)
+    loads = harness.loads
     await asyncio.sleep(0.35)
-    await rig.get(cache, ttl_seconds=0.3)
-    assert rig.loads == loads + 1
+    await harness.get(cache, ttl_seconds=0.3)
+    assert harness.loads == loads + 1
 
 
-async def test_a_value_is_refreshed_before_it_expires(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_value_is_refreshed_before_it_expires(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when refresh_at is not looked at, or waited for."""
-    one, two = await rig.cache(), await rig.cache()
+    one, two = await harness.cache(), await harness.cache()
     monkeypatch.setattr("math.log", lambda _: -1e9)  # a draw so large that it is always time
-    await rig.get(one)
+    await harness.get(one)
     monkeypatch.undo()
-    gate = Gate(rig)
+    gate = Gate(harness)
     began = time.monotonic()
-    assert await rig.get(one, gate.load) == 0
+    assert await harness.get(one, gate.load) == 0
     assert time.monotonic() - began < 0.5
     await gate.has_read.wait()
     gate.opened.set()
     await asyncio.sleep(0.1)
-    assert [await rig.get(one), await rig.get(two), rig.loads] == [0, 0, 2]
+    assert [await harness.get(one), await harness.get(two), harness.loads] == [0, 0, 2]
 
 
-async def test_a_load_may_decline_to_cache_its_value(rig: Rig) -> None:
-    cache = await rig.cache()
+async def test_a_load_may_decline_to_cache_its_value(harness: CacheHarness) -> None:
+    cache = await harness.cache()
 
     async def get() -> int:
-        value = await cache.get_or_load(TAG, rig.load, kind=Value, tags=[TAG], ttl_seconds=lambda value: value.number)
+        value = await cache.get_or_load(
+            TAG, harness.load, kind=Value, tags=[TAG], ttl_seconds=lambda value: value.number
+        )
         return value.number
 
-    assert [await get(), await get(), rig.loads] == [0, 0, 2]
-    await rig.set(cache, 60)
-    assert [await get(), await get(), rig.loads] == [60, 60, 3]
+    assert [await get(), await get(), harness.loads] == [0, 0, 2]
+    await harness.set(cache, 60)
+    assert [await get(), await get(), harness.loads] == [60, 60, 3]
 
 
-async def write_through(rig: Rig, cache: Cache, number: int) -> None:
-    async with rig.database.transaction() as tx:
+async def write_through(harness: CacheHarness, cache: Cache, number: int) -> None:
+    async with harness.database.transaction() as tx:
         await tx.run(set_value, its_id=1, number=number)
         cache.write(tx, TAG, Value(number), kind=Value, tags=[TAG], ttl_seconds=60)
 
 
-async def test_a_writer_caches_what_it_has_written(rig: Rig) -> None:
-    """Breaks when the renewals are not run."""
-    one, two = await rig.cache(), await rig.cache()
-    await write_through(rig, one, 1)
-    assert [await rig.get(one), await rig.get(two), rig.loads] == [1, 1, 0]
+async def test_a_writer_caches_what_it_has_written(harness: CacheHarness) -> None:
+    """Breaks when the deferred_sets are not run."""
+    one, two = await harness.cache(), await harness.cache()
+    await write_through(harness, one, 1)
+    assert [await harness.get(one), await harness.get(two), harness.loads] == [1, 1, 0]
 
 
-async def test_concurrent_writers_cache_nothing(rig: Rig) -> None:
+async def test_concurrent_writers_cache_nothing(harness: CacheHarness) -> None:
     """Breaks when end_write says that it was undisturbed although another write began, or is still under way."""
-    one, two = await rig.cache(), await rig.cache()
-    async with rig.database.transaction() as tx:
-        before = await rig.stores[two].begin_write(tx, [TAG])
-    await write_through(rig, one, 1)
-    await rig.stores[two].end_write(before)
-    await rig.get(two)
-    assert rig.loads == 1
+    one, two = await harness.cache(), await harness.cache()
+    async with harness.database.transaction() as tx:
+        before = await harness.stores[two].begin_write(tx, [TAG])
+    await write_through(harness, one, 1)
+    await harness.stores[two].end_write(before)
+    await harness.get(two)
+    assert harness.loads == 1
 
 
-async def test_a_disabled_cache_loads_everything_and_still_invalidates(rig: Rig, kind: str) -> None:
+async def test_a_disabled_cache_loads_everything_and_still_invalidates(harness: CacheHarness, kind: str) -> None:
     """Breaks when invalidate does nothing while it is off."""
-    off, on = await rig.cache(enabled=False), await rig.cache()
-    assert [await rig.get(off), await rig.get(off), rig.loads] == [0, 0, 2]
-    assert await rig.get(on) == 0
-    await rig.set(off, 1)
+    off, on = await harness.cache(enabled=False), await harness.cache()
+    assert [await harness.get(off), await harness.get(off), harness.loads] == [0, 0, 2]
+    assert await harness.get(on) == 0
+    await harness.set(off, 1)
     await asyncio.sleep(1.05 if kind == "bounded" else 0)
-    assert await rig.get(on) == 1
+    assert await harness.get(on) == 1
 
 
-async def test_loads_beyond_the_limit_are_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_loads_beyond_the_limit_are_refused(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks without the places; or when a load within a load takes one of its own, which would wait for itself."""
-    monkeypatch.setattr(loads, "AT_ONCE", 1)
-    cache = await rig.cache(load_seconds=0.4)
-    gate = Gate(rig)
+    monkeypatch.setattr(loads, "MAX_CONCURRENT_LOADS", 1)
+    cache = await harness.cache(load_timeout_seconds=0.4)
+    gate = Gate(harness)
 
     async def nested() -> Value:
-        await rig.get(cache)
+        await harness.get(cache)
         return await gate.load()
 
     slow = asyncio.create_task(
@@ -352,16 +361,16 @@ async def test_loads_beyond_the_limit_are_refused(rig: Rig, monkeypatch: pytest.
     )
     await gate.has_read.wait()
     with pytest.raises(TooManyLoads):
-        await cache.get_or_load("other", rig.load, kind=Value, tags=["other"], ttl_seconds=60)
+        await cache.get_or_load("other", harness.load, kind=Value, tags=["other"], ttl_seconds=60)
     with pytest.raises(DeadlineExceeded):
         await slow
-    assert (await cache.get_or_load("other", rig.load, kind=Value, tags=["other"], ttl_seconds=60)).number == 0
+    assert (await cache.get_or_load("other", harness.load, kind=Value, tags=["other"], ttl_seconds=60)).number == 0
 
 
-async def test_a_value_of_another_type_is_not_used(rig: Rig) -> None:
+async def test_a_value_of_another_type_is_not_used(harness: CacheHarness) -> None:
     """Breaks when the fingerprint is left out: a deploy would read what the release before it has kept."""
-    one, two = await rig.cache(), await rig.cache()
-    await rig.get(one)
+    one, two = await harness.cache(), await harness.cache()
+    await harness.get(one)
 
     class NewValue(Struct, frozen=True):
         number: int
@@ -373,21 +382,21 @@ async def test_a_value_of_another_type_is_not_used(rig: Rig) -> None:
     assert await two.get_or_load(TAG, load, kind=NewValue, tags=[TAG], ttl_seconds=60) == NewValue(7, "cents")
 
 
-async def test_an_undecodable_value_is_loaded_again(rig: Rig) -> None:
-    one, two = await rig.cache(), await rig.cache()
-    await rig.get(one)
-    await rig.stores[one].keep(f"{TAG}|{module._fingerprint(Value)}", b"\xc1 nothing of ours", 60)
-    assert [await rig.get(two), rig.loads] == [0, 2]
+async def test_an_undecodable_value_is_loaded_again(harness: CacheHarness) -> None:
+    one, two = await harness.cache(), await harness.cache()
+    await harness.get(one)
+    await harness.stores[one].set(f"{TAG}|{module._fingerprint(Value)}", b"\xc1 nothing of ours", 60)
+    assert [await harness.get(two), harness.loads] == [0, 2]
 
 
 @pytest.mark.parametrize("tags", [(TAG,), ()])
-async def test_forget_invalidates_a_tag_or_everything(rig: Rig, kind: str, tags: tuple[str, ...]) -> None:
-    one, two = await rig.cache(), await rig.cache()
-    assert [await rig.get(one), await rig.get(two), rig.loads] == [0, 0, 1]
+async def test_forget_invalidates_a_tag_or_everything(harness: CacheHarness, kind: str, tags: tuple[str, ...]) -> None:
+    one, two = await harness.cache(), await harness.cache()
+    assert [await harness.get(one), await harness.get(two), harness.loads] == [0, 0, 1]
     await two.invalidate_now(*tags)
     await asyncio.sleep(1.05 if kind == "bounded" else 0)
-    assert [await rig.get(one), await rig.get(two), rig.loads] == [0, 0, 2]
+    assert [await harness.get(one), await harness.get(two), harness.loads] == [0, 0, 2]
 
 
 def test_a_write_may_last_longer_than_any_request() -> None:
-    assert stores.WRITE_SECONDS >= 30
+    assert stores.WRITE_TIMEOUT_SECONDS >= 30

@@ -8,11 +8,11 @@ from restwell.cache.memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory
 from restwell.cache.metrics import CacheStats
 
 SIZE = 2_000
-FIGURES = CacheStats()
+STATS = CacheStats()
 
 
 def entry(key: str, size: int = SIZE) -> Entry:
-    return Entry(key, key.upper(), (), (size - ENTRY_BYTES) // OBJECT_FACTOR, 0.0, 0.0, FIGURES)
+    return Entry(key, key.upper(), (), (size - ENTRY_BYTES) // OBJECT_FACTOR, 0.0, 0.0, STATS)
 
 
 def test_the_memory_returns_an_entry_it_was_given() -> None:
@@ -26,7 +26,7 @@ def test_the_memory_returns_an_entry_it_was_given() -> None:
 def test_the_memory_never_exceeds_its_size_limit() -> None:
     """Breaks when _evict is not called until there is room."""
     memory = Memory(20 * SIZE)
-    before = FIGURES.entries, FIGURES.bytes, FIGURES.evictions
+    before = STATS.entries, STATS.bytes, STATS.evictions
     rng = random.Random(1)  # noqa: S311  # a test's own
     for number in range(5_000):
         key = str(rng.randrange(200))
@@ -34,11 +34,11 @@ def test_the_memory_never_exceeds_its_size_limit() -> None:
             memory.put(entry(key, rng.randrange(ENTRY_BYTES, 2 * SIZE, 2)))
         assert memory.bytes <= 20 * SIZE, number
         assert memory.bytes == sum(one.size for one in memory._entries.values())
-        assert memory._young_bytes == sum(one.size for one in memory._entries.values() if one.young)
-    assert len(memory) == len(memory._young) + len(memory._old)
-    assert len(memory._gone) <= 200
-    assert (FIGURES.entries - before[0], FIGURES.bytes - before[1]) == (len(memory), memory.bytes)
-    assert FIGURES.evictions - before[2] > 100
+        assert memory._small_bytes == sum(one.size for one in memory._entries.values() if one.in_small)
+    assert len(memory) == len(memory._small) + len(memory._main)
+    assert len(memory._ghost) <= 200
+    assert (STATS.entries - before[0], STATS.bytes - before[1]) == (len(memory), memory.bytes)
+    assert STATS.evictions - before[2] > 100
 
 
 def test_entries_read_once_evict_no_entry_read_often() -> None:
@@ -59,11 +59,11 @@ def test_a_recently_evicted_entry_returns_to_the_main_queue() -> None:
     memory = Memory(20 * SIZE)
     for number in range(30):
         memory.put(entry(str(number)))
-    gone = next(iter(memory._gone))
+    gone = next(iter(memory._ghost))
     memory.put(entry(gone))
     back = memory.get(gone)
     assert back is not None
-    assert not back.young
+    assert not back.in_small
 
 
 def test_a_refreshed_value_stays_one_entry() -> None:
@@ -73,7 +73,7 @@ def test_a_refreshed_value_stays_one_entry() -> None:
         memory.put(entry("hot", SIZE + 2 * number))
     found = memory.get("hot")
     assert found is not None
-    assert (len(memory), len(memory._young), memory.bytes, found.size) == (1, 1, SIZE + 1_998, SIZE + 1_998)
+    assert (len(memory), len(memory._small), memory.bytes, found.size) == (1, 1, SIZE + 1_998, SIZE + 1_998)
 
 
 def test_a_value_larger_than_the_small_queue_is_not_stored() -> None:
@@ -82,10 +82,10 @@ def test_a_value_larger_than_the_small_queue_is_not_stored() -> None:
     assert (memory.get("huge"), memory.bytes) == (None, 0)
 
 
-@pytest.mark.parametrize("uses", [0, 1, 2, 9])
-def test_an_entry_counts_at_most_three_uses(uses: int) -> None:
+@pytest.mark.parametrize("reads", [0, 1, 2, 9])
+def test_an_entry_counts_at_most_three_uses(reads: int) -> None:
     memory = Memory(100 * SIZE)
     memory.put(entry("a"))
-    for _ in range(uses):
+    for _ in range(reads):
         memory.get("a")
-    assert memory._entries["a"].uses == min(uses, 3)
+    assert memory._entries["a"].frequency == min(reads, 3)

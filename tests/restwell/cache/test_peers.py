@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from cache_harness import TABLES, TAG, Rig, Value
+from cache_harness import TABLES, TAG, CacheHarness, Value
 from pooler import pooler, pooler_program
 from restwell.cache import Cache, LocalStore
 from restwell.cache import local as module
@@ -28,13 +28,13 @@ pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 Start = Callable[..., Awaitable["Process"]]
 
 
-class Process(Rig):
+class Process(CacheHarness):
     """A process of a machine: its sessions, and a cache over them."""
 
     cache_: Cache
 
     def __init__(self, database: Database, folder: Path, peers: Peers) -> None:
-        self.store = LocalStore(folder, 1_000_000, lambda: peers.others(database))
+        self.store = LocalStore(folder, 1_000_000, lambda: peers.count_others(database))
         super().__init__(database, lambda: self.store)
 
     async def start(self) -> None:
@@ -60,9 +60,9 @@ class Process(Rig):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PEERS_SECONDS", 0.05)
-    monkeypatch.setattr(module, "SEEN_SECONDS", 0.3)
-    monkeypatch.setattr(module, "ALONE_SECONDS", 0.4)
+    monkeypatch.setattr(module, "PEER_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(module, "PEER_GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(module, "RESUME_AFTER_SECONDS", 0.4)
 
 
 @pytest.fixture
@@ -85,16 +85,16 @@ async def start(empty_url: str, tmp_path: Path) -> AsyncIterator[Start]:
 
 async def until_used(process: Process) -> None:
     async with asyncio.timeout(10):
-        while not process.store.usable:
+        while not process.store.available:
             await asyncio.sleep(0.05)
 
 
 async def test_a_write_of_another_machine_is_read_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks when the store stays usable beside another machine, and when that one begins before it has been seen (SEEN_SECONDS = 0): the
+    """Breaks when the store stays available beside another machine, and when that one begins before it has been seen (PEER_GRACE_SECONDS = 0): the
     value of before the write was read for up to a minute.
     """
-    monkeypatch.setattr(module, "PEERS_SECONDS", 0.4)
-    monkeypatch.setattr(module, "SEEN_SECONDS", 0.8)
+    monkeypatch.setattr(module, "PEER_POLL_SECONDS", 0.4)
+    monkeypatch.setattr(module, "PEER_GRACE_SECONDS", 0.8)
     one = await start("one")
     assert await one.is_hit()
     two = await start("two")
@@ -118,7 +118,7 @@ async def test_another_machine_is_logged_once_with_the_remedy(start: Start) -> N
         assert [one["event"] for one in told] == ["cache_not_shared"] * 2  # each tells
         assert {one["log_level"] for one in told} == {"warning"}
         assert {one["other_machines"] for one in told} == {1}
-        assert "set REDIS_URL" in told[0]["cure"]
+        assert "set REDIS_URL" in told[0]["hint"]
         await start("three")
         assert [one["other_machines"] for one in told[2:]] == [2] * 3
         await two.end()
@@ -156,24 +156,24 @@ async def test_a_process_that_starts_after_the_other_machine_has_gone_finds_no_o
     await two.write(6)
     await two.end()
     beside = await start("one")
-    assert beside.store.usable
+    assert beside.store.available
     assert await beside.read() == 6
 
 
 async def test_a_machine_that_lost_its_connections_still_counts(
     start: Start, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks when the first look that finds nobody counts (ALONE_SECONDS = 0): after a restart of the server all are gone for a moment."""
-    monkeypatch.setattr(module, "ALONE_SECONDS", 2)
+    """Breaks when the first look that finds nobody counts (RESUME_AFTER_SECONDS = 0): after a restart of the server all are gone for a moment."""
+    monkeypatch.setattr(module, "RESUME_AFTER_SECONDS", 2)
     one, two = await start("one"), await start("two")
     outside = await asyncpg.connect(empty_url)
     kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid <> $1"
     await two.store.close()  # so that nothing connects again before the write
-    await outside.execute(kill, Peers("shop", two.store._folder).number)
-    await outside.execute(kill, Peers("shop", one.store._folder).number)
+    await outside.execute(kill, Peers("shop", two.store._folder).machine_id)
+    await outside.execute(kill, Peers("shop", one.store._folder).machine_id)
     await outside.close()
     await asyncio.sleep(0.3)
-    assert not one.store.usable
+    assert not one.store.available
 
 
 async def test_processes_with_one_cache_folder_share_the_cache(start: Start) -> None:
@@ -194,7 +194,7 @@ async def test_a_recreated_cache_folder_counts_as_another_machine(start: Start, 
     one = await start("one")
     (tmp_path / "one").rename(tmp_path / "gone")
     two = await start("one")
-    assert not two.store.usable
+    assert not two.store.available
     await two.write(1)
     assert await one.read() == 1
 
@@ -209,7 +209,7 @@ async def test_another_application_does_not_count_as_another_machine(
     one = await start("one")
     two = await start("two", **{key: value.format(url=empty_url) for key, value in other.items()})
     await asyncio.sleep(0.2)
-    assert [one.store.usable, two.store.usable] == [True, True]
+    assert [one.store.available, two.store.available] == [True, True]
 
 
 async def test_a_machine_with_redis_counts_as_another_machine(start: Start, empty_url: str) -> None:
@@ -217,7 +217,7 @@ async def test_a_machine_with_redis_counts_as_another_machine(start: Start, empt
     one = await start("one")
     async with open_database(empty_url, 1, session_start=Peers("shop", None).session_start):
         await asyncio.sleep(0.3)
-        assert not one.store.usable
+        assert not one.store.available
 
 
 async def test_a_role_without_privileges_sees_the_sessions_of_others(start: Start, empty_url: str) -> None:
@@ -228,10 +228,10 @@ async def test_a_role_without_privileges_sees_the_sessions_of_others(start: Star
     try:
         await start("one")
         async with open_database(empty_url.replace("restwell@", "humble@"), 1) as database:
-            assert await Peers("shop", None).others(database) == 1
+            assert await Peers("shop", None).count_others(database) == 1
             await outside.execute("REVOKE SELECT ON pg_locks FROM PUBLIC")
-            with pytest.raises(ConfigurationError, match="GRANT SELECT ON pg_locks to it, or set REDIS_URL"):
-                await Peers("shop", None).others(database)
+            with pytest.raises(ConfigurationError, match="grant it SELECT on pg_locks, or set REDIS_URL"):
+                await Peers("shop", None).count_others(database)
     finally:
         await outside.execute("DROP ROLE humble")
         await outside.close()
@@ -245,7 +245,7 @@ async def test_a_machine_behind_a_pooler_stops_counting_when_it_has_gone(start: 
     with pooler(empty_url, "session") as url:
         two = await start("two", url)
         await asyncio.sleep(0.2)
-        assert not one.store.usable
+        assert not one.store.available
         await two.end()
         await until_used(one)
 
@@ -298,9 +298,11 @@ async def test_no_process_looks_for_other_machines_where_none_matters(
     async with kit_of(settings), kit_of(settings) as registry:
         asked = []
         for _ in range(2):
-            asked.append(registry.get_sample_value("restwell_db_queries_total", {"query": "cache.machines"}))
+            asked.append(
+                registry.get_sample_value("restwell_db_queries_total", {"query": "cache_peers.list_machine_ids"})
+            )
             await asyncio.sleep(0.2)
         assert (asked[0] != asked[1]) is (kind == "alone")
         if kind != "sqlite":
             async with open_database(url, 1) as database:
-                assert await Peers("tiny", tmp_path / "other").others(database) == 1
+                assert await Peers("tiny", tmp_path / "other").count_others(database) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from cache_harness import TAG, Rig, is_kept_again, rig_database, set_value
+from cache_harness import TAG, CacheHarness, harness_database, set_value, wait_until_cached
 from fault_proxy import fault_proxy
 from restwell.cache import Cache, CacheSuspension, Store
 from restwell.cache.redis import RedisStore
@@ -33,76 +33,78 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with rig_database(tmp_path) as opened:
+    async with harness_database(tmp_path) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def open_harness(database: Database, *urls: str, strict: bool = True) -> AsyncIterator[tuple[Rig, list[Cache]]]:
+async def open_harness(
+    database: Database, *urls: str, strict: bool = True
+) -> AsyncIterator[tuple[CacheHarness, list[Cache]]]:
     """A cache for each URL, as nodes that reach the same Redis in different ways."""
     stores: Iterator[Store] = iter([RedisStore(url, "test", CacheSuspension(database), strict=strict) for url in urls])
-    rig = Rig(database, lambda: next(stores))
+    harness = CacheHarness(database, lambda: next(stores))
     try:
-        yield rig, [await rig.cache() for _ in urls]
+        yield harness, [await harness.cache() for _ in urls]
     finally:
-        for cache in rig.stores:
+        for cache in harness.stores:
             await cache.close()
 
 
 async def test_a_redis_restarted_from_an_old_snapshot_is_not_trusted(database: Database, server: RedisServer) -> None:
-    """Breaks when keys do not begin with the id of the run: the old mark and the old value come back together."""
-    async with open_harness(database, server.url) as (rig, (cache,)):
-        assert await rig.get(cache) == 0
+    """Breaks when keys do not begin with the id of the run: the old generation and the old value come back together."""
+    async with open_harness(database, server.url) as (harness, (cache,)):
+        assert await harness.get(cache) == 0
         async with Redis.from_url(server.url) as admin:
             await admin.save()
-        await rig.set(cache, 1)
+        await harness.set(cache, 1)
         server.kill()
         server.start()
-        assert await rig.get(cache) == 1
-        await is_kept_again(rig, cache)
-        assert await rig.get(cache) == 1
+        assert await harness.get(cache) == 1
+        await wait_until_cached(harness, cache)
+        assert await harness.get(cache) == 1
 
 
 async def test_a_redis_restarted_during_a_write_serves_no_value_from_before_it(
     database: Database, server: RedisServer
 ) -> None:
-    """Breaks when a writer whose coming was lost does not change the mark when it goes."""
-    async with open_harness(database, server.url, server.url) as (rig, (one, two)):
+    """Breaks when a writer whose coming was lost does not change the generation when it goes."""
+    async with open_harness(database, server.url, server.url) as (harness, (one, two)):
         async with database.transaction() as tx:
             await tx.run(set_value, its_id=1, number=1)
-            write = await rig.stores[one].begin_write(tx, [TAG])
+            write = await harness.stores[one].begin_write(tx, [TAG])
             server.kill()
             server.start()
-            await is_kept_again(rig, two)
-            assert await rig.get(two) == 0
-        await rig.stores[one].end_write(write)
-        assert [await rig.get(two), await rig.get(one)] == [1, 1]
+            await wait_until_cached(harness, two)
+            assert await harness.get(two) == 0
+        await harness.stores[one].end_write(write)
+        assert [await harness.get(two), await harness.get(one)] == [1, 1]
 
 
 async def test_a_redis_that_hangs_delays_one_read_by_half_a_second(database: Database, server: RedisServer) -> None:
     """Breaks when the store goes on asking: every read waits for the time of a command."""
-    async with open_harness(database, server.url) as (rig, (cache,)):
-        await rig.get(cache)
+    async with open_harness(database, server.url) as (harness, (cache,)):
+        await harness.get(cache)
         server.freeze()
         began = time.monotonic()
-        assert await rig.get(cache) == 0
+        assert await harness.get(cache) == 0
         assert time.monotonic() - began < 1.5
         began = time.monotonic()
         for _ in range(20):
-            assert await rig.get(cache) == 0
+            assert await harness.get(cache) == 0
         assert time.monotonic() - began < 0.5
         server.thaw()
-        assert await is_kept_again(rig, cache) < 4
+        assert await wait_until_cached(harness, cache) < 4
 
 
 async def test_concurrent_reads_share_loads_while_redis_is_down(database: Database, server: RedisServer) -> None:
     """Breaks when each goes by itself: those who ask while a load runs share the next one."""
-    async with open_harness(database, server.url) as (rig, (cache,)):
+    async with open_harness(database, server.url) as (harness, (cache,)):
         server.kill()
-        await rig.get(cache)
-        before = rig.loads
-        assert set(await asyncio.gather(*(rig.get(cache) for _ in range(200)))) == {0}
-        assert rig.loads - before <= 2
+        await harness.get(cache)
+        before = harness.loads
+        assert set(await asyncio.gather(*(harness.get(cache) for _ in range(200)))) == {0}
+        assert harness.loads - before <= 2
         server.start()
 
 
@@ -110,22 +112,22 @@ async def test_a_connected_node_sees_a_write_that_did_not_reach_redis(database: 
     """Breaks when a writer is acknowledged before every node has looked at the database, or none of them looks."""
     async with fault_proxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
-        async with open_harness(database, url, server.url) as (rig, (cut, well)):
-            assert [await rig.get(cut), await rig.get(well)] == [0, 0]
+        async with open_harness(database, url, server.url) as (harness, (cut, well)):
+            assert [await harness.get(cut), await harness.get(well)] == [0, 0]
             proxy.swallow()
-            await rig.set(cut, 1)
-            assert [await rig.get(well), await rig.get(cut)] == [1, 1]
+            await harness.set(cut, 1)
+            assert [await harness.get(well), await harness.get(cut)] == [1, 1]
             began = time.monotonic()
             for number in range(2, 12):
-                await rig.set(cut, number)
-                assert [await rig.get(well), await rig.get(cut)] == [number, number]
+                await harness.set(cut, number)
+                assert [await harness.get(well), await harness.get(cut)] == [number, number]
             assert time.monotonic() - began < TRUST_SECONDS, "only the first write waits"
             proxy.heal()
-            assert await is_kept_again(rig, cut) < 5
-            assert [await rig.get(well), await rig.get(cut)] == [11, 11]
-            assert await is_kept_again(rig, well) < 5
-            await rig.set(cut, 12)
-            assert await rig.get(well) == 12
+            assert await wait_until_cached(harness, cut) < 5
+            assert [await harness.get(well), await harness.get(cut)] == [11, 11]
+            assert await wait_until_cached(harness, well) < 5
+            await harness.set(cut, 12)
+            assert await harness.get(well) == 12
 
 
 async def test_a_write_whose_end_did_not_reach_redis_is_recorded_in_the_database(
@@ -134,32 +136,32 @@ async def test_a_write_whose_end_did_not_reach_redis_is_recorded_in_the_database
     """Breaks when end_write takes no note: Redis may have come back as another, where nobody knows of the write."""
     async with fault_proxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
-        async with open_harness(database, url, server.url) as (rig, (cut, well)):
+        async with open_harness(database, url, server.url) as (harness, (cut, well)):
             async with database.transaction() as tx:
                 await tx.run(set_value, its_id=1, number=1)
-                write = await rig.stores[cut].begin_write(tx, [TAG])
+                write = await harness.stores[cut].begin_write(tx, [TAG])
                 server.kill()
                 server.start()
-                await is_kept_again(rig, well)
+                await wait_until_cached(harness, well)
                 proxy.swallow()
-            await rig.stores[cut].end_write(write)
-            assert await rig.get(well) == 1
+            await harness.stores[cut].end_write(write)
+            assert await harness.get(well) == 1
             proxy.heal()
-            await is_kept_again(rig, well)
-            assert await rig.get(well) == 1
+            await wait_until_cached(harness, well)
+            assert await harness.get(well) == 1
 
 
 @pytest.mark.usefixtures("database")
 async def test_a_node_without_its_database_soon_stops_trusting_redis(server: RedisServer, tmp_path: Path) -> None:
     """Breaks when trust has no end. Bounded, a node goes on: that is the difference."""
     for strict in (True, False):
-        async with open_database(f"sqlite:///{tmp_path / 'rig.db'}") as own:
+        async with open_database(f"sqlite:///{tmp_path / 'harness.db'}") as own:
             store = RedisStore(server.url, "test", CacheSuspension(own), strict=strict)
             await store.start()
-            assert store.usable
+            assert store.available
             await own.close()
             await asyncio.sleep(TRUST_SECONDS + 0.6)
-            assert store.usable is not strict
+            assert store.available is not strict
             await store.close()
 
 
@@ -167,13 +169,13 @@ async def test_too_many_recorded_tags_invalidate_the_whole_cache(
     database: Database, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("restwell.cache.suspension.MAX_TAGS", 3)
-    async with open_harness(database, server.url) as (rig, (cache,)):
-        await rig.get(cache)
+    async with open_harness(database, server.url) as (harness, (cache,)):
+        await harness.get(cache)
         async with database.transaction() as tx:
-            await rig.stores[cache]._outage.note(tx, [f"tag {number}" for number in range(5)])  # type: ignore[attr-defined]  # it is one of Redis
+            await harness.stores[cache]._suspension.suspend(tx, [f"tag {number}" for number in range(5)])  # type: ignore[attr-defined]  # it is one of Redis
         await asyncio.sleep(4.5)
-        before = rig.loads
-        assert [await rig.get(cache), rig.loads] == [0, before + 1]
+        before = harness.loads
+        assert [await harness.get(cache), harness.loads] == [0, before + 1]
 
 
 async def test_missing_cache_tables_are_named_at_start(server: RedisServer, tmp_path: Path) -> None:
@@ -184,17 +186,17 @@ async def test_missing_cache_tables_are_named_at_start(server: RedisServer, tmp_
 
 async def test_a_node_starts_without_redis_and_uses_it_later(database: Database, server: RedisServer) -> None:
     server.kill()
-    async with open_harness(database, server.url) as (rig, (cache,)):
-        assert [await rig.get(cache), await rig.get(cache), rig.loads] == [0, 0, 2]
+    async with open_harness(database, server.url) as (harness, (cache,)):
+        assert [await harness.get(cache), await harness.get(cache), harness.loads] == [0, 0, 2]
         server.start()
-        assert await is_kept_again(rig, cache) < 3
+        assert await wait_until_cached(harness, cache) < 3
 
 
 @pytest.mark.parametrize(
     "url", ["http://redis", "redis+cluster://", "redis+sentinel://host:1", "redis+cluster://host/service", "redis"]
 )
 def test_an_unknown_redis_url_is_refused(url: str) -> None:
-    async def greet(_: object) -> None: ...
+    async def on_connect(_: object) -> None: ...
 
     with pytest.raises(ValueError, match="must be one of"):
-        connect(url, greet)
+        connect(url, on_connect)

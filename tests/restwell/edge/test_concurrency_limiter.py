@@ -126,7 +126,7 @@ async def test_the_concurrency_limit_follows_the_event_loop_delay() -> None:
 async def full(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
     """Its limit stays as it is, however busy this machine."""
     monkeypatch.setattr("restwell.edge.concurrency_limiter.MAX_LIMIT", INITIAL_LIMIT)
-    monkeypatch.setattr("restwell.edge.concurrency_limiter.LOOP_SECONDS", 60.0)
+    monkeypatch.setattr("restwell.edge.concurrency_limiter.MAX_LOOP_DELAY_SECONDS", 60.0)
     app = create_app(settings)
     async with running(app) as client:
         yield app, client

@@ -15,7 +15,7 @@ from msgspec import Struct
 from api_client import assert_problem
 from restwell import App, Migrations, Restwell
 from restwell.cache import Cache
-from restwell.edge.response_cache import Answer, ResponseCache
+from restwell.edge.response_cache import CachedResponse, ResponseCache
 from restwell.errors import NotFound
 from restwell.settings import Settings
 from restwell.testing import running
@@ -230,7 +230,7 @@ async def test_a_long_body_is_compressed_once_for_clients_that_accept_it(client:
 def test_the_content_coding_is_negotiated(
     accepted: bytes, coding: bytes, make_app: Callable[..., tuple[App, Cache]]
 ) -> None:
-    assert ResponseCache(make_app()[1], [], "1")._coding(accepted) == coding
+    assert ResponseCache(make_app()[1], [], "1")._encoding(accepted) == coding
 
 
 async def test_cached_responses_differ_by_the_headers_in_vary(client: httpx.AsyncClient) -> None:
@@ -314,8 +314,8 @@ async def test_other_spellings_of_a_path_create_no_other_cached_response(client:
 async def test_the_memory_of_request_targets_is_bounded(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("restwell.edge.response_cache.TARGETS", 3)
-    monkeypatch.setattr("restwell.edge.response_cache.CODINGS", 3)
+    monkeypatch.setattr("restwell.edge.response_cache.MAX_LOOKUPS", 3)
+    monkeypatch.setattr("restwell.edge.response_cache.MAX_ENCODINGS", 3)
     assert (await client.get(f"/v1/kept/1?{'x' * 2_000}")).status_code == 200
     for number in range(10):
         headers = {"accept-encoding": f"x-{number}"}
@@ -344,5 +344,5 @@ def test_a_guarded_route_cannot_be_declared_public(tiny_settings: Settings) -> N
 
 
 def test_a_cached_response_survives_serialization() -> None:
-    answer = Answer(200, [(b"a", b"b")], gzip.compress(json.dumps("x").encode()), 1.5)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=Answer) == answer
+    answer = CachedResponse(200, [(b"a", b"b")], gzip.compress(json.dumps("x").encode()), 1.5)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=CachedResponse) == answer

@@ -38,12 +38,12 @@ async def machine(tmp_path: Path) -> AsyncIterator[LocalRateLimitStore]:
         yield limits
 
 
-async def take(limits: Limits, rate: Rate, who: str = "ada") -> RateLimitResult:
-    return limits.take_nowait(rate, who) or await limits.take(rate, who)
+async def take(limits: Limits, rate: Rate, client_key: str = "ada") -> RateLimitResult:
+    return limits.take_nowait(rate, client_key) or await limits.take(rate, client_key)
 
 
-async def admitted(limits: Limits, rate: Rate, tries: int, who: str = "ada") -> int:
-    return sum([(await take(limits, rate, who)).allowed for _ in range(tries)])
+async def count_allowed(limits: Limits, rate: Rate, tries: int, client_key: str = "ada") -> int:
+    return sum([(await take(limits, rate, client_key)).allowed for _ in range(tries)])
 
 
 @given(
@@ -59,7 +59,7 @@ def test_no_window_admits_more_than_its_burst_and_refill(count: int, seconds: in
         now += pause
         full_at, result = spend(rate, full_at, now)
         taken += result.allowed
-        assert taken <= count + (now - begin) // rate.interval
+        assert taken <= count + (now - begin) // rate.interval_ns
         if not result.allowed:
             assert spend(rate, full_at, now + result.reset_seconds * NANOSECONDS)[1].allowed, (
                 "who waits that long gets in"
@@ -73,25 +73,25 @@ def test_no_window_admits_more_than_its_burst_and_refill(count: int, seconds: in
 
 
 async def test_each_client_and_each_rate_has_its_own_count(machine: LocalRateLimitStore) -> None:
-    assert await admitted(machine, RATE, 300) == RATE.count
-    assert await admitted(machine, RATE, 1, who="grace") == 1
-    assert await admitted(machine, Rate("writes", 3, 60), 10) == 3
+    assert await count_allowed(machine, RATE, 300) == RATE.count
+    assert await count_allowed(machine, RATE, 1, client_key="grace") == 1
+    assert await count_allowed(machine, Rate("writes", 3, 60), 10) == 3
     refused = machine.take_nowait(RATE, "ada")
     assert (refused.allowed, refused.remaining, refused.reset_seconds) == (False, 0, 1)
 
 
 async def test_a_spent_rate_refills_gradually(machine: LocalRateLimitStore) -> None:
     quick = Rate("quick", 5, seconds=1)
-    assert await admitted(machine, quick, 20) == 5
+    assert await count_allowed(machine, quick, 20) == 5
     await asyncio.sleep(0.5)
-    assert 2 <= await admitted(machine, quick, 20) <= 4
+    assert 2 <= await count_allowed(machine, quick, 20) <= 4
 
 
 def _spend_all(folder: Path, start: float, results: "multiprocessing.Queue[int]") -> None:
     async def main() -> int:
         async with opened(LocalRateLimitStore(folder)) as limits:
             await asyncio.sleep(start - time.time())
-            return await admitted(limits, Rate("reads", 2_000, seconds=3_600), 2_000)
+            return await count_allowed(limits, Rate("reads", 2_000, seconds=3_600), 2_000)
 
     results.put(asyncio.run(main()))
 
@@ -116,9 +116,9 @@ async def test_processes_of_one_machine_share_a_count(tmp_path: Path) -> None:
 async def test_a_spent_rate_survives_a_restart_of_the_process_and_not_a_reboot(tmp_path: Path) -> None:
     folder = tmp_path / "one"
     async with opened(LocalRateLimitStore(folder)) as limits:
-        assert await admitted(limits, RATE, 300) == RATE.count
+        assert await count_allowed(limits, RATE, 300) == RATE.count
     async with opened(LocalRateLimitStore(folder)) as limits:
-        assert await admitted(limits, RATE, 3) == 0
+        assert await count_allowed(limits, RATE, 3) == 0
     later = 10**18  # of a clock that has run for thirty years
     assert spend(RATE, later, time.monotonic_ns())[1].remaining == RATE.count - 1
 
@@ -126,13 +126,13 @@ async def test_a_spent_rate_survives_a_restart_of_the_process_and_not_a_reboot(t
 async def test_a_full_table_evicts_the_client_with_the_most_left(machine: LocalRateLimitStore) -> None:
     """Breaks when the fullest place is taken: the one who has nothing left begins anew."""
     slow = Rate("reads", 100, seconds=36_000)
-    assert await admitted(machine, slow, 300, who="greedy") == slow.count
+    assert await count_allowed(machine, slow, 300, client_key="greedy") == slow.count
     for number in range(2 * SETS * WAYS):
         machine.take_nowait(slow, f"crowd {number}")
     async with opened(
         LocalRateLimitStore(machine.folder)
     ) as another:  # this one remembers by itself whom it has refused
-        assert await admitted(another, slow, 5, who="greedy") == 0
+        assert await count_allowed(another, slow, 5, client_key="greedy") == 0
 
 
 async def test_a_process_leases_a_share_of_a_large_rate(machine: LocalRateLimitStore) -> None:
@@ -142,7 +142,7 @@ async def test_a_process_leases_a_share_of_a_large_rate(machine: LocalRateLimitS
         assert (await take(machine, large)).remaining == 639
         assert (await take(another, large)).remaining == 629, "what the first has taken is not there for the second"
         assert [(await take(machine, large)).remaining for _ in range(9)] == list(range(638, 629, -1))
-        assert await admitted(machine, large, 1_000) + await admitted(another, large, 1_000) == 640 - 11
+        assert await count_allowed(machine, large, 1_000) + await count_allowed(another, large, 1_000) == 640 - 11
         assert not (await take(machine, large)).allowed
         assert not (await take(another, large)).allowed
 
@@ -158,7 +158,7 @@ async def test_a_leased_share_expires_once_it_would_have_refilled(machine: Local
     large = Rate("large", 640, seconds=64)  # a share is ten, and comes back within a second
     machine.take_nowait(large, "ada")
     await asyncio.sleep(1.2)
-    assert await admitted(machine, large, 1_000) in range(640, 644)
+    assert await count_allowed(machine, large, 1_000) in range(640, 644)
 
 
 async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ async def test_machines_share_a_count_in_redis_and_never_admit_more(redis_url: s
         ]
         for node in nodes:
             await stack.enter_async_context(opened(node))
-        counts = await asyncio.gather(*(admitted(node, rate, 100) for node in nodes))
+        counts = await asyncio.gather(*(count_allowed(node, rate, 100) for node in nodes))
         assert sum(counts) == 100, counts
         refused = await take(nodes[0], rate)
         assert (refused.allowed, refused.remaining) == (False, 0)
@@ -215,12 +215,12 @@ async def test_a_machine_limits_to_its_part_while_redis_is_down(tmp_path: Path) 
             node = nodes[-1]
             assert node.machines == 4
             server.kill()
-            assert await admitted(node, RATE, 300) == RATE.count // 4
+            assert await count_allowed(node, RATE, 300) == RATE.count // 4
             assert node.degraded
             began = time.perf_counter()
-            assert await admitted(node, RATE, 100, who="grace") == RATE.count // 4
+            assert await count_allowed(node, RATE, 100, client_key="grace") == RATE.count // 4
             assert time.perf_counter() - began < 0.2, "nobody waits for what is known to be away"
             server.start()
             async with asyncio.timeout(10):
-                while (await admitted(node, RATE, 300, who=str(time.monotonic_ns()))) != RATE.count:
+                while (await count_allowed(node, RATE, 300, client_key=str(time.monotonic_ns()))) != RATE.count:
                     await asyncio.sleep(0.05)

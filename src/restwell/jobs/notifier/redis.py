@@ -21,7 +21,7 @@ ANSWER_SECONDS: Final = 3.0
 _CONNECTION_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
-def needed_commands(key: str) -> list[tuple[Any, ...]]:
+def required_commands(key: str) -> list[tuple[Any, ...]]:
     """All commands that RedisNotifier uses, on the stream ``key``, to check permissions at startup."""
     return [
         ("DEL", key),
@@ -40,7 +40,7 @@ class RedisNotifier(BackgroundNotifier):
 
     def __init__(self, url: str, name: str) -> None:
         super().__init__()
-        self._client = connect(url, answer_seconds=ANSWER_SECONDS)
+        self._client = connect(url, timeout_seconds=ANSWER_SECONDS)
         self._prefix = f"{{{name}.jobs}}:"
         self._reader = new_id().hex
         self.broker = BrokerStatus("redis")
