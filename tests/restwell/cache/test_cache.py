@@ -1,4 +1,4 @@
-"""What a cache promises, on each kind of store. The breakage that each test was seen to find stands in its docstring."""
+"""The guarantees of the cache on each kind of store. A docstring names the defect with which the test was seen to fail."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ import pytest
 from msgspec import Struct
 
 from cache_harness import TAG, CacheHarness, Value, set_value
-from restwell.cache import Cache, TooManyLoads, loads
+from restwell.cache import TooManyLoads, loads
 from restwell.cache import cache as module
 from restwell.cache import store as stores
 from restwell.cache.store import StoreLookup
@@ -17,7 +17,7 @@ from restwell.errors import DeadlineExceeded
 
 
 class Gate:
-    """A load that has read its value waits here before it gives it to the cache: the pause in which a write slips in."""
+    """Blocks a load after it has read its value and before it returns, so that a write can commit in between."""
 
     def __init__(self, harness: CacheHarness) -> None:
         self._harness = harness
@@ -43,7 +43,7 @@ async def test_a_cached_value_is_loaded_once(harness: CacheHarness) -> None:
 
 
 async def test_a_write_is_seen_by_the_next_read(harness: CacheHarness) -> None:
-    """Breaks when begin_write does not change the generations."""
+    """Fails if begin_write does not change the generations."""
     cache = await harness.cache()
     for number in range(1, 10):
         await harness.get(cache)
@@ -52,7 +52,7 @@ async def test_a_write_is_seen_by_the_next_read(harness: CacheHarness) -> None:
 
 
 async def test_a_write_is_seen_by_the_next_read_of_another_process(harness: CacheHarness, kind: str) -> None:
-    """Breaks when holds() says yes without looking. Bounded, it may be as late as the bound says."""
+    """Fails if is_current returns True without a check. In bounded mode the write may be seen MAX_STALENESS_SECONDS late."""
     one, two = await harness.cache(), await harness.cache()
     for number in (1, 2, 3):
         assert await harness.get(two) == number - 1
@@ -63,19 +63,19 @@ async def test_a_write_is_seen_by_the_next_read_of_another_process(harness: Cach
 
 
 async def test_a_load_that_began_before_a_write_caches_no_stale_value(harness: CacheHarness, kind: str) -> None:
-    """Breaks when the generations are taken after the load instead of before: the lease that makes it cache-aside without stale sets."""
+    """Fails if the generations are read after the load instead of before it."""
     one, two, gate = await harness.cache(), await harness.cache(), Gate(harness)
     slow = asyncio.create_task(harness.get(one, gate.load))
     await gate.has_read.wait()
     await harness.set(two, 1)
     gate.opened.set()
-    assert await slow == 0  # it was asked for before the write was done
+    assert await slow == 0  # the read began before the write committed
     await asyncio.sleep(1.05 if kind == "bounded" else 0)
     assert [await harness.get(two), await harness.get(one)] == [1, 1]
 
 
 async def test_a_read_after_a_write_does_not_join_a_load_from_before_it(harness: CacheHarness) -> None:
-    """Breaks when a flight is joined whatever its generations are."""
+    """Fails if a read joins a load in progress regardless of its generations."""
     cache, gate = await harness.cache(), Gate(harness)
     slow = asyncio.create_task(harness.get(cache, gate.load))
     await gate.has_read.wait()
@@ -87,22 +87,22 @@ async def test_a_read_after_a_write_does_not_join_a_load_from_before_it(harness:
 
 
 async def test_nothing_is_cached_during_a_write(harness: CacheHarness) -> None:
-    """Breaks when look() gives generations although a writer is there: a crash before end_write would leave the old value for good."""
+    """Fails if get returns generations during a write: a crash before end_write would leave the old value cached."""
     one, two = await harness.cache(), await harness.cache()
     async with harness.database.transaction() as tx:
         await tx.run(set_value, its_id=1, number=1)
         write = await harness.stores[one].begin_write(tx, [TAG])
         assert [await harness.get(cache) for cache in (two, two, one, one)] == [0, 0, 0, 0]
         assert harness.loads == 4
-    assert [await harness.get(cache) for cache in (two, two)] == [1, 1]  # committed, and not yet said to be
+    assert [await harness.get(cache) for cache in (two, two)] == [1, 1]  # committed, before end_write
     await harness.stores[one].end_write(write)
     loads = harness.loads
     assert [await harness.get(cache) for cache in (two, two, one, one)] == [1, 1, 1, 1]
     assert harness.loads == loads + 1
 
 
-async def test_the_first_of_two_writes_to_end_does_not_open_the_tag(harness: CacheHarness) -> None:
-    """Breaks when end_write takes every writer away instead of its own."""
+async def test_a_tag_is_not_cached_until_its_last_write_has_ended(harness: CacheHarness) -> None:
+    """Fails if end_write removes all writers instead of its own."""
     one, two = await harness.cache(), await harness.cache()
     async with harness.database.transaction() as tx:
         first = await harness.stores[one].begin_write(tx, [TAG])
@@ -115,13 +115,13 @@ async def test_the_first_of_two_writes_to_end_does_not_open_the_tag(harness: Cac
     assert [await harness.get(one), await harness.get(one), harness.loads] == [0, 0, 3]
 
 
-async def test_a_rollback_opens_the_tags_of_its_transaction(harness: CacheHarness) -> None:
-    """Breaks when rolled_back does nothing."""
+async def test_tags_are_cached_again_after_a_rollback(harness: CacheHarness) -> None:
+    """Fails if rolled_back does nothing."""
     cache = await harness.cache()
     with pytest.raises(ZeroDivisionError):
         async with harness.database.transaction() as tx:
             await harness.set_in(tx, cache, 1)
-            tx.hooks[0].outcome_unknown()  # nothing was begun yet: nothing to end
+            tx.hooks[0].outcome_unknown()  # before begin_write: there is nothing to end
             tx.hooks.append(tx.hooks[0])
             await tx.hooks[0].before_commit(tx)
             raise ZeroDivisionError
@@ -132,7 +132,7 @@ async def test_a_rollback_opens_the_tags_of_its_transaction(harness: CacheHarnes
 async def test_nothing_is_cached_while_the_outcome_of_a_commit_is_unknown(
     harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks when outcome_unknown opens the tags at once."""
+    """Fails if outcome_unknown ends the write immediately."""
     monkeypatch.setattr("restwell.cache.invalidation.WRITE_TIMEOUT_SECONDS", 0.5)
     cache = await harness.cache()
     async with harness.database.transaction() as tx:
@@ -147,22 +147,22 @@ async def test_nothing_is_cached_while_the_outcome_of_a_commit_is_unknown(
 
 
 async def test_concurrent_callers_share_one_load(harness: CacheHarness) -> None:
-    """Breaks when flights are not joined: each would ask the store for the lease by itself."""
+    """Fails if reads do not join a load in progress: each would acquire a lease."""
     cache = await harness.cache()
     store = harness.stores[cache]
-    lease, asked = store.acquire_lease, []
+    acquire_lease, keys = store.acquire_lease, []
 
-    async def counted(key: str, tags: Sequence[str]) -> tuple[bool, StoreLookup]:
-        asked.append(key)
-        return await lease(key, tags)
+    async def counting(key: str, tags: Sequence[str]) -> tuple[bool, StoreLookup]:
+        keys.append(key)
+        return await acquire_lease(key, tags)
 
-    store.acquire_lease = counted  # type: ignore[method-assign]  # counts
+    store.acquire_lease = counting  # type: ignore[method-assign]  # counts
     assert set(await asyncio.gather(*(harness.get(cache) for _ in range(100)))) == {0}
-    assert (harness.loads, len(asked)) == (1, 1)
+    assert (harness.loads, len(keys)) == (1, 1)
 
 
 async def test_concurrent_processes_share_one_load(harness: CacheHarness, kind: str) -> None:
-    """Breaks when lease() always gives the lease, or when nobody looks again once it is had."""
+    """Fails if acquire_lease always succeeds, or if the value is not read again after the lease was acquired."""
     caches = [await harness.cache() for _ in range(3)]
 
     async def slowly() -> Value:
@@ -178,7 +178,7 @@ async def test_concurrent_processes_share_one_load(harness: CacheHarness, kind: 
 
 
 async def test_processes_that_hold_an_expired_value_share_one_load(harness: CacheHarness) -> None:
-    """Breaks when what another process has just kept is compared with itself instead of with what was held before."""
+    """Fails if the new value of another process is not recognised as newer than the expired one."""
     caches = [await harness.cache() for _ in range(3)]
 
     async def slowly() -> Value:
@@ -192,7 +192,7 @@ async def test_processes_that_hold_an_expired_value_share_one_load(harness: Cach
 
 
 async def test_the_lease_of_a_dead_process_expires(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks when a lease has no end."""
+    """Fails if a lease does not expire."""
     monkeypatch.setattr("restwell.cache.local.LEASE_SECONDS", 0.3)
     monkeypatch.setattr("restwell.cache.redis.LEASE_SECONDS", 0.3)
     dead, cache = await harness.cache(), await harness.cache()
@@ -206,16 +206,16 @@ async def test_the_lease_of_a_dead_process_expires(harness: CacheHarness, monkey
 async def test_a_caller_does_not_wait_for_a_lease_held_too_long(
     harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks when _lease waits until it has the lease."""
+    """Fails if _acquire_lease waits without a limit."""
     monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
     other, cache = await harness.cache(), await harness.cache()
     await harness.stores[other].acquire_lease(f"{TAG}|{module._fingerprint(Value)}", [TAG])
     assert [await harness.get(cache), harness.loads] == [0, 1]
-    assert [await harness.get(cache), harness.loads] == [0, 2]  # read without the lease, so not kept
+    assert [await harness.get(cache), harness.loads] == [0, 2]  # loaded without the lease, so not cached
 
 
 async def test_the_error_of_a_load_reaches_its_callers_and_is_not_cached(harness: CacheHarness) -> None:
-    """Breaks when the lease is not given back."""
+    """Fails if the lease is not released."""
     one, two = await harness.cache(), await harness.cache()
 
     async def fail() -> Value:
@@ -230,7 +230,7 @@ async def test_the_error_of_a_load_reaches_its_callers_and_is_not_cached(harness
 
 
 async def test_a_cancelled_caller_does_not_cancel_the_others(harness: CacheHarness) -> None:
-    """Breaks when the first caller loads in its own task."""
+    """Fails if the load runs in the task of the first caller."""
     cache, gate = await harness.cache(), Gate(harness)
     first = asyncio.create_task(harness.get(cache, gate.load))
     await gate.has_read.wait()
@@ -245,7 +245,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_others(harness: CacheHarne
 async def test_a_missing_value_is_cached_briefly_and_invalidated_by_a_write(
     harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks when None counts as not found in the cache, or lives as long as a value."""
+    """Fails if None is treated as a cache miss, or is cached as long as a value."""
     monkeypatch.setattr(module, "MISSING_SECONDS", 0.4)
     cache = await harness.cache()
     asked = 0
@@ -266,7 +266,7 @@ async def test_a_missing_value_is_cached_briefly_and_invalidated_by_a_write(
 
 
 async def test_a_value_expires_after_its_ttl_or_a_tenth_earlier(harness: CacheHarness) -> None:
-    """Breaks without the jitter, or when expires_at is not looked at."""
+    """Fails without jitter, or if expires_at is ignored."""
     cache = await harness.cache()
     ends = []
     for number in range(30):
@@ -283,9 +283,9 @@ async def test_a_value_expires_after_its_ttl_or_a_tenth_earlier(harness: CacheHa
 
 
 async def test_a_value_is_refreshed_before_it_expires(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks when refresh_at is not looked at, or waited for."""
+    """Fails if refresh_at is ignored, or if the caller waits for the refresh."""
     one, two = await harness.cache(), await harness.cache()
-    monkeypatch.setattr("math.log", lambda _: -1e9)  # a draw so large that it is always time
+    monkeypatch.setattr("math.log", lambda _: -1e9)  # refresh_at is then always in the past
     await harness.get(one)
     monkeypatch.undo()
     gate = Gate(harness)
@@ -312,32 +312,8 @@ async def test_a_load_may_decline_to_cache_its_value(harness: CacheHarness) -> N
     assert [await get(), await get(), harness.loads] == [60, 60, 3]
 
 
-async def write_through(harness: CacheHarness, cache: Cache, number: int) -> None:
-    async with harness.database.transaction() as tx:
-        await tx.run(set_value, its_id=1, number=number)
-        cache.write(tx, TAG, Value(number), kind=Value, tags=[TAG], ttl_seconds=60)
-
-
-async def test_a_writer_caches_what_it_has_written(harness: CacheHarness) -> None:
-    """Breaks when the deferred_sets are not run."""
-    one, two = await harness.cache(), await harness.cache()
-    await write_through(harness, one, 1)
-    assert [await harness.get(one), await harness.get(two), harness.loads] == [1, 1, 0]
-
-
-async def test_concurrent_writers_cache_nothing(harness: CacheHarness) -> None:
-    """Breaks when end_write says that it was undisturbed although another write began, or is still under way."""
-    one, two = await harness.cache(), await harness.cache()
-    async with harness.database.transaction() as tx:
-        before = await harness.stores[two].begin_write(tx, [TAG])
-    await write_through(harness, one, 1)
-    await harness.stores[two].end_write(before)
-    await harness.get(two)
-    assert harness.loads == 1
-
-
 async def test_a_disabled_cache_loads_everything_and_still_invalidates(harness: CacheHarness, kind: str) -> None:
-    """Breaks when invalidate does nothing while it is off."""
+    """Fails if invalidate does nothing on a disabled cache."""
     off, on = await harness.cache(enabled=False), await harness.cache()
     assert [await harness.get(off), await harness.get(off), harness.loads] == [0, 0, 2]
     assert await harness.get(on) == 0
@@ -347,7 +323,7 @@ async def test_a_disabled_cache_loads_everything_and_still_invalidates(harness: 
 
 
 async def test_loads_beyond_the_limit_are_refused(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks without the places; or when a load within a load takes one of its own, which would wait for itself."""
+    """Fails without the limit, or if a nested load waits for a second slot."""
     monkeypatch.setattr(loads, "MAX_CONCURRENT_LOADS", 1)
     cache = await harness.cache(load_timeout_seconds=0.4)
     gate = Gate(harness)
@@ -368,13 +344,13 @@ async def test_loads_beyond_the_limit_are_refused(harness: CacheHarness, monkeyp
 
 
 async def test_a_value_of_another_type_is_not_used(harness: CacheHarness) -> None:
-    """Breaks when the fingerprint is left out: a deploy would read what the release before it has kept."""
+    """Fails without the fingerprint of the type: a release would read the values of the previous release."""
     one, two = await harness.cache(), await harness.cache()
     await harness.get(one)
 
     class NewValue(Struct, frozen=True):
         number: int
-        unit: str = "what the old release never wrote"
+        unit: str = "not set by the previous release"
 
     async def load() -> NewValue:
         return NewValue(7, "cents")
@@ -385,12 +361,14 @@ async def test_a_value_of_another_type_is_not_used(harness: CacheHarness) -> Non
 async def test_an_undecodable_value_is_loaded_again(harness: CacheHarness) -> None:
     one, two = await harness.cache(), await harness.cache()
     await harness.get(one)
-    await harness.stores[one].set(f"{TAG}|{module._fingerprint(Value)}", b"\xc1 nothing of ours", 60)
+    await harness.stores[one].set(f"{TAG}|{module._fingerprint(Value)}", b"\xc1 not msgpack", 60)
     assert [await harness.get(two), harness.loads] == [0, 2]
 
 
 @pytest.mark.parametrize("tags", [(TAG,), ()])
-async def test_forget_invalidates_a_tag_or_everything(harness: CacheHarness, kind: str, tags: tuple[str, ...]) -> None:
+async def test_invalidate_now_invalidates_a_tag_or_the_whole_cache(
+    harness: CacheHarness, kind: str, tags: tuple[str, ...]
+) -> None:
     one, two = await harness.cache(), await harness.cache()
     assert [await harness.get(one), await harness.get(two), harness.loads] == [0, 0, 1]
     await two.invalidate_now(*tags)
