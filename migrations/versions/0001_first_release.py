@@ -51,7 +51,7 @@ def _users_and_sessions() -> None:
         Column("id", Id, primary_key=True),
         Column("user_id", Id, ForeignKey("users.id"), nullable=False),
         Column("user_agent", Text, nullable=False),
-        Column("address", Text, nullable=False),
+        Column("ip_address", Text, nullable=False),
         Column("created_at", Timestamp, nullable=False),
         Column("last_used_at", Timestamp, nullable=False),
         Column("expires_at", Timestamp, nullable=False),

@@ -10,18 +10,18 @@ down_revision = "0007"
 
 REFUSAL = "security_events is append-only"
 POSTGRESQL = (
-    f"""CREATE FUNCTION refuse_change_of_security_events() RETURNS trigger LANGUAGE plpgsql
+    f"""CREATE FUNCTION reject_security_event_change() RETURNS trigger LANGUAGE plpgsql
     AS 'BEGIN RAISE EXCEPTION ''{REFUSAL}''; END'""",
-    """CREATE TRIGGER security_events_stay BEFORE UPDATE OR TRUNCATE ON security_events
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_security_events()""",
-    """CREATE TRIGGER security_events_stay_a_year BEFORE DELETE ON security_events
-    FOR EACH ROW WHEN (OLD.at > now() - interval '365 days') EXECUTE FUNCTION refuse_change_of_security_events()""",
+    """CREATE TRIGGER security_events_append_only BEFORE UPDATE OR TRUNCATE ON security_events
+    FOR EACH STATEMENT EXECUTE FUNCTION reject_security_event_change()""",
+    """CREATE TRIGGER security_events_retention BEFORE DELETE ON security_events
+    FOR EACH ROW WHEN (OLD.occurred_at > now() - interval '365 days') EXECUTE FUNCTION reject_security_event_change()""",
 )
 SQLITE = (
-    f"""CREATE TRIGGER security_events_stay BEFORE UPDATE ON security_events
+    f"""CREATE TRIGGER security_events_append_only BEFORE UPDATE ON security_events
     BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END""",
-    f"""CREATE TRIGGER security_events_stay_a_year BEFORE DELETE ON security_events
-    WHEN OLD.at > (unixepoch() - 365 * 86400) * 1000000
+    f"""CREATE TRIGGER security_events_retention BEFORE DELETE ON security_events
+    WHEN OLD.occurred_at > (unixepoch() - 365 * 86400) * 1000000
     BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END""",
 )
 
@@ -30,11 +30,11 @@ def upgrade() -> None:
     op.create_table(
         "security_events",
         Column("id", Id, primary_key=True),
-        Column("at", Timestamp, nullable=False),
-        Column("event", Text, nullable=False),
+        Column("occurred_at", Timestamp, nullable=False),
+        Column("type", Text, nullable=False),
         Column("user_id", Id, ForeignKey("users.id")),
-        Column("by_id", Id),
-        Column("address", Text),
+        Column("actor_id", Id),
+        Column("ip_address", Text),
         Column("detail", Text),
         Column("request_id", Text),
     )

@@ -14,7 +14,7 @@ async def events(person: ApiClient, query: str = "") -> list[Json]:
 
 
 def names(found: list[Json]) -> list[str]:
-    return [one["event"] for one in found]
+    return [one["type"] for one in found]
 
 
 async def test_a_user_sees_the_own_security_events_newest_first(client: httpx.AsyncClient, customer: ApiClient) -> None:
@@ -25,7 +25,7 @@ async def test_a_user_sees_the_own_security_events_newest_first(client: httpx.As
     found = await events(customer)
     assert names(found) == ["password_changed", "sign_in_failed", "signed_in"]
     assert found[1]["request_id"] == failed.headers["x-request-id"]
-    assert found[1]["address"] == "127.0.0.1"
+    assert found[1]["ip_address"] == "127.0.0.1"
     phone = await ApiClient(client).sign_in("customer1@shop.example", "an entirely new one")
     await phone.send("DELETE", "/v1/sessions/current")
     await customer.send("DELETE", "/v1/sessions")
@@ -45,7 +45,7 @@ async def test_an_admin_sees_all_security_events_and_a_customer_the_own(
     assert {one["user_id"] for one in await events(admin)} == {me, boss}
     mine = await events(admin, f"&user_id={me}")
     assert names(mine) == ["account_updated", "account_updated", "signed_in"]
-    assert (mine[1]["detail"], mine[1]["by_id"]) == ("role: admin, active: true", boss)
+    assert (mine[1]["detail"], mine[1]["actor_id"]) == ("role: admin, active: true", boss)
     assert await events(customer, f"&user_id={boss}") == mine
 
 
@@ -77,7 +77,7 @@ async def test_the_reuse_of_a_refresh_token_is_a_security_event(
 
 @pytest.mark.parametrize(
     "change",
-    ["UPDATE security_events SET event = 'nothing'", "DELETE FROM security_events", "TRUNCATE security_events"],
+    ["UPDATE security_events SET type = 'nothing'", "DELETE FROM security_events", "TRUNCATE security_events"],
 )
 async def test_the_database_refuses_to_change_security_events(customer: ApiClient, app: App, change: str) -> None:
     """Breaks without the triggers of migration 0008."""

@@ -51,7 +51,7 @@ add_session = query(
     "test.session",
     sessions.insert().values(
         {name: param(name) for name in ("id", "user_id", "created_at", "last_used_at", "expires_at")}
-        | {"user_agent": "", "address": "", "ended_at": None}
+        | {"user_agent": "", "ip_address": "", "ended_at": None}
     ),
 )
 
@@ -93,12 +93,14 @@ async def test_the_cleanup_deletes_security_events_after_a_year(customer: ApiCli
     """The trigger of the table allows a deletion a day before the cleanup asks for it."""
     assert customer.tokens
     events = metadata.tables["security_events"]
-    given = {c.name: param(c.name) if c.name in {"id", "at"} else None for c in events.columns} | {"event": "signed_in"}
+    given = {c.name: param(c.name) if c.name in {"id", "occurred_at"} else None for c in events.columns} | {
+        "type": "signed_in"
+    }
     add = query("test.event", events.insert().values(given))
     async with app.kit.database.transaction() as tx:
         for days in (365, 367):
             then = datetime.now(UTC) - timedelta(days=days)
-            await tx.run(add, id=min_id_at(then), at=then)
+            await tx.run(add, id=min_id_at(then), occurred_at=then)
     before = await count(app, "security_events")
     await clean(app)
     assert await count(app, "security_events") == before - 1

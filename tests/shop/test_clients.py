@@ -85,7 +85,7 @@ async def test_a_revoked_machine_client_loses_access_at_once_and_no_other_does(
     listed = (await admin.get("/v1/clients")).json()["items"]
     assert [one["id"] for one in listed] == [kept["id"]]
     assert "secret" not in listed[0]
-    events = [(one["event"], one["detail"]) for one in (await admin.get("/v1/security-events")).json()["items"]]
+    events = [(one["type"], one["detail"]) for one in (await admin.get("/v1/security-events")).json()["items"]]
     assert events[0] == ("client_revoked", "Warehouse")
     assert ("client_created", "Warehouse: orders:read products:write") in events
 

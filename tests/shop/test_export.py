@@ -31,7 +31,7 @@ async def test_the_export_holds_all_data_of_a_user(customer: ApiClient, other: A
     assert export["account"] == (await customer.get("/v1/users/me")).json()
     assert export["orders"] == placed[::-1]
     assert export["sessions"] == (await customer.get("/v1/sessions")).json()["items"]
-    assert [one["event"] for one in export["security_events"]] == ["exported", "signed_in"]
+    assert [one["type"] for one in export["security_events"]] == ["data_exported", "signed_in"]
     assert export["identities"] == []
 
 

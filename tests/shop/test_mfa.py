@@ -75,7 +75,7 @@ async def test_signing_in_needs_a_second_factor_code_that_works_once(
     assert (await sign_in(client, codes[0])).status_code == 201
     assert_problem(await sign_in(client, codes[0]), 403, "invalid_mfa_code")
     assert (await customer.get(PATH)).json() == {"active": True, "recovery_codes_left": 9}
-    found = [one["event"] for one in (await customer.get("/v1/security-events?limit=100")).json()["items"]]
+    found = [one["type"] for one in (await customer.get("/v1/security-events?limit=100")).json()["items"]]
     assert {"mfa_enabled", "recovery_code_used", "sign_in_failed"} <= set(found)
 
 

@@ -26,7 +26,7 @@ class SecurityEventType(StrEnum):
     IDENTITY_UNLINKED = "identity_unlinked"
     CLIENT_CREATED = "client_created"
     CLIENT_REVOKED = "client_revoked"
-    DATA_EXPORTED = "exported"
+    DATA_EXPORTED = "data_exported"
     ACCOUNT_UPDATED = "account_updated"
     ACCOUNT_DELETED = "account_deleted"
 
@@ -35,11 +35,11 @@ security_events = Table(
     "security_events",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("at", Timestamp, nullable=False),
-    Column("event", Text, nullable=False),
+    Column("occurred_at", Timestamp, nullable=False),
+    Column("type", Text, nullable=False),
     Column("user_id", Id, ForeignKey("users.id")),  # whose account; null where there is none
-    Column("by_id", Id),  # who did it, if not the owner
-    Column("address", Text),
+    Column("actor_id", Id),  # who did it, if not the owner
+    Column("ip_address", Text),
     Column("detail", Text),
     Column("request_id", Text),
     Index("security_events_by_user", "user_id", "id"),

@@ -12,11 +12,11 @@ from shop.schema import Instant
 
 class SecurityEvent(Struct, frozen=True):
     id: UUID
-    at: Instant
-    event: SecurityEventType
+    occurred_at: Instant
+    type: SecurityEventType
     user_id: Annotated[UUID | None, Meta(description="Whose account it is about; null where there is none.")]
-    by_id: Annotated[UUID | None, Meta(description="Who did it, if not the owner.")]
-    address: Annotated[str | None, Meta(examples=["203.0.113.7"])]
+    actor_id: Annotated[UUID | None, Meta(description="Who did it, if not the owner.")]
+    ip_address: Annotated[str | None, Meta(examples=["203.0.113.7"])]
     detail: Annotated[str | None, Meta(examples=["role: admin"])]
     request_id: Annotated[str | None, Meta(description="The `X-Request-Id` of the request that did it.")]
 

@@ -26,22 +26,22 @@ class AuditLog:
     async def record(
         self,
         tx: Transaction,
-        event: SecurityEventType,
+        type_: SecurityEventType,
         user_id: UUID | None,
         *,
-        by_id: UUID | None = None,
-        address: str | None = None,
+        actor_id: UUID | None = None,
+        ip_address: str | None = None,
         detail: str | None = None,
     ) -> None:
         """Note what happened, in the transaction in which it happens: there is never the one without the other."""
         await tx.run(
             queries.insert_event,
             id=new_id(),
-            at=datetime.now(UTC),
-            event=event,
+            occurred_at=datetime.now(UTC),
+            type=type_,
             user_id=user_id,
-            by_id=by_id,
-            address=address,
+            actor_id=actor_id,
+            ip_address=ip_address,
             detail=detail,
             request_id=structlog.contextvars.get_contextvars().get("request_id"),
         )

@@ -52,7 +52,7 @@ class ClientService:
                 created_at=client.created_at,
             )
             detail = f"{client.name}: {scopes}"
-            await self._audit.record(tx, SecurityEventType.CLIENT_CREATED, None, by_id=actor.id, detail=detail)
+            await self._audit.record(tx, SecurityEventType.CLIENT_CREATED, None, actor_id=actor.id, detail=detail)
         return client
 
     async def list_clients(self, filters: PageFilter) -> Page[OAuthClient]:
@@ -72,7 +72,7 @@ class ClientService:
             if name is None:
                 raise NotFound
             self._cache.invalidate(tx, _client(client_id))
-            await self._audit.record(tx, SecurityEventType.CLIENT_REVOKED, None, by_id=actor.id, detail=name)
+            await self._audit.record(tx, SecurityEventType.CLIENT_REVOKED, None, actor_id=actor.id, detail=name)
 
     async def issue(self, client_id: str, secret: str, wanted: str | None) -> ClientCredentialsToken:
         """A token for a client that knows its secret. Raises InvalidClient, InvalidScope."""

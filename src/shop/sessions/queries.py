@@ -23,7 +23,7 @@ class Credentials(Struct, frozen=True):
 class StoredSession(Struct, frozen=True):
     id: UUID
     user_agent: str
-    address: str
+    ip_address: str
     created_at: datetime
     last_used_at: datetime
 
@@ -84,7 +84,7 @@ by_id: Final = query(
 
 of_user: Final = query(
     "sessions.of_user",
-    select(sessions.c.id, sessions.c.user_agent, sessions.c.address, sessions.c.created_at, sessions.c.last_used_at)
+    select(sessions.c.id, sessions.c.user_agent, sessions.c.ip_address, sessions.c.created_at, sessions.c.last_used_at)
     .where(sessions.c.user_id == param("user_id"), _is_active)
     .order_by(sessions.c.id.desc())
     .limit(MAX_LISTED),

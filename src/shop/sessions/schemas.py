@@ -46,7 +46,7 @@ class CookieTokens(Struct, frozen=True, tag_field="token_type", tag="Cookie"):
 class Session(Struct, frozen=True):
     id: UUID
     user_agent: Annotated[str, Meta(examples=["curl/8.5.0"])]
-    address: Annotated[str, Meta(examples=["203.0.113.7"])]
+    ip_address: Annotated[str, Meta(examples=["203.0.113.7"])]
     created_at: Instant
     last_used_at: Instant
     current: Annotated[bool, Meta(description="Whether this request belongs to it.")]

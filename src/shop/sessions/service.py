@@ -95,13 +95,15 @@ class SessionService:
             id=session_id,
             user_id=user_id,
             user_agent=client_info.user_agent,
-            address=client_info.ip_address,
+            ip_address=client_info.ip_address,
             created_at=now,
             last_used_at=now,
             expires_at=now + self._lifetime,
         )
         await self._insert_token(tx, token, session_id, now)
-        await self._audit.record(tx, SecurityEventType.SIGNED_IN, user_id, address=client_info.ip_address, detail=how)
+        await self._audit.record(
+            tx, SecurityEventType.SIGNED_IN, user_id, ip_address=client_info.ip_address, detail=how
+        )
         return session_id, self._issue_tokens(user_id, session_id, token)
 
     async def refresh(self, token: str) -> BearerTokens:
@@ -148,7 +150,9 @@ class SessionService:
         now = datetime.now(UTC)
         rows = await self._database.all(queries.of_user, user_id=actor.id, now=now, idle_since=now - self._idle)
         return [
-            Session(row.id, row.user_agent, row.address, row.created_at, row.last_used_at, row.id == actor.session_id)
+            Session(
+                row.id, row.user_agent, row.ip_address, row.created_at, row.last_used_at, row.id == actor.session_id
+            )
             for row in rows
         ]
 
@@ -179,7 +183,9 @@ class SessionService:
         async with self._database.transaction() as tx:
             await self._throttle.record_failure_in(tx, subject)
             if user_id is not None:  # what nobody can delete for a year must not grow by names that are made up
-                await self._audit.record(tx, SecurityEventType.SIGN_IN_FAILED, user_id, address=client_info.ip_address)
+                await self._audit.record(
+                    tx, SecurityEventType.SIGN_IN_FAILED, user_id, ip_address=client_info.ip_address
+                )
 
     async def _end(self, tx: Transaction, user_id: UUID, session_id: UUID, now: datetime) -> int:
         self._cache.invalidate(tx, _session(session_id))

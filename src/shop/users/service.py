@@ -135,7 +135,7 @@ class UserService:
             if not user.active:
                 await self._sessions.end_all_in(tx, user_id)
             detail = f"role: {user.role}, active: {str(user.active).lower()}"
-            await self._audit.record(tx, SecurityEventType.ACCOUNT_UPDATED, user_id, by_id=actor.id, detail=detail)
+            await self._audit.record(tx, SecurityEventType.ACCOUNT_UPDATED, user_id, actor_id=actor.id, detail=detail)
         return user
 
     async def delete_own(self, actor: Actor) -> None:

@@ -328,7 +328,7 @@ async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
     # Of two who remove it one finds nothing; seen to fail with 409, as if it were the last way in.
     removals = await asyncio.gather(*(customer.send("DELETE", f"{path}/okta") for _ in range(4)))
     assert sorted(one.status_code for one in removals) == [204, 404, 404, 404]
-    found = [one["event"] for one in (await customer.get("/v1/security-events")).json()["items"]]
+    found = [one["type"] for one in (await customer.get("/v1/security-events")).json()["items"]]
     assert found[:3] == ["identity_unlinked", "signed_in", "identity_linked"]
 
 
