@@ -1,6 +1,6 @@
-"""What every test may ask for: a database of its own, the shop started as in production, and people who use it.
+"""Fixtures of all tests: a database for each test, the production application, and clients of it.
 
-What could not be tested on this machine is said loudly at the end.
+Tests that need a missing server are listed at the end of the run.
 """
 
 import os
@@ -40,7 +40,7 @@ KINDS = {
 }
 SERVERS = {"postgres_server", "redis_url", "rabbit_url"}
 
-# The tests start hundreds of processes, each of which would compile every module.
+# The tests start hundreds of processes; without bytecode files, each would compile every module.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
@@ -52,14 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("failure_report")
     for kind, meaning in KINDS.items():
         config.addinivalue_line("markers", f"{kind}: {meaning}")
-    # Rich takes most of a second for a traceback, in which the event loop stands still.
+    # Rich takes most of a second for a traceback, and blocks the event loop meanwhile.
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice the cores, since many tests wait; each worker starts servers of its own."""
+    """Twice the number of cores, because many tests wait; each worker starts its own servers."""
     return min(2 * (os.cpu_count() or 1), 8)
 
 
@@ -86,9 +86,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _open_run(config: pytest.Config) -> None:
-    """Give this run a folder for all that it writes; at its end, however it comes, nothing of it is left."""
+    """Create the temporary folder of the run. It is removed, and its processes are ended, however the run ends."""
     folder = Path(tempfile.mkdtemp(prefix="restwell-tests-"))
-    folder.chmod(0o711)  # PostgreSQL, as a user of its own, has a folder there
+    folder.chmod(0o711)  # PostgreSQL has a folder there, and another user
     watcher = reaper.watched(folder)
     os.environ |= {reaper.FOLDER: str(folder), "TMPDIR": str(folder)}
     tempfile.tempdir = None
@@ -104,7 +104,7 @@ def _open_run(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a server's maintenance database: a throwaway server, or the one that TEST_POSTGRES_URL names."""
+    """The URL of the maintenance database of a temporary server, or of TEST_POSTGRES_URL."""
     if named := os.environ.get("TEST_POSTGRES_URL"):
         yield named
         return
@@ -116,7 +116,7 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A throwaway Redis server. Keys begin with the name of an application, so that tests can share it."""
+    """A temporary Redis server. Tests share it: keys begin with the name of an application."""
     if redis_program() is None:
         pytest.skip(f"{NEEDS}: Redis (apt-get install redis-server)")
     with redis_server() as server:
@@ -125,7 +125,7 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def rabbit_url() -> Iterator[str]:
-    """A throwaway RabbitMQ server. Queues begin with the name of an application, so that tests can share it."""
+    """A temporary RabbitMQ server. Tests share it: queues begin with the name of an application."""
     if rabbit_program() is None:
         pytest.skip(f"{NEEDS}: RabbitMQ (apt-get install rabbitmq-server)")
     with rabbit_server() as server:
@@ -134,20 +134,20 @@ def rabbit_url() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def backend(request: pytest.FixtureRequest) -> str:
-    """Each test that depends on it, directly or not, runs on both databases."""
+    """Runs each test that depends on it on both databases."""
     name: str = request.param
     return name
 
 
 @pytest.fixture(scope="session")
 async def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Where the migrated and seeded databases are that every test gets a copy of; filled by ``database_url``."""
+    """The migrated and seeded template databases that ``database_url`` copies."""
     return {"sqlite": str(tmp_path_factory.mktemp("template") / "template.db")}
 
 
 @pytest.fixture
 async def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """The URL of a database without any table."""
+    """The URL of an empty database."""
     if backend == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
@@ -160,7 +160,7 @@ async def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest
 async def database_url(
     backend: str, tmp_path: Path, templates: dict[str, str], request: pytest.FixtureRequest
 ) -> AsyncIterator[str]:
-    """The URL of a database of the test's own: migrated, with the demo accounts and the demo catalogue."""
+    """The URL of a new database, migrated, with the demo accounts and the demo catalogue."""
     if backend == "sqlite":
         template = Path(templates["sqlite"])
         if not template.exists():
@@ -179,14 +179,14 @@ async def database_url(
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """The test's own database, started."""
+    """The open database of the test."""
     async with open_database(database_url) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 def runtime_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all: whoever starts finds itself alone there and begins anew."""
+    """Shared by all tests: an application that starts alone in it clears it."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -197,20 +197,20 @@ def settings(database_url: str, runtime_dir: Path, tmp_path: Path) -> ShopSettin
         jwt=JwtSettings(secret=SecretStr(SECRET)),
         runtime_dir=runtime_dir,
         rate_limit=RateLimitSettings(scale=MORE),
-        request=RequestSettings(timeout_seconds=30),  # a busy machine takes its time
+        request=RequestSettings(timeout_seconds=30),  # for a busy machine
         payments=PaymentsSettings(url=SecretStr(f"fake:///{tmp_path}/payments.db")),
     )
 
 
 @pytest.fixture
 def app(settings: ShopSettings) -> App:
-    """The production app; ``client`` starts it."""
+    """The production application; ``client`` starts it."""
     return create_app(settings)
 
 
 @pytest.fixture
 async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
-    """Talks to the production app, in process."""
+    """An in-process client of the production application."""
     async with running(app) as connected:
         yield connected
 

@@ -1,4 +1,4 @@
-"""What a person needs of a failed test: the request, the answer, the log lines of that request, and no wall of text."""
+"""A failed test shows the request, the response and the log lines of that request."""
 
 import os
 import re
@@ -83,7 +83,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_a_failed_test_shows_its_last_requests_their_responses_and_their_log_lines(report: str) -> None:
-    """Breaks when the exchanges of an earlier test are kept, when a log line is not beside its request, or not yet written."""
+    """Breaks when exchanges of an earlier test are shown, or when a log line is missing below its request."""
     _, several, first = report.split("HTTP, the last exchange at the end")
     *earlier, last = several.partition("- Captured stdout call")[0].strip("- \n").split("\n\n")
     told = last.splitlines()

@@ -1,4 +1,4 @@
-"""The rules of the house: which way imports point, how large a file may be, and that the documents tell the truth."""
+"""Architecture rules: the direction of imports, the size of files, and documents that match the code."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ from shop.settings import ShopSettings
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 FRAMEWORKS = {"litestar"}
 KNOWS_THE_FRAMEWORK = ("app", "web")
-LAYERS = [  # a package may import those in its own line and above
+LAYERS = [  # a module may import those of its own set and above
     {
         "ids",
         "errors",
@@ -55,12 +55,12 @@ RULES = {
     "verification",
     "tokens",
 }
-"""The modules of a feature with rules that others may ask."""
+"""The modules of a feature that other features may import."""
 SECTIONS = 17
 
 
 def imports_of(file: Path) -> Iterator[str]:
-    """The modules a file imports, each as its dotted name."""
+    """The dotted names of the modules that a file imports."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -108,7 +108,7 @@ def _points_down(own_file: str, below: list[str], feature: str) -> bool:
 
 
 def test_importing_does_no_io_and_opens_nothing() -> None:
-    """Importing and building the whole shop works where nothing can be written and no server is there: else the program exits with 1."""
+    """The shop and the command line import without writing a file or opening a socket."""
     code = (
         "import sys, socket\n"
         "sys.addaudithook(lambda event, args: sys.exit(event + str(args)) if event.startswith('socket.')"

@@ -1,4 +1,4 @@
-"""Many cases with one set of fixtures: for tests that change nothing, where a database and an application for each would take most of the time."""
+"""Many cases with one set of fixtures, for tests that change nothing."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,20 +13,21 @@ Test = TypeVar("Test", bound=Callable[..., Awaitable[None]])
 def each(
     names: str | tuple[str, ...], values: Iterable[Any], *, ids: Iterable[str | None] = ()
 ) -> Callable[[Test], Any]:
-    """As ``pytest.mark.parametrize``, but the cases are subtests: each is reported by itself, and they share their fixtures."""
+    """Like ``pytest.mark.parametrize``, but the cases are subtests that share their fixtures."""
     keys = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-    cases = [_arguments(keys, value, told) for value, told in zip_longest(values, ids)]
+    cases = [_arguments(keys, value, label) for value, label in zip_longest(values, ids)]
 
     def decorate(test: Test) -> Any:
         async def run(subtests: pytest.Subtests, **fixtures: Any) -> None:
-            for told, arguments in cases:
-                with subtests.test(told):
+            for label, arguments in cases:
+                with subtests.test(label):
                     await test(**fixtures, **arguments)
 
         signature = inspect.signature(test)
-        kept = [one for name, one in signature.parameters.items() if name not in keys]
+        remaining = [one for name, one in signature.parameters.items() if name not in keys]
         subtests = inspect.Parameter("subtests", inspect.Parameter.KEYWORD_ONLY)
-        run.__signature__ = signature.replace(parameters=[*kept, subtests])  # type: ignore[attr-defined]  # pytest reads it
+        parameters = [*remaining, subtests]
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # pytest reads it
         run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
         if marks := getattr(test, "pytestmark", None):
             run.pytestmark = marks  # type: ignore[attr-defined]  # and it

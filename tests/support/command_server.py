@@ -1,6 +1,7 @@
-"""Runs ``restwell`` commands, each in a process of its own that is forked once everything is imported: many in the time of a few.
+"""Runs ``restwell`` commands, each in a process forked from this one, which has imported everything.
 
-A case is a line of JSON on standard input: arguments, folder, environment, and whether files may have a size. So is what came of it.
+A command is a line of JSON on standard input: arguments, folder, environment, and whether file writes fail.
+The result is a line of JSON on standard output: exit code, standard output, standard error.
 """
 
 import importlib
@@ -19,7 +20,7 @@ import shop.app  # noqa: F401  # what most commands import
 def main() -> None:
     for line in sys.stdin:
         case = json.loads(line)
-        outputs = os.pipe(), os.pipe()  # no files: they may have no size
+        outputs = os.pipe(), os.pipe()  # pipes, because file writes may fail
         child = os.fork()
         if child == 0:
             run(case, *(writer for _, writer in outputs))
@@ -31,7 +32,7 @@ def main() -> None:
 
 
 def written(*readers: int) -> list[str]:
-    """All that comes, until each has ended."""
+    """The output of each reader, until all are closed."""
     texts = dict.fromkeys(readers, b"")
     left = set(readers)
     while left:

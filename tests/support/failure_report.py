@@ -1,5 +1,6 @@
-"""What a failed test shows beside its traceback: its last HTTP exchanges, each with the log lines of that request, and the end of what
-the test and its servers have written. ``-vv`` shows all that they have written.
+"""The report of a failed test: its last HTTP exchanges with their log lines, and the last output of its servers.
+
+``-vv`` shows the whole output.
 """
 
 import time
@@ -21,7 +22,7 @@ BODY_CHARS: Final = 500
 EARLIER_BODY_CHARS: Final = 100
 LOG_LINES: Final = 30
 CLOCK_SECONDS: Final = 0.05
-"""The time of a file may be so much earlier than that of the clock."""
+"""The modification time of a file may be this much earlier than the clock."""
 
 Answer = httpx.Response | Exception
 Wrapper = Generator[None, Any, Any]
@@ -32,7 +33,7 @@ _began = pytest.StashKey[float]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have every client note its exchanges, and every server be known."""
+    """Record the exchanges of every client, and every server."""
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
     send, send_async, start = httpx.Client.send, httpx.AsyncClient.send, Served.__init__
@@ -68,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _note(request: httpx.Request, answer: Answer) -> None:
-    """Of attempts that fail one after another, as those before a server is ready, the last one is enough."""
+    """Of consecutive failed requests, as before a server is ready, only the last is shown."""
     if _exchanges and isinstance(answer, Exception):
         last, failed = _exchanges[-1]
         if isinstance(failed, Exception) and (last.method, last.url) == (request.method, request.url):
@@ -84,7 +85,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call() -> Wrapper:
-    """Have the log's thread write the lines of the test while pytest still captures them."""
+    """Flush the log of the test while pytest still captures it."""
     try:
         return (yield)
     finally:
@@ -139,7 +140,7 @@ def _body(message: httpx.Request | httpx.Response, chars: int) -> list[str]:
 
 
 def _end(text: str, told: Collection[str]) -> str:
-    """The last lines, without those that stand beside their request."""
+    """The last lines, without those that are shown with their request."""
     lines = [line for line in text.splitlines() if line not in told]
     left_out = len(lines) - LOG_LINES
     return "\n".join([f"({left_out} lines before: -vv)", *lines[-LOG_LINES:]] if left_out > 0 else lines)

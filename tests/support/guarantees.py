@@ -1,6 +1,6 @@
-"""Lists what the tests guarantee: `python tests/support/guarantees.py [FOLDER]`, to compare two checkouts with `diff`.
+"""Lists what the tests guarantee, to compare two checkouts with ``diff``: ``python tests/support/guarantees.py [FOLDER]``.
 
-A line for each row of the scoreboard, for each test with what makes it fail, and for each build that is broken on purpose.
+It prints each row of the scoreboard, each test that names its breakage, and each build that is broken on purpose.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""A PgBouncer server for the tests: private, throwaway, on a free port."""
+"""A temporary PgBouncer server."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ def pooler_program() -> str | None:
 
 @contextmanager
 def pooler(server_url: str, mode: str) -> Iterator[str]:
-    """The URL of the same database through a pooler in that mode, with the defaults of one that is freshly installed."""
+    """The URL of the same database through PgBouncer in that pool mode, with its default settings."""
     program = pooler_program()
     assert program is not None, "PgBouncer is not installed"
     parts = urlsplit(server_url)

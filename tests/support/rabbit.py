@@ -1,4 +1,4 @@
-"""A real RabbitMQ for the tests: private, throwaway, on free ports of this machine's loopback."""
+"""A temporary RabbitMQ server, on free ports of the loopback interface."""
 
 import os
 import shutil
@@ -14,13 +14,13 @@ from servers import READY_SECONDS, free_port, listens, wait_until
 
 
 def rabbit_program() -> str | None:
-    """The script that starts it as whoever calls; the one on the PATH would become another user."""
+    """The start script that keeps the current user; the one on the PATH switches to another."""
     debian = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
     return str(debian) if debian.exists() else shutil.which("rabbitmq-server")
 
 
 class RabbitServer:
-    """A RabbitMQ server of its own, on free ports, with the port mapper that Erlang wants."""
+    """A temporary RabbitMQ server with Erlang's port mapper."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class RabbitServer:
         wait_until(lambda: _speaks_amqp(self.port), self._server)
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """SIGKILL ends it at once; what was confirmed is there after the next start."""
+        """SIGKILL ends it immediately; confirmed messages survive the restart."""
         with suppress(ProcessLookupError):
             os.killpg(self._server.pid, how)
         self._server.wait(READY_SECONDS)
@@ -70,7 +70,7 @@ class RabbitServer:
 
 @contextmanager
 def rabbit_server() -> Iterator[RabbitServer]:
-    """A RabbitMQ server, started; that takes ten seconds or so."""
+    """A running RabbitMQ server; it takes about ten seconds to start."""
     with tempfile.TemporaryDirectory(prefix="restwell-rabbitmq-", ignore_cleanup_errors=True) as folder:
         server = RabbitServer(Path(folder))
         server.start()
@@ -81,7 +81,7 @@ def rabbit_server() -> Iterator[RabbitServer]:
 
 
 def _speaks_amqp(port: int) -> bool:
-    """Whether it answers the protocol's greeting (AMQP 0-9-1, 4.2.2) with a method of its own."""
+    """Whether it answers the protocol header (AMQP 0-9-1, 4.2.2) with a method frame."""
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as probe:
             probe.settimeout(2)

@@ -1,6 +1,7 @@
-"""Ends every process and removes every folder of a run of the tests, also of one that is killed: `python reaper.py FOLDER` waits for that.
+"""Ends the processes and removes the folder of a test run, also when the run is killed.
 
-A run has a folder, which is its ``TMPDIR`` and stands in the environment of all its processes.
+The folder is the ``TMPDIR`` of the run, and is in the environment of all its processes.
+``python reaper.py FOLDER`` waits for the end of its parent.
 """
 
 import os
@@ -15,17 +16,17 @@ from typing import Final
 
 FOLDER: Final = "RESTWELL_TEST_FOLDER"
 SECONDS: Final = 10
-"""How long an ended process may take to be gone."""
+"""How long a killed process may take to end."""
 
 
 def watched(folder: Path) -> subprocess.Popen[bytes]:
-    """A process that outlives this one for as long as it takes to sweep after it."""
+    """Start the process that cleans up when this one ends."""
     environment = {name: value for name, value in os.environ.items() if name != FOLDER}
     return subprocess.Popen([sys.executable, __file__, str(folder)], env=environment, start_new_session=True)
 
 
 def sweep(folder: Path) -> list[str]:
-    """End what is left of the run, and remove its folder. Returns the command lines of the processes that were still there."""
+    """Kill the processes of the run and remove its folder. Returns the command lines of the killed processes."""
     left: dict[int, str] = {}
     deadline = time.monotonic() + SECONDS
     while (found := processes_of(folder)) and time.monotonic() < deadline:
@@ -39,19 +40,19 @@ def sweep(folder: Path) -> list[str]:
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """The processes of the run, but this one: the command line of each."""
+    """The command lines of the processes of the run, without this one."""
     found = {}
     for proc in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile, or is another user's
             command = (proc / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            # Python's own resource tracker ends with the process that it belongs to.
+            # Python's resource tracker ends with its process.
             if int(proc.name) != os.getpid() and "resource_tracker" not in command and _is_of(folder, proc, command):
                 found[int(proc.name)] = command
     return found
 
 
 def _is_of(folder: Path, proc: Path, command: str) -> bool:
-    """By its environment; servers that write their title over that, by the folder they work in."""
+    """By its environment, or by its working directory: some servers overwrite their environment with a title."""
     mark = f"{FOLDER}={folder}".encode()
     return (
         str(folder) in command

@@ -1,4 +1,4 @@
-"""A reverse proxy in front of a server: nginx, as throwaway as the others."""
+"""A temporary nginx as reverse proxy."""
 
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from servers import assert_allowed, free_port, listens, wait_until
 
 @contextmanager
 def nginx(folder: Path, upstream: int, of_http: str = "", of_server: str = "") -> Iterator[int]:
-    """In front of a server, with connections that it uses again. More of its configuration may be given."""
+    """An nginx in front of a server, with keep-alive connections and optional further configuration."""
     assert_allowed()
     port = free_port()
     (folder / "nginx").mkdir()

@@ -1,9 +1,9 @@
-"""The faults we survive, as a table: ``make scoreboard`` runs these tests in full size and writes docs/scoreboard.md.
+"""``make scoreboard`` runs the fault tests in full size and writes their figures to docs/scoreboard.md.
 
-Those of the faults that were not done this time keep their row, with the day on which it was measured.
+Faults that were not run keep their row, with the date of their measurement.
 
-A test is on the board by ``@pytest.mark.scoreboard("D1", "the fault", "the pass mark")``; it notes its figures with the ``score``
-fixture, which also says how large it is to be. Under ``make test`` it runs small.
+``@pytest.mark.scoreboard("D1", "the fault", "the pass mark")`` puts a test on the scoreboard.
+The ``score`` fixture records its figures and selects its size: small under ``make test``.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import pytest
 
 VARIABLE: Final = "SCOREBOARD"
-"""Names the file to write, and asks for the full size."""
+"""The environment variable with the file to write; it also selects the full size."""
 
 HEAD: Final = ("#", "fault or load", "pass mark", "figure", "result", "backend", "measured")
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Score:
-    """The figures of one fault."""
+    """The figures of one test."""
 
     def __init__(self) -> None:
         self.figures: list[str] = []
@@ -33,12 +33,12 @@ class Score:
 
     @staticmethod
     def size(small: T, full: T) -> T:
-        """How much to do: a little under ``make test``, all under ``make scoreboard``."""
+        """``small`` under ``make test``, ``full`` under ``make scoreboard``."""
         return full if VARIABLE in os.environ else small
 
 
 class GenerationTable:
-    """Collects what the tests note and writes it down at the end."""
+    """Collects the figures of the tests and writes the table at the end."""
 
     def __init__(self) -> None:
         self._rows: dict[str, tuple[str, ...]] = {}
@@ -46,7 +46,7 @@ class GenerationTable:
 
     @pytest.fixture
     def score(self, request: pytest.FixtureRequest) -> Score:
-        """Where a test on the board notes its figures."""
+        """Records the figures of the test."""
         score = self._scores[request.node.nodeid] = Score()
         return score
 
@@ -81,9 +81,9 @@ def _text(rows: list[tuple[str, ...]]) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return (
         "# Scoreboard\n\n"
-        f"Written by `make scoreboard` ({machine}); every fault is done to real processes; the routes and attacks of A8\n"
-        "are tried on the production application in the test's own. `make test` runs the same tests smaller. What breaks each of them\n"
-        "stands beside the test.\n\n"
+        f"Written by `make scoreboard` ({machine}). Faults are injected into real processes;\n"
+        "the attacks of A8 run against the production application in the process of the test.\n"
+        "`make test` runs the same tests in a smaller size. The docstring of each test names what breaks it.\n\n"
         f"{table}\n"
     )
 

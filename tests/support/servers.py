@@ -1,4 +1,4 @@
-"""Real servers for the tests: private, throwaway, on free ports of this machine's loopback."""
+"""Real servers for tests: temporary, private to the run, on free ports of the loopback interface."""
 
 import asyncio
 import json
@@ -25,14 +25,14 @@ ROOT = Path(__file__).parents[2]
 SUPPORT = Path(__file__).parent
 RESTWELL = Path(sys.executable).with_name("restwell")
 READY_SECONDS = 120
-"""What a busy machine may take, which has other tests to run."""
-RUN = "RESTWELL_TEST_RUN"  # marks the processes that a test starts, and theirs
+"""The longest wait for a server, on a machine that runs other tests too."""
+RUN = "RESTWELL_TEST_RUN"  # in the environment of every process that a test starts, and of its children
 
 NEEDS = "needs a server that is not on this machine"
-"""Begins the reason of each test that is skipped for it."""
+"""The start of the reason of a skipped test."""
 
 allowed = True
-"""Whether the test that runs may start processes."""
+"""Whether the current test may start processes."""
 
 
 def assert_allowed() -> None:
@@ -43,16 +43,16 @@ _ports = count(10_000 + 1_500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
 def free_port() -> int:
-    """A port that is free: of this process of the tests alone, and none that the system gives to connections."""
+    """A free port, from a range of this test process, below the range of ephemeral ports."""
     for port in _ports:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError  # there is no end of numbers
+    raise AssertionError  # unreachable: the range is endless
 
 
 def postgres_programs() -> Path | None:
-    """The folder with initdb and postgres: where Debian puts them, or on the PATH."""
+    """The folder of initdb and postgres: Debian's, or the one on the PATH."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if debian:
         return debian[-1].parent
@@ -69,14 +69,14 @@ def chromium_program() -> str | None:
 
 
 MORE: Final = 1_000
-"""Times the rates of a client: tests are one client, and send what thousands would."""
+"""Factor of the rate limits: a test is one client and sends the requests of thousands."""
 
 
 class Postgres:
-    """A PostgreSQL server of its own, in a folder of its own. It survives no power cut, so it syncs nothing."""
+    """A temporary PostgreSQL server, without fsync."""
 
     def __init__(self, folder: Path, primary: "Postgres | None" = None, *options: str) -> None:
-        """A new one, or a streaming replica of ``primary``; ``options`` are the server's own."""
+        """A new cluster, or a streaming replica of ``primary``; ``options`` are command-line options of postgres."""
         assert_allowed()
         programs = postgres_programs()
         assert programs is not None, "PostgreSQL's server programs are not installed"
@@ -93,7 +93,7 @@ class Postgres:
             self._run("pg_basebackup", "-D", self._data, *source, "-R", "--checkpoint=fast", "--no-sync")
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it accepts connections."""
         options = [f"-p{self.port}", "-hlocalhost", f"-k{self._folder}", "-cfsync=off", "-cmax_connections=200"]
         self._server = subprocess.Popen(
             [*self._as_owner, self._programs / "postgres", "-D", self._data, *options, "-cjit=off", *self._options],
@@ -103,17 +103,17 @@ class Postgres:
         wait_until(lambda: _accepts(self._programs, self.port), self._server)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """SIGINT ends it in order, SIGQUIT as a crash would."""
+        """SIGINT is a fast shutdown, SIGQUIT an immediate one, as after a crash."""
         self._server.send_signal(how)
         self._server.wait(READY_SECONDS)
 
     def kill(self) -> None:
-        """End it and all its processes at once, as a power cut would."""
+        """Kill all its processes, as a power failure does."""
         _signal(self._processes(), signal.SIGKILL)
         self._server.wait(READY_SECONDS)
 
     def freeze(self) -> None:
-        """Stop every process of it, as a machine that hangs; ``thaw`` lets them go on."""
+        """Suspend all its processes, as on a machine that hangs; ``thaw`` resumes them."""
         self._frozen = self._processes()
         _signal(self._frozen, signal.SIGSTOP)
 
@@ -121,11 +121,11 @@ class Postgres:
         _signal(self._frozen, signal.SIGCONT)
 
     def promote(self) -> None:
-        """Make a replica the primary."""
+        """Promote a replica to primary."""
         self._run("pg_ctl", "promote", "-D", self._data)
 
     def ask_for_a_password(self, role: str, password: str) -> None:
-        """Make a role that is let in with its password only."""
+        """Create a role that must log in with its password."""
         self.run_sql(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
         rules = self._data / "pg_hba.conf"
         rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
@@ -143,7 +143,7 @@ class Postgres:
 
 
 class RedisServer:
-    """A Redis server of its own, on a free port, that writes nothing down unless ``options`` say so."""
+    """A temporary Redis server; it persists nothing unless ``options`` enable it."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         assert_allowed()
@@ -160,7 +160,7 @@ class RedisServer:
         wait_until(lambda: listens(self.port), self._server)
 
     def stop(self) -> None:
-        """In order, and for good: what it held is gone."""
+        """Shut down; its data is lost."""
         self._server.send_signal(signal.SIGCONT)
         self._server.terminate()
         self._server.wait(READY_SECONDS)
@@ -170,7 +170,7 @@ class RedisServer:
         self._server.wait(READY_SECONDS)
 
     def freeze(self) -> None:
-        """Take its time away, as a machine that hangs; ``thaw`` gives it back."""
+        """Suspend it, as on a machine that hangs; ``thaw`` resumes it."""
         self._server.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -179,7 +179,7 @@ class RedisServer:
 
 @contextmanager
 def redis_server(*options: str) -> Iterator[RedisServer]:
-    """A Redis server, started."""
+    """A running Redis server."""
     with tempfile.TemporaryDirectory(prefix="restwell-redis-") as folder:
         server = RedisServer(Path(folder), *options)
         server.start()
@@ -197,13 +197,13 @@ def listens(port: int) -> bool:
 
 def _signal(processes: list[int], what: signal.Signals) -> None:
     for process in processes:
-        with suppress(ProcessLookupError):  # a connection's process that has just ended
+        with suppress(ProcessLookupError):  # the process of a connection that has just ended
             os.kill(process, what)
 
 
 @contextmanager
 def postgres(primary: Postgres | None = None, *options: str) -> Iterator[Postgres]:
-    """A PostgreSQL server, started; a replica, where a primary is given."""
+    """A running PostgreSQL server; with ``primary``, a replica of it."""
     with tempfile.TemporaryDirectory(prefix="restwell-postgres-") as folder:
         server = Postgres(Path(folder), primary, *options)
         server.start()
@@ -214,7 +214,7 @@ def postgres(primary: Postgres | None = None, *options: str) -> Iterator[Postgre
 
 
 def ordinary_user(folder: Path) -> tuple[str, list[str]]:
-    """Who the server runs as, and the command that makes it so: not as root, but as Debian's postgres user, or as nobody."""
+    """The user of the server, and the command prefix that switches to it. PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid()).pw_name, []
     names = {entry.pw_name for entry in pwd.getpwall()}
@@ -229,7 +229,7 @@ def _accepts(programs: Path, port: int) -> bool:
 
 
 class Served:
-    """A server process of ours and what it wrote."""
+    """A restwell process and its output."""
 
     def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         self.process = process
@@ -253,14 +253,14 @@ def _runtime_dir() -> str:
 
 
 def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command, run to its end."""
+    """Run a ``restwell`` command and return its exit code and output."""
     return run_command(arguments, cwd, {**os.environ, "RUNTIME_DIR": _runtime_dir(), **environment})
 
 
 def run_command(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *, full: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """The same with this environment alone. Where ``full``, no file may have a size, as on a full disk."""
+    """The same with exactly this environment. With ``full``, every file write fails, as on a full disk."""
     assert_allowed()
     commands = _commands()
     assert commands.stdin is not None
@@ -284,7 +284,7 @@ def end_commands() -> None:
 
 @asynccontextmanager
 async def serving(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: str) -> AsyncIterator[Served]:
-    """``serve``, while this event loop goes on: for servers that talk to one of its own."""
+    """``serve`` without blocking the event loop: for servers that connect to one of this process."""
     context = serve(folder, *command, cwd=cwd, **environment)
     served = await asyncio.to_thread(context.__enter__)
     try:
@@ -295,7 +295,10 @@ async def serving(folder: Path, *command: str | Path, cwd: Path = ROOT, **enviro
 
 @contextmanager
 def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: str) -> Iterator[Served]:
-    """A command that serves, in a process of its own and on a free port, once it is ready; its output goes to ``folder``."""
+    """Run a serving command on a free port until the block ends; enters when it is ready.
+
+    Its output goes to ``folder``.
+    """
     with serve_into(None, folder, *command, cwd=cwd, **environment) as served:
         yield served
 
@@ -304,7 +307,7 @@ def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: s
 def serve_into(
     sink: int | None, folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: str
 ) -> Iterator[Served]:
-    """The same, with its output to a file descriptor."""
+    """The same, with its output sent to a file descriptor."""
     assert_allowed()
     port, log = free_port(), folder / "server.log"
     run = str(uuid4())
@@ -331,7 +334,7 @@ def serve_into(
 
 @contextmanager
 def working(folder: Path, *arguments: str, cwd: Path = ROOT, **environment: str) -> Iterator[Served]:
-    """``restwell worker``, in a process of its own; its output goes to ``folder``."""
+    """Run ``restwell worker`` until the block ends; enters when it has started. Its output goes to ``folder``."""
     assert_allowed()
     run, log = str(uuid4()), folder / f"worker-{uuid4().hex}.log"
     env = {**os.environ, "RUNTIME_DIR": str(folder / "cache"), **environment, RUN: run}
@@ -348,7 +351,7 @@ def working(folder: Path, *arguments: str, cwd: Path = ROOT, **environment: str)
 
 
 def assert_nothing_left(run: str) -> None:
-    """No process of that run is there any more; an orphan would keep the port. What is left is ended."""
+    """Assert that all processes of the run have ended; kill those that have not."""
     deadline = time.monotonic() + READY_SECONDS
     while (left := processes_of(run)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -358,7 +361,7 @@ def assert_nothing_left(run: str) -> None:
 
 
 def processes_of(run: str) -> list[int]:
-    """The processes that carry the run's mark in their environment."""
+    """The processes with this run id in their environment."""
     found = []
     for proc in Path("/proc").glob("[0-9]*"):
         try:
@@ -371,7 +374,7 @@ def processes_of(run: str) -> list[int]:
 
 
 def children_of(parent: int) -> list[int]:
-    """The processes that this one has started, but for Python's own resource tracker."""
+    """The child processes, without Python's resource tracker."""
     children = []
     for proc in Path("/proc").glob("[0-9]*"):
         try:
@@ -390,7 +393,7 @@ def descendants_of(parent: int) -> list[int]:
 def wait_until(
     ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None, served: Served | None = None
 ) -> None:
-    """Ask until it is so. Fails when the process ends before, or READY_SECONDS are over."""
+    """Poll until ``ready()``. Fails when the process ends, or after READY_SECONDS."""
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
         what = served.output if served else ""

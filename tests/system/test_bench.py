@@ -1,4 +1,4 @@
-"""The bench runs from end to end, and what the README shows of it is what it found."""
+"""The bench runs from end to end, and the README shows its results."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def bench(*command: str) -> str:
 
 
 def test_a_quick_run_of_the_bench_compares_verified_answers() -> None:
-    """The command itself installs what the peers need."""
+    """The command installs the dependencies of the contenders."""
     told = bench("make", "bench", "QUICK=1", "ONLY=W1,W5,express,raw-asgi")
     assert "out of the race" not in told
     for work, names in {"W1": ("restwell", "express", "raw-asgi"), "W5": ("restwell", "express")}.items():
@@ -34,7 +34,7 @@ def test_a_quick_run_of_the_bench_compares_verified_answers() -> None:
 
 
 def test_a_contender_that_answers_wrongly_is_not_timed() -> None:
-    """This contender writes its log for people, not as JSON."""
+    """This contender does not write its log as JSON."""
     wrong = ("wrong=src,LOG_FORMAT=pretty", "--only=W1", "--quick")
     told = bench(sys.executable, "bench/routes.py", *wrong)
     assert "wrong is out of the race: W1: " in told
@@ -66,7 +66,7 @@ time.sleep(600)
 
 @contextmanager
 def wrapped(tmp_path: Path, family: Family) -> Iterator[subprocess.Popen[bytes]]:
-    """A wrapper, as ``bin/node`` may be one: the server is its child, in a session of its own, and hears nothing of its parent's end."""
+    """A wrapper, as ``bin/node`` may be: its child, the server, is in another session and gets no signal when it ends."""
     script = tmp_path / "wrapper.py"
     script.write_text(WRAPPER)
     command = [sys.executable, str(script)]
@@ -83,7 +83,7 @@ def wrapped(tmp_path: Path, family: Family) -> Iterator[subprocess.Popen[bytes]]
 def test_a_contender_is_measured_and_ended_with_all_its_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks when only the process that was started is told to end, or counted: its child served on, and cost nothing."""
+    """Breaks when only the started process is ended or measured, and not its children."""
     monkeypatch.setattr("family.STOP_SECONDS", 0.2)
     family = Family()
     with wrapped(tmp_path, family) as process:
@@ -96,7 +96,7 @@ def test_a_contender_is_measured_and_ended_with_all_its_processes(
 
 
 def test_a_contender_that_cannot_be_ended_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks when the end of a family is not checked: the bench went on beside it."""
+    """Breaks when the bench does not check that all processes of a contender have ended."""
     monkeypatch.setattr("family.STOP_SECONDS", 0.1)
     monkeypatch.setattr("family.KILL_SECONDS", 0.1)
     family = Family()
@@ -107,7 +107,7 @@ def test_a_contender_that_cannot_be_ended_is_an_error(tmp_path: Path, monkeypatc
 
 
 def test_processes_of_an_earlier_run_of_the_bench_are_named() -> None:
-    """Breaks when nobody looks: a server that is left disturbs every later figure."""
+    """Breaks without the check for remaining processes: a server that still runs disturbs every later measurement."""
     with subprocess.Popen(["true"]) as gone:
         pass
     with subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: f"{gone.pid}-earlier"}) as left:

@@ -1,4 +1,4 @@
-"""What the documents tell people to type works as it stands there."""
+"""The commands in the documents work as written."""
 
 import re
 import subprocess
@@ -11,7 +11,8 @@ from servers import ROOT, serve
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "bench/README.md")
 RUN_ELSEWHERE = {
     "make run": "tests/system/test_journey.py",
-    "DATABASE_URL=postgresql://user:password@localhost/shop PORT=9000 WORKERS=4 REDIS_URL=redis://localhost/0 make run": "tests/system/test_journey.py",
+    "DATABASE_URL=postgresql://user:password@localhost/shop PORT=9000 WORKERS=4"
+    " REDIS_URL=redis://localhost/0 make run": "tests/system/test_journey.py",
     "make test": ".ci/run",
     "make check": ".ci/run",
     ".venv/bin/restwell openapi > tests/contract/openapi.json": "tests/restwell/cli/test_commands.py",

@@ -1,4 +1,4 @@
-"""The disk is full, and then there is room again: writes are refused in between, reads are not, and nothing breaks."""
+"""While the disk is full, writes are refused and reads are served; afterwards writes work again."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ RECOVERY_SECONDS = 10  # SCOREBOARD D5
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """A small disk of its own, where PostgreSQL's user may go too."""
+    """A small file system, which PostgreSQL's user can access."""
     folder = Path(tempfile.mkdtemp(prefix="restwell-disk-"))
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "restwell-test", str(folder)]
     if subprocess.run(command, check=False, capture_output=True).returncode != 0:
@@ -44,7 +44,7 @@ def shop_on(url: str, folder: Path) -> Iterator[Served]:
 
 
 def fill(disk: Path) -> Path:
-    """A file that takes all there is left."""
+    """A file that uses the remaining space."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -53,7 +53,7 @@ def fill(disk: Path) -> Path:
 
 
 async def fill_and_free(shop: Served, disk: Path, score: Score) -> tuple[Json, list[Attempt]]:
-    """Buy before, while and after the disk is full."""
+    """Place orders before, while and after the disk is full."""
     product, tokens = await create_product(shop), await sign_in_customer(shop)
     before = await buy_for(1, shop.url, product, "before", tokens)
     filler = fill(disk)
@@ -85,7 +85,7 @@ async def test_sqlite_refuses_writes_while_the_disk_is_full(disk: Path, tmp_path
 
 @pytest.fixture
 def server(disk: Path, postgres_server: str) -> Iterator[Postgres]:
-    """A server whose tables lie on the small disk, and its log of changes elsewhere: a full log would end it."""
+    """A server with its tables on the small disk and its write-ahead log on another: a full log would end it."""
     assert postgres_server
     space = disk / "tables"
     space.mkdir()

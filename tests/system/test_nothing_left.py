@@ -1,4 +1,4 @@
-"""A run of these tests leaves nothing on the machine, however it ends."""
+"""A test run leaves no process and no file behind, however it ends."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ import reaper
 from servers import RESTWELL, ROOT, restwell, serve, wait_until
 
 BEGUN = "RESTWELL_TEST_BEGUN"
-"""Names the file that the killed run writes once its servers are there."""
+"""The environment variable with the file that the killed run writes when its servers have started."""
 
 if BEGUN in os.environ:
 
@@ -32,7 +32,7 @@ if BEGUN in os.environ:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_killed_leaves_no_process_and_no_folder(how: signal.Signals, tmp_path: Path) -> None:
-    """Breaks without the process that watches the run: PostgreSQL, Redis and the shop then go on for ever."""
+    """Breaks without the process that watches the run: PostgreSQL, Redis and the shop then keep running."""
     begun = tmp_path / "begun"
     program = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "test_that_is_killed", "-p", "no:cacheprovider"]
     run = subprocess.Popen(program, cwd=ROOT, env={**os.environ, BEGUN: str(begun)}, stdout=subprocess.DEVNULL)
