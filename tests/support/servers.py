@@ -295,10 +295,7 @@ async def serving(folder: Path, *command: str | Path, cwd: Path = ROOT, **enviro
 
 @contextmanager
 def serve(folder: Path, *command: str | Path, cwd: Path = ROOT, **environment: str) -> Iterator[Served]:
-    """Run a serving command on a free port until the block ends; enters when it is ready.
-
-    Its output goes to ``folder``.
-    """
+    """Run a command on a free port until the block ends; enters when it is ready. Its output goes to ``folder``."""
     with serve_into(None, folder, *command, cwd=cwd, **environment) as served:
         yield served
 
