@@ -176,7 +176,7 @@ def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _node_summary(node: Mapping[str, Any]) -> str:
     on = node.get("Index Name") or node.get("Relation Name")
-    return f"{node['Node Type']} {on}" if on else str(node["Node Type"])
+    return " ".join(filter(None, (str(node["Node Type"]), on, node.get("Index Cond"))))
 
 
 def _sample_value(kind: TypeEngine[Any]) -> Any:

@@ -68,7 +68,8 @@ def test_migrations_of_two_branches_are_refused_by_each_command_that_uses_them(
     env = {**tiny_env, "RESTWELL_APP": "branches:project", "PYTHONPATH": f"{tiny_env['PYTHONPATH']}:{tmp_path}"}
     result = restwell(*command.split(), cwd=tmp_path, **env)
     assert_refused(
-        result, "0002_b.py and 0002_c.py have one number: rename the one that has run nowhere yet, 0003_c.py"
+        result,
+        "0002_b.py and 0002_c.py have the same number: rename the one that has not run on any database, to 0003_c.py",
     )
 
 

@@ -137,6 +137,19 @@ async def test_the_previous_release_works_on_the_new_schema_until_the_post_deplo
             await old.check(database)
 
 
+async def test_an_empty_database_is_refused_whatever_the_phase_of_the_first_migration(
+    empty_url: str, tmp_path: Path
+) -> None:
+    """Breaks when only pending pre-deploy migrations are refused."""
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "versions" / "0001_first.py").write_text(
+        '"""First (post-deploy)."""\nrevision = "0001"\ndown_revision = None\ndef upgrade(): ...\n'
+    )
+    async with open_database(empty_url) as database:
+        with pytest.raises(ConfigurationError, match="revision none, not 0001_first: run restwell migrate"):
+            await Migrations(tmp_path).check(database)
+
+
 async def test_an_unknown_post_deploy_revision_is_refused(database: Database) -> None:
     migrations = Migrations(MIGRATIONS)
     await database.run(add_applied, revision="9998_more", phase="pre")

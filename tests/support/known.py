@@ -1,4 +1,4 @@
-"""Credentials and identifiers of a seeded shop, for fuzzed requests."""
+"""What there is in the shop that hostile requests are tried on."""
 
 import json
 from typing import Any
@@ -10,20 +10,21 @@ from shop.demo import PASSWORD
 
 JSON = b"application/json"
 NO_FIELD_VALUE = bytes({*range(32), 127} - {9})
-"""Servers reject these bytes in a header value."""
+"""Servers refuse these within a header field."""
 
 
-class SeededShop(Struct, frozen=True):
-    """``values``: valid values by parameter name."""
+class Known(Struct, frozen=True):
+    """What there is in the shop."""
 
     admin: bytes
     refresh: bytes
     client_id: str
     client_secret: str
     values: dict[str, tuple[str, ...]]
+    """What each parameter may be."""
 
 
-def seeded_shop_of(server: InProcess) -> SeededShop:
+def known_of(server: InProcess) -> Known:
     def post(path: str, body: object, *headers: tuple[bytes, bytes]) -> Any:
         reply = server.send("POST", path, [(b"content-type", JSON), *headers], json.dumps(body).encode())
         assert reply.status == 201, reply.body
@@ -45,7 +46,7 @@ def seeded_shop_of(server: InProcess) -> SeededShop:
         (b"idempotency-key", b"an order"),
     )
     flow = server._app.kit.oauth_flows.start("okta", return_to="/account#x")
-    return SeededShop(
+    return Known(
         admin=token.encode(),
         refresh=sign_in("customer1")["refresh_token"].encode(),
         client_id=client["id"],
