@@ -7,9 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from fuzzing import InProcess, in_process
-from known import Known, known_of
 from restwell.database import Migrations, open_database
 from restwell.settings import DatabaseSettings, JwtSettings, OauthSettings, RateLimitSettings
+from seeded_shop import SeededShop, seeded_shop_of
 from shop import demo
 from shop.app import MIGRATIONS, create_app
 from shop.settings import PaymentsSettings, ShopSettings
@@ -37,8 +37,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
 
 
 @pytest.fixture(scope="session")
-def known(server: InProcess) -> Known:
-    return known_of(server)
+def seeded(server: InProcess) -> SeededShop:
+    return seeded_shop_of(server)
 
 
 async def _prepare(url: str) -> None:

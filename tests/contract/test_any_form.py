@@ -14,28 +14,28 @@ from PIL import Image
 
 from fuzzing import MARK, InProcess, Reply, fuzz
 from hostile import Choices, changed, decided
-from known import JSON, NO_FIELD_VALUE, Known
 from scoreboard import Score
+from seeded_shop import JSON, NO_FIELD_VALUE, SeededShop
 
 Headers = list[tuple[bytes, bytes]]
 
 FORM: Final = b"application/x-www-form-urlencoded"
 
 
-def test_the_forms_that_the_fuzzer_changes_are_valid(server: InProcess, known: Known) -> None:
-    admin = (b"authorization", b"Bearer " + known.admin)
-    reply = server.send("POST", "/v1/oauth/token", [(b"content-type", FORM)], form_of(Choices(b""), known))
+def test_the_forms_that_the_fuzzer_changes_are_valid(server: InProcess, seeded: SeededShop) -> None:
+    admin = (b"authorization", b"Bearer " + seeded.admin)
+    reply = server.send("POST", "/v1/oauth/token", [(b"content-type", FORM)], form_of(Choices(b""), seeded))
     assert reply.status == 200, reply.body
     content_type, body = multipart_of(Choices(b""))
-    reply = server.send("POST", images_of(known), [admin, (b"content-type", content_type)], body)
+    reply = server.send("POST", images_of(seeded), [admin, (b"content-type", content_type)], body)
     assert reply.status == 202, reply.body
 
 
-def form_of(choose: Choices, known: Known) -> bytes:
+def form_of(choose: Choices, seeded: SeededShop) -> bytes:
     fields = {
         "grant_type": "client_credentials",
-        "client_id": known.client_id,
-        "client_secret": known.client_secret,
+        "client_id": seeded.client_id,
+        "client_secret": seeded.client_secret,
         "scope": "events:read orders:read",
     }
     what = choose.below(4)
@@ -52,19 +52,19 @@ def form_of(choose: Choices, known: Known) -> bytes:
     return changed(choose, form) if what == 3 else form
 
 
-def sent_form_of(choose: Choices, known: Known) -> tuple[Headers, bytes]:
-    body = form_of(choose, known)
+def sent_form_of(choose: Choices, seeded: SeededShop) -> tuple[Headers, bytes]:
+    body = form_of(choose, seeded)
     kind = choose.of((FORM, FORM + b"; charset=utf-8", FORM.upper(), FORM + b";charset=utf-7", JSON))
     headers = [(b"content-type", changed(choose, kind) if choose.below(3) == 2 else kind)]
     if choose.below(3) == 2:
-        pair = f"{known.client_id}:{known.client_secret}".encode()
+        pair = f"{seeded.client_id}:{seeded.client_secret}".encode()
         encoded = b64encode(changed(choose, pair)) if choose.below(2) else changed(choose, b64encode(pair))
         headers.append((b"authorization", choose.of((b"Basic ", b"basic ", b"Basic", b"Bearer ", b"")) + encoded))
     return [(name, value.translate(None, NO_FIELD_VALUE).strip()) for name, value in headers], body
 
 
 @pytest.mark.scoreboard("T1", "any form", MARK, backend="SQLite")
-def test_no_urlencoded_form_causes_a_5xx(server: InProcess, known: Known, score: Score) -> None:
+def test_no_urlencoded_form_causes_a_5xx(server: InProcess, seeded: SeededShop, score: Score) -> None:
     """The form is the token request of OAuth 2, whose clients read its errors in place of problems."""
 
     def send(given: tuple[Headers, bytes]) -> Reply | str:
@@ -74,7 +74,7 @@ def test_no_urlencoded_form_causes_a_5xx(server: InProcess, known: Known, score:
             return str(reply.status)
         return reply
 
-    fuzz(score, decided(lambda choose: sent_form_of(choose, known), by=32), send)
+    fuzz(score, decided(lambda choose: sent_form_of(choose, seeded), by=32), send)
 
 
 def _photo() -> bytes:
@@ -86,9 +86,9 @@ def _photo() -> bytes:
 PHOTO: Final = _photo()
 
 
-def images_of(known: Known, which: int = 0) -> str:
+def images_of(seeded: SeededShop, which: int = 0) -> str:
     """Of one product; each may have a few."""
-    return f"/v1/products/{known.values['product_id'][which]}/images"
+    return f"/v1/products/{seeded.values['product_id'][which]}/images"
 
 
 def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
@@ -133,13 +133,15 @@ def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.scoreboard("T1", "any multipart form, in pieces", MARK, backend="SQLite")
-def test_no_multipart_form_causes_a_5xx(server: InProcess, known: Known, score: Score) -> None:
-    admin = (b"authorization", b"Bearer " + known.admin)
+def test_no_multipart_form_causes_a_5xx(server: InProcess, seeded: SeededShop, score: Score) -> None:
+    admin = (b"authorization", b"Bearer " + seeded.admin)
 
     def send(given: tuple[tuple[bytes, bytes], int, int]) -> Reply:
         (content_type, body), piece, which = given
         piece = max(piece, len(body) // 500) if piece else 0  # each costs its turn of the event loop
-        return server.send("POST", images_of(known, which), [admin, (b"content-type", content_type)], body, piece=piece)
+        return server.send(
+            "POST", images_of(seeded, which), [admin, (b"content-type", content_type)], body, piece=piece
+        )
 
     fuzz(
         score,

@@ -14,9 +14,9 @@ import pytest
 
 from fuzzing import MARK, InProcess, Reply, fuzz
 from hostile import Choices, changed, decided
-from known import JSON, NO_FIELD_VALUE, Known
 from restwell.web.session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
 from scoreboard import Score
+from seeded_shop import JSON, NO_FIELD_VALUE, SeededShop
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -54,10 +54,10 @@ METHODS: Final = (
 FORM: Final = b"application/x-www-form-urlencoded"
 
 
-def test_the_requests_that_the_fuzzer_changes_are_valid(server: InProcess, known: Known) -> None:
+def test_the_requests_that_the_fuzzer_changes_are_valid(server: InProcess, seeded: SeededShop) -> None:
     """The fuzzer starts from valid requests: a change of a request that is refused anyway reaches no further than the first check."""
-    admin = [(b"authorization", b"Bearer " + known.admin)]
-    for method, target, headers, body in requests(known):
+    admin = [(b"authorization", b"Bearer " + seeded.admin)]
+    for method, target, headers, body in requests(seeded):
         reply = server.send(method, target, [*admin, *headers], body)
         assert reply.status < 400 or reply.status == 428, (method, target, reply)
 
@@ -65,7 +65,7 @@ def test_the_requests_that_the_fuzzer_changes_are_valid(server: InProcess, known
 # Addresses
 
 
-def address_of(choose: Choices, known: Known) -> tuple[str, bytes]:
+def address_of(choose: Choices, seeded: SeededShop) -> tuple[str, bytes]:
     """Method and target. The server decides on what it cannot read itself; see tests/system/test_any_bytes.py."""
     method = choose.of(METHODS) if choose.below(4) == 3 else "GET"
     if choose.below(12) == 11:
@@ -74,7 +74,7 @@ def address_of(choose: Choices, known: Known) -> tuple[str, bytes]:
     where, what = choose.below(4), choose.below(4)
 
     def part(name: str, *, change: bool) -> bytes:
-        value = choose.of(known.values.get(name, ("x",))).encode()
+        value = choose.of(seeded.values.get(name, ("x",))).encode()
         return changed(choose, value) if change else quote(value).encode()
 
     filled = re.sub(
@@ -93,8 +93,8 @@ def address_of(choose: Choices, known: Known) -> tuple[str, bytes]:
 
 
 @pytest.mark.scoreboard("T1", "any address and query", MARK, backend="SQLite")
-def test_no_request_target_causes_a_5xx(server: InProcess, known: Known, score: Score) -> None:
-    admin = [(b"authorization", b"Bearer " + known.admin)]
+def test_no_request_target_causes_a_5xx(server: InProcess, seeded: SeededShop, score: Score) -> None:
+    admin = [(b"authorization", b"Bearer " + seeded.admin)]
 
     def send(given: tuple[str, bytes]) -> Reply | str:
         method, target = given
@@ -111,7 +111,7 @@ def test_no_request_target_causes_a_5xx(server: InProcess, known: Known, score: 
             return "503 of the provider"
         return reply
 
-    fuzz(score, decided(lambda choose: address_of(choose, known)), send)
+    fuzz(score, decided(lambda choose: address_of(choose, seeded)), send)
     assert server.send("GET", "/v1/products").status == 200
 
 
@@ -167,9 +167,9 @@ FIELDS: Final[dict[bytes, tuple[bytes, ...]]] = {
 _NO_FIELD_NAME: Final = bytes(set(range(256)) - set(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"))
 
 
-def requests(known: Known) -> list[tuple[str, str, Headers, bytes]]:
+def requests(seeded: SeededShop) -> list[tuple[str, str, Headers, bytes]]:
     """Of each kind of route one; they are signed in."""
-    product, order = known.values["product_id"][0], known.values["order_id"][0]
+    product, order = seeded.values["product_id"][0], seeded.values["order_id"][0]
     of_json = (b"content-type", JSON)
     items = json.dumps({"items": [{"product_id": product, "quantity": 1}]}).encode()
     patch = [(b"content-type", b"application/merge-patch+json")]
@@ -187,10 +187,10 @@ def requests(known: Known) -> list[tuple[str, str, Headers, bytes]]:
     ]
 
 
-def fields_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]:
+def fields_of(choose: Choices, seeded: SeededShop) -> tuple[str, str, Headers, bytes]:
     """A request with one to four header fields more, or others than it needs."""
-    method, target, headers, body = choose.of(requests(known))
-    added: Headers = [] if choose.below(8) == 7 else [(b"authorization", b"Bearer " + known.admin)]
+    method, target, headers, body = choose.of(requests(seeded))
+    added: Headers = [] if choose.below(8) == 7 else [(b"authorization", b"Bearer " + seeded.admin)]
     for _ in range(1 + choose.below(4)):
         name = choose.of(tuple(FIELDS))
         value = changed(choose, choose.of(FIELDS[name])).translate(None, NO_FIELD_VALUE).strip()
@@ -204,22 +204,22 @@ def fields_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]:
 
 
 @pytest.mark.scoreboard("T1", "any header fields", MARK, backend="SQLite")
-def test_no_header_fields_cause_a_5xx(server: InProcess, known: Known, score: Score) -> None:
-    fuzz(score, decided(lambda choose: fields_of(choose, known), by=32), lambda given: server.send(*given))
-    assert server.send("GET", "/v1/users/me", [(b"authorization", b"Bearer " + known.admin)]).status == 200
+def test_no_header_fields_cause_a_5xx(server: InProcess, seeded: SeededShop, score: Score) -> None:
+    fuzz(score, decided(lambda choose: fields_of(choose, seeded), by=32), lambda given: server.send(*given))
+    assert server.send("GET", "/v1/users/me", [(b"authorization", b"Bearer " + seeded.admin)]).status == 200
 
 
 # Cookies
 
 
-def cookies_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]:
+def cookies_of(choose: Choices, seeded: SeededShop) -> tuple[str, str, Headers, bytes]:
     method, target = choose.of(
         (("GET", "/v1/users/me"), ("POST", "/v1/sessions/refresh"), ("GET", "/v1/products"), ("PATCH", "/v1/users/me"),
-         ("GET", "/v1/identities/okta/callback?code=x&state=" + known.values["state"][1]))
+         ("GET", "/v1/identities/okta/callback?code=x&state=" + seeded.values["state"][1]))
     )  # fmt: skip
     values = {
-        ACCESS_COOKIE: known.admin,
-        REFRESH_COOKIE: known.refresh,
+        ACCESS_COOKIE: seeded.admin,
+        REFRESH_COOKIE: seeded.refresh,
         OAUTH_STATE_COOKIE: b"eyJhIjoxfQ.c2lnbmVk",
         "consistency-token": b"0/16B3748.c2lnbmVk",
         "other": b'"a\\054b\\"%20"',
@@ -242,14 +242,14 @@ def cookies_of(choose: Choices, known: Known) -> tuple[str, str, Headers, bytes]
 
 
 @pytest.mark.scoreboard("T1", "any cookies", MARK, backend="SQLite")
-def test_no_cookies_cause_a_5xx_or_let_a_stranger_in(server: InProcess, known: Known, score: Score) -> None:
+def test_no_cookies_cause_a_5xx_or_let_a_stranger_in(server: InProcess, seeded: SeededShop, score: Score) -> None:
     """A cookie without a valid token lets no client in."""
 
     def send(given: tuple[str, str, Headers, bytes]) -> Reply:
         reply = server.send(*given)
         if given[1] == "/v1/users/me" and reply.status < 400:
             cookies = b"; ".join(value for name, value in given[2] if name == b"cookie")
-            assert known.admin in cookies or b"%" in cookies or b"\\" in cookies
+            assert seeded.admin in cookies or b"%" in cookies or b"\\" in cookies
         return reply
 
-    fuzz(score, decided(lambda choose: cookies_of(choose, known), by=32), send)
+    fuzz(score, decided(lambda choose: cookies_of(choose, seeded), by=32), send)

@@ -1,4 +1,4 @@
-"""The harness on each kind of store."""
+"""The cache harness with each kind of store."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,20 +11,20 @@ from restwell.cache.redis import RedisStore
 from restwell.ids import new_id
 
 
-@pytest.fixture(params=["machine", "strict", "bounded"])
+@pytest.fixture(params=["local", "strict", "bounded"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """The store of one machine; Redis, each use checked; Redis, checked now and then."""
+    """The local store; Redis in strict mode; Redis in bounded mode."""
     name: str = request.param
     return name
 
 
 @pytest.fixture
 async def harness(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[CacheHarness]:
-    name, redis_url = new_id().hex, request.getfixturevalue("redis_url") if kind != "machine" else ""
+    name, redis_url = new_id().hex, request.getfixturevalue("redis_url") if kind != "local" else ""
     async with harness_database(tmp_path) as database:
 
         def new_store() -> Store:
-            if kind == "machine":
+            if kind == "local":
                 return LocalStore(tmp_path / "cache", 1_000_000)
             return RedisStore(redis_url, name, CacheSuspension(database), strict=kind == "strict")
 

@@ -1,4 +1,7 @@
-"""The guarantees of the cache on each kind of store. A docstring names the defect with which the test was seen to fail."""
+"""The guarantees of the cache on each kind of store.
+
+A docstring names the defect with which the test was seen to fail.
+"""
 
 import asyncio
 import time
@@ -43,7 +46,7 @@ async def test_a_cached_value_is_loaded_once(harness: CacheHarness) -> None:
 
 
 async def test_a_write_is_seen_by_the_next_read(harness: CacheHarness) -> None:
-    """Fails if begin_write does not change the generations."""
+    """Breaks when begin_write does not change the generations."""
     cache = await harness.cache()
     for number in range(1, 10):
         await harness.get(cache)
@@ -52,7 +55,10 @@ async def test_a_write_is_seen_by_the_next_read(harness: CacheHarness) -> None:
 
 
 async def test_a_write_is_seen_by_the_next_read_of_another_process(harness: CacheHarness, kind: str) -> None:
-    """Fails if is_current returns True without a check. In bounded mode the write may be seen MAX_STALENESS_SECONDS late."""
+    """Breaks when is_current returns True without a check.
+
+    In bounded mode the write may be seen MAX_STALENESS_SECONDS late.
+    """
     one, two = await harness.cache(), await harness.cache()
     for number in (1, 2, 3):
         assert await harness.get(two) == number - 1
@@ -63,7 +69,7 @@ async def test_a_write_is_seen_by_the_next_read_of_another_process(harness: Cach
 
 
 async def test_a_load_that_began_before_a_write_caches_no_stale_value(harness: CacheHarness, kind: str) -> None:
-    """Fails if the generations are read after the load instead of before it."""
+    """Breaks when the generations are read after the load instead of before it."""
     one, two, gate = await harness.cache(), await harness.cache(), Gate(harness)
     slow = asyncio.create_task(harness.get(one, gate.load))
     await gate.has_read.wait()
@@ -75,7 +81,7 @@ async def test_a_load_that_began_before_a_write_caches_no_stale_value(harness: C
 
 
 async def test_a_read_after_a_write_does_not_join_a_load_from_before_it(harness: CacheHarness) -> None:
-    """Fails if a read joins a load in progress regardless of its generations."""
+    """Breaks when a read joins a load in progress regardless of its generations."""
     cache, gate = await harness.cache(), Gate(harness)
     slow = asyncio.create_task(harness.get(cache, gate.load))
     await gate.has_read.wait()
@@ -87,7 +93,7 @@ async def test_a_read_after_a_write_does_not_join_a_load_from_before_it(harness:
 
 
 async def test_nothing_is_cached_during_a_write(harness: CacheHarness) -> None:
-    """Fails if get returns generations during a write: a crash before end_write would leave the old value cached."""
+    """Breaks when get returns generations during a write: a crash before end_write would leave the old value cached."""
     one, two = await harness.cache(), await harness.cache()
     async with harness.database.transaction() as tx:
         await tx.run(set_value, its_id=1, number=1)
@@ -102,7 +108,7 @@ async def test_nothing_is_cached_during_a_write(harness: CacheHarness) -> None:
 
 
 async def test_a_tag_is_not_cached_until_its_last_write_has_ended(harness: CacheHarness) -> None:
-    """Fails if end_write removes all writers instead of its own."""
+    """Breaks when end_write removes all writers instead of its own."""
     one, two = await harness.cache(), await harness.cache()
     async with harness.database.transaction() as tx:
         first = await harness.stores[one].begin_write(tx, [TAG])
@@ -116,7 +122,7 @@ async def test_a_tag_is_not_cached_until_its_last_write_has_ended(harness: Cache
 
 
 async def test_tags_are_cached_again_after_a_rollback(harness: CacheHarness) -> None:
-    """Fails if rolled_back does nothing."""
+    """Breaks when rolled_back does nothing."""
     cache = await harness.cache()
     with pytest.raises(ZeroDivisionError):
         async with harness.database.transaction() as tx:
@@ -132,7 +138,7 @@ async def test_tags_are_cached_again_after_a_rollback(harness: CacheHarness) -> 
 async def test_nothing_is_cached_while_the_outcome_of_a_commit_is_unknown(
     harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails if outcome_unknown ends the write immediately."""
+    """Breaks when outcome_unknown ends the write immediately."""
     monkeypatch.setattr("restwell.cache.invalidation.WRITE_TIMEOUT_SECONDS", 0.5)
     cache = await harness.cache()
     async with harness.database.transaction() as tx:
@@ -147,7 +153,7 @@ async def test_nothing_is_cached_while_the_outcome_of_a_commit_is_unknown(
 
 
 async def test_concurrent_callers_share_one_load(harness: CacheHarness) -> None:
-    """Fails if reads do not join a load in progress: each would acquire a lease."""
+    """Breaks when reads do not join a load in progress: each would acquire a lease."""
     cache = await harness.cache()
     store = harness.stores[cache]
     acquire_lease, keys = store.acquire_lease, []
@@ -162,7 +168,7 @@ async def test_concurrent_callers_share_one_load(harness: CacheHarness) -> None:
 
 
 async def test_concurrent_processes_share_one_load(harness: CacheHarness, kind: str) -> None:
-    """Fails if acquire_lease always succeeds, or if the value is not read again after the lease was acquired."""
+    """Breaks when acquire_lease always succeeds, or if the value is not read again after the lease was acquired."""
     caches = [await harness.cache() for _ in range(3)]
 
     async def slowly() -> Value:
@@ -178,7 +184,7 @@ async def test_concurrent_processes_share_one_load(harness: CacheHarness, kind: 
 
 
 async def test_processes_that_hold_an_expired_value_share_one_load(harness: CacheHarness) -> None:
-    """Fails if the new value of another process is not recognised as newer than the expired one."""
+    """Breaks when the new value of another process is not recognised as newer than the expired one."""
     caches = [await harness.cache() for _ in range(3)]
 
     async def slowly() -> Value:
@@ -192,7 +198,7 @@ async def test_processes_that_hold_an_expired_value_share_one_load(harness: Cach
 
 
 async def test_the_lease_of_a_dead_process_expires(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails if a lease does not expire."""
+    """Breaks when a lease does not expire."""
     monkeypatch.setattr("restwell.cache.local.LEASE_SECONDS", 0.3)
     monkeypatch.setattr("restwell.cache.redis.LEASE_SECONDS", 0.3)
     dead, cache = await harness.cache(), await harness.cache()
@@ -206,7 +212,7 @@ async def test_the_lease_of_a_dead_process_expires(harness: CacheHarness, monkey
 async def test_a_caller_does_not_wait_for_a_lease_held_too_long(
     harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails if _acquire_lease waits without a limit."""
+    """Breaks when _acquire_lease waits without a limit."""
     monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
     other, cache = await harness.cache(), await harness.cache()
     await harness.stores[other].acquire_lease(f"{TAG}|{module._fingerprint(Value)}", [TAG])
@@ -215,7 +221,7 @@ async def test_a_caller_does_not_wait_for_a_lease_held_too_long(
 
 
 async def test_the_error_of_a_load_reaches_its_callers_and_is_not_cached(harness: CacheHarness) -> None:
-    """Fails if the lease is not released."""
+    """Breaks when the lease is not released."""
     one, two = await harness.cache(), await harness.cache()
 
     async def fail() -> Value:
@@ -230,7 +236,7 @@ async def test_the_error_of_a_load_reaches_its_callers_and_is_not_cached(harness
 
 
 async def test_a_cancelled_caller_does_not_cancel_the_others(harness: CacheHarness) -> None:
-    """Fails if the load runs in the task of the first caller."""
+    """Breaks when the load runs in the task of the first caller."""
     cache, gate = await harness.cache(), Gate(harness)
     first = asyncio.create_task(harness.get(cache, gate.load))
     await gate.has_read.wait()
@@ -245,7 +251,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_others(harness: CacheHarne
 async def test_a_missing_value_is_cached_briefly_and_invalidated_by_a_write(
     harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails if None is treated as a cache miss, or is cached as long as a value."""
+    """Breaks when None is treated as a cache miss, or is cached as long as a value."""
     monkeypatch.setattr(module, "MISSING_SECONDS", 0.4)
     cache = await harness.cache()
     asked = 0
@@ -266,7 +272,7 @@ async def test_a_missing_value_is_cached_briefly_and_invalidated_by_a_write(
 
 
 async def test_a_value_expires_after_its_ttl_or_a_tenth_earlier(harness: CacheHarness) -> None:
-    """Fails without jitter, or if expires_at is ignored."""
+    """Breaks without jitter, or if expires_at is ignored."""
     cache = await harness.cache()
     ends = []
     for number in range(30):
@@ -283,7 +289,7 @@ async def test_a_value_expires_after_its_ttl_or_a_tenth_earlier(harness: CacheHa
 
 
 async def test_a_value_is_refreshed_before_it_expires(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails if refresh_at is ignored, or if the caller waits for the refresh."""
+    """Breaks when refresh_at is ignored, or if the caller waits for the refresh."""
     one, two = await harness.cache(), await harness.cache()
     monkeypatch.setattr("math.log", lambda _: -1e9)  # refresh_at is then always in the past
     await harness.get(one)
@@ -313,7 +319,7 @@ async def test_a_load_may_decline_to_cache_its_value(harness: CacheHarness) -> N
 
 
 async def test_a_disabled_cache_loads_everything_and_still_invalidates(harness: CacheHarness, kind: str) -> None:
-    """Fails if invalidate does nothing on a disabled cache."""
+    """Breaks when invalidate does nothing on a disabled cache."""
     off, on = await harness.cache(enabled=False), await harness.cache()
     assert [await harness.get(off), await harness.get(off), harness.loads] == [0, 0, 2]
     assert await harness.get(on) == 0
@@ -323,7 +329,7 @@ async def test_a_disabled_cache_loads_everything_and_still_invalidates(harness: 
 
 
 async def test_loads_beyond_the_limit_are_refused(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails without the limit, or if a nested load waits for a second slot."""
+    """Breaks without the limit, or if a nested load waits for a second slot."""
     monkeypatch.setattr(loads, "MAX_CONCURRENT_LOADS", 1)
     cache = await harness.cache(load_timeout_seconds=0.4)
     gate = Gate(harness)
@@ -344,7 +350,7 @@ async def test_loads_beyond_the_limit_are_refused(harness: CacheHarness, monkeyp
 
 
 async def test_a_value_of_another_type_is_not_used(harness: CacheHarness) -> None:
-    """Fails without the fingerprint of the type: a release would read the values of the previous release."""
+    """Breaks without the fingerprint of the type: a release would read the values of the previous release."""
     one, two = await harness.cache(), await harness.cache()
     await harness.get(one)
 

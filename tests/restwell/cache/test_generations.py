@@ -1,4 +1,4 @@
-"""What the processes of a machine share: generations that change, flags that the dead do not leave up."""
+"""The generation table of a machine, and the local store on top of it."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from restwell.cache.generations import GenerationTable
 from restwell.cache.local import LocalStore, default_runtime_dir
 from restwell.errors import ConfigurationError
 
-WRITE_AND_DIE = """
+DIE_DURING_WRITE = """
 import asyncio, os, pathlib, signal, sys
 from restwell.cache.generations import GenerationTable
 
@@ -26,19 +26,19 @@ asyncio.run(begin())
 """
 
 
-async def leave_closed(folder: Path) -> None:
-    """By a process that dies in the middle of a write."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITE_AND_DIE, str(folder))
+async def die_during_write(folder: Path) -> None:
+    """Run a process that dies between begin_write and end_write."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", DIE_DURING_WRITE, str(folder))
     assert await process.wait() == -signal.SIGKILL
 
 
 @pytest.fixture
-def settle(monkeypatch: pytest.MonkeyPatch) -> float:
+def recovery_seconds(monkeypatch: pytest.MonkeyPatch) -> float:
     monkeypatch.setattr(module, "RECOVERY_SECONDS", 0.3)
     return 0.3
 
 
-async def test_a_write_changes_the_mark_of_its_tag_for_every_process(tmp_path: Path) -> None:
+async def test_a_write_changes_the_generation_of_its_tag_for_every_process(tmp_path: Path) -> None:
     one, two = GenerationTable(tmp_path), GenerationTable(tmp_path)
     before, other = two.read(["a"]), two.read(["b"])
     assert before is not None
@@ -58,45 +58,48 @@ async def test_a_write_changes_the_mark_of_its_tag_for_every_process(tmp_path: P
     two.close()
 
 
-async def test_a_tag_that_a_dead_process_left_closed_opens_again(tmp_path: Path, settle: float) -> None:
-    """Breaks when nobody looks after the slots of the dead: the tag is never kept again. And when it is opened at once: the
-    database may still be at the dead one's commit."""
+async def test_a_tag_is_cached_again_after_its_writer_died(tmp_path: Path, recovery_seconds: float) -> None:
+    """Breaks when the slots of dead processes are not recovered, or are recovered immediately: the database may still
+    process the commit of the dead process.
+    """
     table = GenerationTable(tmp_path)
-    await leave_closed(tmp_path)
+    await die_during_write(tmp_path)
     assert table.read(["a"]) is None
-    await asyncio.sleep(settle / 2)
+    await asyncio.sleep(recovery_seconds / 2)
     assert table.read(["a"]) is None
-    await asyncio.sleep(settle)
+    await asyncio.sleep(recovery_seconds)
     assert table.read(["a"]) is not None
     table.close()
 
 
-async def test_a_process_that_takes_the_row_of_a_dead_one_opens_its_tags(tmp_path: Path, settle: float) -> None:
-    """Breaks when a new process begins with the flags of the old one as its own, or wipes them away."""
-    await leave_closed(tmp_path)
+async def test_a_process_that_reuses_the_slot_of_a_dead_process_recovers_its_tags(
+    tmp_path: Path, recovery_seconds: float
+) -> None:
+    """Breaks when a new process treats the flags of the dead one as its own, or clears them immediately."""
+    await die_during_write(tmp_path)
     table = GenerationTable(tmp_path)
     own = table.begin_write(["a"])
     table.end_write(own)
     assert table.read(["a"]) is None
-    await asyncio.sleep(settle + 0.1)
+    await asyncio.sleep(recovery_seconds + 0.1)
     assert table.read(["a"]) is not None
     table.close()
 
 
-async def test_a_live_writer_keeps_its_tags_closed_until_it_ends_its_write(tmp_path: Path, settle: float) -> None:
+async def test_nothing_is_cached_until_a_live_writer_ends_its_write(tmp_path: Path, recovery_seconds: float) -> None:
     one, two = GenerationTable(tmp_path), GenerationTable(tmp_path)
     write = one.begin_write(["a"])
     for _ in range(4):
         assert two.read(["a"]) is None
-        await asyncio.sleep(settle / 2)
+        await asyncio.sleep(recovery_seconds / 2)
     one.end_write(write)
     assert two.read(["a"]) is not None
     one.close()
     two.close()
 
 
-async def test_a_process_that_starts_alone_discards_old_marks_and_values(tmp_path: Path) -> None:
-    """Breaks when generations live on: what was kept before a backup was restored would come back with it."""
+async def test_the_only_process_discards_old_generations_and_values(tmp_path: Path) -> None:
+    """Breaks when generations persist: values from before the restore of a backup would be served."""
     one = GenerationTable(tmp_path)
     (tmp_path / "values.db").touch()
     before = one.read(["a"])
@@ -111,7 +114,7 @@ async def test_a_process_that_starts_alone_discards_old_marks_and_values(tmp_pat
     three.close()
 
 
-async def test_two_tags_in_one_slot_are_invalidated_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_tags_in_one_bucket_are_invalidated_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_bucket", lambda _: 7)
     table = GenerationTable(tmp_path)
     before = table.read(["b"])
@@ -123,7 +126,7 @@ async def test_two_tags_in_one_slot_are_invalidated_together(tmp_path: Path, mon
     table.close()
 
 
-async def test_a_process_without_a_free_row_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_without_a_free_slot_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PROCESS_SLOTS", 2)
     one, two = GenerationTable(tmp_path), GenerationTable(tmp_path)
     with pytest.raises(ConfigurationError, match="RUNTIME_DIR"):
@@ -133,8 +136,8 @@ async def test_a_process_without_a_free_row_is_refused(tmp_path: Path, monkeypat
 
 
 async def test_closing_does_not_wait_for_dead_processes(tmp_path: Path) -> None:
-    """The timer that opens what a dead process left closed ends after the table: it must not touch the closed map."""
-    await leave_closed(tmp_path)
+    """The recovery timer fires after close() and must not access the closed map."""
+    await die_during_write(tmp_path)
     table = GenerationTable(tmp_path)
     table.close()
     table._finish_recovery(table._slot, [1])
@@ -142,7 +145,7 @@ async def test_closing_does_not_wait_for_dead_processes(tmp_path: Path) -> None:
     assert table._locks == {}
 
 
-def test_the_default_folder_lies_beside_sqlite_or_in_the_temporary_folder() -> None:
+def test_the_default_folder_is_next_to_the_sqlite_file_or_in_the_temporary_folder() -> None:
     assert default_runtime_dir("sqlite:///var/shop.db") == Path("var/shop.db-runtime")
     one, two = default_runtime_dir("postgresql://a/b"), default_runtime_dir("postgresql://a/c")
     assert one != two
@@ -151,11 +154,11 @@ def test_the_default_folder_lies_beside_sqlite_or_in_the_temporary_folder() -> N
 
 
 async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks without the check: whoever made a folder of that name first would say what everyone gets to see."""
-    (tmp_path / "theirs").mkdir()
+    """Breaks without the check: a user who creates the folder first could forge cached values."""
+    (tmp_path / "foreign").mkdir()
     monkeypatch.setattr("restwell.cache.local.os.geteuid", lambda: 54_321)
     with pytest.raises(ConfigurationError, match="RUNTIME_DIR"):
-        await LocalStore(tmp_path / "theirs", 1_000_000).start()
+        await LocalStore(tmp_path / "foreign", 1_000_000).start()
 
 
 async def test_the_file_of_values_stays_within_its_size_limit(tmp_path: Path) -> None:
@@ -186,13 +189,13 @@ async def test_an_unwritable_file_of_values_disables_sharing_only(tmp_path: Path
 
 
 async def test_processes_that_start_together_create_one_file(tmp_path: Path) -> None:
-    """Breaks when each makes it as it comes: to two workers of a new folder it was locked, and those had nothing to share."""
+    """Breaks when processes create the file concurrently: some found it locked and shared no values."""
     for number in range(10):
         stores = [LocalStore(tmp_path / str(number), 300_000) for _ in range(8)]
-        with capture_logs() as told:
+        with capture_logs() as lines:
             await asyncio.gather(*(store.start() for store in stores))
         await stores[0].set("key", b"value", 60)
         assert {(await store.get("key", ["tag"])).data for store in stores} == {b"value"}
         for store in stores:
             await store.close()
-        assert told == []
+        assert lines == []

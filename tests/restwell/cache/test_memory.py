@@ -1,4 +1,4 @@
-"""Level one keeps what is asked for, within its bytes."""
+"""Level 1: eviction, and the limit on its bytes."""
 
 import random
 
@@ -24,10 +24,10 @@ def test_the_memory_returns_an_entry_it_was_given() -> None:
 
 
 def test_the_memory_never_exceeds_its_size_limit() -> None:
-    """Breaks when _evict is not called until there is room."""
+    """Breaks when _evict is not called repeatedly."""
     memory = Memory(20 * SIZE)
     before = STATS.entries, STATS.bytes, STATS.evictions
-    rng = random.Random(1)  # noqa: S311  # a test's own
+    rng = random.Random(1)  # noqa: S311  # test data
     for number in range(5_000):
         key = str(rng.randrange(200))
         if memory.get(key) is None or rng.random() < 0.2:
@@ -42,7 +42,7 @@ def test_the_memory_never_exceeds_its_size_limit() -> None:
 
 
 def test_entries_read_once_evict_no_entry_read_often() -> None:
-    """Breaks when newcomers go straight to the old: then a scan empties the cache, as it does with LRU."""
+    """Breaks when new entries enter the main queue: a scan then empties the cache, as with LRU."""
     memory = Memory(100 * SIZE)
     for key in map(str, range(50)):
         memory.put(entry(key))
@@ -55,19 +55,19 @@ def test_entries_read_once_evict_no_entry_read_often() -> None:
 
 
 def test_a_recently_evicted_entry_returns_to_the_main_queue() -> None:
-    """Breaks without the list of those that are gone."""
+    """Breaks without the ghost queue."""
     memory = Memory(20 * SIZE)
     for number in range(30):
         memory.put(entry(str(number)))
-    gone = next(iter(memory._ghost))
-    memory.put(entry(gone))
-    back = memory.get(gone)
+    evicted = next(iter(memory._ghost))
+    memory.put(entry(evicted))
+    back = memory.get(evicted)
     assert back is not None
     assert not back.in_small
 
 
 def test_a_refreshed_value_stays_one_entry() -> None:
-    """Breaks when put() always appends: a hot key that is read anew every minute would fill the queue."""
+    """Breaks when put() always appends: a key that is refreshed every minute would fill the queue."""
     memory = Memory(100 * SIZE)
     for number in range(1_000):
         memory.put(entry("hot", SIZE + 2 * number))

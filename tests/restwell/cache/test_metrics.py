@@ -1,4 +1,4 @@
-"""What the cache tells Prometheus: by the name of a route or of a kind of key and tag."""
+"""The Prometheus metrics of the cache."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ class Value(Struct, frozen=True):
 
 
 async def test_cache_metrics_are_counted_by_name(tmp_path: Path) -> None:
-    """Breaks when a count goes to another name, or what has left is still counted as held."""
+    """Breaks when a count has another name, or when evicted entries are still counted."""
     cache = Cache(LocalStore(tmp_path, 2**20), max_bytes=100_000)
     registry = CollectorRegistry()
     registry.register(cache.metrics)
 
-    def figure(what: str, name: str) -> float | None:
+    def metric(what: str, name: str) -> float | None:
         return registry.get_sample_value(f"restwell_cache_{what}", {"name": name})
 
     async def load() -> Value:
@@ -32,20 +32,20 @@ async def test_cache_metrics_are_counted_by_name(tmp_path: Path) -> None:
     for _ in range(3):
         await get("user:1")
         await get("GET /v1/products ?limit=1", "GET /v1/products")
-    assert (figure("loads_total", "user"), figure("hits_total", "user")) == (1, 2)
-    assert (figure("loads_total", "GET /v1/products"), figure("hits_total", "GET /v1/products")) == (1, 2)
-    assert figure("entries", "user") == 1
+    assert (metric("loads_total", "user"), metric("hits_total", "user")) == (1, 2)
+    assert (metric("loads_total", "GET /v1/products"), metric("hits_total", "GET /v1/products")) == (1, 2)
+    assert metric("entries", "user") == 1
     await cache.invalidate_now("user:1")
     await get("user:1")
-    assert figure("stale_prevented_total", "user") == 1
+    assert metric("stale_prevented_total", "user") == 1
     for number in range(100):
         await get(f"order:{number}")
-    held, left = figure("entries", "order"), figure("evictions_total", "order")
-    assert held is not None
-    assert left is not None
-    assert (held + left, left > 50) == (100, True)
-    assert figure("bytes", "order") == cache._memory.bytes - sum(
-        figure("bytes", name) or 0 for name in ("user", "GET /v1/products")
+    entries, evictions = metric("entries", "order"), metric("evictions_total", "order")
+    assert entries is not None
+    assert evictions is not None
+    assert (entries + evictions, evictions > 50) == (100, True)
+    assert metric("bytes", "order") == cache._memory.bytes - sum(
+        metric("bytes", name) or 0 for name in ("user", "GET /v1/products")
     )
     assert registry.get_sample_value("restwell_cache_up") == 1
     await cache.close()

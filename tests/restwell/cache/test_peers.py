@@ -1,4 +1,4 @@
-"""Several machines on one PostgreSQL without Redis: each sees the others, and uses no cache meanwhile. The breakage stands in each docstring."""
+"""Several machines on one PostgreSQL without Redis: each detects the others and does not use its cache."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,9 +29,9 @@ Start = Callable[..., Awaitable["Process"]]
 
 
 class Process(CacheHarness):
-    """A process of a machine: its sessions, and a cache over them."""
+    """A process of a machine, with its database sessions and its cache."""
 
-    cache_: Cache
+    own_cache: Cache
 
     def __init__(self, database: Database, folder: Path, peers: Peers) -> None:
         self.store = LocalStore(folder, 1_000_000, lambda: peers.count_others(database))
@@ -39,17 +39,17 @@ class Process(CacheHarness):
 
     async def start(self) -> None:
         await self.database.start()
-        self.cache_ = await self.cache()
+        self.own_cache = await self.cache()
 
-    async def end(self) -> None:
-        await self.cache_.close()
+    async def stop(self) -> None:
+        await self.own_cache.close()
         await self.database.close()
 
     async def read(self) -> int:
-        return await self.get(self.cache_)
+        return await self.get(self.own_cache)
 
     async def write(self, number: int) -> None:
-        await self.set(self.cache_, number)
+        await self.set(self.own_cache, number)
 
     async def is_hit(self) -> bool:
         await self.read()
@@ -67,7 +67,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def start(empty_url: str, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts a process of the machine with that folder."""
+    """Starts a process of the machine with the given runtime folder."""
     async with open_database(empty_url, 1) as database, database.migration() as tx:
         for statement in TABLES[:2]:
             await tx.run_script(statement)
@@ -77,21 +77,21 @@ async def start(empty_url: str, tmp_path: Path) -> AsyncIterator[Start]:
             peers = Peers(name, tmp_path / folder)
             process = Process(open_database(url, 3, session_start=peers.session_start), tmp_path / folder, peers)
             await process.start()
-            stack.push_async_callback(process.end)
+            stack.push_async_callback(process.stop)
             return process
 
         yield start
 
 
-async def until_used(process: Process) -> None:
+async def wait_until_available(process: Process) -> None:
     async with asyncio.timeout(10):
         while not process.store.available:
             await asyncio.sleep(0.05)
 
 
-async def test_a_write_of_another_machine_is_read_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks when the store stays available beside another machine, and when that one begins before it has been seen (PEER_GRACE_SECONDS = 0): the
-    value of before the write was read for up to a minute.
+async def test_a_write_of_another_machine_is_read_immediately(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks when the store stays available while another machine is connected, or when that machine writes before
+    it is detected (PEER_GRACE_SECONDS = 0): a stale value was read for up to a minute.
     """
     monkeypatch.setattr(module, "PEER_POLL_SECONDS", 0.4)
     monkeypatch.setattr(module, "PEER_GRACE_SECONDS", 0.8)
@@ -106,69 +106,73 @@ async def test_a_write_of_another_machine_is_read_at_once(start: Start, monkeypa
 
 
 async def test_another_machine_is_logged_once_with_the_remedy(start: Start) -> None:
-    """Breaks when the other machine is logged at each look, or not at all."""
+    """Breaks when the other machine is logged at each poll, or never."""
     registry = CollectorRegistry()
-    with capture_logs() as told:
+    with capture_logs() as lines:
         one = await start("one")
-        registry.register(one.cache_.metrics)
+        registry.register(one.own_cache.metrics)
         assert registry.get_sample_value("restwell_cache_up") == 1
         two = await start("two")
         assert registry.get_sample_value("restwell_cache_up") == 0
         await asyncio.sleep(0.3)
-        assert [one["event"] for one in told] == ["cache_not_shared"] * 2  # each tells
-        assert {one["log_level"] for one in told} == {"warning"}
-        assert {one["other_machines"] for one in told} == {1}
-        assert "set REDIS_URL" in told[0]["hint"]
+        assert [one["event"] for one in lines] == ["cache_not_shared"] * 2  # one line per process
+        assert {one["log_level"] for one in lines} == {"warning"}
+        assert {one["other_machines"] for one in lines} == {1}
+        assert "set REDIS_URL" in lines[0]["hint"]
         await start("three")
-        assert [one["other_machines"] for one in told[2:]] == [2] * 3
-        await two.end()
+        assert [one["other_machines"] for one in lines[2:]] == [2] * 3
+        await two.stop()
         await asyncio.sleep(0.3)
-        assert [one["other_machines"] for one in told[5:]] == [1] * 2
+        assert [one["other_machines"] for one in lines[5:]] == [1] * 2
 
 
 async def test_the_cache_is_used_again_when_the_other_machine_has_gone(start: Start) -> None:
-    """Breaks when nothing is invalidated then: values that a process had cached before and meanwhile were used again, without the other's writes."""
+    """Breaks when nothing is invalidated then: values from before the writes of the other machine were used again."""
     one = await start("one")
     assert await one.is_hit()
     two = await start("two")
     async with one.database.transaction() as tx:
-        one.cache_.write(tx, TAG, Value(5), kind=Value, tags=[TAG], ttl_seconds=60)
+        one.own_cache.write(tx, TAG, Value(5), kind=Value, tags=[TAG], ttl_seconds=60)
     await two.write(6)
-    with capture_logs() as told:
-        await two.end()
-        await until_used(one)
-    assert [one["event"] for one in told] == ["cache_resumed"]
+    with capture_logs() as lines:
+        await two.stop()
+        await wait_until_available(one)
+    assert [one["event"] for one in lines] == ["cache_resumed"]
     assert await one.read() == 6
     assert await one.is_hit()
 
 
-@pytest.mark.parametrize("keeps", ["before", "meanwhile"])
+@pytest.mark.parametrize("cached", ["before", "meanwhile"])
 async def test_a_process_that_starts_after_the_other_machine_has_gone_finds_no_old_value(
-    keeps: str, start: Start
+    cached: str, start: Start
 ) -> None:
-    """Breaks when nothing is forgotten as the other machine comes, and when something is kept while it is there."""
+    """Breaks when nothing is invalidated when the other machine connects, or when values are cached while it is
+    connected.
+    """
     one = await start("one")
     assert await one.is_hit()
     two = await start("two")
-    if keeps == "meanwhile":
+    if cached == "meanwhile":
         async with one.database.transaction() as tx:
-            one.cache_.write(tx, TAG, Value(5), kind=Value, tags=[TAG], ttl_seconds=60)
+            one.own_cache.write(tx, TAG, Value(5), kind=Value, tags=[TAG], ttl_seconds=60)
     await two.write(6)
-    await two.end()
-    beside = await start("one")
-    assert beside.store.available
-    assert await beside.read() == 6
+    await two.stop()
+    late = await start("one")
+    assert late.store.available
+    assert await late.read() == 6
 
 
 async def test_a_machine_that_lost_its_connections_still_counts(
     start: Start, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks when the first look that finds nobody counts (RESUME_AFTER_SECONDS = 0): after a restart of the server all are gone for a moment."""
+    """Breaks when the first poll without other machines counts (RESUME_AFTER_SECONDS = 0): after a restart of the
+    server all sessions are gone for a moment.
+    """
     monkeypatch.setattr(module, "RESUME_AFTER_SECONDS", 2)
     one, two = await start("one"), await start("two")
     outside = await asyncpg.connect(empty_url)
     kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid <> $1"
-    await two.store.close()  # so that nothing connects again before the write
+    await two.store.close()  # so that no session reconnects before the write
     await outside.execute(kill, Peers("shop", two.store._folder).machine_id)
     await outside.execute(kill, Peers("shop", one.store._folder).machine_id)
     await outside.close()
@@ -177,8 +181,8 @@ async def test_a_machine_that_lost_its_connections_still_counts(
 
 
 async def test_processes_with_one_cache_folder_share_the_cache(start: Start) -> None:
-    """Breaks when each process is a machine: there was no cache at all."""
-    with capture_logs() as told:
+    """Breaks when each process counts as a machine: no cache was used at all."""
+    with capture_logs() as lines:
         one, two = await start("one"), await start("one")
         assert await one.is_hit()
         assert await two.read() == 0
@@ -186,13 +190,13 @@ async def test_processes_with_one_cache_folder_share_the_cache(start: Start) -> 
         await two.write(1)
         assert await one.read() == 1
         await asyncio.sleep(0.2)
-    assert told == []
+    assert lines == []
 
 
 async def test_a_recreated_cache_folder_counts_as_another_machine(start: Start, tmp_path: Path) -> None:
-    """Breaks when the folder's path is what counts: two services with private temporary folders have the same."""
+    """Breaks when the path identifies the machine: services with private temporary folders have the same path."""
     one = await start("one")
-    (tmp_path / "one").rename(tmp_path / "gone")
+    (tmp_path / "one").rename(tmp_path / "moved")
     two = await start("one")
     assert not two.store.available
     await two.write(1)
@@ -203,7 +207,7 @@ async def test_a_recreated_cache_folder_counts_as_another_machine(start: Start, 
 async def test_another_application_does_not_count_as_another_machine(
     start: Start, empty_url: str, other: dict[str, str]
 ) -> None:
-    """Breaks when all who use the database count: one for each tenant, in a schema of its own, had no cache."""
+    """Breaks when every session of the database counts: applications with one schema per tenant had no cache."""
     async with open_database(empty_url, 1) as database, database.migration() as tx:
         await tx.run_script("CREATE SCHEMA other")
     one = await start("one")
@@ -213,7 +217,7 @@ async def test_another_application_does_not_count_as_another_machine(
 
 
 async def test_a_machine_with_redis_counts_as_another_machine(start: Start, empty_url: str) -> None:
-    """Breaks when those with Redis do not say that they are there: a REDIS_URL that one machine lacks was never told."""
+    """Breaks when machines with Redis hold no lock: a machine without REDIS_URL was not detected."""
     one = await start("one")
     async with open_database(empty_url, 1, session_start=Peers("shop", None).session_start):
         await asyncio.sleep(0.3)
@@ -221,24 +225,24 @@ async def test_a_machine_with_redis_counts_as_another_machine(start: Start, empt
 
 
 async def test_a_role_without_privileges_sees_the_sessions_of_others(start: Start, empty_url: str) -> None:
-    """Breaks when application_name in pg_stat_activity is what tells: of the sessions of another role it is hidden."""
+    """Breaks when application_name in pg_stat_activity is used: it is hidden for sessions of other roles."""
     outside = await asyncpg.connect(empty_url)
-    await outside.execute("DROP ROLE IF EXISTS humble")
-    await outside.execute("CREATE ROLE humble LOGIN")
+    await outside.execute("DROP ROLE IF EXISTS unprivileged")
+    await outside.execute("CREATE ROLE unprivileged LOGIN")
     try:
         await start("one")
-        async with open_database(empty_url.replace("restwell@", "humble@"), 1) as database:
+        async with open_database(empty_url.replace("restwell@", "unprivileged@"), 1) as database:
             assert await Peers("shop", None).count_others(database) == 1
             await outside.execute("REVOKE SELECT ON pg_locks FROM PUBLIC")
             with pytest.raises(ConfigurationError, match="grant it SELECT on pg_locks, or set REDIS_URL"):
                 await Peers("shop", None).count_others(database)
     finally:
-        await outside.execute("DROP ROLE humble")
+        await outside.execute("DROP ROLE unprivileged")
         await outside.close()
 
 
 async def test_a_machine_behind_a_pooler_stops_counting_when_it_has_gone(start: Start, empty_url: str) -> None:
-    """Breaks when the name of a session is what tells: the pooler keeps its connection to the server, and the name with it."""
+    """Breaks when the session name is used: the pooler keeps its server connection, and the name with it."""
     if pooler_program() is None:
         pytest.skip(f"{NEEDS}: PgBouncer (apt-get install pgbouncer)")
     one = await start("one")
@@ -246,14 +250,14 @@ async def test_a_machine_behind_a_pooler_stops_counting_when_it_has_gone(start: 
         two = await start("two", url)
         await asyncio.sleep(0.2)
         assert not one.store.available
-        await two.end()
-        await until_used(one)
+        await two.stop()
+        await wait_until_available(one)
 
 
 def settings_of(url: str, folder: Path, redis: str | None = None, cache: str = "on") -> Settings:
     return Settings(
         runtime_dir=folder,
-        cache=cache,  # type: ignore[arg-type]  # one of those
+        cache=cache,  # type: ignore[arg-type]  # a valid value
         rate_limit=RateLimitSettings(scale=1),
         database=DatabaseSettings(url=SecretStr(url)),
         redis=RedisSettings(url=SecretStr(redis) if redis else None),
@@ -279,15 +283,15 @@ async def test_the_startup_report_names_another_machine(empty_url: str, tmp_path
         assert found.services["cache"].startswith("not used, because other machines (1) use this database; ")
         assert "set REDIS_URL for all machines" in found.services["cache"]
         assert found.degraded == ["cache"]
-        for unconcerned in (theirs, settings_of(empty_url, tmp_path / "one", cache="off")):
-            assert (await look(unconcerned, "tiny", database)).degraded == []
+        for unaffected in (theirs, settings_of(empty_url, tmp_path / "one", cache="off")):
+            assert (await look(unaffected, "tiny", database)).degraded == []
 
 
 @pytest.mark.parametrize("kind", ["alone", "redis", "off", "sqlite"])
-async def test_no_process_looks_for_other_machines_where_none_matters(
+async def test_other_machines_are_polled_only_with_a_local_cache_on_postgresql(
     kind: str, empty_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Breaks when every process looks. A process with Redis, or without a cache, is another machine only to one that has neither."""
+    """Breaks when every process polls. Machines with Redis or without a cache need not detect others."""
     url = f"sqlite:///{tmp_path / 'tiny.db'}" if kind == "sqlite" else empty_url
     redis = request.getfixturevalue("redis_url") if kind == "redis" else None
     if kind == "redis":
@@ -296,13 +300,13 @@ async def test_no_process_looks_for_other_machines_where_none_matters(
                 await tx.run_script(statement)
     settings = settings_of(url, tmp_path / "one", redis, "off" if kind == "off" else "on")
     async with kit_of(settings), kit_of(settings) as registry:
-        asked = []
+        counts = []
         for _ in range(2):
-            asked.append(
+            counts.append(
                 registry.get_sample_value("restwell_db_queries_total", {"query": "cache_peers.list_machine_ids"})
             )
             await asyncio.sleep(0.2)
-        assert (asked[0] != asked[1]) is (kind == "alone")
+        assert (counts[0] != counts[1]) is (kind == "alone")
         if kind != "sqlite":
             async with open_database(url, 1) as database:
                 assert await Peers("tiny", tmp_path / "other").count_others(database) == 1

@@ -1,4 +1,4 @@
-"""Redis that restarts, hangs, is cut off, or is another: what it says is believed only while it can be true."""
+"""The Redis store during restarts, hangs, partitions and failovers: no stale value is served."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 async def open_harness(
     database: Database, *urls: str, strict: bool = True
 ) -> AsyncIterator[tuple[CacheHarness, list[Cache]]]:
-    """A cache for each URL, as nodes that reach the same Redis in different ways."""
+    """One cache per URL: nodes that reach the same Redis over different routes."""
     stores: Iterator[Store] = iter([RedisStore(url, "test", CacheSuspension(database), strict=strict) for url in urls])
     harness = CacheHarness(database, lambda: next(stores))
     try:
@@ -52,7 +52,7 @@ async def open_harness(
 
 
 async def test_a_redis_restarted_from_an_old_snapshot_is_not_trusted(database: Database, server: RedisServer) -> None:
-    """Breaks when keys do not begin with the id of the run: the old generation and the old value come back together."""
+    """Breaks when keys do not begin with the run id: the old generation and the old value are restored together."""
     async with open_harness(database, server.url) as (harness, (cache,)):
         assert await harness.get(cache) == 0
         async with Redis.from_url(server.url) as admin:
@@ -68,7 +68,7 @@ async def test_a_redis_restarted_from_an_old_snapshot_is_not_trusted(database: D
 async def test_a_redis_restarted_during_a_write_serves_no_value_from_before_it(
     database: Database, server: RedisServer
 ) -> None:
-    """Breaks when a writer whose coming was lost does not change the generation when it goes."""
+    """Breaks when end_write does not change the generation although begin_write was lost."""
     async with open_harness(database, server.url, server.url) as (harness, (one, two)):
         async with database.transaction() as tx:
             await tx.run(set_value, its_id=1, number=1)
@@ -82,7 +82,7 @@ async def test_a_redis_restarted_during_a_write_serves_no_value_from_before_it(
 
 
 async def test_a_redis_that_hangs_delays_one_read_by_half_a_second(database: Database, server: RedisServer) -> None:
-    """Breaks when the store goes on asking: every read waits for the time of a command."""
+    """Breaks when the store keeps sending commands: every read waits for a timeout."""
     async with open_harness(database, server.url) as (harness, (cache,)):
         await harness.get(cache)
         server.freeze()
@@ -98,7 +98,7 @@ async def test_a_redis_that_hangs_delays_one_read_by_half_a_second(database: Dat
 
 
 async def test_concurrent_reads_share_loads_while_redis_is_down(database: Database, server: RedisServer) -> None:
-    """Breaks when each goes by itself: those who ask while a load runs share the next one."""
+    """Breaks when each read loads for itself: reads during a load share the next one."""
     async with open_harness(database, server.url) as (harness, (cache,)):
         server.kill()
         await harness.get(cache)
@@ -109,51 +109,51 @@ async def test_concurrent_reads_share_loads_while_redis_is_down(database: Databa
 
 
 async def test_a_connected_node_sees_a_write_that_did_not_reach_redis(database: Database, server: RedisServer) -> None:
-    """Breaks when a writer is acknowledged before every node has looked at the database, or none of them looks."""
+    """Breaks when a write is acknowledged before every node has seen the suspension."""
     async with fault_proxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
-        async with open_harness(database, url, server.url) as (harness, (cut, well)):
-            assert [await harness.get(cut), await harness.get(well)] == [0, 0]
+        async with open_harness(database, url, server.url) as (harness, (cut_off, connected)):
+            assert [await harness.get(cut_off), await harness.get(connected)] == [0, 0]
             proxy.swallow()
-            await harness.set(cut, 1)
-            assert [await harness.get(well), await harness.get(cut)] == [1, 1]
+            await harness.set(cut_off, 1)
+            assert [await harness.get(connected), await harness.get(cut_off)] == [1, 1]
             began = time.monotonic()
             for number in range(2, 12):
-                await harness.set(cut, number)
-                assert [await harness.get(well), await harness.get(cut)] == [number, number]
+                await harness.set(cut_off, number)
+                assert [await harness.get(connected), await harness.get(cut_off)] == [number, number]
             assert time.monotonic() - began < TRUST_SECONDS, "only the first write waits"
             proxy.heal()
-            assert await wait_until_cached(harness, cut) < 5
-            assert [await harness.get(well), await harness.get(cut)] == [11, 11]
-            assert await wait_until_cached(harness, well) < 5
-            await harness.set(cut, 12)
-            assert await harness.get(well) == 12
+            assert await wait_until_cached(harness, cut_off) < 5
+            assert [await harness.get(connected), await harness.get(cut_off)] == [11, 11]
+            assert await wait_until_cached(harness, connected) < 5
+            await harness.set(cut_off, 12)
+            assert await harness.get(connected) == 12
 
 
 async def test_a_write_whose_end_did_not_reach_redis_is_recorded_in_the_database(
     database: Database, server: RedisServer
 ) -> None:
-    """Breaks when end_write takes no note: Redis may have come back as another, where nobody knows of the write."""
+    """Breaks when end_write records nothing: Redis may return as another server without a record of the write."""
     async with fault_proxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
-        async with open_harness(database, url, server.url) as (harness, (cut, well)):
+        async with open_harness(database, url, server.url) as (harness, (cut_off, connected)):
             async with database.transaction() as tx:
                 await tx.run(set_value, its_id=1, number=1)
-                write = await harness.stores[cut].begin_write(tx, [TAG])
+                write = await harness.stores[cut_off].begin_write(tx, [TAG])
                 server.kill()
                 server.start()
-                await wait_until_cached(harness, well)
+                await wait_until_cached(harness, connected)
                 proxy.swallow()
-            await harness.stores[cut].end_write(write)
-            assert await harness.get(well) == 1
+            await harness.stores[cut_off].end_write(write)
+            assert await harness.get(connected) == 1
             proxy.heal()
-            await wait_until_cached(harness, well)
-            assert await harness.get(well) == 1
+            await wait_until_cached(harness, connected)
+            assert await harness.get(connected) == 1
 
 
 @pytest.mark.usefixtures("database")
 async def test_a_node_without_its_database_soon_stops_trusting_redis(server: RedisServer, tmp_path: Path) -> None:
-    """Breaks when trust has no end. Bounded, a node goes on: that is the difference."""
+    """Breaks when trust does not expire. In bounded mode a node continues to use the cache."""
     for strict in (True, False):
         async with open_database(f"sqlite:///{tmp_path / 'harness.db'}") as own:
             store = RedisStore(server.url, "test", CacheSuspension(own), strict=strict)
@@ -172,7 +172,7 @@ async def test_too_many_recorded_tags_invalidate_the_whole_cache(
     async with open_harness(database, server.url) as (harness, (cache,)):
         await harness.get(cache)
         async with database.transaction() as tx:
-            await harness.stores[cache]._suspension.suspend(tx, [f"tag {number}" for number in range(5)])  # type: ignore[attr-defined]  # it is one of Redis
+            await harness.stores[cache]._suspension.suspend(tx, [f"tag {number}" for number in range(5)])  # type: ignore[attr-defined]  # a RedisStore
         await asyncio.sleep(4.5)
         before = harness.loads
         assert [await harness.get(cache), harness.loads] == [0, before + 1]

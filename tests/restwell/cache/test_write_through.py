@@ -11,14 +11,14 @@ async def write_through(harness: CacheHarness, cache: Cache, number: int) -> Non
 
 
 async def test_a_writer_caches_what_it_has_written(harness: CacheHarness) -> None:
-    """Fails if the deferred sets do not run."""
+    """Breaks when the deferred sets do not run."""
     one, two = await harness.cache(), await harness.cache()
     await write_through(harness, one, 1)
     assert [await harness.get(one), await harness.get(two), harness.loads] == [1, 1, 0]
 
 
 async def test_concurrent_writers_cache_nothing(harness: CacheHarness) -> None:
-    """Fails if end_write does not report that another write overlapped."""
+    """Breaks when end_write does not report that another write overlapped."""
     one, two = await harness.cache(), await harness.cache()
     async with harness.database.transaction() as tx:
         before = await harness.stores[two].begin_write(tx, [TAG])

@@ -1,4 +1,4 @@
-"""The client's address behind proxies: what they have seen, and nothing that the client itself has written."""
+"""The client's address behind proxies: entries that the client wrote itself are not trusted."""
 
 from collections.abc import AsyncIterator
 
@@ -43,7 +43,7 @@ from shop.settings import ShopSettings
     ],
 )
 def test_the_client_address_is_the_entry_of_the_outermost_proxy(entries: str, hops: int, address: str | None) -> None:
-    """Seen to fail: a zone of any text became part of the address, and what followed a bracket or a colon was dropped."""
+    """Seen to fail: any text after % became part of the address, and any text after a bracket or colon was ignored."""
     assert forwarded_address(entries, hops) == address
 
 
@@ -69,7 +69,7 @@ async def served(settings: ShopSettings, hops: int) -> AsyncIterator[httpx.Async
 async def test_an_address_that_the_client_wrote_into_the_header_is_not_trusted(
     served: httpx.AsyncClient, hops: int
 ) -> None:
-    """Breaks when the first entry is taken, as so often: whoever guesses would have a new address each time."""
+    """Breaks when the first entry is used: an attacker who guesses passwords would have a new address each time."""
     person = await ApiClient(served).sign_in("customer1@shop.example")
     headers = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7, 203.0.113.7")]
     credentials = {"email": "customer1@shop.example", "password": "a wrong one"}

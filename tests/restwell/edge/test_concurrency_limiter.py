@@ -1,4 +1,4 @@
-"""How many requests are taken on: as many as are answered soon, the important ones first, the rest told at once."""
+"""The concurrency limiter: priorities, load shedding, and adaptation to the delay of the event loop."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ from shop.settings import ShopSettings
 
 READ: Scope = {"method": "GET", "headers": [(b"authorization", b"Bearer x")]}
 WRITE: Scope = {"method": "POST", "headers": [(b"authorization", b"Bearer x")]}
-STRANGER: Scope = {"method": "POST", "headers": []}
+ANONYMOUS_WRITE: Scope = {"method": "POST", "headers": []}
 PATH = "/v1/orders"
 
 
@@ -35,18 +35,18 @@ def filled(limiter: ConcurrencyLimiter) -> ConcurrencyLimiter:
     return limiter
 
 
-def figures(waits: int, seconds: float) -> dict[str, PoolStats]:
+def pool_stats(waits: int, seconds: float) -> dict[str, PoolStats]:
     return {"primary": PoolStats(1, 1, 1, 0, waits, seconds, 0, 0, 0, breaker_open=False)}
 
 
 async def test_a_request_without_capacity_is_refused_soon() -> None:
-    """Breaks when the requests wait without a limit."""
+    """Breaks when requests wait without a limit."""
     limiter = filled(ConcurrencyLimiter())
     began = time.monotonic()
-    with pytest.raises(Overloaded) as told:
+    with pytest.raises(Overloaded) as raised:
         await limiter.acquire(READ)
     assert QUEUE_SECONDS * 0.5 <= time.monotonic() - began < 0.5
-    assert told.value.headers["retry-after"] == "1"
+    assert raised.value.headers["retry-after"] == "1"
 
 
 async def test_capacity_goes_to_writes_of_users_first_and_then_in_turn() -> None:
@@ -61,7 +61,7 @@ async def test_capacity_goes_to_writes_of_users_first_and_then_in_turn() -> None
     async with asyncio.TaskGroup() as group:
         for name, scope in (
             ("read 1", READ),
-            ("stranger", STRANGER),
+            ("anonymous write", ANONYMOUS_WRITE),
             ("write 1", WRITE),
             ("read 2", READ),
             ("write 2", WRITE),
@@ -70,7 +70,7 @@ async def test_capacity_goes_to_writes_of_users_first_and_then_in_turn() -> None
         await asyncio.sleep(0)
         for _ in range(5):
             limiter.release()
-    assert order == ["write 1", "write 2", "read 1", "stranger", "read 2"]
+    assert order == ["write 1", "write 2", "read 1", "anonymous write", "read 2"]
 
 
 async def test_no_more_requests_wait_than_are_admitted() -> None:
@@ -87,31 +87,31 @@ async def test_no_more_requests_wait_than_are_admitted() -> None:
 
 
 async def test_a_cancelled_waiter_takes_no_capacity() -> None:
-    """Breaks when a turn that comes at the same moment is lost."""
+    """Breaks when a slot is lost that is granted at the moment of the cancellation."""
     limiter = filled(ConcurrencyLimiter())
-    gone = asyncio.create_task(limiter.acquire(READ))
+    cancelled = asyncio.create_task(limiter.acquire(READ))
     await asyncio.sleep(0)
     limiter.release()
-    gone.cancel()
-    await asyncio.gather(gone, return_exceptions=True)
+    cancelled.cancel()
+    await asyncio.gather(cancelled, return_exceptions=True)
     assert limiter.acquire_nowait(PATH)
     assert not limiter.acquire_nowait(PATH)
 
 
 async def test_the_concurrency_limit_follows_the_event_loop_delay() -> None:
     """Breaks when the limit follows the duration of requests: a slow route would then be refused on an idle machine."""
-    waited = [figures(0, 0.0)]
-    limiter = filled(ConcurrencyLimiter(lambda: waited[0]))
+    stats = [pool_stats(0, 0.0)]
+    limiter = filled(ConcurrencyLimiter(lambda: stats[0]))
     await asyncio.sleep(0.35)
     grown = limiter.limit
-    assert grown > INITIAL_LIMIT, "all of it is used, and nobody waits"
-    waited[0] = figures(100, 50.0)
+    assert grown > INITIAL_LIMIT, "the limit is used up, and the event loop is not delayed"
+    stats[0] = pool_stats(100, 50.0)
     await asyncio.sleep(0.15)
-    assert MIN_LIMIT <= limiter.limit < grown, "those who needed a connection waited for half a second"
+    assert MIN_LIMIT <= limiter.limit < grown, "acquisitions waited half a second for a connection"
     before = limiter.limit
     until = time.monotonic() + 0.6
     while time.monotonic() < until:
-        time.sleep(0.08)  # noqa: ASYNC251  # that is the point
+        time.sleep(0.08)  # noqa: ASYNC251  # blocks the event loop
         await asyncio.sleep(0)
     assert MIN_LIMIT <= limiter.limit < before
     for _ in range(INITIAL_LIMIT - 1):
@@ -119,12 +119,12 @@ async def test_the_concurrency_limit_follows_the_event_loop_delay() -> None:
     await asyncio.sleep(0.15)
     shrunk = limiter.limit
     await asyncio.sleep(0.3)
-    assert limiter.limit == shrunk <= MAX_LIMIT, "nobody asks for more"
+    assert limiter.limit == shrunk <= MAX_LIMIT, "there is no demand for more"
 
 
 @pytest.fixture
 async def full(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
-    """Its limit stays as it is, however busy this machine."""
+    """A shop with a constant limit, regardless of the load of this machine."""
     monkeypatch.setattr("restwell.edge.concurrency_limiter.MAX_LIMIT", INITIAL_LIMIT)
     monkeypatch.setattr("restwell.edge.concurrency_limiter.MAX_LOOP_DELAY_SECONDS", 60.0)
     app = create_app(settings)
@@ -134,7 +134,7 @@ async def full(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> Async
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_full_server_refuses_requests_and_stays_healthy(full: tuple[App, httpx.AsyncClient]) -> None:
-    """An orchestrator that gets no health check restarts the server. A cached response costs next to nothing, and is sent, too."""
+    """An orchestrator restarts a server whose health checks fail. Cached responses need no slot."""
     app, client = full
     buyer = await ApiClient(client).sign_in("customer1@shop.example")
     assert (await client.get("/v1/products?limit=3")).status_code == 200
@@ -149,19 +149,17 @@ async def test_a_full_server_refuses_requests_and_stays_healthy(full: tuple[App,
     for _ in range(INITIAL_LIMIT):
         app.concurrency_limiter.release()
     for _ in range(INITIAL_LIMIT + 5):
-        assert (await buyer.get("/v1/users/me")).status_code == 200, "each gives its room back"
+        assert (await buyer.get("/v1/users/me")).status_code == 200, "each request releases its slot"
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_request_that_shares_a_load_takes_no_capacity(full: tuple[App, httpx.AsyncClient]) -> None:
-    """Three hundred requests for one resource are answered with capacity for one request, and refused without any. Breaks
-    when each needs capacity of its own.
-    """
+    """Three hundred concurrent requests for one resource need one slot. Breaks when each needs its own."""
     app, client = full
     filled(app.concurrency_limiter)
-    none = await asyncio.gather(*(client.get("/v1/products?limit=4") for _ in range(3)))
-    assert [answer.status_code for answer in none] == [503] * 3
+    refused = await asyncio.gather(*(client.get("/v1/products?limit=4") for _ in range(3)))
+    assert [answer.status_code for answer in refused] == [503] * 3
     app.concurrency_limiter.release()
     answers = await asyncio.gather(*(client.get("/v1/products?limit=5") for _ in range(300)))
     assert {answer.status_code for answer in answers} == {200}
-    assert app.concurrency_limiter.acquire_nowait("/v1/products"), "the room is there again"
+    assert app.concurrency_limiter.acquire_nowait("/v1/products"), "the slot is released"

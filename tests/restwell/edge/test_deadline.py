@@ -1,4 +1,4 @@
-"""The time of a request: its own where the route says so, and no longer than its client waits."""
+"""Timeouts of requests, with a default and per route, and cancellation when the client disconnects."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ from restwell.web import ApiRequest, Controller, Response, Version, get, post
 from servers import RESTWELL, restwell, serving
 from tiny.app import MIGRATIONS
 
-SOMEONE = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
+USER_ID = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
 
 
 class Slow(Controller):
@@ -36,23 +36,23 @@ class Slow(Controller):
 
     @post()
     async def work(self, request: ApiRequest) -> str:
-        """Take a second once the body is there."""
+        """Take a second after the body has been read."""
         return await self._work(f"post {len(await request.body())}")
 
     @get("/longer", timeout_seconds=2)
     async def longer(self) -> str:
-        """Take a second, and have two."""
+        """Take a second, with a timeout of two."""
         return await self._work("longer")
 
     @get("/late", timeout_seconds=3)
     async def read_late(self, request: ApiRequest) -> str:
-        """Take a second, and read a body then."""
+        """Take a second, then read the body."""
         await self._work("late")
         return (await request.body()).decode()
 
     @get("/hasty", timeout_seconds=0.3)
     async def hasty(self) -> str:
-        """Take a second, and have less."""
+        """Take a second, with a shorter timeout."""
         return await self._work("hasty")
 
     async def _work(self, name: str) -> str:
@@ -68,7 +68,7 @@ class Slow(Controller):
 @pytest.fixture
 def app(tiny_settings: Settings) -> App:
     async def authenticate(_: str) -> Actor:
-        return Actor(SOMEONE, "owner", SOMEONE)
+        return Actor(USER_ID, "owner", USER_ID)
 
     Slow.ended.clear()
     kit = Restwell(tiny_settings.model_copy(update={"request": RequestSettings(timeout_seconds=0.6)}), name="slow")
@@ -83,21 +83,23 @@ def app(tiny_settings: Settings) -> App:
 
 
 async def test_a_route_has_its_own_timeout_or_the_default(app: App) -> None:
-    """Breaks when every route has the same timeout, and when a shorter timeout is checked after the longer ones before it."""
+    """Breaks when every route has the same timeout, and when a shorter timeout is checked after the longer ones
+    before it.
+    """
     async with running(app) as client:
         began = time.perf_counter()
-        ends: dict[str, float] = {}
+        finished_at: dict[str, float] = {}
 
         async def ask(path: str) -> httpx.Response:
             answer = await client.get(path)
-            ends[path] = time.perf_counter() - began
+            finished_at[path] = time.perf_counter() - began
             return answer
 
         longer, rest, hasty = await asyncio.gather(*map(ask, ("/v1/slow/longer", "/v1/slow", "/v1/slow/hasty")))
         assert longer.status_code == 200
         assert_problem(rest, 503, "deadline_exceeded")
         assert_problem(hasty, 503, "deadline_exceeded")
-        assert ends["/v1/slow/hasty"] < 0.55 < ends["/v1/slow"] < 0.95 < ends["/v1/slow/longer"]
+        assert finished_at["/v1/slow/hasty"] < 0.55 < finished_at["/v1/slow"] < 0.95 < finished_at["/v1/slow/longer"]
     assert sorted(Slow.ended) == ["get cancelled", "hasty cancelled", "longer done"]
 
 
@@ -123,35 +125,35 @@ def body(content: bytes = b"", *, more: bool = False) -> Message:
 
 
 async def talk(app: App, method: str, path: str, *messages: tuple[float, Message]) -> list[Message]:
-    """Send the messages, each after so many seconds; what was answered."""
-    inbox: asyncio.Queue[Message] = asyncio.Queue()
+    """Send the messages, each after its delay in seconds. Return the messages of the response."""
+    received: asyncio.Queue[Message] = asyncio.Queue()
     sent: list[Message] = []
 
     async def feed() -> None:
         for seconds, message in messages:
             await asyncio.sleep(seconds)
-            inbox.put_nowait(message)
+            received.put_nowait(message)
 
     async def send(message: Message) -> None:
         sent.append(message)
 
     feeding = asyncio.create_task(feed())
-    await app(scope_of(method, path), inbox.get, send)
+    await app(scope_of(method, path), received.get, send)
     feeding.cancel()
     return sent
 
 
-CLIENT_CLOSED_REQUEST: Message = {"type": "http.disconnect"}
+DISCONNECT: Message = {"type": "http.disconnect"}
 
 
 @pytest.mark.parametrize(
     ("method", "messages", "ended"),
     [
-        ("GET", [(0, body()), (0.25, CLIENT_CLOSED_REQUEST)], "get cancelled"),
-        ("GET", [(0.3, CLIENT_CLOSED_REQUEST)], "get cancelled"),
-        ("POST", [(0, body(b"ab", more=True)), (0.15, body(b"c")), (0.2, CLIENT_CLOSED_REQUEST)], "post 3 cancelled"),
+        ("GET", [(0, body()), (0.25, DISCONNECT)], "get cancelled"),
+        ("GET", [(0.3, DISCONNECT)], "get cancelled"),
+        ("POST", [(0, body(b"ab", more=True)), (0.15, body(b"c")), (0.2, DISCONNECT)], "post 3 cancelled"),
     ],
-    ids=["get", "get without a word", "post"],
+    ids=["get", "get without a body message", "post"],
 )
 async def test_a_request_is_cancelled_when_its_client_disconnects(
     app: App, capfd: pytest.CaptureFixture[str], method: str, messages: list[tuple[float, Message]], ended: str
@@ -160,13 +162,13 @@ async def test_a_request_is_cancelled_when_its_client_disconnects(
     async with running(app):
         began = time.perf_counter()
         assert await talk(app, method, "/v1/slow", *messages) == []
-        assert time.perf_counter() - began < 0.55, "sooner than its time is over"
+        assert time.perf_counter() - began < 0.55, "before its timeout"
     assert Slow.ended == [ended]
     assert '"status":499' in capfd.readouterr().out
 
 
 async def test_watching_for_a_disconnect_loses_no_part_of_request_or_response(app: App) -> None:
-    """Breaks when the watch swallows a part of the body."""
+    """Breaks when the watch consumes a part of the body."""
     async with running(app):
         answer = await talk(app, "GET", "/v1/slow/late", (0.2, body(b"x", more=True)), (0.2, body(b"y")))
         assert (answer[0]["status"], answer[1]["body"]) == (200, b"xy")
@@ -179,7 +181,7 @@ async def test_watching_for_a_disconnect_loses_no_part_of_request_or_response(ap
 
 @asynccontextmanager
 async def locked(url: str) -> AsyncIterator[Callable[[], Any]]:
-    """Nobody else may change a product meanwhile; gives who waits for that."""
+    """Lock the products. Yields a function that counts the sessions that wait for the lock."""
     connection, other = await asyncpg.connect(url), await asyncpg.connect(url)
     try:
         async with connection.transaction():
@@ -195,7 +197,7 @@ async def locked(url: str) -> AsyncIterator[Callable[[], Any]]:
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 async def test_a_disconnect_cancels_the_statement_in_the_database(empty_url: str, tmp_path: Path, backend: str) -> None:
-    """Over a real connection: the statement of a disconnected client ends, and its order is not placed."""
+    """Over a real connection: the statement is cancelled, and the order is not placed."""
     assert backend in empty_url
     settings = {"DATABASE_URL": empty_url, "RESTWELL_APP": "shop.app:shop", "CACHE": "off"}
     for command in ("migrate", "seed"):
@@ -210,7 +212,7 @@ async def test_a_disconnect_cancels_the_statement_in_the_database(empty_url: str
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.8):
                     await buyer.order("k", (product["id"], 1))
-            async with asyncio.timeout(1.5):  # a lock is waited for two seconds
+            async with asyncio.timeout(1.5):  # the lock timeout is two seconds
                 while await waiting():
                     await asyncio.sleep(0.05)
         assert (await buyer.get("/v1/orders")).json()["items"] == []

@@ -1,4 +1,4 @@
-"""The edge around a bare ASGI application: it needs no framework."""
+"""The edge around a plain ASGI application, without a framework."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from restwell.edge import AccessLog, Edge, Hook, RequestContext, RequestId, Secu
 from restwell.edge.context import AsgiApp, Headers, Message, Receive, Scope, Send
 from restwell.errors import NotFound
 
-CONCERNS = (RequestId(), SecurityHeaders(), AccessLog())
+HOOKS = (RequestId(), SecurityHeaders(), AccessLog())
 POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
@@ -57,7 +57,7 @@ async def time_out_itself(_scope: Scope, _receive: Receive, _send: Send) -> None
 async def request(
     app: Any = hello,
     method: str = "GET",
-    hooks: Sequence[Hook] = CONCERNS,
+    hooks: Sequence[Hook] = HOOKS,
     timeout_seconds: float = 5,
     **headers: str,
 ) -> httpx.Response:
@@ -67,7 +67,7 @@ async def request(
         return await client.request(method, "/some/path?token=hunter2", headers=sent)
 
 
-async def test_every_request_gets_an_id_of_its_own() -> None:
+async def test_every_request_gets_a_unique_id() -> None:
     ids = {(await request()).headers["x-request-id"] for _ in range(3)}
     assert len(ids) == 3
     assert all(len(request_id) == 36 for request_id in ids)
@@ -137,13 +137,13 @@ async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_det
 
 @pytest.mark.parametrize(("app", "error"), [(break_late, ValueError), (refuse_late, NotFound)])
 async def test_an_exception_after_the_response_began_ends_the_connection(app: AsgiApp, error: type[Exception]) -> None:
-    """Breaks when the request is answered a second time."""
+    """Breaks when a second response is sent."""
     with capture_logs() as lines, pytest.raises(error):
         await request(app)
     assert [line["event"] for line in lines] == ["unhandled_exception", "request"]
 
 
-async def test_concerns_are_called_in_order_and_back() -> None:
+async def test_before_hooks_run_in_order_and_after_hooks_in_reverse() -> None:
     calls: list[str] = []
 
     class Named(Hook):
@@ -165,7 +165,7 @@ async def test_concerns_are_called_in_order_and_back() -> None:
     assert answer.headers["x-seen-by"] == "a, b"
 
 
-async def test_a_concern_costs_no_call_of_a_method_it_does_not_define() -> None:
+async def test_a_hook_method_that_is_not_overridden_is_never_called() -> None:
     edge = Edge(hello, [Hook()], 5)
     assert (edge._before, edge._on_response, edge._after) == ([], [], [])
 
@@ -181,12 +181,12 @@ async def test_the_edge_passes_other_protocols_through_unchanged() -> None:
     async def inner(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope)
 
-    await Edge(inner, CONCERNS, 5)({"type": "lifespan"}, receive, send)
+    await Edge(inner, HOOKS, 5)({"type": "lifespan"}, receive, send)
     assert seen == [{"type": "lifespan"}]
 
 
 async def test_a_request_beyond_its_deadline_gets_a_503() -> None:
-    """Breaks when the pass has no deadline: the answer is then a late 200."""
+    """Breaks when the edge has no deadline: the response is then a late 200."""
     with capture_logs() as lines:
         answer = await request(sleep_before, timeout_seconds=0.1)
     assert_problem(answer, 503, "deadline_exceeded")
@@ -202,8 +202,8 @@ async def test_a_cancellation_by_the_server_is_not_reported_as_a_deadline() -> N
         await task
 
 
-async def test_each_request_has_a_deadline_of_its_own() -> None:
-    edge = Edge(sleep_before, CONCERNS, 0.25)
+async def test_each_request_has_its_own_deadline() -> None:
+    edge = Edge(sleep_before, HOOKS, 0.25)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://app.test") as client:
         began = time.monotonic()
         tasks = []

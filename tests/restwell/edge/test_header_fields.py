@@ -1,6 +1,6 @@
-"""Header fields that come in several lines, or that say who is asked: the same value for whoever reads it, or a refusal.
+"""Repeated, invalid, too many and too large header fields.
 
-Each case is sent to a plain route, to one that the framework answers, to one that is kept, and to none.
+Each case is sent to a fast-path route, to a route of the framework, to a cached route, and to a missing route.
 """
 
 import asyncio
@@ -38,33 +38,33 @@ class Things(Controller):
     async def plain(
         self, request: ApiRequest, if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None
     ) -> dict[str, Any]:
-        """What a plain route reads."""
+        """The headers that a fast-path route reads."""
         return {**dict(request.headers), "if-match": if_match, "cookies": request.cookies, "client": request.client}
 
     @get("/framework", response_headers=[ResponseHeader(name="x-declared", value="yes")])
     async def framework(self, request: ApiRequest) -> dict[str, Any]:
-        """What a route of the framework reads."""
+        """The headers that a route of the framework reads."""
         return {**dict(request.headers), "cookies": request.cookies, "client": request.client}
 
-    @get("/kept", cached=public(ttl_seconds=60, tags=["kept"], vary=["Accept-Language"]))
-    async def kept(self, request: ApiRequest) -> Response[dict[str, str]]:
-        """One answer for everyone who reads the same languages."""
+    @get("/cached", cached=public(ttl_seconds=60, tags=["cached"], vary=["Accept-Language"]))
+    async def cached(self, request: ApiRequest) -> Response[dict[str, str]]:
+        """One response per Accept-Language."""
         content = {"languages": request.headers.get("accept-language", ""), "long": "x" * 2_000}
         return Response(content, headers={"etag": '"7"'})
 
     @post()
     async def add(self, data: JSONBody[Body]) -> Body:
-        """A body."""
+        """Return the body."""
         return data
 
     @patch()
     async def change(self, data: JSONBody[Body]) -> Body:
-        """A body."""
+        """Return the body."""
         return data
 
     @delete()
     async def remove(self) -> None:
-        """Nothing."""
+        """Return nothing."""
 
 
 class Answer(Struct):
@@ -86,7 +86,7 @@ async def app(tiny_settings: Settings) -> AsyncIterator[App]:
 
 
 async def ask(app: App, method: str, path: str, lines: Lines, *, body: bytes = b"", version: str = "1.1") -> Answer:
-    """As a server hands it on, without a header that nobody sent."""
+    """Call the application as a server would, with exactly these header lines."""
     scope: dict[str, Any] = {"type": "http", "http_version": version, "scheme": "http", "method": method, "path": path}
     scope |= {"raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": lines, "state": {}}
     scope |= {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "asgi": {"version": "3.0"}}
@@ -121,7 +121,7 @@ def assert_refused(answer: Answer, status: int, code: str, detail: str = "") -> 
 READS: Final = [("GET", "/v1/things/plain"), ("GET", "/v1/things/framework")]
 ALL: Final = [
     *READS,
-    ("GET", "/v1/things/kept"),
+    ("GET", "/v1/things/cached"),
     ("GET", "/v1/things/none"),
     ("POST", "/v1/things"),
     ("PATCH", "/v1/things"),
@@ -133,7 +133,7 @@ kinds_of_routes = pytest.mark.parametrize(("method", "path"), ALL)
 
 @pytest.mark.parametrize(("method", "path"), READS)
 async def test_the_lines_of_a_list_header_are_joined(app: App, method: str, path: str) -> None:
-    """Breaks when one line is taken and the others are not: a lost update, or a needless 412."""
+    """Breaks when only one line is used: a lost update, or an unnecessary 412."""
     lines = [
         HOST,
         (b"if-match", b'"1"'),
@@ -158,10 +158,10 @@ async def test_the_lines_of_a_list_header_are_joined(app: App, method: str, path
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("held", [[b'"7"', b'"8"'], [b'"8"', b'"7"'], [b'"8", W/"7"'], [b'"6"', b'"8"', b'"7-gzip"']])
 async def test_any_line_of_if_none_match_counts_for_a_cached_response(app: App, method: str, held: list[bytes]) -> None:
-    """Seen to fail when the last line alone counted."""
+    """Seen to fail when only the last line was used."""
     coding = [(b"accept-encoding", b"gzip")] if b"gzip" in held[-1] else []
     lines = [HOST, *coding, *((b"if-none-match", one) for one in held)]
-    answer = await ask(app, method, "/v1/things/kept", lines)
+    answer = await ask(app, method, "/v1/things/cached", lines)
     assert (answer.status, answer.body) == (304, b"")
 
 
@@ -181,24 +181,24 @@ async def test_any_line_of_if_none_match_counts_for_a_cached_response(app: App, 
 async def test_any_line_of_accept_encoding_counts_for_a_cached_response(
     app: App, codings: list[bytes], chosen: str | None
 ) -> None:
-    for _ in range(2):  # made, and kept
-        answer = await ask(app, "GET", "/v1/things/kept", [HOST, *((b"accept-encoding", one) for one in codings)])
+    for _ in range(2):  # from the application, then from the cache
+        answer = await ask(app, "GET", "/v1/things/cached", [HOST, *((b"accept-encoding", one) for one in codings)])
         assert (answer.status, answer.headers.get("content-encoding")) == (200, chosen)
 
 
 async def test_the_lines_of_a_header_in_vary_are_joined_in_the_cache_key(app: App) -> None:
-    """Breaks when the key of the cache is made of another line than the handler reads."""
+    """Breaks when the cache key contains another line than the handler reads."""
     hits = []
     for one in ([b"de", b"en"], [b"de, en"], [b"en"], [b"de", b"en"]):
         lines = [HOST, *((b"accept-language", language) for language in one)]
-        answer = await ask(app, "GET", "/v1/things/kept", lines)
+        answer = await ask(app, "GET", "/v1/things/cached", lines)
         assert answer.json["languages"] == b", ".join(one).decode()
         hits.append("hit" in answer.headers["cache-status"])
     assert hits == [False, True, False, True]
 
 
 async def test_a_preflight_may_list_its_headers_in_several_lines(app: App) -> None:
-    """Breaks when the last line is taken and the others are not."""
+    """Breaks when only the last line is used."""
     asked = [(b"origin", ORIGIN.encode()), (b"access-control-request-method", b"PATCH")]
     asked += [(b"access-control-request-headers", b"if-match"), (b"access-control-request-headers", b"content-type")]
     answer = await ask(app, "OPTIONS", "/v1/things", [HOST, *asked])
@@ -208,7 +208,7 @@ async def test_a_preflight_may_list_its_headers_in_several_lines(app: App) -> No
 
 @kinds_of_routes
 async def test_a_repeated_singleton_header_is_refused(app: App, method: str, path: str) -> None:
-    """Seen to fail with 200, 401 or 415, depending on the line that counted. Two equal lines are a repetition, too."""
+    """Seen to fail with 200, 401 or 415, depending on the line that was used. Equal lines are rejected, too."""
     for name in sorted(SINGLETONS - {b"host"}):
         for second in (b"1", b"2"):
             lines = [HOST, (name, b"1"), (b"x-between", b"y"), (name, second)]
@@ -258,24 +258,24 @@ GOOD_HOSTS: Final = [
 
 @kinds_of_routes
 async def test_a_missing_repeated_or_malformed_host_is_refused(app: App, method: str, path: str) -> None:
-    """RFC 9112 3.2. Seen to fail: a request without a host, with two, or with any text as host was answered."""
+    """RFC 9112 3.2. Seen to fail: a request with a missing, repeated or invalid host was accepted."""
     for hosts in BAD_HOSTS:
         for version in ("1.1", "2") if hosts else ("1.1",):
             answer = await ask(app, method, path, [(b"host", host) for host in hosts], version=version)
             assert_refused(answer, 400, "malformed_request", "host")
 
 
-@pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/kept"])
+@pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/cached"])
 async def test_every_valid_form_of_host_is_accepted(app: App, path: str) -> None:
-    """Breaks when an IPv6 address, a port or a dot at the end is taken for a fault."""
+    """Breaks when an IPv6 address, a port or a trailing dot is rejected."""
     for host in GOOD_HOSTS:
         assert (await ask(app, "GET", path, [(b"host", host)])).status == 200, host
 
 
-@pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/kept"])
+@pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/cached"])
 async def test_only_http_1_0_may_omit_the_host(app: App, path: str) -> None:
-    """Breaks when the server writes the version otherwise than the specification of ASGI."""
-    for version in ("1.0", "1"):  # as the specification writes it, and as Granian does
+    """Breaks when only the spelling of the ASGI specification is accepted."""
+    for version in ("1.0", "1"):  # the ASGI specification, and Granian
         for lines in ([], [(b"host", b"")]):
             assert (await ask(app, "GET", path, lines, version=version)).status == 200
         two = [(b"host", b""), (b"host", b"app.test")]
@@ -285,7 +285,7 @@ async def test_only_http_1_0_may_omit_the_host(app: App, path: str) -> None:
 
 @kinds_of_routes
 async def test_too_many_or_too_long_header_fields_get_a_431(app: App, method: str, path: str) -> None:
-    """Seen to fail: a header of 70,000 bytes was accepted, and the refusal by the server itself had no body."""
+    """Seen to fail: a header of 70,000 bytes was accepted; the server rejected more without a body."""
     many = [(b"x-%d" % number, b"y") for number in range(MAX_FIELDS)]
     same = [(b"x-same", b"y")] * MAX_FIELDS
     for lines in (many, same, [(b"x-long", b"y" * MAX_BYTES)], [(b"cookie", b"y" * (MAX_BYTES // 2))] * 2):
@@ -296,7 +296,7 @@ async def test_too_many_or_too_long_header_fields_get_a_431(app: App, method: st
 
 @kinds_of_routes
 async def test_if_none_match_is_refused_with_a_change(app: App, method: str, path: str) -> None:
-    """RFC 9110 13.1.2. Seen to fail: the change was made, whatever the header said."""
+    """RFC 9110 13.1.2. Seen to fail: the header was ignored, and the change was made."""
     for tag in (b"*", b'"7"', b'W/"7", "8"', b""):
         answer = await ask(app, method, path, [HOST, (b"if-match", b'"7"'), (b"if-none-match", tag)])
         if method in {"GET", "OPTIONS"}:
@@ -306,7 +306,7 @@ async def test_if_none_match_is_refused_with_a_change(app: App, method: str, pat
 
 
 async def test_a_refusal_of_a_head_request_has_no_body(app: App) -> None:
-    for path in ("/v1/things/plain", "/v1/things/kept"):
+    for path in ("/v1/things/plain", "/v1/things/cached"):
         answer = await ask(app, "HEAD", path, [])
         assert (answer.status, answer.body) == (400, b"")
         assert int(answer.headers["content-length"]) > 0

@@ -1,4 +1,4 @@
-"""Rate limits as clients meet them: whom a request is counted for, what it is told, and what is never limited."""
+"""Rate limits over HTTP: the key a request is counted for, its headers, and the routes without a limit."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
 @pytest.fixture
 async def limited(settings: ShopSettings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
-    """The shop behind a proxy, with few requests for each."""
+    """The shop behind one proxy, with low rates."""
     changes = {
         "rate_limit": RateLimitSettings(reads=(READS, 3_600), writes=(WRITES, 3_600)),
         "runtime_dir": tmp_path_factory.mktemp("limited"),
@@ -35,21 +35,21 @@ async def statuses(client: httpx.AsyncClient, tries: int, path: str = PRODUCTS, 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/start.js", "/metrics", "/health/live"])
 async def test_documents_and_health_checks_do_not_count_as_reads(limited: httpx.AsyncClient, path: str) -> None:
-    """Breaks when they are counted as reads: a page of documentation is five of them."""
+    """Breaks when they count as reads: one page of documentation sends five requests."""
     sent = {"x-forwarded-for": "192.0.2.1"}
     assert set(await statuses(limited, READS + 1, path, **sent)) == {200}
-    told = (await limited.get(path, headers=sent)).headers.get("ratelimit", "none")
-    assert told.partition(";")[0] in {'"documents"', "none"}
+    header = (await limited.get(path, headers=sent)).headers.get("ratelimit", "none")
+    assert header.partition(";")[0] in {'"documents"', "none"}
     assert set(await statuses(limited, READS, **sent)) == {200}
 
 
 @pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}?limit=101", "/v1/jobs"])
 async def test_every_read_of_an_address_counts_whatever_its_outcome(limited: httpx.AsyncClient, path: str) -> None:
-    """Cached responses, those of the application and refusals without a token count. Breaks when one of these kinds does not."""
+    """Covers cached responses, responses of the application, and rejections without a token."""
     answers = [await limited.get(path, headers={"x-forwarded-for": "192.0.2.1"}) for _ in range(READS)]
     assert all(answer.status_code != 429 for answer in answers)
     assert [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers] == [
-        f'"reads";r={left}' for left in reversed(range(READS))
+        f'"reads";r={remaining}' for remaining in reversed(range(READS))
     ]
     assert {answer.headers["ratelimit-policy"] for answer in answers} == {f'"reads";q={READS};w=3600'}
     for method in ("GET", "HEAD"):
@@ -64,7 +64,7 @@ async def test_every_read_of_an_address_counts_whatever_its_outcome(limited: htt
 
 
 async def test_a_spoofed_forwarded_address_does_not_raise_the_rate(limited: httpx.AsyncClient) -> None:
-    """Breaks when the address that a client adds itself counts, or each of the addresses that its network has."""
+    """Breaks when the key is an address that the client wrote itself, or a single address of an IPv6 network."""
     for number in range(READS):
         await limited.get(PRODUCTS, headers={"x-forwarded-for": f"203.0.113.{number}, 192.0.2.1"})
     assert await statuses(limited, 1, **{"x-forwarded-for": "203.0.113.99, 192.0.2.1"}) == [429]
@@ -75,7 +75,7 @@ async def test_a_spoofed_forwarded_address_does_not_raise_the_rate(limited: http
 
 
 async def test_a_signed_in_user_is_counted_across_networks(limited: httpx.AsyncClient) -> None:
-    """Breaks when users of one network share what it has, and when a user has as much again in each network."""
+    """Breaks when users of one network share a quota, or when a user has a quota per network."""
     ada = await ApiClient(limited).sign_in("customer1@shop.example")
     grace = await ApiClient(limited).sign_in("customer2@shop.example")
     assert await statuses(limited, READS + 1, **{"x-forwarded-for": "192.0.2.1"}) == [200] * READS + [429]
@@ -87,7 +87,7 @@ async def test_a_signed_in_user_is_counted_across_networks(limited: httpx.AsyncC
 
 
 async def test_an_invalid_token_does_not_raise_the_rate(limited: httpx.AsyncClient) -> None:
-    """Breaks when a request with a token is counted for nobody until the token is known to be good."""
+    """Breaks when a request with an invalid token is not counted."""
     answers = [
         await limited.get("/v1/users/me", headers={"authorization": f"Bearer {number}"}) for number in range(READS + 2)
     ]
@@ -102,7 +102,7 @@ async def test_writes_have_their_own_rate_and_guesses_of_credentials_a_stricter_
     reset = {"email": "customer1@shop.example"}
     answers = [(await limited.post("/v1/password-resets", json=reset)) for _ in range(11)]
     assert [answer.status_code for answer in answers] == [202] * 10 + [429]
-    code = {"code": "0" * 32, "password": "an entirely new one"}
+    code = {"code": "0" * 32, "password": "another valid password"}
     assert_problem(await limited.post("/v1/password-resets/completion", json=code), 429, "rate_limited")
 
 
@@ -141,7 +141,7 @@ async def test_a_rate_limit_scale_of_zero_limits_nothing(settings: ShopSettings)
 async def test_a_proxy_beyond_trusted_hops_is_logged_once(
     settings: ShopSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """All clients of such a proxy share one rate, and an operator would not know why they are refused."""
+    """All clients of such a proxy share one quota. The log line tells the operator why they are rejected."""
     limits = RateLimitSettings(reads=(2, 3_600))
     changes = {"rate_limit": limits, "runtime_dir": tmp_path / "alone"}
     async with running(create_app(settings.model_copy(update=changes))) as client:

@@ -1,4 +1,4 @@
-"""The position of a write goes out with the answer and comes back with the next request."""
+"""Read-your-writes: the LSN of a write is returned as a token and required by the next request."""
 
 import httpx
 
@@ -10,7 +10,7 @@ TOKENS = ConsistencyTokens(b"k" * 32)
 
 
 async def app(scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answers with the position that it must see; a POST writes up to 100."""
+    """Responds with the required LSN. A POST records the LSN 100."""
     body = str(required_lsn()).encode()
     if scope["method"] == "POST":
         record_lsn(100)

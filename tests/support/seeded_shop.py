@@ -1,4 +1,4 @@
-"""What there is in the shop that hostile requests are tried on."""
+"""Credentials and identifiers of a seeded shop, for fuzzed requests."""
 
 import json
 from typing import Any
@@ -10,21 +10,20 @@ from shop.demo import PASSWORD
 
 JSON = b"application/json"
 NO_FIELD_VALUE = bytes({*range(32), 127} - {9})
-"""Servers refuse these within a header field."""
+"""Servers reject these bytes in a header value."""
 
 
-class Known(Struct, frozen=True):
-    """What there is in the shop."""
+class SeededShop(Struct, frozen=True):
+    """``values``: valid values by parameter name."""
 
     admin: bytes
     refresh: bytes
     client_id: str
     client_secret: str
     values: dict[str, tuple[str, ...]]
-    """What each parameter may be."""
 
 
-def known_of(server: InProcess) -> Known:
+def seeded_shop_of(server: InProcess) -> SeededShop:
     def post(path: str, body: object, *headers: tuple[bytes, bytes]) -> Any:
         reply = server.send("POST", path, [(b"content-type", JSON), *headers], json.dumps(body).encode())
         assert reply.status == 201, reply.body
@@ -46,7 +45,7 @@ def known_of(server: InProcess) -> Known:
         (b"idempotency-key", b"an order"),
     )
     flow = server._app.kit.oauth_flows.start("okta", return_to="/account#x")
-    return Known(
+    return SeededShop(
         admin=token.encode(),
         refresh=sign_in("customer1")["refresh_token"].encode(),
         client_id=client["id"],
