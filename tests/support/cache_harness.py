@@ -1,4 +1,4 @@
-"""A database with one row, and caches over it, each as in a process of its own."""
+"""A database with one row, and several caches of it, each like the cache of a separate process."""
 
 import asyncio
 import time
@@ -24,13 +24,13 @@ TABLES = (
 counters = Table("counters", MetaData(), Column("id", Integer, primary_key=True), Column("value", Integer))
 read_value = query("counters.read", select(counters.c.value).where(counters.c.id == param("id")), into=int)
 set_value = query(
-    "counters.set", update(counters).where(counters.c.id == param("its_id")).values(value=param("number"))
+    "counters.set", update(counters).where(counters.c.id == param("match_id")).values(value=param("number"))
 )
 
 
 @asynccontextmanager
 async def harness_database(folder: Path) -> AsyncIterator[Database]:
-    """``harness.db`` in the folder, with the tables and the row."""
+    """Opens ``harness.db`` in the folder, with its tables and its row."""
     async with open_database(f"sqlite:///{folder / 'harness.db'}") as database:
         async with database.migration() as tx:
             for statement in TABLES:
@@ -43,7 +43,7 @@ class Value(Struct, frozen=True):
 
 
 class CacheHarness:
-    """``loads`` counts how often the value was read from the database."""
+    """Caches of one value. ``loads`` counts the reads from the database."""
 
     def __init__(self, database: Database, new_store: Callable[[], Store]) -> None:
         self.database = database
@@ -73,12 +73,12 @@ class CacheHarness:
             await self.set_in(tx, cache, number)
 
     async def set_in(self, tx: Transaction, cache: Cache, number: int) -> None:
-        await tx.run(set_value, its_id=1, number=number)
+        await tx.run(set_value, match_id=1, number=number)
         cache.invalidate(tx, TAG)
 
 
 async def wait_until_cached(harness: CacheHarness, cache: Cache, within: float = 5) -> float:
-    """The seconds until two reads in a row cost less than two loads."""
+    """Return the seconds until one of two consecutive reads is a cache hit."""
     began = time.monotonic()
     while time.monotonic() - began < within:
         before = harness.loads
@@ -87,4 +87,4 @@ async def wait_until_cached(harness: CacheHarness, cache: Cache, within: float =
         if harness.loads < before + 2:
             return time.monotonic() - began
         await asyncio.sleep(0.1)
-    raise AssertionError(f"not kept again within {within} s")
+    raise AssertionError(f"not cached again within {within} s")

@@ -1,4 +1,4 @@
-"""A TCP proxy that can do what networks do: be slow, swallow everything, or hang up."""
+"""A TCP proxy that injects network faults: latency, black holes and resets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 
 class FaultProxy:
-    """Passes bytes between clients and ``target``; what it does wrong can be changed at any time."""
+    """Forwards bytes between clients and the port ``target``."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -19,11 +19,11 @@ class FaultProxy:
         self.port = 0
 
     def swallow(self) -> None:
-        """A black hole: connections stay, new ones are accepted, and nothing arrives any more."""
+        """Become a black hole: connections stay open and new ones are accepted, but no bytes are forwarded."""
         self._flowing.clear()
 
     def heal(self) -> None:
-        """What was swallowed is lost, as after a partition: old connections are dead, new ones work."""
+        """End a black hole: old connections are reset, new ones work."""
         self.hang_up()
         self._flowing.set()
 
@@ -37,10 +37,10 @@ class FaultProxy:
         self._streams.add(writer)
         try:
             await self._flowing.wait()
-            theirs, ours = await asyncio.open_connection("127.0.0.1", self._target)
-            self._streams.add(ours)
-            await asyncio.gather(self._pass(reader, ours), self._pass(theirs, writer))
-            self._streams.discard(ours)
+            upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
+            self._streams.add(upstream)
+            await asyncio.gather(self._pass(reader, upstream), self._pass(upstream_reader, writer))
+            self._streams.discard(upstream)
         except OSError:
             writer.transport.abort()
         finally:
@@ -77,7 +77,7 @@ class FaultProxy:
 
 @asynccontextmanager
 async def fault_proxy(target: int) -> AsyncIterator[FaultProxy]:
-    """A proxy to a port of this machine, on a port of its own, without a fault to begin with."""
+    """A proxy to a local port, initially without faults."""
     proxy = FaultProxy(target)
     server = await proxy.run()
     try:

@@ -1,4 +1,4 @@
-"""Requests at a fixed rate, whether or not the ones before have been answered: what a crowd does that does not know of each other."""
+"""An open-loop load generator: requests at a fixed rate, whether or not earlier requests have been answered."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ class Answered(Struct, frozen=True):
 
 
 class _Connection(asyncio.Protocol):
-    """One request after the other; the answers are small, and have a length."""
+    """Sequential requests on one connection. Responses are small and have a Content-Length."""
 
     def __init__(self, load: "Load") -> None:
         self._load = load
@@ -57,7 +57,10 @@ class _Connection(asyncio.Protocol):
 
 
 class Load:
-    """``request`` makes the next one. What finds no free connection is sent on none, and counted as ``missed``."""
+    """``request`` returns the next request.
+
+    A request without a free connection is not sent, and counted as ``missed``.
+    """
 
     def __init__(self, port: int, request: Callable[[], bytes]) -> None:
         self._port = port
@@ -76,7 +79,7 @@ class Load:
             self._all.append(connection)
 
     async def run(self, per_second: float, seconds: float) -> list[Answered]:
-        """So many, at that rate; then wait for the rest. What was answered."""
+        """Send requests at the rate, then wait for the remaining responses."""
         self.answers = []
         began, sent = time.perf_counter(), 0
         while (passed := time.perf_counter() - began) < seconds:
@@ -92,11 +95,11 @@ class Load:
             await asyncio.sleep(0.01)
         return self.answers
 
-    async def run_closed(self, at_once: int, seconds: float) -> list[Answered]:
-        """Each of so many sends its next request when the one before is answered."""
+    async def run_closed(self, concurrency: int, seconds: float) -> list[Answered]:
+        """A closed loop: each of ``concurrency`` connections sends its next request after the previous response."""
         self.answers = []
         self._closed_until = time.perf_counter() + seconds
-        for _ in range(at_once):
+        for _ in range(concurrency):
             self._free.popleft().send(self._request())
         await asyncio.sleep(seconds + 0.5)
         self._closed_until = 0.0

@@ -1,4 +1,4 @@
-"""Readers and writers of a few products, and the check of every read against the writes acknowledged before it began."""
+"""Concurrent readers and writers of a few products. Each read is checked against the writes acknowledged before it."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ class Products(Struct):
 
 
 class Connection:
-    """HTTP/1.1 on one connection, kept open: a client that costs little, so that the server is what is tested."""
+    """A minimal HTTP/1.1 client on one persistent connection, which leaves most of the processor to the server."""
 
     def __init__(self, url: str) -> None:
         self._host = urlsplit(url).netloc
@@ -32,7 +32,7 @@ class Connection:
     async def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body. Raises OSError or EOFError when the connection is lost.
 
-        One that was closed while nobody used it is replaced, as RFC 9112 9.3.1 has it for a GET.
+        A GET is retried once on a new connection (RFC 9112 9.3.1), because the server may have closed an idle one.
         """
         if self._streams is not None and method == "GET":
             with suppress(OSError, EOFError):
@@ -65,7 +65,7 @@ class Connection:
 
 
 class History:
-    """What has been acknowledged of each product, and what was read that is older."""
+    """The acknowledged versions of each product, and the reads that were older."""
 
     def __init__(self, products: Sequence[Json], tokens: Json) -> None:
         self.products = [product["id"] for product in products]
@@ -74,10 +74,10 @@ class History:
         self.acknowledged: dict[str, dict[int, float]] = {product["id"]: {} for product in products}
         self.reads = self.hits = self.writes = self.failed = 0
         self.stale: list[float] = []
-        """For each stale read, how long before it the first of the newer versions had been acknowledged."""
+        """For each stale read, the seconds since a newer version was acknowledged."""
         self.stale_at: list[float] = []
         self.latencies: list[tuple[float, float]] = []
-        """When each read began and how long it took, in seconds."""
+        """The start time and the duration of each read, in seconds."""
         self.written: list[tuple[float, float]] = []
         self.hit_at: list[float] = []
         self._authorization = f"Bearer {tokens['access_token']}"
@@ -85,8 +85,9 @@ class History:
     async def read_until(self, done: Callable[[], bool], url: str, pause: float = 0) -> None:
         connection = Connection(url)
         while not done():
-            one = random.choice(self.products)  # noqa: S311  # a test's own
-            path = f"/v1/products/{one}" if random.random() < 0.7 else f"/v1/products?category={self.category}"  # noqa: S311
+            one = random.choice(self.products)  # noqa: S311  # test data
+            single = random.random() < 0.7  # noqa: S311  # test data
+            path = f"/v1/products/{one}" if single else f"/v1/products?category={self.category}"
             known, began = dict(self.newest), time.monotonic()
             try:
                 status, headers, body = await connection.ask("GET", path)
@@ -101,7 +102,6 @@ class History:
             if "hit" in headers.get("cache-status", ""):
                 self.hits += 1
                 self.hit_at.append(began)
-            single = path.endswith(one)
             found = (
                 [msgspec.json.decode(body, type=Product)] if single else msgspec.json.decode(body, type=Products).items
             )
@@ -116,8 +116,8 @@ class History:
     async def write_until(self, done: Callable[[], bool], url: str, pause: float) -> None:
         connection = Connection(url)
         while not done():
-            one = random.choice(self.products)  # noqa: S311  # a test's own
-            body = msgspec.json.encode({"stock": random.randrange(1_000)})  # noqa: S311  # a test's own
+            one = random.choice(self.products)  # noqa: S311  # test data
+            body = msgspec.json.encode({"stock": random.randrange(1_000)})  # noqa: S311  # test data
             began = time.monotonic()
             try:
                 status, _, answer = await connection.ask(
@@ -141,5 +141,5 @@ class History:
                     self.newest[one] = (version, now)
             elif status != 412:  # another writer was faster
                 self.failed += 1
-            await asyncio.sleep(random.uniform(0, 2 * pause))  # noqa: S311  # a test's own
+            await asyncio.sleep(random.uniform(0, 2 * pause))  # noqa: S311  # test data
         connection.close()

@@ -1,7 +1,8 @@
-"""The shop with pauses at the moments when a cache goes wrong, and with parts of its protection switched off on demand.
+"""The shop with random pauses in its cache, and optionally with its protection against stale values disabled.
 
-``PAUSES`` is the longest pause in seconds. ``BROKEN=leases`` keeps a value under the generations of the moment in which it is kept, as
-cache-aside does everywhere else: what was read before a write then counts after it. ``TTL`` is how long any value lives.
+``PAUSES`` is the longest pause in seconds. With ``BROKEN=leases`` a value is stored under the generations at the time
+of storing, so that a value loaded before a write is served after it, as with plain cache-aside. ``TTL`` is the TTL of
+all values in seconds.
 """
 
 import asyncio
@@ -20,21 +21,21 @@ TTL = float(os.environ.get("TTL", "0"))
 
 
 async def pause() -> None:
-    if PAUSES and random.random() < 0.5:  # noqa: S311  # a test's own
-        await asyncio.sleep(random.uniform(0, PAUSES))  # noqa: S311  # a test's own
+    if PAUSES and random.random() < 0.5:  # noqa: S311  # test data
+        await asyncio.sleep(random.uniform(0, PAUSES))  # noqa: S311  # test data
 
 
-keep, before_commit, committed = Cache._set, Invalidation.before_commit, Invalidation.committed
+original_set, before_commit, committed = Cache._set, Invalidation.before_commit, Invalidation.committed
 
 
-async def slow_keep(self: Cache, request: Any, value: Any, generations: Generations, seconds: float) -> bool:
+async def slow_set(self: Cache, request: Any, value: Any, generations: Generations, seconds: float) -> bool:
     await pause()
     if TTL:
         request = request._replace(ttl_seconds=lambda _: TTL)
     if BROKEN == "leases":
         found = await self._store.get(request.store_key, request.tags)
         generations = found.generations or generations
-    return await keep(self, request, value, generations, seconds)
+    return await original_set(self, request, value, generations, seconds)
 
 
 async def slow_before_commit(self: Invalidation, tx: Any) -> None:
@@ -47,7 +48,7 @@ async def slow_committed(self: Invalidation) -> None:
     await committed(self)
 
 
-Cache._set = slow_keep  # type: ignore[method-assign]  # what this module is for
+Cache._set = slow_set  # type: ignore[method-assign]  # patched on purpose
 Invalidation.before_commit = slow_before_commit  # type: ignore[method-assign]  # as above
 Invalidation.committed = slow_committed  # type: ignore[method-assign]  # as above
 

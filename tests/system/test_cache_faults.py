@@ -1,4 +1,4 @@
-"""C1 to C3 and R1: never stale, never a stampede, and Redis may go."""
+"""C1 to C3 and R1: the cache under concurrent writes, expiry, partitions and an outage of Redis."""
 
 import asyncio
 import statistics
@@ -50,8 +50,8 @@ def prepare(settings: dict[str, str]) -> None:
         restwell(command, cwd=ROOT, **settings).check_returncode()
 
 
-async def history_of(served: Served) -> History:
-    """A few hot products of one category."""
+async def create_history(served: Served) -> History:
+    """Create a few hot products of one category."""
     async with http_client(served.url) as client:
         admin = await ApiClient(client).sign_in("admin@shop.example")
         products = []
@@ -62,7 +62,7 @@ async def history_of(served: Served) -> History:
 
 
 async def play(history: History, url: str, reads: int, seconds: float) -> None:
-    """Eight writers and thirty-two readers, until so many reads are done; the time is a bound."""
+    """Run eight writers and thirty-two readers until ``reads`` reads are done, for at most ``seconds``."""
     stop = time.monotonic() + seconds
 
     def done() -> bool:
@@ -73,8 +73,8 @@ async def play(history: History, url: str, reads: int, seconds: float) -> None:
     )
 
 
-async def load_of(served: Served, query: str) -> float:
-    """How often the workers have run the query, together."""
+async def query_count(served: Served, query: str) -> float:
+    """How often the workers have run the query, in total."""
     await asyncio.sleep(1.2)  # each publishes its counts once a second
     async with httpx.AsyncClient(base_url=served.url) as client:
         lines = (await client.get("/metrics")).text.splitlines()
@@ -87,7 +87,7 @@ async def load_of(served: Served, query: str) -> float:
 async def test_no_read_is_older_than_an_acknowledged_write(
     backend: str, tmp_path: Path, score: Score, request: pytest.FixtureRequest
 ) -> None:
-    """Finds stale reads when the leases are off (BROKEN=leases), as the last lines show: a test that cannot fail proves nothing."""
+    """With BROKEN=leases the test must find stale reads, which proves that it can fail."""
     reads = score.size(10_000, 100_000)
     for broken in ("", "leases"):
         url = f"sqlite:///{tmp_path / f'shop{broken}.db'}"
@@ -100,14 +100,14 @@ async def test_no_read_is_older_than_an_acknowledged_write(
         folder = tmp_path / f"log{broken}"
         folder.mkdir()
         async with serving(folder, RESTWELL, "serve", cwd=ROOT, **settings) as served:
-            history = await history_of(served)
+            history = await create_history(served)
             await play(history, served.url, 10_000 if broken else reads, seconds=120)
-        assert history.failed < history.reads / 100, "a busy machine may refuse a few"
+        assert history.failed < history.reads / 100, "more than 1% of requests failed"
         assert history.hits > history.reads / 20, "the cache was not used"
         assert history.writes > history.reads / 1_000
         if broken:
-            assert history.stale, "the check finds nothing even when the protection is off"
-            score.note(f"with the leases off {len(history.stale)} of {history.reads:,} are")
+            assert history.stale, "no stale read was found without the protection"
+            score.note(f"{len(history.stale)} of {history.reads:,} reads stale without leases")
         else:
             score.note(f"{len(history.stale)} of {history.reads:,} reads stale, {history.hits:,} of them hits")
             score.note(f"{history.writes:,} writes")
@@ -130,7 +130,7 @@ async def fresh_database(server: str, name: str) -> str:
 async def test_an_expired_key_is_loaded_once_for_concurrent_readers(
     backend: str, tmp_path: Path, score: Score, request: pytest.FixtureRequest
 ) -> None:
-    """Breaks when lease() always gives the lease."""
+    """Breaks when acquire_lease always succeeds."""
     settings = environment(f"sqlite:///{tmp_path / 'shop.db'}", TTL="1")
     if backend == "redis":
         server: str = request.getfixturevalue("postgres_server")
@@ -138,22 +138,24 @@ async def test_an_expired_key_is_loaded_once_for_concurrent_readers(
         settings |= {"DATABASE_URL": await fresh_database(server, "c3"), "REDIS_URL": redis.url}
     prepare(settings)
     async with serving(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
-        history = await history_of(served)
+        history = await create_history(served)
         path = f"/v1/products/{history.products[0]}"
         connections = [Connection(served.url) for _ in range(500)]
         first = await asyncio.gather(*(one.ask("GET", path) for one in connections))
         assert {status for status, _, _ in first} == {200}
         loads = []
         for _ in range(score.size(2, 10)):
-            before = await load_of(served, "products.by_id")  # which takes longer than the value lives
+            before = await query_count(served, "products.by_id")  # takes longer than the TTL
             began = time.monotonic()
             answers = await asyncio.gather(*(one.ask("GET", path) for one in connections))
-            expired = int(time.monotonic() - began)  # once a second, on a machine that is too busy to answer within one
-            loads.append(round(await load_of(served, "products.by_id") - before) - expired)
+            expired = int(
+                time.monotonic() - began
+            )  # the TTL is one second: on a slow machine the value expires during the round
+            loads.append(round(await query_count(served, "products.by_id") - before) - expired)
             assert {status for status, _, _ in answers} == {200}
         for one in connections:
             one.close()
-    assert "Unexpected exit" not in served.output  # a worker that dies takes its connections along
+    assert "Unexpected exit" not in served.output  # a worker that dies resets its connections
     score.note(f"{max(loads)} database load at most, in {len(loads)} rounds of 500")
     assert max(loads) <= 1
 
@@ -163,18 +165,18 @@ async def test_an_expired_key_is_loaded_once_for_concurrent_readers(
 async def test_writes_during_a_partition_are_not_read_stale_after_it(
     mode: str, tmp_path: Path, postgres_server: str, redis: RedisServer, score: Score
 ) -> None:
-    """Breaks when a writer that does not reach Redis notes nothing in the database."""
+    """Breaks when a writer that cannot reach Redis records nothing in the database."""
     settings = environment(await fresh_database(postgres_server, "c2"), CACHE=mode, WORKERS="2")
     prepare(settings)
     seconds = score.size(5, 20)
-    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut_off").mkdir()
     async with fault_proxy(redis.port) as proxy:
         through = f"redis://127.0.0.1:{proxy.port}/0"
         async with (
-            serving(tmp_path / "cut", RESTWELL, "serve", cwd=ROOT, **settings, REDIS_URL=through) as cut,
-            serving(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings, REDIS_URL=redis.url) as well,
+            serving(tmp_path / "cut_off", RESTWELL, "serve", cwd=ROOT, **settings, REDIS_URL=through) as cut_off,
+            serving(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings, REDIS_URL=redis.url) as connected,
         ):
-            history = await history_of(cut)
+            history = await create_history(cut_off)
             began = time.monotonic()
             healed_at = began + 2 + seconds
             stop = healed_at + 6
@@ -190,8 +192,8 @@ async def test_writes_during_a_partition_are_not_read_stale_after_it(
 
             await asyncio.gather(
                 partition(),
-                *(history.write_until(done, cut.url, 0.1) for _ in range(4)),
-                *(history.read_until(done, one.url, 0.003) for one in (cut, well) for _ in range(8)),
+                *(history.write_until(done, cut_off.url, 0.1) for _ in range(4)),
+                *(history.read_until(done, one.url, 0.003) for one in (cut_off, connected) for _ in range(8)),
             )
     assert history.writes > 20
     assert history.hits > 100
@@ -213,27 +215,27 @@ async def test_writes_during_a_partition_are_not_read_stale_after_it(
 async def test_the_shop_serves_fresh_reads_while_redis_is_down(
     tmp_path: Path, postgres_server: str, redis: RedisServer, score: Score
 ) -> None:
-    """Breaks when the store goes on asking while it is away: each read waits half a second."""
+    """Breaks when the store keeps sending commands to an unavailable Redis: each read waits half a second."""
     settings = environment(await fresh_database(postgres_server, "r1"), REDIS_URL=redis.url, WORKERS="2")
     prepare(settings)
-    away = score.size(6, 60)
+    outage_seconds = score.size(6, 60)
     async with serving(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
-        history = await history_of(served)
+        history = await create_history(served)
         began = time.monotonic()
         frozen_at = began + 3
-        thawed_at = frozen_at + away
+        thawed_at = frozen_at + outage_seconds
         killed_at = thawed_at + 6
-        back_at = killed_at + away / 2
+        back_at = killed_at + outage_seconds / 2
         stop = back_at + 6
 
         async def faults() -> None:
             await asyncio.sleep(3)
             redis.freeze()
-            await asyncio.sleep(away)
+            await asyncio.sleep(outage_seconds)
             redis.thaw()
             await asyncio.sleep(6)
             redis.kill()
-            await asyncio.sleep(away / 2)
+            await asyncio.sleep(outage_seconds / 2)
             await asyncio.to_thread(redis.start)
 
         def done() -> bool:
@@ -244,12 +246,12 @@ async def test_the_shop_serves_fresh_reads_while_redis_is_down(
             *(history.write_until(done, served.url, 0.2) for _ in range(2)),
             *(history.read_until(done, served.url, 0.02) for _ in range(8)),
         )
-    asked = history.reads + history.writes + history.failed
-    success = 1 - history.failed / asked
+    requests = history.reads + history.writes + history.failed
+    success = 1 - history.failed / requests
     before = _p95(history, began, frozen_at)
     during = max(_p95(history, frozen_at + 2, thawed_at), _p95(history, killed_at + 2, back_at))
     recovered = max(_first_hit(history, thawed_at), _first_hit(history, back_at))
-    score.note(f"{success:.2%} of {asked:,} succeeded, {len(history.stale)} stale")
+    score.note(f"{success:.2%} of {requests:,} succeeded, {len(history.stale)} stale")
     score.note(f"p95 of reads {before * 1_000:.0f} ms with Redis, {during * 1_000:.0f} ms without after 2 s")
     score.note(f"hits again {recovered:.1f} s after it is back")
     assert success >= 0.995
@@ -259,8 +261,9 @@ async def test_the_shop_serves_fresh_reads_while_redis_is_down(
 
 
 async def test_two_machines_without_redis_read_no_stale_value(tmp_path: Path, postgres_server: str) -> None:
-    """Breaks when nobody looks for other machines: what one had kept it answered with for a minute after the other's write. A worker of
-    another machine writes as well.
+    """Breaks without the detection of other machines: one served a stale value for a minute after a write of the other.
+
+    A worker counts as a machine, too.
     """
     settings = environment(await fresh_database(postgres_server, "machines"), WORKERS="1")
     prepare(settings)
@@ -268,7 +271,7 @@ async def test_two_machines_without_redis_read_no_stale_value(tmp_path: Path, po
     for folder in folders:
         folder.mkdir()
     async with serving(folders[0], RESTWELL, "serve", cwd=ROOT, **settings) as one:
-        history = await history_of(one)
+        history = await create_history(one)
         await play(history, one.url, 200, seconds=20)
         assert history.hits > 0
         assert "cache_not_shared" not in one.output

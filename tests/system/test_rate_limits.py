@@ -1,4 +1,4 @@
-"""L1: one client has its rate, however many processes, machines and clocks there are."""
+"""L1: a rate limit holds across processes, machines and skewed clocks."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from scoreboard import Score
 from servers import RESTWELL, ROOT, SUPPORT, redis_server, restwell, serving
 
 RATE, SECONDS = 100, 60
-REFUSED = 429
+TOO_MANY_REQUESTS = 429
 _TLS = httpx.create_ssl_context()
 
 
@@ -23,9 +23,10 @@ _TLS = httpx.create_ssl_context()
 async def test_a_client_gets_its_rate_and_no_more(
     backend: str, nodes: int, path: str, tmp_path: Path, score: Score
 ) -> None:
-    """Broken builds that were seen to fail: a count in each process, and with Redis, by each process' own clock.
+    """Broken builds that were seen to fail: a count per process, and, with Redis, the clock of each process.
 
-    ``/v1/products`` is kept and answered by the edge, ``/v1/users/me`` counts in a guard, and says 401 to whoever it admits.
+    ``/v1/products`` is cached and counted by the edge. ``/v1/users/me`` is counted by a guard; an allowed request gets
+    401.
     """
     settings = {
         "DATABASE_URL": f"{backend}:///{tmp_path}/shop.db",
@@ -44,7 +45,7 @@ async def test_a_client_gets_its_rate_and_no_more(
         for number in range(nodes):
             (folder := tmp_path / str(number)).mkdir()
             served = await stack.enter_async_context(serving(folder, RESTWELL, "serve", cwd=ROOT, **settings))
-            # The kernel gives each connection to one of the processes.
+            # The kernel assigns each connection to one process.
             clients += [httpx.AsyncClient(base_url=served.url, verify=_TLS) for _ in range(8)]
         admitted, elapsed, began, most = 0, 0.0, time.monotonic(), score.size(4, SECONDS + 10)
         while (passed := time.monotonic() - began) < most:
@@ -54,15 +55,15 @@ async def test_a_client_gets_its_rate_and_no_more(
             await asyncio.sleep(1)
         for client in clients:
             await client.aclose()
-    back = elapsed * RATE / SECONDS
-    score.note(f"{path}: {admitted} in {elapsed:.1f} s, of which {back:.0f} had come back meanwhile")
+    refilled = elapsed * RATE / SECONDS
+    score.note(f"{path}: {admitted} in {elapsed:.1f} s, {refilled:.0f} of them refilled")
 
 
 async def _flood(clients: list[httpx.AsyncClient], path: str) -> int:
-    """Far more than is admitted, over all connections at once; how many were."""
+    """Send more requests than the rate allows, over all connections. Return how many were allowed."""
 
     async def ask(client: httpx.AsyncClient) -> int:
         answers = [await client.get(path) for _ in range(15)]
-        return sum(answer.status_code != REFUSED for answer in answers)
+        return sum(answer.status_code != TOO_MANY_REQUESTS for answer in answers)
 
     return sum(await asyncio.gather(*map(ask, clients)))

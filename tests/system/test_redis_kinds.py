@@ -1,4 +1,4 @@
-"""The cache on every kind of Redis that a URL can name: with a password, over TLS, watched by Sentinel, and as a cluster."""
+"""The cache on each kind of Redis: with a password, over TLS, with Sentinel, and as a cluster."""
 
 import asyncio
 import gc
@@ -32,7 +32,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def works(database: Database, url: str) -> CacheHarness:
-    """A value is kept, shared and forgotten. Returns the harness, whose caches the test closes."""
+    """Check that a value is cached, shared and invalidated. The caller must close the caches of the harness."""
     harness = CacheHarness(database, lambda: RedisStore(url, "test", CacheSuspension(database), strict=True))
     one, two = await harness.cache(), await harness.cache()
     before = await harness.get(one)
@@ -72,15 +72,15 @@ async def test_the_cache_works_on_a_redis_over_tls(database: Database, tmp_path:
     with redis_server("--tls-port", str(port), "--tls-auth-clients", "no", *files):
         url = f"rediss://127.0.0.1:{port}/0"
         await close(await works(database, f"{url}?ssl_ca_certs={certificate}"))
-        stranger = RedisStore(url, "test", CacheSuspension(database), strict=True)
-        await stranger.start()
-        assert not stranger.available
-        await stranger.close()
+        untrusting = RedisStore(url, "test", CacheSuspension(database), strict=True)
+        await untrusting.start()
+        assert not untrusting.available
+        await untrusting.close()
 
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, int]]:
-    """A master, its replica, and the port of a Sentinel that watches both."""
+    """A master, its replica, and the port of a Sentinel that monitors both."""
     with ExitStack() as stack:
         master = stack.enter_context(redis_server())
         replica = stack.enter_context(redis_server("--replicaof", f"127.0.0.1 {master.port}"))
@@ -92,18 +92,18 @@ def watched(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, int]]:
         sentinel = subprocess.Popen(["redis-server", settings, "--sentinel"], stdout=subprocess.DEVNULL)
         stack.callback(sentinel.wait, 10)
         stack.callback(sentinel.terminate)
-        wait_until(lambda: str(replica.port) in _said(port, "sentinel", "replicas", "shop"), sentinel)
+        wait_until(lambda: str(replica.port) in _redis_cli(port, "sentinel", "replicas", "shop"), sentinel)
         yield master, replica, port
 
 
-def _is_in_place(port: int) -> bool:
-    """It knows the whole cluster, and if it is a replica it has what its primary has."""
-    replication = _said(port, "info", "replication")
+def _is_ready(port: int) -> bool:
+    """Whether the node knows the whole cluster and, if it is a replica, is synchronised."""
+    replication = _redis_cli(port, "info", "replication")
     synced = "role:master" in replication or "master_link_status:up" in replication
-    return synced and "cluster_state:ok" in _said(port, "cluster", "info")
+    return synced and "cluster_state:ok" in _redis_cli(port, "cluster", "info")
 
 
-def _said(port: int, *command: str) -> str:
+def _redis_cli(port: int, *command: str) -> str:
     done = subprocess.run(["redis-cli", "-p", str(port), *command], capture_output=True, text=True, check=False)
     return done.stdout
 
@@ -111,11 +111,11 @@ def _said(port: int, *command: str) -> str:
 async def test_the_cache_stays_correct_through_a_sentinel_failover(
     database: Database, watched: tuple[RedisServer, RedisServer, int]
 ) -> None:
-    """Breaks when keys do not begin with the id of the run: a promoted replica may lack the last generations."""
+    """Breaks when keys do not begin with the run id: a promoted replica may lack the last generations."""
     master, replica, port = watched
     harness = await works(database, f"redis+sentinel://127.0.0.1:{port}/shop")
     one, two = harness.stores
-    replica.freeze()  # it does not get the next generation
+    replica.freeze()  # it misses the next generation
     await harness.set(one, 50)
     master.kill()
     replica.thaw()
@@ -128,12 +128,12 @@ async def test_the_cache_stays_correct_through_a_sentinel_failover(
     await harness.set(two, 54)
     assert await harness.get(one) == 54
     await close(harness)
-    master.start()  # so that it can be stopped
+    master.start()  # the fixture stops it
 
 
 @pytest.fixture
 def cluster() -> Iterator[list[RedisServer]]:
-    """Three primaries and a replica of each."""
+    """Three primaries with one replica each."""
     with ExitStack() as stack:
         options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--repl-diskless-sync-delay", "0"]
         buses = [str(free_port()) for _ in range(6)]
@@ -142,7 +142,7 @@ def cluster() -> Iterator[list[RedisServer]]:
         create = ["redis-cli", "--cluster", "create", *nodes, "--cluster-replicas", "1", "--cluster-yes"]
         subprocess.run(create, check=True, capture_output=True, timeout=60)
         for server in servers:
-            wait_until(partial(_is_in_place, server.port))
+            wait_until(partial(_is_ready, server.port))
         yield servers
 
 
@@ -161,12 +161,13 @@ async def test_the_cache_stays_correct_when_a_cluster_loses_a_primary(
     nodes = ",".join(f"127.0.0.1:{server.port}" for server in cluster)
     harness = await works(database, f"redis+cluster://{nodes}")
     one, two = harness.stores
-    keys = [server for server in cluster if int(_said(server.port, "dbsize"))]
+    keys = [server for server in cluster if int(_redis_cli(server.port, "dbsize"))]
     assert keys
     await one.invalidate_now()
     loads = harness.loads
     assert [await harness.get(one), harness.loads] == [3, loads + 1]
-    first = await primary_of(cluster, f"{harness.stores[one]._prefix}t:{TAG}")  # type: ignore[attr-defined]  # it is one of Redis
+    prefix = harness.stores[one]._prefix  # type: ignore[attr-defined]  # a RedisStore
+    first = await primary_of(cluster, f"{prefix}t:{TAG}")
     first.kill()
     for number in range(10, 13):
         await harness.set(one, number)
@@ -175,4 +176,4 @@ async def test_the_cache_stays_correct_when_a_cluster_loses_a_primary(
     assert [await harness.get(one), await harness.get(two)] == [12, 12]
     await close(harness)
     first.start()
-    gc.collect()  # redis-py leaves its connections to a node that it has dropped to the collector, with a warning each
+    gc.collect()  # redis-py does not close its connections to a removed node; the collector does, with a warning each

@@ -1,4 +1,4 @@
-"""The shop behind nginx that compresses: what was read through it can be changed through it."""
+"""The shop behind nginx with compression: conditional requests work with the entity tags of nginx."""
 
 import shutil
 from collections.abc import Iterator
@@ -34,12 +34,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 
 def test_a_product_that_nginx_compressed_can_be_changed_by_its_etag(client: httpx.Client) -> None:
-    """Seen to fail with 412: nginx makes a tag weak when it compresses, and weak tags matched nothing."""
+    """Seen to fail with 412: nginx weakens the entity tag when it compresses, and weak tags were not matched."""
     path = f"/v1/products/{client.get('/v1/products?limit=1').json()['items'][0]['id']}"
     merge = {"content-type": PATCH}
     read = client.get(path)
     tag = read.headers["etag"]
-    assert (read.headers["content-encoding"], tag[:3]) == ("gzip", 'W/"'), "else this tests nothing"
+    assert (read.headers["content-encoding"], tag[:3]) == ("gzip", 'W/"'), "nginx compressed the response"
     assert client.get(path, headers={"if-none-match": tag}).status_code == 304
 
     changed = client.patch(path, json={"stock": 41}, headers={**merge, "if-match": tag})

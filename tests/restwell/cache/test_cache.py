@@ -96,7 +96,7 @@ async def test_nothing_is_cached_during_a_write(harness: CacheHarness) -> None:
     """Breaks when get returns generations during a write: a crash before end_write would leave the old value cached."""
     one, two = await harness.cache(), await harness.cache()
     async with harness.database.transaction() as tx:
-        await tx.run(set_value, its_id=1, number=1)
+        await tx.run(set_value, match_id=1, number=1)
         write = await harness.stores[one].begin_write(tx, [TAG])
         assert [await harness.get(cache) for cache in (two, two, one, one)] == [0, 0, 0, 0]
         assert harness.loads == 4

@@ -71,7 +71,7 @@ async def test_a_redis_restarted_during_a_write_serves_no_value_from_before_it(
     """Breaks when end_write does not change the generation although begin_write was lost."""
     async with open_harness(database, server.url, server.url) as (harness, (one, two)):
         async with database.transaction() as tx:
-            await tx.run(set_value, its_id=1, number=1)
+            await tx.run(set_value, match_id=1, number=1)
             write = await harness.stores[one].begin_write(tx, [TAG])
             server.kill()
             server.start()
@@ -138,7 +138,7 @@ async def test_a_write_whose_end_did_not_reach_redis_is_recorded_in_the_database
         url = f"redis://127.0.0.1:{proxy.port}/0"
         async with open_harness(database, url, server.url) as (harness, (cut_off, connected)):
             async with database.transaction() as tx:
-                await tx.run(set_value, its_id=1, number=1)
+                await tx.run(set_value, match_id=1, number=1)
                 write = await harness.stores[cut_off].begin_write(tx, [TAG])
                 server.kill()
                 server.start()
@@ -172,7 +172,8 @@ async def test_too_many_recorded_tags_invalidate_the_whole_cache(
     async with open_harness(database, server.url) as (harness, (cache,)):
         await harness.get(cache)
         async with database.transaction() as tx:
-            await harness.stores[cache]._suspension.suspend(tx, [f"tag {number}" for number in range(5)])  # type: ignore[attr-defined]  # a RedisStore
+            suspension = harness.stores[cache]._suspension  # type: ignore[attr-defined]  # a RedisStore
+            await suspension.suspend(tx, [f"tag {number}" for number in range(5)])
         await asyncio.sleep(4.5)
         before = harness.loads
         assert [await harness.get(cache), harness.loads] == [0, before + 1]

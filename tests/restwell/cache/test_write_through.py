@@ -6,7 +6,7 @@ from restwell.cache import Cache
 
 async def write_through(harness: CacheHarness, cache: Cache, number: int) -> None:
     async with harness.database.transaction() as tx:
-        await tx.run(set_value, its_id=1, number=number)
+        await tx.run(set_value, match_id=1, number=number)
         cache.write(tx, TAG, Value(number), kind=Value, tags=[TAG], ttl_seconds=60)
 
 

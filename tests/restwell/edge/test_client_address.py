@@ -75,4 +75,4 @@ async def test_an_address_that_the_client_wrote_into_the_header_is_not_trusted(
     credentials = {"email": "customer1@shop.example", "password": "a wrong one"}
     assert (await served.post("/v1/sessions", json=credentials, headers=headers)).status_code == 401
     events: list[Json] = (await person.get("/v1/security-events?limit=1")).json()["items"]
-    assert events[0]["address"] == ("203.0.113.7" if hops else "127.0.0.1")
+    assert events[0]["ip_address"] == ("203.0.113.7" if hops else "127.0.0.1")

@@ -1,4 +1,4 @@
-"""Counting what clients send: alone on a machine, and with Redis between machines."""
+"""Rate-limit stores: on one machine, and across machines with Redis."""
 
 import asyncio
 import multiprocessing
@@ -19,31 +19,31 @@ from restwell.rate_limits.redis import RedisRateLimitStore
 from servers import redis_server
 
 RATE = Rate("reads", 100, seconds=60)
-Limits = LocalRateLimitStore | RedisRateLimitStore
+RateLimitStores = LocalRateLimitStore | RedisRateLimitStore
 
 
 @asynccontextmanager
-async def opened(limits: Limits) -> AsyncIterator[Limits]:
-    await limits.start()
+async def opened(store: RateLimitStores) -> AsyncIterator[RateLimitStores]:
+    await store.start()
     try:
-        yield limits
+        yield store
     finally:
-        await limits.close()
+        await store.close()
 
 
 @pytest.fixture
 async def machine(tmp_path: Path) -> AsyncIterator[LocalRateLimitStore]:
-    limits = LocalRateLimitStore(tmp_path / "one")
-    async with opened(limits):
-        yield limits
+    store = LocalRateLimitStore(tmp_path / "one")
+    async with opened(store):
+        yield store
 
 
-async def take(limits: Limits, rate: Rate, client_key: str = "ada") -> RateLimitResult:
-    return limits.take_nowait(rate, client_key) or await limits.take(rate, client_key)
+async def take(store: RateLimitStores, rate: Rate, client_key: str = "ada") -> RateLimitResult:
+    return store.take_nowait(rate, client_key) or await store.take(rate, client_key)
 
 
-async def count_allowed(limits: Limits, rate: Rate, tries: int, client_key: str = "ada") -> int:
-    return sum([(await take(limits, rate, client_key)).allowed for _ in range(tries)])
+async def count_allowed(store: RateLimitStores, rate: Rate, tries: int, client_key: str = "ada") -> int:
+    return sum([(await take(store, rate, client_key)).allowed for _ in range(tries)])
 
 
 @given(
@@ -51,8 +51,8 @@ async def count_allowed(limits: Limits, rate: Rate, tries: int, client_key: str 
     st.integers(1, 600),
     st.lists(st.integers(0, 30 * NANOSECONDS), min_size=1, max_size=300),
 )
-def test_no_window_admits_more_than_its_burst_and_refill(count: int, seconds: int, pauses: list[int]) -> None:
-    """A client gets no double rate at the edge of a window. Breaks when a window is reset as a whole."""
+def test_no_interval_allows_more_than_its_burst_and_refill(count: int, seconds: int, pauses: list[int]) -> None:
+    """Breaks with a fixed window, which allows twice the rate around its boundary."""
     rate = Rate("any", count, seconds)
     full_at, now, begin, taken = 0, 10**15, 10**15, 0
     for pause in pauses:
@@ -62,14 +62,14 @@ def test_no_window_admits_more_than_its_burst_and_refill(count: int, seconds: in
         assert taken <= count + (now - begin) // rate.interval_ns
         if not result.allowed:
             assert spend(rate, full_at, now + result.reset_seconds * NANOSECONDS)[1].allowed, (
-                "who waits that long gets in"
+                "a request after reset_seconds is allowed"
             )
             assert result.remaining == 0
         else:
-            left = result.remaining
-            assert left == 0 or spend(Rate("any", count, seconds), full_at, now)[1].remaining == left - 1
+            remaining = result.remaining
+            assert remaining == 0 or spend(Rate("any", count, seconds), full_at, now)[1].remaining == remaining - 1
         later = spend(rate, full_at, now + result.reset_seconds * NANOSECONDS + seconds * NANOSECONDS)[1]
-        assert later.remaining == count - 1, "all of it is there again"
+        assert later.remaining == count - 1, "the quota is full"
 
 
 async def test_each_client_and_each_rate_has_its_own_count(machine: LocalRateLimitStore) -> None:
@@ -89,15 +89,15 @@ async def test_a_spent_rate_refills_gradually(machine: LocalRateLimitStore) -> N
 
 def _spend_all(folder: Path, start: float, results: "multiprocessing.Queue[int]") -> None:
     async def main() -> int:
-        async with opened(LocalRateLimitStore(folder)) as limits:
+        async with opened(LocalRateLimitStore(folder)) as store:
             await asyncio.sleep(start - time.time())
-            return await count_allowed(limits, Rate("reads", 2_000, seconds=3_600), 2_000)
+            return await count_allowed(store, Rate("reads", 2_000, seconds=3_600), 2_000)
 
     results.put(asyncio.run(main()))
 
 
 async def test_processes_of_one_machine_share_a_count(tmp_path: Path) -> None:
-    """Breaks without the lock: two read the same, and both admit."""
+    """Breaks without the lock: two processes read the same state, and both allow a request."""
     spawn = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[int] = spawn.Queue()
     start = time.time() + 2
@@ -109,66 +109,67 @@ async def test_processes_of_one_machine_share_a_count(tmp_path: Path) -> None:
         process.join()
     results.close()
     results.join_thread()
-    came_back = (time.time() - start) / (3_600 / 2_000)
-    assert 2_000 <= sum(counts) <= 2_000 + came_back + 1, counts
+    refilled = (time.time() - start) / (3_600 / 2_000)
+    assert 2_000 <= sum(counts) <= 2_000 + refilled + 1, counts
 
 
 async def test_a_spent_rate_survives_a_restart_of_the_process_and_not_a_reboot(tmp_path: Path) -> None:
     folder = tmp_path / "one"
-    async with opened(LocalRateLimitStore(folder)) as limits:
-        assert await count_allowed(limits, RATE, 300) == RATE.count
-    async with opened(LocalRateLimitStore(folder)) as limits:
-        assert await count_allowed(limits, RATE, 3) == 0
-    later = 10**18  # of a clock that has run for thirty years
+    async with opened(LocalRateLimitStore(folder)) as store:
+        assert await count_allowed(store, RATE, 300) == RATE.count
+    async with opened(LocalRateLimitStore(folder)) as store:
+        assert await count_allowed(store, RATE, 3) == 0
+    later = 10**18  # the monotonic clock of a machine that has been up for thirty years
     assert spend(RATE, later, time.monotonic_ns())[1].remaining == RATE.count - 1
 
 
-async def test_a_full_table_evicts_the_client_with_the_most_left(machine: LocalRateLimitStore) -> None:
-    """Breaks when the fullest place is taken: the one who has nothing left begins anew."""
+async def test_a_full_set_evicts_the_client_with_the_most_remaining_quota(machine: LocalRateLimitStore) -> None:
+    """Breaks when the client with the least remaining quota is evicted: its quota is then full again."""
     slow = Rate("reads", 100, seconds=36_000)
     assert await count_allowed(machine, slow, 300, client_key="greedy") == slow.count
     for number in range(2 * SETS * WAYS):
         machine.take_nowait(slow, f"crowd {number}")
-    async with opened(
-        LocalRateLimitStore(machine.folder)
-    ) as another:  # this one remembers by itself whom it has refused
+    async with opened(LocalRateLimitStore(machine.folder)) as another:  # the first one remembers its rejections
         assert await count_allowed(another, slow, 5, client_key="greedy") == 0
 
 
-async def test_a_process_leases_a_share_of_a_large_rate(machine: LocalRateLimitStore) -> None:
-    """The share is a sixty-fourth of what is left. Breaks when it is granted and not subtracted, or subtracted and not reported."""
+async def test_a_process_leases_a_part_of_a_large_rate(machine: LocalRateLimitStore) -> None:
+    """The lease is a sixty-fourth of the remaining quota.
+
+    Breaks when it is not subtracted, or not reported as remaining.
+    """
     large = Rate("large", 640, seconds=3_600)
     async with opened(LocalRateLimitStore(machine.folder)) as another:
         assert (await take(machine, large)).remaining == 639
-        assert (await take(another, large)).remaining == 629, "what the first has taken is not there for the second"
+        assert (await take(another, large)).remaining == 629, "the lease of the first is not available to the second"
         assert [(await take(machine, large)).remaining for _ in range(9)] == list(range(638, 629, -1))
         assert await count_allowed(machine, large, 1_000) + await count_allowed(another, large, 1_000) == 640 - 11
         assert not (await take(machine, large)).allowed
         assert not (await take(another, large)).allowed
 
 
-async def test_a_small_rate_is_counted_one_by_one(machine: LocalRateLimitStore) -> None:
+async def test_a_small_rate_is_counted_request_by_request(machine: LocalRateLimitStore) -> None:
     async with opened(LocalRateLimitStore(machine.folder)) as another:
-        left = [(await take((machine, another)[number % 2], RATE)).remaining for number in range(6)]
-    assert left == [99, 98, 97, 96, 95, 94]
+        remaining = [(await take((machine, another)[number % 2], RATE)).remaining for number in range(6)]
+    assert remaining == [99, 98, 97, 96, 95, 94]
 
 
-async def test_a_leased_share_expires_once_it_would_have_refilled(machine: LocalRateLimitStore) -> None:
-    """Breaks when the share stays: a client that returns after a pause would have it in addition to the full rate."""
-    large = Rate("large", 640, seconds=64)  # a share is ten, and comes back within a second
+async def test_a_lease_expires_when_its_quota_would_have_been_refilled(machine: LocalRateLimitStore) -> None:
+    """Breaks when a lease does not expire: after a pause it would be added to the full quota."""
+    large = Rate("large", 640, seconds=64)  # a lease has ten requests, which are refilled within a second
     machine.take_nowait(large, "ada")
     await asyncio.sleep(1.2)
     assert await count_allowed(machine, large, 1_000) in range(640, 644)
 
 
-async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_folder_of_another_user_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 12_345)
     with pytest.raises(ConfigurationError, match="RUNTIME_DIR"):
         await LocalRateLimitStore(tmp_path).start()
 
 
-async def test_machines_share_a_count_in_redis_and_never_admit_more(redis_url: str, tmp_path: Path) -> None:
-    """Breaks when each machine counts for itself. A share that one machine holds is not available to the others until it is returned."""
+async def test_machines_share_a_count_in_redis_and_never_allow_more(redis_url: str, tmp_path: Path) -> None:
+    """Breaks when each machine counts separately. A lease of one machine is not available to the others."""
     rate = Rate("reads", 100, seconds=3_600)
     async with AsyncExitStack() as stack:
         nodes = [
@@ -183,30 +184,28 @@ async def test_machines_share_a_count_in_redis_and_never_admit_more(redis_url: s
         assert 1 <= refused.reset_seconds <= 36
 
 
-async def test_a_leased_share_saves_the_round_trip_to_redis(redis_url: str, tmp_path: Path) -> None:
-    limits = RedisRateLimitStore(redis_url, tmp_path.name, LocalRateLimitStore(tmp_path / "one"))
-    async with opened(limits):
-        assert limits.take_nowait(RATE, "ada") is None
-        first = await limits.take(RATE, "ada")
+async def test_a_lease_saves_round_trips_to_redis(redis_url: str, tmp_path: Path) -> None:
+    store = RedisRateLimitStore(redis_url, tmp_path.name, LocalRateLimitStore(tmp_path / "one"))
+    async with opened(store):
+        assert store.take_nowait(RATE, "ada") is None
+        first = await store.take(RATE, "ada")
         assert first.remaining == RATE.count - 1
-        given = [limits.take_nowait(RATE, "ada") for _ in range(5)]
-        assert [one.remaining for one in given if one is not None] == [98, 97, 96, 95, 94]
-        assert limits.take_nowait(RATE, "ada") is None, "six of a hundred are a sixteenth"
+        results = [store.take_nowait(RATE, "ada") for _ in range(5)]
+        assert [one.remaining for one in results if one is not None] == [98, 97, 96, 95, 94]
+        assert store.take_nowait(RATE, "ada") is None, "the lease has six requests, a sixteenth of a hundred"
 
 
 async def test_redis_counts_a_rate_above_a_million_a_second(redis_url: str, tmp_path: Path) -> None:
-    """The script in Redis counts in microseconds. Breaks when the interval of a request is rounded to zero: the script
-    then fails, as if Redis were down.
-    """
-    limits = RedisRateLimitStore(redis_url, tmp_path.name, LocalRateLimitStore(tmp_path / "one"))
-    async with opened(limits):
-        assert (await limits.take(Rate("bench", 1_200_000_000, seconds=60), "ada")).allowed
-        assert not limits.degraded
+    """Breaks when the interval is rounded to zero microseconds: the script then fails, as if Redis were unavailable."""
+    store = RedisRateLimitStore(redis_url, tmp_path.name, LocalRateLimitStore(tmp_path / "one"))
+    async with opened(store):
+        assert (await store.take(Rate("bench", 1_200_000_000, seconds=60), "ada")).allowed
+        assert not store.degraded
 
 
 @pytest.mark.integration
-async def test_a_machine_limits_to_its_part_while_redis_is_down(tmp_path: Path) -> None:
-    """Breaks when nobody counts while Redis is away, and when everybody admits the whole rate."""
+async def test_a_machine_enforces_its_share_while_redis_is_down(tmp_path: Path) -> None:
+    """Breaks when no request is counted while Redis is unavailable, or when each machine allows the whole rate."""
     with redis_server() as server:
         async with AsyncExitStack() as stack:
             nodes = [RedisRateLimitStore(server.url, "shop", LocalRateLimitStore(tmp_path / str(n))) for n in range(4)]
@@ -219,7 +218,7 @@ async def test_a_machine_limits_to_its_part_while_redis_is_down(tmp_path: Path) 
             assert node.degraded
             began = time.perf_counter()
             assert await count_allowed(node, RATE, 100, client_key="grace") == RATE.count // 4
-            assert time.perf_counter() - began < 0.2, "nobody waits for what is known to be away"
+            assert time.perf_counter() - began < 0.2, "requests do not wait for an unavailable Redis"
             server.start()
             async with asyncio.timeout(10):
                 while (await count_allowed(node, RATE, 300, client_key=str(time.monotonic_ns()))) != RATE.count:
