@@ -1,4 +1,4 @@
-"""The factory: what an application is made of, and what wraps what."""
+"""The composition root: builds the kit from the settings, and the ASGI application from routes and services."""
 
 import asyncio
 import hashlib
@@ -76,17 +76,17 @@ from restwell.web.uploads import MULTIPART_PARTS, read_upload
 from restwell.web.well_known import security_txt, well_known_routes
 
 
-class CanClose(Protocol):
+class AsyncCloseable(Protocol):
     async def close(self) -> None: ...
 
 
-Closes = TypeVar("Closes", bound=CanClose)
+C = TypeVar("C", bound=AsyncCloseable)
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
 
 
 class App:
-    """An ASGI application: the edge around Litestar, with the OpenAPI document it serves and the kit it is built on."""
+    """The ASGI application: the edge around Litestar, its OpenAPI document, and the kit."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class App:
         self.openapi = openapi
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        return self._edge(scope, receive, send)  # its coroutine, not another around it
+        return self._edge(scope, receive, send)  # returned, not awaited: saves one coroutine per request
 
     def worker(
         self,
@@ -118,12 +118,12 @@ class App:
         execute_isolated: Callable[[ClaimedJob], None] | None = None,
         name: str | None = None,
     ) -> Worker:
-        """A worker for its jobs, with the services that its routes have. The kit must be started before it runs."""
+        """Build a worker for the jobs, with the services of the routes. Start the kit before the worker."""
         return self.kit.worker(self._services, options, execute_isolated=execute_isolated, name=name)
 
 
 class Restwell:
-    """The parts of the kit, built once from the settings and handed to whoever needs them. Nothing connects before start."""
+    """The kit: built once from the settings and passed to constructors. Opens no connection before ``start``."""
 
     def __init__(self, settings: Settings, *, name: str) -> None:
         self.settings = settings
@@ -133,7 +133,7 @@ class Restwell:
         keys = KeyDeriver(secret)
         url = settings.database.url.get_secret_value()
         seconds = settings.request.timeout_seconds
-        self._peers = peers_of(settings, name)
+        self._peers = open_peers(settings, name)
         self.database = open_database(
             url,
             settings.database.pool_size,
@@ -141,9 +141,9 @@ class Restwell:
             [replica.get_secret_value() for replica in settings.database.replica_urls],
             self._peers.session_start,
         )
-        # Readiness asks on a connection of its own: a busy pool must not look like a dead database, or the load
-        # balancer takes out one overloaded node after the other. Other machines are looked for there, too.
-        self._asked_by_health = (
+        # The readiness check has a separate connection: otherwise an exhausted pool looks like a database that is down,
+        # and the load balancer removes one overloaded node after the other. The count of peers uses it too.
+        self._health_database = (
             open_database(url, 1, seconds) if self.database.dialect == "postgresql" else self.database
         )
         self.metrics = Metrics(settings.metrics.dir)
@@ -152,7 +152,7 @@ class Restwell:
         self.metrics.registry.register(DroppedLinesCollector())
         self.metrics.registry.register(DatabaseCollector(self.database))
         self.cache = Cache(
-            self._level_two(),
+            self._open_cache_store(),
             max_bytes=settings.cache_bytes,
             load_timeout_seconds=seconds,
             enabled=settings.cache != "off",
@@ -181,60 +181,60 @@ class Restwell:
         self.oauth_providers = Providers(one.get_secret_value() for one in settings.oauth.providers)
         self.oauth_flows = AuthorizationFlows(keys.derive("sign-in"))
         self.cursors = Cursors(keys.derive("cursor"))
-        self._lines = json_log_writer(settings.log)
-        self._own: list[CanClose] = []
+        self._write_log = json_log_writer(settings.log)
+        self._closeables: list[AsyncCloseable] = []
         self._consistency_tokens = ConsistencyTokens(keys.derive("consistency"))
 
-    def _level_two(self) -> Store:
-        """Redis, where there is one; else what the processes of this machine share."""
+    def _open_cache_store(self) -> Store:
+        """Redis if configured, otherwise memory shared by the processes of this machine."""
         settings = self.settings
         if settings.redis.url is not None:
-            from restwell.cache.redis import RedisStore  # noqa: PLC0415  # who does not use it does not load it
+            from restwell.cache.redis import RedisStore  # noqa: PLC0415  # loaded only if used
 
             strict = settings.cache != "bounded"
             return RedisStore(
                 settings.redis.url.get_secret_value(), self.name, CacheSuspension(self.database), strict=strict
             )
-        alone = self.database.dialect == "sqlite" or settings.cache == "off"
-        return LocalStore(runtime_dir(settings), settings.cache_bytes, None if alone else self._other_machines)
+        single_machine = self.database.dialect == "sqlite" or settings.cache == "off"
+        return LocalStore(runtime_dir(settings), settings.cache_bytes, None if single_machine else self._count_peers)
 
-    async def _other_machines(self) -> int:
-        return await self._peers.count_others(self._asked_by_health)
+    async def _count_peers(self) -> int:
+        return await self._peers.count_others(self._health_database)
 
     def _open_rate_limiter(self) -> RateLimiter | None:
         settings = self.settings
         limits = settings.rate_limit
         if not limits.scale:
             return None
-        machine = LocalRateLimitStore(runtime_dir(settings))
-        store: RateLimitStore = machine
+        local = LocalRateLimitStore(runtime_dir(settings))
+        store: RateLimitStore = local
         if settings.redis.url is not None:
             from restwell.rate_limits.redis import RedisRateLimitStore  # noqa: PLC0415  # as above
 
-            store = RedisRateLimitStore(settings.redis.url.get_secret_value(), self.name, machine)
+            store = RedisRateLimitStore(settings.redis.url.get_secret_value(), self.name, local)
         return RateLimiter(store, scale=limits.scale, reads=limits.reads, writes=limits.writes)
 
     async def start(self) -> None:
         EmailAddress.preload()
         await self.database.start()
-        await self._asked_by_health.start()
+        await self._health_database.start()
         await self.cache.start()
         if self.rate_limiter is not None:
             await self.rate_limiter.start()
         await self.metrics.start()
         self.watchdog.start()
 
-    def close_on_shutdown(self, own: Closes) -> Closes:
-        """What the application opens besides, closed with the kit."""
-        self._own.append(own)
-        return own
+    def close_on_shutdown(self, resource: C) -> C:
+        """Register a resource of the application, which is closed before the kit. Returns it."""
+        self._closeables.append(resource)
+        return resource
 
     async def close(self) -> None:
         self.watchdog.close()
-        for own in self._own:
-            await own.close()
+        for resource in self._closeables:
+            await resource.close()
         await self.metrics.close()
-        await self._asked_by_health.close()
+        await self._health_database.close()
         await self.oauth_providers.close()
         await self.jobs.close()
         if self.rate_limiter is not None:
@@ -242,8 +242,8 @@ class Restwell:
         await self.cache.close()
         await self.database.close()
         self.passwords.close()
-        if self._lines is not None:
-            await asyncio.to_thread(output.flush)  # what it did is told before it has ended
+        if self._write_log is not None:
+            await asyncio.to_thread(output.flush)  # the last log lines are written before the process exits
 
     def worker(
         self,
@@ -260,7 +260,7 @@ class Restwell:
             self.jobs,
             services,
             options,
-            lines=self._lines,
+            lines=self._write_log,
             execute_isolated=execute_isolated,
             name=name,
         )
@@ -279,16 +279,20 @@ class Restwell:
         idempotency: Idempotency | None = None,
         session_cookies: bool = False,
     ) -> App:
-        """The application: ``provide`` gives controllers and jobs their services, by type; ``jobs`` are all that it enqueues;
-        ``client_credentials`` says where and for what scopes machine clients get tokens, where there are any; ``idempotency`` keeps the answers
-        of routes that are safe to repeat; with ``session_cookies``, guards take the access token from its cookie too.
+        """Build the application.
+
+        ``provide``: services, injected into controllers and jobs by type. ``jobs``: every job that the application
+        enqueues. ``client_credentials``: token endpoint and scopes of machine clients. ``idempotency``: stores the
+        responses of ``@idempotent`` routes. ``session_cookies``: guards also accept the access token in a cookie.
+
+        Raises TypeError for an invalid route.
         """
         self.jobs.register(jobs)
         services = (*provide, self.jobs, self.cursors)
         litestar = Litestar(
             route_handlers=[
-                *(one.router(services) for one in versions),
-                *health_routes(self._asked_by_health, migrations, self.metrics, self.jobs),
+                *(each.router(services) for each in versions),
+                *health_routes(self._health_database, migrations, self.metrics, self.jobs),
                 *security_txt(self.settings.security.contact, self.settings.app.url),
                 *well_known_routes(self.access_tokens.public_keys, self.settings.app.url, client_credentials),
             ],
@@ -335,7 +339,7 @@ class Restwell:
             CanonicalPath(),
             LogContext(),
             SecurityHeaders(),
-            AccessLog(self._lines),
+            AccessLog(self._write_log),
             query_budget,
         ]
         if self.settings.trusted_hops:
@@ -349,7 +353,7 @@ class Restwell:
             hooks.append(RateLimitHeaders(self.settings.trusted_hops))
             apply_rate_limits(litestar, self.rate_limiter)
         apply_timeouts(litestar)
-        responses = ResponseCache(self.cache, cached_routes(litestar), _digest(document))
+        responses = ResponseCache(self.cache, cached_routes(litestar), _document_digest(document))
         concurrency_limiter = ConcurrencyLimiter(self.database.pool_stats, HEALTH_PATHS)
         self.metrics.registry.register(concurrency_limiter)
         edge = Edge(
@@ -373,14 +377,14 @@ class Restwell:
 
 
 def runtime_dir(settings: Settings) -> Path:
-    """Where what the processes of this machine share is."""
+    """The directory of the files that the processes of this machine share."""
     return settings.runtime_dir or default_runtime_dir(settings.database.url.get_secret_value())
 
 
-def peers_of(settings: Settings, name: str) -> Peers:
+def open_peers(settings: Settings, name: str) -> Peers:
     return Peers(name, runtime_dir(settings) if settings.redis.url is None else None)
 
 
-def _digest(document: Schema) -> str:
-    """Tells one release's answers from another's."""
+def _document_digest(document: Schema) -> str:
+    """Part of the cache keys: responses of another release are never used."""
     return hashlib.blake2b(msgspec.json.encode(document), digest_size=6).hexdigest()

@@ -1,4 +1,4 @@
-"""Errors: a code for machines, a status for HTTP and a message for people (RFC 9457 problem details)."""
+"""Application errors with a stable code, an HTTP status and a message, rendered as RFC 9457 problem details."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -9,18 +9,18 @@ from msgspec import Struct
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
 _PHRASES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
-"""RFC 9110's names, which Python's own list has from 3.13 on."""
+"""Status phrases of RFC 9110; ``http.HTTPStatus`` has them since Python 3.13."""
 
 
 class FieldError(Struct, frozen=True):
-    """One fault in the input. ``path`` is a JSONPath (``$.items[0].quantity``) or a parameter's name."""
+    """An invalid field. ``path`` is a JSONPath (``$.items[0].quantity``) or the name of a parameter."""
 
     path: str
     message: str
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """The body of every error answer (RFC 9457)."""
+    """An error response (RFC 9457). ``code`` identifies the error, ``request_id`` the request in the logs."""
 
     type: str
     title: str
@@ -32,11 +32,11 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 
 
 class AppError(Exception):
-    """An expected failure. Subclasses fix ``code``, ``status`` and the default ``message``; extras are public."""
+    """An expected failure. Subclasses set ``code``, ``status`` and the default ``message``. All of it is public."""
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
-    message: ClassVar[str] = "Something went wrong on our side. Quote the request id when you report it."
+    message: ClassVar[str] = "Internal error. Include the request id when you report it."
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class AppError(Exception):
 
     def problem(self, request_id: str) -> Problem:
         return Problem(
-            type="about:blank",  # RFC 9457 4.2.1: the title is the status phrase; `code` says which problem
+            type="about:blank",  # RFC 9457 4.2.1: the title is the status phrase; `code` identifies the error
             title=_PHRASES.get(self.status) or HTTPStatus(self.status).phrase,
             status=self.status,
             detail=self.detail,
@@ -63,7 +63,7 @@ class AppError(Exception):
 
 
 class ConfigurationError(Exception):
-    """The process cannot start as configured. ``faults`` holds one line for each thing to put right."""
+    """The process cannot start with this configuration. ``faults`` has one line per fault."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = list(faults)
@@ -71,7 +71,7 @@ class ConfigurationError(Exception):
 
 
 class PermanentFailure(Exception):
-    """What a job raises when another attempt would not help: it is dead at once, with this as its reason."""
+    """Raised by a job when a retry cannot succeed. The job becomes dead immediately, with this message as its error."""
 
 
 class MalformedRequest(AppError):
@@ -80,14 +80,14 @@ class MalformedRequest(AppError):
 
 class InvalidCursor(AppError):
     code, status = "invalid_cursor", 400
-    message = "The cursor is not one of ours, or belongs to another query. Start again without it."
+    message = "The cursor is invalid, or belongs to a request with other filters. Start again without a cursor."
 
 
 class Unauthorized(AppError):
     code, status, message = "unauthorized", 401, "Sign in and send a valid access token."
 
     def __init__(self, message: str | None = None, **extra: Any) -> None:
-        # RFC 6750 3: a refused bearer token is answered with the scheme and the reason's code.
+        # RFC 6750 3: the response to a rejected bearer token has the scheme and the error code.
         super().__init__(message, headers={"www-authenticate": 'Bearer error="invalid_token"'}, **extra)
 
 
@@ -96,15 +96,19 @@ class Forbidden(AppError):
 
 
 class NotFound(AppError):
-    code, status, message = "not_found", 404, "There is nothing here."
+    code, status, message = "not_found", 404, "The resource does not exist."
 
 
 class MethodNotAllowed(AppError):
-    code, status, message = "method_not_allowed", 405, "This resource does not support that method; see Allow."
+    code, status, message = (
+        "method_not_allowed",
+        405,
+        "The resource does not support this method. See the Allow header.",
+    )
 
 
 class RequestTimeout(AppError):
-    code, status, message = "request_timeout", 408, "The request's body did not arrive in time. Nothing was done."
+    code, status, message = "request_timeout", 408, "The request body did not arrive in time. Nothing was changed."
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message, headers={"connection": "close"})
@@ -116,7 +120,7 @@ class Conflict(AppError):
 
 class PreconditionFailed(AppError):
     code, status = "precondition_failed", 412
-    message = "The resource has changed since you read it. Read it again and repeat with the new ETag."
+    message = "The resource has changed since you read it. Read it again and retry with the new ETag."
 
 
 class BodyTooLarge(AppError):
@@ -124,11 +128,11 @@ class BodyTooLarge(AppError):
 
 
 class UriTooLong(AppError):
-    code, status, message = "uri_too_long", 414, "The address is longer than allowed."
+    code, status, message = "uri_too_long", 414, "The URI is longer than allowed."
 
 
 class UnsupportedMediaType(AppError):
-    code, status, message = "unsupported_media_type", 415, "The body has a content type this route does not read."
+    code, status, message = "unsupported_media_type", 415, "The route does not support the content type of the body."
 
 
 class Invalid(AppError):
@@ -137,17 +141,17 @@ class Invalid(AppError):
 
 class PreconditionRequired(AppError):
     code, status = "precondition_required", 428
-    message = "Send If-Match with the ETag you last read, so that no one's change is lost."
+    message = "Send If-Match with the ETag that you read last. It prevents lost updates."
 
 
 class HeadersTooLarge(AppError):
-    code, status, message = "headers_too_large", 431, "The header fields are longer than 32,768 bytes together."
+    code, status, message = "headers_too_large", 431, "The header fields exceed 32,768 bytes in total."
 
 
 class ServiceUnavailable(AppError):
-    """A dependency is down or too slow; safe to repeat after ``Retry-After`` seconds."""
+    """A dependency is down or too slow. The request can be retried after ``Retry-After`` seconds."""
 
-    code, status, message = "service_unavailable", 503, "A service this depends on is unavailable. Try again shortly."
+    code, status, message = "service_unavailable", 503, "A required service is unavailable. Try again shortly."
 
     def __init__(self, message: str | None = None, *, retry_after_seconds: int = 1) -> None:
         super().__init__(message, headers={"retry-after": str(retry_after_seconds)})
@@ -156,6 +160,6 @@ class ServiceUnavailable(AppError):
 class DeadlineExceeded(ServiceUnavailable):
     code = "deadline_exceeded"
     message = (
-        "This took too long and was given up; it may or may not have taken effect. Read again what you wanted to change, or"
-        " repeat the request with the same Idempotency-Key."
+        "The request timed out. It may or may not have taken effect. Read the resource again, or retry with the same"
+        " Idempotency-Key."
     )

@@ -16,7 +16,7 @@ import structlog
 from msgspec import Struct
 from sqlalchemy import text
 
-from restwell.app import DEVELOPMENT_SECRET, peers_of, runtime_dir
+from restwell.app import DEVELOPMENT_SECRET, open_peers, runtime_dir
 from restwell.auth.key_derivation import development_secret
 from restwell.cache.local import HINT, make_private_folder
 from restwell.database import Database, DatabaseUnavailable, open_database, query
@@ -76,7 +76,7 @@ async def look(settings: Settings, name: str, database: Database) -> StartupRepo
         if lost is not None and not off:
             found.degraded.append(service)
     if not faults and redis is None and settings.cache != "off" and database.dialect == "postgresql":
-        others = await peers_of(settings, name).count_others(database)
+        others = await open_peers(settings, name).count_others(database)
         if others:
             found.services["cache"] = f"not used, because other machines ({others}) use this database; {HINT}"
             found.degraded.append("cache")

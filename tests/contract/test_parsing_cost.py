@@ -28,7 +28,7 @@ from restwell.edge.response_cache import _etag_listed, _negotiate_encoding
 from restwell.errors import AppError
 from restwell.web import Cursors, PageFilter, expected_versions
 from restwell.web.cookies import cookies_in
-from restwell.web.request import ApiRequest, client_info, decode_body, decode_pairs
+from restwell.web.request import ApiRequest, client_info, decode_body, decode_form
 from restwell.web.token_endpoint import read_client_credentials
 from restwell.web.uploads import read_upload
 from scoreboard import Score
@@ -197,8 +197,8 @@ tokens = AccessTokens(from_secrets(["s" * 32]), issuer="test", ttl_seconds=60)
 cursors, flows, consistency = Cursors(KEY), AuthorizationFlows(KEY), ConsistencyTokens(KEY)
 
 PARSERS: Final[dict[str, Callable[[str], object]]] = {
-    "query string": lambda text: decode_pairs(text.encode(), PageFilter),
-    "a parameter": lambda text: decode_pairs(f"cursor={text}".encode(), PageFilter),
+    "query string": lambda text: decode_form(text.encode(), PageFilter),
+    "a parameter": lambda text: decode_form(f"cursor={text}".encode(), PageFilter),
     "cookies": cookies_in,
     "cookies of the edge": lambda text: ReadYourWrites(consistency).before(
         context("cookie", f"consistency-token={text}")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from restwell.email_addresses import EmailAddress, mailbox, parse_mailbox
 from restwell.errors import FieldError, Invalid
-from restwell.web.request import decode_body, decode_pairs
+from restwell.web.request import decode_body, decode_form
 
 CANONICAL = {
     "Ada@Example.COM": "ada@example.com",
@@ -179,7 +179,7 @@ def test_an_invalid_address_in_a_field_names_the_field(raw: str, fault: FieldErr
 def test_an_address_field_is_canonical_in_bodies_and_in_queries() -> None:
     body = decode_body(b'{"email": "A@B\xc3\xbcCHER.example", "others": ["C@D.example"]}', Invitation)
     assert body == Invitation(EmailAddress("a@xn--bcher-kva.example"), [EmailAddress("c@d.example")])
-    assert decode_pairs(b"email=A@B.example", Search) == Search(EmailAddress("a@b.example"))
+    assert decode_form(b"email=A@B.example", Search) == Search(EmailAddress("a@b.example"))
     assert msgspec.json.decode(msgspec.json.encode(body))["email"] == "a@xn--bcher-kva.example"
 
 

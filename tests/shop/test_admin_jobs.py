@@ -102,7 +102,7 @@ async def test_an_operator_lists_retries_and_discards_dead_jobs_on_the_command_l
     )
     await told(settings, "cancel", str(dead))
     assert await told(settings, "discard", str(dead)) == (0, "1 discarded\n")
-    assert await told(settings, "show", str(new_id())) == (2, "restwell: There is nothing here.\n")
+    assert await told(settings, "show", str(new_id())) == (2, "restwell: The resource does not exist.\n")
     assert await told(settings, "retry") == (
         2,
         "restwell: give the ids of jobs, or --name for every dead job with that name\n",

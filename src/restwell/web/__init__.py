@@ -1,4 +1,4 @@
-"""The HTTP vocabulary of a resource: routes, guards, pages, conditional requests. Built on Litestar, and the only part that is."""
+"""Building blocks of HTTP resources: routes, guards, pagination, conditional requests. Built on Litestar."""
 
 from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency as Inject

@@ -1,4 +1,4 @@
-"""Where machine clients get their tokens, and for what."""
+"""The client credentials grant of an application (RFC 6749 4.4), as its OpenAPI document and metadata describe it."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class ClientCredentials(Struct, frozen=True):
-    """``token_path`` is the token endpoint; ``scopes`` are all there are, each with what it allows."""
+    """``token_path`` is the token endpoint. ``scopes`` maps every scope to its description."""
 
     token_path: str
     scopes: Mapping[str, str]

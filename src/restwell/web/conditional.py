@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110 13): entity tags made of a row's version."""
+"""Conditional requests (RFC 9110 13) with entity tags built from row versions."""
 
 import re
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from restwell.errors import PreconditionFailed, PreconditionRequired
 
 _TAG: Final = re.compile(r'(?:W/)?"([0-9]{1,18})(?:-gzip)?"').fullmatch
-"""Of a version, whatever the coding: the edge marks a compressed form, and a proxy that compresses makes the tag weak."""
+"""A tag of any content coding: the edge adds ``-gzip`` to compressed responses, and proxies make the tag weak."""
 
 
 def etag(version: int) -> str:
@@ -14,23 +14,23 @@ def etag(version: int) -> str:
 
 
 def expected_versions(if_match: str | None) -> frozenset[int] | None:
-    """The versions that If-Match allows, or None for any (``*``). A weak tag counts as the strong one that it was made of (decision 23).
+    """The versions in If-Match, or None for any version (``*``). A weak tag counts as its strong form (decision 23).
 
-    Raises PreconditionRequired (428, RFC 6585) where the header is missing.
+    Raises PreconditionRequired (428, RFC 6585) if the header is missing.
     """
     if if_match is None:
         raise PreconditionRequired
     if if_match.strip() == "*":
         return None
     tags = (_TAG(tag.strip(" \t")) for tag in if_match.split(","))
-    return frozenset(int(found[1]) for found in tags if found is not None)
+    return frozenset(int(match[1]) for match in tags if match is not None)
 
 
 def check_version(current: int, expected: frozenset[int] | None) -> None:
-    """Raise PreconditionFailed (412) unless this version is allowed.
+    """Raises PreconditionFailed (412) if ``current`` is not an expected version.
 
-    Read it in the transaction that makes the change, and lock the row, so that it is still the current version then. Look first whether
-    there is a row at all: what does not exist is a 404, with whatever If-Match (RFC 9110 13.2.1).
+    Read the version in the transaction of the change, with a row lock. Check first that the row exists: a missing
+    resource is a 404 with any If-Match (RFC 9110 13.2.1).
     """
     if expected is not None and current not in expected:
         raise PreconditionFailed

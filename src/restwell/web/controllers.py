@@ -1,4 +1,4 @@
-"""Controllers: the handlers of one resource, with the services they need as attributes; and the versions that list them."""
+"""Controllers with services injected as attributes, and API versions."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -11,36 +11,36 @@ from litestar import Router
 class Controller(LitestarController):
     """The handlers of one resource below ``path``.
 
-    An annotated attribute without a value, such as ``products: ProductService``, is set once, when the application is
-    built, to the service of that type. So a request pays nothing for it, and a test sees what a handler depends on.
+    An annotated attribute without a value, such as ``products: ProductService``, is set to the service of that type
+    when the application is built. Injection costs nothing per request.
     """
 
 
 class Version(NamedTuple):
-    """One version of the API: a prefix, such as ``/v1``, and its controllers."""
+    """A version of the API: its prefix, such as ``/v1``, and its controllers."""
 
     prefix: str
     controllers: Sequence[type[Controller]]
 
     def router(self, services: Sequence[object]) -> Router:
-        """Its routes, each controller with its services. Raises TypeError naming a service that is not among them."""
-        return Router(self.prefix, route_handlers=[_with_services(one, services) for one in self.controllers])
+        """Build the routes. Raises TypeError for a controller whose service is not in ``services``."""
+        return Router(self.prefix, route_handlers=[_inject_services(each, services) for each in self.controllers])
 
 
-def _with_services(controller: type[Controller], services: Sequence[object]) -> type[Controller]:
-    """A subclass, so that two applications in one process never share a service."""
-    given = {}
-    for name, kind in _wanted(controller):
-        service = next((one for one in services if isinstance(one, kind)), None)
+def _inject_services(controller: type[Controller], services: Sequence[object]) -> type[Controller]:
+    """Return a subclass with its services: applications in one process never share a service."""
+    injected = {}
+    for name, kind in _service_attributes(controller):
+        service = next((each for each in services if isinstance(each, kind)), None)
         if service is None:
             raise TypeError(f"{controller.__name__}.{name} needs a {kind.__name__}; add it to provide=[...]")
-        given[name] = service
-    return type(controller.__name__, (controller,), given)
+        injected[name] = service
+    return type(controller.__name__, (controller,), injected)
 
 
-def _wanted(controller: type[Controller]) -> Iterator[tuple[str, type]]:
-    for one in controller.__mro__:
-        if issubclass(one, Controller):
-            for name, kind in inspect.get_annotations(one, eval_str=True).items():
+def _service_attributes(controller: type[Controller]) -> Iterator[tuple[str, type]]:
+    for base in controller.__mro__:
+        if issubclass(base, Controller):
+            for name, kind in inspect.get_annotations(base, eval_str=True).items():
                 if not hasattr(controller, name):
                     yield name, kind

@@ -1,7 +1,7 @@
-"""The documentation pages: ``/openapi.json``, and Swagger UI at ``/docs``, both from our own origin.
+"""``/openapi.json`` and Swagger UI at ``/docs``, both served without a CDN.
 
-The page has the tightest policy it works under. Swagger UI styles elements inline, so styles alone may be inline; scripts
-may not, which is why the page's own script is a file too.
+The Content-Security-Policy is as strict as Swagger UI allows. It sets inline styles, so inline styles are allowed.
+Inline scripts are not, so the start script is a file.
 """
 
 from importlib.util import find_spec
@@ -17,9 +17,9 @@ from restwell.errors import ConfigurationError, NotFound
 from restwell.web.openapi_schemas import Schema
 from restwell.web.rate_limits import DOCUMENTS
 
-POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _ASSETS: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 _PAGE: Final = """<!doctype html>
@@ -51,18 +51,20 @@ _START: Final = """SwaggerUIBundle({
 
 
 def docs_routes(document: Schema) -> list[HTTPRouteHandler]:
-    """The pages for this document; everything they send is read and encoded here, once."""
+    """Build the routes. Their contents are read and encoded once, here."""
     title = str(document["info"]["title"])
     page = Response(
-        _PAGE.format(title=title).encode(), media_type="text/html", headers={"content-security-policy": POLICY}
+        _PAGE.format(title=title).encode(),
+        media_type="text/html",
+        headers={"content-security-policy": CONTENT_SECURITY_POLICY},
     )
-    text = Response(msgspec.json.encode(document), media_type="application/json")
+    document_response = Response(msgspec.json.encode(document), media_type="application/json")
     files = {name: _file((_swagger_ui() / name).read_bytes(), kind) for name, kind in _ASSETS.items()}
     files["start.js"] = _file(_START.encode(), "text/javascript")
 
     @get("/openapi.json", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def openapi() -> Response[bytes]:
-        return text
+        return document_response
 
     @get("/docs", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def docs() -> Response[bytes]:
@@ -82,7 +84,7 @@ def _file(content: bytes, kind: str) -> Response[bytes]:
 
 
 def _swagger_ui() -> Path:
-    spec = find_spec("swagger_ui")  # found, not imported: only its files are wanted
+    spec = find_spec("swagger_ui")  # not imported: only its files are needed
     if spec is None or spec.origin is None:
         raise ConfigurationError(["Swagger UI is not installed: pip install swagger-ui-py"])
     return Path(spec.origin).parent / "static"

@@ -1,8 +1,8 @@
-"""Plain routes without the framework's layers: its router says which handler, and that one is called directly.
+"""The fast path: handlers that use no optional feature of the framework are called directly, after its router.
 
-For every request the framework copies handlers for their guards, wraps ``send`` and the error handling twice, converts values that are
-what they should be already, and builds an answer through two objects and a dozen options, which our routes do not use: a third of what
-a read cost (docs/performance.md). What is not plain goes the framework's own way, and so does whatever it would refuse.
+For every request the framework copies handlers for their guards, wraps ``send`` and the error handling twice, converts
+values again, and builds the response through two objects and a dozen options. That is a third of the cost of a read
+(docs/performance.md). Other handlers, and requests that the router rejects, pass through the framework.
 """
 
 from collections.abc import Callable
@@ -24,30 +24,30 @@ from restwell.edge.problem import problem_response
 from restwell.errors import NotFound
 from restwell.web.guards import current_actor
 from restwell.web.paths import path_pattern
-from restwell.web.problems import app_error_for
+from restwell.web.problems import to_app_error
 from restwell.web.request import JSON, ApiRequest, decode_query, read_filters
 
-_PLAIN: Final = (Struct, list, dict)
+_JSON_TYPES: Final = (Struct, list, dict)
 _WITHOUT_BODY: Final = frozenset({204, 304})
 _BODY: Final = "data"
 
-Read = Callable[[ApiRequest], Any]
-"""Gives the value of a parameter."""
+ReadParameter = Callable[[ApiRequest], Any]
+"""Reads the value of a parameter from the request."""
 
 
 class FastPath:
-    """The application in front of the framework. Guards must not change the handler that they are given."""
+    """The ASGI application in front of the framework. Guards must not modify their handler argument."""
 
     def __init__(self, app: Litestar) -> None:
         self._app = app
         self._framework = cast("AsgiApp", app)
         self._find = app.asgi_router.handle_routing
-        self._plain = {
-            handler: plain
+        self._fast_routes = {
+            handler: fast_route
             for route in app.routes
             if isinstance(route, HTTPRoute)
             for handler in route.route_handlers
-            if (plain := _plain(route, handler)) is not None
+            if (fast_route := _fast_route(route, handler)) is not None
         }
         self._patterns = {
             route.path_format: path_pattern(route.path).fullmatch
@@ -57,35 +57,36 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            plain = self._route(scope) if scope["type"] == "http" else None
+            fast_route = self._route(scope) if scope["type"] == "http" else None
         except NotFound as error:
             await _send(problem_response(error, request_context(scope).request_id), send)
             return
-        if plain is None:
+        if fast_route is None:
             await self._framework(scope, receive, send)
             return
         request = ApiRequest(cast("Any", scope), cast("Any", receive), cast("Any", send))
-        otherwise = None
+        framework_response = None
         try:
-            data = await plain.call(request)
-            reply = plain.reply(data)
-            if reply is None:
-                otherwise = await plain.handler.to_response(app=self._app, data=data, request=request)
-        except Exception as error:  # noqa: BLE001  # each has its answer
-            reply = problem_response(app_error_for(error, scope["path"]), request_context(scope).request_id)
-        if reply is not None:
-            await _send(reply, send)
-        elif otherwise is not None:
-            await otherwise(cast("Any", scope), cast("Any", receive), cast("Any", send))
+            data = await fast_route.call(request)
+            response = fast_route.response(data)
+            if response is None:
+                framework_response = await fast_route.handler.to_response(app=self._app, data=data, request=request)
+        except Exception as error:  # noqa: BLE001  # every exception becomes a problem response
+            response = problem_response(to_app_error(error, scope["path"]), request_context(scope).request_id)
+        if response is not None:
+            await _send(response, send)
+        elif framework_response is not None:
+            await framework_response(cast("Any", scope), cast("Any", receive), cast("Any", send))
 
-    def _route(self, scope: Scope) -> "_Plain | None":
-        """What answers it, if that is plain; the scope has then what the framework puts there. Raises NotFound for a parameter of the path
-        that is written otherwise than we write it.
+    def _route(self, scope: Scope) -> "FastRoute | None":
+        """Find the fast route and set the scope keys of the framework. None if the framework must handle the request.
+
+        Raises NotFound for a path parameter that is not in its canonical form.
         """
-        found = scope.get("route_handler")
-        if found is not None:  # the edge knows it, for it asks on everyone's behalf
+        cached_handler = scope.get("route_handler")
+        if cached_handler is not None:  # set by the edge, which loads a response for its cache
             scope["app"] = scope["litestar_app"] = self._app
-            return self._plain.get(found)
+            return self._fast_routes.get(cached_handler)
         path = scope["path"]
         try:
             _, handler, _, parameters, template = self._find(path=path, method=scope["method"])
@@ -94,31 +95,31 @@ class FastPath:
         pattern = self._patterns.get(template)
         if pattern is not None and pattern(path) is None:
             raise NotFound
-        plain = self._plain.get(cast("HTTPRouteHandler", handler))
-        if plain is not None:
+        fast_route = self._fast_routes.get(cast("HTTPRouteHandler", handler))
+        if fast_route is not None:
             scope["app"] = scope["litestar_app"] = self._app
             scope["route_handler"] = handler
             scope["path_params"] = parameters
             scope["path_template"] = template
             scope.setdefault("state", {})
-        return plain
+        return fast_route
 
 
-async def _send(reply: EdgeResponse, send: Send) -> None:
-    status, headers, body = reply
+async def _send(response: EdgeResponse, send: Send) -> None:
+    status, headers, body = response
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-class _Plain:
-    """A handler, how its parameters are read, and how its answer is written."""
+class FastRoute:
+    """A handler with its guards, parameter readers and response encoder."""
 
-    __slots__ = ("_encode", "_function", "_guards", "_has_body", "_reads", "_status", "handler")
+    __slots__ = ("_encode", "_function", "_guards", "_has_body", "_parameters", "_status", "handler")
 
-    def __init__(self, handler: HTTPRouteHandler, reads: dict[str, Read], *, has_body: bool) -> None:
+    def __init__(self, handler: HTTPRouteHandler, readers: dict[str, ReadParameter], *, has_body: bool) -> None:
         self.handler = handler
-        self._guards: list[Any] = handler.resolve_guards()  # the framework has made all of them asynchronous
-        self._reads = tuple(reads.items())
+        self._guards: list[Any] = handler.resolve_guards()  # the framework has wrapped synchronous ones
+        self._parameters = tuple(readers.items())
         self._has_body = has_body
         self._function = handler.fn
         self._status = handler.status_code
@@ -128,13 +129,13 @@ class _Plain:
         handler = self.handler
         for guard in self._guards:
             await guard(request, handler)
-        values = {name: read(request) for name, read in self._reads}
+        values = {name: read(request) for name, read in self._parameters}
         if self._has_body:
             values[_BODY] = await request.json()
         return await self._function(**values)
 
-    def reply(self, data: Any) -> EdgeResponse | None:
-        """What is sent; None for what the framework must write."""
+    def response(self, data: Any) -> EdgeResponse | None:
+        """Encode the result. None if the framework must build the response."""
         content, status, headers = data, self._status, {}
         if type(data) is Response:
             if data.cookies or data.background or data.response_type_encoders or data.media_type not in {None, JSON}:
@@ -142,20 +143,20 @@ class _Plain:
             content, status, headers = data.content, data.status_code or status, data.headers
         if status in _WITHOUT_BODY:
             return None
-        if isinstance(content, _PLAIN):
+        if isinstance(content, _JSON_TYPES):
             body = self._encode(content)
         elif isinstance(content, bytes):
             body = content
         else:
             return None
-        written = [(name.encode("latin-1"), str(value).encode("latin-1")) for name, value in headers.items()]
-        written += ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
-        return status, written, body
+        raw_headers = [(name.encode("latin-1"), str(value).encode("latin-1")) for name, value in headers.items()]
+        raw_headers += ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
+        return status, raw_headers, body
 
 
-def _plain(route: HTTPRoute, handler: HTTPRouteHandler) -> _Plain | None:
-    """None for a handler that asks for more of the framework than is done here."""
-    asked = (
+def _fast_route(route: HTTPRoute, handler: HTTPRouteHandler) -> FastRoute | None:
+    """None for a handler that uses an optional feature of the framework."""
+    features = (
         handler.has_sync_callable,
         handler.background,
         handler.cache,
@@ -171,20 +172,20 @@ def _plain(route: HTTPRoute, handler: HTTPRouteHandler) -> _Plain | None:
         handler.resolve_request_class() is not ApiRequest,
         handler.media_type not in {"", JSON},
     )
-    if any(asked):
+    if any(features):
         return None
     parameters = dict(handler.parsed_fn_signature.parameters)
     body = parameters.pop(_BODY, None)
-    reads = {name: _read(route, handler, one) for name, one in parameters.items()}
-    known = {name: read for name, read in reads.items() if read is not None}
-    if len(known) < len(reads):
+    readers = {name: _reader(route, handler, field) for name, field in parameters.items()}
+    supported = {name: reader for name, reader in readers.items() if reader is not None}
+    if len(supported) < len(readers):
         return None
-    return _Plain(handler, known, has_body=body is not None)
+    return FastRoute(handler, supported, has_body=body is not None)
 
 
-def _read(route: HTTPRoute, handler: HTTPRouteHandler, parameter: FieldDefinition) -> Read | None:
-    """How the parameter is read; None where the framework must."""
-    name, kind, given = parameter.name, parameter.annotation, parameter.kwarg_definition
+def _reader(route: HTTPRoute, handler: HTTPRouteHandler, parameter: FieldDefinition) -> ReadParameter | None:
+    """The reader of a parameter. None if the framework must read it."""
+    name, kind, definition = parameter.name, parameter.annotation, parameter.kwarg_definition
     dependency = handler.resolve_dependencies().get(name)
     if dependency is not None:
         if dependency.dependency is current_actor:
@@ -198,7 +199,7 @@ def _read(route: HTTPRoute, handler: HTTPRouteHandler, parameter: FieldDefinitio
         return lambda request: request.path_params[name]
     if name == "request":
         return lambda request: request
-    if isinstance(given, HeaderParameter):
-        header, default = (given.name or name).lower(), parameter.default
+    if isinstance(definition, HeaderParameter):
+        header, default = (definition.name or name).lower(), parameter.default
         return lambda request: request.headers.get(header, default)
     return None

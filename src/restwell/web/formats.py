@@ -1,4 +1,4 @@
-"""The texts of a JSON body that are more than texts: each written as its type is everywhere, which the decoder does not ask for."""
+"""Strict checks of formatted strings in JSON bodies, such as UUIDs and times. The decoder accepts other forms."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -8,40 +8,41 @@ from msgspec import inspect
 
 from restwell.errors import FieldError
 from restwell.web.literals import FORMATS
-from restwell.web.validation import MAX_FAULTS, short
+from restwell.web.validation import MAX_ERRORS, truncate
 
-Fault = tuple[tuple[str | int, ...], str]
-"""Where below a value, by names and places, and what is expected there."""
+FormatError = tuple[tuple[str | int, ...], str]
+"""The path below a value, of field names and list indexes, and the expected format."""
 
-Check = Callable[[Any], Sequence[Fault]]
-"""Looks at what the body says, before it is made what the handler takes. A value of another shape than the type's it passes over: the
-decoder refuses that.
-"""
+Check = Callable[[Any], Sequence[FormatError]]
+"""Checks a decoded body before its conversion. It ignores values of a wrong type: the decoder rejects those."""
 
 _PATTERNS: Final = {form.name: f"^(?:{form.pattern})$" for form in FORMATS.values()}
 
 
 @lru_cache(maxsize=512)
-def check_of(kind: Any) -> Check | None:
-    """None for a type that has no such texts in it: its bodies pay nothing."""
-    return _Checks().of(inspect.type_info(kind))
+def format_check(kind: Any) -> Check | None:
+    """Build the check of a type. None if the type has no formatted strings."""
+    return _CheckBuilder().build(inspect.type_info(kind))
 
 
-def as_errors(faults: Sequence[Fault]) -> list[FieldError]:
-    return [FieldError(short(f"${''.join(map(_step, path))}"), expected) for path, expected in faults[:MAX_FAULTS]]
+def to_field_errors(errors: Sequence[FormatError]) -> list[FieldError]:
+    return [
+        FieldError(truncate(f"${''.join(map(_path_segment, path))}"), expected)
+        for path, expected in errors[:MAX_ERRORS]
+    ]
 
 
-def undecided_in(kind: Any) -> Iterator[str]:
-    """What the type leaves open, so that a client could not be told how to write it; and the cure."""
-    for one in _within(inspect.type_info(kind), {}):
-        if isinstance(one, inspect.DateTimeType) and one.tz is not True:
-            yield "a datetime that need not have an offset: annotate it as Annotated[datetime, Meta(tz=True)]"
-        if isinstance(one, inspect.TimeType) and one.tz is None:
-            yield "a time with or without an offset: annotate it as Annotated[time, Meta(tz=False)], or tz=True"
+def ambiguous_formats(kind: Any) -> Iterator[str]:
+    """Types that OpenAPI cannot describe exactly, each with the annotation to use instead."""
+    for part in _types_within(inspect.type_info(kind), {}):
+        if isinstance(part, inspect.DateTimeType) and part.tz is not True:
+            yield "a datetime with an optional offset: annotate it as Annotated[datetime, Meta(tz=True)]"
+        if isinstance(part, inspect.TimeType) and part.tz is None:
+            yield "a time with an optional offset: annotate it as Annotated[time, Meta(tz=False)], or tz=True"
 
 
 def add_patterns(schema: Any) -> None:
-    """To what has a format, everywhere in it. The formats of JSON Schema say less than what is asked: a UUID may have capitals there."""
+    """Add a ``pattern`` to every ``format``, in place. JSON Schema formats allow more, such as upper-case UUIDs."""
     if isinstance(schema, dict):
         pattern = _PATTERNS.get(schema.get("format", "")) if schema.get("type") == "string" else None
         if pattern is not None:
@@ -50,135 +51,142 @@ def add_patterns(schema: Any) -> None:
         add_patterns(inner)
 
 
-def _step(key: str | int) -> str:
-    return f"[{key}]" if isinstance(key, int) else f".{short(key)}"
+def _path_segment(key: str | int) -> str:
+    return f"[{key}]" if isinstance(key, int) else f".{truncate(key)}"
 
 
-class _Checks:
-    """Makes the checks of one type, which may hold itself."""
+class _CheckBuilder:
+    """Builds the check of a type, which may be recursive."""
 
     def __init__(self) -> None:
-        self._made: dict[int, Check] = {}
+        self._built: dict[int, Check] = {}
 
-    def of(self, one: inspect.Type) -> Check | None:
-        if isinstance(one, inspect.Metadata):
-            return self.of(one.type)
-        if type(one) in FORMATS:
-            return _of_text(type(one))
-        if not any(type(part) in FORMATS for part in _within(one, {})):
+    def build(self, kind: inspect.Type) -> Check | None:
+        if isinstance(kind, inspect.Metadata):
+            return self.build(kind.type)
+        if type(kind) in FORMATS:
+            return _string_check(type(kind))
+        if not any(type(part) in FORMATS for part in _types_within(kind, {})):
             return None
-        if id(one) not in self._made:
-            self._made[id(one)] = lambda raw: made(raw)  # noqa: PLW0108  # it is made below, of itself
-            made = self._made[id(one)] = self._of_parts(one)
-        return self._made[id(one)]
+        if id(kind) not in self._built:
+            self._built[id(kind)] = lambda raw: built(raw)  # noqa: PLW0108  # recursive: built below
+            built = self._built[id(kind)] = self._build_parts(kind)
+        return self._built[id(kind)]
 
-    def _of_parts(self, one: Any) -> Check:
-        if isinstance(one, inspect.UnionType):
-            return _of_any([check for arm in one.types if (check := self.of(arm)) is not None])
-        if isinstance(one, inspect.DictType):
-            return _of_dict(self.of(one.key_type), self.of(one.value_type))
-        if isinstance(one, inspect.CollectionType):
-            return _of_list(cast("Check", self.of(one.item_type)))  # its items have one, or it would have none
-        if isinstance(one, inspect.TupleType | inspect.NamedTupleType):
-            return _of_places([self.of(part) for part in _parts(one)], None)
-        tag = getattr(one, "tag", None)
-        if getattr(one, "array_like", False):
-            places = [self.of(part) for part in _parts(one)]
-            return _of_places(places if tag is None else [None, *places], tag)
-        fields = [(field.encode_name, self.of(field.type)) for field in one.fields]
-        return _of_object([(name, of) for name, of in fields if of is not None], getattr(one, "tag_field", None), tag)
+    def _build_parts(self, kind: Any) -> Check:
+        if isinstance(kind, inspect.UnionType):
+            return _union_check([check for arm in kind.types if (check := self.build(arm)) is not None])
+        if isinstance(kind, inspect.DictType):
+            return _dict_check(self.build(kind.key_type), self.build(kind.value_type))
+        if isinstance(kind, inspect.CollectionType):
+            return _list_check(
+                cast("Check", self.build(kind.item_type))
+            )  # not None: the type contains a formatted string
+        if isinstance(kind, inspect.TupleType | inspect.NamedTupleType):
+            return _tuple_check([self.build(part) for part in _parts(kind)], None)
+        tag = getattr(kind, "tag", None)
+        if getattr(kind, "array_like", False):
+            checks = [self.build(part) for part in _parts(kind)]
+            return _tuple_check(checks if tag is None else [None, *checks], tag)
+        fields = [(field.encode_name, self.build(field.type)) for field in kind.fields]
+        return _object_check(
+            [(name, check) for name, check in fields if check is not None], getattr(kind, "tag_field", None), tag
+        )
 
 
-def _of_text(kind: type[inspect.Type]) -> Check:
-    is_written, wrong = FORMATS[kind].is_written, (((), FORMATS[kind].expected),)
+def _string_check(kind: type[inspect.Type]) -> Check:
+    matches, errors = FORMATS[kind].matches, (((), FORMATS[kind].expected),)
 
-    def check(raw: Any) -> Sequence[Fault]:
+    def check(raw: Any) -> Sequence[FormatError]:
         if isinstance(raw, str):
-            return () if is_written(raw) else wrong
-        # The decoder makes decimals of numbers too, though what is sent as a number need not arrive as it was.
-        return wrong if kind is inspect.DecimalType and type(raw) in {int, float} else ()
+            return () if matches(raw) else errors
+        # The decoder also accepts JSON numbers for decimals, but a number may lose digits on its way.
+        return errors if kind is inspect.DecimalType and type(raw) in {int, float} else ()
 
     return check
 
 
-def _of_any(arms: list[Check]) -> Check:
-    """At most one of them is for values of this shape, or with this tag."""
+def _union_check(arms: list[Check]) -> Check:
+    """At most one check applies to the type or the tag of a value."""
     if len(arms) == 1:
         return arms[0]
-    return lambda raw: next((found for arm in arms if (found := arm(raw))), ())
+    return lambda raw: next((errors for arm in arms if (errors := arm(raw))), ())
 
 
-def _of_list(of: Check) -> Check:
-    def check(raw: Any) -> Sequence[Fault]:
-        found: list[Fault] = []
-        for place, one in enumerate(raw if isinstance(raw, list) else ()):
-            if (inner := of(one)) and _is_enough(found, place, inner):
+def _list_check(check_item: Check) -> Check:
+    def check(raw: Any) -> Sequence[FormatError]:
+        errors: list[FormatError] = []
+        for index, item in enumerate(raw if isinstance(raw, list) else ()):
+            if (nested := check_item(item)) and _add(errors, index, nested):
                 break
-        return found
+        return errors
 
     return check
 
 
-def _of_places(checks: list[Check | None], tag: Any) -> Check:
-    def check(raw: Any) -> Sequence[Fault]:
-        found: list[Fault] = []
+def _tuple_check(checks: list[Check | None], tag: Any) -> Check:
+    def check(raw: Any) -> Sequence[FormatError]:
+        errors: list[FormatError] = []
         if isinstance(raw, list) and (tag is None or raw[:1] == [tag]):
-            for place, (one, of) in enumerate(zip(raw, checks, strict=False)):
-                if of is not None and (inner := of(one)):
-                    _is_enough(found, place, inner)
-        return found
+            for index, (item, check_item) in enumerate(zip(raw, checks, strict=False)):
+                if check_item is not None and (nested := check_item(item)):
+                    _add(errors, index, nested)
+        return errors
 
     return check
 
 
-def _of_dict(of_key: Check | None, of_value: Check | None) -> Check:
-    def check(raw: Any) -> Sequence[Fault]:
-        found: list[Fault] = []
+def _dict_check(check_key: Check | None, check_value: Check | None) -> Check:
+    def check(raw: Any) -> Sequence[FormatError]:
+        errors: list[FormatError] = []
         for name, value in (raw if isinstance(raw, dict) else {}).items():
-            inner = [*(of_key(name) if of_key is not None else ()), *(of_value(value) if of_value is not None else ())]
-            if inner and _is_enough(found, name, inner):
+            nested = [
+                *(check_key(name) if check_key is not None else ()),
+                *(check_value(value) if check_value is not None else ()),
+            ]
+            if nested and _add(errors, name, nested):
                 break
-        return found
+        return errors
 
     return check
 
 
-def _of_object(fields: list[tuple[str, Check]], tag_field: str | None, tag: Any) -> Check:
-    def check(raw: Any) -> Sequence[Fault]:
-        found: list[Fault] = []
+def _object_check(fields: list[tuple[str, Check]], tag_field: str | None, tag: Any) -> Check:
+    def check(raw: Any) -> Sequence[FormatError]:
+        errors: list[FormatError] = []
         if isinstance(raw, dict) and (tag_field is None or raw.get(tag_field, tag) == tag):
-            for name, of in fields:
-                if name in raw and (inner := of(raw[name])):
-                    _is_enough(found, name, inner)
-        return found
+            for name, check_field in fields:
+                if name in raw and (nested := check_field(raw[name])):
+                    _add(errors, name, nested)
+        return errors
 
     return check
 
 
-def _is_enough(found: list[Fault], key: str | int, inner: Sequence[Fault]) -> bool:
-    """With what was found below one more value."""
-    found += [((key, *path), expected) for path, expected in inner]
-    return len(found) >= MAX_FAULTS
+def _add(errors: list[FormatError], key: str | int, nested: Sequence[FormatError]) -> bool:
+    """Add the errors of a nested value. Returns whether the limit is reached."""
+    errors += [((key, *path), expected) for path, expected in nested]
+    return len(errors) >= MAX_ERRORS
 
 
-def _within(one: inspect.Type, seen: dict[int, inspect.Type]) -> Iterator[inspect.Type]:
-    """Itself and every type in it, each once."""
-    if id(one) not in seen:
-        seen[id(one)] = one
-        yield one
-        for part in _parts(one):
-            yield from _within(part, seen)
+def _types_within(kind: inspect.Type, seen: dict[int, inspect.Type]) -> Iterator[inspect.Type]:
+    """The type and all nested types, each once."""
+    if id(kind) not in seen:
+        seen[id(kind)] = kind
+        yield kind
+        for part in _parts(kind):
+            yield from _types_within(part, seen)
 
 
-def _parts(one: Any) -> Sequence[inspect.Type]:
-    if isinstance(one, inspect.UnionType):
-        return one.types
-    if isinstance(one, inspect.DictType):
-        return one.key_type, one.value_type
-    if isinstance(one, inspect.TupleType):
-        return one.item_types
-    if isinstance(one, inspect.Metadata):
-        return (one.type,)
-    if isinstance(one, inspect.CollectionType):
-        return (one.item_type,)
-    return [field.type for field in getattr(one, "fields", ())]
+def _parts(kind: Any) -> Sequence[inspect.Type]:
+    if isinstance(kind, inspect.UnionType):
+        return kind.types
+    if isinstance(kind, inspect.DictType):
+        return kind.key_type, kind.value_type
+    if isinstance(kind, inspect.TupleType):
+        return kind.item_types
+    if isinstance(kind, inspect.Metadata):
+        return (kind.type,)
+    if isinstance(kind, inspect.CollectionType):
+        return (kind.item_type,)
+    return [field.type for field in getattr(kind, "fields", ())]

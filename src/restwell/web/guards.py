@@ -1,4 +1,4 @@
-"""Guards: who may call a route. Declared on it, enforced before its body is read, and shown in OpenAPI."""
+"""Guards: authentication and authorization of routes. They run before the body is read."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
@@ -14,7 +14,7 @@ from restwell.web.rate_limits import route_guards
 from restwell.web.session_cookies import ACCESS_COOKIE, SESSION_COOKIES, reject_cross_site
 
 Authenticate = Callable[[str], Awaitable[Actor]]
-"""Turns an access token into its actor. Raises Unauthorized."""
+"""Returns the actor of an access token. Raises Unauthorized."""
 
 _ACTOR: Final = "actor"
 _SCHEME: Final = "bearer"
@@ -25,22 +25,22 @@ class InsufficientScope(Forbidden):
 
     code, message = (
         "insufficient_scope",
-        "This machine client may not do that. Ask for a token with the scope it needs.",
+        "The token does not have the required scope.",
     )
 
     def __init__(self, message: str | None = None, *, scope: str | None = None) -> None:
-        needed = f', scope="{scope}"' if scope is not None else ""
-        super().__init__(message, headers={"www-authenticate": f'Bearer error="insufficient_scope"{needed}'})
+        parameter = f', scope="{scope}"' if scope is not None else ""
+        super().__init__(message, headers={"www-authenticate": f'Bearer error="insufficient_scope"{parameter}'})
 
 
 async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Any user with a valid access token of a session that has not ended."""
+    """Allow any user with a valid access token of an active session."""
     if (await _authenticate(connection)).is_machine:
         raise InsufficientScope
 
 
-class signed_in_or_scope:  # noqa: N801  # reads as the guard function it is used as
-    """Any user, or a machine client with this scope."""
+class signed_in_or_scope:  # noqa: N801  # used like a guard function
+    """Allow any user, and machine clients with this scope."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -52,7 +52,7 @@ class signed_in_or_scope:  # noqa: N801  # reads as the guard function it is use
 
 
 class requires_role:  # noqa: N801  # as above
-    """Users with this role, and with ``or_scope``, machine clients that have it."""
+    """Allow users with this role, and machine clients with the scope ``or_scope``."""
 
     def __init__(self, role: str, *, or_scope: str | None = None) -> None:
         self.role = role
@@ -68,23 +68,23 @@ class requires_role:  # noqa: N801  # as above
 
 
 def current_actor(request: ASGIConnection[Any, Any, Any, Any]) -> Actor:
-    """The actor that a guard of this route has authenticated: for handlers that take ``actor``, and for guards of one's own behind it."""
+    """The actor that a guard of this route has authenticated. For custom guards behind it and for handlers."""
     actor: Actor = request.scope["state"][_ACTOR]
     return actor
 
 
 def authenticates(handler: BaseRouteHandler) -> bool:
-    """Whether one of its guards is of those above, or a subclass: then there is an actor."""
+    """Whether a guard of the route authenticates, so that it has an actor."""
     return any(map(is_kit_guard, route_guards(handler)))
 
 
 def is_kit_guard(guard: object) -> bool:
-    """Whether it is one of those above, or a subclass."""
+    """Whether the guard is one of this module, or a subclass."""
     return guard is signed_in or isinstance(guard, (requires_role, signed_in_or_scope))
 
 
 def guard_name(guard: object) -> str:
-    """What the guard asks for, in a word or two: of one's own guards, their name."""
+    """A short description of the requirement; the name of a custom guard."""
     if guard is signed_in:
         return "signed in"
     if type(guard) is requires_role:
@@ -93,18 +93,18 @@ def guard_name(guard: object) -> str:
         return f"signed in or {guard.scope}"
     guard = getattr(
         guard, "func", guard
-    )  # of functools.partial, and of the framework for a function that is not asynchronous
+    )  # functools.partial, or the wrapper of the framework around a synchronous function
     return getattr(guard, "__name__", type(guard).__name__)
 
 
 async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
-    actor = await _actor_of(connection)
+    actor = await _find_actor(connection)
     connection.scope["state"][_ACTOR] = actor
     request_context(cast("Scope", connection.scope)).user_id = actor.id
     return actor
 
 
-async def _actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
+async def _find_actor(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
     header = connection.headers.get("authorization")
     if header is not None:
         scheme, _, token = header.partition(" ")
@@ -118,7 +118,7 @@ async def _actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
             reject_cross_site(connection)
     if not token:
         error = Unauthorized("Send an access token: Authorization: Bearer ...")
-        error.headers["www-authenticate"] = "Bearer"  # RFC 6750 3.1: no error code where no token was sent
+        error.headers["www-authenticate"] = "Bearer"  # RFC 6750 3.1: no error code without a token
         raise error
     authenticate: Authenticate = connection.app.state.authenticate
     return await authenticate(token.strip())

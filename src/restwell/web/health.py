@@ -1,6 +1,6 @@
-"""Health: ``live`` says the process runs, ``ready`` that it can do its work. An orchestrator restarts on one, waits on the other.
+"""Liveness and readiness checks, and the Prometheus endpoint ``/metrics``. None has a rate limit.
 
-``/metrics`` is what Prometheus reads. Neither has a rate limit: who asks is our own.
+An orchestrator restarts the process if ``live`` fails, and sends it no requests while ``ready`` fails.
 """
 
 from contextlib import suppress
@@ -16,7 +16,7 @@ from restwell.jobs import Jobs, QueueStats, queue_metrics
 from restwell.observability.metrics import MEDIA_TYPE, Metrics
 
 HEALTH_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
-"""What is answered however much is asked for besides."""
+"""Paths that are never rejected under overload."""
 
 
 class Liveness(Struct, frozen=True):
@@ -30,18 +30,24 @@ class Readiness(Struct, frozen=True):
 
 
 class NotReady(ServiceUnavailable):
-    code, message = "not_ready", "Not ready to serve: the database's schema is not the one this release needs."
+    code, message = "not_ready", "Not ready: the database schema does not match this release."
 
 
 def health_routes(database: Database, migrations: Migrations, metrics: Metrics, jobs: Jobs) -> list[HTTPRouteHandler]:
     @get("/health/live", tags=["Health"], rate_limit=None)
     async def live() -> Liveness:
-        """Tell whether the process runs."""
+        """Check liveness.
+
+        Succeeds while the process runs.
+        """
         return Liveness("live")
 
     @get("/health/ready", tags=["Health"], rate_limit=None, errors=[NotReady])
     async def ready() -> Readiness:
-        """Tell whether requests can be served: the database answers and its schema is ours."""
+        """Check readiness.
+
+        Succeeds while the database is reachable and its schema matches this release.
+        """
         try:
             await migrations.check(database)
         except ConfigurationError as error:
@@ -50,10 +56,10 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics, 
 
     @get("/metrics", include_in_schema=False, rate_limit=None)
     async def read_metrics() -> Response[bytes]:
-        waiting: list[QueueStats] = []
+        queues: list[QueueStats] = []
         if jobs.registered:
-            with suppress(ServiceUnavailable):  # the rest is wanted most when the database is away
-                waiting = await jobs.queue_stats()
-        return Response(await metrics.exposition(queue_metrics(waiting)), media_type=MEDIA_TYPE)
+            with suppress(ServiceUnavailable):  # the other metrics are needed most while the database is down
+                queues = await jobs.queue_stats()
+        return Response(await metrics.exposition(queue_metrics(queues)), media_type=MEDIA_TYPE)
 
     return [live, ready, read_metrics]

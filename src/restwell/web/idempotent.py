@@ -1,4 +1,4 @@
-"""Routes that are safe to repeat.
+"""Idempotent routes: a client can retry them safely.
 
 ::
 
@@ -6,10 +6,10 @@
     @idempotent
     async def place_order(self, data: JSONBody[OrderCreateRequest], actor: Inject[Actor], tx: Transaction) -> Response[Order]:
 
-The client sends an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07). The handler runs in the transaction ``tx``, in which
-its whole answer is stored; a repeat is answered with that, and ``Idempotent-Replayed: true``. What the handler does must be done in
-``tx``, and nothing else: where another transaction comes in between, all of it is run again. What it raises undoes all of it, and the
-key may be tried again.
+The client sends an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07). The handler runs in the transaction
+``tx``, which also stores the response. A retry receives the stored response with ``Idempotent-Replayed: true``. The
+handler must have no effect outside of ``tx``: after a transaction conflict it runs again. An exception rolls back the
+transaction, and the key can be used again.
 """
 
 import inspect
@@ -34,17 +34,19 @@ _TX: Final = "tx"
 _KEY: Final = "idempotency_key"
 _REQUEST: Final = "idempotent_request"
 _OTHER_BODIES: Final = frozenset({"form", "upload"})
-_DESCRIPTION: Final = "Yours to choose, new for each request; a repeat gets the same answer."
+_DESCRIPTION: Final = (
+    "A unique value for each request, such as a UUID. A retry with the same key receives the same response."
+)
 _Key = Annotated[str | None, HeaderParameter(name=HEADER, description=_DESCRIPTION)]
 
 Handler = Callable[..., Awaitable[Any]]
 
 
 def idempotent(handler: Handler) -> Handler:
-    """Stands below the route's own decorator. Raises TypeError for a handler without ``tx``."""
+    """Decorate the handler below the route decorator. Raises TypeError for a handler without ``tx``."""
     signature = inspect.signature(handler)
     if _TX not in signature.parameters:
-        raise TypeError(f"{handler.__qualname__} is idempotent: it needs a parameter tx: Transaction")
+        raise TypeError(f"{handler.__qualname__} is idempotent and needs a parameter tx: Transaction")
 
     @wraps(handler)
     async def once(*args: Any, request: ApiRequest, idempotency_key: _Key = None, **arguments: Any) -> Response[Any]:
@@ -55,21 +57,22 @@ def idempotent(handler: Handler) -> Handler:
         target = f"{request.method} {request.scope['path']}"
         caller = current_actor(request).id
 
-        async def effect(tx: Transaction) -> StoredResponse:
+        async def run_handler(tx: Transaction) -> StoredResponse:
             return _answer(request, await handler(*args, **arguments, tx=tx))
 
         answer = await database.in_transaction(
-            lambda tx: keys.execute_once(tx, caller, idempotency_key, target, body, lambda: effect(tx))
+            lambda tx: keys.execute_once(tx, caller, idempotency_key, target, body, lambda: run_handler(tx))
         )
         headers = {**answer.headers, REPLAYED: "true"} if answer.replayed else answer.headers
         return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
 
-    own = [one for name, one in signature.parameters.items() if name not in {_TX, "request"}]
+    parameters = [each for name, each in signature.parameters.items() if name not in {_TX, "request"}]
     added = [
         inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=ApiRequest),
         inspect.Parameter(_KEY, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Key),
     ]
-    once.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]  # what the framework reads
+    parameters += added
+    once.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by Litestar
     hints = get_type_hints(handler, include_extras=True)
     del hints[_TX]
     once.__annotations__ = {**hints, "request": ApiRequest, _KEY: _Key}
@@ -81,14 +84,16 @@ def is_idempotent(handler: BaseRouteHandler) -> bool:
 
 
 def check_idempotent_routes(app: Litestar, keys: Idempotency | None) -> None:
-    """Raises TypeError for a route whose key would belong to nobody, be kept nowhere, or not be tied to the body."""
+    """Raises TypeError for an idempotent route without authentication or key store, or with a form or upload."""
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
             if is_idempotent(handler) and not _OTHER_BODIES.isdisjoint(handler.parsed_fn_signature.parameters):
-                raise TypeError(f"{handler.handler_name} is idempotent: a key is kept with a JSON body only, data")
+                raise TypeError(f"{handler.handler_name} is idempotent: only JSON bodies (data) are supported")
             if is_idempotent(handler) and (keys is None or not authenticates(handler)):
                 raise TypeError(
-                    f"{handler.handler_name} is idempotent: it needs a guard that authenticates, such as signed_in, and app(idempotency=...)"
+                    f"{handler.handler_name} is idempotent and needs app(idempotency=...) and a guard that "
+                    "authenticates, "
+                    "such as signed_in"
                 )
 
 

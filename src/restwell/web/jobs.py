@@ -1,4 +1,4 @@
-"""HTTP of jobs, for operators: what waits, what is dead and why, and trying again."""
+"""Routes for operators: list, read, retry, cancel and delete jobs."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -20,11 +20,13 @@ Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class JobFilter(PageFilter, frozen=True, kw_only=True):
-    state: Annotated[JobState, Meta(description="Dead jobs are those that failed in every attempt.")] = JobState.DEAD
+    state: Annotated[JobState, Meta(description="Only jobs in this state. A dead job has failed in every attempt.")] = (
+        JobState.DEAD
+    )
 
 
 class JobSummary(Struct, frozen=True):
-    """A job. ``attempts`` counts those that have begun."""
+    """A job in a list. ``attempts`` is the number of started attempts."""
 
     id: UUID
     name: Annotated[str, Meta(examples=["send_welcome"])]
@@ -38,7 +40,7 @@ class JobSummary(Struct, frozen=True):
 
 
 class JobFailure(Struct, frozen=True):
-    """An attempt that failed."""
+    """A failed attempt of a job."""
 
     attempt: int
     error: str
@@ -47,8 +49,10 @@ class JobFailure(Struct, frozen=True):
 
 
 class JobDetail(Struct, frozen=True):
-    """All that is known of a job. ``request_id`` is of the request that enqueued it; ``requires``, of a parked job, the name or argument that no
-    worker knows that took it.
+    """A job with its arguments, result and failures.
+
+    ``request_id`` identifies the request that enqueued it. ``requires`` is set on a parked job: the job name or
+    argument that the worker does not know.
     """
 
     id: UUID
@@ -71,7 +75,7 @@ class JobDetail(Struct, frozen=True):
 
 
 class JobController(Controller):
-    """Below ``/jobs``. Subclass it with ``guards``: it shows the arguments of every job."""
+    """The routes below ``/jobs``. Subclass it with ``guards``: it reveals the arguments of every job."""
 
     path = "/jobs"
     tags = ["Jobs"]
@@ -80,7 +84,7 @@ class JobController(Controller):
 
     @get(errors=[InvalidCursor])
     async def list_jobs(self, request: ApiRequest, filters: Inject[JobFilter]) -> Response[Page[JobSummary]]:
-        """List jobs in a state, the newest first."""
+        """List jobs by state, newest first."""
         scope = f"jobs {filters.state}"
         after = None
         if filters.cursor is not None:
@@ -91,27 +95,27 @@ class JobController(Controller):
 
     @get("/{job_id:uuid}")
     async def get_job(self, job_id: FromPath[UUID]) -> JobDetail:
-        """Read a job, with the error of every attempt that failed."""
+        """Get a job with the error of every failed attempt."""
         return _detail(await self.jobs.get(job_id), await self.jobs.failures(job_id))
 
     @post("/{job_id:uuid}/retry", status_code=202, errors=[JobNotDead])
     async def retry_job(self, job_id: FromPath[UUID]) -> JobDetail:
-        """Give a dead or cancelled job all its attempts again."""
+        """Retry a dead or cancelled job with its full number of attempts."""
         await self.jobs.retry(job_id)
         return await self._read(job_id)
 
     @post("/{job_id:uuid}/cancellation", status_code=200)
     async def cancel_job(self, job_id: FromPath[UUID]) -> JobDetail:
-        """Cancel a job that has not ended.
+        """Cancel a job.
 
-        One that runs is told to stop, and can take effect no more. One that has ended stays as it is.
+        A running job is stopped and its database effects are discarded. A finished job is unchanged.
         """
         await self.jobs.cancel(job_id)
         return await self._read(job_id)
 
     @delete("/{job_id:uuid}", errors=[JobUnfinished])
     async def discard_job(self, job_id: FromPath[UUID]) -> None:
-        """Delete a job that has ended."""
+        """Delete a finished job."""
         await self.jobs.discard(job_id)
 
     async def _read(self, job_id: UUID) -> JobDetail:
@@ -139,8 +143,8 @@ def _detail(job: JobRecord, failures: list[FailedAttempt]) -> JobDetail:
         queue=job.queue,
         priority=job.priority,
         state=JobState(job.state),
-        arguments=_decoded(job.arguments),
-        result=_decoded(job.result) if job.result is not None else None,
+        arguments=_decode(job.arguments),
+        result=_decode(job.result) if job.result is not None else None,
         attempts=job.attempts,
         max_attempts=job.max_attempts,
         worker=job.worker,
@@ -154,5 +158,5 @@ def _detail(job: JobRecord, failures: list[FailedAttempt]) -> JobDetail:
     )
 
 
-def _decoded(stored: str) -> Any:
+def _decode(stored: str) -> Any:
     return msgspec.json.decode(stored)

@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document, made from the route table: what the handlers declare is what it says.
+"""Builds the OpenAPI 3.1 document from the route table.
 
-A handler's docstring gives summary and description, its ``data``, ``filters`` and return types the schemas, its guards the
-security, and ``errors=[...]`` on the route the problems it may answer besides those that follow from the rest.
+The docstring of a handler gives the summary and the description, its ``data``, ``filters`` and return types give the
+schemas, and its guards give the security. ``errors=[...]`` on the route adds to the errors that follow from these.
 """
 
 import inspect
@@ -65,7 +65,7 @@ COOKIE_SCHEME: Final = "session_cookie"
 CLIENT_CREDENTIALS_SCHEME: Final = "client_credentials"
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_ANYWHERE: Final = (
+_COMMON_ERRORS: Final = (
     AppError,
     DatabaseUnavailable,
     DatabaseBusy,
@@ -77,8 +77,8 @@ _ANYWHERE: Final = (
     UriTooLong,
     HeadersTooLarge,
 )
-_NUMBERS: Final = "Integers are written without a fraction and an exponent."
-"""What JSON Schema cannot say: there 1.0 is an integer."""
+_INTEGER_NOTE: Final = "Integers have no fraction and no exponent."
+"""JSON Schema cannot express it: it accepts 1.0 as an integer."""
 
 _UPLOAD: Final = {
     "type": "object",
@@ -88,7 +88,7 @@ _UPLOAD: Final = {
 
 
 class Operation(NamedTuple):
-    """One method of one path, and the handler that answers it."""
+    """A method of a path, with its handler."""
 
     path: str
     method: str
@@ -97,7 +97,7 @@ class Operation(NamedTuple):
 
 def operations(app: Litestar) -> list[Operation]:
     """Every documented operation: by tag in the order of the route table, then by path and method."""
-    found = [
+    documented = [
         Operation(route.path_format, method, handler)
         for route in app.routes
         if isinstance(route, HTTPRoute)
@@ -105,32 +105,32 @@ def operations(app: Litestar) -> list[Operation]:
         if handler.resolve_include_in_schema()
         for method in handler.http_methods - {"OPTIONS"}
     ]
-    tags = list(dict.fromkeys(_tags(operation) for operation in found))
-    return sorted(found, key=lambda one: (tags.index(_tags(one)), one.path, _METHODS.index(one.method)))
+    tags = list(dict.fromkeys(_tags(operation) for operation in documented))
+    return sorted(documented, key=lambda each: (tags.index(_tags(each)), each.path, _METHODS.index(each.method)))
 
 
 def documented_errors(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
-    """Every error the operation may answer: the declared ones, and those that its guards, body and parameters bring."""
-    problems = [*handler.opt.get("errors", ()), *((PreconditionFailed,) if "cached" in handler.opt else ())]
+    """Every error of an operation: the declared ones and those of its guards, body and parameters."""
+    errors = [*handler.opt.get("errors", ()), *((PreconditionFailed,) if "cached" in handler.opt else ())]
     if authenticates(handler):
-        problems += [Unauthorized, InsufficientScope]
+        errors += [Unauthorized, InsufficientScope]
         if _has_cookies(handler) and not SAFE_METHODS.issuperset(handler.http_methods):
-            problems.append(CrossSiteRequest)
+            errors.append(CrossSiteRequest)
     if _roles(handler):
-        problems.append(Forbidden)
+        errors.append(Forbidden)
     if "{" in path:
-        problems.append(NotFound)
+        errors.append(NotFound)
     if _type_of(handler, "data") is not None or _type_of(handler, "upload") is not None:
-        problems += [MalformedRequest, BodyTooLarge, RequestTimeout, UnsupportedMediaType, Invalid]
+        errors += [MalformedRequest, BodyTooLarge, RequestTimeout, UnsupportedMediaType, Invalid]
     if _type_of(handler, "form") is not None:
-        problems += [BodyTooLarge, RequestTimeout, UnsupportedMediaType]
+        errors += [BodyTooLarge, RequestTimeout, UnsupportedMediaType]
     if _type_of(handler, "filters") is not None or _type_of(handler, "form") is not None:
-        problems += [MalformedRequest, Invalid]
+        errors += [MalformedRequest, Invalid]
     if is_idempotent(handler):
-        problems += [IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused]
+        errors += [IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused]
     if handler.opt.get("rate_limit", True) is not None:
-        problems.append(RateLimited)
-    return list(dict.fromkeys([*problems, *_ANYWHERE]))
+        errors.append(RateLimited)
+    return list(dict.fromkeys([*errors, *_COMMON_ERRORS]))
 
 
 def openapi_document(
@@ -142,15 +142,23 @@ def openapi_document(
     client_credentials: ClientCredentials | None = None,
     url: str | None = None,
 ) -> Schema:
-    """The whole document, ready to be encoded. Without ``url``, operations are where the document is."""
-    found = operations(app)
-    schemas = ComponentSchemas([Problem, OAuthError, *(kind for operation in found for kind in _types(operation))])
+    """Build the document. Without ``url``, the server URL is relative to the document."""
+    documented = operations(app)
+    schemas = ComponentSchemas(
+        [Problem, OAuthError, *(kind for operation in documented for kind in _schema_types(operation))]
+    )
     paths: dict[str, Schema] = {}
-    for operation in found:
+    for operation in documented:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(
             operation, schemas, client_credentials
         )
-    used = {scheme for path in paths.values() for one in path.values() for each in one["security"] for scheme in each}
+    used = {
+        scheme
+        for path in paths.values()
+        for operation_object in path.values()
+        for requirement in operation_object["security"]
+        for scheme in requirement
+    }
     schemes = {
         BEARER_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
         COOKIE_SCHEME: {"type": "apiKey", "in": "cookie", "name": ACCESS_COOKIE},
@@ -160,10 +168,10 @@ def openapi_document(
             else {}
         ),
     }
-    tags = dict.fromkeys(tag for operation in found for tag in _tags(operation))
+    tags = dict.fromkeys(tag for operation in documented for tag in _tags(operation))
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": f"{description}\n\n{_NUMBERS}"},
+        "info": {"title": title, "version": version, "description": f"{description}\n\n{_INTEGER_NOTE}"},
         "servers": [{"url": url or "/"}],
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,
@@ -187,16 +195,16 @@ def _describe(operation: Operation, schemas: ComponentSchemas, credentials: Clie
         "security": [],
     }
     if roles := _roles(handler):
-        described["description"] += f" For the role: {', '.join(roles)}."
+        described["description"] += f" Requires the role {' and '.join(roles)}."
     if authenticates(handler):
         described["security"] = [{BEARER_SCHEME: []}, *([{COOKIE_SCHEME: []}] if _has_cookies(handler) else [])]
     if credentials is not None and (scopes := required_scopes(handler)):
-        described["description"] += f" For machine clients with the scope: {', '.join(scopes)}."
+        described["description"] += f" Machine clients require the scope {' and '.join(scopes)}."
         described["security"].append({CLIENT_CREDENTIALS_SCHEME: scopes})
-    if own := [guard_name(guard) for guard in route_guards(handler) if not is_kit_guard(guard)]:
-        described["description"] += f" Guarded by {', '.join(own)}."
+    if custom := [guard_name(guard) for guard in route_guards(handler) if not is_kit_guard(guard)]:
+        described["description"] += f" Guarded by {', '.join(custom)}."
     if (rate := declared_rate(handler)) is not None:
-        described["description"] += f" At most {rate.count} times in {rate.seconds} seconds."
+        described["description"] += f" Rate limit: {rate.count} requests per {rate.seconds} seconds."
     data = _type_of(handler, "data")
     if data is not None:
         described["requestBody"] = {"required": True, "content": {body_media_type(method): schemas.content(data)}}
@@ -214,38 +222,38 @@ def _responses(operation: Operation, schemas: ComponentSchemas) -> Schema:
     returned = _returned(handler)
     if returned:
         media_type = handler.media_type
-        body = (
+        content = (
             {JSON: schemas.content(*returned)}
             if media_type in {"", JSON}
             else {media_type: {"schema": {"type": "string", "format": "binary"}}}
         )
-        responses[str(handler.status_code)]["content"] = body
+        responses[str(handler.status_code)]["content"] = content
     if "cached" in handler.opt:
-        responses["304"] = {"description": "Your copy is current."}
+        responses["304"] = {"description": "Not modified: the cached copy is current."}
     for status, response in (handler.responses or {}).items():
         responses[str(status)] = {"description": response.description}
     in_oauth = handler.resolve_exception_handlers().get(AppError) is oauth_error_response
     media_type, kind = (JSON, OAuthError) if in_oauth else (PROBLEM_MEDIA_TYPE, Problem)
-    for problem in documented_errors(handler, path):
+    for error_type in documented_errors(handler, path):
         response = responses.setdefault(
-            str(problem.status),
+            str(error_type.status),
             {"description": "", "content": {media_type: {"schema": schemas.ref(kind), "examples": {}}}},
         )
-        response["description"] += f"{' · ' if response['description'] else ''}`{problem.code}`"
-        error = _instance(problem)
-        shown = to_oauth_error(error) if in_oauth else error.problem(EXAMPLES_BY_FORMAT["uuid"])
-        example = msgspec.to_builtins(shown)
-        response["content"][media_type]["examples"][problem.code] = {
-            "summary": problem.message,
+        response["description"] += f"{' · ' if response['description'] else ''}`{error_type.code}`"
+        error = _instance(error_type)
+        body = to_oauth_error(error) if in_oauth else error.problem(EXAMPLES_BY_FORMAT["uuid"])
+        example = msgspec.to_builtins(body)
+        response["content"][media_type]["examples"][error_type.code] = {
+            "summary": error_type.message,
             "value": example,
         }
     return dict(sorted(responses.items()))
 
 
-def _instance(problem: type[AppError]) -> AppError:
-    if issubclass(problem, Invalid):
-        return problem(errors=[FieldError("$.field", "required")])
-    return problem(problem.message)
+def _instance(error_type: type[AppError]) -> AppError:
+    if issubclass(error_type, Invalid):
+        return error_type(errors=[FieldError("$.field", "required")])
+    return error_type(error_type.message)
 
 
 def _parameters(handler: HTTPRouteHandler, path: str, schemas: ComponentSchemas) -> Iterator[Schema]:
@@ -262,7 +270,7 @@ def _parameters(handler: HTTPRouteHandler, path: str, schemas: ComponentSchemas)
                 "schema": {"type": "string"},
             }
     if "cached" in handler.opt:
-        text = "The ETag you hold; answers 304 while it is current."
+        text = "The ETag of the cached copy. The response is 304 while it is current."
         schema = {"type": "string"}
         yield {"name": "If-None-Match", "in": "header", "required": False, "description": text, "schema": schema}
     filters = _type_of(handler, "filters")
@@ -276,7 +284,7 @@ def _parameters(handler: HTTPRouteHandler, path: str, schemas: ComponentSchemas)
 
 
 def _without_null(schema: Schema) -> Schema:
-    """What a query parameter may hold: one that is left out is None in the handler, but null is no value of it."""
+    """Remove ``null`` from a query parameter. A missing one is None in the handler, but null is not a valid value."""
     arms = [arm for arm in schema.get("anyOf", ()) if arm != {"type": "null"}]
     return {**arms[0]} if len(arms) == 1 else {**schema}
 
@@ -285,8 +293,8 @@ def _tags(operation: Operation) -> tuple[str, ...]:
     return tuple(sorted(operation.handler.resolve_tags()))
 
 
-def _types(operation: Operation) -> Iterator[Any]:
-    """The types whose schemas the operation needs."""
+def _schema_types(operation: Operation) -> Iterator[Any]:
+    """The types whose schemas an operation refers to."""
     path, _, handler = operation
     kinds = [_type_of(handler, "data"), _type_of(handler, "filters"), _type_of(handler, "form"), *_returned(handler)]
     in_path = (p.annotation for name, p in handler.parsed_fn_signature.parameters.items() if f"{{{name}}}" in path)
@@ -299,16 +307,16 @@ def _type_of(handler: HTTPRouteHandler, parameter: str) -> Any:
 
 
 def _returned(handler: HTTPRouteHandler) -> list[Any]:
-    """The types of the body that a success answers with: ``Response[Product | None]`` answers with a Product."""
+    """The body types of the successful response: ``Response[Product | None]`` has a Product."""
     annotation = handler.parsed_fn_signature.return_type.annotation
     body = get_args(annotation)[0] if get_origin(annotation) is Response else annotation
     arms = get_args(body) if isinstance(body, UnionType) or get_origin(body) is Union else (body,)
     kinds = [arm for arm in arms if arm not in {None, type(None)}]
     if len(kinds) > 1:
-        together = reduce(or_, kinds)
-        with suppress(TypeError):  # Structs without a tag, which only their fields tell apart
-            msgspec.json.schema_components([together])
-            return [together]
+        union = reduce(or_, kinds)
+        with suppress(TypeError):  # untagged Structs have no union schema
+            msgspec.json.schema_components([union])
+            return [union]
     return kinds
 
 
@@ -317,7 +325,7 @@ def _has_cookies(handler: HTTPRouteHandler) -> bool:
 
 
 def required_scopes(handler: HTTPRouteHandler) -> list[str]:
-    """What a machine client needs to call it; none, and it may not."""
+    """The scopes that machine clients require. Empty if they are not allowed."""
     guards = (guard for guard in route_guards(handler) if isinstance(guard, (requires_role, signed_in_or_scope)))
     return [guard.scope for guard in guards if guard.scope is not None]
 

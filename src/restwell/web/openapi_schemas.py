@@ -29,7 +29,7 @@ _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "bool
 
 
 class ComponentSchemas:
-    """The component schemas, and examples made from them."""
+    """The component schemas of the document."""
 
     def __init__(self, kinds: list[Any]) -> None:
         unique = list(dict.fromkeys(kinds))
@@ -44,29 +44,29 @@ class ComponentSchemas:
         return ref
 
     def content(self, *kinds: Any) -> Schema:
-        """Of one of the kinds. The first that fits it is meant, so the narrower ones come first."""
+        """The media type object of a body of any of these types, narrower types first. The example is of the first."""
         refs = [self.ref(kind) for kind in kinds]
         return {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}, "example": self.example(refs[0])}
 
     def used_by(self, paths: Schema) -> Schema:
-        """The components that the paths refer to, directly or not."""
+        """The components that the paths refer to, directly or indirectly."""
         used: set[str] = set()
-        found = set(_refs_in(paths))
-        while found - used:
-            used |= found
-            found = {ref for name in found for ref in _refs_in(self.components[name])}
+        pending = set(_refs_in(paths))
+        while pending - used:
+            used |= pending
+            pending = {ref for name in pending for ref in _refs_in(self.components[name])}
         return {name: schema for name, schema in self.components.items() if name in used}
 
     def parameters_of(self, kind: Any) -> Schema:
-        """The schema of a filter Struct; it is spread over query parameters, so it is no component itself."""
+        """The schema of a filter Struct. Its fields are query parameters, so it is removed from the components."""
         component: Schema = self.components.pop(self.ref(kind)["$ref"].removeprefix(REF), {})
         if component:
-            self._refs[kind] = {**self.ref(kind), "spread": component}
-        spread: Schema = self._refs[kind]["spread"]
-        return spread
+            self._refs[kind] = {**self.ref(kind), "parameters": component}
+        parameters: Schema = self._refs[kind]["parameters"]
+        return parameters
 
     def example(self, schema: Schema) -> Any:
-        """A value that the schema allows: its own first example, or one built from its parts."""
+        """A valid example value: the first example of the schema, or one built from its properties."""
         for key in ("examples", "enum"):
             if schema.get(key):
                 return schema[key][0]

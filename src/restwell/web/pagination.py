@@ -1,4 +1,4 @@
-"""Keyset pages: a signed, opaque cursor says where the next page begins, so that page 1,000 costs what page 1 does."""
+"""Keyset pagination with signed, opaque cursors. Every page has the same cost."""
 
 import hmac
 import re
@@ -19,37 +19,37 @@ T = TypeVar("T")
 
 MAX_LIMIT: Final = 100
 MAX_CURSOR_CHARS: Final = 2_048
-"""Room for a text of 200 characters, of four bytes each."""
+"""Enough for a string position of 200 characters of four bytes each."""
 _MAC_BYTES: Final = 16
-_PLAIN_QUERY: Final = re.compile(r"[\w.~=&-]*", re.ASCII).fullmatch
+_is_plain_query: Final = re.compile(r"[\w.~=&-]*", re.ASCII).fullmatch
 
-Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many items at most.")]
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Maximum number of items.")]
 Cursor = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=MAX_CURSOR_CHARS,
-        description="`next_cursor` of the page before; keep the other parameters the same.",
+        description="`next_cursor` of the previous page. The other parameters must be unchanged.",
     ),
 ]
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """One page. ``next_cursor`` is null on the last."""
+    """A page of a list. ``next_cursor`` is null on the last page."""
 
     items: list[T]
     next_cursor: str | None
 
 
 class PageFilter(Struct, frozen=True, kw_only=True):
-    """The query parameters of every list; a list adds its own by subclassing."""
+    """The query parameters of every list. Subclass it to add filters."""
 
     limit: Limit = 20
     cursor: Cursor | None = None
 
 
 class Cursors:
-    """Makes and reads cursors. Each belongs to one query, named with its filters, and is refused anywhere else."""
+    """Encodes and decodes cursors. ``scope`` names a query and its filters: a cursor is valid only in its scope."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -59,7 +59,7 @@ class Cursors:
         return urlsafe_b64encode(self._mac(scope, body) + body).rstrip(b"=").decode()
 
     def decode(self, scope: str, cursor: str, kind: type[T]) -> T:
-        """The position as ``kind``, a tuple type. Raises InvalidCursor."""
+        """Decode the position as ``kind``, a tuple type. Raises InvalidCursor."""
         try:
             raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         except ValueError:
@@ -69,27 +69,29 @@ class Cursors:
             raise InvalidCursor
         try:
             return msgspec.msgpack.decode(body, type=kind)
-        except msgspec.MsgspecError:  # of a release that had other positions
+        except msgspec.MsgspecError:  # created by a release with another position type
             raise InvalidCursor from None
 
     def page(self, scope: str, rows: Sequence[T], limit: int, position: Callable[[T], tuple[Any, ...]]) -> Page[T]:
-        """A page of rows read with ``limit + 1``: the row too many tells that there is a next page."""
+        """Build a page of rows that were read with ``limit + 1``: an extra row means that there is a next page."""
         items = list(rows[:limit])
-        more = len(rows) > limit
-        return Page(items, self.encode(scope, position(items[-1])) if more else None)
+        has_more = len(rows) > limit
+        return Page(items, self.encode(scope, position(items[-1])) if has_more else None)
 
     def _mac(self, scope: str, body: bytes) -> bytes:
-        # RFC 7693 2.9: BLAKE2 with a key is a MAC, at a third of what HMAC costs.
+        # RFC 7693 2.9: keyed BLAKE2 is a MAC; it costs a third of HMAC.
         return blake2b(scope.encode() + b"\x00" + body, key=self._key, digest_size=_MAC_BYTES).digest()
 
 
 def paged(request: ApiRequest, page: Page[T]) -> Response[Page[T]]:
-    """The page with a Link header (RFC 8288) to the next one."""
+    """Respond with the page and a Link header (RFC 8288) to the next page."""
     headers = {}
     if page.next_cursor is not None:
-        asked = request.scope["query_string"].decode("ascii")
-        # Plain as most are, it stands as it is; anything else is written anew, for its characters could end the link.
-        pairs = asked if _PLAIN_QUERY(asked) else urlencode(parse_qsl(asked))
-        kept = [pair for pair in pairs.split("&") if pair and not pair.startswith("cursor=")]
-        headers["link"] = f'<{request.scope["path"]}?{"&".join([*kept, f"cursor={page.next_cursor}"])}>; rel="next"'
+        query = request.scope["query_string"].decode("ascii")
+        # Other characters could end the link, so other queries are encoded again.
+        pairs = query if _is_plain_query(query) else urlencode(parse_qsl(query))
+        remaining = [pair for pair in pairs.split("&") if pair and not pair.startswith("cursor=")]
+        headers["link"] = (
+            f'<{request.scope["path"]}?{"&".join([*remaining, f"cursor={page.next_cursor}"])}>; rel="next"'
+        )
     return Response(page, headers=headers)

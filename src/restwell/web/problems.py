@@ -1,4 +1,4 @@
-"""Every error as a problem (RFC 9457), those of the framework included. The one place where errors become answers."""
+"""Converts every exception, including those of the framework, into a problem response (RFC 9457)."""
 
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -24,26 +24,27 @@ from restwell.errors import (
 
 log = structlog.get_logger("restwell.problems")
 
-_OF_FRAMEWORK: Final[dict[int, type[AppError]]] = {
+_ERRORS_BY_STATUS: Final[dict[int, type[AppError]]] = {
     error.status: error
     for error in (MalformedRequest, Forbidden, NotFound, MethodNotAllowed, BodyTooLarge, UnsupportedMediaType, Invalid)
 }
 
 
 def error_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """What the framework answers with for anything that was raised."""
-    told = app_error_for(error, request.scope["path"])
+    """The exception handler of the framework."""
+    app_error = to_app_error(error, request.scope["path"])
     return Response(
-        told.problem(request_context(cast("Scope", request.scope)).request_id),
-        status_code=told.status,
+        app_error.problem(request_context(cast("Scope", request.scope)).request_id),
+        status_code=app_error.status,
         media_type=PROBLEM_MEDIA_TYPE,
-        headers=told.headers,
+        headers=app_error.headers,
     )
 
 
-def app_error_for(error: Exception, path: str) -> AppError:
-    """An expected failure as it is; what the framework raises as ours; anything unforeseen is logged with its traceback and answered with
-    nothing but a request id to quote.
+def to_app_error(error: Exception, path: str) -> AppError:
+    """Return an AppError as it is, and the matching AppError for an exception of the framework.
+
+    Any other exception is logged with its traceback. Its details are not sent to the client.
     """
     if isinstance(error, AppError):
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -51,13 +52,13 @@ def app_error_for(error: Exception, path: str) -> AppError:
         return error
     if isinstance(error, ValidationException):
         return Invalid(errors=[_field_error(fault) for fault in error.extra or ()])
-    kind = _OF_FRAMEWORK.get(error.status_code) if isinstance(error, HTTPException) else None
+    kind = _ERRORS_BY_STATUS.get(error.status_code) if isinstance(error, HTTPException) else None
     if kind is None:
         log.error("unhandled_exception", path=path, exc_info=error)
         return AppError()
     headers = dict(getattr(error, "headers", None) or {})
     if "GET" in (allow := headers.get("allow", "")):
-        headers["allow"] = f"{allow}, HEAD"  # the edge answers HEAD wherever there is GET
+        headers["allow"] = f"{allow}, HEAD"  # the edge supports HEAD for every GET route
     return kind(headers=headers)
 
 

@@ -1,7 +1,7 @@
-"""The N+1 guard: within one request, a named query runs once, or as often as its route declares.
+"""N+1 detection: within one request a named query runs once, or as often as its route allows.
 
-A query in a loop is found by its count: ``@get(query_budget={"products.by_id": 50})`` allows what is meant, and anything else is
-logged once for each route and query, counted in ``violations``, and fails a test that runs the application.
+``@get(query_budget={"products.by_id": 50})`` allows a loop. Every other repeated query is logged once per route and
+query, counted in a metric, and fails the tests that run the application.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,13 +20,13 @@ log = structlog.get_logger("restwell.query_budget")
 
 BUDGET: Final = 1
 HINT: Final = (
-    "Read the rows together: one query with any_of(column, ...) or a join, or a query with batch_on= under gather(). "
-    "If every repeat is meant, declare it on the route"
+    "Read the rows with one query: any_of(column, ...), a join, or batch_on= under gather(). "
+    "If the repetition is intended, declare it on the route"
 )
 
 
 class Violation(Struct):
-    """A query that ran too often on a route: at most ``times`` in one request, in ``requests`` requests so far."""
+    """A query that exceeded the budget of a route: at most ``times`` per request, in ``requests`` requests."""
 
     method: str
     route: str
@@ -37,13 +37,14 @@ class Violation(Struct):
 
     def __str__(self) -> str:
         return (
-            f"{self.method} {self.route} ran {self.query} {self.times} times in one request; its budget is {self.budget}. "
+            f"{self.method} {self.route} ran {self.query} {self.times} times in one request; "
+            f"the budget is {self.budget}. "
             f'{HINT}: query_budget={{"{self.query}": {self.times}}}.'
         )
 
 
 class QueryBudget(Hook, Collector):
-    """Counts each request's queries by name. ``violations`` holds what went over, by route and query; it is a metric too."""
+    """Counts the queries of each request by name. ``violations`` are those above the budget."""
 
     app_requests_only = True
 
@@ -53,14 +54,14 @@ class QueryBudget(Hook, Collector):
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "restwell_query_budget_exceeded",
-            "Requests in which a query ran oftener than its route declares.",
+            "Requests in which a query exceeded the budget of the route.",
             labels=["method", "route", "query"],
         )
         for violation in self.violations.values():
             requests.add_metric([violation.method, violation.route, violation.query], violation.requests)
         yield requests
 
-    def before(self, context: RequestContext) -> None:  # noqa: ARG002  # a Hook's signature
+    def before(self, context: RequestContext) -> None:  # noqa: ARG002  # signature of Hook
         start_counting()
 
     def after(self, context: RequestContext) -> None:

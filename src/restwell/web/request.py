@@ -1,4 +1,4 @@
-"""Reading requests: the body and the query string straight into the Structs that a handler names, strictly."""
+"""Strict decoding of bodies and query strings into the Structs that a handler declares."""
 
 import json
 import re
@@ -13,38 +13,36 @@ from litestar.datastructures import State
 from restwell.auth import ClientInfo
 from restwell.errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
 from restwell.web.cookies import cookies_in
-from restwell.web.formats import Check, as_errors, check_of
-from restwell.web.literals import readers_of
-from restwell.web.validation import MAX_FAULTS, decode_hook, faults_in, first_fault
+from restwell.web.formats import Check, format_check, to_field_errors
+from restwell.web.literals import text_parsers
+from restwell.web.validation import MAX_ERRORS, decode_hook, find_field_errors, to_field_error
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 _MAX_AGENT: Final = 200
 _MAX_NAME: Final = 100
 _SHORT_QUERY: Final = 256
-_encodes_nothing: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
-"""A percent sign that others read otherwise, or not at all, and that costs more than any other byte to decode."""
+_find_bare_percent: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
+"""A percent sign without two hex digits. Other parsers interpret it differently, and it is slow to decode."""
 MAX_VALUES: Final = 50_000
-"""So many values a body may hold, counted by commas and brackets: more would hold the event loop, whatever its size."""
+"""Maximum number of values of a body, counted by commas and brackets. More would block the event loop."""
 
 
 class ApiRequest(Request[Any, Any, State]):
-    """Litestar's request, with bodies read as the handler's ``data`` type and nothing guessed.
+    """Litestar's request with strict decoding into the type of the handler's ``data`` parameter.
 
-    PATCH takes JSON Merge Patch (RFC 7396), everything else plain JSON; any other content type is a 415.
+    PATCH requires JSON Merge Patch (RFC 7396), other methods require JSON. Any other content type is a 415.
     """
 
     @property
     def cookies(self) -> dict[str, str]:
-        """By name. The framework reads them with the interpreter's own code, which in some releases takes minutes for some of them."""
+        """The cookies by name. The parser of the framework takes quadratic time in some Python releases."""
         return cookies_in(self.headers.get("cookie", ""))
 
     async def body(self) -> bytes:
         if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            # A small body may grow to any size when it is unpacked. RFC 9110 15.5.16 names what is taken instead.
-            raise UnsupportedMediaType(
-                "Send the body as it is, not compressed.", headers={"accept-encoding": "identity"}
-            )
+            # A small compressed body can have any size decompressed. RFC 9110 15.5.16: name what is accepted.
+            raise UnsupportedMediaType("Send the body without compression.", headers={"accept-encoding": "identity"})
         body = await super().body()
         if not body and "data" in self.route_handler.parsed_fn_signature.parameters:
             raise MalformedRequest("The request needs a JSON body.")
@@ -60,24 +58,24 @@ class ApiRequest(Request[Any, Any, State]):
 
 
 def body_media_type(method: str) -> str:
-    """The content type that bodies of this method have."""
+    """The required content type of bodies of this method."""
     return MERGE_PATCH if method == "PATCH" else JSON
 
 
 def decode_body(body: bytes, kind: Any) -> Any:
-    """JSON as ``kind``. Raises MalformedRequest (400), or Invalid (422) naming every fault."""
+    """Decode JSON as ``kind``. Raises MalformedRequest (400), or Invalid (422) with every field error."""
     if len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise MalformedRequest(f"The body holds more than {MAX_VALUES:,} values. Send them in several requests.")
-    decoder, check = _reading(kind)
+        raise MalformedRequest(f"The body has more than {MAX_VALUES:,} values. Split it into several requests.")
+    decoder, check = _decoder_and_check(kind)
     try:
         try:
             decoded = decoder.decode(body)
-            said = _names.decode(body.decode())
+            raw = _duplicate_checking_decoder.decode(body.decode())
         except msgspec.ValidationError as error:
-            # The decoder stops at the first fault: what follows it may not even be JSON.
-            raise Invalid(errors=_faults(body, kind, error)) from None
-        if check is not None and (faults := check(said)):
-            raise Invalid(errors=as_errors(faults))
+            # The decoder stops at the first error. The rest of the body may be malformed JSON.
+            raise Invalid(errors=_field_errors(body, kind, error)) from None
+        if check is not None and (errors := check(raw)):
+            raise Invalid(errors=to_field_errors(errors))
     except RecursionError:
         raise MalformedRequest("The body is nested too deeply.") from None
     except (msgspec.DecodeError, ValueError):
@@ -85,89 +83,90 @@ def decode_body(body: bytes, kind: Any) -> Any:
     return decoded
 
 
-def _faults(body: bytes, kind: Any, error: msgspec.ValidationError) -> list[FieldError]:
+def _field_errors(body: bytes, kind: Any, error: msgspec.ValidationError) -> list[FieldError]:
     try:
         raw = msgspec.json.decode(body)
-    except msgspec.ValidationError:  # it holds a number that is too large for any type
-        return [first_fault(error)]
-    check = check_of(kind)
-    written = as_errors(check(raw)) if check is not None else []
-    told = {fault.path for fault in written}
-    return [*written, *(fault for fault in faults_in(raw, kind, error) if fault.path not in told)][:MAX_FAULTS]
+    except msgspec.ValidationError:  # a number is too large for any type
+        return [to_field_error(error)]
+    check = format_check(kind)
+    format_errors = to_field_errors(check(raw)) if check is not None else []
+    paths = {each.path for each in format_errors}
+    other_errors = (each for each in find_field_errors(raw, kind, error) if each.path not in paths)
+    return [*format_errors, *other_errors][:MAX_ERRORS]
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object. One that names a field twice says two things (RFC 8259 4): a proxy may have checked the one, and we would take the other."""
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
+def _reject_duplicate_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build the object. Duplicate names are ambiguous (RFC 8259 4): a proxy may have validated the other value."""
+    unique = dict(pairs)
+    if len(unique) == len(pairs):
+        return unique
     seen = set()
     for name, _ in pairs:
         if name in seen:
-            raise MalformedRequest(f"The body names `{name[:_MAX_NAME]}` twice in one object.")
+            raise MalformedRequest(f"An object in the body has the field `{name[:_MAX_NAME]}` twice.")
         seen.add(name)
-    return found
+    return unique
 
 
-_names: Final = json.JSONDecoder(object_pairs_hook=_once_each, parse_int=float)
-"""Of numbers their size does not matter here, and Python refuses integers of thousands of digits."""
+_duplicate_checking_decoder: Final = json.JSONDecoder(object_pairs_hook=_reject_duplicate_names, parse_int=float)
+"""Parses numbers as float: their value is not used, and ``int`` rejects more than 4,300 digits."""
 
 
 def client_info(request: ApiRequest) -> ClientInfo:
-    """The client, as far as its request tells."""
+    """The user agent and the IP address of the client."""
     agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
     return ClientInfo(agent[:_MAX_AGENT], request.client.host if request.client else "")
 
 
 def read_filters(request: ApiRequest) -> Any:
-    """The query string as the Struct that the handler's ``filters`` parameter names. Parameters not in it are ignored."""
+    """Inject the handler's ``filters`` parameter, decoded into its Struct. Unknown parameters are ignored."""
     kind = request.route_handler.parsed_fn_signature.parameters["filters"].annotation
     return decode_query(request.scope["query_string"], kind)
 
 
 def decode_query(query_string: bytes, kind: type[msgspec.Struct]) -> Any:
-    """Text as the Struct's field types. Raises Invalid (422) naming every fault.
+    """Decode a query string. Raises Invalid (422) with every field error.
 
-    The newest short ones are remembered, if the Struct is frozen: then it may be shared.
+    Results for short query strings are cached if the Struct is frozen, so that it can be shared.
     """
     if kind.__struct_config__.frozen and len(query_string) <= _SHORT_QUERY:
-        return _remembered(query_string, kind)
-    return decode_pairs(query_string, kind)
+        return _decode_cached(query_string, kind)
+    return decode_form(query_string, kind)
 
 
-def decode_pairs(encoded: bytes, kind: type[msgspec.Struct]) -> Any:
-    """As ``decode_query``, and nothing is remembered: a form may hold secrets."""
-    if _encodes_nothing(encoded):
-        raise MalformedRequest("Write a percent sign as %25.")
+def decode_form(encoded: bytes, kind: type[msgspec.Struct]) -> Any:
+    """Like ``decode_query`` without a cache: a form may contain secrets."""
+    if _find_bare_percent(encoded):
+        raise MalformedRequest("Encode a percent sign as %25.")
     try:
         pairs = parse_qsl(encoded.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
-        raise MalformedRequest("Send at most 100 parameters, written in UTF-8 and percent-encoded.") from None
-    readers = readers_of(kind)
+        raise MalformedRequest("Send at most 100 parameters, in UTF-8 and percent-encoded.") from None
+    parsers = text_parsers(kind)
     values: dict[str, Any] = {}
-    faults: list[FieldError] = []
+    errors: list[FieldError] = []
     for name, text in pairs:
-        if name not in readers:
+        if name not in parsers:
             continue
         if name in values:
             raise Invalid(errors=[FieldError(name, "given more than once")])
         values[name] = None
         try:
-            values[name] = readers[name](text)
+            values[name] = parsers[name](text)
         except ValueError as error:
-            faults.append(FieldError(name, str(error)))
-    if faults:
-        raise Invalid(errors=faults)
+            errors.append(FieldError(name, str(error)))
+    if errors:
+        raise Invalid(errors=errors)
     try:
         return msgspec.convert(values, kind, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
-        found = faults_in(values, kind, error)
-        raise Invalid(errors=[FieldError(f.path.removeprefix("$."), f.message) for f in found]) from None
+        errors = find_field_errors(values, kind, error)
+        raise Invalid(errors=[FieldError(e.path.removeprefix("$."), e.message) for e in errors]) from None
 
 
-_remembered: Final = lru_cache(maxsize=1_024)(decode_pairs)
+_decode_cached: Final = lru_cache(maxsize=1_024)(decode_form)
 
 
 @lru_cache(maxsize=512)
-def _reading(kind: Any) -> tuple[msgspec.json.Decoder[Any], Check | None]:
-    return msgspec.json.Decoder(kind, dec_hook=decode_hook), check_of(kind)
+def _decoder_and_check(kind: Any) -> tuple[msgspec.json.Decoder[Any], Check | None]:
+    return msgspec.json.Decoder(kind, dec_hook=decode_hook), format_check(kind)

@@ -1,4 +1,4 @@
-"""Answers that carry more than a body."""
+"""Responses with headers: Location, ETag, downloads and streams."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,12 +17,12 @@ CHUNK_BYTES: Final = 262_144
 
 
 def created(content: T, location: str, *, headers: dict[str, str] | None = None) -> Response[T]:
-    """201 with the address of what was made."""
+    """201 with the URL of the created resource."""
     return Response(content, status_code=201, headers={"location": location, **(headers or {})})
 
 
 def with_etag(content: T, version: int, *, status: int = 200, location: str | None = None) -> Response[T]:
-    """The representation of a versioned row. Caches may keep it, but ask before each use."""
+    """The representation of a versioned row. Caches may store it but must revalidate before each use."""
     headers = {"etag": etag(version), "cache-control": "no-cache"}
     if location is not None:
         headers["location"] = location
@@ -30,14 +30,14 @@ def with_etag(content: T, version: int, *, status: int = 200, location: str | No
 
 
 def accepted(content: T, location: str) -> Response[T]:
-    """202: it will be done by a job; the address tells how far it is."""
+    """202 with the URL of the resource that shows the progress of the job."""
     return Response(content, status_code=202, headers={"location": location})
 
 
 def immutable(content: bytes, media_type: str) -> Response[bytes]:
-    """What lies under its address for good, for everyone: caches keep it a year and never ask again (RFC 8246).
+    """A public resource that never changes: caches store it for a year without revalidation (RFC 8246).
 
-    Pages of other origins may show it.
+    Pages of other origins may embed it.
     """
     headers = {
         "cache-control": "public, max-age=31536000, immutable",
@@ -47,20 +47,20 @@ def immutable(content: bytes, media_type: str) -> Response[bytes]:
 
 
 def download(path: Path, media_type: str) -> Response[bytes]:
-    """A file under its own name, sent piece by piece, for whoever is signed in and nobody's cache. Raises NotFound if it is not there."""
+    """Stream a file as an attachment. It is not cached. Raises NotFound for a missing file."""
     if not path.is_file():
         raise NotFound
     headers = {"content-disposition": f'attachment; filename="{path.name}"', "content-length": str(path.stat().st_size)}
-    return cast("Response[bytes]", Stream(_pieces(path), media_type=media_type, headers=headers))
+    return cast("Response[bytes]", Stream(_chunks(path), media_type=media_type, headers=headers))
 
 
-def stream_json(pieces: AsyncIterator[bytes], name: str) -> Response[Any]:
-    """A JSON document under its own name, sent as it is made, for whoever is signed in and nobody's cache."""
+def stream_json(chunks: AsyncIterator[bytes], name: str) -> Response[Any]:
+    """Stream a generated JSON document as an attachment. It is not cached."""
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return cast("Response[Any]", Stream(pieces, media_type="application/json", headers=headers))
+    return cast("Response[Any]", Stream(chunks, media_type="application/json", headers=headers))
 
 
-async def _pieces(path: Path) -> AsyncIterator[bytes]:
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(path.open, "rb") as file:
-        while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield piece
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk

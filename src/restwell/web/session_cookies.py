@@ -1,7 +1,7 @@
-"""Sessions of browsers: the tokens in cookies that no script can read, and that no page of another site can use.
+"""Browser sessions: access and refresh token in ``HttpOnly`` cookies, with CSRF protection.
 
-``__Host-`` ties them to this host over TLS (browsers take localhost for that too); ``SameSite=Strict`` keeps them out of requests that
-other sites make, and where a browser sends them all the same, what it says of the request's origin decides.
+``__Host-`` binds the cookies to this host over TLS; browsers accept localhost too. ``SameSite=Strict`` excludes them
+from cross-site requests. In addition, Sec-Fetch-Site or Origin of each request is checked.
 """
 
 from typing import Any, Final
@@ -16,52 +16,53 @@ REFRESH_COOKIE: Final = "__Host-refresh"
 OAUTH_STATE_COOKIE: Final = "__Host-oauth-state"
 
 SESSION_COOKIES: Final = "session_cookies"
-"""In the application's state: whether it has any."""
+"""Key in the application state: whether session cookies are enabled."""
 
-_LONGEST: Final = 400 * 86_400
+_MAX_COOKIE_SECONDS: Final = 400 * 86_400
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing (RFC 9110 9.2.1)."""
+"""Safe methods (RFC 9110 9.2.1)."""
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class CrossSiteRequest(Forbidden):
     code = "cross_site_request"
-    message = (
-        "Signed in by a cookie, a change can only be asked for by a page of this site. Elsewhere send an access token."
-    )
+    message = "Requests with a session cookie must come from a page of this site. Other clients send an access token."
 
 
 def session_cookies(access_token: str, refresh_token: str, *, access_seconds: int) -> list[Cookie]:
-    """The pair. That with the refresh token stays as long as browsers keep one; the server knows when it ends."""
-    return [_cookie(ACCESS_COOKIE, access_token, access_seconds), _cookie(REFRESH_COOKIE, refresh_token, _LONGEST)]
+    """Both cookies. The refresh cookie has the longest lifetime that browsers allow; the server enforces its expiry."""
+    return [
+        _cookie(ACCESS_COOKIE, access_token, access_seconds),
+        _cookie(REFRESH_COOKIE, refresh_token, _MAX_COOKIE_SECONDS),
+    ]
 
 
 def expired_session_cookies() -> list[Cookie]:
-    """What makes a browser forget the pair."""
+    """Cookies that delete both."""
     return [_cookie(ACCESS_COOKIE, "", 0), _cookie(REFRESH_COOKIE, "", 0)]
 
 
 def oauth_state_cookie(flow: str, seconds: int) -> Cookie:
-    """What ties a sign-in elsewhere to this browser. Lax, as it is the provider's page that sends the browser back."""
+    """Binds an OAuth sign-in to this browser. Lax, because the provider redirects the browser back."""
     return Cookie(OAUTH_STATE_COOKIE, value=flow, max_age=seconds, path="/", secure=True, httponly=True, samesite="lax")
 
 
 def reject_cross_site(connection: Connection) -> None:
-    """Raises CrossSiteRequest for a change that no page of our own origin asks for, as far as the browser says so.
+    """Raises CrossSiteRequest for an unsafe request that does not come from a page of the same origin.
 
-    Every browser since 2023 sends Sec-Fetch-Site, and all send Origin with such a request; a client that sends neither is none.
+    Browsers send Sec-Fetch-Site since 2023, and Origin with every unsafe request. A request without both is rejected.
     """
-    if connection.scope["method"] in SAFE_METHODS:  # type: ignore[typeddict-item]  # a guard sees requests only
+    if connection.scope["method"] in SAFE_METHODS:  # type: ignore[typeddict-item]  # never a websocket
         return
     site = connection.headers.get("sec-fetch-site")
     if site is not None:
-        ours = site == "same-origin"
+        same_origin = site == "same-origin"
     else:
         host = connection.headers.get("host")
-        ours = bool(host) and connection.headers.get("origin") in {f"https://{host}", f"http://{host}"}
-    if not ours:
+        same_origin = bool(host) and connection.headers.get("origin") in {f"https://{host}", f"http://{host}"}
+    if not same_origin:
         raise CrossSiteRequest
 
 

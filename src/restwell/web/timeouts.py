@@ -1,4 +1,4 @@
-"""Routes that may take longer than others: ``@post(timeout_seconds=60)``."""
+"""Timeouts of routes that differ from the default: ``@post(timeout_seconds=60)``."""
 
 from typing import Any, Final, cast
 
@@ -13,12 +13,12 @@ _DECLARED: Final = "timeout_seconds"
 
 
 def apply_timeouts(app: Litestar) -> None:
-    """Give the routes that declare it their own time; the others pay nothing for that."""
+    """Add a guard that sets the timeout to every route that declares one."""
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
             if _DECLARED in handler.opt:
-                handler.resolve_guards().insert(0, take_own_time)  # it keeps the list
+                handler.resolve_guards().insert(0, set_timeout)  # Litestar caches this list
 
 
-async def take_own_time(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+async def set_timeout(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     request_context(cast("Scope", connection.scope)).timeout_seconds = handler.opt[_DECLARED]

@@ -1,4 +1,4 @@
-"""The token endpoint of OAuth 2, for machine clients (RFC 6749 4.4): how they say who they are, and what an error looks like there."""
+"""Client authentication and error responses of the OAuth 2.0 token endpoint (RFC 6749 4.4)."""
 
 from base64 import b64decode
 from typing import Any, Final
@@ -10,12 +10,12 @@ from msgspec import Struct
 from restwell.errors import AppError, Unauthorized
 
 JSON: Final = "application/json"
-_OF_OAUTH: Final = frozenset({"invalid_client", "invalid_scope", "unsupported_grant_type"})
-_UNAVAILABLE: Final = 500
+_OAUTH_CODES: Final = frozenset({"invalid_client", "invalid_scope", "unsupported_grant_type"})
+_SERVER_ERROR: Final = 500
 
 
 class InvalidClient(Unauthorized):
-    code, message = "invalid_client", "There is no such client, its secret is wrong, or it was revoked."
+    code, message = "invalid_client", "The client is unknown or revoked, or its secret is wrong."
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message)
@@ -23,43 +23,46 @@ class InvalidClient(Unauthorized):
 
 
 class InvalidScope(AppError):
-    code, status, message = "invalid_scope", 400, "The client was not given this scope."
+    code, status, message = "invalid_scope", 400, "The client does not have this scope."
 
 
 class UnsupportedGrantType(AppError):
-    code, status, message = "unsupported_grant_type", 400, "Send grant_type=client_credentials; there is no other."
+    code, status, message = "unsupported_grant_type", 400, "Only grant_type=client_credentials is supported."
 
 
 class OAuthError(Struct, frozen=True):
-    """RFC 6749 5.2."""
+    """An error response of the token endpoint (RFC 6749 5.2)."""
 
     error: str
     error_description: str
 
 
 def read_client_credentials(request: Request[Any, Any, Any], client_id: str, secret: str) -> tuple[str, str]:
-    """The client's id and secret: by HTTP Basic, each encoded as in a form (RFC 6749 2.3.1), or those of the form. Raises InvalidClient."""
+    """Return the client id and secret of HTTP Basic (form-encoded, RFC 6749 2.3.1), or those of the form.
+
+    Raises InvalidClient for a malformed header.
+    """
     header = request.headers.get("authorization")
     if header is None:
         return client_id, secret
     scheme, _, encoded = header.partition(" ")
     try:
-        given, separator, its = b64decode(encoded, validate=True).decode("ascii").partition(":")
+        basic_id, separator, basic_secret = b64decode(encoded, validate=True).decode("ascii").partition(":")
     except ValueError:
         raise InvalidClient from None
     if scheme.lower() != "basic" or not separator:
         raise InvalidClient
-    return unquote_plus(given), unquote_plus(its)
+    return unquote_plus(basic_id), unquote_plus(basic_secret)
 
 
 def oauth_error_response(_request: Request[Any, Any, Any], error: AppError) -> Response[OAuthError]:
-    """What clients of OAuth read in place of a problem. For a controller's ``exception_handlers``."""
+    """Exception handler of a controller: responds with an OAuth error instead of a problem."""
     return Response(to_oauth_error(error), status_code=error.status, media_type=JSON, headers=error.headers)
 
 
 def to_oauth_error(error: AppError) -> OAuthError:
-    """With the nearest code that OAuth has."""
+    """Map the error to an OAuth error code."""
     code = error.code
-    if code not in _OF_OAUTH:
-        code = "temporarily_unavailable" if error.status >= _UNAVAILABLE else "invalid_request"
+    if code not in _OAUTH_CODES:
+        code = "temporarily_unavailable" if error.status >= _SERVER_ERROR else "invalid_request"
     return OAuthError(code, error.detail)

@@ -1,4 +1,4 @@
-"""A file sent as a form, ``multipart/form-data`` (RFC 7578): one part, named ``file``."""
+"""File uploads as ``multipart/form-data`` (RFC 7578) with one part, named ``file``."""
 
 from typing import Final
 
@@ -11,13 +11,13 @@ from restwell.web.request import ApiRequest
 MULTIPART: Final = "multipart/form-data"
 PART: Final = "file"
 MULTIPART_PARTS: Final = 10
-"""A form with more parts is refused while it is read."""
+"""A form with more parts is rejected before its end is read."""
 BOUNDARY_CHARS: Final = 70
 """RFC 2046 5.1.1."""
 
 
 class Upload(Struct, frozen=True):
-    """What was sent, as its sender names it: neither name nor type is to be believed."""
+    """An uploaded file. ``filename`` and ``media_type`` come from the client and are not verified."""
 
     filename: str
     media_type: str
@@ -25,9 +25,9 @@ class Upload(Struct, frozen=True):
 
 
 async def read_upload(request: ApiRequest) -> Upload:
-    """For a handler's ``upload`` parameter. Its size is limited as the body is, by ``request_max_body_size`` of the route.
+    """Inject the handler's ``upload`` parameter. ``request_max_body_size`` of the route limits its size.
 
-    Raises UnsupportedMediaType, MalformedRequest, and Invalid where there is not exactly that one part.
+    Raises UnsupportedMediaType, MalformedRequest, or Invalid if the form is not exactly one file part.
     """
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type != MULTIPART:
@@ -42,11 +42,11 @@ async def read_upload(request: ApiRequest) -> Upload:
     try:
         with PushMultipartParser(boundary, max_segment_count=MULTIPART_PARTS) as parser:
             async for chunk in request.stream():
-                for found in parser.parse(chunk) if chunk else ():
-                    if isinstance(found, MultipartSegment):
-                        parts.append(found)
-                    elif found is not None and len(parts) == 1:
-                        content += found
+                for event in parser.parse(chunk) if chunk else ():
+                    if isinstance(event, MultipartSegment):
+                        parts.append(event)
+                    elif event is not None and len(parts) == 1:
+                        content += event
     except MultipartError as error:
         raise MalformedRequest(f"The body is not valid {MULTIPART}: {error.args[0]}.") from None
     return _upload(parts, bytes(content))
@@ -54,9 +54,9 @@ async def read_upload(request: ApiRequest) -> Upload:
 
 def _upload(parts: list[MultipartSegment], content: bytes) -> Upload:
     if [part.name for part in parts] != [PART] or not parts[0].filename:
-        # A part without `filename` is a text, and `filename*` is not for forms (RFC 7578 4.2).
-        raise Invalid(errors=[FieldError(PART, "send one part of this name, a file with its filename, and no other")])
+        # A part without `filename` is a text field; `filename*` is not allowed (RFC 7578 4.2).
+        raise Invalid(errors=[FieldError(PART, "send exactly one part with this name and a filename")])
     part = parts[0]
     if part.header("Content-Transfer-Encoding", "binary").lower() not in {"7bit", "8bit", "binary"}:
-        raise Invalid(errors=[FieldError(PART, "send the file as it is, without Content-Transfer-Encoding")])
+        raise Invalid(errors=[FieldError(PART, "send the file without Content-Transfer-Encoding")])
     return Upload(part.filename, part.content_type or "text/plain", content)

@@ -1,4 +1,4 @@
-"""``/.well-known``: what others need to know: to check our access tokens by themselves, and to report a vulnerability."""
+"""``/.well-known``: the key set and metadata that verify access tokens, and ``security.txt``."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -10,18 +10,18 @@ from litestar.handlers import HTTPRouteHandler
 from restwell.web.client_credentials import ClientCredentials
 from restwell.web.rate_limits import DOCUMENTS
 
-_KEPT: Final = {"cache-control": "public, max-age=300"}
-"""A key that is added behind the others is known everywhere after five minutes, and may sign."""
+_CACHE_HEADERS: Final = {"cache-control": "public, max-age=300"}
+"""After five minutes every client has a newly published key, and it may sign."""
 _KEYS: Final = "/.well-known/jwks.json"
 _SECURITY: Final = "/.well-known/security.txt"
-_VALID: Final = timedelta(days=180)
+_SECURITY_TXT_TTL: Final = timedelta(days=180)
 _METADATA: Final = "/.well-known/oauth-authorization-server"
 
 
 def well_known_routes(
     public_keys: dict[str, Any] | None, public_url: str | None, client_credentials: ClientCredentials | None
 ) -> list[HTTPRouteHandler]:
-    """The JSON Web Key Set, where there are public keys; with APP_URL also the metadata (RFC 8414) that lead to it."""
+    """Routes of the JSON Web Key Set, if keys are public, and with APP_URL of the server metadata (RFC 8414)."""
     if public_keys is None:
         return []
     routes = [_document(_KEYS, public_keys, "application/jwk-set+json")]
@@ -31,16 +31,16 @@ def well_known_routes(
 
 
 def security_txt(contact: str | None, public_url: str | None) -> list[HTTPRouteHandler]:
-    """Where to report a vulnerability (RFC 9116), if there is such a place. It is never about to expire."""
+    """The route of security.txt (RFC 9116), if a contact is configured. Its expiry is always 180 days ahead."""
     if contact is None:
         return []
 
     @get(_SECURITY, include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def document() -> Response[bytes]:
-        lines = [f"Contact: {contact}", f"Expires: {datetime.now(UTC) + _VALID:%Y-%m-%dT00:00:00Z}"]
+        lines = [f"Contact: {contact}", f"Expires: {datetime.now(UTC) + _SECURITY_TXT_TTL:%Y-%m-%dT00:00:00Z}"]
         if public_url is not None:
             lines.append(f"Canonical: {public_url}{_SECURITY}")
-        return Response("\n".join([*lines, ""]).encode(), media_type="text/plain", headers=_KEPT)
+        return Response("\n".join([*lines, ""]).encode(), media_type="text/plain", headers=_CACHE_HEADERS)
 
     return [document]
 
@@ -58,10 +58,10 @@ def _metadata(public_url: str, client_credentials: ClientCredentials | None) -> 
 
 
 def _document(path: str, content: dict[str, Any], media_type: str) -> HTTPRouteHandler:
-    answer = Response(msgspec.json.encode(content), media_type=media_type, headers=_KEPT)
+    response = Response(msgspec.json.encode(content), media_type=media_type, headers=_CACHE_HEADERS)
 
     @get(path, include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def document() -> Response[bytes]:
-        return answer
+        return response
 
     return document

@@ -5,7 +5,7 @@ from msgspec import Struct
 
 from restwell.errors import Invalid, MalformedRequest
 from restwell.web.request import MAX_VALUES, decode_body
-from restwell.web.validation import MAX_CHARS, MAX_FAULTS
+from restwell.web.validation import MAX_CHARS, MAX_ERRORS
 
 
 class Line(Struct, forbid_unknown_fields=True):
@@ -91,7 +91,7 @@ def test_the_report_on_an_invalid_body_is_bounded() -> None:
     names = ",".join(f'"{"n" * 10_000}{number}": 1' for number in range(60))
     with pytest.raises(Invalid) as refused:
         decode_body(f'{{"lines": 1, {names}}}'.encode(), Draft)
-    assert len(refused.value.errors) == MAX_FAULTS
+    assert len(refused.value.errors) == MAX_ERRORS
     assert max(len(fault.path + fault.message) for fault in refused.value.errors) < 2 * MAX_CHARS
     with pytest.raises(MalformedRequest) as repeated:
         decode_body(b'{"%s": 1, "%s": 1}' % ((b"n" * 10_000,) * 2), dict[str, int])

@@ -1,4 +1,4 @@
-"""What a route declares and cannot work is told when the application is built, with the route and the cure."""
+"""What a route declares and cannot work is message when the application is built, with the route and the cure."""
 
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
@@ -56,7 +56,7 @@ class Draft(Struct, frozen=True):
     text: str
 
 
-async def lets_in(*_: Any) -> None: ...
+async def allow_all(*_: Any) -> None: ...
 
 
 async def actor(self: Any, actor: Inject[Actor]) -> None: ...
@@ -87,7 +87,7 @@ async def header_short(
 async def part(self: Any, n: FromPath[int]) -> None: ...
 async def part_inferred(self: Any, n: int) -> None: ...
 async def part_as_id(self: Any, n: FromPath[UUID]) -> None: ...
-async def part_above(self: Any, n: Annotated[int, PathParameter(ge=1)]) -> None: ...
+async def part_with_constraint(self: Any, n: Annotated[int, PathParameter(ge=1)]) -> None: ...
 async def given(self: Any, gift: Inject[int]) -> None: ...
 async def short_data(self: Any, data: Annotated[list[str], Body(max_items=1)]) -> None: ...
 async def form_data(self: Any, data: URLEncodedBody[Draft]) -> None: ...
@@ -96,24 +96,24 @@ async def plain_data(self: Any, data: Draft) -> None: ...
 async def everything(self: Any, request: ApiRequest, state: State, scope: Scope) -> None: ...
 
 
-def gives(provide: Callable[..., Any], **options: Any) -> Any:
+def get_with_dependency(provide: Callable[..., Any], **options: Any) -> Any:
     return get(dependencies={"gift": Provide(provide, sync_to_thread=False)}, **options)(given)
 
 
-def asks(n: FromQuery[int]) -> int:
+def depends_on_query(n: FromQuery[int]) -> int:
     return n
 
 
-def asks_path(n: FromPath[int]) -> int:
+def depends_on_path(n: FromPath[int]) -> int:
     return n
 
 
-def asks_request(request: ApiRequest) -> int:
+def depends_on_request(request: ApiRequest) -> int:
     return len(request.query_params)
 
 
-OLD = pytest.mark.filterwarnings("ignore::litestar.exceptions.base_exceptions.LitestarDeprecationWarning")
-"""What the framework still takes, and a person may not have noticed."""
+DEPRECATED = pytest.mark.filterwarnings("ignore::litestar.exceptions.base_exceptions.LitestarDeprecationWarning")
+"""The framework still accepts these declarations with a warning."""
 
 
 def takes(name: str, kind: Any) -> Any:
@@ -123,7 +123,7 @@ def takes(name: str, kind: Any) -> Any:
 
     struct = defstruct("Sent", [("field", kind)])
     annotation = JSONBody[struct] if name == "data" else Inject[struct]  # type: ignore[misc,valid-type]  # made here
-    handler.__signature__ = Signature(  # type: ignore[attr-defined]  # what the framework reads
+    handler.__signature__ = Signature(  # type: ignore[attr-defined]  # the framework reads it
         [Parameter("self", Parameter.POSITIONAL_ONLY), Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation)],
         return_annotation=None,
     )
@@ -139,10 +139,10 @@ def build(settings: Settings, handler: Any) -> App:
 
 
 @pytest.mark.parametrize(
-    ("handler", "told"),
+    ("handler", "message"),
     [
         pytest.param(lambda: get()(actor), r"actor \(GET /v1/things\) takes actor, .* add guards=\[signed_in\]", id="no guard"),
-        pytest.param(lambda: get(guards=[lets_in])(actor), "no guard of its route authenticates", id="guard of one's own"),
+        pytest.param(lambda: get(guards=[allow_all])(actor), "no guard of the route authenticates", id="custom guard"),
         pytest.param(lambda: get(guards=[signed_in])(actor_as_text), r"Inject\[Actor\]", id="actor as text"),
         pytest.param(lambda: get()(filters_as_dict), "takes filters: annotate it", id="filters as dict"),
         pytest.param(lambda: post()(form_as_dict), "takes form: annotate it", id="form as dict"),
@@ -152,80 +152,84 @@ def build(settings: Settings, handler: Any) -> App:
         pytest.param(lambda: get()(form), "takes form: only POST, PUT and PATCH", id="form of GET"),
         pytest.param(lambda: get()(upload), "takes upload: only POST", id="upload of GET"),
         pytest.param(lambda: delete()(data), "takes data: only POST", id="data of DELETE"),
-        pytest.param(lambda: post(guards=[signed_in])(idempotent(form_once)), "with a JSON body only", id="form once"),
+        pytest.param(lambda: post(guards=[signed_in])(idempotent(form_once)), "only JSON bodies", id="idempotent form"),
         pytest.param(lambda: get(ratelimit=None)(nothing), "no option ratelimit: did you mean rate_limit", id="ratelimit"),
         pytest.param(lambda: get(eror=[NotFound])(nothing), "did you mean errors", id="eror"),
-        pytest.param(lambda: get(opt={"plan": "gold"})(nothing), "give to the guard itself", id="own option"),
-        pytest.param(lambda: get(rate_limit=5)(nothing), "needs as rate_limit a Rate, or None, not 5", id="rate of 5"),
-        pytest.param(lambda: get(errors=NotFound)(nothing), "needs as errors a list", id="one error"),
+        pytest.param(lambda: get(opt={"plan": "gold"})(nothing), "arguments of the guard itself", id="custom option"),
+        pytest.param(lambda: get(rate_limit=5)(nothing), "needs a Rate, or None as rate_limit, not 5", id="rate of 5"),
+        pytest.param(lambda: get(errors=NotFound)(nothing), "needs a list of subclasses of AppError as errors", id="one error"),
         pytest.param(lambda: get(errors=[ValueError])(nothing), "subclasses of AppError", id="another's error"),
-        pytest.param(lambda: get(timeout_seconds="5")(nothing), "needs as timeout_seconds", id="time as text"),
-        pytest.param(lambda: get(timeout_seconds=0)(nothing), "seconds above 0", id="no time"),
-        pytest.param(lambda: get(timeout_seconds=True)(nothing), "seconds above 0", id="time as truth"),
-        pytest.param(lambda: get(cached=True)(nothing), "needs as cached", id="cached as truth"),
-        pytest.param(lambda: get(query_budget={"notes.list": "2"})(nothing), "needs as query_budget", id="query_budget as text"),
-        pytest.param(lambda: get(query_budget="notes.list")(nothing), "needs as query_budget", id="query_budget without a number"),
+        pytest.param(lambda: get(timeout_seconds="5")(nothing), "as timeout_seconds", id="timeout as text"),
+        pytest.param(lambda: get(timeout_seconds=0)(nothing), "seconds above 0", id="timeout of 0"),
+        pytest.param(lambda: get(timeout_seconds=True)(nothing), "seconds above 0", id="timeout as a boolean"),
+        pytest.param(lambda: get(cached=True)(nothing), "as cached", id="cached as a boolean"),
+        pytest.param(lambda: get(query_budget={"notes.list": "2"})(nothing), "as query_budget", id="query_budget as text"),
+        pytest.param(lambda: get(query_budget="notes.list")(nothing), "as query_budget", id="query_budget without a number"),
         pytest.param(lambda: get(requires_header="X-Other")(header), "requires the header X-Other", id="header of none"),
         pytest.param(lambda: get()(from_query), "takes n: make it a field of a msgspec Struct", id="query"),
-        pytest.param(lambda: get()(inferred), "takes n: make it a field", id="query, inferred", marks=OLD),
-        pytest.param(lambda: get()(not_given), "takes gift: make it a field", id="dependency that nobody gives"),
-        pytest.param(lambda: get()(whole_query), "takes asked: make it a field", id="query as a mapping", marks=OLD),
-        pytest.param(lambda: gives(asks), "takes n: make it a field", id="query of a dependency"),
+        pytest.param(lambda: get()(inferred), "takes n: make it a field", id="query, inferred", marks=DEPRECATED),
+        pytest.param(lambda: get()(not_given), "takes gift: make it a field", id="dependency without a provider"),
+        pytest.param(lambda: get()(whole_query), "takes asked: make it a field", id="query as a mapping", marks=DEPRECATED),
+        pytest.param(lambda: get_with_dependency(depends_on_query), "takes n: make it a field", id="query of a dependency"),
         pytest.param(lambda: get()(from_cookie), "takes n: .* request.cookies", id="cookie"),
         pytest.param(lambda: get()(from_header), r"HeaderParameter\(name=", id="header without a name"),
         pytest.param(lambda: get()(header_number), r"Annotated\[str \| None, HeaderParameter", id="header of a number"),
-        pytest.param(lambda: get()(header_required), r"\] = None", id="header that must be there"),
-        pytest.param(lambda: get()(header_short), "check in the handler", id="header with a limit"),
+        pytest.param(lambda: get()(header_required), r"\] = None", id="required header"),
+        pytest.param(lambda: get()(header_short), "check constraints in the handler", id="header with a limit"),
         pytest.param(lambda: get("/{n:uuid}")(part), r"FromPath\[UUID\]", id="part of the path of another type"),
         pytest.param(lambda: get("/{n:str}")(part_as_id), r"FromPath\[str\]", id="part of the path read from text"),
-        pytest.param(lambda: get("/{n:int}")(part_above), "check in the handler", id="part of the path with a limit"),
+        pytest.param(lambda: get("/{n:int}")(part_with_constraint), "check constraints in the handler", id="part of the path with a limit"),
         pytest.param(lambda: get(["/a", "/b/{n:int}"])(part), "takes n: make it a field", id="in one path only"),
-        pytest.param(lambda: get("/{n:float}")(nothing), "as float: there are uuid, int and str", id="float in a path"),
-        pytest.param(lambda: get("/{n:path}")(nothing), "there are uuid, int and str", id="path in a path"),
-        pytest.param(lambda: post()(short_data), "put limits into the type", id="body with a limit"),
+        pytest.param(lambda: get("/{n:float}")(nothing), "of the type float: use uuid, int or str", id="float in a path"),
+        pytest.param(lambda: get("/{n:path}")(nothing), "use uuid, int or str", id="path in a path"),
+        pytest.param(lambda: post()(short_data), "its constraints are outside the type", id="body with a limit"),
         pytest.param(lambda: post()(form_data), "a form as form", id="body as a form"),
         pytest.param(lambda: post()(packed_data), "take JSONBody", id="body as MessagePack"),
-        pytest.param(lambda: post(dto=MsgspecDTO[Draft])(data), "what a DTO makes", id="body by a DTO"),
+        pytest.param(lambda: post(dto=MsgspecDTO[Draft])(data), "DTOs are not supported", id="body by a DTO"),
         *(
-            pytest.param(partial(takes, name, kind), f"takes as {name} {told}", id=f"{name} of {kind}")
+            pytest.param(partial(takes, name, kind), f"takes {name}: {message}", id=f"{name} of {kind}")
             for name in ("data", "form", "filters")
-            for kind, told in [
-                (datetime, r"a datetime that need not .* Meta\(tz=True\)"),
-                (datetime | None, "a datetime that"),
-                (Annotated[datetime, Meta(tz=False)], "a datetime that"),
-                (time, "a time with or without an offset"),
+            for kind, message in [
+                (datetime, r"a datetime with an optional offset: .* Meta\(tz=True\)"),
+                (datetime | None, "a datetime with an optional offset"),
+                (Annotated[datetime, Meta(tz=False)], "a datetime with an optional offset"),
+                (time, "a time with an optional offset"),
             ]
         ),
-        pytest.param(partial(takes, "data", dict[str, list[datetime]]), "a datetime that", id="datetime far within"),
+        pytest.param(partial(takes, "data", dict[str, list[datetime]]), "a datetime with an optional offset", id="nested datetime"),
         *(
-            pytest.param(partial(takes, name, kind), r"Sent.field has no type .* use str, int", id=f"{name} of {kind}")
+            pytest.param(partial(takes, name, kind), r"Sent.field has no type with a single text format: use str, int", id=f"{name} of {kind}")
             for name in ("form", "filters")
             for kind in (list[int], dict[str, int], Draft, Any, int | UUID, int | float, bool | int, Literal[1] | UUID | None)
         ),
     ],
 )  # fmt: skip
-def test_an_unusable_route_is_refused_at_start(tiny_settings: Settings, handler: Callable[[], Any], told: str) -> None:
+def test_an_unusable_route_is_refused_at_start(
+    tiny_settings: Settings, handler: Callable[[], Any], message: str
+) -> None:
     """Seen to fail: each of these routes started, and answered with a 500 or a 415, or ignored its option silently."""
-    with pytest.raises(TypeError, match=told):
+    with pytest.raises(TypeError, match=message):
         build(tiny_settings, handler())
 
 
 @pytest.mark.parametrize(
     "handler",
     [
-        pytest.param(lambda: get(guards=[lets_in, signed_in])(actor), id="kit's guard behind one's own"),
+        pytest.param(lambda: get(guards=[allow_all, signed_in])(actor), id="guard of the kit behind a custom guard"),
         pytest.param(lambda: post()(filters), id="filters of POST"),
         pytest.param(lambda: post()(form), id="form"),
         pytest.param(lambda: post()(upload), id="upload"),
         pytest.param(lambda: post()(data), id="data"),
         pytest.param(lambda: get(requires_header="X-Sent")(header), id="header"),
         pytest.param(lambda: get("/{n:int}")(part), id="part of the path"),
-        pytest.param(lambda: get("/{n:int}")(part_inferred), id="part of the path, inferred", marks=OLD),
+        pytest.param(lambda: get("/{n:int}")(part_inferred), id="part of the path, inferred", marks=DEPRECATED),
         pytest.param(lambda: get(["/a/{n:int}", "/b/{n:int}"])(part), id="part of two paths"),
-        pytest.param(lambda: gives(asks_request), id="dependency that takes the request"),
-        pytest.param(lambda: gives(asks_path, path="/{n:int}"), id="dependency that takes a part of the path"),
-        pytest.param(lambda: post()(plain_data), id="body without JSONBody", marks=OLD),
-        pytest.param(lambda: get()(everything), id="what has no type of its own"),
+        pytest.param(lambda: get_with_dependency(depends_on_request), id="dependency that takes the request"),
+        pytest.param(
+            lambda: get_with_dependency(depends_on_path, path="/{n:int}"), id="dependency that takes a part of the path"
+        ),
+        pytest.param(lambda: post()(plain_data), id="body without JSONBody", marks=DEPRECATED),
+        pytest.param(lambda: get()(everything), id="reserved parameters"),
         *(
             pytest.param(partial(takes, name, kind), id=f"{name} of {kind}")
             for name in ("data", "form", "filters")

@@ -26,7 +26,7 @@ class Letters(Base):
 
 def made_of(*services: object) -> type[Controller]:
     """The controller that the version makes of Letters."""
-    return controllers._with_services(Letters, services)
+    return controllers._inject_services(Letters, services)
 
 
 def test_each_application_has_services_of_its_own() -> None:

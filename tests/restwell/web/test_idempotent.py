@@ -198,10 +198,10 @@ async def _lets_anyone_in(*_: object) -> None: ...
         lambda settings: build(settings, Ledger, idempotency, guards=[]),
         lambda settings: build(settings, Ledger, idempotency, guards=[_lets_anyone_in]),
     ],
-    ids=["no transaction", "no table", "nobody's", "nobody's, behind a guard of one's own"],
+    ids=["no transaction", "no key store", "no guard", "a custom guard that does not authenticate"],
 )
 def test_a_route_that_cannot_be_idempotent_is_refused_at_start(
     settings: ShopSettings, wrong: Callable[[ShopSettings], object]
 ) -> None:
-    with pytest.raises(TypeError, match="is idempotent: it needs"):
+    with pytest.raises(TypeError, match="is idempotent and needs"):
         wrong(settings)

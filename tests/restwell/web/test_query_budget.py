@@ -28,7 +28,7 @@ async def test_an_n_plus_one_query_fails_the_test_and_names_query_route_and_reme
         async with running(create_app(with_notes)) as client:
             assert await texts(client, "/v1/notes/one-by-one") == ["0", "1", "2"]
     message = str(raised.value)
-    assert "GET /v1/notes/one-by-one ran notes.by_id 3 times in one request; its budget is 1" in message
+    assert "GET /v1/notes/one-by-one ran notes.by_id 3 times in one request; the budget is 1" in message
     assert "batch_on=" in message
     assert 'query_budget={"notes.by_id": 3}' in message
 

@@ -1,4 +1,4 @@
-"""Plain routes pass the framework by; whatever a handler asks of it besides is still done, and so is whatever it refuses."""
+"""The fast path: plain handlers bypass the framework; other handlers and rejected requests do not."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -189,7 +189,7 @@ async def client(tiny_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_a_plain_route_reads_path_query_header_and_body(client: httpx.AsyncClient) -> None:
+async def test_a_fast_route_reads_path_query_header_and_body(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/v1/things/{ID}?page=3", headers={"If-Match": '"7"'})
     assert answer.json() == {"id": ID, "page": 3, "if_match": '"7"', "path": f"/v1/things/{ID}"}
     assert (await client.get(f"/v1/things/{ID}")).json()["if_match"] is None
@@ -197,11 +197,11 @@ async def test_a_plain_route_reads_path_query_header_and_body(client: httpx.Asyn
     assert (written.status_code, written.json()) == (201, {"name": "a", "secret": ""})
 
 
-def test_a_plain_route_does_not_pass_through_the_framework(tiny_settings: Settings) -> None:
+def test_a_fast_route_does_not_pass_through_the_framework(tiny_settings: Settings) -> None:
     """Breaks when it does: that is slower, and no other test notices."""
-    lean = app_of(tiny_settings, Things)._edge.app
-    assert isinstance(lean, FastPath)
-    names = {handler.fn.__name__ for handler in lean._plain}
+    fast_path = app_of(tiny_settings, Things)._edge.app
+    assert isinstance(fast_path, FastPath)
+    names = {handler.fn.__name__ for handler in fast_path._fast_routes}
     assert names & set(vars(Things)) == {
         "read",
         "write",
@@ -217,8 +217,8 @@ async def test_a_cached_route_is_not_looked_up_in_the_router_again(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The edge has found the handler and parsed the path. Breaks when the router is asked once more."""
-    lean: Any = client._transport.app._edge.app  # type: ignore[attr-defined]  # as ``running`` has made it
-    monkeypatch.setattr(lean, "_find", None)
+    fast_path: Any = client._transport.app._edge.app  # type: ignore[attr-defined]  # as ``running`` has made it
+    monkeypatch.setattr(fast_path, "_find", None)
     answer = await client.get(f"/v1/things/for-all/{ID}/7?page=3")
     assert (answer.status_code, answer.json()) == (200, {"id": ID, "page": 3})
 
@@ -237,7 +237,7 @@ async def test_a_cached_route_is_not_looked_up_in_the_router_again(
 async def test_a_handler_gets_the_framework_features_that_it_declares(
     client: httpx.AsyncClient, path: str, noted: list[str], number: int
 ) -> None:
-    """Breaks, one by one, when a handler with such a feature is taken for plain."""
+    """Breaks, one by one, when a handler with such a feature is served by the fast path."""
     answer = await client.get(f"/v1/things/{path}")
     assert (answer.status_code, answer.json(), seen) == (200, {"n": number}, noted)
 
@@ -267,12 +267,12 @@ async def test_a_request_that_the_framework_reads_is_validated(
 @pytest.mark.parametrize(
     ("path", "status"), [("forbidden", 403), ("unknown-error", 500), ("crash", 500), ("not-there", 404)]
 )
-async def test_an_error_in_a_plain_route_is_a_problem(client: httpx.AsyncClient, path: str, status: int) -> None:
+async def test_an_error_in_a_fast_route_is_a_problem(client: httpx.AsyncClient, path: str, status: int) -> None:
     answer = await client.get(f"/v1/things/{path}")
     assert_problem(answer, status, answer.json()["code"])
 
 
-async def test_a_plain_route_refuses_what_the_router_refuses(client: httpx.AsyncClient) -> None:
+async def test_a_fast_route_refuses_what_the_router_refuses(client: httpx.AsyncClient) -> None:
     wrong = await client.request("PUT", f"/v1/things/{ID}")
     assert (wrong.status_code, set(wrong.headers["allow"].split(", "))) == (405, {"GET", "HEAD", "OPTIONS"})
     assert (await client.get(f"/v1/things/{ID}", headers={"Host": "a b"})).status_code == 400

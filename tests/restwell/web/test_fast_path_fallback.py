@@ -169,7 +169,7 @@ async def asked(settings: Settings, path: str, method: str = "GET") -> httpx.Res
 async def test_the_return_value_of_a_handler_is_sent(
     tiny_settings: Settings, path: str, status: int, body: object, headers: dict[str, str]
 ) -> None:
-    """Breaks, one by one, when what the framework has to add is taken for plain."""
+    """Breaks, one by one, when the fast path serves a response that needs the framework."""
     answer = await asked(tiny_settings, path)
     assert (answer.status_code, answer.json()) == (status, body)
     headers = {"content-type": "application/json", "content-length": str(len(answer.content)), **headers}

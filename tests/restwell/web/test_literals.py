@@ -16,8 +16,8 @@ from msgspec import Meta, Raw, Struct, defstruct
 from restwell.email_addresses import EmailAddress
 from restwell.errors import Invalid, MalformedRequest
 from restwell.web.literals import FORMATS
-from restwell.web.request import decode_body, decode_pairs
-from restwell.web.validation import MAX_FAULTS
+from restwell.web.request import decode_body, decode_form
+from restwell.web.validation import MAX_ERRORS
 
 ID = "018f0000-abcd-7000-8000-000000000001"
 DAY = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -164,7 +164,7 @@ def read(place: str, kind: Any, text: str, *, quoted: bool = True) -> Any:
     """The value where a query, a form or a body has it, or a list or a map in the body. ``quoted``: JSON has it as a string."""
     one = defstruct("One", [("value", kind)], frozen=True)
     if place == "query":
-        return decode_pairs(f"value={''.join(f'%{byte:02X}' for byte in text.encode())}".encode(), one).value
+        return decode_form(f"value={''.join(f'%{byte:02X}' for byte in text.encode())}".encode(), one).value
     said = json.dumps(text) if quoted else text
     if place == "body":
         return decode_body(f'{{"value": {said}}}'.encode(), one).value
@@ -344,7 +344,7 @@ def test_every_fault_of_a_tree_is_named_at_once() -> None:
 def test_the_report_on_many_invalid_texts_is_bounded(kind: Any, body: str) -> None:
     with pytest.raises(Invalid) as refused:
         decode_body(body.encode(), kind)
-    assert 0 < len(refused.value.errors) <= MAX_FAULTS
+    assert 0 < len(refused.value.errors) <= MAX_ERRORS
     assert max(len(fault.path) for fault in refused.value.errors) < 500
 
 
