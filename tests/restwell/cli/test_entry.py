@@ -27,7 +27,7 @@ sys.exit(found.returncode)
 )
 def test_a_closed_standard_stream_is_the_null_device(closed: str) -> None:
     """Breaks when a closed stream stays closed, or is open for this process only: then a socket or a child's file gets its number."""
-    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, LOOKS]
+    command = ["sh", "-c", f'exec "$0" -W ignore -c "$1" {closed}', sys.executable, LOOKS]
     found = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert found.returncode == 0
     assert found.stdout == ("" if ">&- " in closed else "out\n")
