@@ -14,7 +14,7 @@ _MODULES = {"App": "app", "Migrations": "database", "Project": "project", "Restw
 
 
 def __getattr__(name: str) -> Any:
-    """Import lazily: the command line must handle signals before the imports take their time (``__main__.py``)."""
+    """Import lazily, so that the command sets its signal handlers first (``__main__.py``)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

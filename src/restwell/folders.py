@@ -1,4 +1,4 @@
-"""Folders that the settings name: made and tried when a process starts, so that a disk it cannot write to is a fault of configuration."""
+"""Creates configured folders at startup. A folder that is not writable is a configuration error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from restwell.errors import ConfigurationError
 
 
 def ensure_writable(folder: Path, setting: str, *, mode: int = 0o777) -> None:
-    """Have the folder. Raises ConfigurationError, which names its setting, where no file can be made in it."""
+    """Create the folder and a test file in it. Raises ConfigurationError, with the name of the setting, if it fails."""
     with checked_writes(folder, setting):
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -18,9 +18,9 @@ def ensure_writable(folder: Path, setting: str, *, mode: int = 0o777) -> None:
 
 @contextmanager
 def checked_writes(folder: Path, setting: str) -> Iterator[None]:
-    """Around what is written there when a process starts."""
+    """Around writes to ``folder`` at startup: turns OSError into ConfigurationError."""
     try:
         yield
     except OSError as error:
-        cure = f"set {setting} to what this user may write to"
-        raise ConfigurationError([f"{setting}: {folder} cannot be written: {error.strerror}; {cure}"]) from error
+        hint = f"set {setting} to a writable path"
+        raise ConfigurationError([f"{setting}: {folder} is not writable: {error.strerror}; {hint}"]) from error

@@ -1,6 +1,6 @@
-"""Heartbeats of worker processes: each writes its process id into one pipe once a second, from its event loop.
+"""Heartbeats of worker processes: each writes its process id to a shared pipe once a second, from its event loop.
 
-A process that is stopped, or whose event loop is blocked, sends none. Requests have nothing to do with it.
+A suspended process, or one with a blocked event loop, sends none.
 """
 
 import asyncio
@@ -16,19 +16,19 @@ from typing import Final
 
 BEAT_SECONDS: Final = 1.0
 _RECORD: Final = struct.Struct("=q")
-"""Shorter than PIPE_BUF: the kernel writes it whole or not at all, whichever processes write at the same time."""
-_RECORDS: Final = 8_192
+"""Shorter than PIPE_BUF, so that concurrent writes are atomic (pipe(7))."""
+_MAX_RECORDS: Final = 8_192
 
 
-def beat(writer: Connection) -> None:
-    """Send a heartbeat now, and then one each second for as long as the running event loop turns."""
-    with suppress(OSError):  # the pipe is full, because its reader is stopped
+def send_heartbeats(writer: Connection) -> None:
+    """Send a heartbeat now, and then every BEAT_SECONDS in the running event loop."""
+    with suppress(OSError):  # the pipe is full, because its reader is suspended
         os.write(writer.fileno(), _RECORD.pack(os.getpid()))
-    asyncio.get_running_loop().call_later(BEAT_SECONDS, beat, writer)
+    asyncio.get_running_loop().call_later(BEAT_SECONDS, send_heartbeats, writer)
 
 
-class Heartbeats:
-    """The reader's side, in the process that starts the workers and hands them ``writer``. May be used by several threads."""
+class HeartbeatMonitor:
+    """Receives heartbeats in the parent process, which passes ``writer`` to its workers. Thread-safe."""
 
     def __init__(self) -> None:
         self._reader, self.writer = multiprocessing.Pipe(duplex=False)
@@ -36,24 +36,23 @@ class Heartbeats:
             os.set_blocking(end.fileno(), False)
         self._lock = threading.Lock()
         self._last: dict[int, float] = {}
-        self._looked_at = time.monotonic()
+        self._last_check = time.monotonic()
 
-    def has_begun(self, process: int) -> bool:
-        """Whether it has sent one: it has started, then."""
+    def has_started(self, process: int) -> bool:
+        """Whether the process has sent a heartbeat, so has started."""
         with self._lock:
             self._read(time.monotonic())
             return process in self._last
 
-    def silent(self, processes: Collection[int], limit: float, now: float) -> dict[int, float]:
-        """For how long those have been silent that have begun and have then sent none for ``limit`` seconds; any but these ``processes``
-        are forgotten.
+    def overdue(self, processes: Collection[int], limit: float, now: float) -> dict[int, float]:
+        """The started ``processes`` without a heartbeat for ``limit`` seconds, with the seconds since their last one.
 
-        To be called once a second. When it is called late, the machine may have been suspended, or all processes stopped: then the
-        time of each begins again.
+        All other processes are removed. Call it once a second: after a late call all times are reset, since the machine
+        or all processes may have been suspended.
         """
         with self._lock:
-            late = now - self._looked_at - BEAT_SECONDS
-            self._looked_at = now
+            late = now - self._last_check - BEAT_SECONDS
+            self._last_check = now
             self._read(now)
             for process in self._last.keys() - processes:
                 del self._last[process]
@@ -62,7 +61,7 @@ class Heartbeats:
             return {process: now - last for process, last in self._last.items() if now - last > limit}
 
     def _read(self, now: float) -> None:
-        with suppress(BlockingIOError):  # there are no more
+        with suppress(BlockingIOError):  # the pipe is empty
             while True:
-                read = os.read(self._reader.fileno(), _RECORDS * _RECORD.size)
+                read = os.read(self._reader.fileno(), _MAX_RECORDS * _RECORD.size)
                 self._last |= dict.fromkeys((process for (process,) in _RECORD.iter_unpack(read)), now)

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 (RFC 9562), ordered by time, so that new rows land at the end of an index."""
+"""Identifiers: UUIDv7 (RFC 9562), ordered by time, so that new rows are appended to an index."""
 
 from datetime import datetime
 from uuid import UUID
@@ -8,15 +8,15 @@ from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
-    """A fresh UUIDv7."""
+    """A new UUIDv7."""
     return uuid7()
 
 
 def new_id_text() -> str:
-    """A fresh UUIDv7 as text, without making an object first."""
+    """A new UUIDv7 as text. Faster than ``str(new_id())``."""
     return str(uuid_utils.uuid7())
 
 
 def min_id_at(moment: datetime) -> UUID:
-    """Below every id that is made from that moment on, and above those of before: a UUIDv7 begins with the milliseconds since 1970."""
+    """The lower bound of ids created at ``moment`` or later: a UUIDv7 begins with the Unix time in milliseconds."""
     return UUID(int=int(moment.timestamp() * 1_000) << 80)

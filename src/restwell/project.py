@@ -1,4 +1,4 @@
-"""What the command line and the server need to know of an application."""
+"""The description of an application for the command line and the server, and how it is found."""
 
 import os
 import tomllib
@@ -18,8 +18,11 @@ APP_VARIABLE: Final = "RESTWELL_APP"
 
 @dataclass(frozen=True)
 class Project:
-    """An application as ``restwell`` finds it. ``seed`` fills a development database and may be repeated; ``load_data`` makes it as
-    large as asked, and tells a function of each part; ``queries`` are what ``restwell explain`` looks at.
+    """An application for the ``restwell`` command.
+
+    ``seed`` fills a development database with demo data and is idempotent. ``load_data`` adds a number of rows and
+    reports its progress to a callback. ``banner`` is printed by ``restwell dev``. ``queries`` are checked by ``restwell
+    explain``.
     """
 
     name: str
@@ -32,25 +35,25 @@ class Project:
     queries: Callable[[], Iterable[Query[Any]]] = tuple
 
     def load_settings(self) -> Settings:
-        """From the environment, ``.env`` and the files in ``SECRETS_DIR`` (default ``/run/secrets``)."""
+        """Read the environment, ``.env`` and the files in ``SECRETS_DIR`` (default ``/run/secrets``)."""
         secrets_dir = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
         return self.settings.load(os.environ, env_file=Path(".env"), secrets_dir=secrets_dir)
 
 
 def find_project(reference: str | None = None) -> Project:
-    """The Project that ``reference`` (``module:name``), RESTWELL_APP or ``[tool.restwell] app`` in pyproject.toml names.
+    """The Project named by ``reference`` (``module:name``), RESTWELL_APP or ``[tool.restwell] app`` in pyproject.toml.
 
-    Raises ConfigurationError saying where to name it. An exception of the application's own code goes through as it is.
+    Raises ConfigurationError if it is missing. An exception of the application's code is raised unchanged.
     """
     reference = reference or named_application()
     module_name, _, name = reference.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), name)):
-        raise ConfigurationError([f"no application at {reference}: it is named as module:name"])
+        raise ConfigurationError([f"no application at {reference}: use the form module:name"])
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # another module, that the application imports
+            raise  # a module that the application imports
         raise ConfigurationError([f"no application at {reference}: {error}"]) from error
     if not hasattr(module, name):
         raise ConfigurationError([f"no application at {reference}: the module has no {name}"])
@@ -61,11 +64,11 @@ def find_project(reference: str | None = None) -> Project:
 
 
 def named_application() -> str:
-    """``module:name``, from RESTWELL_APP or ``[tool.restwell] app`` in pyproject.toml. Raises ConfigurationError if neither is there."""
+    """``module:name`` of RESTWELL_APP or of pyproject.toml. Raises ConfigurationError if neither is set."""
     reference = os.environ.get(APP_VARIABLE) or _from_pyproject(Path("pyproject.toml"))
     if not reference:
         raise ConfigurationError(
-            [f'which application? Set {APP_VARIABLE}=module:name, or app = "module:name" under [tool.restwell]']
+            [f'no application configured: set {APP_VARIABLE}=module:name, or app = "module:name" under [tool.restwell]']
         )
     return reference
 

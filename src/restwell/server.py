@@ -1,4 +1,4 @@
-"""Serving: Granian runs one process for each worker, replaces those that die and hands out connections."""
+"""The HTTP server: Granian runs the worker processes and replaces those that exit."""
 
 import gc
 import math
@@ -34,40 +34,42 @@ from restwell.settings import MetricsSettings, Settings
 log = structlog.get_logger("restwell.server")
 
 HUNG_SECONDS: Final = 30.0
-"""A worker that has sent no heartbeat for so long is killed, and replaced. It would keep its share of the connections."""
+"""A worker without a heartbeat for this time is killed and replaced. It would keep its share of the connections."""
 HEADER_TIMEOUT_MS: Final = 10_000
-CONNECTIONS: Final = 16_384
-"""So many each worker keeps open, most of which are idle or slow. How many requests it works on at once is the edge's affair."""
+MAX_CONNECTIONS: Final = 16_384
+"""The limit of open connections per worker, most of them idle. The edge limits concurrent requests."""
 BACKLOG: Final = 4_096
-SWITCH_SECONDS: Final = 0.0001
-"""The server's own thread hands over what has come in as soon as it may: by itself Python lets it wait for 5 ms (docs/performance.md)."""
-LOGGERS: Final = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
-"""What Granian says goes where all lines go; by itself it writes to standard output, and waits for its reader."""
-HEAD_BYTES: Final = 65_536
-"""The request line and all headers, of which there may be a hundred; the edge allows half of it (edge/header_fields.py). What is more is
-refused by the server itself, with nothing but a status.
+SWITCH_INTERVAL_SECONDS: Final = 0.0001
+"""The GIL switch interval, so that the I/O thread of the server waits less. Python's default is 5 ms
+(docs/performance.md)."""
+LOGGING: Final = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
+"""Sends Granian's logs to the root logger. Its own handler writes to standard output and blocks."""
+MAX_HEADER_BYTES: Final = 65_536
+"""The limit of the request line and the headers. Beyond it the server responds with a bare status.
+
+The edge allows half of it (edge/header_fields.py). The server also allows at most 100 headers.
 """
 
 
 def create_worker_app(writer: Connection) -> App:
-    """The application of one worker process: made in it, from the environment it was started with. It writes heartbeats."""
+    """Create the application in a worker process, from its environment. It sends heartbeats to ``writer``."""
     exit_with_parent()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal sends it to all; the main process says what to do
-    sys.setswitchinterval(SWITCH_SECONDS)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal sends it to all processes; the main process handles it
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     project = find_project()
     settings = project.load_settings()
     configure_logs(settings.log)
     with log_fatal_errors():
         app = project.create_app(settings)
-    app.litestar.on_startup.append(partial(heartbeats.beat, writer))
-    # What is here now stays for good: the garbage collector need not look at it again and again (docs/decisions/0006).
+    app.litestar.on_startup.append(partial(heartbeats.send_heartbeats, writer))
+    # Objects created so far are permanent: exclude them from garbage collection (docs/decisions/0006).
     gc.collect()
     gc.freeze()
     return app
 
 
 def serve(settings: Settings, *, replace_hung: bool = True) -> None:
-    """Serve until told to stop (SIGTERM or SIGINT). A worker that hangs is replaced, unless it may hang in a debugger."""
+    """Serve until SIGTERM or SIGINT. With ``replace_hung`` false a worker may stop in a debugger."""
     block_sigterm_during_fork()
     log.info("serving", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
     with shared_metrics_dir(settings):
@@ -78,26 +80,27 @@ def serve(settings: Settings, *, replace_hung: bool = True) -> None:
             port=settings.port,
             interface=Interfaces.ASGI,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=HEAD_BYTES),
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_HEADER_BYTES),
             websockets=False,
             workers=settings.workers,
             backlog=BACKLOG,
-            backpressure=CONNECTIONS,
+            backpressure=MAX_CONNECTIONS,
             respawn_failed_workers=True,
             respawn_interval=0.5,
             workers_kill_timeout=STOP_SECONDS,
             log_access=False,
             log_level=LogLevels.warning,
-            log_dictconfig=LOGGERS,
+            log_dictconfig=LOGGING,
         )
         server.serve(target_loader=partial(create_worker_app, server.heartbeats.writer), wrap_loader=False)
 
 
 @contextmanager
 def shared_metrics_dir(settings: Settings) -> Iterator[Settings]:
-    """These settings with a folder for metrics: the one they name, or one for this run. Workers find it in METRICS_DIR.
+    """The settings with a metrics folder: the configured one, or a temporary one. Also sets METRICS_DIR for child
+    processes.
 
-    Raises ConfigurationError if nothing can be written there.
+    Raises ConfigurationError if the folder is not writable.
     """
     with ExitStack() as stack:
         folder = settings.metrics.dir
@@ -106,56 +109,58 @@ def shared_metrics_dir(settings: Settings) -> Iterator[Settings]:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="restwell-metrics-")))
             MetricsFolder.check(folder)
         except OSError as error:
-            where = folder or "the folder for temporary files"
-            fault = f"METRICS_DIR: {where} cannot be written ({error.strerror}); name a folder that can"
+            where = folder or "the temporary folder"
+            fault = f"METRICS_DIR: {where} is not writable ({error.strerror}); set it to a writable folder"
             raise ConfigurationError([fault]) from error
         os.environ["METRICS_DIR"] = str(folder)
         yield settings.model_copy(update={"metrics": MetricsSettings(dir=folder)})
 
 
 class _Server(MPServer):
-    """Granian that goes on however often its workers die, as long as they had started, replaces those that hang, and ends at once when
-    it is told twice.
+    """Granian that replaces crashed and hung workers without a limit, and exits immediately on a second signal.
 
-    By itself it ends, and with it every worker, when the one that it replaced last dies within seconds: twice the same bad
-    request, or the kernel short of memory, and nobody is served any more. One that dies before it has started still ends it.
+    Granian's default is to exit when a replaced worker crashes again within seconds. Here only a worker that crashes
+    before it has started stops the server.
     """
 
     def __init__(self, *arguments: Any, hung_seconds: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._told: set[int] = set()
+        self._signals: set[int] = set()
         self._hung_seconds = hung_seconds
-        self.heartbeats = heartbeats.Heartbeats()
+        self.heartbeats = heartbeats.HeartbeatMonitor()
         self.on_startup(threading.Thread(target=self._kill_hung, name="heartbeats", daemon=True).start)
 
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
-        """SIGTERM or SIGINT. A terminal's Ctrl-C may bring one of each, so only the same again is a second time."""
+        """Handle SIGTERM and SIGINT.
+
+        The second signal of the same kind kills the workers: Ctrl-C may send one of each.
+        """
         number = args[0]
-        if number in self._told:
+        if number in self._signals:
             kill_children()
-        self._told.add(number)
-        super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]  # Granian types it not
+        self._signals.add(number)
+        super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]  # untyped in Granian
 
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
-        had_started = all(self.heartbeats.has_begun(self.wrks[idx].inner.pid) for idx in workers)
+        had_started = all(self.heartbeats.has_started(self.wrks[idx].inner.pid) for idx in workers)
         super()._respawn_workers(workers, *arguments, **options)
         if had_started:
             self.respawned_wrks.clear()
 
     def _kill_hung(self) -> None:
-        """Until the end of this process, so that a hung worker does not delay it for longer than it must."""
+        """Kill hung workers, also during shutdown, so that they do not delay it."""
         while True:
             time.sleep(heartbeats.BEAT_SECONDS)
             workers = {worker.inner.pid: worker.inner for worker in list(self.wrks)}
-            silent = self.heartbeats.silent(workers, self._hung_seconds, time.monotonic())
-            hung = [pid for pid in silent if workers[pid].is_alive()]
-            for pid in hung[:1]:  # one each time: of two that die together, Granian may overlook one
-                log.error("worker_hung", pid=pid, seconds=round(silent[pid], 1))
+            overdue = self.heartbeats.overdue(workers, self._hung_seconds, time.monotonic())
+            hung = [pid for pid in overdue if workers[pid].is_alive()]
+            for pid in hung[:1]:  # one per check: Granian may miss one of two simultaneous exits
+                log.error("worker_hung", pid=pid, seconds=round(overdue[pid], 1))
                 workers[pid].kill()
 
 
 def check_address_available(host: str, port: int) -> None:
-    """Raise ConfigurationError if the port is in use: workers share theirs, and would share it with a stranger's too."""
+    """Raises ConfigurationError if the port is in use. SO_REUSEPORT would share it with another server."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,6 +1,7 @@
-"""Settings: typed, frozen sections read from a mapping of environment variables.
+"""Settings: typed, frozen sections, read from environment variables.
 
-The name of a variable is the section and the field joined by an underscore: ``DATABASE_URL`` is ``settings.database.url``.
+The name of a variable is the section and the field joined by an underscore: ``DATABASE_URL`` is
+``settings.database.url``.
 """
 
 import re
@@ -48,7 +49,7 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 
 def _replica_urls(value: object) -> object:
-    """URLs with commas or spaces between them; a URL itself may hold a comma between two hosts."""
+    """Split URLs at commas or spaces. A URL may itself contain a comma between two hosts."""
     if not isinstance(value, str):
         return value
     urls = re.split(r"[,\s]+(?=[a-z]+://)", value.strip())
@@ -56,12 +57,12 @@ def _replica_urls(value: object) -> object:
         try:
             postgres_url(url)
         except ValueError as error:
-            raise ValueError(f"URL {number} of those with commas between them {error}") from None
+            raise ValueError(f"URL {number} {error}") from None
     return tuple(urls)
 
 
 class Section(BaseModel):
-    """A frozen group of settings; its secrets never show in ``repr``."""
+    """A frozen group of settings. ``repr`` shows no secrets."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True)
 
@@ -69,7 +70,7 @@ class Section(BaseModel):
 def _public_url(value: str) -> str:
     url = value.rstrip("/")
     if not re.fullmatch(rf"(https://[^/?#@\s]+|{LOOPBACK})", url):
-        message = "must be what clients see, https://shop.example.com, without a path; http:// only on localhost"
+        message = "must be the public URL without a path, https://shop.example.com; http:// only for localhost"
         raise ValueError(message)
     return url
 
@@ -98,7 +99,7 @@ def _split(value: object) -> object:
 
 def _origin(value: str) -> str:
     if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", value):
-        message = "must be what a browser sends as Origin, https://app.example.com, in lower case and without a path"
+        message = "must be an origin as in the Origin header, https://app.example.com, in lower case and without a path"
         raise ValueError(message)
     return value
 
@@ -121,7 +122,7 @@ class RedisSettings(Section):
 def _broker_url(value: SecretStr) -> SecretStr:
     if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix|amqps?)://", value.get_secret_value()):
         message = (
-            "must begin with redis:// (or one of its kinds, see REDIS_URL) or amqp://; unset, the database does it"
+            "must begin with amqp:// or redis:// (or another scheme of REDIS_URL); unset, the database notifies workers"
         )
         raise ValueError(message)
     return value
@@ -155,8 +156,8 @@ def _provider(value: SecretStr) -> SecretStr:
         or not re.match(rf"(https://[^/]|{LOOPBACK}(/|$))", address)
     ):
         message = (
-            "must be name=https://client-id:client-secret@host, as google=https://id:secret@accounts.google.com; what of id or"
-            " secret is not a letter, a digit or one of -._~ is percent-encoded"
+            "must be name=https://client-id:client-secret@host, as google=https://id:secret@accounts.google.com;"
+            " percent-encode the characters of id and secret other than letters, digits and -._~"
         )
         raise ValueError(message)
     return value
@@ -174,8 +175,8 @@ class LogSettings(Section):
 def _smtp_url(value: SecretStr) -> SecretStr:
     if not re.match(r"(smtps?|smtp\+plain)://[^/]|folder:.", value.get_secret_value()):
         message = (
-            "must be smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS), smtp+plain://host:25, or folder:var/mail"
-            " for files that nobody sends"
+            "must be smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS), smtp+plain://host:25,"
+            " or folder:var/mail to write files and send nothing"
         )
         raise ValueError(message)
     return value
@@ -213,14 +214,14 @@ def _rate(value: object) -> object:
     if not isinstance(value, str):
         return value
     if not re.fullmatch(r"[1-9]\d{0,6}/[1-9]\d{0,4}", value):
-        message = "must be how many in how many seconds: 1200/60"
+        message = "must be a number of requests and a number of seconds: 1200/60"
         raise ValueError(message)
     count, _, seconds = value.partition("/")
     return int(count), int(seconds)
 
 
 class RateLimitSettings(Section):
-    """Rates are a count and seconds."""
+    """A rate is a number of requests and a number of seconds."""
 
     reads: Annotated[tuple[int, int], BeforeValidator(_rate)] = (1_200, 60)
     writes: Annotated[tuple[int, int], BeforeValidator(_rate)] = (300, 60)
@@ -233,7 +234,7 @@ class RequestSettings(Section):
 
 
 class Settings(Section):
-    """Everything the kit reads from the environment. An application adds sections by subclassing."""
+    """The settings of the kit. An application adds sections in a subclass."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65_535)
@@ -260,16 +261,16 @@ class Settings(Section):
 
     @classmethod
     def load(cls, env: Mapping[str, str], *, env_file: Path | None = None, secrets_dir: Path | None = None) -> Self:
-        """Read the settings; ``env`` wins over ``env_file``, which wins over one-value-a-file ``secrets_dir``.
+        """Read the settings. ``env`` overrides ``env_file``, which overrides ``secrets_dir`` (one file per setting).
 
-        Empty values count as unset. Raises ConfigurationError listing every fault at once, never a value.
+        Empty values count as unset. Raises ConfigurationError with all errors, without values.
         """
         known = {"_".join(path).upper(): path for path in cls.paths()}
-        of_files, unreadable = _secret_files(secrets_dir, known)
-        of_file, wrong = _env_file(env_file)
-        if unreadable or wrong:
-            raise ConfigurationError([*wrong, *unreadable])
-        values = {**of_files, **of_file, **{name: value for name, value in env.items() if value}}
+        secret_values, secret_errors = _secret_files(secrets_dir, known)
+        file_values, file_errors = _env_file(env_file)
+        if secret_errors or file_errors:
+            raise ConfigurationError([*file_errors, *secret_errors])
+        values = {**secret_values, **file_values, **{name: value for name, value in env.items() if value}}
         names = {variable: path for variable, path in known.items() if variable in values}
         tree: dict[str, object] = {}
         for variable, path in names.items():
@@ -282,7 +283,7 @@ class Settings(Section):
         try:
             settings = cls.model_validate(tree)
         except ValidationError as error:
-            faults = [f"{'_'.join(map(str, e['loc'])).upper()}: {_explain(e['msg'])}" for e in error.errors()]
+            faults = [f"{'_'.join(map(str, e['loc'])).upper()}: {_strip_prefix(e['msg'])}" for e in error.errors()]
         if values.get("APP_ENV") == "production":
             faults += cls.production_faults(values)
         if settings is None or faults:
@@ -291,7 +292,7 @@ class Settings(Section):
 
     @classmethod
     def paths(cls) -> Iterable[tuple[str, ...]]:
-        """Every setting as its path: ``("database", "url")`` is read from ``DATABASE_URL``."""
+        """The path of every setting: ``("database", "url")`` is read from ``DATABASE_URL``."""
         for name, field in cls.model_fields.items():
             kind = field.annotation
             if isinstance(kind, type) and issubclass(kind, Section):
@@ -301,17 +302,17 @@ class Settings(Section):
 
     @classmethod
     def production_faults(cls, values: Mapping[str, str]) -> list[str]:
-        """What production refuses to start with, besides invalid values; one line each."""
+        """The settings that production requires and that are missing or weak, one line each."""
         required = {
-            "APP_URL": "where clients find it: https://shop.example.com",
+            "APP_URL": "the public URL: https://shop.example.com",
             "DATABASE_URL": "postgresql://user:password@host/name, or a file: sqlite:////srv/shop.db",
-            "SMTP_URL": "smtps://user:password@host:465, or folder:var/mail for files that nobody sends",
+            "SMTP_URL": "smtps://user:password@host:465, or folder:var/mail to write files and send nothing",
         }
         if values.get("SMTP_URL", "").startswith("smtp"):
             required["MAIL_FROM"] = "Shop <shop@example.com>"
         faults = [f"{name}: required in production; {form}" for name, form in required.items() if not values.get(name)]
         secret = values.get("JWT_SECRET", "")
-        advice = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        advice = "generate one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
         if not secret:
             faults.append(f"JWT_SECRET: required in production; {advice}")
         elif len(secret.encode(errors="replace")) < SECRET_MIN_BYTES or len(set(secret)) < SECRET_MIN_BYTES // 3:
@@ -319,23 +320,22 @@ class Settings(Section):
         return faults
 
     def fallbacks(self) -> dict[str, str]:
-        """What is used in place of a service of its own, by the service's name. Production asks for each by its setting."""
+        """The services that are replaced by a local fallback.
+
+        Production accepts a fallback only if it is set explicitly.
+        """
         smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else DEFAULT_MAIL
-        return (
-            {"mail": f"files in {smtp.removeprefix('folder:')}, which nobody sends"}
-            if smtp.startswith("folder:")
-            else {}
-        )
+        return {"mail": f"files in {smtp.removeprefix('folder:')}, not sent"} if smtp.startswith("folder:") else {}
 
     def folders(self) -> dict[str, Path]:
-        """Where it writes files, by the setting that says so."""
+        """The folders that the application writes to, by the name of their setting."""
         smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else DEFAULT_MAIL
         mail = {"SMTP_URL": Path(smtp.removeprefix("folder:"))} if smtp.startswith("folder:") else {}
         metrics = {"METRICS_DIR": self.metrics.dir} if self.metrics.dir is not None else {}
         return {"FILES_DIR": self.files.dir, **mail, **metrics}
 
     def services(self) -> dict[str, str]:
-        """What it uses and is not asked at the start, by the service's name."""
+        """The services that are not checked at startup, for the startup report."""
         smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else ""
         named = {
             "mail": f"SMTP at {smtp.partition('://')[2].rpartition('@')[2]}",
@@ -346,7 +346,7 @@ class Settings(Section):
 
     @property
     def public_url(self) -> str:
-        """Where clients find this application."""
+        """The URL at which clients reach the application."""
         return self.app.url or f"http://localhost:{self.port}"
 
     @property
@@ -354,15 +354,15 @@ class Settings(Section):
         return self.app.env == "production"
 
 
-def _explain(message: str) -> str:
+def _strip_prefix(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
 def _env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:
-    """What a file like ``.env`` says, and what is wrong with it."""
+    """The values of a file like ``.env``, and its errors."""
     if path is None:
         return {}, []
-    text, fault = _text_of(path)
+    text, fault = _read_text(path)
     if fault is not None:
         return {}, [fault]
     found = dotenv_values(stream=StringIO(text), interpolate=False)
@@ -370,16 +370,16 @@ def _env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:
 
 
 def _secret_files(folder: Path | None, names: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """One value a file, of those that have the name of a setting, and what is wrong with them. What else lies there is not looked at."""
+    """The values of files named after a setting, and their errors. Other files are ignored."""
     if folder is None or not folder.is_dir():
         return {}, []
     try:
         files = sorted(file for file in folder.iterdir() if file.name.upper() in names)
     except OSError as error:
-        return {}, [f"{folder}: cannot be read: {error.strerror}; name another folder with SECRETS_DIR"]
+        return {}, [f"{folder}: cannot be read: {error.strerror}; set SECRETS_DIR to another folder"]
     values, faults = {}, []
     for file in files:
-        text, fault = _text_of(file)
+        text, fault = _read_text(file)
         if fault is not None:
             faults.append(fault)
         elif text.strip():
@@ -387,13 +387,13 @@ def _secret_files(folder: Path | None, names: Collection[str]) -> tuple[dict[str
     return values, faults
 
 
-def _text_of(file: Path) -> tuple[str, str | None]:
-    """Its text, empty where there is no such file, and what keeps it from being read."""
+def _read_text(file: Path) -> tuple[str, str | None]:
+    """The text of the file, empty if it does not exist, and the error if it is unreadable."""
     try:
         return file.read_text(encoding="utf-8-sig"), None
     except FileNotFoundError:
         return "", None
     except OSError as error:
-        return "", f"{file}: cannot be read: {error.strerror}; it must be a file that the user of this process may read"
+        return "", f"{file}: cannot be read: {error.strerror}; it must be a file that the user of this process can read"
     except UnicodeDecodeError as error:
         return "", f"{file}: is not UTF-8 (byte {error.start}); save it as UTF-8"

@@ -1,7 +1,7 @@
-"""What an application starts with: its services are asked once, before its processes begin, and one event tells what was found.
+"""Checks the configured services before the processes start, and logs the result as the event ``startup``.
 
-A refused password, a missing permission or a certificate that is not trusted is a fault of configuration. A Redis, a broker or a replica that
-cannot be reached is none: without it the application is slower, not away, and that is told as a warning.
+A refused login, a missing permission or an untrusted certificate is a configuration error. An unreachable Redis, broker
+or replica is a warning: the application runs without it, but slower.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from restwell.settings import Settings
 
 log = structlog.get_logger("restwell.startup")
 
-ANSWER_SECONDS: Final = 3.0
+PROBE_SECONDS: Final = 3.0
 
 _versions: Final = {
     "sqlite": query("startup.sqlite_version", text("SELECT sqlite_version()"), into=str),
@@ -41,75 +41,75 @@ _COMMAND: Final = re.compile(r"'([\w|-]+)' command")
 
 Command = Sequence[Any]
 Probe = Callable[[str, str], Awaitable[str | None]]
-"""Asks the service at a URL, for an application of that name. Gives why it cannot be reached, or None. Raises ValueError for a fault."""
+"""Checks the service at a URL for an application name. Returns why it is unreachable, or None. Raises ValueError for an
+error."""
 
 
 class StartupReport(Struct):
-    """``services`` says what each is, or what stands in for it; ``degraded`` names those that cannot be reached."""
+    """``services`` describes each service, or its fallback; ``degraded`` are the unreachable ones."""
 
     services: dict[str, str]
     degraded: list[str]
 
-    def tell(self) -> None:
+    def log(self) -> None:
         log.info("startup", **self.services)
         if self.degraded:
             log.warning("startup_degraded", services={name: self.services[name] for name in self.degraded})
 
     def lines(self) -> list[str]:
-        """For a terminal."""
-        return [f"  {'! ' if name in self.degraded else ''}{name}: {found}" for name, found in self.services.items()]
+        return [f"  {'! ' if name in self.degraded else ''}{name}: {report}" for name, report in self.services.items()]
 
 
-async def look(settings: Settings, name: str, database: Database) -> StartupReport:
-    """Ask everything that the application called ``name`` is configured with. Raises ConfigurationError with every fault at once."""
-    faults = _try_folders(settings)
-    found = StartupReport({"database": await _database(settings, database)}, [])
+async def check_services(settings: Settings, name: str, database: Database) -> StartupReport:
+    """Check every service of the application ``name``. Raises ConfigurationError with all configuration errors."""
+    faults = _check_folders(settings)
+    report = StartupReport({"database": await _describe_database(settings, database)}, [])
     for number, replica in enumerate(settings.database.replica_urls, start=1):
-        await _ask_replica(found, faults, f"replica {number}", replica.get_secret_value())
+        await _check_replica(report, faults, f"replica {number}", replica.get_secret_value())
     redis = settings.redis.url.get_secret_value() if settings.redis.url is not None else None
-    lost = await _ask(faults, "REDIS_URL", redis, name, _probe_redis) if redis is not None else None
-    for service, alone, off in (
-        ("cache", "of this machine", settings.cache == "off"),
-        ("rate_limits", "of this machine", not settings.rate_limit.scale),
+    unreachable = await _probe(faults, "REDIS_URL", redis, name, _probe_redis) if redis is not None else None
+    for service, fallback, off in (
+        ("cache", "local to this machine", settings.cache == "off"),
+        ("rate_limits", "local to this machine", not settings.rate_limit.scale),
     ):
-        found.services[service] = "off" if off else _where(redis, lost, "Redis", alone)
-        if lost is not None and not off:
-            found.degraded.append(service)
+        report.services[service] = "off" if off else _describe_service(redis, unreachable, "Redis", fallback)
+        if unreachable is not None and not off:
+            report.degraded.append(service)
     if not faults and redis is None and settings.cache != "off" and database.dialect == "postgresql":
         others = await open_peers(settings, name).count_others(database)
         if others:
-            found.services["cache"] = f"not used, because other machines ({others}) use this database; {HINT}"
-            found.degraded.append("cache")
+            report.services["cache"] = f"not used: other machines ({others}) use this database; {HINT}"
+            report.degraded.append("cache")
     broker = settings.jobs.url.get_secret_value() if settings.jobs.url is not None else None
     kind = "RabbitMQ" if broker is not None and broker.startswith("amqp") else "Redis"
     probe = _probe_rabbit if kind == "RabbitMQ" else _probe_streams
-    lost = await _ask(faults, "JOBS_URL", broker, name, probe) if broker is not None else None
-    found.services["jobs"] = _where(broker, lost, kind, "told of by the database")
-    if lost is not None:
-        found.degraded.append("jobs")
+    unreachable = await _probe(faults, "JOBS_URL", broker, name, probe) if broker is not None else None
+    report.services["jobs"] = _describe_service(broker, unreachable, kind, "notified by the database")
+    if unreachable is not None:
+        report.degraded.append("jobs")
     if faults:
         raise ConfigurationError(faults)
-    found.services |= settings.services()
-    return found
+    report.services |= settings.services()
+    return report
 
 
-def _try_folders(settings: Settings) -> list[str]:
+def _check_folders(settings: Settings) -> list[str]:
     faults: list[str] = []
-    tries: list[Callable[[], object]] = [
+    checks: list[Callable[[], object]] = [
         lambda: make_private_folder(runtime_dir(settings)),
         *(partial(ensure_writable, folder, setting) for setting, folder in settings.folders().items()),
     ]
     if settings.jwt.secret is None:
-        tries.append(lambda: development_secret(DEVELOPMENT_SECRET))
-    for one in tries:
+        checks.append(lambda: development_secret(DEVELOPMENT_SECRET))
+    for check in checks:
         try:
-            one()
+            check()
         except ConfigurationError as error:
             faults += error.faults
     return faults
 
 
-async def _database(settings: Settings, database: Database) -> str:
+async def _describe_database(settings: Settings, database: Database) -> str:
     version = await database.one(_versions[database.dialect])
     url = settings.database.url.get_secret_value()
     if database.dialect == "sqlite":
@@ -119,20 +119,20 @@ async def _database(settings: Settings, database: Database) -> str:
     return f"PostgreSQL {version} at {parsed.where}{f' ({ignored})' if ignored else ''}"
 
 
-async def _ask_replica(found: StartupReport, faults: list[str], service: str, url: str) -> None:
+async def _check_replica(report: StartupReport, faults: list[str], service: str, url: str) -> None:
     try:
         async with open_database(url, 1) as database:
             version = await database.one(_versions["postgresql"])
     except ConfigurationError as error:
         faults += [fault.replace("DATABASE_URL", "DATABASE_REPLICA_URLS", 1) for fault in error.faults]
     except DatabaseUnavailable as error:
-        found.services[service] = f"{error.detail}; reads go to the primary"
-        found.degraded.append(service)
+        report.services[service] = f"{error.detail}; reads go to the primary"
+        report.degraded.append(service)
     else:
-        found.services[service] = f"PostgreSQL {version} at {postgres_url(url).where}"
+        report.services[service] = f"PostgreSQL {version} at {postgres_url(url).where}"
 
 
-async def _ask(faults: list[str], setting: str, url: str, name: str, probe: Probe) -> str | None:
+async def _probe(faults: list[str], setting: str, url: str, name: str, probe: Probe) -> str | None:
     try:
         return await probe(url, name)
     except ValueError as error:
@@ -140,18 +140,24 @@ async def _ask(faults: list[str], setting: str, url: str, name: str, probe: Prob
         return None
 
 
-def _where(url: str | None, lost: str | None, kind: str, alone: str) -> str:
+def _describe_service(url: str | None, unreachable: str | None, kind: str, fallback: str) -> str:
     if url is None:
-        return alone
+        return fallback
     address = urlsplit(url).netloc.rpartition("@")[2] or urlsplit(url).path
-    return f"{kind} at {address}" if lost is None else f"{alone}, because {kind} at {address} cannot be reached: {lost}"
+    return (
+        f"{kind} at {address}"
+        if unreachable is None
+        else f"{fallback}: {kind} at {address} is unreachable: {unreachable}"
+    )
 
 
 async def _probe_redis(url: str, name: str) -> str | None:
-    from restwell.cache.redis import required_commands as of_cache  # noqa: PLC0415  # who does not use it does not load it
-    from restwell.rate_limits.redis import required_commands as of_limits  # noqa: PLC0415  # as above
+    from restwell.cache.redis import required_commands as cache_commands  # noqa: PLC0415  # loaded only if it is used
+    from restwell.rate_limits.redis import required_commands as rate_limit_commands  # noqa: PLC0415  # as above
 
-    return await _run_all(url, [*of_cache(f"{name}:probe:"), *of_limits(f"{name}:probe:")], f"~{name}:*")
+    return await _run_all(
+        url, [*cache_commands(f"{name}:probe:"), *rate_limit_commands(f"{name}:probe:")], f"~{name}:*"
+    )
 
 
 async def _probe_streams(url: str, name: str) -> str | None:
@@ -161,13 +167,13 @@ async def _probe_streams(url: str, name: str) -> str | None:
 
 
 async def _run_all(url: str, commands: Sequence[Command], keys: str) -> str | None:
-    """Run what the application runs, on keys that it does not use; the errors of all of them are one fault."""
+    """Run the commands of the application on unused keys. Raises ValueError with all missing permissions."""
     from redis.exceptions import RedisClusterException, RedisError, ResponseError  # noqa: PLC0415  # as above
 
     client: Any = connect(url)
     missing: dict[str, None] = {}
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(PROBE_SECONDS):
             await client.ping()
             for command in commands:
                 try:
@@ -179,29 +185,30 @@ async def _run_all(url: str, commands: Sequence[Command], keys: str) -> str | No
                     needs = keys if " key" in str(error) else f"the commands of its scripts ({error})"
                     missing[f"+{denied[1]}" if denied is not None else needs] = None
     except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-        return _why(error)
+        return _unreachable_reason(error)
     finally:
         await client.aclose()
     if missing:
-        raise ValueError(f"the user lacks permissions, which ACL SETUSER gives: {' '.join(missing)}")
+        raise ValueError(f"the user lacks permissions; grant them with ACL SETUSER: {' '.join(missing)}")
     return None
 
 
-def _why(error: BaseException) -> str:
-    """Why it cannot be reached. Raises ValueError for what will not be otherwise the next time."""
+def _unreachable_reason(error: BaseException) -> str:
+    """The reason why Redis is unreachable. Raises ValueError for an error that a retry does not solve."""
     from redis.exceptions import AuthenticationError, ReadOnlyError, ResponseError  # noqa: PLC0415  # as above
 
-    told = str(error).partition("\n")[0] or type(error).__name__
-    if isinstance(error, AuthenticationError) or _PERMISSION.search(told):
-        raise ValueError(f"Redis refuses user or password: {told}") from None
-    if isinstance(error, ReadOnlyError) or (isinstance(error, ResponseError) and "DB index" in told):
-        raise ValueError(told) from None
+    message = str(error).partition("\n")[0] or type(error).__name__
+    if isinstance(error, AuthenticationError) or _PERMISSION.search(message):
+        raise ValueError(f"Redis refused the user or password: {message}") from None
+    if isinstance(error, ReadOnlyError) or (isinstance(error, ResponseError) and "DB index" in message):
+        raise ValueError(message) from None
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            raise ValueError(f"the server's certificate is not trusted: {cause.verify_message}") from None  # noqa: TRY004
+            message = f"the server's certificate is not trusted: {cause.verify_message}"
+            raise ValueError(message) from None  # noqa: TRY004
         cause = cause.__cause__ or cause.__context__
-    return told
+    return message
 
 
 async def _probe_rabbit(url: str, _: str) -> str | None:
@@ -211,14 +218,14 @@ async def _probe_rabbit(url: str, _: str) -> str | None:
     from restwell.jobs.notifier.amqp import connect  # noqa: PLC0415  # as above
 
     try:
-        connection = await connect(url, ANSWER_SECONDS)
+        connection = await connect(url, PROBE_SECONDS)
     except (AMQPError, AMQPException, OSError, TimeoutError) as error:
-        told = str(error).partition("\n")[0] or type(error).__name__
+        message = str(error).partition("\n")[0] or type(error).__name__
         if re.search(
             r"ACCESS_REFUSED|NOT_ALLOWED|NotAllowed|Authentication|Connection.Close",
             f"{type(error).__name__} {error!r}",
         ):
-            raise ValueError(f"RabbitMQ refuses user, password or virtual host: {told}") from None
-        return told
+            raise ValueError(f"RabbitMQ refused the user, password or virtual host: {message}") from None
+        return message
     await connection.close()
     return None

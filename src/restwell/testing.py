@@ -1,4 +1,4 @@
-"""For the tests of an application: the production app, started as a server would, behind an HTTP client."""
+"""Test support: runs the production app in process, with an HTTP client."""
 
 import asyncio
 import gc
@@ -16,29 +16,29 @@ from restwell.jobs.store import JobStore
 
 START_SECONDS: Final = 30
 BLOCKED_SECONDS: Final = 1.0
-"""More than in production, where 50 ms are told of: machines that run tests are busy."""
+"""Longer than the 50 ms of production, because test machines are busy."""
 BASE_URL: Final = "http://app.test"
-_AT_WORK: Final = frozenset({JobState.READY, JobState.RUNNING})
+_PENDING: Final = frozenset({JobState.READY, JobState.RUNNING})
 
 
 @asynccontextmanager
 async def running(app: App) -> AsyncIterator[httpx.AsyncClient]:
-    """Start the app, give a client whose requests go straight into it, and shut it down.
+    """Start the app, yield a client that calls it in process, and shut it down.
 
-    Raises RuntimeError with what the start raised, and AssertionError naming each query that ran oftener in one request
-    than its route allows, and what kept the event loop from going round for longer than BLOCKED_SECONDS.
+    Raises RuntimeError if the startup fails. Raises AssertionError for each query that exceeded the query budget of its
+    route, and for each block of the event loop of more than BLOCKED_SECONDS.
     """
-    _leave_old_objects_alone()
-    inbox: asyncio.Queue[Message] = asyncio.Queue()
-    outbox: asyncio.Queue[Message] = asyncio.Queue()
+    _freeze_objects()
+    receive_queue: asyncio.Queue[Message] = asyncio.Queue()
+    send_queue: asyncio.Queue[Message] = asyncio.Queue()
     scope: dict[str, Any] = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-    lifespan = asyncio.create_task(app(scope, inbox.get, outbox.put))
-    await _phase("startup", inbox, outbox)
+    lifespan = asyncio.create_task(app(scope, receive_queue.get, send_queue.put))
+    await _run_lifespan("startup", receive_queue, send_queue)
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
             yield client
     finally:
-        await _phase("shutdown", inbox, outbox)
+        await _run_lifespan("shutdown", receive_queue, send_queue)
         await lifespan
     if app.query_budget.violations:
         raise AssertionError("\n".join(map(str, app.query_budget.violations.values())))
@@ -48,7 +48,7 @@ async def running(app: App) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def finish_jobs(app: App, seconds: float = 30) -> None:
-    """Do what is in the queue, in this process, until nothing is due, ready or running; what is scheduled for later stays.
+    """Run jobs in this process until none is due, ready or running. Jobs scheduled for later stay.
 
     The app must be running. Raises TimeoutError after ``seconds``.
     """
@@ -59,7 +59,7 @@ async def finish_jobs(app: App, seconds: float = 30) -> None:
     try:
         async with asyncio.timeout(seconds):
             while (due := await store.promote()) or any(
-                one.state in _AT_WORK for one in await app.kit.jobs.queue_stats()
+                one.state in _PENDING for one in await app.kit.jobs.queue_stats()
             ):
                 app.kit.jobs.notify(due)
                 await asyncio.sleep(0.01)
@@ -69,16 +69,17 @@ async def finish_jobs(app: App, seconds: float = 30) -> None:
 
 
 @cache
-def _leave_old_objects_alone() -> None:
-    """As a server does when it has started: else the garbage collector goes through all that the tests have loaded, which blocks for as
-    long as a slow handler. Once.
+def _freeze_objects() -> None:
+    """Exclude existing objects from garbage collection, as the server does.
+
+    A full collection of everything that the tests have loaded would block the event loop like a slow handler.
     """
     gc.collect()
     gc.freeze()
 
 
-async def _phase(name: str, inbox: asyncio.Queue[Message], outbox: asyncio.Queue[Message]) -> None:
-    inbox.put_nowait({"type": f"lifespan.{name}"})
-    answer = await asyncio.wait_for(outbox.get(), START_SECONDS)
-    if answer["type"] != f"lifespan.{name}.complete":
-        raise RuntimeError(f"{name} failed: {answer.get('message', '')}")
+async def _run_lifespan(name: str, receive_queue: asyncio.Queue[Message], send_queue: asyncio.Queue[Message]) -> None:
+    receive_queue.put_nowait({"type": f"lifespan.{name}"})
+    message = await asyncio.wait_for(send_queue.get(), START_SECONDS)
+    if message["type"] != f"lifespan.{name}.complete":
+        raise RuntimeError(f"{name} failed: {message.get('message', '')}")

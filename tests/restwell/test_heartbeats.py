@@ -1,4 +1,4 @@
-"""A worker that hangs is replaced, one that is merely busy is not, and a machine that was suspended loses none."""
+"""A hung worker is replaced; a busy worker is not, and neither is any worker of a machine that was suspended."""
 
 import asyncio
 import os
@@ -14,20 +14,20 @@ import pytest
 
 from raw_client import say_raw
 from restwell.database import Migrations, open_database
-from restwell.heartbeats import Heartbeats, beat
+from restwell.heartbeats import HeartbeatMonitor, send_heartbeats
 from servers import RESTWELL, SUPPORT, Served, children_of, serving, wait_until
 
 pytestmark = pytest.mark.integration
 
 HUNG_SECONDS = 2
 END_SECONDS = 10
-"""A server that waits for a stopped worker takes 30."""
+"""A server that waits for a suspended worker takes 30 s."""
 OWN, OTHER = os.getpid(), 1
 
 
 @dataclass
 class Server:
-    """Two workers, and routes that take their time."""
+    """A server with two workers and slow routes."""
 
     served: Served
     metrics: Path
@@ -43,8 +43,8 @@ class Server:
     async def until(self, so: Callable[[], bool]) -> None:
         await asyncio.to_thread(wait_until, so, self.served.process, self.served)
 
-    async def both_answer(self) -> None:
-        """Two workers have started, and forty connections, of which each gets some, are all served within moments."""
+    async def wait_until_both_serve(self) -> None:
+        """Wait until two workers have started and 40 connections, of which each gets some, are served."""
         await self.until(lambda: len(self._started()) == 2 and self._answers())
 
     def _started(self) -> list[int]:
@@ -64,16 +64,16 @@ class Server:
         assert await asyncio.to_thread(self.served.process.wait, END_SECONDS) == 0
 
     @contextmanager
-    def killing_nobody(self) -> Iterator[None]:
-        before, told = self.workers, len(self.served.output)
+    def no_kill(self) -> Iterator[None]:
+        before, before_length = self.workers, len(self.served.output)
         yield
-        time.sleep(HUNG_SECONDS / 2)  # so that a kill can still come
+        time.sleep(HUNG_SECONDS / 2)  # leaves time for a kill
         assert self.workers == before
-        assert "worker_hung" not in self.served.output[told:]
+        assert "worker_hung" not in self.served.output[before_length:]
 
 
 @asynccontextmanager
-async def started(folder: Path, command: str = "serve") -> AsyncIterator[Server]:
+async def start_server(folder: Path, command: str = "serve") -> AsyncIterator[Server]:
     url = f"sqlite:///{folder / 'app.db'}"
     async with open_database(url, 1) as database:
         await Migrations(SUPPORT / "tiny/migrations").upgrade(database)
@@ -93,32 +93,32 @@ async def started(folder: Path, command: str = "serve") -> AsyncIterator[Server]
 
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
-    async with started(tmp_path_factory.mktemp("heartbeats")) as server:
+    async with start_server(tmp_path_factory.mktemp("heartbeats")) as server:
         yield server
 
 
 @pytest.fixture
 async def server(shared: Server) -> Server:
-    await shared.both_answer()
+    await shared.wait_until_both_serve()
     return shared
 
 
-def stop(*processes: int) -> None:
+def suspend(*processes: int) -> None:
     for process in processes:
         os.kill(process, signal.SIGSTOP)
 
 
-def go_on(*processes: int) -> None:
+def resume(*processes: int) -> None:
     for process in processes:
         os.kill(process, signal.SIGCONT)
 
 
 async def test_a_suspended_worker_is_replaced(server: Server) -> None:
-    """Breaks without the kill: every second connection waits for ever."""
+    """Breaks without the kill: every second connection then hangs."""
     stopped, other = server.workers
-    stop(stopped)
+    suspend(stopped)
     await server.until(lambda: stopped not in server.workers)
-    await server.both_answer()
+    await server.wait_until_both_serve()
     assert other in server.workers
     (line,) = [line for line in server.served.output.splitlines() if "worker_hung" in line]
     assert f'"pid":{stopped},"seconds":2.' in line
@@ -126,116 +126,116 @@ async def test_a_suspended_worker_is_replaced(server: Server) -> None:
 
 async def test_two_suspended_workers_are_both_replaced(server: Server) -> None:
     before = server.workers
-    stop(*before)
+    suspend(*before)
     await server.until(lambda: not before & server.workers)
-    await server.both_answer()
+    await server.wait_until_both_serve()
 
 
 async def test_a_worker_with_a_blocked_event_loop_is_replaced(server: Server) -> None:
-    """Breaks when a thread of the worker sends the heartbeats: it goes on while the loop stands still."""
+    """Breaks when a thread of the worker sends the heartbeats: it continues while the event loop is blocked."""
     before = server.workers
     with pytest.raises(httpx.TransportError):
         await server.ask("/block/60")
-    await server.both_answer()
+    await server.wait_until_both_serve()
     assert len(before & server.workers) == 1
 
 
 async def test_a_busy_worker_is_not_replaced(server: Server) -> None:
-    """Breaks when only an idle event loop sends heartbeats, or the first one that is late costs the worker its life."""
-    with server.killing_nobody():
+    """Breaks when only an idle event loop sends heartbeats, or when a single late heartbeat kills the worker."""
+    with server.no_kill():
         answers = [*(server.ask(f"/compute/{HUNG_SECONDS + 1}") for _ in range(2)), server.ask("/block/1")]
         assert await asyncio.gather(*answers) == [200, 200, 200]
 
 
 async def test_a_resumed_main_process_kills_no_worker(server: Server) -> None:
-    """Breaks when the times are judged before what has come meanwhile is read."""
-    with server.killing_nobody():
-        stop(server.main)
+    """Breaks when the times are checked before the buffered heartbeats are read."""
+    with server.no_kill():
+        suspend(server.main)
         await asyncio.sleep(HUNG_SECONDS + 1)
-        go_on(server.main)
+        resume(server.main)
 
 
 async def test_no_worker_is_killed_after_all_processes_were_suspended(server: Server) -> None:
-    """Breaks when a tick that comes late does not begin the times again: the main process may be the first to go on."""
+    """Breaks when a late check does not reset the times: the main process may be resumed first."""
     workers = server.workers
-    with server.killing_nobody():
-        stop(server.main, *workers)
+    with server.no_kill():
+        suspend(server.main, *workers)
         await asyncio.sleep(HUNG_SECONDS + 1)
-        go_on(server.main)
+        resume(server.main)
         await asyncio.sleep(HUNG_SECONDS / 2)
-        go_on(*workers)
+        resume(*workers)
 
 
 @pytest.mark.parametrize("moment", ["before the kill", "after the kill"])
-async def test_a_hung_worker_does_not_delay_the_end_of_the_server(tmp_path: Path, moment: str) -> None:
-    """Breaks when the watch ends with the first signal: a stopped worker does not heed it, and is waited for for 30 s."""
-    async with started(tmp_path) as server:
-        await server.both_answer()
-        stop(next(iter(server.workers)))
+async def test_a_hung_worker_does_not_delay_the_shutdown_of_the_server(tmp_path: Path, moment: str) -> None:
+    """Breaks when the check ends with the first signal: the server then waits 30 s for the suspended worker."""
+    async with start_server(tmp_path) as server:
+        await server.wait_until_both_serve()
+        suspend(next(iter(server.workers)))
         if moment == "after the kill":
             await server.until(lambda: "worker_hung" in server.served.output)
         await server.end()
 
 
 async def test_the_development_server_keeps_a_suspended_worker(tmp_path: Path) -> None:
-    """Breaks when ``dev`` replaces it too: it may be one that a debugger holds."""
-    async with started(tmp_path, "dev") as server:
-        (serves,) = server.workers
-        stopped = children_of(serves)[0]
-        stop(stopped)
+    """Breaks when ``dev`` replaces a suspended worker: a debugger may have stopped it."""
+    async with start_server(tmp_path, "dev") as server:
+        (server_process,) = server.workers
+        stopped = children_of(server_process)[0]
+        suspend(stopped)
         await asyncio.sleep(HUNG_SECONDS + 1)
-        assert stopped in children_of(serves)
-        go_on(stopped)
+        assert stopped in children_of(server_process)
+        resume(stopped)
 
 
 def test_a_worker_that_stops_sending_heartbeats_is_reported() -> None:
-    """Breaks when one that has sent none yet counts too: a start may take its time."""
-    beats = Heartbeats()
+    """Breaks when a worker that has not sent a heartbeat yet counts: its start may be slow."""
+    monitor = HeartbeatMonitor()
     start = time.monotonic()
-    assert not beats.has_begun(OWN)
-    send(beats)
-    assert silent_at(beats, start, range(40)) == list(range(31, 40))
-    assert beats.silent([OWN], 30, start + 40)[OWN] == 40
-    assert beats.has_begun(OWN)
-    assert not beats.has_begun(OTHER)
-    send(beats)
-    assert beats.silent([OWN], 30, start + 41) == {}
+    assert not monitor.has_started(OWN)
+    send(monitor)
+    assert overdue_at(monitor, start, range(40)) == list(range(31, 40))
+    assert monitor.overdue([OWN], 30, start + 40)[OWN] == 40
+    assert monitor.has_started(OWN)
+    assert not monitor.has_started(OTHER)
+    send(monitor)
+    assert monitor.overdue([OWN], 30, start + 41) == {}
 
 
-def test_a_process_that_is_no_longer_a_worker_is_forgotten() -> None:
-    """Breaks when it is remembered: its process id may be given to a process that has not begun."""
-    beats = Heartbeats()
-    send(beats)
-    assert beats.has_begun(OWN)
-    beats.silent([OTHER], 30, time.monotonic())
-    assert not beats.has_begun(OWN)
+def test_a_process_that_is_no_longer_a_worker_is_removed() -> None:
+    """Breaks when it is kept: its process id may be reused by a process that has not started."""
+    monitor = HeartbeatMonitor()
+    send(monitor)
+    assert monitor.has_started(OWN)
+    monitor.overdue([OTHER], 30, time.monotonic())
+    assert not monitor.has_started(OWN)
 
 
 def test_heartbeat_times_restart_after_a_late_check() -> None:
-    beats = Heartbeats()
+    monitor = HeartbeatMonitor()
     start = time.monotonic()
-    send(beats)
-    assert beats.has_begun(OWN)
-    assert silent_at(beats, start, range(60, 100)) == list(range(91, 100))
+    send(monitor)
+    assert monitor.has_started(OWN)
+    assert overdue_at(monitor, start, range(60, 100)) == list(range(91, 100))
 
 
 def test_a_full_heartbeat_pipe_blocks_no_worker() -> None:
-    """Breaks when the pipe blocks: a main process that is stopped would stop all of its workers with it."""
-    beats = Heartbeats()
-    send(beats, 20_000)
-    assert beats.has_begun(OWN)
-    send(beats)
-    assert beats.silent([OWN], 30, time.monotonic() + 60) == {}
+    """Breaks when the pipe blocks: a suspended main process would then block its workers."""
+    monitor = HeartbeatMonitor()
+    send(monitor, 20_000)
+    assert monitor.has_started(OWN)
+    send(monitor)
+    assert monitor.overdue([OWN], 30, time.monotonic() + 60) == {}
 
 
-def silent_at(beats: Heartbeats, start: float, seconds: range) -> list[int]:
-    """When it is told that we are silent, of these seconds after the start."""
-    return [second for second in seconds if beats.silent([OWN, OTHER], 30, start + second)]
+def overdue_at(monitor: HeartbeatMonitor, start: float, seconds: range) -> list[int]:
+    """The seconds after the start at which this process is reported as overdue."""
+    return [second for second in seconds if monitor.overdue([OWN, OTHER], 30, start + second)]
 
 
-def send(beats: Heartbeats, times: int = 1) -> None:
-    async def in_a_loop() -> None:
+def send(monitor: HeartbeatMonitor, times: int = 1) -> None:
+    async def send_all() -> None:
         for _ in range(times):
-            beat(beats.writer)
+            send_heartbeats(monitor.writer)
 
-    asyncio.run(in_a_loop())
+    asyncio.run(send_all())

@@ -1,4 +1,4 @@
-"""Finding the application: by name, in the environment or in pyproject.toml, and a clear word where there is none."""
+"""How the application is found: by reference, environment variable or pyproject.toml, with clear errors."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tiny.app import project
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(APP_VARIABLE, raising=False)
     return tmp_path
@@ -25,15 +25,15 @@ def test_a_project_is_found_by_the_environment_variable(monkeypatch: pytest.Monk
     assert find_project() is project
 
 
-def test_a_project_is_found_in_pyproject(elsewhere: Path) -> None:
-    (elsewhere / "pyproject.toml").write_text('[tool.restwell]\napp = "tiny.app:project"\n')
+def test_a_project_is_found_in_pyproject(empty_folder: Path) -> None:
+    (empty_folder / "pyproject.toml").write_text('[tool.restwell]\napp = "tiny.app:project"\n')
     assert find_project() is project
 
 
-def test_a_missing_project_is_an_error_with_the_remedy(elsewhere: Path) -> None:
+def test_a_missing_project_is_an_error_with_a_hint(empty_folder: Path) -> None:
     for text in (None, "", "[tool.other]\n"):
         if text is not None:
-            (elsewhere / "pyproject.toml").write_text(text)
+            (empty_folder / "pyproject.toml").write_text(text)
         with pytest.raises(ConfigurationError, match="RESTWELL_APP=module:name"):
             find_project()
 
@@ -54,7 +54,7 @@ def test_a_wrong_reference_to_the_project_is_an_error_with_its_reason(reference:
 
 
 @pytest.mark.parametrize(
-    ("slip", "kind"),
+    ("code", "kind"),
     [
         ("import nothing_of_that_name", ModuleNotFoundError),
         ("from restwell import nothing_there", ImportError),
@@ -64,30 +64,30 @@ def test_a_wrong_reference_to_the_project_is_an_error_with_its_reason(reference:
     ],
 )
 def test_an_exception_in_the_application_is_raised_unchanged(
-    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, slip: str, kind: type[Exception]
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[Exception]
 ) -> None:
-    """Seen to fail: the exception was reduced to one line that did not say where."""
-    monkeypatch.syspath_prepend(elsewhere)
-    (elsewhere / f"slip_{kind.__name__}.py").write_text(f"{slip}\n")
-    with pytest.raises(kind) as told:
+    """Regression: the exception was reduced to one line without its location."""
+    monkeypatch.syspath_prepend(empty_folder)
+    (empty_folder / f"slip_{kind.__name__}.py").write_text(f"{code}\n")
+    with pytest.raises(kind) as raised:
         find_project(f"slip_{kind.__name__}:project")
-    assert type(told.value) is kind
+    assert type(raised.value) is kind
 
 
-def test_an_invalid_pyproject_is_reported_in_one_line(elsewhere: Path) -> None:
-    """Seen to fail: the command ended with a stack trace."""
-    (elsewhere / "pyproject.toml").write_text("[tool")
+def test_an_invalid_pyproject_is_reported_in_one_line(empty_folder: Path) -> None:
+    """Regression: the command printed a stack trace."""
+    (empty_folder / "pyproject.toml").write_text("[tool")
     with pytest.raises(ConfigurationError, match=r"pyproject\.toml is not valid TOML"):
         find_project()
 
 
 def test_a_project_loads_its_settings_from_the_environment_and_files(
-    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (elsewhere / "secrets").mkdir()
-    (elsewhere / "secrets" / "PORT").write_text("1234")
-    (elsewhere / ".env").write_text("WORKERS=7\n")
-    monkeypatch.setenv("SECRETS_DIR", str(elsewhere / "secrets"))
+    (empty_folder / "secrets").mkdir()
+    (empty_folder / "secrets" / "PORT").write_text("1234")
+    (empty_folder / ".env").write_text("WORKERS=7\n")
+    monkeypatch.setenv("SECRETS_DIR", str(empty_folder / "secrets"))
     monkeypatch.delenv("PORT", raising=False)
     monkeypatch.delenv("WORKERS", raising=False)
     settings = project.load_settings()

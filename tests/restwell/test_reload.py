@@ -1,4 +1,4 @@
-"""Serving while the code changes."""
+"""The reload of the development server."""
 
 import shutil
 import sys
@@ -17,23 +17,23 @@ from servers import SUPPORT, Served, descendants_of, serve, wait_until
 pytestmark = pytest.mark.integration
 
 SOURCE = SUPPORT / "tiny" / "app.py"
-SLIPS = {
+ERRORS = {
     'GREETING = "': "unterminated string",
     "from restwell import nothing_there": "cannot import name 'nothing_there'",
 }
-"""What is wrong in the code, and what is then said."""
+"""Errors in the code, and the message that each logs."""
 
 
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
-    """A working copy of the tiny application, in no folder of a usual name; the file that the test changes."""
+    """The file to change: a copy of the tiny application in a folder that is not watched by name."""
     shutil.copytree(SUPPORT / "tiny", tmp_path / "lib" / "tiny")
     return tmp_path / "lib" / "tiny" / "app.py"
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The folder that the command is started in, beside the code."""
+    """The working directory of the command, next to the code."""
     folder = tmp_path / "project"
     for name in ("templates", "var", ".venv", "migrations/__pycache__"):
         (folder / name).mkdir(parents=True)
@@ -51,11 +51,11 @@ def dev(folder: Path, project: Path, code: Path) -> AbstractContextManager[Serve
     return serve(folder, sys.executable, "-m", "restwell", "dev", cwd=project, **environment)
 
 
-def says(served: Served, text: str, times: int = 1) -> bool:
+def has_logged(served: Served, text: str, times: int = 1) -> bool:
     return served.output.count(text) >= times
 
 
-def greets_with(served: Served, greeting: str) -> bool:
+def serves_greeting(served: Served, greeting: str) -> bool:
     try:
         return httpx.get(f"{served.url}/v1/notes/greeting", timeout=2).text == greeting
     except httpx.TransportError:
@@ -63,62 +63,62 @@ def greets_with(served: Served, greeting: str) -> bool:
 
 
 def change(code: Path, old: str, new: str) -> None:
-    """As an editor does: written aside, then moved into place."""
+    """Change a file like an editor: write a draft, then rename it."""
     draft = code.with_suffix(".draft")
     draft.write_text(code.read_text().replace(old, new))
     draft.replace(code)
 
 
 def test_changed_code_is_served_and_an_error_can_be_corrected(working_copy: Served, code: Path) -> None:
-    assert greets_with(working_copy, "hello")
+    assert serves_greeting(working_copy, "hello")
     change(code, '"hello"', '"good morning"')
-    wait_until(lambda: greets_with(working_copy, "good morning"), working_copy.process, working_copy)
-    for number, (slip, told) in enumerate(SLIPS.items()):
-        change(code, "import gather\n", f"import gather\n{slip}\n")
-        wait_until(partial(says, working_copy, told), working_copy.process, working_copy)
+    wait_until(lambda: serves_greeting(working_copy, "good morning"), working_copy.process, working_copy)
+    for number, (error, logged) in enumerate(ERRORS.items()):
+        change(code, "import gather\n", f"import gather\n{error}\n")
+        wait_until(partial(has_logged, working_copy, logged), working_copy.process, working_copy)
         greeting = f"hello {number}"
         code.write_text(SOURCE.read_text().replace('"hello"', f'"{greeting}"'))
-        wait_until(partial(greets_with, working_copy, greeting), working_copy.process, working_copy)
+        wait_until(partial(serves_greeting, working_copy, greeting), working_copy.process, working_copy)
 
 
 def test_an_error_at_the_first_start_is_reported_and_can_be_corrected(
     code: Path, project: Path, tmp_path: Path
 ) -> None:
-    """Seen to fail: an ImportError ended the command."""
-    slip = "from restwell import nothing_there"
-    change(code, "import gather\n", f"import gather\n{slip}\n")
+    """Regression: an ImportError stopped the command."""
+    error = "from restwell import nothing_there"
+    change(code, "import gather\n", f"import gather\n{error}\n")
 
-    def mend() -> str:
+    def fix() -> str:
         deadline = time.monotonic() + 20
-        while "waiting_for_change" not in (told := (tmp_path / "server.log").read_text()):
-            assert time.monotonic() < deadline, told
+        while "waiting_for_change" not in (logged := (tmp_path / "server.log").read_text()):
+            assert time.monotonic() < deadline, logged
             time.sleep(0.1)
-        change(code, f"{slip}\n", "")
-        return told
+        change(code, f"{error}\n", "")
+        return logged
 
-    with ThreadPoolExecutor(1) as aside:
+    with ThreadPoolExecutor(1) as executor:
         (tmp_path / "server.log").touch()
-        mended = aside.submit(mend)
+        fixed = executor.submit(fix)
         with dev(tmp_path, project, code) as served:
-            assert greets_with(served, "hello")
-        assert SLIPS[slip] in mended.result()
-        assert f'{code}", line' in mended.result(), "a traceback names the place"
+            assert serves_greeting(served, "hello")
+        assert ERRORS[error] in fixed.result()
+        assert f'{code}", line' in fixed.result(), "the traceback shows the line"
 
 
 def test_source_files_are_watched_and_written_files_are_not(working_copy: Served, project: Path) -> None:
-    """Seen to fail: only ``src`` and ``migrations`` were watched, and of these only Python files."""
+    """Regression: only Python files in ``src`` and ``migrations`` were watched."""
     written = ["var/x.py", ".venv/x.py", "migrations/__pycache__/x.py", "notes.db", "migrations/x.log"]
     for count, name in enumerate([".env", "pyproject.toml", "templates/mail.txt", "migrations/x.sql", "more.py"], 1):
         for ignored in written:
             (project / ignored).touch()
         (project / name).write_text("")
-        wait_until(partial(says, working_copy, "reloading", count), working_copy.process, working_copy)
-    told = "".join(line for line in working_copy.output.splitlines() if "reloading" in line)
-    assert not [name for name in written if name in told]
+        wait_until(partial(has_logged, working_copy, "reloading", count), working_copy.process, working_copy)
+    logged = "".join(line for line in working_copy.output.splitlines() if "reloading" in line)
+    assert not [name for name in written if name in logged]
 
 
 def test_the_development_server_prints_the_urls_of_its_api_versions(working_copy: Served, code: Path) -> None:
-    """Seen to fail: the server printed ``/v1`` whatever versions there were."""
+    """Regression: the server printed ``/v1`` for any versions."""
     assert f"  tiny    {working_copy.url}/v1\n" in working_copy.output
     change(code, 'versions=[Version("/v1", [NoteController])]', 'versions=[Version("/a", []), Version("/b", [])]')
     wait_until(lambda: f"{working_copy.url}/b\n" in working_copy.output, working_copy.process, working_copy)
@@ -126,9 +126,9 @@ def test_the_development_server_prints_the_urls_of_its_api_versions(working_copy
     assert working_copy.output.count("/v1\n") == 1
 
 
-def test_the_development_server_ends_on_sigterm_and_leaves_no_process(working_copy: Served) -> None:
+def test_the_development_server_exits_on_sigterm_without_child_processes(working_copy: Served) -> None:
     started = descendants_of(working_copy.process.pid)
-    assert len(started) == 2, "the child that is started anew at a change, and its worker"
+    assert len(started) == 2, "the server process and its worker"
     working_copy.process.terminate()
     assert working_copy.process.wait(20) == 0
     assert not [process for process in started if Path(f"/proc/{process}").exists()]

@@ -1,4 +1,4 @@
-"""Serving: workers share the port, one that dies is replaced, and none outlives the server."""
+"""The server: workers share the port, a crashed worker is replaced, and no worker outlives the server."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def tiny_env(tmp_path: Path) -> dict[str, str]:
-    """A migrated tiny application with two workers."""
+    """The environment of a migrated tiny application with two workers."""
     env = {
         "RESTWELL_APP": "tiny.app:project",
         "PYTHONPATH": os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]),
@@ -40,7 +40,7 @@ def tiny_env(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_killed_worker_is_replaced(tiny_env: dict[str, str], tmp_path: Path) -> None:
-    """Breaks when Granian is not told to respawn: the server then ends with its worker."""
+    """Breaks when Granian does not respawn workers: the server then exits with its worker."""
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **tiny_env) as served:
         before = children_of(served.process.pid)
         assert len(before) == 2
@@ -52,9 +52,9 @@ def test_a_killed_worker_is_replaced(tiny_env: dict[str, str], tmp_path: Path) -
 
 @pytest.mark.parametrize("named", ["in .env", "empty"])
 def test_a_worker_is_replaced_however_often_it_is_killed(tiny_env: dict[str, str], tmp_path: Path, named: str) -> None:
-    """Breaks with Granian's own rule: it ends the server when the worker it replaced last dies within seconds.
+    """Breaks with Granian's default: the server exits when a replaced worker crashes again within seconds.
 
-    So it did with an empty METRICS_DIR; one in .env was not used.
+    Regression: the default applied with an empty METRICS_DIR, and METRICS_DIR in .env was ignored.
     """
     env = {**tiny_env, "TMPDIR": str(tmp_path)}
     metrics = tmp_path / "metrics"
@@ -73,14 +73,12 @@ def test_a_worker_is_replaced_however_often_it_is_killed(tiny_env: dict[str, str
             os.kill(newest, signal.SIGKILL)
             newest = started_since(known, served, metrics)
             known.add(newest)
-            assert (
-                "restwell_" in httpx.get(f"{served.url}/metrics").text
-            )  # it folds, and must leave what the server looks for
+            assert "restwell_" in httpx.get(f"{served.url}/metrics").text
         assert served.is_ready()
 
 
 def started_since(known: set[int], served: Served, metrics: Path) -> int:
-    """The worker that was not there before, once it has started."""
+    """Wait for a new worker to start, and return its process id."""
 
     def found() -> list[int]:
         new = set(children_of(served.process.pid)) - known
@@ -94,16 +92,16 @@ def started_since(known: set[int], served: Served, metrics: Path) -> int:
 def test_an_unwritable_metrics_folder_is_refused_at_start(
     tiny_env: dict[str, str], tmp_path: Path, command: str
 ) -> None:
-    """Breaks when only its existence is checked: the workers end, and nobody says why. ``worker`` only warned, and had no metrics."""
+    """Breaks when only its existence is checked: the workers then exit without a reason."""
     restwell("migrate", cwd=tmp_path, **tiny_env).check_returncode()
     env = {**tiny_env, "METRICS_DIR": "/proc", "PORT": str(free_port())}
     done = restwell(command, cwd=tmp_path, **env)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("restwell: METRICS_DIR: /proc cannot be written: ")
+    assert done.stderr.splitlines()[-1].startswith("restwell: METRICS_DIR: /proc is not writable: ")
 
 
 def test_workers_that_cannot_start_end_the_server(tiny_env: dict[str, str], tmp_path: Path) -> None:
-    """Breaks when every worker is replaced for ever: nothing tells the orchestrator that this release does not run."""
+    """Breaks when every worker is replaced: the orchestrator then does not notice that the release is broken."""
     (tmp_path / "bad.py").write_text(
         "import multiprocessing\nfrom dataclasses import replace\nfrom tiny.app import project as good\n"
         "def create_app(settings):\n"
@@ -119,7 +117,7 @@ def test_workers_that_cannot_start_end_the_server(tiny_env: dict[str, str], tmp_
 def test_every_worker_reads_what_another_has_written(tiny_env: dict[str, str], tmp_path: Path) -> None:
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **tiny_env) as served:
         for number in range(20):
-            # A connection of its own each time, so that either worker may take it.
+            # A new connection each time, so that either worker may serve it.
             added = httpx.post(f"{served.url}/v1/notes", json={"text": str(number)}).json()
             listed = httpx.get(f"{served.url}/v1/notes?limit=100").json()["items"]
             assert listed[-1] == added
@@ -127,7 +125,7 @@ def test_every_worker_reads_what_another_has_written(tiny_env: dict[str, str], t
 
 @pytest.mark.parametrize("command", ["serve", "dev"])
 def test_workers_end_when_their_server_is_killed(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
-    """Breaks without ``exit_with_parent``: the orphans serve on, and the port is taken at the next start."""
+    """Breaks without ``exit_with_parent``: orphaned workers keep serving, and the next start finds the port in use."""
     with serve(tmp_path, RESTWELL, command, cwd=tmp_path, **tiny_env) as served:
         os.kill(served.process.pid, signal.SIGKILL)
         served.process.wait()
@@ -136,7 +134,7 @@ def test_workers_end_when_their_server_is_killed(tiny_env: dict[str, str], tmp_p
 
 
 def test_a_server_ends_on_sigterm_at_any_moment_of_its_start(tiny_env: dict[str, str], tmp_path: Path) -> None:
-    """Breaks when a worker begins with its parent's handler: a signal at the moment of the fork is lost, and it stays."""
+    """Breaks when a worker starts with the handler of its parent: a signal during the fork is then lost."""
     for tenths in range(2, 16):
         run = f"{os.getpid()}-{tenths}"
         env = {**os.environ, **tiny_env, "PORT": str(free_port()), RUN: run}

@@ -1,4 +1,4 @@
-"""Settings: read from a mapping, frozen, every fault at once, and secrets never shown."""
+"""Settings: sources, validation with all errors together, and no secrets in messages."""
 
 import re
 import subprocess
@@ -74,10 +74,10 @@ def test_missing_settings_files_are_no_error(tmp_path: Path) -> None:
         ("secrets/JWT_SECRET", None, "cannot be read: Is a directory"),
     ],
 )
-def test_an_unreadable_settings_file_is_named_with_the_remedy(
+def test_an_unreadable_settings_file_is_named_with_a_hint(
     tmp_path: Path, name: str, content: bytes | None, words: str
 ) -> None:
-    """Breaks when the error of the file system or of the encoding passes: a stack trace at the start."""
+    """Breaks when the error is not translated: the start then prints a stack trace."""
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)
     if content is None:
@@ -89,7 +89,7 @@ def test_an_unreadable_settings_file_is_named_with_the_remedy(
 
 
 def test_a_settings_file_without_read_permission_is_named(tmp_path: Path) -> None:
-    """Breaks when PermissionError passes. Root may read everything, so another user asks."""
+    """Breaks when PermissionError is not translated. Root can read everything, so the test uses another user."""
     (tmp_path / "JWT_SECRET").write_text(STRONG)
     (tmp_path / "JWT_SECRET").chmod(0)
     (tmp_path / "closed").mkdir(mode=0)
@@ -101,7 +101,7 @@ def test_a_settings_file_without_read_permission_is_named(tmp_path: Path) -> Non
     )
     for folder, words in (
         (tmp_path, f"{tmp_path}/JWT_SECRET: cannot be read: Permission denied"),
-        (tmp_path / "closed", "closed: cannot be read: Permission denied; name another folder with SECRETS_DIR"),
+        (tmp_path / "closed", "closed: cannot be read: Permission denied; set SECRETS_DIR to another folder"),
     ):
         for parent in (tmp_path, *tmp_path.parents[:3]):
             parent.chmod(0o755)
@@ -110,7 +110,7 @@ def test_a_settings_file_without_read_permission_is_named(tmp_path: Path) -> Non
 
 
 def test_a_secrets_file_that_is_not_a_setting_is_not_read(tmp_path: Path) -> None:
-    """Breaks when every file of the folder is read: a key store of somebody else's beside ours was a stack trace."""
+    """Breaks when every file of the folder is read: a binary key store then causes a stack trace."""
     (tmp_path / "keystore.jks").write_bytes(b"\xfe\xed\xfe\xed")
     (tmp_path / "..data").mkdir()
     (tmp_path / "port").write_text("7")
@@ -118,14 +118,14 @@ def test_a_secrets_file_that_is_not_a_setting_is_not_read(tmp_path: Path) -> Non
 
 
 def test_a_byte_order_mark_is_not_part_of_a_name_or_value(tmp_path: Path) -> None:
-    """Breaks when a settings or secrets file is read as plain UTF-8: some editors write the mark."""
+    """Breaks when a file is read as plain UTF-8: some editors write a byte order mark."""
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfPORT=7")
     (tmp_path / "workers").write_bytes(b"\xef\xbb\xbf3")
     settings = Settings.load({}, env_file=tmp_path / ".env", secrets_dir=tmp_path)
     assert (settings.port, settings.workers) == (7, 3)
 
 
-def test_every_invalid_setting_is_reported_at_once_without_its_value() -> None:
+def test_all_invalid_settings_are_reported_together_without_their_values() -> None:
     env = {"PORT": "70000", "WORKERS": "many", "DATABASE_URL": "mysql://root:hunter2@h/d", "APP_ENV": "production"}
     found = faults(env)
     assert [fault.partition(":")[0] for fault in found] == [
@@ -143,14 +143,14 @@ def test_every_invalid_setting_is_reported_at_once_without_its_value() -> None:
     "url", ["nonsense", "sqlite:///", "sqlite://file.db", "http://x", "sqlite:///:memory:", "sqlite:///q.db?mode=ro"]
 )
 def test_an_unusable_database_url_is_refused(url: str) -> None:
-    """Breaks when what follows the slashes is a name, whatever it is."""
+    """Breaks when any text after the slashes is taken as a file name."""
     (fault,) = faults({"DATABASE_URL": url})
     assert re.match("DATABASE_URL: .*must ", fault)
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_REPLICA_URLS"])
 def test_an_unknown_option_of_a_database_url_is_refused(name: str) -> None:
-    """Breaks when options are not looked at before the driver does: its error was a stack trace."""
+    """Breaks when options are checked only by the driver: its error is then a stack trace."""
     env = {"DATABASE_URL": "postgresql://u@h/d", name: "postgresql://u:hunter2@h/d?mode=fast"}
     (fault,) = faults(env)
     assert fault.startswith(f"{name}: ")
@@ -160,7 +160,7 @@ def test_an_unknown_option_of_a_database_url_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("secret", ["", "short", "a" * 64, "abababababababababababababababababab"])
 def test_production_refuses_a_missing_or_weak_secret(secret: str) -> None:
-    """Breaks when only its length counts."""
+    """Breaks when only the length is checked."""
     (fault,) = faults({**LIVE, "JWT_SECRET": secret})
     assert fault.startswith("JWT_SECRET: ")
     assert "secrets.token_urlsafe" in fault
@@ -172,7 +172,7 @@ def test_production_starts_with_a_strong_secret() -> None:
 
 @pytest.mark.parametrize("missing", [("APP_URL",), ("DATABASE_URL",), ("SMTP_URL",), ("MAIL_FROM",), tuple(LIVE)[1:]])
 def test_production_refuses_a_default_that_replaces_a_service(missing: tuple[str, ...]) -> None:
-    """Breaks when a default passes: production wrote its mails to files and sent people to http://localhost in silence."""
+    """Breaks when a default is accepted: production then writes mails to files and links to http://localhost."""
     left = {name: value for name, value in LIVE.items() if name not in missing}
     told = {fault.partition(":")[0]: fault for fault in faults(left)}
     assert told.keys() == set(missing) - ({"MAIL_FROM"} if len(missing) > 1 else set())
@@ -182,7 +182,7 @@ def test_production_refuses_a_default_that_replaces_a_service(missing: tuple[str
 def test_production_accepts_a_replacement_of_a_service_that_is_set_explicitly() -> None:
     env = {**LIVE, "SMTP_URL": "folder:var/mail", "DATABASE_URL": "sqlite:////srv/app.db", "MAIL_FROM": ""}
     settings = Settings.load(env)
-    assert settings.fallbacks() == {"mail": "files in var/mail, which nobody sends"} == Settings.load({}).fallbacks()
+    assert settings.fallbacks() == {"mail": "files in var/mail, not sent"} == Settings.load({}).fallbacks()
     assert Settings.load(LIVE).fallbacks() == {}
 
 
@@ -207,7 +207,7 @@ def test_an_unusable_oauth_provider_is_refused(provider: str) -> None:
     assert "hunter2" not in fault
 
 
-def test_oauth_providers_and_the_own_url_are_read() -> None:
+def test_oauth_providers_and_the_public_url_are_read() -> None:
     one, two = "google=https://id:s%2Fcret@accounts.google.com", "okta=http://id:secret@localhost:9000/oauth2"
     settings = Settings.load({"OAUTH_PROVIDERS": f"{one} {two}", "PORT": "9000"})
     assert [provider.get_secret_value() for provider in settings.oauth.providers] == [one, two]
@@ -218,13 +218,13 @@ def test_oauth_providers_and_the_own_url_are_read() -> None:
 @pytest.mark.parametrize("url", ["shop.example", "http://shop.example", "https://shop.example/api", "https://"])
 def test_an_app_url_that_clients_cannot_trust_is_refused(url: str) -> None:
     (fault,) = faults({"APP_URL": url})
-    assert fault.startswith("APP_URL: must be what clients see")
+    assert fault.startswith("APP_URL: must be the public URL")
 
 
 @pytest.mark.parametrize("origin", ["*", "app.example", "https://app.example/", "https://*.example", "null", "ftp://x"])
 def test_a_cors_origin_that_no_browser_sends_is_refused(origin: str) -> None:
     (fault,) = faults({"CORS_ORIGINS": f"https://app.example {origin}"})
-    assert fault.startswith("CORS_ORIGINS_1: must be what a browser sends")
+    assert fault.startswith("CORS_ORIGINS_1: must be an origin")
 
 
 def test_settings_show_no_secret_and_cannot_be_changed() -> None:

@@ -1,4 +1,4 @@
-"""What each signal does to each command (ARCHITECTURE.md, "Signals"), with real processes."""
+"""The effect of each signal on each command (ARCHITECTURE.md, "Signals"), with real processes."""
 
 import asyncio
 import os
@@ -33,14 +33,14 @@ from servers import (
 pytestmark = pytest.mark.integration
 
 MOMENTS = (0.0, 0.6)
-AT_ONCE_SECONDS = 12
-"""The slow request and the slow job take much longer."""
+IMMEDIATE_SECONDS = 12
+"""Much less than the duration of the slow request and the slow job."""
 NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 
 @pytest.fixture(autouse=True)
 def without_nohup() -> Iterator[None]:
-    """Processes inherit what is ignored; a run under nohup ignores SIGHUP."""
+    """Restore the default for SIGHUP: a test run under nohup ignores it, and child processes inherit that."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -48,18 +48,18 @@ def without_nohup() -> Iterator[None]:
 
 @pytest.fixture
 async def environment(tmp_path: Path) -> dict[str, str]:
-    """An application with jobs."""
+    """The environment of an application with jobs."""
     return await migrated(tmp_path, "jobs_app.app")
 
 
 @pytest.fixture
 async def slow(tmp_path: Path) -> dict[str, str]:
-    """An application with slow routes."""
+    """The environment of an application with slow routes."""
     return {**await migrated(tmp_path, "tiny.slow"), "REQUEST_TIMEOUT_SECONDS": "30"}
 
 
 async def migrated(folder: Path, module: str) -> dict[str, str]:
-    """The environment of an application whose database is migrated."""
+    """Migrate a database for the application and return its environment."""
     url = f"sqlite:///{folder / 'app.db'}"
     async with open_database(url, 1) as database:
         await Migrations(SUPPORT / module.partition(".")[0] / "migrations").upgrade(database)
@@ -72,10 +72,10 @@ async def migrated(folder: Path, module: str) -> dict[str, str]:
 def test_the_first_process_of_a_container_ends_on_sigterm_at_any_moment(
     environment: dict[str, Any], tmp_path: Path, command: str
 ) -> None:
-    """Breaks when the handler is set after the imports: the kernel drops a SIGTERM that process 1 does not handle."""
+    """Breaks when the handler is set after the imports: the kernel ignores SIGTERM for process 1 without a handler."""
     began = time.monotonic()
     subprocess.run([*NAMESPACE, RESTWELL.with_name("python"), "-c", ""], check=True)
-    interpreter = time.monotonic() - began  # nothing can be handled before
+    interpreter = time.monotonic() - began  # the time before any code can set a handler
     for moment in MOMENTS:
         run = f"{os.getpid()}-{command}-{moment}"
         env = {**os.environ, **environment, "PORT": str(free_port()), RUN: run}
@@ -90,17 +90,17 @@ def test_the_first_process_of_a_container_ends_on_sigterm_at_any_moment(
             assert_nothing_left(run)
 
 
-async def ask(served: Served, path: str) -> int:
+async def request(served: Served, path: str) -> int:
     async with httpx.AsyncClient(timeout=30) as client:
         return (await client.get(f"{served.url}/v1/slow{path}")).status_code
 
 
-async def ended(process: subprocess.Popen[bytes], seconds: float) -> int:
+async def wait_for_exit(process: subprocess.Popen[bytes], seconds: float) -> int:
     return await asyncio.to_thread(process.wait, seconds)
 
 
-def ignore_what_is_to_be_ignored(served: Served) -> None:
-    """Breaks when one of them has its default action: it ends the process."""
+def assert_ignores_user_signals(served: Served) -> None:
+    """Breaks when SIGUSR1 or SIGUSR2 has its default action, which terminates the process."""
     started = descendants_of(served.process.pid)
     for process in (served.process.pid, *started):
         os.kill(process, signal.SIGUSR1)
@@ -111,36 +111,36 @@ def ignore_what_is_to_be_ignored(served: Served) -> None:
 
 
 @pytest.mark.parametrize(("command", "number"), [("serve", signal.SIGTERM), ("dev", signal.SIGHUP)])
-async def test_a_server_that_is_told_to_stop_finishes_its_requests(
+async def test_a_server_finishes_its_requests_after_a_stop_signal(
     slow: dict[str, str], tmp_path: Path, command: str, number: signal.Signals
 ) -> None:
     async with serving(tmp_path, RESTWELL, command, cwd=tmp_path, **slow) as served:
-        ignore_what_is_to_be_ignored(served)
-        asked = asyncio.create_task(ask(served, "/wait/1"))
+        assert_ignores_user_signals(served)
+        response = asyncio.create_task(request(served, "/wait/1"))
         await asyncio.sleep(0.4)
         served.process.send_signal(number)
-        assert await asked == 200
-        assert await ended(served.process, 20) == 0
+        assert await response == 200
+        assert await wait_for_exit(served.process, 20) == 0
 
 
 @pytest.mark.parametrize(("command", "number"), [("serve", signal.SIGTERM), ("dev", signal.SIGINT)])
-async def test_a_server_that_is_told_to_stop_twice_ends_at_once(
+async def test_a_server_exits_immediately_on_the_second_stop_signal(
     slow: dict[str, str], tmp_path: Path, command: str, number: signal.Signals
 ) -> None:
-    """Breaks when the second signal only sets again what the first has set: it waits for the request."""
+    """Breaks when the second signal has the same effect as the first: the server then waits for the request."""
     async with serving(tmp_path, RESTWELL, command, cwd=tmp_path, **slow) as served:
-        asked = asyncio.create_task(ask(served, "/wait/20"))
+        response = asyncio.create_task(request(served, "/wait/20"))
         await asyncio.sleep(0.4)
         served.process.send_signal(number)
         await asyncio.sleep(0.4)
         served.process.send_signal(number)
-        assert await ended(served.process, AT_ONCE_SECONDS) == 0
+        assert await wait_for_exit(served.process, IMMEDIATE_SECONDS) == 0
         with pytest.raises(httpx.TransportError):
-            await asked
+            await response
 
 
 def test_a_server_replaces_its_workers_on_sighup(slow: dict[str, str], tmp_path: Path) -> None:
-    """Breaks when the workers die of the signal, which a terminal sends to all: what they had begun is lost."""
+    """Breaks when SIGHUP, which a terminal sends to all processes, terminates the workers: requests are then lost."""
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **slow, WORKERS="2") as served:
         before = set(children_of(served.process.pid))
         for process in before:
@@ -156,24 +156,24 @@ def test_a_server_replaces_its_workers_on_sighup(slow: dict[str, str], tmp_path:
 def test_sigquit_ends_a_server_and_its_workers(slow: dict[str, str], tmp_path: Path) -> None:
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **slow) as served:
         served.process.send_signal(signal.SIGQUIT)
-        assert served.process.wait(AT_ONCE_SECONDS) == -signal.SIGQUIT
+        assert served.process.wait(IMMEDIATE_SECONDS) == -signal.SIGQUIT
 
 
 async def test_a_worker_finishes_its_jobs_on_sighup(environment: dict[str, Any], tmp_path: Path) -> None:
-    """Breaks when SIGHUP has its default action, or ends the process that does the job in its midst."""
+    """Breaks when SIGHUP terminates the supervisor, or the process that runs the job."""
     async with open_harness(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
         job_id = await harness.enqueue(sample_jobs.sleep, seconds=1.0)
         with working(tmp_path, **environment) as served:
             await harness.until(lambda states: states == ["running"])
-            ignore_what_is_to_be_ignored(served)
-            for process in (served.process.pid, *children_of(served.process.pid)):  # as a terminal does
+            assert_ignores_user_signals(served)
+            for process in (served.process.pid, *children_of(served.process.pid)):  # like a terminal
                 os.kill(process, signal.SIGHUP)
-            assert await ended(served.process, 20) == 0
+            assert await wait_for_exit(served.process, 20) == 0
         assert (await harness.jobs.get(job_id)).state == "done"
 
 
-def test_a_worker_under_nohup_goes_on_at_sighup(environment: dict[str, Any], tmp_path: Path) -> None:
-    """Breaks when the supervisor takes the signal that whoever started it has ignored: the jobs of a closed terminal end."""
+def test_a_worker_under_nohup_ignores_sighup(environment: dict[str, Any], tmp_path: Path) -> None:
+    """Breaks when the supervisor handles a signal that nohup has ignored: closing the terminal then stops the jobs."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with working(tmp_path, **environment) as served:
         wait_until(lambda: bool(children_of(served.process.pid)), served.process)
@@ -185,8 +185,10 @@ def test_a_worker_under_nohup_goes_on_at_sighup(environment: dict[str, Any], tmp
         assert served.process.wait(20) == 0
 
 
-async def test_a_worker_that_is_told_to_stop_twice_ends_at_once(environment: dict[str, Any], tmp_path: Path) -> None:
-    """Broke when the second signal was only noted: the supervisor waited until the job had ended."""
+async def test_a_worker_exits_immediately_on_the_second_stop_signal(
+    environment: dict[str, Any], tmp_path: Path
+) -> None:
+    """Breaks when the second signal is ignored: the supervisor then waits until the job has finished."""
     async with open_harness(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
         await harness.enqueue(sample_jobs.sleep, seconds=20.0)
         with working(tmp_path, **environment) as served:
@@ -194,10 +196,10 @@ async def test_a_worker_that_is_told_to_stop_twice_ends_at_once(environment: dic
             served.process.terminate()
             await asyncio.sleep(0.4)
             served.process.terminate()
-            assert await ended(served.process, AT_ONCE_SECONDS) == 0
+            assert await wait_for_exit(served.process, IMMEDIATE_SECONDS) == 0
 
 
 def test_sigquit_ends_a_worker(environment: dict[str, Any], tmp_path: Path) -> None:
     with working(tmp_path, **environment) as served:
         served.process.send_signal(signal.SIGQUIT)
-        assert served.process.wait(AT_ONCE_SECONDS) == -signal.SIGQUIT
+        assert served.process.wait(IMMEDIATE_SECONDS) == -signal.SIGQUIT

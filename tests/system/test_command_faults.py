@@ -176,10 +176,10 @@ def test_a_command_whose_processes_could_not_start_ends_with_the_reason(
 @pytest.mark.parametrize(
     ("setting", "value", "word"),
     [
-        ("RUNTIME_DIR", "/proc/none/cache", "RUNTIME_DIR: /proc/none/cache cannot be written"),
-        ("FILES_DIR", "/proc/none/files", "FILES_DIR: /proc/none/files cannot be written"),
-        ("SMTP_URL", "folder:/proc/none/mail", "SMTP_URL: /proc/none/mail cannot be written"),
-        ("PAYMENTS_URL", "fake:////proc/none/x.db", "PAYMENTS_URL: /proc/none cannot be written"),
+        ("RUNTIME_DIR", "/proc/none/cache", "RUNTIME_DIR: /proc/none/cache is not writable"),
+        ("FILES_DIR", "/proc/none/files", "FILES_DIR: /proc/none/files is not writable"),
+        ("SMTP_URL", "folder:/proc/none/mail", "SMTP_URL: /proc/none/mail is not writable"),
+        ("PAYMENTS_URL", "fake:////proc/none/x.db", "PAYMENTS_URL: /proc/none is not writable"),
     ],
 )
 def test_an_unwritable_folder_is_named_with_its_setting(

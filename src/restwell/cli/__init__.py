@@ -1,7 +1,8 @@
-"""The ``restwell`` command: one function a command. A fault of configuration is one line each and exit code 2."""
+"""The ``restwell`` command. Each configuration error is one line on standard error, and the exit code is 2."""
 
 import multiprocessing
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 import typer
+from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -52,7 +54,7 @@ cli: Final = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Run and look after a restwell API.",
+    help="Run and operate a restwell API.",
 )
 cli.add_typer(cache.commands, name="cache")
 cli.add_typer(jobs.commands, name="jobs")
@@ -61,12 +63,12 @@ cli.command()(worker)
 
 def main() -> None:
     """The entry point of the console script."""
-    with _faults_as_exit():
+    with _exit_on_errors():
         cli()
 
 
 @contextmanager
-def _faults_as_exit() -> Iterator[None]:
+def _exit_on_errors() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
@@ -83,95 +85,96 @@ def _faults_as_exit() -> Iterator[None]:
 @cli.callback()
 def root(app: Annotated[str | None, typer.Option(help="The application, as module:name.")] = None) -> None:
     if app is not None:
-        os.environ[APP_VARIABLE] = app  # workers are processes of their own and find the application the same way
+        os.environ[APP_VARIABLE] = app  # worker processes find the application with it
 
 
 @cli.command()
 def dev() -> None:
-    """Migrate, seed, and serve with reload: everything a working copy needs."""
+    """Migrate, seed, and serve with reload, for development."""
     module, _, _ = named_application().partition(":")
-    run_with_reload(_serve_working_copy, module, exit_on=EXIT_CONFIGURATION)
+    run_with_reload(_run_dev, module, exit_on=EXIT_CONFIGURATION)
 
 
-def _serve_working_copy() -> None:
+def _run_dev() -> None:
     exit_with_parent()
-    with _faults_as_exit():
-        _prepare_and_serve()
+    with _exit_on_errors():
+        _prepare_and_serve_dev()
 
 
-def _prepare_and_serve() -> None:
+def _prepare_and_serve_dev() -> None:
     project, settings = load()
-    _refuse_in_production(settings, "dev")
+    _check_not_production(settings, "dev")
     server.check_address_available(settings.host, settings.port)
 
     async def prepare(database: Database) -> tuple[str, StartupReport]:
-        await _refuse_too_many_connections(database, settings)
-        found = await startup.look(settings, project.name, database)
+        await _check_connection_limit(database, settings)
+        report = await startup.check_services(settings, project.name, database)
         await Migrations(project.migrations).upgrade(database)
-        return await project.seed(database) if project.seed is not None else "", found
+        return await project.seed(database) if project.seed is not None else "", report
 
-    seeded, found = with_database(settings, prepare)
-    with server.shared_metrics_dir(settings) as shared:  # so /metrics has the worker's too
+    seeded, report = with_database(settings, prepare)
+    with server.shared_metrics_dir(settings) as shared:  # so that /metrics includes the worker
         app = project.create_app(shared)
-        _welcome(project, settings, app, seeded, found)
-        found.tell()
-        with _worker_beside(app, shared):
+        _print_banner(project, settings, app, seeded, report)
+        report.log()
+        with _worker_process(app, shared):
             server.serve(shared, replace_hung=False)
 
 
 @contextmanager
-def _worker_beside(app: App, settings: Settings) -> Iterator[None]:
-    """A worker process while the server runs, where there are jobs."""
+def _worker_process(app: App, settings: Settings) -> Iterator[None]:
+    """Run a worker process next to the server, if the application has jobs."""
     if not app.kit.jobs.registered:
         yield
         return
     arguments = (worker_options(app, ()), 1, settings.database.url.get_secret_value())
-    beside = multiprocessing.get_context("fork").Process(target=_supervise_beside, args=arguments, name="supervisor")
-    beside.start()
+    supervisor = multiprocessing.get_context("fork").Process(target=_run_supervisor, args=arguments, name="supervisor")
+    supervisor.start()
     try:
         yield
     finally:
-        beside.terminate()
-        beside.join()
+        supervisor.terminate()
+        supervisor.join()
 
 
-def _supervise_beside(options: WorkerOptions, count: int, database_url: str) -> None:
+def _run_supervisor(options: WorkerOptions, count: int, database_url: str) -> None:
     exit_with_parent()
     supervise(options, count, database_url)
 
 
 @cli.command()
 def serve() -> None:
-    """Serve. The schema must be at the newest revision; run migrate first."""
+    """Run the HTTP server. Run migrate first: the schema must be compatible."""
     project, settings = load()
     server.check_address_available(settings.host, settings.port)
 
     async def check(database: Database) -> StartupReport:
-        await _refuse_too_many_connections(database, settings)
-        found = await startup.look(settings, project.name, database)
+        await _check_connection_limit(database, settings)
+        report = await startup.check_services(settings, project.name, database)
         await Migrations(project.migrations).check(database)
-        project.create_app(settings)  # what a worker process could not be made of ends this one, with its line
-        return found
+        project.create_app(settings)  # an error that would stop each worker process stops this one, with its message
+        return report
 
-    found = with_database(settings, check)
+    report = with_database(settings, check)
     if sys.stdout.isatty():
-        print("\n".join(found.lines()), flush=True)
-    found.tell()
+        print("\n".join(report.lines()), flush=True)
+    report.log()
     server.serve(settings)
 
 
 @cli.command()
 def migrate(
     *,
-    sql: Annotated[bool, typer.Option("--sql", help="Print the statements, run nothing.")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL statements without running them.")] = False,
     before_deploy: Annotated[
-        bool, typer.Option("--before-deploy", help="Stop at the first post-deploy revision: old code still serves.")
+        bool,
+        typer.Option("--before-deploy", help="Stop at the first post-deploy revision, while old code still serves."),
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Look for what would block or break a live database; exit code 1 if any.")
+        bool, typer.Option("--check", help="Find statements that block or break a live database; exit code 1 if any.")
     ] = False,
 ) -> None:
-    """Bring the database's schema to the newest revision."""
+    """Migrate the database schema to the newest revision."""
     project, settings = load()
     migrations = Migrations(project.migrations)
     if check:
@@ -206,16 +209,16 @@ def _check_migrations(migrations: Migrations) -> None:
 
 
 @cli.command()
-def backup(target: Annotated[Path, typer.Argument(help="The file to make; it must not be there yet.")]) -> None:
+def backup(target: Annotated[Path, typer.Argument(help="The file to create. It must not exist.")]) -> None:
     """Copy a SQLite database into a new file while it is in use."""
     _, settings = load()
     if target.exists() or not target.parent.is_dir():
-        what = "is there already" if target.exists() else "is in no folder that exists"
-        raise ConfigurationError([f"{target} {what}; choose another name"])
+        what = "already exists" if target.exists() else "is in a folder that does not exist"
+        raise ConfigurationError([f"{target} {what}; choose another path"])
 
     async def copy(database: Database) -> None:
         if not isinstance(database, SqliteDatabase):
-            raise ConfigurationError(["this database is PostgreSQL: use pg_dump --format=custom"])
+            raise ConfigurationError(["backup supports SQLite only: use pg_dump --format=custom"])
         await database.backup(target)
 
     with_database(settings, copy)
@@ -223,45 +226,45 @@ def backup(target: Annotated[Path, typer.Argument(help="The file to make; it mus
 
 
 @cli.command()
-def explain(*, every: Annotated[bool, typer.Option("--all", help="Show every plan.")] = False) -> None:
-    """Ask the database how it would run every named query; exit code 1 if one will not scale."""
+def explain(*, show_all: Annotated[bool, typer.Option("--all", help="Show every plan.")] = False) -> None:
+    """Show named queries whose plans do not scale; exit code 1 if there are any."""
     project, settings = load()
 
-    async def ask(database: Database) -> tuple[list[Plan], list[str]]:
+    async def inspect(database: Database) -> tuple[list[Plan], list[str]]:
         await Migrations(project.migrations).check(database)
         return await explain_queries(database, project.queries()), await unindexed_foreign_keys(database)
 
-    plans, keys = with_database(settings, ask)
+    plans, keys = with_database(settings, inspect)
     table = Table("query", "finding", "plan", box=None)
     for plan in dict.fromkeys(plans):
-        if plan.findings or every:
+        if plan.findings or show_all:
             table.add_row(plan.query, "\n".join(plan.findings), plan.summary)
     for key in keys:
-        table.add_row(key, "a foreign key without an index: a delete of the parent reads the whole table", "")
-    found = sum(bool(plan.findings) for plan in plans) + len(keys)
-    if found or every:
+        table.add_row(key, "foreign key without an index: a delete of a parent row scans the whole table", "")
+    finding_count = sum(bool(plan.findings) for plan in plans) + len(keys)
+    if finding_count or show_all:
         Console(width=None if sys.stdout.isatty() else 200).print(table)
-    print(f"{len(plans)} plans, {found} findings")
-    if found:
+    print(f"{len(plans)} plans, {finding_count} findings")
+    if finding_count:
         raise SystemExit(EXIT_FINDINGS)
 
 
 @cli.command()
 def seed(
-    *, rows: Annotated[int, typer.Option(help="Then make it this large, to see how it holds.", min=0)] = 0
+    *, rows: Annotated[int, typer.Option(help="Also load this number of rows, for load tests.", min=0)] = 0
 ) -> None:
-    """Fill a development database with demo data; safe to repeat."""
+    """Fill a development database with demo data. Idempotent."""
     project, settings = load()
-    _refuse_in_production(settings, "seed")
+    _check_not_production(settings, "seed")
     if project.seed is None or (rows and project.load_data is None):
-        raise ConfigurationError([f"{project.name} has no demo data{' of any size' if project.seed else ''}"])
-    fill = project.seed
+        raise ConfigurationError([f"{project.name} has no {'data for --rows' if project.seed else 'demo data'}"])
+    seed_database = project.seed
 
-    async def fill_migrated(database: Database) -> str:
+    async def check_and_seed(database: Database) -> str:
         await Migrations(project.migrations).check(database)
-        return await fill(database)
+        return await seed_database(database)
 
-    print(with_database(settings, fill_migrated))
+    print(with_database(settings, check_and_seed))
     load_data = project.load_data
     if rows and load_data is not None:
         with Progress(console=Console(stderr=True)) as progress:
@@ -270,15 +273,15 @@ def seed(
                 settings, lambda database: load_data(database, rows, lambda n: progress.advance(bar, n))
             )
         print(done)
-    cache.forget(project, settings)  # of a server that runs: this was written past it
+    cache.invalidate(project, settings)  # for a running server: the writes bypassed its cache
 
 
 @cli.command()
 def routes() -> None:
-    """List every route with its guards, its own rate and its handler."""
+    """List every route with its guards, its rate limit and its handler."""
     project, settings = load()
     table = Table("method", "path", "who", "rate", "handler", box=None)
-    for path, method, handler in operations(project.create_app(settings).litestar):
+    for path, method, handler in operations(_create_app_to_inspect(project, settings).litestar):
         guards = list(map(guard_name, route_guards(handler)))
         rate = declared_rate(handler)
         limit = f"{rate.count}/{rate.seconds} s" if rate is not None else ""
@@ -290,33 +293,41 @@ def routes() -> None:
 def openapi() -> None:
     """Print the OpenAPI document."""
     project, settings = load()
-    document = msgspec.json.encode(project.create_app(settings).openapi)
+    document = msgspec.json.encode(_create_app_to_inspect(project, settings).openapi)
     sys.stdout.buffer.write(msgspec.json.format(document, indent=2) + b"\n")
 
 
-async def _refuse_too_many_connections(database: Database, settings: Settings) -> None:
-    """The pools of all workers must fit into the server, or requests fail on the busiest day, not at the start."""
+def _create_app_to_inspect(project: Project, settings: Settings) -> App:
+    """Create the app with a random secret if none is set, so that no secret file is written."""
+    if settings.jwt.secret is None:
+        jwt = settings.jwt.model_copy(update={"secret": SecretStr(secrets.token_urlsafe(48))})
+        settings = settings.model_copy(update={"jwt": jwt})
+    return project.create_app(settings)
+
+
+async def _check_connection_limit(database: Database, settings: Settings) -> None:
+    """Raises ConfigurationError if the pools of all workers exceed the connection limit of the server."""
     limit = await database.connection_limit()
-    extra = 1 + bool(settings.database.replica_urls)  # one asks for readiness, one for what replicas must have
+    extra = 1 + bool(settings.database.replica_urls)  # one for the readiness check, one to poll the LSN of the primary
     workers, pool = settings.workers, settings.database.pool_size + extra
     if limit is not None and workers * pool > limit:
         need = f"{workers} workers with {pool} connections each need {workers * pool}, and PostgreSQL allows {limit}"
         raise ConfigurationError(
-            [f"DATABASE_POOL_SIZE: {need}; at most {limit // workers - extra}, fewer if others use it"]
+            [f"DATABASE_POOL_SIZE: {need}; set at most {limit // workers - extra}, less if it has other clients"]
         )
 
 
-def _refuse_in_production(settings: Settings, command: str) -> None:
+def _check_not_production(settings: Settings, command: str) -> None:
     if settings.in_production:
         raise ConfigurationError([f"{command} is for development; APP_ENV is production"])
 
 
-def _welcome(project: Project, settings: Settings, app: App, seeded: str, found: StartupReport) -> None:
+def _print_banner(project: Project, settings: Settings, app: App, seeded: str, report: StartupReport) -> None:
     base = f"http://{settings.host}:{settings.port}"
     parts = [
-        f"{_describe(settings)}{f' ({seeded})' if seeded else ''}",
-        _cache_of(settings),
-        _jobs_of(settings),
+        f"{_describe_database(settings)}{f' ({seeded})' if seeded else ''}",
+        _describe_cache(settings),
+        _describe_jobs(settings),
         f"{settings.workers} workers",
     ]
     lines = [
@@ -326,28 +337,28 @@ def _welcome(project: Project, settings: Settings, app: App, seeded: str, found:
         f"  {' · '.join(parts)}",
         *(
             line
-            for name, line in zip(found.services, found.lines(), strict=True)
-            if name in {*settings.fallbacks(), *found.degraded}
+            for name, line in zip(report.services, report.lines(), strict=True)
+            if name in {*settings.fallbacks(), *report.degraded}
         ),
         f"  {project.banner()}",
     ]
-    output.write_text("\n".join(lines))  # it waits for no reader, and comes before the first line of the log
+    output.write_text("\n".join(lines))  # does not block, and precedes the first log line
 
 
-def _describe(settings: Settings) -> str:
+def _describe_database(settings: Settings) -> str:
     url = settings.database.url.get_secret_value()
     if url.startswith("sqlite"):
         return f"SQLite at {url.removeprefix('sqlite:///')}"
     return f"PostgreSQL at {url.partition('://')[2].rpartition('@')[2].partition('?')[0]}"
 
 
-def _jobs_of(settings: Settings) -> str:
+def _describe_jobs(settings: Settings) -> str:
     if settings.jobs.url is None:
         return "jobs in the database"
     return f"jobs through {'RabbitMQ' if settings.jobs.url.get_secret_value().startswith('amqp') else 'Redis'}"
 
 
-def _cache_of(settings: Settings) -> str:
+def _describe_cache(settings: Settings) -> str:
     if settings.cache == "off":
         return "cache off"
     return "cache in Redis" if settings.redis.url is not None else "cache on this machine"

@@ -1,4 +1,4 @@
-"""``restwell cache``: what the cache of a server does, and forgetting."""
+"""``restwell cache``: statistics and invalidation of the cache."""
 
 import asyncio
 import sys
@@ -20,29 +20,29 @@ from restwell.errors import ConfigurationError
 from restwell.project import Project, find_project
 from restwell.settings import Settings
 
-ANSWER_SECONDS: Final = 5
-BY_NAME: Final = ("hits", "shared_hits", "loads", "waits", "stale_prevented", "bypasses", "invalidations")
-HELD: Final = ("entries", "bytes", "evictions")
+TIMEOUT_SECONDS: Final = 5
+METRICS_BY_NAME: Final = ("hits", "shared_hits", "loads", "waits", "stale_prevented", "bypasses", "invalidations")
+TOTAL_METRICS: Final = ("entries", "bytes", "evictions")
 
-commands: Final = typer.Typer(no_args_is_help=True, help="Look at the cache, or make it forget.")
+commands: Final = typer.Typer(no_args_is_help=True, help="Show cache statistics, or invalidate the cache.")
 
 
 @commands.command()
 def stats() -> None:
-    """Show what the cache of the server at HOST and PORT has done since it started."""
+    """Show the cache statistics of the server at HOST and PORT since it started."""
     project = find_project()
     settings = project.load_settings()
     families = {family.name.removeprefix("restwell_cache_"): family for family in _read(settings)}
-    columns = (*BY_NAME, *HELD)
+    columns = (*METRICS_BY_NAME, *TOTAL_METRICS)
     counts = {column: {s.labels.get("name", ""): s.value for s in _samples(families, column)} for column in columns}
     table = Table("name", *(column.replace("_", " ") for column in columns), "hit ratio", box=None)
     for name in sorted({name for column in counts.values() for name in column}):
         values = [counts[column].get(name, 0) for column in columns]
-        asked = sum(values[:3]) + values[5]
-        ratio = f"{(values[0] + values[1]) / asked:.1%}" if asked else ""
+        requests = sum(values[:3]) + values[5]
+        ratio = f"{(values[0] + values[1]) / requests:.1%}" if requests else ""
         table.add_row(name, *(f"{value:,.0f}" for value in values), ratio)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
-    totals = [f"{sum(counts[column].values()):,.0f} {column}" for column in HELD]
+    totals = [f"{sum(counts[column].values()):,.0f} {column}" for column in TOTAL_METRICS]
     workers = sum(sample.value for sample in _samples(families, "up"))
     print(f"{', '.join(totals)}; {workers:.0f} of {settings.workers} workers use it")
 
@@ -50,17 +50,17 @@ def stats() -> None:
 @commands.command()
 def clear(
     tag: Annotated[
-        list[str] | None, typer.Option(help="Only what has this tag, such as product:42; may be repeated.")
+        list[str] | None, typer.Option(help="Invalidate only this tag, such as product:42. Repeatable.")
     ] = None,
 ) -> None:
-    """Let every process forget what it has kept: after data was changed past the application, or a backup was restored."""
+    """Invalidate the cache in every process, for example after a manual change of the database or a restore."""
     project, settings = load()
-    forget(project, settings, tag or ())
-    print(f"forgotten: {', '.join(tag) if tag else 'everything'}")
+    invalidate(project, settings, tag or ())
+    print(f"invalidated: {', '.join(tag) if tag else 'everything'}")
 
 
-def forget(project: Project, settings: Settings, tags: Iterable[str] = ()) -> None:
-    """The same for other commands. Raises ConfigurationError when Redis cannot be reached."""
+def invalidate(project: Project, settings: Settings, tags: Iterable[str] = ()) -> None:
+    """Invalidate the tags, or everything. Raises ConfigurationError if Redis is unreachable."""
 
     async def run() -> None:
         kit = project.create_app(settings).kit
@@ -68,7 +68,7 @@ def forget(project: Project, settings: Settings, tags: Iterable[str] = ()) -> No
         try:
             await kit.cache.invalidate_now(*tags)
         except StoreUnavailable:
-            raise ConfigurationError(["REDIS_URL: Redis cannot be reached; nothing was forgotten"]) from None
+            raise ConfigurationError(["REDIS_URL: Redis is unreachable; nothing was invalidated"]) from None
         finally:
             await kit.close()
 
@@ -78,11 +78,13 @@ def forget(project: Project, settings: Settings, tags: Iterable[str] = ()) -> No
 def _read(settings: Settings) -> list[Metric]:
     address = f"http://{settings.host}:{settings.port}/metrics"
     try:
-        with urlopen(address, timeout=ANSWER_SECONDS) as answer:  # the scheme stands one line above
-            families = list(text_string_to_metric_families(answer.read().decode()))
-    except (HTTPException, OSError, ValueError) as error:  # it is no HTTP, or there are no metrics
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigurationError([f"no server answers at {address} ({why}); start it, or set HOST and PORT"]) from None
+        with urlopen(address, timeout=TIMEOUT_SECONDS) as response:  # the scheme is constant
+            families = list(text_string_to_metric_families(response.read().decode()))
+    except (HTTPException, OSError, ValueError) as error:  # not HTTP, or no metrics
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigurationError(
+            [f"no response from {address} ({reason}); start the server, or set HOST and PORT"]
+        ) from None
     return [family for family in families if family.name.startswith("restwell_cache_")]
 
 

@@ -1,4 +1,4 @@
-"""What every command begins with: the project, its settings, its database."""
+"""Loads the project, its settings and its database for the commands."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ def load() -> tuple[Project, Settings]:
 
 
 def with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
-    """The result of ``work`` with the database, started, in an event loop of its own."""
+    """Run ``work`` with a started database in a new event loop."""
 
     async def run() -> T:
         async with open_database(settings.database.url.get_secret_value(), 1) as database:

@@ -35,11 +35,11 @@ def worker(
     """Run jobs until SIGTERM. The database schema must be at the newest revision."""
     project, settings = load()
 
-    async def look(database: Database) -> StartupReport:
+    async def check(database: Database) -> StartupReport:
         await Migrations(project.migrations).check(database)
-        return await startup.look(settings, project.name, database)
+        return await startup.check_services(settings, project.name, database)
 
-    with_database(settings, look).tell()
+    with_database(settings, check).log()
     options = worker_options(
         project.create_app(settings),
         tuple(name for name in queues.replace(",", " ").split()),

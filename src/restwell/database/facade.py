@@ -30,7 +30,7 @@ MAX_BATCH: Final = 8
 
 
 class DatabaseUnavailable(ServiceUnavailable):
-    code, message = "database_unavailable", "The database cannot be reached right now. Try again shortly."
+    code, message = "database_unavailable", "The database is unreachable right now. Try again shortly."
 
 
 class DatabaseBusy(ServiceUnavailable):

@@ -19,7 +19,7 @@ from restwell.cache.peers import Peers
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
 from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RedisSettings, Settings
-from restwell.startup import look
+from restwell.startup import check_services
 from servers import NEEDS
 from tiny.app import create_app
 
@@ -279,12 +279,12 @@ async def test_the_startup_report_names_another_machine(empty_url: str, tmp_path
     """Breaks when only the running processes report it."""
     mine, theirs = settings_of(empty_url, tmp_path / "one"), settings_of(empty_url, tmp_path / "two")
     async with kit_of(theirs), open_database(empty_url, 1) as database:
-        found = await look(mine, "tiny", database)
-        assert found.services["cache"].startswith("not used, because other machines (1) use this database; ")
+        found = await check_services(mine, "tiny", database)
+        assert found.services["cache"].startswith("not used: other machines (1) use this database; ")
         assert "set REDIS_URL for all machines" in found.services["cache"]
         assert found.degraded == ["cache"]
         for unaffected in (theirs, settings_of(empty_url, tmp_path / "one", cache="off")):
-            assert (await look(unaffected, "tiny", database)).degraded == []
+            assert (await check_services(unaffected, "tiny", database)).degraded == []
 
 
 @pytest.mark.parametrize("kind", ["alone", "redis", "off", "sqlite"])

@@ -1,4 +1,4 @@
-"""``restwell cache``: what it tells of a server that runs, and that the server forgets."""
+"""``restwell cache``: statistics of a running server, and invalidation in all of its processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,29 +25,29 @@ def served(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
         yield started
 
 
-def how(served: Served, path: str) -> str:
+def cache_status(served: Served, path: str) -> str:
     return httpx.get(f"{served.url}{path}").headers["cache-status"].partition(";")[2].partition(";")[0].strip()
 
 
 def test_cache_clear_clears_the_cache_of_every_process(served: Served, environment: dict[str, str]) -> None:
-    """Breaks when forget reaches the process of the command only."""
+    """Breaks when the invalidation reaches only the process of the command."""
     product = httpx.get(f"{served.url}/v1/products?limit=1").json()["items"][0]["id"]
     paths = (f"/v1/products/{product}", "/v1/products?limit=1")
     for path in paths:
-        how(served, path)
-    assert [how(served, path) for path in paths] == ["hit", "hit"]
+        cache_status(served, path)
+    assert [cache_status(served, path) for path in paths] == ["hit", "hit"]
     done = restwell("cache", "clear", f"--tag=product:{product}", cwd=ROOT, **environment)
-    assert done.stdout == f"forgotten: product:{product}\n"
-    assert [how(served, path) for path in paths] == ["fwd=miss", "hit"]
-    assert restwell("cache", "clear", cwd=ROOT, **environment).stdout == "forgotten: everything\n"
-    assert [how(served, path) for path in paths] == ["fwd=miss", "fwd=miss"]
+    assert done.stdout == f"invalidated: product:{product}\n"
+    assert [cache_status(served, path) for path in paths] == ["fwd=miss", "hit"]
+    assert restwell("cache", "clear", cwd=ROOT, **environment).stdout == "invalidated: everything\n"
+    assert [cache_status(served, path) for path in paths] == ["fwd=miss", "fwd=miss"]
 
 
 def test_seed_clears_the_cache_of_a_running_server(served: Served, environment: dict[str, str]) -> None:
     path = "/v1/products?limit=1"
-    how(served, path)
+    cache_status(served, path)
     restwell("seed", cwd=ROOT, **environment).check_returncode()
-    assert how(served, path) == "fwd=miss"
+    assert cache_status(served, path) == "fwd=miss"
 
 
 def test_cache_stats_shows_the_counts_of_every_worker(served: Served, environment: dict[str, str]) -> None:
@@ -64,11 +64,11 @@ def test_cache_stats_shows_the_counts_of_every_worker(served: Served, environmen
 def test_cache_stats_fails_without_a_server(environment: dict[str, str]) -> None:
     done = restwell("cache", "stats", cwd=ROOT, **environment, PORT=str(free_port()))
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no server answers" in done.stderr
+    assert "no response from" in done.stderr
 
 
 def test_cache_clear_fails_without_redis(environment: dict[str, str]) -> None:
     restwell("migrate", cwd=ROOT, **environment).check_returncode()
     done = restwell("cache", "clear", cwd=ROOT, **environment, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "nothing was forgotten" in done.stderr.splitlines()[-1]
+    assert "nothing was invalidated" in done.stderr.splitlines()[-1]

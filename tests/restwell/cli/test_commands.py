@@ -1,4 +1,4 @@
-"""The command line: what each command does, and one clear line and exit code 2 where it cannot."""
+"""The command line: the effect of each command, and one clear line and exit code 2 on an error."""
 
 import json
 import socket
@@ -27,7 +27,7 @@ def tiny_env(tmp_path: Path) -> dict[str, str]:
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Exit code 2, a line for each word, and no traceback."""
+    """Assert exit code 2 and exactly one line of errors for each word."""
     lines = result.stderr.splitlines()
     assert (result.returncode, len(lines)) == (2, len(words)), result.stderr
     for line, word in zip(lines, words, strict=True):
@@ -58,7 +58,7 @@ def test_migrate_prints_sql_without_running_it(tiny_env: dict[str, str], tmp_pat
 def test_migrations_of_two_branches_are_refused_by_each_command_that_uses_them(
     tiny_env: dict[str, str], tmp_path: Path, command: str
 ) -> None:
-    """Seen to fail: the command ran one of the two migrations, and its exit code was 0."""
+    """Regression: the command ran one of the two migrations and exited with 0."""
     module = "from dataclasses import replace\nfrom pathlib import Path\nfrom tiny import app\n"
     (tmp_path / "branches.py").write_text(f"{module}project = replace(app.project, migrations=Path('m'))\n")
     (tmp_path / "m" / "versions").mkdir(parents=True)
@@ -84,9 +84,18 @@ def test_openapi_prints_the_document(tiny_env: dict[str, str], tmp_path: Path) -
     assert json.loads(restwell("openapi", cwd=tmp_path, **tiny_env).stdout)["info"]["title"] == "tiny"
 
 
+@pytest.mark.parametrize("command", ["routes", "openapi"])
+def test_a_command_that_inspects_the_application_writes_no_file(
+    tiny_env: dict[str, str], tmp_path: Path, command: str
+) -> None:
+    """Regression: the command created var/development-secret."""
+    assert restwell(command, cwd=tmp_path, **tiny_env).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_application_may_be_named_on_the_command_line(tiny_env: dict[str, str], tmp_path: Path) -> None:
     env = {**tiny_env, "RESTWELL_APP": ""}
-    assert_refused(restwell("routes", cwd=tmp_path, **env), "which application?")
+    assert_refused(restwell("routes", cwd=tmp_path, **env), "no application configured")
     assert restwell("--app", "tiny.app:project", "routes", cwd=tmp_path, **env).returncode == 0
     assert_refused(restwell("--app", "tiny.app:nothing", "routes", cwd=tmp_path, **env), "no application at")
 
@@ -108,7 +117,7 @@ def test_development_commands_refuse_production(tiny_env: dict[str, str], tmp_pa
 
 
 @pytest.mark.parametrize("command", ["dev", "serve"])
-def test_every_invalid_setting_is_named_at_once(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
+def test_all_invalid_settings_are_named_together(tiny_env: dict[str, str], tmp_path: Path, command: str) -> None:
     env = {**tiny_env, "PORT": "http", "WORKERS": "0", "DATABASE_URL": "mysql://root:hunter2@h/d"}
     result = restwell(command, cwd=tmp_path, **env)
     assert_refused(result, "PORT: ", "WORKERS: ", "DATABASE_URL: must begin with")
@@ -143,7 +152,7 @@ def test_an_unreachable_database_is_named(
 def test_more_pooled_connections_than_the_server_allows_are_refused(
     tiny_env: dict[str, str], tmp_path: Path, postgres_server: str, command: str
 ) -> None:
-    """Breaks when nobody asks: the server then starts, and the connections run out under load."""
+    """Breaks without the check: the server then starts and runs out of connections under load."""
     env = {**tiny_env, "DATABASE_URL": postgres_server, "WORKERS": "4", "DATABASE_POOL_SIZE": "100"}
     result = restwell(command, cwd=tmp_path, **env)
     assert_refused(result, "DATABASE_POOL_SIZE: 4 workers with 101 connections each need 404, and PostgreSQL allows")

@@ -1,4 +1,4 @@
-"""What the command does before anything else: tests/restwell/test_signals.py has its signals."""
+"""The first steps of the command. Signals are in tests/restwell/test_signals.py."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-LOOKS = """
+CHECK = """
 import os, socket, subprocess, sys
 from restwell.__main__ import open_closed_streams
 
@@ -26,8 +26,11 @@ sys.exit(found.returncode)
     ids=lambda closed: closed or "none",
 )
 def test_a_closed_standard_stream_is_the_null_device(closed: str) -> None:
-    """Breaks when a closed stream stays closed, or is open for this process only: then a socket or a child's file gets its number."""
-    command = ["sh", "-c", f'exec "$0" -W ignore -c "$1" {closed}', sys.executable, LOOKS]
+    """Breaks when a closed stream stays closed, or is open in this process only.
+
+    A socket, or a file of a child process, then gets its descriptor.
+    """
+    command = ["sh", "-c", f'exec "$0" -W ignore -c "$1" {closed}', sys.executable, CHECK]
     found = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert found.returncode == 0
     assert found.stdout == ("" if ">&- " in closed else "out\n")

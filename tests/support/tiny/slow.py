@@ -1,4 +1,4 @@
-"""The tiny application with routes that take their time."""
+"""The tiny application with slow routes."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from tiny.app import app_of
 from tiny.app import project as tiny
 
 HUNG = "SLOW_HUNG_SECONDS"
-"""After so many a worker counts as hung; heartbeats come faster then, as a test has less time."""
+"""Overrides the time after which a worker counts as hung, with faster heartbeats, for tests."""
 
 if HUNG in os.environ:
     server.HUNG_SECONDS = float(os.environ[HUNG])  # type: ignore[misc]
@@ -30,13 +30,13 @@ class SlowController(Controller):
 
     @get("/block/{seconds:int}")
     async def block(self, seconds: int) -> str:
-        """Block the event loop, as no route should."""
+        """Block the event loop."""
         time.sleep(seconds)  # noqa: ASYNC251  # on purpose
         return "done"
 
     @get("/compute/{seconds:int}")
     async def compute(self, seconds: int) -> str:
-        """Compute, and let others go on now and then."""
+        """Compute, and yield to the event loop."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             sum(range(3_000_000))
