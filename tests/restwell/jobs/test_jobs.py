@@ -85,7 +85,7 @@ async def test_arguments_are_checked_when_the_job_is_enqueued(harness: JobsHarne
     for arguments in wrong:
         with pytest.raises(TypeError, match="job typed"):
             await harness.enqueue(sample_jobs.typed, **arguments)
-    with pytest.raises(TypeError, match="65,536 at most; store it"):
+    with pytest.raises(TypeError, match="65,536 at most; store them"):
         await harness.enqueue(sample_jobs.note, text="x" * 70_000)
     assert await harness.states() == []
 

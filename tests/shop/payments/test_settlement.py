@@ -148,7 +148,7 @@ async def test_a_declined_order_fails_and_returns_its_stock(
     assert await customer.stock_of(product) == STOCK
     assert movements(payments_file) == {}
     (mail,) = server.mails
-    assert (mail["PaymentEventObject"].startswith("Your payment"), "declined" in text_of(mail)) == (True, True)
+    assert (mail["Subject"].startswith("Your payment"), "declined" in text_of(mail)) == (True, True)
     assert await cancel(customer, order) == "failed"
     await finish_jobs(app)
     assert await customer.stock_of(product) == STOCK, "once"
