@@ -32,10 +32,7 @@ RESPAWN_SECONDS: Final = 1.0
 KILL_SECONDS: Final = 10.0
 """How long after ``drain_seconds`` a worker is killed."""
 BLOCKED_SECONDS: Final = 60.0
-"""How long a job may block the event loop of its worker.
-
-Then the process exits, and the job runs isolated next time.
-"""
+"""How long a job may block the event loop before its worker exits. The next attempt then runs isolated."""
 
 _FORK: Final = multiprocessing.get_context("fork")
 """With fork, all modules are imported already: a worker starts in milliseconds instead of a second."""
@@ -43,7 +40,7 @@ _FORK: Final = multiprocessing.get_context("fork")
 
 @dataclass
 class _Slot:
-    """One of the ``count`` worker processes, and its current process."""
+    """One of the ``count`` workers. Its process is replaced when it exits."""
 
     options: WorkerOptions
     name: str = ""
@@ -112,10 +109,8 @@ def _stop(processes: list[BaseProcess], drain_seconds: float) -> None:
 
 def _worker_main(options: WorkerOptions, name: str) -> None:
     """The entry point of a worker process. Builds the application from the environment."""
-    for number in (
-        signal.SIGINT,
-        signal.SIGHUP,
-    ):  # a terminal sends them to the whole process group; the supervisor handles them
+    # A terminal sends these to the whole process group; the supervisor handles them.
+    for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     exit_with_parent()
     app = _create_app()

@@ -1,4 +1,4 @@
-"""Mail, through a real SMTP server."""
+"""Mail through a real SMTP server."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,15 +10,15 @@ from mail_server import PASSWORD, USER, mail_server, make_certificate
 from restwell.mail import Mail, Mailer, MailFailed, MailRefused, SmtpMailer, open_mailer
 from servers import free_port
 
-LETTER = Mail(
+MAIL = Mail(
     to="ada@example.com",
     to_name="Ada Löwe, Countess",
     subject="Grüße",
-    text="Hello\n.\nand on",  # a line with nothing but a dot ends an SMTP message, if it is not escaped
+    text="Hello\n.\nand on",  # a line with only a dot ends an SMTP message unless it is escaped
     html="<p>Hello</p>",
     key="0192f0c1",
 )
-# aiosmtpd does not count TLS from the start as TLS.
+# aiosmtpd does not recognize implicit TLS.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 LOGIN = f"{USER}:{quote(PASSWORD, safe='')}"
 
@@ -39,9 +39,9 @@ async def test_a_mail_is_delivered_over_tls_with_a_login(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with mail_server(certificate, starts_tls=starts_tls) as server:
         url = f"{'smtp' if starts_tls else 'smtps'}://{LOGIN}@localhost:{server.port}"
-        await mailer(url).send(LETTER)
+        await mailer(url).send(MAIL)
         with pytest.raises(MailFailed, match="535"):
-            await mailer(url.replace(LOGIN, f"{USER}:wrong")).send(LETTER)
+            await mailer(url.replace(LOGIN, f"{USER}:wrong")).send(MAIL)
     (mail,) = server.mails
     assert server.encrypted == [True]
     (to,) = mail["To"].addresses
@@ -56,23 +56,23 @@ async def test_a_mail_is_delivered_over_tls_with_a_login(
 
 
 async def test_a_server_with_an_untrusted_certificate_gets_no_password(certificate: Path) -> None:
-    """Breaks when the certificate is not checked."""
+    """Breaks if the certificate is not verified."""
     with mail_server(certificate) as server, pytest.raises(MailFailed, match=r"(?i)certificate"):
-        await mailer(f"smtps://{LOGIN}@localhost:{server.port}").send(LETTER)
+        await mailer(f"smtps://{LOGIN}@localhost:{server.port}").send(MAIL)
     assert server.mails == []
 
 
-async def test_a_mail_is_sent_without_tls_only_where_the_url_says_so() -> None:
-    """Breaks when STARTTLS is used only if the server offers it: whoever sits between would take the offer out."""
+async def test_a_mail_is_sent_without_tls_only_with_the_plain_url_scheme() -> None:
+    """Breaks with opportunistic STARTTLS: a man in the middle can remove the offer."""
     with mail_server(None) as server:
         with pytest.raises(MailFailed, match="STARTTLS"):
-            await mailer(f"smtp://localhost:{server.port}").send(LETTER)
+            await mailer(f"smtp://localhost:{server.port}").send(MAIL)
         assert server.mails == []
-        await mailer(f"smtp+plain://localhost:{server.port}").send(LETTER)
+        await mailer(f"smtp+plain://localhost:{server.port}").send(MAIL)
     assert len(server.mails) == 1
 
 
-async def test_permanent_and_temporary_refusals_raise_different_errors() -> None:
+async def test_permanent_and_transient_rejections_raise_different_errors() -> None:
     with mail_server(None) as server:
         server.unknown = {"nobody@example.com"}
         plain = mailer(f"smtp+plain://localhost:{server.port}")
@@ -80,15 +80,15 @@ async def test_permanent_and_temporary_refusals_raise_different_errors() -> None
             await plain.send(Mail("nobody@example.com", "", "s", "t", "h", "k"))
         server.busy = True
         with pytest.raises(MailFailed, match="Try again later"):
-            await plain.send(LETTER)
+            await plain.send(MAIL)
     with pytest.raises(MailFailed, match=str(server.port)):
-        await plain.send(LETTER)
+        await plain.send(MAIL)
     with pytest.raises(MailFailed):
-        await mailer(f"smtps://localhost:{free_port()}").send(LETTER)
+        await mailer(f"smtps://localhost:{free_port()}").send(MAIL)
 
 
-async def test_mails_are_written_to_files_without_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_mails_are_written_to_files_without_an_smtp_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    await open_mailer(None, "s@shop.example").send(LETTER)
+    await open_mailer(None, "s@shop.example").send(MAIL)
     assert b"Message-ID: <0192f0c1@shop.example>" in (tmp_path / "var/mail/0192f0c1.eml").read_bytes()
     assert isinstance(open_mailer("smtp://localhost", "s@shop.example"), SmtpMailer)

@@ -1,4 +1,4 @@
-"""Whatever a person has written into a name, a subject or a text: the mail has the headers that we set, once each, and their values."""
+"""User input in names, subjects and texts cannot add or change a header of a mail."""
 
 import email.policy
 from collections.abc import Iterator
@@ -19,7 +19,10 @@ from restwell.mail import MAX_HEADER_CHARS, FolderMailer, Mail, MailRefused, Smt
 HEADERS = [
     *("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"),
 ]
-FORGED = "=?utf-8?q?x=0d=0aReply-To=3a_evil=40evil.example=0d=0aSubject=3a_Account_locked=0d=0a=0d=0aLog_in_at_http=3a//evil.example?="
+FORGED = (
+    "=?utf-8?q?x=0d=0aReply-To=3a_evil=40evil.example=0d=0aSubject=3a_Account_locked=0d=0a=0d=0a"
+    "Log_in_at_http=3a//evil.example?="
+)
 HOSTILE = [
     FORGED,
     '" <v@evil.example>, "',
@@ -29,7 +32,7 @@ HOSTILE = [
     "a\r\n\r\nbody",
     "a\rBcc: everyone@example.com",
     "a\u2028Bcc: a@b.example\u0085Bcc: c@d.example\x0b\x0c\x1c",
-    "\ud800 half a character \udfff",
+    "\ud800 a lone surrogate \udfff",
     "NUL \x00 and DEL \x7f",
     "x" * 100_000,
     "ü" * 400,
@@ -75,12 +78,12 @@ def server() -> Iterator[MailServer]:
 
 
 def one_line(text: str) -> str:
-    """The text as one line without control characters, as a header shows it."""
+    """The text as a header value: one line without control characters."""
     return "".join(" " if category(one) in {"Cc", "Cs", "Zl", "Zp"} else one for one in text[:MAX_HEADER_CHARS]).strip()
 
 
 def lines_of(text: str) -> str:
-    """The text as a mail program shows it: with one kind of line end, and a mark for half a character."""
+    """The text with normalized line ends, and lone surrogates replaced."""
     return text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode()
 
 
@@ -89,7 +92,7 @@ def decoded(value: str) -> str:
 
 
 def check(raw: bytes, sent: Mail) -> None:
-    """Split by hand at first, so that no parser's tolerance hides a header."""
+    """Check a message. Splits it by hand first, because a tolerant parser may hide a header."""
     head, body = raw.replace(b"\r\n", b"\n").split(b"\n\n", 1)
     assert [line.split(":")[0] for line in head.decode("ascii").split("\n") if line[0] not in " \t"] == HEADERS
     assert all(len(line) <= 78 or b"@" in line for line in raw.split(b"\r\n"))
@@ -109,7 +112,7 @@ def check(raw: bytes, sent: Mail) -> None:
 @pytest.mark.parametrize("where", ["to_name", "subject", "text", "html"])
 @pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
 async def test_hostile_text_adds_no_header_and_arrives_unchanged(tmp_path: Path, where: str, hostile: str) -> None:
-    """Breaks when a value is parsed: ``Address(display_name)`` read the encoded words of a name again, and their line ends too."""
+    """Breaks if a value is parsed: ``Address(display_name)`` decodes encoded words in a name, including line ends."""
     values = {"to": "v@example.com", "to_name": "V", "subject": "S", "text": "t", "html": "<p>h</p>", "key": "k"}
     mail = Mail(**{**values, where: hostile})
     await FolderMailer(tmp_path, "The Shop <shop@shop.example>").send(mail)
@@ -121,7 +124,7 @@ async def test_hostile_text_adds_no_header_and_arrives_unchanged(tmp_path: Path,
 async def test_every_text_is_sent_and_written_unchanged(
     server: MailServer, tmp_path: Path, name: str, subject: str, text: str
 ) -> None:
-    """Breaks when a character is split between two encoded words, or when a line end of the text is left as it is."""
+    """Breaks if a character is split between two encoded words, or if line ends are not normalized."""
     mail = Mail("v@example.com", name, subject, text, f"<p>{text}</p>", "key-1")
     await SmtpMailer(f"smtp+plain://localhost:{server.port}", "The Shop <shop@shop.example>").send(mail)
     await FolderMailer(tmp_path, "The Shop <shop@shop.example>").send(mail)
@@ -144,8 +147,8 @@ async def test_every_text_is_sent_and_written_unchanged(
         ("a@example.com", ""),
     ],
 )
-async def test_an_invalid_recipient_or_key_is_refused(server: MailServer, tmp_path: Path, to: str, key: str) -> None:
-    """Breaks when the recipient is parsed leniently (a comment in it made another recipient), or when a key names a file elsewhere."""
+async def test_an_invalid_recipient_or_key_is_rejected(server: MailServer, tmp_path: Path, to: str, key: str) -> None:
+    """Breaks with a lenient parser (a comment changed the recipient), or if a key is a path outside the folder."""
     before = len(server.received)
     smtp = SmtpMailer(f"smtp+plain://localhost:{server.port}", "s@shop.example")
     for mailer in (smtp, FolderMailer(tmp_path, "s@shop.example")):
@@ -156,7 +159,7 @@ async def test_an_invalid_recipient_or_key_is_refused(server: MailServer, tmp_pa
 
 
 async def test_an_international_domain_is_sent_in_its_ascii_form(server: MailServer) -> None:
-    """Breaks when the domain is not IDNA: the relay, which has no SMTPUTF8, never got the mail."""
+    """Breaks if the domain is not IDNA-encoded: a relay without SMTPUTF8 rejects the mail."""
     mailer = SmtpMailer(f"smtp+plain://localhost:{server.port}", "Bücher & Söhne <laden@bücher.example>")
     await mailer.send(Mail("Ada@Bücher.example", "Ada", "s", "t", "h", "k"))
     assert server.envelopes[-1] == ("laden@xn--bcher-kva.example", ["ada@xn--bcher-kva.example"])
@@ -179,13 +182,13 @@ async def test_an_international_domain_is_sent_in_its_ascii_form(server: MailSer
         "",
     ],
 )
-def test_a_sender_that_is_not_a_mailbox_is_refused_at_start(sender: str) -> None:
-    """Breaks when only a part of the text is looked at: the rest is a second mailbox or a header."""
+def test_an_invalid_sender_is_rejected_at_startup(sender: str) -> None:
+    """Breaks if only a prefix is parsed: the rest may be a second mailbox or a header."""
     with pytest.raises(ValueError, match=r"address|name|@-sign"):
         open_mailer(None, sender)
 
 
-def test_a_sender_may_have_any_name_or_none() -> None:
+def test_a_sender_may_have_any_display_name_or_none() -> None:
     for sender in (
         "no-reply@localhost",
         '"Shop" <a@b.example>',

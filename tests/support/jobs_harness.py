@@ -1,4 +1,4 @@
-"""A database with the tables of jobs and one for their effects, and workers over it, each as in a process of its own."""
+"""A database with the job tables and a table of their effects, and in-process workers on it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -33,7 +33,7 @@ async def make_tables(database: Database) -> None:
 
 
 class JobsHarness:
-    """``jobs`` is the queue of a process that enqueues; each worker has its own."""
+    """``jobs`` is the queue of the producer. Each worker has its own queue and database, as in a separate process."""
 
     def __init__(
         self, url: str, database: Database, known: Iterable[Job[..., Any]], broker_url: str | None, name: str
@@ -59,29 +59,28 @@ class JobsHarness:
 
     @asynccontextmanager
     async def worker(self, services: Iterable[object] = (), **options: Any) -> AsyncIterator[Worker]:
-        """A worker at work; at the end it drains."""
+        """Run a worker, and drain it at the end."""
         options = {"queues": ("default",), "drain_seconds": 5.0, **options}
         async with open_database(self.url, 5) as database:
             jobs = self.queue(database)
             worker = Worker(database, self.url, jobs, list(services), WorkerOptions(**options))
-            working = asyncio.create_task(worker.run())
+            task = asyncio.create_task(worker.run())
             try:
                 yield worker
             finally:
                 worker.stop()
                 with suppress(asyncio.CancelledError):
-                    await working
+                    await task
                 await jobs.close()
 
     async def notes(self) -> list[str]:
         return await self.database.all(all_notes)
 
     async def states(self) -> list[str]:
-        """The state of every job."""
         return await self.database.all(query("harness.states", select(_states).limit(100_000), into=str))
 
     async def settled(self, seconds: float = SECONDS) -> list[str]:
-        """Wait until every job has ended. Returns their states."""
+        """Wait until every job has finished. Returns their states."""
         return await self.until(
             lambda states: bool(states) and not {"scheduled", "ready", "running", "parked"} & set(states), seconds
         )

@@ -1,4 +1,4 @@
-"""A real SMTP server for the tests: TLS with a certificate of its own, and a login."""
+"""An SMTP server for the tests, with TLS, a self-signed certificate and a login."""
 
 import re
 import ssl
@@ -23,7 +23,12 @@ USER, PASSWORD = "shop", "p@ss/word"
 
 
 class MailServer:
-    """``mails`` are those that came, ``received`` as bytes, ``encrypted`` whether each was on its way. Who is ``unknown`` is refused; ``busy`` refuses all for now."""
+    """``mails`` and ``received`` are the mails, parsed and as bytes.
+
+    ``encrypted`` says for each whether it came over TLS.
+
+    Recipients in ``unknown`` are rejected permanently. If ``busy``, all mails are rejected temporarily.
+    """
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -57,7 +62,7 @@ class MailServer:
 def mail_server(
     certificate: Path | None, *, starts_tls: bool = False, handler: MailServer | None = None
 ) -> Iterator[MailServer]:
-    """With a certificate: TLS from the start, or after STARTTLS, and a login. Without: neither."""
+    """With a certificate, the server requires a login, and implicit TLS or STARTTLS. Without one, neither."""
     handler = handler or MailServer()
     handler.port = free_port()
     options: dict[str, Any] = {}
@@ -78,33 +83,33 @@ def mail_server(
 
 
 def _authenticate(_server: SMTP, _session: Session, _envelope: Envelope, mechanism: str, data: object) -> AuthResult:
-    right = isinstance(data, LoginPassword) and (data.login, data.password) == (USER.encode(), PASSWORD.encode())
-    return AuthResult(success=right and mechanism in {"LOGIN", "PLAIN"}, handled=False)
+    valid = isinstance(data, LoginPassword) and (data.login, data.password) == (USER.encode(), PASSWORD.encode())
+    return AuthResult(success=valid and mechanism in {"LOGIN", "PLAIN"}, handled=False)
 
 
 def with_mail(settings: ShopSettings, server: MailServer) -> ShopSettings:
-    """The settings with this server, which has no certificate."""
+    """The settings, with this server for mail."""
     mail = MailSettings(sender="The Shop <shop@shop.example>")
     smtp = SmtpSettings(url=SecretStr(f"smtp+plain://localhost:{server.port}"))
     return settings.model_copy(update={"mail": mail, "smtp": smtp})
 
 
 def text_of(mail: EmailMessage) -> str:
-    """Its plain text."""
+    """The plain text of a mail."""
     text = next(part for part in mail.walk() if part.get_content_type() == "text/plain")
     content: str = text.get_content()
     return content.replace("\r\n", "\n")
 
 
 def code_in(mail: EmailMessage) -> str:
-    """The code that stands in it, on a line of its own."""
+    """The one-time code in a mail, which is on a separate line."""
     found = re.search(r"^[\w-]{32}$", text_of(mail), re.MULTILINE)
     assert found is not None, text_of(mail)
     return found[0]
 
 
 def make_certificate(folder: Path) -> Path:
-    """For ``localhost``; its key lies beside it."""
+    """Create a self-signed certificate for ``localhost``. Its key has the same name with the suffix ``.key``."""
     certificate = folder / "mail.crt"
     subprocess.run(
         [

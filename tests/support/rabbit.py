@@ -34,7 +34,7 @@ class RabbitServer:
             **os.environ,
             "ERL_EPMD_PORT": str(self._mapper_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "HOME": str(self.folder),  # its cookie
+            "HOME": str(self.folder),  # for the Erlang cookie
             "RABBITMQ_NODENAME": f"rabbit{self.port}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),

@@ -1,4 +1,4 @@
-"""Jobs of the kinds there are, for the tests."""
+"""Sample jobs for the tests: successful, failing, slow, blocking and crashing ones."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ SOON = Backoff(initial_seconds=0.01, max_seconds=0.01)
 
 @job()
 async def note(context: JobContext, text: str) -> str:
-    """Notes the text, as often as it is run; its result is the text."""
+    """Inserts a note in every attempt. Returns the text."""
     await context.get(Database).run(add_effect, job_id=context.job_id, note=text)
     return text
 
@@ -32,7 +32,7 @@ async def note_once(context: JobContext, text: str) -> None:
 
 @job(max_attempts=50)
 async def slow_effect(context: JobContext, number: int, seconds: float, effect_at: float = 0.5) -> None:
-    """Takes its time, and after that share of it takes effect, and is done with that."""
+    """Sleeps, and completes with a note after the share ``effect_at`` of the time."""
     await asyncio.sleep(seconds * effect_at)
     async with context.completion() as tx:
         await tx.run(add_effect, job_id=context.job_id, note=f"{number:06}")
@@ -41,14 +41,14 @@ async def slow_effect(context: JobContext, number: int, seconds: float, effect_a
 
 @job(max_attempts=2, backoff=SOON)
 async def out_of_memory(_context: JobContext) -> None:
-    """Takes all memory there is, until the kernel ends it; which is done here by the same signal."""
+    """Simulates the out-of-memory killer, which sends the same signal."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @job(backoff=SOON, max_attempts=3)
 async def fail(context: JobContext, until_attempt: int = 100) -> int:
     if context.attempt < until_attempt:
-        raise ValueError(f"no luck in attempt {context.attempt}")
+        raise ValueError(f"failed in attempt {context.attempt}")
     return context.attempt
 
 
@@ -71,13 +71,12 @@ async def sleep(context: JobContext, seconds: float) -> None:
 
 @job()
 async def block_event_loop(_context: JobContext, seconds: float) -> None:
-    """Blocks the event loop, as no job should."""
     time.sleep(seconds)  # noqa: ASYNC251  # on purpose
 
 
 @job(backoff=SOON, max_attempts=1)
 async def fail_with_unstorable_text(_context: JobContext) -> None:
-    raise ValueError("zero \x00 and a half \ud800 of a pair")
+    raise ValueError("NUL \x00 and a lone surrogate \ud800")
 
 
 @job(max_attempts=2)
@@ -92,7 +91,7 @@ async def raise_system_exit(_context: JobContext) -> None:
 
 @job(max_attempts=3)
 async def poison(_context: JobContext) -> None:
-    """Takes the worker with it."""
+    """Kills its worker process."""
     os._exit(9)
 
 
@@ -133,19 +132,19 @@ async def typed(context: JobContext, number: int, owner: UUID, at: datetime | No
 
 @job(name="note")
 async def note_in(context: JobContext, text: str, language: str = "en") -> None:
-    """``note`` of the next release: one more argument, with a default."""
+    """``note`` in the next release: one more argument, with a default."""
     await context.get(Database).run(add_effect, job_id=context.job_id, note=f"{text} in {language}")
 
 
 @job()
 async def greet(context: JobContext) -> None:
-    """Only the next release has it."""
+    """Exists only in the next release."""
     await context.get(Database).run(add_effect, job_id=context.job_id, note="hello")
 
 
 @job(timeout_seconds=30)
 def log_in_process(text: str) -> None:
-    """Logs, in a process of its own."""
+    """Logs in a separate process."""
     structlog.get_logger("sample_jobs").warning("said", text=text)
 
 

@@ -1,7 +1,7 @@
-"""J1 to J7: jobs that are never lost, and never run twice on the database, whoever dies meanwhile.
+"""J1 to J7: no job is lost, and no database effect is duplicated, after crashes, restarts and outages.
 
-Each test can be seen to fail: ``BROKEN=name pytest -k J4`` runs it on a build that is broken as ``jobs_app/broken.py`` says, by the name
-that stands beside it here.
+``BROKEN=name pytest -k J4`` runs a test on a build with the fault ``name`` of ``jobs_app/broken.py``, where it fails.
+Each docstring lists the faults.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ from scoreboard import Score
 from servers import NEEDS, ROOT, descendants_of, redis_program, redis_server, restwell, working
 
 PARALLEL_CRASHES: Final = 4
-"""So many crash beside each other, which is what two cores can start."""
+"""The number of concurrent crashes."""
 FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "postgresql-redis", "postgresql-rabbitmq"])
 def combination(request: pytest.FixtureRequest) -> str:
-    """The database, and what tells workers of work where that is not the database itself."""
+    """The database and the broker, if any."""
     name: str = request.param
     return name
 
@@ -64,10 +64,10 @@ async def harness(empty_url: str, broker_url: str | None) -> AsyncIterator[JobsH
 @pytest.mark.scoreboard(
     "J1", "kill -9 a worker mid-job x100, 1,000 jobs", "0 lost, 0 doubled database effects, resumed <= 35 s"
 )
-async def test_killed_workers_lose_no_job_and_run_none_twice_j1(
+async def test_killed_workers_lose_no_job_and_duplicate_no_effect_j1(
     harness: JobsHarness, tmp_path: Path, score: Score
 ) -> None:
-    """BROKEN=no-lease: what the dead had is never done. BROKEN=no-transaction: it is done twice."""
+    """BROKEN=no-lease: the jobs of a killed worker never run. BROKEN=no-transaction: their effects are duplicated."""
     count, kills = score.size((40, 3), (1_000, 100))
     await enqueue_slow_effects(harness, count, 0.5, effect_at=0.2)
     with working(tmp_path, "--concurrency=4", **environment(harness)) as served:
@@ -83,15 +83,15 @@ async def test_killed_workers_lose_no_job_and_run_none_twice_j1(
     "J1", "a machine with its workers is gone", "0 lost, 0 doubled database effects, resumed <= 35 s"
 )
 async def test_the_jobs_of_a_lost_machine_are_resumed_j1(harness: JobsHarness, tmp_path: Path, score: Score) -> None:
-    """BROKEN=no-lease: nobody is left who could say that they are dead, so only their leases tell."""
+    """BROKEN=no-lease: without the supervisor, only the leases expire."""
     await enqueue_slow_effects(harness, 8, 1.0)
     with working(tmp_path, "--concurrency=4", **environment(harness)) as served:
-        held = await audit.held_jobs(harness)
+        held = await audit.running_jobs(harness)
         for process in (served.process.pid, *descendants_of(served.process.pid)):
             os.kill(process, signal.SIGKILL)
     began = time.monotonic()
     if not score.size(small=False, full=True):
-        await harness.database.run(audit.lapse)  # half a minute later
+        await harness.database.run(audit.expire_leases)  # as after half a minute
     with working(tmp_path, "--concurrency=4", **environment(harness)):
         await audit.resumed(harness, held)
         seconds = time.monotonic() - began
@@ -109,7 +109,7 @@ async def test_the_jobs_of_a_lost_machine_are_resumed_j1(harness: JobsHarness, t
 async def test_a_job_that_kills_its_worker_harms_no_other_j2(
     harness: JobsHarness, tmp_path: Path, score: Score
 ) -> None:
-    """BROKEN=no-attempts: it never dies. BROKEN=not-isolated: others, of two attempts, die with it."""
+    """BROKEN=no-attempts: the job is never dead. BROKEN=not-isolated: other jobs, of two attempts, are dead too."""
     count = score.size(200, 4_000)
     with (
         working(tmp_path, "--concurrency=40", **environment(harness)),
@@ -117,10 +117,10 @@ async def test_a_job_that_kills_its_worker_harms_no_other_j2(
     ):
         await _enqueue_at_a_steady_rate(harness, 0, count)
         await audit.settled(harness, 60)
-        without = await audit.slowest(harness, 0.99)
+        without = await audit.latency_percentile(harness, 0.99)
         async with harness.database.transaction() as tx:
             await tx.run_script("DELETE FROM jobs")
-        # In full apart, so that one worker dies of each, and not both at once; a small run is too short for that.
+        # In a full run, each poison job kills one worker, at different times. A small run is too short for that.
         first, second = count + count // 4, count + count // 4 + score.size(0, count // 2)
         await _enqueue_at_a_steady_rate(harness, count, first)
         poison = [await harness.enqueue(sample_jobs.poison)]
@@ -128,18 +128,18 @@ async def test_a_job_that_kills_its_worker_harms_no_other_j2(
         poison.append(await harness.enqueue(sample_jobs.out_of_memory))
         await _enqueue_at_a_steady_rate(harness, second, 2 * count)
         found = await audit.settled(harness, score.size(90, 120))
-        beside = await audit.slowest(harness, 0.99)
+        during = await audit.latency_percentile(harness, 0.99)
     assert found == {"done": count, "dead": len(poison)}
     for job_id in poison:
         dead = await harness.jobs.get(job_id)
         assert dead.attempts == dead.max_attempts == len(await harness.jobs.failures(job_id))
     assert len(set(await harness.notes())) == 2 * count
-    score.note(f"p99 of {count:,} others {beside * 1_000:.0f} ms, {without * 1_000:.0f} ms without")
-    assert beside <= score.size(100, 2) * without  # of few others, one in a hundred was beside a death
+    score.note(f"p99 of {count:,} others {during * 1_000:.0f} ms, {without * 1_000:.0f} ms without")
+    assert during <= score.size(100, 2) * without  # in a small run, one percent of the jobs is interrupted
 
 
 async def _enqueue_at_a_steady_rate(harness: JobsHarness, first: int, end: int) -> None:
-    """Something less than a hundred a second, of a fifth of a second."""
+    """Enqueue almost 100 jobs a second, of 0.2 s each."""
     for number in range(first, end):
         await harness.enqueue(sample_jobs.slow_effect.with_options(max_attempts=2), number=number, seconds=0.2)
         await asyncio.sleep(0.01)
@@ -151,8 +151,9 @@ async def _enqueue_at_a_steady_rate(harness: JobsHarness, first: int, end: int) 
 async def test_no_rolled_back_job_runs_and_no_committed_job_is_lost_j3(
     harness: JobsHarness, tmp_path: Path, score: Score
 ) -> None:
-    """BROKEN=own-transaction: ghosts run. BROKEN=no-polling: what nobody was told of waits for ever, but on SQLite, where the
-    commit itself is what workers see.
+    """BROKEN=own-transaction: jobs of rolled-back transactions run.
+
+    BROKEN=no-polling: without a notification a job waits forever, except on SQLite, where workers see the commit.
     """
     rollbacks, crashes = score.size((50, 3), (1_000, 100))
     with working(tmp_path, "--concurrency=4", **environment(harness)):
@@ -181,22 +182,22 @@ async def _enqueue_and_die(harness: JobsHarness, number: int) -> None:
 
 
 @pytest.mark.scoreboard("J4", "SIGSTOP a worker past its lease, then resume", "0 stale completions accepted")
-async def test_a_worker_that_was_suspended_completes_no_job_of_another_j4(
+async def test_a_suspended_worker_cannot_complete_a_reclaimed_job_j4(
     harness: JobsHarness, tmp_path: Path, score: Score
 ) -> None:
-    """BROKEN=no-fencing: what it was at is done by another, and then once more by it."""
+    """BROKEN=no-fencing: the suspended worker repeats effects that another worker has completed."""
     rounds = score.size(1, 2)
     for number in range(rounds):
         await enqueue_slow_effects(harness, 4, 2.0, start=4 * number)
         with working(tmp_path, "--concurrency=4", **environment(harness)) as first:
-            while len(await audit.held_jobs(harness)) < 4:
+            while len(await audit.running_jobs(harness)) < 4:
                 await asyncio.sleep(0.05)
             stopped = (first.process.pid, *descendants_of(first.process.pid))
             for process in stopped:
                 os.kill(process, signal.SIGSTOP)
             try:
                 if not score.size(small=False, full=True):
-                    await harness.database.run(audit.lapse)  # half a minute later
+                    await harness.database.run(audit.expire_leases)  # as after half a minute
                 with working(tmp_path, "--concurrency=4", **environment(harness)):
                     await audit.settled(harness, 90)
             finally:
@@ -211,8 +212,10 @@ async def test_a_worker_that_was_suspended_completes_no_job_of_another_j4(
 async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(
     harness: JobsHarness, tmp_path: Path, score: Score
 ) -> None:
-    """BROKEN=no-dead-letters: they hold their slots until their leases end, and nobody learns why. What cannot be read is dead at once,
-    what is unknown after a day, in which a worker that knows it might come.
+    """BROKEN=no-dead-letters: such jobs hold their slots until their leases expire, without a recorded error.
+
+    A job with unreadable arguments is dead immediately. An unknown job is dead after a day, in which a worker may know
+    it.
     """
     good, bad, each = score.size((200, 20, 0.02), (5_000, 1_000, 0.1))
     seconds = []
@@ -222,9 +225,9 @@ async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(
                 await harness.jobs.enqueue_many(
                     tx, sample_jobs.note.with_options(max_attempts=1), [{"text": "bad"}] * mixed
                 )
-                await tx.run_script("UPDATE jobs SET name = 'nobody' WHERE name = 'note'")
+                await tx.run_script("UPDATE jobs SET name = 'unknown' WHERE name = 'note'")
                 if mixed:
-                    half = f"(SELECT id FROM jobs WHERE name = 'nobody' LIMIT {bad // 2})"
+                    half = f"(SELECT id FROM jobs WHERE name = 'unknown' LIMIT {bad // 2})"
                     await tx.run_script(
                         f"UPDATE jobs SET name = 'note', arguments = '{{\"text\": 5' WHERE id IN {half}"
                     )
@@ -236,16 +239,16 @@ async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(
             seconds.append(time.monotonic() - began)
         await harness.until(lambda states: states.count("parked") == states.count("dead") == bad // 2, 60)
         assert await audit.reasons(harness) == {"UnreadableArguments": bad // 2}
-        await harness.database.run(audit.lapse_parked)  # a day later
+        await harness.database.run(audit.expire_parked)  # as after a day
         found = await audit.settled(harness, 60)
     assert found == {"done": 2 * good, "dead": bad}
     assert await audit.reasons(harness) == {
         "UnreadableArguments": bad // 2,
-        "no worker knew nobody within 86400 s": bad // 2,
+        "no worker knew unknown within 86400 s": bad // 2,
     }
     share = seconds[0] / seconds[1]
-    score.note(f"{bad:,} of {bad:,} dead; the {good:,} others at {share:.0%} of their pace without them")
-    assert share >= score.size(0.3, 0.95)  # a small run is over in the time that it takes to look
+    score.note(f"{bad:,} of {bad:,} dead; the {good:,} others at {share:.0%} of the throughput without them")
+    assert share >= score.size(0.3, 0.95)  # a small run takes about one polling interval
 
 
 @pytest.mark.parametrize("combination", ["postgresql-redis", "sqlite-redis", "postgresql-rabbitmq"])
@@ -253,7 +256,7 @@ async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(
 async def test_a_broker_that_is_down_loses_no_job_j6(
     combination: str, empty_url: str, tmp_path: Path, score: Score
 ) -> None:
-    """BROKEN=publish-first: enqueues fail while it is gone."""
+    """BROKEN=publish-first: enqueues fail while the broker is down."""
     if os.environ.get(VARIABLE):
         break_on_purpose()
     program = redis_program() if "redis" in combination else rabbit_program()
@@ -284,14 +287,19 @@ async def test_a_broker_that_is_down_loses_no_job_j6(
                 found = served.output.count('"event":"jobs_broker_up"')
                 errors = served.output.count('"level":"error"')
             await audit.assert_each_took_effect_once(harness, number)
-    score.note(f"{number:,} of {number:,} enqueued, within {phases[1] * 1_000:.0f} ms while it was gone; all done")
+    score.note(
+        f"{number:,} of {number:,} enqueued, within {phases[1] * 1_000:.0f} ms while the broker was down; all done"
+    )
     assert phases[1] < 1
-    assert (lost, found, errors) == (1, 1, 0), "the worker noticed, and used it again, and said each once"
+    assert (lost, found, errors) == (1, 1, 0), "the worker logs the outage and the reconnection once each"
 
 
 @pytest.mark.scoreboard("J7", "3 schedulers, kills, 1 h clock skew, 200 ticks", "each tick exactly once")
-async def test_each_cron_tick_makes_one_job_j7(harness: JobsHarness, tmp_path: Path, score: Score) -> None:
-    """BROKEN=no-cron-check: two schedulers make the job of one tick. SQLite's clock is that of its one machine, which cannot differ."""
+async def test_each_scheduled_time_enqueues_one_job_j7(harness: JobsHarness, tmp_path: Path, score: Score) -> None:
+    """BROKEN=no-cron-check: two schedulers enqueue the job of one scheduled time.
+
+    SQLite uses the clock of its machine, so clock skew applies to PostgreSQL only.
+    """
     if harness.database.dialect == "postgresql" and FAKETIME is None:
         pytest.skip(f"{NEEDS}: faketime (apt-get install faketime)")
     crons, seconds, kills = score.size((2, 4, 1), (4, 50, 20))
@@ -311,11 +319,13 @@ async def test_each_cron_tick_makes_one_job_j7(harness: JobsHarness, tmp_path: P
         async with asyncio.timeout(seconds + 60):
             while len(await harness.notes()) < crons * seconds:
                 await asyncio.sleep(0.2)
-    ticks = await audit.ticks(harness)
-    assert len(ticks) == crons
-    for times in ticks.values():
-        assert {after - before for before, after in pairwise(times)} == {timedelta(seconds=1)}, "none missed or twice"
-    score.note(f"{sum(map(len, ticks.values()))} ticks, {kills} times two of three killed: each once")
+    times_by_job = await audit.cron_times(harness)
+    assert len(times_by_job) == crons
+    for times in times_by_job.values():
+        assert {after - before for before, after in pairwise(times)} == {timedelta(seconds=1)}, (
+            "no scheduled time is missed or duplicated"
+        )
+    score.note(f"{sum(map(len, times_by_job.values()))} ticks, {kills} times two of three killed: each once")
 
 
 def _skewed(skew: str) -> dict[str, str]:

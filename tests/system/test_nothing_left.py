@@ -1,4 +1,4 @@
-"""A test run leaves no process and no file behind, however it ends."""
+"""A test run leaves no processes and no files behind, even if it is killed."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ BEGUN = "RESTWELL_TEST_BEGUN"
 
 if BEGUN in os.environ:
 
-    def test_that_is_killed(postgres_server: str, redis_url: str, tmp_path: Path) -> None:
+    def test_that_gets_killed(postgres_server: str, redis_url: str, tmp_path: Path) -> None:
         env: dict[str, Any] = {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}"}
         assert restwell("migrate", **env).returncode == 0
         with serve(tmp_path, RESTWELL, "serve", **env) as served:
@@ -31,10 +31,10 @@ if BEGUN in os.environ:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_is_killed_leaves_no_process_and_no_folder(how: signal.Signals, tmp_path: Path) -> None:
-    """Breaks without the process that watches the run: PostgreSQL, Redis and the shop then keep running."""
+def test_a_killed_test_run_leaves_no_process_and_no_folder(how: signal.Signals, tmp_path: Path) -> None:
+    """Breaks without the watchdog process: PostgreSQL, Redis and the shop keep running."""
     begun = tmp_path / "begun"
-    program = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "test_that_is_killed", "-p", "no:cacheprovider"]
+    program = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "test_that_gets_killed", "-p", "no:cacheprovider"]
     run = subprocess.Popen(program, cwd=ROOT, env={**os.environ, BEGUN: str(begun)}, stdout=subprocess.DEVNULL)
     try:
         wait_until(begun.exists, run)

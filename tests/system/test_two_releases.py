@@ -1,4 +1,4 @@
-"""V1: two releases of an application beside each other on one queue, as processes of their own."""
+"""V1: two releases of an application share a queue, in separate processes."""
 
 import os
 from collections import Counter
@@ -21,7 +21,7 @@ from servers import ROOT, SUPPORT, restwell, working
 
 @pytest.fixture
 async def harness(empty_url: str) -> AsyncIterator[JobsHarness]:
-    """Of the new release, which enqueues."""
+    """The new release, which enqueues."""
     if os.environ.get(VARIABLE):
         break_on_purpose()
     async with open_harness(empty_url, sample_jobs.NEXT_RELEASE, make=False, name="jobs_app") as made:
@@ -38,7 +38,7 @@ async def _enqueue(harness: JobsHarness, count: int) -> None:
 
 @pytest.mark.scoreboard("V1", "two releases side by side: jobs, rolled forward and back", "0 dead jobs, each done once")
 async def test_a_deployment_and_its_rollback_lose_no_job_v1(harness: JobsHarness, tmp_path: Path, score: Score) -> None:
-    """BROKEN=no-parking: the old release's workers make an end of the new one's jobs."""
+    """BROKEN=no-parking: workers of the old release fail the jobs of the new release until they are dead."""
     count = score.size(10, 1_000)
     old: dict[str, Any] = environment(harness)
     new = environment(harness, **{RELEASE: "new"})
@@ -51,10 +51,10 @@ async def test_a_deployment_and_its_rollback_lose_no_job_v1(harness: JobsHarness
         assert f"{2 * count:,} parked in default" in listed
         with working(tmp_path, "--concurrency=8", **new):
             await audit.settled(harness, 120)
-            async with harness.database.transaction() as tx:  # of an old server, which serves still
+            async with harness.database.transaction() as tx:  # an old server still runs
                 await before.jobs.enqueue_many(tx, sample_jobs.note, [{"text": "b"}] * count)
             await audit.settled(harness, 120)
-        await _enqueue(harness, count)  # rolled back
+        await _enqueue(harness, count)  # after the rollback
         await harness.until(lambda states: states.count("parked") == 2 * count, 60)
     with working(tmp_path, "--concurrency=8", **new):
         found = await audit.settled(harness, 120)

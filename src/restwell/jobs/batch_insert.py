@@ -18,17 +18,17 @@ class BatchInsert:
         self._database = database
         self._query = query
         self._waiting: list[tuple[dict[str, Any], asyncio.Future[None]]] = []
-        self._adding: asyncio.Task[None] | None = None
+        self._inserting: asyncio.Task[None] | None = None
 
     async def add(self, row: dict[str, Any]) -> None:
         """Insert a row. Raises what the database raises."""
-        added = asyncio.get_running_loop().create_future()
-        self._waiting.append((row, added))
-        if self._adding is None:
-            self._adding = asyncio.create_task(self._add_all())
-        await added
+        inserted = asyncio.get_running_loop().create_future()
+        self._waiting.append((row, inserted))
+        if self._inserting is None:
+            self._inserting = asyncio.create_task(self._insert_all())
+        await inserted
 
-    async def _add_all(self) -> None:
+    async def _insert_all(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             error: Exception | None = None
@@ -36,11 +36,11 @@ class BatchInsert:
                 await self._database.run_many(self._query, [row for row, _ in batch])
             except Exception as raised:  # noqa: BLE001  # re-raised in the caller
                 error = raised
-            for _, added in batch:
-                if added.done():  # the caller was cancelled
+            for _, inserted in batch:
+                if inserted.done():  # the caller was cancelled
                     continue
                 if error is None:
-                    added.set_result(None)
+                    inserted.set_result(None)
                 else:
-                    added.set_exception(error)
-        self._adding = None
+                    inserted.set_exception(error)
+        self._inserting = None

@@ -54,9 +54,11 @@ class JobContext:
 
     def get(self, kind: Callable[..., T]) -> T:
         """The service of that type from ``provide=[...]``. Raises LookupError without one."""
-        for one in self._services:
-            if isinstance(one, cast("type[T]", kind)):  # typed as a Callable, so that mypy accepts an abstract class
-                return one
+        for service in self._services:
+            if isinstance(
+                service, cast("type[T]", kind)
+            ):  # typed as a Callable, so that mypy accepts an abstract class
+                return service
         raise LookupError(f"job {self._claimed.name} needs a {kind.__name__}; add it to provide=[...]")
 
     @asynccontextmanager

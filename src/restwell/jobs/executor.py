@@ -100,16 +100,16 @@ class JobExecutor:
             job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempts, request_id=claimed.request_id
         )
         began = time.perf_counter()
-        done: Completed | Parked | None = None
+        returned: Completed | Parked | None = None
         outcome = "lost"
         with _tracer.start_as_current_span(
             f"job {claimed.name}", context=_parent(claimed.traceparent), kind=trace.SpanKind.CONSUMER
         ) as span:
             try:
-                done = await self._call(claimed)
+                returned = await self._call(claimed)
                 outcome = "done"
             except UnknownJob as error:
-                done, outcome = Parked(error.requires), "parked"
+                returned, outcome = Parked(error.requires), "parked"
             except LeaseLost:
                 log.warning("job_lease_lost")
             except asyncio.CancelledError as error:
@@ -120,12 +120,11 @@ class JobExecutor:
                 span.set_status(trace.StatusCode.ERROR, type(error).__name__)
                 outcome = await self._failed(claimed, error)
         seconds = time.perf_counter() - began
-        if not isinstance(done, Completed) or not (
-            claimed.isolated and self._execute_isolated
-        ):  # otherwise the isolated process counts and logs the attempt
+        # The process of an isolated job counts and logs its attempt, if it completed.
+        if not isinstance(returned, Completed) or not (claimed.isolated and self._execute_isolated):
             self._jobs.metrics.count(claimed.name, outcome, seconds)
             self._log_attempt(claimed, outcome, seconds)
-        return done
+        return returned
 
     async def _call(self, claimed: ClaimedJob) -> Completed:
         job = self._jobs.registered.get(claimed.name)

@@ -100,8 +100,8 @@ class Heartbeat:
                 running = self._running.copy()
                 if not running:
                     continue
-                ours = await store.extend(running)
-                lost = {job_id: fencing_token for job_id, fencing_token in running.items() if job_id not in ours}
+                extended = await store.extend(running)
+                lost = {job_id: fencing_token for job_id, fencing_token in running.items() if job_id not in extended}
                 if lost:
                     loop.call_soon_threadsafe(self._on_lost, lost)
 

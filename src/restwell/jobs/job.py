@@ -53,8 +53,8 @@ class Backoff(NamedTuple):
     max_seconds: float = 3_600.0
 
     def delay_seconds_after(self, attempt: int) -> float:
-        longest_seconds = min(self.max_seconds, self.initial_seconds * 2.0 ** min(attempt - 1, 60))
-        return random.uniform(0, longest_seconds)  # noqa: S311  # jitter, not a secret
+        max_delay_seconds = min(self.max_seconds, self.initial_seconds * 2.0 ** min(attempt - 1, 60))
+        return random.uniform(0, max_delay_seconds)  # noqa: S311  # jitter, not a secret
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ class Job(Generic[P, R]):
     @staticmethod
     def _argument_names(stored: str) -> list[str]:
         try:
-            found = msgspec.json.decode(stored)
+            arguments = msgspec.json.decode(stored)
         except _UNREADABLE:
             return []
-        return sorted(found) if isinstance(found, dict) else []
+        return sorted(arguments) if isinstance(arguments, dict) else []
 
     def _read(self, encoded: bytes) -> Struct:
         return msgspec.json.decode(encoded, type=self.arguments)
@@ -148,8 +148,8 @@ class Job(Generic[P, R]):
 
 def call_function(module: str, name: str, arguments: dict[str, Any]) -> Any:
     """Import the job ``name`` of ``module`` and call its function. Works in any process."""
-    found: Job[..., Any] = getattr(import_module(module), name)
-    return found.function(**arguments)
+    job: Job[..., Any] = getattr(import_module(module), name)
+    return job.function(**arguments)
 
 
 class _Decorator:

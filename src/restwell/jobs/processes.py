@@ -23,7 +23,7 @@ class ProcessDied(Exception):
 class Processes:
     """Up to ``count`` processes, started on demand and reused.
 
-    Each process is a ProcessPoolExecutor of its own, because the exit of one process breaks the whole pool.
+    Each process has its own ProcessPoolExecutor, because the exit of one process breaks the whole pool.
     """
 
     def __init__(self, count: int) -> None:
@@ -57,7 +57,7 @@ class Processes:
                 return await asyncio.wrap_future(future)
         except BrokenProcessPool:
             reusable = None
-            raise ProcessDied(f"the process ended with {await _exit_codes(processes)}") from None
+            raise ProcessDied(f"the process exited with {await _exit_codes(processes)}") from None
         except asyncio.CancelledError:
             reusable = None
             _kill(pool)

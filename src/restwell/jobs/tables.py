@@ -9,10 +9,7 @@ from restwell.database import Flag, Id, Timestamp
 
 
 class JobState(StrEnum):
-    """A ``scheduled`` job waits for ``run_at``, a ``parked`` one for a release that knows it.
-
-    The last three are final.
-    """
+    """``done``, ``dead`` and ``cancelled`` are final. ``parked`` jobs wait for a release that knows them."""
 
     SCHEDULED = "scheduled"
     READY = "ready"
@@ -47,7 +44,7 @@ def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
         Column("max_attempts", Integer, nullable=False),
         # Incremented by each claim; updates with an older one are rejected.
         Column("fencing_token", Integer, nullable=False),
-        Column("isolated", Flag, nullable=False),  # a worker died with it: it runs in a process of its own
+        Column("isolated", Flag, nullable=False),  # a worker died with it: it runs in a separate process
         Column("worker", Text),
         Column("lease_until", Timestamp),  # of a parked job, when it becomes dead
         # The signature that a parked job requires: "send_mail", or "send_mail(language)".
@@ -77,13 +74,13 @@ def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
         Column("traceback", Text, nullable=False),
         Column("failed_at", Timestamp, nullable=False),
     )
-    ticks = Table(
+    cron_runs = Table(
         "cron_runs",
         metadata,
         Column("name", Text, primary_key=True),
         Column("scheduled_at", Timestamp, nullable=False),  # the newest that was enqueued
     )
-    return jobs, failures, ticks
+    return jobs, failures, cron_runs
 
 
 def _where(condition: object) -> Any:

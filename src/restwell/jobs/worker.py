@@ -42,9 +42,7 @@ ABANDON_SECONDS: Final = 2.0
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """``queues`` are claimed in this order.
-
-    ``concurrency`` jobs run at a time, of which ``processes`` may be CPU-bound.
+    """``queues`` are in order of precedence. Of ``concurrency`` running jobs, ``processes`` may be CPU-bound.
 
     The worker stops after ``max_jobs`` jobs or above ``max_memory_bytes``, so that the supervisor replaces it.
     ``liveness_file`` is touched once a second while the event loop runs. If the event loop is blocked for
@@ -133,15 +131,15 @@ class Worker:
                 with suppress(asyncio.CancelledError):
                     await maintenance
                 await asyncio.to_thread(self._processes.close)
-        log.info("worker_stopped", worker=self.name, done=self.completed_count)
+        log.info("worker_stopped", worker=self.name, completed=self.completed_count)
 
     async def execute(self, claimed: ClaimedJob) -> None:
         """Run one job that is already claimed, and record its outcome."""
-        done = await self._executor.execute(claimed)
-        if isinstance(done, Parked):
-            await self._store.park([(claimed, done.requires)])
-        elif done is not None and not done.recorded:
-            await self._store.complete([(claimed, done.result)])
+        outcome = await self._executor.execute(claimed)
+        if isinstance(outcome, Parked):
+            await self._store.park([(claimed, outcome.requires)])
+        elif outcome is not None and not outcome.recorded:
+            await self._store.complete([(claimed, outcome.result)])
         await asyncio.to_thread(self._processes.close)
 
     async def _claim_loop(self) -> None:
@@ -176,18 +174,18 @@ class Worker:
 
     async def _execute(self, claimed: ClaimedJob) -> None:
         try:
-            done = await self._executor.execute(claimed)
+            outcome = await self._executor.execute(claimed)
         finally:
             if self._running.get(claimed.id) == claimed.fencing_token:
                 del self._running[claimed.id], self._tasks[claimed.id]
             self._changed.set()
-        if isinstance(done, Parked):
-            self._parked.append((claimed, done.requires))
+        if isinstance(outcome, Parked):
+            self._parked.append((claimed, outcome.requires))
             self._record()
             return
         self.completed_count += 1
-        if done is not None and not done.recorded:
-            self._finished.append((claimed, done.result))
+        if outcome is not None and not outcome.recorded:
+            self._finished.append((claimed, outcome.result))
             self._record()
         if self._options.max_jobs is not None and self.completed_count >= self._options.max_jobs:
             self.stop()

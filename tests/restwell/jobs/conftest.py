@@ -1,4 +1,4 @@
-"""The harness on each database, with each way to tell workers of work."""
+"""The jobs harness on each database and with each notifier."""
 
 from collections.abc import AsyncIterator
 
@@ -8,10 +8,10 @@ import sample_jobs
 from jobs_harness import JobsHarness, open_harness
 
 
-@pytest.fixture(params=["itself", "redis", "rabbitmq"])
+@pytest.fixture(params=["database", "redis", "rabbitmq"])
 def broker_url(request: pytest.FixtureRequest) -> str | None:
-    """None: the database's own way."""
-    if request.param == "itself":
+    """None for notifications through the database."""
+    if request.param == "database":
         return None
     url: str = request.getfixturevalue("redis_url" if request.param == "redis" else "rabbit_url")
     return url

@@ -1,4 +1,4 @@
-"""What the queue and its workers promise, on every database there is."""
+"""The queue and its workers, on each database and with each notifier."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -32,8 +32,8 @@ async def test_a_job_runs_after_its_transaction_has_committed(harness: JobsHarne
     assert await harness.notes() == ["hello"]
 
 
-async def test_a_job_of_a_transaction_that_is_rolled_back_never_runs(harness: JobsHarness) -> None:
-    """Breaks when the job is added in a transaction of its own."""
+async def test_a_job_of_a_rolled_back_transaction_never_runs(harness: JobsHarness) -> None:
+    """Breaks if the job is inserted in a separate transaction."""
     async with harness.worker([harness.database]):
         with pytest.raises(ZeroDivisionError):
             async with harness.database.transaction() as tx:
@@ -44,8 +44,8 @@ async def test_a_job_of_a_transaction_that_is_rolled_back_never_runs(harness: Jo
     assert await harness.notes() == ["real"]
 
 
-async def test_a_commit_wakes_a_worker_at_once(harness: JobsHarness) -> None:
-    """Breaks when nothing is announced: a worker looks by itself once a second."""
+async def test_a_commit_wakes_a_worker_immediately(harness: JobsHarness) -> None:
+    """Breaks without notifications: a worker polls once a second."""
     async with harness.worker([harness.database]):
         await harness.enqueue(sample_jobs.note, text="warm")
         await harness.settled()
@@ -60,22 +60,22 @@ async def test_a_commit_wakes_a_worker_at_once(harness: JobsHarness) -> None:
     assert sorted(waits)[2] < timedelta(seconds=0.25)
 
 
-async def test_a_worker_that_cannot_take_every_job_wakes_the_next(
+async def test_a_worker_with_full_slots_notifies_another_worker(
     harness: JobsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks without ``notify_another``: of four workers one is woken, and the others go on waiting."""
+    """Breaks without ``notify_another``: one of four workers is woken, and the others keep waiting."""
     monkeypatch.setattr(base, "MAX_NOTIFICATIONS", 1)
     monkeypatch.setattr(worker, "POLL_SECONDS", 60.0)
     async with AsyncExitStack() as stack:
         for _ in range(4):
             await stack.enter_async_context(harness.worker([harness.database], concurrency=1, drain_seconds=0))
-        await asyncio.sleep(0.5)  # all of them wait now
+        await asyncio.sleep(0.5)  # all workers are waiting now
         async with harness.database.transaction() as tx:
             await harness.jobs.enqueue_many(tx, sample_jobs.sleep, [{"seconds": 60.0}] * 4)
         await harness.until(lambda states: states == ["running"] * 4, 10)
 
 
-async def test_arguments_are_checked_when_the_job_is_enqueued(harness: JobsHarness) -> None:
+async def test_arguments_are_validated_when_the_job_is_enqueued(harness: JobsHarness) -> None:
     wrong: list[dict[str, Any]] = [
         {"number": "one", "owner": new_id()},
         {"number": 1},
@@ -138,7 +138,7 @@ async def test_jobs_enqueued_without_a_transaction_are_inserted_in_batches(harne
     assert await harness.notes() == [f"{n:03}" for n in range(102)]
 
 
-async def test_a_failed_insert_is_raised_where_the_job_was_enqueued(harness: JobsHarness) -> None:
+async def test_a_failed_batch_insert_raises_in_every_caller(harness: JobsHarness) -> None:
     async with harness.database.transaction() as tx:
         await tx.run_script("ALTER TABLE jobs RENAME TO gone")
     done = await asyncio.gather(
@@ -153,7 +153,7 @@ async def test_a_failed_insert_is_raised_where_the_job_was_enqueued(harness: Job
 
 
 async def test_several_workers_share_the_jobs_and_run_none_twice(harness: JobsHarness) -> None:
-    """Breaks without SKIP LOCKED, and when a claim does not say that the job must be ready."""
+    """Breaks without SKIP LOCKED, and if a claim does not require the state ``ready``."""
     async with harness.database.transaction() as tx:
         await harness.jobs.enqueue_many(tx, sample_jobs.note, [{"text": f"{n:03}"} for n in range(300)])
     services = [harness.database]
@@ -178,13 +178,13 @@ async def test_jobs_run_by_queue_then_priority_then_age(harness: JobsHarness) ->
         "3rd": {},
         "before": {"queue": "mail", "priority": -9},
     }.items():
-        await harness.enqueue(sample_jobs.note.with_options(**options), text=text_)  # type: ignore[arg-type]  # of several kinds
+        await harness.enqueue(sample_jobs.note.with_options(**options), text=text_)  # type: ignore[arg-type]
     async with harness.worker(queues=("mail", "default"), concurrency=1):
         await harness.settled()
     assert order == ["before", "1st", "2nd", "3rd", "4th"]
 
 
-async def test_a_worker_takes_from_its_queues_only(harness: JobsHarness) -> None:
+async def test_a_worker_claims_jobs_of_its_queues_only(harness: JobsHarness) -> None:
     await harness.enqueue(sample_jobs.note.with_options(queue="images"), text="image")
     await harness.enqueue(sample_jobs.note, text="default")
     async with harness.worker([harness.database]):
@@ -193,7 +193,7 @@ async def test_a_worker_takes_from_its_queues_only(harness: JobsHarness) -> None
     assert await harness.notes() == ["default"]
 
 
-async def test_a_delayed_job_waits_for_its_time(harness: JobsHarness) -> None:
+async def test_a_delayed_job_does_not_run_before_its_delay(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.note.with_options(delay_seconds=0.7), text="later")
     async with harness.worker([harness.database]):
         await harness.settled()
@@ -202,7 +202,7 @@ async def test_a_delayed_job_waits_for_its_time(harness: JobsHarness) -> None:
     assert found.started_at - found.enqueued_at >= timedelta(seconds=0.7)
 
 
-async def test_a_unique_key_allows_one_job_until_it_has_ended(harness: JobsHarness) -> None:
+async def test_a_unique_key_allows_one_unfinished_job(harness: JobsHarness) -> None:
     keyed = sample_jobs.note.with_options(unique_key="report:2026")
     first = await harness.enqueue(keyed, text="first")
     assert await harness.enqueue(keyed, text="second") == first
@@ -229,13 +229,13 @@ async def test_a_failed_job_is_retried_and_every_error_is_stored(harness: JobsHa
     assert (found.result, found.attempts) == ("3", 3)
     failures = await harness.jobs.failures(job_id)
     assert [(one.attempt, one.error) for one in failures] == [
-        (2, "ValueError: no luck in attempt 2"),
-        (1, "ValueError: no luck in attempt 1"),
+        (2, "ValueError: failed in attempt 2"),
+        (1, "ValueError: failed in attempt 1"),
     ]
     assert "sample_jobs.py" in failures[0].traceback
 
 
-async def test_a_job_is_dead_after_its_last_attempt_and_retry_gives_it_all_attempts_again(harness: JobsHarness) -> None:
+async def test_a_job_is_dead_after_its_last_attempt_and_retry_resets_the_attempts(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.fail)
     async with harness.worker():
         assert await harness.settled() == ["dead"]
@@ -266,7 +266,7 @@ async def test_only_a_dead_or_cancelled_job_can_be_retried(harness: JobsHarness)
         await harness.jobs.retry(dead)
 
 
-async def test_a_job_that_gives_up_is_dead_at_once(harness: JobsHarness) -> None:
+async def test_a_permanent_failure_ends_the_job_without_a_retry(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.fail_permanently)
     async with harness.worker():
         assert await harness.settled() == ["dead"]
@@ -275,8 +275,8 @@ async def test_a_job_that_gives_up_is_dead_at_once(harness: JobsHarness) -> None
 
 
 @pytest.mark.parametrize("name", ["hang", "busy_loop"])
-async def test_a_job_beyond_its_timeout_is_ended(harness: JobsHarness, name: str) -> None:
-    """The job ``spin`` never yields: its process is killed."""
+async def test_a_job_that_exceeds_its_timeout_is_cancelled_or_killed(harness: JobsHarness, name: str) -> None:
+    """The job ``busy_loop`` never returns: its process is killed."""
     job_id = await harness.enqueue(getattr(sample_jobs, name))
     async with harness.worker():
         assert await harness.settled() == ["dead"]
@@ -292,19 +292,19 @@ async def test_a_worker_survives_a_job_that_kills_its_process_or_exits(harness: 
     )
     async with harness.worker():
         assert sorted(await harness.settled()) == ["dead", "dead", "done", "done"]
-    assert [one.error for one in await harness.jobs.failures(died)] == ["ProcessDied: the process ended with 7"] * 2
+    assert [one.error for one in await harness.jobs.failures(died)] == ["ProcessDied: the process exited with 7"] * 2
     assert [one.error for one in await harness.jobs.failures(left)] == ["SystemExit: 3"] * 2
     assert (await harness.jobs.get(squared)).result == "144"
     assert (await harness.jobs.get(halved)).result == "[1.5]"
 
 
 async def test_an_error_with_any_text_is_stored(harness: JobsHarness) -> None:
-    """Breaks when the text is stored as it is: PostgreSQL has no character zero, and UTF-8 no half of a pair."""
+    """Breaks if the text is not escaped: PostgreSQL rejects NUL, and UTF-8 cannot encode a lone surrogate."""
     job_id = await harness.enqueue(sample_jobs.fail_with_unstorable_text)
     async with harness.worker():
         assert await harness.settled() == ["dead"]
     (failure,) = await harness.jobs.failures(job_id)
-    assert failure.error == "ValueError: zero \\x00 and a half \\ud800 of a pair"
+    assert failure.error == "ValueError: NUL \\x00 and a lone surrogate \\ud800"
 
 
 async def test_a_cancelled_job_never_runs(harness: JobsHarness) -> None:
@@ -317,7 +317,7 @@ async def test_a_cancelled_job_never_runs(harness: JobsHarness) -> None:
     assert await harness.notes() == ["other"]
 
 
-async def test_a_job_that_is_cancelled_while_it_runs_is_told_to_stop(harness: JobsHarness) -> None:
+async def test_cancelling_a_running_job_cancels_its_task(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.sleep, seconds=30)
     async with harness.worker([harness.database], heartbeat_seconds=0.1) as worker:
         await harness.until(lambda states: states == ["running"])

@@ -1,4 +1,4 @@
-"""What only RabbitMQ can do to a worker."""
+"""Notifications through RabbitMQ."""
 
 import asyncio
 from pathlib import Path
@@ -10,8 +10,8 @@ import sample_jobs
 from jobs_harness import open_harness
 
 
-async def test_a_queue_that_is_deleted_under_a_worker_is_consumed_again(tmp_path: Path, rabbit_url: str) -> None:
-    """Seen to fail: the queue was never consumed again, and each job waited until the worker polled the database."""
+async def test_a_worker_resumes_consuming_a_deleted_queue(tmp_path: Path, rabbit_url: str) -> None:
+    """Seen to fail: the queue was never consumed again, and each job waited until the worker polled the table."""
     async with (
         open_harness(f"sqlite:///{tmp_path / 'jobs.db'}", sample_jobs.ALL, rabbit_url) as harness,
         harness.worker([harness.database], queues=("default", "mail")),
@@ -27,7 +27,7 @@ async def test_a_queue_that_is_deleted_under_a_worker_is_consumed_again(tmp_path
 
 
 async def _consumers(connection: aio_pika.abc.AbstractConnection, name: str) -> int:
-    """How many consume it, once it is there and somebody does."""
+    """Wait until the queue has consumers. Returns their number."""
     async with asyncio.timeout(20):
         while True:
             try:

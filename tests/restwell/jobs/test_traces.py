@@ -1,4 +1,4 @@
-"""A job goes on in the trace of the request that enqueued it, and its log lines carry that request's id."""
+"""A job continues the trace of the request that enqueued it, and its log lines have the id of that request."""
 
 import pytest
 import structlog
@@ -32,10 +32,10 @@ async def test_a_job_carries_the_trace_and_the_id_of_its_request(
 
     harness.known = [note]
     with provider.get_tracer("test").start_as_current_span("request") as request:
-        structlog.contextvars.bind_contextvars(request_id="of-the-request")
+        structlog.contextvars.bind_contextvars(request_id="request-1")
         job_id = await harness.enqueue(sample_jobs.note, text="x")
         structlog.contextvars.unbind_contextvars("request_id")
-    alone = await harness.enqueue(sample_jobs.note, text="outside of any request")
+    without_request = await harness.enqueue(sample_jobs.note, text="outside of any request")
     assert trace.get_current_span() is trace.INVALID_SPAN
     with capture_logs() as lines:
         async with harness.worker():
@@ -45,8 +45,8 @@ async def test_a_job_carries_the_trace_and_the_id_of_its_request(
     span = spans[request.get_span_context().trace_id]
     assert span.parent is not None
     assert span.parent.span_id == request.get_span_context().span_id
-    assert len(spans) == 2, "the other begins a trace of its own"
+    assert len(spans) == 2, "a job without a request starts a new trace"
     ids = {line["job_id"]: line["request_id"] for line in lines if line["event"] == "context"}
-    assert ids == {str(job_id): "of-the-request", str(alone): None}
+    assert ids == {str(job_id): "request-1", str(without_request): None}
     done = {str(line["job_id"]): line["request_id"] for line in lines if line["event"] == "job"}
     assert done == ids

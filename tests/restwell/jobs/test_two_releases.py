@@ -1,4 +1,4 @@
-"""Two releases on one queue: a job that a worker does not know is left, unharmed, for one that does."""
+"""Two releases on one queue: a worker parks the jobs that it does not know."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ lapse = query("test.lapse", text("UPDATE jobs SET lease_until = enqueued_at WHER
 
 @job(name="note")
 async def new_note(context: JobContext, text: str, language: str = "en") -> None:
-    """The next release's: one more argument, with a default."""
+    """The job of the new release: one more argument, with a default."""
     await context.get(Database).run(add_effect, job_id=context.job_id, note=f"{text} in {language}")
 
 
@@ -44,7 +44,7 @@ NEW: list[Job[..., Any]] = [new_note, other, added]
 
 @pytest.fixture
 async def harness(empty_url: str) -> AsyncIterator[JobsHarness]:
-    """Of the new release, until its ``known`` is changed."""
+    """The new release. Tests change ``known`` to switch the release."""
     async with open_harness(empty_url, NEW) as made:
         yield made
 
@@ -53,8 +53,8 @@ async def parked(harness: JobsHarness, count: int) -> None:
     await harness.until(lambda states: states.count("parked") == count)
 
 
-async def test_an_old_worker_parks_a_job_that_only_the_new_release_knows(harness: JobsHarness) -> None:
-    """Seen to fail: each of these jobs was dead in half a minute: an added argument was a failure, and so was an unknown name."""
+async def test_a_worker_of_the_old_release_parks_jobs_of_the_new_release(harness: JobsHarness) -> None:
+    """Seen to fail: unknown arguments and names counted as failures, and the jobs were dead within half a minute."""
     argument = await harness.enqueue(new_note, text="a", language="de")
     default = await harness.enqueue(new_note, text="b")
     name = await harness.enqueue(added)
@@ -82,8 +82,8 @@ async def test_an_old_worker_parks_a_job_that_only_the_new_release_knows(harness
     assert {(await harness.jobs.get(one)).attempts for one in (argument, default, name)} == {1}
 
 
-async def test_a_new_worker_runs_or_parks_a_job_of_the_old_release(harness: JobsHarness) -> None:
-    """Breaks when a name that was taken out is a failure."""
+async def test_a_worker_of_the_new_release_runs_or_parks_jobs_of_the_old_release(harness: JobsHarness) -> None:
+    """Breaks if a removed job counts as a failure."""
     harness.known = OLD
     harness.jobs = harness.queue(harness.database)
     await harness.enqueue(sample_jobs.note, text="a")
@@ -98,7 +98,7 @@ async def test_a_new_worker_runs_or_parks_a_job_of_the_old_release(harness: Jobs
 
 
 async def test_workers_of_both_releases_run_side_by_side_and_lose_no_job(harness: JobsHarness) -> None:
-    """Breaks when what is parked is made ready for any worker: the old one takes it again each second, and its 24 h begin anew."""
+    """Breaks if parked jobs become ready for any worker: the old one claims them each second and restarts their 24 h."""
     async with harness.database.transaction() as tx:
         await harness.jobs.enqueue_many(tx, new_note, [{"text": f"{n:03}", "language": "fr"} for n in range(40)])
         await harness.jobs.enqueue_many(tx, other, [{"text": f"{n:03}"} for n in range(40)])
@@ -114,8 +114,8 @@ async def test_workers_of_both_releases_run_side_by_side_and_lose_no_job(harness
     assert len(set(await harness.notes())) == 80
 
 
-async def test_a_job_parked_for_a_day_is_dead_and_says_why(harness: JobsHarness) -> None:
-    """Breaks when only the leases of running jobs end: it would be parked for ever."""
+async def test_a_job_parked_for_a_day_is_dead_with_a_reason(harness: JobsHarness) -> None:
+    """Breaks if only leases of running jobs expire: the job is parked forever."""
     job_id = await harness.enqueue(added)
     harness.known = OLD
     async with harness.worker([harness.database]):
@@ -133,7 +133,7 @@ async def test_a_job_parked_for_a_day_is_dead_and_says_why(harness: JobsHarness)
 
 
 async def test_a_parked_job_keeps_its_unique_key_and_can_be_cancelled(harness: JobsHarness) -> None:
-    """Breaks when parked is no unfinished state."""
+    """Breaks if ``parked`` does not count as unfinished."""
     keyed = added.with_options(unique_key="key")
     job_id = await harness.enqueue(keyed)
     harness.known = OLD
@@ -149,8 +149,8 @@ async def test_a_parked_job_keeps_its_unique_key_and_can_be_cancelled(harness: J
     ['{"text": 5}', '{"text": "a"', "[]", "null", "", "[" * 60_000, "{}", '{"text": NaN}'],
     ids=["of another type", "cut off", "a list", "null", "empty", "deep", "missing", "no JSON"],
 )
-async def test_a_job_with_unreadable_arguments_is_dead_at_once(harness: JobsHarness, arguments: str) -> None:
-    """Seen to fail: such a job was retried as often as any other."""
+async def test_a_job_with_unreadable_arguments_is_dead_without_a_retry(harness: JobsHarness, arguments: str) -> None:
+    """Seen to fail: such a job was retried until its last attempt."""
     job_id = await harness.enqueue(other, text="a")
     await harness.database.run(damage, arguments=arguments)
     async with harness.worker([harness.database]):
@@ -162,10 +162,10 @@ async def test_a_job_with_unreadable_arguments_is_dead_at_once(harness: JobsHarn
 @pytest.mark.parametrize(
     "name",
     [LONG, "a\\u0000b", "é\\ud83d\\ude00"],
-    ids=["long", "the character zero", "beyond Latin"],
+    ids=["long", "NUL", "non-Latin"],
 )
-async def test_a_job_with_an_unknown_argument_of_any_name_is_parked(harness: JobsHarness, name: str) -> None:
-    """Breaks without a limit: PostgreSQL has no place in an index for what it cannot compress, nor for the character zero in a text."""
+async def test_a_job_with_an_unknown_argument_is_parked_whatever_its_name(harness: JobsHarness, name: str) -> None:
+    """Breaks without the limit and the escaping: PostgreSQL rejects long index keys, and NUL in text."""
     await harness.enqueue(other, text="a")
     stored = f'{{"text": "a", "{name}": 1}}'
     await harness.database.run(damage, arguments=stored)
@@ -174,8 +174,9 @@ async def test_a_job_with_an_unknown_argument_of_any_name_is_parked(harness: Job
 
 
 async def test_parked_jobs_do_not_slow_the_others(harness: JobsHarness) -> None:
-    """Breaks when the index of parked jobs has no ``requires``, or the others hold parked jobs too: a claim, or what a worker asks each
-    second, reads through all of them.
+    """Breaks if the index of parked jobs lacks ``requires``, or if other indexes include parked jobs.
+
+    Claims and maintenance then scan all parked jobs.
     """
     on_postgresql = harness.database.dialect == "postgresql"
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n"

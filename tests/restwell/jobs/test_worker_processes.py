@@ -1,4 +1,4 @@
-"""``restwell worker``: processes that are killed, told to stop, and replaced."""
+"""The worker processes of ``restwell worker``: crashes, shutdown and replacement."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from servers import RESTWELL, ROOT, SUPPORT, children_of, restwell, serve, wait_
 pytestmark = pytest.mark.integration
 
 on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-"""What does not depend on the database is tried on one."""
+"""For tests that do not depend on the database."""
 
 
 @pytest.fixture
@@ -47,8 +47,10 @@ def worker_of(supervisor: int) -> int:
     return child
 
 
-async def test_the_successor_of_a_killed_worker_runs_its_jobs_at_once(harness: JobsHarness, tmp_path: Path) -> None:
-    """Breaks without ``expire_leases``: they wait for 30 seconds, as they do when the whole machine is gone."""
+async def test_the_jobs_of_a_killed_worker_are_resumed_without_waiting_for_the_lease(
+    harness: JobsHarness, tmp_path: Path
+) -> None:
+    """Breaks without ``expire_leases``: the jobs wait 30 seconds for their leases, as after the loss of a machine."""
     job_ids = [await harness.enqueue(sample_jobs.sleep, seconds=1.0) for _ in range(3)]
     with working(tmp_path, **environment(harness)) as served:
         await harness.until(lambda states: states == ["running"] * 3)
@@ -66,7 +68,7 @@ async def test_the_successor_of_a_killed_worker_runs_its_jobs_at_once(harness: J
 async def test_a_job_that_kills_its_worker_is_dead_after_its_attempts_and_harms_no_other_job(
     harness: JobsHarness, tmp_path: Path
 ) -> None:
-    """Breaks when a job whose worker died is run beside others again: they are dead with it."""
+    """Breaks if a job whose worker died does not run isolated: it kills the worker of the other jobs again."""
     poison = await harness.enqueue(sample_jobs.poison)
     others = [await harness.enqueue(sample_jobs.sleep.with_options(max_attempts=2), seconds=0.3) for _ in range(5)]
     with working(tmp_path, **environment(harness)):
@@ -79,7 +81,7 @@ async def test_a_job_that_kills_its_worker_is_dead_after_its_attempts_and_harms_
 
 
 @on_sqlite
-async def test_a_worker_that_is_told_to_stop_drains_and_leaves_no_process(harness: JobsHarness, tmp_path: Path) -> None:
+async def test_a_worker_drains_on_sigint_and_exits_with_zero(harness: JobsHarness, tmp_path: Path) -> None:
     job_id = await harness.enqueue(sample_jobs.sleep, seconds=1.0)
     with working(tmp_path, **environment(harness)) as served:
         await harness.until(lambda states: states == ["running"])
@@ -89,8 +91,8 @@ async def test_a_worker_that_is_told_to_stop_drains_and_leaves_no_process(harnes
 
 
 @on_sqlite
-async def test_every_worker_drains_when_their_supervisor_is_killed(harness: JobsHarness, tmp_path: Path) -> None:
-    """Breaks when a worker waits for the end of its parent's pipe: a sibling that was forked later holds it open, and drains first."""
+async def test_all_workers_drain_when_their_supervisor_is_killed(harness: JobsHarness, tmp_path: Path) -> None:
+    """Breaks if a worker waits for the pipe of its parent to close: a sibling that was forked later keeps it open."""
     for _ in range(6):
         await harness.enqueue(sample_jobs.sleep, seconds=3.0)
     with working(tmp_path, "--processes=3", "--concurrency=1", **environment(harness)) as served:
@@ -101,18 +103,18 @@ async def test_every_worker_drains_when_their_supervisor_is_killed(harness: Jobs
 
 
 @on_sqlite
-async def test_a_worker_is_replaced_after_its_number_of_jobs(harness: JobsHarness, tmp_path: Path) -> None:
-    alive = tmp_path / "alive"
+async def test_a_worker_is_replaced_after_max_jobs(harness: JobsHarness, tmp_path: Path) -> None:
+    liveness_file = tmp_path / "alive"
     for number in range(4):
         await harness.enqueue(sample_jobs.note, text=str(number))
     with working(
-        tmp_path, "--max-jobs=2", "--concurrency=1", f"--liveness-file={alive}", **environment(harness)
+        tmp_path, "--max-jobs=2", "--concurrency=1", f"--liveness-file={liveness_file}", **environment(harness)
     ) as served:
         assert await harness.settled() == ["done"] * 4
         wait_until(lambda: served.output.count("worker_stopped") == 2)
         assert "worker_died" not in served.output
-        touched = alive.stat().st_mtime
-        wait_until(lambda: alive.stat().st_mtime > touched)
+        touched = liveness_file.stat().st_mtime
+        wait_until(lambda: liveness_file.stat().st_mtime > touched)
     assert {line["waited_seconds"] < 60 for line in _lines(served.output) if line["event"] == "job"} == {True}
 
 
@@ -123,27 +125,27 @@ async def test_the_development_server_runs_jobs(harness: JobsHarness, tmp_path: 
     await harness.enqueue(sample_jobs.note.with_options(delay_seconds=600), text="later")
     with serve(tmp_path, RESTWELL, "dev", **environment(harness)) as served:
         await harness.until(lambda states: sorted(states) == ["dead", "done", "scheduled"])
-        told = {
+        expected = {
             'restwell_jobs_attempts_total{job="note",outcome="done"} 1.0',
             'restwell_jobs_attempts_total{job="fail_permanently",outcome="dead"} 1.0',
             'restwell_jobs_backlog{queue="default",state="dead"} 1.0',
             'restwell_jobs_backlog{queue="default",state="scheduled"} 1.0',
         }
-        wait_until(lambda: told <= set(httpx.get(f"{served.url}/metrics").text.splitlines()))
+        wait_until(lambda: expected <= set(httpx.get(f"{served.url}/metrics").text.splitlines()))
 
 
 @on_sqlite
-async def test_a_worker_without_jobs_to_run_is_refused_at_start(harness: JobsHarness, tmp_path: Path) -> None:
+async def test_the_worker_command_rejects_invalid_options_at_startup(harness: JobsHarness, tmp_path: Path) -> None:
     refused = restwell("worker", "--queues=default,mails", cwd=tmp_path, **environment(harness))
     assert (refused.returncode, refused.stderr) == (
         2,
         "restwell: queue mails has no jobs; the queues are default\n",
     )
-    alive = tmp_path / "gone" / "alive"
-    refused = restwell("worker", f"--liveness-file={alive}", cwd=tmp_path, **environment(harness))
+    liveness_file = tmp_path / "gone" / "alive"
+    refused = restwell("worker", f"--liveness-file={liveness_file}", cwd=tmp_path, **environment(harness))
     assert (refused.returncode, refused.stderr) == (
         2,
-        f"restwell: --liveness-file={alive} cannot be written: No such file or directory\n",
+        f"restwell: --liveness-file={liveness_file} cannot be written: No such file or directory\n",
     )
     tiny = {
         **environment(harness),
@@ -160,8 +162,10 @@ async def test_a_worker_without_jobs_to_run_is_refused_at_start(harness: JobsHar
 
 
 @on_sqlite
-async def test_a_worker_that_a_job_blocks_is_ended_and_logs_its_stack(harness: JobsHarness, tmp_path: Path) -> None:
-    """Breaks without the look at the loop: the heartbeat extends the leases of a worker that does nothing any more."""
+async def test_a_worker_with_a_blocked_event_loop_exits_and_logs_its_stack(
+    harness: JobsHarness, tmp_path: Path
+) -> None:
+    """Breaks without the check of the event loop: the heartbeat extends the leases of a blocked worker forever."""
     await harness.enqueue(sample_jobs.block_event_loop.with_options(max_attempts=1), seconds=600)
     await harness.enqueue(sample_jobs.note, text="behind it")
     with working(tmp_path, **environment(harness), JOBS_APP_BLOCKED_SECONDS="1") as served:

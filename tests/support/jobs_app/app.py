@@ -1,4 +1,4 @@
-"""An application that has nothing but jobs, for workers in processes of their own."""
+"""An application with only jobs, for tests with worker processes."""
 
 import asyncio
 import os
@@ -18,9 +18,9 @@ from restwell.jobs.scheduler import Scheduler
 from restwell.settings import Settings
 
 RELEASE = "JOBS_APP_RELEASE"
-"""``new`` for the release after the ordinary one."""
+"""``new`` runs the next release."""
 CRONS = "JOBS_APP_CRONS"
-"""So many jobs run each second."""
+"""The number of cron jobs, which run every second."""
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -28,12 +28,12 @@ async def authenticate(_token: str) -> Actor:
     raise Unauthorized
 
 
-def _hesitate() -> None:
-    """Each scheduler waits a moment between what it reads and what it writes, so that they get in each other's way."""
+def _delay_schedulers() -> None:
+    """Delay each scheduler between its read and its write, so that schedulers race."""
     real = Scheduler._enqueue
 
     async def enqueue(self: Scheduler, job: Job[..., Any], last: datetime, due: datetime) -> bool:
-        await asyncio.sleep(random.uniform(0, 0.3))  # noqa: S311  # no secret
+        await asyncio.sleep(random.uniform(0, 0.3))  # noqa: S311  # not a secret
         return await real(self, job, last, due)
 
     Scheduler._enqueue = enqueue  # type: ignore[method-assign]
@@ -41,13 +41,13 @@ def _hesitate() -> None:
 
 def create_app(settings: Settings) -> App:
     break_on_purpose()
-    supervisor.BLOCKED_SECONDS = float(os.environ.get("JOBS_APP_BLOCKED_SECONDS", "60"))  # type: ignore[misc]  # a test has less time
-    _hesitate()
-    crons = [replace(sample_jobs.every_second, name=f"tick_{n}") for n in range(int(os.environ.get(CRONS, "0")))]
+    supervisor.BLOCKED_SECONDS = float(os.environ.get("JOBS_APP_BLOCKED_SECONDS", "60"))  # type: ignore[misc]
+    _delay_schedulers()
+    crons = [replace(sample_jobs.every_second, name=f"cron_{n}") for n in range(int(os.environ.get(CRONS, "0")))]
     kit = Restwell(settings, name="jobs_app")
     return kit.app(
         version="1.0.0",
-        description="Labour.",
+        description="Jobs.",
         versions=[],
         provide=[kit.database],
         jobs=[*(sample_jobs.NEXT_RELEASE if os.environ.get(RELEASE) == "new" else sample_jobs.ALL), *crons],

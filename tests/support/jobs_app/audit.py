@@ -1,4 +1,4 @@
-"""What the tests of faults do to workers, and how they see what became of the jobs: by the database, not by the queue."""
+"""Helpers of the fault tests: they kill workers, and verify the jobs in the database."""
 
 import asyncio
 import os
@@ -32,8 +32,8 @@ done = query(
     .limit(100_000),
     into=dict,
 )
-ticks_done = query(
-    "harness.ticks",
+cron_effects = query(
+    "harness.cron_effects",
     select(jobs.c.name, effects.c.note)
     .join(effects, effects.c.job_id == jobs.c.id)
     .order_by(effects.c.note)
@@ -43,10 +43,12 @@ ticks_done = query(
 errors = query(
     "harness.errors", select(metadata.tables["job_failures"].c.error).order_by("error").limit(100_000), into=str
 )
-lapse_parked = query(
-    "harness.lapse_parked", jobs.update().where(jobs.c.state == "parked").values(lease_until=jobs.c.enqueued_at)
+expire_parked = query(
+    "harness.expire_parked", jobs.update().where(jobs.c.state == "parked").values(lease_until=jobs.c.enqueued_at)
 )
-lapse = query("harness.lapse", jobs.update().where(jobs.c.state == "running").values(lease_until=jobs.c.enqueued_at))
+expire_leases = query(
+    "harness.expire_leases", jobs.update().where(jobs.c.state == "running").values(lease_until=jobs.c.enqueued_at)
+)
 
 
 def environment(harness: JobsHarness, **more: str) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def environment(harness: JobsHarness, **more: str) -> dict[str, Any]:
 async def enqueue_slow_effects(
     harness: JobsHarness, count: int, seconds: float, start: int = 0, effect_at: float = 0.5
 ) -> list[UUID]:
-    """So many jobs that take so long, and note their number after that share of it."""
+    """Enqueue ``count`` jobs that take ``seconds``, and insert their number after the share ``effect_at`` of it."""
     async with harness.database.transaction() as tx:
         given = {"seconds": seconds, "effect_at": effect_at}
         arguments = [{"number": number, **given} for number in range(start, start + count)]
@@ -75,7 +77,7 @@ async def counts(harness: JobsHarness) -> dict[str, int]:
 
 
 async def settled(harness: JobsHarness, seconds: float) -> dict[str, int]:
-    """Wait until every job has ended. Returns how many ended how."""
+    """Wait until every job has finished. Returns the number of jobs by state."""
     async with asyncio.timeout(seconds):
         while {"ready", "running", "scheduled", "parked"} & (found := await counts(harness)).keys():
             await asyncio.sleep(0.1)
@@ -87,27 +89,28 @@ async def assert_each_took_effect_once(harness: JobsHarness, count: int) -> None
     assert Counter(await harness.notes()) == Counter(f"{number:06}" for number in range(count))
 
 
-async def held_jobs(harness: JobsHarness) -> list[dict[str, Any]]:
-    """What workers are at, once there is something."""
+async def running_jobs(harness: JobsHarness) -> list[dict[str, Any]]:
+    """Wait for running jobs, and return them."""
     async with asyncio.timeout(60):
-        while not (held := await harness.database.all(running)):
+        while not (found := await harness.database.all(running)):
             await asyncio.sleep(0.05)
-    return held
+    return found
 
 
 async def kill_worker(harness: JobsHarness, served: Served, *, after_effect: bool = False) -> float:
-    """Kill the worker in the middle of something, or as soon as a job has taken effect. Returns the seconds until all it was at had been
-    begun again.
+    """Kill the worker in the middle of something, or as soon as a job has taken effect.
+
+    Returns the seconds until all it was at had been begun again.
     """
-    held = await held_jobs(harness)
+    held = await running_jobs(harness)
     if after_effect:
         before = len(await harness.notes())
         async with asyncio.timeout(60):
             while len(await harness.notes()) == before:
                 await asyncio.sleep(0.01)
     else:
-        await asyncio.sleep(random.uniform(0, 1))  # noqa: S311  # no secret
-        held = await held_jobs(harness)
+        await asyncio.sleep(random.uniform(0, 1))  # noqa: S311  # not a secret
+        held = await running_jobs(harness)
     began = time.monotonic()
     for process in children_of(served.process.pid):
         os.kill(process, signal.SIGKILL)
@@ -116,7 +119,7 @@ async def kill_worker(harness: JobsHarness, served: Served, *, after_effect: boo
 
 
 async def resumed(harness: JobsHarness, held: list[dict[str, Any]]) -> None:
-    """Wait until each of these has been begun again, or had ended."""
+    """Wait until each of these jobs was started again, or is done."""
     async with asyncio.timeout(90):
         for one in held:
             while True:
@@ -127,20 +130,20 @@ async def resumed(harness: JobsHarness, held: list[dict[str, Any]]) -> None:
 
 
 async def reasons(harness: JobsHarness) -> Counter[str]:
-    """Why attempts have failed, as far as the first colon."""
+    """The errors of failed attempts, up to the first colon, with their number."""
     return Counter(error.partition(":")[0] for error in await harness.database.all(errors))
 
 
-async def ticks(harness: JobsHarness) -> dict[str, list[datetime]]:
-    """Those that have taken effect, by the name of the job, the oldest first."""
+async def cron_times(harness: JobsHarness) -> dict[str, list[datetime]]:
+    """The scheduled times of the cron jobs that ran, by name, oldest first."""
     found: dict[str, list[datetime]] = {}
-    for row in await harness.database.all(ticks_done):
+    for row in await harness.database.all(cron_effects):
         found.setdefault(row["name"], []).append(datetime.fromisoformat(row["note"]))
     return found
 
 
-async def slowest(harness: JobsHarness, share: float) -> float:
-    """Below how many seconds from the enqueuing to the end that share of the jobs took."""
+async def latency_percentile(harness: JobsHarness, share: float) -> float:
+    """The percentile ``share`` of the seconds from enqueueing to completion."""
     seconds: list[float] = sorted(
         (row["finished_at"] - row["enqueued_at"]).total_seconds() for row in await harness.database.all(done)
     )

@@ -1,6 +1,6 @@
-"""Builds that are broken on purpose, each by one change; ``BROKEN=name`` in the environment makes this one of them.
+"""Builds that are broken on purpose, each by one change. ``BROKEN=name`` in the environment selects one.
 
-``BROKEN=no-fencing pytest -m scoreboard -k J4`` shows that the test of that fault can fail.
+``BROKEN=no-fencing pytest -m scoreboard -k J4`` shows that the test of that fault fails.
 """
 
 import os
@@ -17,7 +17,7 @@ VARIABLE: Final = "BROKEN"
 
 
 def _without(query: Query[Any], *parts: str) -> None:
-    """Take these conditions out of the SQL of a query."""
+    """Remove these conditions from the SQL of a query."""
     for dialect, compiled in query.compiled.items():
         sql = compiled.sql
         for part in parts:
@@ -27,16 +27,16 @@ def _without(query: Query[Any], *parts: str) -> None:
 
 
 def _no_lease() -> None:
-    """J1: nobody takes jobs from the dead."""
+    """J1: expired leases are ignored."""
 
     async def expire(_self: JobStore) -> list[Any]:
         return []
 
-    JobStore.expire = expire  # type: ignore[method-assign,assignment]  # on purpose, as all here
+    JobStore.expire = expire  # type: ignore[method-assign,assignment]  # on purpose, as in this whole module
 
 
 def _no_transaction() -> None:
-    """J1: a job's effects are committed first, and its end is noted after that."""
+    """J1: the effects of a job are committed before its completion, in a separate transaction."""
 
     @asynccontextmanager
     async def completion(self: JobContext) -> AsyncIterator[Transaction]:
@@ -47,7 +47,7 @@ def _no_transaction() -> None:
 
 
 def _no_attempts() -> None:
-    """J2: an attempt counts when it fails, which whoever dies does not live to note."""
+    """J2: an attempt counts only when its failure is recorded, which a crashed worker cannot do."""
     for dialect, compiled in queries.claim.compiled.items():
         parameters = tuple(
             one._replace(constant=0) if one.name.startswith("attempts") else one for one in compiled.parameters
@@ -56,7 +56,7 @@ def _no_attempts() -> None:
 
 
 def _not_isolated() -> None:
-    """J2: a job whose worker died is run beside the others again."""
+    """J2: a job whose worker died does not run isolated."""
     for dialect, compiled in queries.expire.compiled.items():
         parameters = tuple(
             one._replace(constant=False) if one.name == "isolated" else one for one in compiled.parameters
@@ -65,7 +65,7 @@ def _not_isolated() -> None:
 
 
 def _own_transaction() -> None:
-    """J3: the job is added in a transaction of its own, beside the caller's."""
+    """J3: the job is inserted in a separate transaction."""
     real = Jobs.enqueue
 
     async def enqueue(self: Jobs, _tx: Transaction, job: Job[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -76,18 +76,18 @@ def _own_transaction() -> None:
 
 
 def _no_polling() -> None:
-    """J3: workers wait for a hint, however long."""
+    """J3: workers do not poll; they wait for a notification."""
     worker.POLL_SECONDS = 3_600.0  # type: ignore[misc]
 
 
 def _no_fencing() -> None:
-    """J4: whoever has once claimed a job may extend its lease and complete it."""
+    """J4: a former claimant of a job may extend its lease and complete it."""
     for one in (queries.complete, queries.extend):
         _without(one, " AND jobs.fencing_token = rows.fencing_token", " AND jobs.state = 'running'")
 
 
 def _no_dead_letters() -> None:
-    """J5: what cannot be run is passed over."""
+    """J5: failures are not recorded."""
 
     async def park(_self: JobStore, *_: Any) -> set[Any]:
         return set()
@@ -100,7 +100,7 @@ def _no_dead_letters() -> None:
 
 
 def _no_parking() -> None:
-    """V1: a job that a worker does not know has failed there."""
+    """V1: an unknown job counts as a failed attempt."""
 
     async def park(self: JobStore, running: Any) -> set[Any]:
         for one, requires in running:
@@ -111,18 +111,18 @@ def _no_parking() -> None:
 
 
 def _publish_first() -> None:
-    """J6: the hint is sent in the transaction, and a broker that does not take it fails the transaction."""
+    """J6: the notification is sent in the transaction, and its failure fails the transaction."""
 
     async def before_commit(self: Any, _tx: Transaction) -> None:
         await self._notifier._send(self.counts)
         if self._notifier.broker.is_down:
-            raise ConnectionError("the broker has not taken it")
+            raise ConnectionError("the broker rejected it")
 
     queue._Notifications.before_commit = before_commit  # type: ignore[method-assign,assignment]
 
 
 def _no_cron_check() -> None:
-    """J7: a scheduler does not look whether another has made the job of that tick."""
+    """J7: a scheduler does not check whether another one enqueued the scheduled time."""
     for dialect, compiled in queries.advance_cron_run.compiled.items():
         sql = re.sub(
             r"(cron_runs\.scheduled_at) = (\?|\$3::TIMESTAMP WITH TIME ZONE)$",
@@ -150,7 +150,7 @@ BUILDS: Final[Mapping[str, Callable[[], None]]] = {
 
 @cache
 def break_on_purpose() -> None:
-    """Once: make this process run the build that the environment names."""
+    """Apply the breakage that the environment selects, once per process."""
     name = os.environ.get(VARIABLE)
     if name:
         BUILDS[name]()

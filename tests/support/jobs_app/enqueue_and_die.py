@@ -1,4 +1,4 @@
-"""Enqueues a job and dies after the commit, before anybody has been told: what a crash between the two is."""
+"""Enqueues a job and exits after the commit, before the notification: a crash between the two."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from restwell.database import Transaction, TransactionHook, open_database
 from restwell.jobs import Jobs, open_notifier
 
 
-class Die(TransactionHook):
+class ExitAfterCommit(TransactionHook):
     async def before_commit(self, tx: Transaction) -> None: ...
 
     async def committed(self) -> None:
@@ -25,7 +25,7 @@ async def main(url: str, broker_url: str | None, number: int) -> None:
         jobs = Jobs(database, open_notifier(database, url, broker_url, "jobs_app"))
         jobs.register([sample_jobs.slow_effect])
         async with database.transaction() as tx:
-            tx.hooks.append(Die())
+            tx.hooks.append(ExitAfterCommit())
             await jobs.enqueue(tx, sample_jobs.slow_effect, number=number, seconds=0.0)
 
 
