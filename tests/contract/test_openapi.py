@@ -121,7 +121,7 @@ def test_the_document_names_its_server() -> None:
 def test_every_operation_is_documented_completely(path: str, method: str) -> None:
     one, handler = described(path, method), ROUTES[path, method].handler
     assert one["summary"]
-    assert one["description"].startswith(one["summary"])
+    assert one["summary"] not in one.get("description", "")
     assert one["tags"]
     statuses = set(one["responses"])
     assert {str(handler.status_code), "500", "503"} <= statuses

@@ -189,22 +189,24 @@ def _describe(operation: Operation, schemas: ComponentSchemas, credentials: Clie
         "operationId": handler.handler_name,
         "tags": list(_tags(operation)),
         "summary": summary.rstrip("."),
-        "description": " ".join([summary, *rest.split()]),
         "parameters": list(_parameters(handler, path, schemas)),
         "responses": _responses(operation, schemas),
         "security": [],
     }
+    sentences = rest.split()
     if roles := _roles(handler):
-        described["description"] += f" Requires the role {' and '.join(roles)}."
+        sentences.append(f"Requires the role {' and '.join(roles)}.")
     if authenticates(handler):
         described["security"] = [{BEARER_SCHEME: []}, *([{COOKIE_SCHEME: []}] if _has_cookies(handler) else [])]
     if credentials is not None and (scopes := required_scopes(handler)):
-        described["description"] += f" Machine clients require the scope {' and '.join(scopes)}."
+        sentences.append(f"Machine clients require the scope {' and '.join(scopes)}.")
         described["security"].append({CLIENT_CREDENTIALS_SCHEME: scopes})
     if custom := [guard_name(guard) for guard in route_guards(handler) if not is_kit_guard(guard)]:
-        described["description"] += f" Guarded by {', '.join(custom)}."
+        sentences.append(f"Guarded by {', '.join(custom)}.")
     if (rate := declared_rate(handler)) is not None:
-        described["description"] += f" Rate limit: {rate.count} requests per {rate.seconds} seconds."
+        sentences.append(f"Rate limit: {rate.count} requests per {rate.seconds} seconds.")
+    if sentences:
+        described["description"] = " ".join(sentences)
     data = _type_of(handler, "data")
     if data is not None:
         described["requestBody"] = {"required": True, "content": {body_media_type(method): schemas.content(data)}}
