@@ -23,6 +23,8 @@ EXAMPLES_BY_FORMAT: Final = {
     "email": "someone@example.com",
     "uri": "https://example.com/",
 }
+_DUPLICATE_NAMES: Final = "types with the same name in the OpenAPI document: {}; rename all but one"
+
 _GENERIC: Final = re.compile(r"(\w+)\[(\w+(?:, \w+)*)\]")
 
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
@@ -49,12 +51,17 @@ class ComponentSchemas:
         return {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}, "example": self.example(refs[0])}
 
     def used_by(self, paths: Schema) -> Schema:
-        """The components that the paths refer to, directly or indirectly."""
+        """The components that the paths refer to, directly or indirectly.
+
+        Raises TypeError for two types with one name. msgspec would name them by their module paths.
+        """
         used: set[str] = set()
         pending = set(_refs_in(paths))
         while pending - used:
             used |= pending
             pending = {ref for name in pending for ref in _refs_in(self.components[name])}
+        if duplicates := [name for name in sorted(used) if "." in name]:
+            raise TypeError(_DUPLICATE_NAMES.format(" and ".join(duplicates)))
         return {name: schema for name, schema in self.components.items() if name in used}
 
     def parameters_of(self, kind: Any) -> Schema:
@@ -87,6 +94,8 @@ def _with_readable_names(refs: Any, components: Schema) -> tuple[Any, Schema]:
     names = {
         name: _readable(title) if "[" in (title := schema["title"]) else name for name, schema in components.items()
     }
+    if duplicates := [name for name in components if list(names.values()).count(names[name]) > 1]:
+        raise TypeError(_DUPLICATE_NAMES.format(" and ".join(duplicates)))
     renamed = {names[name]: _with_refs(schema, names) for name, schema in components.items()}
     for name, schema in renamed.items():
         schema["title"] = name

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from jsonschema import Draft202012Validator
-from msgspec import UNSET, Meta, Struct, UnsetType, convert
+from msgspec import UNSET, Meta, Struct, UnsetType, convert, defstruct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from restwell import Migrations, Restwell
@@ -182,3 +182,19 @@ def test_the_component_of_a_generic_type_is_named_after_its_argument() -> None:
     schemas = document_of(Things)["components"]["schemas"]
     assert {"WholePage", "PartPage"} <= set(schemas)
     assert all(re.fullmatch(r"[A-Z][A-Za-z0-9]*", name) and schemas[name]["title"] == name for name in schemas)
+
+
+@pytest.mark.parametrize("name", ["Whole", "WholePage"])
+def test_two_types_of_one_name_are_refused_at_start(name: str) -> None:
+    """Seen to fail: one of the two components had its Python module path as its name."""
+    namesake = defstruct(name, [("other", int)], module="other.schemas")
+
+    class Namesakes(Controller):
+        path = "/namesakes"
+
+        @post()
+        async def add_namesake(self, data: JSONBody[namesake]) -> None:  # type: ignore[valid-type]  # made here
+            """Add a namesake."""
+
+    with pytest.raises(TypeError, match=f"types with the same name in the OpenAPI document: .*{name}.*; rename"):
+        document_of(Things, Namesakes)
