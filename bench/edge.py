@@ -1,8 +1,8 @@
-"""What the edge costs a request: ``python bench/edge.py --out bench/results/edge.json``.
+"""The cost of the edge per request: ``python bench/edge.py --out bench/results/edge.json``.
 
-A bare ASGI function that answers 1 KB is called in this process, without a socket, then with the edge around it, to which one hook
-after the other is added. Each stage is timed in turn, round by round, so that a busy moment meets all of them; the median of the rounds is
-told, in microseconds a request.
+A bare ASGI function that responds with 1 KB is called in this process, without a socket. It is then wrapped in the
+edge, with one more hook at each stage. All stages are timed in each round, so that noise affects all of them. The
+result is the median of the rounds, in microseconds per request.
 """
 
 import argparse
@@ -80,26 +80,26 @@ def scope() -> Scope:
 
 
 def stages(limits: LocalRateLimitStore) -> list[tuple[str, AsgiApp]]:
-    """The bare function, then the edge with more and more in it."""
+    """The bare function, then the edge with one more hook per stage."""
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-        """Counts as a guard does."""
+        """Counts the request, as a guard does."""
         request_context(scope).rate_limit = limits.take_nowait(RATE, client_key(scope))
         await raw(scope, receive, send)
 
     adding: Sequence[tuple[str, Hook | None]] = [
-        ("deadline, hang-ups, overload, crashes (the pass itself)", None),
+        ("deadline, disconnects, concurrency limit (the edge without hooks)", None),
         ("request id", RequestId()),
-        ("header fields, each once", HeaderFields()),
-        ("length of the address", UrlLimit()),
+        ("header fields", HeaderFields()),
+        ("length of the URL", UrlLimit()),
         ("context of log lines", LogContext()),
         ("security headers", SecurityHeaders()),
         ("access log line", AccessLog(JsonLogWriter())),
         ("N+1 guard", QueryBudget()),
         ("OPTIONS", Options([])),
-        ("client's address behind a proxy", ClientAddress(1)),
+        ("client address behind a proxy", ClientAddress(1)),
         ("CORS", Cors(["https://app.shop.example"])),
-        ("rate limit, counted for the machine", RateLimitHeaders()),
+        ("rate limit, local store", RateLimitHeaders()),
     ]
     found: list[tuple[str, AsgiApp]] = [("a bare ASGI function", raw)]
     hooks: list[Hook] = []
@@ -110,7 +110,7 @@ def stages(limits: LocalRateLimitStore) -> list[tuple[str, AsgiApp]]:
 
 
 async def once(app: AsgiApp) -> float:
-    """Microseconds a call."""
+    """Microseconds per call."""
     scopes = [scope() for _ in range(CALLS)]
     began = time.perf_counter()
     for one in scopes:
@@ -131,7 +131,7 @@ async def measure(rounds: int) -> list[tuple[str, float]]:
         watched = await _watched(apps[-1][1], rounds)
         await limits.close()
     print(file=sys.stderr)
-    return [(name, statistics.median(each)) for name, each in times.items()] + [("the watchdog beside it", watched)]
+    return [(name, statistics.median(each)) for name, each in times.items()] + [("with the watchdog running", watched)]
 
 
 async def _watched(app: AsgiApp, rounds: int) -> float:
@@ -160,11 +160,11 @@ def main() -> None:
         rows.append({"with": name, "us": round(now, 2), "more_us": round(now - before, 2)})
         print(f"{now:7.2f} us  {now - before:+6.2f}  {name}")
         before = now
-    print(f"the edge: {before - first:.2f} us a request")
+    print(f"the edge: {before - first:.2f} us per request")
     if arguments.out is not None:
         machine = {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()}
-        told = {"what": "the edge in process, one hook more in each row", "machine": machine, "rows": rows}
-        arguments.out.write_text(json.dumps(told, indent=1) + "\n")
+        result = {"what": "the edge in process, one more hook per row", "machine": machine, "rows": rows}
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

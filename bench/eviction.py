@@ -1,8 +1,8 @@
-"""Which entries should leave: S3-FIFO, as ``restwell.cache.memory`` has it, beside LRU and W-TinyLFU.
+"""Eviction policies compared: S3-FIFO, as in ``restwell.cache.memory``, with LRU and W-TinyLFU.
 
-The share of requests that find their value, and what one request costs, for keys drawn by Zipf's law (exponent 0.9 and 1.1), the same
-with a scan of keys that are asked for once (one request in five), and the same with what is hot changing all the time. The cache has
-room for one key in a hundred, or in ten. ``python bench/eviction.py --out bench/results/...json``
+The hit ratio and the cost per request, for keys from a Zipf distribution (exponents 0.9 and 1.1), the same with a scan
+of keys that are read once (one request in five), and the same with a changing set of hot keys. The cache has room for
+1% or 10% of the keys. ``python bench/eviction.py --out bench/results/...json``
 """
 
 import argparse
@@ -29,7 +29,7 @@ SIZE = ENTRY_BYTES + OBJECT_FACTOR * 500
 
 class Policy(Protocol):
     def ask(self, key: str) -> bool:
-        """Whether it was there; it is afterwards, if the policy wants it."""
+        """Read the key. Return whether it was a hit; on a miss the policy may admit the key."""
 
 
 class S3Fifo:
@@ -60,9 +60,9 @@ class Lru:
 
 
 class WTinyLfu:
-    """A window of 1%, then a segmented LRU that a newcomer enters only if it has been asked for oftener than who would leave.
+    """A window of 1%, then a segmented LRU that admits a key only if it was read more often than the victim.
 
-    Counts are exact here, and halved each ten times the room: kinder to it than the sketch that a real one has.
+    Counts are exact and halved after ten reads per slot, which favours it over a real sketch.
     """
 
     def __init__(self, room: int) -> None:

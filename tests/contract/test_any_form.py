@@ -1,4 +1,5 @@
-"""Any form at the production application, urlencoded or multipart: an answer or a problem, never a 5xx, and no block of the event loop.
+"""Any form at the production application, urlencoded or multipart: an answer or a problem, never a 5xx, and no block of
+the event loop.
 
 Breaks when an exception of a library leaves a parser: of the codec that a part names, of what is percent-encoded.
 """
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fuzzing import MARK, InProcess, Reply, fuzz
-from hostile import Choices, changed, decided
+from mutations import Choices, from_choices, mutated
 from scoreboard import Score
 from seeded_shop import JSON, NO_FIELD_VALUE, SeededShop
 
@@ -45,20 +46,20 @@ def form_of(choose: Choices, seeded: SeededShop) -> bytes:
         if name != target or what == 0:
             pairs.append(f"{name}={quote(value)}".encode())
             continue
-        new = changed(choose, value.encode())
-        shown = changed(choose, name.encode()) if what == 2 else name.encode()
+        new = mutated(choose, value.encode())
+        shown = mutated(choose, name.encode()) if what == 2 else name.encode()
         pairs += [shown + b"=" + (quote(new).encode() if choose.below(2) else new)] * choose.of((1, 1, 2, 0, 101))
     form = choose.of((b"&", b"&", b"&", b";", b"&&", b"&=&")).join(pairs)
-    return changed(choose, form) if what == 3 else form
+    return mutated(choose, form) if what == 3 else form
 
 
 def sent_form_of(choose: Choices, seeded: SeededShop) -> tuple[Headers, bytes]:
     body = form_of(choose, seeded)
     kind = choose.of((FORM, FORM + b"; charset=utf-8", FORM.upper(), FORM + b";charset=utf-7", JSON))
-    headers = [(b"content-type", changed(choose, kind) if choose.below(3) == 2 else kind)]
+    headers = [(b"content-type", mutated(choose, kind) if choose.below(3) == 2 else kind)]
     if choose.below(3) == 2:
         pair = f"{seeded.client_id}:{seeded.client_secret}".encode()
-        encoded = b64encode(changed(choose, pair)) if choose.below(2) else changed(choose, b64encode(pair))
+        encoded = b64encode(mutated(choose, pair)) if choose.below(2) else mutated(choose, b64encode(pair))
         headers.append((b"authorization", choose.of((b"Basic ", b"basic ", b"Basic", b"Bearer ", b"")) + encoded))
     return [(name, value.translate(None, NO_FIELD_VALUE).strip()) for name, value in headers], body
 
@@ -74,7 +75,7 @@ def test_no_urlencoded_form_causes_a_5xx(server: InProcess, seeded: SeededShop, 
             return str(reply.status)
         return reply
 
-    fuzz(score, decided(lambda choose: sent_form_of(choose, seeded), by=32), send)
+    fuzz(score, from_choices(lambda choose: sent_form_of(choose, seeded), size=32), send)
 
 
 def _photo() -> bytes:
@@ -101,10 +102,10 @@ def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
     boundary = one(
         1, b"----WebKitFormBoundary7MA4YWxkTrZu0gW", b"x", b"--", b"a b", b"x" * 70, b"x" * 71, b"(:?)", b"\xc3\xa9"
     )
-    said = changed(choose, boundary) if choose.below(24) == 23 else boundary
+    said = mutated(choose, boundary) if choose.below(24) == 23 else boundary
     content_type = b"multipart/form-data; boundary=" + (b'"' + said + b'"' if b" " in said or choose.below(2) else said)
     if choose.below(16) == 15:
-        content_type = changed(choose, content_type)
+        content_type = mutated(choose, content_type)
     headers = [
         b"Content-Disposition: form-data; " + one(
             2, b'name="file"; filename="a.png"', b"name=file; filename=a.png", b"name=\"file\"; filename*=UTF-8''%e2%82%ac.png",
@@ -119,16 +120,16 @@ def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
         ),
     ]  # fmt: skip
     if 4 in what:
-        headers = [changed(choose, header) for header in headers]
+        headers = [mutated(choose, header) for header in headers]
     content = one(5, PHOTO, b"", b"\r\n--", b"--" + boundary, b"\r\n--" + boundary[:-1])
     if 6 in what:
-        content = changed(choose, content)
+        content = mutated(choose, content)
     end = one(7, b"\r\n", b"\n", b"\r")
     part = b"--" + boundary + end + end.join(headers) + end + end + content + end
     closed = one(8, b"--\r\n", b"--", b"--\r\nafter", b"-", b"\r\n", b"")
     body = part * one(8, 1, 2, 11, 0) + b"--" + boundary + closed
     if 9 in what:
-        body = changed(choose, body)
+        body = mutated(choose, body)
     return content_type.translate(None, NO_FIELD_VALUE).strip(), body
 
 
@@ -145,6 +146,8 @@ def test_no_multipart_form_causes_a_5xx(server: InProcess, seeded: SeededShop, s
 
     fuzz(
         score,
-        decided(lambda choose: (multipart_of(choose), choose.of((0, 0, 1, 7, 100, 4_096)), choose.below(100)), by=32),
+        from_choices(
+            lambda choose: (multipart_of(choose), choose.of((0, 0, 1, 7, 100, 4_096)), choose.below(100)), size=32
+        ),
         send,
     )

@@ -1,6 +1,7 @@
 """Any JSON body at every route that takes one: an answer or a problem, never a 5xx, and no block of the event loop.
 
-Breaks when an exception of a decoder leaves it, or of what reads a value that has the right type: a date, an address, an id.
+Breaks when an exception of a decoder leaves it, or of what reads a value that has the right type: a date, an address,
+an id.
 """
 
 import json
@@ -11,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from fuzzing import MARK, InProcess, Reply, fuzz
-from hostile import Choices, changed_json, decided
+from mutations import Choices, from_choices, mutated_json
 from scoreboard import Score
 from shop.demo import PASSWORD
 
@@ -32,7 +33,7 @@ QUICK: Final = [one for one in BODIES if one not in WITH_PASSWORD]
 
 def request_of(choose: Choices) -> tuple[str, str, str, bytes]:
     method, path, kind, right = choose.of(WITH_PASSWORD if choose.below(32) == 31 else QUICK)
-    return method, path, kind, changed_json(choose, right)
+    return method, path, kind, mutated_json(choose, right)
 
 
 @pytest.mark.scoreboard("T1", "any JSON body", MARK, backend="SQLite")
@@ -60,4 +61,4 @@ def test_no_json_body_causes_a_5xx(server: InProcess, score: Score) -> None:
         target = path.replace("{product_id}", product).replace("{user_id}", SOME_ID)
         return server.send(method, target, headers, body)
 
-    fuzz(score, decided(request_of, by=40), send)
+    fuzz(score, from_choices(request_of, size=40), send)

@@ -1,5 +1,5 @@
-"""Any address, header fields and cookies at the production application: an answer or a problem, never a 5xx, and no block of the
-event loop.
+"""Any address, header fields and cookies at the production application: an answer or a problem, never a 5xx, and no
+block of the event loop.
 
 Breaks when an exception of a library leaves a parser: with ``int`` for Content-Length, ``urlsplit`` for Origin.
 """
@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from fuzzing import MARK, InProcess, Reply, fuzz
-from hostile import Choices, changed, decided
+from mutations import Choices, from_choices, mutated
 from restwell.web.session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
 from scoreboard import Score
 from seeded_shop import JSON, NO_FIELD_VALUE, SeededShop
@@ -55,7 +55,9 @@ FORM: Final = b"application/x-www-form-urlencoded"
 
 
 def test_the_requests_that_the_fuzzer_changes_are_valid(server: InProcess, seeded: SeededShop) -> None:
-    """The fuzzer starts from valid requests: a change of a request that is refused anyway reaches no further than the first check."""
+    """The fuzzer starts from valid requests: a change of a request that is refused anyway reaches no further than
+    the first check.
+    """
     admin = [(b"authorization", b"Bearer " + seeded.admin)]
     for method, target, headers, body in requests(seeded):
         reply = server.send(method, target, [*admin, *headers], body)
@@ -69,26 +71,26 @@ def address_of(choose: Choices, seeded: SeededShop) -> tuple[str, bytes]:
     """Method and target. The server decides on what it cannot read itself; see tests/system/test_any_bytes.py."""
     method = choose.of(METHODS) if choose.below(4) == 3 else "GET"
     if choose.below(12) == 11:
-        return method, changed(choose, choose.of(UNDOCUMENTED).encode())
+        return method, mutated(choose, choose.of(UNDOCUMENTED).encode())
     path, names = choose.of(READ)
     where, what = choose.below(4), choose.below(4)
 
     def part(name: str, *, change: bool) -> bytes:
         value = choose.of(seeded.values.get(name, ("x",))).encode()
-        return changed(choose, value) if change else quote(value).encode()
+        return mutated(choose, value) if change else quote(value).encode()
 
     filled = re.sub(
         rb"\{(\w+)\}", lambda one: part(one[1].decode(), change=where == 1).replace(b"?", b"%3F"), path.encode()
     )
     if where == 2:
-        filled = changed(choose, filled)
+        filled = mutated(choose, filled)
     pairs = [
-        (changed(choose, name.encode()) if what == 2 else name.encode()) + b"=" + part(name, change=what == 1)
+        (mutated(choose, name.encode()) if what == 2 else name.encode()) + b"=" + part(name, change=what == 1)
         for name in (choose.of(names or ["x"]) for _ in range(choose.of((1, 0, 2, 3))))
     ]
     query = choose.of((b"&", b"&", b";", b"&&")).join(pairs)
     if what == 3:
-        query = changed(choose, query)
+        query = mutated(choose, query)
     return method, filled + (b"?" + query if query else b"")
 
 
@@ -111,7 +113,7 @@ def test_no_request_target_causes_a_5xx(server: InProcess, seeded: SeededShop, s
             return "503 of the provider"
         return reply
 
-    fuzz(score, decided(lambda choose: address_of(choose, seeded)), send)
+    fuzz(score, from_choices(lambda choose: address_of(choose, seeded)), send)
     assert server.send("GET", "/v1/products").status == 200
 
 
@@ -193,9 +195,9 @@ def fields_of(choose: Choices, seeded: SeededShop) -> tuple[str, str, Headers, b
     added: Headers = [] if choose.below(8) == 7 else [(b"authorization", b"Bearer " + seeded.admin)]
     for _ in range(1 + choose.below(4)):
         name = choose.of(tuple(FIELDS))
-        value = changed(choose, choose.of(FIELDS[name])).translate(None, NO_FIELD_VALUE).strip()
+        value = mutated(choose, choose.of(FIELDS[name])).translate(None, NO_FIELD_VALUE).strip()
         if choose.below(8) == 7:
-            name = changed(choose, name).lower().translate(None, _NO_FIELD_NAME)[:100] or name
+            name = mutated(choose, name).lower().translate(None, _NO_FIELD_NAME)[:100] or name
         if choose.below(3) == 0:  # in place of what was there
             headers = [one for one in headers if one[0] != name]
             added = [one for one in added if one[0] != name]
@@ -205,7 +207,7 @@ def fields_of(choose: Choices, seeded: SeededShop) -> tuple[str, str, Headers, b
 
 @pytest.mark.scoreboard("T1", "any header fields", MARK, backend="SQLite")
 def test_no_header_fields_cause_a_5xx(server: InProcess, seeded: SeededShop, score: Score) -> None:
-    fuzz(score, decided(lambda choose: fields_of(choose, seeded), by=32), lambda given: server.send(*given))
+    fuzz(score, from_choices(lambda choose: fields_of(choose, seeded), size=32), lambda given: server.send(*given))
     assert server.send("GET", "/v1/users/me", [(b"authorization", b"Bearer " + seeded.admin)]).status == 200
 
 
@@ -229,12 +231,12 @@ def cookies_of(choose: Choices, seeded: SeededShop) -> tuple[str, str, Headers, 
         pairs = []
         for _ in range(choose.of((1, 2, 3, 30))):
             name = choose.of(tuple(values))
-            shown = changed(choose, name.encode()) if choose.below(6) == 5 else name.encode()
-            pairs.append(shown + choose.of((b"=", b"=", b"=", b"", b"==", b" = ")) + changed(choose, values[name]))
+            shown = mutated(choose, name.encode()) if choose.below(6) == 5 else name.encode()
+            pairs.append(shown + choose.of((b"=", b"=", b"=", b"", b"==", b" = ")) + mutated(choose, values[name]))
         line = choose.of((b"; ", b"; ", b";", b",", b" ", b";;")).join(pairs)
         lines.append((b"cookie", line.translate(None, NO_FIELD_VALUE).strip()))
     site = choose.of((b"same-origin", b"cross-site", b"none", b""))
-    sent: Headers = [(b"sec-fetch-site", site)] if site else [(b"origin", changed(choose, b"http://app.test"))]
+    sent: Headers = [(b"sec-fetch-site", site)] if site else [(b"origin", mutated(choose, b"http://app.test"))]
     if method == "PATCH":
         sent.append((b"content-type", b"application/merge-patch+json"))
     sent = [(name, value.translate(None, NO_FIELD_VALUE)) for name, value in sent]
@@ -252,4 +254,4 @@ def test_no_cookies_cause_a_5xx_or_let_a_stranger_in(server: InProcess, seeded: 
             assert seeded.admin in cookies or b"%" in cookies or b"\\" in cookies
         return reply
 
-    fuzz(score, decided(lambda choose: cookies_of(choose, seeded), by=32), send)
+    fuzz(score, from_choices(lambda choose: cookies_of(choose, seeded), size=32), send)

@@ -1,4 +1,6 @@
-"""Any bytes at all on a connection to the server itself, where the framing, the request line and the connection are the input."""
+"""Any bytes at all on a connection to the server itself, where the framing, the request line and the connection are
+the input.
+"""
 
 import socket
 import time
@@ -10,7 +12,7 @@ from typing import Final
 import pytest
 
 from fuzzing import MARK, fuzz
-from hostile import Choices, changed, decided
+from mutations import Choices, from_choices, mutated
 from scoreboard import Score
 from servers import RESTWELL, Served, children_of, restwell, serve
 
@@ -61,7 +63,7 @@ def bytes_of(choose: Choices) -> bytes:
             first, end, rest = one.partition(b"\r\n")
             one = first + end + b"".join(choose.of(LINES) + b"\r\n" for _ in range(choose.of((1, 1, 2, 3)))) + rest
         if choose.below(3):
-            one = changed(choose, one)
+            one = mutated(choose, one)
         said += one
     return said
 
@@ -127,7 +129,7 @@ def test_no_bytes_on_a_connection_stop_a_worker(shop: Served, score: Score, requ
         assert took <= LIVE_SECONDS
         return str(statuses[0]) if statuses else "no answer"
 
-    fuzz(score, decided(bytes_of, by=40), attempt, small=SMALL, full=FULL)
+    fuzz(score, from_choices(bytes_of, size=40), attempt, small=SMALL, full=FULL)
     assert children_of(shop.process.pid) == [worker], "a worker ended"
     assert "Traceback" not in shop.output
     grown = _memory_mb(worker) - before

@@ -1,11 +1,12 @@
-"""Hostile input, made from valid input: cut off, repeated, encoded, or with a piece inside that some parser reads as something else.
+"""Mutations of valid input for fuzzing: truncated, repeated, encoded, or with a token that some parser misreads.
 
 ::
 
-    addresses = decided(lambda choose: b"/v1/products?q=" + changed(choose, b"headphones"))
+targets = from_choices(lambda choose: b"/v1/products?q=" + mutated(choose, b"headphones"))
 
-Hypothesis draws a few bytes, and each of them decides something. That costs a tenth of its strategies for lists, texts and recursion, so
-that a thousand inputs take a second, and a failure shrinks to few changes: a byte of 0 decides for what is simplest.
+Hypothesis draws a few bytes, and each byte is one choice. That costs a tenth of its strategies for lists, texts and
+recursion: a thousand inputs take a second. A failure shrinks to few mutations, because a byte of 0 makes the simplest
+choice.
 """
 
 import json
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 class Choices:
-    """Decisions. When its bytes are used up, each is the first of what there is."""
+    """Choices determined by bytes. When the bytes are used up, every choice is the first option."""
 
     def __init__(self, drawn: bytes) -> None:
         self._drawn = iter(drawn)
@@ -27,23 +28,24 @@ class Choices:
         value = next(self._drawn, 0)
         return (value if count <= 256 else value * 256 + next(self._drawn, 0)) % count
 
-    def of(self, some: Sequence[T]) -> T:
-        return some[self.below(len(some))]
+    def of(self, options: Sequence[T]) -> T:
+        return options[self.below(len(options))]
 
 
-def decided(make: Callable[[Choices], T], *, by: int = 24) -> st.SearchStrategy[T]:
-    """What ``make`` makes of so many bytes."""
-    return st.binary(min_size=by, max_size=by).map(lambda drawn: make(Choices(drawn)))
+def from_choices(make: Callable[[Choices], T], *, size: int = 24) -> st.SearchStrategy[T]:
+    """The results of ``make``, with choices from ``size`` random bytes."""
+    return st.binary(min_size=size, max_size=size).map(lambda drawn: make(Choices(drawn)))
 
 
 PIECES: Final = (
     b"",
     *(b"\x00", b"\r", b"\n", b"\r\n", b"\t", b"\x0b", b" ", b"\x1f", b"\x7f"),
-    # Not UTF-8: cut off, overlong, a surrogate, beyond Unicode, UTF-16 and UTF-7.
+    # Not UTF-8: truncated, overlong, a surrogate, beyond Unicode, UTF-16 and UTF-7.
     *(b"\x80", b"\xff", b"\xc3", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xff\xfea", b"+ADw-"),
     *(
         one.encode()
-        # Bidirectional, of no width, not normalised, another length in capitals, other digits and other signs, beyond 16 bits.
+        # Bidirectional, zero width, not normalised, length-changing upper case, other digits and signs, outside the
+        # BMP.
         for one in (
             *("\u202e", "\u2066", "\u200b", "\ufeff", "e\u0301", "\u00e9", "\u0130", "\u00df", "\ufb03", "\u0663"),
             *("\uff10", "\uff05", "\uff0f", "\u2028", "\U0001f600", "\U000e0041"),
@@ -56,7 +58,7 @@ PIECES: Final = (
     *(b"' OR 1=1--", b"{{7*7}}", b"${jndi:x}", b"=?utf-8?q?=41?=", b"; charset=utf-7", b"%s%n", b"__proto__", b"[" * 900),
     *(b"9999-12-31T23:59:60Z", b"0000-00-00", b"00000000-0000-0000-0000-000000000000", b"urn:uuid:" + b"0" * 32, b"[::1%25a]"),
 )  # fmt: skip
-"""What a parser, a decoder, a database or a proxy may take for something else."""
+"""Tokens that parsers, decoders, databases or proxies may misread."""
 
 _REPEATS: Final = (2, 3, 17, 101, 1_500)
 _MAX_BYTES: Final = 40_000
@@ -116,17 +118,17 @@ def _double(choose: Choices, value: bytes) -> bytes:
     return value + choose.of((b",", b";", b"&", b", ", b"/", b"")) + value
 
 
-_CHANGES: Final = (
+_MUTATIONS: Final = (
     *(_insert, _replace, _cut, _repeat, _repeat_inside, _encode, _encode_all, _replace_all, _quote, _swap_case, _double),
-    *(_insert, _replace, _replace_all),  # oftener
+    *(_insert, _replace, _replace_all),  # weighted
 )  # fmt: skip
 
 
-def changed(choose: Choices, right: bytes) -> bytes:
-    """The right value, as it is or with up to three changes."""
-    value = right
+def mutated(choose: Choices, valid: bytes) -> bytes:
+    """The valid value with up to three mutations."""
+    value = valid
     for _ in range(choose.of((0, 1, 1, 1, 2, 3))):
-        value = choose.of(_CHANGES)(choose, value)[:_MAX_BYTES]
+        value = choose.of(_MUTATIONS)(choose, value)[:_MAX_BYTES]
     return value
 
 
@@ -154,7 +156,7 @@ _SCALARS: Final = (
 
 
 def any_json(choose: Choices, depth: int = 0) -> bytes:
-    """A value of JSON, or nearly."""
+    """A JSON value, or an almost valid one."""
     kind = choose.below(8 if depth < 4 else 6)
     if kind < 4:
         return choose.of(_SCALARS)
@@ -167,14 +169,14 @@ def any_json(choose: Choices, depth: int = 0) -> bytes:
     return b"{" + b",".join(choose.of(_NAMES) + b":" + one for one in inner) + b"}"
 
 
-def changed_json(choose: Choices, right: Any) -> bytes:
-    """A valid body, in which values, names or bytes are changed."""
+def mutated_json(choose: Choices, valid: Any) -> bytes:
+    """A valid body with mutated values, names or bytes."""
     how = choose.below(8)
     if how == 0:
         return any_json(choose)
     if how == 1:
-        return changed(choose, json.dumps(right).encode())
-    copy = json.loads(json.dumps(right))
+        return mutated(choose, json.dumps(valid).encode())
+    copy = json.loads(json.dumps(valid))
     holder, key = choose.of(_places(copy))
     raw = any_json(choose)
     if how == 2:
@@ -184,7 +186,7 @@ def changed_json(choose: Choices, right: Any) -> bytes:
     elif how == 4 and isinstance(holder, list):
         holder.extend([holder[key]] * choose.of(_REPEATS))
     elif isinstance(holder[key], str) and how < 7:
-        text = changed(choose, holder[key].encode())
+        text = mutated(choose, holder[key].encode())
         holder[key] = _RAW
         raw = json.dumps(text.decode(errors="surrogateescape"), ensure_ascii=how == 5).encode(errors="surrogateescape")
     else:
@@ -193,7 +195,7 @@ def changed_json(choose: Choices, right: Any) -> bytes:
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Every object or list within, with each of its keys."""
+    """Every object and list in the value, with each of its keys."""
     found: list[tuple[Any, Any]] = []
     if isinstance(value, Mapping):
         found += [(value, key) for key in value]
