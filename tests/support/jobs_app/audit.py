@@ -85,8 +85,10 @@ async def settled(harness: JobsHarness, seconds: float) -> dict[str, int]:
 
 
 async def assert_each_took_effect_once(harness: JobsHarness, count: int) -> None:
-    assert await counts(harness) == {"done": count}
-    assert Counter(await harness.notes()) == Counter(f"{number:06}" for number in range(count))
+    found, noted = await counts(harness), Counter(await harness.notes())
+    expected = Counter(f"{number:06}" for number in range(count))
+    assert noted == expected, f"too often: {noted - expected}, missing: {expected - noted}"
+    assert found == {"done": count}, found
 
 
 async def running_jobs(harness: JobsHarness) -> list[dict[str, Any]]:
