@@ -153,23 +153,30 @@ def test_a_server_replaces_its_workers_on_sighup(slow: dict[str, str], tmp_path:
         assert len(children_of(served.process.pid)) == 2
 
 
-def test_sigquit_ends_a_server_and_its_workers(slow: dict[str, str], tmp_path: Path) -> None:
-    with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **slow) as served:
+@pytest.mark.parametrize("command", ["serve", "dev"])
+def test_sigquit_ends_a_server_and_its_workers(slow: dict[str, str], tmp_path: Path, command: str) -> None:
+    """Breaks when a child lives longer than its parent."""
+    with serve(tmp_path, RESTWELL, command, cwd=tmp_path, **slow) as served:
         served.process.send_signal(signal.SIGQUIT)
         assert served.process.wait(IMMEDIATE_SECONDS) == -signal.SIGQUIT
 
 
-async def test_a_worker_finishes_its_jobs_on_sighup(environment: dict[str, Any], tmp_path: Path) -> None:
-    """Breaks when SIGHUP terminates the supervisor, or the process that runs the job."""
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+async def test_a_worker_finishes_its_jobs_when_a_terminal_signals_all_its_processes(
+    environment: dict[str, Any], tmp_path: Path, number: signal.Signals
+) -> None:
+    """Breaks when a worker process does not ignore the signal: the process of a job, which is no fork, has the default action then."""
     async with open_harness(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
-        job_id = await harness.enqueue(sample_jobs.sleep, seconds=1.0)
+        await harness.enqueue(sample_jobs.sleep, seconds=4.0)
+        await harness.enqueue(sample_jobs.blocking_sleep, seconds=2.0)
         with working(tmp_path, **environment) as served:
-            await harness.until(lambda states: states == ["running"])
+            worker_and_job = 2
+            wait_until(lambda: len(descendants_of(served.process.pid)) == worker_and_job, served.process)
             assert_ignores_user_signals(served)
-            for process in (served.process.pid, *children_of(served.process.pid)):  # like a terminal
-                os.kill(process, signal.SIGHUP)
+            for process in (served.process.pid, *descendants_of(served.process.pid)):
+                os.kill(process, number)
             assert await wait_for_exit(served.process, 20) == 0
-        assert (await harness.jobs.get(job_id)).state == "done"
+        assert await harness.states() == ["done", "done"]
 
 
 def test_a_worker_under_nohup_ignores_sighup(environment: dict[str, Any], tmp_path: Path) -> None:
