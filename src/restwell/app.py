@@ -361,7 +361,7 @@ class Restwell:
             hooks,
             self.settings.request.timeout_seconds,
             responses,
-            limits=self.rate_limiter,
+            rate_limiter=self.rate_limiter,
             concurrency_limiter=concurrency_limiter,
         )
         return App(

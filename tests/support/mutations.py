@@ -41,7 +41,8 @@ PIECES: Final = (
     b"",
     *(b"\x00", b"\r", b"\n", b"\r\n", b"\t", b"\x0b", b" ", b"\x1f", b"\x7f"),
     # Not UTF-8: truncated, overlong, a surrogate, beyond Unicode, UTF-16 and UTF-7.
-    *(b"\x80", b"\xff", b"\xc3", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xff\xfea", b"+ADw-"),
+    *(b"\x80", b"\xff", b"\xc3", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+      b"\xff\xfea", b"+ADw-"),
     *(
         one.encode()
         # Bidirectional, zero width, not normalised, length-changing upper case, other digits and signs, outside the
@@ -51,12 +52,16 @@ PIECES: Final = (
             *("\uff10", "\uff05", "\uff0f", "\u2028", "\U0001f600", "\U000e0041"),
         )
     ),
-    *(b"%", b"%00", b"%0d%0a", b"%ff", b"%c0%ae", b"%2e%2e%2f", b"%2F", b"%252f", b"%u0041", b"%4", b"+", b"&", b"=", b";"),
-    *(b"../", b"/..;/", b"//", b"\\", b"?", b"#", b"@", b":", b",", b'"', b'\\"', b"'", b"(", b")", b"*", b"<", b"|", b"~"),
+    *(b"%", b"%00", b"%0d%0a", b"%ff", b"%c0%ae", b"%2e%2e%2f", b"%2F", b"%252f", b"%u0041", b"%4", b"+",
+      b"&", b"=", b";"),
+    *(b"../", b"/..;/", b"//", b"\\", b"?", b"#", b"@", b":", b",", b'"', b'\\"', b"'", b"(", b")", b"*",
+      b"<", b"|", b"~"),
     *(b"0", b"-1", b"-0", b"1.0", b"1e400", b"NaN", b"Infinity", b"0x10", b"1_0", b"9" * 19, b"9" * 400, b"9" * 5_000),
     *(b"2147483648", b"9223372036854775808", b"18446744073709551616", b"null", b"true", b"[]", b"{}", b"undefined"),
-    *(b"' OR 1=1--", b"{{7*7}}", b"${jndi:x}", b"=?utf-8?q?=41?=", b"; charset=utf-7", b"%s%n", b"__proto__", b"[" * 900),
-    *(b"9999-12-31T23:59:60Z", b"0000-00-00", b"00000000-0000-0000-0000-000000000000", b"urn:uuid:" + b"0" * 32, b"[::1%25a]"),
+    *(b"' OR 1=1--", b"{{7*7}}", b"${jndi:x}", b"=?utf-8?q?=41?=", b"; charset=utf-7", b"%s%n", b"__proto__",
+      b"[" * 900),
+    *(b"9999-12-31T23:59:60Z", b"0000-00-00", b"00000000-0000-0000-0000-000000000000",
+      b"urn:uuid:" + b"0" * 32, b"[::1%25a]"),
 )  # fmt: skip
 """Tokens that parsers, decoders, databases or proxies may misread."""
 
@@ -119,7 +124,8 @@ def _double(choose: Choices, value: bytes) -> bytes:
 
 
 _MUTATIONS: Final = (
-    *(_insert, _replace, _cut, _repeat, _repeat_inside, _encode, _encode_all, _replace_all, _quote, _swap_case, _double),
+    *(_insert, _replace, _cut, _repeat, _repeat_inside, _encode, _encode_all, _replace_all, _quote,
+      _swap_case, _double),
     *(_insert, _replace, _replace_all),  # weighted
 )  # fmt: skip
 
@@ -148,10 +154,14 @@ _NAMES: Final = (
     b"null",
 )
 _SCALARS: Final = (
-    *(b"null", b"true", b"false", b"0", b"-1", b"1", b"1.0", b"1e2", b"1E400", b"-0.0", b"01", b".5", b"1.", b"+1", b"0x1"),
-    *(b"9" * 19, b"9" * 400, b"9" * 6_000, b"-" + b"9" * 20, b"1." + b"0" * 400, b"NaN", b"Infinity", b"TRUE", b"undefined"),
-    *(b'""', b'"a"', b"'a'", b'"\\u0000"', b'"\\ud800"', b'"\\ud83d\\ude00"', b'"\\x41"', b'"a', b'"\n"', b'"\xff"', b'"\xed\xa0\x80"'),
-    *(b"[]", b"{}", b"[null]", b"[" * 200 + b"]" * 200, b"[" * 40_000, b'{"a":' * 300, b'{"a":1,"a":2}', b"/**/1", b"[1,]", b"{,}"),
+    *(b"null", b"true", b"false", b"0", b"-1", b"1", b"1.0", b"1e2", b"1E400", b"-0.0", b"01", b".5", b"1.",
+      b"+1", b"0x1"),
+    *(b"9" * 19, b"9" * 400, b"9" * 6_000, b"-" + b"9" * 20, b"1." + b"0" * 400, b"NaN", b"Infinity", b"TRUE",
+      b"undefined"),
+    *(b'""', b'"a"', b"'a'", b'"\\u0000"', b'"\\ud800"', b'"\\ud83d\\ude00"', b'"\\x41"', b'"a', b'"\n"',
+      b'"\xff"', b'"\xed\xa0\x80"'),
+    *(b"[]", b"{}", b"[null]", b"[" * 200 + b"]" * 200, b"[" * 40_000, b'{"a":' * 300, b'{"a":1,"a":2}',
+      b"/**/1", b"[1,]", b"{,}"),
 )  # fmt: skip
 
 

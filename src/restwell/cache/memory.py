@@ -19,8 +19,8 @@ ENTRY_BYTES: Final = 1_500
 OBJECT_FACTOR: Final = 2
 """Estimated ratio of a value's size in memory to its encoded size.
 
-Measured with sessions, products and product lists, both constants underestimate the growth of the process by less than
-10%.
+With both constants, the estimate for sessions, products and product lists is at most 10% below the measured growth of
+the process.
 """
 
 

@@ -48,12 +48,12 @@ class Edge:
         hooks: Sequence[Hook],
         timeout_seconds: float,
         responses: ResponseCache | None = None,
-        limits: RateLimiter | None = None,
+        rate_limiter: RateLimiter | None = None,
         concurrency_limiter: ConcurrencyLimiter | None = None,
     ) -> None:
         self.app = app
         self._concurrency = concurrency_limiter if concurrency_limiter is not None else ConcurrencyLimiter()
-        self._limits = limits
+        self._rate_limiter = rate_limiter
         self._responses = responses
         self._deadlines = Deadlines(timeout_seconds)
         all_requests = [hook for hook in hooks if not hook.app_requests_only]
@@ -85,10 +85,12 @@ class Edge:
                 return
             rate = lookup.route.rate
             if (
-                rate is not None and self._limits is not None
+                rate is not None and self._rate_limiter is not None
             ):  # other requests are counted after the guards of their route
                 key = client_key(scope)
-                context.rate_limit = self._limits.count_nowait(rate, key) or await self._limits.count(rate, key)
+                context.rate_limit = self._rate_limiter.count_nowait(rate, key) or await self._rate_limiter.count(
+                    rate, key
+                )
                 if not context.rate_limit.allowed:
                     await self._send_error(RateLimited(seconds=context.rate_limit.reset_seconds), context, send)
                     return

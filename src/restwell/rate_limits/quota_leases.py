@@ -1,4 +1,4 @@
-"""Quota leases: a process takes a part of a client's remaining quota from the store at once, and spends it locally.
+"""Quota leases: a process takes a part of a client's remaining quota from the store in advance and spends it locally.
 
 The total never exceeds the rate. Leases shrink with the remaining quota, down to one request. The unspent part of a
 lease is lost when the quota that it was taken from would have been refilled.
