@@ -199,7 +199,7 @@ async def test_a_worker_exits_immediately_on_the_second_stop_signal(
     async with open_harness(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
         await harness.enqueue(sample_jobs.sleep, seconds=20.0)
         with working(tmp_path, **environment) as served:
-            await harness.until(lambda states: states == ["running"])
+            await harness.wait_for_states(lambda states: states == ["running"])
             served.process.terminate()
             await asyncio.sleep(0.4)
             served.process.terminate()

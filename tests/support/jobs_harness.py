@@ -79,16 +79,16 @@ class JobsHarness:
     async def states(self) -> list[str]:
         return await self.database.all(query("harness.states", select(_states).limit(100_000), into=str))
 
-    async def settled(self, seconds: float = SECONDS) -> list[str]:
+    async def wait_until_finished(self, seconds: float = SECONDS) -> list[str]:
         """Wait until every job has finished. Returns their states."""
-        return await self.until(
+        return await self.wait_for_states(
             lambda states: bool(states) and not {"scheduled", "ready", "running", "parked"} & set(states), seconds
         )
 
-    async def until(self, holds: Callable[[list[str]], bool], seconds: float = SECONDS) -> list[str]:
+    async def wait_for_states(self, condition: Callable[[list[str]], bool], seconds: float = SECONDS) -> list[str]:
         try:
             async with asyncio.timeout(seconds):
-                while not holds(states := await self.states()):
+                while not condition(states := await self.states()):
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"after {seconds} s: {await self.states()}") from None

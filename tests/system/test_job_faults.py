@@ -73,7 +73,7 @@ async def test_killed_workers_lose_no_job_and_duplicate_no_effect_j1(
     with working(tmp_path, "--concurrency=4", **environment(harness)) as served:
         resumed = [await audit.kill_worker(harness, served, after_effect=not number) for number in range(kills)]
     with working(tmp_path, "--concurrency=16", **environment(harness)):
-        await audit.settled(harness, score.size(60, 300))
+        await audit.wait_until_finished(harness, score.size(60, 300))
     await audit.assert_each_took_effect_once(harness, count)
     score.note(f"{kills} kills, {count:,} jobs: 0 lost, 0 doubled; resumed within {max(resumed):.1f} s")
     assert max(resumed) <= 35
@@ -93,9 +93,9 @@ async def test_the_jobs_of_a_lost_machine_are_resumed_j1(harness: JobsHarness, t
     if not score.size(small=False, full=True):
         await harness.database.run(audit.expire_leases)  # as after half a minute
     with working(tmp_path, "--concurrency=4", **environment(harness)):
-        await audit.resumed(harness, held)
+        await audit.wait_until_resumed(harness, held)
         seconds = time.monotonic() - began
-        await audit.settled(harness, 60)
+        await audit.wait_until_finished(harness, 60)
     await audit.assert_each_took_effect_once(harness, 8)
     score.note(f"{len(held)} jobs resumed within {seconds:.1f} s")
     assert seconds <= 35
@@ -116,7 +116,7 @@ async def test_a_job_that_kills_its_worker_harms_no_other_j2(
         working(tmp_path, "--concurrency=40", **environment(harness)),
     ):
         await _enqueue_at_a_steady_rate(harness, 0, count)
-        await audit.settled(harness, 60)
+        await audit.wait_until_finished(harness, 60)
         without = await audit.latency_percentile(harness, 0.99)
         async with harness.database.transaction() as tx:
             await tx.run_script("DELETE FROM jobs")
@@ -127,7 +127,7 @@ async def test_a_job_that_kills_its_worker_harms_no_other_j2(
         await _enqueue_at_a_steady_rate(harness, first, second)
         poison.append(await harness.enqueue(sample_jobs.out_of_memory))
         await _enqueue_at_a_steady_rate(harness, second, 2 * count)
-        found = await audit.settled(harness, score.size(90, 120))
+        found = await audit.wait_until_finished(harness, score.size(90, 120))
         during = await audit.latency_percentile(harness, 0.99)
     assert found == {"done": count, "dead": len(poison)}
     for job_id in poison:
@@ -199,7 +199,7 @@ async def test_a_suspended_worker_cannot_complete_a_reclaimed_job_j4(
                 if not score.size(small=False, full=True):
                     await harness.database.run(audit.expire_leases)  # as after half a minute
                 with working(tmp_path, "--concurrency=4", **environment(harness)):
-                    await audit.settled(harness, 90)
+                    await audit.wait_until_finished(harness, 90)
             finally:
                 for process in stopped:
                     os.kill(process, signal.SIGCONT)
@@ -237,12 +237,12 @@ async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(
             while (await audit.counts(harness)).get("done", 0) < start + good and time.monotonic() < began + 120:
                 await asyncio.sleep(0.02)
             seconds.append(time.monotonic() - began)
-        await harness.until(lambda states: states.count("parked") == states.count("dead") == bad // 2, 60)
-        assert await audit.reasons(harness) == {"UnreadableArguments": bad // 2}
+        await harness.wait_for_states(lambda states: states.count("parked") == states.count("dead") == bad // 2, 60)
+        assert await audit.failure_reasons(harness) == {"UnreadableArguments": bad // 2}
         await harness.database.run(audit.expire_parked)  # as after a day
-        found = await audit.settled(harness, 60)
+        found = await audit.wait_until_finished(harness, 60)
     assert found == {"done": 2 * good, "dead": bad}
-    assert await audit.reasons(harness) == {
+    assert await audit.failure_reasons(harness) == {
         "UnreadableArguments": bad // 2,
         "no worker knew unknown within 86400 s": bad // 2,
     }
@@ -282,7 +282,7 @@ async def test_a_broker_that_is_down_loses_no_job_j6(
                         number += 1
                         await asyncio.sleep(0.02)
                     phases.append(max(waits))
-                await audit.settled(harness, 30)
+                await audit.wait_until_finished(harness, 30)
                 lost = served.output.count('"event":"jobs_broker_down"')
                 found = served.output.count('"event":"jobs_broker_up"')
                 errors = served.output.count('"level":"error"')

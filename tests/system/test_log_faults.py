@@ -186,7 +186,7 @@ async def test_a_worker_runs_its_jobs_whatever_happens_to_its_log_on_sqlite(
                 [RESTWELL, "worker"], env={**os.environ, **env, RUN: run}, stdout=descriptor, stderr=descriptor
             )
             try:
-                assert sorted(await harness.settled(60)) == ["dead", "done", "done"]
+                assert sorted(await harness.wait_until_finished(60)) == ["dead", "done", "done"]
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(15) == 0
             finally:

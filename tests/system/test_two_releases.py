@@ -45,19 +45,19 @@ async def test_a_deployment_and_its_rollback_lose_no_job_v1(harness: JobsHarness
     before = JobsHarness(harness.url, harness.database, sample_jobs.ALL, None, harness.name)
     with working(tmp_path, "--concurrency=8", **old):
         await _enqueue(harness, count)
-        await harness.until(lambda states: Counter(states) == {"parked": 2 * count, "done": count}, 60)
+        await harness.wait_for_states(lambda states: Counter(states) == {"parked": 2 * count, "done": count}, 60)
         listed = restwell("jobs", "list", "--state=parked", cwd=ROOT, **old).stdout
         assert "no worker knows note(language)" in listed or "no worker knows greet" in listed
         assert f"{2 * count:,} parked in default" in listed
         with working(tmp_path, "--concurrency=8", **new):
-            await audit.settled(harness, 120)
+            await audit.wait_until_finished(harness, 120)
             async with harness.database.transaction() as tx:  # an old server still runs
                 await before.jobs.enqueue_many(tx, sample_jobs.note, [{"text": "b"}] * count)
-            await audit.settled(harness, 120)
+            await audit.wait_until_finished(harness, 120)
         await _enqueue(harness, count)  # after the rollback
-        await harness.until(lambda states: states.count("parked") == 2 * count, 60)
+        await harness.wait_for_states(lambda states: states.count("parked") == 2 * count, 60)
     with working(tmp_path, "--concurrency=8", **new):
-        found = await audit.settled(harness, 120)
+        found = await audit.wait_until_finished(harness, 120)
     assert found == {"done": 7 * count}
     notes = Counter(await harness.notes())
     assert (notes["a in de"], notes["hello"], notes["old"]) == (2 * count, 2 * count, 2 * count)

@@ -181,8 +181,8 @@ unfinished: Final = query("jobs.unfinished", _unfinished_newest_first, into=JobR
 unfinished_before: Final = query(
     "jobs.unfinished_before", _unfinished_newest_first.where(jobs.c.id < param("before_id")), into=JobRecord
 )
-backlog: Final = query(
-    "jobs.backlog",
+queue_stats: Final = query(
+    "jobs.queue_stats",
     select(
         jobs.c.queue,
         jobs.c.state,

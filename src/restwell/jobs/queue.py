@@ -130,7 +130,7 @@ class Jobs:
 
     async def queue_stats(self) -> list[QueueStats]:
         """The number of scheduled, ready, running, parked and dead jobs, by queue and state."""
-        return await self._database.primary.all(queries.backlog)
+        return await self._database.primary.all(queries.queue_stats)
 
     async def cancel(self, job_id: UUID, tx: Transaction | None = None) -> bool:
         """Cancel an unfinished job. Returns False if there is none with this id.

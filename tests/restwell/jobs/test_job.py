@@ -62,7 +62,7 @@ def test_an_invalid_job_declaration_raises() -> None:
         ({"cron": "0 3 * * *", "timezone": "Europe/Atlantis"}, "no time zone 'Europe/Atlantis'"),
     ):
         with pytest.raises(ConfigurationError, match=words):
-            job(**options)  # type: ignore[arg-type]  # of several kinds
+            job(**options)  # type: ignore[arg-type]  # mixed types
 
 
 async def test_registering_two_jobs_with_one_name_raises() -> None:

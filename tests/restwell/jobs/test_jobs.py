@@ -23,7 +23,7 @@ async def test_a_job_runs_after_its_transaction_has_committed(harness: JobsHarne
             job_id = await harness.jobs.enqueue(tx, sample_jobs.note, text="hello")
             await asyncio.sleep(0.2)
             assert await harness.notes() == []
-        await harness.settled()
+        await harness.wait_until_finished()
     found = await harness.jobs.get(job_id)
     assert (found.state, found.result, found.attempts) == ("done", '"hello"', 1)
     assert found.started_at is not None
@@ -40,7 +40,7 @@ async def test_a_job_of_a_rolled_back_transaction_never_runs(harness: JobsHarnes
                 await harness.jobs.enqueue(tx, sample_jobs.note, text="ghost")
                 raise ZeroDivisionError
         await harness.enqueue(sample_jobs.note, text="real")
-        assert await harness.settled() == ["done"]
+        assert await harness.wait_until_finished() == ["done"]
     assert await harness.notes() == ["real"]
 
 
@@ -48,12 +48,12 @@ async def test_a_commit_wakes_a_worker_immediately(harness: JobsHarness) -> None
     """Breaks without notifications: a worker polls once a second."""
     async with harness.worker([harness.database]):
         await harness.enqueue(sample_jobs.note, text="warm")
-        await harness.settled()
+        await harness.wait_until_finished()
         waits = []
         for number in range(5):
             await asyncio.sleep(0.1)
             job_id = await harness.enqueue(sample_jobs.note, text=str(number))
-            await harness.settled()
+            await harness.wait_until_finished()
             found = await harness.jobs.get(job_id)
             assert found.started_at is not None
             waits.append(found.started_at - found.enqueued_at)
@@ -72,7 +72,7 @@ async def test_a_worker_with_full_slots_notifies_another_worker(
         await asyncio.sleep(0.5)  # all workers are waiting now
         async with harness.database.transaction() as tx:
             await harness.jobs.enqueue_many(tx, sample_jobs.sleep, [{"seconds": 60.0}] * 4)
-        await harness.until(lambda states: states == ["running"] * 4, 10)
+        await harness.wait_for_states(lambda states: states == ["running"] * 4, 10)
 
 
 async def test_arguments_are_validated_when_the_job_is_enqueued(harness: JobsHarness) -> None:
@@ -102,7 +102,7 @@ async def test_arguments_arrive_with_their_types(harness: JobsHarness) -> None:
     async with harness.database.transaction() as tx:
         await harness.jobs.enqueue(tx, sample_jobs.typed, 7, owner, at=at)
     async with harness.worker():
-        await harness.settled()
+        await harness.wait_until_finished()
     assert got == [7, owner, at]
 
 
@@ -118,7 +118,7 @@ async def test_enqueue_many_adds_its_jobs_in_one_round_trip(harness: JobsHarness
     async with harness.database.transaction() as tx:
         ids = await harness.jobs.enqueue_many(tx, sample_jobs.note, [{"text": f"{n:03}"} for n in range(250)])
     async with harness.worker([harness.database], concurrency=20):
-        assert await harness.settled() == ["done"] * 250
+        assert await harness.wait_until_finished() == ["done"] * 250
     assert len(set(ids)) == 250
     assert await harness.notes() == [f"{n:03}" for n in range(250)]
 
@@ -133,7 +133,7 @@ async def test_jobs_enqueued_without_a_transaction_are_inserted_in_batches(harne
     assert len({await harness.jobs.enqueue(harness.database, keyed, text="100") for _ in range(3)}) == 1
     await harness.jobs.enqueue(harness.database, sample_jobs.note.with_options(delay_seconds=0.1), text="101")
     async with harness.worker([harness.database]):
-        assert await harness.settled() == ["done"] * 102
+        assert await harness.wait_until_finished() == ["done"] * 102
     assert len(set(ids)) == 100
     assert await harness.notes() == [f"{n:03}" for n in range(102)]
 
@@ -158,7 +158,7 @@ async def test_several_workers_share_the_jobs_and_run_none_twice(harness: JobsHa
         await harness.jobs.enqueue_many(tx, sample_jobs.note, [{"text": f"{n:03}"} for n in range(300)])
     services = [harness.database]
     async with harness.worker(services) as one, harness.worker(services) as two, harness.worker(services) as three:
-        await harness.settled()
+        await harness.wait_until_finished()
     assert await harness.notes() == [f"{n:03}" for n in range(300)]
     assert one.completed_count + two.completed_count + three.completed_count == 300
 
@@ -180,7 +180,7 @@ async def test_jobs_run_by_queue_then_priority_then_age(harness: JobsHarness) ->
     }.items():
         await harness.enqueue(sample_jobs.note.with_options(**options), text=text_)  # type: ignore[arg-type]
     async with harness.worker(queues=("mail", "default"), concurrency=1):
-        await harness.settled()
+        await harness.wait_until_finished()
     assert order == ["before", "1st", "2nd", "3rd", "4th"]
 
 
@@ -188,7 +188,7 @@ async def test_a_worker_claims_jobs_of_its_queues_only(harness: JobsHarness) -> 
     await harness.enqueue(sample_jobs.note.with_options(queue="images"), text="image")
     await harness.enqueue(sample_jobs.note, text="default")
     async with harness.worker([harness.database]):
-        await harness.until(lambda states: sorted(states) == ["done", "ready"])
+        await harness.wait_for_states(lambda states: sorted(states) == ["done", "ready"])
         await asyncio.sleep(0.3)
     assert await harness.notes() == ["default"]
 
@@ -196,7 +196,7 @@ async def test_a_worker_claims_jobs_of_its_queues_only(harness: JobsHarness) -> 
 async def test_a_delayed_job_does_not_run_before_its_delay(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.note.with_options(delay_seconds=0.7), text="later")
     async with harness.worker([harness.database]):
-        await harness.settled()
+        await harness.wait_until_finished()
     found = await harness.jobs.get(job_id)
     assert found.started_at is not None
     assert found.started_at - found.enqueued_at >= timedelta(seconds=0.7)
@@ -208,9 +208,9 @@ async def test_a_unique_key_allows_one_unfinished_job(harness: JobsHarness) -> N
     assert await harness.enqueue(keyed, text="second") == first
     other = await harness.enqueue(keyed.with_options(unique_key="report:2027"), text="other")
     async with harness.worker([harness.database]):
-        await harness.settled()
+        await harness.wait_until_finished()
         assert await harness.enqueue(keyed, text="third") not in {first, other}
-        await harness.settled()
+        await harness.wait_until_finished()
     assert await harness.notes() == ["first", "other", "third"]
 
 
@@ -224,7 +224,7 @@ async def test_concurrent_transactions_with_one_unique_key_enqueue_one_job(harne
 async def test_a_failed_job_is_retried_and_every_error_is_stored(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.fail, until_attempt=3)
     async with harness.worker():
-        assert await harness.settled() == ["done"]
+        assert await harness.wait_until_finished() == ["done"]
     found = await harness.jobs.get(job_id)
     assert (found.result, found.attempts) == ("3", 3)
     failures = await harness.jobs.failures(job_id)
@@ -238,12 +238,12 @@ async def test_a_failed_job_is_retried_and_every_error_is_stored(harness: JobsHa
 async def test_a_job_is_dead_after_its_last_attempt_and_retry_resets_the_attempts(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.fail)
     async with harness.worker():
-        assert await harness.settled() == ["dead"]
+        assert await harness.wait_until_finished() == ["dead"]
         assert (await harness.jobs.get(job_id)).attempts == 3
         await harness.jobs.retry(job_id)
         with pytest.raises(JobUnfinished):
             await harness.jobs.discard(job_id)
-        assert await harness.settled() == ["dead"]
+        assert await harness.wait_until_finished() == ["dead"]
     assert [one.attempt for one in await harness.jobs.failures(job_id)] == [3, 2, 1, 3, 2, 1]
     assert [one.id for one in await harness.jobs.list_jobs(JobState.DEAD, 10)] == [job_id]
     await harness.jobs.discard(job_id)
@@ -260,7 +260,7 @@ async def test_only_a_dead_or_cancelled_job_can_be_retried(harness: JobsHarness)
     keyed = sample_jobs.fail.with_options(unique_key="key", max_attempts=1)
     dead = await harness.enqueue(keyed)
     async with harness.worker([harness.database]):
-        await harness.settled()
+        await harness.wait_until_finished()
     await harness.enqueue(keyed)
     with pytest.raises(JobNotDead, match="same unique key"):
         await harness.jobs.retry(dead)
@@ -269,7 +269,7 @@ async def test_only_a_dead_or_cancelled_job_can_be_retried(harness: JobsHarness)
 async def test_a_permanent_failure_ends_the_job_without_a_retry(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.fail_permanently)
     async with harness.worker():
-        assert await harness.settled() == ["dead"]
+        assert await harness.wait_until_finished() == ["dead"]
     (failure,) = await harness.jobs.failures(job_id)
     assert failure.error == "PermanentFailure: the address does not exist"
 
@@ -279,7 +279,7 @@ async def test_a_job_that_exceeds_its_timeout_is_cancelled_or_killed(harness: Jo
     """The job ``busy_loop`` never returns: its process is killed."""
     job_id = await harness.enqueue(getattr(sample_jobs, name))
     async with harness.worker():
-        assert await harness.settled() == ["dead"]
+        assert await harness.wait_until_finished() == ["dead"]
     (failure,) = await harness.jobs.failures(job_id)
     assert failure.error.startswith("TimeoutError: timed out after")
 
@@ -291,7 +291,7 @@ async def test_a_worker_survives_a_job_that_kills_its_process_or_exits(harness: 
         await harness.enqueue(sample_jobs.halve, numbers=[3]),
     )
     async with harness.worker():
-        assert sorted(await harness.settled()) == ["dead", "dead", "done", "done"]
+        assert sorted(await harness.wait_until_finished()) == ["dead", "dead", "done", "done"]
     assert [one.error for one in await harness.jobs.failures(died)] == ["ProcessDied: the process exited with 7"] * 2
     assert [one.error for one in await harness.jobs.failures(left)] == ["SystemExit: 3"] * 2
     assert (await harness.jobs.get(squared)).result == "144"
@@ -302,7 +302,7 @@ async def test_an_error_with_any_text_is_stored(harness: JobsHarness) -> None:
     """Breaks if the text is not escaped: PostgreSQL rejects NUL, and UTF-8 cannot encode a lone surrogate."""
     job_id = await harness.enqueue(sample_jobs.fail_with_unstorable_text)
     async with harness.worker():
-        assert await harness.settled() == ["dead"]
+        assert await harness.wait_until_finished() == ["dead"]
     (failure,) = await harness.jobs.failures(job_id)
     assert failure.error == "ValueError: NUL \\x00 and a lone surrogate \\ud800"
 
@@ -313,14 +313,14 @@ async def test_a_cancelled_job_never_runs(harness: JobsHarness) -> None:
     assert not await harness.jobs.cancel(job_id)
     await harness.enqueue(sample_jobs.note, text="other")
     async with harness.worker([harness.database]):
-        assert sorted(await harness.settled()) == ["cancelled", "done"]
+        assert sorted(await harness.wait_until_finished()) == ["cancelled", "done"]
     assert await harness.notes() == ["other"]
 
 
 async def test_cancelling_a_running_job_cancels_its_task(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.sleep, seconds=30)
     async with harness.worker([harness.database], heartbeat_seconds=0.1) as worker:
-        await harness.until(lambda states: states == ["running"])
+        await harness.wait_for_states(lambda states: states == ["running"])
         assert await harness.jobs.cancel(job_id)
         async with asyncio.timeout(5):
             while not worker.idle:

@@ -23,7 +23,7 @@ async def test_a_worker_resumes_consuming_a_deleted_queue(tmp_path: Path, rabbit
             await (await connection.channel()).queue_delete(default)
         assert await _consumers(connection, default) == await _consumers(connection, mail) == 1
         await harness.enqueue(sample_jobs.note, text="a")
-        assert await harness.settled() == ["done"]
+        assert await harness.wait_until_finished() == ["done"]
 
 
 async def _consumers(connection: aio_pika.abc.AbstractConnection, name: str) -> int:

@@ -39,7 +39,7 @@ async def test_a_job_carries_the_trace_and_the_id_of_its_request(
     assert trace.get_current_span() is trace.INVALID_SPAN
     with capture_logs() as lines:
         async with harness.worker():
-            await harness.settled()
+            await harness.wait_until_finished()
 
     spans = {span.context.trace_id: span for span in exporter.get_finished_spans() if span.name == "job note"}
     span = spans[request.get_span_context().trace_id]

@@ -36,7 +36,7 @@ async def other(context: JobContext, text: str) -> None:
     await context.get(Database).run(add_effect, job_id=context.job_id, note=text)
 
 
-LONG = "".join(Random(1).choices(ascii_letters, k=8_000))  # noqa: S311  # no secret
+LONG = "".join(Random(1).choices(ascii_letters, k=8_000))  # noqa: S311  # not a secret
 
 OLD: list[Job[..., Any]] = [sample_jobs.note, other]
 NEW: list[Job[..., Any]] = [new_note, other, added]
@@ -50,7 +50,7 @@ async def harness(empty_url: str) -> AsyncIterator[JobsHarness]:
 
 
 async def parked(harness: JobsHarness, count: int) -> None:
-    await harness.until(lambda states: states.count("parked") == count)
+    await harness.wait_for_states(lambda states: states.count("parked") == count)
 
 
 async def test_a_worker_of_the_old_release_parks_jobs_of_the_new_release(harness: JobsHarness) -> None:
@@ -63,7 +63,7 @@ async def test_a_worker_of_the_old_release_parks_jobs_of_the_new_release(harness
     with capture_logs() as logs:
         async with harness.worker([harness.database], max_jobs=2) as old:
             await parked(harness, 3)
-            await harness.until(lambda states: sorted(states) == ["done", "parked", "parked", "parked"])
+            await harness.wait_for_states(lambda states: sorted(states) == ["done", "parked", "parked", "parked"])
             assert not old.stopping.is_set()
     assert {one for line in logs if line["event"] == "jobs_parked" for one in line["requires"]} == {
         *("note(language)", "added")
@@ -77,7 +77,7 @@ async def test_a_worker_of_the_old_release_parks_jobs_of_the_new_release(harness
     assert [sample.value for sample in count.samples if sample.labels["state"] == "parked"] == [3]
     harness.known = NEW
     async with harness.worker([harness.database]):
-        assert await harness.settled() == ["done"] * 4
+        assert await harness.wait_until_finished() == ["done"] * 4
     assert await harness.notes() == ["a in de", "added", "b in en", "c"]
     assert {(await harness.jobs.get(one)).attempts for one in (argument, default, name)} == {1}
 
@@ -93,7 +93,7 @@ async def test_a_worker_of_the_new_release_runs_or_parks_jobs_of_the_old_release
         await parked(harness, 1)
     harness.known = NEW
     async with harness.worker([harness.database]):
-        assert await harness.settled() == ["done"]
+        assert await harness.wait_until_finished() == ["done"]
     assert await harness.notes() == ["a in en"]
 
 
@@ -104,13 +104,13 @@ async def test_workers_of_both_releases_run_side_by_side_and_lose_no_job(harness
         await harness.jobs.enqueue_many(tx, other, [{"text": f"{n:03}"} for n in range(40)])
     harness.known = OLD
     async with harness.worker([harness.database]):
-        await harness.until(lambda states: sorted(states) == ["done"] * 40 + ["parked"] * 40)
+        await harness.wait_for_states(lambda states: sorted(states) == ["done"] * 40 + ["parked"] * 40)
         with capture_logs() as logs:
-            await asyncio.sleep(2.5)  # the worker looks each second
+            await asyncio.sleep(2.5)  # the worker polls each second
         assert "jobs_parked" not in {line["event"] for line in logs}
         harness.known = NEW
         async with harness.worker([harness.database]):
-            assert await harness.settled() == ["done"] * 80
+            assert await harness.wait_until_finished() == ["done"] * 80
     assert len(set(await harness.notes())) == 80
 
 
@@ -123,13 +123,13 @@ async def test_a_job_parked_for_a_day_is_dead_with_a_reason(harness: JobsHarness
         assert await JobStore(harness.database).expire() == []
         assert await JobStore(harness.database).unpark(["note", "note(text)"]) == []
         await harness.database.run(lapse)
-        assert await harness.settled() == ["dead"]
+        assert await harness.wait_until_finished() == ["dead"]
     (failure,) = await harness.jobs.failures(job_id)
     assert failure.error == "no worker knew added within 86400 s"
     harness.known = NEW
     await harness.jobs.retry(job_id)
     async with harness.worker([harness.database]):
-        assert await harness.settled() == ["done"]
+        assert await harness.wait_until_finished() == ["done"]
 
 
 async def test_a_parked_job_keeps_its_unique_key_and_can_be_cancelled(harness: JobsHarness) -> None:
@@ -154,7 +154,7 @@ async def test_a_job_with_unreadable_arguments_is_dead_without_a_retry(harness: 
     job_id = await harness.enqueue(other, text="a")
     await harness.database.run(damage, arguments=arguments)
     async with harness.worker([harness.database]):
-        assert await harness.settled(5) == ["dead"]
+        assert await harness.wait_until_finished(5) == ["dead"]
     (failure,) = await harness.jobs.failures(job_id)
     assert failure.error.startswith("UnreadableArguments: ")
 

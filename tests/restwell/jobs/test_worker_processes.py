@@ -53,11 +53,11 @@ async def test_the_jobs_of_a_killed_worker_are_resumed_without_waiting_for_the_l
     """Breaks without ``expire_leases``: the jobs wait 30 seconds for their leases, as after the loss of a machine."""
     job_ids = [await harness.enqueue(sample_jobs.sleep, seconds=1.0) for _ in range(3)]
     with working(tmp_path, **environment(harness)) as served:
-        await harness.until(lambda states: states == ["running"] * 3)
+        await harness.wait_for_states(lambda states: states == ["running"] * 3)
         first = worker_of(served.process.pid)
         began = time.monotonic()
         os.kill(first, signal.SIGKILL)
-        assert await harness.settled(25) == ["done"] * 3
+        assert await harness.wait_until_finished(25) == ["done"] * 3
         assert time.monotonic() - began < 20
         assert worker_of(served.process.pid) != first
     for job_id in job_ids:
@@ -72,7 +72,7 @@ async def test_a_job_that_kills_its_worker_is_dead_after_its_attempts_and_harms_
     poison = await harness.enqueue(sample_jobs.poison)
     others = [await harness.enqueue(sample_jobs.sleep.with_options(max_attempts=2), seconds=0.3) for _ in range(5)]
     with working(tmp_path, **environment(harness)):
-        states = await harness.settled(60)
+        states = await harness.wait_until_finished(60)
     assert sorted(states) == ["dead"] + ["done"] * 5
     found = await harness.jobs.get(poison)
     assert (found.state, found.attempts) == ("dead", 3)
@@ -84,7 +84,7 @@ async def test_a_job_that_kills_its_worker_is_dead_after_its_attempts_and_harms_
 async def test_a_worker_drains_on_sigint_and_exits_with_zero(harness: JobsHarness, tmp_path: Path) -> None:
     job_id = await harness.enqueue(sample_jobs.sleep, seconds=1.0)
     with working(tmp_path, **environment(harness)) as served:
-        await harness.until(lambda states: states == ["running"])
+        await harness.wait_for_states(lambda states: states == ["running"])
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(10) == 0
     assert (await harness.jobs.get(job_id)).state == "done"
@@ -96,7 +96,7 @@ async def test_all_workers_drain_when_their_supervisor_is_killed(harness: JobsHa
     for _ in range(6):
         await harness.enqueue(sample_jobs.sleep, seconds=3.0)
     with working(tmp_path, "--processes=3", "--concurrency=1", **environment(harness)) as served:
-        await harness.until(lambda states: states.count("running") == 3)
+        await harness.wait_for_states(lambda states: states.count("running") == 3)
         os.kill(served.process.pid, signal.SIGKILL)
         served.process.wait()
     assert sorted(await harness.states()) == ["done"] * 3 + ["ready"] * 3
@@ -110,7 +110,7 @@ async def test_a_worker_is_replaced_after_max_jobs(harness: JobsHarness, tmp_pat
     with working(
         tmp_path, "--max-jobs=2", "--concurrency=1", f"--liveness-file={liveness_file}", **environment(harness)
     ) as served:
-        assert await harness.settled() == ["done"] * 4
+        assert await harness.wait_until_finished() == ["done"] * 4
         wait_until(lambda: served.output.count("worker_stopped") == 2)
         assert "worker_died" not in served.output
         touched = liveness_file.stat().st_mtime
@@ -124,7 +124,7 @@ async def test_the_development_server_runs_jobs(harness: JobsHarness, tmp_path: 
     await harness.enqueue(sample_jobs.fail_permanently)
     await harness.enqueue(sample_jobs.note.with_options(delay_seconds=600), text="later")
     with serve(tmp_path, RESTWELL, "dev", **environment(harness)) as served:
-        await harness.until(lambda states: sorted(states) == ["dead", "done", "scheduled"])
+        await harness.wait_for_states(lambda states: sorted(states) == ["dead", "done", "scheduled"])
         expected = {
             'restwell_jobs_attempts_total{job="note",outcome="done"} 1.0',
             'restwell_jobs_attempts_total{job="fail_permanently",outcome="dead"} 1.0',
@@ -169,6 +169,6 @@ async def test_a_worker_with_a_blocked_event_loop_exits_and_logs_its_stack(
     await harness.enqueue(sample_jobs.block_event_loop.with_options(max_attempts=1), seconds=600)
     await harness.enqueue(sample_jobs.note, text="behind it")
     with working(tmp_path, **environment(harness), JOBS_APP_BLOCKED_SECONDS="1") as served:
-        assert sorted(await harness.settled(60)) == ["dead", "done"]
+        assert sorted(await harness.wait_until_finished(60)) == ["dead", "done"]
     assert "worker_blocked" in served.output
     assert "in block_event_loop" in served.output, "the stack of the job"

@@ -43,7 +43,7 @@ async def test_an_expired_lease_gives_the_job_to_another_worker_and_the_first_ca
         await harness.database.run(expire_leases)  # expires the lease
         harness.known = [sample_jobs.note_once]
         async with harness.worker():
-            assert await harness.settled() == ["done"]
+            assert await harness.wait_until_finished() == ["done"]
         go.set()
     found = await harness.jobs.get(job_id)
     assert (found.state, found.attempts) == ("done", 2)
@@ -55,7 +55,7 @@ async def test_an_expired_lease_gives_the_job_to_another_worker_and_the_first_ca
 async def test_a_lost_lease_cancels_its_running_job(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.sleep, seconds=60)
     async with harness.worker([harness.database], heartbeat_seconds=0.3, concurrency=1) as worker:
-        await harness.until(lambda states: states == ["running"])
+        await harness.wait_for_states(lambda states: states == ["running"])
         async with harness.database.transaction() as tx:
             await tx.run_script("UPDATE jobs SET fencing_token = fencing_token + 1, worker = 'another'")
         async with asyncio.timeout(5):
@@ -69,7 +69,7 @@ async def test_leases_are_extended_while_the_event_loop_is_blocked(harness: Jobs
     """Breaks if the heartbeat runs in the event loop of the worker."""
     job_id = await harness.enqueue(sample_jobs.block_event_loop, seconds=2.5)
     async with harness.worker(heartbeat_seconds=0.2, lease_seconds=1.0), harness.worker():
-        assert await harness.settled() == ["done"]
+        assert await harness.wait_until_finished() == ["done"]
     assert (await harness.jobs.get(job_id)).attempts == 1
 
 
@@ -77,7 +77,7 @@ async def test_a_stopping_worker_claims_no_job_and_finishes_its_running_jobs(har
     await harness.enqueue(sample_jobs.sleep, seconds=0.5)
     await harness.enqueue(sample_jobs.sleep, seconds=0.5)
     async with harness.worker([harness.database], concurrency=1) as worker:
-        await harness.until(lambda states: "running" in states)
+        await harness.wait_for_states(lambda states: "running" in states)
         worker.stop()
     assert sorted(await harness.states()) == ["done", "ready"]
 
@@ -87,7 +87,7 @@ async def test_a_job_that_exceeds_the_drain_time_is_released_and_its_attempt_doe
 ) -> None:
     job_id = await harness.enqueue(sample_jobs.sleep, seconds=60)
     async with harness.worker([harness.database], drain_seconds=0.2):
-        await harness.until(lambda states: states == ["running"])
+        await harness.wait_for_states(lambda states: states == ["running"])
     found = await harness.jobs.get(job_id)
     assert (found.state, found.attempts) == ("ready", 0)
     assert await harness.jobs.failures(job_id) == []
@@ -109,13 +109,13 @@ async def test_a_finished_job_is_deleted_after_its_retention_time(harness: JobsH
     done = await harness.enqueue(sample_jobs.note, text="done")
     dead = await harness.enqueue(sample_jobs.fail_permanently)
     async with harness.worker([harness.database]):
-        await harness.settled()
+        await harness.wait_until_finished()
     async with harness.worker(done_retention_seconds=0, dead_retention_seconds=3_600):
-        await harness.until(lambda states: states == ["dead"])
+        await harness.wait_for_states(lambda states: states == ["dead"])
     with pytest.raises(NotFound):
         await harness.jobs.get(done)
     async with harness.worker(dead_retention_seconds=0):
-        await harness.until(lambda states: states == [])
+        await harness.wait_for_states(lambda states: states == [])
     assert await harness.jobs.failures(dead) == []
 
 
@@ -139,7 +139,7 @@ async def test_the_timeout_of_a_synchronous_job_begins_when_it_runs(harness: Job
     for _ in range(5):
         await harness.enqueue(nap, seconds=2.5)
     async with harness.worker(processes=1):
-        assert await harness.settled(60) == ["done"] * 5
+        assert await harness.wait_until_finished(60) == ["done"] * 5
 
 
 async def test_maintenance_continues_after_a_failed_step(harness: JobsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ async def test_maintenance_continues_after_a_failed_step(harness: JobsHarness, m
             raise ZeroDivisionError
 
         monkeypatch.setattr(worker._store, "promote", promote)
-        assert await harness.settled() == ["done"]
+        assert await harness.wait_until_finished() == ["done"]
     assert failed.is_set()
 
 
@@ -162,7 +162,7 @@ async def test_maintenance_continues_with_an_unwritable_liveness_file(harness: J
     """Breaks if the error of the file is not caught separately: a scheduled job never becomes ready."""
     await harness.enqueue(sample_jobs.note.with_options(delay_seconds=0.1), text="later")
     async with harness.worker([harness.database], liveness_file=tmp_path / "gone" / "alive"):
-        assert await harness.settled() == ["done"]
+        assert await harness.wait_until_finished() == ["done"]
 
 
 async def test_several_schedulers_enqueue_one_job_for_each_scheduled_time(harness: JobsHarness) -> None:
@@ -210,7 +210,7 @@ async def test_maintenance_makes_all_due_jobs_ready_without_a_pause(
         await tx.run_script("UPDATE jobs SET state = 'parked', requires = 'note(text)' WHERE state = 'ready'")
     await asyncio.sleep(0.02)
     async with harness.worker([harness.database]):
-        await harness.until(lambda states: states == ["ready"] * 7_500, 30)
+        await harness.wait_for_states(lambda states: states == ["ready"] * 7_500, 30)
 
 
 async def test_a_worker_resumes_when_the_database_is_available_again(harness: JobsHarness) -> None:
@@ -222,7 +222,7 @@ async def test_a_worker_resumes_when_the_database_is_available_again(harness: Jo
         await asyncio.sleep(0.5)
         await harness.enqueue(sample_jobs.note, text="after all")
         store._database = real
-        assert await harness.settled() == ["done"]
+        assert await harness.wait_until_finished() == ["done"]
     assert time.monotonic() - began < 15
 
 

@@ -76,7 +76,7 @@ async def counts(harness: JobsHarness) -> dict[str, int]:
     return {row["state"]: row["n"] for row in await harness.database.all(states)}
 
 
-async def settled(harness: JobsHarness, seconds: float) -> dict[str, int]:
+async def wait_until_finished(harness: JobsHarness, seconds: float) -> dict[str, int]:
     """Wait until every job has finished. Returns the number of jobs by state."""
     async with asyncio.timeout(seconds):
         while {"ready", "running", "scheduled", "parked"} & (found := await counts(harness)).keys():
@@ -100,11 +100,11 @@ async def running_jobs(harness: JobsHarness) -> list[dict[str, Any]]:
 
 
 async def kill_worker(harness: JobsHarness, served: Served, *, after_effect: bool = False) -> float:
-    """Kill the worker in the middle of something, or as soon as a job has taken effect.
+    """Kill the worker at a random moment while it runs jobs, or as soon as a job has taken effect.
 
-    Returns the seconds until all it was at had been begun again.
+    Returns the seconds until the interrupted jobs were started again.
     """
-    held = await running_jobs(harness)
+    interrupted = await running_jobs(harness)
     if after_effect:
         before = len(await harness.notes())
         async with asyncio.timeout(60):
@@ -112,18 +112,18 @@ async def kill_worker(harness: JobsHarness, served: Served, *, after_effect: boo
                 await asyncio.sleep(0.01)
     else:
         await asyncio.sleep(random.uniform(0, 1))  # noqa: S311  # not a secret
-        held = await running_jobs(harness)
+        interrupted = await running_jobs(harness)
     began = time.monotonic()
     for process in children_of(served.process.pid):
         os.kill(process, signal.SIGKILL)
-    await resumed(harness, held)
+    await wait_until_resumed(harness, interrupted)
     return time.monotonic() - began
 
 
-async def resumed(harness: JobsHarness, held: list[dict[str, Any]]) -> None:
+async def wait_until_resumed(harness: JobsHarness, interrupted: list[dict[str, Any]]) -> None:
     """Wait until each of these jobs was started again, or is done."""
     async with asyncio.timeout(90):
-        for one in held:
+        for one in interrupted:
             while True:
                 found = await harness.jobs.get(one["id"])
                 if found.state == JobState.DONE or found.attempts > one["attempts"]:
@@ -131,7 +131,7 @@ async def resumed(harness: JobsHarness, held: list[dict[str, Any]]) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def reasons(harness: JobsHarness) -> Counter[str]:
+async def failure_reasons(harness: JobsHarness) -> Counter[str]:
     """The errors of failed attempts, up to the first colon, with their number."""
     return Counter(error.partition(":")[0] for error in await harness.database.all(errors))
 
