@@ -1,7 +1,7 @@
-"""What a claim costs as the queue grows: ``python bench/queue_depth.py`` measures with up to a million jobs that wait and ten million
-that are done, on PostgreSQL and SQLite, and plots it. ``--most`` and ``--done`` ask for less; in full it takes ten minutes and ten gigabytes.
+"""Latency of a claim by queue depth, with up to a million ready jobs and ten million completed ones, on both databases.
 
-Each figure is the median of claims of ten jobs, one after the other, each followed by their completion, which is not timed.
+``python bench/queue_depth.py`` measures and plots it. ``--most`` and ``--done`` reduce the sizes; a full run takes ten
+minutes and ten gigabytes. Each number is the median of sequential claims of ten jobs, without their completion.
 """
 
 import argparse
@@ -30,18 +30,18 @@ _ROWS = {
 }
 _ID = {"sqlite": "unhex(printf('%032x', i))", "postgresql": "lpad(to_hex(i), 32, '0')::uuid"}
 _NOW = {"sqlite": "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", "postgresql": "now()"}
-_INSERT = """{rows} INSERT INTO jobs (id, name, queue, priority, state, arguments, attempts, max_attempts, fencing_token, isolated, run_at,
-enqueued_at, finished_at) SELECT {id}, 'noop', 'bench', 0, '{state}', '{{"at":1795587993.692}}', 0, 5, 0, {no}, {now}, {now},
-{finished} FROM n"""
+_INSERT = """{rows} INSERT INTO jobs (id, name, queue, priority, state, arguments, attempts, max_attempts,
+fencing_token, isolated, run_at, enqueued_at, finished_at)
+SELECT {id}, 'noop', 'bench', 0, '{state}', '{{"at":1795587993.692}}', 0, 5, 0, {false}, {now}, {now}, {finished} FROM n"""
 
 
 async def add(database: Database, state: str, first: int, count: int) -> None:
-    """So many rows, ids from ``first`` on."""
+    """Insert ``count`` jobs in ``state``, with ids from ``first``."""
     dialect = database.dialect
     for start in range(first, first + count, CHUNK):
         last = min(start + CHUNK, first + count) - 1
         parts = {"rows": _ROWS[dialect].format(first=start, last=last), "id": _ID[dialect], "now": _NOW[dialect]}
-        parts |= {"no": "0" if dialect == "sqlite" else "false", "state": state}
+        parts |= {"false": "0" if dialect == "sqlite" else "false", "state": state}
         parts["finished"] = _NOW[dialect] if state == "done" else "NULL"
         async with database.migration() as tx:
             await tx.run_script(_INSERT.format(**parts))
@@ -63,21 +63,21 @@ async def claim_ms(database: Database) -> dict[str, float]:
 
 
 async def measure(url: str, waiting: list[int], done: int) -> list[dict[str, Any]]:
-    figures: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     async with open_database(url, 2) as database:
         await make_tables(database)
-        there = 0
+        ready = 0
         for size in waiting:
-            missing = size + CLAIMS * COUNT - there
-            await add(database, "ready", 1 << 40 | len(figures) << 32, missing)
-            figures.append({"waiting": size, "done": len(figures) * CLAIMS * COUNT, **await claim_ms(database)})
-            print(url.partition(":")[0], figures[-1], flush=True)
-            there = size
+            missing = size + CLAIMS * COUNT - ready
+            await add(database, "ready", 1 << 40 | len(results) << 32, missing)
+            results.append({"waiting": size, "done": len(results) * CLAIMS * COUNT, **await claim_ms(database)})
+            print(url.partition(":")[0], results[-1], flush=True)
+            ready = size
         await add(database, "done", 1, done)
         await add(database, "ready", 1 << 41, CLAIMS * COUNT)
-        figures.append({"waiting": there, "done": done, **await claim_ms(database)})
-        print(url.partition(":")[0], figures[-1], flush=True)
-    return figures
+        results.append({"waiting": ready, "done": done, **await claim_ms(database)})
+        print(url.partition(":")[0], results[-1], flush=True)
+    return results
 
 
 def main() -> None:
@@ -98,7 +98,7 @@ def main() -> None:
             "PostgreSQL": [one["median_ms"] for one in postgresql],
             "SQLite": [one["median_ms"] for one in sqlite],
         }
-        chart = line_chart("Claiming ten jobs, by how many wait", "milliseconds, median", ticks, series)
+        chart = line_chart("Latency of claiming ten jobs, by ready jobs", "milliseconds, median", ticks, series)
         chosen.out.with_suffix(".svg").write_text(chart)
 
 

@@ -109,8 +109,8 @@ def _stop(processes: list[BaseProcess], drain_seconds: float) -> None:
 
 def _worker_main(options: WorkerOptions, name: str) -> None:
     """The entry point of a worker process. Builds the application from the environment."""
-    # A terminal sends these to the whole process group, and the supervisor handles them. What is ignored is inherited by
-    # the processes of jobs, which would exit otherwise.
+    # A terminal sends these to the whole process group, and the supervisor handles them. The processes of jobs inherit
+    # the ignored signals; otherwise they would exit.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     exit_with_parent()
