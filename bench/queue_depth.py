@@ -32,7 +32,8 @@ _ID = {"sqlite": "unhex(printf('%032x', i))", "postgresql": "lpad(to_hex(i), 32,
 _NOW = {"sqlite": "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", "postgresql": "now()"}
 _INSERT = """{rows} INSERT INTO jobs (id, name, queue, priority, state, arguments, attempts, max_attempts,
 fencing_token, isolated, run_at, enqueued_at, finished_at)
-SELECT {id}, 'noop', 'bench', 0, '{state}', '{{"at":1795587993.692}}', 0, 5, 0, {false}, {now}, {now}, {finished} FROM n"""
+SELECT {id}, 'noop', 'bench', 0, '{state}', '{{"at":1795587993.692}}', 0, 5, 0, {false}, {now}, {now}, {finished}
+FROM n"""
 
 
 async def add(database: Database, state: str, first: int, count: int) -> None:
