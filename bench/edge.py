@@ -1,8 +1,8 @@
 """The cost of the edge per request: ``python bench/edge.py --out bench/results/edge.json``.
 
-A bare ASGI function that responds with 1 KB is called in this process, without a socket. It is then wrapped in the
-edge, with one more hook at each stage. All stages are timed in each round, so that noise affects all of them. The
-result is the median of the rounds, in microseconds per request.
+Calls a bare ASGI function with a response of 1 KB in process, then with the edge around it, adding one hook after the
+other. The stages are timed in turn in each round, so that noise affects all of them. Reports the median in microseconds
+per request.
 """
 
 import argparse
@@ -80,37 +80,37 @@ def scope() -> Scope:
 
 
 def stages(limits: LocalRateLimitStore) -> list[tuple[str, AsgiApp]]:
-    """The bare function, then the edge with one more hook per stage."""
+    """The bare function, then the edge with one hook more in each stage."""
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-        """Counts the request, as a guard does."""
+        """Count the request like a guard."""
         request_context(scope).rate_limit = limits.take_nowait(RATE, client_key(scope))
         await raw(scope, receive, send)
 
-    adding: Sequence[tuple[str, Hook | None]] = [
-        ("deadline, disconnects, concurrency limit (the edge without hooks)", None),
+    hooks_to_add: Sequence[tuple[str, Hook | None]] = [
+        ("deadline, disconnects, overload, exceptions (the pipeline)", None),
         ("request id", RequestId()),
-        ("header fields", HeaderFields()),
-        ("length of the URL", UrlLimit()),
-        ("context of log lines", LogContext()),
+        ("header field checks", HeaderFields()),
+        ("URL length", UrlLimit()),
+        ("log context", LogContext()),
         ("security headers", SecurityHeaders()),
         ("access log line", AccessLog(JsonLogWriter())),
-        ("N+1 guard", QueryBudget()),
+        ("query budget", QueryBudget()),
         ("OPTIONS", Options([])),
         ("client address behind a proxy", ClientAddress(1)),
         ("CORS", Cors(["https://app.shop.example"])),
-        ("rate limit, local store", RateLimitHeaders()),
+        ("local rate limit", RateLimitHeaders()),
     ]
-    found: list[tuple[str, AsgiApp]] = [("a bare ASGI function", raw)]
+    found: list[tuple[str, AsgiApp]] = [("bare ASGI function", raw)]
     hooks: list[Hook] = []
-    for name, hook in adding:
+    for name, hook in hooks_to_add:
         hooks += [hook] if hook is not None else []
         found.append((name, Edge(counted if isinstance(hook, RateLimitHeaders) else raw, list(hooks), 5.0)))
     return found
 
 
-async def once(app: AsgiApp) -> float:
-    """Microseconds per call."""
+async def time_calls(app: AsgiApp) -> float:
+    """Call the app. Returns microseconds per call."""
     scopes = [scope() for _ in range(CALLS)]
     began = time.perf_counter()
     for one in scopes:
@@ -127,19 +127,19 @@ async def measure(rounds: int) -> list[tuple[str, float]]:
         for number in range(rounds):
             print(f"\rround {number + 1} of {rounds}", end="", file=sys.stderr, flush=True)
             for name, app in apps:
-                times[name].append(await once(app))
-        watched = await _watched(apps[-1][1], rounds)
+                times[name].append(await time_calls(app))
+        with_watchdog = await _with_watchdog(apps[-1][1], rounds)
         await limits.close()
     print(file=sys.stderr)
-    return [(name, statistics.median(each)) for name, each in times.items()] + [("with the watchdog running", watched)]
+    return [(name, statistics.median(each)) for name, each in times.items()] + [("with the watchdog", with_watchdog)]
 
 
-async def _watched(app: AsgiApp, rounds: int) -> float:
+async def _with_watchdog(app: AsgiApp, rounds: int) -> float:
     times = []
     for _ in range(rounds):
         watchdog = Watchdog()
         watchdog.start()
-        times.append(await once(app))
+        times.append(await time_calls(app))
         watchdog.close()
     return statistics.median(times)
 
@@ -149,11 +149,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    shown = os.dup(1)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)  # where the access log goes
+    stdout_copy = os.dup(1)
+    with Path(os.devnull).open("wb") as devnull:
+        os.dup2(devnull.fileno(), 1)  # discards the access log
         found = asyncio.run(measure(arguments.rounds))
-        os.dup2(shown, 1)
+        os.dup2(stdout_copy, 1)
     first, before = found[0][1], 0.0
     rows = []
     for name, now in found:
@@ -163,7 +163,7 @@ def main() -> None:
     print(f"the edge: {before - first:.2f} us per request")
     if arguments.out is not None:
         machine = {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()}
-        result = {"what": "the edge in process, one more hook per row", "machine": machine, "rows": rows}
+        result = {"what": "the edge in process, with one hook more per row", "machine": machine, "rows": rows}
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

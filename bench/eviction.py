@@ -1,8 +1,8 @@
-"""Eviction policies compared: S3-FIFO, as in ``restwell.cache.memory``, with LRU and W-TinyLFU.
+"""Compares eviction policies: S3-FIFO, as in ``restwell.cache.memory``, LRU and W-TinyLFU.
 
-The hit ratio and the cost per request, for keys from a Zipf distribution (exponents 0.9 and 1.1), the same with a scan
-of keys that are read once (one request in five), and the same with a changing set of hot keys. The cache has room for
-1% or 10% of the keys. ``python bench/eviction.py --out bench/results/...json``
+Reports the hit ratio and the time per request, for keys with a Zipf distribution (exponent 0.9 and 1.1), with a scan of
+keys that are requested once (one request in five), and with a drifting hot set. The cache holds 1% or 10% of the keys.
+``python bench/eviction.py --out bench/results/...json``
 """
 
 import argparse
@@ -28,16 +28,16 @@ SIZE = ENTRY_BYTES + OBJECT_FACTOR * 500
 
 
 class Policy(Protocol):
-    def ask(self, key: str) -> bool:
-        """Read the key. Return whether it was a hit; on a miss the policy may admit the key."""
+    def request(self, key: str) -> bool:
+        """Look up a key, and insert it on a miss. Returns whether it was a hit."""
 
 
 class S3Fifo:
-    def __init__(self, room: int) -> None:
-        self._memory = Memory(room * SIZE)
+    def __init__(self, capacity: int) -> None:
+        self._memory = Memory(capacity * SIZE)
         self._stats = CacheStats()
 
-    def ask(self, key: str) -> bool:
+    def request(self, key: str) -> bool:
         if self._memory.get(key) is not None:
             return True
         self._memory.put(Entry(key, key, (), 500, 0.0, 0.0, self._stats))
@@ -45,35 +45,35 @@ class S3Fifo:
 
 
 class Lru:
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
         self._entries: OrderedDict[str, None] = OrderedDict()
 
-    def ask(self, key: str) -> bool:
+    def request(self, key: str) -> bool:
         if key in self._entries:
             self._entries.move_to_end(key)
             return True
         self._entries[key] = None
-        if len(self._entries) > self._room:
+        if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
         return False
 
 
 class WTinyLfu:
-    """A window of 1%, then a segmented LRU that admits a key only if it was read more often than the victim.
+    """A window of 1%, then a segmented LRU. A key is admitted only if it is requested more often than the victim.
 
-    Counts are exact and halved after ten reads per slot, which favours it over a real sketch.
+    The counters are exact and are halved every ten times the capacity, which favours it over a real frequency sketch.
     """
 
-    def __init__(self, room: int) -> None:
-        self._window = Lru(max(1, room // 100))
-        self._room = room - max(1, room // 100)
+    def __init__(self, capacity: int) -> None:
+        self._window = Lru(max(1, capacity // 100))
+        self._capacity = capacity - max(1, capacity // 100)
         self._probation: OrderedDict[str, None] = OrderedDict()
         self._protected: OrderedDict[str, None] = OrderedDict()
         self._counts: Counter[str] = Counter()
-        self._asked = 0
+        self._requests = 0
 
-    def ask(self, key: str) -> bool:
+    def request(self, key: str) -> bool:
         self._count(key)
         if key in self._protected:
             self._protected.move_to_end(key)
@@ -81,20 +81,20 @@ class WTinyLfu:
         if key in self._probation:
             del self._probation[key]
             self._protected[key] = None
-            if len(self._protected) > self._room * 0.8:
+            if len(self._protected) > self._capacity * 0.8:
                 self._probation[self._protected.popitem(last=False)[0]] = None
             return True
-        entries = self._window._entries  # noqa: SLF001  # its own part
+        entries = self._window._entries  # noqa: SLF001  # part of this policy
         if key in entries:
             entries.move_to_end(key)
             return True
         entries[key] = None
-        if len(entries) > self._window._room:  # noqa: SLF001  # as above
+        if len(entries) > self._window._capacity:  # noqa: SLF001  # as above
             self._admit(entries.popitem(last=False)[0])
         return False
 
     def _admit(self, key: str) -> None:
-        if len(self._probation) + len(self._protected) < self._room:
+        if len(self._probation) + len(self._protected) < self._capacity:
             self._probation[key] = None
             return
         victim = next(iter(self._probation or self._protected))
@@ -104,9 +104,9 @@ class WTinyLfu:
 
     def _count(self, key: str) -> None:
         self._counts[key] = min(15, self._counts[key] + 1)
-        self._asked += 1
-        if self._asked >= 10 * self._room:
-            self._asked = 0
+        self._requests += 1
+        if self._requests >= 10 * self._capacity:
+            self._requests = 0
             self._counts = Counter({one: count // 2 for one, count in self._counts.items() if count > 1})
 
 
@@ -120,11 +120,11 @@ def zipf(exponent: float, rng: random.Random) -> Iterator[int]:
 
 def traces() -> Iterator[tuple[str, list[str]]]:
     for exponent in (0.9, 1.1):
-        rng = random.Random(1)  # noqa: S311  # a bench that can be repeated
+        rng = random.Random(1)  # noqa: S311  # reproducible
         keys = list(zipf(exponent, rng))
         yield f"zipf {exponent}", [str(key) for key in keys]
         yield (
-            f"zipf {exponent}, a fifth asked once",
+            f"zipf {exponent}, a fifth requested once",
             [f"once {n}" if rng.random() < 0.2 else str(key) for n, key in enumerate(keys)],
         )
         yield f"zipf {exponent}, drifting", [str((key + n // 40) % KEYS) for n, key in enumerate(keys)]
@@ -135,14 +135,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     result = []
-    print(f"{'':36}{'room':>8}" + "".join(f"{name:>18}" for name in POLICIES))
+    print(f"{'':36}{'capacity':>9}" + "".join(f"{name:>18}" for name in POLICIES))
     for trace, keys in traces():
-        for room in (KEYS // 100, KEYS // 10):
-            row: dict[str, object] = {"trace": trace, "room": room}
+        for capacity in (KEYS // 100, KEYS // 10):
+            row: dict[str, object] = {"trace": trace, "capacity": capacity}
             for name, new in POLICIES.items():
-                policy = new(room)
+                policy = new(capacity)
                 began = time.perf_counter()
-                hits = sum(map(policy.ask, keys))
+                hits = sum(map(policy.request, keys))
                 row[name] = {
                     "hits": round(hits / len(keys), 4),
                     "us": round((time.perf_counter() - began) / len(keys) * 1e6, 2),
@@ -150,7 +150,7 @@ def main() -> None:
             result.append(row)
             stats = (row[name] for name in POLICIES)
             texts = (f"{one['hits']:.1%} {one['us']:.2f} us" for one in stats if isinstance(one, dict))
-            print(f"{trace:36}{room:>8}" + "".join(f"{text:>18}" for text in texts), flush=True)
+            print(f"{trace:36}{capacity:>9}" + "".join(f"{text:>18}" for text in texts), flush=True)
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
 

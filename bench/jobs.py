@@ -1,10 +1,11 @@
-"""W7, jobs a second from end to end: ``python bench/jobs.py --out bench/results/...json``; ``--quick`` for a look.
+"""W7, jobs per second from end to end: ``python bench/jobs.py --out bench/results/jobs``. ``--quick`` runs one short
+round.
 
-Each contender is a program in ``bench/peers`` with the same commands: ``prepare``; ``work N``, which prints "ready" and, when N jobs
-are done and recorded, when the first began, the last ended, and how long each had waited; ``fill N`` in batches of 1,000;
-``produce N`` one by one from 32 tasks; ``pace N rate``. Jobs do nothing. The worker is pinned to one core, who enqueues to the other;
-PostgreSQL and Redis take what they need of both. PostgreSQL syncs each commit to the disk (fsync on), Redis nothing, as by default.
-Contenders in turn, medians.
+Each contender is a program in ``bench/peers`` with the same commands: ``prepare``; ``work N`` prints "ready" and, when
+N jobs are completed, the start of the first, the end of the last, and the wait of each; ``fill N`` enqueues in batches
+of 1,000; ``produce N`` enqueues one by one from 32 tasks; ``pace N rate`` at a constant rate. Jobs are empty. The
+worker is pinned to one core, the producer to the other; PostgreSQL and Redis use both. PostgreSQL syncs each commit
+(fsync on), Redis does not, its default. Contenders run in turn; medians.
 """
 
 import argparse
@@ -19,10 +20,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from contenders import PEERS, ROOT, node_folder, node_program, python_of
-from family import Family, refuse_leftovers
-from keep import keep
+from contenders import PEERS, ROOT, node_folder, node_program, python_for
+from process_tree import ProcessTree, check_no_leftovers
 from rabbit import rabbit_server
+from results_file import save_result
 from servers import postgres, redis_server
 
 CONCURRENCY = "100"
@@ -32,9 +33,9 @@ CONTENDERS = ("restwell", "restwell+redis", "restwell+rabbitmq", "restwell-sqlit
 
 
 def install() -> tuple[list[str], list[str]]:
-    """The commands that run BullMQ and procrastinate, once what they need is installed under var/peers."""
+    """Install BullMQ and procrastinate under var/peers. Returns their commands."""
     node = node_folder("bullmq", "bullmq/jobs.mjs")
-    python = python_of("procrastinate")
+    python = python_for("procrastinate")
     return [str(node_program()), str(node / "jobs.mjs")], [str(python), str(PEERS / "procrastinate/jobs.py")]
 
 
@@ -42,14 +43,14 @@ def install() -> tuple[list[str], list[str]]:
 def contender(
     name: str, bullmq: list[str], procrastinate: list[str]
 ) -> Iterator[tuple[list[str], str, dict[str, str]]]:
-    """Its program, the URL it is given and its environment, on fresh servers."""
-    ours = [sys.executable, str(PEERS / "restwell_jobs.py")]
-    family = Family()
-    environment = family.environment({**os.environ, "CONCURRENCY": CONCURRENCY, "PYTHONPATH": str(ROOT / "src")})
+    """The command, the URL and the environment of a contender, with new servers."""
+    restwell_command = [sys.executable, str(PEERS / "restwell_jobs.py")]
+    process_tree = ProcessTree()
+    environment = process_tree.environment({**os.environ, "CONCURRENCY": CONCURRENCY, "PYTHONPATH": str(ROOT / "src")})
     with ExitStack() as stack:
         if name == "bullmq":
             url = stack.enter_context(redis_server()).url
-            stack.callback(family.end)
+            stack.callback(process_tree.terminate)
             yield bullmq, url, environment
             return
         if name == "restwell-sqlite":
@@ -60,14 +61,14 @@ def contender(
             environment["BROKER"] = stack.enter_context(redis_server()).url
         if name.endswith("+rabbitmq"):
             environment["BROKER"] = stack.enter_context(rabbit_server()).url
-        program = procrastinate if name == "procrastinate" else ours
+        program = procrastinate if name == "procrastinate" else restwell_command
         subprocess.run([*program, "prepare", url], env=environment, check=True)
-        stack.callback(family.end)  # first of all, before its servers
+        stack.callback(process_tree.terminate)  # before its servers stop
         yield program, url, environment
 
 
 def measure(name: str, count: int, bullmq: list[str], procrastinate: list[str]) -> dict[str, float]:
-    """What one contender does: jobs a second that lie there, jobs a second while they come, and waits at a steady pace."""
+    """Throughput on a full queue, throughput while jobs are enqueued, and waits at a constant rate."""
     with contender(name, bullmq, procrastinate) as (program, url, environment):
 
         def start(core: int, *arguments: str) -> subprocess.Popen[bytes]:
@@ -85,25 +86,25 @@ def measure(name: str, count: int, bullmq: list[str], procrastinate: list[str]) 
         worker.wait(30)
         drained = count / (done["ended"] - done["began"])
 
-        some = count // 64 * 32
-        worker = start(0, "work", url, str(some))
+        produced_count = count // 64 * 32
+        worker = start(0, "work", url, str(produced_count))
         line(worker)
-        producer = start(1, "produce", url, str(some))
+        producer = start(1, "produce", url, str(produced_count))
         began = line(producer)["began"]
-        through = some / (line(worker)["ended"] - began)
+        end_to_end = produced_count / (line(worker)["ended"] - began)
         producer.wait(30)
         worker.wait(30)
 
-        paced = PACE * (10 if count > 10_000 else 3)
-        worker = start(0, "work", url, str(paced))
+        paced_count = PACE * (10 if count > 10_000 else 3)
+        worker = start(0, "work", url, str(paced_count))
         line(worker)
-        producer = start(1, "pace", url, str(paced), str(PACE))
+        producer = start(1, "pace", url, str(paced_count), str(PACE))
         waits = sorted(line(worker)["waits"])
         producer.wait(30)
         worker.wait(30)
     return {
         "drained_per_second": round(drained),
-        "end_to_end_per_second": round(through),
+        "end_to_end_per_second": round(end_to_end),
         "wait_p50_ms": round(waits[len(waits) // 2] * 1_000, 2),
         "wait_p99_ms": round(waits[int(len(waits) * 0.99)] * 1_000, 2),
     }
@@ -114,13 +115,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="*", default=CONTENDERS, choices=CONTENDERS)
-    chosen = parser.parse_args()
-    refuse_leftovers()
-    count, rounds = (4_000, 1) if chosen.quick else (20_000, 3)
+    options = parser.parse_args()
+    check_no_leftovers()
+    count, rounds = (4_000, 1) if options.quick else (20_000, 3)
     bullmq, procrastinate = install()
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in chosen.only}
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in options.only}
     for number in range(rounds):
-        for name in chosen.only:
+        for name in options.only:
             found = measure(name, count, bullmq, procrastinate)
             print(f"{number + 1}/{rounds} {name:<18} {found}", flush=True)
             runs[name].append(found)
@@ -128,9 +129,9 @@ def main() -> None:
         name: {key: statistics.median(run[key] for run in found) for key in found[0]} for name, found in runs.items()
     }
     print(json.dumps(medians, indent=2))
-    if chosen.out is not None:
+    if options.out is not None:
         pace = {"jobs": count, "concurrency": int(CONCURRENCY), "pace_per_second": PACE}
-        keep(chosen.out, __doc__, **pace, medians=medians, runs=runs)
+        save_result(options.out, __doc__, **pace, medians=medians, runs=runs)
 
 
 if __name__ == "__main__":

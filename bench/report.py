@@ -1,4 +1,4 @@
-"""What the bench found, as a person reads it: ratios of ours to theirs, on the terminal and in the README, and as a chart.
+"""Reports the results as throughput ratios: tables for the terminal and the README, and a chart.
 
 ``python bench/report.py`` writes the README's table and ``bench/results/peers.svg`` from ``bench/results/peers.json``.
 """
@@ -12,88 +12,107 @@ from rich.console import Console
 from rich.table import Table
 
 from chart import bar_chart
-from keep import machine
+from results_file import describe_machine
 
 ROOT: Final = Path(__file__).parents[1]
-OURS: Final = "restwell"
-BARS: Final[dict[str, dict[str, float]]] = {
+RESTWELL: Final = "restwell"
+TARGETS: Final[dict[str, dict[str, float]]] = {
     "W1": {"express": 5, "fastify": 2, "fastapi": 5, "raw-asgi": 0.8},
     "W2": {"express": 2.5, "fastify": 1.2, "fastapi": 6, "raw-asyncpg": 1.2},
     "W3": {"express": 1.5, "fastify": 1, "fastapi": 4, "raw-asyncpg": 0.6},
     "W4": {"express": 2.5, "fastify": 1.2, "fastapi": 5},
     "W5": {"express": 1.5, "fastify": 1, "fastapi": 3},
 }
-"""How many of our requests for each of theirs we hold ourselves to."""
+"""The minimum throughput of restwell relative to each peer."""
 TITLES: Final = {
-    "W1": "a kept list of 20",
-    "W2": "a product by its id",
-    "W3": "a list of 20",
-    "W4": "one's own account",
-    "W5": "placing an order",
-    "W6": "nine reads for each order",
+    "W1": "cached list of 20",
+    "W2": "product by id",
+    "W3": "list of 20",
+    "W4": "current user",
+    "W5": "place an order",
+    "W6": "nine reads per order",
 }
 WIDTH: Final = 110
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
-def ratio(of_work: Mapping[str, Any], peer: str) -> float:
-    """Our requests a second for each of theirs."""
-    return float(of_work[OURS]["rate"] / of_work[peer]["rate"])
+def ratio(results_of_workload: Mapping[str, Any], peer: str) -> float:
+    """The throughput of restwell relative to ``peer``."""
+    return float(results_of_workload[RESTWELL]["rate"] / results_of_workload[peer]["rate"])
 
 
-def show(what: str, works: Mapping[str, Any], disqualified: Mapping[str, str]) -> None:
-    """One table a work: what each does, and how many times that we do; against a bar, whether it is met."""
+def show(what: str, workloads: Mapping[str, Any], disqualified: Mapping[str, str]) -> None:
+    """Print one table per workload, with the ratios, the targets and whether they are met."""
     console = Console()
     console.width = max(console.width, WIDTH)
-    console.print(f"{what}; {machine()}")
-    for work, named in works.items():
+    console.print(f"{what}; {describe_machine()}")
+    for workload, results_by_name in workloads.items():
         table = Table(
             "",
-            "ours / theirs",
-            "bar",
+            "ratio",
+            "target",
             "p50 ms",
             "p99 ms",
             "CPU us",
             "memory MB",
             "start s",
             "requests/s",
-            title=f"{work} {TITLES[work]}",
+            title=f"{workload} {TITLES[workload]}",
         )
-        for name, found in named.items():
-            bar = BARS.get(work, {}).get(name)
-            times = ratio(named, name) if OURS in named and name != OURS else None
-            met = "" if bar is None or times is None else f"[green]>= {bar}[/]" if times >= bar else f"[red]>= {bar}[/]"
-            cells = [f"{found[key]:.2f}" for key in ("p50_ms", "p99_ms")] + [
-                f"{found[key]:.0f}" for key in ("cpu_us", "resident_mb")
+        for name, result_of_name in results_by_name.items():
+            target = TARGETS.get(workload, {}).get(name)
+            times = ratio(results_by_name, name) if RESTWELL in results_by_name and name != RESTWELL else None
+            met = (
+                ""
+                if target is None or times is None
+                else f"[green]>= {target}[/]"
+                if times >= target
+                else f"[red]>= {target}[/]"
+            )
+            cells = [f"{result_of_name[key]:.2f}" for key in ("p50_ms", "p99_ms")] + [
+                f"{result_of_name[key]:.0f}" for key in ("cpu_us", "resident_mb")
             ]
             shown = "" if times is None else f"{times:.2f}"
-            table.add_row(name, shown, met, *cells, f"{found['started_seconds']:.2f}", f"{found['rate']:,.0f}")
+            table.add_row(
+                name, shown, met, *cells, f"{result_of_name['started_seconds']:.2f}", f"{result_of_name['rate']:,.0f}"
+            )
         console.print(table)
-    for name, why in disqualified.items():
-        console.print(f"[red]{name} is out of the race:[/] {why}")
+    for name, reason in disqualified.items():
+        console.print(f"[red]{name} is disqualified:[/] {reason}")
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """The README's table: works down, peers across."""
-    peers = list(dict.fromkeys(name for named in result["works"].values() for name in named if name != OURS))
+    """The table of the README: a row per workload, a column per peer."""
+    peers = list(
+        dict.fromkeys(
+            name for results_by_name in result["workloads"].values() for name in results_by_name if name != RESTWELL
+        )
+    )
     lines = ["| | " + " | ".join(peers) + " |", "|---|" + "---:|" * len(peers)]
-    for work, named in result["works"].items():
-        cells = [f"{ratio(named, peer):.1f}x" if peer in named else "" for peer in peers]
-        lines.append(f"| {TITLES[work]} | " + " | ".join(cells) + " |")
+    for workload, results_by_name in result["workloads"].items():
+        cells = [f"{ratio(results_by_name, peer):.1f}x" if peer in results_by_name else "" for peer in peers]
+        lines.append(f"| {TITLES[workload]} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def chart(result: Mapping[str, Any]) -> str:
-    peers = [name for name in next(iter(result["works"].values())) if name != OURS and not name.startswith("raw")]
-    series = {peer: [ratio(named, peer) for named in result["works"].values()] for peer in peers}
-    ticks = [TITLES[work] for work in result["works"]]
+    peers = [
+        name for name in next(iter(result["workloads"].values())) if name != RESTWELL and not name.startswith("raw")
+    ]
+    series = {
+        peer: [ratio(results_by_name, peer) for results_by_name in result["workloads"].values()] for peer in peers
+    }
+    ticks = [TITLES[workload] for workload in result["workloads"]]
     return bar_chart(
-        "restwell beside its peers", "requests a second, ours for each of theirs; one core each", ticks, series
+        "Throughput of restwell relative to each framework",
+        "ratio of requests per second, one core each",
+        ticks,
+        series,
     )
 
 
 def readme_with(readme: str, result: Mapping[str, Any]) -> str:
-    """The README, its table renewed."""
+    """The README with the updated table."""
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{markdown(result)}\n{END}{after}"

@@ -1,9 +1,10 @@
-"""The shop's routes under load, beside its peers: ``make bench``, or ``python bench/routes.py --only=W1,express`` for some.
+"""Load test of the shop's routes and its peers: ``make bench``, or ``python bench/routes.py --only=W1,express`` for a
+selection.
 
-Each contender serves from one core while wrk asks from the other, over 32 connections, one contender after the other and round after
-round, on the same PostgreSQL and Redis with 100,000 products, 100,000 orders and 10,000 users. Whoever answers wrongly is out of the race
-before it is timed. Medians of the rounds are told as ratios, ours to theirs, and written to ``--out`` with every run. ``--all-cores``
-gives each as many workers as there are cores. ``label=folder`` measures another build of ours beside this one, and
+Each contender serves from one core, and wrk sends from the other over 32 connections. Contenders run in turn in each
+round, on the same PostgreSQL and Redis with 100,000 products, 100,000 orders and 10,000 users. A contender with a wrong
+response is disqualified before it is timed. Reports the medians of the rounds as throughput ratios; ``--out`` stores
+every run. ``--all-cores`` uses one worker per core. ``label=folder`` also measures another build of restwell, and
 ``label=folder,VARIABLE=value`` one with other settings.
 """
 
@@ -24,35 +25,37 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from contenders import LIMITS, NODE, OURS, PYTHON, ROOT, Serving, install, serving
-from family import refuse_leftovers
-from keep import keep
+from contenders import NODE, PYTHON, RESTWELL, ROOT, UPPER_BOUNDS, RunningContender, install, serving
+from process_tree import check_no_leftovers
 from report import show
+from results_file import save_result
 from servers import Postgres, postgres, redis_server
-from works import KEPT, SCRIPTS, Disqualified, add_people, check, subjects_for
+from workloads import CACHED, SCRIPTS, WrongResponse, add_users, check, request_data_for
 
 CONNECTIONS = 32
 DONE = """
 done = function(_, latency)
-  for _, part in ipairs({50, 95, 99}) do io.write(string.format("p%d_ms %f\\n", part, latency:percentile(part) / 1000)) end
+  for _, part in ipairs({50, 95, 99}) do
+    io.write(string.format("p%d_ms %f\\n", part, latency:percentile(part) / 1000))
+  end
 end
 """
 ROWS = 100_000
-PEERS = (*NODE, *PYTHON, *LIMITS)
+PEERS = (*NODE, *PYTHON, *UPPER_BOUNDS)
 Run = dict[str, float]
 
 
 def install_load_generator(program: str = "wrk", package: str = "wrk") -> None:
-    """By Debian's package, where it is not there; the lists of a bare machine are fetched first."""
+    """Install the Debian package if the program is missing."""
     if shutil.which(program) is None:
         for command in (["update"], ["install", "--yes", package]):
             subprocess.run(["apt-get", *command], check=True, stdout=subprocess.DEVNULL)
 
 
 def load(url: str, script: str, seconds: int, folder: Path, cores: str = "1", *, may_fail: bool = False) -> Run:
-    """Requests a second, percentiles in milliseconds. Raises SystemExit for any answer that is not a success.
+    """Run wrk. Returns requests per second and latency percentiles in milliseconds.
 
-    Where they ``may_fail``, only successes count, and how many failed is told.
+    Raises SystemExit for a failed request. With ``may_fail`` failed requests are counted and excluded from the rate.
     """
     path = folder / "load.lua"
     path.write_text(script + DONE)
@@ -72,22 +75,22 @@ def load(url: str, script: str, seconds: int, folder: Path, cores: str = "1", *,
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     failed = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", output)))
     if "Socket errors" in output or (failed and not may_fail):
-        raise SystemExit(f"wrong answers:\n{output}")
-    found = {name: float(figure) for name, figure in re.findall(r"(p\d+_ms) ([\d.]+)", output)}
+        raise SystemExit(f"failed requests:\n{output}")
+    result = {name: float(figure) for name, figure in re.findall(r"(p\d+_ms) ([\d.]+)", output)}
     counted = re.findall(r"(\d+) requests in", output)[0]
     rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", output)[0]) * (1 - failed / int(counted))
-    return {"rate": rate, "requests": int(counted), "failed": failed, **found}
+    return {"rate": rate, "requests": int(counted), "failed": failed, **result}
 
 
 class Bench:
-    """Servers with their data, on which contenders are measured in turn."""
+    """The servers with their data, and the measurement of contenders."""
 
     def __init__(self, server: Postgres, redis_url: str, folder: Path, builds: dict[str, str]) -> None:
         self._server = server
         self._redis_url = redis_url
         self._folder = folder
         self._builds = builds
-        self._size = 0
+        self._list_bytes = 0
         self._checked: set[tuple[str, bool]] = set()
         self.disqualified: dict[str, str] = {}
 
@@ -98,47 +101,51 @@ class Bench:
             subprocess.run(
                 [sys.executable, "-m", "restwell", *command], env=environment, cwd=ROOT, check=True, capture_output=True
             )
-        add_people(self._server)
+        add_users(self._server)
 
-    def measure(self, name: str, work: str, seconds: int, warm: int, workers: int) -> Run | None:
-        """One contender at one work; None once it has answered wrongly."""
+    def measure(self, name: str, workload: str, seconds: int, warm: int, workers: int) -> Run | None:
+        """Measure a contender at a workload. Returns None if it is disqualified."""
         if name in self.disqualified:
             return None
         cores = "0" if workers == 1 else ",".join(map(str, range(workers)))
         source = self._builds.get(name, "")
-        with serving(name, self._folder, self.environment(work), source, cores=cores, workers=workers) as one:
-            subjects = asyncio.run(subjects_for(one))
-            if not self._is_right(one, work, subjects):
+        with serving(name, self._folder, self.environment(workload), source, cores=cores, workers=workers) as one:
+            data = asyncio.run(request_data_for(one))
+            if not self._is_correct(one, workload, data):
                 return None
-            script = subjects.as_lua() + SCRIPTS[work]
-            asking = "1" if workers == 1 else cores
-            load(one.url, script, warm, self._folder, asking)
-            before = one.family.cpu_seconds()
-            run = load(one.url, script, seconds, self._folder, asking)
-            run["cpu_us"] = (one.family.cpu_seconds() - before) / run["requests"] * 1e6
-            run["resident_mb"] = one.family.resident_mb()
-            run["peak_mb"] = one.family.peak_mb()
+            script = data.as_lua() + SCRIPTS[workload]
+            load_cores = "1" if workers == 1 else cores
+            load(one.url, script, warm, self._folder, load_cores)
+            before = one.process_tree.cpu_seconds()
+            run = load(one.url, script, seconds, self._folder, load_cores)
+            run["cpu_us"] = (one.process_tree.cpu_seconds() - before) / run["requests"] * 1e6
+            run["resident_mb"] = one.process_tree.resident_mb()
+            run["peak_mb"] = one.process_tree.peak_mb()
             run["started_seconds"] = one.started_seconds
         return run
 
-    def environment(self, work: str) -> dict[str, str]:
-        found = {"DATABASE_URL": self._server.url, "CACHE": "on" if work in KEPT else "off", "SIZE": str(self._size)}
-        return found | {"REDIS_URL": self._redis_url}
+    def environment(self, workload: str) -> dict[str, str]:
+        result = {
+            "DATABASE_URL": self._server.url,
+            "CACHE": "on" if workload in CACHED else "off",
+            "SIZE": str(self._list_bytes),
+        }
+        return result | {"REDIS_URL": self._redis_url}
 
-    def _is_right(self, one: Serving, work: str, subjects: Any) -> bool:
-        key = (one.name, work in KEPT)
+    def _is_correct(self, one: RunningContender, workload: str, data: Any) -> bool:
+        key = (one.name, workload in CACHED)
         if key not in self._checked:
             self._checked.add(key)
             try:
-                asyncio.run(check(one, subjects, self._server.url))
-            except (Disqualified, KeyError, ValueError) as error:
-                self.disqualified[one.name] = f"{work}: {error!r}"
-        if one.name == OURS and not self._size:
-            self._size = asyncio.run(size_of_list(one.url))
+                asyncio.run(check(one, data, self._server.url))
+            except (WrongResponse, KeyError, ValueError) as error:
+                self.disqualified[one.name] = f"{workload}: {error!r}"
+        if one.name == RESTWELL and not self._list_bytes:
+            self._list_bytes = asyncio.run(list_bytes(one.url))
         return one.name not in self.disqualified
 
 
-async def size_of_list(url: str) -> int:
+async def list_bytes(url: str) -> int:
     async with httpx.AsyncClient() as client:
         return len((await client.get(f"{url}/v1/products?limit=20")).content)
 
@@ -147,63 +154,72 @@ def medians(runs: list[Run]) -> Run:
     return {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]} if runs else {}
 
 
-def race(bench: Bench, works: list[str], names: list[str], rounds: int, seconds: int, workers: int) -> dict[str, Any]:
-    """Every run of every contender at every work, contenders in turn."""
-    turns = [(work, name) for _ in range(rounds) for work in works for name in names if work in LIMITS.get(name, works)]
-    runs: dict[str, dict[str, list[Run]]] = {work: {} for work in works}
+def measure_all(
+    bench: Bench, workloads: list[str], names: list[str], rounds: int, seconds: int, workers: int
+) -> dict[str, Any]:
+    """Measure every contender at every workload, in turn."""
+    runs_to_do = [
+        (workload, name)
+        for _ in range(rounds)
+        for workload in workloads
+        for name in names
+        if workload in UPPER_BOUNDS.get(name, workloads)
+    ]
+    runs: dict[str, dict[str, list[Run]]] = {workload: {} for workload in workloads}
     parts = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*parts, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=len(turns))
-        for work, name in turns:
-            progress.update(task, description=f"{work} {name}")
-            run = bench.measure(name, work, seconds, 1 if seconds == 1 else 2, workers)
+        task = progress.add_task("", total=len(runs_to_do))
+        for workload, name in runs_to_do:
+            progress.update(task, description=f"{workload} {name}")
+            run = bench.measure(name, workload, seconds, 1 if seconds == 1 else 2, workers)
             if run is not None:
-                runs[work].setdefault(name, []).append(run)
+                runs[workload].setdefault(name, []).append(run)
             progress.advance(task)
     return {
-        work: {name: {**medians(each), "runs": each} for name, each in named.items()} for work, named in runs.items()
+        workload: {name: {**medians(each), "runs": each} for name, each in named.items()}
+        for workload, named in runs.items()
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("builds", nargs="*", help="label=folder: another build of ours, and no peer that is not named")
-    parser.add_argument("--only", default="", help="works and peers, by comma; all, if none is named")
+    parser.add_argument("builds", nargs="*", help="label=folder: another build of restwell; without --only, no peers")
+    parser.add_argument("--only", default="", help="workloads and peers, separated by commas; default: all")
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--quick", action="store_true", help="one round of a second each, for express, fastify and raw-asgi"
+        "--quick", action="store_true", help="one round of one second, with express, fastify and raw-asgi"
     )
     parser.add_argument("--all-cores", action="store_true")
-    parser.add_argument("--out", type=Path, help="where the result is written, as JSON")
+    parser.add_argument("--out", type=Path, help="the JSON file for the result")
     options = parser.parse_args()
-    builds = {OURS: f"{ROOT / 'src'},REDIS_URL="} | dict(one.split("=", 1) for one in options.builds)
+    builds = {RESTWELL: f"{ROOT / 'src'},REDIS_URL="} | dict(one.split("=", 1) for one in options.builds)
     only = [one for one in options.only.split(",") if one]
     if unknown := set(only) - {*SCRIPTS, *PEERS}:
-        parser.error(f"neither works ({', '.join(SCRIPTS)}) nor peers ({', '.join(PEERS)}): {', '.join(unknown)}")
-    works = [one for one in SCRIPTS if one in only]
+        parser.error(f"neither workloads ({', '.join(SCRIPTS)}) nor peers ({', '.join(PEERS)}): {', '.join(unknown)}")
+    workloads = [one for one in SCRIPTS if one in only]
     peers = [one for one in PEERS if one in only]
     if options.quick:
         options.seconds = options.rounds = 1
-        works = works or ["W1", "W2", "W5"]
+        workloads = workloads or ["W1", "W2", "W5"]
         peers = peers or ["express", "fastify", "raw-asgi"]
-    works = works or list(SCRIPTS)
+    workloads = workloads or list(SCRIPTS)
     if not peers and not options.builds:
         peers = list(PEERS)
         builds["restwell+redis"] = str(ROOT / "src")
     workers = os.cpu_count() or 1 if options.all_cores else 1
-    names = [*builds, *(one for one in peers if workers == 1 or one not in LIMITS)]
-    refuse_leftovers()
+    names = [*builds, *(one for one in peers if workers == 1 or one not in UPPER_BOUNDS)]
+    check_no_leftovers()
     install_load_generator()
     versions = install(peers) | {"restwell": version("restwell"), "granian": version("granian")}
-    with tempfile.TemporaryDirectory() as folder, postgres() as server, redis_server() as kept:
-        bench = Bench(server, kept.url, Path(folder), builds)
+    with tempfile.TemporaryDirectory() as folder, postgres() as server, redis_server() as redis:
+        bench = Bench(server, redis.url, Path(folder), builds)
         bench.fill()
-        figures = race(bench, works, names, options.rounds, options.seconds, workers)
+        results = measure_all(bench, workloads, names, options.rounds, options.seconds, workers)
     what = f"{CONNECTIONS} connections, {options.rounds} rounds of {options.seconds} s, {workers} worker(s) each"
-    show(what, figures, bench.disqualified)
+    show(what, results, bench.disqualified)
     if options.out:
-        keep(options.out, what, versions=versions, disqualified=bench.disqualified, works=figures)
+        save_result(options.out, what, versions=versions, disqualified=bench.disqualified, workloads=results)
 
 
 if __name__ == "__main__":

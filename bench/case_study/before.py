@@ -1,6 +1,6 @@
-"""The shop as it might have begun, with the faults that the guide's case study names, each mended from one ``STEP`` on.
+"""The shop with the performance problems of the guide's case study. ``STEP`` selects how many are fixed.
 
-It is the shop itself but for two services, and does what it does: the same routes, the same answers.
+It replaces two services of the shop. Routes and responses are the same.
 """
 
 import os
@@ -28,7 +28,7 @@ from shop.settings import ShopSettings
 
 
 class Step(IntEnum):
-    """What has been mended so far. The database has its indexes, the settings the cache and the workers, or not: ``run.py`` sees to that."""
+    """The fixes so far. ``run.py`` applies the indexes, the cache and the workers."""
 
     BEFORE = 0
     INDEXES = 1
@@ -40,36 +40,38 @@ class Step(IntEnum):
 
 STEP = Step(int(os.environ.get("STEP", "0")))
 
-_of_category = products.c.category == param("category")
-_numbered = (
+_in_category = products.c.category == param("category")
+_offset_page = (
     select(*(products.c[name] for name in Product.__struct_fields__))
     .order_by(products.c.created_at.desc(), products.c.id.desc())
     .limit(param("count"))
-    .offset(param("skipped"))
+    .offset(param("offset"))
 )
 _total = select(func.count().label("total")).select_from(products)
-all_numbered = query("before.products", _numbered, into=Product)
-numbered = query("before.products_of_category", _numbered.where(_of_category), into=Product)
-all_counted = query("before.count", _total, into=int)
-counted = query("before.count_of_category", _total.where(_of_category), into=int)
+offset_page = query("before.products", _offset_page, into=Product)
+offset_page_of_category = query("before.products_of_category", _offset_page.where(_in_category), into=Product)
+count_products = query("before.count", _total, into=int)
+count_products_of_category = query("before.count_of_category", _total.where(_in_category), into=int)
 
 
-class NumberedProducts(ProductService):
-    """Pages have numbers: each is found by skipping those before it, and all are counted to know whether there is another."""
+class OffsetPaginatedProducts(ProductService):
+    """Offset pagination with a count of all rows."""
 
     async def list_products(self, filters: ProductFilter) -> Page[Any]:
-        scope = f"numbered {filters.category}"
+        scope = f"offset {filters.category}"
         (number,) = self._cursors.decode(scope, filters.cursor, tuple[int]) if filters.cursor else (0,)
-        narrow: dict[str, Any] = {} if filters.category is None else {"category": filters.category}
-        page, count = (numbered, counted) if narrow else (all_numbered, all_counted)
-        skipped = number * filters.limit
-        found = await self._database.all(page, **narrow, count=filters.limit, skipped=skipped)
-        more = skipped + filters.limit < await self._database.one(count, **narrow)
+        arguments: dict[str, Any] = {} if filters.category is None else {"category": filters.category}
+        page, count = (
+            (offset_page_of_category, count_products_of_category) if arguments else (offset_page, count_products)
+        )
+        offset = number * filters.limit
+        found = await self._database.all(page, **arguments, count=filters.limit, offset=offset)
+        more = offset + filters.limit < await self._database.one(count, **arguments)
         return Page(list(found), self._cursors.encode(scope, (number + 1,)) if more else None)
 
 
 class MonolithicOrders(OrderService):
-    """Reads the lines of each order and the product of each line one by one, and writes the mail before it answers."""
+    """N+1 queries for the lines and products of orders, and mail sent before the response."""
 
     mailer: Mailer
 
@@ -102,7 +104,7 @@ def create_app(settings: ShopSettings) -> App:
     MonolithicOrders.mailer = open_mailer(smtp.get_secret_value() if smtp is not None else None, settings.mail.sender)
     faults: dict[str, Any] = {"OrderService": MonolithicOrders}
     if STEP < Step.INDEXES:
-        faults["ProductService"] = NumberedProducts
+        faults["ProductService"] = OffsetPaginatedProducts
     with patch.multiple(app, **faults):
         return app.create_app(settings)
 

@@ -1,7 +1,9 @@
-"""The guide's case study, done again: ``python bench/case_study/run.py`` mends the shop of ``before.py`` step by step and plots what each does.
+"""The guide's case study: ``python bench/case_study/run.py`` fixes the shop of ``before.py`` step by step and measures
+each step.
 
-The same load each time, of 32 connections: lists of products, products, one's own orders and, one time in twenty, an order whose mail
-takes its server a tenth of a second. 100,000 products and orders on PostgreSQL. From the step that has jobs on, a worker sends the mails.
+The load is 32 connections that request product lists, products, order lists and, one time in twenty, place an order
+whose mail takes the mail server 0.1 s. The database has 100,000 products and orders on PostgreSQL. From the step "jobs"
+a worker sends the mails.
 """
 
 import argparse
@@ -20,15 +22,15 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 BENCH = Path(__file__).parents[1]
 sys.path += [str(BENCH), str(BENCH.parent / "tests/support")]
 
-import mail_server as mails  # noqa: E402  # after the path is set; the tests' own helpers
+import mail_server as mails  # noqa: E402  # after the path is set; test helpers
 from case_study.before import Step  # noqa: E402
 from chart import bar_chart  # noqa: E402
-from contenders import OURS, ROOT, serving  # noqa: E402
-from family import Family, refuse_leftovers  # noqa: E402
-from keep import keep  # noqa: E402
+from contenders import RESTWELL, ROOT, serving  # noqa: E402
+from process_tree import ProcessTree, check_no_leftovers  # noqa: E402
+from results_file import save_result  # noqa: E402
 from routes import Run, install_load_generator, load  # noqa: E402
 from servers import postgres, restwell  # noqa: E402
-from works import MIXED, add_people, subjects_for  # noqa: E402
+from workloads import CASE_STUDY, add_users, request_data_for  # noqa: E402
 
 ROWS = 100_000
 MAIL_SECONDS = 0.1
@@ -59,16 +61,16 @@ INDEXES = (
 
 
 class SlowMail(mails.MailServer):
-    """As long as one that is not on this machine."""
+    """A mail server with the delay of a remote one."""
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         await asyncio.sleep(MAIL_SECONDS)
         return await super().handle_DATA(server, session, envelope)
 
 
 @contextmanager
 def working(environment: dict[str, str]) -> Iterator[None]:
-    """A worker beside the server."""
+    """Run a worker next to the server."""
     env = {
         **os.environ,
         **environment,
@@ -76,14 +78,14 @@ def working(environment: dict[str, str]) -> Iterator[None]:
         "RESTWELL_APP": "case_study.before:shop",
     }
     command = [sys.executable, "-m", "restwell", "worker"]
-    family = Family()
+    process_tree = ProcessTree()
     process = subprocess.Popen(
-        command, env=family.environment(env), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env=process_tree.environment(env), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         yield
     finally:
-        family.end()
+        process_tree.terminate()
         process.wait()
 
 
@@ -91,9 +93,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="without its suffix: the result as .json, the plot as .svg")
+    parser.add_argument("--out", type=Path, help="path without a suffix: .json for the result, .svg for the chart")
     options = parser.parse_args()
-    refuse_leftovers()
+    check_no_leftovers()
     install_load_generator()
     cores = ",".join(map(str, range(os.cpu_count() or 1)))
     found: dict[str, Run] = {}
@@ -108,41 +110,42 @@ def main() -> None:
         }
         for command in (["migrate"], ["seed"], ["seed", f"--rows={ROWS}"]):
             restwell(*command, cwd=ROOT, **environment, RESTWELL_APP="shop.app:shop").check_returncode()
-        add_people(server)
+        add_users(server)
         for statement in WITHOUT_INDEXES:
             server.run_sql(statement)
         for step in Step:
             if step == Step.INDEXES:
                 for statement in INDEXES:
                     server.run_sql(statement)
-            own = {"STEP": str(step.value), "CACHE": "on" if step >= Step.CACHE else "off"}
+            step_env = {"STEP": str(step.value), "CACHE": "on" if step >= Step.CACHE else "off"}
             source = f"{ROOT / 'src'}:{BENCH},RESTWELL_APP=case_study.before:shop"
             workers = os.cpu_count() or 1 if step == Step.WORKERS else 1
-            with ExitStack() as during:
+            with ExitStack() as step_stack:
                 if step >= Step.JOBS:
-                    during.enter_context(working({**environment, **own}))
-                one = during.enter_context(
-                    serving(OURS, folder, {**environment, **own}, source, cores=cores, workers=workers)
+                    step_stack.enter_context(working({**environment, **step_env}))
+                one = step_stack.enter_context(
+                    serving(RESTWELL, folder, {**environment, **step_env}, source, cores=cores, workers=workers)
                 )
-                script = asyncio.run(subjects_for(one)).as_lua() + MIXED
+                script = asyncio.run(request_data_for(one)).as_lua() + CASE_STUDY
                 load(one.url, script, 3, folder, cores, may_fail=True)
                 runs = [
                     load(one.url, script, options.seconds, folder, cores, may_fail=True) for _ in range(options.rounds)
                 ]
             found[TITLES[step]] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-            told = found[TITLES[step]]
+            result = found[TITLES[step]]
             print(
-                f"{TITLES[step]:<18} {told['rate']:7,.0f}/s   p50 {told['p50_ms']:7.1f}   p95 {told['p95_ms']:7.1f} ms",
+                f"{TITLES[step]:<18} {result['rate']:7,.0f}/s"
+                f"   p50 {result['p50_ms']:7.1f}   p95 {result['p95_ms']:7.1f} ms",
                 flush=True,
             )
     if options.out is not None:
-        keep(options.out, __doc__, steps=found)
+        save_result(options.out, __doc__, steps=found)
         first = found[TITLES[Step.BEFORE]]
         series = {
-            "requests a second": [one["rate"] / first["rate"] for one in found.values()],
+            "requests per second": [one["rate"] / first["rate"] for one in found.values()],
             "p95": [first["p95_ms"] / one["p95_ms"] for one in found.values()],
         }
-        chart = bar_chart("The case study, step by step", "times as good as before", list(found), series)
+        chart = bar_chart("The case study, step by step", "improvement factor", list(found), series)
         options.out.with_suffix(".svg").write_text(chart)
 
 

@@ -1,4 +1,4 @@
-"""restwell's jobs, with a worker as ``restwell worker`` runs it. bench/jobs.py documents the commands."""
+"""The jobs of restwell, with a worker like ``restwell worker``. bench/jobs.py describes the commands."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ first = 0.0
 
 @job(queue="bench")
 async def noop(context: JobContext, at: float) -> None:  # a job's first argument
-    global first  # noqa: PLW0603  # a short script
+    global first  # noqa: PLW0603  # one number of a small script
     now = time.time()
     first = first or now
     waits.append(now - at)
@@ -59,7 +59,7 @@ async def main() -> None:
 
 
 async def produce(jobs: Jobs) -> None:
-    database = jobs._database  # noqa: SLF001  # a benchmark of the kit itself
+    database = jobs._database  # noqa: SLF001  # its own
     if COMMAND == "fill":
         for done in range(0, COUNT, 1_000):
             size = min(1_000, COUNT - done)

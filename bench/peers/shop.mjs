@@ -1,10 +1,10 @@
-// What the peers on Node share: the SQL and the rules of the shop, as prepared statements on a pool of pg.
+// The SQL and the rules of the shop for the Node.js peers, as prepared statements on a pg pool.
 import { createHash } from "node:crypto";
 import pg from "pg";
 import { v7 as uuidv7 } from "uuid";
 
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
-// As text: a Date would lose the microseconds that a cursor needs.
+// Text, because a Date drops the microseconds that a cursor needs.
 pg.types.setTypeParser(pg.types.builtins.TIMESTAMPTZ, (text) => text.replace(" ", "T").replace("+00", "Z"));
 
 export const poolOptions = { connectionString: process.env.DATABASE_URL, max: 10, options: "-c timezone=UTC" };

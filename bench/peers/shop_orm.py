@@ -1,4 +1,4 @@
-"""What the peers on SQLAlchemy share: the models, and the rules of the shop on an AsyncSession."""
+"""The models and rules of the shop for the SQLAlchemy peers, on an AsyncSession."""
 
 import base64
 import hashlib
@@ -83,7 +83,7 @@ class Key(Base):
 
 
 class Refused(Exception):
-    """What the client is told, with the status."""
+    """An error response: its message and status."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -126,7 +126,7 @@ async def page(
 async def place(
     session: AsyncSession, user_id: UUID, key: str, wanted: Sequence[tuple[UUID, int]]
 ) -> tuple[dict[str, Any], bool]:
-    """Place an order in one transaction, and whether it is new: a key that came before answers with the order it made."""
+    """Place an order in one transaction. Returns whether it is new: a repeated key returns the existing order."""
     body_hash = hashlib.sha256(repr(wanted).encode()).digest()
     async with session.begin():
         hold = postgresql_insert(Key).values(user_id=user_id, key=key, body_hash=body_hash).on_conflict_do_nothing()
@@ -165,6 +165,6 @@ async def place(
         await session.execute(insert(OrderItem), stored)
         answer = json.loads(json.dumps({**order, "items": lines}, default=str))
         answer["created_at"] = order["created_at"].isoformat()
-        keep = update(Key).where(Key.user_id == user_id, Key.key == key).values(answer=answer)
-        await session.execute(keep.execution_options(synchronize_session=False))
+        save_result = update(Key).where(Key.user_id == user_id, Key.key == key).values(answer=answer)
+        await session.execute(save_result.execution_options(synchronize_session=False))
     return answer, True

@@ -1,4 +1,4 @@
-"""The bench runs from end to end, and the README shows its results."""
+"""The benchmark runs, and the README shows its results."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from family import MARK, Family
-from report import chart, readme_with  # the bench's own
+from process_tree import MARKER, ProcessTree
+from report import chart, readme_with  # modules of the benchmark
 from servers import ROOT
 
 
@@ -25,20 +25,20 @@ def bench(*command: str) -> str:
 
 def test_a_quick_run_of_the_bench_compares_verified_answers() -> None:
     """The command installs the dependencies of the contenders."""
-    told = bench("make", "bench", "QUICK=1", "ONLY=W1,W5,express,raw-asgi")
-    assert "out of the race" not in told
+    output = bench("make", "bench", "QUICK=1", "ONLY=W1,W5,express,raw-asgi")
+    assert "disqualified" not in output
     for work, names in {"W1": ("restwell", "express", "raw-asgi"), "W5": ("restwell", "express")}.items():
-        table = told.partition(f"{work} ")[2].partition("W5 ")[0] if work == "W1" else told.partition("W5 ")[2]
+        table = output.partition(f"{work} ")[2].partition("W5 ")[0] if work == "W1" else output.partition("W5 ")[2]
         for name in names:
-            assert re.search(rf"{name} .*[1-9][\d,]*", table), told
+            assert re.search(rf"{name} .*[1-9][\d,]*", table), output
 
 
 def test_a_contender_that_answers_wrongly_is_not_timed() -> None:
     """This contender does not write its log as JSON."""
     wrong = ("wrong=src,LOG_FORMAT=pretty", "--only=W1", "--quick")
-    told = bench(sys.executable, "bench/routes.py", *wrong)
-    assert "wrong is out of the race: W1: " in told
-    assert not re.search(r"│ wrong", told)
+    output = bench(sys.executable, "bench/routes.py", *wrong)
+    assert "wrong is disqualified: W1: " in output
+    assert not re.search(r"│ wrong", output)
 
 
 def test_the_readme_shows_the_results_of_the_bench() -> None:
@@ -65,18 +65,18 @@ time.sleep(600)
 
 
 @contextmanager
-def wrapped(tmp_path: Path, family: Family) -> Iterator[subprocess.Popen[bytes]]:
-    """A wrapper, as ``bin/node`` may be: its child, the server, is in another session and gets no signal when it ends."""
+def started_wrapper(tmp_path: Path, tree: ProcessTree) -> Iterator[subprocess.Popen[bytes]]:
+    """A wrapper like ``bin/node``. Its child, the server, is in another session and gets no signal when it exits."""
     script = tmp_path / "wrapper.py"
     script.write_text(WRAPPER)
     command = [sys.executable, str(script)]
-    with subprocess.Popen(command, env=family.environment(os.environ), stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, env=tree.environment(os.environ), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         try:
             yield process
         finally:
-            for pid in family.processes():
+            for pid in tree.processes():
                 os.kill(pid, signal.SIGKILL)
 
 
@@ -84,37 +84,39 @@ def test_a_contender_is_measured_and_ended_with_all_its_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when only the started process is ended or measured, and not its children."""
-    monkeypatch.setattr("family.STOP_SECONDS", 0.2)
-    family = Family()
-    with wrapped(tmp_path, family) as process:
-        assert len(family.processes()) == 2
-        assert family.cpu_seconds() >= 0.5
-        assert 50 < family.resident_mb() <= family.peak_mb()
-        family.end()
+    monkeypatch.setattr("process_tree.STOP_SECONDS", 0.2)
+    tree = ProcessTree()
+    with started_wrapper(tmp_path, tree) as process:
+        assert len(tree.processes()) == 2
+        assert tree.cpu_seconds() >= 0.5
+        assert 50 < tree.resident_mb() <= tree.peak_mb()
+        tree.terminate()
         assert process.wait(10) == -signal.SIGTERM
-        assert family.processes() == []
+        assert tree.processes() == []
 
 
 def test_a_contender_that_cannot_be_ended_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when the bench does not check that all processes of a contender have ended."""
-    monkeypatch.setattr("family.STOP_SECONDS", 0.1)
-    monkeypatch.setattr("family.KILL_SECONDS", 0.1)
-    family = Family()
-    with wrapped(tmp_path, family), monkeypatch.context() as patched:
-        patched.setattr("family.os.kill", lambda *_: None)
-        with pytest.raises(SystemExit, match="cannot be ended"):
-            family.end()
+    monkeypatch.setattr("process_tree.STOP_SECONDS", 0.1)
+    monkeypatch.setattr("process_tree.KILL_SECONDS", 0.1)
+    tree = ProcessTree()
+    with started_wrapper(tmp_path, tree), monkeypatch.context() as patched:
+        patched.setattr("process_tree.os.kill", lambda *_: None)
+        with pytest.raises(SystemExit, match="cannot be terminated"):
+            tree.terminate()
 
 
 def test_processes_of_an_earlier_run_of_the_bench_are_named() -> None:
     """Breaks without the check for remaining processes: a server that still runs disturbs every later measurement."""
-    with subprocess.Popen(["true"]) as gone:
+    with subprocess.Popen(["true"]) as exited:
         pass
-    with subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: f"{gone.pid}-earlier"}) as left:
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, MARKER: f"{exited.pid}-earlier"}) as leftover:
         try:
             command = [sys.executable, "bench/routes.py", "--quick"]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         finally:
-            left.kill()
+            leftover.kill()
     assert done.returncode == 1
-    assert re.search(rf"processes of an earlier run are left.*: kill -9 .*\b{left.pid}\b", done.stderr), done.stderr
+    assert re.search(rf"processes of an earlier run are still running.*: kill -9 .*\b{leftover.pid}\b", done.stderr), (
+        done.stderr
+    )

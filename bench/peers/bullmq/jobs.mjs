@@ -1,4 +1,4 @@
-// BullMQ on Redis, as its documentation has it. What each command does and prints is said in bench/jobs.py.
+// BullMQ on Redis, like its documentation. bench/jobs.py describes the commands.
 import { Queue, Worker } from "bullmq";
 import { Redis } from "ioredis";
 

@@ -1,4 +1,4 @@
-"""Gunicorn: a worker for each core that there is, ten threads each."""
+"""Gunicorn: WORKERS processes with ten threads each."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Django with Ninja: its ORM on psycopg with Django's pool, Pydantic in and out, PyJWT, Django's Redis cache, Celery; ten threads of gunicorn."""
+"""Django with Ninja: the ORM on psycopg with Django's pool, PyJWT, Django's Redis cache and Celery, on gunicorn."""
 
 import base64
 import hashlib
@@ -83,7 +83,7 @@ jobs.conf.task_ignore_result = True
 
 @jobs.task(name="settle")
 def settle(user_id: str, order_id: str) -> None:
-    """Done by a worker."""
+    """Run by a worker."""
 
 
 class Product(models.Model):
@@ -205,7 +205,7 @@ class Bearer(HttpBearer):
 
 
 def duties(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """A rate limit, headers, and a JSON line for each request."""
+    """A rate limit, security headers and a JSON access log."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
@@ -229,7 +229,7 @@ def duties(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Htt
     return middleware
 
 
-def kept(key: str, load: Callable[[], Schema]) -> HttpResponse:
+def redis(key: str, load: Callable[[], Schema]) -> HttpResponse:
     body = cache.get(key) if CACHED else None
     if body is None:
         body = load().model_dump_json()
@@ -267,7 +267,7 @@ def list_products(
         following = base64.urlsafe_b64encode(json.dumps(here).encode()).decode() if here else None
         return PageOut.model_validate({"items": rows[:limit], "next_cursor": following})
 
-    return kept(f"products:{limit}:{category}:{cursor}", load)
+    return redis(f"products:{limit}:{category}:{cursor}", load)
 
 
 @api.get("/v1/products/{uuid:product_id}", response=ProductOut)
@@ -278,7 +278,7 @@ def get_product(request: HttpRequest, product_id: UUID) -> Any:
         except Product.DoesNotExist as error:
             raise HttpError(404, "no such product") from error
 
-    return kept(f"product:{product_id}", load)
+    return redis(f"product:{product_id}", load)
 
 
 @api.get("/v1/users/me", response=UserOut, auth=Bearer())

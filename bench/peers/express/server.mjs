@@ -1,4 +1,4 @@
-// The guide's own stack: Express, helmet, express-rate-limit, winston, jsonwebtoken, zod, pg, Redis cache-aside, BullMQ, cluster.
+// The guide's stack: Express, helmet, express-rate-limit, winston, jsonwebtoken, zod, pg, Redis cache-aside, BullMQ, cluster.
 import cluster from "node:cluster";
 import { Queue } from "bullmq";
 import express from "express";

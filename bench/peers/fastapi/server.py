@@ -1,4 +1,4 @@
-"""FastAPI as its template has it: SQLAlchemy's async ORM on asyncpg, Pydantic in and out, PyJWT, slowapi, Redis, arq; on uvicorn."""
+"""FastAPI like its template: SQLAlchemy's async ORM on asyncpg, Pydantic, PyJWT, slowapi, Redis and arq, on uvicorn."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +12,7 @@ import jwt
 import redis.asyncio as redis
 import uvicorn
 from arq.connections import RedisSettings
-from asgi_duties import Duties
+from asgi_middleware import Duties
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer

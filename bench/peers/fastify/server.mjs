@@ -1,4 +1,4 @@
-// Fastify with its own plugins: helmet, rate-limit, jwt, postgres, redis; schemas in and out, pino, BullMQ, cluster.
+// Fastify with its plugins helmet, rate-limit, jwt, postgres and redis; schemas, pino, BullMQ and cluster.
 import cluster from "node:cluster";
 import helmet from "@fastify/helmet";
 import jwt from "@fastify/jwt";
@@ -87,7 +87,7 @@ async function serve() {
   });
   const signedIn = (request) => request.jwtVerify();
 
-  // Kept as it is sent: what comes out of Redis is not serialized again.
+  // Cached in serialized form, so that a hit is not serialized again.
   async function answerKept(reply, key, load) {
     reply.type("application/json; charset=utf-8");
     const kept = await app.redis?.get(key);

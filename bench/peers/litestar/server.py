@@ -1,4 +1,4 @@
-"""Litestar with its own parts: SQLAlchemyPlugin on asyncpg, JWTAuth, response cache in Redis, SAQ, msgspec in and out; on Granian."""
+"""Litestar with SQLAlchemyPlugin on asyncpg, JWTAuth, its response cache in Redis, SAQ and msgspec, on Granian."""
 
 import os
 from datetime import datetime
@@ -11,7 +11,7 @@ from advanced_alchemy.extensions.litestar import (
     SQLAlchemyAsyncConfig,
     SQLAlchemyPlugin,
 )
-from asgi_duties import Duties, RateLimit
+from asgi_middleware import Duties, RateLimit
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import Server

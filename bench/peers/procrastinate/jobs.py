@@ -1,4 +1,4 @@
-"""procrastinate on PostgreSQL, as its documentation has it. What each command does and prints is said in bench/jobs.py."""
+"""procrastinate on PostgreSQL, like its documentation. bench/jobs.py describes the commands."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The duties of the peers on ASGI, as bare as they can be: security headers, a JSON line for each request, a rate limit."""
+"""Minimal middleware for the ASGI peers: security headers, a JSON access log and a rate limit."""
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -62,7 +62,10 @@ class Duties:
 
 
 class RateLimit:
-    """A window in memory. Litestar's own keeps the time of every request and reads them all each time: nobody could run it so high."""
+    """A fixed window in memory.
+
+    Litestar's own limiter stores the time of every request and reads all of them each time.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app

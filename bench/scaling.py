@@ -1,7 +1,7 @@
-"""What one thing costs as another grows: ``python bench/curves.py`` measures the lines of an order, the answers that are kept and the routes.
+"""Scaling by order lines, cached values and routes: ``python bench/scaling.py``.
 
-An order of 1 to 50 lines on PostgreSQL, over HTTP, one after the other; finding one of 1 to 1,000,000 kept values in the process; a
-request to one of 10 to 1,000 routes, through the whole application but for the socket. Medians, each beside the first.
+Sequential orders of 1 to 50 lines over HTTP on PostgreSQL; a lookup among 1 to 1,000,000 values in the cache of a
+process; a request to one of 10 to 1,000 routes through the whole application without a socket. Medians.
 """
 
 import argparse
@@ -19,10 +19,12 @@ from uuid import uuid4
 import httpx
 from pydantic import SecretStr
 
+from contenders import RESTWELL, ROOT, SECRET, serving
+
+# contenders sets the path of the following imports.
+# isort: split
 from api_client import ApiClient
 from chart import line_chart
-from contenders import OURS, ROOT, SECRET, serving
-from keep import keep
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
 from restwell.cache.memory import Entry, Memory
@@ -32,8 +34,9 @@ from restwell.observability.logs import configure_logs
 from restwell.settings import DatabaseSettings, JwtSettings, LogSettings, RateLimitSettings, Settings
 from restwell.testing import running
 from restwell.web import Controller, FromPath, Version, get
+from results_file import save_result
 from servers import postgres, restwell
-from works import add_people
+from workloads import add_users
 
 LINES = (1, 2, 5, 10, 20, 50)
 KEYS = (1, 100, 10_000, 100_000, 1_000_000)
@@ -57,32 +60,33 @@ async def order_ms(url: str, counts: tuple[int, ...], repeats: int) -> list[floa
     return found
 
 
-def lines_of_an_order(repeats: int) -> list[float]:
+def order_lines(repeats: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder, postgres() as server:
         env = {"DATABASE_URL": server.url}
         for command in ("migrate", "seed"):
             restwell(command, cwd=ROOT, **env, RESTWELL_APP="shop.app:shop").check_returncode()
-        add_people(server)
-        with serving(OURS, Path(folder), env) as one:
+        add_users(server)
+        with serving(RESTWELL, Path(folder), env) as one:
             asyncio.run(order_ms(one.url, (1,), repeats))
             return asyncio.run(order_ms(one.url, LINES, repeats))
 
 
-def kept_values(repeats: int) -> list[float]:
-    """In nanoseconds."""
+def lookup_ns(repeats: int) -> list[float]:
+    """The lookup time in nanoseconds, for each number of values."""
     found = []
     for count in KEYS:
-        memory, figures = Memory(1 << 40), CacheStats()
+        memory, values = Memory(1 << 40), CacheStats()
         for number in range(count):
-            memory.put(Entry(f"product:{number}", number, (), 500, 0.0, 0.0, figures))
-        chosen = random.Random(SEED).choices([f"product:{number}" for number in range(count)], k=10_000)  # noqa: S311  # no secret
+            memory.put(Entry(f"product:{number}", number, (), 500, 0.0, 0.0, values))
+        keys = [f"product:{number}" for number in range(count)]
+        sampled_keys = random.Random(SEED).choices(keys, k=10_000)  # noqa: S311  # not a secret
         seconds = []
         for _ in range(repeats):
             began = time.perf_counter()
-            for key in chosen:
+            for key in sampled_keys:
                 memory.get(key)
             seconds.append(time.perf_counter() - began)
-        found.append(statistics.median(seconds) / len(chosen) * 1e9)
+        found.append(statistics.median(seconds) / len(sampled_keys) * 1e9)
     return found
 
 
@@ -125,10 +129,10 @@ async def request_us(count: int, repeats: int) -> float:
             pass
         app = with_routes(settings, count)
         async with running(app):
-            return await _asked(app, count, repeats)
+            return await _time_requests(app, count, repeats)
 
 
-async def _asked(app: Any, count: int, repeats: int) -> float:
+async def _time_requests(app: Any, count: int, repeats: int) -> float:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
@@ -148,7 +152,7 @@ async def _asked(app: Any, count: int, repeats: int) -> float:
             scope |= {"headers": [(b"host", b"localhost")]}
             await app({**scope, "server": ("127.0.0.1", 80), "state": {}, "asgi": {"version": "3.0"}}, receive, send)
         seconds.append(time.perf_counter() - began)
-        await asyncio.sleep(0)  # for the watchdog: nothing of it waits
+        await asyncio.sleep(0)  # lets the watchdog tick
     assert set(statuses) == {200}
     return statistics.median(seconds) / 500 * 1e6
 
@@ -158,24 +162,24 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     repeats = 5 if options.quick else 100
-    curves: dict[str, tuple[str, tuple[int, ...], Callable[[], list[float]]]] = {
-        "lines-of-an-order": ("milliseconds, by lines", LINES, lambda: lines_of_an_order(repeats)),
-        "kept-values": ("nanoseconds, by values that are kept", KEYS, lambda: kept_values(repeats)),
+    measurements: dict[str, tuple[str, tuple[int, ...], Callable[[], list[float]]]] = {
+        "order-lines": ("milliseconds, by lines", LINES, lambda: order_lines(repeats)),
+        "cached-values": ("nanoseconds, by cached values", KEYS, lambda: lookup_ns(repeats)),
         "routes": (
-            "microseconds a request, by routes",
+            "microseconds per request, by routes",
             ROUTES,
             lambda: [asyncio.run(request_us(count, repeats)) for count in ROUTES],
         ),
     }
-    for name, (unit, sizes, measure) in curves.items():
-        figures = [round(one, 2) for one in measure()]
-        print(name, unit, dict(zip(sizes, figures, strict=True)), file=sys.stdout, flush=True)
+    for name, (unit, sizes, measure) in measurements.items():
+        values = [round(one, 2) for one in measure()]
+        print(name, unit, dict(zip(sizes, values, strict=True)), file=sys.stdout, flush=True)
         if options.quick:
             continue
-        place = ROOT / "bench/results" / name
-        keep(place, unit, figures=dict(zip(map(str, sizes), figures, strict=True)))
+        path = ROOT / "bench/results" / name
+        save_result(path, unit, values=dict(zip(map(str, sizes), values, strict=True)))
         title = name.replace("-", " ").capitalize()
-        place.with_suffix(".svg").write_text(line_chart(title, unit, [f"{one:,}" for one in sizes], {title: figures}))
+        path.with_suffix(".svg").write_text(line_chart(title, unit, [f"{one:,}" for one in sizes], {title: values}))
 
 
 if __name__ == "__main__":
