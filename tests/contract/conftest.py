@@ -1,4 +1,4 @@
-"""The shop for many inputs: one application for all tests of this folder, on SQLite, without rate limits."""
+"""The shop in process, on SQLite without rate limits. All tests of this folder share it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         payments=PaymentsSettings(
             url=SecretStr(f"fake:///{folder}/payments.db"), webhook_secret=SecretStr(WEBHOOK_SECRET)
         ),
-        oauth=OauthSettings(providers=(SecretStr("okta=http://id:secret@127.0.0.1:9"),)),  # which nobody listens at
+        oauth=OauthSettings(providers=(SecretStr("okta=http://id:secret@127.0.0.1:9"),)),  # a closed port
     )
     with in_process(create_app(settings)) as started:
         yield started

@@ -1,4 +1,4 @@
-"""Who may do what, over the whole route table: no token that is over opens anything, and nobody reaches what is another's."""
+"""Authorization of every route: expired tokens are rejected, and no user reaches the objects of another user."""
 
 import time
 from typing import Any
@@ -21,11 +21,11 @@ SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 OPERATIONS = operations(create_app(ShopSettings()).litestar)
 GUARDED = [one for one in OPERATIONS if route_guards(one.handler)]
 PUBLIC = {"products", "identities"}
-"""Whose objects belong to nobody."""
+"""Collections without an owner."""
 
 
 def path_with(path: str, *ids: str) -> str:
-    """The path with these ids, and beyond them with some of nothing."""
+    """The path with these ids, and unknown ids for the other parameters."""
     given = [*ids, *([SOME_ID] * path.count("{"))]
     for one in given[: path.count("{")]:
         before, _, rest = path.partition("{")
@@ -63,7 +63,7 @@ async def hire(client: httpx.AsyncClient, boss: ApiClient, name: str) -> ApiClie
 
 
 async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings) -> dict[str, str]:
-    """Of admins, whom every route would let in."""
+    """Tokens of admins, who have access to every route."""
     boss = await ApiClient(client).sign_in("admin@shop.example")
     out, everywhere, dismissed = [await hire(client, boss, name) for name in ("out", "everywhere", "dismissed")]
     await out.send("DELETE", "/v1/sessions/current")
@@ -90,7 +90,7 @@ async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings
 async def test_every_route_refuses_an_expired_or_revoked_token(
     client: httpx.AsyncClient, settings: ShopSettings, score: Score
 ) -> None:
-    """Breaks when the end of a token, or that of its session or account, is not looked at."""
+    """Breaks when the expiry of a token, or the end of its session or account, is not checked."""
     tokens = await tokens_that_are_over(client, settings)
     leaks = []
     for name, token in tokens.items():
@@ -104,7 +104,7 @@ async def test_every_route_refuses_an_expired_or_revoked_token(
 
 @pytest.fixture
 async def owned(customer: ApiClient, admin: ApiClient) -> dict[str, str]:
-    """An object of someone's in each collection."""
+    """Create an object of one user in each collection."""
     product = await customer.first_product("category=audio")
     order = (await customer.order("of-the-customer", (product["id"], 1))).json()
     report: Json = (
@@ -125,7 +125,7 @@ async def owned(customer: ApiClient, admin: ApiClient) -> dict[str, str]:
 async def test_no_user_reaches_an_object_of_another_user(
     owned: dict[str, str], other: ApiClient, client: httpx.AsyncClient, score: Score
 ) -> None:
-    """Breaks when a query asks for an id without its owner. A new collection has to say here what is owned in it."""
+    """Breaks when a query has an id without its owner. A new collection must be listed here."""
     leaks, tried = [], 0
     for path, method, handler in OPERATIONS:
         collection = path.split("/")[2]
@@ -143,7 +143,7 @@ async def test_no_user_reaches_an_object_of_another_user(
 
 
 async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], other: ApiClient) -> None:
-    """Breaks when a list is not of the caller's."""
+    """Breaks when a list is not filtered by its owner."""
     for path, method, handler in GUARDED:
         if method == "GET" and "{" not in path and not _roles_of(handler):
             assert not set(owned.values()) & set(_texts_in((await other.get(path)).json()))
@@ -153,7 +153,7 @@ async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], ot
 async def test_a_machine_client_reaches_only_the_routes_of_its_scopes(
     client: httpx.AsyncClient, admin: ApiClient, score: Score
 ) -> None:
-    """Over the whole route table: a route refuses a token without its scope, and a route without a scope refuses every machine."""
+    """Every route rejects a token without its scope. A route without a scope rejects every machine client."""
     made = await machine(admin, *SCOPES)
     tokens = {scope: await token_of(client, made, scope) for scope in SCOPES}
     leaks = []

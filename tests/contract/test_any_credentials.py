@@ -1,4 +1,4 @@
-"""Any bytes where a token, a signature, a cursor or the answer of a provider is expected: a problem, never a 5xx, and nobody is let in."""
+"""Fuzzed tokens, signatures, cursors and OAuth callbacks: the response is a problem, never a 5xx, and access is denied."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from hypothesis import strategies as st
 
-from fuzzing import MARK, InProcess, Reply, answered, fuzz
+from fuzzing import MARK, InProcess, Response, checked_status, fuzz
 from restwell.auth.signing_keys import from_secrets
 from restwell.web.session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
 from scoreboard import Score
@@ -24,23 +24,23 @@ FORM = (b"content-type", b"application/x-www-form-urlencoded")
 WEBHOOK_SECRET = "whsec_of_the_shop_for_tests"
 
 lines = st.binary().map(lambda line: line.replace(b"\r", b"").replace(b"\n", b"").strip())
-"""What a header field may hold."""
+"""Valid bytes of a header field."""
 
 
 def damaged(right: bytes) -> st.SearchStrategy[bytes]:
-    """The right one with some of it changed, cut off or added."""
+    """The valid bytes with some changed, removed or added."""
     places = st.integers(0, len(right))
     return st.builds(lambda at, cut, new: right[:at] + new + right[at + cut :], places, st.integers(0, 3), lines)
 
 
-def post_json(server: InProcess, path: str, body: object, *headers: tuple[bytes, bytes]) -> Reply:
+def post_json(server: InProcess, path: str, body: object, *headers: tuple[bytes, bytes]) -> Response:
     return server.send("POST", path, [JSON, *headers], json.dumps(body).encode())
 
 
 def sign_in(server: InProcess, email: str) -> dict[str, Any]:
-    reply = post_json(server, "/v1/sessions", {"email": email, "password": PASSWORD})
-    assert reply.status == 201, reply.body
-    signed_in: dict[str, Any] = json.loads(reply.body)
+    response = post_json(server, "/v1/sessions", {"email": email, "password": PASSWORD})
+    assert response.status == 201, response.body
+    signed_in: dict[str, Any] = json.loads(response.body)
     return signed_in
 
 
@@ -49,19 +49,19 @@ def test_no_credentials_cause_a_5xx_or_let_a_stranger_in(server: InProcess, scor
     tokens = sign_in(server, "customer1@shop.example")
     access, refresh = tokens["access_token"].encode(), tokens["refresh_token"].encode()
 
-    def try_in(given: tuple[int, bytes]) -> Reply:
+    def try_in(given: tuple[int, bytes]) -> Response:
         place, secret = given
         if place == 0:
-            reply = server.send("GET", "/v1/users/me", [(b"authorization", b"Bearer " + secret)])
+            response = server.send("GET", "/v1/users/me", [(b"authorization", b"Bearer " + secret)])
         elif place == 1:
-            reply = server.send("GET", "/v1/users/me", [(b"authorization", secret)])
+            response = server.send("GET", "/v1/users/me", [(b"authorization", secret)])
         elif place == 2:
-            reply = server.send("GET", "/v1/users/me", [(b"cookie", ACCESS_COOKIE.encode() + b"=" + secret)])
+            response = server.send("GET", "/v1/users/me", [(b"cookie", ACCESS_COOKIE.encode() + b"=" + secret)])
         else:
             cookie = (b"cookie", REFRESH_COOKIE.encode() + b"=" + secret)
-            reply = server.send("POST", "/v1/sessions/refresh", [cookie, (b"sec-fetch-site", b"same-origin")])
-        assert reply.status >= 400 or secret.strip() in {access, b"Bearer " + access, refresh}
-        return reply
+            response = server.send("POST", "/v1/sessions/refresh", [cookie, (b"sec-fetch-site", b"same-origin")])
+        assert response.status >= 400 or secret.strip() in {access, b"Bearer " + access, refresh}
+        return response
 
     fuzz(score, st.tuples(st.integers(0, 3), lines | damaged(access) | damaged(refresh)), try_in)
 
@@ -70,14 +70,14 @@ def test_no_credentials_cause_a_5xx_or_let_a_stranger_in(server: InProcess, scor
     "header", [{"crit": 5}, {"crit": None}, {"crit": {}}, {"crit": ["exp"]}, {"kid": 5}, {"alg": {}}]
 )
 def test_an_access_token_with_a_malformed_header_gets_a_401(server: InProcess, header: dict[str, Any]) -> None:
-    """Seen to fail: a token with `"crit": 5` was answered with a 500."""
+    """Seen to fail: a token with `"crit": 5` caused a 500."""
     (key,) = from_secrets(["a secret for tests, which is long enough to be one"])
     parts = ({"alg": "HS256", "typ": "at+jwt", "kid": key.id, **header}, {"sub": str(UUID(int=1))})
     said = b".".join(_base64(json.dumps(part).encode()) for part in parts)
     secret = key.key.get_op_key("sign")
     assert isinstance(secret, bytes)
     token = said + b"." + _base64(hmac.digest(secret, said, "sha256"))
-    assert answered(server.send("GET", "/v1/users/me", [(b"authorization", b"Bearer " + token)])) == "401"
+    assert checked_status(server.send("GET", "/v1/users/me", [(b"authorization", b"Bearer " + token)])) == "401"
 
 
 @pytest.mark.scoreboard("T1", "any client of the token endpoint", MARK, backend="SQLite")
@@ -85,12 +85,13 @@ def test_no_client_credentials_cause_a_5xx(server: InProcess, score: Score) -> N
     def ask(given: tuple[bytes, bytes]) -> str:
         header, body = given
         sent = [FORM, *([(b"authorization", header)] if header else [])]
-        reply = server.send("POST", "/v1/oauth/token", sent, body)
-        assert 400 <= reply.status < 500, (reply.status, reply.body)
+        response = server.send("POST", "/v1/oauth/token", sent, body)
+        assert 400 <= response.status < 500, (response.status, response.body)
         assert (
-            json.loads(reply.body).keys() >= {"error"} or reply.headers[b"content-type"] == b"application/problem+json"
+            json.loads(response.body).keys() >= {"error"}
+            or response.headers[b"content-type"] == b"application/problem+json"
         )
-        return str(reply.status)
+        return str(response.status)
 
     basic = lines.map(lambda pair: b"Basic " + _base64(pair)) | lines.map(lambda raw: b"Basic " + raw)
     ids = st.sampled_from(
@@ -112,7 +113,7 @@ def test_no_client_credentials_cause_a_5xx(server: InProcess, score: Score) -> N
 
 @pytest.mark.scoreboard("T1", "any event and signature of a payment gateway", MARK, backend="SQLite")
 def test_no_webhook_event_or_signature_causes_a_5xx(server: InProcess, score: Score) -> None:
-    """Breaks when signatures are compared as texts: one that is not ASCII, with a recent time, is a 500."""
+    """Breaks when signatures are compared as strings: one that is not ASCII, with a recent time, is a 500."""
     path = "/v1/payments/events"
 
     def right(body: bytes) -> bytes:
@@ -122,13 +123,13 @@ def test_no_webhook_event_or_signature_causes_a_5xx(server: InProcess, score: Sc
             hmac.new(WEBHOOK_SECRET.encode(), now + b"." + body, hashlib.sha256).hexdigest().encode(),
         )
 
-    def send(given: tuple[bytes, bytes | None]) -> Reply:
+    def send(given: tuple[bytes, bytes | None]) -> Response:
         body, signature = given
-        reply = server.send(
+        response = server.send(
             "POST", path, [JSON, (b"stripe-signature", right(body) if signature is None else signature)], body
         )
-        assert signature is None or reply.status in {400, 413, 422}
-        return reply
+        assert signature is None or response.status in {400, 413, 422}
+        return response
 
     pieces = st.sampled_from(
         [b"t=", b"v1=", b",", b"%d" % int(time.time()), b"9" * 20, b"\xe9", b"0" * 64, b"=", b" ", b"v0="]
@@ -155,11 +156,11 @@ def test_no_cursor_causes_a_5xx(server: InProcess, score: Score) -> None:
     lists = ["/v1/products?limit=1", "/v1/users?limit=1", "/v1/security-events?limit=1", "/v1/jobs?limit=1&state=done"]
     own = json.loads(server.send("GET", lists[0], [admin]).body)["next_cursor"].encode()
 
-    def read(given: tuple[str, bytes]) -> Reply:
+    def read(given: tuple[str, bytes]) -> Response:
         path, cursor = given
-        reply = server.send("GET", f"{path}&cursor={quote_from_bytes(cursor)}", [admin])
-        assert reply.status in {400, 422} or not cursor or (path, cursor.strip(b"=")) == (lists[0], own)
-        return reply
+        response = server.send("GET", f"{path}&cursor={quote_from_bytes(cursor)}", [admin])
+        assert response.status in {400, 422} or not cursor or (path, cursor.strip(b"=")) == (lists[0], own)
+        return response
 
     fuzz(score, st.tuples(st.sampled_from(lists), st.binary() | damaged(own) | st.text("Aa-_").map(str.encode)), read)
 
@@ -168,21 +169,21 @@ def test_no_cursor_causes_a_5xx(server: InProcess, score: Score) -> None:
 def test_no_forged_oauth_callback_opens_a_session(server: InProcess, score: Score) -> None:
     flow = server._app.kit.oauth_flows.start("okta", return_to="/account#x")
 
-    def come_back(given: tuple[str, bytes, Sequence[tuple[str, str]]]) -> Reply:
+    def come_back(given: tuple[str, bytes, Sequence[tuple[str, str]]]) -> Response:
         provider, cookie, parameters = given
         query = "&".join(f"{name}={quote(value)}" for name, value in parameters)
-        reply = server.send(
+        response = server.send(
             "GET",
             f"/v1/identities/{provider}/callback?{query}",
             [(b"cookie", OAUTH_STATE_COOKIE.encode() + b"=" + cookie)],
         )
-        assert reply.status >= 300
-        assert ACCESS_COOKIE.encode() not in reply.headers.get(b"set-cookie", b"")
-        if reply.status == 303:
-            location = reply.headers[b"location"].decode()
+        assert response.status >= 300
+        assert ACCESS_COOKIE.encode() not in response.headers.get(b"set-cookie", b"")
+        if response.status == 303:
+            location = response.headers[b"location"].decode()
             assert location.startswith("/account?error=")
             assert location.endswith("#x")
-        return reply
+        return response
 
     parameters = st.lists(
         st.tuples(

@@ -1,7 +1,6 @@
-"""Any form at the production application, urlencoded or multipart: an answer or a problem, never a 5xx, and no block of
-the event loop.
+"""Fuzzed forms, urlencoded and multipart: the response is never a 5xx, and the event loop is never blocked.
 
-Breaks when an exception of a library leaves a parser: of the codec that a part names, of what is percent-encoded.
+Breaks when a parser does not catch an exception of a library, such as that of an unknown codec in a part.
 """
 
 import io
@@ -13,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 
-from fuzzing import MARK, InProcess, Reply, fuzz
+from fuzzing import MARK, InProcess, Response, fuzz
 from mutations import Choices, from_choices, mutated
 from scoreboard import Score
 from seeded_shop import JSON, NO_FIELD_VALUE, SeededShop
@@ -25,11 +24,11 @@ FORM: Final = b"application/x-www-form-urlencoded"
 
 def test_the_forms_that_the_fuzzer_changes_are_valid(server: InProcess, seeded: SeededShop) -> None:
     admin = (b"authorization", b"Bearer " + seeded.admin)
-    reply = server.send("POST", "/v1/oauth/token", [(b"content-type", FORM)], form_of(Choices(b""), seeded))
-    assert reply.status == 200, reply.body
+    response = server.send("POST", "/v1/oauth/token", [(b"content-type", FORM)], form_of(Choices(b""), seeded))
+    assert response.status == 200, response.body
     content_type, body = multipart_of(Choices(b""))
-    reply = server.send("POST", images_of(seeded), [admin, (b"content-type", content_type)], body)
-    assert reply.status == 202, reply.body
+    response = server.send("POST", images_of(seeded), [admin, (b"content-type", content_type)], body)
+    assert response.status == 202, response.body
 
 
 def form_of(choose: Choices, seeded: SeededShop) -> bytes:
@@ -66,14 +65,14 @@ def sent_form_of(choose: Choices, seeded: SeededShop) -> tuple[Headers, bytes]:
 
 @pytest.mark.scoreboard("T1", "any form", MARK, backend="SQLite")
 def test_no_urlencoded_form_causes_a_5xx(server: InProcess, seeded: SeededShop, score: Score) -> None:
-    """The form is the token request of OAuth 2, whose clients read its errors in place of problems."""
+    """The form is an OAuth 2.0 token request. Its errors are OAuth errors instead of problems."""
 
-    def send(given: tuple[Headers, bytes]) -> Reply | str:
-        reply = server.send("POST", "/v1/oauth/token", *given)
-        if 400 <= reply.status < 500 and reply.headers[b"content-type"] == JSON:
-            assert json.loads(reply.body).keys() == {"error", "error_description"}
-            return str(reply.status)
-        return reply
+    def send(given: tuple[Headers, bytes]) -> Response | str:
+        response = server.send("POST", "/v1/oauth/token", *given)
+        if 400 <= response.status < 500 and response.headers[b"content-type"] == JSON:
+            assert json.loads(response.body).keys() == {"error", "error_description"}
+            return str(response.status)
+        return response
 
     fuzz(score, from_choices(lambda choose: sent_form_of(choose, seeded), size=32), send)
 
@@ -88,12 +87,12 @@ PHOTO: Final = _photo()
 
 
 def images_of(seeded: SeededShop, which: int = 0) -> str:
-    """Of one product; each may have a few."""
+    """The images of one product. Each product has a maximum number."""
     return f"/v1/products/{seeded.values['product_id'][which]}/images"
 
 
 def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
-    """Content-Type and body, with up to two of them otherwise than is usual."""
+    """Content-Type and body, with up to two unusual parts."""
     what = {choose.below(10), choose.below(10)}
 
     def one(number: int, *forms: Any) -> Any:
@@ -137,11 +136,11 @@ def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
 def test_no_multipart_form_causes_a_5xx(server: InProcess, seeded: SeededShop, score: Score) -> None:
     admin = (b"authorization", b"Bearer " + seeded.admin)
 
-    def send(given: tuple[tuple[bytes, bytes], int, int]) -> Reply:
+    def send(given: tuple[tuple[bytes, bytes], int, int]) -> Response:
         (content_type, body), piece, which = given
-        piece = max(piece, len(body) // 500) if piece else 0  # each costs its turn of the event loop
+        piece = max(piece, len(body) // 500) if piece else 0  # each chunk costs a turn of the event loop
         return server.send(
-            "POST", images_of(seeded, which), [admin, (b"content-type", content_type)], body, piece=piece
+            "POST", images_of(seeded, which), [admin, (b"content-type", content_type)], body, chunk_size=piece
         )
 
     fuzz(

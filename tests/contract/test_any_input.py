@@ -1,7 +1,6 @@
-"""Any JSON body at every route that takes one: an answer or a problem, never a 5xx, and no block of the event loop.
+"""Fuzzed JSON bodies at every route: the response is never a 5xx, and the event loop is never blocked.
 
-Breaks when an exception of a decoder leaves it, or of what reads a value that has the right type: a date, an address,
-an id.
+Breaks when an exception of a decoder is not caught, or of the parser of a date, an email address or an id.
 """
 
 import json
@@ -11,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from fuzzing import MARK, InProcess, Reply, fuzz
+from fuzzing import MARK, InProcess, Response, fuzz
 from mutations import Choices, from_choices, mutated_json
 from scoreboard import Score
 from shop.demo import PASSWORD
@@ -27,7 +26,7 @@ BODIES: Final[list[tuple[str, str, str, Any]]] = [
     if kind.endswith("json") and content["example"]
 ]
 WITH_PASSWORD: Final = [one for one in BODIES if any("password" in name for name in one[3])]
-"""Hashing one takes its time, outside of the event loop."""
+"""Hashing a password is slow, outside of the event loop."""
 QUICK: Final = [one for one in BODIES if one not in WITH_PASSWORD]
 
 
@@ -38,19 +37,19 @@ def request_of(choose: Choices) -> tuple[str, str, str, bytes]:
 
 @pytest.mark.scoreboard("T1", "any JSON body", MARK, backend="SQLite")
 def test_no_json_body_causes_a_5xx(server: InProcess, score: Score) -> None:
-    """The sender is an admin, or another user on routes by which an account may lose its password."""
+    """The sender is an admin, or another user on routes that can change a password."""
 
     def sign_in(name: str) -> bytes:
         account = json.dumps({"email": f"{name}@shop.example", "password": PASSWORD}).encode()
-        reply = server.send("POST", "/v1/sessions", [(b"content-type", JSON.encode())], account)
-        token: str = json.loads(reply.body)["access_token"]
+        response = server.send("POST", "/v1/sessions", [(b"content-type", JSON.encode())], account)
+        token: str = json.loads(response.body)["access_token"]
         return b"Bearer " + token.encode()
 
     admin, customer = sign_in("admin"), sign_in("customer2")
     with_password = {one[1] for one in WITH_PASSWORD}
     product = json.loads(server.send("GET", "/v1/products?limit=1").body)["items"][0]["id"]
 
-    def send(given: tuple[str, str, str, bytes]) -> Reply:
+    def send(given: tuple[str, str, str, bytes]) -> Response:
         method, path, kind, body = given
         headers = [
             (b"authorization", customer if path in with_password else admin),

@@ -1,7 +1,6 @@
-"""Any address, header fields and cookies at the production application: an answer or a problem, never a 5xx, and no
-block of the event loop.
+"""Fuzzed targets, header fields and cookies: the response is never a 5xx, and the event loop is never blocked.
 
-Breaks when an exception of a library leaves a parser: with ``int`` for Content-Length, ``urlsplit`` for Origin.
+Breaks when a parser does not catch an exception of a library: with ``int`` for Content-Length, ``urlsplit`` for Origin.
 """
 
 import json
@@ -12,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from fuzzing import MARK, InProcess, Reply, fuzz
+from fuzzing import MARK, InProcess, Response, fuzz
 from mutations import Choices, from_choices, mutated
 from restwell.web.session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
 from scoreboard import Score
@@ -55,20 +54,18 @@ FORM: Final = b"application/x-www-form-urlencoded"
 
 
 def test_the_requests_that_the_fuzzer_changes_are_valid(server: InProcess, seeded: SeededShop) -> None:
-    """The fuzzer starts from valid requests: a change of a request that is refused anyway reaches no further than
-    the first check.
-    """
+    """The fuzzer needs valid requests: mutations of an invalid request reach only the first check."""
     admin = [(b"authorization", b"Bearer " + seeded.admin)]
     for method, target, headers, body in requests(seeded):
-        reply = server.send(method, target, [*admin, *headers], body)
-        assert reply.status < 400 or reply.status == 428, (method, target, reply)
+        response = server.send(method, target, [*admin, *headers], body)
+        assert response.status < 400 or response.status == 428, (method, target, response)
 
 
 # Addresses
 
 
 def address_of(choose: Choices, seeded: SeededShop) -> tuple[str, bytes]:
-    """Method and target. The server decides on what it cannot read itself; see tests/system/test_any_bytes.py."""
+    """Method and target. Bytes that the server itself rejects are tested in tests/system/test_any_bytes.py."""
     method = choose.of(METHODS) if choose.below(4) == 3 else "GET"
     if choose.below(12) == 11:
         return method, mutated(choose, choose.of(UNDOCUMENTED).encode())
@@ -98,20 +95,20 @@ def address_of(choose: Choices, seeded: SeededShop) -> tuple[str, bytes]:
 def test_no_request_target_causes_a_5xx(server: InProcess, seeded: SeededShop, score: Score) -> None:
     admin = [(b"authorization", b"Bearer " + seeded.admin)]
 
-    def send(given: tuple[str, bytes]) -> Reply | str:
+    def send(given: tuple[str, bytes]) -> Response | str:
         method, target = given
         try:
-            reply = server.send(method, target, admin if method in {"GET", "HEAD"} else ())
+            response = server.send(method, target, admin if method in {"GET", "HEAD"} else ())
         except UnicodeDecodeError:
             return "not for the application"
         if method == "HEAD":
-            assert reply.status < 500 or b"/v1/identities/okta/sign-in" in target
-            assert not reply.body
-            return f"HEAD {reply.status}"
-        if reply.status == 503:  # it is documented, and nobody listens at the provider's address
-            assert json.loads(reply.body)["code"] == "provider_unavailable"
+            assert response.status < 500 or b"/v1/identities/okta/sign-in" in target
+            assert not response.body
+            return f"HEAD {response.status}"
+        if response.status == 503:  # documented: the provider is unreachable
+            assert json.loads(response.body)["code"] == "provider_unavailable"
             return "503 of the provider"
-        return reply
+        return response
 
     fuzz(score, from_choices(lambda choose: address_of(choose, seeded)), send)
     assert server.send("GET", "/v1/products").status == 200
@@ -170,7 +167,7 @@ _NO_FIELD_NAME: Final = bytes(set(range(256)) - set(b"!#$%&'*+-.^_`|~0123456789a
 
 
 def requests(seeded: SeededShop) -> list[tuple[str, str, Headers, bytes]]:
-    """Of each kind of route one; they are signed in."""
+    """One route of each kind, signed in."""
     product, order = seeded.values["product_id"][0], seeded.values["order_id"][0]
     of_json = (b"content-type", JSON)
     items = json.dumps({"items": [{"product_id": product, "quantity": 1}]}).encode()
@@ -190,7 +187,7 @@ def requests(seeded: SeededShop) -> list[tuple[str, str, Headers, bytes]]:
 
 
 def fields_of(choose: Choices, seeded: SeededShop) -> tuple[str, str, Headers, bytes]:
-    """A request with one to four header fields more, or others than it needs."""
+    """A request with one to four additional or replaced header fields."""
     method, target, headers, body = choose.of(requests(seeded))
     added: Headers = [] if choose.below(8) == 7 else [(b"authorization", b"Bearer " + seeded.admin)]
     for _ in range(1 + choose.below(4)):
@@ -247,11 +244,11 @@ def cookies_of(choose: Choices, seeded: SeededShop) -> tuple[str, str, Headers, 
 def test_no_cookies_cause_a_5xx_or_let_a_stranger_in(server: InProcess, seeded: SeededShop, score: Score) -> None:
     """A cookie without a valid token lets no client in."""
 
-    def send(given: tuple[str, str, Headers, bytes]) -> Reply:
-        reply = server.send(*given)
-        if given[1] == "/v1/users/me" and reply.status < 400:
+    def send(given: tuple[str, str, Headers, bytes]) -> Response:
+        response = server.send(*given)
+        if given[1] == "/v1/users/me" and response.status < 400:
             cookies = b"; ".join(value for name, value in given[2] if name == b"cookie")
             assert seeded.admin in cookies or b"%" in cookies or b"\\" in cookies
-        return reply
+        return response
 
     fuzz(score, from_choices(lambda choose: cookies_of(choose, seeded), size=32), send)

@@ -1,4 +1,4 @@
-"""What holds for every route, generated from the route table: no stranger gets in, and no bad input changes a row."""
+"""Tests of every route, generated from the route table: no anonymous access, and no change by invalid input."""
 
 import re
 from typing import Any
@@ -54,7 +54,7 @@ async def dump(database: Database) -> dict[str, list[str]]:
 
 
 def cases(**wanted: Any) -> list[Any]:
-    """The operations that have guards, roles, bodies or ids, as wanted."""
+    """The operations with the given guards, roles, bodies or ids."""
     found = []
     for path, method, handler in OPERATIONS:
         guards = route_guards(handler)
@@ -63,7 +63,7 @@ def cases(**wanted: Any) -> list[Any]:
             "role": any(isinstance(guard, requires_role) for guard in guards),
             "body": "data" in handler.parsed_fn_signature.parameters,
             "with_id": "{" in path,
-            "upload": "upload" in handler.parsed_fn_signature.parameters,  # has no JSON body; see its own tests
+            "upload": "upload" in handler.parsed_fn_signature.parameters,  # no JSON body; see tests/shop/test_images.py
         }
         if all(traits[name] == value for name, value in wanted.items()):
             found.append(pytest.param(method, one_of(path), id=f"{method} {path}"))
@@ -135,7 +135,7 @@ async def send_raw(
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_every_path_lists_its_methods(client: httpx.AsyncClient) -> None:
-    """OPTIONS and a 405 list the same methods, to any caller. Breaks when a controller's guard, or its first method, answers."""
+    """OPTIONS and a 405 list the same methods for every caller. Breaks when a guard or the first method of a controller responds."""
     by_path: dict[str, set[str]] = {}
     for path, method, _ in OPERATIONS:
         by_path.setdefault(path, {"OPTIONS"}).update({method, "HEAD"} if method == "GET" else {method})

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, true to the code, and never changed by accident."""
+"""The OpenAPI document is valid, complete and consistent with the code, and changes only on purpose."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -32,7 +32,7 @@ DOCUMENT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(SHOP.openapi)
 ROUTES = {(operation.path, operation.method.lower()): operation for operation in operations(SHOP.litestar)}
 EVERY = [pytest.param(*key, id=f"{key[1]} {key[0]}") for key in ROUTES]
 FORMATS = Draft202012Validator.FORMAT_CHECKER
-BASES = {Conflict, ServiceUnavailable}  # their subclasses say what really happened
+BASES = {Conflict, ServiceUnavailable}  # only their subclasses are raised
 
 
 def described(path: str, method: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def test_the_document_is_valid_openapi() -> None:
 
 
 def test_the_document_equals_its_snapshot() -> None:
-    """To change it on purpose: restwell openapi > tests/contract/openapi.json, and tell the change in CHANGELOG.md."""
+    """To accept a change: restwell openapi > tests/contract/openapi.json, and add it to CHANGELOG.md."""
     assert msgspec.json.decode(SNAPSHOT.read_bytes()) == DOCUMENT, "the API has changed; see this test's docstring"
 
 
@@ -72,7 +72,7 @@ def test_the_document_lists_every_error_of_the_kit_and_the_shop() -> None:
     raised = {
         error.code for error in errors_below(AppError) - BASES if error.__module__.startswith(("restwell", "shop"))
     }
-    # A wrong method is answered by paths, not by an operation.
+    # A 405 belongs to a path, not to an operation.
     assert told == raised - {"method_not_allowed"} | {"internal_error"}
 
 
@@ -104,7 +104,7 @@ def test_every_example_of_a_schema_is_valid_against_it() -> None:
 
 
 def test_every_schema_and_security_scheme_of_the_document_is_used() -> None:
-    """Seen to fail: two schemas were in the document that nothing refers to: an SDK generator makes classes of them."""
+    """Seen to fail: the document had two unreferenced schemas, which become unused classes in an SDK."""
     text = SNAPSHOT.read_text()
     assert [name for name in DOCUMENT["components"]["schemas"] if f'"#/components/schemas/{name}"' not in text] == []
     assert set(DOCUMENT["components"]["securitySchemes"]) == {"access_token", "session_cookie", "client_credentials"}
@@ -125,7 +125,7 @@ def test_every_operation_is_documented_completely(path: str, method: str) -> Non
     assert one["tags"]
     statuses = set(one["responses"])
     assert {str(handler.status_code), "500", "503"} <= statuses
-    assert bool(one["security"]) == bool(route_guards(handler))  # an empty list: for anyone
+    assert bool(one["security"]) == bool(route_guards(handler))  # an empty list: public
     if route_guards(handler):
         assert "401" in statuses
     if "requestBody" in one:

@@ -1,4 +1,4 @@
-"""What a client sends costs time in proportion to its length, at every parser of it, whatever it is.
+"""Every parser of client input takes time linear in its length.
 
 Add a parser to the table that fits what it reads. It is given every text of ``WORST``, short and four times as long; what takes more than
 a moment must not take more than twice in proportion. Breaks with what it was made for: repeated JSON names looked up in a dict for each
@@ -42,7 +42,7 @@ LONG: Final = 65_536
 TIMES: Final = 4
 RATIO: Final = 2 * TIMES
 MOMENT: Final = 0.01
-"""Too short to tell how it grows."""
+"""Too short to measure the growth."""
 KEY: Final = b"k" * 32
 
 Text = Callable[[int], str]
@@ -148,7 +148,7 @@ JSON: Final = {
     "spaces at the end": of("\n", '{"lines": []}', "x"),
     "integers": of("1,", '{"more": {"a": 1}, "lines": [', "1]}"),
 }
-"""Bodies, most of which have a fault: then they are walked once more."""
+"""Bodies, most of them invalid: those are validated twice."""
 
 PART: Final = 'content-disposition: form-data; name="file"; filename="a"'
 FORMS: Final = {
@@ -165,7 +165,7 @@ FORMS: Final = {
 
 
 class Sent:
-    """What the parsers of a request look at."""
+    """The parts of a request that the parsers read."""
 
     client = None
 
@@ -182,7 +182,7 @@ def sent(**given: Any) -> ApiRequest:
 
 
 def anchored(work: Any) -> None:
-    """Run what never waits."""
+    """Run a coroutine that never waits."""
     with suppress(StopIteration):
         work.send(None)
 
@@ -245,20 +245,20 @@ TABLE: Final = [
 
 
 def seconds(parse: Callable[[str], object], text: str) -> float:
-    gc.disable()  # it may just have its turn
+    gc.disable()  # it must not wait
     try:
         start = time.thread_time()
         with suppress(AppError, ValidationError):
-            copy_context().run(parse, text)  # what it sets for its request is gone for the next test
+            copy_context().run(parse, text)  # context variables are discarded after the test
         return time.thread_time() - start
     finally:
         gc.enable()
 
 
 def grown(measure: Callable[[int], float], chars: int, told: str) -> float:
-    """The seconds for so many characters; they must have grown with their number."""
+    """Return the seconds for this number of characters. Fails if they grow faster than linearly."""
     short = measure(chars // TIMES)
-    assert short < block_seconds(), told  # and no need to wait for four times as much
+    assert short < block_seconds(), told  # before measuring four times the length
     long = measure(chars)
     if long > MOMENT:
         short = min(short, *(measure(chars // TIMES) for _ in range(3)))
@@ -273,11 +273,11 @@ def grown(measure: Callable[[int], float], chars: int, told: str) -> float:
 @pytest.mark.scoreboard("T2", "64 kB of its worst to every parser", MARK, backend="none")
 def test_every_parser_takes_linear_time(score: Score) -> None:
     slowest: list[tuple[float, str]] = []
-    gc.freeze()  # as a server does (restwell.testing): what the tests have loaded is not gone through again and again
+    gc.freeze()  # as the server does (restwell.testing): the collector skips objects of the tests
     for name, parse, texts in TABLE:
         for told, text in texts.items():
             one = f"{name}, {told}"
-            slowest.append((grown(lambda chars: seconds(parse, text(chars)), LONG, one), one))  # noqa: B023  # it is called here
+            slowest.append((grown(lambda chars: seconds(parse, text(chars)), LONG, one), one))  # noqa: B023  # called in this iteration
     score.note(f"{len(slowest)} inputs, slowest: {told_of(slowest)}")
 
 
@@ -300,7 +300,7 @@ HEADERS: Final = (
     *("x-forwarded-for", "x-request-id", "consistency-token", "prefer", "te", "via"),
 )
 HEADER_CHARS: Final = 30_000
-"""The edge takes 32,768 bytes of them."""
+"""The edge accepts 32,768 bytes of header fields."""
 TARGETS: Final = {
     "query": lambda text: f"/v1/products?{text}",
     "parameter": lambda text: f"/v1/products?q={text}",
@@ -323,11 +323,11 @@ def test_every_request_takes_linear_time(server: InProcess, score: Score) -> Non
             value = text(size).encode("latin-1" if header else "utf-8")
             headers = [(header.encode(), value)] if header else [(b"content-type", kind)] if kind else []
             address = target(text(size)).encode() if target is not None else b"/v1/sessions"
-            reply = server.send(method, address, headers, value if kind else b"{}")
-            assert reply.status < 500, (told, reply)
-            return reply.seconds
+            response = server.send(method, address, headers, value if kind else b"{}")
+            assert response.status < 500, (told, response)
+            return response.seconds
 
-        with suppress(UnicodeDecodeError):  # such an address the server itself refuses
+        with suppress(UnicodeDecodeError):  # the server itself rejects such a target
             slowest.append((grown(measure, chars, told), told))
 
     for told, text in WORST.items():

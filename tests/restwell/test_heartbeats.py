@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from raw_client import say_raw
+from raw_client import send_raw
 from restwell.database import Migrations, open_database
 from restwell.heartbeats import HeartbeatMonitor, send_heartbeats
 from servers import RESTWELL, SUPPORT, Served, children_of, serving, wait_until
@@ -53,7 +53,7 @@ class Server:
     def _answers(self) -> bool:
         port = int(self.served.url.rpartition(":")[2])
         request = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-        return all(b" 200 OK" in say_raw(port, request, 1) for _ in range(40))
+        return all(b" 200 OK" in send_raw(port, request, 1) for _ in range(40))
 
     async def ask(self, path: str) -> int:
         async with httpx.AsyncClient(timeout=60) as client:

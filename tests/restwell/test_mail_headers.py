@@ -47,7 +47,7 @@ HOSTILE = [
     "",
     "אבג \u202e דהו",
 ]
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     [
         "=?utf-8?q?",
         "=?utf-8?b?",
@@ -68,7 +68,7 @@ PIECES = st.sampled_from(
         ".",
     ]
 )
-ANYTHING = st.lists(PIECES | st.text(st.characters(exclude_categories=()), max_size=40), max_size=12).map("".join)
+ANYTHING = st.lists(FRAGMENTS | st.text(st.characters(exclude_categories=()), max_size=40), max_size=12).map("".join)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What a server and its proxy answer to requests that are hardly HTTP, over real connections: a problem, wherever they can be read at all."""
+"""Malformed HTTP requests over real connections: the response is a problem if the server can parse the request."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from raw_client import say_raw
+from raw_client import send_raw
 from reverse_proxy import nginx
 from servers import NEEDS, RESTWELL, ROOT, SUPPORT, Served, restwell, serve
 
@@ -24,7 +24,7 @@ DECISION: Final = ROOT / "docs/decisions/0022-header-fields.md"
 
 
 def with_fields(count: int) -> bytes:
-    """A request with so many header fields."""
+    """A request with this number of header fields."""
     return NOTES + HOST + b"".join(b"X-%d: y\r\n" % number for number in range(count - 2)) + b"\r\n"
 
 
@@ -58,7 +58,7 @@ THE_SERVERS: Final = {
     "NUL in a field": (NOTES + HOST + b"X-Nul: a\x00b\r\n\r\n", {400}),
     "two lengths": (POST + HOST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", {400}),
     "101 fields": (with_fields(101), {431}),
-    "200,000 bytes": (with_long(200_000), {0, 431}),  # the connection may end before its answer is read
+    "200,000 bytes": (with_long(200_000), {0, 431}),  # the connection may close before the response is read
     "an address of 70,000 bytes": (with_address(70_000), {414, 431}),
 }
 GOOD: Final = {
@@ -97,9 +97,9 @@ def read(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_malformed_request_that_can_be_parsed_gets_a_problem(served: Served, name: str) -> None:
-    """Seen to fail: it was answered with 200, or by the server, whose answers have neither a body nor security headers."""
+    """Seen to fail: the response was a 200, or one of the server, without body and security headers."""
     request, expected = OURS[name]
-    status, headers, body = read(say_raw(port_of(served), request))
+    status, headers, body = read(send_raw(port_of(served), request))
     assert (status, headers["content-type"]) == (expected, "application/problem+json")
     problem = json.loads(body)
     assert (problem["status"], problem["request_id"]) == (expected, headers["x-request-id"])
@@ -108,15 +108,15 @@ def test_a_malformed_request_that_can_be_parsed_gets_a_problem(served: Served, n
 
 @pytest.mark.parametrize("name", THE_SERVERS)
 def test_a_request_that_cannot_be_parsed_is_refused_by_the_server(served: Served, name: str) -> None:
-    """Decision 22 and SECURITY.md say so. When this fails, the server has learnt more, and they may be changed."""
+    """Documents decision 22 and SECURITY.md. If this fails, the server rejects more, and both can be updated."""
     request, expected = THE_SERVERS[name]
-    status, _, body = read(say_raw(port_of(served), request))
+    status, _, body = read(send_raw(port_of(served), request))
     assert (status in expected, body) == (True, b"")
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_an_unusual_valid_request_is_answered(served: Served, name: str) -> None:
-    assert read(say_raw(port_of(served), GOOD[name]))[0] == 200
+    assert read(send_raw(port_of(served), GOOD[name]))[0] == 200
 
 
 def test_nginx_answers_with_problems_under_the_configuration_of_the_decision(served: Served, tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_nginx_answers_with_problems_under_the_configuration_of_the_decision(ser
         pytest.skip(f"{NEEDS}: nginx (apt-get install nginx-light)")
     (block,) = re.findall(r"^```nginx\n(.*?)^```", DECISION.read_text(), re.MULTILINE | re.DOTALL)
     with nginx(tmp_path, port_of(served), of_server=block) as port:
-        assert read(say_raw(port, NOTES + HOST + b"\r\n"))[0] == 200
+        assert read(send_raw(port, NOTES + HOST + b"\r\n"))[0] == 200
         of_the_server = {name: (sent, min(status - {0})) for name, (sent, status) in THE_SERVERS.items()}
         for name, (request, expected) in (OURS | of_the_server).items():
-            status, headers, body = read(say_raw(port, request))
+            status, headers, body = read(send_raw(port, request))
             assert (status, headers["content-type"]) == (expected, "application/problem+json"), name
             assert (json.loads(body)["status"], headers["x-content-type-options"]) == (expected, "nosniff"), name

@@ -1,4 +1,4 @@
-"""Fuzzing: any input in, an answer out, and no block of the event loop. The same inputs in each run (Hypothesis, with fixed seeds).
+"""Fuzzing in process: every input gets a response, and none blocks the event loop. The inputs are the same in every run.
 
 ::
 
@@ -6,7 +6,7 @@
     def test_no_json_body_causes_a_5xx(server: InProcess, score: Score) -> None:
         fuzz(score, st.binary(), lambda body: server.send("POST", "/v1/users", body=body))
 
-``make test`` tries few inputs, ``make scoreboard`` so many that each boundary takes a minute or less.
+``make test`` tries few inputs. ``make scoreboard`` tries so many that each test takes a minute or less.
 """
 
 import asyncio
@@ -36,24 +36,24 @@ SMALL: Final = 100
 FULL: Final = 20_000
 BLOCK_SECONDS: Final = 0.05
 REFERENCE_SECONDS: Final = 0.010
-"""What ``_fixed_work`` takes on the machine of the scoreboard."""
-PATIENCE_SECONDS: Final = 15
-"""Longer than any request may take."""
-ROUND: Final = 1_000
-"""Inputs with one seed. Hypothesis remembers all of them until its end, which is not the application's memory."""
-GROWTH_MB: Final = 50
+"""The time of ``_fixed_work`` on the machine of the scoreboard."""
+TIMEOUT_SECONDS: Final = 15
+"""Longer than the deadline of any request."""
+INPUTS_PER_SEED: Final = 1_000
+"""Hypothesis stores the inputs of a run: several short runs keep its memory out of the measurement."""
+MAX_GROWTH_MB: Final = 50
 
 T = TypeVar("T")
 
 
 @cache
 def block_seconds() -> float:
-    """What nothing may take: 50 ms, and on a slower machine as much more as the same work takes there."""
+    """The limit of CPU time per input: 50 ms, scaled by the speed of the machine."""
     return BLOCK_SECONDS * max(1.0, min(_fixed_work() for _ in range(5)) / REFERENCE_SECONDS)
 
 
 def _fixed_work() -> float:
-    """The processor time of what parsers do: small objects, texts, a growing dict."""
+    """The CPU time of typical parser work: small objects, strings, a growing dict."""
     start = time.thread_time()
     found = {}
     for number in range(20_000):
@@ -64,61 +64,62 @@ def _fixed_work() -> float:
 def fuzz(
     score: Score,
     inputs: SearchStrategy[T],
-    attempt: Callable[[T], "Reply | str"],
+    attempt: Callable[[T], "Response | str"],
     *,
     small: int = SMALL,
     full: int | None = None,
 ) -> None:
-    """Give every input to ``attempt``: it returns the application's reply, or asserts for itself what must hold and says in a word what
-    came of it. Notes the figures.
+    """Call ``attempt`` with every input and record the score.
+
+    ``attempt`` returns the response of the application, which is checked, or the name of an outcome that it checked.
     """
     outcomes: Counter[str] = Counter()
     slowest = 0.0
 
-    def seconds(one: T) -> float:
-        """Of the processor, in the one thread that did it: what others do meanwhile does not count."""
+    def measure(value: T) -> float:
+        """Return the CPU time of the thread: other work on the machine does not count."""
         start = time.thread_time()
-        came = attempt(one)
-        own = time.thread_time() - start
-        outcomes[answered(came) if isinstance(came, Reply) else came] += 1
-        return came.seconds if isinstance(came, Reply) else own
+        outcome = attempt(value)
+        elapsed = time.thread_time() - start
+        outcomes[checked_status(outcome) if isinstance(outcome, Response) else outcome] += 1
+        return outcome.seconds if isinstance(outcome, Response) else elapsed
 
-    def each(one: T) -> None:
+    def run_once(value: T) -> None:
         nonlocal slowest
-        took = seconds(one)
+        took = measure(value)
         if took > block_seconds():
-            took = min(took, *(seconds(one) for _ in range(3)))  # what is slow is slow again
+            took = min(took, *(measure(value) for _ in range(3)))  # a slow input is slow again
         slowest = max(slowest, took)
         assert took <= block_seconds(), f"{took:.3f} s"
 
     count = score.size(small, full or FULL)
     before = None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HypothesisWarning)  # that the input of a failure is long
-        for number in range(0, count, ROUND):
+        warnings.simplefilter("ignore", HypothesisWarning)  # the input of a failure may be long
+        for number in range(0, count, INPUTS_PER_SEED):
             options = settings(
-                max_examples=min(ROUND, count - number),
+                max_examples=min(INPUTS_PER_SEED, count - number),
                 database=None,
                 deadline=None,
                 phases=[Phase.explicit, Phase.generate, Phase.shrink],
                 suppress_health_check=list(HealthCheck),
             )
-            seed(number)(options(given(inputs)(each)))()
+            seed(number)(options(given(inputs)(run_once)))()
             before = before or _memory_mb()
     grown = _memory_mb() - (before or 0)
-    told = ", ".join(f"{count} x {outcome}" for outcome, count in outcomes.most_common(5))
-    score.note(f"{outcomes.total()} inputs ({told}), slowest {slowest * 1e3:.0f} ms, memory {grown:+.0f} MB")
-    assert grown <= GROWTH_MB
+    summary = ", ".join(f"{count} x {outcome}" for outcome, count in outcomes.most_common(5))
+    score.note(f"{outcomes.total()} inputs ({summary}), slowest {slowest * 1e3:.0f} ms, memory {grown:+.0f} MB")
+    assert grown <= MAX_GROWTH_MB
 
 
 def _memory_mb() -> float:
-    """What the process holds now."""
+    """The resident memory of the process."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1_024
 
 
-class Reply(NamedTuple):
-    """``seconds`` is the processor time of the event loop's thread."""
+class Response(NamedTuple):
+    """``seconds`` is the CPU time of the event loop's thread."""
 
     status: int
     headers: dict[bytes, bytes]
@@ -127,7 +128,7 @@ class Reply(NamedTuple):
 
 
 class InProcess:
-    """A started application, to which a test that is not asynchronous can send any bytes: nothing between them is normalised."""
+    """A started application. A synchronous test sends any bytes to it, without normalization."""
 
     def __init__(self, app: App, loop: asyncio.AbstractEventLoop) -> None:
         self._app = app
@@ -141,26 +142,27 @@ class InProcess:
         body: bytes = b"",
         root_path: str = "",
         *,
-        piece: int = 0,
-    ) -> Reply:
-        """Send a request as a server would that has read it, its body in pieces of so many bytes. Raises UnicodeDecodeError for a path
-        that the server refuses itself.
+        chunk_size: int = 0,
+    ) -> Response:
+        """Call the application as the server would, with the body in chunks of ``chunk_size`` bytes, or in one.
+
+        Raises UnicodeDecodeError for a path that the server itself rejects.
         """
-        asked = target.encode() if isinstance(target, str) else target
-        pieces = [body[at : at + piece] for at in range(0, len(body), piece)] if piece and body else [body]
-        return self.run(self._send(method, asked, headers, pieces, root_path))
+        raw_target = target.encode() if isinstance(target, str) else target
+        chunks = [body[i : i + chunk_size] for i in range(0, len(body), chunk_size)] if chunk_size and body else [body]
+        return self.run(self._send(method, raw_target, headers, chunks, root_path))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_SECONDS)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(TIMEOUT_SECONDS)
 
     async def _send(
         self,
         method: str,
         target: bytes,
         headers: Sequence[tuple[bytes, bytes]],
-        pieces: Sequence[bytes],
+        chunks: Sequence[bytes],
         root_path: str,
-    ) -> Reply:
+    ) -> Response:
         raw_path, _, query = target.partition(b"?")
         scope: dict[str, Any] = {
             "type": "http",
@@ -174,42 +176,42 @@ class InProcess:
             "root_path": root_path,
             "headers": [
                 (b"host", b"app.test"),
-                (b"content-length", b"%d" % sum(map(len, pieces))),
+                (b"content-length", b"%d" % sum(map(len, chunks))),
                 *headers,
             ],
             "client": ("127.0.0.1", 1),
             "server": ("app.test", 80),
             "state": {},
         }
-        answered = asyncio.Event()
+        response_complete = asyncio.Event()
         sent: list[Message] = []
-        waiting = list(pieces)
+        remaining = list(chunks)
 
         async def receive() -> Message:
-            if waiting:
-                return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
-            await answered.wait()
+            if remaining:
+                return {"type": "http.request", "body": remaining.pop(0), "more_body": bool(remaining)}
+            await response_complete.wait()
             return {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
             sent.append(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                answered.set()
+                response_complete.set()
 
         start = time.thread_time()
         try:
             await self._app(scope, receive, send)
         finally:
-            answered.set()
+            response_complete.set()
         seconds = time.thread_time() - start
         first = sent[0]
         content = b"".join(message.get("body", b"") for message in sent[1:])
-        return Reply(first["status"], dict(first["headers"]), content, seconds)
+        return Response(first["status"], dict(first["headers"]), content, seconds)
 
 
 @contextmanager
 def in_process(app: App) -> Iterator[InProcess]:
-    """Start the app on an event loop of its own, in a thread."""
+    """Start the app on an event loop in a new thread."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name="app", daemon=True)
     thread.start()
@@ -227,12 +229,12 @@ def in_process(app: App) -> Iterator[InProcess]:
         loop.close()
 
 
-def answered(reply: Reply) -> str:
-    """The outcome of a request that may have been anything: answered, or refused with a problem, without a block."""
-    assert reply.status < 500, (reply.status, reply.body)
-    if reply.status >= 400:
-        assert reply.headers[b"content-type"] == b"application/problem+json", reply.headers
-        problem = msgspec.json.decode(reply.body)
-        assert problem["status"] == reply.status
-        assert problem["request_id"].encode() == reply.headers[b"x-request-id"]
-    return str(reply.status)
+def checked_status(response: Response) -> str:
+    """Check that the response is no 5xx, and a problem if it is a 4xx. Returns the status."""
+    assert response.status < 500, (response.status, response.body)
+    if response.status >= 400:
+        assert response.headers[b"content-type"] == b"application/problem+json", response.headers
+        problem = msgspec.json.decode(response.body)
+        assert problem["status"] == response.status
+        assert problem["request_id"].encode() == response.headers[b"x-request-id"]
+    return str(response.status)

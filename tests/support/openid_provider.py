@@ -1,6 +1,7 @@
-"""A provider of identities, as a process of its own: OpenID Connect, and GitHub's and Facebook's way beside it.
+"""An identity provider in a separate process: OpenID Connect, and the OAuth endpoints of GitHub and Facebook.
 
-It is strict: one registered redirect URI, PKCE, each code once, the client's secret, no cookie but from a browser. Only what a test asks for by ``misbehave`` is wrong.
+It validates the redirect URI, PKCE, the client secret, one use per code, and that only browsers send cookies. Tests inject
+faults with ``misbehave``.
 """
 
 import base64
@@ -30,7 +31,7 @@ ADA = {"sub": "248289761001", "email": "ada@example.com", "email_verified": True
 
 
 class ProviderProcess:
-    """``url`` is its issuer. Whoever comes to it is signed in at once as ``person``."""
+    """``url`` is the issuer. Every browser is signed in immediately as ``person``."""
 
     def __init__(self, port: int, redirect_uri: str) -> None:
         self._process = subprocess.Popen([sys.executable, __file__, str(port), redirect_uri], stdout=subprocess.PIPE)
@@ -44,17 +45,17 @@ class ProviderProcess:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def send_back_to(self, redirect_uri: str) -> None:
-        """Register another redirect URI in place of the one it has."""
+    def register_redirect_uri(self, redirect_uri: str) -> None:
+        """Replace the registered redirect URI."""
         self._set("redirect_uri", redirect_uri)
 
     def sign_in_as(self, **claims: Any) -> None:
         self._set("person", claims)
 
     def misbehave(self, **how: Any) -> None:
-        """``claims`` override those of the id token, None leaves one out; ``key``: stranger, secret or none; ``fail``: a status for
-        the token endpoint; ``ask`` or ``deny`` the person; ``metadata`` and ``userinfo`` override those; ``answers`` of paths, as text
-        or as what becomes JSON; ``rotate`` the key.
+        """Inject faults: ``claims`` override ID token claims, None removes one; ``key``: stranger, secret or none; ``fail``: a status
+        of the token endpoint; ``ask`` or ``deny`` consent; ``metadata`` and ``userinfo`` override those; ``answers``: responses by
+        path, as text or JSON; ``rotate`` the signing key.
         """
         self._set("how", how)
 
@@ -64,7 +65,7 @@ class ProviderProcess:
 
 @contextmanager
 def openid_provider(redirect_uri: str) -> Iterator[ProviderProcess]:
-    """A provider that knows one client with one redirect URI."""
+    """A provider with one client and one redirect URI."""
     process = ProviderProcess(free_port(), redirect_uri)
     try:
         yield process
@@ -81,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
     tokens: ClassVar[dict[str, dict[str, Any]]] = {}
     key: ClassVar[ECKey] = ECKey.generate_key("P-256", {"kid": "1", "use": "sig"})
 
-    def do_GET(self) -> None:  # the library's name
+    def do_GET(self) -> None:  # name of the base class
         if self._refuse_cookie():
             return
         url = urlsplit(self.path)
@@ -134,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
             case path if path in self.how.get("answers", {}):
                 self._answer(self.how["answers"][path])
             case "/token" | "/login/oauth/access_token" | "/oauth/access_token":
-                self._trade({name: values[0] for name, values in parse_qs(body.decode()).items()})
+                self._exchange_code({name: values[0] for name, values in parse_qs(body.decode()).items()})
             case _:
                 self._answer({"error": "not_found"}, 404)
 
@@ -174,7 +175,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(page)
 
-    def _trade(self, form: dict[str, str]) -> None:
+    def _exchange_code(self, form: dict[str, str]) -> None:
         if status := self.how.get("fail"):
             self._answer({"error": "server_error"}, status)
             return
@@ -198,8 +199,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _id_token(self, nonce: str) -> str:
         now = int(time.time())
-        standing = {"iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 300, "nonce": nonce}
-        claims = {**standing, **self.person, **self.how.get("claims", {})}
+        defaults = {"iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 300, "nonce": nonce}
+        claims = {**defaults, **self.person, **self.how.get("claims", {})}
         claims = {name: value for name, value in claims.items() if value is not None}
         match self.how.get("key"):
             case "none":
@@ -227,11 +228,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def _refuse_cookie(self) -> bool:
-        """Whether this request brings the cookie of another person's sign-in: who has that is a browser, never the shop."""
-        brought = "cookie" in self.headers and not self.path.startswith(BROWSERS)
-        if brought:
-            self._answer({"error": "a cookie of another sign-in"}, 400)
-        return brought
+        """Reject cookies, except from browsers: the shop must not send the cookie of another sign-in."""
+        has_cookie = "cookie" in self.headers and not self.path.startswith(BROWSERS)
+        if has_cookie:
+            self._answer({"error": "unexpected cookie"}, 400)
+        return has_cookie
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

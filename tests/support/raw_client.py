@@ -1,16 +1,16 @@
-"""A client that sends raw bytes."""
+"""A TCP client that sends raw bytes."""
 
 import socket
 from contextlib import suppress
 
 
-def say_raw(port: int, request: bytes, seconds: float = 5) -> bytes:
-    """Send the bytes. Return everything that is received until the connection ends."""
-    found = b""
+def send_raw(port: int, request: bytes, seconds: float = 5) -> bytes:
+    """Send the bytes and return everything received until the connection closes."""
+    received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
-        with suppress(ConnectionError):  # the server may respond to a long request while it is sent
+        with suppress(ConnectionError):  # the server may respond and close before the end of the request
             connection.sendall(request)
         with suppress(ConnectionError, TimeoutError):
-            while piece := connection.recv(65_536):
-                found += piece
-    return found
+            while chunk := connection.recv(65_536):
+                received += chunk
+    return received

@@ -25,9 +25,9 @@ class SeededShop(Struct, frozen=True):
 
 def seeded_shop_of(server: InProcess) -> SeededShop:
     def post(path: str, body: object, *headers: tuple[bytes, bytes]) -> Any:
-        reply = server.send("POST", path, [(b"content-type", JSON), *headers], json.dumps(body).encode())
-        assert reply.status == 201, reply.body
-        return json.loads(reply.body)
+        response = server.send("POST", path, [(b"content-type", JSON), *headers], json.dumps(body).encode())
+        assert response.status == 201, response.body
+        return json.loads(response.body)
 
     def sign_in(name: str) -> dict[str, str]:
         tokens: dict[str, str] = post("/v1/sessions", {"email": f"{name}@shop.example", "password": PASSWORD})

@@ -1,6 +1,4 @@
-"""Any bytes at all on a connection to the server itself, where the framing, the request line and the connection are
-the input.
-"""
+"""Fuzzed bytes on real connections: request lines, framing and connection handling."""
 
 import socket
 import time
@@ -36,11 +34,11 @@ LINES: Final = (
     *(b"Expect: 100-continue", b"Expect: x", b"X: " + b"y" * 70_000, b"\r\n".join([b"X: y"] * 150), b"Trailer: Host", b"TE: trailers"),
 )  # fmt: skip
 END: Final = b"\r\n\r\nGET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-"""Ends what has no end yet, and is a request of its own after what has one."""
+"""Completes an incomplete request; after a complete one it is a separate request."""
 LIVE: Final = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
 QUIET_SECONDS: Final = 0.02
 LIVE_SECONDS: Final = 0.5
-"""For another connection, on a busy machine: a worker that is blocked takes longer."""
+"""Timeout of the other connection on a busy machine. A blocked worker takes longer."""
 SMALL: Final = 150
 FULL: Final = 5_000
 
@@ -55,7 +53,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def bytes_of(choose: Choices) -> bytes:
-    """Up to three requests after each other, of which some are damaged."""
+    """Up to three requests on one connection, some of them mutated."""
     said = b""
     for _ in range(choose.of((1, 1, 1, 2, 3))):
         one = choose.of(GOOD)
@@ -69,7 +67,7 @@ def bytes_of(choose: Choices) -> bytes:
 
 
 class Connection:
-    """One that is used for all the other requests, meanwhile."""
+    """A connection for concurrent valid requests."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=5)
@@ -78,7 +76,7 @@ class Connection:
         self._socket.close()
 
     def ask(self) -> float:
-        """How long the answer took."""
+        """The seconds until the response."""
         start = time.monotonic()
         self._socket.sendall(LIVE)
         found = b""
@@ -91,7 +89,7 @@ class Connection:
 
 
 def say(port: int, said: bytes) -> bytes:
-    """All that comes back. Where the server waits for more, the connection is closed after a moment."""
+    """Send the bytes and return everything received. If the server waits for more, the connection is closed."""
     found = b""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         with suppress(ConnectionError):
@@ -109,7 +107,7 @@ def statuses_in(found: bytes) -> list[int]:
 
 @pytest.mark.scoreboard("T1", "any bytes on a connection", MARK, backend="SQLite")
 def test_no_bytes_on_a_connection_stop_a_worker(shop: Served, score: Score, request: pytest.FixtureRequest) -> None:
-    """Another connection is answered meanwhile. Breaks with a worker that ends, or that blocks."""
+    """Another connection is served concurrently. Breaks when a worker exits or blocks."""
     port = int(shop.url.rpartition(":")[2])
     (worker,) = children_of(shop.process.pid)
     another = Connection(port)

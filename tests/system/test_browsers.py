@@ -1,4 +1,4 @@
-"""What only a browser decides: which pages may call, which cookies go along, and where a sign-in elsewhere ends."""
+"""CORS, cookies and OAuth redirects in a real browser."""
 
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -49,10 +49,10 @@ def page() -> Iterator[Page]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
-    """The origin of somebody else's page."""
+    """The origin of a page of another site."""
 
     class Handler(SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:  # the library's name
+        def do_GET(self) -> None:  # name of the base class
             self.send_response(200)
             self.send_header("content-type", "text/html")
             self.end_headers()
@@ -84,7 +84,7 @@ def prepared(tmp_path: Path) -> dict[str, str]:
 def test_a_browser_lets_a_page_of_another_origin_call_only_if_it_is_listed(
     page: Page, elsewhere: str, tmp_path: Path, *, listed: bool
 ) -> None:
-    """Breaks, for the listed, when the preflight does not name the method or the headers."""
+    """Breaks for the allowed origin when the preflight response lacks the method or the headers."""
     settings = prepared(tmp_path) | {"CORS_ORIGINS": elsewhere if listed else "http://127.0.0.1:1"}
     with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
         credentials = {"email": "customer1@shop.example", "password": PASSWORD}
@@ -99,13 +99,13 @@ def test_a_browser_lets_a_page_of_another_origin_call_only_if_it_is_listed(
 def test_a_sign_in_with_a_provider_ends_in_a_session_that_no_other_page_can_use(
     page: Page, elsewhere: str, tmp_path: Path
 ) -> None:
-    """Breaks when the cookie of the flow is Strict: it does not come back from the provider."""
+    """Breaks when the OAuth state cookie is Strict: browsers do not send it after the redirect of the provider."""
     with openid_provider("set below") as provider:
         client = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"
         settings = prepared(tmp_path) | {"OAUTH_PROVIDERS": f"okta={provider.url.replace('://', f'://{client}@')}"}
         with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
             ours = served.url.replace("127.0.0.1", "localhost")
-            provider.send_back_to(f"{ours}/v1/identities/okta/callback")
+            provider.register_redirect_uri(f"{ours}/v1/identities/okta/callback")
             provider.misbehave(ask=True)
             page.goto(f"{ours}/v1/identities/okta/sign-in?return_to=/docs")
             page.get_by_text("Yes, it is me").click()

@@ -1,4 +1,4 @@
-"""The documentation page in a real browser: it opens, signs in, sends a request, and nothing is refused by its policy."""
+"""The documentation page in a real browser: it loads, authorizes and sends a request without a policy violation."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ def page() -> Iterator[Page]:
 
 
 def test_the_documentation_page_opens_signs_in_and_sends_a_request(page: Page, server: Served) -> None:
-    """Breaks when a script is inline, or comes from elsewhere: the page's policy then refuses it, aloud."""
+    """Breaks when a script is inline or from another origin: the policy blocks it and logs an error."""
     complaints: list[str] = []
     foreign: list[str] = []
     page.on(

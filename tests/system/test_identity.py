@@ -1,4 +1,4 @@
-"""Sign-ins and sessions over several processes: one successor of a token, its theft noticed everywhere, and nothing told by the time."""
+"""Sessions across processes: one successor per refresh token, theft detection on every node, and no timing leaks."""
 
 import asyncio
 import statistics
@@ -29,7 +29,7 @@ _count = query("test.tokens", select(func.count().label("n")).select_from(refres
 
 @pytest.fixture
 async def shared(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
-    """What the nodes have in common: a file on one machine, or PostgreSQL and Redis; migrated, with the demo accounts."""
+    """The shared services of the nodes: a SQLite file, or PostgreSQL and Redis; migrated, with the demo accounts."""
     settings = {
         "JWT_SECRET": SECRET,
         "RUNTIME_DIR": str(tmp_path / "cache"),
@@ -64,7 +64,7 @@ def node(stack: ExitStack, folder: Path, settings: dict[str, str]) -> Served:
 async def test_a_refresh_token_has_one_successor_and_its_reuse_ends_the_session_on_every_node(
     shared: dict[str, str], tmp_path: Path, score: Score
 ) -> None:
-    """Breaks without ``used_at IS NULL`` in use_token (two successors), and without the invalidation in _end (alive elsewhere)."""
+    """Breaks without ``used_at IS NULL`` in use_token (two successors), and without the invalidation in _end (alive on other nodes)."""
     with ExitStack() as stack:
         nodes = [node(stack, tmp_path / name, shared) for name in ("one", "two")]
         async with httpx.AsyncClient(timeout=30) as client:
@@ -98,7 +98,7 @@ async def test_a_refresh_token_has_one_successor_and_its_reuse_ends_the_session_
 
 
 async def refreshed(client: httpx.AsyncClient, url: str, body: dict[str, str]) -> httpx.Response:
-    """The answer, asked for again while the node says that it has too much to do: then nothing was done."""
+    """Retry while the node is overloaded: then nothing was changed."""
     while (answer := await client.post(url, json=body)).status_code == 503 and answer.json()["code"] == "overloaded":
         await asyncio.sleep(0.1)
     return answer
@@ -111,9 +111,9 @@ async def refreshed(client: httpx.AsyncClient, url: str, body: dict[str, str]) -
 async def test_the_response_time_does_not_reveal_who_has_an_account(
     shared: dict[str, str], tmp_path: Path, score: Score
 ) -> None:
-    """Breaks when the password of an unknown user is not hashed: the answer comes ten times sooner."""
+    """Breaks when the password of an unknown user is not hashed: the response is ten times faster."""
     tries, bound = score.size((40, 0.5), (200, 0.05))
-    each = 4  # the fifth guess at an account would have to wait
+    each = 4  # the fifth guess at an account is throttled
     times: dict[str, list[float]] = {"known": [], "unknown": []}
     with ExitStack() as stack:
         one = node(stack, tmp_path / "one", shared)
@@ -143,7 +143,7 @@ async def test_the_response_time_does_not_reveal_who_has_an_account(
 async def test_a_flood_of_sign_ins_does_not_slow_other_requests(
     shared: dict[str, str], tmp_path: Path, score: Score
 ) -> None:
-    """Breaks when passwords are hashed in the event loop: everyone waits for every hash."""
+    """Breaks when passwords are hashed in the event loop: every request waits for every hash."""
     seconds = score.size(3, 10)
     with ExitStack() as stack:
         one = node(stack, tmp_path / "one", shared)
@@ -152,7 +152,7 @@ async def test_a_flood_of_sign_ins_does_not_slow_other_requests(
             calm = await waits_of(person, seconds)
             command = (sys.executable, SUPPORT / "login_flood.py", one.url, "128", str(seconds + 2))
             flood = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
-            await asyncio.sleep(1.5)  # until it has begun
+            await asyncio.sleep(1.5)  # until it has started
             busy = await waits_of(person, seconds)
             output, _ = await flood.communicate()
     statuses = {int(status): int(count) for status, count in (line.split() for line in output.decode().splitlines())}
@@ -164,7 +164,7 @@ async def test_a_flood_of_sign_ins_does_not_slow_other_requests(
 
 
 async def waits_of(person: ApiClient, seconds: float) -> list[float]:
-    """How long each answer took, at fifty a second."""
+    """The latencies at fifty requests per second."""
     waits = []
     stop = time.monotonic() + seconds
     while time.monotonic() < stop:

@@ -1,4 +1,4 @@
-"""What is sealed opens with the key that sealed it, also once that is an old one."""
+"""Ciphertexts can be decrypted with the key that encrypted them, also after a key rotation."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Keys: one secret, a key for each purpose, and in development a secret that needs no setting."""
+"""Derived keys differ by purpose, and a development secret is created without a setting."""
 
 import stat
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Tokens of any form: a valid one of ours is accepted, everything else is Unauthorized, whatever joserfc makes of it."""
+"""Malformed tokens: only a valid token is accepted, and any exception of joserfc becomes Unauthorized."""
 
 import hmac
 import json
@@ -36,7 +36,7 @@ def base64(content: bytes) -> bytes:
 
 
 def signed(header: object = HEADER, claims: object = CLAIMS) -> str:
-    """A token with a right signature, of parts that are JSON or already bytes."""
+    """A token with a valid signature. Its parts are JSON values or bytes."""
     parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, claims)]
     said = b".".join(map(base64, parts))
     secret = KEY.key.get_op_key("sign")
@@ -55,7 +55,7 @@ SAYINGS: dict[str, Any] = {
     f"{name} {str(value)[:20]!r}": {**CLAIMS, name: value}
     for name in ("sub", "iss", "aud", "exp", "sid", "client_id", "nbf", "iat")
     for value in ODD
-    if not (name == "client_id" and value in ["", "x", "\x00", "é", "HS256 "])  # whichever it is: it is signed by us
+    if not (name == "client_id" and value in ["", "x", "\x00", "é", "HS256 "])  # any of them: the signature is valid
     and not (name == "sid" and value is None)
     and not (name in {"nbf", "iat"} and value in [0, 5, -1])
 }
@@ -84,7 +84,7 @@ def test_a_token_with_a_malformed_header_is_unauthorized(case: str) -> None:
 
 @pytest.mark.parametrize("case", SAYINGS)
 def test_a_token_with_malformed_claims_is_unauthorized(case: str) -> None:
-    """Breaks when one of them is compared or added before its type is known, or when issuer or audience are not compared."""
+    """Breaks when a claim is used before its type is checked, or when issuer or audience are not compared."""
     with pytest.raises(Unauthorized):
         tokens.verify(signed(claims=SAYINGS[case]))
 
@@ -94,7 +94,7 @@ def test_a_token_with_malformed_claims_is_unauthorized(case: str) -> None:
     ["", ".", "..", "...", "....", "a" * 65_536, "." * 2_048, "é.é.é", "\x00.\x00.\x00", "a.b.c\n", " ", "\ud800"],
 )
 def test_a_text_that_is_not_a_token_is_unauthorized(token: str) -> None:
-    """Breaks when any of what joserfc raises passes."""
+    """Breaks when an exception of joserfc is not caught."""
     with pytest.raises(Unauthorized):
         tokens.verify(token)
     with pytest.raises(Unauthorized):

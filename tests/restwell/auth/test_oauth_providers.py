@@ -1,4 +1,4 @@
-"""A provider of identities that answers anything: someone is identified, or the sign-in ends with an error of its own."""
+"""Malformed responses of identity providers: the sign-in succeeds, or fails with InvalidSignIn or ProviderUnavailable."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ ADA: dict[str, Any] = {"sub": "1", "email": "ada@example.com", "email_verified":
 
 
 def id_token(header: Any = None, claims: Any = None) -> str:
-    """With a right signature, whatever is said."""
+    """A token with a valid signature and any claims."""
     now = int(time.time())
     own = {"iss": URL, "aud": "shop", "iat": now, "exp": now + 86_400, "nonce": FLOW.nonce, **ADA}
     parts = ({"alg": "Ed25519", "kid": "1"}, own) if header is None and claims is None else (header, claims)
@@ -69,7 +69,7 @@ RIGHT: dict[str, Any] = {
 
 
 class Hostile(httpx.AsyncBaseTransport):
-    """Its answers by path, each a status with bytes or JSON; what is not given is right."""
+    """The overridden responses by path: a status with bytes or JSON. The other responses are valid."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
@@ -90,7 +90,7 @@ class Hostile(httpx.AsyncBaseTransport):
 
 @contextmanager
 def hostile() -> Iterator[tuple[Hostile, Any]]:
-    """The provider, and a function that signs in: it returns the identity."""
+    """The provider, and a function that signs in and returns the identity."""
     transport, loop = Hostile(), asyncio.new_event_loop()
     http = httpx.AsyncClient(transport=transport)
 
@@ -188,7 +188,7 @@ ANSWERS: dict[str, tuple[str, str, int, Any]] = {
 
 @pytest.mark.parametrize("case", ANSWERS)
 def test_an_invalid_answer_of_a_provider_is_a_sign_in_error(case: str) -> None:
-    """Each of these kinds raised something else: TypeError, RecursionError, UnicodeEncodeError, httpx.InvalidURL; or had no limit:
+    """Seen to fail: these raised TypeError, RecursionError, UnicodeEncodeError or httpx.InvalidURL, or had no limit:
     "too large" breaks without one, as all else in it is right.
     """
     name, path, status, answer = ANSWERS[case]
@@ -199,19 +199,19 @@ def test_an_invalid_answer_of_a_provider_is_a_sign_in_error(case: str) -> None:
 
 
 def test_an_unknown_kind_of_key_in_the_jwks_is_ignored() -> None:
-    """RFC 7517 5. Breaks when one key ends them all: a provider that adds one of a new kind lets nobody in."""
+    """RFC 7517 5. Breaks when one unsupported key invalidates the set: a provider that adds a new kind stops all sign-ins."""
     with hostile() as (provider, sign_in):
         odd = [5, {"kty": "AKP", "kid": "1"}, {"kty": "RSA"}, {**PUBLIC, "crv": 5}]
         provider.answers["/jwks"] = 200, {"keys": [*odd, PUBLIC]}
         assert sign_in()[1].subject == "1"
     with hostile() as (provider, sign_in):
         provider.answers["/jwks"] = 200, {"keys": odd}
-        with pytest.raises(ProviderUnavailable):  # beginning it again would not help
+        with pytest.raises(ProviderUnavailable):  # a retry would not help
             sign_in()
 
 
 async def test_a_provider_that_answers_too_slowly_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen to fail: each byte came within the time limit of a read, so that the sign-in never ended."""
+    """Seen to fail: every byte arrived within the read timeout, so the sign-in never finished."""
     monkeypatch.setattr("restwell.auth.oauth.provider.TIMEOUT_SECONDS", 0.1)
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -234,26 +234,26 @@ values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def changed(right: dict[str, Any]) -> st.SearchStrategy[Any]:
+def mutated(right: dict[str, Any]) -> st.SearchStrategy[Any]:
     return st.dictionaries(st.sampled_from(list(right)), values, max_size=3).map(lambda odd: {**right, **odd})
 
 
 answers = st.fixed_dictionaries(
     {},
     optional={
-        "/.well-known/openid-configuration": changed(METADATA) | values | st.binary(),
-        "/jwks": st.lists(changed(PUBLIC), max_size=3).map(lambda keys: {"keys": keys}) | values | st.binary(),
+        "/.well-known/openid-configuration": mutated(METADATA) | values | st.binary(),
+        "/jwks": st.lists(mutated(PUBLIC), max_size=3).map(lambda keys: {"keys": keys}) | values | st.binary(),
         "/token": st.builds(
             lambda header, claims: tokens(id_token=id_token(header, claims)),
             st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64"]), values, max_size=2),
             st.dictionaries(st.sampled_from(["iss", "aud", "exp", "iat", "nonce", "nbf", "azp", *ADA]), values, max_size=3),
         )
-        | changed(tokens())
+        | mutated(tokens())
         | st.binary(),
-        "/userinfo": changed(ADA) | values,
-        "/api/v3/user": changed(RIGHT["/api/v3/user"]) | values,
-        "/api/v3/user/emails": st.lists(changed(RIGHT["/api/v3/user/emails"][0]), max_size=3) | values,
-        "/me": changed(RIGHT["/me"]) | values,
+        "/userinfo": mutated(ADA) | values,
+        "/api/v3/user": mutated(RIGHT["/api/v3/user"]) | values,
+        "/api/v3/user/emails": st.lists(mutated(RIGHT["/api/v3/user/emails"][0]), max_size=3) | values,
+        "/me": mutated(RIGHT["/me"]) | values,
     },
 )  # fmt: skip
 statuses = st.sampled_from([200, 200, 200, 201, 204, 302, 400, 401, 404, 429, 500])

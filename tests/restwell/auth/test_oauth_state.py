@@ -1,4 +1,4 @@
-"""What ties a sign-in elsewhere to a browser."""
+"""The OAuth state binds a sign-in to the browser that started it."""
 
 import hmac
 import time
@@ -17,14 +17,14 @@ OWN = "https://shop.example"
 
 
 def test_state_and_nonce_do_not_reveal_the_verifier() -> None:
-    """Breaks when state, nonce and verifier are derived alike: the state stands in the address, and PKCE would prove nothing."""
+    """Breaks when state, nonce and verifier are equal: the state is in the URL, and PKCE would prove nothing."""
     flow = AuthorizationFlows(b"key").start("okta")
     assert len({flow.state, flow.nonce, flow.verifier, flow.challenge, flow.cookie}) == 5
-    assert len(flow.verifier) == 43  # RFC 7636 4.1 asks for 43 to 128
+    assert len(flow.verifier) == 43  # RFC 7636 4.1: 43 to 128 characters
 
 
 def test_a_flow_is_resumed_only_with_its_own_key_cookie_and_state() -> None:
-    """Breaks when the state is not compared: any answer of the provider would fit any cookie."""
+    """Breaks when the state is not compared: any response of the provider would match any cookie."""
     flow = AuthorizationFlows(b"key").start("okta", return_to="/account")
     assert AuthorizationFlows(b"key").resume(flow.cookie, "okta", flow.state) == flow
     assert AuthorizationFlows(b"other key").start("okta") != flow
@@ -35,7 +35,7 @@ def test_a_flow_is_resumed_only_with_its_own_key_cookie_and_state() -> None:
 def _refused(cookie: str, flow: AuthorizationFlow) -> bool:
     try:
         AuthorizationFlows(b"key").resume(cookie, "okta", flow.state)
-    except Exception as error:  # noqa: BLE001  # that it is no crash is what is asked
+    except Exception as error:  # noqa: BLE001  # only the type is checked
         return type(error).__name__ == "InvalidSignIn"
     return False
 
@@ -71,7 +71,7 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("return_to", ELSEWHERE)
 def test_a_return_to_outside_our_origin_is_refused_at_begin_and_resume(return_to: str) -> None:
-    """Seen to fail: a return_to with characters outside Latin-1 was a 500 once the session was open; a cookie may be of the previous release."""
+    """Seen to fail: a return_to with characters outside Latin-1 caused a 500 after the sign-in. A cookie may be of the previous release."""
     with pytest.raises(ValueError, match="return_to"):
         AuthorizationFlows(b"key").start("okta", return_to=return_to)
     if "\ud800" in return_to:

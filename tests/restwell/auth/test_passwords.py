@@ -1,4 +1,4 @@
-"""Passwords: Argon2id as OWASP asks, in a bounded pool."""
+"""Passwords are hashed with the Argon2id parameters of OWASP, in a bounded pool."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ async def test_a_hash_verifies_its_password_and_no_other() -> None:
 
 
 async def test_every_unicode_form_of_a_password_verifies(fast: Passwords) -> None:
-    """Breaks without NFKC: one keyboard sends a letter with its accent, another the letter and the accent."""
+    """Breaks without NFKC: one keyboard sends a composed letter, another the letter and a combining accent."""
     hashed = await fast.hash("caf\u00e9 au lait \ufb01n")
     assert await fast.verify("cafe\u0301 au lait fin", hashed)
     assert not await fast.verify("cafe au lait fin", hashed)
@@ -44,7 +44,7 @@ async def test_every_unicode_form_of_a_password_verifies(fast: Passwords) -> Non
     ["password", "PASSWORD", "12345678", "iloveyou", "ada@example.com", "ADA.LOVE", "Ada Lovelace", "\uff50assword"],
 )
 async def test_a_common_or_personal_password_is_refused(fast: Passwords, password: str) -> None:
-    """Breaks without the list, or without the words about the person."""
+    """Breaks without the list of common passwords, or without the user inputs."""
     with pytest.raises(CommonPassword) as refused:
         await fast.hash_new(password, "ada.love@example.com", "ada@example.com", "Ada Lovelace")
     assert [fault.path for fault in refused.value.errors] == ["$.password"]
@@ -58,7 +58,7 @@ async def test_an_uncommon_password_is_accepted(fast: Passwords) -> None:
 
 async def test_hashing_threads_have_a_lower_priority(fast: Passwords) -> None:
     if sys.platform != "linux":
-        pytest.skip("threads have a priority of their own on Linux only")
+        pytest.skip("only Linux has a priority per thread")
     before = os.getpriority(os.PRIO_PROCESS, 0)
     assert await fast._in_pool(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == 10
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
@@ -74,7 +74,7 @@ async def test_a_hash_with_weaker_parameters_is_outdated() -> None:
 
 
 async def test_callers_beyond_the_queue_are_refused_and_the_others_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks when the queue has no bound: a flood of log-ins then waits for minutes instead of being told to."""
+    """Breaks when the queue is unbounded: a flood of logins waits for minutes instead of a 503."""
     monkeypatch.setattr(passwords, "MAX_PENDING", 4)
     checker = Passwords(memory_kib=8_192, passes=1)
     found = await asyncio.gather(*(checker.hash("x") for _ in range(10)), return_exceptions=True)
@@ -83,9 +83,9 @@ async def test_callers_beyond_the_queue_are_refused_and_the_others_served(monkey
     checker.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems give memory back by themselves")
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed memory")
 def test_the_memory_of_a_hash_is_returned_to_the_system() -> None:
-    """Breaks without the limit for the allocator: each of the threads then keeps 19 MiB."""
+    """Breaks without the allocator threshold: each thread then keeps 19 MiB."""
     program = """
 import asyncio
 from pathlib import Path

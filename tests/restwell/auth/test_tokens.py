@@ -1,4 +1,4 @@
-"""Access tokens: whose key, which algorithm, how long, and everything that is tried instead."""
+"""Access tokens: keys, algorithms, expiry, and forged tokens."""
 
 import hmac
 import time
@@ -90,7 +90,7 @@ def _ed25519() -> ed25519.Ed25519PrivateKey:
 def test_a_token_that_verify_would_refuse_is_not_issued(
     access_tokens: AccessTokens, issue: Callable[[Any], str], error: type[Exception], told: str
 ) -> None:
-    """Seen to fail: each of these tokens was issued, and then refused by ``verify``, or read with other scopes than were given."""
+    """Seen to fail: each of these tokens was issued and then rejected by ``verify``, or had other scopes than requested."""
     with pytest.raises(error, match=told):
         issue(access_tokens)
 
@@ -104,7 +104,7 @@ def test_every_issued_token_is_accepted(subject: UUID, scopes: set[str]) -> None
 
 @pytest.mark.parametrize(("issuer", "ttl_seconds"), [("", 900), (ISSUER, 0), (ISSUER, -1)])
 def test_an_issuer_or_lifetime_that_makes_no_valid_token_is_refused(issuer: str, ttl_seconds: int) -> None:
-    """Seen to fail: such an issuer started, and every token that it issued was refused."""
+    """Seen to fail: such an issuer was accepted, and every token that it issued was rejected."""
     with pytest.raises(ValueError, match="access tokens need"):
         AccessTokens(from_secrets([SECRET]), issuer=issuer, ttl_seconds=ttl_seconds)
 
@@ -122,7 +122,7 @@ def test_a_token_holds_its_user_session_and_expiry(access_tokens: AccessTokens, 
 def test_a_forged_or_foreign_token_is_refused(
     access_tokens: AccessTokens, keys: list[SigningKey], score: Score
 ) -> None:
-    """Breaks without the key's own algorithm, the type, the issuer, the audience, the times, or with a key that a token names."""
+    """Breaks without a check of algorithm, type, issuer, audience or times, or with a key from the token."""
     key, now = keys[0], int(time.time())
     good = access_tokens.issue(USER, SESSION)
     header, body, signature = good.split(".")
@@ -194,7 +194,7 @@ def test_an_overlong_token_is_refused_without_decoding_it(
 def test_a_token_that_was_verified_is_not_verified_again_and_still_expires(
     access_tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks when the end of a token that is remembered is not looked at."""
+    """Breaks when the expiry of a cached token is not checked."""
     token = access_tokens.issue(USER, SESSION)
     claims = access_tokens.verify(token)
     monkeypatch.setattr(jws, "deserialize_compact", lambda *_, **__: pytest.fail("it was verified twice"))
@@ -215,12 +215,12 @@ def test_the_cache_of_verified_tokens_is_bounded_and_holds_no_refused_token(
 
 
 def test_signing_keys_rotate_with_overlap(key_file: Callable[[bytes], Path]) -> None:
-    """The new key is added behind the old, then it signs, then the old one goes: no token is refused that has not expired."""
+    """The new key is appended, then signs, then the old key is removed: no unexpired token is rejected."""
     old, new = key_file(pem(_ed25519())), key_file(pem(ec.generate_private_key(ec.SECP256R1())))
     steps = [of(from_files(files)) for files in ([old], [old, new], [new, old], [new])]
     for earlier, later in pairwise(steps):
-        for issuing, verifying in ((earlier, later), (later, earlier)):  # as nodes do while a release is rolled out
-            if (issuing, verifying) != (steps[2], steps[3]):  # fifteen minutes are between these two
+        for issuing, verifying in ((earlier, later), (later, earlier)):  # like nodes during a deploy
+            if (issuing, verifying) != (steps[2], steps[3]):  # fifteen minutes later
                 assert verifying.verify(issuing.issue(USER, SESSION)).sub == USER
     assert not _accepts(steps[3], steps[1].issue(USER, SESSION)), "the old key is gone"
 
@@ -281,7 +281,7 @@ def _accepts(access_tokens: AccessTokens, token: str) -> bool:
 
 
 def _public_bytes(key: SigningKey) -> bytes:
-    """What an attacker has of it: the public key as it is published, or of a secret nothing."""
+    """The attacker's knowledge of a key: the published public key, or nothing of a secret."""
     return b"k" * 32 if isinstance(key.key, OctKey) else key.key.as_pem(private=False)
 
 

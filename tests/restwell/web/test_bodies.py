@@ -1,4 +1,4 @@
-"""A body says one thing, or it is refused."""
+"""Ambiguous and oversized JSON bodies are rejected."""
 
 import pytest
 from msgspec import Struct
@@ -33,7 +33,7 @@ def test_different_objects_of_a_body_may_have_the_same_fields() -> None:
     ],
 )
 def test_a_field_that_is_named_twice_is_refused(body: bytes, name: str) -> None:
-    """Breaks when the decoder alone reads it, which takes the last."""
+    """Breaks with the decoder alone: it uses the last value."""
     with pytest.raises(MalformedRequest, match=f"`{name}` twice"):
         decode_body(body, Draft)
 
@@ -70,7 +70,7 @@ def test_every_fault_of_a_body_is_named() -> None:
 
 @pytest.mark.parametrize("number", ["1" + "0" * 5_000, "1e999", "-1e999", "1" + "0" * 30 + ".5", "1.0", "1e1"])
 def test_a_number_out_of_range_is_reported_at_its_field(number: str) -> None:
-    """Breaks when the walk that names every fault reads it again without types: "not valid JSON"."""
+    """Breaks when the second validation decodes the body without types: "not valid JSON"."""
     with pytest.raises(Invalid) as refused:
         decode_body(b'{"lines": [{"product": "a", "quantity": %s}]}' % number.encode(), Draft)
     fault = refused.value.errors[0]
@@ -78,7 +78,7 @@ def test_a_number_out_of_range_is_reported_at_its_field(number: str) -> None:
 
 
 def test_an_integer_of_thousands_of_digits_in_an_unread_field_is_ignored() -> None:
-    """Breaks when the check for repeated names makes it a number: ValueError, of Python's limit of digits."""
+    """Breaks when the check of duplicate names parses it as an integer: ValueError, for Python's limit of digits."""
 
     class Open(Struct):
         name: str
@@ -87,7 +87,7 @@ def test_an_integer_of_thousands_of_digits_in_an_unread_field_is_ignored() -> No
 
 
 def test_the_report_on_an_invalid_body_is_bounded() -> None:
-    """Breaks when each unknown name is repeated in full: an answer of fifty times what was sent."""
+    """Breaks when unknown names are not truncated: the response is fifty times the request."""
     names = ",".join(f'"{"n" * 10_000}{number}": 1' for number in range(60))
     with pytest.raises(Invalid) as refused:
         decode_body(f'{{"lines": 1, {names}}}'.encode(), Draft)

@@ -1,4 +1,4 @@
-"""What a route declares and cannot work is message when the application is built, with the route and the cure."""
+"""Invalid declarations of routes are reported when the application is built, with the route and the fix."""
 
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
@@ -122,7 +122,7 @@ def takes(name: str, kind: Any) -> Any:
     async def handler(self: Any, **_: Any) -> None: ...
 
     struct = defstruct("Sent", [("field", kind)])
-    annotation = JSONBody[struct] if name == "data" else Inject[struct]  # type: ignore[misc,valid-type]  # made here
+    annotation = JSONBody[struct] if name == "data" else Inject[struct]  # type: ignore[misc,valid-type]  # created at run time
     handler.__signature__ = Signature(  # type: ignore[attr-defined]  # the framework reads it
         [Parameter("self", Parameter.POSITIONAL_ONLY), Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation)],
         return_annotation=None,

@@ -1,4 +1,4 @@
-"""Entity tags of a row's version, and what If-Match allows; If-None-Match is the edge's."""
+"""Entity tags of row versions and If-Match. If-None-Match is tested with the edge."""
 
 import pytest
 
@@ -31,7 +31,7 @@ from restwell.web import check_version, etag, expected_versions
     ],
 )
 def test_if_match_allows_the_versions_of_its_tags(header: str, versions: set[int]) -> None:
-    """Breaks when a weak tag is refused, which a proxy makes of a strong one, when only the first of a list counts, and when any digits are a number."""
+    """Breaks when a weak tag is rejected, when only the first tag of a list counts, and when other digits than ASCII match."""
     assert expected_versions(header) == frozenset(versions)
 
 

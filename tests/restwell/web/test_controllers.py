@@ -1,4 +1,4 @@
-"""Controllers are given their services by type, once, when the application is built."""
+"""Services are injected into controllers by type when the application is built."""
 
 import pytest
 
@@ -25,7 +25,7 @@ class Letters(Base):
 
 
 def made_of(*services: object) -> type[Controller]:
-    """The controller that the version makes of Letters."""
+    """The subclass of Letters with its services."""
     return controllers._inject_services(Letters, services)
 
 

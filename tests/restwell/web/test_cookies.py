@@ -1,4 +1,4 @@
-"""The cookies of a request, read by ourselves."""
+"""Parsing of the Cookie header."""
 
 import pytest
 
@@ -22,5 +22,5 @@ from restwell.web.cookies import cookies_in
     ],
 )
 def test_the_cookie_header_is_parsed(header: str, cookies: dict[str, str]) -> None:
-    """Breaks when the last of two with one name counts, and when escapes stay; the cost is in tests/contract/test_parsing_cost.py."""
+    """Breaks when the last of two equal names wins, and when escapes remain. The cost is in tests/contract/test_parsing_cost.py."""
     assert cookies_in(header) == cookies

@@ -1,4 +1,4 @@
-"""The documentation pages come from our own origin, under a policy of their own."""
+"""The documentation pages are served without a CDN, with a strict Content-Security-Policy."""
 
 import httpx
 import pytest

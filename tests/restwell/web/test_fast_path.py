@@ -97,7 +97,7 @@ class Things(Controller):
     async def read(
         self, request: ApiRequest, thing_id: FromPath[UUID], filters: Inject[Filter], if_match: IfMatch = None
     ) -> dict[str, Any]:
-        """Everything that is read directly."""
+        """All parameters of the fast path."""
         return {"id": thing_id, "page": filters.page, "if_match": if_match, "path": request.scope["path"]}
 
     @get("/for-all/{thing_id:uuid}/{number:int}", cached=public(ttl_seconds=60, tags=[]))
@@ -132,23 +132,23 @@ class Things(Controller):
 
     @get("/teapot", exception_handlers={Teapot: answer_teapot})
     async def teapot(self) -> dict[str, int]:
-        """Errors of its own."""
+        """A custom exception handler."""
         raise Teapot
 
     @get("/kept", cache=60)
     async def kept(self) -> dict[str, int]:
-        """The framework's own cache."""
+        """The response cache of the framework."""
         seen.append("asked")
         return {"n": len(seen)}
 
     @get("/own-request", request_class=OwnRequest)
     async def own_request(self) -> dict[str, int]:
-        """A request of its own."""
+        """A custom request class."""
         return {"n": len(seen)}
 
     @get("/own-response", response_class=OwnResponse)
     async def own_response(self) -> dict[str, int]:
-        """A response of its own."""
+        """A custom response class."""
         return {"n": 1}
 
     @post("/transferred", return_dto=MsgspecDTO[Annotated[Draft, DTOConfig(exclude={"secret"})]])
@@ -158,7 +158,7 @@ class Things(Controller):
 
     @get("/given")
     async def given(self, gift: Inject[str]) -> dict[str, str]:
-        """A dependency of its own."""
+        """A custom dependency."""
         return {"gift": gift}
 
     @get("/forbidden")
@@ -168,7 +168,7 @@ class Things(Controller):
 
     @get("/unknown-error")
     async def unknown_error(self) -> dict[str, int]:
-        """An error of the framework's that has no problem of ours."""
+        """An error of the framework without an AppError."""
         raise NotAuthorizedException
 
     @get("/crash")
@@ -178,7 +178,7 @@ class Things(Controller):
 
     @get("/broken")
     async def breaks_off(self) -> Response[Any]:
-        """A stream that ends too soon."""
+        """A stream that stops too early."""
         return stream_json(broken(), "all.json")
 
 
@@ -198,7 +198,7 @@ async def test_a_fast_route_reads_path_query_header_and_body(client: httpx.Async
 
 
 def test_a_fast_route_does_not_pass_through_the_framework(tiny_settings: Settings) -> None:
-    """Breaks when it does: that is slower, and no other test notices."""
+    """Breaks when it does: that is slower, and no other test detects it."""
     fast_path = app_of(tiny_settings, Things)._edge.app
     assert isinstance(fast_path, FastPath)
     names = {handler.fn.__name__ for handler in fast_path._fast_routes}
@@ -216,8 +216,8 @@ def test_a_fast_route_does_not_pass_through_the_framework(tiny_settings: Setting
 async def test_a_cached_route_is_not_looked_up_in_the_router_again(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The edge has found the handler and parsed the path. Breaks when the router is asked once more."""
-    fast_path: Any = client._transport.app._edge.app  # type: ignore[attr-defined]  # as ``running`` has made it
+    """The edge has already found the handler and parsed the path. Breaks when the router runs again."""
+    fast_path: Any = client._transport.app._edge.app  # type: ignore[attr-defined]  # created by ``running``
     monkeypatch.setattr(fast_path, "_find", None)
     answer = await client.get(f"/v1/things/for-all/{ID}/7?page=3")
     assert (answer.status_code, answer.json()) == (200, {"id": ID, "page": 3})
@@ -282,7 +282,7 @@ async def test_a_fast_route_refuses_what_the_router_refuses(client: httpx.AsyncC
 
 async def test_a_response_that_breaks_off_is_followed_by_no_second_response(client: httpx.AsyncClient) -> None:
     """The client must notice that the response is incomplete."""
-    app = client._transport.app  # type: ignore[attr-defined]  # as ``running`` has made it
+    app = client._transport.app  # type: ignore[attr-defined]  # created by ``running``
     sent: list[Message] = []
 
     async def receive() -> Message:

@@ -1,4 +1,4 @@
-"""Plain answers are built directly; whatever a handler has asked of the framework besides is still done."""
+"""Responses of the fast path, and responses that need the framework."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,7 +61,7 @@ class Things(Controller):
 
     @get("/bytes")
     async def in_bytes(self) -> Response[bytes]:
-        """JSON that was written before."""
+        """Encoded JSON."""
         return Response(b"[1]", media_type="application/json")
 
     @get("/text")
@@ -83,7 +83,7 @@ class Things(Controller):
 
     @get("/background")
     async def background(self) -> Response[Thing]:
-        """Something to be done afterwards."""
+        """A background task."""
         return Response(THING, background=BackgroundTask(seen.append, "afterwards"))
 
     @get("/declared", response_headers=[ResponseHeader(name="x-declared", value="yes")])
@@ -118,12 +118,12 @@ class Things(Controller):
 
     @get("/encoded", type_encoders={Path: lambda _: "somewhere"})
     async def encoded(self) -> dict[str, Any]:
-        """A way of its own to write a path."""
+        """A custom type encoder."""
         return {"where": Path("var")}
 
     @get("/answer-encoded")
     async def answer_encoded(self) -> Response[dict[str, Any]]:
-        """What msgspec cannot write by itself, with an encoder of the response."""
+        """A type that msgspec cannot encode, with an encoder of the response."""
         return Response({"where": Path("var")}, type_encoders={Path: lambda _: "somewhere"})
 
     @get("/unchanged")
@@ -133,7 +133,7 @@ class Things(Controller):
 
     @get("/path")
     async def a_path(self) -> dict[str, Any]:
-        """What msgspec cannot write by itself."""
+        """A type that msgspec cannot encode."""
         return {"where": Path("var")}
 
     @delete("/nothing")
@@ -203,7 +203,7 @@ async def test_a_response_without_content_has_no_body(
 
 
 async def test_a_guard_gets_the_handler_and_not_a_copy(tiny_settings: Settings) -> None:
-    """Breaks without ``web/fast_path.py``: a copy for each guard of each request."""
+    """Breaks without ``web/fast_path.py``: the framework copies the handler for each guard."""
     seen.clear()
     app = app_of(tiny_settings, Things)
     async with running(app) as client:

@@ -1,4 +1,4 @@
-"""One way to write each path and each value: what a proxy or a cache compares is what is asked for."""
+"""Every path and value has one canonical form, so that proxies and caches compare what the application reads."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -11,7 +11,7 @@ import pytest
 from msgspec import Meta, Struct
 from pydantic import SecretStr
 
-from fuzzing import InProcess, answered, in_process
+from fuzzing import InProcess, checked_status, in_process
 from restwell.errors import AppError
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
 from restwell.web import Controller, FromPath, Inject, Response, get, public
@@ -133,22 +133,22 @@ class Things(Controller):
 
     @get("/{thing_id:uuid}")
     async def plain(self, thing_id: FromPath[UUID]) -> dict[str, UUID]:
-        """Answered directly."""
+        """Served by the fast path."""
         return {"id": thing_id}
 
     @get("/by-framework/{thing_id:uuid}", sync_to_thread=False)
     def by_framework(self, thing_id: FromPath[UUID]) -> dict[str, UUID]:
-        """Answered by the framework."""
+        """Served by the framework."""
         return {"id": thing_id}
 
     @get("/kept/{thing_id:uuid}", cached=public(ttl_seconds=60, tags=[]))
     async def kept(self, thing_id: FromPath[UUID], filters: Inject[Filter]) -> Response[dict[str, UUID]]:
-        """Answered by the edge."""
+        """Served by the edge."""
         return Response({"id": filters.id or thing_id})
 
     @get("/kept-flag", cached=public(ttl_seconds=60, tags=[]))
     async def kept_flag(self, filters: Inject[Filter]) -> dict[str, bool]:
-        """Answered by the edge, which writes the query anew."""
+        """Served by the edge, which normalizes the query."""
         return {"yes": filters.yes}
 
     @get("/number/{number:int}")
@@ -176,9 +176,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
 
 @pytest.mark.parametrize("text", ["true", "false"])
 def test_a_cached_route_passes_a_boolean_as_the_client_wrote_it(server: InProcess, text: str) -> None:
-    """Breaks when the edge writes a boolean as Python does: the handler then refuses `True`, of every client."""
-    reply = server.send("GET", f"/v1/things/kept-flag?yes={text}")
-    assert (reply.status, reply.body) == (200, b'{"yes":%s}' % text.encode())
+    """Breaks when the edge formats a boolean like Python: the handler then rejects `True` of every client."""
+    response = server.send("GET", f"/v1/things/kept-flag?yes={text}")
+    assert (response.status, response.body) == (200, b'{"yes":%s}' % text.encode())
 
 
 PATHS = ["/metrics", "/docs", "/openapi.json", "/health/live", f"/v1/things/{ID}", f"/v1/things/by-framework/{ID}"]
@@ -215,14 +215,18 @@ def aliases(path: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_that_is_not_canonical_is_not_found(server: InProcess, path: str) -> None:
-    """Breaks with the framework's router alone, which drops slashes, and behind which encoded characters are gone."""
+    """Breaks with the router of the framework alone: it drops slashes and decodes characters."""
     for alias in aliases(path):
-        for method in ("GET", "HEAD", *(["OPTIONS"] if path != "/docs/start.js" else [])):  # there any name has a route
-            reply = server.send(method, alias)
-            assert (alias, method, reply.status) == (alias, method, 404)
+        for method in (
+            "GET",
+            "HEAD",
+            *(["OPTIONS"] if path != "/docs/start.js" else []),
+        ):  # any name matches this route
+            response = server.send(method, alias)
+            assert (alias, method, response.status) == (alias, method, 404)
     for alias in aliases("/v1/things/named/x"):
         if not alias.startswith("/v1/things/named/x") or alias.endswith("/"):
-            assert answered(server.send("GET", alias)) == "404"
+            assert checked_status(server.send("GET", alias)) == "404"
 
 
 @pytest.mark.parametrize("before", ["/v1/things/", "/v1/things/by-framework/", "/v1/things/kept/"])
@@ -230,22 +234,22 @@ def test_a_path_that_is_not_canonical_is_not_found(server: InProcess, path: str)
     "written", [ID.upper(), ID.replace("-", ""), f"%7B{ID}%7D", f"urn:uuid:{ID}", f"{ID[:-1]}A", ID[:-1], f"{ID}0", "0"]
 )
 def test_an_id_that_is_not_canonical_is_not_found(server: InProcess, before: str, written: str) -> None:
-    """Breaks with the framework's parser of UUIDs, which takes braces, capitals and `urn:uuid:`."""
-    assert answered(server.send("GET", before + written)) == "404"
+    """Breaks with the UUID parser of the framework: it accepts braces, upper case and `urn:uuid:`."""
+    assert checked_status(server.send("GET", before + written)) == "404"
 
 
 @pytest.mark.parametrize(
     "written", ["+5", "-0", "05", "5.0", "1e1", "1_0", "%EF%BC%95", "%205", "0x5", "9" * 30, "", "-"]
 )
 def test_a_number_in_a_path_that_is_not_canonical_is_not_found(server: InProcess, written: str) -> None:
-    """Breaks with the framework's parser of integers, which is that of Python."""
-    assert answered(server.send("GET", f"/v1/things/number/{written}")) == "404"
+    """Breaks with the integer parser of the framework, which is Python's ``int``."""
+    assert checked_status(server.send("GET", f"/v1/things/number/{written}")) == "404"
 
 
 @pytest.mark.parametrize("written", ["%c3%a9", "%61", "a%3Ab", "a%2fb", "\u00e9", "%00", "a%0Ab", "%7F"])
 def test_a_percent_encoding_that_is_not_canonical_is_not_found(server: InProcess, written: str) -> None:
-    """Breaks when a text may hold a control character, or when what was encoded is not compared with what was sent."""
-    assert answered(server.send("GET", f"/v1/things/named/{written}")) == "404"
+    """Breaks when a text may contain a control character, or when the encoded form is not compared with the request."""
+    assert checked_status(server.send("GET", f"/v1/things/named/{written}")) == "404"
 
 
 @pytest.mark.parametrize("root", ["/api", "/v1", "/a%20b", "/"])
@@ -253,15 +257,15 @@ def test_a_percent_encoding_that_is_not_canonical_is_not_found(server: InProcess
     "path", [f"/v1/things/{ID}", f"/v1/things/kept/{ID}", f"/v1/things/by-framework/{ID}", "/metrics"]
 )
 def test_a_path_behind_a_prefix_has_one_spelling(server: InProcess, root: str, path: str) -> None:
-    """Breaks when the framework takes the prefix off: it looks for it anywhere, and nothing else looks at what it finds."""
+    """Breaks when the framework removes the prefix: it matches it anywhere in the path."""
     prefix = root.rstrip("/")
     assert server.send("GET", prefix + path, root_path=unquote(root)).status == 200
     others = [*aliases(prefix + path), f"/x{prefix}{path}", f"{prefix}x{path}", f"{prefix}{prefix or '/x'}{path}"]
     if path != "/metrics":
         others += [prefix + path.replace(ID, other) for other in (ID.upper(), ID.replace("-", ""), f"urn:uuid:{ID}")]
     for other in others:
-        reply = server.send("GET", other, root_path=unquote(root))
-        assert (other, reply.status) == (other, 404)
+        response = server.send("GET", other, root_path=unquote(root))
+        assert (other, response.status) == (other, 404)
 
 
 def test_a_path_whose_prefix_the_server_removed_is_found(server: InProcess) -> None:

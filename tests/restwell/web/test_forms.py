@@ -1,4 +1,4 @@
-"""A form is what RFC 7578 says, or the sender's fault: whatever is wrong with it is a problem that says what."""
+"""A malformed form is a problem that describes the fault (RFC 7578)."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from msgspec import Struct
 from pydantic import SecretStr
 
-from fuzzing import InProcess, Reply, answered, in_process
+from fuzzing import InProcess, Response, checked_status, in_process
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
 from restwell.web import Controller, Inject, Upload, post
 from tiny.app import app_of
@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         yield started
 
 
-def upload(server: InProcess, body: bytes, content_type: bytes = MULTIPART) -> Reply:
+def upload(server: InProcess, body: bytes, content_type: bytes = MULTIPART) -> Response:
     return server.send("POST", "/v1/forms/upload", [(b"content-type", content_type)], body)
 
 
@@ -74,8 +74,8 @@ def part(disposition: str, *headers: str, content: bytes = b"hello") -> bytes:
     ],
 )
 def test_a_valid_file_upload_is_accepted(server: InProcess, body: bytes, name: str) -> None:
-    reply = upload(server, body)
-    assert (reply.status, msgspec.json.decode(reply.body)) == (201, {"name": name, "size": 5})
+    response = upload(server, body)
+    assert (response.status, msgspec.json.decode(response.body)) == (201, {"name": name, "size": 5})
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_a_valid_file_upload_is_accepted(server: InProcess, body: bytes, name: s
     ],
 )
 def test_an_invalid_form_gets_a_problem_that_says_why(server: InProcess, body: bytes, status: int, told: str) -> None:
-    """Breaks with the framework's form: `filename*`, an unknown charset and a bad byte in a text are 500s there."""
-    reply = upload(server, body)
-    assert (answered(reply), told in reply.body.decode()) == (str(status), True), reply.body
+    """Breaks with the form parser of the framework: `filename*`, an unknown charset and an invalid byte are 500s."""
+    response = upload(server, body)
+    assert (checked_status(response), told in response.body.decode()) == (str(status), True), response.body
 
 
 @pytest.mark.parametrize(
@@ -142,15 +142,15 @@ def test_an_invalid_form_gets_a_problem_that_says_why(server: InProcess, body: b
     ],
 )
 def test_a_missing_or_overlong_boundary_is_refused(server: InProcess, content_type: bytes, status: int) -> None:
-    """Breaks when the parser is given any boundary: it raises other errors than its own."""
-    assert answered(upload(server, GOOD, content_type)) == str(status)
+    """Breaks when the boundary is not checked: the parser raises undocumented exceptions."""
+    assert checked_status(upload(server, GOOD, content_type)) == str(status)
 
 
 def test_a_nested_multipart_is_the_content_of_its_part(server: InProcess) -> None:
     inner = GOOD.replace(b"--x", b"--y")
     body = part("form-data; name=file; filename=a", "content-type: multipart/mixed; boundary=y", content=inner)
-    reply = upload(server, body)
-    assert msgspec.json.decode(reply.body) == {"name": "a", "size": len(inner)}
+    response = upload(server, body)
+    assert msgspec.json.decode(response.body) == {"name": "a", "size": len(inner)}
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,6 @@ def test_a_nested_multipart_is_the_content_of_its_part(server: InProcess) -> Non
     ],
 )
 def test_the_fields_of_a_form_are_validated(server: InProcess, body: bytes, status: int) -> None:
-    """Breaks when the content type is not looked at, or when a form may be as large as any body."""
+    """Breaks when the content type is not checked, or when a form may be as large as any body."""
     headers = [(b"content-type", b"application/x-www-form-urlencoded")]
-    assert answered(server.send("POST", "/v1/forms/form", headers, body)) == str(status)
+    assert checked_status(server.send("POST", "/v1/forms/form", headers, body)) == str(status)

@@ -1,4 +1,4 @@
-"""Guards, also one's own: each request is counted once, and what needs an actor does not start without one."""
+"""Guards of the kit and custom guards: requests are counted once, and a handler with an actor needs authentication."""
 
 import re
 from collections.abc import AsyncIterator
@@ -32,11 +32,11 @@ READS = 5
 
 
 async def lets_in(*_: Any) -> None:
-    """A guard of one's own."""
+    """A custom guard."""
 
 
 def lets_in_at_once(*_: Any) -> None:
-    """One that the framework runs in a thread."""
+    """A synchronous custom guard."""
 
 
 async def refuses(*_: Any) -> None:
@@ -44,19 +44,19 @@ async def refuses(*_: Any) -> None:
 
 
 async def has_own_key(connection: Any, _: Any) -> None:
-    """One that authenticates by itself."""
+    """A custom guard that authenticates."""
     if connection.headers.get("x-key") != "secret":
         raise Unauthorized
 
 
 async def is_owner(connection: Any, handler: Any) -> None:
-    """One that asks a guard of the kit first."""
+    """A custom guard that calls a guard of the kit."""
     await signed_in(connection, handler)
     if current_actor(connection).role != "owner":
         raise Forbidden
 
 
-class may_read:  # noqa: N801  # as the kit's guards are named
+class may_read:  # noqa: N801  # lower case like the guards of the kit
     async def __call__(self, *_: Any) -> None: ...
 
 
@@ -106,7 +106,7 @@ class Free(Controller):
 
 
 class Guarded(Controller):
-    """Its guard is the controller's."""
+    """Guarded by the controller."""
 
     path = "/guarded"
     guards = [lets_in]
@@ -169,7 +169,7 @@ async def limited(limited_app: App) -> AsyncIterator[httpx.AsyncClient]:
 async def left_after_each(
     client: httpx.AsyncClient, path: str, address: str, **headers: str
 ) -> list[tuple[int, str | None]]:
-    """Status, and what is said to be left, of one request more than are allowed."""
+    """Status and remaining quota of each request, up to one above the limit."""
     headers["x-forwarded-for"] = address
     answers = [await client.get(f"/v1{path}", headers=headers) for _ in range(READS + 1)]
     left = [re.search("r=([0-9]+)", answer.headers.get("ratelimit", "")) for answer in answers]
@@ -198,7 +198,7 @@ def counted_once(status: int) -> list[tuple[int, str | None]]:
 async def test_an_anonymous_request_is_counted_once_against_its_network(
     limited: httpx.AsyncClient, path: str, status: int
 ) -> None:
-    """Seen to fail: a custom guard switched the rate limit off: each of these requests was always answered."""
+    """Seen to fail: a custom guard disabled the rate limit."""
     assert await left_after_each(limited, path, "192.0.2.1") == counted_once(status)
     assert (await left_after_each(limited, path, "192.0.2.2"))[0] == (status, str(READS - 1))
 
@@ -218,7 +218,7 @@ async def test_an_anonymous_request_is_counted_once_against_its_network(
 async def test_a_request_of_a_user_is_counted_once_against_the_user(
     limited: httpx.AsyncClient, path: str, status: int
 ) -> None:
-    """Breaks when a guard behind that of the kit has it counted for the network, or not at all."""
+    """Breaks when a request with a custom guard is counted for the network, or not at all."""
     own = {"authorization": "Bearer owner"}
     assert await left_after_each(limited, path, "192.0.2.1", **own) == counted_once(status)
     assert (await left_after_each(limited, path, "192.0.2.2", **own))[0] == (429, "0")
@@ -226,20 +226,20 @@ async def test_a_request_of_a_user_is_counted_once_against_the_user(
 
 
 async def test_a_custom_api_key_cannot_be_guessed_faster_than_the_rate(limited: httpx.AsyncClient) -> None:
-    """Breaks when only those whom the guards let in are counted."""
+    """Breaks when rejected requests are not counted."""
     assert await left_after_each(limited, "/free/own-key", "192.0.2.1", **{"x-key": "guess"}) == counted_once(401)
     assert (await left_after_each(limited, "/free/own-key", "192.0.2.1", **{"x-key": "secret"}))[0] == (429, "0")
     assert await left_after_each(limited, "/free/own-key", "192.0.2.2", **{"x-key": "secret"}) == counted_once(200)
 
 
 async def test_a_route_without_a_rate_limit_is_not_counted(limited: httpx.AsyncClient) -> None:
-    """Breaks when a route that asks for no rate gets the one of all reads."""
+    """Breaks when ``rate_limit=None`` gets the rate of reads."""
     assert await left_after_each(limited, "/free/unlimited", "192.0.2.1") == [(200, None)] * (READS + 1)
 
 
 @pytest.mark.parametrize("layer", ["application", "router"])
 def test_a_guard_of_any_layer_runs_behind_the_rate_limit(limited_app: App, layer: str) -> None:
-    """Breaks when only the guards of the handler itself are seen."""
+    """Breaks when the guards of the controller are ignored."""
 
     @get("/")
     async def read() -> str:

@@ -1,4 +1,4 @@
-"""Live while the process runs; ready only while it can do its work."""
+"""Liveness and readiness checks."""
 
 import httpx
 from sqlalchemy import column, table, update

@@ -1,4 +1,4 @@
-"""Routes declared as idempotent: one effect and one answer, whatever is repeated and whatever goes wrong."""
+"""Idempotent routes: retries have one effect and receive one response, also after failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -106,7 +106,7 @@ def told(answer: httpx.Response) -> tuple[object, ...]:
 
 
 async def test_a_repeated_request_gets_the_whole_stored_response(client: httpx.AsyncClient, database: Database) -> None:
-    """Breaks when only the body is kept: status and headers are then those of a route that says nothing."""
+    """Breaks when only the body is stored: a replay then has the default status and headers."""
     first, *more = [await add(client) for _ in range(3)]
     assert told(first) == (202, b'{"id":1,"text":"x"}', "/v1/ledger/1", str(ADA))
     assert "idempotent-replayed" not in first.headers
@@ -119,7 +119,7 @@ async def test_a_repeated_request_gets_the_whole_stored_response(client: httpx.A
 async def test_an_idempotency_key_belongs_to_one_request_of_one_caller(
     client: httpx.AsyncClient, database: Database
 ) -> None:
-    """Breaks when the path does not count, its query, or the caller."""
+    """Breaks when path, query or caller are not part of the key."""
     await add(client, path="/v1/ledger/1/copies")
     assert_problem(await add(client, path="/v1/ledger/1/copies?to=2"), 422, "idempotency_key_reused")
     assert_problem(await add(client, path="/v1/ledger/2/copies"), 422, "idempotency_key_reused")
@@ -130,7 +130,7 @@ async def test_an_idempotency_key_belongs_to_one_request_of_one_caller(
 
 
 async def test_an_idempotency_key_belongs_to_one_query(client: httpx.AsyncClient, database: Database) -> None:
-    """Breaks when the query does not count: a request with another one was answered with what the first had done."""
+    """Breaks when the query is not part of the key: a request with another query received the first response."""
     assert (await add(client, path="/v1/ledger?to=1")).status_code == 202
     assert (await add(client, path="/v1/ledger?to=1")).headers["idempotent-replayed"] == "true"
     for other in ("/v1/ledger?to=2", "/v1/ledger", "/v1/ledger?to=1&to=2", "/v1/ledger?"):
@@ -149,7 +149,7 @@ async def test_a_request_without_a_valid_idempotency_key_has_no_effect(
 async def test_a_failed_request_has_no_effect_and_its_key_may_be_used_again(
     client: httpx.AsyncClient, database: Database
 ) -> None:
-    """Breaks when the key is claimed in a transaction of its own: it is then taken for good."""
+    """Breaks when the key is claimed in a separate transaction: it is then never released."""
     Ledger.faults += [ValueError("a crash"), Conflict()]
     assert [(await add(client)).status_code for _ in range(3)] == [409, 500, 202]
     assert await entries(database) == 1
@@ -174,7 +174,7 @@ async def test_concurrent_requests_with_one_key_have_one_effect(client: httpx.As
 async def test_a_response_stored_by_the_previous_release_is_replayed(
     client: httpx.AsyncClient, database: Database
 ) -> None:
-    """That release stored neither target, status nor headers; the defaults of the new columns stand for them."""
+    """That release stored no target, status and headers; the new columns have defaults."""
     first = await add(client)
     assert await database.run(forget_the_rest) == 1
     again = await add(client)

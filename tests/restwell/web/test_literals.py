@@ -1,4 +1,4 @@
-"""One grammar for each type, wherever a value comes in: what is read in a query is read in a form and in a JSON body, and nothing else is."""
+"""Each type has one text format: queries, forms and JSON bodies accept the same values."""
 
 import json
 import re
@@ -161,7 +161,7 @@ NO_LITERALS: list[tuple[Any, list[str]]] = [
 
 
 def read(place: str, kind: Any, text: str, *, quoted: bool = True) -> Any:
-    """The value where a query, a form or a body has it, or a list or a map in the body. ``quoted``: JSON has it as a string."""
+    """The value in a query, a form, a body, or a list or map in a body. ``quoted``: it is a string in JSON."""
     one = defstruct("One", [("value", kind)], frozen=True)
     if place == "query":
         return decode_form(f"value={''.join(f'%{byte:02X}' for byte in text.encode())}".encode(), one).value
@@ -192,7 +192,7 @@ def test_a_canonical_text_is_parsed_at_every_place(place: str, kind: Any, text: 
     [(kind, text) for kind, texts in REFUSED for text in [*texts, *([""] if kind is not bytes else [])]],
 )
 def test_a_text_that_is_not_canonical_is_refused_at_every_place(place: str, kind: Any, text: str) -> None:
-    """Breaks with the decoder alone: it takes `t`, `z`, a space, no offset, capitals of a UUID, `+1`, `1_0` and `NaN` of a decimal."""
+    """Breaks with the decoder alone: it accepts `t`, `z`, a space, no offset, upper-case UUIDs, and `+1`, `1_0`, `NaN` as decimals."""
     with pytest.raises(Invalid):
         read(place, kind, text)
 
@@ -207,7 +207,7 @@ def test_a_canonical_literal_is_parsed_at_every_place(place: str, kind: Any, tex
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in NO_LITERALS for text in ["", *texts]])
 def test_a_literal_that_is_not_canonical_is_refused_at_every_place(place: str, kind: Any, text: str) -> None:
-    """Such a body may not even be JSON; `null` is the value of a nullable field, in JSON alone."""
+    """Such a body may be malformed JSON. `null` is the value of a nullable field only in JSON."""
     if text == "null" and place == "optional":
         assert read(place, kind, text, quoted=False) is None
         return
@@ -227,7 +227,7 @@ def test_a_literal_in_quotes_is_refused(place: str, kind: Any, text: str) -> Non
 @pytest.mark.parametrize("kind", [kind for kind, _ in READ])
 @pytest.mark.parametrize("number", ["1700000000", "1.5", "1e999999999", "true"])
 def test_a_number_in_place_of_a_text_is_refused(place: str, kind: Any, number: str) -> None:
-    """Breaks with the decoder alone: a decimal may be a number, and `1e999999999` then takes a gigabyte to write."""
+    """Breaks with the decoder alone: a decimal may be a number, and formatting `1e999999999` takes a gigabyte."""
     with pytest.raises(Invalid):
         read(place, kind, number, quoted=False)
 
@@ -319,7 +319,7 @@ def test_a_text_of_an_unchecked_type_is_accepted(kind: Any, body: str) -> None:
 
 
 def test_every_fault_of_a_tree_is_named_at_once() -> None:
-    """Breaks when a text that is written otherwise is told only after everything else has been mended."""
+    """Breaks when format errors are reported only after all other errors are fixed."""
     body = f'{{"id": "{ID.upper()}", "children": [{{"id": 5}}, {{"id": "x"}}, {{}}]}}'
     with pytest.raises(Invalid) as refused:
         decode_body(body.encode(), Tree)
@@ -349,14 +349,14 @@ def test_the_report_on_many_invalid_texts_is_bounded(kind: Any, body: str) -> No
 
 
 def test_a_body_that_is_nested_too_deeply_is_refused() -> None:
-    """Breaks when the texts are looked at outside of what translates a RecursionError: a 500."""
+    """Breaks when the format check runs outside of the handling of RecursionError: a 500."""
     body = f'{{"id": "{ID}", "children": [' * 600 + "]}" * 600
     with pytest.raises(MalformedRequest, match="nested too deeply"):
         decode_body(body.encode(), Tree)
 
 
 def test_the_openapi_document_has_the_patterns_of_the_grammar() -> None:
-    """Breaks when OpenAPI has formats alone: a client that keeps to them is refused, for a UUID in capitals."""
+    """Breaks when OpenAPI has formats without patterns: a valid UUID in upper case is rejected."""
     patterns = {form.name: re.compile(f"^(?:{form.pattern})$", re.ASCII) for form in FORMATS.values()}
     names = {UUID: "uuid", Moment: "date-time", timedelta: "duration", Decimal: "decimal"}
     for kind, texts in READ:

@@ -1,4 +1,4 @@
-"""The OpenAPI document of any application: nothing in it that the application does not have, and nothing left out."""
+"""The OpenAPI document describes exactly what the application has."""
 
 import json
 import re
@@ -130,7 +130,7 @@ CLIENT_CREDENTIALS = ClientCredentials("/v1/token", {"things:read": "Read.", "th
 def test_the_document_lists_only_the_security_schemes_of_the_application(
     controllers: list[type[Controller]], options: dict[str, Any], schemes: set[str]
 ) -> None:
-    """Seen to fail: Cookies and OAuth were in the document of every application."""
+    """Seen to fail: the document of every application had cookies and OAuth."""
     document = document_of(*controllers, **options)
     assert set(document["components"]["securitySchemes"]) == schemes
     operations = {f"{method} {path}": one for path, of in document["paths"].items() for method, one in of.items()}
@@ -144,7 +144,7 @@ def test_the_document_lists_only_the_security_schemes_of_the_application(
 
 
 def test_an_unreferenced_schema_is_left_out() -> None:
-    """The filter of a list becomes parameters; the error schema of OAuth is there only with OAuth."""
+    """Filters are parameters, not components. OAuthError is included only with OAuth."""
     document = document_of(Things)
     text = json.dumps(document)
     schemas = document["components"]["schemas"]
@@ -193,7 +193,7 @@ def test_two_types_of_one_name_are_refused_at_start(name: str) -> None:
         path = "/namesakes"
 
         @post()
-        async def add_namesake(self, data: JSONBody[namesake]) -> None:  # type: ignore[valid-type]  # made here
+        async def add_namesake(self, data: JSONBody[namesake]) -> None:  # type: ignore[valid-type]  # created at run time
             """Add a namesake."""
 
     with pytest.raises(TypeError, match=f"types with the same name in the OpenAPI document: .*{name}.*; rename"):

@@ -1,4 +1,4 @@
-"""Cursors: opaque, signed, and of use only where they were made."""
+"""Cursors are opaque, signed and valid only in their scope."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -42,19 +42,19 @@ def test_a_cursor_of_another_list_or_key_is_refused() -> None:
 
 
 def test_a_cursor_with_values_of_other_types_is_refused() -> None:
-    """Seen to fail: such a cursor was a ValidationError of msgspec, a 500."""
+    """Seen to fail: such a cursor caused a ValidationError of msgspec, a 500."""
     with pytest.raises(InvalidCursor):
         cursors.decode("list", cursors.encode("list", ("a", 1)), tuple[datetime, UUID])
 
 
 def test_a_cursor_with_another_number_of_values_is_refused() -> None:
-    """Seen to fail: such a cursor was a 500: a release that sorts by other columns made it."""
+    """Seen to fail: the cursor of a release with other sort columns caused a 500."""
     with pytest.raises(InvalidCursor):
         cursors.decode("list", cursors.encode("list", ("name",)), tuple[int, UUID])
 
 
 def test_the_longest_cursor_is_accepted() -> None:
-    """Seen to fail: the position of a name of 200 emoji made a cursor that the next request refused."""
+    """Seen to fail: a name of 200 emoji gave a cursor longer than the accepted maximum."""
     assert len(cursors.encode("list", ("\N{ELECTRIC LIGHT BULB}" * 200, UUID(int=7)))) <= MAX_CURSOR_CHARS
 
 
@@ -75,8 +75,8 @@ def test_the_last_page_has_no_cursor() -> None:
     ],
 )
 def test_the_link_to_the_next_page_keeps_the_query(asked: bytes, target: str) -> None:
-    """Breaks when characters that end the link are not written anew: the client would choose what it says."""
-    scope: Any = {"type": "http", "path": "/v1/things", "query_string": asked, "headers": []}  # all that is read
+    """Breaks when characters that end the link are not encoded: a client could inject another link."""
+    scope: Any = {"type": "http", "path": "/v1/things", "query_string": asked, "headers": []}  # the only attribute used
     request = ApiRequest(scope)
     answer = paged(request, Page([1], "abc"))
     assert answer.headers["link"] == f'<{target}>; rel="next"'
@@ -87,6 +87,6 @@ def test_the_link_to_the_next_page_keeps_the_query(asked: bytes, target: str) ->
     "query", [b"cursor=", b"limit=", b"limit=5&cursor=", b"cursor=" + b"a" * (MAX_CURSOR_CHARS + 1)]
 )
 def test_a_parameter_without_a_value_is_refused(query: bytes) -> None:
-    """Breaks when an empty cursor is one: a list that looks whether it is true begins again at its first page."""
+    """Breaks when an empty cursor is accepted: the list starts again at the first page."""
     with pytest.raises(Invalid):
         decode_query(query, PageFilter)

@@ -1,4 +1,4 @@
-"""Every error is a problem, whoever raised it."""
+"""Every error response is a problem."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ async def test_multipart_is_refused_where_json_is_expected(tiny: httpx.AsyncClie
     ],
 )
 async def test_a_body_that_is_not_json_in_utf8_is_malformed(tiny: httpx.AsyncClient, body: bytes) -> None:
-    """Breaks when only the first decoding may fail: a fault before the end of the JSON is then a 500."""
+    """Breaks when errors of the second decoding are not caught: malformed JSON after an invalid field is then a 500."""
     answer = await tiny.post("/v1/notes", content=body, headers={"content-type": JSON})
     assert_problem(answer, 400, "malformed_request")
     assert (await tiny.get("/v1/notes")).json() == {"items": []}

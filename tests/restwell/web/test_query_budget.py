@@ -1,4 +1,4 @@
-"""The N+1 guard: a query in a loop fails the test, warns once, and is counted."""
+"""N+1 detection: a query in a loop fails the test, is logged once, and is counted."""
 
 import httpx
 import pytest
@@ -23,8 +23,8 @@ async def texts(client: httpx.AsyncClient, path: str) -> list[str]:
 
 
 async def test_an_n_plus_one_query_fails_the_test_and_names_query_route_and_remedy(with_notes: Settings) -> None:
-    """Breaks when the edge does not count the queries of a request: the test client then closes without an error."""
-    with pytest.raises(AssertionError) as raised:  # it is raised where the block ends
+    """Breaks when the queries of a request are not counted: the test client then closes without an error."""
+    with pytest.raises(AssertionError) as raised:  # raised at the end of the block
         async with running(create_app(with_notes)) as client:
             assert await texts(client, "/v1/notes/one-by-one") == ["0", "1", "2"]
     message = str(raised.value)
@@ -37,7 +37,7 @@ async def test_declared_repeats_and_batched_reads_are_within_the_budget(with_not
     async with running(create_app(with_notes)) as client:
         for path in ("/v1/notes/one-by-one-on-purpose", "/v1/notes/together", "/v1/notes"):
             assert await texts(client, path) == ["0", "1", "2"]
-            assert await texts(client, path) == ["0", "1", "2"], "each request has a budget of its own"
+            assert await texts(client, path) == ["0", "1", "2"], "the budget is per request"
 
 
 async def test_an_exceeded_budget_is_logged_once_and_counted_always(with_notes: Settings) -> None:

@@ -1,4 +1,4 @@
-"""An answer that is streamed page by page holds no connection while its reader is slow, and arrives whole."""
+"""A response that is streamed page by page holds no connection for a slow client, and is complete."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ SCOPE: dict[str, Any] = {
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 async def test_a_slow_reader_of_a_stream_holds_no_connection(empty_url: str, backend: str) -> None:
-    """Breaks when the stream reads inside a transaction: the only connection is then lent for as long as the reader takes."""
+    """Breaks when the stream reads inside a transaction: it then holds the only connection for a slow client."""
     assert backend in empty_url
     async with open_database(empty_url) as database:
         await Migrations(MIGRATIONS).upgrade(database)
@@ -77,7 +77,7 @@ class Slow(Controller):
 
     @get("/read")
     async def read(self) -> Response[Any]:
-        """Begin late."""
+        """Start late."""
         await asyncio.sleep(4 * TICK_SECONDS)
         return stream_json(self._pieces(), "all.json")
 
@@ -88,7 +88,7 @@ class Slow(Controller):
 
 
 def test_a_stream_that_begins_late_is_delivered_whole(tmp_path: Path) -> None:
-    """Breaks where the end of watching the client, once the answer has begun, cancels what listens for its end."""
+    """Breaks when the disconnect watcher of the edge cancels the framework's own watcher after the response has started."""
     settings = Settings(
         database=DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path}/tiny.db")),
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),

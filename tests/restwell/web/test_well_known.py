@@ -1,4 +1,4 @@
-"""Other servers can check our access tokens, where those are signed with a key that has a public half."""
+"""Other servers can verify access tokens that are signed with a key pair."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,7 +42,7 @@ async def test_the_public_keys_are_published_and_cacheable(tiny_settings: Settin
 
 
 async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings: ShopSettings, key_file: Path) -> None:
-    """A server that knows nothing but the issuer finds the key to verify a token (RFC 8414)."""
+    """A server that knows only the issuer finds the key of a token (RFC 8414)."""
     own = "https://shop.example"
     changes = {"jwt": JwtSettings(secret=settings.jwt.secret, key_files=(key_file,)), "app": AppSettings(url=own)}
     async with running(shop.create_app(settings.model_copy(update=changes))) as client:
@@ -61,7 +61,7 @@ async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings:
         "aud",
         "iat",
         "exp",
-    }  # RFC 9068 2.2, and ours
+    }  # the claims of RFC 9068 2.2 and sid
     assert metadata["token_endpoint"] == f"{own}/v1/oauth/token"
     assert "orders:read" in metadata["scopes_supported"]
 

@@ -1,4 +1,4 @@
-"""A small application for the tests of the kit: one table, one role, and a route that breaks."""
+"""A small application for the tests of the kit: one table, one role, and a failing route."""
 
 from asyncio import gather
 from collections.abc import AsyncIterator
@@ -79,17 +79,17 @@ class NoteController(Controller):
 
     @get("/one-by-one")
     async def list_slowly(self) -> Notes:
-        """List notes, each with a query of its own: what an N+1 is."""
+        """List notes with one query each: an N+1 query."""
         return Notes([await self.database.one(note_by_id, id=number) for number in (1, 2, 3)])
 
     @get("/one-by-one-on-purpose", query_budget={"notes.by_id": 3})
     async def list_slowly_on_purpose(self) -> Notes:
-        """List notes, each with a query of its own, as declared."""
+        """List notes with one query each, as declared."""
         return Notes([await self.database.one(note_by_id, id=number) for number in (1, 2, 3)])
 
     @get("/together")
     async def list_together(self) -> Notes:
-        """List notes by reads that become one statement."""
+        """List notes with batched reads."""
         return Notes(list(await gather(*(self.database.one(note_by_id, id=number) for number in (1, 2, 3)))))
 
     @get("/stream", query_budget={"notes.after": 1_000})
@@ -111,15 +111,15 @@ class NoteController(Controller):
 
     @get("/secrets", guards=[requires_role("owner")])
     async def read_secrets(self, actor: Inject[Actor]) -> str:
-        """Read what only the owner may."""
+        """Read the secrets of the owner."""
         return actor.role
 
     @get("/{number:int}/broken")
     async def break_down(self, number: FromPath[int]) -> str:
         """Break."""
         if number == 418:
-            raise HTTPException(status_code=number)  # an error of the framework that the kit has no word for
-        password = "hunter2"  # what a traceback must not show
+            raise HTTPException(status_code=number)  # an error of the framework without an AppError
+        password = "hunter2"  # must not appear in a traceback
         raise ValueError(number, len(password))
 
 
@@ -146,7 +146,7 @@ project = Project(name="tiny", settings=Settings, create_app=create_app, migrati
 
 
 def app_of(settings: Settings, *controllers: type[Controller]) -> App:
-    """An application of these alone, to which nobody can sign in."""
+    """An application of these controllers, without authentication."""
 
     async def authenticate(_: str) -> Actor:
         raise NotImplementedError

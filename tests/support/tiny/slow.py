@@ -12,7 +12,7 @@ from tiny.app import app_of
 from tiny.app import project as tiny
 
 HUNG = "SLOW_HUNG_SECONDS"
-"""Overrides the time after which a worker counts as hung, with faster heartbeats, for tests."""
+"""Environment variable: overrides the seconds after which a worker counts as hung, with faster heartbeats."""
 
 if HUNG in os.environ:
     server.HUNG_SECONDS = float(os.environ[HUNG])  # type: ignore[misc]
