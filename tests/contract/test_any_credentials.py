@@ -23,7 +23,7 @@ JSON = (b"content-type", b"application/json")
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 WEBHOOK_SECRET = "whsec_of_the_shop_for_tests"
 
-lines = st.binary().map(lambda line: line.replace(b"\r", b"").replace(b"\n", b"").strip())
+lines = st.binary().map(lambda line: line.replace(b"\r", b"").replace(b"\n", b"").strip(b" \t"))
 """Valid bytes of a header field."""
 
 
@@ -60,10 +60,20 @@ def test_no_credentials_cause_a_5xx_or_let_a_stranger_in(server: InProcess, scor
         else:
             cookie = (b"cookie", REFRESH_COOKIE.encode() + b"=" + secret)
             response = server.send("POST", "/v1/sessions/refresh", [cookie, (b"sec-fetch-site", b"same-origin")])
-        assert response.status >= 400 or secret.strip() in {access, b"Bearer " + access, refresh}
+        value = secret.partition(b";")[0] if place > 1 else secret  # a semicolon ends a cookie
+        assert response.status >= 400 or value.strip(b" \t") in {access, b"Bearer " + access, refresh}
         return response
 
     fuzz(score, st.tuples(st.integers(0, 3), lines | damaged(access) | damaged(refresh)), try_in)
+
+
+@pytest.mark.parametrize("change", ["{}\xa0", "\xa0{}", "{}\x85", "\x1c{}", "{}\x1f", "{}=", "{}\x0b"])
+@pytest.mark.parametrize("header", ["authorization", "cookie"])
+def test_another_spelling_of_an_access_token_gets_a_401(server: InProcess, header: str, change: str) -> None:
+    """Seen to fail: what Unicode calls a space was cut off."""
+    token = change.format(sign_in(server, "customer1@shop.example")["access_token"])
+    value = f"Bearer {token}" if header == "authorization" else f"{ACCESS_COOKIE}={token}"
+    assert server.send("GET", "/v1/users/me", [(header.encode(), value.encode("latin-1"))]).status == 401
 
 
 @pytest.mark.parametrize(
@@ -159,7 +169,7 @@ def test_no_cursor_causes_a_5xx(server: InProcess, score: Score) -> None:
     def read(given: tuple[str, bytes]) -> Response:
         path, cursor = given
         response = server.send("GET", f"{path}&cursor={quote_from_bytes(cursor)}", [admin])
-        assert response.status in {400, 422} or not cursor or (path, cursor.strip(b"=")) == (lists[0], own)
+        assert response.status in {400, 422} or not cursor or (path, cursor) == (lists[0], own)
         return response
 
     fuzz(score, st.tuples(st.sampled_from(lists), st.binary() | damaged(own) | st.text("Aa-_").map(str.encode)), read)

@@ -7,9 +7,10 @@ to the client and back, so that any node knows which replicas have replayed it.
 import hmac
 import struct
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextvars import ContextVar
 from typing import Final
+
+from restwell import base64url
 
 MAX_LAG_SECONDS: Final = 10.0
 """A replica that lags more is not read from."""
@@ -64,12 +65,12 @@ class ConsistencyTokens:
 
     def encode(self, lsn: int) -> str:
         body = _FIELDS.pack(lsn, int(time.time()))
-        return urlsafe_b64encode(self._mac(body) + body).rstrip(b"=").decode()
+        return base64url.encode(self._mac(body) + body)
 
     def decode(self, token: bytes) -> int:
         """The LSN; 0 for an expired or invalid token."""
         try:
-            raw = urlsafe_b64decode(token + b"=" * (-len(token) % 4))
+            raw = base64url.decode(token.decode("ascii"))
             lsn, issued_at = _FIELDS.unpack(raw[_MAC_BYTES:])
         except (ValueError, struct.error):
             return 0

@@ -20,7 +20,7 @@ def expected_versions(if_match: str | None) -> frozenset[int] | None:
     """
     if if_match is None:
         raise PreconditionRequired
-    if if_match.strip() == "*":
+    if if_match.strip(" \t") == "*":
         return None
     tags = (_TAG(tag.strip(" \t")) for tag in if_match.split(","))
     return frozenset(int(match[1]) for match in tags if match is not None)

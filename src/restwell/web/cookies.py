@@ -14,7 +14,7 @@ def cookies_in(header: str) -> dict[str, str]:
     for pair in header.split(";"):
         name, separator, value = pair.partition("=")
         if separator:
-            cookies.setdefault(name.strip(), value.strip())
+            cookies.setdefault(name.strip(" \t"), value.strip(" \t"))
     return {name: _unquote(value) for name, value in cookies.items()}
 
 

@@ -12,7 +12,7 @@ MAX_BYTES: Final = 65_536
 
 async def read_form(request: ApiRequest) -> Any:
     """Inject the handler's ``form`` parameter, decoded into its Struct. Unknown fields are ignored."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+    if request.headers.get("content-type", "").partition(";")[0].strip(" \t").lower() != FORM:
         raise UnsupportedMediaType(f"Send the body as {FORM}.", headers={"accept": FORM})
     body = await request.body()
     if len(body) > MAX_BYTES:

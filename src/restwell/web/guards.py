@@ -121,4 +121,4 @@ async def _find_actor(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
         error.headers["www-authenticate"] = "Bearer"  # RFC 6750 3.1: no error code without a token
         raise error
     authenticate: Authenticate = connection.app.state.authenticate
-    return await authenticate(token.strip())
+    return await authenticate(token.strip(" \t"))

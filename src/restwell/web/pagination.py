@@ -2,7 +2,6 @@
 
 import hmac
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Generic, TypeVar
@@ -12,6 +11,7 @@ import msgspec
 from litestar import Response
 from msgspec import Meta, Struct
 
+from restwell import base64url
 from restwell.errors import InvalidCursor
 from restwell.web.request import ApiRequest
 
@@ -56,12 +56,12 @@ class Cursors:
 
     def encode(self, scope: str, position: tuple[Any, ...]) -> str:
         body = msgspec.msgpack.encode(position)
-        return urlsafe_b64encode(self._mac(scope, body) + body).rstrip(b"=").decode()
+        return base64url.encode(self._mac(scope, body) + body)
 
     def decode(self, scope: str, cursor: str, kind: type[T]) -> T:
         """Decode the position as ``kind``, a tuple type. Raises InvalidCursor."""
         try:
-            raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+            raw = base64url.decode(cursor)
         except ValueError:
             raise InvalidCursor from None
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]

@@ -40,7 +40,7 @@ class ApiRequest(Request[Any, Any, State]):
         return cookies_in(self.headers.get("cookie", ""))
 
     async def body(self) -> bytes:
-        if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        if self.headers.get("content-encoding", "identity").strip(" \t").lower() != "identity":
             # A small compressed body can have any size decompressed. RFC 9110 15.5.16: name what is accepted.
             raise UnsupportedMediaType("Send the body without compression.", headers={"accept-encoding": "identity"})
         body = await super().body()
@@ -50,7 +50,7 @@ class ApiRequest(Request[Any, Any, State]):
 
     async def json(self) -> Any:
         expected = body_media_type(self.scope["method"])
-        received = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        received = self.headers.get("content-type", "").partition(";")[0].strip(" \t").lower()
         if received != expected:
             name = "accept-patch" if expected == MERGE_PATCH else "accept"
             raise UnsupportedMediaType(f"Send the body as {expected}.", headers={name: expected})

@@ -19,8 +19,12 @@ from restwell.web.cookies import cookies_in
         (r'a="\054\"\\"', {"a": ',"\\'}),
         ("a=%20%C3%A9%", {"a": " \xe9%"}),
         ("a=\xe9", {"a": "\xe9"}),
+        ("a \t=\t 1 ; b=\xa02\x85", {"a": "1", "b": "\xa02\x85"}),
     ],
 )
 def test_the_cookie_header_is_parsed(header: str, cookies: dict[str, str]) -> None:
-    """Breaks when the last of two equal names wins, and when escapes remain. The cost is in tests/contract/test_parsing_cost.py."""
+    """Breaks when the last of two equal names wins, when escapes remain, and when more than spaces and tabs is stripped.
+
+    The cost is in tests/contract/test_parsing_cost.py.
+    """
     assert cookies_in(header) == cookies

@@ -33,6 +33,21 @@ def test_a_text_that_is_not_a_cursor_is_refused(text: str) -> None:
         cursors.decode("list", text, tuple[str, int])
 
 
+@pytest.mark.parametrize("change", ["{}=", "{}==", " {}", "{}\n", "-{}", "{}A"])
+def test_another_spelling_of_a_cursor_is_refused(change: str) -> None:
+    """Seen to fail: padding was accepted, and so were other last bits."""
+    cursor = cursors.encode("list", (1,))
+    with pytest.raises(InvalidCursor):
+        cursors.decode("list", change.format(cursor), tuple[int])
+
+
+def test_a_cursor_with_other_last_bits_is_refused() -> None:
+    cursor = next(cursor for text in ("", "a", "aa") if len(cursor := cursors.encode("list", (text,))) % 4 == 2)
+    last = ord(cursor[-1])
+    with pytest.raises(InvalidCursor):
+        cursors.decode("list", cursor[:-1] + chr(last + 1), tuple[str])
+
+
 def test_a_cursor_of_another_list_or_key_is_refused() -> None:
     cursor = cursors.encode("list", (1,))
     with pytest.raises(InvalidCursor):

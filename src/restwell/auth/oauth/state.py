@@ -7,7 +7,6 @@ key. The server stores nothing, and rejects a response for another browser, prov
 import hmac
 import secrets
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
 from typing import Annotated, Final
 from urllib.parse import urlencode, urlsplit
@@ -16,6 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Struct
 
+from restwell import base64url
 from restwell.errors import AppError
 
 FLOW_TTL_SECONDS: Final = 600
@@ -59,7 +59,7 @@ class AuthorizationFlow(Struct, frozen=True):
     @property
     def challenge(self) -> str:
         """The PKCE code challenge, S256 (RFC 7636 4.2)."""
-        return _base64url(sha256(self.verifier.encode()).digest())
+        return base64url.encode(sha256(self.verifier.encode()).digest())
 
     def location(self, error: str | None = None) -> str | None:
         """``return_to`` with the error code in its query. None without a ``return_to``."""
@@ -89,12 +89,12 @@ class AuthorizationFlows:
             msgspec.convert(return_to, ReturnTo | None)
         except msgspec.ValidationError as error:
             raise ValueError(f"return_to: {error}") from None
-        return self._flow(_base64url(msgspec.msgpack.encode(content)), content)
+        return self._flow(base64url.encode(msgspec.msgpack.encode(content)), content)
 
     def resume(self, cookie: str, provider: str, state: str) -> AuthorizationFlow:
         """Restore the flow of a provider's response. Raises InvalidSignIn if it is expired or does not match."""
         try:
-            raw = urlsafe_b64decode(cookie.encode("ascii") + b"=" * (-len(cookie) % 4))
+            raw = base64url.decode(cookie)
             content = msgspec.msgpack.decode(raw, type=_CookieContent)
         except (ValueError, msgspec.MsgspecError):
             raise InvalidSignIn from None
@@ -109,8 +109,4 @@ class AuthorizationFlows:
         return AuthorizationFlow(cookie, content.provider, state, nonce, verifier, content.return_to, content.user_id)
 
     def _derive(self, purpose: str, cookie: str) -> str:
-        return _base64url(hmac.digest(self._key, f"{purpose}:{cookie}".encode(), "sha256"))
-
-
-def _base64url(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
+        return base64url.encode(hmac.digest(self._key, f"{purpose}:{cookie}".encode(), "sha256"))
