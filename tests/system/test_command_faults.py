@@ -1,4 +1,4 @@
-"""Every command, on what is wrong with its settings or around it: a line for each fault, exit code 2, and never a traceback."""
+"""Every command with invalid settings or a broken environment: one line per error, exit code 2, no traceback."""
 
 import os
 import shutil
@@ -16,18 +16,27 @@ from shop.app import MIGRATIONS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-ASK = ("migrate", "serve", "worker", "seed", "jobs list", "explain")
-"""Those that need the database."""
-SOME = ("migrate", "jobs list")
-"""One that opens it by itself, and one that starts the application."""
+DATABASE_COMMANDS = ("migrate", "serve", "worker", "seed", "jobs list", "explain")
+"""Commands that need the database."""
+SAMPLE_COMMANDS = ("migrate", "jobs list")
+"""A command that opens the database directly, and one that starts the application."""
 UNSET = {"RUNTIME_DIR", "METRICS_DIR", "DATABASE_URL", "JWT_SECRET"}
-ALL = (*ASK, "dev", "cache clear", "cache stats", "routes", "openapi", "backup copy.db", "migrate --check")
-SQLITE = (*ASK, "dev", "backup copy.db")
+ALL_COMMANDS = (
+    *DATABASE_COMMANDS,
+    "dev",
+    "cache clear",
+    "cache stats",
+    "routes",
+    "openapi",
+    "backup copy.db",
+    "migrate --check",
+)
+SQLITE_COMMANDS = (*DATABASE_COMMANDS, "dev", "backup copy.db")
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """A command, in this test's own folder."""
+    """Run a command in the folder of the test."""
 
     def run(
         command: str, *, full: bool = False, folder: Path = tmp_path, **environment: str
@@ -65,7 +74,7 @@ def faulty_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("20")]  # nor lines of the log
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("20")]  # without log lines
     assert (result.returncode, len(lines)) == (2, len(words)), (result.stdout, result.stderr)
     for line, word in zip(lines, words, strict=True):
         assert line.startswith("restwell: ")
@@ -75,14 +84,14 @@ def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> Non
 
 
 UNUSABLE = {
-    "wrong password": (ASK, "DATABASE_URL: PostgreSQL at 127.0.0.1:"),
-    "not a database": (ASK, "DATABASE_URL: SQLite cannot open"),
-    "unreachable": (SOME, "DATABASE_URL: PostgreSQL at 127.0.0.1:"),
-    "no such database": (SOME, "createdb"),
-    "a folder": (SOME, "DATABASE_URL: SQLite cannot open"),
-    "no such host": (SOME, "DATABASE_URL: PostgreSQL at host.invalid"),
-    "no such user": (SOME, "check user and password in DATABASE_URL"),
-    "no folder": (SOME, "DATABASE_URL: SQLite cannot open /proc/none/x.db"),
+    "wrong password": (DATABASE_COMMANDS, "DATABASE_URL: PostgreSQL at 127.0.0.1:"),
+    "not a database": (DATABASE_COMMANDS, "DATABASE_URL: SQLite cannot open"),
+    "unreachable": (SAMPLE_COMMANDS, "DATABASE_URL: PostgreSQL at 127.0.0.1:"),
+    "no such database": (SAMPLE_COMMANDS, "createdb"),
+    "a folder": (SAMPLE_COMMANDS, "DATABASE_URL: SQLite cannot open"),
+    "no such host": (SAMPLE_COMMANDS, "DATABASE_URL: PostgreSQL at host.invalid"),
+    "no such user": (SAMPLE_COMMANDS, "check user and password in DATABASE_URL"),
+    "no folder": (SAMPLE_COMMANDS, "DATABASE_URL: SQLite cannot open /proc/none/x.db"),
 }
 
 
@@ -91,57 +100,57 @@ UNUSABLE = {
     [(command, fault, word) for fault, (commands, word) in UNUSABLE.items() for command in commands],
 )
 def test_each_command_names_an_unusable_database(
-    context: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
+    run: Run, faulty_databases: dict[str, str], command: str, fault: str, word: str
 ) -> None:
-    """Seen to fail: the message did not name the setting."""
-    assert_refused(context(command, DATABASE_URL=faulty_databases[fault]), word)
+    """Regression: the message did not name the setting."""
+    assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), word)
 
 
-@pytest.mark.parametrize("command", [*(one for one in ASK if one != "migrate"), "jobs retry --name=mail"])
+@pytest.mark.parametrize("command", [*(one for one in DATABASE_COMMANDS if one != "migrate"), "jobs retry --name=mail"])
 @pytest.mark.parametrize("fault", ["fresh", "fresh file"])
 def test_each_command_refuses_an_unmigrated_database(
-    context: Run, faulty_databases: dict[str, str], command: str, fault: str
+    run: Run, faulty_databases: dict[str, str], command: str, fault: str
 ) -> None:
-    """Seen to fail: `seed` and the commands for jobs ended with the driver's error about a table."""
-    assert_refused(context(command, DATABASE_URL=faulty_databases[fault]), "run restwell migrate")
+    """Regression: `seed` and the job commands printed the driver's error about a missing table."""
+    assert_refused(run(command, DATABASE_URL=faulty_databases[fault]), "run restwell migrate")
 
 
-def test_migrate_reports_a_missing_privilege(context: Run, faulty_databases: dict[str, str]) -> None:
-    assert_refused(context("migrate", DATABASE_URL=faulty_databases["no permission"]), "permission denied")
+def test_migrate_reports_a_missing_privilege(run: Run, faulty_databases: dict[str, str]) -> None:
+    assert_refused(run("migrate", DATABASE_URL=faulty_databases["no permission"]), "permission denied")
 
 
-@pytest.mark.parametrize("command", ALL)
-def test_each_command_names_every_invalid_setting(context: Run, command: str) -> None:
-    assert_refused(context(command, PORT="http", DATABASE_URL="mysql://u:hunter2@h/d"), "PORT: ", "DATABASE_URL: ")
+@pytest.mark.parametrize("command", ALL_COMMANDS)
+def test_each_command_names_every_invalid_setting(run: Run, command: str) -> None:
+    assert_refused(run(command, PORT="http", DATABASE_URL="mysql://u:hunter2@h/d"), "PORT: ", "DATABASE_URL: ")
 
 
 @pytest.mark.parametrize(
     ("file", "word"),
     [("[tool.restwell\n", "pyproject.toml is not valid TOML"), ("\xff", "pyproject.toml is not valid TOML")],
 )
-def test_a_broken_project_file_is_named(context: Run, tmp_path: Path, file: str, word: str) -> None:
-    """Seen to fail: the command ended with a stack trace."""
+def test_a_broken_project_file_is_named(run: Run, tmp_path: Path, file: str, word: str) -> None:
+    """Regression: the command printed a stack trace."""
     (tmp_path / "pyproject.toml").write_bytes(file.encode("latin-1"))
-    assert_refused(context("routes", RESTWELL_APP=""), word)
+    assert_refused(run("routes", RESTWELL_APP=""), word)
 
 
 @pytest.mark.parametrize("command", ["dev", "serve"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "a..b", "no-such-host.invalid", "192.0.2.1"])
-def test_an_address_that_cannot_be_bound_is_named(context: Run, command: str, host: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        assert_refused(context(command, HOST=host, PORT=port), f"cannot listen on {host}:{port}")
+def test_an_address_that_cannot_be_bound_is_named(run: Run, command: str, host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as used_socket:
+        port = str(used_socket.getsockname()[1])
+        assert_refused(run(command, HOST=host, PORT=port), f"cannot listen on {host}:{port}")
 
 
 @pytest.mark.parametrize(
     "answer", [b"", b"220 mail.example ESMTP\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n{]\xff"]
 )
-def test_cache_stats_refuses_a_server_that_is_not_ours(context: Run, answer: bytes) -> None:
-    """Seen to fail: an answer that is not HTTP, or not metrics, was a stack trace."""
-    with socket.create_server(("127.0.0.1", 0)) as stranger:
+def test_cache_stats_refuses_another_server(run: Run, answer: bytes) -> None:
+    """Regression: a response that is not HTTP, or not metrics, caused a stack trace."""
+    with socket.create_server(("127.0.0.1", 0)) as other_server:
 
         def serve() -> None:
-            connection, _ = stranger.accept()
+            connection, _ = other_server.accept()
             with connection:
                 connection.sendall(answer)
                 if answer:
@@ -149,14 +158,14 @@ def test_cache_stats_refuses_a_server_that_is_not_ours(context: Run, answer: byt
 
         thread = threading.Thread(target=serve)
         thread.start()
-        result = context("cache stats", PORT=str(stranger.getsockname()[1]))
+        result = run("cache stats", PORT=str(other_server.getsockname()[1]))
         thread.join()
-    assert_refused(result, "no server")
+    assert_refused(result, "no response from")
 
 
 @pytest.fixture(scope="module")
 async def migrated(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a database of the shop, migrated."""
+    """The URL of a migrated database of the shop."""
     url = f"sqlite:///{tmp_path_factory.mktemp('migrated') / 'shop.db'}"
     async with open_database(url, 1) as database:
         await Migrations(MIGRATIONS).upgrade(database)
@@ -165,11 +174,11 @@ async def migrated(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_a_command_whose_processes_could_not_start_ends_with_the_reason(
-    context: Run, migrated: str, tmp_path: Path, command: str
+    run: Run, migrated: str, tmp_path: Path, command: str
 ) -> None:
-    """Seen to fail: `serve` started and its processes died, with a stack trace each."""
+    """Regression: `serve` started, and each of its processes exited with a stack trace."""
     (tmp_path / "jwt.pem").write_text("no key")
-    assert_refused(context(command, DATABASE_URL=migrated, JWT_KEY_FILES=str(tmp_path / "jwt.pem")), "JWT_KEY_FILES")
+    assert_refused(run(command, DATABASE_URL=migrated, JWT_KEY_FILES=str(tmp_path / "jwt.pem")), "JWT_KEY_FILES")
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
@@ -183,43 +192,46 @@ def test_a_command_whose_processes_could_not_start_ends_with_the_reason(
     ],
 )
 def test_an_unwritable_folder_is_named_with_its_setting(
-    context: Run, migrated: str, command: str, setting: str, value: str, word: str
+    run: Run, migrated: str, command: str, setting: str, value: str, word: str
 ) -> None:
-    """Seen to fail: the command ended with a stack trace, or started a process that failed with the first file."""
-    assert_refused(context(command, DATABASE_URL=migrated, **{setting: value}), word)
+    """Regression: the command printed a stack trace, or started and failed at the first file."""
+    assert_refused(run(command, DATABASE_URL=migrated, **{setting: value}), word)
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "routes", "jobs list"])
+@pytest.mark.parametrize("command", ["serve", "worker", "cache clear", "jobs list"])
 def test_a_secret_that_cannot_be_created_is_named_with_its_setting(
-    context: Run, migrated: str, tmp_path: Path, command: str
+    run: Run, migrated: str, tmp_path: Path, command: str
 ) -> None:
-    """Seen to fail: the command ended with a stack trace: `var` is created in its working directory."""
+    """Regression: the command printed a stack trace, since `var` is in its working directory."""
     others = {"FILES_DIR": str(tmp_path), "SMTP_URL": "smtp+plain://localhost:25"}
     payments = {"PAYMENTS_URL": "https://sk_test@api.stripe.com"}
-    result = context(command, folder=Path("/proc"), DATABASE_URL=migrated, **payments, **others)
+    result = run(command, folder=Path("/proc"), DATABASE_URL=migrated, **payments, **others)
     assert_refused(result, "JWT_SECRET: var/development-secret cannot be created or read")
 
 
 @pytest.mark.parametrize("command", ["routes", "cache clear"])
 def test_a_missing_temporary_folder_is_reported_with_its_setting(
-    context: Run, faulty_databases: dict[str, str], command: str
+    run: Run, faulty_databases: dict[str, str], command: str
 ) -> None:
-    """Seen to fail: the command ended with a stack trace. No file may have a size here, as on a full disk."""
-    result = context(command, full=True, RUNTIME_DIR="", DATABASE_URL=faulty_databases["fresh"], JWT_SECRET="x" * 48)
+    """Regression: the command printed a stack trace. Files must stay empty here, like on a full disk."""
+    result = run(command, full=True, RUNTIME_DIR="", DATABASE_URL=faulty_databases["fresh"], JWT_SECRET="x" * 48)
     assert_refused(result, "RUNTIME_DIR: there is no temporary folder")
 
 
-def test_every_unwritable_setting_is_named_at_once_on_a_read_only_root(
-    context: Run, faulty_databases: dict[str, str], tmp_path: Path
+def test_all_unwritable_settings_are_named_together_on_a_read_only_root(
+    run: Run, faulty_databases: dict[str, str], tmp_path: Path
 ) -> None:
-    """Seen to fail: the command ended with a stack trace."""
+    """Regression: the command printed a stack trace."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("only root makes mounts read-only")
     url = faulty_databases["fresh"].replace("/fresh", "/postgres")
     env = {**os.environ, "RESTWELL_APP": "shop.app:shop", "DATABASE_URL": url, "PORT": str(free_port())}
     env.pop("RUNTIME_DIR", None)
-    assert context("migrate", DATABASE_URL=url).returncode == 0
-    mounts = "mount --bind / / && for m in / /tmp /var/tmp /dev/shm; do mount --bind $m $m; mount -o remount,ro,bind $m; done"
+    assert run("migrate", DATABASE_URL=url).returncode == 0
+    mounts = (
+        "mount --bind / / && for m in / /tmp /var/tmp /dev/shm;"
+        " do mount --bind $m $m; mount -o remount,ro,bind $m; done"
+    )
     script = f"{mounts} 2>/dev/null; cd {tmp_path}; exec {RESTWELL} serve"
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=env, capture_output=True, text=True, check=False)
     names = ("RUNTIME_DIR: there is no", "PAYMENTS_URL", "FILES_DIR", "SMTP_URL", "JWT_SECRET")

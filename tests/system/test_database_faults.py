@@ -1,4 +1,4 @@
-"""The database goes away or stops answering under load: clear 503s, nothing lost, and back by itself."""
+"""PostgreSQL crashes, locks and a busy pool under load: clear 503s, no lost orders, automatic recovery."""
 
 import asyncio
 import signal
@@ -15,13 +15,13 @@ from order_load import STOCK, audit, buy_until, check_health_until, create_produ
 from scoreboard import Score
 from servers import NEEDS, RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serve
 
-BUYERS = 6
+BUYER_COUNT = 6
 RECOVERY_SECONDS = 5  # SCOREBOARD D1
 
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
-    """A server of the test's own, that it may crash."""
+    """A private server that the test crashes."""
     if postgres_programs() is None:
         pytest.skip(f"{NEEDS}: PostgreSQL (apt-get install postgresql)")
     with postgres() as started:
@@ -51,11 +51,11 @@ def shop(server: Postgres, tmp_path: Path, pool_size: int) -> Iterator[Served]:
     "D1", "PostgreSQL restarts at once under load", "only 503 with Retry-After; back in 5 s; I1, I2, I4"
 )
 async def test_a_crash_of_postgres_costs_503s_and_loses_no_order(server: Postgres, shop: Served, score: Score) -> None:
-    """Breaks when a lost connection is no DatabaseUnavailable: the answers are then 500s."""
+    """Breaks when a lost connection is not a DatabaseUnavailable: the responses are then 500s."""
     product = await create_product(shop)
     stop = time.monotonic() + score.size(12, 30)
     tokens = await sign_in_customer(shop)
-    buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}", tokens)) for n in range(BUYERS)]
+    buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}", tokens)) for n in range(BUYER_COUNT)]
     living = asyncio.create_task(check_health_until(stop, shop.url))
     await asyncio.sleep(1.5)
     await asyncio.to_thread(server.stop, signal.SIGQUIT)
@@ -78,11 +78,11 @@ async def test_a_crash_of_postgres_costs_503s_and_loses_no_order(server: Postgre
     score.note(f"{orders:,} orders, {refused:,} x 503, 0 others; back in {recovered - back:.1f} s; 0 lost")
 
 
-@pytest.mark.scoreboard("D2", "a lock held", "pool wait at most 2 s; liveness at most 100 ms; nobody else waits")
+@pytest.mark.scoreboard("D2", "a lock held", "pool wait at most 2 s; liveness at most 100 ms; no other request waits")
 async def test_a_lock_on_a_product_delays_orders_of_that_product_only(
     server: Postgres, shop: Served, score: Score
 ) -> None:
-    """Breaks without lock_timeout: each order then holds its connection until statement_timeout, after five seconds."""
+    """Breaks without lock_timeout: each order then holds its connection until the statement_timeout of 5 s."""
     product, other = await create_product(shop), await create_product(shop)
     blocker = await asyncpg.connect(server.url)
     transaction = blocker.transaction()
@@ -110,7 +110,7 @@ async def test_a_lock_on_a_product_delays_orders_of_that_product_only(
 
 @pytest.mark.parametrize("pool_size", [1])
 async def test_a_busy_pool_is_not_reported_as_a_dead_database(server: Postgres, shop: Served, pool_size: int) -> None:
-    """Breaks when readiness borrows from the same pool: it then waits for two seconds, and answers 503."""
+    """Breaks when the readiness check uses the same pool: it then waits two seconds and responds with 503."""
     assert pool_size == 1
     product = await create_product(shop)
     tokens = await sign_in_customer(shop)
@@ -119,7 +119,7 @@ async def test_a_busy_pool_is_not_reported_as_a_dead_database(server: Postgres, 
     await transaction.start()
     await blocker.execute("UPDATE products SET stock = stock WHERE id = $1", product["id"])
     stop = time.monotonic() + 4
-    buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}", tokens)) for n in range(BUYERS)]
+    buying = [asyncio.create_task(buy_until(stop, shop.url, product, f"buyer {n}", tokens)) for n in range(BUYER_COUNT)]
     longest = await check_health_until(stop, shop.url, "ready")
     attempts = [attempt for each in await asyncio.gather(*buying) for attempt in each]
     assert {attempt.status for attempt in attempts} == {503}
@@ -129,7 +129,7 @@ async def test_a_busy_pool_is_not_reported_as_a_dead_database(server: Postgres, 
 
 
 async def test_a_backup_under_load_is_whole_and_consistent(tmp_path: Path) -> None:
-    """Breaks when the file is copied as it lies: the copy then needs a write-ahead log of its own."""
+    """Breaks when the file is copied without its write-ahead log."""
     environment = {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}", "RESTWELL_APP": "shop.app:shop", "WORKERS": "2"}
     assert restwell("migrate", cwd=tmp_path, **environment).returncode == 0
     assert restwell("seed", cwd=tmp_path, **environment).returncode == 0
@@ -142,10 +142,11 @@ async def test_a_backup_under_load_is_whole_and_consistent(tmp_path: Path) -> No
         assert (done.returncode, done.stderr) == (0, "")
         after = await buy_until(time.monotonic() + 0.5, shop.url, product, "after")
         attempts = [attempt for each in (*await asyncio.gather(*buying), after) for attempt in each]
-    assert {attempt.status for attempt in attempts} == {201}, "nobody waited for the backup"
+    assert {attempt.status for attempt in attempts} == {201}, "no order waited for the backup"
     copy = apsw.Connection(str(tmp_path / "copy.db"))
     ((stock, sold, orders),) = copy.execute(
-        "SELECT (SELECT stock FROM products WHERE id = ?1), (SELECT sum(quantity) FROM order_lines WHERE product_id = ?1),"
+        "SELECT (SELECT stock FROM products WHERE id = ?1),"
+        " (SELECT sum(quantity) FROM order_lines WHERE product_id = ?1),"
         " (SELECT count(*) FROM orders)",
         (UUID(product["id"]).bytes,),
     )
@@ -155,8 +156,8 @@ async def test_a_backup_under_load_is_whole_and_consistent(tmp_path: Path) -> No
     assert [file.name for file in tmp_path.glob("*copy.db*")] == ["copy.db"]
     again = restwell("backup", "copy.db", cwd=tmp_path, **environment)
     assert (again.returncode, again.stderr) == (2, "restwell: copy.db is there already; choose another name\n")
-    nowhere = restwell("backup", "none/copy.db", cwd=tmp_path, **environment)
-    assert nowhere.stderr == "restwell: none/copy.db is in no folder that exists; choose another name\n"
+    missing_folder = restwell("backup", "none/copy.db", cwd=tmp_path, **environment)
+    assert missing_folder.stderr == "restwell: none/copy.db is in no folder that exists; choose another name\n"
 
 
 def test_backup_of_postgres_is_refused_and_names_pg_dump(postgres_server: str, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The log cannot be written: its reader is gone, does not read, or the disk is full. Nobody who asks notices; what is lost is counted."""
+"""An unwritable log: a closed or unread pipe, or a full disk.
+
+Responses are unaffected, and dropped lines are counted.
+"""
 
 import fcntl
 import os
@@ -32,17 +35,17 @@ from servers import (
 )
 
 BOUND_SECONDS = 1.0
-"""How long an answer may take, on a busy machine; before, it came never."""
+"""The time limit of a response on a busy machine. Before the fix there was no response."""
 MARK = pytest.mark.scoreboard(
     "T3",
     "log sink gone, full or not read",
-    "answers unchanged; no worker stopped; lost lines counted",
+    "answers unchanged; no worker stopped; dropped lines counted",
     backend="SQLite",
 )
 
 
 @contextmanager
-def reader_gone() -> Iterator[int]:
+def closed_pipe() -> Iterator[int]:
     reading, writing = os.pipe()
     os.close(reading)
     yield writing
@@ -65,8 +68,8 @@ def fill(descriptor: int) -> None:
 
 
 @contextmanager
-def not_read() -> Iterator[int]:
-    """A pipe that is full already."""
+def unread_pipe() -> Iterator[int]:
+    """A full pipe without a reader."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4_096)
     fill(writing)
@@ -76,7 +79,7 @@ def not_read() -> Iterator[int]:
 
 
 Sink = Callable[[], AbstractContextManager[int]]
-FAILING: list[Sink] = [reader_gone, full_device]
+FAILING: list[Sink] = [closed_pipe, full_device]
 
 
 @pytest.fixture
@@ -85,7 +88,7 @@ async def env(tmp_path: Path) -> dict[str, str]:
 
 
 async def migrated(database: Path, package: str) -> dict[str, str]:
-    """The environment of an application whose database is migrated."""
+    """Migrate a database for the application and return its environment."""
     url = f"sqlite:///{database}"
     async with open_database(url, 1) as opened:
         await Migrations(SUPPORT / package / "migrations").upgrade(opened)
@@ -93,9 +96,9 @@ async def migrated(database: Path, package: str) -> dict[str, str]:
 
 
 def assert_answers(served: Served, database: Path) -> None:
-    """Each kind of answer is as documented, and none comes late."""
+    """Assert that each kind of response is as documented and in time."""
     notes = f"{served.url}/v1/notes"
-    for _ in range(2):  # what the first have logged is on its way, or has failed
+    for _ in range(2):  # the second time, the log of the first has been written or has failed
         assert timed("GET", f"{notes}/greeting").text == "hello"
         assert timed("GET", f"{served.url}/health/live").status_code == 200
         assert_problem(timed("POST", notes, {"text": ""}), 422, "invalid")
@@ -117,7 +120,7 @@ def timed(method: str, url: str, body: object = None) -> httpx.Response:
     return answer
 
 
-def lost_lines(served: Served) -> int:
+def dropped_lines(served: Served) -> int:
     found = re.search(
         r"^restwell_log_lines_dropped_total (\S+)$", httpx.get(f"{served.url}/metrics").text, re.MULTILINE
     )
@@ -126,7 +129,7 @@ def lost_lines(served: Served) -> int:
 
 
 def assert_stops(served: Served) -> float:
-    """In order, and soon. Returns the seconds."""
+    """Assert a quick and graceful stop. Returns the seconds."""
     began = time.monotonic()
     served.process.terminate()
     assert served.process.wait(15) == 0
@@ -138,29 +141,32 @@ def assert_stops(served: Served) -> float:
 def test_an_unwritable_log_changes_no_answer_on_sqlite(
     sink: Sink, env: dict[str, str], tmp_path: Path, score: Score
 ) -> None:
-    """Broke when the error of the write went to whoever logged: 503s and 422s were bare 500s without a body."""
+    """Breaks when a write error is raised to the caller of the logger: 503s and 422s are then bare 500s."""
     with sink() as descriptor, serve_into(descriptor, tmp_path, RESTWELL, "serve", cwd=tmp_path, **env) as served:
         workers = children_of(served.process.pid)
         assert_answers(served, tmp_path / "tiny.db")
-        wait_until(lambda: lost_lines(served) >= 10, served.process)
+        wait_until(lambda: dropped_lines(served) >= 10, served.process)
         assert children_of(served.process.pid) == workers
-        score.note(f"{sink.__name__}: answers unchanged, {lost_lines(served):,} lines lost, all counted")
+        score.note(f"{sink.__name__}: answers unchanged, {dropped_lines(served):,} lines dropped, all counted")
         score.note(f"stopped in {assert_stops(served):.1f} s")
 
 
 @MARK
 def test_an_unread_log_pipe_blocks_no_worker_on_sqlite(env: dict[str, str], tmp_path: Path, score: Score) -> None:
-    """Broke when the event loop wrote: the worker stood still for ever, liveness too."""
-    with not_read() as descriptor, serve_into(descriptor, tmp_path, RESTWELL, "serve", cwd=tmp_path, **env) as served:
+    """Breaks when the event loop writes the log: the worker then hangs, with its liveness route."""
+    with (
+        unread_pipe() as descriptor,
+        serve_into(descriptor, tmp_path, RESTWELL, "serve", cwd=tmp_path, **env) as served,
+    ):
         workers = children_of(served.process.pid)
         assert_answers(served, tmp_path / "tiny.db")
-        assert lost_lines(served) == 0, "they wait in the buffer"
+        assert dropped_lines(served) == 0, "they wait in the buffer"
         assert children_of(served.process.pid) == workers
         score.note(f"not_read: answers unchanged; stopped in {assert_stops(served):.1f} s")
 
 
 def test_a_server_with_closed_standard_streams_answers(env: dict[str, str], tmp_path: Path) -> None:
-    """Broke with an AttributeError where standard output was asked what it is; else the next file or socket gets its number."""
+    """Breaks with an AttributeError on the missing stream, or when the next file or socket gets its descriptor."""
     command = ("sh", "-c", f"exec {RESTWELL} serve <&- >&- 2>&-")
     with serve(tmp_path, *command, cwd=tmp_path, **env) as served:
         for process in (served.process.pid, *children_of(served.process.pid)):
@@ -170,11 +176,11 @@ def test_a_server_with_closed_standard_streams_answers(env: dict[str, str], tmp_
 
 
 @MARK
-@pytest.mark.parametrize("sink", [reader_gone, not_read], ids=lambda sink: sink.__name__)
+@pytest.mark.parametrize("sink", [closed_pipe, unread_pipe], ids=lambda sink: sink.__name__)
 async def test_a_worker_runs_its_jobs_whatever_happens_to_its_log_on_sqlite(
     sink: Sink, tmp_path: Path, score: Score
 ) -> None:
-    """Broke in the first line: a worker that cannot write it ended, and one that waited for the reader did nothing at all."""
+    """Breaks when the worker exits because it cannot write a line, or blocks because the pipe is not read."""
     env = await migrated(tmp_path / "jobs.db", "jobs_app")
     run = f"log-{sink.__name__}-{os.getpid()}"
     async with open_harness(env["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
@@ -182,7 +188,7 @@ async def test_a_worker_runs_its_jobs_whatever_happens_to_its_log_on_sqlite(
         await harness.enqueue(sample_jobs.fail_permanently)
         await harness.enqueue(sample_jobs.log_in_process, text="loud")
         with sink() as descriptor:
-            process = subprocess.Popen(  # noqa: ASYNC220  # it is started, and not waited for
+            process = subprocess.Popen(  # noqa: ASYNC220  # the process is not awaited
                 [RESTWELL, "worker"], env={**os.environ, **env, RUN: run}, stdout=descriptor, stderr=descriptor
             )
             try:

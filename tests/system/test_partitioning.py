@@ -1,4 +1,4 @@
-"""The statements of docs/partitioning.md, on two servers, and a shop that does not notice."""
+"""The statements of docs/partitioning.md on two servers, with an unchanged shop."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ from shop.app import create_app
 from shop.orders import queries
 from shop.settings import ShopSettings
 
-ACCOUNTS = 32  # all four parts have one of them, but for four runs in ten thousand
+ACCOUNTS = 32  # in all but 4 of 10,000 runs, each of the four partitions has one
 PASSWORD = "correct horse battery staple"
 
 
@@ -39,8 +39,8 @@ def pair() -> Iterator[tuple[Postgres, Postgres]]:
         yield first, second
 
 
-def here(script: str, second: Postgres) -> str:
-    """The page's names of the second server, replaced by those of the test's own."""
+def for_test_servers(script: str, second: Postgres) -> str:
+    """Replace the host of the second server in the page with that of the test."""
     names = {"'second.internal'": "'127.0.0.1'", "'5432'": f"'{second.port}'"}
     names |= {"dbname 'shop'": "dbname 'postgres'", "user 'shop'": "user 'restwell'"}
     for name, ours in names.items():
@@ -90,8 +90,8 @@ async def buy(person: ApiClient, product: Json, key: str) -> str:
     return order_id
 
 
-async def assert_all_works(people: list[ApiClient], product: Json, before: list[str], run_name: str) -> list[str]:
-    """Each customer finds the order of before, places another, is given it again for the same key, and cancels it."""
+async def assert_orders_work(people: list[ApiClient], product: Json, before: list[str], run_name: str) -> list[str]:
+    """Each customer reads the previous order, places another one, retries it with the same key, and cancels it."""
     placed = []
     for person, old in zip(people, before, strict=True):
         new = await buy(person, product, run_name)
@@ -116,7 +116,7 @@ async def shards(server: Postgres, table: str) -> dict[str, int]:
 async def test_the_shop_runs_on_partitions_of_one_server_and_then_of_two(
     pair: tuple[Postgres, Postgres], client: httpx.AsyncClient
 ) -> None:
-    """Breaks when a statement of the page is wrong, and when a key or a query of an order lacks its user."""
+    """Breaks when a statement of the page is wrong, and when a key or a query of orders lacks the user."""
     first, second = pair
     people = await customers(client)
     admin = await ApiClient(client).sign_in("admin@shop.example")
@@ -126,18 +126,18 @@ async def test_the_shop_runs_on_partitions_of_one_server_and_then_of_two(
 
     for _, script in statements("1. Hash partitions on one server"):
         await run(first, script)
-    await assert_all_works(people, product, orders, "on partitions")
+    await assert_orders_work(people, product, orders, "on partitions")
     spread = await shards(first, "orders")
     assert set(spread) == {f"orders_{n}" for n in range(4)}
     assert sum(spread.values()) == 2 * ACCOUNTS
 
     for there, script in statements("2. Some of the partitions on another server"):
-        await run(second if there else first, here(script, second))
-    await assert_all_works(people, product, orders, "on two servers")
+        await run(second if there else first, for_test_servers(script, second))
+    await assert_orders_work(people, product, orders, "on two servers")
     moved = (await shards(first, "orders"))["orders_3_remote"]
     assert moved == (await shards(second, "orders_3"))["orders_3"] > 0
 
-    # Every statement that fails leaves nothing on either server.
+    # A failed statement changes neither server.
     counts = await shards(first, "orders")
     for person in people:
         assert_problem(await person.order("too many", (product["id"], 10_000)), 409, "out_of_stock")
@@ -151,7 +151,7 @@ async def test_the_shop_runs_on_partitions_of_one_server_and_then_of_two(
     assert await connection.fetch(lost) == []
     await connection.close()
 
-    # Without the second server, its customers wait, and nobody else does.
+    # Without the second server only its customers wait.
     second.stop(signal.SIGQUIT)
     answers = [await person.get(f"/v1/orders/{order}") for person, order in zip(people, orders, strict=True)]
     away = [answer for answer in answers if answer.status_code == 503]

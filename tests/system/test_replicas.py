@@ -1,4 +1,4 @@
-"""A replica that pauses, hangs, dies and is promoted: whoever wrote something reads it all along, and writes come back."""
+"""A replica that pauses, hangs, dies and is promoted: read-your-writes holds throughout, and writes recover."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ PEOPLE = ("customer1@shop.example", "customer2@shop.example", "admin@shop.exampl
 
 
 class Writer:
-    """Changes their own name, reads it, and counts what was read that should not have been."""
+    """Updates and reads the name of a user, and counts stale reads."""
 
     def __init__(self, person: ApiClient) -> None:
         self.person = person
@@ -25,7 +25,7 @@ class Writer:
         self.reads = self.writes = self.failed = 0
         self.stale: list[str] = []
         self.written_at = 0.0
-        self._maybe: set[str] = set()  # what may be stored by now: the last acknowledged, and what failed since
+        self._maybe: set[str] = set()  # possible values: the last acknowledged write, and failed ones since
 
     async def until(self, stop: Callable[[], bool]) -> None:
         while not stop():
@@ -48,7 +48,7 @@ class Writer:
 
     async def _send(self, method: str, body: object = None) -> httpx.Response:
         headers = {"consistency_token": self.token} if self.token else {}
-        self.person.client.cookies.clear()  # an API client, which knows the header only
+        self.person.client.cookies.clear()  # an API client uses only the header
         return await self.person.send(method, "/v1/users/me", body, **headers)
 
 
@@ -69,7 +69,7 @@ async def shop(pair: tuple[Postgres, Postgres], tmp_path: Path) -> AsyncIterator
         "DATABASE_REPLICA_URLS": replica.url,
         "RESTWELL_APP": "shop.app:shop",
         "WORKERS": "2",
-        "CACHE": "off",  # or the replicas would have nothing to do
+        "CACHE": "off",  # otherwise reads do not reach the replicas
     }
     for command in ("migrate", "seed"):
         done = restwell(command, cwd=tmp_path, **environment)
@@ -93,7 +93,7 @@ async def run_on(server: Postgres, statement: str) -> int:
 async def test_a_writer_reads_its_own_write_whatever_happens_to_the_replica(
     pair: tuple[Postgres, Postgres], shop: Served, score: Score
 ) -> None:
-    """Breaks when a read goes to any replica, whatever its position: thousands of reads are then stale."""
+    """Breaks when a read goes to any replica regardless of its LSN: thousands of reads are then stale."""
     primary, replica = pair
     seconds = score.size(1.5, 12)
     async with (
@@ -125,7 +125,7 @@ async def rows_read_on(server: Postgres) -> int:
 
 
 async def break_it(primary: Postgres, replica: Postgres, seconds: float) -> None:
-    """What may happen to a replica, one after the other, with time in between to be well again."""
+    """Apply faults to the replica in turn, with time to recover between them."""
 
     async def pause() -> None:
         await run_on(replica, "SELECT pg_wal_replay_pause()")
@@ -145,7 +145,7 @@ async def break_it(primary: Postgres, replica: Postgres, seconds: float) -> None
     harms = (pause, freeze, kill)
     for harm in harms:
         served = await rows_read_on(replica)
-        await asyncio.sleep(max(seconds, 2))  # a server counts what it has read every second
+        await asyncio.sleep(max(seconds, 2))  # PostgreSQL updates its statistics every second
         assert await rows_read_on(replica) > served, f"the replica was not read from before {harm.__name__}"
         await harm()
     await asyncio.sleep(seconds)
@@ -153,9 +153,9 @@ async def break_it(primary: Postgres, replica: Postgres, seconds: float) -> None
 
 
 async def fail_over(primary: Postgres, replica: Postgres, writers: list[Writer]) -> tuple[float, float]:
-    """Lose the primary and promote the replica. Returns when it was lost and when the first write succeeded again.
+    """Kill the primary and promote the replica. Returns the times of the kill and of the next successful write.
 
-    The standby is made a synchronous one first: only then no acknowledged write is lost with the primary.
+    The standby is made synchronous first: otherwise acknowledged writes could be lost with the primary.
     """
     await run_on(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
     await run_on(primary, "SELECT pg_reload_conf()")

@@ -1,4 +1,4 @@
-"""SQLite in production: several processes, workers that are killed, and checkpoints at any moment."""
+"""SQLite with several processes, killed workers and concurrent checkpoints."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from servers import RESTWELL, Served, children_of, restwell, serve, wait_until
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Served]:
-    """Four workers on one file."""
+    """A shop with four workers on one file."""
     environment = {"DATABASE_URL": url_in(tmp_path), "RESTWELL_APP": "shop.app:shop", "WORKERS": "4"}
     for command in ("migrate", "seed"):
         assert restwell(command, cwd=tmp_path, **environment).returncode == 0
@@ -31,7 +31,7 @@ def url_in(folder: Path) -> str:
 
 
 async def kill_workers_until(stop: float, shop: Served) -> int:
-    """Kill one worker after the other, as out of memory would. Returns how many."""
+    """Kill workers one after the other, like the OOM killer. Returns the number."""
     killed = 0
     while time.monotonic() < stop:
         await asyncio.sleep(1.5)
@@ -43,7 +43,7 @@ async def kill_workers_until(stop: float, shop: Served) -> int:
 
 
 async def checkpoint_until(stop: float, folder: Path) -> int:
-    """Force the write-ahead log into the database from outside. Returns how often."""
+    """Force checkpoints from another process. Returns the number."""
     done = 0
     outside = apsw.Connection(str(folder / "shop.db"))
     while time.monotonic() < stop:
@@ -61,7 +61,7 @@ async def checkpoint_until(stop: float, folder: Path) -> int:
 async def test_sqlite_survives_killed_workers_and_forced_checkpoints(
     shop: Served, tmp_path: Path, score: Score
 ) -> None:
-    """Breaks with synchronous=OFF only when the machine dies, and with BEGIN DEFERRED here: writers are then busy at once."""
+    """Breaks with BEGIN DEFERRED: writers then fail with SQLITE_BUSY immediately."""
     product = await create_product(shop)
     seconds = score.size(10, 600)
     stop = time.monotonic() + seconds

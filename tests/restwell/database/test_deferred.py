@@ -15,7 +15,7 @@ shelves = Table("shelves", metadata, Column("id", Integer, primary_key=True), Co
 books = Table("books", metadata, Column("id", Integer, primary_key=True), Column("shelf", ForeignKey(shelves.c.id)))
 
 add_shelf = query("shelves.add", insert(shelves).values(id=param("id"), name=param("name")))
-name_shelf = query("shelves.name", update(shelves).where(shelves.c.id == param("its_id")).values(name=param("name")))
+name_shelf = query("shelves.name", update(shelves).where(shelves.c.id == param("match_id")).values(name=param("name")))
 remove_shelf = query("shelves.remove", delete(shelves).where(shelves.c.id == param("id")))
 add_book = query("books.add", insert(books).values(id=param("id"), shelf=param("shelf")))
 names = query("shelves.names", select(shelves.c.name).order_by(shelves.c.id).limit(100), into=str)
@@ -48,9 +48,9 @@ async def test_the_next_statement_sees_a_deferred_write(opened: Database) -> Non
         tx.defer(add_shelf, id=1, name="a")
         assert await tx.all(names) == ["a"]
         tx.defer(add_shelf, id=2, name="b")
-        assert await tx.run(name_shelf, its_id=2, name="c") == 1
+        assert await tx.run(name_shelf, match_id=2, name="c") == 1
         tx.defer(add_shelf, id=3, name="d")
-        await tx.run_many(name_shelf, [{"its_id": 3, "name": "e"}])
+        await tx.run_many(name_shelf, [{"match_id": 3, "name": "e"}])
         tx.defer(add_shelf, id=4, name="f")
         await tx.run_script("UPDATE shelves SET name = 'g' WHERE id = 4")
         tx.defer(remove_shelf, id=1)
@@ -100,7 +100,7 @@ async def test_more_deferred_writes_than_one_batch_are_sent_query_by_query(opene
         for number in range(MAX_BATCH):
             tx.defer(add_shelf, id=number, name=str(number))
         tx.defer(add_book, id=7, shelf=1)
-        tx.defer(name_shelf, its_id=0, name="first")
+        tx.defer(name_shelf, match_id=0, name="first")
     assert stop_counting() == {"shelves.add": 1, "books.add": 1, "shelves.name": 1}
     assert await opened.all(names) == ["first", *map(str, range(1, MAX_BATCH))]
 

@@ -34,10 +34,10 @@ class Account(Struct, frozen=True):
 
 columns = (accounts.c.n, func.pg_is_in_recovery(type_=Boolean).label("on_replica"))
 by_id = query("test.by_id", select(*columns).where(accounts.c.id == param("id")), into=Account, batch_on="id")
-raise_n = query("test.raise", update(accounts).where(accounts.c.id == param("which")).values(n=accounts.c.n + 1))
+raise_n = query("test.raise", update(accounts).where(accounts.c.id == param("match_id")).values(n=accounts.c.n + 1))
 raised = query(
     "test.raised",
-    update(accounts).where(accounts.c.id == param("which")).values(n=accounts.c.n + 1).returning(accounts.c.n),
+    update(accounts).where(accounts.c.id == param("match_id")).values(n=accounts.c.n + 1).returning(accounts.c.n),
     into=int,
 )
 
@@ -116,7 +116,7 @@ async def write(database: Database, which: int = 1) -> tuple[int, Account]:
     async def request() -> tuple[int, Account]:
         seen = SessionConsistency()
         require_lsn(seen)
-        await database.run(raise_n, which=which)
+        await database.run(raise_n, match_id=which)
         return seen.lsn, await database.one(by_id, id=which)
 
     return await asyncio.create_task(request())
@@ -153,12 +153,12 @@ async def test_every_kind_of_write_advances_the_lsn(routed: RoutedDatabase) -> N
         seen = SessionConsistency()
         require_lsn(seen)
         if how == 0:
-            await routed.one(raised, which=2)
+            await routed.one(raised, match_id=2)
         elif how == 1:
-            await routed.run_many(raise_n, [{"which": 2}, {"which": 3}])
+            await routed.run_many(raise_n, [{"match_id": 2}, {"match_id": 3}])
         else:
             async with routed.transaction() as tx:
-                await tx.run(raise_n, which=2)
+                await tx.run(raise_n, match_id=2)
         return seen.lsn
 
     positions = [await asyncio.create_task(request(how)) for how in range(3)]
@@ -181,7 +181,7 @@ async def test_after_a_write_of_unknown_lsn_reads_go_to_the_primary(pair: Pair) 
         seen = SessionConsistency()
         require_lsn(seen)
         async with database.transaction() as tx:
-            await tx.run(raise_n, which=1)
+            await tx.run(raise_n, match_id=1)
             waiting = asyncio.create_task(hold())
             await asyncio.sleep(0.05)
         await waiting
