@@ -122,16 +122,17 @@ def test_every_token_is_validly_signed_or_unauthorized(score: Score) -> None:
     parts = st.tuples(headers | st.binary() | st.just(HEADER), claims | st.binary() | st.just(CLAIMS))
     texts = st.text() | st.lists(st.binary().map(base64), max_size=6).map(lambda given: b".".join(given).decode())
 
-    def verify(given: tuple[object, object] | str) -> str:
+    def verify(given: tuple[object, str]) -> str:
+        header, token = given
         try:
-            claims = tokens.verify(given if isinstance(given, str) else signed(*given))
+            claims = tokens.verify(token)
         except Unauthorized:
             return "unauthorized"
         assert (claims.iss, claims.aud) == (ISSUER, ISSUER)
-        assert not isinstance(given, str)
-        assert isinstance(given[0], dict)
-        assert {name: given[0].get(name) for name in HEADER} == HEADER
-        assert "crit" not in given[0]
+        assert isinstance(header, dict)
+        assert {name: header.get(name) for name in HEADER} == HEADER
+        assert "crit" not in header
         return "accepted"
 
-    fuzz(score, parts | texts, verify)
+    # Signing megabytes takes longer than refusing them, so it is not part of what is measured.
+    fuzz(score, parts.map(lambda given: (given[0], signed(*given))) | texts.map(lambda text: (None, text)), verify)
