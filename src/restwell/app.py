@@ -171,14 +171,14 @@ class Restwell:
         self.mailer = open_mailer(smtp.get_secret_value() if smtp is not None else None, settings.mail.sender)
         self.files = Files(settings.files.dir)
         self.passwords = Passwords()
-        secrets = [secret, *(old.get_secret_value() for old in jwt.previous_secrets)]
+        secrets = [secret, *(previous.get_secret_value() for previous in jwt.previous_secrets)]
         signing_keys = from_files(jwt.key_files) if jwt.key_files else from_secrets(secrets)
         self.access_tokens = AccessTokens(
             signing_keys, issuer=settings.app.url or name, ttl_seconds=jwt.access_ttl_seconds
         )
-        self.secret_box = SecretBox([KeyDeriver(one).derive("encryption") for one in secrets])
+        self.secret_box = SecretBox([KeyDeriver(each).derive("encryption") for each in secrets])
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
-        self.oauth_providers = Providers(one.get_secret_value() for one in settings.oauth.providers)
+        self.oauth_providers = Providers(url.get_secret_value() for url in settings.oauth.providers)
         self.oauth_flows = AuthorizationFlows(keys.derive("sign-in"))
         self.cursors = Cursors(keys.derive("cursor"))
         self._write_log = json_log_writer(settings.log)
@@ -215,6 +215,7 @@ class Restwell:
         return RateLimiter(store, scale=limits.scale, reads=limits.reads, writes=limits.writes)
 
     async def start(self) -> None:
+        """Open the database, the cache and the rate limiter. The application calls it in its ASGI lifespan."""
         EmailAddress.preload()
         await self.database.start()
         await self._health_database.start()
@@ -230,6 +231,7 @@ class Restwell:
         return resource
 
     async def close(self) -> None:
+        """Close everything that ``start`` opened, and the registered resources. Writes the last log lines."""
         self.watchdog.close()
         for resource in self._closeables:
             await resource.close()
@@ -372,7 +374,7 @@ class Restwell:
             query_budget,
             concurrency_limiter,
             services,
-            [one.prefix for one in versions],
+            [each.prefix for each in versions],
         )
 
 

@@ -1,4 +1,4 @@
-"""Fuzzed tokens, signatures, cursors and OAuth callbacks: the response is a problem, never a 5xx, and access is denied."""
+"""Fuzzed tokens, signatures, cursors and OAuth callbacks: never a 5xx, and access is denied."""
 
 import hashlib
 import hmac

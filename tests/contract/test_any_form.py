@@ -107,15 +107,19 @@ def multipart_of(choose: Choices) -> tuple[bytes, bytes]:
         content_type = mutated(choose, content_type)
     headers = [
         b"Content-Disposition: form-data; " + one(
-            2, b'name="file"; filename="a.png"', b"name=file; filename=a.png", b"name=\"file\"; filename*=UTF-8''%e2%82%ac.png",
+            2, b'name="file"; filename="a.png"', b"name=file; filename=a.png",
+            b"name=\"file\"; filename*=UTF-8''%e2%82%ac.png",
             b"name=\"file\"; filename=\"a.png\"; filename*=no-such''%ff", b'name="file"', b'filename="a.png"',
             b'name="file"; filename=""', b'name="file"; filename="\xff\\"\xc3\xa9"', b'name="_charset_"',
             b'name="file"; name="other"; filename="a.png"',
         ),
         one(
-            3, b"Content-Type: image/png", b"Content-Type: text/plain; charset=utf-7", b"Content-Type: text/plain; charset=no-such",
-            b'Content-Type: text/plain; charset="\xff"', b"Content-Type:", b"Content-Transfer-Encoding: base64", b"X: " + b"y" * 9_000,
-            b"Content-Disposition: form-data; name=x", b": y", b"no colon", b"A: b\r\n c", b"Content-Length: 9" + b"9" * 400,
+            3, b"Content-Type: image/png", b"Content-Type: text/plain; charset=utf-7",
+            b"Content-Type: text/plain; charset=no-such",
+            b'Content-Type: text/plain; charset="\xff"', b"Content-Type:", b"Content-Transfer-Encoding: base64",
+            b"X: " + b"y" * 9_000,
+            b"Content-Disposition: form-data; name=x", b": y", b"no colon", b"A: b\r\n c",
+            b"Content-Length: 9" + b"9" * 400,
         ),
     ]  # fmt: skip
     if 4 in what:

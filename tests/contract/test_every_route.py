@@ -135,7 +135,10 @@ async def send_raw(
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_every_path_lists_its_methods(client: httpx.AsyncClient) -> None:
-    """OPTIONS and a 405 list the same methods for every caller. Breaks when a guard or the first method of a controller responds."""
+    """OPTIONS and a 405 list the same methods for every caller.
+
+    Breaks when a guard or the first method of a controller responds.
+    """
     by_path: dict[str, set[str]] = {}
     for path, method, _ in OPERATIONS:
         by_path.setdefault(path, {"OPTIONS"}).update({method, "HEAD"} if method == "GET" else {method})

@@ -1,4 +1,4 @@
-"""Fuzzing in process: every input gets a response, and none blocks the event loop. The inputs are the same in every run.
+"""Fuzzing in process: every input gets a response, and none blocks the event loop. Every run has the same inputs.
 
 ::
 

@@ -1,7 +1,7 @@
 """An identity provider in a separate process: OpenID Connect, and the OAuth endpoints of GitHub and Facebook.
 
-It validates the redirect URI, PKCE, the client secret, one use per code, and that only browsers send cookies. Tests inject
-faults with ``misbehave``.
+It validates the redirect URI, PKCE, the client secret, one use per code, and that only browsers send cookies. Tests
+inject faults with ``misbehave``.
 """
 
 import base64
@@ -53,9 +53,11 @@ class ProviderProcess:
         self._set("person", claims)
 
     def misbehave(self, **how: Any) -> None:
-        """Inject faults: ``claims`` override ID token claims, None removes one; ``key``: stranger, secret or none; ``fail``: a status
-        of the token endpoint; ``ask`` or ``deny`` consent; ``metadata`` and ``userinfo`` override those; ``answers``: responses by
-        path, as text or JSON; ``rotate`` the signing key.
+        """Inject faults.
+
+        ``claims`` override ID token claims, None removes one. ``key``: stranger, secret or none. ``fail``: a status of
+        the token endpoint. ``ask`` or ``deny`` consent. ``metadata`` and ``userinfo`` override those. ``answers``:
+        responses by path, as text or JSON. ``rotate`` the signing key.
         """
         self._set("how", how)
 

@@ -18,20 +18,39 @@ GOOD: Final = (
     b"GET /v1/products?limit=1 HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET /v1/products HTTP/1.0\r\n\r\n",
     b"HEAD /health/live HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n",
-    b'POST /v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"email": "a"',
-    b"POST /v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\nT: x\r\n\r\n",
-    b"POST /v1/oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\na=b",
+    (
+        b"POST /v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 13\r\n"
+        b'\r\n{"email": "a"'
+    ),
+    (
+        b"POST /v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\nT: x\r\n\r\n"
+    ),
+    (
+        b"POST /v1/oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        b"Content-Length: 3\r\n\r\na=b"
+    ),
     b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"GET http://a/v1/products/x HTTP/1.1\r\nHost: b\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+    (
+        b"GET http://a/v1/products/x HTTP/1.1\r\nHost: b\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+    ),
     b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\nExpect: 100-continue\r\n\r\n",
-    b"GET /v1/products HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    (
+        b"GET /v1/products HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ),
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
 )
 LINES: Final = (
-    *(b"Content-Length: 5", b"Content-Length: +2", b"Content-Length: 99999999999999999999", b"Content-Length: -1", b"Content-Length: 2, 2"),
-    *(b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding : chunked", b"Transfer-Encoding:\x0bchunked"),
-    *(b"Host: b", b"Host:", b" folded", b"\x00: a", b": a", b"No-Colon", b"A: \x00", b"A: \xff", b"\xff: a", b"Connection: close, close"),
-    *(b"Expect: 100-continue", b"Expect: x", b"X: " + b"y" * 70_000, b"\r\n".join([b"X: y"] * 150), b"Trailer: Host", b"TE: trailers"),
+    *(b"Content-Length: 5", b"Content-Length: +2", b"Content-Length: 99999999999999999999", b"Content-Length: -1",
+    b"Content-Length: 2, 2"),
+    *(b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding : chunked",
+    b"Transfer-Encoding:\x0bchunked"),
+    *(b"Host: b", b"Host:", b" folded", b"\x00: a", b": a", b"No-Colon", b"A: \x00", b"A: \xff", b"\xff: a",
+    b"Connection: close, close"),
+    *(b"Expect: 100-continue", b"Expect: x", b"X: " + b"y" * 70_000, b"\r\n".join([b"X: y"] * 150), b"Trailer: Host",
+    b"TE: trailers"),
 )  # fmt: skip
 END: Final = b"\r\n\r\nGET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 """Completes an incomplete request; after a complete one it is a separate request."""

@@ -64,7 +64,10 @@ def node(stack: ExitStack, folder: Path, settings: dict[str, str]) -> Served:
 async def test_a_refresh_token_has_one_successor_and_its_reuse_ends_the_session_on_every_node(
     shared: dict[str, str], tmp_path: Path, score: Score
 ) -> None:
-    """Breaks without ``used_at IS NULL`` in use_token (two successors), and without the invalidation in _end (alive on other nodes)."""
+    """Breaks without ``used_at IS NULL`` in use_token: two successors.
+
+    Breaks without the invalidation in _end: the session stays alive on other nodes.
+    """
     with ExitStack() as stack:
         nodes = [node(stack, tmp_path / name, shared) for name in ("one", "two")]
         async with httpx.AsyncClient(timeout=30) as client:
@@ -91,9 +94,7 @@ async def test_a_refresh_token_has_one_successor_and_its_reuse_ends_the_session_
             seconds = time.monotonic() - reused
             assert successor.status_code == 401
     score.note("100 answers, 1 pair")
-    score.note(
-        f"17 tries on both nodes refused, the first after the answer to the thief, the last {seconds * 1_000:.0f} ms later"
-    )
+    score.note(f"17 requests on both nodes rejected, the last {seconds * 1_000:.0f} ms after the response to the thief")
     assert seconds < score.size(10, 1)
 
 

@@ -21,6 +21,7 @@ class SecretBox:
         self._keys = [OctKey.import_key(key) for key in keys]
 
     def encrypt(self, plaintext: str) -> str:
+        """Encrypt with the first key. The ciphertext is different on every call."""
         return jwe.encrypt_compact(_HEADER, plaintext, self._keys[0])
 
     def decrypt(self, ciphertext: str) -> str:

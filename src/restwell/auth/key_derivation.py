@@ -16,6 +16,7 @@ class KeyDeriver:
         self._secret = secret.encode()
 
     def derive(self, purpose: str) -> bytes:
+        """Derive the key of a purpose. Deterministic; keys of different purposes are independent."""
         return hmac.digest(self._secret, purpose.encode() + b"\x01", "sha256")
 
     def __repr__(self) -> str:

@@ -59,6 +59,7 @@ class Passwords:
         self._dummy_hash = _unmatchable_hash(memory_kib, passes)
 
     async def hash(self, password: str) -> str:
+        """Hash a password with a random salt, in PHC string format."""
         return await self._in_pool(lambda: self._hasher.hash(_normalize(password)))
 
     async def hash_new(self, password: str, *user_inputs: str) -> str:

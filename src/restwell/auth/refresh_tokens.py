@@ -14,6 +14,8 @@ PREFIX: Final = "rt_"
 
 
 class RefreshTokens:
+    """Generates tokens, their successors and their hashes. Stores nothing."""
+
     def __init__(self, key: bytes) -> None:
         self._key = key
 

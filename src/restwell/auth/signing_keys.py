@@ -55,14 +55,14 @@ def from_files(paths: Iterable[Path]) -> list[SigningKey]:
 
 def public_key_set(keys: Sequence[SigningKey]) -> dict[str, Any] | None:
     """The JSON Web Key Set (RFC 7517) of the public keys; None if all keys are symmetric."""
-    public = [one for one in keys if not isinstance(one.key, OctKey)]
+    public = [key for key in keys if not isinstance(key.key, OctKey)]
     if not public:
         return None
-    return {"keys": [_public(one) for one in public]}
+    return {"keys": [_public(key) for key in public]}
 
 
-def _public(one: SigningKey) -> dict[str, Any]:
-    return {**one.key.as_dict(private=False), "kid": one.id, "alg": one.algorithm, "use": "sig"}
+def _public(key: SigningKey) -> dict[str, Any]:
+    return {**key.key.as_dict(private=False), "kid": key.id, "alg": key.algorithm, "use": "sig"}
 
 
 def _from_file(path: Path) -> SigningKey:

@@ -50,8 +50,8 @@ class AccessTokens:
         if not issuer or ttl_seconds <= 0:
             raise ValueError("access tokens need an issuer and a ttl_seconds above 0")
         self._signing_key = keys[0]
-        self._keys = {one.id: one for one in keys}
-        self._algorithms = sorted({one.algorithm for one in keys})
+        self._keys = {key.id: key for key in keys}
+        self._algorithms = sorted({key.algorithm for key in keys})
         self._issuer = issuer
         self.ttl_seconds = ttl_seconds
         self.public_keys: dict[str, Any] | None = public_key_set(keys)

@@ -126,7 +126,7 @@ def _parameter_faults(route: HTTPRoute, handler: HTTPRouteHandler) -> Iterator[s
 
 def _request_parameters(handler: HTTPRouteHandler) -> dict[str, FieldDefinition]:
     """Parameters of the handler and its dependencies that come from path, query, headers or cookies."""
-    providers, found = handler.resolve_dependencies(), {}
+    providers, parameters = handler.resolve_dependencies(), {}
     pending = [handler.parsed_fn_signature]
     seen = set(RESERVED_KWARGS)
     while pending:
@@ -134,9 +134,9 @@ def _request_parameters(handler: HTTPRouteHandler) -> dict[str, FieldDefinition]
             if name in providers and name not in seen:
                 pending.append(providers[name].parsed_fn_signature)
             elif name not in seen:
-                found[name] = field
+                parameters[name] = field
             seen.add(name)
-    return found
+    return parameters
 
 
 def _type_faults(handler: HTTPRouteHandler, name: str) -> Iterator[str]:
@@ -167,8 +167,8 @@ def _is_constrained(field: FieldDefinition) -> bool:
 
 
 def _headers(handler: HTTPRouteHandler) -> list[str]:
-    definitions = (one.kwarg_definition for one in handler.parsed_fn_signature.parameters.values())
-    return [one.name for one in definitions if isinstance(one, HeaderParameter) and one.name is not None]
+    definitions = (field.kwarg_definition for field in handler.parsed_fn_signature.parameters.values())
+    return [each.name for each in definitions if isinstance(each, HeaderParameter) and each.name is not None]
 
 
 def _is_errors(value: Any) -> bool:
@@ -176,9 +176,9 @@ def _is_errors(value: Any) -> bool:
 
 
 def _maps(key: type, value: type) -> Callable[[Any], bool]:
-    return lambda given: (
-        isinstance(given, Mapping)
-        and all(isinstance(name, key) and isinstance(item, value) for name, item in given.items())
+    return lambda mapping: (
+        isinstance(mapping, Mapping)
+        and all(isinstance(name, key) and isinstance(item, value) for name, item in mapping.items())
     )
 
 

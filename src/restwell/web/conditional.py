@@ -10,6 +10,7 @@ _TAG: Final = re.compile(r'(?:W/)?"([0-9]{1,18})(?:-gzip)?"').fullmatch
 
 
 def etag(version: int) -> str:
+    """The strong entity tag of a row version."""
     return f'"{version}"'
 
 

@@ -126,6 +126,7 @@ class FastRoute:
         self._encode = msgspec.json.Encoder(enc_hook=get_serializer(handler.resolve_type_encoders())).encode
 
     async def call(self, request: ApiRequest) -> Any:
+        """Run the guards, read the parameters and call the handler."""
         handler = self.handler
         for guard in self._guards:
             await guard(request, handler)

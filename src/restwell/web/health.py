@@ -20,10 +20,14 @@ HEALTH_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
 
 
 class Liveness(Struct, frozen=True):
+    """The process runs."""
+
     status: str
 
 
 class Readiness(Struct, frozen=True):
+    """The process can serve requests. ``database`` is the kind of database, ``schema`` its migration."""
+
     status: str
     database: str
     schema: str

@@ -4,7 +4,9 @@
 
     @post(guards=[signed_in], errors=[OutOfStock])
     @idempotent
-    async def place_order(self, data: JSONBody[OrderCreateRequest], actor: Inject[Actor], tx: Transaction) -> Response[Order]:
+    async def place_order(
+        self, data: JSONBody[OrderCreateRequest], actor: Inject[Actor], tx: Transaction
+    ) -> Response[Order]:
 
 The client sends an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07). The handler runs in the transaction
 ``tx``, which also stores the response. A retry receives the stored response with ``Idempotent-Replayed: true``. The

@@ -154,7 +154,7 @@ def _detail(job: JobRecord, failures: list[FailedAttempt]) -> JobDetail:
         enqueued_at=job.enqueued_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        failures=[JobFailure(one.attempt, one.error, one.traceback, one.failed_at) for one in failures],
+        failures=[JobFailure(each.attempt, each.error, each.traceback, each.failed_at) for each in failures],
     )
 
 

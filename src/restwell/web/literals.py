@@ -82,19 +82,19 @@ _SUPPORTED_TYPES: Final = (
 )
 
 
-def _leaves(one: inspect.Type) -> Iterator[type[inspect.Type] | None]:
+def _leaves(kind: inspect.Type) -> Iterator[type[inspect.Type] | None]:
     """The types of a union and its nested types, without None."""
-    if isinstance(one, inspect.Metadata):
-        yield from _leaves(one.type)
-    elif isinstance(one, inspect.UnionType):
-        for arm in one.types:
+    if isinstance(kind, inspect.Metadata):
+        yield from _leaves(kind.type)
+    elif isinstance(kind, inspect.UnionType):
+        for arm in kind.types:
             yield from _leaves(arm)
-    elif isinstance(one, inspect.LiteralType):
-        yield from (_LITERAL_TYPES.get(type(value)) for value in one.values)
-    elif isinstance(one, inspect.EnumType):
-        yield from (inspect.StrType if isinstance(member.value, str) else inspect.IntType for member in one.cls)
-    elif not isinstance(one, inspect.NoneType):
-        yield type(one)
+    elif isinstance(kind, inspect.LiteralType):
+        yield from (_LITERAL_TYPES.get(type(value)) for value in kind.values)
+    elif isinstance(kind, inspect.EnumType):
+        yield from (inspect.StrType if isinstance(member.value, str) else inspect.IntType for member in kind.cls)
+    elif not isinstance(kind, inspect.NoneType):
+        yield type(kind)
 
 
 def _parse_boolean(text: str) -> bool:

@@ -55,6 +55,7 @@ class Cursors:
         self._key = key
 
     def encode(self, scope: str, position: tuple[Any, ...]) -> str:
+        """Encode and sign the position after which the next page starts."""
         body = msgspec.msgpack.encode(position)
         return base64url.encode(self._mac(scope, body) + body)
 

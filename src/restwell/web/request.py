@@ -40,6 +40,7 @@ class ApiRequest(Request[Any, Any, State]):
         return cookies_in(self.headers.get("cookie", ""))
 
     async def body(self) -> bytes:
+        """Raises UnsupportedMediaType for a compressed body, and MalformedRequest for a missing one."""
         if self.headers.get("content-encoding", "identity").strip(" \t").lower() != "identity":
             # A small compressed body can have any size decompressed. RFC 9110 15.5.16: name what is accepted.
             raise UnsupportedMediaType("Send the body without compression.", headers={"accept-encoding": "identity"})
@@ -49,6 +50,7 @@ class ApiRequest(Request[Any, Any, State]):
         return body
 
     async def json(self) -> Any:
+        """Raises UnsupportedMediaType, MalformedRequest, or Invalid."""
         expected = body_media_type(self.scope["method"])
         received = self.headers.get("content-type", "").partition(";")[0].strip(" \t").lower()
         if received != expected:

@@ -45,7 +45,8 @@ def signed(header: object = HEADER, claims: object = CLAIMS) -> str:
 
 
 ODD: list[Any] = [
-    None, True, 0, 5, -1, 1.5, float("nan"), float("inf"), 10**4_000, "", "x", "\x00", "\ud800", "é", [], [5], [None], ["exp"],
+    None, True, 0, 5, -1, 1.5, float("nan"), float("inf"), 10**4_000, "", "x", "\x00", "\ud800", "é", [], [5], [None],
+    ["exp"],
     ["b64"], [["b64"]], {}, {"a": {}}, "HS256 ", "a" * 65_536,
 ]  # fmt: skip
 HEADERS = {f"{name} {str(value)[:20]!r}": {**HEADER, name: value} for name in ("alg", "typ", "kid") for value in ODD}

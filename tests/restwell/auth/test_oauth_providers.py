@@ -1,4 +1,4 @@
-"""Malformed responses of identity providers: the sign-in succeeds, or fails with InvalidSignIn or ProviderUnavailable."""
+"""Malformed responses of identity providers: the sign-in succeeds or fails with a documented error."""
 
 import asyncio
 import json
@@ -28,7 +28,8 @@ KINDS: dict[str, type[Provider]] = {"okta": OpenIdProvider, "github": GitHub, "f
 FLOW = AuthorizationFlows(b"key").start("okta")
 KEY = Ed25519PrivateKey.generate()
 PUBLIC: dict[str, Any] = {
-    "kty": "OKP", "crv": "Ed25519", "kid": "1", "x": urlsafe_b64encode(KEY.public_key().public_bytes_raw()).rstrip(b"=").decode(),
+    "kty": "OKP", "crv": "Ed25519", "kid": "1",
+    "x": urlsafe_b64encode(KEY.public_key().public_bytes_raw()).rstrip(b"=").decode(),
 }  # fmt: skip
 METADATA = {
     "issuer": URL,
@@ -113,10 +114,12 @@ def test_the_unmodified_test_provider_signs_a_user_in() -> None:
             assert (identity.subject, identity.email, identity.name) == ("1", "ada@example.com", "Ada")
 
 
-ODD: list[Any] = [None, True, 0, -1, 1.5, 10**4_000, float("nan"), float("inf"), "", "\x00", "\ud800", "é", "\n", [], [5], {}, {"a": []}]  # fmt: skip
+ODD: list[Any] = [None, True, 0, -1, 1.5, 10**4_000, float("nan"), float("inf"), "", "\x00", "\ud800", "é", "\n", [],
+[5], {}, {"a": []}]  # fmt: skip
 NO_EMAILS: list[Any] = [5, [], {}, True, "\ud800"]
 ODD_KEYS: list[dict[str, Any]] = [
-    {"kty": 5}, {"kty": []}, {"x": 5}, {"x": "é"}, {"x": ""}, {"kty": "EC"}, {"kty": "RSA", "n": "", "e": ""}, {"crv": "X"},
+    {"kty": 5}, {"kty": []}, {"x": 5}, {"x": "é"}, {"x": ""}, {"kty": "EC"}, {"kty": "RSA", "n": "", "e": ""},
+    {"crv": "X"},
 ]  # fmt: skip
 DEEP = b"[" * 100_000
 ANSWERS: dict[str, tuple[str, str, int, Any]] = {
@@ -147,19 +150,23 @@ ANSWERS: dict[str, tuple[str, str, int, Any]] = {
         for value in ODD
         if (name, value) != ("access_token", "é")
     },
-    "okta access token é": ("okta", "/token", 200, tokens(access_token="é", id_token=id_token(claims={"email": None}))),
+    "okta access token é": (
+        "okta", "/token", 200, tokens(access_token="é", id_token=id_token(claims={"email": None}))
+    ),
     **{
         f"okta id token crit {str(value)[:10]!r}": ("okta", "/token", 200, tokens(id_token=id_token({"crit": value})))
         for value in ODD
     },
     **{
-        f"okta id token {name} {str(value)[:10]!r}": ("okta", "/token", 200, tokens(id_token=id_token({}, {name: value})))
+        f"okta id token {name} {str(value)[:10]!r}": ("okta", "/token", 200, tokens(id_token=id_token({},
+        {name: value})))
         for name in ("iss", "aud", "exp", "nonce", "sub", "iat")
         for value in ODD
         if not (name == "iat" and value in [0, -1, 1.5])
     },
     **{
-        f"okta id token email {str(value)[:10]!r}": ("okta", "/token", 200, tokens(id_token=id_token({}, {"email": value})))
+        f"okta id token email {str(value)[:10]!r}": ("okta", "/token", 200, tokens(id_token=id_token({},
+        {"email": value})))
         for value in NO_EMAILS
     },
     **{
@@ -169,7 +176,8 @@ ANSWERS: dict[str, tuple[str, str, int, Any]] = {
     **{
         f"okta endpoint {name} {value!r}": ("okta", "/.well-known/openid-configuration", 200, {**METADATA, name: value})
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
-        for value in ("https://[", "https://a:b/", "http://id.example/", "https://é.example", "https://a.example/\n", "https://a/#b", "https:///", 5)
+        for value in ("https://[", "https://a:b/", "http://id.example/", "https://é.example", "https://a.example/\n",
+        "https://a/#b", "https:///", 5)
         if not (name == "authorization_endpoint" and value in ["https://[", "https://a:b/", "https:///"])
         and not (name == "userinfo_endpoint" and value in ["https://[", "https://a:b/", "https:///"])
     },
@@ -181,7 +189,8 @@ ANSWERS: dict[str, tuple[str, str, int, Any]] = {
     "okta too many keys": ("okta", "/jwks", 200, {"keys": [PUBLIC] * 101}),
     "okta keys null": ("okta", "/jwks", 200, {"keys": None}),
     "github a huge id": ("github", "/api/v3/user", 200, {"id": 10**4_000, "login": "ada"}),
-    "github an email of another type": ("github", "/api/v3/user/emails", 200, [{"email": 5, "primary": True, "verified": True}]),
+    "github an email of another type": ("github", "/api/v3/user/emails", 200, [{"email": 5, "primary": True,
+    "verified": True}]),
     "facebook an email of another type": ("facebook", "/me", 200, {"id": "1", "email": {}}),
 }  # fmt: skip
 
@@ -199,7 +208,7 @@ def test_an_invalid_answer_of_a_provider_is_a_sign_in_error(case: str) -> None:
 
 
 def test_an_unknown_kind_of_key_in_the_jwks_is_ignored() -> None:
-    """RFC 7517 5. Breaks when one unsupported key invalidates the set: a provider that adds a new kind stops all sign-ins."""
+    """RFC 7517 5. Breaks when one unsupported key invalidates the set, which stops all sign-ins."""
     with hostile() as (provider, sign_in):
         odd = [5, {"kty": "AKP", "kid": "1"}, {"kty": "RSA"}, {**PUBLIC, "crv": 5}]
         provider.answers["/jwks"] = 200, {"keys": [*odd, PUBLIC]}
@@ -246,7 +255,8 @@ answers = st.fixed_dictionaries(
         "/token": st.builds(
             lambda header, claims: tokens(id_token=id_token(header, claims)),
             st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64"]), values, max_size=2),
-            st.dictionaries(st.sampled_from(["iss", "aud", "exp", "iat", "nonce", "nbf", "azp", *ADA]), values, max_size=3),
+            st.dictionaries(st.sampled_from(["iss", "aud", "exp", "iat", "nonce", "nbf", "azp", *ADA]), values,
+            max_size=3),
         )
         | mutated(tokens())
         | st.binary(),

@@ -62,16 +62,22 @@ def test_an_error_is_added_to_the_query_of_return_to(return_to: str, with_error:
 
 
 ELSEWHERE = [
-    "", "a", "//evil.example", "///evil.example", "/\\evil.example", "\\/evil.example", "https://evil.example", "https:/evil.example",
-    "javascript:alert(1)", "/\t/evil.example", "\t//evil.example", "/%09/evil.example", "/%0d%0aset-cookie:a=b", "/a\r\nb: c", "/a\n", "/\x00",
-    "/%00", "/\x7f", "/%2F/evil.example", "/%2f%2fevil.example", "/%5Cevil.example", "/%5c", "/%", "/%4", "/%zz", "/a b", '/a"b', "/<a>",
+    "", "a", "//evil.example", "///evil.example", "/\\evil.example", "\\/evil.example", "https://evil.example",
+    "https:/evil.example",
+    "javascript:alert(1)", "/\t/evil.example", "\t//evil.example", "/%09/evil.example", "/%0d%0aset-cookie:a=b",
+    "/a\r\nb: c", "/a\n", "/\x00",
+    "/%00", "/\x7f", "/%2F/evil.example", "/%2f%2fevil.example", "/%5Cevil.example", "/%5c", "/%", "/%4", "/%zz",
+    "/a b", '/a"b', "/<a>",
     "/é", "/日本", "/\ud800", "/?é", "/#é", "/a#b#c", "/[a]", "?a", "#a", " /a", "/" + "a" * 500,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("return_to", ELSEWHERE)
 def test_a_return_to_outside_our_origin_is_refused_at_begin_and_resume(return_to: str) -> None:
-    """Seen to fail: a return_to with characters outside Latin-1 caused a 500 after the sign-in. A cookie may be of the previous release."""
+    """Seen to fail: a return_to with characters outside Latin-1 caused a 500 after the sign-in.
+
+    A cookie may be of the previous release.
+    """
     with pytest.raises(ValueError, match="return_to"):
         AuthorizationFlows(b"key").start("okta", return_to=return_to)
     if "\ud800" in return_to:

@@ -90,7 +90,7 @@ def _ed25519() -> ed25519.Ed25519PrivateKey:
 def test_a_token_that_verify_would_refuse_is_not_issued(
     access_tokens: AccessTokens, issue: Callable[[Any], str], error: type[Exception], told: str
 ) -> None:
-    """Seen to fail: each of these tokens was issued and then rejected by ``verify``, or had other scopes than requested."""
+    """Seen to fail: these tokens were issued and then rejected by ``verify``, or had other scopes."""
     with pytest.raises(error, match=told):
         issue(access_tokens)
 

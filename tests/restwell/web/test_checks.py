@@ -122,7 +122,7 @@ def takes(name: str, kind: Any) -> Any:
     async def handler(self: Any, **_: Any) -> None: ...
 
     struct = defstruct("Sent", [("field", kind)])
-    annotation = JSONBody[struct] if name == "data" else Inject[struct]  # type: ignore[misc,valid-type]  # created at run time
+    annotation = JSONBody[struct] if name == "data" else Inject[struct]  # type: ignore[misc,valid-type]
     handler.__signature__ = Signature(  # type: ignore[attr-defined]  # the framework reads it
         [Parameter("self", Parameter.POSITIONAL_ONLY), Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation)],
         return_annotation=None,
@@ -141,36 +141,36 @@ def build(settings: Settings, handler: Any) -> App:
 @pytest.mark.parametrize(
     ("handler", "message"),
     [
-        pytest.param(lambda: get()(actor), r"actor \(GET /v1/things\) takes actor, .* add guards=\[signed_in\]", id="no guard"),
+        pytest.param(lambda: get()(actor), r"\(GET /v1/things\) takes actor, .* guards=\[signed_in\]", id="no guard"),
         pytest.param(lambda: get(guards=[allow_all])(actor), "no guard of the route authenticates", id="custom guard"),
         pytest.param(lambda: get(guards=[signed_in])(actor_as_text), r"Inject\[Actor\]", id="actor as text"),
         pytest.param(lambda: get()(filters_as_dict), "takes filters: annotate it", id="filters as dict"),
         pytest.param(lambda: post()(form_as_dict), "takes form: annotate it", id="form as dict"),
         pytest.param(lambda: post()(upload_as_bytes), r"Inject\[Upload\]", id="upload as bytes"),
         pytest.param(lambda: post()(form_and_data), "takes data and form: a request has one body", id="form and data"),
-        pytest.param(lambda: post()(form_and_upload), "takes form and upload: a request has one body", id="form and upload"),
+        pytest.param(lambda: post()(form_and_upload), "takes form and upload: a request has one", id="form and upload"),
         pytest.param(lambda: get()(form), "takes form: only POST, PUT and PATCH", id="form of GET"),
         pytest.param(lambda: get()(upload), "takes upload: only POST", id="upload of GET"),
         pytest.param(lambda: delete()(data), "takes data: only POST", id="data of DELETE"),
         pytest.param(lambda: post(guards=[signed_in])(idempotent(form_once)), "only JSON bodies", id="idempotent form"),
-        pytest.param(lambda: get(ratelimit=None)(nothing), "no option ratelimit: did you mean rate_limit", id="ratelimit"),
+        pytest.param(lambda: get(ratelimit=None)(nothing), "ratelimit: did you mean rate_limit", id="ratelimit"),
         pytest.param(lambda: get(eror=[NotFound])(nothing), "did you mean errors", id="eror"),
         pytest.param(lambda: get(opt={"plan": "gold"})(nothing), "arguments of the guard itself", id="custom option"),
         pytest.param(lambda: get(rate_limit=5)(nothing), "needs a Rate, or None as rate_limit, not 5", id="rate of 5"),
-        pytest.param(lambda: get(errors=NotFound)(nothing), "needs a list of subclasses of AppError as errors", id="one error"),
+        pytest.param(lambda: get(errors=NotFound)(nothing), "needs a list of .* as errors", id="one error"),
         pytest.param(lambda: get(errors=[ValueError])(nothing), "subclasses of AppError", id="another's error"),
         pytest.param(lambda: get(timeout_seconds="5")(nothing), "as timeout_seconds", id="timeout as text"),
         pytest.param(lambda: get(timeout_seconds=0)(nothing), "seconds above 0", id="timeout of 0"),
         pytest.param(lambda: get(timeout_seconds=True)(nothing), "seconds above 0", id="timeout as a boolean"),
         pytest.param(lambda: get(cached=True)(nothing), "as cached", id="cached as a boolean"),
-        pytest.param(lambda: get(query_budget={"notes.list": "2"})(nothing), "as query_budget", id="query_budget as text"),
-        pytest.param(lambda: get(query_budget="notes.list")(nothing), "as query_budget", id="query_budget without a number"),
-        pytest.param(lambda: get(requires_header="X-Other")(header), "requires the header X-Other", id="header of none"),
+        pytest.param(lambda: get(query_budget={"notes.list": "2"})(nothing), "as query_budget", id="budget as text"),
+        pytest.param(lambda: get(query_budget="notes.list")(nothing), "as query_budget", id="budget without a number"),
+        pytest.param(lambda: get(requires_header="X-Other")(header), "requires the header X-Other", id="header"),
         pytest.param(lambda: get()(from_query), "takes n: make it a field of a msgspec Struct", id="query"),
         pytest.param(lambda: get()(inferred), "takes n: make it a field", id="query, inferred", marks=DEPRECATED),
         pytest.param(lambda: get()(not_given), "takes gift: make it a field", id="dependency without a provider"),
-        pytest.param(lambda: get()(whole_query), "takes asked: make it a field", id="query as a mapping", marks=DEPRECATED),
-        pytest.param(lambda: get_with_dependency(depends_on_query), "takes n: make it a field", id="query of a dependency"),
+        pytest.param(lambda: get()(whole_query), "takes asked: make it", id="query as a mapping", marks=DEPRECATED),
+        pytest.param(lambda: get_with_dependency(depends_on_query), "takes n: make it", id="query of a dependency"),
         pytest.param(lambda: get()(from_cookie), "takes n: .* request.cookies", id="cookie"),
         pytest.param(lambda: get()(from_header), r"HeaderParameter\(name=", id="header without a name"),
         pytest.param(lambda: get()(header_number), r"Annotated\[str \| None, HeaderParameter", id="header of a number"),
@@ -178,9 +178,9 @@ def build(settings: Settings, handler: Any) -> App:
         pytest.param(lambda: get()(header_short), "check constraints in the handler", id="header with a limit"),
         pytest.param(lambda: get("/{n:uuid}")(part), r"FromPath\[UUID\]", id="part of the path of another type"),
         pytest.param(lambda: get("/{n:str}")(part_as_id), r"FromPath\[str\]", id="part of the path read from text"),
-        pytest.param(lambda: get("/{n:int}")(part_with_constraint), "check constraints in the handler", id="part of the path with a limit"),
+        pytest.param(lambda: get("/{n:int}")(part_with_constraint), "check constraints", id="path with a limit"),
         pytest.param(lambda: get(["/a", "/b/{n:int}"])(part), "takes n: make it a field", id="in one path only"),
-        pytest.param(lambda: get("/{n:float}")(nothing), "of the type float: use uuid, int or str", id="float in a path"),
+        pytest.param(lambda: get("/{n:float}")(nothing), "float: use uuid, int or str", id="float in a path"),
         pytest.param(lambda: get("/{n:path}")(nothing), "use uuid, int or str", id="path in a path"),
         pytest.param(lambda: post()(short_data), "its constraints are outside the type", id="body with a limit"),
         pytest.param(lambda: post()(form_data), "a form as form", id="body as a form"),
@@ -196,11 +196,12 @@ def build(settings: Settings, handler: Any) -> App:
                 (time, "a time with an optional offset"),
             ]
         ),
-        pytest.param(partial(takes, "data", dict[str, list[datetime]]), "a datetime with an optional offset", id="nested datetime"),
+        pytest.param(partial(takes, "data", dict[str, list[datetime]]), "an optional offset", id="nested datetime"),
         *(
-            pytest.param(partial(takes, name, kind), r"Sent.field has no type with a single text format: use str, int", id=f"{name} of {kind}")
+            pytest.param(partial(takes, name, kind), "Sent.field has no type with a single", id=f"{name} of {kind}")
             for name in ("form", "filters")
-            for kind in (list[int], dict[str, int], Draft, Any, int | UUID, int | float, bool | int, Literal[1] | UUID | None)
+            for kind in (list[int], dict[str, int], Draft, Any, int | UUID, int | float, bool | int,
+            Literal[1] | UUID | None)
         ),
     ],
 )  # fmt: skip

@@ -31,7 +31,7 @@ from restwell.web import check_version, etag, expected_versions
     ],
 )
 def test_if_match_allows_the_versions_of_its_tags(header: str, versions: set[int]) -> None:
-    """Breaks when a weak tag is rejected, when only the first tag of a list counts, and when other digits than ASCII match."""
+    """Breaks when a weak tag is rejected, when only the first tag counts, and when non-ASCII digits match."""
     assert expected_versions(header) == frozenset(versions)
 
 

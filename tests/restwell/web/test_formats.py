@@ -121,8 +121,10 @@ NOT_UUIDS = (ID.upper(), f"{{{ID}}}", f"urn:uuid:{ID}", ID.replace("-", ""), f"{
     ],
 )
 def test_a_query_value_that_is_not_canonical_is_refused(query: str) -> None:
-    """Breaks with the decoder's lax mode: `null` is absent, `1.0` and `1e1` are integers, `1700000000` is a time; and where a percent
-    sign may stand for itself."""
+    """Breaks with the lax mode of the decoder: `null` is absent, `1.0` and `1e1` are integers, `1700000000` is a time.
+
+    Breaks when a bare percent sign is accepted.
+    """
     with pytest.raises(AppError) as refused:
         decode_query(query.encode(), Filter)
     assert refused.value.status in {400, 422}

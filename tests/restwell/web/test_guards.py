@@ -246,8 +246,10 @@ def test_a_guard_of_any_layer_runs_behind_the_rate_limit(limited_app: App, layer
         raise NotImplementedError
 
     guarded = {"guards": [lets_in]}
-    handlers = [Router("/in", route_handlers=[read], **(guarded if layer == "router" else {}))]  # type: ignore[arg-type]
-    app = Litestar(handlers, openapi_config=None, **(guarded if layer == "application" else {}))  # type: ignore[arg-type]
+    of_router: Any = guarded if layer == "router" else {}
+    of_application: Any = guarded if layer == "application" else {}
+    handlers = [Router("/in", route_handlers=[read], **of_router)]
+    app = Litestar(handlers, openapi_config=None, **of_application)
     limits = limited_app.kit.rate_limiter
     assert limits is not None
     apply_rate_limits(app, limits)

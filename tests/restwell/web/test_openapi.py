@@ -193,7 +193,7 @@ def test_two_types_of_one_name_are_refused_at_start(name: str) -> None:
         path = "/namesakes"
 
         @post()
-        async def add_namesake(self, data: JSONBody[namesake]) -> None:  # type: ignore[valid-type]  # created at run time
+        async def add_namesake(self, data: JSONBody[namesake]) -> None:  # type: ignore[valid-type]
             """Add a namesake."""
 
     with pytest.raises(TypeError, match=f"types with the same name in the OpenAPI document: .*{name}.*; rename"):

@@ -88,7 +88,7 @@ class Slow(Controller):
 
 
 def test_a_stream_that_begins_late_is_delivered_whole(tmp_path: Path) -> None:
-    """Breaks when the disconnect watcher of the edge cancels the framework's own watcher after the response has started."""
+    """Breaks when the disconnect watcher of the edge cancels the one of the framework during the response."""
     settings = Settings(
         database=DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path}/tiny.db")),
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),

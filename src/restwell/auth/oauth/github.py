@@ -48,6 +48,6 @@ class GitHub(Provider):
             )
         except ValidationError as error:
             raise self._reject(str(error)) from error
-        primary = next((one for one in emails if one.primary), None)
+        primary = next((each for each in emails if each.primary), None)
         email, verified = (primary.email, primary.verified) if primary is not None else (None, False)
         return Identity(self.client.name, str(user.id), email, verified, user.name or user.login)

@@ -56,6 +56,8 @@ class IdTokenClaims(UserClaims, frozen=True, kw_only=True):
 
 
 class OpenIdProvider(Provider):
+    """An OpenID Connect provider. Its metadata and keys are cached, and fetched again for an unknown key."""
+
     scope: ClassVar[str] = "openid email profile"
 
     def __init__(self, client: Client, http: httpx.AsyncClient) -> None:
@@ -102,7 +104,7 @@ class OpenIdProvider(Provider):
                 metadata.userinfo_endpoint,
             )
             scheme = self.client.url.partition("://")[0]
-            if any(one is not None and not one.startswith(f"{scheme}://") for one in endpoints):
+            if any(endpoint is not None and not endpoint.startswith(f"{scheme}://") for endpoint in endpoints):
                 raise self._unavailable(f"the metadata has an endpoint that is not {scheme}://")
             if metadata.issuer != self.client.url:  # exact comparison: Discovery 1.0, 4.3
                 raise self._unavailable(f"the metadata has another issuer: {metadata.issuer[:200]}")

@@ -50,6 +50,8 @@ class Client(Struct, frozen=True):
 
 
 class Tokens(Struct, frozen=True):
+    """The response of the token endpoint. ``id_token`` is empty without OpenID Connect."""
+
     access_token: Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,16384}\Z")]
     id_token: Annotated[str, Meta(max_length=65_536)] = ""
 

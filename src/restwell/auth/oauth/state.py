@@ -79,6 +79,8 @@ class _CookieContent(Struct, frozen=True, array_like=True):
 
 
 class AuthorizationFlows:
+    """Starts and resumes flows. Nothing is stored: the state is in the cookie. A flow ends after FLOW_TTL_SECONDS."""
+
     def __init__(self, key: bytes) -> None:
         self._key = key
 
