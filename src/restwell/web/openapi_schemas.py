@@ -1,5 +1,6 @@
 """Component schemas of the OpenAPI document, and example values built from them."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -99,6 +100,8 @@ def _with_readable_names(refs: Any, components: Schema) -> tuple[Any, Schema]:
     renamed = {names[name]: _with_refs(schema, names) for name, schema in components.items()}
     for name, schema in renamed.items():
         schema["title"] = name
+        if "description" in schema:
+            schema["description"] = inspect.cleandoc(schema["description"])
     return _with_refs(refs, names), renamed
 
 

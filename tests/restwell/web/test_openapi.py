@@ -18,6 +18,7 @@ from restwell.web import (
     ClientCredentials,
     Controller,
     Inject,
+    JobController,
     JSONBody,
     Page,
     Response,
@@ -89,6 +90,10 @@ class Things(Controller):
     @get("/keyed", guards=[has_own_key])
     async def list_keyed(self) -> None:
         """List by key."""
+
+
+class AllJobs(JobController):
+    guards = [signed_in]
 
 
 class Plain(Controller):
@@ -198,3 +203,10 @@ def test_two_types_of_one_name_are_refused_at_start(name: str) -> None:
 
     with pytest.raises(TypeError, match=f"types with the same name in the OpenAPI document: .*{name}.*; rename"):
         document_of(Things, Namesakes)
+
+
+def test_the_description_of_a_component_has_no_indentation() -> None:
+    """Seen to fail: the second paragraph of a docstring was indented, which Markdown shows as code."""
+    schemas = document_of(Things, AllJobs)["components"]["schemas"]
+    assert "\n\n" in schemas["JobDetail"]["description"]
+    assert "\n " not in schemas["JobDetail"]["description"]
