@@ -11,7 +11,7 @@ from msgspec import Struct
 TICK_SECONDS: Final = 0.004
 
 
-class Answered(Struct, frozen=True):
+class LoadResult(Struct, frozen=True):
     status: int
     seconds: float
     retry_after: bool
@@ -43,7 +43,7 @@ class _Connection(asyncio.Protocol):
         length = int(lower.partition(b"content-length: ")[2].partition(b"\r\n")[0])
         if len(body) >= length:
             self._buffer = b""
-            self._load.answered(
+            self._load.response_received(
                 self, int(head[9:12]), time.perf_counter() - self._began, retry_after=b"retry-after" in lower
             )
 
@@ -67,7 +67,7 @@ class Load:
         self._request = request
         self._free: deque[_Connection] = deque()
         self._all: list[_Connection] = []
-        self.answers: list[Answered] = []
+        self.results: list[LoadResult] = []
         self.missed = self.broken = 0
         self.is_open = True
 
@@ -78,9 +78,9 @@ class Load:
             self._free.append(connection)
             self._all.append(connection)
 
-    async def run(self, per_second: float, seconds: float) -> list[Answered]:
+    async def run(self, per_second: float, seconds: float) -> list[LoadResult]:
         """Send requests at the rate, then wait for the remaining responses."""
-        self.answers = []
+        self.results = []
         began, sent = time.perf_counter(), 0
         while (passed := time.perf_counter() - began) < seconds:
             for _ in range(int(passed * per_second) - sent):
@@ -93,22 +93,22 @@ class Load:
         deadline = time.perf_counter() + 5
         while len(self._free) + self.broken < len(self._all) and time.perf_counter() < deadline:
             await asyncio.sleep(0.01)
-        return self.answers
+        return self.results
 
-    async def run_closed(self, concurrency: int, seconds: float) -> list[Answered]:
+    async def run_closed(self, concurrency: int, seconds: float) -> list[LoadResult]:
         """A closed loop: each of ``concurrency`` connections sends its next request after the previous response."""
-        self.answers = []
+        self.results = []
         self._closed_until = time.perf_counter() + seconds
         for _ in range(concurrency):
             self._free.popleft().send(self._request())
         await asyncio.sleep(seconds + 0.5)
         self._closed_until = 0.0
-        return self.answers
+        return self.results
 
     _closed_until = 0.0
 
-    def answered(self, connection: _Connection, status: int, seconds: float, *, retry_after: bool) -> None:
-        self.answers.append(Answered(status, seconds, retry_after))
+    def response_received(self, connection: _Connection, status: int, seconds: float, *, retry_after: bool) -> None:
+        self.results.append(LoadResult(status, seconds, retry_after))
         if time.perf_counter() < self._closed_until:
             connection.send(self._request())
         else:

@@ -51,12 +51,12 @@ class Connection:
         try:
             writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            answered = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-            content = await reader.readexactly(int(answered.get("content-length", 0)))
+            response_headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+            content = await reader.readexactly(int(response_headers.get("content-length", 0)))
         except BaseException:
             self.close()
             raise
-        return int(head[0].split()[1]), answered, content
+        return int(head[0].split()[1]), response_headers, content
 
     def close(self) -> None:
         if self._streams is not None:
@@ -120,7 +120,7 @@ class History:
             body = msgspec.json.encode({"stock": random.randrange(1_000)})  # noqa: S311  # test data
             began = time.monotonic()
             try:
-                status, _, answer = await connection.ask(
+                status, _, response = await connection.ask(
                     "PATCH",
                     f"/v1/products/{one}",
                     body,
@@ -135,7 +135,7 @@ class History:
             self.written.append((began, now - began))
             if status == 200:
                 self.writes += 1
-                version = msgspec.json.decode(answer, type=Product).version
+                version = msgspec.json.decode(response, type=Product).version
                 self.acknowledged[one][version] = now
                 if version > self.newest[one][0]:
                     self.newest[one] = (version, now)

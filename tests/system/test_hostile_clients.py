@@ -53,15 +53,15 @@ async def send_raw(
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     began = time.monotonic()
-    answered = 0.0
+    first_byte = 0.0
 
     async def read() -> bytes:
-        nonlocal answered
+        nonlocal first_byte
         found = b""
         with suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(seconds):
                 while piece := await reader.read(65_536):
-                    answered = answered or time.monotonic() - began
+                    first_byte = first_byte or time.monotonic() - began
                     found += piece
         return found
 
@@ -73,17 +73,17 @@ async def send_raw(
         for _ in range(chunks):
             writer.write(chunk)
             await writer.drain()
-    answer = await reading
+    response = await reading
     writer.close()
-    return answer, answered or time.monotonic() - began
+    return response, first_byte or time.monotonic() - began
 
 
-def status_of(answer: bytes) -> int:
-    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else 0
+def status_of(response: bytes) -> int:
+    return int(response.split(b" ", 2)[1]) if response.startswith(b"HTTP/") else 0
 
 
-def code_of(answer: bytes) -> str:
-    body = answer.partition(b"\r\n\r\n")[2]
+def code_of(response: bytes) -> str:
+    body = response.partition(b"\r\n\r\n")[2]
     return str(json.loads(body)["code"]) if body else ""
 
 
@@ -135,20 +135,20 @@ async def test_an_oversized_or_malformed_request_is_rejected_within_a_second(sho
     before, slowest = memory_mb(shop), 0.0
     for name, (request, status, code) in TOO_MUCH.items():
         for _ in range(score.size(2, 10)):
-            answer, seconds = await send_raw(port, request)
+            response, seconds = await send_raw(port, request)
             slowest = max(slowest, seconds)
-            found = status_of(answer)
+            found = status_of(response)
             # The server may respond to a very long request while it is sent; the response is then lost with the
             # connection.
-            assert found == status or (found == 0 and len(request) > 500_000), f"{name}: {answer[:200]!r}"
-            assert not code or not found or code_of(answer) == code, name
+            assert found == status or (found == 0 and len(request) > 500_000), f"{name}: {response[:200]!r}"
+            assert not code or not found or code_of(response) == code, name
     chunked = USERS + b"Transfer-Encoding: chunked\r\n\r\n"
-    answer, seconds = await send_raw(port, chunked, chunk=MEGABYTE, chunks=score.size(100, 1_000))
+    response, seconds = await send_raw(port, chunked, chunk=MEGABYTE, chunks=score.size(100, 1_000))
     slowest = max(slowest, seconds)
-    assert status_of(answer) in {413, 0}
+    assert status_of(response) in {413, 0}
     exact = USERS + b"Content-Length: 1000000000\r\nExpect: 100-continue\r\n\r\n"
-    answer, seconds = await send_raw(port, exact)
-    assert (status_of(answer), code_of(answer)) == (413, "body_too_large")
+    response, seconds = await send_raw(port, exact)
+    assert (status_of(response), code_of(response)) == (413, "body_too_large")
     grown = memory_mb(shop) - before
     assert slowest <= 1
     assert grown <= GROWTH_MB
@@ -313,9 +313,9 @@ async def test_nginx_and_the_server_see_the_same_requests(shop: Served, tmp_path
             await send_raw(port, message, seconds=0.3)
             for number in range(3):
                 path = f"/v1/products?limit={number + 1}"
-                answer = await victim.get(path)
-                if answer.status_code != 200 or len(answer.json()["items"]) != number + 1:
-                    desyncs.append((message, answer.status_code, answer.text[:100]))
+                response = await victim.get(path)
+                if response.status_code != 200 or len(response.json()["items"]) != number + 1:
+                    desyncs.append((message, response.status_code, response.text[:100]))
         await victim.aclose()
     assert desyncs == []
     score.note(f"{len(CORPUS)} messages, {3 * len(CORPUS)} requests of another client between them: 0 answered wrongly")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from api_client import ApiClient
-from load import Answered, Load
+from load import Load, LoadResult
 from scoreboard import Score
 from servers import RESTWELL, Served, restwell, serving
 
@@ -75,18 +75,18 @@ async def test_admitted_requests_keep_their_latency_under_overload(shop: Served,
             CONNECTIONS - AT_PEAK
         )  # only now: the server closes a connection that is idle for ten seconds
         seconds = score.size(5, 60)
-        answers = await load.run(TIMES * before, seconds)
+        responses = await load.run(TIMES * before, seconds)
         broken = load.broken
         peak = (before + await peak_of(load, score.size(2, 10))) / 2  # the speed of the machine varies
     finally:
         load.close()
-    accepted = [one.seconds for one in answers if one.status == 201]
-    refused: list[Answered] = [one for one in answers if one.status != 201]
+    accepted = [one.seconds for one in responses if one.status == 201]
+    refused: list[LoadResult] = [one for one in responses if one.status != 201]
     assert accepted, "no request was accepted"
     assert refused, "no request was rejected"
     goodput, took = len(accepted) / seconds / peak, [one.seconds for one in refused]
     score.note(
-        f"{len(answers):,} of {TIMES * before * seconds:,.0f} sent answered: goodput {goodput:.0%} of {peak:.0f}/s;"
+        f"{len(responses):,} of {TIMES * before * seconds:,.0f} sent answered: goodput {goodput:.0%} of {peak:.0f}/s;"
         f" accepted p99 {percentile(accepted, 0.99) * 1e3:.0f} ms;"
         f" refused within {percentile(took, 0.99) * 1e3:.0f} ms (p99),"
         f" {max(took) * 1e3:.0f} ms (all)"

@@ -63,7 +63,7 @@ async def _flood(clients: list[httpx.AsyncClient], path: str) -> int:
     """Send more requests than the rate allows, over all connections. Return how many were allowed."""
 
     async def ask(client: httpx.AsyncClient) -> int:
-        answers = [await client.get(path) for _ in range(15)]
-        return sum(answer.status_code != TOO_MANY_REQUESTS for answer in answers)
+        responses = [await client.get(path) for _ in range(15)]
+        return sum(response.status_code != TOO_MANY_REQUESTS for response in responses)
 
     return sum(await asyncio.gather(*map(ask, clients)))

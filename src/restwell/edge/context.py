@@ -1,4 +1,4 @@
-"""One request and its answer, as the edge's hooks see it, and what a hook is."""
+"""The context of a request, the base class of the hooks, and the ASGI types."""
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping

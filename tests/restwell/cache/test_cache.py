@@ -176,8 +176,8 @@ async def test_concurrent_processes_share_one_load(harness: CacheHarness, kind: 
         return await harness.load()
 
     for number in range(1, 6):
-        answers = await asyncio.gather(*(harness.get(cache, slowly) for cache in caches for _ in range(50)))
-        assert set(answers) == {number - 1}
+        responses = await asyncio.gather(*(harness.get(cache, slowly) for cache in caches for _ in range(50)))
+        assert set(responses) == {number - 1}
         assert harness.loads == number
         await harness.set(caches[0], number)
         await asyncio.sleep(1.05 if kind == "bounded" else 0)
@@ -228,8 +228,8 @@ async def test_the_error_of_a_load_reaches_its_callers_and_is_not_cached(harness
         await asyncio.sleep(0.01)
         raise DatabaseUnavailable
 
-    answers = await asyncio.gather(*(harness.get(one, fail) for _ in range(5)), return_exceptions=True)
-    assert {type(answer) for answer in answers} == {DatabaseUnavailable}
+    responses = await asyncio.gather(*(harness.get(one, fail) for _ in range(5)), return_exceptions=True)
+    assert {type(response) for response in responses} == {DatabaseUnavailable}
     began = time.monotonic()
     assert await harness.get(two) == 0
     assert time.monotonic() - began < 1

@@ -158,8 +158,8 @@ async def test_a_request_that_shares_a_load_takes_no_capacity(full: tuple[App, h
     app, client = full
     filled(app.concurrency_limiter)
     refused = await asyncio.gather(*(client.get("/v1/products?limit=4") for _ in range(3)))
-    assert [answer.status_code for answer in refused] == [503] * 3
+    assert [response.status_code for response in refused] == [503] * 3
     app.concurrency_limiter.release()
-    answers = await asyncio.gather(*(client.get("/v1/products?limit=5") for _ in range(300)))
-    assert {answer.status_code for answer in answers} == {200}
+    responses = await asyncio.gather(*(client.get("/v1/products?limit=5") for _ in range(300)))
+    assert {response.status_code for response in responses} == {200}
     assert app.concurrency_limiter.acquire_nowait("/v1/products"), "the slot is released"

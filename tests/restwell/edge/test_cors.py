@@ -32,8 +32,8 @@ async def listed_client(settings: ShopSettings) -> AsyncIterator[httpx.AsyncClie
         yield client
 
 
-def allowed(answer: httpx.Response) -> dict[str, str]:
-    return {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
+def allowed(response: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in response.headers.items() if name.startswith("access-control-")}
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -64,21 +64,21 @@ async def test_an_unlisted_origin_gets_no_cors_headers(listed_client: httpx.Asyn
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_credentials_are_never_allowed_and_answers_vary_by_origin(listed_client: httpx.AsyncClient) -> None:
+async def test_credentials_are_never_allowed_and_responses_vary_by_origin(listed_client: httpx.AsyncClient) -> None:
     for headers in ({}, {"origin": LISTED}, {"origin": "https://evil.example"}):
         for path in (PUBLIC, "/v1/users/me"):
-            answer = await listed_client.get(path, headers=headers)
-            assert "access-control-allow-credentials" not in answer.headers
-            assert "origin" in answer.headers["vary"].lower()
+            response = await listed_client.get(path, headers=headers)
+            assert "access-control-allow-credentials" not in response.headers
+            assert "origin" in response.headers["vary"].lower()
     plain = await listed_client.options("/v1/orders")
     assert (plain.status_code, allowed(plain)) == (204, {})
 
 
 async def test_no_origin_is_allowed_unless_one_is_listed(client: httpx.AsyncClient) -> None:
     assert allowed(await client.options("/v1/users/me", headers={"origin": LISTED, **PREFLIGHT})) == {}
-    answer = await client.get(PUBLIC, headers={"origin": LISTED})
-    assert allowed(answer) == {}
-    assert "origin" not in answer.headers.get("vary", "").lower()
+    response = await client.get(PUBLIC, headers={"origin": LISTED})
+    assert allowed(response) == {}
+    assert "origin" not in response.headers.get("vary", "").lower()
 
 
 def test_listed_origins_are_read_as_browsers_send_them() -> None:

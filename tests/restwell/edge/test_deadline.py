@@ -91,9 +91,9 @@ async def test_a_route_has_its_own_timeout_or_the_default(app: App) -> None:
         finished_at: dict[str, float] = {}
 
         async def ask(path: str) -> httpx.Response:
-            answer = await client.get(path)
+            response = await client.get(path)
             finished_at[path] = time.perf_counter() - began
-            return answer
+            return response
 
         longer, rest, hasty = await asyncio.gather(*map(ask, ("/v1/slow/longer", "/v1/slow", "/v1/slow/hasty")))
         assert longer.status_code == 200
@@ -170,10 +170,10 @@ async def test_a_request_is_cancelled_when_its_client_disconnects(
 async def test_watching_for_a_disconnect_loses_no_part_of_request_or_response(app: App) -> None:
     """Breaks when the watch consumes a part of the body."""
     async with running(app):
-        answer = await talk(app, "GET", "/v1/slow/late", (0.2, body(b"x", more=True)), (0.2, body(b"y")))
-        assert (answer[0]["status"], answer[1]["body"]) == (200, b"xy")
-        answer = await talk(app, "GET", "/v1/slow/late", (0.2, body()))
-        assert (answer[0]["status"], answer[1]["body"]) == (200, b"")
+        response = await talk(app, "GET", "/v1/slow/late", (0.2, body(b"x", more=True)), (0.2, body(b"y")))
+        assert (response[0]["status"], response[1]["body"]) == (200, b"xy")
+        response = await talk(app, "GET", "/v1/slow/late", (0.2, body()))
+        assert (response[0]["status"], response[1]["body"]) == (200, b"")
         late = [(0.2, body(b"a" * 5, more=True)), (0.2, body(b"b" * 6))]
         assert [one["status"] for one in await talk(app, "POST", "/v1/slow", *late) if "status" in one] == [503]
     assert Slow.ended == ["late done", "late done", "post 11 cancelled"]

@@ -107,8 +107,8 @@ async def test_a_response_keeps_its_own_security_policy_and_cache_control() -> N
 
 async def test_head_is_answered_as_get_without_the_body() -> None:
     with capture_logs() as lines:
-        answer = await request(method="HEAD")
-    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "5")
+        response = await request(method="HEAD")
+    assert (response.status_code, response.content, response.headers["content-length"]) == (200, b"", "5")
     assert lines[-1]["method"] == "HEAD"
 
 
@@ -124,10 +124,10 @@ async def test_each_request_is_logged_in_one_line_without_its_query() -> None:
 
 async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_details() -> None:
     with capture_logs() as lines:
-        answer = await request(break_early)
-    assert_problem(answer, 500, "internal_error")
-    assert "hunter2" not in answer.text
-    assert answer.headers["content-security-policy"] == POLICY
+        response = await request(break_early)
+    assert_problem(response, 500, "internal_error")
+    assert "hunter2" not in response.text
+    assert response.headers["content-security-policy"] == POLICY
     assert [(line["event"], line["log_level"]) for line in lines] == [
         ("unhandled_exception", "error"),
         ("request", "info"),
@@ -160,9 +160,9 @@ async def test_before_hooks_run_in_order_and_after_hooks_in_reverse() -> None:
         def after(self, context: RequestContext) -> None:
             calls.append(f"{self.name} after {context.status}")
 
-    answer = await request(hooks=[Named("a"), Named("b")])
+    response = await request(hooks=[Named("a"), Named("b")])
     assert calls == ["a before 0", "b before 0", "a on 200", "b on 200", "b after 200", "a after 200"]
-    assert answer.headers["x-seen-by"] == "a, b"
+    assert response.headers["x-seen-by"] == "a, b"
 
 
 async def test_a_hook_method_that_is_not_overridden_is_never_called() -> None:
@@ -188,9 +188,9 @@ async def test_the_edge_passes_other_protocols_through_unchanged() -> None:
 async def test_a_request_beyond_its_deadline_gets_a_503() -> None:
     """Breaks when the edge has no deadline: the response is then a late 200."""
     with capture_logs() as lines:
-        answer = await request(sleep_before, timeout_seconds=0.1)
-    assert_problem(answer, 503, "deadline_exceeded")
-    assert answer.headers["retry-after"] == "1"
+        response = await request(sleep_before, timeout_seconds=0.1)
+    assert_problem(response, 503, "deadline_exceeded")
+    assert response.headers["retry-after"] == "1"
     assert [line["event"] for line in lines] == ["deadline_exceeded", "request"]
 
 
@@ -210,7 +210,7 @@ async def test_each_request_has_its_own_deadline() -> None:
         for _ in range(3):
             tasks.append(asyncio.create_task(client.get("/")))
             await asyncio.sleep(0.1)
-        assert {answer.status_code for answer in await asyncio.gather(*tasks)} == {503}
+        assert {response.status_code for response in await asyncio.gather(*tasks)} == {503}
         assert time.monotonic() - began < 0.8
 
 

@@ -67,7 +67,7 @@ class Things(Controller):
         """Return nothing."""
 
 
-class Answer(Struct):
+class RawResponse(Struct):
     status: int
     headers: dict[str, str]
     body: bytes
@@ -85,7 +85,9 @@ async def app(tiny_settings: Settings) -> AsyncIterator[App]:
         yield made
 
 
-async def ask(app: App, method: str, path: str, lines: Lines, *, body: bytes = b"", version: str = "1.1") -> Answer:
+async def ask(
+    app: App, method: str, path: str, lines: Lines, *, body: bytes = b"", version: str = "1.1"
+) -> RawResponse:
     """Call the application as a server would, with exactly these header lines."""
     scope: dict[str, Any] = {"type": "http", "http_version": version, "scheme": "http", "method": method, "path": path}
     scope |= {"raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": lines, "state": {}}
@@ -105,17 +107,17 @@ async def ask(app: App, method: str, path: str, lines: Lines, *, body: bytes = b
 
     await app(scope, receive, send)
     headers = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], headers, b"".join(one.get("body", b"") for one in sent[1:]))
+    return RawResponse(sent[0]["status"], headers, b"".join(one.get("body", b"") for one in sent[1:]))
 
 
-def assert_refused(answer: Answer, status: int, code: str, detail: str = "") -> None:
-    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
-    problem = answer.json
+def assert_refused(response: RawResponse, status: int, code: str, detail: str = "") -> None:
+    assert (response.status, response.headers["content-type"]) == (status, "application/problem+json")
+    problem = response.json
     assert (problem["status"], problem["code"]) == (status, code)
     assert detail in problem["detail"]
-    assert problem["request_id"] == answer.headers["x-request-id"]
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
-    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert (response.headers["cache-control"], response.headers["x-content-type-options"]) == ("no-store", "nosniff")
 
 
 READS: Final = [("GET", "/v1/things/plain"), ("GET", "/v1/things/framework")]
@@ -146,13 +148,13 @@ async def test_the_lines_of_a_list_header_are_joined(app: App, method: str, path
         (b"x-forwarded-for", b"6.6.6.6"),
         (b"x-forwarded-for", b"203.0.113.7"),
     ]
-    answer = await ask(app, method, path, lines)
-    assert answer.status == 200
-    assert answer.json["if-match"] == '"1", "2", "3"'
-    assert answer.json["x-own"] == "one, , two"
-    assert answer.json["cookie"] == "a=1; b=2"
-    assert answer.json["cookies"] == {"a": "1", "b": "2"}
-    assert answer.json["client"][0] == "203.0.113.7"
+    response = await ask(app, method, path, lines)
+    assert response.status == 200
+    assert response.json["if-match"] == '"1", "2", "3"'
+    assert response.json["x-own"] == "one, , two"
+    assert response.json["cookie"] == "a=1; b=2"
+    assert response.json["cookies"] == {"a": "1", "b": "2"}
+    assert response.json["client"][0] == "203.0.113.7"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -161,8 +163,8 @@ async def test_any_line_of_if_none_match_counts_for_a_cached_response(app: App, 
     """Seen to fail when only the last line was used."""
     coding = [(b"accept-encoding", b"gzip")] if b"gzip" in held[-1] else []
     lines = [HOST, *coding, *((b"if-none-match", one) for one in held)]
-    answer = await ask(app, method, "/v1/things/cached", lines)
-    assert (answer.status, answer.body) == (304, b"")
+    response = await ask(app, method, "/v1/things/cached", lines)
+    assert (response.status, response.body) == (304, b"")
 
 
 @pytest.mark.parametrize(
@@ -182,8 +184,8 @@ async def test_any_line_of_accept_encoding_counts_for_a_cached_response(
     app: App, codings: list[bytes], chosen: str | None
 ) -> None:
     for _ in range(2):  # from the application, then from the cache
-        answer = await ask(app, "GET", "/v1/things/cached", [HOST, *((b"accept-encoding", one) for one in codings)])
-        assert (answer.status, answer.headers.get("content-encoding")) == (200, chosen)
+        response = await ask(app, "GET", "/v1/things/cached", [HOST, *((b"accept-encoding", one) for one in codings)])
+        assert (response.status, response.headers.get("content-encoding")) == (200, chosen)
 
 
 async def test_the_lines_of_a_header_in_vary_are_joined_in_the_cache_key(app: App) -> None:
@@ -191,9 +193,9 @@ async def test_the_lines_of_a_header_in_vary_are_joined_in_the_cache_key(app: Ap
     hits = []
     for one in ([b"de", b"en"], [b"de, en"], [b"en"], [b"de", b"en"]):
         lines = [HOST, *((b"accept-language", language) for language in one)]
-        answer = await ask(app, "GET", "/v1/things/cached", lines)
-        assert answer.json["languages"] == b", ".join(one).decode()
-        hits.append("hit" in answer.headers["cache-status"])
+        response = await ask(app, "GET", "/v1/things/cached", lines)
+        assert response.json["languages"] == b", ".join(one).decode()
+        hits.append("hit" in response.headers["cache-status"])
     assert hits == [False, True, False, True]
 
 
@@ -201,9 +203,9 @@ async def test_a_preflight_may_list_its_headers_in_several_lines(app: App) -> No
     """Breaks when only the last line is used."""
     asked = [(b"origin", ORIGIN.encode()), (b"access-control-request-method", b"PATCH")]
     asked += [(b"access-control-request-headers", b"if-match"), (b"access-control-request-headers", b"content-type")]
-    answer = await ask(app, "OPTIONS", "/v1/things", [HOST, *asked])
-    assert answer.headers["access-control-allow-headers"] == "if-match, content-type"
-    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    response = await ask(app, "OPTIONS", "/v1/things", [HOST, *asked])
+    assert response.headers["access-control-allow-headers"] == "if-match, content-type"
+    assert response.headers["access-control-allow-origin"] == ORIGIN
 
 
 @kinds_of_routes
@@ -261,8 +263,8 @@ async def test_a_missing_repeated_or_malformed_host_is_refused(app: App, method:
     """RFC 9112 3.2. Seen to fail: a request with a missing, repeated or invalid host was accepted."""
     for hosts in BAD_HOSTS:
         for version in ("1.1", "2") if hosts else ("1.1",):
-            answer = await ask(app, method, path, [(b"host", host) for host in hosts], version=version)
-            assert_refused(answer, 400, "malformed_request", "host")
+            response = await ask(app, method, path, [(b"host", host) for host in hosts], version=version)
+            assert_refused(response, 400, "malformed_request", "host")
 
 
 @pytest.mark.parametrize("path", [path for _, path in READS] + ["/v1/things/cached"])
@@ -298,22 +300,22 @@ async def test_too_many_or_too_long_header_fields_get_a_431(app: App, method: st
 async def test_if_none_match_is_refused_with_a_change(app: App, method: str, path: str) -> None:
     """RFC 9110 13.1.2. Seen to fail: the header was ignored, and the change was made."""
     for tag in (b"*", b'"7"', b'W/"7", "8"', b""):
-        answer = await ask(app, method, path, [HOST, (b"if-match", b'"7"'), (b"if-none-match", tag)])
+        response = await ask(app, method, path, [HOST, (b"if-match", b'"7"'), (b"if-none-match", tag)])
         if method in {"GET", "OPTIONS"}:
-            assert answer.status != 400
+            assert response.status != 400
         else:
-            assert_refused(answer, 400, "malformed_request", "If-None-Match")
+            assert_refused(response, 400, "malformed_request", "If-None-Match")
 
 
 async def test_a_refusal_of_a_head_request_has_no_body(app: App) -> None:
     for path in ("/v1/things/plain", "/v1/things/cached"):
-        answer = await ask(app, "HEAD", path, [])
-        assert (answer.status, answer.body) == (400, b"")
-        assert int(answer.headers["content-length"]) > 0
+        response = await ask(app, "HEAD", path, [])
+        assert (response.status, response.body) == (400, b"")
+        assert int(response.headers["content-length"]) > 0
 
 
 async def test_a_request_with_checked_header_fields_still_has_its_body(app: App) -> None:
     body = b'{"text":"hello"}'
     for method, kind, status in (("POST", JSON, 201), ("PATCH", MERGE, 200)):
-        answer = await ask(app, method, "/v1/things", [HOST, kind], body=body)
-        assert (answer.status, answer.body) == (status, body)
+        response = await ask(app, method, "/v1/things", [HOST, kind], body=body)
+        assert (response.status, response.body) == (status, body)

@@ -46,12 +46,12 @@ async def test_documents_and_health_checks_do_not_count_as_reads(limited: httpx.
 @pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}?limit=101", "/v1/jobs"])
 async def test_every_read_of_an_address_counts_whatever_its_outcome(limited: httpx.AsyncClient, path: str) -> None:
     """Covers cached responses, responses of the application, and rejections without a token."""
-    answers = [await limited.get(path, headers={"x-forwarded-for": "192.0.2.1"}) for _ in range(READS)]
-    assert all(answer.status_code != 429 for answer in answers)
-    assert [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers] == [
+    responses = [await limited.get(path, headers={"x-forwarded-for": "192.0.2.1"}) for _ in range(READS)]
+    assert all(response.status_code != 429 for response in responses)
+    assert [response.headers["ratelimit"].partition(";t=")[0] for response in responses] == [
         f'"reads";r={remaining}' for remaining in reversed(range(READS))
     ]
-    assert {answer.headers["ratelimit-policy"] for answer in answers} == {f'"reads";q={READS};w=3600'}
+    assert {response.headers["ratelimit-policy"] for response in responses} == {f'"reads";q={READS};w=3600'}
     for method in ("GET", "HEAD"):
         refused = await limited.request(method, path, headers={"x-forwarded-for": "192.0.2.1"})
         assert refused.status_code == 429
@@ -60,7 +60,7 @@ async def test_every_read_of_an_address_counts_whatever_its_outcome(limited: htt
     refused = await limited.get(path, headers={"x-forwarded-for": "192.0.2.1"})
     assert_problem(refused, 429, "rate_limited")
     assert refused.headers["cache-control"] == "no-store"
-    assert await statuses(limited, 1, path, **{"x-forwarded-for": "192.0.2.2"}) == [answers[0].status_code]
+    assert await statuses(limited, 1, path, **{"x-forwarded-for": "192.0.2.2"}) == [responses[0].status_code]
 
 
 async def test_a_spoofed_forwarded_address_does_not_raise_the_rate(limited: httpx.AsyncClient) -> None:
@@ -80,18 +80,18 @@ async def test_a_signed_in_user_is_counted_across_networks(limited: httpx.AsyncC
     grace = await ApiClient(limited).sign_in("customer2@shop.example")
     assert await statuses(limited, READS + 1, **{"x-forwarded-for": "192.0.2.1"}) == [200] * READS + [429]
     for number in range(READS):
-        answer = await ada.get("/v1/users/me", **{"x-forwarded-for": f"192.0.2.{number}"})
-        assert answer.status_code == 200
+        response = await ada.get("/v1/users/me", **{"x-forwarded-for": f"192.0.2.{number}"})
+        assert response.status_code == 200
     assert_problem(await ada.get("/v1/users/me", **{"x-forwarded-for": "192.0.2.77"}), 429, "rate_limited")
     assert (await grace.get("/v1/users/me", **{"x-forwarded-for": "192.0.2.1"})).status_code == 200
 
 
 async def test_an_invalid_token_does_not_raise_the_rate(limited: httpx.AsyncClient) -> None:
     """Breaks when a request with an invalid token is not counted."""
-    answers = [
+    responses = [
         await limited.get("/v1/users/me", headers={"authorization": f"Bearer {number}"}) for number in range(READS + 2)
     ]
-    assert [answer.status_code for answer in answers] == [401] * READS + [429] * 2
+    assert [response.status_code for response in responses] == [401] * READS + [429] * 2
 
 
 async def test_writes_have_their_own_rate_and_guesses_of_credentials_a_stricter_one(limited: httpx.AsyncClient) -> None:
@@ -100,8 +100,8 @@ async def test_writes_have_their_own_rate_and_guesses_of_credentials_a_stricter_
     assert [order.status_code for order in orders] == [422] * WRITES + [429]
     assert (await ada.get("/v1/users/me")).status_code == 200
     reset = {"email": "customer1@shop.example"}
-    answers = [(await limited.post("/v1/password-resets", json=reset)) for _ in range(11)]
-    assert [answer.status_code for answer in answers] == [202] * 10 + [429]
+    responses = [(await limited.post("/v1/password-resets", json=reset)) for _ in range(11)]
+    assert [response.status_code for response in responses] == [202] * 10 + [429]
     code = {"code": "0" * 32, "password": "another valid password"}
     assert_problem(await limited.post("/v1/password-resets/completion", json=code), 429, "rate_limited")
 
@@ -123,9 +123,9 @@ async def test_the_body_of_a_rate_limited_request_is_not_read(limited: httpx.Asy
 async def test_health_checks_and_metrics_are_not_limited_and_refusals_are_counted(limited: httpx.AsyncClient) -> None:
     await statuses(limited, READS + 5)
     for path in ("/health/live", "/health/ready", "/metrics"):
-        answers = [await limited.get(path) for _ in range(READS + 2)]
-        assert {answer.status_code for answer in answers} == {200}
-        assert "ratelimit" not in answers[0].headers
+        responses = [await limited.get(path) for _ in range(READS + 2)]
+        assert {response.status_code for response in responses} == {200}
+        assert "ratelimit" not in responses[0].headers
     metrics = (await limited.get("/metrics")).text
     assert 'restwell_rate_limited_total{rate="reads"} 5.0' in metrics
     assert "restwell_rate_limits_degraded 0.0" in metrics

@@ -103,8 +103,8 @@ async def client(make_app: Callable[..., tuple[App, Cache]]) -> AsyncIterator[ht
         yield connected
 
 
-def status_of(answer: httpx.Response) -> str:
-    return re.sub(r"\d+", "N", answer.headers["cache-status"])
+def status_of(response: httpx.Response) -> str:
+    return re.sub(r"\d+", "N", response.headers["cache-status"])
 
 
 async def test_the_second_response_comes_from_the_cache(client: httpx.AsyncClient) -> None:
@@ -193,9 +193,9 @@ async def test_defaults_and_unknown_parameters_do_not_change_the_cache_key(clien
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1&limit=2", "q=%FF"])
 async def test_an_invalid_query_is_refused_by_the_handler_and_not_cached(client: httpx.AsyncClient, query: str) -> None:
     for _ in range(2):
-        answer = await client.get(f"/v1/cached?{query}")
-        assert answer.status_code in {400, 422}
-        assert "cache-status" not in answer.headers
+        response = await client.get(f"/v1/cached?{query}")
+        assert response.status_code in {400, 422}
+        assert "cache-status" not in response.headers
 
 
 async def test_a_long_body_is_compressed_once_for_clients_that_accept_it(client: httpx.AsyncClient) -> None:
@@ -256,21 +256,21 @@ async def test_a_private_response_is_not_cached(client: httpx.AsyncClient, numbe
 async def test_a_cached_404_names_the_id_of_each_request(client: httpx.AsyncClient) -> None:
     """Breaks when a cached problem is sent unchanged: it would contain the id of another request."""
     for name, status in (("first-request", "restwell; fwd=miss"), ("second-request", "restwell; hit; ttl=N")):
-        answer = await client.get("/v1/cached/404", headers={"x-request-id": name})
-        assert_problem(answer, 404, "not_found")
-        assert answer.json()["request_id"] == answer.headers["x-request-id"] == name
-        assert answer.headers["content-length"] == str(len(answer.content))
-        assert status_of(answer) == status
+        response = await client.get("/v1/cached/404", headers={"x-request-id": name})
+        assert_problem(response, 404, "not_found")
+        assert response.json()["request_id"] == response.headers["x-request-id"] == name
+        assert response.headers["content-length"] == str(len(response.content))
+        assert status_of(response) == status
     held = await client.get("/v1/cached/404", headers={"if-none-match": "*"})
     assert held.status_code == 404, "conditions do not apply to an error"
 
 
 async def test_an_internal_error_is_not_cached(client: httpx.AsyncClient) -> None:
     for _ in range(2):
-        answer = await client.get("/v1/cached/500")
-        assert_problem(answer, 500, "internal_error")
-        assert answer.headers["cache-status"] == "restwell; fwd=miss"
-        assert answer.headers["cache-control"] == "no-store"
+        response = await client.get("/v1/cached/500")
+        assert_problem(response, 500, "internal_error")
+        assert response.headers["cache-status"] == "restwell; fwd=miss"
+        assert response.headers["cache-control"] == "no-store"
 
 
 async def test_a_cached_route_ends_at_its_deadline(
@@ -278,18 +278,18 @@ async def test_a_cached_route_ends_at_its_deadline(
 ) -> None:
     limits = tiny_settings.request.model_copy(update={"timeout_seconds": 0.5})
     async with running(make_app(request=limits)[0]) as client:
-        answers = await asyncio.gather(*(client.get("/v1/cached/slow") for _ in range(3)))
-        for answer in answers:
-            assert_problem(answer, 503, "deadline_exceeded")
+        responses = await asyncio.gather(*(client.get("/v1/cached/slow") for _ in range(3)))
+        for response in responses:
+            assert_problem(response, 503, "deadline_exceeded")
 
 
 async def test_a_disabled_response_cache_answers_the_same_and_caches_nothing(
     make_app: Callable[..., tuple[App, Cache]],
 ) -> None:
     async with running(make_app(cache="off")[0]) as client:
-        answers = [await client.get("/v1/cached/1") for _ in range(2)]
-        assert [answer.json()["called"] for answer in answers] == [1, 2]
-        assert [status_of(answer) for answer in answers] == ["restwell; fwd=miss"] * 2
+        responses = [await client.get("/v1/cached/1") for _ in range(2)]
+        assert [response.json()["called"] for response in responses] == [1, 2]
+        assert [status_of(response) for response in responses] == ["restwell; fwd=miss"] * 2
         held = {"if-none-match": (await client.get("/v1/cached/7")).headers["etag"]}
         assert (await client.get("/v1/cached/7", headers=held)).status_code == 304
 
@@ -309,8 +309,8 @@ async def test_an_invalidated_tag_removes_its_cached_responses(make_app: Callabl
 @pytest.mark.parametrize("path", ["/v1/cached/01", "/v1/cached/1/", "/v1/cached/+1", "/v1/cached/%31"])
 async def test_other_spellings_of_a_path_create_no_other_cached_response(client: httpx.AsyncClient, path: str) -> None:
     await client.get("/v1/cached/1")
-    answer = await client.get(path)
-    assert "cache-status" not in answer.headers or answer.json()["called"] == 1
+    response = await client.get(path)
+    assert "cache-status" not in response.headers or response.json()["called"] == 1
 
 
 async def test_the_number_of_remembered_request_targets_is_bounded(
@@ -346,5 +346,5 @@ def test_a_guarded_route_cannot_be_declared_public(tiny_settings: Settings) -> N
 
 
 def test_a_cached_response_survives_serialization() -> None:
-    answer = CachedResponse(200, [(b"a", b"b")], gzip.compress(json.dumps("x").encode()), 1.5)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=CachedResponse) == answer
+    response = CachedResponse(200, [(b"a", b"b")], gzip.compress(json.dumps("x").encode()), 1.5)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(response), type=CachedResponse) == response
