@@ -20,7 +20,7 @@ from api_client import ApiClient
 from chart import line_chart
 from routes import load
 from servers import postgres, restwell
-from shop.load_data import MOST_PRODUCTS
+from shop.load_data import MAX_PRODUCTS
 from workloads import SCRIPTS, add_users, request_data_for
 
 WORKLOADS = {
@@ -65,7 +65,7 @@ def main() -> None:
             server.run_sql("CHECKPOINT")
             with serving(RESTWELL, Path(folder), env) as one:
                 base = one.url
-                data = asyncio.run(request_data_for(one, min(size, MOST_PRODUCTS)))
+                data = asyncio.run(request_data_for(one, min(size, MAX_PRODUCTS)))
                 tables = data.as_lua() + asyncio.run(order_tables(base, 2_000))
                 for workload, script in WORKLOADS.items():
                     load(base, tables + script, 2, Path(folder))

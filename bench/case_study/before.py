@@ -87,7 +87,7 @@ class MonolithicOrders(OrderService):
     async def place(self, tx: Transaction, actor: Actor, draft: OrderCreateRequest) -> Order:
         order = await super().place(tx, actor, draft)
         if STEP < Step.JOBS:
-            buyer = await tx.one(order_queries.buyer, id=actor.id)
+            buyer = await tx.one(order_queries.recipient, id=actor.id)
             lines = [
                 (f"{line.quantity} x", line.name, format_money(line.unit_price_cents, order.currency))
                 for line in order.items

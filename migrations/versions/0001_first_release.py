@@ -1,4 +1,4 @@
-"""Everything the first release stores (pre-deploy)."""
+"""Tables of the first release (pre-deploy)."""
 
 from alembic import op
 from sqlalchemy import (
@@ -55,7 +55,7 @@ def _users_and_sessions() -> None:
         Column("created_at", Timestamp, nullable=False),
         Column("last_used_at", Timestamp, nullable=False),
         Column("expires_at", Timestamp, nullable=False),
-        Column("ended_at", Timestamp),
+        Column("revoked_at", Timestamp),
     )
     op.create_index("sessions_by_user", "sessions", ["user_id", "id"])
     op.create_table(
@@ -70,7 +70,7 @@ def _users_and_sessions() -> None:
 
 def _products() -> None:
     on_sqlite = op.get_context().dialect.name == "sqlite"
-    # SQLite's full-text index needs a row number that never changes; a table without an integer key has none.
+    # SQLite FTS5 needs a stable integer rowid. A table without an INTEGER PRIMARY KEY has none.
     row_number = [Column("search_id", Integer, primary_key=True)] if on_sqlite else []
     op.create_table(
         "products",
@@ -92,7 +92,7 @@ def _products() -> None:
         _search_on_sqlite()
     else:
         op.execute(
-            "-- squawk-ignore adding-field-with-default\n"  # the table is as new as the column
+            "-- squawk-ignore adding-field-with-default\n"  # the table is new and empty
             "ALTER TABLE products ADD COLUMN search tsvector NOT NULL"
             " GENERATED ALWAYS AS (to_tsvector('simple', name || ' ' || description)) STORED"
         )

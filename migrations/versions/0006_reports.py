@@ -1,4 +1,4 @@
-"""Sales reports, and an index to forget old idempotency keys by (pre-deploy)."""
+"""Sales reports, and an index for the deletion of old idempotency keys (pre-deploy)."""
 
 from alembic import op
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, Text

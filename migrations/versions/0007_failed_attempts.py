@@ -1,4 +1,4 @@
-"""Failed sign-ins (pre-deploy)."""
+"""Failed sign-in attempts (pre-deploy)."""
 
 from alembic import op
 from sqlalchemy import Column, Integer, LargeBinary

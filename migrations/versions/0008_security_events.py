@@ -1,4 +1,4 @@
-"""The audit log, which only grows, and forgets after a year (pre-deploy)."""
+"""The audit log: append-only, with a minimum retention of one year (pre-deploy)."""
 
 from alembic import op
 from sqlalchemy import Column, ForeignKey, Text

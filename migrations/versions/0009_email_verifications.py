@@ -1,4 +1,4 @@
-"""Addresses that are known to be their account's (pre-deploy)."""
+"""Email verification (pre-deploy)."""
 
 from alembic import op
 from sqlalchemy import Column, ForeignKey, LargeBinary, Text

@@ -1,4 +1,4 @@
-"""Accounts that users have elsewhere (pre-deploy)."""
+"""Linked identities (pre-deploy)."""
 
 from alembic import op
 from sqlalchemy import Column, ForeignKey, Text

@@ -1,4 +1,4 @@
-"""Machine clients (pre-deploy)."""
+"""OAuth clients (pre-deploy)."""
 
 from alembic import op
 from sqlalchemy import Column, ForeignKey, LargeBinary, Text

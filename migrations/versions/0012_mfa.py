@@ -1,4 +1,4 @@
-"""Codes of authenticator apps, and recovery codes (pre-deploy)."""
+"""TOTP enrolments and recovery codes (pre-deploy)."""
 
 from alembic import op
 from sqlalchemy import BigInteger, Column, ForeignKey, LargeBinary, Text

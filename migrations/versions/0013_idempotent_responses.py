@@ -1,4 +1,7 @@
-"""The whole answer under an idempotency key, and what was asked for (pre-deploy). What the release before stores was an order's 201."""
+"""Complete responses of idempotent requests (pre-deploy).
+
+Existing rows are responses of POST /v1/orders with status 201.
+"""
 
 from alembic import op
 from sqlalchemy import Column, Integer, LargeBinary, Text

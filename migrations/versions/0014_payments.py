@@ -1,4 +1,4 @@
-"""Payments, and the order states that they bring (pre-deploy). The release before cannot read orders that are paid or failed."""
+"""Payments and order states (pre-deploy). The previous release cannot read orders with status paid or failed."""
 
 from alembic import op
 from sqlalchemy import CheckConstraint, Column, Text, text
@@ -13,10 +13,12 @@ _PENDING = text("status = 'pending'")
 
 def upgrade() -> None:
     if op.get_context().dialect.name == "sqlite":
-        # https://sqlite.org/lang_altertable.html#otheralter: a CHECK says nothing of how rows are stored, so its text may be changed.
+        # A CHECK does not affect stored rows, so its text may be edited:
+        # https://sqlite.org/lang_altertable.html#otheralter
         op.execute("PRAGMA writable_schema = ON")
         op.execute(
-            "UPDATE sqlite_schema SET sql = replace(sql, '''pending'', ''cancelled''', '''pending'', ''paid'', ''failed'', ''cancelled''')"
+            "UPDATE sqlite_schema SET sql = replace("
+            "sql, '''pending'', ''cancelled''', '''pending'', ''paid'', ''failed'', ''cancelled''')"
             " WHERE name = 'orders'"
         )
         op.execute("PRAGMA writable_schema = RESET")

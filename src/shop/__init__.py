@@ -1,1 +1,1 @@
-"""The reference API on restwell: an e-commerce back end, one folder a resource."""
+"""The reference API built on restwell: an e-commerce back end with one package per feature."""

@@ -1,4 +1,4 @@
-"""The whole route table, every version, on one screen."""
+"""The route table: the controllers of each API version."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from shop.clients.models import SCOPES, Scope
 from shop.clients.routes import ClientController, TokenController
 from shop.email_verifications.routes import EmailVerificationController
 from shop.exports.routes import ExportController
-from shop.identities.routes import IdentityController, SignInController
+from shop.identities.routes import IdentityController, OAuthSignInController
 from shop.images.routes import ImageController
 from shop.mfa.routes import MfaController
 from shop.orders.routes import OrderController
@@ -27,7 +27,7 @@ class AdminJobController(JobController):
 V1: Final = (
     UserController,
     SessionController,
-    SignInController,
+    OAuthSignInController,
     IdentityController,
     MfaController,
     ExportController,

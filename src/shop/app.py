@@ -1,4 +1,4 @@
-"""The composition root: everything is built here, once, and handed to constructors."""
+"""The composition root: builds each service once and injects its dependencies."""
 
 from pathlib import Path
 from typing import Final
@@ -44,37 +44,47 @@ from shop.users.mail import AccountMail
 from shop.users.service import UserService
 
 MIGRATIONS: Final = Path(__file__).parents[2] / "migrations"
-DESCRIPTION: Final = """The reference e-commerce API built on restwell: accounts, sessions, a catalogue and orders.
+DESCRIPTION: Final = """The restwell reference API: an e-commerce back end with accounts, products, orders and payments.
 
-To try it: `POST /v1/sessions` with a demo account, put the `access_token` into **Authorize**, and call anything."""
+To authenticate, call `POST /v1/sessions` with a demo account and paste the `access_token` into **Authorize**."""
 
 
 def create_app(settings: ShopSettings) -> App:
-    """The shop, ready to serve. Nothing connects before it starts."""
+    """Build the application. It opens no connection before startup."""
     kit = Restwell(settings, name="shop")
     audit = AuditLog(kit.database, kit.cursors)
-    second_factor = MfaVerification(kit.database, kit.secret_box, audit)
+    mfa_verification = MfaVerification(kit.database, kit.secret_box, audit)
     sessions = SessionService(
         kit.database,
         kit.cache,
         kit.passwords,
         kit.access_tokens,
         kit.refresh_tokens,
-        second_factor,
+        mfa_verification,
         audit,
         lifetime_seconds=settings.jwt.refresh_ttl_seconds,
         idle_seconds=settings.jwt.idle_ttl_seconds,
     )
-    again = Reauthentication(kit.database, kit.passwords)
+    reauthentication = Reauthentication(kit.database, kit.passwords)
     resets = PasswordResetService(kit.database, kit.jobs, kit.passwords, sessions, audit)
-    confirmations = EmailVerificationService(kit.database, kit.cache, kit.jobs, again, resets, audit)
+    email_verifications = EmailVerificationService(kit.database, kit.cache, kit.jobs, reauthentication, resets, audit)
     users = UserService(
-        kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, sessions, again, confirmations, audit
+        kit.database,
+        kit.cache,
+        kit.jobs,
+        kit.passwords,
+        kit.cursors,
+        sessions,
+        reauthentication,
+        email_verifications,
+        audit,
     )
     identities = IdentityService(
         kit.database, kit.oauth_providers, kit.oauth_flows, sessions, users, audit, public_url=settings.public_url
     )
-    factors = MfaService(kit.database, kit.secret_box, again, second_factor, sessions, users, audit, issuer=kit.name)
+    mfa = MfaService(
+        kit.database, kit.secret_box, reauthentication, mfa_verification, sessions, users, audit, issuer=kit.name
+    )
     clients = ClientService(kit.database, kit.cache, kit.access_tokens, kit.cursors, audit)
     products = ProductService(kit.database, kit.cache, kit.cursors)
     payments = PaymentService(
@@ -88,7 +98,7 @@ def create_app(settings: ShopSettings) -> App:
     exports = ExportService(kit.database, users, identities, sessions, orders, audit)
     images = ImageService(kit.database, kit.jobs, kit.files)
     reports = ReportService(kit.database, kit.jobs, kit.files)
-    makers = [maker(kit.database, kit.files) for maker in (ThumbnailBuilder, ReportBuilder)]
+    builders = [builder(kit.database, kit.files) for builder in (ThumbnailBuilder, ReportBuilder)]
     cleanup = Cleanup(kit.database, kit.files, session_lifetime_seconds=settings.jwt.refresh_ttl_seconds)
     mails = [mail(kit.database, kit.mailer) for mail in (AccountMail, VerificationMail, OrderMail, PasswordResetMail)]
     return kit.app(
@@ -96,9 +106,9 @@ def create_app(settings: ShopSettings) -> App:
         description=DESCRIPTION,
         versions=api.VERSIONS,
         provide=[
-            *(users, sessions, factors, identities, exports, clients, audit, confirmations, resets),
+            *(users, sessions, mfa, identities, exports, clients, audit, email_verifications, resets),
             *(products, images, orders, settlement, events, reports),
-            *(cleanup, *mails, *makers),
+            *(cleanup, *mails, *builders),
         ],
         jobs=[
             send_welcome,
@@ -131,6 +141,6 @@ shop: Final = Project(
     migrations=MIGRATIONS,
     seed=demo.seed,
     load_data=load_data.load,
-    banner=demo.welcome,
+    banner=demo.banner,
     queries=named_queries,
 )

@@ -1,4 +1,4 @@
-"""Who is behind an access token: a user in a session, or a machine client."""
+"""Resolves an access token to an actor: a user in a session, or an OAuth client."""
 
 from restwell.auth import AccessTokens, Actor
 from shop.clients.service import ClientService
@@ -12,7 +12,10 @@ class Authentication:
         self._clients = clients
 
     async def __call__(self, access_token: str) -> Actor:
-        """With the role or the scopes of this moment. Raises Unauthorized, also once signed out or revoked."""
+        """Return the actor with its current role or scopes.
+
+        Raises Unauthorized for an invalid token, an ended session or a revoked client.
+        """
         claims = self._access_tokens.verify(access_token)
         if claims.sid is None:
             return await self._clients.get_actor(claims)

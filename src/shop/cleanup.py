@@ -1,4 +1,4 @@
-"""What the shop forgets every night."""
+"""The nightly job that deletes expired rows and orphaned files."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -22,20 +22,20 @@ from shop.sessions.login_throttle import RESET_AFTER
 from shop.sessions.models import failed_attempts, refresh_tokens, sessions
 
 BATCH: Final = 1_000
-"""Rows that are deleted in one transaction."""
-REPLAYS: Final = timedelta(hours=24)
-"""How long an idempotency key gives its first answer."""
-PAYMENT_EVENTS: Final = timedelta(days=7)
-"""Longer than a gateway goes on sending one that it has no answer to."""
-EVENTS: Final = timedelta(days=366)
-"""A day longer than the database holds on to them."""
-REPORTS: Final = timedelta(days=30)
-ORPHANS: Final = timedelta(days=1)
-"""How old a file without a row must be: the file of an upload is there before its row."""
-GRACE: Final = timedelta(days=7)
-"""How long an expired session stays, so that a stolen token that turns up late is still known for one."""
+"""Maximum number of rows deleted in one transaction."""
+IDEMPOTENCY_KEY_RETENTION: Final = timedelta(hours=24)
+"""How long a repeated request with the same key returns the stored response."""
+PAYMENT_EVENT_RETENTION: Final = timedelta(days=7)
+"""Longer than a gateway retries an undelivered event (Stripe: three days)."""
+SECURITY_EVENT_RETENTION: Final = timedelta(days=366)
+"""One day more than the database trigger requires."""
+REPORT_RETENTION: Final = timedelta(days=30)
+ORPHANED_FILE_AGE: Final = timedelta(days=1)
+"""Minimum age of a file without a row. An upload writes the file before it inserts the row."""
+EXPIRED_SESSION_RETENTION: Final = timedelta(days=7)
+"""How long an expired session is stored, so that the reuse of a stolen refresh token is still detected."""
 
-# Ids begin with the time, so what is old is the beginning of the primary key.
+# UUIDv7 ids are ordered by time, so the oldest rows are a range of the primary key.
 old_sessions: Final = query(
     "cleanup.old_sessions",
     select(sessions.c.id).where(sessions.c.id < param("before")).order_by(sessions.c.id).limit(BATCH),
@@ -48,26 +48,26 @@ delete_sessions: Final = query("cleanup.delete_sessions", delete(sessions).where
 
 
 def _delete_older(name: str, key: Column[Any], time: Column[Any]) -> Query[None]:
-    """The oldest rows of the key's table, by a column that has an index."""
+    """Deletes one batch, oldest first. The time column needs an index."""
     oldest = select(key).where(time < param("before")).order_by(time).limit(BATCH)
     return query(f"cleanup.{name}", delete(key.table).where(key.in_(oldest)))
 
 
 delete_resets: Final = _delete_older("delete_resets", password_resets.c.code_hash, password_resets.c.expires_at)
-delete_confirmations: Final = _delete_older(
-    "delete_confirmations", email_verifications.c.code_hash, email_verifications.c.expires_at
+delete_email_verifications: Final = _delete_older(
+    "delete_email_verifications", email_verifications.c.code_hash, email_verifications.c.expires_at
 )
 delete_payment_events: Final = _delete_older("delete_payment_events", payment_events.c.id, payment_events.c.received_at)
 delete_events: Final = _delete_older("delete_events", security_events.c.id, security_events.c.id)
 delete_attempts: Final = _delete_older("delete_attempts", failed_attempts.c.key_hash, failed_attempts.c.last_failed_at)
 delete_reports: Final = _delete_older("delete_reports", reports.c.id, reports.c.id)
-images_there: Final = query(
-    "cleanup.images_there",
+existing_images: Final = query(
+    "cleanup.existing_images",
     select(product_images.c.id).where(any_of(product_images.c.id, "ids")).limit(BATCH),
     into=UUID,
 )
-reports_there: Final = query(
-    "cleanup.reports_there", select(reports.c.id).where(any_of(reports.c.id, "ids")).limit(BATCH), into=UUID
+existing_reports: Final = query(
+    "cleanup.existing_reports", select(reports.c.id).where(any_of(reports.c.id, "ids")).limit(BATCH), into=UUID
 )
 
 
@@ -78,27 +78,31 @@ class Cleanup:
         self._session_lifetime = timedelta(seconds=session_lifetime_seconds)
 
     async def run(self) -> None:
-        """Delete what nobody can use any more, some rows at a time, so that nobody waits for it. It may be run at any time."""
+        """Delete expired rows in batches. Idempotent; safe to run while requests are served."""
         now = datetime.now(UTC)
-        await _until_none(lambda: self._database.in_transaction(lambda tx: self._sessions(tx, now)))
-        await _until_none(lambda: idempotency.delete_before(self._database, now - REPLAYS))
-        await _until_none(lambda: self._database.run(delete_resets, before=now))
-        await _until_none(lambda: self._database.run(delete_confirmations, before=now))
-        await _until_none(lambda: self._database.run(delete_payment_events, before=now - PAYMENT_EVENTS))
-        await _until_none(lambda: self._database.run(delete_events, before=min_id_at(now - EVENTS)))
-        await _until_none(lambda: self._database.run(delete_attempts, before=now - RESET_AFTER))
-        await _until_none(lambda: self._database.run(delete_reports, before=min_id_at(now - REPORTS)))
-        for folder, there in (("images", images_there), ("reports", reports_there)):
-            found = await self._files.list_older_than(folder, ORPHANS.total_seconds())
-            for start in range(0, len(found), BATCH):
-                ids = {UUID(name): name for name in found[start : start + BATCH]}
-                kept = set(await self._database.primary.all(there, ids=list(ids)))
-                for orphan in ids.keys() - kept:
+        await _repeat_until_zero(lambda: self._database.in_transaction(lambda tx: self._sessions(tx, now)))
+        await _repeat_until_zero(lambda: idempotency.delete_before(self._database, now - IDEMPOTENCY_KEY_RETENTION))
+        await _repeat_until_zero(lambda: self._database.run(delete_resets, before=now))
+        await _repeat_until_zero(lambda: self._database.run(delete_email_verifications, before=now))
+        await _repeat_until_zero(
+            lambda: self._database.run(delete_payment_events, before=now - PAYMENT_EVENT_RETENTION)
+        )
+        await _repeat_until_zero(
+            lambda: self._database.run(delete_events, before=min_id_at(now - SECURITY_EVENT_RETENTION))
+        )
+        await _repeat_until_zero(lambda: self._database.run(delete_attempts, before=now - RESET_AFTER))
+        await _repeat_until_zero(lambda: self._database.run(delete_reports, before=min_id_at(now - REPORT_RETENTION)))
+        for folder, existing in (("images", existing_images), ("reports", existing_reports)):
+            old_folders = await self._files.list_older_than(folder, ORPHANED_FILE_AGE.total_seconds())
+            for start in range(0, len(old_folders), BATCH):
+                ids = {UUID(name): name for name in old_folders[start : start + BATCH]}
+                stored = set(await self._database.primary.all(existing, ids=list(ids)))
+                for orphan in ids.keys() - stored:
                     await self._files.delete(f"{folder}/{ids[orphan]}")
 
     async def _sessions(self, tx: Transaction, now: datetime) -> int:
-        """Sessions that have expired a while ago, with their tokens; none lives longer than its lifetime."""
-        ids = await tx.all(old_sessions, before=min_id_at(now - self._session_lifetime - GRACE))
+        """Delete one batch of expired sessions with their refresh tokens. Returns the number of sessions."""
+        ids = await tx.all(old_sessions, before=min_id_at(now - self._session_lifetime - EXPIRED_SESSION_RETENTION))
         if ids:
             await tx.run(delete_tokens, ids=ids)
             await tx.run(delete_sessions, ids=ids)
@@ -110,6 +114,6 @@ async def clean_up(context: JobContext) -> None:
     await context.get(Cleanup).run()
 
 
-async def _until_none(delete_some: Callable[[], Awaitable[int]]) -> None:
-    while await delete_some():
+async def _repeat_until_zero(delete_batch: Callable[[], Awaitable[int]]) -> None:
+    while await delete_batch():
         pass

@@ -1,4 +1,4 @@
-"""The demo catalogue and accounts of a development database: deterministic, believable, and safe to make again."""
+"""The demo catalogue and accounts of a development database. The data is deterministic."""
 
 import random
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from restwell.database import Database, param, query
 from shop.products.models import products
 from shop.users.models import Role, users
 
-PASSWORD: Final = "demo-password-2026"  # noqa: S105  # public on purpose: development only
+PASSWORD: Final = "demo-password-2026"  # noqa: S105  # a documented development password
 ACCOUNTS: Final = {
     "admin@shop.example": ("Demo Admin", Role.ADMIN),
     "customer1@shop.example": ("Demo Customer One", Role.CUSTOMER),
@@ -25,7 +25,7 @@ _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Kind(NamedTuple):
-    """A kind of product: its noun, price range in whole euros, and what its description may say."""
+    """A product type: its noun, its price range in whole euros, and sentences for the description."""
 
     noun: str
     low: int
@@ -132,7 +132,7 @@ _insert_product: Final = query(
 
 
 async def seed(database: Database) -> str:
-    """Make the accounts and the catalogue where they are missing; says what is there. A changed catalogue is left alone."""
+    """Insert missing demo accounts, and the catalogue if there are no products. Idempotent. Returns a summary."""
     await _seed_accounts(database)
     async with database.transaction() as tx:
         present = await tx.one(_count)
@@ -141,14 +141,14 @@ async def seed(database: Database) -> str:
         return f"{present or PRODUCTS:,} products"
 
 
-def welcome() -> str:
+def banner() -> str:
     return f"log in as customer1@shop.example / {PASSWORD}  (or admin@shop.example)"
 
 
 def catalogue() -> Iterator[dict[str, Any]]:
-    """The rows of the catalogue: the same 1,000 at every call, spread evenly over the categories."""
-    choice = random.Random(2026)  # noqa: S311  # chooses demo data, no secret
-    names = {category: _names(kinds, choice) for category, kinds in CATALOGUE.items()}
+    """Yield the same 1,000 product rows on every call, evenly distributed over the categories."""
+    rng = random.Random(2026)  # noqa: S311  # chooses demo data, no secret
+    names = {category: _names(kinds, rng) for category, kinds in CATALOGUE.items()}
     for number in range(PRODUCTS):
         category = list(CATALOGUE)[number % len(CATALOGUE)]
         name, kind = next(names[category])
@@ -156,24 +156,24 @@ def catalogue() -> Iterator[dict[str, Any]]:
         yield {
             "id": _id(created_at, number),
             "name": name,
-            "description": f"{'. '.join(choice.sample(kind.facts, 2))}.",
+            "description": f"{'. '.join(rng.sample(kind.facts, 2))}.",
             "category": category,
-            "price_cents": choice.randint(kind.low, kind.high) * 100 - choice.choice((1, 5, 10, 100)),
+            "price_cents": rng.randint(kind.low, kind.high) * 100 - rng.choice((1, 5, 10, 100)),
             "currency": "EUR",
-            "stock": choice.randint(20, 400),
+            "stock": rng.randint(20, 400),
             "version": 1,
             "created_at": created_at,
             "updated_at": created_at,
         }
 
 
-def _names(kinds: tuple[Kind, ...], choice: random.Random) -> Iterator[tuple[str, Kind]]:
-    every = [(f"{brand} {style} {kind.noun}", kind) for brand in BRANDS for style in STYLES for kind in kinds]
-    return islice(choice.sample(every, len(every)), len(every))
+def _names(kinds: tuple[Kind, ...], rng: random.Random) -> Iterator[tuple[str, Kind]]:
+    names = [(f"{brand} {style} {kind.noun}", kind) for brand in BRANDS for style in STYLES for kind in kinds]
+    return islice(rng.sample(names, len(names)), len(names))
 
 
 def _id(created_at: datetime, number: int) -> UUID:
-    """A UUIDv7 that is the same at every call."""
+    """A deterministic UUIDv7."""
     milliseconds = int(created_at.timestamp() * 1_000)
     return UUID(int=milliseconds << 80 | 0x7 << 76 | 0x8 << 60 | number)
 

@@ -1,4 +1,4 @@
-"""A large shop: any number of products and orders, made by the database itself, to see how plans and times hold as it grows."""
+"""Generates any number of products and orders in SQL, to measure query plans and latency on large tables."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,15 +9,15 @@ from restwell.database import Database, query
 from shop.orders.models import orders
 
 BATCH: Final = 50_000
-MOST_PRODUCTS: Final = 1_000_000
+MAX_PRODUCTS: Final = 1_000_000
 CUSTOMERS: Final = 100_000
-"""How many the orders are spread over; each thousandth order is the first demo customer's."""
+"""Number of customers that own the orders. Every thousandth order belongs to the first demo customer."""
 
 _NUMBERS: Final = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})",
     "postgresql": "WITH n AS (SELECT i FROM generate_series({first}::bigint, {last}) i)",
 }
-# Ids in the form of UUIDv7, one millisecond apart; the middle tells products from orders.
+# UUIDv7 ids, one millisecond apart. The middle part differs between products and orders.
 _ID: Final = {
     "sqlite": "unhex(printf('%012x{kind}%012x', 1700000000000 + i, i))",
     "postgresql": "(lpad(to_hex(1700000000000 + i), 12, '0') || '{kind}' || lpad(to_hex(i), 12, '0'))::uuid",
@@ -33,15 +33,15 @@ _count: Final = query("large.count", select(func.count().label("n")).select_from
 
 
 async def load(database: Database, rows: int, advance: Callable[[int], Any]) -> str:
-    """Add orders of one line each until there are ``rows``, and a product with each, up to MOST_PRODUCTS.
+    """Insert orders of one item each until the table has ``rows`` rows, and one product per order up to MAX_PRODUCTS.
 
-    ``advance`` hears of each batch.
+    Each batch is one transaction; ``advance`` is called with its size.
     """
     present = await database.one(_count)
     advance(present)
     for first in range(present + 1, rows + 1, BATCH):
         last = min(first + BATCH - 1, rows)
-        async with database.migration() as tx:  # it may take longer than a request may
+        async with database.migration() as tx:  # no statement timeout
             for statement in _statements(database.dialect, first, last):
                 await tx.run_script(statement)
         advance(last - first + 1)
@@ -53,14 +53,15 @@ async def load(database: Database, rows: int, advance: Callable[[int], Any]) -> 
 def _statements(dialect: str, first: int, last: int) -> list[str]:
     numbers = _NUMBERS[dialect].format(first=first, last=last)
     product, order = (_ID[dialect].format(kind=kind) for kind in (_PRODUCT, _ORDER))
-    stranger, time = _USER[dialect].format(customers=CUSTOMERS), _TIME[dialect]
+    other_user, time = _USER[dialect].format(customers=CUSTOMERS), _TIME[dialect]
     user = (
-        f"CASE WHEN i % 1000 = 0 THEN (SELECT id FROM users WHERE email = 'customer1@shop.example') ELSE {stranger} END"
+        "CASE WHEN i % 1000 = 0 THEN (SELECT id FROM users WHERE email = 'customer1@shop.example')"
+        f" ELSE {other_user} END"
     )
     add_products = (
         "INSERT INTO products (id, name, description, category, price_cents, currency, stock, version, created_at,"
-        f" updated_at) {numbers} SELECT {product}, 'Thing ' || i, 'Number ' || i, 'kind-' || (i % 50), i % 90000, 'EUR',"
-        f" 1000000, 1, {time}, {time} FROM n"
+        f" updated_at) {numbers} SELECT {product}, 'Product ' || i, 'Number ' || i, 'kind-' || (i % 50),"
+        f" i % 90000, 'EUR', 1000000, 1, {time}, {time} FROM n"
     )
     placed = (
         f"INSERT INTO orders (user_id, id, status, total_cents, currency, created_at) {numbers}"
@@ -68,6 +69,6 @@ def _statements(dialect: str, first: int, last: int) -> list[str]:
     )
     lines = (
         "INSERT INTO order_lines (user_id, order_id, position, product_id, name, unit_price_cents, quantity)"
-        f" {numbers} SELECT {user}, {order}, 0, (SELECT id FROM products LIMIT 1), 'Thing ' || i, i % 90000, 1 FROM n"
+        f" {numbers} SELECT {user}, {order}, 0, (SELECT id FROM products LIMIT 1), 'Product ' || i, i % 90000, 1 FROM n"
     )
-    return [*([add_products] if last <= MOST_PRODUCTS else []), placed, lines]
+    return [*([add_products] if last <= MAX_PRODUCTS else []), placed, lines]

@@ -1,4 +1,4 @@
-"""Every query of the shop, for ``restwell explain``."""
+"""Lists all named queries of the shop, for ``restwell explain`` and the query plan tests."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -26,7 +26,7 @@ from shop.users import queries as users
 
 
 def named_queries() -> Iterator[Query[Any]]:
-    """Those of each feature, and the list of products in every combination of filters and order."""
+    """Yield the queries of each feature, and the product list in every combination of filters and sort order."""
     yield from find_queries(
         users,
         sessions,

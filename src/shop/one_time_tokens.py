@@ -1,14 +1,14 @@
-"""Codes that prove something once: that one reads a mailbox, or holds a list of recovery codes. Only their hashes are stored."""
+"""Random single-use tokens: email codes, recovery codes and client secrets. Only hashes are stored."""
 
 import hashlib
 import secrets
 
 
 def generate_token() -> str:
-    """192 random bits, as text that survives being copied out of a mail."""
+    """Return 192 random bits as URL-safe base64."""
     return secrets.token_urlsafe(24)
 
 
-def hash_token(code: str) -> bytes:
-    """What is stored: codes are random, so a plain SHA-256 cannot be guessed backwards."""
-    return hashlib.sha256(code.encode()).digest()
+def hash_token(token: str) -> bytes:
+    """SHA-256, without salt: the input has 192 bits of entropy."""
+    return hashlib.sha256(token.encode()).digest()

@@ -1,4 +1,4 @@
-"""How often one client may do what costs others something: a guess, an account, a mail."""
+"""Rate limits of routes that check a password, create an account, send an email or receive webhooks."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from restwell.rate_limits import Rate
 
 SIGN_IN: Final = Rate("sign_in", 30, seconds=60)
 REGISTRATION: Final = Rate("registration", 30, seconds=60)
-CODES: Final = Rate("codes", 10, seconds=60)
-"""Mails with a code, and tries of one."""
-EVENTS: Final = Rate("payment_events", 3_000, seconds=60)
-"""All of them come from the gateway."""
+EMAIL_CODES: Final = Rate("codes", 10, seconds=60)
+"""Requests for an email code, and attempts to use one."""
+PAYMENT_EVENTS: Final = Rate("payment_events", 3_000, seconds=60)
+"""All events come from the payment gateway's addresses."""

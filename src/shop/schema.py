@@ -1,4 +1,4 @@
-"""The one collection of tables, and the field types that several resources share."""
+"""The SQLAlchemy metadata, and field types shared by several resources."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -16,11 +16,11 @@ job_tables(metadata)
 MAX_AMOUNT: Final = 1_000_000_000
 
 Instant = Annotated[datetime, Meta(tz=True)]
-"""A point in time: RFC 3339, in UTC."""
+"""A point in time. JSON: RFC 3339 in UTC."""
 
 
 def anchored(pattern: str) -> str:
-    """The pattern for all of a text. A bare ``$`` would let a line end slip in after it, in Python as in JavaScript."""
+    """Match the whole string. A bare ``$`` also matches before a final line feed."""
     return rf"^(?:{pattern})$(?![\s\S])"
 
 
@@ -29,10 +29,10 @@ _TEXT: Final = r"[^\x00-\x1f\x7f]"
 SingleLineText = Annotated[
     str, Meta(min_length=1, max_length=200, pattern=anchored(rf"{_TEXT}*[^\s\x00-\x1f\x7f]{_TEXT}*"))
 ]
-"""One line of text: not blank, no control characters."""
+"""One line: not blank, no control characters."""
 
 MultiLineText = Annotated[str, Meta(max_length=5_000, pattern=anchored(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"))]
-"""Any text, with tabs and line ends but no other control characters."""
+"""Text with tabs and line feeds, but no other control characters."""
 
 Slug = Annotated[str, Meta(pattern=anchored(r"[a-z0-9]+(?:-[a-z0-9]+)*"), max_length=40, examples=["audio"])]
 Currency = Annotated[str, Meta(pattern=anchored(r"[A-Z]{3}"), examples=["EUR"], description="ISO 4217.")]

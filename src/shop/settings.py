@@ -1,4 +1,4 @@
-"""The shop's settings: those of the kit, with the shop's own database file, and who moves its money."""
+"""The shop's settings: those of restwell, a default database file, and the payment gateway."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,10 @@ def _payments_url(value: SecretStr) -> SecretStr:
     ) and not re.fullmatch(
         rf"(https://[^/?#@\s:]+@[^/?#@\s]+|{LOOPBACK.replace('//', '//[^/?#@:]+@', 1)})/?(\?\S*)?", url
     ):
-        message = "must be https://api-key@api.stripe.com?payment_method=pm_... or fake:///var/payments.db?decline_rate=0.1&loss_rate=0.1&delay_seconds=0.05"
+        message = (
+            "must be https://api-key@api.stripe.com?payment_method=pm_... or"
+            " fake:///var/payments.db?decline_rate=0.1&loss_rate=0.1&delay_seconds=0.05"
+        )
         raise ValueError(message)
     return value
 
@@ -37,7 +40,8 @@ class ShopSettings(Settings):
         faults = super().production_faults(values)
         if not values.get("PAYMENTS_URL"):
             faults.append(
-                "PAYMENTS_URL: required in production; https://api-key@api.stripe.com, or fake:///var/payments.db for a fake gateway"
+                "PAYMENTS_URL: required in production; https://api-key@api.stripe.com,"
+                " or fake:///var/payments.db for a fake gateway"
             )
         return faults
 

@@ -51,7 +51,7 @@ add_session = query(
     "test.session",
     sessions.insert().values(
         {name: param(name) for name in ("id", "user_id", "created_at", "last_used_at", "expires_at")}
-        | {"user_agent": "", "ip_address": "", "ended_at": None}
+        | {"user_agent": "", "ip_address": "", "revoked_at": None}
     ),
 )
 
@@ -127,7 +127,7 @@ async def test_the_cleanup_deletes_old_files_without_a_row(app: App, client: htt
     for name in names:
         await files.write(name, b"content")
     for name in names[::2]:
-        past = time.time() - cleanup.ORPHANS.total_seconds() - 60
+        past = time.time() - cleanup.ORPHANED_FILE_AGE.total_seconds() - 60
         os.utime((tmp_path / "files" / name).parent, (past, past))
     await clean(app)
     left = [name for name in names if (tmp_path / "files" / name).exists()]

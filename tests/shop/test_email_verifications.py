@@ -54,7 +54,7 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
     assert (await ask(customer, "New@shop.example", current_password=PASSWORD)).status_code == 202
     await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
     await finish_jobs(app)
-    code, reset = (code_in(mail) for mail in sorted(server.mails, key=lambda mail: str(mail["Subject"])))
+    reset, code = (code_in(mail) for mail in sorted(server.mails, key=lambda mail: str(mail["Subject"])))
     assert {mail["To"].addresses[0].addr_spec for mail in server.mails} == {
         "new@shop.example",
         "customer1@shop.example",
@@ -68,7 +68,7 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
     told = server.mails[-1]
     assert (told["To"].addresses[0].addr_spec, told["Subject"]) == (
         "customer1@shop.example",
-        "Your address was changed",
+        "Your email address was changed",
     )
     late = await client.post("/v1/password-resets/completion", json={"code": reset, "password": "an entirely new one"})
     assert_problem(late, 400, "invalid_reset_code")

@@ -123,8 +123,8 @@ async def test_adding_a_second_factor_ends_other_sessions_and_notifies_the_owner
     assert (await customer.send("POST", f"{PATH}/removal", removal)).status_code == 204
     await finish_jobs(app)
     assert sorted(mail["Subject"] for mail in server.mails) == [
-        "Your second factor was added",
-        "Your second factor was removed",
+        "Multi-factor authentication was disabled",
+        "Multi-factor authentication was enabled",
     ]
 
 

@@ -18,7 +18,7 @@ from restwell.settings import FilesSettings
 from restwell.testing import finish_jobs
 from shop.app import create_app
 from shop.reports import builder
-from shop.reports.pdf import BARS, bars
+from shop.reports.pdf import MAX_BARS, bars
 from shop.settings import ShopSettings
 
 TODAY = datetime.now(UTC).date().isoformat()
@@ -133,7 +133,7 @@ async def test_only_an_admin_reads_reports(admin: ApiClient, customer: ApiClient
 def test_the_bars_of_a_year_fit_into_the_chart() -> None:
     first, last = date(2026, 1, 1), date(2026, 12, 31)
     year = bars(Counter({first: 5, first + timedelta(days=11): 7, last: 9}), first, last)
-    assert len(year) <= BARS
+    assert len(year) <= MAX_BARS
     assert sum(cents for _, cents in year) == 21
     assert year[0] == ("01 Jan", 12)
     assert bars(Counter({first: 5}), first, first) == [("01 Jan", 5)]

@@ -1,1 +1,1 @@
-"""The audit log: what happened to accounts, who did it, and nothing that anybody can change later."""
+"""The audit log: append-only security events of accounts."""

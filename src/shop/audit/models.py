@@ -1,4 +1,4 @@
-"""What is stored of a security event. The database itself refuses to change one, or to delete one that is not a year old."""
+"""Table of security events. Triggers reject updates, and deletes of events that are less than a year old."""
 
 from enum import StrEnum
 
@@ -14,8 +14,8 @@ class SecurityEventType(StrEnum):
     SIGN_IN_FAILED = "sign_in_failed"
     SIGNED_OUT = "signed_out"
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
-    REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  # an event, no token
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # an event, no password
+    REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  # an event type, no token
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # an event type, no password
     PASSWORD_RESET = "password_reset"  # noqa: S105  # as above
     EMAIL_VERIFIED = "email_verified"
     EMAIL_CHANGED = "email_changed"
@@ -37,8 +37,8 @@ security_events = Table(
     Column("id", Id, primary_key=True),
     Column("occurred_at", Timestamp, nullable=False),
     Column("type", Text, nullable=False),
-    Column("user_id", Id, ForeignKey("users.id")),  # whose account; null where there is none
-    Column("actor_id", Id),  # who did it, if not the owner
+    Column("user_id", Id, ForeignKey("users.id")),  # the account; null for events without one
+    Column("actor_id", Id),  # the user who caused it, if not the account's owner
     Column("ip_address", Text),
     Column("detail", Text),
     Column("request_id", Text),

@@ -1,5 +1,3 @@
-"""SQL of the audit log."""
-
 from typing import Final
 
 from sqlalchemy import insert, select

@@ -1,5 +1,3 @@
-"""HTTP of the audit log."""
-
 from restwell.auth import Actor
 from restwell.errors import InvalidCursor
 from restwell.web import ApiRequest, Controller, Inject, Page, Response, get, paged, signed_in_or_scope
@@ -17,8 +15,9 @@ class AuditController(Controller):
     async def list_security_events(
         self, request: ApiRequest, actor: Inject[Actor], filters: Inject[SecurityEventFilter]
     ) -> Response[Page[SecurityEvent]]:
-        """List what happened to your account, newest first.
+        """List security events, newest first.
 
-        Sign-ins, also those that failed, new passwords, devices that were signed out. An admin sees everyone's.
+        Examples are sign-ins, failed sign-ins, password changes and revoked sessions. Customers see the events of their
+        own account; admins, and OAuth clients with the scope `events:read`, see those of all accounts.
         """
         return paged(request, await self.audit.list_events(actor, filters))

@@ -1,5 +1,3 @@
-"""What the audit log shows."""
-
 from typing import Annotated
 from uuid import UUID
 
@@ -14,12 +12,16 @@ class SecurityEvent(Struct, frozen=True):
     id: UUID
     occurred_at: Instant
     type: SecurityEventType
-    user_id: Annotated[UUID | None, Meta(description="Whose account it is about; null where there is none.")]
-    actor_id: Annotated[UUID | None, Meta(description="Who did it, if not the owner.")]
+    user_id: Annotated[
+        UUID | None, Meta(description="The account that the event is about. Null for events without an account.")
+    ]
+    actor_id: Annotated[
+        UUID | None, Meta(description="The user who caused the event, if not the owner of the account.")
+    ]
     ip_address: Annotated[str | None, Meta(examples=["203.0.113.7"])]
     detail: Annotated[str | None, Meta(examples=["role: admin"])]
-    request_id: Annotated[str | None, Meta(description="The `X-Request-Id` of the request that did it.")]
+    request_id: Annotated[str | None, Meta(description="The `X-Request-Id` of the request.")]
 
 
 class SecurityEventFilter(PageFilter, frozen=True, kw_only=True):
-    user_id: Annotated[UUID, Meta(description="For an admin: of this account only.")] | None = None
+    user_id: Annotated[UUID, Meta(description="Only events of this account. Ignored for customers.")] | None = None

@@ -1,5 +1,3 @@
-"""Rules of the audit log."""
-
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -33,7 +31,7 @@ class AuditLog:
         ip_address: str | None = None,
         detail: str | None = None,
     ) -> None:
-        """Note what happened, in the transaction in which it happens: there is never the one without the other."""
+        """Insert an event in the caller's transaction: it is stored if and only if that transaction commits."""
         await tx.run(
             queries.insert_event,
             id=new_id(),
@@ -47,13 +45,19 @@ class AuditLog:
         )
 
     async def list_events(self, actor: Actor, filters: SecurityEventFilter) -> Page[SecurityEvent]:
-        """Newest first: an admin's or a machine's of everyone or of one account, anyone else's of the own."""
+        """Return a page of events, newest first.
+
+        Admins and OAuth clients may list all accounts; users only their own.
+        """
         user_id = filters.user_id if actor.is_machine or actor.role == Role.ADMIN else actor.id
         scope = f"{_LIST}:{user_id}"
         position = {"before": self._cursors.decode(scope, filters.cursor, tuple[UUID])[0]} if filters.cursor else {}
         if user_id is None:
-            page, owner = queries.next_page if position else queries.first_page, {}
+            page, user_filter = queries.next_page if position else queries.first_page, {}
         else:
-            page, owner = queries.next_page_of_user if position else queries.first_page_of_user, {"user_id": user_id}
-        events = await self._database.all(page, count=filters.limit + 1, **position, **owner)
+            page, user_filter = (
+                queries.next_page_of_user if position else queries.first_page_of_user,
+                {"user_id": user_id},
+            )
+        events = await self._database.all(page, count=filters.limit + 1, **position, **user_filter)
         return self._cursors.page(scope, events, filters.limit, lambda event: (event.id,))

@@ -1,1 +1,1 @@
-"""Machine clients: programs that come by themselves, each allowed a few things."""
+"""OAuth clients: programs that authenticate with client credentials and have scopes."""

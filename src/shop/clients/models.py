@@ -1,4 +1,4 @@
-"""What is stored of a machine client: a hash of its secret, never the secret."""
+"""Table of OAuth clients. Only a hash of the secret is stored."""
 
 from enum import StrEnum
 from typing import Final
@@ -10,7 +10,7 @@ from shop.schema import metadata
 
 
 class Scope(StrEnum):
-    """What a machine client may be allowed."""
+    """Scopes of OAuth clients."""
 
     ORDERS_READ = "orders:read"
     PRODUCTS_WRITE = "products:write"
@@ -19,10 +19,10 @@ class Scope(StrEnum):
 
 
 SCOPES: Final[dict[str, str]] = {
-    Scope.ORDERS_READ: "Read everyone's orders.",
-    Scope.PRODUCTS_WRITE: "Add, change and remove products and their images.",
+    Scope.ORDERS_READ: "Read the orders of all users.",
+    Scope.PRODUCTS_WRITE: "Create, update and delete products and their images.",
     Scope.JOBS_MANAGE: "Read, retry, cancel and discard jobs.",
-    Scope.EVENTS_READ: "Read everyone's security events.",
+    Scope.EVENTS_READ: "Read the security events of all users.",
 }
 
 clients = Table(
@@ -31,7 +31,7 @@ clients = Table(
     Column("id", Id, primary_key=True),
     Column("name", Text, nullable=False),
     Column("secret_hash", LargeBinary, nullable=False),
-    Column("scopes", Text, nullable=False),  # with spaces between them
+    Column("scopes", Text, nullable=False),  # space-separated
     Column("created_by", Id, ForeignKey("users.id"), nullable=False),
     Column("created_at", Timestamp, nullable=False),
     Column("revoked_at", Timestamp),

@@ -1,5 +1,3 @@
-"""SQL of machine clients."""
-
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -19,15 +17,13 @@ class StoredClient(Struct, frozen=True):
 
 
 class ActiveClient(Struct, frozen=True):
-    """What tells whether a client is one, and may still come."""
-
     secret_hash: bytes
     scopes: str
 
 
-_current: Final = clients.c.revoked_at.is_(None)
-_shown: Final = (
-    select(*(clients.c[name] for name in StoredClient.__struct_fields__)).where(_current).order_by(clients.c.id)
+_not_revoked: Final = clients.c.revoked_at.is_(None)
+_listed: Final = (
+    select(*(clients.c[name] for name in StoredClient.__struct_fields__)).where(_not_revoked).order_by(clients.c.id)
 )
 
 insert_client: Final = query(
@@ -35,17 +31,17 @@ insert_client: Final = query(
 )
 active: Final = query(
     "clients.active",
-    select(clients.c.secret_hash, clients.c.scopes).where(clients.c.id == param("id"), _current),
+    select(clients.c.secret_hash, clients.c.scopes).where(clients.c.id == param("id"), _not_revoked),
     into=ActiveClient,
 )
-first_page: Final = query("clients.first_page", _shown.limit(param("count")), into=StoredClient)
+first_page: Final = query("clients.first_page", _listed.limit(param("count")), into=StoredClient)
 next_page: Final = query(
-    "clients.next_page", _shown.where(clients.c.id > param("after")).limit(param("count")), into=StoredClient
+    "clients.next_page", _listed.where(clients.c.id > param("after")).limit(param("count")), into=StoredClient
 )
 revoke: Final = query(
     "clients.revoke",
     update(clients)
-    .where(clients.c.id == param("client_id"), _current)
+    .where(clients.c.id == param("client_id"), _not_revoked)
     .values(revoked_at=param("now"))
     .returning(clients.c.name),
     into=str,

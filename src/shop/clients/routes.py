@@ -1,5 +1,3 @@
-"""HTTP of machine clients."""
-
 from uuid import UUID
 
 from restwell.auth import Actor
@@ -40,7 +38,7 @@ from shop.rate_limits import SIGN_IN
 
 class ClientController(Controller):
     path = "/clients"
-    tags = ["Machine clients"]
+    tags = ["OAuth clients"]
     guards = [requires_role("admin")]
     clients: ClientService
 
@@ -48,30 +46,31 @@ class ClientController(Controller):
     async def create_client(
         self, data: JSONBody[OAuthClientCreateRequest], actor: Inject[Actor]
     ) -> Response[OAuthClientWithSecret]:
-        """Make a machine client.
+        """Create an OAuth client.
 
-        Its secret is shown this once. With id and secret it gets its tokens from `POST /v1/oauth/token`.
+        The secret is returned only in this response. The client exchanges its id and secret for access tokens at
+        `POST /v1/oauth/token`.
         """
         client = await self.clients.create(actor, data)
         return created(client, f"/v1/clients/{client.id}")
 
     @get(errors=[InvalidCursor])
     async def list_clients(self, request: ApiRequest, filters: Inject[PageFilter]) -> Response[Page[OAuthClient]]:
-        """List machine clients, oldest first."""
+        """List OAuth clients, oldest first."""
         return paged(request, await self.clients.list_clients(filters))
 
     @delete("/{client_id:uuid}")
     async def revoke_client(self, client_id: FromPath[UUID], actor: Inject[Actor]) -> None:
-        """Revoke a machine client.
+        """Revoke an OAuth client.
 
-        The tokens it has stop working at once.
+        Its access tokens are rejected immediately.
         """
         await self.clients.revoke(actor, client_id)
 
 
 class TokenController(Controller):
     path = "/oauth"
-    tags = ["Machine clients"]
+    tags = ["OAuth clients"]
     clients: ClientService
     exception_handlers = {AppError: oauth_error_response}
 
@@ -79,9 +78,9 @@ class TokenController(Controller):
     async def issue_client_token(
         self, request: ApiRequest, form: Inject[ClientCredentialsRequest]
     ) -> ClientCredentialsToken:
-        """Get a token for a machine client.
+        """Issue an access token to an OAuth client.
 
-        OAuth 2 with client credentials (RFC 6749 4.4); errors have the form of OAuth, too.
+        The client credentials grant of OAuth 2.0 (RFC 6749 section 4.4). Errors have the OAuth format (section 5.2).
         """
         client_id, secret = read_client_credentials(request, form.client_id, form.client_secret)
         if form.grant_type != "client_credentials":

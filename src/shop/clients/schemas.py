@@ -1,5 +1,3 @@
-"""What is sent and got around machine clients."""
-
 from typing import Annotated
 from uuid import UUID
 
@@ -8,7 +6,7 @@ from msgspec import Meta, Struct
 from shop.clients.models import Scope
 from shop.schema import Instant, SingleLineText
 
-Scopes = Annotated[list[Scope], Meta(min_length=1, max_length=20, description="As few as will do.")]
+Scopes = Annotated[list[Scope], Meta(min_length=1, max_length=20, description="Grant as few scopes as possible.")]
 
 
 class OAuthClientCreateRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,26 +22,30 @@ class OAuthClient(Struct, frozen=True):
 
 
 class OAuthClientWithSecret(OAuthClient, frozen=True):
-    """``secret`` is shown here and never again."""
+    """``secret`` is returned only once."""
 
     secret: Annotated[str, Meta(examples=["cs_J1Xk0tqA..."])]
 
 
 class ClientCredentialsRequest(Struct, frozen=True):
-    """RFC 6749 4.4.2. Id and secret may come by HTTP Basic in place of these."""
+    """RFC 6749 section 4.4.2. HTTP Basic authentication may replace `client_id` and `client_secret`."""
 
     grant_type: Annotated[str, Meta(max_length=100, examples=["client_credentials"])]
-    scope: Annotated[str, Meta(max_length=1_000, description="Some of the client's; left out, all of them.")] | None = (
-        None
-    )
+    scope: (
+        Annotated[
+            str,
+            Meta(max_length=1_000, description="Space-separated subset of the client's scopes. Default: all of them."),
+        ]
+        | None
+    ) = None
     client_id: Annotated[str, Meta(max_length=100)] = ""
     client_secret: Annotated[str, Meta(max_length=200)] = ""
 
 
 class ClientCredentialsToken(Struct, frozen=True):
-    """RFC 6749 5.1."""
+    """RFC 6749 section 5.1."""
 
     access_token: Annotated[str, Meta(examples=["eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9..."])]
     expires_in: Annotated[int, Meta(examples=[900])]
     scope: Annotated[str, Meta(examples=["orders:read products:write"])]
-    token_type: str = "Bearer"  # noqa: S105  # a kind, no token
+    token_type: str = "Bearer"  # noqa: S105  # a token type, no token

@@ -1,5 +1,3 @@
-"""Rules of machine clients."""
-
 import hmac
 from datetime import UTC, datetime
 from typing import Final
@@ -22,7 +20,7 @@ from shop.one_time_tokens import generate_token, hash_token
 
 CACHE_TTL_SECONDS: Final = 60
 PREFIX: Final = "cs_"
-"""What a secret that turned up in public is recognised by."""
+"""Lets secret scanners recognise a leaked secret."""
 _LIST: Final = "clients"
 
 
@@ -37,7 +35,7 @@ class ClientService:
         self._audit = audit
 
     async def create(self, actor: Actor, draft: OAuthClientCreateRequest) -> OAuthClientWithSecret:
-        """A client, with its secret, of which only a hash is kept."""
+        """Create a client. Returns its secret, of which only a hash is stored."""
         secret = PREFIX + generate_token()
         client = OAuthClientWithSecret(new_id(), draft.name, sorted(set(draft.scopes)), datetime.now(UTC), secret)
         scopes = " ".join(client.scopes)
@@ -56,51 +54,51 @@ class ClientService:
         return client
 
     async def list_clients(self, filters: PageFilter) -> Page[OAuthClient]:
-        """Those that were not revoked, oldest first."""
+        """Return a page of clients that are not revoked, oldest first."""
         count = filters.limit + 1
         if filters.cursor is None:
             rows = await self._database.all(queries.first_page, count=count)
         else:
             (after,) = self._cursors.decode(_LIST, filters.cursor, tuple[UUID])
             rows = await self._database.all(queries.next_page, after=after, count=count)
-        return self._cursors.page(_LIST, [_shown(row) for row in rows], filters.limit, lambda client: (client.id,))
+        return self._cursors.page(_LIST, [_to_schema(row) for row in rows], filters.limit, lambda client: (client.id,))
 
     async def revoke(self, actor: Actor, client_id: UUID) -> None:
-        """It gets no more tokens, and those it has count no more, from now on and everywhere. Raises NotFound."""
+        """Revoke a client and all its access tokens, effective immediately on every node. Raises NotFound."""
         async with self._database.transaction() as tx:
             name = await tx.find(queries.revoke, client_id=client_id, now=datetime.now(UTC))
             if name is None:
                 raise NotFound
-            self._cache.invalidate(tx, _client(client_id))
+            self._cache.invalidate(tx, _cache_key(client_id))
             await self._audit.record(tx, SecurityEventType.CLIENT_REVOKED, None, actor_id=actor.id, detail=name)
 
-    async def issue(self, client_id: str, secret: str, wanted: str | None) -> ClientCredentialsToken:
-        """A token for a client that knows its secret. Raises InvalidClient, InvalidScope."""
+    async def issue(self, client_id: str, secret: str, requested_scope: str | None) -> ClientCredentialsToken:
+        """Issue an access token. Raises InvalidClient, InvalidScope."""
         try:
-            own_id = UUID(client_id)
+            parsed_id = UUID(client_id)
         except ValueError:
             raise InvalidClient from None
-        if str(own_id) != client_id:  # UUID() reads braces, prefixes and digits of every script
+        if str(parsed_id) != client_id:  # UUID() also accepts braces, prefixes and non-ASCII digits
             raise InvalidClient
-        active = await self._find_active(own_id)
+        active = await self._find_active(parsed_id)
         if active is None or not hmac.compare_digest(active.secret_hash, hash_token(secret)):
             raise InvalidClient
-        given = set(active.scopes.split())
-        scopes = given if wanted is None else set(wanted.split())
-        if not scopes or not scopes <= given:
+        granted = set(active.scopes.split())
+        scopes = granted if requested_scope is None else set(requested_scope.split())
+        if not scopes or not scopes <= granted:
             raise InvalidScope
-        token = self._access_tokens.issue_to_machine(own_id, scopes)
+        token = self._access_tokens.issue_to_machine(parsed_id, scopes)
         return ClientCredentialsToken(token, self._access_tokens.ttl_seconds, " ".join(sorted(scopes)))
 
     async def get_actor(self, claims: Claims) -> Actor:
-        """The client behind a token, if it is one still. Raises Unauthorized."""
+        """Return the client of an access token. Raises Unauthorized for a revoked client."""
         active = await self._find_active(claims.sub)
         if active is None:
-            raise Unauthorized("The client was revoked.")
+            raise Unauthorized("The client is revoked.")
         return Actor(claims.sub, MACHINE, claims.sub, frozenset(claims.scope.split()))
 
     async def _find_active(self, client_id: UUID) -> ActiveClient | None:
-        key = _client(client_id)
+        key = _cache_key(client_id)
         return await self._cache.get_or_load(
             key,
             lambda: self._database.primary.find(queries.active, id=client_id),
@@ -110,9 +108,9 @@ class ClientService:
         )
 
 
-def _client(client_id: UUID) -> str:
+def _cache_key(client_id: UUID) -> str:
     return f"client:{client_id}"
 
 
-def _shown(row: StoredClient) -> OAuthClient:
+def _to_schema(row: StoredClient) -> OAuthClient:
     return OAuthClient(row.id, row.name, [Scope(scope) for scope in row.scopes.split()], row.created_at)

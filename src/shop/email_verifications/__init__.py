@@ -1,1 +1,1 @@
-"""Email confirmations: an address is an account's when a code that was sent there has come back."""
+"""Email verification: an address is verified with a code that is sent to it."""

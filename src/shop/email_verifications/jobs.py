@@ -1,5 +1,3 @@
-"""Jobs of email confirmations."""
-
 from uuid import UUID
 
 from restwell.jobs import JobContext

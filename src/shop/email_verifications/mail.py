@@ -1,4 +1,4 @@
-"""The mails around an address: the code for it, and what its old owner is told."""
+"""Emails with a verification code, and the notice to the previous address."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from restwell.database import Database
 from restwell.mail import Mailer
 from shop.email_templates import render_email
 from shop.email_verifications import queries
-from shop.email_verifications.tokens import code_for
+from shop.email_verifications.tokens import create_code
 
 
 class VerificationMail:
@@ -15,25 +15,25 @@ class VerificationMail:
         self._mailer = mailer
 
     async def send_code(self, user_id: UUID, email: str, key: str) -> None:
-        """Make a code for that address of the account and send it there; where there is no account any more, do nothing.
+        """Create a code for the address and send it. Does nothing if the account is deleted.
 
         Raises MailRefused, MailFailed.
         """
-        if await self._database.primary.find(queries.address, user_id=user_id) is None:
+        if await self._database.primary.find(queries.current_email, user_id=user_id) is None:
             return
         paragraphs = [
-            "This is the code that confirms that this address is yours:",
-            await code_for(self._database, user_id, email),
-            "It works once, for 24 hours. If it was not you who asked for it, there is nothing you need to do.",
+            "This is the code to verify your email address:",
+            await create_code(self._database, user_id, email),
+            "It can be used once, within 24 hours. If you did not request it, ignore this email.",
         ]
-        subject = "Confirm your address"
+        subject = "Verify your email address"
         await self._mailer.send(render_email(to=email, subject=subject, paragraphs=paragraphs, key=key))
 
     async def notify_old_address(self, email: str, key: str) -> None:
-        """Whoever reads the old address may not be who has changed it."""
+        """Notify the previous address: its owner may not have made the change."""
         paragraphs = [
-            "The address of your account was changed just now, and mails go to the new one from now on.",
-            "If this was not you, whoever did it knows your password: answer this mail at once.",
+            "The email address of your account was changed. Emails are now sent to the new address.",
+            "If you did not make this change, somebody knows your password: reply to this email immediately.",
         ]
-        subject = "Your address was changed"
+        subject = "Your email address was changed"
         await self._mailer.send(render_email(to=email, subject=subject, paragraphs=paragraphs, key=key))

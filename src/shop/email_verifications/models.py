@@ -1,4 +1,4 @@
-"""What is stored of a confirmation: the address it is about, and a hash of its code."""
+"""Table of pending email verifications. Only a hash of the code is stored."""
 
 from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text
 

@@ -1,5 +1,3 @@
-"""SQL of email confirmations."""
-
 from typing import Final
 from uuid import UUID
 
@@ -27,11 +25,12 @@ use: Final = query(
     .returning(email_verifications.c.user_id, email_verifications.c.email),
     into=VerifiedEmail,
 )
-forget: Final = query(
-    "email_verifications.forget", delete(email_verifications).where(email_verifications.c.user_id == param("owner_id"))
+delete_codes: Final = query(
+    "email_verifications.delete_codes",
+    delete(email_verifications).where(email_verifications.c.user_id == param("match_user_id")),
 )
-address: Final = query(
-    "email_verifications.address",
+current_email: Final = query(
+    "email_verifications.current_email",
     select(users.c.email).where(users.c.id == param("user_id"), users.c.active),
     into=str,
 )

@@ -1,11 +1,9 @@
-"""HTTP of email confirmations."""
-
 from restwell.auth import Actor
 from restwell.auth.passwords import PasswordsBusy
 from restwell.web import Controller, Inject, JSONBody, post, signed_in
 from shop.email_verifications.schemas import EmailVerificationCompletionRequest, EmailVerificationRequest
 from shop.email_verifications.service import EmailTaken, EmailVerificationService, InvalidVerificationCode
-from shop.rate_limits import CODES
+from shop.rate_limits import EMAIL_CODES
 from shop.sessions.login_throttle import TooManyAttempts
 from shop.sessions.reauthentication import WrongPassword
 
@@ -13,20 +11,26 @@ from shop.sessions.reauthentication import WrongPassword
 class EmailVerificationController(Controller):
     path = "/email-verifications"
     tags = ["Users"]
-    confirmations: EmailVerificationService
+    email_verifications: EmailVerificationService
 
-    @post(status_code=202, rate_limit=CODES, guards=[signed_in], errors=[WrongPassword, TooManyAttempts, PasswordsBusy])
+    @post(
+        status_code=202,
+        rate_limit=EMAIL_CODES,
+        guards=[signed_in],
+        errors=[WrongPassword, TooManyAttempts, PasswordsBusy],
+    )
     async def request_email_verification(self, data: JSONBody[EmailVerificationRequest], actor: Inject[Actor]) -> None:
-        """Have a code sent to your address, or to the one you change to.
+        """Request an email verification code.
 
-        A new address needs your current password, and is yours when the code comes back.
+        The code is sent to your current address, or to a new one. A new address requires your current password, and
+        replaces the current one when the verification is completed.
         """
-        await self.confirmations.request(actor, data)
+        await self.email_verifications.request(actor, data)
 
-    @post("/completion", status_code=204, rate_limit=CODES, errors=[InvalidVerificationCode, EmailTaken])
+    @post("/completion", status_code=204, rate_limit=EMAIL_CODES, errors=[InvalidVerificationCode, EmailTaken])
     async def verify_email(self, data: JSONBody[EmailVerificationCompletionRequest]) -> None:
-        """Confirm an address with the code from the mail.
+        """Verify an email address with a code.
 
-        If it is a new one, the old one is told.
+        A changed address is reported to the previous address by email.
         """
-        await self.confirmations.confirm(data.code)
+        await self.email_verifications.complete(data.code)

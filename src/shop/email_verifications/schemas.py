@@ -1,12 +1,10 @@
-"""What is sent to confirm an address."""
-
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from shop.users.schemas import Email
 
-_CurrentPassword = Annotated[str, Meta(max_length=128, description="Needed for an address that is not yours yet.")]
+_CurrentPassword = Annotated[str, Meta(max_length=128, description="Required for a new address.")]
 
 
 class EmailVerificationRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -15,4 +13,6 @@ class EmailVerificationRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EmailVerificationCompletionRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    code: Annotated[str, Meta(min_length=1, max_length=100, description="From the mail.", examples=["J1Xk0tqA..."])]
+    code: Annotated[
+        str, Meta(min_length=1, max_length=100, description="The code from the email.", examples=["J1Xk0tqA..."])
+    ]

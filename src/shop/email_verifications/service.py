@@ -1,5 +1,3 @@
-"""Rules of confirming and changing an address."""
-
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -26,7 +24,7 @@ class EmailTaken(Conflict):
 
 class InvalidVerificationCode(AppError):
     code, status = "invalid_verification_code", 400
-    message = "The code is wrong, was used before, or is more than 24 hours old. Ask for a new one."
+    message = "The code is invalid, already used, or expired after 24 hours. Request a new one."
 
 
 class EmailVerificationService:
@@ -46,40 +44,43 @@ class EmailVerificationService:
         self._cache = cache
         self._reauthentication = reauthentication
 
-    async def request(self, actor: Actor, wanted: EmailVerificationRequest) -> None:
-        """Have a code sent to the address. Raises WrongPassword, TooManyAttempts, where it is another than the account has."""
-        email = wanted.email
-        if email != await self._database.primary.find(queries.address, user_id=actor.id):
-            if isinstance(wanted.current_password, UnsetType):
+    async def request(self, actor: Actor, verification: EmailVerificationRequest) -> None:
+        """Queue an email with a code. For a new address, raises WrongPassword and TooManyAttempts."""
+        email = verification.email
+        if email != await self._database.primary.find(queries.current_email, user_id=actor.id):
+            if isinstance(verification.current_password, UnsetType):
                 raise WrongPassword
-            await self._reauthentication.check(actor, wanted.current_password)
+            await self._reauthentication.check(actor, verification.current_password)
         async with self._database.transaction() as tx:
             await self._jobs.enqueue(tx, send_verification_code, user_id=actor.id, email=email)
 
-    async def confirm(self, code: str) -> None:
-        """The address is the account's from now on, and was proven to be. Raises InvalidVerificationCode, EmailTaken."""
+    async def complete(self, code: str) -> None:
+        """Mark the address as verified, and make it the account's address.
+
+        Raises InvalidVerificationCode, EmailTaken.
+        """
         now = datetime.now(UTC)
         try:
             async with self._database.transaction() as tx:
-                confirmed = await tx.find(queries.use, match_hash=hash_token(code), now=now)
-                if confirmed is None:
+                verified = await tx.find(queries.use, match_hash=hash_token(code), now=now)
+                if verified is None:
                     raise InvalidVerificationCode
-                user_id, email = confirmed.user_id, confirmed.email
-                before = await tx.find(queries.address, user_id=user_id)
-                if before is None:
+                user_id, email = verified.user_id, verified.email
+                previous_email = await tx.find(queries.current_email, user_id=user_id)
+                if previous_email is None:
                     raise InvalidVerificationCode
                 await tx.run(queries.set_email, user_id=user_id, email=email, now=now)
                 self._cache.invalidate(tx, f"user:{user_id}")
-                if before == email:
+                if previous_email == email:
                     await self._audit.record(tx, SecurityEventType.EMAIL_VERIFIED, user_id)
                     return
                 await self.revoke_codes_in(tx, user_id)
                 await self._resets.revoke_codes_in(tx, user_id)
-                await self._audit.record(tx, SecurityEventType.EMAIL_CHANGED, user_id, detail=f"from: {before}")
-                await self._jobs.enqueue(tx, send_email_changed, email=before)
+                await self._audit.record(tx, SecurityEventType.EMAIL_CHANGED, user_id, detail=f"from: {previous_email}")
+                await self._jobs.enqueue(tx, send_email_changed, email=previous_email)
         except UniqueViolation:
             raise EmailTaken from None
 
     async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:
-        """What was sent counts no more, as part of a larger change."""
-        await tx.run(queries.forget, owner_id=user_id)
+        """Invalidate all pending codes of the user, in the caller's transaction."""
+        await tx.run(queries.delete_codes, match_user_id=user_id)

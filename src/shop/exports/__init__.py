@@ -1,1 +1,1 @@
-"""Exports: all that is kept of somebody, for them to take away."""
+"""Personal data export (GDPR article 20)."""

@@ -1,5 +1,3 @@
-"""HTTP of exports."""
-
 from typing import Final
 
 from restwell.auth import Actor
@@ -7,8 +5,8 @@ from restwell.web import Controller, Inject, Response, get, signed_in, stream_js
 from shop.exports.schemas import PersonalDataExport
 from shop.exports.service import ExportService
 
-_PAGES: Final = 1_000_000
-"""As many as there are; each is read once."""
+_MAX_PAGES: Final = 1_000_000
+"""Upper bound of pages in one export."""
 
 
 class ExportController(Controller):
@@ -19,12 +17,12 @@ class ExportController(Controller):
     @get(
         guards=[signed_in],
         query_budget=dict.fromkeys(
-            ("orders.next_page_of_user", "order_lines.of_user", "security_events.next_page_of_user"), _PAGES
+            ("orders.next_page_of_user", "order_lines.of_user", "security_events.next_page_of_user"), _MAX_PAGES
         ),
     )
     async def export_personal_data(self, actor: Inject[Actor]) -> Response[PersonalDataExport]:
-        """Take away all that is kept of you.
+        """Export your personal data.
 
-        One JSON document: your account, the ways you sign in, your devices, orders and security events.
+        A JSON document with your account, linked identity providers, active sessions, orders and security events.
         """
         return stream_json(await self.exports.export(actor), "export.json")

@@ -1,5 +1,3 @@
-"""What somebody takes away."""
-
 from msgspec import Struct
 
 from shop.audit.schemas import SecurityEvent
@@ -10,7 +8,7 @@ from shop.users.schemas import User
 
 
 class PersonalDataExport(Struct, frozen=True):
-    """Lists are in the order of the routes that list them; of sessions, those that are open."""
+    """Each list has the order of the route that lists the resource. Only active sessions are included."""
 
     account: User
     identities: list[LinkedIdentity]

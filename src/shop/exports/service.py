@@ -1,5 +1,3 @@
-"""Rules of exports."""
-
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
@@ -17,7 +15,7 @@ from shop.sessions.service import SessionService
 from shop.users.models import Role
 from shop.users.service import UserService
 
-PAGE: Final = 100
+PAGE_SIZE: Final = 100
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -39,25 +37,25 @@ class ExportService:
         self._audit = audit
 
     async def export(self, actor: Actor) -> AsyncIterator[bytes]:
-        """An PersonalDataExport as JSON, piece by piece: however much it is, a page of it is held at a time."""
-        owner = msgspec.structs.replace(actor, role=Role.CUSTOMER)  # an admin's own, not everyone's
+        """Stream a PersonalDataExport as JSON. At most one page of each list is in memory."""
+        owner = msgspec.structs.replace(actor, role=Role.CUSTOMER)  # an admin's own data, not that of all users
         account = await self._users.get_user(owner.id)
         identities = await self._identities.list_identities(owner)
         sessions = await self._sessions.list_sessions(owner)
         async with self._database.transaction() as tx:
             await self._audit.record(tx, SecurityEventType.DATA_EXPORTED, owner.id)
-        return self._pieces(owner, {"account": account, "identities": identities, "sessions": sessions})
+        return self._chunks(owner, {"account": account, "identities": identities, "sessions": sessions})
 
-    async def _pieces(self, owner: Actor, whole: dict[str, Any]) -> AsyncIterator[bytes]:
-        yield _encode(whole)[:-1]
-        orders = self._pages(lambda cursor: self._orders.list_orders(owner, PageFilter(limit=PAGE, cursor=cursor)))
-        async for piece in _list("orders", orders):
-            yield piece
+    async def _chunks(self, owner: Actor, head: dict[str, Any]) -> AsyncIterator[bytes]:
+        yield _encode(head)[:-1]
+        orders = self._pages(lambda cursor: self._orders.list_orders(owner, PageFilter(limit=PAGE_SIZE, cursor=cursor)))
+        async for chunk in _list("orders", orders):
+            yield chunk
         events = self._pages(
-            lambda cursor: self._audit.list_events(owner, SecurityEventFilter(limit=PAGE, cursor=cursor))
+            lambda cursor: self._audit.list_events(owner, SecurityEventFilter(limit=PAGE_SIZE, cursor=cursor))
         )
-        async for piece in _list("security_events", events):
-            yield piece
+        async for chunk in _list("security_events", events):
+            yield chunk
         yield b"}"
 
     async def _pages(self, read: Callable[[str | None], Awaitable[Page[Any]]]) -> AsyncIterator[list[Any]]:

@@ -1,1 +1,1 @@
-"""Identities: the accounts that users have elsewhere, and sign in with here."""
+"""Linked identities: accounts at OAuth and OpenID Connect providers that sign in to a user's account."""

@@ -1,4 +1,4 @@
-"""What is stored of an identity: who someone is elsewhere, and never a token of theirs."""
+"""Table of linked identities. Provider tokens are never stored."""
 
 from sqlalchemy import Column, ForeignKey, Index, Table, Text
 

@@ -1,5 +1,3 @@
-"""SQL of identities."""
-
 from typing import Final
 from uuid import UUID
 
@@ -20,22 +18,24 @@ class LinkedUser(Struct, frozen=True):
 
 
 class ExistingUser(Struct, frozen=True):
-    """Who has an address here."""
+    """The user with the email address of a new identity."""
 
     id: UUID
     active: bool
     email_verified: bool
 
 
-_one: Final = (identities.c.provider == param("provider")) & (identities.c.subject == param("subject"))
-_other: Final = identities.alias("other")
+_by_subject: Final = (identities.c.provider == param("provider")) & (identities.c.subject == param("subject"))
+_other_identities: Final = identities.alias("other")
 
-_owner: Final = (
-    select(users.c.id, users.c.active).join_from(identities, users, identities.c.user_id == users.c.id).where(_one)
+_linked_user: Final = (
+    select(users.c.id, users.c.active)
+    .join_from(identities, users, identities.c.user_id == users.c.id)
+    .where(_by_subject)
 )
-owner: Final = query(
-    "identities.owner",
-    {"postgresql": _owner.with_for_update(key_share=True, of=users), "sqlite": _owner},
+linked_user: Final = query(
+    "identities.linked_user",
+    {"postgresql": _linked_user.with_for_update(key_share=True, of=users), "sqlite": _linked_user},
     into=LinkedUser,
 )
 existing_user: Final = query(
@@ -56,19 +56,21 @@ of_user: Final = query(
     .limit(MAX_LISTED),
     into=LinkedIdentity,
 )
-_account: Final = select(users.c.id).where(users.c.id == param("owner_id"))
+_user_by_id: Final = select(users.c.id).where(users.c.id == param("match_user_id"))
 lock_user: Final = query(
     "identities.lock_user",
-    {"postgresql": _account.with_for_update(key_share=True), "sqlite": _account},
+    {"postgresql": _user_by_id.with_for_update(key_share=True), "sqlite": _user_by_id},
     into=UUID,
 )
-"""Of several who remove ways to sign in, each sees what the one before has left."""
+"""Serialises concurrent removals, so that the last credential is never removed."""
 unlink: Final = query(
     "identities.unlink",
     delete(identities).where(
-        identities.c.user_id == param("owner_id"),
+        identities.c.user_id == param("match_user_id"),
         identities.c.provider == param("provider"),
-        exists().where(users.c.id == param("owner_id"), users.c.password_hash.is_not(None))
-        | exists().where(_other.c.user_id == param("owner_id"), _other.c.provider != param("provider")),
+        exists().where(users.c.id == param("match_user_id"), users.c.password_hash.is_not(None))
+        | exists().where(
+            _other_identities.c.user_id == param("match_user_id"), _other_identities.c.provider != param("provider")
+        ),
     ),
 )

@@ -1,11 +1,9 @@
-"""HTTP of signing in elsewhere."""
-
 from typing import Any
 
 from restwell.auth import Actor
 from restwell.auth.oauth import InvalidSignIn, ProviderUnavailable, SignInRefused
 from restwell.auth.oauth.state import FLOW_TTL_SECONDS
-from restwell.errors import AppError, NotFound
+from restwell.errors import NotFound
 from restwell.web import (
     ApiRequest,
     Controller,
@@ -32,14 +30,14 @@ from shop.identities.service import AccountExists, IdentityService, IdentityTake
 from shop.sessions.schemas import CookieTokens
 
 
-class SignInController(Controller):
+class OAuthSignInController(Controller):
     path = "/identities"
     tags = ["Sessions"]
     identities: IdentityService
 
     @get()
     async def list_identity_providers(self) -> IdentityProviderList:
-        """List where else one may sign in with an account of."""
+        """List identity providers."""
         names = self.identities.providers
         return IdentityProviderList([IdentityProvider(name, f"/v1/identities/{name}/sign-in") for name in names])
 
@@ -51,43 +49,37 @@ class SignInController(Controller):
     async def start_oauth_sign_in(
         self, provider: FromPath[str], filters: Inject[AuthorizationParameters]
     ) -> Response[None]:
-        """Sign in elsewhere: send the browser here.
+        """Start a sign-in with an identity provider.
 
-        It goes on to the provider, comes back with its session in cookies, and goes to `return_to`.
+        Navigate the browser to this URL. It redirects to the provider, then to the callback, which sets the session
+        cookies and redirects to `return_to`.
         """
-        flow, url = await self.identities.begin(provider, return_to=filters.return_to)
-        return _to(url, oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS))
+        flow, url = await self.identities.start(provider, return_to=filters.return_to)
+        return _redirect(url, oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS))
 
     @get(
         "/{provider:str}/callback",
-        responses={303: ResponseSpec(None, description="To `return_to`, if the sign-in was begun with one.")},
+        responses={
+            303: ResponseSpec(None, description="Redirect to `return_to`, if the sign-in was started with one.")
+        },
         query_budget={"security_events.insert": 3},
         errors=[NotFound, InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable],
     )
     async def complete_oauth_sign_in(
         self, request: ApiRequest, provider: FromPath[str], filters: Inject[OAuthCallback]
     ) -> Response[CookieTokens]:
-        """Come back from a provider.
+        """Complete a sign-in with an identity provider.
 
-        For browsers that a provider sends here, and nobody else.
+        The redirect URI of the OAuth authorization code flow. Clients do not call it directly.
         """
         flow = self.identities.resume(provider, request.cookies.get(OAUTH_STATE_COOKIE, ""), filters)
-        spent = oauth_state_cookie("", 0)
-        try:
-            signed_in_now = await self.identities.finish(flow, filters, client_info(request))
-        except AppError as error:
-            location = flow.location(error.code)
-            if location is None:
-                raise
-            return _to(location, spent)
-        cookies, seconds = [spent], 0
-        if signed_in_now is not None:
-            _, tokens = signed_in_now
-            seconds = tokens.expires_in
-            cookies += session_cookies(tokens.access_token, tokens.refresh_token, access_seconds=seconds)
-        if (location := flow.location()) is not None:
-            return _to(location, *cookies)
-        return Response(CookieTokens(seconds), cookies=cookies)
+        location, tokens = await self.identities.complete(flow, filters, client_info(request))
+        cookies = [oauth_state_cookie("", 0)]
+        if tokens is not None:
+            cookies += session_cookies(tokens.access_token, tokens.refresh_token, access_seconds=tokens.expires_in)
+        if location is not None:
+            return _redirect(location, *cookies)
+        return Response(CookieTokens(tokens.expires_in if tokens is not None else 0), cookies=cookies)
 
 
 class IdentityController(Controller):
@@ -98,28 +90,28 @@ class IdentityController(Controller):
 
     @get()
     async def list_linked_identities(self, actor: Inject[Actor]) -> LinkedIdentityList:
-        """List the accounts elsewhere that you sign in with."""
+        """List linked identity providers."""
         return LinkedIdentityList(await self.identities.list_identities(actor))
 
     @post("/{provider:str}", status_code=200, errors=[NotFound, ProviderUnavailable])
     async def link_identity(
         self, provider: FromPath[str], actor: Inject[Actor], filters: Inject[AuthorizationParameters]
     ) -> Response[AuthorizationUrl]:
-        """Add an account elsewhere that you sign in with.
+        """Link an identity provider.
 
-        Send the browser to the `url`. A mail tells you when it is done.
+        Returns the URL to navigate the browser to. You receive an email when the account is linked.
         """
-        flow, url = await self.identities.begin(provider, return_to=filters.return_to, user_id=actor.id)
+        flow, url = await self.identities.start(provider, return_to=filters.return_to, user_id=actor.id)
         return Response(AuthorizationUrl(url), cookies=[oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS)])
 
     @delete("/{provider:str}", errors=[LastCredential])
     async def unlink_identity(self, provider: FromPath[str], actor: Inject[Actor]) -> None:
-        """Remove an account elsewhere.
+        """Unlink an identity provider.
 
-        Unless it is the last way in that you have.
+        The last credential of an account cannot be removed.
         """
         await self.identities.unlink(actor, provider)
 
 
-def _to(url: str, *cookies: Any) -> Response[Any]:
+def _redirect(url: str, *cookies: Any) -> Response[Any]:
     return Response(None, status_code=303, headers={"location": url}, cookies=cookies)

@@ -1,5 +1,3 @@
-"""What is sent and got to sign in elsewhere."""
-
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -9,23 +7,30 @@ from shop.schema import Instant
 
 
 class AuthorizationParameters(Struct, frozen=True):
-    """Without ``return_to``, the answer is what a sign-in answers."""
-
     return_to: ReturnTo | None = None
+    """Without it, the callback returns ``CookieTokens`` instead of a redirect."""
 
 
 class OAuthCallback(Struct, frozen=True, kw_only=True):
-    """What a provider sends the browser back with (RFC 6749 4.1.2, RFC 9207)."""
+    """Query parameters of the provider's redirect (RFC 6749 section 4.1.2, RFC 9207)."""
 
-    state: Annotated[str, Meta(max_length=200, description="What the sign-in was begun with.")] = ""
-    code: Annotated[str, Meta(max_length=2_048, description="Worth the identity, once.")] | None = None
-    iss: Annotated[str, Meta(max_length=500, description="Whose answer it is.")] | None = None
-    error: Annotated[str, Meta(max_length=200, description="Why there is no code.")] | None = None
+    state: Annotated[str, Meta(max_length=200, description="The state parameter of the authorization request.")] = ""
+    code: Annotated[str, Meta(max_length=2_048, description="The authorization code.")] | None = None
+    iss: Annotated[str, Meta(max_length=500, description="The issuer identifier of the provider.")] | None = None
+    error: Annotated[str, Meta(max_length=200, description="The error code, if the authorization failed.")] | None = (
+        None
+    )
 
 
 class IdentityProvider(Struct, frozen=True):
     name: Annotated[str, Meta(examples=["google"])]
-    url: Annotated[str, Meta(examples=["/v1/identities/google/sign-in"], description="Send the browser there.")]
+    url: Annotated[
+        str,
+        Meta(
+            examples=["/v1/identities/google/sign-in"],
+            description="The URL that starts the sign-in. Navigate the browser to it.",
+        ),
+    ]
 
 
 class IdentityProviderList(Struct, frozen=True):
@@ -43,4 +48,10 @@ class LinkedIdentityList(Struct, frozen=True):
 
 
 class AuthorizationUrl(Struct, frozen=True):
-    url: Annotated[str, Meta(examples=["https://accounts.google.com/o/oauth2/v2/auth?..."])]
+    url: Annotated[
+        str,
+        Meta(
+            examples=["https://accounts.google.com/o/oauth2/v2/auth?..."],
+            description="The provider's authorization endpoint. Navigate the browser to it.",
+        ),
+    ]

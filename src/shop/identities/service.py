@@ -1,4 +1,4 @@
-"""Rules of signing in elsewhere."""
+"""Sign-in with identity providers, and linking them to accounts."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -8,7 +8,7 @@ from restwell.auth import Actor, ClientInfo
 from restwell.auth.oauth import AuthorizationFlow, AuthorizationFlows, Identity, InvalidSignIn, Providers, SignInRefused
 from restwell.database import Database, Transaction, UniqueViolation
 from restwell.email_addresses import EmailAddress
-from restwell.errors import Conflict, NotFound
+from restwell.errors import AppError, Conflict, NotFound
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.identities import queries
@@ -22,19 +22,20 @@ _MAX_NAME: Final = 200
 
 class AccountExists(Conflict):
     code = "account_exists"
-    message = "An account with this address exists. Sign in with its password, confirm its address, and add this provider then."
+    message = (
+        "An account with this email address exists. Sign in with its password, verify its email address, and link this"
+        " provider then."
+    )
 
 
 class IdentityTaken(Conflict):
     code = "identity_taken"
-    message = (
-        "This account of the provider is another's here, or you have one of that provider already. Remove that first."
-    )
+    message = "The identity is linked to another account, or another identity of this provider is linked to yours."
 
 
 class LastCredential(Conflict):
     code = "last_credential"
-    message = "You could not sign in any more. Choose a password first, by POST /v1/password-resets."
+    message = "This is the only credential of your account. Set a password first, with POST /v1/password-resets."
 
 
 class IdentityService:
@@ -59,82 +60,98 @@ class IdentityService:
 
     @property
     def providers(self) -> list[str]:
-        """The names of those that one may sign in with."""
+        """The names of the configured providers."""
         return self._providers.names
 
-    async def begin(
+    async def start(
         self, provider: str, *, return_to: str | None = None, user_id: UUID | None = None
     ) -> tuple[AuthorizationFlow, str]:
-        """A flow for the browser to keep, and where it goes now. With a user, to add a way to sign in. Raises NotFound."""
-        found = self._providers.get(provider)
-        flow = self._flows.start(provider, return_to=return_to, user_id=user_id)
-        return flow, await found.authorization_url(flow, self._redirect_uri(provider))
+        """Start the authorization code flow. Returns it with the URL of the provider.
 
-    def resume(self, provider: str, cookie: str, answer: OAuthCallback) -> AuthorizationFlow:
-        """The flow that the provider answers to. Raises NotFound, InvalidSignIn."""
-        self._providers.get(provider)
-        return self._flows.resume(cookie, provider, answer.state)
-
-    async def finish(
-        self, flow: AuthorizationFlow, answer: OAuthCallback, client_info: ClientInfo
-    ) -> tuple[UUID, BearerTokens] | None:
-        """Sign in, or add the identity to its account and return None.
-
-        Raises InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable.
+        With a ``user_id``, the flow links the identity to that user instead of signing in. Raises NotFound.
         """
-        if answer.error is not None:
+        provider_client = self._providers.get(provider)
+        flow = self._flows.start(provider, return_to=return_to, user_id=user_id)
+        return flow, await provider_client.authorization_url(flow, self._redirect_uri(provider))
+
+    def resume(self, provider: str, cookie: str, callback: OAuthCallback) -> AuthorizationFlow:
+        """Restore the flow of a callback. Raises NotFound, InvalidSignIn."""
+        self._providers.get(provider)
+        return self._flows.resume(cookie, provider, callback.state)
+
+    async def complete(
+        self, flow: AuthorizationFlow, callback: OAuthCallback, client_info: ClientInfo
+    ) -> tuple[str | None, BearerTokens | None]:
+        """Sign in, or link the identity. Returns the URL to redirect to and the tokens of the new session.
+
+        With a ``return_to``, an error is reported in its query. Without one, raises InvalidSignIn, SignInRefused,
+        AccountExists, IdentityTaken, ProviderUnavailable.
+        """
+        try:
+            return flow.location(), await self._sign_in_or_link(flow, callback, client_info)
+        except AppError as error:
+            location = flow.location(error.code)
+            if location is None:
+                raise
+            return location, None
+
+    async def _sign_in_or_link(
+        self, flow: AuthorizationFlow, callback: OAuthCallback, client_info: ClientInfo
+    ) -> BearerTokens | None:
+        if callback.error is not None:
             raise SignInRefused
-        if answer.code is None:
+        if callback.code is None:
             raise InvalidSignIn
-        found = self._providers.get(flow.provider)
-        identity = await found.identify(answer.code, flow, self._redirect_uri(flow.provider), answer.iss)
+        provider_client = self._providers.get(flow.provider)
+        identity = await provider_client.identify(callback.code, flow, self._redirect_uri(flow.provider), callback.iss)
         try:
             async with self._database.transaction() as tx:
                 if flow.user_id is not None:
                     await self._link(tx, flow.user_id, identity)
                     return None
-                user_id = await self._find(tx, identity)
-                return await self._sessions.open_in(tx, user_id, client_info, f"with: {identity.provider}")
+                user_id = await self._find_or_register(tx, identity)
+                _, tokens = await self._sessions.open_in(tx, user_id, client_info, f"with: {identity.provider}")
+                return tokens
         except UniqueViolation:
             raise (AccountExists if flow.user_id is None else IdentityTaken) from None
 
     async def list_identities(self, actor: Actor) -> list[LinkedIdentity]:
-        """The caller's, by provider."""
+        """Return the caller's identities, ordered by provider."""
         return await self._database.all(queries.of_user, user_id=actor.id)
 
     async def unlink(self, actor: Actor, provider: str) -> None:
-        """Sign in with it no more. Raises NotFound, LastCredential."""
+        """Remove the identity from the caller's account. Raises NotFound, LastCredential."""
         async with self._database.transaction() as tx:
-            await tx.find(queries.lock_user, owner_id=actor.id)
-            if not await tx.run(queries.unlink, owner_id=actor.id, provider=provider):
+            await tx.find(queries.lock_user, match_user_id=actor.id)
+            if not await tx.run(queries.unlink, match_user_id=actor.id, provider=provider):
                 linked = await tx.all(queries.of_user, user_id=actor.id)
                 raise LastCredential if provider in {one.provider for one in linked} else NotFound
             await self._audit.record(tx, SecurityEventType.IDENTITY_UNLINKED, actor.id, detail=provider)
 
-    async def _find(self, tx: Transaction, identity: Identity) -> UUID:
-        """Whose it is here: known before, by an address that both sides have seen proven, or new."""
-        owner = await tx.find(queries.owner, provider=identity.provider, subject=identity.subject)
-        if owner is not None:
-            if not owner.active:
-                raise SignInRefused("This account is switched off.")
-            return owner.id
+    async def _find_or_register(self, tx: Transaction, identity: Identity) -> UUID:
+        """Return the user id: linked before, matched by an email address that both sides have verified, or new."""
+        linked_user = await tx.find(queries.linked_user, provider=identity.provider, subject=identity.subject)
+        if linked_user is not None:
+            if not linked_user.active:
+                raise SignInRefused("This account is deactivated.")
+            return linked_user.id
         email = _email(identity)
         if email is None:
-            raise SignInRefused("The provider gave no address for you. Let it, and sign in again.")
+            raise SignInRefused("The provider returned no email address. Grant access to it and sign in again.")
         existing_user = await tx.find(queries.existing_user, email=email)
         if existing_user is None:
             user = await self._users.register_in(
                 tx, email, _name(identity, email), email_verified=identity.email_verified
             )
-            await self._link(tx, user.id, identity, welcome=True)
+            await self._link(tx, user.id, identity, is_new=True)
             return user.id
-        # Without both proofs, whoever registered the address first, here or there, would get in on the other's account.
+        # Without both verifications, an attacker who registers the victim's address first could take over the account.
         if not (identity.email_verified and existing_user.email_verified and existing_user.active):
             raise AccountExists
         await self._link(tx, existing_user.id, identity)
         return existing_user.id
 
-    async def _link(self, tx: Transaction, user_id: UUID, identity: Identity, *, welcome: bool = False) -> None:
+    async def _link(self, tx: Transaction, user_id: UUID, identity: Identity, *, is_new: bool = False) -> None:
         await tx.run(
             queries.insert_identity,
             provider=identity.provider,
@@ -144,7 +161,7 @@ class IdentityService:
             created_at=datetime.now(UTC),
         )
         await self._audit.record(tx, SecurityEventType.IDENTITY_LINKED, user_id, detail=identity.provider)
-        if not welcome:
+        if not is_new:
             await self._users.notify_identity_linked_in(tx, user_id, identity.provider)
 
     def _redirect_uri(self, provider: str) -> str:
@@ -152,7 +169,7 @@ class IdentityService:
 
 
 def _email(identity: Identity) -> EmailAddress | None:
-    """None also for what is no address."""
+    """Return None for a missing or invalid address."""
     try:
         return EmailAddress.parse(identity.email) if identity.email is not None else None
     except ValueError:

@@ -1,1 +1,1 @@
-"""Product images: uploaded at once, made into thumbnails by a job."""
+"""Product images: uploaded synchronously, resized by a job."""

@@ -1,5 +1,3 @@
-"""Jobs of images."""
-
 from uuid import UUID
 
 from restwell.jobs import JobContext, job
@@ -8,4 +6,4 @@ from shop.images.thumbnails import ThumbnailBuilder
 
 @job(queue="images", max_attempts=3, timeout_seconds=60)
 async def make_thumbnails(context: JobContext, image_id: UUID) -> None:
-    await context.get(ThumbnailBuilder).make(context, image_id)
+    await context.get(ThumbnailBuilder).build(context, image_id)

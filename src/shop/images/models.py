@@ -1,4 +1,4 @@
-"""What is stored of an image; its pixels are files."""
+"""Table of product images. The image data is stored in files."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from shop.schema import metadata
 
 
 class ImageState(StrEnum):
-    """``pending`` until the job has made its sizes; ``failed`` when it never will."""
+    """``pending`` until the job has created all sizes. ``ready`` and ``failed`` are final."""
 
     PENDING = "pending"
     READY = "ready"
@@ -33,8 +33,8 @@ product_images = Table(
         CheckConstraint("state IN ('pending', 'ready', 'failed')", name="product_images_state"),
         nullable=False,
     ),
-    Column("reason", Text),  # why it failed
-    Column("width", Integer),  # of the upload, upright
+    Column("reason", Text),  # the error message, if it failed
+    Column("width", Integer),  # of the upload in pixels, after EXIF rotation
     Column("height", Integer),
     Column("created_at", Timestamp, nullable=False),
     Index("product_images_by_product", "product_id", "id"),

@@ -1,5 +1,3 @@
-"""SQL of images."""
-
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -29,7 +27,7 @@ class StoredImage(Struct, frozen=True):
 _stored: Final = product_images.c.state
 _abandoned: Final = (_stored == ImageState.PENDING.value) & ~is_unfinished(product_images.c.job_id)
 """Its job has ended and has not made it: it died, or an operator cancelled it."""
-_made: Final = {
+_computed: Final = {
     "state": case((_abandoned, ImageState.FAILED.value), else_=_stored),
     "failure_code": case(
         (_abandoned, ImageFailure.PROCESSING_FAILED.value),
@@ -37,19 +35,19 @@ _made: Final = {
     ),
 }
 _names: Final = StoredImage.__struct_fields__
-_shown: Final = [_made[name].label(name) if name in _made else product_images.c[name] for name in _names]
-_given: Final = ("id", "product_id", "job_id", "created_at")
+_columns: Final = [_computed[name].label(name) if name in _computed else product_images.c[name] for name in _names]
+_insert_columns: Final = ("id", "product_id", "job_id", "created_at")
 
 product: Final = query("images.product", select(products.c.id).where(products.c.id == param("id")), into=UUID)
 by_id: Final = query(
-    "images.by_id", select(*_shown).where(product_images.c.id == param("id")), into=StoredImage, batch_on="id"
+    "images.by_id", select(*_columns).where(product_images.c.id == param("id")), into=StoredImage, batch_on="id"
 )
 lock_product: Final = query(
     "images.lock_product", select(products.c.id).where(products.c.id == param("id")).with_for_update(), into=UUID
 )
 of_product: Final = query(
     "images.of_product",
-    select(*_shown)
+    select(*_columns)
     .where(product_images.c.product_id == param("product_id"))
     .order_by(product_images.c.id)
     .limit(MAX_IMAGES),
@@ -58,7 +56,7 @@ of_product: Final = query(
 insert_image: Final = query(
     "images.insert",
     insert(product_images)
-    .values({name: param(name) for name in _given} | {"state": ImageState.PENDING})
+    .values({name: param(name) for name in _insert_columns} | {"state": ImageState.PENDING})
     .returning(*(null().label(name) if name == "failure_code" else product_images.c[name] for name in _names)),
     into=StoredImage,
 )

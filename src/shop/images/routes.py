@@ -1,5 +1,3 @@
-"""HTTP of images."""
-
 from typing import Final
 from uuid import UUID
 
@@ -37,32 +35,33 @@ class ImageController(Controller):
         errors=[TooManyImages],
     )
     async def upload_product_image(self, product_id: FromPath[UUID], upload: Inject[Upload]) -> Response[ProductImage]:
-        """Add an image to a product.
+        """Upload a product image.
 
-        JPEG, PNG or WebP of at most 10 MiB and 40 million pixels, as a form with one part named `file`. Its sizes are made in the
-        background: read the address in Location until its state is `ready` or `failed`. What else the file told, such as where it
-        was taken, is thrown away.
+        Send JPEG, PNG or WebP of at most 10 MiB and 40 million pixels as `multipart/form-data` with one part named
+        `file`. A background job creates the sizes: poll the URL in `Location` until `state` is `ready` or `failed`.
+        Metadata, such as the GPS position, is removed.
         """
         image = await self.images.add(product_id, upload)
         return accepted(image, f"/v1/products/{product_id}/images/{image.id}")
 
     @get()
     async def list_product_images(self, product_id: FromPath[UUID]) -> ProductImageList:
-        """List the images of a product, oldest first."""
+        """List product images, oldest first."""
         return await self.images.list_images(product_id)
 
     @get("/{image_id:uuid}")
     async def get_product_image(self, product_id: FromPath[UUID], image_id: FromPath[UUID]) -> ProductImage:
-        """Read how far an image is, and where its sizes are."""
+        """Retrieve a product image."""
         return await self.images.get_image(product_id, image_id)
 
     @get("/{image_id:uuid}/{size:str}", media_type=WEBP)
     async def download_product_image(
         self, product_id: FromPath[UUID], image_id: FromPath[UUID], size: FromPath[str]
     ) -> Response[bytes]:
-        """Read an image as WebP: `small` (160 pixels at most), `medium` (480) or `large` (1,200).
+        """Download a product image.
 
-        It never changes, and may be kept for a year.
+        Returns WebP. `size` is the longest side: `small` (160 pixels), `medium` (480) or `large` (1,200). The response
+        is immutable and can be cached for a year.
         """
         if size not in ImageSize.__members__.values():
             raise NotFound

@@ -1,5 +1,3 @@
-"""What is got of images."""
-
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -17,7 +15,7 @@ class ImageSize(StrEnum):
 
 
 class ProductImage(Struct, frozen=True):
-    """``urls`` has an address for each size once the image is ready; ``failure_code`` and ``reason`` say why it failed."""
+    """``urls`` has one URL per size if the image is ready. ``failure_code`` and ``reason`` are set if it failed."""
 
     id: UUID
     state: ImageState

@@ -1,5 +1,3 @@
-"""Rules of images."""
-
 import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
@@ -20,7 +18,7 @@ from shop.images.thumbnails import size_name, upload_name
 
 
 class TooManyImages(Conflict):
-    code, message = "too_many_images", f"A product has {MAX_IMAGES} images at most."
+    code, message = "too_many_images", f"A product has at most {MAX_IMAGES} images."
 
 
 class ImageService:
@@ -30,9 +28,9 @@ class ImageService:
         self._files = files
 
     async def add(self, product_id: UUID, upload: Upload) -> ProductImage:
-        """Take an upload, whose sizes a job will make. Raises NotFound, TooManyImages, and Invalid for what is no image.
+        """Store an upload and enqueue its resizing. Raises NotFound, TooManyImages, Invalid.
 
-        The file is there before its row: what has no row is cleaned up some night.
+        The file is written before the row is inserted. The nightly cleanup deletes files without a row.
         """
         if await self._database.find(queries.product, id=product_id) is None:
             raise NotFound
@@ -43,28 +41,28 @@ class ImageService:
         image_id = new_id()
         await self._files.write(upload_name(image_id), upload.content)
         async with self._database.transaction() as tx:
-            if await tx.find(queries.lock_product, id=product_id) is None:  # deleted meanwhile
+            if await tx.find(queries.lock_product, id=product_id) is None:  # deleted concurrently
                 raise NotFound
             if len(await tx.all(queries.of_product, product_id=product_id)) >= MAX_IMAGES:
                 raise TooManyImages
             job_id = await self._jobs.enqueue(tx, make_thumbnails, image_id=image_id)
             new = {"id": image_id, "product_id": product_id, "job_id": job_id, "created_at": datetime.now(UTC)}
             image = await tx.one(queries.insert_image, **new)
-        return _shown(image)
+        return _to_schema(image)
 
     async def list_images(self, product_id: UUID) -> ProductImageList:
-        """The images of a product, oldest first. Raises NotFound."""
+        """Return the images of a product, oldest first. Raises NotFound."""
         if await self._database.find(queries.product, id=product_id) is None:
             raise NotFound
         return ProductImageList(
-            [_shown(image) for image in await self._database.all(queries.of_product, product_id=product_id)]
+            [_to_schema(image) for image in await self._database.all(queries.of_product, product_id=product_id)]
         )
 
     async def get_image(self, product_id: UUID, image_id: UUID) -> ProductImage:
-        return _shown(await self._find(product_id, image_id))
+        return _to_schema(await self._find(product_id, image_id))
 
     async def read(self, product_id: UUID, image_id: UUID, size: ImageSize) -> bytes:
-        """The bytes of one size, WebP. Raises NotFound until it is ready."""
+        """Return one size as WebP. Raises NotFound unless the image is ready."""
         image = await self._find(product_id, image_id)
         if image.state != ImageState.READY:
             raise NotFound
@@ -80,7 +78,7 @@ class ImageService:
         return image
 
 
-def _shown(image: StoredImage) -> ProductImage:
+def _to_schema(image: StoredImage) -> ProductImage:
     base = f"/v1/products/{image.product_id}/images/{image.id}"
     urls = {size: f"{base}/{size}" for size in ImageSize} if image.state == ImageState.READY else {}
     return ProductImage(

@@ -1,5 +1,3 @@
-"""Making the sizes of an image: what its job does."""
-
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -21,8 +19,8 @@ class ThumbnailBuilder:
         self._database = database
         self._files = files
 
-    async def make(self, context: JobContext, image_id: UUID) -> None:
-        """Write every size, then say that the image is ready, and forget the upload with whatever it tells of its maker."""
+    async def build(self, context: JobContext, image_id: UUID) -> None:
+        """Write all sizes, mark the image as ready or failed, and delete the upload with its metadata. Idempotent."""
         image = await self._database.primary.find(queries.by_id, id=image_id)
         if image is None or image.state != ImageState.PENDING:
             return
@@ -45,7 +43,7 @@ class ThumbnailBuilder:
                 width=rendered.width if rendered is not None else None,
                 height=rendered.height if rendered is not None else None,
             )
-        with suppress(OSError):  # the nightly clean-up takes what is left
+        with suppress(OSError):  # the nightly cleanup deletes it
             await self._files.delete(upload)
 
 

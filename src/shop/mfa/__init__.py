@@ -1,1 +1,1 @@
-"""Second factors: the code of an authenticator app beside the password."""
+"""Multi-factor authentication with TOTP (RFC 6238) and recovery codes."""

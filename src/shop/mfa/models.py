@@ -1,4 +1,4 @@
-"""What is stored of a second factor: its secret, sealed, and hashes of the recovery codes."""
+"""Tables of TOTP enrolments and recovery codes. The secret is encrypted; codes are hashed."""
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, Table, Text
 
@@ -10,8 +10,8 @@ mfa_enrolments = Table(
     metadata,
     Column("user_id", Id, ForeignKey("users.id"), primary_key=True),
     Column("encrypted_secret", Text, nullable=False),
-    Column("last_timestep", BigInteger, nullable=False),  # of time, in which a code was used
-    Column("confirmed_at", Timestamp),  # null until the app has shown that it knows the secret
+    Column("last_timestep", BigInteger, nullable=False),  # of the last accepted code; prevents replay
+    Column("confirmed_at", Timestamp),  # null until the user has entered a valid code
 )
 
 recovery_codes = Table(

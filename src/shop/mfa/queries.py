@@ -1,5 +1,3 @@
-"""SQL of second factors."""
-
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -17,9 +15,9 @@ class StoredEnrolment(Struct, frozen=True):
     confirmed_at: datetime | None
 
 
-_its: Final = mfa_enrolments.c.user_id == param("owner_id")
+_of_user: Final = mfa_enrolments.c.user_id == param("match_user_id")
 _row: Final = {"user_id": param("user_id"), "encrypted_secret": param("encrypted_secret"), "last_timestep": 0}
-_again: Final = {"encrypted_secret": param("encrypted_secret"), "last_timestep": 0}
+_replacement: Final = {"encrypted_secret": param("encrypted_secret"), "last_timestep": 0}
 
 of_user: Final = query(
     "mfa.of_user",
@@ -28,30 +26,34 @@ of_user: Final = query(
     ),
     into=StoredEnrolment,
 )
-begin: Final = query(
-    "mfa.begin",
+start: Final = query(
+    "mfa.start_enrolment",
     {
         "postgresql": postgresql.insert(mfa_enrolments)
         .values(_row)
-        .on_conflict_do_update(index_elements=["user_id"], set_=_again, where=mfa_enrolments.c.confirmed_at.is_(None)),
+        .on_conflict_do_update(
+            index_elements=["user_id"], set_=_replacement, where=mfa_enrolments.c.confirmed_at.is_(None)
+        ),
         "sqlite": sqlite.insert(mfa_enrolments)
         .values(_row)
-        .on_conflict_do_update(index_elements=["user_id"], set_=_again, where=mfa_enrolments.c.confirmed_at.is_(None)),
+        .on_conflict_do_update(
+            index_elements=["user_id"], set_=_replacement, where=mfa_enrolments.c.confirmed_at.is_(None)
+        ),
     },
 )
 confirm: Final = query(
-    "mfa.confirm",
+    "mfa.confirm_enrolment",
     update(mfa_enrolments)
-    .where(_its, mfa_enrolments.c.confirmed_at.is_(None))
-    .values(confirmed_at=param("now"), last_timestep=param("step")),
+    .where(_of_user, mfa_enrolments.c.confirmed_at.is_(None))
+    .values(confirmed_at=param("now"), last_timestep=param("timestep")),
 )
-use_step: Final = query(
-    "mfa.use_step",
+use_timestep: Final = query(
+    "mfa.use_timestep",
     update(mfa_enrolments)
-    .where(_its, mfa_enrolments.c.last_timestep < param("step"))
-    .values(last_timestep=param("step")),
+    .where(_of_user, mfa_enrolments.c.last_timestep < param("timestep"))
+    .values(last_timestep=param("timestep")),
 )
-remove: Final = query("mfa.remove", delete(mfa_enrolments).where(_its))
+delete_enrolment: Final = query("mfa.delete_enrolment", delete(mfa_enrolments).where(_of_user))
 insert_code: Final = query(
     "recovery_codes.insert",
     insert(recovery_codes).values(code_hash=param("code_hash"), user_id=param("user_id")),
@@ -59,12 +61,12 @@ insert_code: Final = query(
 use_code: Final = query(
     "recovery_codes.use",
     delete(recovery_codes)
-    .where(recovery_codes.c.code_hash == param("match_hash"), recovery_codes.c.user_id == param("owner_id"))
+    .where(recovery_codes.c.code_hash == param("match_hash"), recovery_codes.c.user_id == param("match_user_id"))
     .returning(recovery_codes.c.user_id),
     into=UUID,
 )
-remove_codes: Final = query(
-    "recovery_codes.remove", delete(recovery_codes).where(recovery_codes.c.user_id == param("owner_id"))
+delete_codes: Final = query(
+    "recovery_codes.delete_all", delete(recovery_codes).where(recovery_codes.c.user_id == param("match_user_id"))
 )
 count_codes: Final = query(
     "recovery_codes.count",

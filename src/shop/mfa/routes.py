@@ -1,5 +1,3 @@
-"""HTTP of second factors."""
-
 from restwell.auth import Actor
 from restwell.auth.passwords import PasswordsBusy
 from restwell.web import Controller, Inject, JSONBody, get, post, signed_in
@@ -21,30 +19,31 @@ class MfaController(Controller):
     path = "/users/me/mfa"
     tags = ["Users"]
     guards = [signed_in]
-    factors: MfaService
+    mfa: MfaService
 
     @get()
     async def get_mfa_status(self, actor: Inject[Actor]) -> MfaStatus:
-        """Read whether your account has a second factor."""
-        return await self.factors.read(actor)
+        """Retrieve your MFA status."""
+        return await self.mfa.get_status(actor)
 
     @post(status_code=200, errors=[MfaAlreadyEnabled, WrongPassword, TooManyAttempts, PasswordsBusy])
     async def start_mfa_enrolment(self, data: JSONBody[MfaEnrolmentRequest], actor: Inject[Actor]) -> MfaEnrolment:
-        """MfaEnrolmentRequest with a second factor.
+        """Start MFA enrolment.
 
-        Show the `uri` as a QR code to an authenticator app, then confirm with a code of it.
+        Show the `uri` as a QR code to an authenticator app, then confirm the enrolment with a code from the app.
         """
-        return await self.factors.begin(actor, data.current_password)
+        return await self.mfa.start_enrolment(actor, data.current_password)
 
     @post("/confirmation", status_code=200, errors=[MfaNotEnrolled, InvalidMfaCode])
     async def confirm_mfa_enrolment(
         self, data: JSONBody[MfaConfirmationRequest], actor: Inject[Actor]
     ) -> RecoveryCodes:
-        """Confirm the second factor with a code of the app.
+        """Confirm MFA enrolment.
 
-        Signing in needs a code from now on, and every other device is signed out. Keep the recovery codes.
+        Enables MFA: each sign-in requires a code. All other sessions are revoked. Store the recovery codes in a safe
+        place.
         """
-        return await self.factors.confirm(actor, data.code)
+        return await self.mfa.confirm_enrolment(actor, data.code)
 
     @post(
         "/removal",
@@ -53,8 +52,8 @@ class MfaController(Controller):
         errors=[MfaNotEnrolled, WrongPassword, InvalidMfaCode, TooManyAttempts, PasswordsBusy],
     )
     async def disable_mfa(self, data: JSONBody[MfaRemovalRequest], actor: Inject[Actor]) -> None:
-        """Remove the second factor.
+        """Disable MFA.
 
-        Needs the password and a code, as signing in does.
+        Requires the current password and an authenticator or recovery code.
         """
-        await self.factors.remove(actor, data.current_password, data.code)
+        await self.mfa.disable(actor, data.current_password, data.code)

@@ -1,12 +1,15 @@
-"""What is sent and got around a second factor."""
-
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 Code = Annotated[
     str,
-    Meta(min_length=6, max_length=60, examples=["492039"], description="Of the app, or one of the recovery codes."),
+    Meta(
+        min_length=6,
+        max_length=60,
+        examples=["492039"],
+        description="A code from the authenticator app, or a recovery code.",
+    ),
 ]
 _Password = Annotated[str, Meta(max_length=128, examples=["demo-password-2026"])]
 
@@ -21,7 +24,7 @@ class MfaEnrolmentRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MfaEnrolment(Struct, frozen=True):
-    """What the app is given: the address as a QR code, or the secret by hand."""
+    """Show ``uri`` as a QR code, or ``secret`` for manual entry."""
 
     secret: Annotated[str, Meta(examples=["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"])]
     uri: Annotated[str, Meta(examples=["otpauth://totp/shop:ada%40example.com?secret=JBSWY3DPEHPK3PXP&issuer=shop"])]
@@ -32,7 +35,7 @@ class MfaConfirmationRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecoveryCodes(Struct, frozen=True):
-    """Each signs in once in place of the app. They are shown here and never again."""
+    """Each code replaces an authenticator code once. They are returned only in this response."""
 
     recovery_codes: Annotated[list[str], Meta(examples=[["J1Xk0tqA..."]])]
 

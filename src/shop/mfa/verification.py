@@ -1,4 +1,4 @@
-"""Whether somebody who knows the password also has the second factor of the account, where it has one."""
+"""Verification of MFA codes, for users who have MFA enabled."""
 
 import time
 from typing import Final
@@ -24,15 +24,15 @@ DIGITS: Final = 6
 
 class MfaRequired(Unauthorized):
     code = "mfa_required"
-    message = "The password is right. Send it again with the code of your app, or a recovery code, as `code`."
+    message = "MFA is required. Repeat the request with `code`: an authenticator code or a recovery code."
 
 
 class InvalidMfaCode(Forbidden):
-    code, message = "invalid_mfa_code", "The code is wrong, or was used before. Wait for the next one."
+    code, message = "invalid_mfa_code", "The code is invalid or already used. Wait for the next one."
 
 
 class MfaVerification:
-    """Guesses are counted for the whole account: whoever makes any knows its password already."""
+    """Failures are throttled per account, not per network: the attacker already knows the password."""
 
     def __init__(self, database: Database, secret_box: SecretBox, audit: AuditLog) -> None:
         self._database = database
@@ -40,39 +40,42 @@ class MfaVerification:
         self._audit = audit
         self._throttle = LoginThrottle(database)
 
-    async def failed(self, user_id: UUID) -> None:
-        """Count a wrong code, which ``verify_in`` cannot: its transaction has ended without effect."""
-        await self._throttle.record_failure(_subject(user_id))
+    async def record_failure(self, user_id: UUID) -> None:
+        """Count a failure, in a transaction of its own: the one of ``verify_in`` is rolled back."""
+        await self._throttle.record_failure(_throttle_key(user_id))
 
     async def verify_in(self, tx: Transaction, user_id: UUID, code: str | None) -> None:
-        """Use the code up as part of what it is for. Raises MfaRequired, InvalidMfaCode, TooManyAttempts."""
-        factor = await tx.find(queries.of_user, id=user_id)
-        if factor is None or factor.confirmed_at is None:
+        """Verify and consume the code in the caller's transaction. Does nothing for users without MFA.
+
+        Raises MfaRequired, InvalidMfaCode, TooManyAttempts.
+        """
+        enrolment = await tx.find(queries.of_user, id=user_id)
+        if enrolment is None or enrolment.confirmed_at is None:
             return
         if code is None:
             raise MfaRequired
-        await self._throttle.check(_subject(user_id), tx)
+        await self._throttle.check(_throttle_key(user_id), tx)
         code = code.replace(" ", "")
         if len(code) == DIGITS:
-            step = matching_timestep(self._secret(factor), code, time.time())
-            if step is None or not await tx.run(queries.use_step, owner_id=user_id, step=step):
+            timestep = matching_timestep(self._secret(enrolment), code, time.time())
+            if timestep is None or not await tx.run(queries.use_timestep, match_user_id=user_id, timestep=timestep):
                 raise InvalidMfaCode
         else:
-            if await tx.find(queries.use_code, match_hash=hash_token(code), owner_id=user_id) is None:
+            if await tx.find(queries.use_code, match_hash=hash_token(code), match_user_id=user_id) is None:
                 raise InvalidMfaCode
             await self._audit.record(tx, SecurityEventType.RECOVERY_CODE_USED, user_id)
-        await self._throttle.reset_in(tx, _subject(user_id))
+        await self._throttle.reset_in(tx, _throttle_key(user_id))
 
-    def _secret(self, factor: StoredEnrolment) -> str:
+    def _secret(self, enrolment: StoredEnrolment) -> str:
         try:
-            return self._secret_box.decrypt(factor.encrypted_secret)
+            return self._secret_box.decrypt(enrolment.encrypted_secret)
         except DecryptionError:
             log.warning(
-                "second_factor_cannot_be_opened",
-                advice="put the JWT_SECRET it was sealed with into JWT_PREVIOUS_SECRETS",
+                "mfa_secret_decryption_failed",
+                advice="add the JWT_SECRET that encrypted it to JWT_PREVIOUS_SECRETS",
             )
-            raise InvalidMfaCode("Only a recovery code signs in now.") from None
+            raise InvalidMfaCode("Authenticator codes cannot be verified. Use a recovery code.") from None
 
 
-def _subject(user_id: UUID) -> bytes:
-    return throttle_key(f"second factor:{user_id}", "")
+def _throttle_key(user_id: UUID) -> bytes:
+    return throttle_key(f"mfa:{user_id}", "")

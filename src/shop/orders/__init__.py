@@ -1,1 +1,1 @@
-"""Orders: what was bought, at which price, and what became of it."""
+"""Orders: items with the price at the time of purchase, and their payment status."""

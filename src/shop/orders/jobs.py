@@ -1,5 +1,3 @@
-"""Jobs of orders."""
-
 from uuid import UUID
 
 from restwell.jobs import JobContext
@@ -14,4 +12,4 @@ async def send_confirmation(context: JobContext, user_id: UUID, order_id: UUID) 
 
 @email_job
 async def send_payment_failed(context: JobContext, user_id: UUID, order_id: UUID) -> None:
-    await context.get(OrderMail).say_failed(user_id, order_id, str(context.job_id))
+    await context.get(OrderMail).payment_failed(user_id, order_id, str(context.job_id))

@@ -1,4 +1,4 @@
-"""What the shop writes to its buyers."""
+"""Emails about orders."""
 
 from uuid import UUID
 
@@ -14,19 +14,19 @@ class OrderMail:
         self._mailer = mailer
 
     async def confirm(self, user_id: UUID, order_id: UUID, key: str) -> None:
-        """Tell the buyer what was bought; nobody, if the account is gone. Raises MailRefused, MailFailed."""
-        thanks = "Thank you for your order, which is paid. This is what we have noted:"
+        """Send the order confirmation. Does nothing for a deleted account. Raises MailRefused, MailFailed."""
+        thanks = "Thank you for your order. Your payment was successful. You ordered:"
         await self._write(user_id, order_id, "Your order of {:%d %B %Y}", thanks, key)
 
-    async def say_failed(self, user_id: UUID, order_id: UUID, key: str) -> None:
-        """Tell the buyer that the payment was declined; as ``confirm``."""
-        declined = "Your payment was declined, so this order will not be sent. You may order again:"
+    async def payment_failed(self, user_id: UUID, order_id: UUID, key: str) -> None:
+        """Send the notice of a declined payment. See ``confirm``."""
+        declined = "Your payment was declined, so the order was not completed. You can place it again:"
         await self._write(user_id, order_id, "Your payment for the order of {:%d %B %Y}", declined, key)
 
     async def _write(self, user_id: UUID, order_id: UUID, subject: str, paragraph: str, key: str) -> None:
         primary = self._database.primary
-        buyer = await primary.find(queries.buyer, id=user_id)
-        if buyer is None or not buyer.active:
+        recipient = await primary.find(queries.recipient, id=user_id)
+        if recipient is None or not recipient.active:
             return
         order = await primary.one(queries.of_user_by_id, user_id=user_id, id=order_id)
         lines = await primary.all(queries.lines_of_user, user_id=user_id, order_ids=[order_id])
@@ -37,7 +37,7 @@ class OrderMail:
         table.append(("", "Total", format_money(order.total_cents, order.currency)))
         await self._mailer.send(
             render_email(
-                to=buyer.email,
+                to=recipient.email,
                 subject=subject.format(order.created_at),
                 paragraphs=[paragraph],
                 table=table,

@@ -1,4 +1,4 @@
-"""What is stored of an order. ``user_id`` is part of every key, so that orders can be partitioned by it."""
+"""Tables of orders. ``user_id`` is part of every key, so that the tables can be partitioned by it."""
 
 from enum import StrEnum
 from uuid import UUID
@@ -12,7 +12,7 @@ from shop.schema import metadata
 
 
 class OrderStatus(StrEnum):
-    """``pending`` until its payment is settled. Orders that were paid can be cancelled, too."""
+    """``pending`` until the payment is settled. Pending and paid orders can be cancelled."""
 
     PENDING = "pending"
     PAID = "paid"
@@ -21,7 +21,7 @@ class OrderStatus(StrEnum):
 
 
 class OrderKey(Struct, frozen=True):
-    """Where an order is."""
+    """The primary key of an order."""
 
     user_id: UUID
     order_id: UUID
@@ -57,7 +57,7 @@ order_lines = Table(
     Column("user_id", Id, primary_key=True),
     Column("order_id", Id, primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("product_id", Id, nullable=False),  # no foreign key: the line outlives the product
+    Column("product_id", Id, nullable=False),  # no foreign key: products can be deleted
     Column("name", Text, nullable=False),
     Column("unit_price_cents", BigInteger, nullable=False),
     Column("quantity", Integer, CheckConstraint("quantity > 0", name="order_lines_quantity"), nullable=False),

@@ -1,5 +1,3 @@
-"""SQL of orders."""
-
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -29,27 +27,29 @@ class StoredLine(Struct, frozen=True):
     quantity: int
 
 
-class Buyer(Struct, frozen=True):
+class Recipient(Struct, frozen=True):
     email: str
     active: bool
 
 
 _shown: Final = tuple(orders.c[name] for name in StoredOrder.__struct_fields__)
 _newest: Final = select(*_shown).order_by(orders.c.id.desc()).limit(param("count"))
-_mine: Final = orders.c.user_id == param("user_id")
+_of_user: Final = orders.c.user_id == param("user_id")
 _older: Final = orders.c.id < param("before")
 
-buyer: Final = query("orders.buyer", select(users.c.email, users.c.active).where(users.c.id == param("id")), into=Buyer)
+recipient: Final = query(
+    "orders.recipient", select(users.c.email, users.c.active).where(users.c.id == param("id")), into=Recipient
+)
 
 of_user_by_id: Final = query(
-    "orders.of_user_by_id", select(*_shown).where(_mine, orders.c.id == param("id")), into=StoredOrder
+    "orders.of_user_by_id", select(*_shown).where(_of_user, orders.c.id == param("id")), into=StoredOrder
 )
 
 by_id: Final = query("orders.by_id", select(*_shown).where(orders.c.id == param("id")), into=StoredOrder)
 
-first_page_of_user: Final = query("orders.first_page_of_user", _newest.where(_mine), into=StoredOrder)
+first_page_of_user: Final = query("orders.first_page_of_user", _newest.where(_of_user), into=StoredOrder)
 
-next_page_of_user: Final = query("orders.next_page_of_user", _newest.where(_mine, _older), into=StoredOrder)
+next_page_of_user: Final = query("orders.next_page_of_user", _newest.where(_of_user, _older), into=StoredOrder)
 
 first_page: Final = query("orders.first_page", _newest, into=StoredOrder)
 
@@ -61,16 +61,17 @@ _lines: Final = (
     .where(any_of(order_lines.c.order_id, "order_ids"))
     .order_by(order_lines.c.order_id, order_lines.c.position)
 )
-_its_owner: Final = order_lines.c.user_id == param("user_id")
+_line_of_user: Final = order_lines.c.user_id == param("user_id")
 
 
 def _of_each_order() -> Select[Any]:
-    """Probes the key once for each order. A plain condition on both lets PostgreSQL read all the lines of the user, who may
-    have bought for years: the plan that it keeps is made for the average one. OFFSET 0 is what holds it to this.
+    """One index lookup per order. With a plain condition, PostgreSQL's generic plan may read all lines of the user.
+
+    OFFSET 0 prevents the planner from flattening the subquery.
     """
     order_ids = bindparam("order_ids", type_=ARRAY(order_lines.c.order_id.type), required=True)
     wanted = func.unnest(order_ids).table_valued("order_id").render_derived(name="wanted")
-    found = select(*_line, order_lines.c.position).where(_its_owner, order_lines.c.order_id == wanted.c.order_id)
+    found = select(*_line, order_lines.c.position).where(_line_of_user, order_lines.c.order_id == wanted.c.order_id)
     lines = found.offset(literal_column("0", Integer)).lateral("lines")
     columns = (lines.c[name] for name in StoredLine.__struct_fields__)
     return select(*columns).select_from(wanted).join(lines, true()).order_by(lines.c.order_id, lines.c.position)
@@ -78,7 +79,7 @@ def _of_each_order() -> Select[Any]:
 
 lines_of_user: Final = query(
     "order_lines.of_user",
-    {"postgresql": _of_each_order(), "sqlite": _lines.where(_its_owner)},
+    {"postgresql": _of_each_order(), "sqlite": _lines.where(_line_of_user)},
     into=StoredLine,
 )
 
@@ -88,10 +89,10 @@ lock_pending: Final = query(
     "orders.lock_pending",
     {
         "postgresql": select(orders.c.id)
-        .where(_mine, orders.c.id == param("id"), orders.c.status == OrderStatus.PENDING.value)
+        .where(_of_user, orders.c.id == param("id"), orders.c.status == OrderStatus.PENDING.value)
         .with_for_update(),
         "sqlite": select(orders.c.id).where(
-            _mine, orders.c.id == param("id"), orders.c.status == OrderStatus.PENDING.value
+            _of_user, orders.c.id == param("id"), orders.c.status == OrderStatus.PENDING.value
         ),
     },
     into=UUID,
@@ -118,7 +119,7 @@ cancel: Final = query(
     "orders.cancel",
     update(orders)
     .where(
-        orders.c.user_id == param("owner_id"),
+        orders.c.user_id == param("match_user_id"),
         orders.c.id == param("order_id"),
         or_(orders.c.status == OrderStatus.PENDING.value, orders.c.status == OrderStatus.PAID.value),
     )
@@ -129,7 +130,7 @@ settle: Final = query(
     "orders.settle",
     update(orders)
     .where(
-        orders.c.user_id == param("owner_id"),
+        orders.c.user_id == param("match_user_id"),
         orders.c.id == param("order_id"),
         orders.c.status == OrderStatus.PENDING.value,
     )

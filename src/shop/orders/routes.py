@@ -1,5 +1,3 @@
-"""HTTP of orders."""
-
 from uuid import UUID
 
 from restwell.auth import Actor
@@ -38,9 +36,10 @@ class OrderController(Controller):
     async def place_order(
         self, data: JSONBody[OrderCreateRequest], actor: Inject[Actor], tx: Transaction
     ) -> Response[Order]:
-        """Place an order.
+        """Create an order.
 
-        Takes the stock of every line or of none, at today's prices. Repeating the request with the same key is safe.
+        Reserves the stock of all items, or of none, at current prices. The payment is settled in the background. Retry
+        with the same `Idempotency-Key` to avoid a duplicate order.
         """
         order = await self.orders.place(tx, actor, data)
         return created(order, f"/v1/orders/{order.id}")
@@ -49,15 +48,15 @@ class OrderController(Controller):
     async def list_orders(
         self, request: ApiRequest, actor: Inject[Actor], filters: Inject[PageFilter]
     ) -> Response[Page[Order]]:
-        """List your orders, newest first.
+        """List orders, newest first.
 
-        An admin sees everyone's.
+        Customers see their own orders. Admins, and OAuth clients with the scope `orders:read`, see all orders.
         """
         return paged(request, await self.orders.list_orders(actor, filters))
 
     @get("/{order_id:uuid}", guards=[signed_in_or_scope(Scope.ORDERS_READ)])
     async def get_order(self, order_id: FromPath[UUID], actor: Inject[Actor]) -> Order:
-        """Read an order."""
+        """Retrieve an order."""
         return await self.orders.get_order(actor, order_id)
 
     @post(
@@ -69,7 +68,7 @@ class OrderController(Controller):
     async def cancel_order(self, order_id: FromPath[UUID], actor: Inject[Actor]) -> Order:
         """Cancel an order.
 
-        Puts its stock back and gives back what was paid, once; cancelling again answers the same and changes nothing. An order whose
-        payment was declined stays `failed`.
+        Releases the stock and refunds the payment. Idempotent: cancelling again has no effect. An order whose payment
+        was declined stays `failed`.
         """
         return await self.orders.cancel(actor, order_id)

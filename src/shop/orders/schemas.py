@@ -1,5 +1,3 @@
-"""What is sent and got of orders."""
-
 from typing import Annotated
 from uuid import UUID
 
@@ -22,7 +20,7 @@ class OrderCreateRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OrderItem(Struct, frozen=True):
-    """A line as it was when the order was placed."""
+    """An item with name and price at the time of the order."""
 
     product_id: UUID
     name: Annotated[str, Meta(examples=["Aurora Wireless Headphones"])]

@@ -1,5 +1,3 @@
-"""Rules of buying."""
-
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -47,27 +45,26 @@ class OrderService:
         self._stock = stock
         self._payments = payments
 
-    async def place(self, tx: Transaction, actor: Actor, draft: OrderCreateRequest) -> Order:
-        """Place an order: take the stock of every line or of none.
+    async def place(self, tx: Transaction, actor: Actor, request: OrderCreateRequest) -> Order:
+        """Create an order and reserve its stock, in the caller's transaction.
 
-        Raises OutOfStock naming the product, Invalid for a product that does not exist, is listed twice, or has another currency
-        than the rest.
+        Raises OutOfStock with the product, and Invalid for an unknown product, a duplicate item or mixed currencies.
         """
-        _refuse_repeats(draft)
+        _refuse_duplicates(request)
         now = datetime.now(UTC)
-        taken = await self._stock.reserve(tx, {line.product_id: line.quantity for line in draft.items}, now)
-        _refuse_mixed_currencies(draft, taken)
+        reserved = await self._stock.reserve(tx, {line.product_id: line.quantity for line in request.items}, now)
+        _refuse_mixed_currencies(request, reserved)
         lines = [
             OrderItem(line.product_id, product.name, product.price_cents, line.quantity)
-            for line in draft.items
-            for product in (taken[line.product_id],)
+            for line in request.items
+            for product in (reserved[line.product_id],)
         ]
         order = Order(
             id=new_id(),
             status=OrderStatus.PENDING,
             items=lines,
             total_cents=sum(line.unit_price_cents * line.quantity for line in lines),
-            currency=taken[lines[0].product_id].currency,
+            currency=reserved[lines[0].product_id].currency,
             created_at=now,
         )
         self._cache.invalidate(tx, orders_tag(actor.id))
@@ -95,8 +92,11 @@ class OrderService:
         return order
 
     async def get_order(self, actor: Actor, order_id: UUID) -> Order:
-        """One of the caller's orders; for an admin, anyone's. Raises NotFound for another's as for none."""
-        if _sees_all(actor):
+        """Return an order of the caller; admins and OAuth clients may read any.
+
+        Raises NotFound, also for other users' orders.
+        """
+        if _can_read_all(actor):
             return await self._read(actor, order_id)
         order = await self._cache.get_or_load(
             f"order:{actor.id}:{order_id}",
@@ -110,10 +110,10 @@ class OrderService:
         return order
 
     async def list_orders(self, actor: Actor, filters: PageFilter) -> Page[Order]:
-        """The caller's orders, newest first; for an admin, everyone's."""
-        scope = _LIST if _sees_all(actor) else f"{_LIST} {actor.id}"
+        """Return a page of the caller's orders, newest first; of all orders for admins and OAuth clients."""
+        scope = _LIST if _can_read_all(actor) else f"{_LIST} {actor.id}"
         arguments: dict[str, object] = {"count": filters.limit + 1}
-        if not _sees_all(actor):
+        if not _can_read_all(actor):
             arguments["user_id"] = actor.id
         if filters.cursor is not None:
             (arguments["before"],) = self._cursors.decode(scope, filters.cursor, tuple[UUID])
@@ -123,33 +123,33 @@ class OrderService:
             (False, True): queries.next_page_of_user,
             (False, False): queries.first_page_of_user,
         }
-        rows = await self._database.all(pages[_sees_all(actor), filters.cursor is not None], **arguments)
+        rows = await self._database.all(pages[_can_read_all(actor), filters.cursor is not None], **arguments)
         page = self._cursors.page(scope, rows, filters.limit, lambda order: (order.id,))
         return Page(await self._with_lines(self._database, page.items), page.next_cursor)
 
     async def cancel(self, actor: Actor, order_id: UUID) -> Order:
-        """Cancel an order, put its stock back and give back what was paid, once: cancelling again changes nothing.
+        """Cancel an order, release its stock and enqueue the refund. Idempotent. A failed order stays failed.
 
-        An order that failed stays failed. Raises NotFound.
+        Raises NotFound.
         """
         return await self._database.in_transaction(lambda tx: self._cancel(tx, actor, order_id))
 
     async def _cancel(self, tx: Transaction, actor: Actor, order_id: UUID) -> Order:
-        order = await self._visible(tx, actor, order_id)
+        order = await self._get_visible(tx, actor, order_id)
         now = datetime.now(UTC)
-        cancelled = await tx.run(queries.cancel, owner_id=order.user_id, order_id=order.id, now=now)
-        (placed,) = await self._with_lines(tx, [order])
+        cancelled = await tx.run(queries.cancel, match_user_id=order.user_id, order_id=order.id, now=now)
+        (full_order,) = await self._with_lines(tx, [order])
         if cancelled:
             self._cache.invalidate(tx, orders_tag(order.user_id))
-            await self._stock.release(tx, {line.product_id: line.quantity for line in placed.items}, now)
+            await self._stock.release(tx, {line.product_id: line.quantity for line in full_order.items}, now)
             await self._payments.record_state(tx, order.user_id, order.id, PaymentState.REVERSING)
             await self._jobs.enqueue(tx, settle_order, user_id=order.user_id, order_id=order.id)
-            return replace(placed, status=OrderStatus.CANCELLED)
-        now_it_is = await self._visible(tx, actor, order_id)  # another may have come in between
-        return replace(placed, status=now_it_is.status)
+            return replace(full_order, status=OrderStatus.CANCELLED)
+        current = await self._get_visible(tx, actor, order_id)  # it may have changed concurrently
+        return replace(full_order, status=current.status)
 
     async def _read(self, actor: Actor, order_id: UUID) -> Order:
-        return (await self._with_lines(self._database, [await self._visible(self._database, actor, order_id)]))[0]
+        return (await self._with_lines(self._database, [await self._get_visible(self._database, actor, order_id)]))[0]
 
     async def _find(self, actor: Actor, order_id: UUID) -> Order | None:
         try:
@@ -157,8 +157,8 @@ class OrderService:
         except NotFound:
             return None
 
-    async def _visible(self, executor: Executor, actor: Actor, order_id: UUID) -> StoredOrder:
-        if _sees_all(actor):
+    async def _get_visible(self, executor: Executor, actor: Actor, order_id: UUID) -> StoredOrder:
+        if _can_read_all(actor):
             order = await executor.find(queries.by_id, id=order_id)
         else:
             order = await executor.find(queries.of_user_by_id, user_id=actor.id, id=order_id)
@@ -172,7 +172,7 @@ class OrderService:
         lines: defaultdict[UUID, list[OrderItem]] = defaultdict(list)
         owners = {order.user_id for order in orders}
         order_ids = [order.id for order in orders]
-        if len(owners) == 1:  # then only their partition is asked
+        if len(owners) == 1:  # reads a single partition
             stored = await executor.all(queries.lines_of_user, user_id=owners.pop(), order_ids=order_ids)
         else:
             stored = await executor.all(queries.lines_of, order_ids=order_ids)
@@ -184,28 +184,28 @@ class OrderService:
         ]
 
 
-def _refuse_repeats(draft: OrderCreateRequest) -> None:
+def _refuse_duplicates(request: OrderCreateRequest) -> None:
     seen: set[UUID] = set()
-    repeats = []
-    for index, line in enumerate(draft.items):
+    duplicates = []
+    for index, line in enumerate(request.items):
         if line.product_id in seen:
-            repeats.append(FieldError(f"$.items[{index}].product_id", "listed before; add up the quantities"))
+            duplicates.append(FieldError(f"$.items[{index}].product_id", "duplicate product; add up the quantities"))
         seen.add(line.product_id)
-    if repeats:
-        raise Invalid(errors=repeats)
+    if duplicates:
+        raise Invalid(errors=duplicates)
 
 
-def _refuse_mixed_currencies(draft: OrderCreateRequest, taken: dict[UUID, ReservedProduct]) -> None:
-    first = taken[draft.items[0].product_id].currency
+def _refuse_mixed_currencies(request: OrderCreateRequest, reserved: dict[UUID, ReservedProduct]) -> None:
+    first = reserved[request.items[0].product_id].currency
     others = [
         FieldError(f"$.items[{index}].product_id", f"priced in {currency}; the order is in {first}")
-        for index, line in enumerate(draft.items)
-        if (currency := taken[line.product_id].currency) != first
+        for index, line in enumerate(request.items)
+        if (currency := reserved[line.product_id].currency) != first
     ]
     if others:
         raise Invalid(errors=others)
 
 
-def _sees_all(actor: Actor) -> bool:
-    """A machine that came so far has the scope for it."""
+def _can_read_all(actor: Actor) -> bool:
+    """The guard has checked the scope of OAuth clients."""
     return actor.is_machine or actor.role == Role.ADMIN

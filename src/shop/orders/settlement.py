@@ -1,6 +1,6 @@
-"""What becomes of an order after it was placed: it is paid or fails, and if it is cancelled, its money goes back.
+"""Payment settlement of orders: charges pending orders, and reverses the payment of cancelled ones.
 
-A job does it, and may do it again: wherever an attempt has ended, the next one goes on from what is stored.
+Runs as a job. Every step is idempotent: a retry continues from the stored state.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,8 @@ from shop.payments.models import PaymentState
 from shop.payments.service import Charge, PaymentService
 from shop.products.stock import StockService
 
-LATE: Final = timedelta(hours=1)
-"""By then an order is settled, unless its job is dead."""
+OVERDUE_AFTER: Final = timedelta(hours=1)
+"""An order that is still unsettled after this time is settled again: its job is dead."""
 
 
 class Settlement:
@@ -35,30 +35,33 @@ class Settlement:
         self._payments = payments
 
     async def settle(self, user_id: UUID, order_id: UUID) -> None:
-        """Bring the order to its end. Raises GatewayUnavailable and GatewayRejected."""
+        """Charge a pending order, or reverse the payment of a cancelled one. Idempotent.
+
+        Raises GatewayUnavailable, GatewayRejected.
+        """
         order = await self._database.primary.one(queries.of_user_by_id, user_id=user_id, id=order_id)
         if order.status == OrderStatus.CANCELLED:
             await self._reverse(order)
         elif order.status == OrderStatus.PENDING:
             state = await self._charge(order)
             if state is not None:
-                await self._database.in_transaction(lambda tx: self._note(tx, order, state))
+                await self._database.in_transaction(lambda tx: self._record(tx, order, state))
 
     async def settle_overdue(self) -> None:
-        """Have settled what should have been a while ago: its job is dead, since the gateway was away for that long."""
-        before = datetime.now(UTC) - LATE
+        """Enqueue a job for each overdue order, for example after an outage of the gateway."""
+        before = datetime.now(UTC) - OVERDUE_AFTER
         pending = await self._database.primary.all(queries.pending_before, before=min_id_at(before))
         async with self._database.transaction() as tx:
-            for late in pending + await self._payments.list_stale_reversals(tx, before):
-                again = settle_order.with_options(unique_key=f"settle {late.order_id}")
-                await self._jobs.enqueue(tx, again, user_id=late.user_id, order_id=late.order_id)
+            for overdue in pending + await self._payments.list_stale_reversals(tx, before):
+                job_options = settle_order.with_options(unique_key=f"settle {overdue.order_id}")
+                await self._jobs.enqueue(tx, job_options, user_id=overdue.user_id, order_id=overdue.order_id)
 
     async def _charge(self, order: StoredOrder) -> PaymentState | None:
         if not order.total_cents:
             return PaymentState.PAID
 
         async def is_pending(tx: Transaction) -> bool:
-            """Holds the order until the transaction ends, so that who cancels it comes before, or after."""
+            """Lock the order until the transaction ends. Serialises settlement and cancellation."""
             found = await tx.find(queries.lock_pending, user_id=order.user_id, id=order.id)
             return found is not None
 
@@ -66,11 +69,11 @@ class Settlement:
             Charge(order.user_id, order.id, order.total_cents, order.currency), is_pending
         )
 
-    async def _note(self, tx: Transaction, order: StoredOrder, state: PaymentState) -> None:
+    async def _record(self, tx: Transaction, order: StoredOrder, state: PaymentState) -> None:
         paid = state is PaymentState.PAID
         status = OrderStatus.PAID if paid else OrderStatus.FAILED
-        if not await tx.run(queries.settle, owner_id=order.user_id, order_id=order.id, status=status):
-            return  # it was cancelled meanwhile: the job of that gives the money back
+        if not await tx.run(queries.settle, match_user_id=order.user_id, order_id=order.id, status=status):
+            return  # cancelled concurrently: the job of the cancellation refunds it
         self._cache.invalidate(tx, orders_tag(order.user_id))
         await self._payments.record_state(tx, order.user_id, order.id, state)
         if not paid:

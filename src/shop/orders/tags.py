@@ -1,5 +1,3 @@
-"""What cached orders belong to."""
-
 from uuid import UUID
 
 

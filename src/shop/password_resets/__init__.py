@@ -1,1 +1,1 @@
-"""Password resets: for who has forgotten, and nobody else."""
+"""Password resets by email code."""

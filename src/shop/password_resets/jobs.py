@@ -1,5 +1,3 @@
-"""Jobs of password resets."""
-
 from restwell.jobs import JobContext
 from shop.email_templates import email_job
 from shop.password_resets.mail import PasswordResetMail

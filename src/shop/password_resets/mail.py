@@ -1,4 +1,4 @@
-"""The mail with the code."""
+"""The email with the reset code."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -9,7 +9,7 @@ from shop.email_templates import render_email
 from shop.one_time_tokens import generate_token, hash_token
 from shop.password_resets import queries
 
-LIFETIME: Final = timedelta(minutes=30)
+TTL: Final = timedelta(minutes=30)
 
 
 class PasswordResetMail:
@@ -18,7 +18,7 @@ class PasswordResetMail:
         self._mailer = mailer
 
     async def send_code(self, email: str, key: str) -> None:
-        """Make a code for the account of that address and send it there; where there is none, do nothing.
+        """Create a code for the account with this address and send it. Does nothing if there is none.
 
         Raises MailRefused, MailFailed.
         """
@@ -26,15 +26,15 @@ class PasswordResetMail:
         if user is None:
             return
         code = generate_token()
-        expires_at = datetime.now(UTC) + LIFETIME
+        expires_at = datetime.now(UTC) + TTL
         await self._database.run(
             queries.insert_reset, code_hash=hash_token(code), user_id=user.id, expires_at=expires_at
         )
         paragraphs = [
-            "Someone, hopefully you, wants to choose a new password for your account. This is the code for it:",
+            "A password reset was requested for your account. This is the code to set a new password:",
             code,
-            f"It works once, until {expires_at:%H:%M} UTC. If it was not you, there is nothing you need to do.",
+            f"It can be used once, until {expires_at:%H:%M} UTC. If you did not request it, ignore this email.",
         ]
         await self._mailer.send(
-            render_email(to=user.email, subject="Your new password", paragraphs=paragraphs, key=key)
+            render_email(to=user.email, subject="Reset your password", paragraphs=paragraphs, key=key)
         )

@@ -1,4 +1,4 @@
-"""What is stored of a reset: a hash of its code."""
+"""Table of password resets. Only a hash of the code is stored."""
 
 from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table
 

@@ -1,5 +1,3 @@
-"""SQL of password resets."""
-
 from typing import Final
 from uuid import UUID
 
@@ -43,11 +41,11 @@ use: Final = query(
 revoke_unused: Final = query(
     "password_resets.revoke_unused",
     update(password_resets)
-    .where(password_resets.c.user_id == param("owner_id"), password_resets.c.used_at.is_(None))
+    .where(password_resets.c.user_id == param("match_user_id"), password_resets.c.used_at.is_(None))
     .values(used_at=param("now")),
 )
-verified: Final = query(
-    "password_resets.verified",
+is_email_verified: Final = query(
+    "password_resets.is_email_verified",
     select(users.c.email_verified_at.is_not(None).label("verified")).where(users.c.id == param("id"), users.c.active),
     into=bool,
 )
@@ -64,5 +62,5 @@ set_password_hash: Final = query(
 
 delete_email_verifications: Final = query(
     "password_resets.delete_email_verifications",
-    delete(email_verifications).where(email_verifications.c.user_id == param("owner_id")),
+    delete(email_verifications).where(email_verifications.c.user_id == param("match_user_id")),
 )

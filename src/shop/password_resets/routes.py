@@ -1,10 +1,8 @@
-"""HTTP of password resets."""
-
 from restwell.auth.passwords import CommonPassword, PasswordsBusy
 from restwell.web import Controller, JSONBody, post
 from shop.password_resets.schemas import PasswordResetCompletionRequest, PasswordResetRequest
 from shop.password_resets.service import InvalidResetCode, PasswordResetService
-from shop.rate_limits import CODES
+from shop.rate_limits import EMAIL_CODES
 
 
 class PasswordResetController(Controller):
@@ -12,18 +10,21 @@ class PasswordResetController(Controller):
     tags = ["Users"]
     resets: PasswordResetService
 
-    @post(status_code=202, rate_limit=CODES)
+    @post(status_code=202, rate_limit=EMAIL_CODES)
     async def request_password_reset(self, data: JSONBody[PasswordResetRequest]) -> None:
-        """Ask for a code to choose a new password with.
+        """Request a password reset code.
 
-        It is sent to the address, if that has an account; the answer is the same if not.
+        The code is sent by email if an account with this address exists. The response does not reveal whether one
+        exists.
         """
         await self.resets.request(data.email)
 
-    @post("/completion", status_code=204, rate_limit=CODES, errors=[InvalidResetCode, CommonPassword, PasswordsBusy])
+    @post(
+        "/completion", status_code=204, rate_limit=EMAIL_CODES, errors=[InvalidResetCode, CommonPassword, PasswordsBusy]
+    )
     async def reset_password(self, data: JSONBody[PasswordResetCompletionRequest]) -> None:
-        """Choose a new password with the code from the mail.
+        """Reset a password with a code.
 
-        Every session of the account ends.
+        Revokes all sessions of the account.
         """
         await self.resets.reset(data.code, data.password)

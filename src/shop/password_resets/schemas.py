@@ -1,5 +1,3 @@
-"""What is sent to reset a password."""
-
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -12,5 +10,7 @@ class PasswordResetRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PasswordResetCompletionRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    code: Annotated[str, Meta(min_length=1, max_length=100, description="From the mail.", examples=["J1Xk0tqA..."])]
+    code: Annotated[
+        str, Meta(min_length=1, max_length=100, description="The code from the email.", examples=["J1Xk0tqA..."])
+    ]
     password: Password

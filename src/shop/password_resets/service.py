@@ -1,5 +1,3 @@
-"""Rules of resetting a password."""
-
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -19,7 +17,7 @@ from shop.sessions.service import SessionService
 
 class InvalidResetCode(AppError):
     code, status = "invalid_reset_code", 400
-    message = "The code is wrong, was used before, or is more than 30 minutes old. Ask for a new one."
+    message = "The code is invalid, already used, or expired after 30 minutes. Request a new one."
 
 
 class PasswordResetService:
@@ -33,15 +31,19 @@ class PasswordResetService:
         self._audit = audit
 
     async def request(self, email: EmailAddress) -> None:
-        """Have a code sent, if there is such an account. That is found out later, so nobody can tell by the answer or its time."""
+        """Queue an email with a code.
+
+        The account is looked up by the job, so that neither the response nor its time reveals whether it
+        exists.
+        """
         async with self._database.transaction() as tx:
             await self._jobs.enqueue(tx, send_reset_code, email=email)
 
     async def reset(self, code: str, password: str) -> None:
-        """Set the new password, once for each code, and end every session. Raises InvalidResetCode, CommonPassword.
+        """Set a new password and revoke all sessions. Raises InvalidResetCode, CommonPassword, PasswordsBusy.
 
-        Whoever has the code reads the address. If nobody had shown that before, whoever made the account may be somebody else who
-        waits for its owner to come: no way in of his stays, nor a change of the address that he has begun.
+        The code proves control of the email address. If the address was not verified before, the account may have
+        been created by an attacker (pre-hijacking): its other credentials and pending email verifications are deleted.
         """
         password_hash = await self._passwords.hash_new(password)
         now = datetime.now(UTC)
@@ -49,17 +51,17 @@ class PasswordResetService:
             user_id = await tx.find(queries.use, match_hash=hash_token(code), now=now)
             if user_id is None:
                 raise InvalidResetCode
-            verified = await tx.find(queries.verified, id=user_id)
-            if verified is None:
+            email_verified = await tx.find(queries.is_email_verified, id=user_id)
+            if email_verified is None:
                 raise InvalidResetCode
             await tx.run(queries.set_password_hash, user_id=user_id, password_hash=password_hash, now=now)
-            await tx.run(queries.delete_email_verifications, owner_id=user_id)
-            if not verified:
+            await tx.run(queries.delete_email_verifications, match_user_id=user_id)
+            if not email_verified:
                 await delete_credentials_in(tx, user_id)
             await self.revoke_codes_in(tx, user_id)
-            await self._sessions.end_all_in(tx, user_id)
+            await self._sessions.revoke_all_in(tx, user_id)
             await self._audit.record(tx, SecurityEventType.PASSWORD_RESET, user_id)
 
     async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:
-        """Codes that were sent count no more, as part of a larger change."""
-        await tx.run(queries.revoke_unused, owner_id=user_id, now=datetime.now(UTC))
+        """Invalidate all unused codes of the user, in the caller's transaction."""
+        await tx.run(queries.revoke_unused, match_user_id=user_id, now=datetime.now(UTC))

@@ -1,1 +1,1 @@
-"""Payments: money that is moved once, by a gateway outside."""
+"""Payments through an external gateway, each charged at most once."""

@@ -1,4 +1,4 @@
-"""What the gateway tells of by itself: a payment is settled sooner than by asking for it."""
+"""Webhook events of the payment gateway. They settle a payment sooner than the scheduled job."""
 
 from datetime import UTC, datetime
 
@@ -13,11 +13,11 @@ from shop.payments.stripe import is_valid_signature
 
 class InvalidSignature(AppError):
     code, status = "invalid_signature", 400
-    message = "The event is not signed by the gateway, or was signed more than five minutes ago."
+    message = "The signature is invalid, or its timestamp is more than five minutes off."
 
 
 class PaymentEvents:
-    """An event only says where to look: what has happened is asked of the gateway. So a false one could do no harm either."""
+    """An event only triggers settlement, which reads the payment from the gateway. Its content is not trusted."""
 
     def __init__(self, database: Database, jobs: Jobs, secret: str | None) -> None:
         self._database = database
@@ -25,17 +25,20 @@ class PaymentEvents:
         self._secret = secret
 
     async def receive(self, event: PaymentEvent, body: bytes, signature: str) -> None:
-        """Have the order of the payment settled; once for each event. Raises InvalidSignature; NotFound without a secret."""
+        """Enqueue the settlement of the order, once per event id.
+
+        Raises InvalidSignature; NotFound without a secret.
+        """
         if self._secret is None:
             raise NotFound
         if not is_valid_signature(signature, body, self._secret):
             raise InvalidSignature
-        await self._database.in_transaction(lambda tx: self._note(tx, event))
+        await self._database.in_transaction(lambda tx: self._record(tx, event))
 
-    async def _note(self, tx: Transaction, event: PaymentEvent) -> None:
+    async def _record(self, tx: Transaction, event: PaymentEvent) -> None:
         if await tx.find(queries.insert_event, id=event.id, received_at=datetime.now(UTC)) is None:
-            return  # it was sent before
-        subject = event.data.object
-        paid = await tx.find(queries.of_gateway_id, gateway_id=subject.payment_intent or subject.id)
-        if paid is not None:
-            await self._jobs.enqueue(tx, settle_order, user_id=paid.user_id, order_id=paid.order_id)
+            return  # a duplicate delivery
+        payment_object = event.data.object
+        order_key = await tx.find(queries.of_gateway_id, gateway_id=payment_object.payment_intent or payment_object.id)
+        if order_key is not None:
+            await self._jobs.enqueue(tx, settle_order, user_id=order_key.user_id, order_id=order_key.order_id)

@@ -1,6 +1,6 @@
-"""A gateway of our own for development and tests: a ledger in a SQLite file, with the manners of a real one.
+"""A fake payment gateway for development and tests. It stores payments in a SQLite file.
 
-It takes a moment, declines some, loses answers after it has done what they would have said, and never moves money twice.
+It can delay responses, decline payments, and lose responses after execution. It never charges a payment twice.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ movements = Table(
     Column("amount_cents", BigInteger, nullable=False),
     Column("at", Timestamp, nullable=False),
 )
-"""Every time that money was moved: charges are above zero, refunds below."""
+"""Charges are positive amounts, refunds negative ones."""
 
 
 class Intent(Struct, frozen=True):
@@ -72,10 +72,13 @@ _move = query(
 
 
 class FakeGateway:
-    """``fake:///relative/file.db?delay_seconds=0.05&decline_rate=0.1&loss_rate=0.1``: seconds, and parts of the payments and of the answers."""
+    """``fake:///relative/file.db?delay_seconds=0.05&decline_rate=0.1&loss_rate=0.1``.
+
+    ``decline_rate`` is a fraction of the payments, ``loss_rate`` a fraction of the responses.
+    """
 
     def __init__(self, url: str) -> None:
-        """Raises ValueError for another URL."""
+        """Raises ValueError for unknown options."""
         parts = urlsplit(url)
         options = {name: float(value) for name, value in parse_qsl(parts.query)}
         self._delay_seconds = options.pop("delay_seconds", 0.0)
@@ -85,84 +88,84 @@ class FakeGateway:
             raise ValueError(f"unknown options of the fake gateway: {', '.join(options)}")
         self._path = parts.path
         self._database = open_database(f"sqlite://{parts.path}", 1)
-        self._opening = asyncio.Lock()
-        self._is_open = False
+        self._start_lock = asyncio.Lock()
+        self._started = False
 
     async def prepare(self, key: str, amount_cents: int, currency: str, description: str) -> str:
-        async with await self._begin() as tx:
+        async with await self._transaction() as tx:
             new = {"id": f"pay_{new_id().hex}", "amount_cents": amount_cents, "currency": currency}
             await tx.run(_prepare, key=key, description=description, state=PREPARED, **new)
             intent = await tx.one(_of_key, key=key)
         if (intent.amount_cents, intent.currency) != (amount_cents, currency):
-            raise GatewayRejected(f"key {key} is that of another payment")
-        await self._answer()
+            raise GatewayRejected(f"key {key} was used with another amount or currency")
+        await self._respond()
         return intent.id
 
     async def confirm(self, payment_id: str) -> Outcome:
-        async with await self._begin() as tx:
+        async with await self._transaction() as tx:
             intent = await self._intent(tx, payment_id)
             state = intent.state
             if state == PREPARED:
-                declined = _part(intent.key) < self._decline_rate
+                declined = _fraction(intent.key) < self._decline_rate
                 state = Outcome.DECLINED if declined else Outcome.PAID
                 await tx.run(_set_state, match_id=intent.id, state=state)
                 if not declined:
                     await self._move(tx, intent.id, intent.amount_cents)
-        await self._answer()
+        await self._respond()
         return Outcome.PAID if state == REFUNDED else Outcome(state)
 
     async def cancel(self, payment_id: str) -> Outcome:
-        async with await self._begin() as tx:
+        async with await self._transaction() as tx:
             intent = await self._intent(tx, payment_id)
             state = intent.state
             if state in {PREPARED, Outcome.DECLINED}:
                 state = Outcome.CANCELLED
                 await tx.run(_set_state, match_id=intent.id, state=state)
-        await self._answer()
+        await self._respond()
         return Outcome.PAID if state == REFUNDED else Outcome(state)
 
     async def refund(self, payment_id: str) -> None:
-        async with await self._begin() as tx:
+        async with await self._transaction() as tx:
             intent = await self._intent(tx, payment_id)
             if intent.state == Outcome.PAID:
                 await tx.run(_set_state, match_id=intent.id, state=REFUNDED)
                 await self._move(tx, intent.id, -intent.amount_cents)
             elif intent.state != REFUNDED:
-                raise GatewayRejected(f"{payment_id} is {intent.state}: there is nothing to give back")
-        await self._answer()
+                raise GatewayRejected(f"{payment_id} is {intent.state}, so it cannot be refunded")
+        await self._respond()
 
     async def close(self) -> None:
         await self._database.close()
-        self._is_open = False
+        self._started = False
 
-    async def _begin(self) -> AbstractAsyncContextManager[Transaction]:
-        async with self._opening:
-            if not self._is_open:
+    async def _transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        async with self._start_lock:
+            if not self._started:
                 await self._database.start()
                 async with self._database.transaction() as tx:
                     for table in (intents, movements):
                         await tx.run_script(
                             str(CreateTable(table, if_not_exists=True).compile(dialect=sqlite.dialect()))
                         )
-                self._is_open = True
+                self._started = True
                 log.warning("fake_payment_gateway", path=self._path, advice="no real charges; set PAYMENTS_URL")
         return self._database.transaction()
 
     async def _intent(self, tx: Transaction, payment_id: str) -> Intent:
         intent = await tx.find(_by_id, id=payment_id)
         if intent is None:
-            raise GatewayRejected(f"there is no payment {payment_id}")
+            raise GatewayRejected(f"unknown payment {payment_id}")
         return intent
 
     async def _move(self, tx: Transaction, intent_id: str, amount_cents: int) -> None:
         await tx.run(_move, id=new_id().hex, intent_id=intent_id, amount_cents=amount_cents, at=datetime.now(UTC))
 
-    async def _answer(self) -> None:
+    async def _respond(self) -> None:
         await asyncio.sleep(self._delay_seconds)
         if random.random() < self._loss_rate:  # noqa: S311  # no secret
-            raise GatewayUnavailable("the answer was lost on its way")
+            raise GatewayUnavailable("the response was lost")
 
 
-def _part(key: str) -> float:
-    """Always the same for a key, and even over many."""
+def _fraction(key: str) -> float:
+    """A deterministic fraction in [0, 1) per key, uniformly distributed."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) / 2**32

@@ -1,11 +1,11 @@
-"""What the shop asks of whoever moves its money."""
+"""The interface of payment gateways."""
 
 from enum import StrEnum
 from typing import Protocol
 
 
 class Outcome(StrEnum):
-    """What has become of a payment, for good: each says so again whenever it is asked."""
+    """The final state of a payment."""
 
     PAID = "paid"
     DECLINED = "declined"
@@ -13,28 +13,30 @@ class Outcome(StrEnum):
 
 
 class GatewayUnavailable(Exception):
-    """No answer, or none that says what has happened: it may have been done or not. Ask again."""
+    """The gateway did not return a definite result; the operation may have been executed. Retry."""
 
 
 class GatewayRejected(Exception):
-    """The gateway does not take what it was asked: wrong credentials, or a request that it finds faulty. Asking again is no use."""
+    """The gateway rejected the request, for example for invalid credentials. Do not retry."""
 
 
 class Gateway(Protocol):
-    """A payment is prepared first, which moves nothing, and confirmed once its id is stored. So whoever has lost an answer asks for that
-    one, and can never begin a second. All of it may be repeated; each raises GatewayUnavailable and GatewayRejected.
+    """A payment is prepared, its id is stored, and then it is confirmed.
+
+    A lost response never leads to a second payment. Every method is idempotent, and raises
+    GatewayUnavailable and GatewayRejected.
     """
 
     async def prepare(self, key: str, amount_cents: int, currency: str, description: str) -> str:
-        """The id of a payment that is ready. The same key gives the same payment."""
+        """Create a payment without charging it. Returns its id: the same one for the same key."""
 
     async def confirm(self, payment_id: str) -> Outcome:
-        """Move the money, unless the payment has been cancelled or declined."""
+        """Charge the payment, unless it is cancelled or declined."""
 
     async def cancel(self, payment_id: str) -> Outcome:
-        """See to it that it is never paid; PAID if it is too late for that."""
+        """Cancel the payment. Returns PAID if it is already charged."""
 
     async def refund(self, payment_id: str) -> None:
-        """Give all of a paid payment back, once."""
+        """Refund a charged payment in full."""
 
     async def close(self) -> None: ...

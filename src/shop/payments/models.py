@@ -1,4 +1,4 @@
-"""What is stored of payments."""
+"""Tables of payments and received webhook events."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from shop.schema import metadata
 
 
 class PaymentState(StrEnum):
-    """``prepared`` and ``reversing`` are on their way; the others are final."""
+    """``prepared`` and ``reversing`` are in progress; the other states are final."""
 
     PREPARED = "prepared"
     PAID = "paid"
@@ -25,7 +25,7 @@ payments = Table(
     Column("user_id", Id, primary_key=True),
     Column(
         "order_id", Id, primary_key=True
-    ),  # no foreign key: orders may lie on several servers, and are never deleted
+    ),  # no foreign key: orders can be partitioned over several servers, and are never deleted
     Column("gateway_id", Text, nullable=False),
     Column(
         "state",

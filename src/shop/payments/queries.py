@@ -1,5 +1,3 @@
-"""SQL of payments."""
-
 from typing import Final
 
 from msgspec import Struct
@@ -18,10 +16,10 @@ class StoredPayment(Struct, frozen=True):
     state: PaymentState
 
 
-_mine: Final = (payments.c.user_id == param("user_id")) & (payments.c.order_id == param("order_id"))
+_of_order: Final = (payments.c.user_id == param("user_id")) & (payments.c.order_id == param("order_id"))
 
 of_order: Final = query(
-    "payments.of_order", select(payments.c.gateway_id, payments.c.state).where(_mine), into=StoredPayment
+    "payments.of_order", select(payments.c.gateway_id, payments.c.state).where(_of_order), into=StoredPayment
 )
 
 of_gateway_id: Final = query(
@@ -43,7 +41,7 @@ insert_payment: Final = query(
 set_state: Final = query(
     "payments.set_state",
     update(payments)
-    .where(payments.c.user_id == param("owner_id"), payments.c.order_id == param("match_order_id"))
+    .where(payments.c.user_id == param("match_user_id"), payments.c.order_id == param("match_order_id"))
     .values(state=param("state"), updated_at=param("now")),
 )
 

@@ -1,5 +1,3 @@
-"""What the gateway sends of payments."""
-
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -11,7 +9,7 @@ _Payment = Annotated[str, Meta(pattern=anchored(r"[\x21-\x7e]{1,255}"), examples
 
 
 class PaymentEventObject(Struct, frozen=True):
-    """A payment, or something that belongs to one, such as a refund."""
+    """A payment, or an object that references one, such as a refund."""
 
     id: _Payment
     payment_intent: _Payment | None = None

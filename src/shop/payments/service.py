@@ -1,4 +1,4 @@
-"""Rules of payments: an order is charged at most once, and what is not wanted any more is given back once."""
+"""Charges an order at most once, and cancels or refunds it at most once."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ StillPayable = Callable[[Transaction], Awaitable[bool]]
 
 
 class Charge(Struct, frozen=True):
-    """What an order costs."""
+    """An order and the amount to charge for it."""
 
     user_id: UUID
     order_id: UUID
@@ -25,35 +25,37 @@ class Charge(Struct, frozen=True):
 
 
 class PaymentService:
-    """All of it may be repeated, and done by several at once. Where the gateway gives no clear answer, it raises what the gateway raises."""
+    """Every method is idempotent and safe to run concurrently. Raises GatewayUnavailable and GatewayRejected."""
 
     def __init__(self, database: Database, gateway: Gateway) -> None:
         self._database = database
         self._gateway = gateway
 
-    async def charge(self, due: Charge, still_payable: StillPayable) -> PaymentState | None:
-        """Have it paid, and say whether it is, unless it turns out, in the transaction given to ``still_payable``, that nobody wants that any more: then None.
+    async def charge(self, charge: Charge, still_payable: StillPayable) -> PaymentState | None:
+        """Charge an order and return the state of its payment. Returns None if the order is no longer payable.
 
-        The payment's id is stored before any money moves, and in a transaction that sees the order as it is. So whoever cancels the
-        order later finds it, and stops it at the gateway.
+        The payment's id is stored before the charge, in the transaction in which ``still_payable`` checks the order. A
+        later cancellation finds the id and cancels the payment at the gateway.
         """
-        payment = await self._database.primary.find(queries.of_order, user_id=due.user_id, order_id=due.order_id)
+        payment = await self._database.primary.find(queries.of_order, user_id=charge.user_id, order_id=charge.order_id)
         if payment is None:
             gateway_id = await self._gateway.prepare(
-                str(due.order_id), due.total_cents, due.currency, f"Order {due.order_id}"
+                str(charge.order_id), charge.total_cents, charge.currency, f"Order {charge.order_id}"
             )
-            if not await self._database.in_transaction(lambda tx: self._store(tx, due, gateway_id, still_payable)):
+            if not await self._database.in_transaction(lambda tx: self._store(tx, charge, gateway_id, still_payable)):
                 return None
         else:
             gateway_id = payment.gateway_id
         return PaymentState(await self._gateway.confirm(gateway_id))
 
     async def record_state(self, tx: Transaction, user_id: UUID, order_id: UUID, state: PaymentState) -> None:
-        """Write down what has become of it."""
-        await tx.run(queries.set_state, owner_id=user_id, match_order_id=order_id, state=state, now=datetime.now(UTC))
+        """Store the state of the payment in the caller's transaction."""
+        await tx.run(
+            queries.set_state, match_user_id=user_id, match_order_id=order_id, state=state, now=datetime.now(UTC)
+        )
 
     async def reverse(self, user_id: UUID, order_id: UUID) -> PaymentState | None:
-        """Keep no money for it, now or later; None where none was asked for."""
+        """Cancel or refund the payment of an order. Returns None if the order has no payment."""
         payment = await self._database.primary.find(queries.of_order, user_id=user_id, order_id=order_id)
         if payment is None:
             return None
@@ -63,17 +65,17 @@ class PaymentService:
         return PaymentState.REFUNDED
 
     async def list_stale_reversals(self, tx: Transaction, before: datetime) -> list[OrderKey]:
-        """Those that should have been undone by then."""
+        """Return the orders whose reversal started before the given time and is not finished."""
         return await tx.all(queries.reversing, before=before)
 
-    async def _store(self, tx: Transaction, due: Charge, gateway_id: str, still_payable: StillPayable) -> bool:
+    async def _store(self, tx: Transaction, charge: Charge, gateway_id: str, still_payable: StillPayable) -> bool:
         if not await still_payable(tx):
             return False
         now = datetime.now(UTC)
         await tx.run(
             queries.insert_payment,
-            user_id=due.user_id,
-            order_id=due.order_id,
+            user_id=charge.user_id,
+            order_id=charge.order_id,
             gateway_id=gateway_id,
             state=PaymentState.PREPARED,
             created_at=now,

@@ -1,4 +1,4 @@
-"""Stripe's PaymentIntents, and whoever speaks like it; and the signature of what it sends us.
+"""The Stripe PaymentIntents API, and the verification of webhook signatures.
 
 https://docs.stripe.com/api/payment_intents, https://docs.stripe.com/webhooks#verify-manually
 """
@@ -16,19 +16,19 @@ from msgspec import Meta, MsgspecError, Struct, json
 
 from shop.payments.gateway import GatewayRejected, GatewayUnavailable, Outcome
 
-VERSION: Final = "2024-06-20"
-SECONDS: Final = 15.0
+API_VERSION: Final = "2024-06-20"
+TIMEOUT_SECONDS: Final = 15.0
 TOLERANCE_SECONDS: Final = 300
-"""How old a signed event may be: an older one is somebody's recording of it."""
+"""Maximum age of a signed event. Limits replay attacks."""
 
 _OUTCOMES: Final = {
     "succeeded": Outcome.PAID,
     "requires_payment_method": Outcome.DECLINED,
     "canceled": Outcome.CANCELLED,
 }
-_LATER: Final = {409, 429}
-_SERVER_FAULTS: Final = 500
-_SIGNED: Final = re.compile(r"t=([0-9]{1,12})(?:,|$)")
+_RETRYABLE: Final = {409, 429}
+_FIRST_SERVER_ERROR: Final = 500
+_TIMESTAMP: Final = re.compile(r"t=([0-9]{1,12})(?:,|$)")
 _MAX_SIGNATURE_CHARS: Final = 1_024
 
 
@@ -36,26 +36,26 @@ T = TypeVar("T")
 
 
 class _Intent(Struct, frozen=True):
-    """Of a payment or a refund, what is read."""
+    """The fields of a payment or refund that are used."""
 
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,255}\Z")]
     status: str = ""
 
 
-class _Fault(Struct, frozen=True):
+class _Error(Struct, frozen=True):
     type: str | None = None
     code: str | None = None
     payment_intent: _Intent | None = None
 
 
-class _Refusal(Struct, frozen=True):
-    error: _Fault
+class _ErrorResponse(Struct, frozen=True):
+    error: _Error
 
 
 class StripeGateway:
-    """``https://api-key@api.stripe.com?payment_method=pm_...``; the shop stores no cards, so one method pays for all.
+    """``https://api-key@api.stripe.com?payment_method=pm_...``.
 
-    A shop whose customers have saved theirs would give each payment its customer's.
+    All payments use this one payment method: the shop does not store cards.
     """
 
     def __init__(self, url: str) -> None:
@@ -63,14 +63,14 @@ class StripeGateway:
         self._method = parse_qs(parts.query).get("payment_method", ["pm_card_visa"])[0]
         self._http = httpx.AsyncClient(
             base_url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/v1/",
-            headers={"authorization": f"Bearer {unquote(parts.username or '')}", "stripe-version": VERSION},
-            timeout=SECONDS,
+            headers={"authorization": f"Bearer {unquote(parts.username or '')}", "stripe-version": API_VERSION},
+            timeout=TIMEOUT_SECONDS,
             follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # one payment leaves nothing for the next
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # store no cookies
         )
 
     async def prepare(self, key: str, amount_cents: int, currency: str, description: str) -> str:
-        answer = await self._ask(
+        response = await self._request(
             "payment_intents",
             {
                 "amount": str(amount_cents),
@@ -82,62 +82,62 @@ class StripeGateway:
             },
             key=key,
         )
-        return answer.id
+        return response.id
 
     async def confirm(self, payment_id: str) -> Outcome:
-        return self._outcome(await self._ask(f"payment_intents/{payment_id}/confirm", {}))
+        return self._outcome(await self._request(f"payment_intents/{payment_id}/confirm", {}))
 
     async def cancel(self, payment_id: str) -> Outcome:
-        return self._outcome(await self._ask(f"payment_intents/{payment_id}/cancel", {}))
+        return self._outcome(await self._request(f"payment_intents/{payment_id}/cancel", {}))
 
     async def refund(self, payment_id: str) -> None:
-        await self._ask("refunds", {"payment_intent": payment_id}, key=f"refund {payment_id}")
+        await self._request("refunds", {"payment_intent": payment_id}, key=f"refund {payment_id}")
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _ask(self, path: str, form: dict[str, str], key: str | None = None) -> _Intent:
-        """The payment, also where an error names it because it has come to its end already."""
+    async def _request(self, path: str, form: dict[str, str], key: str | None = None) -> _Intent:
+        """Send a request. Returns the payment, also from an error response that includes it."""
         headers = {"idempotency-key": key} if key is not None else {}
         try:
-            answer = await self._http.post(path, data=form, headers=headers)
+            response = await self._http.post(path, data=form, headers=headers)
         except (httpx.HTTPError, ValueError) as error:
             raise GatewayUnavailable(repr(error)) from error
-        if answer.status_code >= _SERVER_FAULTS or answer.status_code in _LATER:
-            raise GatewayUnavailable(f"status {answer.status_code}")
-        if answer.is_success:
-            return _read(answer, _Intent)
-        fault = _read(answer, _Refusal).error
-        if fault.code == "charge_already_refunded":
+        if response.status_code >= _FIRST_SERVER_ERROR or response.status_code in _RETRYABLE:
+            raise GatewayUnavailable(f"status {response.status_code}")
+        if response.is_success:
+            return _read(response, _Intent)
+        error_ = _read(response, _ErrorResponse).error
+        if error_.code == "charge_already_refunded":
             return _Intent("", "succeeded")
-        if fault.payment_intent is None:
-            raise GatewayRejected(f"status {answer.status_code}: {fault.type} {fault.code}")
-        return fault.payment_intent
+        if error_.payment_intent is None:
+            raise GatewayRejected(f"status {response.status_code}: {error_.type} {error_.code}")
+        return error_.payment_intent
 
     @staticmethod
     def _outcome(payment: _Intent) -> Outcome:
         outcome = _OUTCOMES.get(payment.status)
         if outcome is None:
-            raise GatewayUnavailable(f"it is {payment.status!r} still")
+            raise GatewayUnavailable(f"the payment is still {payment.status!r}")
         return outcome
 
 
-def _read(answer: httpx.Response, kind: type[T]) -> T:
-    """Raises GatewayUnavailable for what is not from the gateway, such as a page of a proxy."""
+def _read(response: httpx.Response, kind: type[T]) -> T:
+    """Decode a response. Raises GatewayUnavailable for an unexpected body, such as the error page of a proxy."""
     try:
-        return json.decode(answer.content, type=kind)
+        return json.decode(response.content, type=kind)
     except (MsgspecError, RecursionError, ValueError) as error:
-        raise GatewayUnavailable(f"status {answer.status_code}: {error!r}") from error
+        raise GatewayUnavailable(f"status {response.status_code}: {error!r}") from error
 
 
 def is_valid_signature(header: str, body: bytes, secret: str, now: float | None = None) -> bool:
-    """Whether the Stripe-Signature is one of the secret's for this body, and a recent one. Several may stand in it while secrets change."""
-    found = _SIGNED.match(header)
-    if len(header) > _MAX_SIGNATURE_CHARS or found is None:
+    """Verify a Stripe-Signature header, in constant time. It has several signatures while the secret is rotated."""
+    timestamp = _TIMESTAMP.match(header)
+    if len(header) > _MAX_SIGNATURE_CHARS or timestamp is None:
         return False
-    if abs((time.time() if now is None else now) - int(found[1])) > TOLERANCE_SECONDS:
+    if abs((time.time() if now is None else now) - int(timestamp[1])) > TOLERANCE_SECONDS:
         return False
-    expected = hmac.new(secret.encode(), f"{found[1]}.".encode() + body, hashlib.sha256).hexdigest()
+    expected = hmac.new(secret.encode(), f"{timestamp[1]}.".encode() + body, hashlib.sha256).hexdigest()
     return any(
         hmac.compare_digest(expected.encode(), one[3:].encode()) for one in header.split(",") if one.startswith("v1=")
     )

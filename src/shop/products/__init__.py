@@ -1,1 +1,1 @@
-"""Products: the catalogue and its stock."""
+"""The product catalogue and its stock."""

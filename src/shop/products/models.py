@@ -1,4 +1,4 @@
-"""What is stored of a product. Each database adds its own search index in a migration."""
+"""Table of products. The full-text index is created in a migration, per database."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Table, Text
 
@@ -18,7 +18,7 @@ products = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", Timestamp, nullable=False),
     Column("updated_at", Timestamp, nullable=False),
-    # One index for each order a list may have, with and without a category: a page is read, never sorted.
+    # One index per sort order, with and without a category: pages are read in index order, without sorting.
     Index("products_by_created_at", "created_at", "id"),
     Index("products_by_name", "name", "id"),
     Index("products_by_price", "price_cents", "id"),

@@ -1,5 +1,3 @@
-"""SQL of products."""
-
 import re
 from functools import lru_cache
 from typing import Any, Final
@@ -26,8 +24,8 @@ from shop.products.models import products
 from shop.products.schemas import Product, ProductSort
 
 FIELDS: Final = Product.__struct_fields__
-_shown: Final = tuple(products.c[name] for name in FIELDS)
-_this: Final = products.c.id == param("product_id")
+_columns: Final = tuple(products.c[name] for name in FIELDS)
+_by_product_id: Final = products.c.id == param("product_id")
 _next_version: Final = products.c.version + 1
 _words: Final = re.compile(r"[^\W_]+")
 
@@ -45,7 +43,7 @@ class ProductVersion(Struct, frozen=True):
 
 
 class ListShape(Struct, frozen=True):
-    """What decides the SQL of a list; what it does not name are arguments."""
+    """The parts of a list request that determine the SQL text. Values are bound as parameters."""
 
     sort: ProductSort
     after: bool
@@ -56,20 +54,26 @@ class ListShape(Struct, frozen=True):
     fields: tuple[str, ...] | None
 
 
-by_id: Final = query("products.by_id", select(*_shown).where(products.c.id == param("id")), into=Product, batch_on="id")
+by_id: Final = query(
+    "products.by_id", select(*_columns).where(products.c.id == param("id")), into=Product, batch_on="id"
+)
 
 insert_product: Final = query(
-    "products.insert", insert(products).values({name: param(name) for name in FIELDS}).returning(*_shown), into=Product
+    "products.insert",
+    insert(products).values({name: param(name) for name in FIELDS}).returning(*_columns),
+    into=Product,
 )
 
 lock: Final = query(
-    "products.lock", select(products.c.version, products.c.category).where(_this).with_for_update(), into=ProductVersion
+    "products.lock",
+    select(products.c.version, products.c.category).where(_by_product_id).with_for_update(),
+    into=ProductVersion,
 )
 
 update_product: Final = query(
     "products.update",
     update(products)
-    .where(_this)
+    .where(_by_product_id)
     .values(
         **{
             name: func.coalesce(param(name), products.c[name])
@@ -78,16 +82,16 @@ update_product: Final = query(
         version=_next_version,
         updated_at=param("now"),
     )
-    .returning(*_shown),
+    .returning(*_columns),
     into=Product,
 )
 
-delete: Final = query("products.delete", sql_delete(products).where(_this))
+delete: Final = query("products.delete", sql_delete(products).where(_by_product_id))
 
 reserve_stock: Final = query(
     "products.reserve_stock",
     update(products)
-    .where(_this, products.c.stock >= param("quantity"))
+    .where(_by_product_id, products.c.stock >= param("quantity"))
     .values(stock=products.c.stock - param("quantity"), version=_next_version, updated_at=param("now"))
     .returning(products.c.category, products.c.name, products.c.price_cents, products.c.currency),
     into=ReservedProduct,
@@ -96,7 +100,7 @@ reserve_stock: Final = query(
 release_stock: Final = query(
     "products.release_stock",
     update(products)
-    .where(_this)
+    .where(_by_product_id)
     .values(stock=products.c.stock + param("quantity"), version=_next_version, updated_at=param("now"))
     .returning(products.c.category),
     into=str,
@@ -107,7 +111,7 @@ name_of: Final = query("products.name_of", select(products.c.name).where(product
 
 @lru_cache(maxsize=512)
 def page(shape: ListShape) -> Query[Any]:
-    """The list query of this shape. Rows are Products, or dicts with the chosen fields and what a cursor is made of."""
+    """Build the list query. Rows are Products; with ``fields``, dicts of these fields and the cursor columns."""
     key = products.c[shape.sort.column]
     names = FIELDS if shape.fields is None else tuple(dict.fromkeys((*shape.fields, shape.sort.column, "id")))
     order = (key.desc(), products.c.id.desc()) if shape.sort.descending else (key, products.c.id)
@@ -119,21 +123,21 @@ def page(shape: ListShape) -> Query[Any]:
     if shape.max_price:
         statement = statement.where(products.c.price_cents <= param("max_price"))
     if shape.after:
-        here = tuple_(key, products.c.id)
-        there = tuple_(
+        row_key = tuple_(key, products.c.id)
+        cursor_key = tuple_(
             bindparam("after_key", type_=key.type, required=True),
             bindparam("after_id", type_=products.c.id.type, required=True),
         )
-        statement = statement.where(here < there if shape.sort.descending else here > there)
+        statement = statement.where(row_key < cursor_key if shape.sort.descending else row_key > cursor_key)
     return query(
         "products.page", _searched(statement) if shape.q else statement, into=Product if shape.fields is None else dict
     )
 
 
 def search_text(dialect: str, q: str) -> str | None:
-    """The words of ``q`` as the database's own search expression: all must occur, each may be the beginning of a word.
+    """Convert ``q`` to the full-text query syntax of the database: all words must match, as prefixes.
 
-    None where there is no word in it, and so nothing that it finds. Only letters and digits get through.
+    Returns None if ``q`` has no words. Only letters and digits are passed on.
     """
     words = _words.findall(q.lower())
     if not words:

@@ -1,5 +1,3 @@
-"""HTTP of products."""
-
 from typing import Annotated
 from uuid import UUID
 
@@ -29,7 +27,8 @@ from shop.products.service import ProductService
 from shop.products.tags import list_tags
 
 IfMatch = Annotated[
-    str | None, HeaderParameter(name="If-Match", description="The ETag you last read, so that no change is lost.")
+    str | None,
+    HeaderParameter(name="If-Match", description="The ETag of the version to modify. Prevents lost updates."),
 ]
 
 
@@ -44,22 +43,24 @@ class ProductController(Controller):
     ) -> Response[Page[Product] | Page[PartialProduct]]:
         """List products.
 
-        Filter, search and sort; follow `next_cursor`, or the Link header, for the next page.
+        Supports filters, full-text search, sorting and sparse fieldsets. For the next page, send `next_cursor` as
+        `cursor`, or follow the `Link` header.
         """
         return paged(request, await self.products.list_products(filters))
 
     @get("/{product_id:uuid}", cached=public(ttl_seconds=60, tags=["product:{product_id}"]))
     async def get_product(self, product_id: FromPath[UUID]) -> Response[Product]:
-        """Read a product.
+        """Retrieve a product.
 
-        The ETag is strong; send it back as If-None-Match to save the body, or as If-Match to change the product.
+        Send the strong `ETag` as `If-None-Match` to revalidate a cached response, or as `If-Match` to modify the
+        product.
         """
         product = await self.products.get_product(product_id)
         return with_etag(product, product.version)
 
     @post(guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)])
     async def create_product(self, data: JSONBody[ProductCreateRequest]) -> Response[Product]:
-        """Add a product to the catalogue."""
+        """Create a product."""
         product = await self.products.create_product(data)
         return with_etag(product, product.version, status=201, location=f"/v1/products/{product.id}")
 
@@ -75,9 +76,10 @@ class ProductController(Controller):
         data: JSONBody[ProductUpdateRequest],
         if_match: IfMatch = None,
     ) -> Response[Product]:
-        """Change a product.
+        """Update a product.
 
-        A JSON Merge Patch of the version that If-Match names; 412 if someone else, or an order, was faster, 404 if it is gone.
+        Applies a JSON Merge Patch (RFC 7396) to the version in `If-Match`. Returns 412 if the product was modified in
+        the meantime; orders modify its stock.
         """
         product = await self.products.update_product(product_id, data, expected_versions(if_match))
         return with_etag(product, product.version)
@@ -89,8 +91,8 @@ class ProductController(Controller):
         errors=[PreconditionRequired, PreconditionFailed],
     )
     async def delete_product(self, product_id: FromPath[UUID], if_match: IfMatch = None) -> None:
-        """Remove a product from the catalogue.
+        """Delete a product.
 
-        Orders keep its name and price.
+        Existing orders keep its name and price.
         """
         await self.products.delete_product(product_id, expected_versions(if_match))

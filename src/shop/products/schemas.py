@@ -1,5 +1,3 @@
-"""What is sent and got of products."""
-
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -18,16 +16,16 @@ class Product(Struct, frozen=True):
     name: Annotated[str, Meta(examples=["Aurora Wireless Headphones"])]
     description: Annotated[str, Meta(examples=["Over-ear, 40 hours of battery, folds flat."])]
     category: Annotated[str, Meta(examples=["audio"])]
-    price_cents: Annotated[int, Meta(examples=[12_900], description="In the currency's minor unit.")]
+    price_cents: Annotated[int, Meta(examples=[12_900], description="In the minor unit of the currency.")]
     currency: Annotated[str, Meta(examples=["EUR"])]
     stock: Annotated[int, Meta(examples=[25])]
-    version: Annotated[int, Meta(examples=[1], description="Grows with every change; the ETag is made of it.")]
+    version: Annotated[int, Meta(examples=[1], description="Incremented with every change. Determines the ETag.")]
     created_at: Instant
     updated_at: Instant
 
 
 class PartialProduct(Struct, frozen=True):
-    """Those fields of a product that `fields` names."""
+    """A product with the fields requested by `fields`."""
 
     id: UUID | UnsetType = UNSET
     name: Annotated[str, Meta(examples=["Aurora Wireless Headphones"])] | UnsetType = UNSET
@@ -60,7 +58,7 @@ class ProductUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProductSort(StrEnum):
-    """The column that orders a list; a minus in front turns it around."""
+    """The sort key; a leading minus sorts in descending order."""
 
     OLDEST = "created_at"
     NEWEST = "-created_at"
@@ -87,7 +85,7 @@ class ProductFilter(PageFilter, frozen=True, kw_only=True):
                 min_length=1,
                 max_length=100,
                 examples=["wireless"],
-                description="Words, or beginnings of words, in name or description; all must occur.",
+                description="Full-text search in name and description. All words must match, as prefixes.",
             ),
         ]
         | None
@@ -101,7 +99,7 @@ class ProductFilter(PageFilter, frozen=True, kw_only=True):
             Meta(
                 max_length=200,
                 examples=["id,name,price_cents"],
-                description="Only these fields of each product, by comma.",
+                description="Comma-separated list of the product fields to return.",
             ),
         ]
         | None

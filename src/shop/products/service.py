@@ -1,5 +1,3 @@
-"""Rules of the catalogue."""
-
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -30,8 +28,8 @@ class ProductService:
         self._cursors = cursors
 
     async def list_products(self, filters: ProductFilter) -> Page[Any]:
-        """A page of Products, or of dicts where only some fields were asked for. Raises Invalid for an unknown field."""
-        fields = _chosen(filters.fields)
+        """Return a page of Products, or of dicts if ``filters.fields`` is set. Raises Invalid for an unknown field."""
+        fields = _parse_fields(filters.fields)
         scope = f"products {filters.category} {filters.q!r} {filters.min_price} {filters.max_price} {filters.sort}"
         arguments: dict[str, Any] = {"count": filters.limit + 1}
         if filters.cursor is not None:
@@ -84,14 +82,14 @@ class ProductService:
     async def update_product(
         self, product_id: UUID, patch: ProductUpdateRequest, expected: frozenset[int] | None
     ) -> Product:
-        """Change the version the caller has seen. Raises NotFound, and PreconditionFailed if it is not the current one any more."""
+        """Update a product. Raises NotFound, and PreconditionFailed if its version is not an expected one."""
         values = {
             name: None if value is UNSET else value
             for name in ("name", "description", "category", "price_cents", "currency", "stock")
             for value in (getattr(patch, name),)
         }
         if patch.description is None:
-            values["description"] = ""  # null removes a member (RFC 7396); what has no description has an empty one
+            values["description"] = ""  # null removes a member (RFC 7396): the default is an empty description
         async with self._database.transaction() as tx:
             before = await self._lock(tx, product_id, expected)
             changed = await tx.one(queries.update_product, product_id=product_id, now=datetime.now(UTC), **values)
@@ -99,14 +97,14 @@ class ProductService:
         return changed
 
     async def delete_product(self, product_id: UUID, expected: frozenset[int] | None) -> None:
-        """Remove the version the caller has seen; orders keep what they need of it. Raises NotFound, PreconditionFailed."""
+        """Delete a product. Existing orders keep its name and price. Raises NotFound, PreconditionFailed."""
         async with self._database.transaction() as tx:
             product = await self._lock(tx, product_id, expected)
             await tx.run(queries.delete, product_id=product_id)
             self._cache.invalidate(tx, *tags_of(product_id, product.category))
 
     async def _lock(self, tx: Transaction, product_id: UUID, expected: frozenset[int] | None) -> ProductVersion:
-        """What it is now, and stays until the transaction ends. Raises NotFound, PreconditionFailed."""
+        """Lock the product until the transaction ends. Raises NotFound, PreconditionFailed."""
         current = await tx.find(queries.lock, product_id=product_id)
         if current is None:
             raise NotFound
@@ -114,13 +112,13 @@ class ProductService:
         return current
 
 
-def _chosen(fields: str | None) -> tuple[str, ...] | None:
+def _parse_fields(fields: str | None) -> tuple[str, ...] | None:
     if fields is None:
         return None
     names = tuple(dict.fromkeys(name.strip() for name in fields.split(",")))
     if unknown := [name for name in names if name not in FIELDS]:
         raise Invalid(
-            errors=[FieldError("fields", f"no field {name!r}; there are {', '.join(FIELDS)}") for name in unknown]
+            errors=[FieldError("fields", f"unknown field {name!r}; fields: {', '.join(FIELDS)}") for name in unknown]
         )
     return tuple(sorted(names, key=FIELDS.index))
 

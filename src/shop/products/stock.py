@@ -1,4 +1,4 @@
-"""Rules of stock: what orders take and cancellations put back, always inside their own transaction."""
+"""Stock changes of orders and cancellations, in the caller's transaction."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ __all__ = ["OutOfStock", "ReservedProduct", "StockService"]
 
 
 class OutOfStock(Conflict):
-    code, message = "out_of_stock", "Not enough of a product is left."
+    code, message = "out_of_stock", "A product is out of stock."
 
 
 class StockService:
@@ -25,31 +25,31 @@ class StockService:
     async def reserve(
         self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime
     ) -> dict[UUID, ReservedProduct]:
-        """Take the stock of every product, in the order of their ids, so that two orders never wait for each other.
+        """Decrement the stock of each product, in the order of their ids to avoid deadlocks.
 
-        Each is one conditional UPDATE: stock never falls below zero. Raises OutOfStock naming the product, or Invalid
-        for one that does not exist; the caller's transaction then takes nothing.
+        Each is one conditional UPDATE: stock is never negative. Raises OutOfStock with the product, or Invalid for an
+        unknown one; the caller must roll back.
         """
-        taken = {}
+        reserved = {}
         for product_id, quantity in sorted(quantities.items()):
             line = await tx.find(queries.reserve_stock, product_id=product_id, quantity=quantity, now=now)
             if line is None:
-                await self._refuse(tx, product_id, list(quantities).index(product_id))
+                await self._raise_unavailable(tx, product_id, list(quantities).index(product_id))
             else:
-                taken[product_id] = line
+                reserved[product_id] = line
                 self._cache.invalidate(tx, *tags_of(product_id, line.category))
-        return taken
+        return reserved
 
     async def release(self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime) -> None:
-        """Return what an order took. A product that has left the catalogue is passed over."""
+        """Increment the stock by the quantities of an order. Deleted products are skipped."""
         for product_id, quantity in sorted(quantities.items()):
             category = await tx.find(queries.release_stock, product_id=product_id, quantity=quantity, now=now)
             if category is not None:
                 self._cache.invalidate(tx, *tags_of(product_id, category))
 
-    async def _refuse(self, tx: Transaction, product_id: UUID, index: int) -> None:
+    async def _raise_unavailable(self, tx: Transaction, product_id: UUID, index: int) -> None:
         name = await tx.find(queries.name_of, id=product_id)
         path = f"$.items[{index}].product_id"
         if name is None:
-            raise Invalid(errors=[FieldError(path, "no such product")])
-        raise OutOfStock(f"Not enough of {name} is left.", errors=[FieldError(path, f"not enough of {name} is left")])
+            raise Invalid(errors=[FieldError(path, "unknown product")])
+        raise OutOfStock(f"{name} is out of stock.", errors=[FieldError(path, f"{name} is out of stock")])

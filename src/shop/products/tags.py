@@ -1,4 +1,4 @@
-"""Which kept answers a product is in: its own, and every list that it may be on."""
+"""Cache tags of products: one per product, one per category, and one for all lists."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -8,14 +8,14 @@ ALL: Final = "products"
 
 
 def tags_of(product_id: UUID, *categories: str) -> Iterator[str]:
-    """What a change to the product invalidates; ``categories`` are those it was in and is in."""
+    """The tags to invalidate when a product changes. ``categories`` are the old and the new one."""
     yield f"product:{product_id}"
     yield ALL
     yield from map(_of_category, categories)
 
 
 def list_tags(filters: Mapping[str, Any]) -> list[str]:
-    """A list of one category changes with that category's products only."""
+    """The tags of a list: those of its category if it is filtered by one."""
     category = filters["category"]
     return [ALL if category is None else _of_category(category)]
 

@@ -1,1 +1,1 @@
-"""Sales reports: read page by page by a job, to download as CSV and as PDF."""
+"""Sales reports as CSV and PDF, built by a job."""

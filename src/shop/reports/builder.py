@@ -1,5 +1,3 @@
-"""Making a report: what its job does."""
-
 import asyncio
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -16,8 +14,8 @@ from shop.reports.models import ReportState
 from shop.reports.sales import Sales, write_headings, write_lines
 from shop.reports.schemas import ReportFile
 
-PAGE: Final = 1_000
-"""Orders that are read at a time."""
+PAGE_SIZE: Final = 1_000
+"""Orders per query."""
 
 
 class ReportBuilder:
@@ -25,39 +23,45 @@ class ReportBuilder:
         self._database = database
         self._files = files
 
-    async def make(self, context: JobContext, report_id: UUID) -> None:
-        """Write both files, and say that the report is ready. Memory does not grow with the number of orders."""
+    async def build(self, context: JobContext, report_id: UUID) -> None:
+        """Write both files and mark the report as ready.
+
+        Memory use is independent of the number of orders. Idempotent.
+        """
         report = await self._database.primary.find(queries.by_id, id=report_id)
         if report is None or report.state == ReportState.READY:
             return
         first_day, last_day = date.fromisoformat(report.first_day), date.fromisoformat(report.last_day)
         with TemporaryDirectory(prefix="report-") as folder:
-            lines, paper = Path(folder, ReportFile.CSV), Path(folder, ReportFile.PDF)
-            sales = await self._read(report_id, first_day, last_day, lines)
-            await context.run_in_process(render_pdf, str(paper), sales, first_day, last_day)
-            for file in (lines, paper):
+            csv_file, pdf_file = Path(folder, ReportFile.CSV), Path(folder, ReportFile.PDF)
+            sales = await self._read(report_id, first_day, last_day, csv_file)
+            await context.run_in_process(render_pdf, str(pdf_file), sales, first_day, last_day)
+            for file in (csv_file, pdf_file):
                 await self._files.copy_in(file_name(report_id, ReportFile(file.name)), file)
         async with context.completion() as tx:
             await tx.run(queries.finish, report_id=report_id)
 
     async def _read(self, report_id: UUID, first_day: date, last_day: date, path: Path) -> Sales:
-        """Every line of those days into the file, page by page; what they add up to."""
+        """Write all order csv_file of the period to the CSV file, page by page, and return their totals."""
         after, until = min_id_at(_midnight(first_day)), min_id_at(_midnight(last_day + timedelta(days=1)))
         begin, end = _milliseconds(after), _milliseconds(until)
-        sales = Sales.none()
+        sales = Sales.empty()
         with await asyncio.to_thread(path.open, "w", encoding="utf-8", newline="") as file:
             write_headings(file)
-            while page := await self._database.all(queries.sold, after=after, until=until, count=PAGE):
+            while page := await self._database.all(queries.sold, after=after, until=until, count=PAGE_SIZE):
                 await asyncio.to_thread(write_lines, file, page)
                 sales.add(page)
                 after = page[-1].order_id
-                per_cent = (_milliseconds(after) - begin) * 99 // (end - begin)
-                await self._database.run(queries.set_progress, report_id=report_id, per_cent=per_cent)
+                percent = (_milliseconds(after) - begin) * 99 // (end - begin)
+                await self._database.run(queries.set_progress, report_id=report_id, percent=percent)
         return sales
 
 
 def render_pdf(path: str, sales: Sales, first_day: date, last_day: date) -> None:
-    """In a process of its own, which alone loads what draws: the others start sooner and are a tenth smaller."""
+    """Runs in a separate process.
+
+    Only that process imports reportlab, which saves start time and memory in the others.
+    """
     from shop.reports.pdf import write_pdf  # noqa: PLC0415  # see above
 
     write_pdf(path, sales, first_day, last_day)

@@ -1,5 +1,3 @@
-"""Jobs of reports."""
-
 from uuid import UUID
 
 from restwell.jobs import JobContext, job
@@ -8,4 +6,4 @@ from shop.reports.builder import ReportBuilder
 
 @job(queue="reports", max_attempts=3, timeout_seconds=3_600)
 async def build_report(context: JobContext, report_id: UUID) -> None:
-    await context.get(ReportBuilder).make(context, report_id)
+    await context.get(ReportBuilder).build(context, report_id)

@@ -1,4 +1,4 @@
-"""What is stored of a report; what it says is in files."""
+"""Table of reports. Their content is stored in files."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from shop.schema import metadata
 
 
 class ReportState(StrEnum):
-    """``failed`` is never stored: it is a pending report without an unfinished job."""
+    """``failed`` is never stored: it is derived for a pending report whose job has ended."""
 
     PENDING = "pending"
     READY = "ready"
@@ -27,7 +27,7 @@ reports = Table(
     Column("requested_by", Id, ForeignKey("users.id"), nullable=False),
     Column("job_id", Id, nullable=False),
     Column("state", Text, CheckConstraint("state IN ('pending', 'ready')", name="reports_state"), nullable=False),
-    Column("progress", Integer, nullable=False),  # in per cent
+    Column("progress", Integer, nullable=False),  # in percent
     Column("first_day", Text, nullable=False),  # ISO 8601, in UTC
     Column("last_day", Text, nullable=False),
     Column("created_at", Timestamp, nullable=False),

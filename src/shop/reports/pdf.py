@@ -1,4 +1,4 @@
-"""The report on paper: totals, a chart and the products that sold best."""
+"""The PDF of a sales report: totals, a chart and the best-selling products."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Space
 from shop.email_templates import format_money
 from shop.reports.sales import Sales
 
-BARS: Final = 31
-"""With more days than that, a bar stands for several."""
-TOP: Final = 10
+MAX_BARS: Final = 31
+"""Maximum number of bars. In longer reports, a bar covers several days."""
+TOP_PRODUCTS: Final = 10
 _WIDTH: Final = A4[0] - 40 * mm
 _GREY, _BLUE = HexColor("#d0d7de"), HexColor("#1f6feb")
 
 
 def write_pdf(path: str, sales: Sales, first_day: date, last_day: date) -> None:
-    """Write the document into a file."""
+    """Write the PDF to a file."""
     styles = getSampleStyleSheet()
     days = first_day.isoformat() if first_day == last_day else f"{first_day} to {last_day}"
     parts: list[Any] = [Paragraph("Sales", styles["Title"]), Paragraph(f"{days}, in UTC", styles["Normal"])]
     if not sales.orders:
-        parts += [Spacer(0, 8 * mm), Paragraph("Nothing was sold.", styles["Normal"])]
+        parts += [Spacer(0, 8 * mm), Paragraph("No sales.", styles["Normal"])]
     for currency, count in sales.orders.most_common():
         total = format_money(sales.cents[currency], currency)
         heading = Paragraph(f"{total} in {count:,} order{'s' if count > 1 else ''}", styles["Heading2"])
@@ -38,7 +38,9 @@ def write_pdf(path: str, sales: Sales, first_day: date, last_day: date) -> None:
             Spacer(0, 6 * mm),
             KeepTogether([heading, _chart(sales.by_day[currency], currency, first_day, last_day)]),
             Spacer(0, 4 * mm),
-            _table([(escape(name), format_money(cents, currency)) for name, cents in sales.top(currency, TOP)]),
+            _table(
+                [(escape(name), format_money(cents, currency)) for name, cents in sales.top(currency, TOP_PRODUCTS)]
+            ),
         ]
     document = SimpleDocTemplate(path, pagesize=A4, title=f"Sales {days}")
     document.leftMargin = document.rightMargin = document.topMargin = document.bottomMargin = 20 * mm
@@ -46,9 +48,9 @@ def write_pdf(path: str, sales: Sales, first_day: date, last_day: date) -> None:
 
 
 def bars(by_day: Counter[date], first_day: date, last_day: date) -> list[tuple[str, int]]:
-    """What was sold, from the first day to the last, in at most BARS steps: the first day of each and its amount."""
+    """Group the sales into at most MAX_BARS equal periods: the first day of each and its amount."""
     count = (last_day - first_day).days + 1
-    step = -(-count // BARS)
+    step = -(-count // MAX_BARS)
     sums = [0] * -(-count // step)
     for day, cents in by_day.items():
         sums[(day - first_day).days // step] += cents

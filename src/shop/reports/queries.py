@@ -1,5 +1,3 @@
-"""SQL of reports."""
-
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -24,7 +22,7 @@ class StoredReport(Struct, frozen=True):
 
 
 class SoldLine(Struct, frozen=True):
-    """A line of an order, with what the report tells of the order."""
+    """An order line with the columns of its order that are in the report."""
 
     order_id: UUID
     created_at: datetime
@@ -36,35 +34,35 @@ class SoldLine(Struct, frozen=True):
 
 
 _abandoned: Final = (reports.c.state == ReportState.PENDING.value) & ~is_unfinished(reports.c.job_id)
-"""Its job has ended and has not made it: it died, or an operator cancelled it."""
-_made: Final = {
+"""The job ended without building the report: it is dead or was cancelled."""
+_computed: Final = {
     "state": case((_abandoned, ReportState.FAILED.value), else_=reports.c.state),
     "failure_code": case((_abandoned, ReportFailure.PROCESSING_FAILED.value)),
 }
 _names: Final = StoredReport.__struct_fields__
-_shown: Final = [_made[name].label(name) if name in _made else reports.c[name] for name in _names]
-_given: Final = ("id", "requested_by", "job_id", "first_day", "last_day", "created_at")
+_columns: Final = [_computed[name].label(name) if name in _computed else reports.c[name] for name in _names]
+_insert_columns: Final = ("id", "requested_by", "job_id", "first_day", "last_day", "created_at")
 
 insert_report: Final = query(
     "reports.insert",
     insert(reports)
-    .values({name: param(name) for name in _given} | {"state": ReportState.PENDING, "progress": 0})
+    .values({name: param(name) for name in _insert_columns} | {"state": ReportState.PENDING, "progress": 0})
     .returning(*(null().label(name) if name == "failure_code" else reports.c[name] for name in _names)),
     into=StoredReport,
 )
-by_id: Final = query("reports.by_id", select(*_shown).where(reports.c.id == param("id")), into=StoredReport)
+by_id: Final = query("reports.by_id", select(*_columns).where(reports.c.id == param("id")), into=StoredReport)
 set_progress: Final = query(
     "reports.set_progress",
     update(reports)
-    .where(reports.c.id == param("report_id"), reports.c.progress < param("per_cent"))
-    .values(progress=param("per_cent")),
+    .where(reports.c.id == param("report_id"), reports.c.progress < param("percent"))
+    .values(progress=param("percent")),
 )
 finish: Final = query(
     "reports.finish",
     update(reports).where(reports.c.id == param("report_id")).values(state=ReportState.READY, progress=100),
 )
 
-# Ids begin with the time (UUIDv7), so those of some days are a range, read along the index of ids.
+# UUIDv7 ids are ordered by time, so a period is a range of the primary key index.
 _orders: Final = (
     select(orders.c.user_id, orders.c.id, orders.c.created_at, orders.c.status, orders.c.currency)
     .where(orders.c.id > param("after"), orders.c.id < param("until"))

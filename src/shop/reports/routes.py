@@ -1,5 +1,3 @@
-"""HTTP of reports."""
-
 from typing import Final
 from uuid import UUID
 
@@ -31,25 +29,26 @@ class ReportController(Controller):
 
     @post(status_code=202)
     async def create_report(self, data: JSONBody[ReportCreateRequest], actor: Inject[Actor]) -> Response[Report]:
-        """Have a sales report made, for up to 366 days.
+        """Create a sales report.
 
-        Read the address in Location for its progress; when its state is `ready`, it has the addresses of a CSV file with every line
-        sold, and of a PDF with a chart. `failed` is the other end; `failure_code` says why.
+        Covers up to 366 days and is built in the background. Poll the URL in `Location`: when `state` is `ready`,
+        `urls` has the URLs of a CSV file with all order items and of a PDF. When `state` is `failed`, `failure_code`
+        has the reason.
         """
         report = await self.reports.request(actor, data)
         return accepted(report, f"/v1/reports/{report.id}")
 
     @get("/{report_id:uuid}")
     async def get_report(self, report_id: FromPath[UUID]) -> Report:
-        """Read how far a report is, and where its files are."""
+        """Retrieve a sales report."""
         return await self.reports.get_report(report_id)
 
     @get("/{report_id:uuid}/sales.csv", media_type=CSV)
     async def download_report_csv(self, report_id: FromPath[UUID]) -> Response[bytes]:
-        """Download the lines of a report as CSV."""
+        """Download a sales report as CSV."""
         return download(await self.reports.file_path(report_id, ReportFile.CSV), CSV)
 
     @get("/{report_id:uuid}/sales.pdf", media_type=PDF)
     async def download_report_pdf(self, report_id: FromPath[UUID]) -> Response[bytes]:
-        """Download a report as PDF."""
+        """Download a sales report as PDF."""
         return download(await self.reports.file_path(report_id, ReportFile.PDF), PDF)

@@ -1,4 +1,4 @@
-"""What was sold: lines added up by day and by product, and written as they come."""
+"""Sales totals by day and by product, and the CSV format."""
 
 import csv
 from collections import Counter
@@ -16,7 +16,7 @@ HEADINGS = ("order", "ordered at (UTC)", "status", "product", "quantity", "unit 
 
 
 class Sales(Struct):
-    """Without cancelled orders; by currency, because cents and yen do not add up. ``top`` is by what was paid."""
+    """Totals per currency, without cancelled orders. ``top`` ranks products by revenue."""
 
     orders: Counter[str]
     cents: Counter[str]
@@ -24,7 +24,7 @@ class Sales(Struct):
     by_product: dict[str, Counter[str]]
 
     @classmethod
-    def none(cls) -> "Sales":
+    def empty(cls) -> "Sales":
         return cls(Counter(), Counter(), {}, {})
 
     def add(self, lines: Iterable[SoldLine]) -> None:
@@ -49,13 +49,13 @@ def write_headings(file: TextIO) -> None:
 
 
 def write_lines(file: TextIO, lines: Iterable[SoldLine]) -> None:
-    """As RFC 4180 has it. Amounts are decimal numbers, so that a spreadsheet can add them up."""
+    """Append rows in the format of RFC 4180. Amounts are decimal numbers."""
     csv.writer(file).writerows(
         (
             line.order_id,
             line.created_at.strftime("%Y-%m-%d %H:%M:%S"),
             line.status,
-            _harmless(line.name),
+            _escape_formula(line.name),
             line.quantity,
             _number(line.unit_price_cents, line.currency),
             _number(line.unit_price_cents * line.quantity, line.currency),
@@ -69,6 +69,6 @@ def _number(amount: int, currency: str) -> str:
     return format_money(amount, currency).partition(" ")[0].replace(",", "")
 
 
-def _harmless(text: str) -> str:
-    """A spreadsheet takes a text that begins like a formula for one, and runs it (OWASP: CSV injection)."""
+def _escape_formula(text: str) -> str:
+    """Prefix text that a spreadsheet would evaluate as a formula (OWASP: CSV injection)."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,5 +1,3 @@
-"""What is sent and got of reports."""
-
 from datetime import date
 from enum import StrEnum
 from typing import Annotated
@@ -19,19 +17,19 @@ class ReportFile(StrEnum):
 
 
 class ReportCreateRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Both days are part of the report."""
+    """The period includes both days."""
 
     first_day: Day
     last_day: Day
 
 
 class Report(Struct, frozen=True):
-    """``urls`` has the addresses of its files once it is ready; ``failure_code`` says why it failed."""
+    """``urls`` has the URLs of the files if the report is ready. ``failure_code`` is set if it failed."""
 
     id: UUID
     state: ReportState
     failure_code: ReportFailure | None
-    progress: Annotated[int, Meta(ge=0, le=100, description="In per cent.", examples=[40])]
+    progress: Annotated[int, Meta(ge=0, le=100, description="In percent.", examples=[40])]
     first_day: date
     last_day: date
     urls: dict[ReportFile, str]

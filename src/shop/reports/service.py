@@ -1,5 +1,3 @@
-"""Rules of reports."""
-
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
@@ -21,7 +19,7 @@ from shop.reports.schemas import Report, ReportCreateRequest, ReportFile
 MAX_DAYS: Final = 366
 FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 9998
-"""The day after the last one is a date, too."""
+"""The day after the last day must be a valid date."""
 
 
 class ReportService:
@@ -30,12 +28,12 @@ class ReportService:
         self._jobs = jobs
         self._files = files
 
-    async def request(self, actor: Actor, wanted: ReportCreateRequest) -> Report:
-        """Have a report made. Raises Invalid for days that make none."""
-        days = (wanted.last_day - wanted.first_day).days + 1
+    async def request(self, actor: Actor, period: ReportCreateRequest) -> Report:
+        """Enqueue a report. Raises Invalid for an invalid period."""
+        days = (period.last_day - period.first_day).days + 1
         if not 1 <= days <= MAX_DAYS:
-            raise Invalid(errors=[FieldError("$.last_day", f"must be up to {MAX_DAYS} days from first_day on")])
-        for name, day in (("first_day", wanted.first_day), ("last_day", wanted.last_day)):
+            raise Invalid(errors=[FieldError("$.last_day", f"the period must have 1 to {MAX_DAYS} days")])
+        for name, day in (("first_day", period.first_day), ("last_day", period.last_day)):
             if not FIRST_YEAR <= day.year <= LAST_YEAR:
                 raise Invalid(errors=[FieldError(f"$.{name}", f"must be between {FIRST_YEAR} and {LAST_YEAR}")])
         async with self._database.transaction() as tx:
@@ -45,17 +43,17 @@ class ReportService:
                 id=report_id,
                 job_id=await self._jobs.enqueue(tx, build_report, report_id=report_id),
                 requested_by=actor.id,
-                first_day=wanted.first_day.isoformat(),
-                last_day=wanted.last_day.isoformat(),
+                first_day=period.first_day.isoformat(),
+                last_day=period.last_day.isoformat(),
                 created_at=datetime.now(UTC),
             )
-        return _shown(report)
+        return _to_schema(report)
 
     async def get_report(self, report_id: UUID) -> Report:
-        return _shown(await self._find(report_id))
+        return _to_schema(await self._find(report_id))
 
     async def file_path(self, report_id: UUID, file: ReportFile) -> Path:
-        """Where the file is. Raises NotFound until it is ready."""
+        """Return the path of a file. Raises NotFound unless the report is ready."""
         report = await self._find(report_id)
         if report.state != ReportState.READY:
             raise NotFound
@@ -68,7 +66,7 @@ class ReportService:
         return report
 
 
-def _shown(report: StoredReport) -> Report:
+def _to_schema(report: StoredReport) -> Report:
     base = f"/v1/reports/{report.id}"
     return Report(
         id=report.id,

@@ -1,1 +1,1 @@
-"""Sessions: one for each device that is signed in."""
+"""Sessions: sign-in, token refresh and sign-out. One session per device."""

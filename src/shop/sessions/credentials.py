@@ -1,4 +1,4 @@
-"""What lets into an account besides its password, and how all of it goes."""
+"""Deletes the credentials of a user other than the password."""
 
 from typing import Final
 from uuid import UUID
@@ -11,7 +11,7 @@ from shop.mfa.models import mfa_enrolments, recovery_codes
 
 
 def _delete(table: Table) -> Query[None]:
-    return query(f"credentials.delete_{table.name}", delete(table).where(table.c.user_id == param("owner_id")))
+    return query(f"credentials.delete_{table.name}", delete(table).where(table.c.user_id == param("match_user_id")))
 
 
 delete_identities: Final = _delete(identities)
@@ -20,6 +20,6 @@ delete_recovery_codes: Final = _delete(recovery_codes)
 
 
 async def delete_credentials_in(tx: Transaction, user_id: UUID) -> None:
-    """Accounts elsewhere, second factor and recovery codes, as part of a larger change."""
+    """Delete linked identities, MFA enrolment and recovery codes, in the caller's transaction."""
     for statement in (delete_identities, delete_mfa_enrolment, delete_recovery_codes):
-        await tx.run(statement, owner_id=user_id)
+        await tx.run(statement, match_user_id=user_id)

@@ -1,7 +1,7 @@
-"""Guessing takes longer and longer: each guess at an account from one network after the first few waits twice as long as the last.
+"""Exponential backoff of failed sign-ins, per account and client network.
 
-Counted by account and network together, so that a stranger who guesses makes nobody wait but himself. Accounts that do not exist are
-counted alike, and nothing is stored of either but a hash.
+Unknown accounts are throttled like existing ones. Only a hash of account and network is stored. An attacker cannot lock
+the owner out: the owner signs in from another network.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from restwell.errors import AppError
 from shop.sessions.models import failed_attempts
 
 FREE_ATTEMPTS: Final = 5
-"""So many guesses cost nothing: people mistype."""
+"""Failures before the first wait."""
 MAX_WAIT: Final = timedelta(minutes=15)
 RESET_AFTER: Final = timedelta(days=1)
 
 
 class TooManyAttempts(AppError):
     code, status = "too_many_attempts", 429
-    message = "Too many wrong passwords. Wait as long as Retry-After says, or ask for a new password."
+    message = "Too many failed attempts. Retry after the time in Retry-After, or reset the password."
 
     def __init__(self, message: str | None = None, *, retry_after_seconds: int = 1) -> None:
         super().__init__(message, headers={"retry-after": str(retry_after_seconds)})
@@ -37,8 +37,8 @@ class FailedAttempts(Struct, frozen=True):
 
 
 _row: Final = {"key_hash": param("key_hash"), "count": 1, "last_failed_at": param("now")}
-_again: Final = {
-    "count": case((failed_attempts.c.last_failed_at < param("forgotten"), 1), else_=failed_attempts.c.count + 1),
+_increment: Final = {
+    "count": case((failed_attempts.c.last_failed_at < param("reset_before"), 1), else_=failed_attempts.c.count + 1),
     "last_failed_at": param("now"),
 }
 by_key: Final = query(
@@ -53,10 +53,10 @@ insert_failure: Final = query(
     {
         "postgresql": postgresql.insert(failed_attempts)
         .values(_row)
-        .on_conflict_do_update(index_elements=["key_hash"], set_=_again),
+        .on_conflict_do_update(index_elements=["key_hash"], set_=_increment),
         "sqlite": sqlite.insert(failed_attempts)
         .values(_row)
-        .on_conflict_do_update(index_elements=["key_hash"], set_=_again),
+        .on_conflict_do_update(index_elements=["key_hash"], set_=_increment),
     },
 )
 reset: Final = query(
@@ -69,7 +69,7 @@ class LoginThrottle:
         self._database = database
 
     async def check(self, key_hash: bytes, tx: Transaction | None = None) -> None:
-        """Raises TooManyAttempts while the time since the last wrong guess is too short for another."""
+        """Raises TooManyAttempts while the account is throttled. The wait doubles with each failure, up to MAX_WAIT."""
         failed = await (tx or self._database.primary).find(by_key, key_hash=key_hash)
         if failed is None or failed.count < FREE_ATTEMPTS:
             return
@@ -79,20 +79,20 @@ class LoginThrottle:
             raise TooManyAttempts(retry_after_seconds=int(left.total_seconds()) + 1)
 
     async def record_failure(self, key_hash: bytes) -> None:
-        """Count a wrong guess."""
+        """Count a failure, in a transaction of its own."""
         async with self._database.transaction() as tx:
             await self.record_failure_in(tx, key_hash)
 
     async def record_failure_in(self, tx: Transaction, key_hash: bytes) -> None:
-        """The same as part of a larger change."""
+        """Count a failure in the caller's transaction."""
         now = datetime.now(UTC)
-        await tx.run(insert_failure, key_hash=key_hash, now=now, forgotten=now - RESET_AFTER)
+        await tx.run(insert_failure, key_hash=key_hash, now=now, reset_before=now - RESET_AFTER)
 
     async def reset_in(self, tx: Transaction, key_hash: bytes) -> None:
-        """The right password: those before it were mistyped."""
+        """Reset the count after a success, in the caller's transaction."""
         await tx.run(reset, key_hash=key_hash)
 
 
 def throttle_key(account: str, address: str) -> bytes:
-    """An account as it is guessed at from one network: an IPv4 address, or the /64 that one connection has of IPv6."""
+    """SHA-256 of account and network: an IPv4 address, or the /64 prefix of an IPv6 address."""
     return hashlib.sha256(f"{account}\n{network_of(address)}".encode()).digest()

@@ -1,4 +1,4 @@
-"""What is stored of a session: never a token, only hashes."""
+"""Tables of sessions, refresh tokens and failed sign-ins. Only hashes of tokens are stored."""
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
 
@@ -15,7 +15,7 @@ sessions = Table(
     Column("created_at", Timestamp, nullable=False),
     Column("last_used_at", Timestamp, nullable=False),
     Column("expires_at", Timestamp, nullable=False),
-    Column("ended_at", Timestamp),
+    Column("revoked_at", Timestamp),
     Index("sessions_by_user", "user_id", "id"),
 )
 

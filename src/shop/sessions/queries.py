@@ -1,5 +1,3 @@
-"""SQL of sessions and refresh tokens."""
-
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -29,7 +27,7 @@ class StoredSession(Struct, frozen=True):
 
 
 class ActiveSession(Struct, frozen=True):
-    """Whose session it is. It has not been ended, but may have expired."""
+    """A session that is not revoked. It may be expired."""
 
     user_id: UUID
     role: str
@@ -43,7 +41,7 @@ class UsedToken(Struct, frozen=True):
 
 
 _is_active: Final = (
-    sessions.c.ended_at.is_(None)
+    sessions.c.revoked_at.is_(None)
     & (sessions.c.expires_at > param("now"))
     & (sessions.c.last_used_at > param("idle_since"))
 )
@@ -66,7 +64,7 @@ lock_credentials: Final = query(
     {"postgresql": _credentials_by_id.with_for_update(key_share=True), "sqlite": _credentials_by_id},
     into=Credentials,
 )
-"""Nobody changes the account before the transaction ends, and what is read is what the last change has left."""
+"""Locks the user row until the transaction ends, and reads its latest committed version."""
 
 set_password_hash: Final = query(
     "sessions.set_password_hash",
@@ -77,7 +75,7 @@ by_id: Final = query(
     "sessions.by_id",
     select(sessions.c.user_id, users.c.role, sessions.c.expires_at)
     .join_from(sessions, users, sessions.c.user_id == users.c.id)
-    .where(sessions.c.id == param("id"), sessions.c.ended_at.is_(None), users.c.active == true()),
+    .where(sessions.c.id == param("id"), sessions.c.revoked_at.is_(None), users.c.active == true()),
     into=ActiveSession,
     batch_on="id",
 )
@@ -93,7 +91,7 @@ of_user: Final = query(
 
 insert_session: Final = query(
     "sessions.insert",
-    insert(sessions).values({c.name: param(c.name) for c in sessions.columns if c.name != "ended_at"}),
+    insert(sessions).values({c.name: param(c.name) for c in sessions.columns if c.name != "revoked_at"}),
 )
 
 touch: Final = query(
@@ -105,25 +103,33 @@ touch: Final = query(
     into=UUID,
 )
 
-end: Final = query(
-    "sessions.end",
+revoke: Final = query(
+    "sessions.revoke",
     update(sessions)
-    .where(sessions.c.id == param("session_id"), sessions.c.user_id == param("owner_id"), sessions.c.ended_at.is_(None))
-    .values(ended_at=param("now")),
+    .where(
+        sessions.c.id == param("session_id"),
+        sessions.c.user_id == param("match_user_id"),
+        sessions.c.revoked_at.is_(None),
+    )
+    .values(revoked_at=param("now")),
 )
 
-end_all: Final = query(
-    "sessions.end_all",
+revoke_all: Final = query(
+    "sessions.revoke_all",
     update(sessions)
-    .where(sessions.c.user_id == param("owner_id"), sessions.c.ended_at.is_(None))
-    .values(ended_at=param("now")),
+    .where(sessions.c.user_id == param("match_user_id"), sessions.c.revoked_at.is_(None))
+    .values(revoked_at=param("now")),
 )
 
-end_others: Final = query(
-    "sessions.end_others",
+revoke_others: Final = query(
+    "sessions.revoke_others",
     update(sessions)
-    .where(sessions.c.user_id == param("owner_id"), sessions.c.id != param("session_id"), sessions.c.ended_at.is_(None))
-    .values(ended_at=param("now")),
+    .where(
+        sessions.c.user_id == param("match_user_id"),
+        sessions.c.id != param("session_id"),
+        sessions.c.revoked_at.is_(None),
+    )
+    .values(revoked_at=param("now")),
 )
 
 insert_token: Final = query(
@@ -143,7 +149,7 @@ use_token: Final = query(
 )
 
 used_token: Final = query(
-    "refresh_tokens.spent",
+    "refresh_tokens.used",
     select(refresh_tokens.c.session_id, sessions.c.user_id, refresh_tokens.c.used_at)
     .join_from(refresh_tokens, sessions, refresh_tokens.c.session_id == sessions.c.id)
     .where(refresh_tokens.c.token_hash == param("match_hash"), _is_active),

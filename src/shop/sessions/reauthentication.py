@@ -1,4 +1,4 @@
-"""Who is signed in proves once more who they are, before they may change how one signs in."""
+"""Password check of signed-in users, required before a change of credentials."""
 
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from shop.sessions.login_throttle import LoginThrottle, throttle_key
 
 class WrongPassword(Forbidden):
     code = "wrong_password"
-    message = "The current password is wrong. An account that has none yet gets one by POST /v1/password-resets."
+    message = "The current password is wrong. If the account has no password, set one with POST /v1/password-resets."
 
 
 class Reauthentication:
@@ -21,18 +21,18 @@ class Reauthentication:
         self._throttle = LoginThrottle(database)
 
     async def check(self, actor: Actor, password: str) -> str:
-        """Returns the hash that the password matches. Raises WrongPassword, TooManyAttempts.
+        """Verify the password and return its stored hash. Raises WrongPassword, TooManyAttempts, PasswordsBusy.
 
-        Guesses are counted by session, so that a stolen one makes nobody else wait.
+        Failures are throttled per session, so that a stolen session does not throttle the owner's other sessions.
         """
-        subject = _subject(actor.session_id)
-        await self._throttle.check(subject)
+        key_hash = _throttle_key(actor.session_id)
+        await self._throttle.check(key_hash)
         hashed = await self._database.primary.find(queries.password_of, id=actor.id)
         if not await self._passwords.verify(password, hashed) or hashed is None:
-            await self._throttle.record_failure(subject)
+            await self._throttle.record_failure(key_hash)
             raise WrongPassword
         return hashed
 
 
-def _subject(session_id: UUID) -> bytes:
+def _throttle_key(session_id: UUID) -> bytes:
     return throttle_key(f"session:{session_id}", "")

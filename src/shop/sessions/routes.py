@@ -1,5 +1,3 @@
-"""HTTP of sessions."""
-
 from uuid import UUID
 
 from msgspec import UnsetType
@@ -40,7 +38,7 @@ class SessionController(Controller):
 
     @post(
         rate_limit=SIGN_IN,
-        # Of the password and of the second factor.
+        # Password and MFA code.
         query_budget=dict.fromkeys(
             (
                 "login_throttle.by_key",
@@ -55,61 +53,65 @@ class SessionController(Controller):
     async def sign_in(
         self, request: ApiRequest, data: JSONBody[SignInRequest]
     ) -> Response[BearerTokens | CookieTokens]:
-        """Sign in.
+        """Create a session.
 
-        Send the access token as `Authorization: Bearer ...`; when it expires, trade the refresh token for a new pair. A page in a
-        browser asks for `cookies` instead, and sends neither.
+        Signs in with email, password and, if MFA is enabled, a code. Send the access token as `Authorization: Bearer
+        ...`; when it expires, exchange the refresh token for a new pair. With `cookies`, browsers receive the tokens in
+        HttpOnly cookies.
         """
         if data.cookies:
             reject_cross_site(request)
         session_id, tokens = await self.sessions.sign_in(data, client_info(request))
-        return _answer(tokens, in_cookies=data.cookies, status=201, headers={"location": f"/v1/sessions/{session_id}"})
+        return _token_response(
+            tokens, in_cookies=data.cookies, status_code=201, headers={"location": f"/v1/sessions/{session_id}"}
+        )
 
     @post("/refresh", status_code=200, errors=[InvalidRefreshToken, CrossSiteRequest])
     async def refresh(
         self, request: ApiRequest, data: JSONBody[TokenRefreshRequest]
     ) -> Response[BearerTokens | CookieTokens]:
-        """Trade a refresh token for a new pair.
+        """Refresh a session.
 
-        The old token dies. Using it again later than ten seconds afterwards ends the session: one of the two users stole it.
+        Exchanges a refresh token for a new pair and invalidates it. Reuse of the token after a grace period of ten
+        seconds is treated as theft and revokes the session.
         """
         token = data.refresh_token
         if not isinstance(token, UnsetType):
-            return _answer(await self.sessions.refresh(token), in_cookies=False)
+            return _token_response(await self.sessions.refresh(token), in_cookies=False)
         reject_cross_site(request)
-        return _answer(await self.sessions.refresh(request.cookies.get(REFRESH_COOKIE, "")), in_cookies=True)
+        return _token_response(await self.sessions.refresh(request.cookies.get(REFRESH_COOKIE, "")), in_cookies=True)
 
     @get(guards=[signed_in])
     async def list_sessions(self, actor: Inject[Actor]) -> SessionList:
-        """List the devices you are signed in on, newest first."""
+        """List your active sessions, newest first."""
         return SessionList(await self.sessions.list_sessions(actor))
 
     @delete("/current", guards=[signed_in])
-    async def sign_out(self, actor: Inject[Actor]) -> Response[None]:
-        """Sign out here."""
-        await self.sessions.end(actor, actor.session_id)
-        return _signed_out()
+    async def revoke_current_session(self, actor: Inject[Actor]) -> Response[None]:
+        """Revoke the current session."""
+        await self.sessions.revoke(actor, actor.session_id)
+        return _signed_out_response()
 
     @delete("/{session_id:uuid}", guards=[signed_in])
-    async def end_session(self, session_id: FromPath[UUID], actor: Inject[Actor]) -> None:
-        """Sign another device out."""
-        await self.sessions.end(actor, session_id)
+    async def revoke_session(self, session_id: FromPath[UUID], actor: Inject[Actor]) -> None:
+        """Revoke a session."""
+        await self.sessions.revoke(actor, session_id)
 
     @delete(guards=[signed_in])
-    async def sign_out_everywhere(self, actor: Inject[Actor]) -> Response[None]:
-        """Sign out everywhere."""
-        await self.sessions.end_all(actor)
-        return _signed_out()
+    async def revoke_all_sessions(self, actor: Inject[Actor]) -> Response[None]:
+        """Revoke all your sessions."""
+        await self.sessions.revoke_all(actor)
+        return _signed_out_response()
 
 
-def _answer(
-    tokens: BearerTokens, *, in_cookies: bool, status: int = 200, headers: dict[str, str] | None = None
+def _token_response(
+    tokens: BearerTokens, *, in_cookies: bool, status_code: int = 200, headers: dict[str, str] | None = None
 ) -> Response[BearerTokens | CookieTokens]:
     if not in_cookies:
-        return Response(tokens, status_code=status, headers=headers)
+        return Response(tokens, status_code=status_code, headers=headers)
     cookies = session_cookies(tokens.access_token, tokens.refresh_token, access_seconds=tokens.expires_in)
-    return Response(CookieTokens(tokens.expires_in), status_code=status, headers=headers, cookies=cookies)
+    return Response(CookieTokens(tokens.expires_in), status_code=status_code, headers=headers, cookies=cookies)
 
 
-def _signed_out() -> Response[None]:
+def _signed_out_response() -> Response[None]:
     return Response(None, status_code=204, cookies=expired_session_cookies())

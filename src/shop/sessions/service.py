@@ -1,5 +1,3 @@
-"""Rules of signing in, staying signed in and signing out."""
-
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -19,7 +17,7 @@ from shop.sessions.schemas import BearerTokens, Session, SignInRequest
 
 CACHE_TTL_SECONDS: Final = 60
 REFRESH_GRACE: Final = timedelta(seconds=10)
-"""How long after its use a refresh token still answers, for a client that lost the answer."""
+"""How long a used refresh token returns the same successor, for clients that lost the response."""
 
 
 class InvalidCredentials(Unauthorized):
@@ -27,7 +25,7 @@ class InvalidCredentials(Unauthorized):
 
 
 class InvalidRefreshToken(Unauthorized):
-    code, message = "invalid_refresh_token", "The refresh token is not valid any more. Sign in again."
+    code, message = "invalid_refresh_token", "The refresh token is invalid or expired. Sign in again."
 
 
 class SessionService:
@@ -38,7 +36,7 @@ class SessionService:
         passwords: Passwords,
         access_tokens: AccessTokens,
         refresh_tokens: RefreshTokens,
-        second_factor: MfaVerification,
+        mfa: MfaVerification,
         audit: AuditLog,
         *,
         lifetime_seconds: int,
@@ -50,43 +48,46 @@ class SessionService:
         self._passwords = passwords
         self._access_tokens = access_tokens
         self._refresh_tokens = refresh_tokens
-        self._second_factor = second_factor
+        self._mfa = mfa
         self._audit = audit
         self._lifetime = timedelta(seconds=lifetime_seconds)
         self._idle = timedelta(seconds=idle_seconds)
 
-    async def sign_in(self, attempt: SignInRequest, client_info: ClientInfo) -> tuple[UUID, BearerTokens]:
-        """Open a session. Raises InvalidCredentials, alike and as slowly for an unknown user as for a wrong password, TooManyAttempts.
+    async def sign_in(self, credentials: SignInRequest, client_info: ClientInfo) -> tuple[UUID, BearerTokens]:
+        """Create a session. Raises InvalidCredentials, TooManyAttempts, MfaRequired, InvalidMfaCode, PasswordsBusy.
 
-        Of a user with a second factor it wants that, too: raises MfaRequired, InvalidMfaCode.
+        An unknown user and a wrong password are indistinguishable by response and time.
         """
-        subject = throttle_key(attempt.email, client_info.ip_address)
-        await self._throttle.check(subject)
-        user = await self._database.primary.find(queries.credentials, email=attempt.email)
+        key_hash = throttle_key(credentials.email, client_info.ip_address)
+        await self._throttle.check(key_hash)
+        user = await self._database.primary.find(queries.credentials, email=credentials.email)
         hashed = user.password_hash if user is not None and user.active else None
-        if not await self._passwords.verify(attempt.password, hashed) or user is None or hashed is None:
-            await self._failed(subject, user.id if user is not None else None, client_info)
+        if not await self._passwords.verify(credentials.password, hashed) or user is None or hashed is None:
+            await self._record_failure(key_hash, user.id if user is not None else None, client_info)
             raise InvalidCredentials
-        new_hash = await self._passwords.hash(attempt.password) if self._passwords.needs_rehash(hashed) else None
+        new_hash = await self._passwords.hash(credentials.password) if self._passwords.needs_rehash(hashed) else None
         try:
             async with self._database.transaction() as tx:
-                locked = await tx.find(queries.lock_credentials, user_id=user.id)
-                if locked is None or not locked.active or locked.password_hash != hashed:
-                    raise InvalidCredentials  # it was changed while the password was looked at
-                await self._second_factor.verify_in(tx, user.id, attempt.code)
+                current = await tx.find(queries.lock_credentials, user_id=user.id)
+                if current is None or not current.active or current.password_hash != hashed:
+                    raise InvalidCredentials  # the account changed while the password was verified
+                await self._mfa.verify_in(tx, user.id, credentials.code)
                 if new_hash is not None:
                     await tx.run(queries.set_password_hash, user_id=user.id, password_hash=new_hash)
-                await self._throttle.reset_in(tx, subject)
+                await self._throttle.reset_in(tx, key_hash)
                 return await self.open_in(tx, user.id, client_info)
         except InvalidMfaCode:
-            await self._second_factor.failed(user.id)
-            await self._failed(subject, user.id, client_info)
+            await self._mfa.record_failure(user.id)
+            await self._record_failure(key_hash, user.id, client_info)
             raise
 
     async def open_in(
-        self, tx: Transaction, user_id: UUID, client_info: ClientInfo, how: str | None = None
+        self, tx: Transaction, user_id: UUID, client_info: ClientInfo, method: str | None = None
     ) -> tuple[UUID, BearerTokens]:
-        """Open a session for who has been found to be this user, as part of a larger change."""
+        """Create a session of an authenticated user, in the caller's transaction.
+
+        ``method`` is logged in the audit log.
+        """
         now = datetime.now(UTC)
         session_id = new_id()
         token = self._refresh_tokens.issue()
@@ -102,15 +103,15 @@ class SessionService:
         )
         await self._insert_token(tx, token, session_id, now)
         await self._audit.record(
-            tx, SecurityEventType.SIGNED_IN, user_id, ip_address=client_info.ip_address, detail=how
+            tx, SecurityEventType.SIGNED_IN, user_id, ip_address=client_info.ip_address, detail=method
         )
         return session_id, self._issue_tokens(user_id, session_id, token)
 
     async def refresh(self, token: str) -> BearerTokens:
-        """Replace a refresh token by its successor, once.
+        """Rotate a refresh token. Raises InvalidRefreshToken.
 
-        Of any number of concurrent calls one rotates; the others, and repeats within REFRESH_GRACE, get the same
-        successor. Later use is taken for theft: the session ends, committed, and InvalidRefreshToken is raised.
+        Concurrent calls, and repeats within REFRESH_GRACE, return the same successor. Later reuse is treated as theft:
+        the session is revoked, and the revocation is committed.
         """
         digest = self._refresh_tokens.digest(token)
         successor = self._refresh_tokens.successor(token)
@@ -123,30 +124,33 @@ class SessionService:
                     raise InvalidRefreshToken
                 await self._insert_token(tx, successor, session_id, now)
                 return self._issue_tokens(user_id, session_id, successor)
-            spent = await tx.find(queries.used_token, match_hash=digest, now=now, idle_since=now - self._idle)
-            if spent is not None and now - spent.used_at <= REFRESH_GRACE:
-                return self._issue_tokens(spent.user_id, spent.session_id, successor)
-            if spent is not None:
-                await self._end(tx, spent.user_id, spent.session_id, now)
-                await self._audit.record(tx, SecurityEventType.REFRESH_TOKEN_REUSED, spent.user_id)
-        # Raised after the commit: the revocation stays, whatever becomes of this answer.
+            used = await tx.find(queries.used_token, match_hash=digest, now=now, idle_since=now - self._idle)
+            if used is not None and now - used.used_at <= REFRESH_GRACE:
+                return self._issue_tokens(used.user_id, used.session_id, successor)
+            if used is not None:
+                await self._revoke(tx, used.user_id, used.session_id, now)
+                await self._audit.record(tx, SecurityEventType.REFRESH_TOKEN_REUSED, used.user_id)
+        # Raised after the commit, so that the revocation is not rolled back.
         raise InvalidRefreshToken
 
     async def get_actor(self, claims: Claims, session_id: UUID) -> Actor:
-        """The user behind a token of this session, with the role of this moment. Raises Unauthorized, also once signed out."""
+        """Return the user of the session with the current role.
+
+        Raises Unauthorized if the session is revoked or expired.
+        """
         session = await self._cache.get_or_load(
-            _session(session_id),
+            _session_tag(session_id),
             lambda: self._database.primary.find(queries.by_id, id=session_id),
             kind=ActiveSession | None,
-            tags=[_session(session_id), f"user:{claims.sub}"],
+            tags=[_session_tag(session_id), f"user:{claims.sub}"],
             ttl_seconds=CACHE_TTL_SECONDS,
         )
         if session is None or session.user_id != claims.sub or session.expires_at <= datetime.now(UTC):
-            raise Unauthorized("The session has ended. Sign in again.")
+            raise Unauthorized("The session is expired or revoked. Sign in again.")
         return Actor(session.user_id, session.role, session_id)
 
     async def list_sessions(self, actor: Actor) -> list[Session]:
-        """The caller's open sessions, newest first."""
+        """Return the caller's active sessions, newest first."""
         now = datetime.now(UTC)
         rows = await self._database.all(queries.of_user, user_id=actor.id, now=now, idle_since=now - self._idle)
         return [
@@ -156,40 +160,40 @@ class SessionService:
             for row in rows
         ]
 
-    async def end(self, actor: Actor, session_id: UUID) -> None:
-        """Sign one of the caller's devices out. Raises NotFound for any other session, or one that has ended."""
+    async def revoke(self, actor: Actor, session_id: UUID) -> None:
+        """Revoke a session of the caller. Raises NotFound for any other session, and for a revoked one."""
         async with self._database.transaction() as tx:
-            if not await self._end(tx, actor.id, session_id, datetime.now(UTC)):
+            if not await self._revoke(tx, actor.id, session_id, datetime.now(UTC)):
                 raise NotFound
             await self._audit.record(tx, SecurityEventType.SIGNED_OUT, actor.id)
 
-    async def end_all(self, actor: Actor) -> None:
-        """Sign every device of the caller out."""
+    async def revoke_all(self, actor: Actor) -> None:
+        """Revoke all sessions of the caller."""
         async with self._database.transaction() as tx:
-            await self.end_all_in(tx, actor.id)
+            await self.revoke_all_in(tx, actor.id)
             await self._audit.record(tx, SecurityEventType.SIGNED_OUT_EVERYWHERE, actor.id)
 
-    async def end_all_in(self, tx: Transaction, user_id: UUID) -> None:
-        """The same as part of a larger change."""
-        await tx.run(queries.end_all, owner_id=user_id, now=datetime.now(UTC))
+    async def revoke_all_in(self, tx: Transaction, user_id: UUID) -> None:
+        """Revoke all sessions of a user, in the caller's transaction."""
+        await tx.run(queries.revoke_all, match_user_id=user_id, now=datetime.now(UTC))
         self._cache.invalidate(tx, f"user:{user_id}")
 
-    async def end_others_in(self, tx: Transaction, actor: Actor) -> None:
-        """Sign the caller out on every device but this, as part of a larger change."""
-        await tx.run(queries.end_others, owner_id=actor.id, session_id=actor.session_id, now=datetime.now(UTC))
+    async def revoke_others_in(self, tx: Transaction, actor: Actor) -> None:
+        """Revoke the caller's other sessions, in the caller's transaction."""
+        await tx.run(queries.revoke_others, match_user_id=actor.id, session_id=actor.session_id, now=datetime.now(UTC))
         self._cache.invalidate(tx, f"user:{actor.id}")
 
-    async def _failed(self, subject: bytes, user_id: UUID | None, client_info: ClientInfo) -> None:
+    async def _record_failure(self, key_hash: bytes, user_id: UUID | None, client_info: ClientInfo) -> None:
         async with self._database.transaction() as tx:
-            await self._throttle.record_failure_in(tx, subject)
-            if user_id is not None:  # what nobody can delete for a year must not grow by names that are made up
+            await self._throttle.record_failure_in(tx, key_hash)
+            if user_id is not None:  # unknown accounts are not logged: an attacker could fill the append-only table
                 await self._audit.record(
                     tx, SecurityEventType.SIGN_IN_FAILED, user_id, ip_address=client_info.ip_address
                 )
 
-    async def _end(self, tx: Transaction, user_id: UUID, session_id: UUID, now: datetime) -> int:
-        self._cache.invalidate(tx, _session(session_id))
-        return await tx.run(queries.end, session_id=session_id, owner_id=user_id, now=now)
+    async def _revoke(self, tx: Transaction, user_id: UUID, session_id: UUID, now: datetime) -> int:
+        self._cache.invalidate(tx, _session_tag(session_id))
+        return await tx.run(queries.revoke, session_id=session_id, match_user_id=user_id, now=now)
 
     async def _insert_token(self, tx: Transaction, token: str, session_id: UUID, now: datetime) -> None:
         digest = self._refresh_tokens.digest(token)
@@ -200,5 +204,5 @@ class SessionService:
         return BearerTokens(access_token, refresh_token, self._access_tokens.ttl_seconds)
 
 
-def _session(session_id: UUID) -> str:
+def _session_tag(session_id: UUID) -> str:
     return f"session:{session_id}"

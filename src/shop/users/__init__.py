@@ -1,1 +1,1 @@
-"""Users: who may sign in, and as what."""
+"""User accounts and their roles."""

@@ -1,5 +1,3 @@
-"""Jobs of users."""
-
 from uuid import UUID
 
 from restwell.jobs import JobContext
@@ -19,7 +17,7 @@ async def send_password_changed(context: JobContext, user_id: UUID) -> None:
 
 @email_job
 async def send_mfa_changed(context: JobContext, user_id: UUID, *, active: bool) -> None:
-    await context.get(AccountMail).second_factor(user_id, str(context.job_id), active=active)
+    await context.get(AccountMail).mfa_changed(user_id, str(context.job_id), active=active)
 
 
 @email_job

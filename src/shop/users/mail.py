@@ -1,11 +1,11 @@
-"""What the shop writes to its users."""
+"""Emails about accounts."""
 
 from uuid import UUID
 
 from restwell.database import Database
 from restwell.mail import Mailer
 from shop.email_templates import render_email
-from shop.email_verifications.tokens import code_for
+from shop.email_verifications.tokens import create_code
 from shop.users import queries
 
 
@@ -15,51 +15,51 @@ class AccountMail:
         self._mailer = mailer
 
     async def welcome(self, user_id: UUID, key: str) -> None:
-        """Greet a new user. Raises MailRefused, MailFailed, as all here."""
+        """Send the welcome email. All methods raise MailRefused and MailFailed."""
         user = await self._database.primary.find(queries.by_id, id=user_id)
         if user is None or user.email_verified:
-            paragraphs = ["Your account is ready. You can sign in as you just did."]
+            paragraphs = ["Your account is ready. You can sign in with your identity provider."]
         else:
             paragraphs = [
-                "Your account is ready. You can sign in with this address. To show that it is yours, send us this code:",
-                await code_for(self._database, user_id, user.email),
-                "If this was not you, someone typed your address by mistake: do not use the code, and nothing comes of it.",
+                "Your account is ready. This is the code to verify your email address:",
+                await create_code(self._database, user_id, user.email),
+                "If you did not register, ignore this email and do not use the code.",
             ]
-        await self._write(user_id, "Welcome to the shop", *paragraphs, key=key)
+        await self._send(user_id, "Welcome to the shop", *paragraphs, key=key)
 
     async def password_changed(self, user_id: UUID, key: str) -> None:
-        """Tell the owner, who may not be the one who did it."""
-        await self._write(
+        """Notify the owner of a changed password."""
+        await self._send(
             user_id,
             "Your password was changed",
-            "The password of your account was changed just now, and all other devices were signed out.",
-            "If this was not you, ask for a new password at once: whoever did it knows the old one.",
+            "The password of your account was changed, and all other devices were signed out.",
+            "If you did not make this change, reset your password immediately.",
             key=key,
         )
 
-    async def second_factor(self, user_id: UUID, key: str, *, active: bool) -> None:
-        """Tell the owner that it is asked for from now on, or no more."""
-        done = (
-            "From now on signing in to your account needs a code of your app."
+    async def mfa_changed(self, user_id: UUID, key: str, *, active: bool) -> None:
+        """Notify the owner that MFA was enabled or disabled."""
+        change = (
+            "Signing in to your account now requires a code from your authenticator app."
             if active
-            else "Signing in to your account needs no code any more."
+            else "Signing in to your account no longer requires a code."
         )
-        subject = "Your second factor was " + ("added" if active else "removed")
-        advice = "If this was not you, choose a new password at once: whoever did it knows the old one."
-        await self._write(user_id, subject, done, advice, key=key)
+        subject = "Multi-factor authentication was " + ("enabled" if active else "disabled")
+        advice = "If you did not make this change, change your password immediately."
+        await self._send(user_id, subject, change, advice, key=key)
 
     async def identity_linked(self, user_id: UUID, provider: str, key: str) -> None:
-        """Tell the owner of a new way in."""
-        await self._write(
+        """Notify the owner of a linked identity provider."""
+        await self._send(
             user_id,
-            "A new way to sign in",
-            f"From now on your account can be signed in to with {provider}.",
-            "If this was not you, remove it there, choose a new password, and sign out everywhere.",
+            "A sign-in method was added",
+            f"You can now sign in to your account with {provider}.",
+            "If you did not make this change, remove it, change your password and sign out on all devices.",
             key=key,
         )
 
-    async def _write(self, user_id: UUID, subject: str, *paragraphs: str, key: str) -> None:
-        """To nobody, if the account is gone."""
+    async def _send(self, user_id: UUID, subject: str, *paragraphs: str, key: str) -> None:
+        """Does nothing if the account is deleted."""
         user = await self._database.primary.find(queries.by_id, id=user_id)
         if user is not None and user.active:
             await self._mailer.send(render_email(to=user.email, subject=subject, paragraphs=paragraphs, key=key))

@@ -1,4 +1,4 @@
-"""What is stored of a user."""
+"""Table of users."""
 
 from enum import StrEnum
 
@@ -18,9 +18,9 @@ users = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("email", Text, nullable=False),  # canonical: restwell.email_addresses
-    Column("email_verified_at", Timestamp),  # when a code that was sent there came back
+    Column("email_verified_at", Timestamp),  # null until the address is verified
     Column("name", Text, nullable=False),
-    Column("password_hash", Text),  # null where one signs in elsewhere, or once the account is deleted
+    Column("password_hash", Text),  # null without a password, and for deleted accounts
     Column("role", Text, CheckConstraint("role IN ('customer', 'admin')", name="users_role"), nullable=False),
     Column("active", Flag, nullable=False),
     Column("created_at", Timestamp, nullable=False),

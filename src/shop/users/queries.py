@@ -1,5 +1,3 @@
-"""SQL of users."""
-
 from typing import Final
 
 from sqlalchemy import func, insert, null, select, update
@@ -8,7 +6,7 @@ from restwell.database import param, query
 from shop.users.models import users
 from shop.users.schemas import User
 
-_shown: Final = (
+_columns: Final = (
     users.c.id,
     users.c.email,
     users.c.email_verified_at.is_not(None).label("email_verified"),
@@ -20,22 +18,22 @@ _shown: Final = (
 )
 
 
-by_id: Final = query("users.by_id", select(*_shown).where(users.c.id == param("id")), into=User, batch_on="id")
+by_id: Final = query("users.by_id", select(*_columns).where(users.c.id == param("id")), into=User, batch_on="id")
 
-first_page: Final = query("users.first_page", select(*_shown).order_by(users.c.id).limit(param("count")), into=User)
+first_page: Final = query("users.first_page", select(*_columns).order_by(users.c.id).limit(param("count")), into=User)
 
 next_page: Final = query(
     "users.next_page",
-    select(*_shown).where(users.c.id > param("after")).order_by(users.c.id).limit(param("count")),
+    select(*_columns).where(users.c.id > param("after")).order_by(users.c.id).limit(param("count")),
     into=User,
 )
 
 insert_user: Final = query(
-    "users.insert", insert(users).values({c.name: param(c.name) for c in users.columns}).returning(*_shown), into=User
+    "users.insert", insert(users).values({c.name: param(c.name) for c in users.columns}).returning(*_columns), into=User
 )
 
-change: Final = query(
-    "users.change",
+update_user: Final = query(
+    "users.update",
     update(users)
     .where(users.c.id == param("user_id"))
     .values(
@@ -44,7 +42,7 @@ change: Final = query(
         active=func.coalesce(param("active"), users.c.active),
         updated_at=param("now"),
     )
-    .returning(*_shown),
+    .returning(*_columns),
     into=User,
 )
 
@@ -53,7 +51,7 @@ set_password: Final = query(
     update(users)
     .where(users.c.id == param("user_id"), users.c.password_hash == param("old_hash"))
     .values(password_hash=param("password_hash"), updated_at=param("now"))
-    .returning(*_shown),
+    .returning(*_columns),
     into=User,
 )
 

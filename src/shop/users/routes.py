@@ -1,5 +1,3 @@
-"""HTTP of users."""
-
 from uuid import UUID
 
 from restwell.auth import Actor
@@ -37,24 +35,24 @@ class UserController(Controller):
 
     @post(rate_limit=REGISTRATION, errors=[EmailTaken, CommonPassword, PasswordsBusy])
     async def register(self, data: JSONBody[RegistrationRequest]) -> Response[User]:
-        """Register an account.
+        """Create an account.
 
-        The address may not have an account yet. Sign in next, with `POST /v1/sessions`.
+        The email address must not belong to an existing account. To sign in, call `POST /v1/sessions`.
         """
         return created(await self.users.register(data), "/v1/users/me")
 
     @get("/me", guards=[signed_in])
     async def get_own_account(self, actor: Inject[Actor]) -> User:
-        """Read your own account."""
+        """Retrieve your account."""
         return await self.users.get_user(actor.id)
 
     @patch("/me", guards=[signed_in])
     async def update_own_account(self, data: JSONBody[AccountUpdateRequest], actor: Inject[Actor]) -> User:
-        """Change your own account.
+        """Update your account.
 
-        A JSON Merge Patch: fields left out stay as they are.
+        Applies a JSON Merge Patch (RFC 7396).
         """
-        return await self.users.change_own(actor, data)
+        return await self.users.update_own(actor, data)
 
     @post(
         "/me/password",
@@ -63,17 +61,17 @@ class UserController(Controller):
         errors=[WrongPassword, TooManyAttempts, CommonPassword, PasswordsBusy],
     )
     async def change_own_password(self, data: JSONBody[PasswordChangeRequest], actor: Inject[Actor]) -> None:
-        """Change your own password.
+        """Change your password.
 
-        Every other device is signed out, and a mail tells you of it.
+        Revokes all other sessions and sends a notification email.
         """
         await self.users.change_password(actor, data)
 
     @delete("/me", guards=[signed_in])
     async def delete_own_account(self, actor: Inject[Actor]) -> None:
-        """Delete your own account.
+        """Delete your account.
 
-        Every session ends, and the account can never be signed in to again. Orders stay, without your name.
+        Revokes all sessions and anonymises the account. Orders are retained. This cannot be undone.
         """
         await self.users.delete_own(actor)
 
@@ -84,15 +82,15 @@ class UserController(Controller):
 
     @get("/{user_id:uuid}", guards=[requires_role("admin")])
     async def get_user(self, user_id: FromPath[UUID]) -> User:
-        """Read an account."""
+        """Retrieve an account."""
         return await self.users.get_user(user_id)
 
     @patch("/{user_id:uuid}", guards=[requires_role("admin")], errors=[OwnAccount])
     async def update_user(
         self, user_id: FromPath[UUID], data: JSONBody[UserUpdateRequest], actor: Inject[Actor]
     ) -> User:
-        """Change an account's role or activity.
+        """Update the role or status of an account.
 
-        A JSON Merge Patch. Deactivating an account ends its sessions at once.
+        Applies a JSON Merge Patch (RFC 7396). Deactivating an account revokes its sessions immediately.
         """
         return await self.users.update_user(actor, user_id, data)

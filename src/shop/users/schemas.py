@@ -1,5 +1,3 @@
-"""What users send and get."""
-
 from typing import Annotated
 from uuid import UUID
 
@@ -13,7 +11,10 @@ Email = Annotated[EmailAddress, Meta(examples=["ada@example.com"])]
 Password = Annotated[
     str,
     Meta(
-        min_length=8, max_length=128, examples=["correct horse battery staple"], description="8 to 128 characters, any."
+        min_length=8,
+        max_length=128,
+        examples=["correct horse battery staple"],
+        description="8 to 128 characters. Common passwords are rejected.",
     ),
 ]
 Name = Annotated[SingleLineText, Meta(examples=["Ada Lovelace"])]
@@ -37,7 +38,7 @@ class User(Struct, frozen=True):
 
 
 class AccountUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What users may change of their own account."""
+    """The fields that users may change on their own account."""
 
     name: Name | UnsetType = UNSET
 
@@ -48,7 +49,7 @@ class PasswordChangeRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UserUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an admin may change of another's account."""
+    """The fields that an admin may change on another account."""
 
     role: Role | UnsetType = UNSET
     active: bool | UnsetType = UNSET

@@ -1,5 +1,3 @@
-"""Rules of accounts."""
-
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 from uuid import UUID
@@ -32,7 +30,7 @@ _LIST: Final = "users"
 
 
 class OwnAccount(Conflict):
-    code, message = "own_account", "You cannot change your own role or deactivate yourself; ask another admin."
+    code, message = "own_account", "You cannot change your own role or deactivate your own account. Ask another admin."
 
 
 class UserService:
@@ -59,7 +57,7 @@ class UserService:
         self._audit = audit
 
     async def register(self, registration: RegistrationRequest, *, role: Role = Role.CUSTOMER) -> User:
-        """Make an account. Raises EmailTaken, CommonPassword."""
+        """Create an account. Raises EmailTaken, CommonPassword, PasswordsBusy."""
         password_hash = await self._passwords.hash_new(registration.password, registration.email, registration.name)
         try:
             async with self._database.transaction() as tx:
@@ -68,23 +66,23 @@ class UserService:
             raise EmailTaken from None
 
     async def register_in(self, tx: Transaction, email: EmailAddress, name: str, *, email_verified: bool) -> User:
-        """Make an account without a password, as part of a larger change. Raises UniqueViolation."""
+        """Create an account without a password, in the caller's transaction. Raises UniqueViolation."""
         return await self._insert(tx, email, name, None, datetime.now(UTC) if email_verified else None, Role.CUSTOMER)
 
     async def notify_identity_linked_in(self, tx: Transaction, user_id: UUID, provider: str) -> None:
-        """Write to the owner that there is a new way in, as part of a larger change."""
+        """Enqueue the notice of a linked identity, in the caller's transaction."""
         await self._jobs.enqueue(tx, send_identity_linked, user_id=user_id, provider=provider)
 
     async def notify_mfa_changed_in(self, tx: Transaction, user_id: UUID, *, active: bool) -> None:
-        """The same for a second factor."""
+        """Enqueue the notice of a changed MFA status, in the caller's transaction."""
         await self._jobs.enqueue(tx, send_mfa_changed, user_id=user_id, active=active)
 
     async def get_user(self, user_id: UUID) -> User:
         user = await self._cache.get_or_load(
-            _user(user_id),
+            _user_tag(user_id),
             lambda: self._database.find(queries.by_id, id=user_id),
             kind=User | None,
-            tags=[_user(user_id)],
+            tags=[_user_tag(user_id)],
             ttl_seconds=CACHE_TTL_SECONDS,
         )
         if user is None:
@@ -92,7 +90,7 @@ class UserService:
         return user
 
     async def list_users(self, filters: PageFilter) -> Page[User]:
-        """Accounts, oldest first."""
+        """Return a page of accounts, oldest first."""
         count = filters.limit + 1
         if filters.cursor is None:
             users = await self._database.all(queries.first_page, count=count)
@@ -101,13 +99,14 @@ class UserService:
             users = await self._database.all(queries.next_page, after=after, count=count)
         return self._cursors.page(_LIST, users, filters.limit, lambda user: (user.id,))
 
-    async def change_own(self, actor: Actor, patch: AccountUpdateRequest) -> User:
+    async def update_own(self, actor: Actor, patch: AccountUpdateRequest) -> User:
         async with self._database.transaction() as tx:
-            return await self._change(tx, actor.id, name=_given(patch.name))
+            return await self._update(tx, actor.id, name=_to_none(patch.name))
 
     async def change_password(self, actor: Actor, change: PasswordChangeRequest) -> None:
-        """Set a new password, sign every other device out, and write to the owner. Raises WrongPassword, TooManyAttempts,
-        CommonPassword.
+        """Set a new password, revoke the other sessions and notify the owner.
+
+        Raises WrongPassword, TooManyAttempts, CommonPassword, PasswordsBusy.
         """
         user = await self.get_user(actor.id)
         old_hash = await self._reauthentication.check(actor, change.current_password)
@@ -117,29 +116,29 @@ class UserService:
             changed = await tx.find(
                 queries.set_password, user_id=actor.id, old_hash=old_hash, password_hash=new_hash, now=now
             )
-            if changed is None:  # somebody else was faster, and this password is the current one no more
+            if changed is None:  # changed concurrently: the given password is no longer the current one
                 raise WrongPassword
-            self._remember(tx, changed)
-            await self._sessions.end_others_in(tx, actor)
-            # Whoever knew the old one may have begun to change the address.
+            self._cache_user(tx, changed)
+            await self._sessions.revoke_others_in(tx, actor)
+            # An attacker with the old password may have requested a change of address.
             await self._confirmations.revoke_codes_in(tx, actor.id)
             await self._audit.record(tx, SecurityEventType.PASSWORD_CHANGED, actor.id)
             await self._jobs.enqueue(tx, send_password_changed, user_id=actor.id)
 
     async def update_user(self, actor: Actor, user_id: UUID, patch: UserUpdateRequest) -> User:
-        """Change role or activity. A deactivated account's sessions end with it. Raises OwnAccount."""
+        """Change role or status. Deactivation revokes all sessions of the account. Raises NotFound, OwnAccount."""
         if user_id == actor.id:
             raise OwnAccount
         async with self._database.transaction() as tx:
-            user = await self._change(tx, user_id, role=_given(patch.role), active=_given(patch.active))
+            user = await self._update(tx, user_id, role=_to_none(patch.role), active=_to_none(patch.active))
             if not user.active:
-                await self._sessions.end_all_in(tx, user_id)
+                await self._sessions.revoke_all_in(tx, user_id)
             detail = f"role: {user.role}, active: {str(user.active).lower()}"
             await self._audit.record(tx, SecurityEventType.ACCOUNT_UPDATED, user_id, actor_id=actor.id, detail=detail)
         return user
 
     async def delete_own(self, actor: Actor) -> None:
-        """End every session and forget who the account was; its orders stay, without a person."""
+        """Anonymise the account, delete its credentials and revoke its sessions. Its orders are retained."""
         async with self._database.transaction() as tx:
             await tx.run(
                 queries.anonymise,
@@ -147,8 +146,8 @@ class UserService:
                 email=f"deleted-{actor.id}@deleted.invalid",
                 now=datetime.now(UTC),
             )
-            self._cache.invalidate(tx, _user(actor.id))
-            await self._sessions.end_all_in(tx, actor.id)
+            self._cache.invalidate(tx, _user_tag(actor.id))
+            await self._sessions.revoke_all_in(tx, actor.id)
             await delete_credentials_in(tx, actor.id)
             await self._confirmations.revoke_codes_in(tx, actor.id)
             await self._audit.record(tx, SecurityEventType.ACCOUNT_DELETED, actor.id)
@@ -179,7 +178,7 @@ class UserService:
         await self._jobs.enqueue(tx, send_welcome, user_id=user.id)
         return user
 
-    async def _change(
+    async def _update(
         self,
         tx: Transaction,
         user_id: UUID,
@@ -189,20 +188,20 @@ class UserService:
         active: bool | None = None,
     ) -> User:
         now = datetime.now(UTC)
-        user = await tx.find(queries.change, user_id=user_id, name=name, role=role, active=active, now=now)
+        user = await tx.find(queries.update_user, user_id=user_id, name=name, role=role, active=active, now=now)
         if user is None:
             raise NotFound
-        self._remember(tx, user)
+        self._cache_user(tx, user)
         return user
 
-    def _remember(self, tx: Transaction, user: User) -> None:
-        key = _user(user.id)  # the role is part of each session's actor, too
+    def _cache_user(self, tx: Transaction, user: User) -> None:
+        key = _user_tag(user.id)  # cached sessions hold the role and have this tag
         self._cache.write(tx, key, user, kind=User | None, tags=[key], ttl_seconds=CACHE_TTL_SECONDS)
 
 
-def _user(user_id: UUID) -> str:
+def _user_tag(user_id: UUID) -> str:
     return f"user:{user_id}"
 
 
-def _given(value: T | UnsetType) -> T | None:
+def _to_none(value: T | UnsetType) -> T | None:
     return None if isinstance(value, UnsetType) else value

@@ -265,7 +265,7 @@ async def test_an_account_is_linked_only_if_both_sides_have_verified_the_address
 
 def reset_codes(server: MailServer) -> list[str]:
     """Those that came, the oldest first; mails of jobs that ran at once come in any order."""
-    return [code_in(mail) for mail in server.mails if mail["Subject"] == "Your new password"]
+    return [code_in(mail) for mail in server.mails if mail["Subject"] == "Reset your password"]
 
 
 async def test_a_squatter_loses_an_account_when_the_owner_proves_the_address(

@@ -96,7 +96,7 @@ async def test_an_order_is_paid_by_a_job_and_then_confirmed(
     assert await status_of(customer, order) == "paid", "and no cache says otherwise"
     assert movements(payments_file) == {order["id"]: [PRICE]}
     (mail,) = server.mails
-    assert "which is paid" in text_of(mail)
+    assert "payment was successful" in text_of(mail)
 
 
 async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
@@ -314,7 +314,7 @@ async def test_an_order_without_a_job_is_settled_by_the_cleanup(
     customer: ApiClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway was down for longer than a job is retried: one order waits for its payment, another for its refund."""
-    monkeypatch.setattr(module, "LATE", module.LATE * 0)
+    monkeypatch.setattr(module, "OVERDUE_AFTER", module.OVERDUE_AFTER * 0)
     paid, other = [await order_of(customer, product, key) for key in ("paid", "other")]
     await settle(app, customer, paid, FakeGateway(f"fake:///{payments_file}"))
     await cancel(customer, paid)
