@@ -9,7 +9,7 @@ from shop.exports import service
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that there are several."""
-    monkeypatch.setattr(service, "PAGE", 2)
+    monkeypatch.setattr(service, "PAGE_SIZE", 2)
 
 
 async def everything(person: ApiClient) -> Json:

@@ -131,10 +131,10 @@ def bomb(edge: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        pytest.param(b"", "not an image", id="nothing"),
-        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "not an image", id="svg"),
-        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image", id="postscript"),
-        pytest.param(encoded(Image.new("RGB", (9, 9)), "GIF"), "not an image", id="gif"),
+        pytest.param(b"", "unsupported format", id="nothing"),
+        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "unsupported format", id="svg"),
+        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n", "unsupported format", id="postscript"),
+        pytest.param(encoded(Image.new("RGB", (9, 9)), "GIF"), "unsupported format", id="gif"),
         pytest.param(bomb(7_000), "7,000 x 7,000 pixels; 40,000,000 at most", id="large bomb"),
         pytest.param(bomb(30_000), "too many pixels; 40,000,000 at most", id="huge bomb"),
     ],

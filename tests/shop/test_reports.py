@@ -47,7 +47,7 @@ async def test_a_report_is_built_by_a_job_and_has_every_line_once(
     admin: ApiClient, customer: ApiClient, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when the next page begins at the order the last one ended with, or one later."""
-    monkeypatch.setattr(builder, "PAGE", 2)
+    monkeypatch.setattr(builder, "PAGE_SIZE", 2)
     sold = await sell(admin, customer, "=1+1", "EUR", 1_050, 1, 2, 3)
     (cancelled,) = await sell(admin, customer, "Tent, large", "EUR", 9_900, 1)
     await customer.send("POST", f"/v1/orders/{cancelled}/cancellation")
