@@ -79,19 +79,19 @@ class RateLimit:
         who = scope["client"][0]
         admitted = await self._limiter.hit(self._limit, who)
         reset, remaining = await self._limiter.get_window_stats(self._limit, who)
-        told = [
+        rate_limit_headers = [
             (b"ratelimit-limit", str(self._limit.amount).encode()),
             (b"ratelimit-remaining", str(remaining).encode()),
             (b"ratelimit-reset", str(max(0, int(reset - time.time()))).encode()),
         ]
         if not admitted:
-            await send({"type": "http.response.start", "status": 429, "headers": told})
+            await send({"type": "http.response.start", "status": 429, "headers": rate_limit_headers})
             await send({"type": "http.response.body", "body": b""})
             return
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *told]
+                message["headers"] = [*message["headers"], *rate_limit_headers]
             await send(message)
 
         await self._app(scope, receive, answer)

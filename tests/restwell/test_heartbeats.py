@@ -203,7 +203,7 @@ def test_a_worker_that_stops_sending_heartbeats_is_reported() -> None:
 
 
 def test_a_process_that_is_no_longer_a_worker_is_removed() -> None:
-    """Breaks when it is kept: its process id may be reused by a process that has not started."""
+    """Breaks when it is not removed: its process id may be reused by a process that has not started."""
     monitor = HeartbeatMonitor()
     send(monitor)
     assert monitor.has_started(OWN)

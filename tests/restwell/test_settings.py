@@ -105,8 +105,8 @@ def test_a_settings_file_without_read_permission_is_named(tmp_path: Path) -> Non
     ):
         for parent in (tmp_path, *tmp_path.parents[:3]):
             parent.chmod(0o755)
-        told = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
-        assert words in told
+        output = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
+        assert words in output
 
 
 def test_a_secrets_file_that_is_not_a_setting_is_not_read(tmp_path: Path) -> None:
@@ -173,10 +173,10 @@ def test_production_starts_with_a_strong_secret() -> None:
 @pytest.mark.parametrize("missing", [("APP_URL",), ("DATABASE_URL",), ("SMTP_URL",), ("MAIL_FROM",), tuple(LIVE)[1:]])
 def test_production_refuses_a_default_that_replaces_a_service(missing: tuple[str, ...]) -> None:
     """Breaks when a default is accepted: production then writes mails to files and links to http://localhost."""
-    left = {name: value for name, value in LIVE.items() if name not in missing}
-    told = {fault.partition(":")[0]: fault for fault in faults(left)}
-    assert told.keys() == set(missing) - ({"MAIL_FROM"} if len(missing) > 1 else set())
-    assert all("required in production; " in fault for fault in told.values())
+    remaining = {name: value for name, value in LIVE.items() if name not in missing}
+    output = {fault.partition(":")[0]: fault for fault in faults(remaining)}
+    assert output.keys() == set(missing) - ({"MAIL_FROM"} if len(missing) > 1 else set())
+    assert all("required in production; " in fault for fault in output.values())
 
 
 def test_production_accepts_a_replacement_of_a_service_that_is_set_explicitly() -> None:

@@ -48,7 +48,7 @@ def shop(server: Postgres, tmp_path: Path, pool_size: int) -> Iterator[Served]:
 
 
 @pytest.mark.scoreboard(
-    "D1", "PostgreSQL restarts at once under load", "only 503 with Retry-After; back in 5 s; I1, I2, I4"
+    "D1", "PostgreSQL restarts immediately under load", "only 503 with Retry-After; back in 5 s; I1, I2, I4"
 )
 async def test_a_crash_of_postgres_costs_503s_and_loses_no_order(server: Postgres, shop: Served, score: Score) -> None:
     """Breaks when a lost connection is not a DatabaseUnavailable: the responses are then 500s."""

@@ -21,9 +21,9 @@ async def test_explain_finds_no_query_of_a_large_shop_that_scans_a_table(
     """
     environment = {"DATABASE_URL": database_url, "RESTWELL_APP": "shop.app:shop"}
     assert restwell("seed", f"--rows={ROWS}", cwd=tmp_path, **environment).stdout.endswith(f"{ROWS:,} orders\n")
-    told = restwell("explain", cwd=tmp_path, **environment)
-    assert (told.returncode, told.stderr) == (0, ""), told.stdout
-    assert told.stdout.endswith(" plans, 0 findings\n")
+    result = restwell("explain", cwd=tmp_path, **environment)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    assert result.stdout.endswith(" plans, 0 findings\n")
     assert "products.by_id" in restwell("explain", "--all", cwd=tmp_path, **environment).stdout
 
     async with database.transaction() as tx:

@@ -43,8 +43,8 @@ def for_test_servers(script: str, second: Postgres) -> str:
     """Replace the host of the second server in the page with that of the test."""
     names = {"'second.internal'": "'127.0.0.1'", "'5432'": f"'{second.port}'"}
     names |= {"dbname 'shop'": "dbname 'postgres'", "user 'shop'": "user 'restwell'"}
-    for name, ours in names.items():
-        script = script.replace(name, ours)
+    for name, replacement in names.items():
+        script = script.replace(name, replacement)
     return script
 
 

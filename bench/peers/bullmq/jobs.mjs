@@ -5,7 +5,7 @@ import { Redis } from "ioredis";
 const [, , command, url, ...numbers] = process.argv;
 const [count, rate] = numbers.map(Number);
 const connect = () => new Redis(url, { maxRetriesPerRequest: null });
-const kept = { removeOnComplete: { count: 1000 } };
+const jobOptions = { removeOnComplete: { count: 1000 } };
 const print = (line) => console.log(JSON.stringify(line));
 
 if (command === "work") {
@@ -15,17 +15,17 @@ if (command === "work") {
     const now = Date.now();
     first ||= now;
     waits.push((now - job.data.at) / 1000);
-  }, { connection: connect(), concurrency: Number(process.env.CONCURRENCY), ...kept });
+  }, { connection: connect(), concurrency: Number(process.env.CONCURRENCY), ...jobOptions });
   worker.on("completed", () => {
     if (waits.length === count) {
-      const told = JSON.stringify({ began: first / 1000, ended: Date.now() / 1000, waits });
-      process.stdout.write(`${told}\n`, () => process.exit(0));
+      const report = JSON.stringify({ began: first / 1000, ended: Date.now() / 1000, waits });
+      process.stdout.write(`${report}\n`, () => process.exit(0));
     }
   });
   await worker.waitUntilReady();
   print("ready");
 } else {
-  const queue = new Queue("bench", { connection: connect(), defaultJobOptions: kept });
+  const queue = new Queue("bench", { connection: connect(), defaultJobOptions: jobOptions });
   await queue.waitUntilReady();
   print({ began: Date.now() / 1000 });
   if (command === "fill") {

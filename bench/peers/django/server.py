@@ -213,12 +213,12 @@ def duties(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Htt
         admitted = limiter.hit(limit, who)
         response = get_response(request) if admitted else HttpResponse(status=429)
         reset, remaining = limiter.get_window_stats(limit, who)
-        told = {
+        rate_limit_headers = {
             "ratelimit-limit": limit.amount,
             "ratelimit-remaining": remaining,
             "ratelimit-reset": int(reset - time.time()),
         }
-        for name, value in {**HEADERS, **told}.items():
+        for name, value in {**HEADERS, **rate_limit_headers}.items():
             response[name] = value
         duration_ms = (time.perf_counter() - started) * 1e3
         log.info(

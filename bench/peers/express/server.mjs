@@ -50,9 +50,9 @@ async function serve() {
   });
 
   async function answerKept(response, key, load) {
-    const kept = await cache?.get(key);
-    const body = kept ?? JSON.stringify(await load());
-    if (cache && !kept) await cache.setEx(key, LIST_SECONDS, body);
+    const cached = await cache?.get(key);
+    const body = cached ?? JSON.stringify(await load());
+    if (cache && !cached) await cache.setEx(key, LIST_SECONDS, body);
     response.type("json").send(body);
   }
 

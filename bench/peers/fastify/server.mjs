@@ -90,8 +90,8 @@ async function serve() {
   // Cached in serialized form, so that a hit is not serialized again.
   async function answerKept(reply, key, load) {
     reply.type("application/json; charset=utf-8");
-    const kept = await app.redis?.get(key);
-    if (kept) return kept;
+    const cached = await app.redis?.get(key);
+    if (cached) return cached;
     const body = reply.serialize(await load());
     await app.redis?.setex(key, LIST_SECONDS, body);
     return body;

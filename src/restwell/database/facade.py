@@ -26,7 +26,7 @@ _WRITES: Final = ("INSERT", "UPDATE", "DELETE")
 MAX_ATTEMPTS: Final = 3
 RETRY_BASE_SECONDS: Final = 0.02
 MAX_BATCH: Final = 8
-"""Most deferred statements that are sent as one. Each combination is a prepared statement of its own."""
+"""Most deferred statements that are sent as one. Each combination needs its own prepared statement."""
 
 
 class DatabaseUnavailable(ServiceUnavailable):

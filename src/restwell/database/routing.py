@@ -174,7 +174,7 @@ class RoutedDatabase(Database):
             record_lsn(MAX_LSN)  # the write has succeeded, so the caller must not get an error
 
     async def _monitor_primary(self) -> None:
-        """Keep the primary's LSNs of the last MAX_LAG_SECONDS. While it is unavailable, the last LSN is kept."""
+        """Keep the primary's LSNs of the last MAX_LAG_SECONDS. While it is unavailable, the last LSN stays valid."""
         while True:
             try:
                 await self._poll_database.start()

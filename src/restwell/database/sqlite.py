@@ -350,7 +350,7 @@ def _verify(path: Path) -> None:
 
 def _configure(connection: apsw.Connection) -> None:
     _exhaust(connection.execute(PRAGMAS))
-    # When processes open a new file at the same time, SQLite returns SQLITE_BUSY at once, despite the busy timeout.
+    # When processes open a new file at the same time, SQLite returns SQLITE_BUSY immediately, despite the busy timeout.
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
     while True:
         try:

@@ -47,7 +47,7 @@ class _Compacted(Struct):
 
 
 class _ProcessMetrics(Struct):
-    """The contents of a process file, or None if it is unreadable; whether the process has exited; the age of the file."""
+    """The contents of a process file, None if it is unreadable; whether the process has exited; the file's age."""
 
     families: list[Family] | None
     exited: bool

@@ -126,7 +126,7 @@ async def test_explain_finds_a_full_scan_of_a_large_table(opened: Database, one:
 async def test_explain_finds_a_full_scan_along_an_index_or_under_an_alias(opened: Database, one: Query[Any]) -> None:
     """Regression: some full scans were not reported.
 
-    They were a full index scan, and on SQLite a scan of an alias, of the inner table of a join, and for an automatic index.
+    They were full index scans, and on SQLite scans of an alias or of a join's inner table, and automatic indexes.
     """
     async with opened.transaction() as tx:
         await tx.run_script("CREATE INDEX big_by_at ON big (at, parent)")

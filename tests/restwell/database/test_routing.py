@@ -140,8 +140,8 @@ async def test_a_writer_reads_its_own_write_while_others_may_read_older_rows(
         assert seen == Account(1, on_replica=False)
         assert await ask(routed, by_id, lsn, id=1) == Account(1, on_replica=False)
         assert await ask(routed, by_id, id=1) == Account(0, on_replica=True)
-        together = await asyncio.gather(*(ask(routed, by_id, asked, id=1) for asked in (0, lsn, 0, lsn)))
-        assert [account.n for account in together] == [0, 1, 0, 1], "batched with whoever may see less"
+        concurrent = await asyncio.gather(*(ask(routed, by_id, asked, id=1) for asked in (0, lsn, 0, lsn)))
+        assert [account.n for account in concurrent] == [0, 1, 0, 1], "batched with callers of a lower LSN"
     finally:
         await pair.resume()
     await asyncio.sleep(0.5)

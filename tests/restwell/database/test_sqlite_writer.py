@@ -44,12 +44,12 @@ async def test_one_statement_releases_the_write_lock_while_the_event_loop_is_blo
     async with open_database(f"sqlite:///{file}", 1) as database:
         async with database.transaction() as tx:
             await tx.run_script("CREATE TABLE notes (text TEXT)")
-        writing = asyncio.create_task(database.run(_note, text="ours"))
+        write_task = asyncio.create_task(database.run(_note, text="first"))
         for _ in range(5):
             await asyncio.sleep(0)
-        time.sleep(0.3)  # noqa: ASYNC251  # blocks the loop, as no handler should
+        time.sleep(0.3)  # noqa: ASYNC251  # blocks the event loop on purpose
         other = apsw.Connection(str(file))
-        other.execute("INSERT INTO notes VALUES ('another''s')")
-        assert other.execute("SELECT text FROM notes ORDER BY rowid").fetchall() == [("ours",), ("another's",)]
+        other.execute("INSERT INTO notes VALUES ('second')")
+        assert other.execute("SELECT text FROM notes ORDER BY rowid").fetchall() == [("first",), ("second",)]
         other.close()
-        await writing
+        await write_task
