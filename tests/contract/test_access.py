@@ -134,10 +134,10 @@ async def test_no_user_reaches_an_object_of_another_user(
         object_id = owned.get(collection, SOME_ID) if collection in PUBLIC else owned[collection]
         expected = 403 if any(isinstance(guard, requires_role) for guard in route_guards(handler)) else 404
         answer = await other.send(method, path_with(path, object_id), {} if method == "PATCH" else None)
-        stranger = await ApiClient(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
+        anonymous = await ApiClient(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
         tried += 2
-        if (answer.status_code, stranger.status_code) != (expected, 401):
-            leaks.append((method, path, answer.status_code, stranger.status_code))
+        if (answer.status_code, anonymous.status_code) != (expected, 401):
+            leaks.append((method, path, answer.status_code, anonymous.status_code))
     score.note(f"{len(leaks)} of {tried}")
     assert leaks == []
 

@@ -78,9 +78,9 @@ def test_no_urlencoded_form_causes_a_5xx(server: InProcess, seeded: SeededShop, 
 
 
 def _photo() -> bytes:
-    kept = io.BytesIO()
-    Image.new("RGB", (24, 12), "red").save(kept, "PNG")
-    return kept.getvalue()
+    buffer = io.BytesIO()
+    Image.new("RGB", (24, 12), "red").save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 PHOTO: Final = _photo()

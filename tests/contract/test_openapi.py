@@ -64,7 +64,7 @@ def test_the_document_lists_every_error_of_the_kit_and_the_shop() -> None:
     responses = [
         one for path in DOCUMENT["paths"].values() for method in path.values() for one in method["responses"].values()
     ]
-    told = set(
+    documented = set(
         chain.from_iterable(
             content.get("examples", {}) for one in responses for content in one.get("content", {}).values()
         )
@@ -73,12 +73,12 @@ def test_the_document_lists_every_error_of_the_kit_and_the_shop() -> None:
         error.code for error in errors_below(AppError) - BASES if error.__module__.startswith(("restwell", "shop"))
     }
     # A 405 belongs to a path, not to an operation.
-    assert told == raised - {"method_not_allowed"} | {"internal_error"}
+    assert documented == raised - {"method_not_allowed"} | {"internal_error"}
 
 
 def test_no_two_errors_share_a_code() -> None:
-    ours = [error for error in errors_below(AppError) if error.__module__.startswith(("restwell", "shop"))]
-    codes = [error.code for error in ours]
+    app_errors = [error for error in errors_below(AppError) if error.__module__.startswith(("restwell", "shop"))]
+    codes = [error.code for error in app_errors]
     assert sorted(codes) == sorted(set(codes))
 
 

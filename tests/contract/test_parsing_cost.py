@@ -48,11 +48,11 @@ KEY: Final = b"k" * 32
 Text = Callable[[int], str]
 
 
-def of(piece: str, before: str = "", after: str = "") -> Text:
-    return lambda chars: before + piece * (chars // len(piece)) + after
+def of(unit: str, before: str = "", after: str = "") -> Text:
+    return lambda chars: before + unit * (chars // len(unit)) + after
 
 
-PIECES: Final = (
+UNITS: Final = (
     *(
         "a",
         " ",
@@ -96,10 +96,10 @@ PIECES: Final = (
     ),
 )
 WORST: Final = {
-    **{repr(piece): of(piece) for piece in PIECES},
-    **{f'"1"{piece!r}x': of(piece, '"1"', "x") for piece in (" ", "\t ", ",", ", ,", '"', "\\")},
-    **{f'a="{piece!r}"': of(piece, 'a="', '"') for piece in ("\\", '\\"', "\\0", "\\054", " ", ";", "%")},
-    **{f"Basic/Bearer {piece!r}": of(piece, "Bearer ") for piece in ("a", "a.", ".", "=", " ")},
+    **{repr(unit): of(unit) for unit in UNITS},
+    **{f'"1"{unit!r}x': of(unit, '"1"', "x") for unit in (" ", "\t ", ",", ", ,", '"', "\\")},
+    **{f'a="{unit!r}"': of(unit, 'a="', '"') for unit in ("\\", '\\"', "\\0", "\\054", " ", ";", "%")},
+    **{f"Basic/Bearer {unit!r}": of(unit, "Bearer ") for unit in ("a", "a.", ".", "=", " ")},
     "names": lambda chars: "&".join(f"a{number}={number}" for number in range(chars // 10)),
     "cookies": lambda chars: "; ".join(f"a{number}={number}" for number in range(chars // 11)),
 }
@@ -255,18 +255,18 @@ def seconds(parse: Callable[[str], object], text: str) -> float:
         gc.enable()
 
 
-def grown(measure: Callable[[int], float], chars: int, told: str) -> float:
+def grown(measure: Callable[[int], float], chars: int, label: str) -> float:
     """Return the seconds for this number of characters. Fails if they grow faster than linearly."""
     short = measure(chars // TIMES)
-    assert short < block_seconds(), told  # before measuring four times the length
+    assert short < block_seconds(), label  # before measuring four times the length
     long = measure(chars)
     if long > MOMENT:
         short = min(short, *(measure(chars // TIMES) for _ in range(3)))
         long = min(long, *(measure(chars) for _ in range(3)))
         assert long <= MOMENT or long < RATIO * short, (
-            f"{told}: {short * 1e3:.1f} ms, {TIMES} times as long {long * 1e3:.1f} ms"
+            f"{label}: {short * 1e3:.1f} ms, {TIMES} times as long {long * 1e3:.1f} ms"
         )
-        assert long < block_seconds(), told
+        assert long < block_seconds(), label
     return long
 
 
@@ -275,8 +275,8 @@ def test_every_parser_takes_linear_time(score: Score) -> None:
     slowest: list[tuple[float, str]] = []
     gc.freeze()  # as the server does (restwell.testing): the collector skips objects of the tests
     for name, parse, texts in TABLE:
-        for told, text in texts.items():
-            one = f"{name}, {told}"
+        for label, text in texts.items():
+            one = f"{name}, {label}"
             slowest.append((grown(lambda chars: seconds(parse, text(chars)), LONG, one), one))  # noqa: B023
     score.note(f"{len(slowest)} inputs, slowest: {told_of(slowest)}")
 
@@ -317,32 +317,32 @@ def test_every_request_takes_linear_time(server: InProcess, score: Score) -> Non
     slowest: list[tuple[float, str]] = []
 
     def request(
-        told: str, chars: int, method: str, text: Text, *, target: Any = None, header: str = "", kind: bytes = b""
+        label: str, chars: int, method: str, text: Text, *, target: Any = None, header: str = "", kind: bytes = b""
     ) -> None:
         def measure(size: int) -> float:
             value = text(size).encode("latin-1" if header else "utf-8")
             headers = [(header.encode(), value)] if header else [(b"content-type", kind)] if kind else []
             address = target(text(size)).encode() if target is not None else b"/v1/sessions"
             response = server.send(method, address, headers, value if kind else b"{}")
-            assert response.status < 500, (told, response)
+            assert response.status < 500, (label, response)
             return response.seconds
 
         with suppress(UnicodeDecodeError):  # the server itself rejects such a target
-            slowest.append((grown(measure, chars, told), told))
+            slowest.append((grown(measure, chars, label), label))
 
-    for told, text in WORST.items():
+    for label, text in WORST.items():
         for header in HEADERS:
-            request(f"{header}: {told}", HEADER_CHARS, "POST", text, header=header)
+            request(f"{header}: {label}", HEADER_CHARS, "POST", text, header=header)
         for place, target in TARGETS.items():
-            request(f"{place}: {told}", TARGET_CHARS, "GET", text, target=target)
+            request(f"{place}: {label}", TARGET_CHARS, "GET", text, target=target)
         request(
-            f"form: {told}",
+            f"form: {label}",
             LONG,
             "POST",
             text,
             kind=b"application/x-www-form-urlencoded",
             target=lambda _: "/v1/oauth/token",
         )
-    for told, text in JSON.items():
-        request(f"body: {told}", LONG, "POST", text, kind=b"application/json")
+    for label, text in JSON.items():
+        request(f"body: {label}", LONG, "POST", text, kind=b"application/json")
     score.note(f"{len(slowest)} requests, slowest: {told_of(slowest)}")

@@ -36,7 +36,7 @@ def with_address(count: int) -> bytes:
     return b"GET /v1/notes?q=" + b"a" * count + b" HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
-OURS: Final = {
+BY_THE_APPLICATION: Final = {
     "no host": (NOTES + CLOSE + b"\r\n", 400),
     "an empty host": (NOTES + b"Host:\r\n" + CLOSE + b"\r\n", 400),
     "two hosts": (NOTES + b"Host: evil.example\r\n" + HOST + b"\r\n", 400),
@@ -54,7 +54,7 @@ OURS: Final = {
     "an address that is long as it is sent": (b"GET /v1/" + b"%6e" * 3_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
 }
 THE_SERVERS: Final = {
-    "no HTTP": (b"GET / what is this\r\n" + HOST + b"\r\n", {400}),
+    "no HTTP": (b"GET / not HTTP\r\n" + HOST + b"\r\n", {400}),
     "NUL in a field": (NOTES + HOST + b"X-Nul: a\x00b\r\n\r\n", {400}),
     "two lengths": (POST + HOST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", {400}),
     "101 fields": (with_fields(101), {431}),
@@ -95,10 +95,10 @@ def read(answer: bytes) -> tuple[int, dict[str, str], bytes]:
     return int(lines[0].split(" ")[1]) if answer else 0, headers, body
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", BY_THE_APPLICATION)
 def test_a_malformed_request_that_can_be_parsed_gets_a_problem(served: Served, name: str) -> None:
     """Seen to fail: the response was a 200, or one of the server, without body and security headers."""
-    request, expected = OURS[name]
+    request, expected = BY_THE_APPLICATION[name]
     status, headers, body = read(send_raw(port_of(served), request))
     assert (status, headers["content-type"]) == (expected, "application/problem+json")
     problem = json.loads(body)
@@ -125,8 +125,8 @@ def test_nginx_answers_with_problems_under_the_configuration_of_the_decision(ser
     (block,) = re.findall(r"^```nginx\n(.*?)^```", DECISION.read_text(), re.MULTILINE | re.DOTALL)
     with nginx(tmp_path, port_of(served), of_server=block) as port:
         assert read(send_raw(port, NOTES + HOST + b"\r\n"))[0] == 200
-        of_the_server = {name: (sent, min(status - {0})) for name, (sent, status) in THE_SERVERS.items()}
-        for name, (request, expected) in (OURS | of_the_server).items():
+        by_the_server = {name: (sent, min(status - {0})) for name, (sent, status) in THE_SERVERS.items()}
+        for name, (request, expected) in (BY_THE_APPLICATION | by_the_server).items():
             status, headers, body = read(send_raw(port, request))
             assert (status, headers["content-type"]) == (expected, "application/problem+json"), name
             assert (json.loads(body)["status"], headers["x-content-type-options"]) == (expected, "nosniff"), name

@@ -21,7 +21,7 @@ PATCH_NAME = """async ([api, token]) => {
     const answer = await fetch(`${api}/v1/users/me`, {
       method: "PATCH",
       headers: {"authorization": `Bearer ${token}`, "content-type": "application/merge-patch+json"},
-      body: JSON.stringify({name: "From Elsewhere"}),
+      body: JSON.stringify({name: "From another origin"}),
     });
     return [answer.status, answer.headers.get("x-request-id") !== null];
   } catch (error) {
@@ -48,7 +48,7 @@ def page() -> Iterator[Page]:
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[str]:
+def other_origin() -> Iterator[str]:
     """The origin of a page of another site."""
 
     class Handler(SimpleHTTPRequestHandler):
@@ -56,7 +56,7 @@ def elsewhere() -> Iterator[str]:
             self.send_response(200)
             self.send_header("content-type", "text/html")
             self.end_headers()
-            self.wfile.write(b"<!doctype html><title>Elsewhere</title>")
+            self.wfile.write(b"<!doctype html><title>Another origin</title>")
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
@@ -82,37 +82,37 @@ def prepared(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_browser_lets_a_page_of_another_origin_call_only_if_it_is_listed(
-    page: Page, elsewhere: str, tmp_path: Path, *, listed: bool
+    page: Page, other_origin: str, tmp_path: Path, *, listed: bool
 ) -> None:
     """Breaks for the allowed origin when the preflight response lacks the method or the headers."""
-    settings = prepared(tmp_path) | {"CORS_ORIGINS": elsewhere if listed else "http://127.0.0.1:1"}
+    settings = prepared(tmp_path) | {"CORS_ORIGINS": other_origin if listed else "http://127.0.0.1:1"}
     with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
         credentials = {"email": "customer1@shop.example", "password": PASSWORD}
         token = httpx.post(f"{served.url}/v1/sessions", json=credentials).json()["access_token"]
-        page.goto(elsewhere)
+        page.goto(other_origin)
         answer = page.evaluate(PATCH_NAME, [served.url, token])
-        own = httpx.get(f"{served.url}/v1/users/me", headers={"authorization": f"Bearer {token}"}).json()
+        account = httpx.get(f"{served.url}/v1/users/me", headers={"authorization": f"Bearer {token}"}).json()
     assert answer == ([200, True] if listed else "TypeError: Failed to fetch")
-    assert (own["name"] == "From Elsewhere") is listed
+    assert (account["name"] == "From another origin") is listed
 
 
 def test_a_sign_in_with_a_provider_ends_in_a_session_that_no_other_page_can_use(
-    page: Page, elsewhere: str, tmp_path: Path
+    page: Page, other_origin: str, tmp_path: Path
 ) -> None:
     """Breaks when the OAuth state cookie is Strict: browsers do not send it after the redirect of the provider."""
     with openid_provider("set below") as provider:
         client = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"
         settings = prepared(tmp_path) | {"OAUTH_PROVIDERS": f"okta={provider.url.replace('://', f'://{client}@')}"}
         with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
-            ours = served.url.replace("127.0.0.1", "localhost")
-            provider.register_redirect_uri(f"{ours}/v1/identities/okta/callback")
+            origin = served.url.replace("127.0.0.1", "localhost")
+            provider.register_redirect_uri(f"{origin}/v1/identities/okta/callback")
             provider.misbehave(ask=True)
-            page.goto(f"{ours}/v1/identities/okta/sign-in?return_to=/docs")
+            page.goto(f"{origin}/v1/identities/okta/sign-in?return_to=/docs")
             page.get_by_text("Yes, it is me").click()
-            page.wait_for_url(f"{ours}/docs")
-            assert page.url == f"{ours}/docs"
+            page.wait_for_url(f"{origin}/docs")
+            assert page.url == f"{origin}/docs"
             assert page.evaluate(OWN_ACCOUNT) == [200, "ada@example.com", ""]
-            page.goto(elsewhere)
-            page.evaluate(CHANGE, ours)
-            page.goto(f"{ours}/docs")
-            assert page.evaluate(OWN_ACCOUNT)[0] == 200, "nobody else has signed it out"
+            page.goto(other_origin)
+            page.evaluate(CHANGE, origin)
+            page.goto(f"{origin}/docs")
+            assert page.evaluate(OWN_ACCOUNT)[0] == 200, "the cross-site request did not sign out"

@@ -42,11 +42,11 @@ ADA: dict[str, Any] = {"sub": "1", "email": "ada@example.com", "email_verified":
 def id_token(header: Any = None, claims: Any = None) -> str:
     """A token with a valid signature and any claims."""
     now = int(time.time())
-    own = {"iss": URL, "aud": "shop", "iat": now, "exp": now + 86_400, "nonce": FLOW.nonce, **ADA}
-    parts = ({"alg": "Ed25519", "kid": "1"}, own) if header is None and claims is None else (header, claims)
+    valid = {"iss": URL, "aud": "shop", "iat": now, "exp": now + 86_400, "nonce": FLOW.nonce, **ADA}
+    parts = ({"alg": "Ed25519", "kid": "1"}, valid) if header is None and claims is None else (header, claims)
     merged = [
         {**right, **part} if isinstance(part, dict) else right if part is None else part
-        for right, part in zip(({"alg": "Ed25519", "kid": "1"}, own), parts, strict=True)
+        for right, part in zip(({"alg": "Ed25519", "kid": "1"}, valid), parts, strict=True)
     ]
     encoded = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in merged]
     said = b".".join(urlsafe_b64encode(part).rstrip(b"=") for part in encoded)
@@ -269,7 +269,7 @@ answers = st.fixed_dictionaries(
 statuses = st.sampled_from([200, 200, 200, 201, 204, 302, 400, 401, 404, 429, 500])
 
 
-@pytest.mark.scoreboard("T1", "any answer of a provider of identities", MARK, backend="none")
+@pytest.mark.scoreboard("T1", "any response of an identity provider", MARK, backend="none")
 def test_every_answer_of_a_provider_identifies_a_user_or_is_refused(score: Score) -> None:
     def attempt(given: tuple[str, dict[str, Any], int]) -> str:
         name, provider.answers, status = given[0], {}, given[2]

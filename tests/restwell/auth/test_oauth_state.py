@@ -13,7 +13,7 @@ from fuzzing import MARK, fuzz
 from restwell.auth.oauth import AuthorizationFlow, AuthorizationFlows, InvalidSignIn
 from scoreboard import Score
 
-OWN = "https://shop.example"
+ORIGIN = "https://shop.example"
 
 
 def test_state_and_nonce_do_not_reveal_the_verifier() -> None:
@@ -61,7 +61,7 @@ def test_an_error_is_added_to_the_query_of_return_to(return_to: str, with_error:
     assert AuthorizationFlows(b"key").start("okta").location("e") is None
 
 
-ELSEWHERE = [
+NOT_SAME_ORIGIN = [
     "", "a", "//evil.example", "///evil.example", "/\\evil.example", "\\/evil.example", "https://evil.example",
     "https:/evil.example",
     "javascript:alert(1)", "/\t/evil.example", "\t//evil.example", "/%09/evil.example", "/%0d%0aset-cookie:a=b",
@@ -72,7 +72,7 @@ ELSEWHERE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("return_to", ELSEWHERE)
+@pytest.mark.parametrize("return_to", NOT_SAME_ORIGIN)
 def test_a_return_to_outside_our_origin_is_refused_at_begin_and_resume(return_to: str) -> None:
     """Seen to fail: a return_to with characters outside Latin-1 caused a 500 after the sign-in.
 
@@ -89,7 +89,7 @@ def test_a_return_to_outside_our_origin_is_refused_at_begin_and_resume(return_to
         AuthorizationFlows(b"key").resume(cookie, "okta", urlsafe_b64encode(state).rstrip(b"=").decode())
 
 
-@pytest.mark.scoreboard("T1", "any return_to of a sign-in elsewhere", MARK, backend="none")
+@pytest.mark.scoreboard("T1", "any return_to of an OAuth sign-in", MARK, backend="none")
 def test_every_return_to_stays_on_our_origin_or_is_refused(score: Score) -> None:
     pieces = st.sampled_from(
         [
@@ -124,7 +124,7 @@ def test_every_return_to_stays_on_our_origin_or_is_refused(score: Score) -> None
             assert location is not None
             assert location.isascii()
             assert location.isprintable()
-            assert urljoin(OWN, location).startswith(f"{OWN}/")
+            assert urljoin(ORIGIN, location).startswith(f"{ORIGIN}/")
         assert parse_qs(urlsplit(flow.location("e")).query)["error"][-1] == "e"  # type: ignore[type-var]
         assert AuthorizationFlows(b"key").resume(flow.cookie, "okta", flow.state) == flow
         return "taken"

@@ -103,5 +103,5 @@ before = held()
 asyncio.run(main())
 print(held() - before)
 """
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert int(told.stdout) < 15, "MiB more than before"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 15, "MiB more than before"

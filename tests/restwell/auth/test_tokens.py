@@ -72,7 +72,7 @@ def _ed25519() -> ed25519.Ed25519PrivateKey:
 
 
 @pytest.mark.parametrize(
-    ("issue", "error", "told"),
+    ("issue", "error", "message"),
     [
         (lambda tokens: tokens.issue(7, 3), TypeError, "needs UUIDs, not 3"),
         (lambda tokens: tokens.issue(str(USER), SESSION), TypeError, "needs UUIDs"),
@@ -88,10 +88,10 @@ def _ed25519() -> ed25519.Ed25519PrivateKey:
     ],
 )
 def test_a_token_that_verify_would_refuse_is_not_issued(
-    access_tokens: AccessTokens, issue: Callable[[Any], str], error: type[Exception], told: str
+    access_tokens: AccessTokens, issue: Callable[[Any], str], error: type[Exception], message: str
 ) -> None:
     """Seen to fail: these tokens were issued and then rejected by ``verify``, or had other scopes."""
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         issue(access_tokens)
 
 
@@ -131,10 +131,10 @@ def test_a_forged_or_foreign_token_is_refused(
     mine: Any = foreign.get(key.algorithm) or OctKey.generate_key(256)
 
     def signed(with_key: Any = key.key, header: dict[str, Any] | None = None, **changed: object) -> str:
-        whole = {"alg": key.algorithm, "typ": "at+jwt", "kid": key.id} | (header or {})
-        kept = {name: value for name, value in whole.items() if value is not None}
-        said = {name: value for name, value in {**claims, **changed}.items() if value is not None}
-        return jwt.encode(kept, said, with_key, algorithms=[kept["alg"]], default_type=None)
+        all_fields = {"alg": key.algorithm, "typ": "at+jwt", "kid": key.id} | (header or {})
+        token_header = {name: value for name, value in all_fields.items() if value is not None}
+        payload = {name: value for name, value in {**claims, **changed}.items() if value is not None}
+        return jwt.encode(token_header, payload, with_key, algorithms=[token_header["alg"]], default_type=None)
 
     confused = f"{_encode({'alg': 'HS256', 'typ': 'at+jwt', 'kid': key.id})}.{body}"
     with_public_key = hmac.digest(_public_bytes(key), confused.encode(), "sha256")
@@ -149,7 +149,7 @@ def test_a_forged_or_foreign_token_is_refused(
         "a key by an address": signed(mine, {"jku": "https://evil.example/jwks.json"}),
         "a certificate by an address": signed(mine, {"x5u": "https://evil.example/cert.pem"}),
         "no key id": signed(header={"kid": None}),
-        "an unknown key id": signed(header={"kid": "nobody"}),
+        "an unknown key id": signed(header={"kid": "unknown"}),
         "a path as key id": signed(mine, {"kid": "../../dev/null"}),
         "SQL as key id": signed(mine, {"kid": f"{key.id}' OR '1'='1"}),
         "an identity token": signed(header={"typ": "JWT"}),
@@ -240,8 +240,8 @@ def test_a_published_key_verifies_and_does_not_sign(key_file: Callable[[bytes], 
         ("EC", "ES256", "sig"),
     ]
     assert "d" not in {name for key in published["keys"] for name in key}
-    elsewhere = KeySet.import_key_set(published)  # type: ignore[arg-type]  # as it was read from JSON
-    assert jwt.decode(issuing.issue(USER, SESSION), elsewhere, algorithms=["Ed25519"]).claims["sub"] == str(USER)
+    imported = KeySet.import_key_set(published)  # type: ignore[arg-type]  # as it was read from JSON
+    assert jwt.decode(issuing.issue(USER, SESSION), imported, algorithms=["Ed25519"]).claims["sub"] == str(USER)
     assert of(from_secrets([SECRET])).public_keys is None
 
 

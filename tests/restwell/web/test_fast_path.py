@@ -56,15 +56,15 @@ class Filter(Struct, frozen=True):
 class Teapot(Exception): ...
 
 
-class OwnRequest(ApiRequest):
+class CustomRequest(ApiRequest):
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        seen.append("own request")
+        seen.append("custom request")
         super().__init__(*arguments, **options)
 
 
-class OwnResponse(FrameworkResponse[Any]):
+class CustomResponse(FrameworkResponse[Any]):
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        seen.append("own response")
+        seen.append("custom response")
         super().__init__(*arguments, **options)
 
 
@@ -135,18 +135,18 @@ class Things(Controller):
         """A custom exception handler."""
         raise Teapot
 
-    @get("/kept", cache=60)
-    async def kept(self) -> dict[str, int]:
+    @get("/cached", cache=60)
+    async def cached(self) -> dict[str, int]:
         """The response cache of the framework."""
         seen.append("asked")
         return {"n": len(seen)}
 
-    @get("/own-request", request_class=OwnRequest)
+    @get("/custom-request", request_class=CustomRequest)
     async def own_request(self) -> dict[str, int]:
         """A custom request class."""
         return {"n": len(seen)}
 
-    @get("/own-response", response_class=OwnResponse)
+    @get("/custom-response", response_class=CustomResponse)
     async def own_response(self) -> dict[str, int]:
         """A custom response class."""
         return {"n": 1}
@@ -230,8 +230,8 @@ async def test_a_cached_route_is_not_looked_up_in_the_router_again(
         ("hooked", ["hook"], 1),
         ("hooked-after", ["hook"], 0),
         ("through", ["middleware"], 1),
-        ("own-request", ["own request"], 1),
-        ("own-response", ["own response"], 1),
+        ("custom-request", ["custom request"], 1),
+        ("custom-response", ["custom response"], 1),
     ],
 )
 async def test_a_handler_gets_the_framework_features_that_it_declares(
@@ -245,7 +245,7 @@ async def test_a_handler_gets_the_framework_features_that_it_declares(
 async def test_a_route_keeps_the_exception_handlers_and_cache_of_the_framework(client: httpx.AsyncClient) -> None:
     answer = await client.get("/v1/things/teapot")
     assert (answer.status_code, answer.text) == (418, "short and stout")
-    assert [(await client.get("/v1/things/kept")).json() for _ in range(2)] == [{"n": 1}] * 2
+    assert [(await client.get("/v1/things/cached")).json() for _ in range(2)] == [{"n": 1}] * 2
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_a_valid_file_upload_is_accepted(server: InProcess, body: bytes, name: s
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "told"),
+    ("body", "status", "message"),
     [
         pytest.param(part("form-data; name=file; filename*=utf-8''a.txt"), 422, "filename", id="filename*"),
         pytest.param(
@@ -119,10 +119,12 @@ def test_a_valid_file_upload_is_accepted(server: InProcess, body: bytes, name: s
         pytest.param(GOOD.replace(b"\r\n", b"\n"), 400, "line break", id="bare line feeds"),
     ],
 )
-def test_an_invalid_form_gets_a_problem_that_says_why(server: InProcess, body: bytes, status: int, told: str) -> None:
+def test_an_invalid_form_gets_a_problem_that_says_why(
+    server: InProcess, body: bytes, status: int, message: str
+) -> None:
     """Breaks with the form parser of the framework: `filename*`, an unknown charset and an invalid byte are 500s."""
     response = upload(server, body)
-    assert (checked_status(response), told in response.body.decode()) == (str(status), True), response.body
+    assert (checked_status(response), message in response.body.decode()) == (str(status), True), response.body
 
 
 @pytest.mark.parametrize(

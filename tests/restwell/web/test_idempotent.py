@@ -101,17 +101,17 @@ async def entries(database: Database) -> int:
     return await database.one(count)
 
 
-def told(answer: httpx.Response) -> tuple[object, ...]:
+def summary(answer: httpx.Response) -> tuple[object, ...]:
     return answer.status_code, answer.content, answer.headers["location"], answer.headers["x-by"]
 
 
 async def test_a_repeated_request_gets_the_whole_stored_response(client: httpx.AsyncClient, database: Database) -> None:
     """Breaks when only the body is stored: a replay then has the default status and headers."""
     first, *more = [await add(client) for _ in range(3)]
-    assert told(first) == (202, b'{"id":1,"text":"x"}', "/v1/ledger/1", str(ADA))
+    assert summary(first) == (202, b'{"id":1,"text":"x"}', "/v1/ledger/1", str(ADA))
     assert "idempotent-replayed" not in first.headers
     for again in more:
-        assert told(again) == told(first)
+        assert summary(again) == summary(first)
         assert again.headers["idempotent-replayed"] == "true"
     assert await entries(database) == 1
 
@@ -150,7 +150,7 @@ async def test_a_failed_request_has_no_effect_and_its_key_may_be_used_again(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     """Breaks when the key is claimed in a separate transaction: it is then never released."""
-    Ledger.faults += [ValueError("a crash"), Conflict()]
+    Ledger.faults += [ValueError("a failure"), Conflict()]
     assert [(await add(client)).status_code for _ in range(3)] == [409, 500, 202]
     assert await entries(database) == 1
 
@@ -166,7 +166,7 @@ async def test_a_transaction_conflict_runs_the_whole_request_again(
 async def test_concurrent_requests_with_one_key_have_one_effect(client: httpx.AsyncClient, database: Database) -> None:
     """Breaks when the key is looked up before it is claimed."""
     answers = await asyncio.gather(*(add(client) for _ in range(20)))
-    assert {told(answer) for answer in answers} == {told(answers[0])}
+    assert {summary(answer) for answer in answers} == {summary(answers[0])}
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
     assert await entries(database) == 1
 

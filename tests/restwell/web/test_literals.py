@@ -328,14 +328,14 @@ def test_every_fault_of_a_tree_is_named_at_once() -> None:
     body = f'{{"id": "{ID.upper()}", "children": [{{"id": 5}}, {{"id": "x"}}, {{}}]}}'
     with pytest.raises(Invalid) as refused:
         decode_body(body.encode(), Tree)
-    told = {fault.path: fault.message.split()[0] for fault in refused.value.errors}
-    assert told == {
+    messages = {fault.path: fault.message.split()[0] for fault in refused.value.errors}
+    assert messages == {
         "$.id": "Expected",
         "$.children[0].id": "Expected",
         "$.children[1].id": "Expected",
         "$.children[2].id": "required",
     }
-    assert len(refused.value.errors) == len(told)
+    assert len(refused.value.errors) == len(messages)
 
 
 @pytest.mark.parametrize(

@@ -149,5 +149,5 @@ async def test_a_refusal_by_a_guard_is_a_problem(tiny: httpx.AsyncClient, token:
 def test_an_error_has_a_default_message_and_may_have_its_own() -> None:
     plain = AppError().problem("id")
     assert (plain.status, plain.title, plain.code) == (500, "Internal Server Error", "internal_error")
-    own = Invalid("Look here.", errors=[FieldError("$.a", "bad")]).problem("id")
-    assert (own.title, own.detail, own.errors[0].path) == ("Unprocessable Content", "Look here.", "$.a")
+    problem = Invalid("Custom detail.", errors=[FieldError("$.a", "bad")]).problem("id")
+    assert (problem.title, problem.detail, problem.errors[0].path) == ("Unprocessable Content", "Custom detail.", "$.a")

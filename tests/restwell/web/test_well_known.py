@@ -43,15 +43,18 @@ async def test_the_public_keys_are_published_and_cacheable(tiny_settings: Settin
 
 async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings: ShopSettings, key_file: Path) -> None:
     """A server that knows only the issuer finds the key of a token (RFC 8414)."""
-    own = "https://shop.example"
-    changes = {"jwt": JwtSettings(secret=settings.jwt.secret, key_files=(key_file,)), "app": AppSettings(url=own)}
+    issuer_url = "https://shop.example"
+    changes = {
+        "jwt": JwtSettings(secret=settings.jwt.secret, key_files=(key_file,)),
+        "app": AppSettings(url=issuer_url),
+    }
     async with running(shop.create_app(settings.model_copy(update=changes))) as client:
         customer = await ApiClient(client).sign_in("customer1@shop.example")
         metadata = (await client.get("/.well-known/oauth-authorization-server")).json()
-        keys = (await client.get(metadata["jwks_uri"].removeprefix(own))).json()
+        keys = (await client.get(metadata["jwks_uri"].removeprefix(issuer_url))).json()
     token = jwt.decode(customer.tokens["access_token"], KeySet.import_key_set(keys), algorithms=["Ed25519"])
     assert token.header["typ"] == "at+jwt"
-    assert token.claims["iss"] == metadata["issuer"] == own
+    assert token.claims["iss"] == metadata["issuer"] == issuer_url
     assert token.claims.keys() == {
         "sub",
         "sid",
@@ -62,7 +65,7 @@ async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings:
         "iat",
         "exp",
     }  # the claims of RFC 9068 2.2 and sid
-    assert metadata["token_endpoint"] == f"{own}/v1/oauth/token"
+    assert metadata["token_endpoint"] == f"{issuer_url}/v1/oauth/token"
     assert "orders:read" in metadata["scopes_supported"]
 
 
