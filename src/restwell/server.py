@@ -40,8 +40,7 @@ MAX_CONNECTIONS: Final = 16_384
 """The limit of open connections per worker, most of them idle. The edge limits concurrent requests."""
 BACKLOG: Final = 4_096
 SWITCH_INTERVAL_SECONDS: Final = 0.0001
-"""The GIL switch interval, so that the I/O thread of the server waits less. Python's default is 5 ms
-(docs/performance.md)."""
+"""The GIL switch interval. Python's default of 5 ms delays the I/O thread of the server (docs/performance.md)."""
 LOGGING: Final = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 """Sends Granian's logs to the root logger. Its own handler writes to standard output and blocks."""
 MAX_HEADER_BYTES: Final = 65_536
@@ -97,10 +96,9 @@ def serve(settings: Settings, *, replace_hung: bool = True) -> None:
 
 @contextmanager
 def shared_metrics_dir(settings: Settings) -> Iterator[Settings]:
-    """The settings with a metrics folder: the configured one, or a temporary one. Also sets METRICS_DIR for child
-    processes.
+    """The settings with a metrics folder, the configured one or a temporary one.
 
-    Raises ConfigurationError if the folder is not writable.
+    Sets METRICS_DIR for child processes. Raises ConfigurationError if the folder is not writable.
     """
     with ExitStack() as stack:
         folder = settings.metrics.dir

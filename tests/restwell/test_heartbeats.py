@@ -40,26 +40,26 @@ class Server:
     def workers(self) -> set[int]:
         return set(children_of(self.main))
 
-    async def until(self, so: Callable[[], bool]) -> None:
-        await asyncio.to_thread(wait_until, so, self.served.process, self.served)
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
+        await asyncio.to_thread(wait_until, condition, self.served.process, self.served)
 
     async def wait_until_both_serve(self) -> None:
         """Wait until two workers have started and 40 connections, of which each gets some, are served."""
-        await self.until(lambda: len(self._started()) == 2 and self._answers())
+        await self.wait_for(lambda: len(self._started()) == 2 and self._serves_all_connections())
 
     def _started(self) -> list[int]:
         return [worker for worker in self.workers if any(self.metrics.glob(f"{worker}-*.metrics"))]
 
-    def _answers(self) -> bool:
+    def _serves_all_connections(self) -> bool:
         port = int(self.served.url.rpartition(":")[2])
         request = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         return all(b" 200 OK" in send_raw(port, request, 1) for _ in range(40))
 
-    async def ask(self, path: str) -> int:
+    async def request_status(self, path: str) -> int:
         async with httpx.AsyncClient(timeout=60) as client:
             return (await client.get(f"{self.served.url}/v1/slow{path}")).status_code
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
         self.served.process.terminate()
         assert await asyncio.to_thread(self.served.process.wait, END_SECONDS) == 0
 
@@ -117,7 +117,7 @@ async def test_a_suspended_worker_is_replaced(server: Server) -> None:
     """Breaks without the kill: every second connection then hangs."""
     stopped, other = server.workers
     suspend(stopped)
-    await server.until(lambda: stopped not in server.workers)
+    await server.wait_for(lambda: stopped not in server.workers)
     await server.wait_until_both_serve()
     assert other in server.workers
     (line,) = [line for line in server.served.output.splitlines() if "worker_hung" in line]
@@ -127,7 +127,7 @@ async def test_a_suspended_worker_is_replaced(server: Server) -> None:
 async def test_two_suspended_workers_are_both_replaced(server: Server) -> None:
     before = server.workers
     suspend(*before)
-    await server.until(lambda: not before & server.workers)
+    await server.wait_for(lambda: not before & server.workers)
     await server.wait_until_both_serve()
 
 
@@ -135,7 +135,7 @@ async def test_a_worker_with_a_blocked_event_loop_is_replaced(server: Server) ->
     """Breaks when a thread of the worker sends the heartbeats: it continues while the event loop is blocked."""
     before = server.workers
     with pytest.raises(httpx.TransportError):
-        await server.ask("/block/60")
+        await server.request_status("/block/60")
     await server.wait_until_both_serve()
     assert len(before & server.workers) == 1
 
@@ -143,8 +143,11 @@ async def test_a_worker_with_a_blocked_event_loop_is_replaced(server: Server) ->
 async def test_a_busy_worker_is_not_replaced(server: Server) -> None:
     """Breaks when only an idle event loop sends heartbeats, or when a single late heartbeat kills the worker."""
     with server.no_kill():
-        answers = [*(server.ask(f"/compute/{HUNG_SECONDS + 1}") for _ in range(2)), server.ask("/block/1")]
-        assert await asyncio.gather(*answers) == [200, 200, 200]
+        responses = [
+            *(server.request_status(f"/compute/{HUNG_SECONDS + 1}") for _ in range(2)),
+            server.request_status("/block/1"),
+        ]
+        assert await asyncio.gather(*responses) == [200, 200, 200]
 
 
 async def test_a_resumed_main_process_kills_no_worker(server: Server) -> None:
@@ -173,8 +176,8 @@ async def test_a_hung_worker_does_not_delay_the_shutdown_of_the_server(tmp_path:
         await server.wait_until_both_serve()
         suspend(next(iter(server.workers)))
         if moment == "after the kill":
-            await server.until(lambda: "worker_hung" in server.served.output)
-        await server.end()
+            await server.wait_for(lambda: "worker_hung" in server.served.output)
+        await server.stop()
 
 
 async def test_the_development_server_keeps_a_suspended_worker(tmp_path: Path) -> None:
