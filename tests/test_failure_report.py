@@ -86,10 +86,10 @@ def test_a_failed_test_shows_its_last_requests_their_responses_and_their_log_lin
     """Breaks when exchanges of an earlier test are shown, or when a log line is missing below its request."""
     _, several, first = report.split("HTTP, the last exchange at the end")
     *earlier, last = several.partition("- Captured stdout call")[0].strip("- \n").split("\n\n")
-    told = last.splitlines()
-    assert told[:3] == ["> POST http://app.test/orders", "  two lamps", "< 409 Conflict, request id id-of-orders"]
-    assert told[3] == "  out of stock" + "." * 488 + "..."
-    assert told[4:] == ['{"event":"stored","request_id":"id-of-orders"}']
+    lines = last.splitlines()
+    assert lines[:3] == ["> POST http://app.test/orders", "  two lamps", "< 409 Conflict, request id id-of-orders"]
+    assert lines[3] == "  out of stock" + "." * 488 + "..."
+    assert lines[4:] == ['{"event":"stored","request_id":"id-of-orders"}']
     assert [exchange.splitlines()[0] for exchange in earlier] == [
         "> POST http://app.test/4",
         "> POST http://app.test/5",

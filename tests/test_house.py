@@ -88,7 +88,7 @@ def test_imports_point_one_way(file: Path) -> None:
             if top == "restwell" and below and below[0] in set().union(*LAYERS):
                 assert layer_of(below[0]) <= layer_of(own), f"{own} imports {below[0]}, which is above it"
         if package == "shop":
-            assert top not in FRAMEWORKS, "an application speaks restwell.web"
+            assert top not in FRAMEWORKS, "an application uses restwell.web"
             if len(below) > 1 and below[0] in FEATURES - {own} and own in FEATURES:
                 assert below[1] in RULES | {"models", "schemas"}, "a feature calls another's service"
             if rest and rest[0] in FEATURE_FILES:

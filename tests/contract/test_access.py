@@ -121,7 +121,7 @@ async def owned(customer: ApiClient, admin: ApiClient) -> dict[str, str]:
     }
 
 
-@pytest.mark.scoreboard("A8", "every route with an id x {another user, nobody}", "0 leaks")
+@pytest.mark.scoreboard("A8", "every route with an id x {another user, no user}", "0 leaks")
 async def test_no_user_reaches_an_object_of_another_user(
     owned: dict[str, str], other: ApiClient, client: httpx.AsyncClient, score: Score
 ) -> None:

@@ -36,10 +36,10 @@ def each(
     return decorate
 
 
-def _arguments(keys: list[str], value: Any, told: str | None) -> tuple[str, dict[str, Any]]:
+def _arguments(keys: list[str], value: Any, label: str | None) -> tuple[str, dict[str, Any]]:
     if isinstance(value, type(pytest.param())):
-        told, value = str(value.id or ""), value.values
+        label, value = str(value.id or ""), value.values
     elif len(keys) == 1:
         value = (value,)
     arguments = dict(zip(keys, value, strict=True))
-    return told or ", ".join(f"{key}={one!r:.100}" for key, one in arguments.items()), arguments
+    return label or ", ".join(f"{key}={one!r:.100}" for key, one in arguments.items()), arguments

@@ -107,9 +107,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Wrapper:
             _told(*exchange, lines, EARLIER_BODY_CHARS if number else BODY_CHARS)
             for number, exchange in enumerate(reversed(_exchanges))
         ]
-        told = {line for exchange in exchanges for line in exchange}
+        shown = {line for exchange in exchanges for line in exchange}
         if item.config.get_verbosity() < 2:
-            written = [(name, left) for name, text in written if (left := _end(text, told))]
+            written = [(name, left) for name, text in written if (left := _end(text, shown))]
         http = "\n\n".join("\n".join(exchange) for exchange in reversed(exchanges))
         report.sections[:] = [("HTTP, the last exchange at the end", http), *written] if http else written
     return report
@@ -139,8 +139,8 @@ def _body(message: httpx.Request | httpx.Response, chars: int) -> list[str]:
     return [f"  {text[:chars]}{'...' * (len(text) > chars)}"] if text else []
 
 
-def _end(text: str, told: Collection[str]) -> str:
+def _end(text: str, shown: Collection[str]) -> str:
     """The last lines, without those that are shown with their request."""
-    lines = [line for line in text.splitlines() if line not in told]
+    lines = [line for line in text.splitlines() if line not in shown]
     left_out = len(lines) - LOG_LINES
     return "\n".join([f"({left_out} lines before: -vv)", *lines[-LOG_LINES:]] if left_out > 0 else lines)

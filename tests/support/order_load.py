@@ -23,7 +23,7 @@ _stock = query("audit.stock", select(products.c.stock).where(products.c.id == pa
 _keys = query("audit.keys", select(func.count().label("n")).select_from(idempotency.table), into=int)
 
 
-_TLS = httpx.create_ssl_context()  # once: each takes 25 ms, in which nobody else is measured
+_TLS = httpx.create_ssl_context()  # created once, because it takes 25 ms
 
 
 class Attempt(Struct):

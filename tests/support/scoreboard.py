@@ -71,8 +71,8 @@ class GenerationTable:
         if self._rows and VARIABLE in os.environ:
             path = Path(os.environ[VARIABLE])
             done = {_fault_of(row) for row in self._rows.values()}
-            kept = [row for row in _read(path) if _fault_of(row) not in done]
-            path.write_text(_text([*kept, *self._rows.values()]))
+            earlier = [row for row in _read(path) if _fault_of(row) not in done]
+            path.write_text(_text([*earlier, *self._rows.values()]))
 
 
 def _text(rows: list[tuple[str, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""A gateway that speaks Stripe's PaymentIntents over HTTP, as far as the shop does, with faults on demand.
+"""Stripe's PaymentIntents API, as far as the shop uses it, with faults on demand.
 
 Written from https://docs.stripe.com/api: idempotency keys give the first answer again, a payment has one end, and so have errors.
 """
@@ -17,7 +17,7 @@ Answer = tuple[int, dict[str, Any]]
 
 class StripeServer:
     """``moved`` is all the money that was moved, by payment. The next answers are as ``faults`` say: a status, or ``lost`` after it is
-    done. Whoever pays with ``declines`` is declined.
+    done. A payment with ``declines`` is declined.
     """
 
     def __init__(self) -> None:

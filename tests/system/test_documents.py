@@ -29,10 +29,10 @@ def test_the_tour_of_the_readme_buys_two_headphones_once(tmp_path: Path) -> None
     (tour,) = [block for block in blocks("README.md") if "curl" in block]
     with serve(tmp_path, "make", "run", cwd=ROOT, DATABASE_URL=f"sqlite:///{tmp_path / 'shop.db'}") as served:
         script = "set -euo pipefail\n" + tour.replace("http://127.0.0.1:8000", served.url)
-        told = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert '"status":"pending"' in told.stdout
-    assert '"quantity":2' in told.stdout
-    assert "idempotent-replayed: true" in told.stdout
+        result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert '"status":"pending"' in result.stdout
+    assert '"quantity":2' in result.stdout
+    assert "idempotent-replayed: true" in result.stdout
 
 
 def test_every_command_in_the_documents_is_run_by_a_test() -> None:
@@ -45,9 +45,9 @@ def test_every_command_in_the_documents_is_run_by_a_test() -> None:
 
 
 def test_make_help_lists_every_target() -> None:
-    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    result = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("run", "test", "test-quick", "coverage", "bench", "check", "format", "lock", "clean", "help"):
-        assert re.search(rf"make {target} ", told)
+        assert re.search(rf"make {target} ", result)
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the hooks need a git checkout")
@@ -58,5 +58,5 @@ def test_the_pre_commit_hooks_run_and_pass(tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", "--shared", ROOT, clone], check=True)
     installed = subprocess.run([program, "install"], cwd=clone, capture_output=True, text=True, check=True)
     assert "pre-commit installed" in installed.stdout
-    told = subprocess.run([program, "run", "--all-files"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout
+    result = subprocess.run([program, "run", "--all-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout

@@ -29,4 +29,4 @@ async def test_an_engine_of_sqlalchemy_reads_the_database(database_url: str, bac
     assert backend in database_url
     names: dict[str, Any] = {}
     exec(example("create_async_engine"), names)  # noqa: S102  # as above
-    assert len(await names["dearest"](database_url)) == 10
+    assert len(await names["most_expensive"](database_url)) == 10

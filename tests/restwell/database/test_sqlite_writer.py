@@ -38,7 +38,7 @@ async def test_a_cancellation_is_never_swallowed_by_a_wait_that_succeeds_at_the_
 async def test_one_statement_releases_the_write_lock_while_the_event_loop_is_blocked(tmp_path: Path) -> None:
     """Breaks when BEGIN, the statement and COMMIT are three calls of the thread.
 
-    A job that blocked the event loop between two of them kept the heartbeat from extending its lease.
+    A job that blocked the event loop between two of them prevented the heartbeat from extending its lease.
     """
     file = tmp_path / "writer.db"
     async with open_database(f"sqlite:///{file}", 1) as database:

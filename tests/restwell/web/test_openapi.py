@@ -192,14 +192,14 @@ def test_the_component_of_a_generic_type_is_named_after_its_argument() -> None:
 @pytest.mark.parametrize("name", ["Whole", "WholePage"])
 def test_two_types_of_one_name_are_refused_at_start(name: str) -> None:
     """Seen to fail: one of the two components had its Python module path as its name."""
-    namesake = defstruct(name, [("other", int)], module="other.schemas")
+    duplicate = defstruct(name, [("other", int)], module="other.schemas")
 
     class Namesakes(Controller):
-        path = "/namesakes"
+        path = "/duplicates"
 
         @post()
-        async def add_namesake(self, data: JSONBody[namesake]) -> None:  # type: ignore[valid-type]
-            """Add a namesake."""
+        async def add_duplicate(self, data: JSONBody[duplicate]) -> None:  # type: ignore[valid-type]
+            """Add a duplicate."""
 
     with pytest.raises(TypeError, match=f"types with the same name in the OpenAPI document: .*{name}.*; rename"):
         document_of(Things, Namesakes)

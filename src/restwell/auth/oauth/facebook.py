@@ -1,4 +1,4 @@
-"""Sign-in with Facebook, which speaks OAuth 2.0 and returns the user from its Graph API."""
+"""Sign-in with Facebook, which uses OAuth 2.0 and returns the user from its Graph API."""
 
 import hmac
 from typing import Annotated, Any, ClassVar, Final

@@ -1,4 +1,4 @@
-"""Sign-in with GitHub, which speaks OAuth 2.0 but not OpenID Connect."""
+"""Sign-in with GitHub, which uses OAuth 2.0 but not OpenID Connect."""
 
 from typing import Annotated, ClassVar, Final
 from urllib.parse import urlsplit
