@@ -1,5 +1,3 @@
-"""What several tests of the shop ask for."""
-
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +7,6 @@ from mail_server import MailServer, mail_server
 
 @pytest.fixture
 def server() -> Iterator[MailServer]:
-    """A mail server, for an app that is made with it."""
+    """An SMTP server for tests whose app sends emails."""
     with mail_server(None) as started:
         yield started

@@ -1,4 +1,4 @@
-"""Of several who delete the same thing at once one has deleted it, and the others find nothing: 404, whatever it is."""
+"""Concurrent deletes of one resource: one succeeds, and the others get a 404."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Addresses at every route that takes one: one parser, one canonical form, and each that is accepted gets its mail."""
+"""Email addresses: every route uses the same parser and canonical form."""
 
 from collections.abc import Awaitable, Callable
 
@@ -34,7 +34,7 @@ def new(email: str, name: str = "Ada") -> Json:
 async def test_an_invalid_address_is_a_422_that_names_its_field_at_every_route(
     client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
 ) -> None:
-    """Breaks with a lenient pattern (they registered), or where a route checks nothing: a NUL at the sign-in was a 500 on PostgreSQL."""
+    """Regression: a NUL in the address of a sign-in was a 500 on PostgreSQL."""
     routes: dict[str, Callable[[str], Awaitable[httpx.Response]]] = {
         "register": lambda email: client.post("/v1/users", json=new(email)),
         "sign in": lambda email: client.post("/v1/sessions", json={"email": email, "password": PASSWORD}),
@@ -62,7 +62,7 @@ async def test_an_address_with_half_a_surrogate_pair_is_refused(client: httpx.As
 async def test_all_spellings_of_an_address_are_one_account_that_gets_its_mail(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:
-    """Breaks without one canonical form: NFC and NFD were two accounts, and the mail of an international domain never went."""
+    """Fails without a canonical form: NFC and NFD are two accounts, and mail to international domains fails."""
     twins = [
         "Ada@b\u00fccher.example",
         "ada@bu\u0308cher.example",
@@ -83,17 +83,17 @@ async def test_all_spellings_of_an_address_are_one_account_that_gets_its_mail(
     assert answer.status_code == 204
 
 
-async def test_a_change_to_another_spelling_of_the_own_address_is_no_change(
+async def test_another_spelling_of_the_current_address_is_not_a_change(
     customer: ApiClient, app: App, server: MailServer
 ) -> None:
     answer = await customer.send("POST", "/v1/email-verifications", {"email": "Customer1@SHOP.example"})
-    assert answer.status_code == 202, "the own address needs no password"
+    assert answer.status_code == 202, "the current address needs no password"
     await finish_jobs(app)
     assert [to for _, to in server.envelopes] == [["customer1@shop.example"]]
 
 
 async def test_a_display_name_cannot_forge_a_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
-    """Breaks when a display name is parsed: its encoded words were headers and a text of somebody else's, sent by us."""
+    """Header injection. Fails if a display name is parsed: its encoded words become headers and text."""
     assert (await client.post("/v1/users", json=new("victim@example.com", FORGED))).status_code == 201
     await finish_jobs(app)
     (mail,) = server.mails

@@ -1,4 +1,4 @@
-"""What an operator does about jobs, over HTTP and on the command line."""
+"""Job administration over HTTP and on the command line."""
 
 import asyncio
 from uuid import UUID
@@ -19,7 +19,7 @@ NEW = {"email": "ada@example.com", "password": "a long enough one", "name": "Ada
 
 @pytest.fixture
 async def dead(app: App, client: httpx.AsyncClient) -> UUID:
-    """The welcome mail of a new user, whose arguments cannot be read."""
+    """A dead job: the welcome email of a new user, with invalid arguments."""
     answer = await client.post("/v1/users", json=NEW, headers={"x-request-id": "of-the-registration"})
     assert answer.status_code == 201
     (waiting,) = await app.kit.jobs.list_jobs(JobState.READY, 5)
@@ -71,7 +71,7 @@ def environment(settings: ShopSettings) -> dict[str, str]:
     return {"DATABASE_URL": settings.database.url.get_secret_value()}
 
 
-async def told(settings: ShopSettings, *arguments: str) -> tuple[int, str]:
+async def run_command(settings: ShopSettings, *arguments: str) -> tuple[int, str]:
     done = await asyncio.to_thread(restwell, "jobs", *arguments, cwd=ROOT, **environment(settings))
     return done.returncode, done.stdout + done.stderr
 
@@ -80,31 +80,31 @@ async def told(settings: ShopSettings, *arguments: str) -> tuple[int, str]:
 async def test_an_operator_lists_retries_and_discards_dead_jobs_on_the_command_line(
     settings: ShopSettings, dead: UUID, app: App
 ) -> None:
-    code, text = await told(settings, "list")
+    code, text = await run_command(settings, "list")
     assert code == 0
     assert f"{dead}" in text
     assert "UnreadableArguments: Invalid UUID - at `$.user_id`" in text
     assert text.endswith("1 dead in mail\n")
-    code, text = await told(settings, "show", str(dead))
+    code, text = await run_command(settings, "show", str(dead))
     assert code == 0
     assert "attempt 1 failed at" in text
     assert "of-the-registration" in text
 
-    assert await told(settings, "retry", "--name=someone_else") == (0, "0 retried\n")
-    assert await told(settings, "retry", "--name=send_welcome") == (0, "1 retried\n")
+    assert await run_command(settings, "retry", "--name=someone_else") == (0, "0 retried\n")
+    assert await run_command(settings, "retry", "--name=send_welcome") == (0, "1 retried\n")
     assert (await app.kit.jobs.get(dead)).state == "ready"
-    assert await told(settings, "list", "--state=dead") == (0, "1 ready in mail\n")
-    assert await told(settings, "cancel", str(dead)) == (0, "1 cancelled\n")
-    assert await told(settings, "retry", str(dead)) == (0, "1 retried\n")
-    assert await told(settings, "retry", str(dead)) == (
+    assert await run_command(settings, "list", "--state=dead") == (0, "1 ready in mail\n")
+    assert await run_command(settings, "cancel", str(dead)) == (0, "1 cancelled\n")
+    assert await run_command(settings, "retry", str(dead)) == (0, "1 retried\n")
+    assert await run_command(settings, "retry", str(dead)) == (
         2,
         "restwell: Only a dead or cancelled job can be retried.\n",
     )
-    await told(settings, "cancel", str(dead))
-    assert await told(settings, "discard", str(dead)) == (0, "1 discarded\n")
-    assert await told(settings, "show", str(new_id())) == (2, "restwell: The resource does not exist.\n")
-    assert await told(settings, "retry") == (
+    await run_command(settings, "cancel", str(dead))
+    assert await run_command(settings, "discard", str(dead)) == (0, "1 discarded\n")
+    assert await run_command(settings, "show", str(new_id())) == (2, "restwell: The resource does not exist.\n")
+    assert await run_command(settings, "retry") == (
         2,
         "restwell: give the ids of jobs, or --name for every dead job with that name\n",
     )
-    assert await told(settings, "list") == (0, "no jobs are scheduled, ready, running, parked or dead\n")
+    assert await run_command(settings, "list") == (0, "no jobs are scheduled, ready, running, parked or dead\n")

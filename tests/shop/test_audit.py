@@ -1,4 +1,4 @@
-"""What happened to an account stands in the audit log, and stays there."""
+"""The audit log: security events are recorded, and are append-only."""
 
 import httpx
 import pytest
@@ -17,7 +17,9 @@ def names(found: list[Json]) -> list[str]:
     return [one["type"] for one in found]
 
 
-async def test_a_user_sees_the_own_security_events_newest_first(client: httpx.AsyncClient, customer: ApiClient) -> None:
+async def test_a_user_lists_their_own_security_events_newest_first(
+    client: httpx.AsyncClient, customer: ApiClient
+) -> None:
     bad = {"email": "customer1@shop.example", "password": "a wrong one"}
     failed = await client.post("/v1/sessions", json=bad)
     change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
@@ -33,10 +35,10 @@ async def test_a_user_sees_the_own_security_events_newest_first(client: httpx.As
     assert names(await events(again))[:4] == ["signed_in", "signed_out_everywhere", "signed_out", "signed_in"]
 
 
-async def test_an_admin_sees_all_security_events_and_a_customer_the_own(
+async def test_an_admin_lists_all_security_events_and_a_customer_only_their_own(
     client: httpx.AsyncClient, customer: ApiClient, admin: ApiClient
 ) -> None:
-    """Breaks when the filter of an admin is anybody's."""
+    """Fails if customers can use the admin's filter."""
     await client.post("/v1/sessions", json={"email": "nobody@shop.example", "password": "a wrong one"})
     me = (await customer.get("/v1/users/me")).json()["id"]
     boss = (await admin.get("/v1/users/me")).json()["id"]

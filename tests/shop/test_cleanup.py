@@ -1,4 +1,4 @@
-"""What is forgotten every night, and what is not."""
+"""The nightly cleanup: what it deletes and what it keeps."""
 
 import os
 import time
@@ -90,7 +90,7 @@ async def test_the_cleanup_deletes_expired_rows(customer: ApiClient, client: htt
 
 
 async def test_the_cleanup_deletes_security_events_after_a_year(customer: ApiClient, app: App) -> None:
-    """The trigger of the table allows a deletion a day before the cleanup asks for it."""
+    """The trigger allows deletion one day before the cleanup deletes."""
     assert customer.tokens
     events = metadata.tables["security_events"]
     given = {c.name: param(c.name) if c.name in {"id", "occurred_at"} else None for c in events.columns} | {
@@ -120,7 +120,7 @@ async def test_the_cleanup_deletes_sessions_a_week_after_their_end(customer: Api
 
 
 async def test_the_cleanup_deletes_old_files_without_a_row(app: App, client: httpx.AsyncClient, tmp_path: Path) -> None:
-    """The fixture ``client`` has started the app."""
+    """Uses the fixture ``client`` because it starts the app."""
     assert client is not None
     files = app.kit.files
     names = [f"{folder}/{new_id()}/upload" for folder in ("images", "reports") for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Machine clients: who they are, what they get, and how it ends."""
+"""OAuth clients: tokens, scopes and revocation."""
 
 from base64 import b64encode
 
@@ -13,7 +13,7 @@ FORM = {"grant_type": "client_credentials"}
 
 @pytest.fixture
 async def made(admin: ApiClient) -> Json:
-    """A client that may do two things."""
+    """A client with two scopes."""
     draft = {"name": "Warehouse", "scopes": ["products:write", "orders:read", "orders:read"]}
     answer = await admin.send("POST", "/v1/clients", draft)
     assert answer.status_code == 201, answer.text
@@ -31,7 +31,7 @@ async def token(client: httpx.AsyncClient, made: Json, **form: str) -> httpx.Res
     return await client.post("/v1/oauth/token", data={**FORM, **form}, headers=basic(made["id"], made["secret"]))
 
 
-async def test_a_machine_client_gets_a_token_and_may_use_its_scopes(
+async def test_a_oauth_client_gets_a_token_and_may_use_its_scopes(
     client: httpx.AsyncClient, made: Json, customer: ApiClient
 ) -> None:
     product = await customer.first_product()
@@ -56,7 +56,7 @@ async def test_a_machine_client_gets_a_token_and_may_use_its_scopes(
     assert refused.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="events:read"'
 
 
-async def test_a_machine_client_may_request_fewer_scopes(client: httpx.AsyncClient, made: Json) -> None:
+async def test_a_oauth_client_may_request_fewer_scopes(client: httpx.AsyncClient, made: Json) -> None:
     robot = ApiClient(client)
     robot.tokens = (await token(client, made, scope="orders:read")).json()
     assert robot.tokens["scope"] == "orders:read"
@@ -65,15 +65,15 @@ async def test_a_machine_client_may_request_fewer_scopes(client: httpx.AsyncClie
 
 
 @each("scope", ["jobs:manage", "orders:read jobs:manage", "", "everything"])
-async def test_a_machine_client_cannot_request_other_scopes(client: httpx.AsyncClient, made: Json, scope: str) -> None:
+async def test_a_oauth_client_cannot_request_other_scopes(client: httpx.AsyncClient, made: Json, scope: str) -> None:
     answer = await token(client, made, scope=scope)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
 
 
-async def test_a_revoked_machine_client_loses_access_at_once_and_no_other_does(
+async def test_a_revoked_oauth_client_loses_access_at_once_and_no_other_does(
     client: httpx.AsyncClient, made: Json, admin: ApiClient
 ) -> None:
-    """Breaks without the look at the client behind each token: it would go on for a quarter of an hour."""
+    """Fails without the check of the client on each request: its tokens stay valid for 15 minutes."""
     robot = ApiClient(client)
     robot.tokens = (await token(client, made)).json()
     kept = (await admin.send("POST", "/v1/clients", {"name": "Kept", "scopes": ["orders:read"]})).json()
@@ -90,7 +90,7 @@ async def test_a_revoked_machine_client_loses_access_at_once_and_no_other_does(
     assert ("client_created", "Warehouse: orders:read products:write") in events
 
 
-async def test_a_machine_client_without_its_secret_gets_no_token(client: httpx.AsyncClient, made: Json) -> None:
+async def test_a_oauth_client_without_its_secret_gets_no_token(client: httpx.AsyncClient, made: Json) -> None:
     other = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
     headers = [
         basic(made["id"], "wrong"),
@@ -108,7 +108,7 @@ async def test_a_machine_client_without_its_secret_gets_no_token(client: httpx.A
         assert answer.headers["content-type"] == "application/json"
 
 
-async def test_errors_of_the_token_endpoint_have_the_form_of_oauth(client: httpx.AsyncClient, made: Json) -> None:
+async def test_errors_of_the_token_endpoint_have_the_oauth_format(client: httpx.AsyncClient, made: Json) -> None:
     wrong: list[tuple[int, str, dict[str, str], str]] = [
         (400, "unsupported_grant_type", {"grant_type": "password"}, ""),
         (422, "invalid_request", {}, ""),
@@ -121,7 +121,7 @@ async def test_errors_of_the_token_endpoint_have_the_form_of_oauth(client: httpx
         assert answer.json().keys() == {"error", "error_description"}
 
 
-async def test_a_machine_client_without_scopes_or_with_an_unknown_one_is_refused(admin: ApiClient) -> None:
+async def test_a_oauth_client_without_scopes_or_with_an_unknown_one_is_refused(admin: ApiClient) -> None:
     for scopes in ([], ["everything"]):
         answer = await admin.send("POST", "/v1/clients", {"name": "Warehouse", "scopes": scopes})
         assert_problem(answer, 422, "invalid")

@@ -1,4 +1,4 @@
-"""The demo data: the same at every call, believable, and safe to make again."""
+"""The demo data is deterministic, and seeding is idempotent."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ async def test_seed_does_not_change_an_existing_catalogue(database: Database) ->
 
 @pytest.mark.integration
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_seed_may_be_repeated(tmp_path: Path, backend: str) -> None:
+def test_seeding_is_idempotent(tmp_path: Path, backend: str) -> None:
     environment = {"DATABASE_URL": f"{backend}:///{tmp_path / 'shop.db'}", "RESTWELL_APP": "shop.app:shop"}
     assert restwell("migrate", cwd=tmp_path, **environment).returncode == 0
     for _ in range(2):

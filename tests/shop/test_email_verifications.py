@@ -1,4 +1,4 @@
-"""An address is an account's when a code that was sent there has come back, and changes only that way."""
+"""Email verification and change of the email address by code."""
 
 import httpx
 import pytest
@@ -33,7 +33,7 @@ async def ask(person: ApiClient, email: str, **more: str) -> httpx.Response:
     return await person.send("POST", "/v1/email-verifications", {"email": email, **more})
 
 
-async def test_the_code_in_the_welcome_mail_confirms_the_address_once(
+async def test_the_code_in_the_welcome_email_verifies_the_address_once(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:
     await client.post("/v1/users", json=NEW)
@@ -42,7 +42,7 @@ async def test_the_code_in_the_welcome_mail_confirms_the_address_once(
     assert await account(ada) == ("ada@example.com", False)
     code = code_in(server.mails[0])
     assert (await confirm(client, code)).status_code == 204
-    assert await account(ada) == ("ada@example.com", True), "and no cache says otherwise"
+    assert await account(ada) == ("ada@example.com", True), "the cache is invalidated"
     assert_problem(await confirm(client, code), 400, "invalid_verification_code")
 
 
@@ -59,7 +59,7 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
         "new@shop.example",
         "customer1@shop.example",
     }
-    assert await account(customer) == ("customer1@shop.example", True), "until the code comes back"
+    assert await account(customer) == ("customer1@shop.example", True), "until the new address is verified"
 
     assert (await confirm(client, code)).status_code == 204
     assert await account(customer) == ("new@shop.example", True)
@@ -77,14 +77,14 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
 async def test_an_address_of_another_account_cannot_be_taken(
     client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
 ) -> None:
-    """The response does not reveal the other account; the code is mailed to its owner."""
+    """The response does not reveal the other account. The code is sent to its owner."""
     assert (await ask(customer, "customer2@shop.example", current_password=PASSWORD)).status_code == 202
     await finish_jobs(app)
     assert_problem(await confirm(client, code_in(server.mails[0])), 409, "email_taken")
     assert await account(customer) == ("customer1@shop.example", True)
 
 
-async def test_a_confirmation_code_is_refused_after_a_day_or_without_its_account(
+async def test_a_verification_code_is_rejected_after_a_day_or_without_its_account(
     client: httpx.AsyncClient, customer: ApiClient, other: ApiClient, app: App, server: MailServer
 ) -> None:
     for person, email in ((customer, "customer1@shop.example"), (other, "customer2@shop.example")):
@@ -103,7 +103,7 @@ async def test_a_confirmation_code_is_refused_after_a_day_or_without_its_account
 async def test_a_stolen_session_cannot_guess_the_password_for_long(
     customer: ApiClient, client: httpx.AsyncClient
 ) -> None:
-    """Breaks when only sign-ins are counted. The owner, in a session of their own, waits for nobody."""
+    """Fails if only sign-ins are throttled. The owner's other session is not throttled."""
     for _ in range(FREE_ATTEMPTS):
         assert_problem(await ask(customer, "thief@shop.example", current_password="a guess"), 403, "wrong_password")
     assert_problem(await ask(customer, "thief@shop.example", current_password=PASSWORD), 429, "too_many_attempts")
@@ -115,7 +115,7 @@ async def test_a_stolen_session_cannot_guess_the_password_for_long(
 async def test_a_new_password_cancels_a_pending_change_of_the_address(
     client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer, how: str
 ) -> None:
-    """Breaks without forget_confirmations: a thief who has the code keeps it until the owner is back, and takes the account then."""
+    """Fails if pending codes stay valid: an attacker with a code takes over the account later."""
     assert (await ask(customer, "thief@shop.example", current_password=PASSWORD)).status_code == 202
     await finish_jobs(app)
     thiefs = code_in(server.mails[-1])

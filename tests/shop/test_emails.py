@@ -1,4 +1,4 @@
-"""The mails of the shop: requests answer first, then a job hands them to the server."""
+"""The shop's emails, which are sent by jobs after the response."""
 
 import httpx
 import pytest
@@ -33,12 +33,12 @@ async def test_a_new_user_gets_a_welcome_mail(client: httpx.AsyncClient, app: Ap
     assert "Your account is ready." in html
 
 
-async def test_no_mail_to_an_unproven_address_carries_text_of_whoever_asked_for_it(
+async def test_no_email_to_an_unverified_address_contains_text_of_the_requester(
     client: httpx.AsyncClient, admin: ApiClient, app: App, server: MailServer
 ) -> None:
-    """Breaks when a letter greets by name or is addressed with it: "Hello Your account is locked, ..." went to anybody's address."""
-    stranger = {**NEW, "name": "Your account is locked, go to http://evil.example"}
-    assert (await client.post("/v1/users", json=stranger)).status_code == 201
+    """Fails if an email contains the user's name, which may be "Your account is locked, ..."."""
+    registration = {**NEW, "name": "Your account is locked, go to http://evil.example"}
+    assert (await client.post("/v1/users", json=registration)).status_code == 201
     person = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
     draft = {"name": "Lamp", "category": "home", "price_cents": 100, "currency": "EUR", "stock": 9}
     product = (await admin.send("POST", "/v1/products", draft)).json()
@@ -98,7 +98,7 @@ async def test_a_deleted_account_gets_no_mail(client: httpx.AsyncClient, app: Ap
     assert server.mails == []
 
 
-async def test_a_mail_to_an_address_that_the_server_refuses_is_a_dead_job_at_once(
+async def test_an_email_that_the_server_rejects_is_a_dead_job_without_retries(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:
     server.unknown = {"ada@example.com"}
@@ -142,7 +142,7 @@ async def test_the_code_from_the_mail_resets_a_password_once(
 
     new = {"code": codes[0], "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=new)).status_code == 204
-    assert (await before.get("/v1/users/me")).status_code == 401, "every session has ended"
+    assert (await before.get("/v1/users/me")).status_code == 401, "all sessions are revoked"
     await ApiClient(client).sign_in("customer1@shop.example", "an entirely new one")
     for code in (codes[0], codes[1], "wrong"):
         answer = await client.post("/v1/password-resets/completion", json={**new, "code": code})

@@ -1,4 +1,4 @@
-"""Who asks gets all that is kept of them, and nothing of anybody else's."""
+"""The personal data export contains all data of the user, and no data of others."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from shop.exports import service
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that there are several."""
+    """Pages of one item, so that lists have several pages."""
     monkeypatch.setattr(service, "PAGE_SIZE", 2)
 
 
@@ -39,8 +39,8 @@ async def test_the_export_of_a_user_without_data_has_empty_lists(other: ApiClien
     assert (await everything(other))["orders"] == []
 
 
-async def test_the_export_of_an_admin_holds_only_the_own_data(customer: ApiClient, admin: ApiClient) -> None:
-    """Breaks when the export reads as an admin, who sees everything."""
+async def test_the_export_of_an_admin_holds_only_their_own_data(customer: ApiClient, admin: ApiClient) -> None:
+    """Fails if the export uses the admin's access to all data."""
     product = await customer.first_product()
     await customer.order("not an admin's", (product["id"], 1))
     export = await everything(admin)

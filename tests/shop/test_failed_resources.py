@@ -1,4 +1,4 @@
-"""What a 202 promised ends as `failed` with a code, however its job ended without success, and as `ready` when the job is tried again."""
+"""Resources built by jobs become `failed` with a code if the job does not succeed, and `ready` after a retry."""
 
 import io
 from collections.abc import Awaitable, Callable
@@ -49,7 +49,7 @@ async def all_jobs(app: App) -> list[str]:
 
 
 async def worker_killed(app: App, _admin: ApiClient) -> None:
-    """In each of its attempts."""
+    """The worker is killed in every attempt."""
     store = JobStore(app.kit.database, lease_seconds=-1)
     for _ in range(3):
         assert len(await store.claim(QUEUES, 2, "killed")) == 2
@@ -65,7 +65,7 @@ async def attempts_failed(app: App, _admin: ApiClient) -> None:
 
 
 async def arguments_unknown(app: App, admin: ApiClient) -> None:
-    """A handler that is called with the arguments of a dead job would not know whose failure it is."""
+    """The arguments cannot be decoded, so no handler can record the failure."""
     await app.kit.database.run(break_arguments)
     await attempts_failed(app, admin)
 
@@ -91,7 +91,7 @@ async def pruned(app: App, admin: ApiClient) -> None:
 async def test_a_resource_whose_job_will_never_succeed_is_failed(
     admin: ApiClient, app: App, end: Callable[[App, ApiClient], Awaitable[None]]
 ) -> None:
-    """Seen to fail: such a resource stayed `pending` for ever."""
+    """Regression: such a resource stayed `pending`."""
     resources = [await add_image(admin), await create_report(admin)]
     for where in resources:
         pending = (await admin.get(where)).json()
@@ -105,7 +105,7 @@ async def test_a_resource_whose_job_will_never_succeed_is_failed(
 
 
 async def test_a_failed_resource_is_pending_while_its_job_is_retried_and_then_ready(admin: ApiClient, app: App) -> None:
-    """Breaks when the failure is stored and not derived from the job."""
+    """Fails if the failure is stored instead of derived from the job."""
     resources = [await add_image(admin), await create_report(admin)]
     await attempts_failed(app, admin)
     for job_id in await all_jobs(app):

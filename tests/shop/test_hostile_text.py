@@ -1,4 +1,4 @@
-"""Text that no database can hold, and numbers that no column can: a 422 or a 400, on both databases, and never a 500."""
+"""Text and numbers that the database cannot store are a 422 or 400, never a 500."""
 
 import httpx
 

@@ -1,4 +1,4 @@
-"""Images of products: taken at once, made by a job, and nothing of what they tell beside their pixels."""
+"""Product images: upload, resizing by a job, and removal of metadata."""
 
 import asyncio
 import io
@@ -43,11 +43,11 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
 
 
 def photograph(width: int = 1_600, height: int = 800) -> bytes:
-    """Red to the left and blue to the right, taken with the camera on its side, at a place on earth."""
+    """Red on the left, blue on the right, with a rotated EXIF orientation and a GPS position."""
     image = Image.new("RGB", (width, height), "red")
     image.paste("blue", (width // 2, 0, width, height))
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned a quarter to the right: what is left comes up
+    exif[0x0112] = 6  # rotate 90 degrees clockwise: the left side becomes the top
     exif[0x010E] = "SECRET PLACE"
     exif.get_ifd(0x8825)[2] = (48.0, 51.0, 29.0)
     return encoded(image, exif=exif)
@@ -87,11 +87,11 @@ async def test_an_image_is_accepted_at_once_and_processed_by_a_job(
             above = made.convert("RGB").getpixel((made.width // 2, made.height // 10))
             assert isinstance(above, tuple)
             assert above[0] > 200
-            assert above[2] < 50, "it stands upright: the red half is above"
+            assert above[2] < 50, "rotated: the red half is at the top"
             sizes[size] = made.size
     assert sizes == {"small": (80, 160), "medium": (240, 480), "large": (600, 1_200)}
     left = sorted(path.name for path in (tmp_path / "files").rglob("*") if path.is_file())
-    assert left == ["large.webp", "medium.webp", "small.webp"], "the upload, and the place in it, is gone"
+    assert left == ["large.webp", "medium.webp", "small.webp"], "the upload with its GPS position is deleted"
     assert [one["id"] for one in (await anyone.get(f"/v1/products/{product['id']}/images")).json()["items"]] == [
         image["id"]
     ]
@@ -114,7 +114,7 @@ async def test_an_image_keeps_its_transparency_and_visible_colours(admin: ApiCli
 
 
 def bomb(edge: int) -> bytes:
-    """A PNG of a few hundred bytes that says it is so many pixels square."""
+    """A PNG of a few hundred bytes whose header declares a square of this size."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -158,12 +158,12 @@ async def test_an_image_with_a_damaged_end_fails_with_a_reason(admin: ApiClient,
 
 
 def tiff(kind: int, value: int) -> bytes:
-    """EXIF in which only the orientation stands, as a value of some type."""
+    """EXIF with only an orientation, of the given type."""
     return b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00" + struct.pack("<HHII", 0x0112, kind, 1, value) + bytes(4)
 
 
 def with_tag(tag: int, kind: int) -> bytes:
-    """EXIF of a photograph on its side in which one more field has the wrong type."""
+    """EXIF with a rotated orientation and another field of the wrong type."""
     entries = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHII", tag, kind, 1, 7)
     return b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x02\x00" + entries + bytes(4)
 
@@ -181,12 +181,12 @@ def with_tag(tag: int, kind: int) -> bytes:
     ],
 )
 def test_an_image_with_damaged_exif_is_processed(tmp_path: Path, exif: bytes) -> None:
-    """Seen to fail: Pillow encoded the rest of the EXIF again to remove the orientation: struct.error, TypeError, AttributeError."""
+    """Regression: Pillow re-encoded the EXIF to remove the orientation and raised struct.error or TypeError."""
     plain = encoded(Image.new("RGB", (40, 20), "red"))
     path = tmp_path / "upload"
     path.write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + plain[2:])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of what it found
+        warnings.simplefilter("ignore")  # of Pillow about the damaged data
         render.check(path.read_bytes())
         made = render.render(str(path), {"small": 10})
     assert {made.width, made.height} == {20, 40}
@@ -204,15 +204,15 @@ def test_every_exif_orientation_is_turned_as_pillow_does(orientation: int) -> No
         assert render._upright(image).tobytes() == ImageOps.exif_transpose(image).tobytes()
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's, of what it finds
+@pytest.mark.filterwarnings("ignore")  # of Pillow about damaged data
 @pytest.mark.scoreboard("T1", "any image", MARK, backend="none")
 def test_every_upload_is_processed_or_refused(score: Score, tmp_path: Path) -> None:
-    """Breaks when an exception of a decoder leaves Pillow as it is: struct.error, TypeError, IndexError."""
+    """Fails if exceptions of Pillow's decoders are not converted: struct.error, TypeError, IndexError."""
     small = Image.new("RGB", (24, 12), "red")
     exif = photograph(24, 12)
     rights = [exif, encoded(small, "PNG"), encoded(small, "WEBP"), encoded(small, "JPEG"), bomb(3)]
     path = tmp_path / "upload"
-    outside = ThreadPoolExecutor(1)  # the sizes are made in a process of their own, and keep no event loop waiting
+    outside = ThreadPoolExecutor(1)  # in production, resizing runs in a separate process
 
     def take(content: bytes) -> str:
         try:
@@ -265,7 +265,7 @@ async def test_only_an_admin_adds_images_and_only_to_an_existing_product(
 
 
 async def test_concurrent_uploads_never_exceed_the_limit_of_images(admin: ApiClient, product: Json) -> None:
-    """Breaks without the lock on the product: each counts what the others have not committed."""
+    """Fails without the lock on the product: uncommitted images are not counted."""
     answers = await asyncio.gather(*(send(admin, product, photograph(50, 50)) for _ in range(23)))
     assert sorted(answer.status_code for answer in answers) == [202] * 20 + [409] * 3
 

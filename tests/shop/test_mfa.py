@@ -1,4 +1,4 @@
-"""A second factor is asked for wherever a password would do, and its codes count once."""
+"""MFA: required wherever the password is, with single-use codes."""
 
 import time
 
@@ -29,7 +29,7 @@ def app(settings: ShopSettings, server: MailServer) -> App:
 
 
 class Phone:
-    """An authenticator app. Each ``code`` is of a later step than the one before, as if half a minute had passed."""
+    """An authenticator app. Each ``code`` is of the next timestep, as if 30 seconds had passed."""
 
     def __init__(self, uri: str) -> None:
         self._totp = pyotp.parse_uri(uri)
@@ -62,9 +62,7 @@ async def sign_in(client: httpx.AsyncClient, code: str | None = None) -> httpx.R
     return await client.post("/v1/sessions", json={**OWNER, **({"code": code} if code is not None else {})})
 
 
-async def test_signing_in_needs_a_second_factor_code_that_works_once(
-    client: httpx.AsyncClient, customer: ApiClient
-) -> None:
+async def test_signing_in_requires_a_single_use_mfa_code(client: httpx.AsyncClient, customer: ApiClient) -> None:
     phone, codes = await activate(customer)
     assert (await customer.get(PATH)).json() == {"active": True, "recovery_codes_left": 10}
     assert_problem(await sign_in(client), 401, "mfa_required")
@@ -79,7 +77,7 @@ async def test_signing_in_needs_a_second_factor_code_that_works_once(
     assert {"mfa_enabled", "recovery_code_used", "sign_in_failed"} <= set(found)
 
 
-async def test_the_code_that_confirmed_the_second_factor_does_not_sign_in(
+async def test_the_code_that_confirmed_the_enrolment_does_not_sign_in(
     client: httpx.AsyncClient, customer: ApiClient
 ) -> None:
     phone = await begin(customer)
@@ -88,7 +86,7 @@ async def test_the_code_that_confirmed_the_second_factor_does_not_sign_in(
     assert_problem(await sign_in(client, code), 403, "invalid_mfa_code")
 
 
-async def test_a_second_factor_code_works_only_for_its_time_and_owner(
+async def test_an_mfa_code_works_only_for_its_time_and_owner(
     client: httpx.AsyncClient, customer: ApiClient, other: ApiClient
 ) -> None:
     phone, codes = await activate(customer)
@@ -101,7 +99,7 @@ async def test_a_second_factor_code_works_only_for_its_time_and_owner(
     assert_problem(await client.post("/v1/sessions", json={**late, "code": codes[0]}), 403, "invalid_mfa_code")
 
 
-async def test_an_unconfirmed_second_factor_is_not_required(client: httpx.AsyncClient, customer: ApiClient) -> None:
+async def test_an_unconfirmed_enrolment_is_not_required(client: httpx.AsyncClient, customer: ApiClient) -> None:
     first = await begin(customer)
     phone = await begin(customer)
     assert (await customer.get(PATH)).json() == {"active": False, "recovery_codes_left": 0}
@@ -113,7 +111,7 @@ async def test_an_unconfirmed_second_factor_is_not_required(client: httpx.AsyncC
     assert_problem(await customer.send("POST", PATH, {"current_password": PASSWORD}), 409, "mfa_already_enabled")
 
 
-async def test_adding_a_second_factor_ends_other_sessions_and_notifies_the_owner(
+async def test_enabling_mfa_revokes_other_sessions_and_notifies_the_owner(
     client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
 ) -> None:
     elsewhere = await ApiClient(client).sign_in("customer1@shop.example")
@@ -128,7 +126,7 @@ async def test_adding_a_second_factor_ends_other_sessions_and_notifies_the_owner
     ]
 
 
-async def test_a_second_factor_is_removed_with_password_and_code_and_then_not_required(
+async def test_mfa_is_disabled_with_password_and_code_and_then_not_required(
     client: httpx.AsyncClient, customer: ApiClient
 ) -> None:
     phone, codes = await activate(customer)
@@ -138,15 +136,17 @@ async def test_a_second_factor_is_removed_with_password_and_code_and_then_not_re
     wrong = {"current_password": PASSWORD, "code": "000000 "}
     assert_problem(await customer.send("POST", removal, wrong), 403, "invalid_mfa_code")
     right = {"current_password": PASSWORD, "code": codes[0]}
-    assert (await customer.send("POST", removal, right)).status_code == 204, "the wrong password has not used it up"
+    assert (await customer.send("POST", removal, right)).status_code == 204, (
+        "a wrong password does not consume the code"
+    )
     assert (await customer.get(PATH)).json() == {"active": False, "recovery_codes_left": 0}
     assert (await sign_in(client)).status_code == 201
     right = {"current_password": PASSWORD, "code": phone.code()}
     assert_problem(await customer.send("POST", removal, right), 409, "mfa_not_enrolled")
 
 
-async def test_the_second_factor_code_cannot_be_guessed_at_sign_in(customer: ApiClient, app: App) -> None:
-    """Breaks when guesses are counted by network alone: a crowd of them has a million tries in no time."""
+async def test_the_mfa_code_cannot_be_guessed_at_sign_in(customer: ApiClient, app: App) -> None:
+    """Fails if failures are counted per network only: a botnet can try a million codes."""
     phone, _ = await activate(customer)
     for number in range(FREE_ATTEMPTS + 1):
         network = httpx.ASGITransport(app, client=(f"10.0.{number}.1", 40_000))
@@ -157,18 +157,18 @@ async def test_the_second_factor_code_cannot_be_guessed_at_sign_in(customer: Api
                 assert_problem(await sign_in(client, phone.code()), 429, "too_many_attempts")
 
 
-async def test_the_second_factor_code_cannot_be_guessed_by_removing_the_factor(customer: ApiClient) -> None:
+async def test_the_mfa_code_cannot_be_guessed_by_disabling_mfa(customer: ApiClient) -> None:
     await activate(customer)
     guess = {"current_password": PASSWORD, "code": "000000"}
     for _ in range(FREE_ATTEMPTS):
         assert_problem(await customer.send("POST", f"{PATH}/removal", guess), 403, "invalid_mfa_code")
     refused = await customer.send("POST", f"{PATH}/removal", guess)
-    if refused.status_code == 403:  # the machine is busy: the first pause, of a second, is over
+    if refused.status_code == 403:  # the first wait of one second is already over
         refused = await customer.send("POST", f"{PATH}/removal", guess)
     assert_problem(refused, 429, "too_many_attempts")
 
 
-async def test_a_deleted_account_leaves_no_second_factor_secret(customer: ApiClient, app: App) -> None:
+async def test_a_deleted_account_leaves_no_mfa_secret(customer: ApiClient, app: App) -> None:
     await activate(customer)
     assert (await customer.send("DELETE", "/v1/users/me")).status_code == 204
     for table in (mfa_enrolments, recovery_codes):
@@ -187,7 +187,7 @@ async def test_a_recovery_code_signs_in_when_the_secret_cannot_be_decrypted(
     assert (await sign_in(client, codes[0])).status_code == 201
 
 
-async def test_the_second_factor_secret_is_encrypted_in_the_database(customer: ApiClient, app: App) -> None:
+async def test_the_mfa_secret_is_encrypted_in_the_database(customer: ApiClient, app: App) -> None:
     begun = await customer.send("POST", PATH, {"current_password": PASSWORD})
     stored = query("test.stored", select(mfa_enrolments.c.encrypted_secret).limit(2), into=str)
     (sealed,) = await app.kit.database.all(stored)

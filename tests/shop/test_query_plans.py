@@ -1,4 +1,4 @@
-"""Every page is read along an index and never sorted: page 1,000 costs what page 1 does."""
+"""Every list query uses an index and no sort: page 1,000 costs the same as page 1."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -52,8 +52,8 @@ def lists() -> Iterator[Any]:
 async def test_every_page_of_a_list_is_read_along_an_index(
     database: Database, query: Query[Any], arguments: dict[str, Any]
 ) -> None:
-    """Breaks when an index of products is dropped: SQLite then sorts in a temporary tree, PostgreSQL in a Sort node."""
-    # A thousand rows are read faster as a whole; what is asked is whether an index could serve a million.
+    """Fails if an index of products is dropped: SQLite sorts in a temporary b-tree, PostgreSQL in a Sort node."""
+    # Small tables are faster to scan, so sequential scans are disabled for this check.
     plan = await plan_of(database, query, arguments, "enable_seqscan", "enable_bitmapscan")
     assert "index" in plan.lower(), plan
     assert "Sort" not in plan, plan
@@ -70,7 +70,7 @@ async def test_a_search_uses_the_search_index(database: Database) -> None:
 
 
 async def plan_of(database: Database, query: Query[Any], arguments: dict[str, Any], *without: str) -> str:
-    """How the database would run it; PostgreSQL without these ways of doing so."""
+    """The query plan. On PostgreSQL, ``without`` disables plan node types."""
     compiled = query.compiled[database.dialect]
     explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
     async with database.transaction() as tx:

@@ -1,4 +1,4 @@
-"""Sales reports: asked for, made page by page in a job, and downloaded."""
+"""Sales reports: creation, building by a job, and download."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from shop.reports.pdf import MAX_BARS, bars
 from shop.settings import ShopSettings
 
 TODAY = datetime.now(UTC).date().isoformat()
-TOMORROW = (datetime.now(UTC).date() + timedelta(days=1)).isoformat()  # midnight may come while the tests run
+TOMORROW = (datetime.now(UTC).date() + timedelta(days=1)).isoformat()  # the tests may run across midnight
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def sell(
 async def test_a_report_is_built_by_a_job_and_has_every_line_once(
     admin: ApiClient, customer: ApiClient, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks when the next page begins at the order the last one ended with, or one later."""
+    """Fails if the next page starts at the last order of the previous one, or skips one."""
     monkeypatch.setattr(builder, "PAGE_SIZE", 2)
     sold = await sell(admin, customer, "=1+1", "EUR", 1_050, 1, 2, 3)
     (cancelled,) = await sell(admin, customer, "Tent, large", "EUR", 9_900, 1)
@@ -69,7 +69,7 @@ async def test_a_report_is_built_by_a_job_and_has_every_line_once(
     assert int(table.headers["content-length"]) == len(table.content)
     lines = list(csv.DictReader(io.StringIO(table.text)))
     assert [line["order"] for line in lines] == [*sold, cancelled, *yen]
-    assert [line["product"] for line in lines] == ["'=1+1"] * 3 + ["Tent, large", "Fan"], "no spreadsheet runs a name"
+    assert [line["product"] for line in lines] == ["'=1+1"] * 3 + ["Tent, large", "Fan"], "formulas are escaped"
     assert [line["total"] for line in lines] == ["10.50", "21.00", "31.50", "99.00", "1400"]
     assert [line["status"] for line in lines] == ["pending"] * 3 + ["cancelled", "pending"]
 
@@ -81,7 +81,7 @@ async def test_a_report_is_built_by_a_job_and_has_every_line_once(
 async def test_the_progress_of_a_report_is_visible_while_it_is_built(
     admin: ApiClient, customer: ApiClient, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The PDF cannot be rendered here, so the report stays where it is: it has read today's lines, of three days."""
+    """PDF rendering fails here, so the report stays pending after it has read today's orders."""
     await sell(admin, customer, "Lamp", "EUR", 100, 1)
     monkeypatch.setattr(builder, "render_pdf", int)
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
@@ -99,7 +99,7 @@ async def test_a_report_of_days_without_sales_is_empty(admin: ApiClient, app: Ap
     assert (await admin.get(f"{where}/sales.pdf")).content.startswith(b"%PDF-")
 
 
-async def test_reports_of_the_first_and_of_the_last_possible_day_are_built(admin: ApiClient, app: App) -> None:
+async def test_reports_of_the_first_and_the_last_valid_day_are_built(admin: ApiClient, app: App) -> None:
     reports = [(await request(admin, day, day)).headers["location"] for day in ("1970-01-01", "9998-12-31")]
     await finish_jobs(app)
     assert [(await admin.get(where)).json()["state"] for where in reports] == ["ready", "ready"]
@@ -113,7 +113,7 @@ async def test_reports_of_the_first_and_of_the_last_possible_day_are_built(admin
         ("2026-02-30", "2026-03-01"),
         ("0001-01-01", "0001-01-01"),
         ("9999-12-31", "9999-12-31"),
-        ("9998-12-31", "9999-12-31"),  # it died in its job: there is no day after the last
+        ("9998-12-31", "9999-12-31"),  # regression: the job failed, because there is no later date
         ("9998-12-31", "9999-01-01"),
         ("1969-12-31", "1970-01-01"),
         (1, "2026-01-01"),

@@ -1,4 +1,4 @@
-"""The shop's settings: production charges somebody, or was told that it charges nobody."""
+"""The shop's settings: production requires an explicit payment gateway."""
 
 import pytest
 
@@ -16,7 +16,7 @@ LIVE = {
 
 
 def test_production_refuses_the_default_fake_gateway() -> None:
-    """Breaks when the default passes: production took orders and charged nobody, in silence."""
+    """Fails if the default is accepted: production would silently use the fake gateway."""
     with pytest.raises(ConfigurationError) as raised:
         ShopSettings.load(LIVE)
     (fault,) = raised.value.faults

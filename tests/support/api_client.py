@@ -1,4 +1,4 @@
-"""People who use the shop over HTTP, and what they check about the answers."""
+"""A client of the shop's HTTP API, and assertions on its responses."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 class ApiClient:
-    """Someone with a client of their own, who may be signed in."""
+    """An HTTP client that sends the access token of its user after ``sign_in``."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
@@ -29,14 +29,14 @@ class ApiClient:
         return self
 
     async def sign_in_at(self, url: str, email: str) -> "ApiClient":
-        """At one of several nodes."""
+        """Sign in at one of several servers."""
         answer = await self.client.post(f"{url}/v1/sessions", json={"email": email, "password": PASSWORD})
         assert answer.status_code == 201, answer.text
         self.tokens = answer.json()
         return self
 
     async def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
-        """A request with this person's token; header names are written with underscores."""
+        """Send a request with the access token. Header names have underscores instead of hyphens."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.tokens:
             sent.setdefault("authorization", f"Bearer {self.tokens['access_token']}")
@@ -66,7 +66,7 @@ class ApiClient:
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> Json:
-    """The answer is this problem, whole and well formed; returns it."""
+    """Assert that the response is this problem with all members. Returns the problem."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
     problem: Json = answer.json()
     assert problem["code"] == code

@@ -1,4 +1,4 @@
-"""A real browser: the distribution's Chromium."""
+"""Playwright with the Chromium of the distribution."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

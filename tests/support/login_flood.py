@@ -1,4 +1,4 @@
-"""Many who try to sign in at once, in a process of their own: ``python login_flood.py URL PEOPLE SECONDS`` prints how often each status came."""
+"""Load of concurrent sign-ins: ``python login_flood.py URL CLIENTS SECONDS`` prints the responses per status."""
 
 import asyncio
 import sys
@@ -8,20 +8,20 @@ from collections import Counter
 import httpx
 
 
-async def flood(url: str, people: int, seconds: float) -> Counter[int]:
+async def flood(url: str, clients: int, seconds: float) -> Counter[int]:
     statuses: Counter[int] = Counter()
     stop = time.monotonic() + seconds
 
-    async def one(client: httpx.AsyncClient, number: int) -> None:
-        tries = 0
+    async def sign_in(client: httpx.AsyncClient, number: int) -> None:
+        attempts = 0
         while time.monotonic() < stop:
-            tries += 1
-            body = {"email": f"{number}-{tries}@flood.example", "password": "a wrong one"}
+            attempts += 1
+            body = {"email": f"{number}-{attempts}@flood.example", "password": "a wrong sign_in"}
             statuses[(await client.post("/v1/sessions", json=body)).status_code] += 1
 
-    limits = httpx.Limits(max_connections=people)
+    limits = httpx.Limits(max_connections=clients)
     async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
-        await asyncio.gather(*(one(client, number) for number in range(people)))
+        await asyncio.gather(*(sign_in(client, number) for number in range(clients)))
     return statuses
 
 

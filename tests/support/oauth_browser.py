@@ -1,4 +1,4 @@
-"""A browser that signs in with an identity provider."""
+"""A minimal browser for OAuth sign-in: stores cookies and follows redirects."""
 
 from http.cookies import SimpleCookie
 from typing import Any
@@ -10,8 +10,6 @@ from api_client import Json
 
 
 class OAuthBrowser:
-    """Keeps the cookies, and goes where it is sent."""
-
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
         self.cookies: dict[str, str] = {}
@@ -27,7 +25,7 @@ class OAuthBrowser:
         return "; ".join(f"{key}={value}" for key, value in self.cookies.items())
 
     async def to_provider(self, name: str = "okta", query: str = "") -> str:
-        """Begin; returns the path that the provider sends the browser back to."""
+        """Start a sign-in. Returns the path of the callback with its query."""
         begun = await self.get(f"/v1/identities/{name}/sign-in{query}")
         assert begun.status_code == 303, begun.text
         return await callback_path(begun.headers["location"])
@@ -51,7 +49,7 @@ async def callback_path(url: str) -> str:
 
 
 def changed(path: str, **changes: str | None) -> str:
-    """The path with other parameters; None leaves one out."""
+    """Replace query parameters of a path. None removes one."""
     url = urlsplit(path)
     asked: dict[str, Any] = {key: values[0] for key, values in parse_qs(url.query).items()} | changes
     return f"{url.path}?{urlencode({key: value for key, value in asked.items() if value is not None})}"

@@ -1,4 +1,4 @@
-"""Customers who buy while something breaks, and the audit that follows: of the database itself, not of the API."""
+"""Load of concurrent orders during faults, and a consistency check of the database afterwards."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ _TLS = httpx.create_ssl_context()  # created once, because it takes 25 ms
 
 
 class Attempt(Struct):
-    """One order as the buyer saw it. ``status`` is 0 where no answer came."""
+    """One request as the client saw it. ``status`` is 0 without a response."""
 
     key: str
     at: float
@@ -67,7 +67,7 @@ async def buy_until(stop: float, url: str, product: Json, name: str, tokens: Jso
 
 
 async def buy_for(seconds: float, url: str, product: Json, run: str, tokens: Json | None = None) -> list[Attempt]:
-    """Several buyers at once, who sign in first if they have no tokens; all of their attempts."""
+    """Run four concurrent clients, which sign in if ``tokens`` is None. Returns all attempts."""
     stop = time.monotonic() + seconds
     names = [f"{run} {number}" for number in range(4)]
     lists = await asyncio.gather(*(buy_until(stop, url, product, name, tokens) for name in names))
@@ -75,7 +75,7 @@ async def buy_for(seconds: float, url: str, product: Json, run: str, tokens: Jso
 
 
 async def check_health_until(stop: float, url: str, which: str = "live") -> float:
-    """The longest that an answer about health took meanwhile, in seconds; each was a 200."""
+    """Poll a health endpoint and assert status 200. Returns the longest response time in seconds."""
     longest = 0.0
     async with http_client(url) as client:
         while time.monotonic() < stop:
@@ -87,7 +87,7 @@ async def check_health_until(stop: float, url: str, which: str = "live") -> floa
 
 
 async def sign_in_customer(shop: Served) -> Json:
-    """A customer, signed in."""
+    """Return the tokens of a signed-in customer."""
     async with http_client(shop.url) as client:
         return (await ApiClient(client).sign_in("customer1@shop.example")).tokens
 
@@ -101,9 +101,9 @@ async def create_product(shop: Served) -> Json:
 
 
 async def audit(url: str, product: Json, attempts: list[Attempt]) -> int:
-    """Against the database itself: every acknowledged order is there, once, and stock and orders add up.
+    """Assert in the database that each acknowledged order is stored once and that stock and orders add up.
 
-    Returns how many orders there are.
+    Returns the number of orders.
     """
     async with open_database(url, 1) as database:
         there = [str(order_id) for order_id in await database.all(_sold, id=UUID(product["id"]))]
@@ -117,7 +117,7 @@ async def audit(url: str, product: Json, attempts: list[Attempt]) -> int:
 
 
 def is_intact(file: Path) -> bool:
-    """SQLite's own checks find nothing wrong with the file."""
+    """Whether SQLite's integrity and foreign key checks pass."""
     copy = apsw.Connection(str(file))
     try:
         return copy.pragma("integrity_check") == "ok" and not list(copy.execute("PRAGMA foreign_key_check"))

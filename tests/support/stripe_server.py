@@ -1,6 +1,6 @@
-"""Stripe's PaymentIntents API, as far as the shop uses it, with faults on demand.
+"""A fake Stripe server: the part of the PaymentIntents API that the shop uses, with fault injection.
 
-Written from https://docs.stripe.com/api: idempotency keys give the first answer again, a payment has one end, and so have errors.
+Implements https://docs.stripe.com/api: idempotency keys repeat the first response, and final states do not change.
 """
 
 import json
@@ -16,13 +16,14 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class StripeServer:
-    """``moved`` is all the money that was moved, by payment. The next answers are as ``faults`` say: a status, or ``lost`` after it is
-    done. A payment with ``declines`` is declined.
+    """``movements`` lists charges and refunds. ``faults`` holds the next faults: a status, or ``lost``.
+
+    ``lost`` drops the response after execution. With ``declines``, payments are declined.
     """
 
     def __init__(self) -> None:
         self.payments: dict[str, dict[str, Any]] = {}
-        self.moved: list[tuple[str, int]] = []
+        self.movements: list[tuple[str, int]] = []
         self.faults: list[int | str] = []
         self.declines = False
         self.requests: list[tuple[str, dict[str, str], dict[str, str]]] = []
@@ -76,7 +77,7 @@ class StripeServer:
             error = {"type": "card_error", "code": "card_declined", "payment_intent": dict(payment)}
             return 402, {"error": error}
         payment["status"] = "succeeded"
-        self.moved.append((payment["id"], payment["amount"]))
+        self.movements.append((payment["id"], payment["amount"]))
         return 200, dict(payment)
 
     def _cancel(self, payment: dict[str, Any]) -> Answer:
@@ -91,7 +92,7 @@ class StripeServer:
         if payment["status"] != "succeeded":
             return 400, {"error": {"type": "invalid_request_error", "code": "charge_not_refundable"}}
         payment["refunded"] = True
-        self.moved.append((payment["id"], -payment["amount"]))
+        self.movements.append((payment["id"], -payment["amount"]))
         return 200, {"id": "re_1", "status": "succeeded"}
 
     @staticmethod
@@ -99,14 +100,14 @@ class StripeServer:
         code = "payment_intent_unexpected_state"
         return 400, {"error": {"type": "invalid_request_error", "code": code, "payment_intent": dict(payment)}}
 
-    def forget_keys(self) -> None:
-        """As a day later."""
+    def expire_idempotency_keys(self) -> None:
+        """Expire all idempotency keys, as after a day."""
         self._answers.clear()
 
 
 @contextmanager
 def stripe_server() -> Iterator[StripeServer]:
-    """A gateway of the test's own."""
+    """Start a server in a thread."""
     gateway = StripeServer()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""A customer's way through the shop, over real HTTP to the very server that `make run` starts."""
+"""End-to-end tests of the server that `make run` starts, over HTTP."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from api_client import ApiClient, assert_problem
 from servers import NEEDS, ROOT, Served, descendants_of, redis_program, redis_server, serve
 
 GRACE = {"email": "grace@example.com", "password": "a nanosecond is a foot", "name": "Grace Hopper"}
-START_SECONDS = 30  # a second start is promised within 3; this is for machines that are slow, or busy with other tests
+START_SECONDS = 30  # the goal is 3; the margin is for slow or busy machines
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def environment(empty_url: str, backend: str) -> Iterator[dict[str, str]]:
         return
     if redis_program() is None:
         pytest.skip(f"{NEEDS}: Redis (apt-get install redis-server)")
-    with redis_server() as redis:  # one of its own: an application has a Redis database to itself
+    with redis_server() as redis:  # an application needs a Redis database of its own
         yield {**settings, "REDIS_URL": redis.url}
 
 
@@ -36,58 +36,62 @@ def server(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-async def visitor(server: Served) -> AsyncIterator[ApiClient]:
+async def customer_client(server: Served) -> AsyncIterator[ApiClient]:
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         yield ApiClient(client)
 
 
-async def test_a_customer_registers_orders_and_signs_out(visitor: ApiClient, server: Served, backend: str) -> None:
-    registered = await visitor.send("POST", "/v1/users", GRACE)
+async def test_a_customer_registers_orders_and_signs_out(
+    customer_client: ApiClient, server: Served, backend: str
+) -> None:
+    registered = await customer_client.send("POST", "/v1/users", GRACE)
     assert registered.status_code == 201
-    await visitor.sign_in(GRACE["email"], GRACE["password"])
-    assert (await visitor.get(registered.headers["location"])).json() == registered.json()
+    await customer_client.sign_in(GRACE["email"], GRACE["password"])
+    assert (await customer_client.get(registered.headers["location"])).json() == registered.json()
 
-    first = await visitor.get("/v1/products?category=kitchen&max_price=20000&sort=price_cents&limit=5")
-    second = await visitor.get(first.links["next"]["url"])
+    first = await customer_client.get("/v1/products?category=kitchen&max_price=20000&sort=price_cents&limit=5")
+    second = await customer_client.get(first.links["next"]["url"])
     items = first.json()["items"] + second.json()["items"]
     assert len({item["id"] for item in items}) == 10
     assert [item["price_cents"] for item in items] == sorted(item["price_cents"] for item in items)
     assert {item["category"] for item in items} == {"kitchen"}
 
     chosen = items[7]
-    placed = await visitor.order("my first order", (chosen["id"], 2))
+    placed = await customer_client.order("my first order", (chosen["id"], 2))
     assert (placed.status_code, placed.json()["total_cents"]) == (201, 2 * chosen["price_cents"])
-    repeated = await visitor.order("my first order", (chosen["id"], 2))
+    repeated = await customer_client.order("my first order", (chosen["id"], 2))
     assert (repeated.content, repeated.headers["idempotent-replayed"]) == (placed.content, "true")
-    assert await visitor.stock_of(chosen) == chosen["stock"] - 2
+    assert await customer_client.stock_of(chosen) == chosen["stock"] - 2
 
-    refreshed = await visitor.send("POST", "/v1/sessions/refresh", {"refresh_token": visitor.tokens["refresh_token"]})
-    visitor.tokens = refreshed.json()
-    stored = (await visitor.get(placed.headers["location"])).json()
+    refreshed = await customer_client.send(
+        "POST", "/v1/sessions/refresh", {"refresh_token": customer_client.tokens["refresh_token"]}
+    )
+    customer_client.tokens = refreshed.json()
+    stored = (await customer_client.get(placed.headers["location"])).json()
     assert stored | {"status": "pending"} == placed.json(), "a job may have paid it"
-    assert (await visitor.send("DELETE", "/v1/sessions/current")).status_code == 204
-    assert_problem(await visitor.get("/v1/orders"), 401, "unauthorized")
+    assert (await customer_client.send("DELETE", "/v1/sessions/current")).status_code == 204
+    assert_problem(await customer_client.get("/v1/orders"), 401, "unauthorized")
 
-    welcome = [line for line in server.output.splitlines() if line.startswith("  ")]
-    assert welcome[0] == f"  shop    {server.url}/v1"
-    assert welcome[1] == f"  docs    {server.url}/docs"
-    assert welcome[2] == f"  health  {server.url}/health/ready"
-    assert {"sqlite": "SQLite at ", "postgresql": "PostgreSQL at 127.0.0.1:"}[backend] in welcome[3]
-    assert "(1,000 products)" in welcome[3]
-    assert {"sqlite": "cache on this machine", "postgresql": "cache in Redis"}[backend] in welcome[3]
-    assert "2 workers" in welcome[3]
-    assert "customer1@shop.example / demo-password-2026" in welcome[-1]
+    banner = [line for line in server.output.splitlines() if line.startswith("  ")]
+    assert banner[0] == f"  shop    {server.url}/v1"
+    assert banner[1] == f"  docs    {server.url}/docs"
+    assert banner[2] == f"  health  {server.url}/health/ready"
+    assert {"sqlite": "SQLite at ", "postgresql": "PostgreSQL at 127.0.0.1:"}[backend] in banner[3]
+    assert "(1,000 products)" in banner[3]
+    assert {"sqlite": "cache on this machine", "postgresql": "cache in Redis"}[backend] in banner[3]
+    assert "2 workers" in banner[3]
+    assert "customer1@shop.example / demo-password-2026" in banner[-1]
     assert GRACE["password"] not in server.output
     assert "Traceback" not in server.output
 
 
-async def test_one_buyer_gets_the_last_item_through_two_workers(server: Served) -> None:
-    """Breaks when reserve_stock loses ``stock >= quantity``."""
+async def test_one_customer_gets_the_last_item_with_two_workers(server: Served) -> None:
+    """Fails without ``stock >= quantity`` in reserve_stock."""
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         admin = await ApiClient(client).sign_in("admin@shop.example")
         draft = {"name": "Last One", "category": "toys", "price_cents": 100, "currency": "EUR", "stock": 1}
         product = (await admin.send("POST", "/v1/products", draft)).json()
-    # A client each, so a connection each: the two orders may reach two workers.
+    # One client per user, so that connections are spread over both workers.
     clients = [httpx.AsyncClient(base_url=server.url, timeout=30) for _ in range(8)]
     buyers = [await ApiClient(c).sign_in(f"customer{n % 2 + 1}@shop.example") for n, c in enumerate(clients)]
     answers = await asyncio.gather(*(buyer.order(f"key {n}", (product["id"], 1)) for n, buyer in enumerate(buyers)))
@@ -117,7 +121,7 @@ async def test_a_second_start_is_fast_and_keeps_all_data(environment: dict[str, 
 async def test_an_acknowledged_order_survives_a_kill_of_every_process(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Breaks when the answer leaves before the commit: every process is killed as soon as the 201 is here."""
+    """Fails if the response is sent before the commit. Every process is killed when the 201 arrives."""
     command = ("make", "run")
     with serve(tmp_path, *command, cwd=ROOT, **environment) as served:
         async with httpx.AsyncClient(base_url=served.url) as client:

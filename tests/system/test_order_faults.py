@@ -1,4 +1,4 @@
-"""O1 and O2: a crowd buys what is scarce, repeats itself, is cut off, and every order and every charge is there once."""
+"""O1 and O2: concurrent orders with retries, timeouts and killed processes are stored and charged once."""
 
 import asyncio
 import os
@@ -25,11 +25,11 @@ from shop.orders.models import idempotency, order_lines, orders
 from shop.products.models import products
 
 ACCOUNTS = 8
-AT_ONCE = 32
+CONCURRENCY = 32
 SETTLED_SECONDS = 60
-TRIES = 300
-PATIENCE = (0.02, 0.1, 1)
-"""So many seconds a buyer waits, the first time, the second, and then: less than many an answer takes."""
+MAX_ATTEMPTS = 300
+TIMEOUTS = (0.02, 0.1, 1)
+"""Client timeouts in seconds of the first, second and later attempts. Many responses take longer."""
 
 _sold = query(
     "audit.orders",
@@ -38,7 +38,7 @@ _sold = query(
     .where(order_lines.c.product_id == param("id"), orders.c.status == param("status")),
     into=UUID,
 )
-_stock = query("audit.left", select(products.c.stock).where(products.c.id == param("id")), into=int)
+_stock = query("audit.stock", select(products.c.stock).where(products.c.id == param("id")), into=int)
 _keys = query("audit.keys", select(func.count().label("n")).select_from(idempotency.table), into=int)
 
 
@@ -58,26 +58,26 @@ class Shop:
             return made
 
     async def accounts(self, count: int) -> list[Json]:
-        """The tokens of so many customers."""
-        people = []
+        """Register customers. Returns their tokens."""
+        tokens = []
         async with http_client(self.served.url) as client:
             for number in range(count):
                 account = {"email": f"buyer{number}@shop.example", "password": "an entirely new one", "name": "Buyer"}
                 assert (await client.post("/v1/users", json=account)).status_code == 201
-                people.append((await ApiClient(client).sign_in(account["email"], account["password"])).tokens)
-        return people
+                tokens.append((await ApiClient(client).sign_in(account["email"], account["password"])).tokens)
+        return tokens
 
     async def sold(self, product: Json, status: str) -> list[str]:
         async with open_database(self.settings["DATABASE_URL"], 1) as database:
             return [str(one) for one in await database.all(_sold, id=UUID(product["id"]), status=status)]
 
-    async def left(self, product: Json) -> tuple[int, int]:
-        """Its stock, and how many keys there are."""
+    async def stock_and_keys(self, product: Json) -> tuple[int, int]:
+        """Return the stock and the number of idempotency keys."""
         async with open_database(self.settings["DATABASE_URL"], 1) as database:
             return await database.one(_stock, id=UUID(product["id"])), await database.one(_keys)
 
     def charges(self) -> dict[str, list[int]]:
-        """All money that was moved, by order."""
+        """All charges and refunds, by order."""
         found: dict[str, list[int]] = {}
         for text, amount in apsw.Connection(str(self.payments_file)).execute(
             "SELECT description, movements.amount_cents FROM movements JOIN intents ON intents.id = intent_id"
@@ -102,24 +102,24 @@ async def shop(tmp_path: Path, empty_url: str) -> AsyncIterator[Shop]:
         yield Shop(served, settings, payments_file)
 
 
-async def insist(client: httpx.AsyncClient, tokens: Json, key: str, product: Json) -> tuple[int, str]:
-    """One buyer: the same request with the same key until there is an answer that says what came of it."""
+async def order_until_final(client: httpx.AsyncClient, tokens: Json, key: str, product: Json) -> tuple[int, str]:
+    """Retry a request with the same key until a response with a final outcome arrives."""
     buyer = ApiClient(client)
     buyer.tokens = tokens
-    for attempt in range(TRIES):
+    for attempt in range(MAX_ATTEMPTS):
         with suppress(httpx.TransportError, TimeoutError):
-            async with asyncio.timeout(PATIENCE[min(attempt, len(PATIENCE) - 1)]):
+            async with asyncio.timeout(TIMEOUTS[min(attempt, len(TIMEOUTS) - 1)]):
                 answer = await buyer.order(key, (product["id"], 1))
             if answer.status_code == 201:
                 return 201, str(answer.json()["id"])
             if answer.json()["code"] != "idempotency_key_in_flight" and answer.status_code < 500:
                 return answer.status_code, str(answer.json()["code"])
         await asyncio.sleep(0.1)
-    raise AssertionError(f"{key} never got an answer")
+    raise AssertionError(f"no final response for {key}")
 
 
-async def kill_now_and_then(shop: Shop, buying: "asyncio.Future[Any]") -> int:
-    """One of the processes that answer, as out of memory would. Returns how many."""
+async def kill_workers(shop: Shop, buying: "asyncio.Future[Any]") -> int:
+    """Kill a worker process every 0.7 s. Returns the number of kills."""
     killed = 0
     while not buying.done():
         await asyncio.sleep(0.7)
@@ -131,50 +131,52 @@ async def kill_now_and_then(shop: Shop, buying: "asyncio.Future[Any]") -> int:
 
 
 @pytest.mark.scoreboard("O1", "2,000 buyers, 100 units, retries, timeouts, kills", "exactly 100 sold; I1-I3")
-async def test_a_scarce_product_is_sold_once_and_paid_once(shop: Shop, tmp_path: Path, score: Score) -> None:
-    """Broken builds that were seen to fail: no idempotency row; a payment of its own for each attempt to charge.
+async def test_a_scarce_product_is_never_oversold_and_each_order_is_charged_once(
+    shop: Shop, tmp_path: Path, score: Score
+) -> None:
+    """Fails without the idempotency row, or if each attempt to charge creates a new payment.
 
-    Every fifth answer of the gateway is lost, and clients give up soon and ask again.
+    The gateway loses every fifth response, and clients time out early and retry.
     """
     units, buyers = score.size((40, 240), (100, 2_000))
     product = await shop.product(units)
     accounts = await shop.accounts(ACCOUNTS)
-    loud = {**shop.settings, "LOG_LEVEL": "info"}  # it says when it is ready
-    gate = asyncio.Semaphore(AT_ONCE)
+    worker_settings = {**shop.settings, "LOG_LEVEL": "info"}  # logs when it is ready
+    slots = asyncio.Semaphore(CONCURRENCY)
     async with httpx.AsyncClient(base_url=shop.served.url, timeout=20) as client:
 
         async def buy(number: int) -> tuple[int, str]:
-            async with gate:
-                return await insist(client, accounts[number % ACCOUNTS], f"buyer {number}", product)
+            async with slots:
+                return await order_until_final(client, accounts[number % ACCOUNTS], f"buyer {number}", product)
 
-        with working(tmp_path, "--queues", "payments", cwd=tmp_path, **loud) as worker:
+        with working(tmp_path, "--queues", "payments", cwd=tmp_path, **worker_settings) as worker:
             buying = asyncio.ensure_future(asyncio.gather(*(buy(number) for number in range(buyers))))
-            killed, results = await asyncio.gather(kill_now_and_then(shop, buying), buying)
+            killed, results = await asyncio.gather(kill_workers(shop, buying), buying)
             if score.size(small=False, full=True):
                 worker.process.kill()
-        with working(tmp_path, "--queues", "payments", cwd=tmp_path, **loud):
+        with working(tmp_path, "--queues", "payments", cwd=tmp_path, **worker_settings):
             deadline = time.monotonic() + SETTLED_SECONDS
             while await shop.sold(product, "pending"):
-                assert time.monotonic() < deadline, "an order was never settled"
+                assert time.monotonic() < deadline, "an order was not settled"
                 await asyncio.sleep(0.2)
-    told = Counter(status for status, _ in results)
+    responses = Counter(status for status, _ in results)
     paid = await shop.sold(product, "paid")
-    stock, keys = await shop.left(product)
-    assert (len(paid), stock, keys) == (units, 0, units), "I1, I2: sold, left, and keys that have an order"
-    assert {order for status, order in results if status == 201} <= set(paid), "I4: who was told has it"
+    stock, keys = await shop.stock_and_keys(product)
+    assert (len(paid), stock, keys) == (units, 0, units), "I1, I2: sold, left, and keys with an order"
+    assert {order for status, order in results if status == 201} <= set(paid), "I4: acknowledged orders are stored"
     assert {reason for status, reason in results if status != 201} <= {"out_of_stock"}
     assert shop.charges() == {order: [700] for order in paid}, "I3: each is charged once"
     score.note(
         f"{buyers:,} buyers, {killed} processes killed: {len(paid)} sold, {stock} left, {len(shop.charges())} charges,"
-        f" {told[201]} told so, {told[409]} that it is gone"
+        f" {responses[201]} responses 201, {responses[409]} out of stock"
     )
 
 
 @pytest.mark.scoreboard(
     "O2", "one key x100 concurrent x 200 keys", "1 order each; replay or 409; changed body always 422"
 )
-async def test_concurrent_requests_with_one_key_make_one_order(shop: Shop, score: Score) -> None:
-    """Broken builds that were seen to fail: no idempotency row; the request is not compared."""
+async def test_concurrent_requests_with_one_key_create_one_order(shop: Shop, score: Score) -> None:
+    """Fails without the idempotency row, or if the request body is not compared."""
     keys, times = score.size((12, 40), (200, 100))
     product = await shop.product(keys * 2)
     (tokens,) = await shop.accounts(1)
@@ -190,9 +192,9 @@ async def test_concurrent_requests_with_one_key_make_one_order(shop: Shop, score
             assert len({answer.json()["id"] for answer in made}) == 1
             assert sum("idempotent-replayed" not in answer.headers for answer in made) == 1
             refused = {answer.json()["code"] for answer in answers if answer.status_code != 201}
-            assert refused <= {"idempotency_key_in_flight", "overloaded"}, "the second on a machine that is busy"
+            assert refused <= {"idempotency_key_in_flight", "overloaded"}, "overloaded: on a busy machine"
             replays += len(made) - 1
             changed = await buyer.order(f"key {number}", (product["id"], 2))
             assert (changed.status_code, changed.json()["code"]) == (422, "idempotency_key_reused")
-    assert (len(await shop.sold(product, "pending")), await shop.left(product)) == (keys, (keys, keys))
-    score.note(f"{keys} orders of {keys * times:,} requests, {replays:,} replays, {statuses[409]} told to wait")
+    assert (len(await shop.sold(product, "pending")), await shop.stock_and_keys(product)) == (keys, (keys, keys))
+    score.note(f"{keys} orders of {keys * times:,} requests, {replays:,} replays, {statuses[409]} in flight")

@@ -1,4 +1,4 @@
-"""Signing in with an account elsewhere, against a provider that is a process of its own."""
+"""Sign-in with identity providers, against a provider in a separate process."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ LOCK = query(
 
 @pytest.fixture
 def name() -> str:
-    """Of the provider."""
+    """The name of the provider."""
     return "okta"
 
 
@@ -71,15 +71,15 @@ async def test_a_first_sign_in_creates_an_account_and_the_next_one_reuses_it(
     assert answer.status_code == 200, answer.text
     assert answer.json() == {"token_type": "Cookie", "expires_in": 900}
     me = await browser.me()
-    verified = name != "facebook"  # which does not say
+    verified = name != "facebook"  # has no such claim
     assert (me["email"], me["name"], me["email_verified"]) == ("ada@example.com", "Ada Lovelace", verified)
     again = OAuthBrowser(client)
     assert (await again.sign_in(name)).status_code == 200
     assert (await again.me())["id"] == me["id"]
-    assert browser.cookies[OAUTH_STATE_COOKIE] == "", "spent"
+    assert browser.cookies[OAUTH_STATE_COOKIE] == "", "the state cookie is deleted"
 
 
-async def test_the_browser_returns_to_where_the_sign_in_began(browser: OAuthBrowser, provider: ProviderProcess) -> None:
+async def test_the_callback_redirects_to_return_to(browser: OAuthBrowser, provider: ProviderProcess) -> None:
     answer = await browser.sign_in(query="?return_to=/account%3Ftab%3D1")
     assert (answer.status_code, answer.headers["location"]) == (303, "/account?tab=1")
     assert await browser.me()
@@ -94,7 +94,7 @@ async def test_the_browser_returns_to_where_the_sign_in_began(browser: OAuthBrow
     ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\nb", "/%09/evil.example", "", "/日本"],
 )
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_return_to_another_site_is_refused_at_the_beginning(browser: OAuthBrowser, to: str) -> None:
+async def test_a_return_to_of_another_origin_is_rejected(browser: OAuthBrowser, to: str) -> None:
     answer = await browser.get(f"/v1/identities/okta/sign-in?{urlencode({'return_to': to})}")
     assert_problem(answer, 422, "invalid")
 
@@ -130,7 +130,7 @@ async def test_an_invalid_id_token_is_refused(browser: OAuthBrowser, provider: P
 async def test_a_callback_that_this_browser_did_not_request_is_refused(
     browser: OAuthBrowser, client: httpx.AsyncClient
 ) -> None:
-    """Each of these callbacks would sign this browser in as another user, or another user in here."""
+    """Login CSRF: each of these callbacks would sign a browser in to another user's account."""
     others = OAuthBrowser(client)
     theirs, mine = await others.to_provider(), await browser.to_provider()
     their_state = parse_qs(urlsplit(theirs).query)["state"][0]
@@ -158,18 +158,18 @@ async def test_a_used_authorization_code_is_refused(browser: OAuthBrowser) -> No
     answer = await browser.to_provider()
     flow = browser.cookies[OAUTH_STATE_COOKIE]
     assert (await browser.get(answer)).status_code == 200
-    thief = OAuthBrowser(browser.client)
-    thief.cookies[OAUTH_STATE_COOKIE] = flow
-    assert_problem(await thief.get(answer), 400, "invalid_sign_in")
+    attacker = OAuthBrowser(browser.client)
+    attacker.cookies[OAUTH_STATE_COOKIE] = flow
+    assert_problem(await attacker.get(answer), 400, "invalid_sign_in")
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_stolen_authorization_code_does_not_fit_another_verifier(browser: OAuthBrowser) -> None:
-    """The thief has the code and a flow of his own: PKCE refuses the pair."""
+    """The attacker has the code and a flow of their own. PKCE rejects the pair."""
     stolen = parse_qs(urlsplit(await browser.to_provider()).query)["code"][0]
-    thief = OAuthBrowser(browser.client)
-    mine = await thief.to_provider()
-    assert_problem(await thief.get(changed(mine, code=stolen)), 400, "invalid_sign_in")
+    attacker = OAuthBrowser(browser.client)
+    mine = await attacker.to_provider()
+    assert_problem(await attacker.get(changed(mine, code=stolen)), 400, "invalid_sign_in")
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -213,7 +213,7 @@ UNUSABLE: tuple[tuple[str, str, Any, int], ...] = (
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("name", "path", "answer", "status"), UNUSABLE)
-async def test_an_unusable_answer_of_a_provider_is_a_clear_error(
+async def test_an_invalid_provider_response_is_a_specific_error(
     browser: OAuthBrowser, provider: ProviderProcess, name: str, path: str, answer: Any, status: int
 ) -> None:
     if path in {"/jwks", "/.well-known/openid-configuration"}:
@@ -233,14 +233,14 @@ async def test_an_unreachable_provider_is_a_503(browser: OAuthBrowser, provider:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_provider_may_change_its_key(browser: OAuthBrowser, provider: ProviderProcess) -> None:
+async def test_a_provider_can_rotate_its_signing_key(browser: OAuthBrowser, provider: ProviderProcess) -> None:
     assert (await browser.sign_in()).status_code == 200
     provider.misbehave(rotate=True)
     assert (await browser.sign_in()).status_code == 200
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_an_address_may_come_from_the_userinfo_endpoint_alone(
+async def test_the_email_address_can_come_from_the_userinfo_endpoint_only(
     browser: OAuthBrowser, provider: ProviderProcess
 ) -> None:
     provider.misbehave(claims={"email": None, "email_verified": None})
@@ -251,9 +251,9 @@ async def test_an_address_may_come_from_the_userinfo_endpoint_alone(
 async def test_an_account_is_linked_only_if_both_sides_have_verified_the_address(
     browser: OAuthBrowser, client: httpx.AsyncClient, provider: ProviderProcess
 ) -> None:
-    """Breaks without either look: who registers another's address, here or there, waits for him to sign in the other way."""
-    squatter = {"email": "ada@example.com", "password": "a long enough one", "name": "Not Ada"}
-    assert (await client.post("/v1/users", json=squatter)).status_code == 201
+    """Fails without both checks: an attacker registers the victim's address on one side and waits for the victim."""
+    attacker = {"email": "ada@example.com", "password": "a long enough one", "name": "Not Ada"}
+    assert (await client.post("/v1/users", json=attacker)).status_code == 201
     assert_problem(await browser.sign_in(), 409, "account_exists")
     provider.sign_in_as(**{**ADA, "email": "customer1@shop.example", "email_verified": False})
     assert_problem(await browser.sign_in(), 409, "account_exists")
@@ -264,14 +264,14 @@ async def test_an_account_is_linked_only_if_both_sides_have_verified_the_address
 
 
 def reset_codes(server: MailServer) -> list[str]:
-    """Those that came, the oldest first; mails of jobs that ran at once come in any order."""
+    """The reset codes that were received."""
     return [code_in(mail) for mail in server.mails if mail["Subject"] == "Reset your password"]
 
 
-async def test_a_squatter_loses_an_account_when_the_owner_proves_the_address(
+async def test_an_attacker_loses_a_pre_hijacked_account_when_the_owner_verifies_the_address(
     browser: OAuthBrowser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, server: MailServer
 ) -> None:
-    """Breaks when a reset keeps the ways in of an account whose address nobody had proven: the squatter shares it for good."""
+    """Fails if a reset keeps the credentials of an account with an unverified address: the attacker keeps access."""
     provider.sign_in_as(**{**ADA, "sub": "666", "email_verified": False})
     assert (await browser.sign_in()).status_code == 200
     await client.post("/v1/password-resets", json={"email": "ada@example.com"})
@@ -281,15 +281,15 @@ async def test_a_squatter_loses_an_account_when_the_owner_proves_the_address(
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     assert_problem(await browser.sign_in(), 409, "account_exists")
     ada = await ApiClient(client).sign_in("ada@example.com", "an entirely new one")
-    assert (await ada.get("/v1/users/me")).json()["email_verified"] is True, "who has the code reads the address"
+    assert (await ada.get("/v1/users/me")).json()["email_verified"] is True, "the reset code verifies the address"
     provider.sign_in_as(**ADA)
-    assert (await browser.sign_in()).status_code == 200, "and now it may be linked"
+    assert (await browser.sign_in()).status_code == 200, "a verified account can be linked"
     await client.post("/v1/password-resets", json={"email": "ada@example.com"})
     await finish_jobs(app)
     (_, reset["code"]) = reset_codes(server)
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     ada = await ApiClient(client).sign_in("ada@example.com", "an entirely new one")
-    assert len((await ada.get("/v1/users/me/identities")).json()["items"]) == 1, "the owner's own ways in stay"
+    assert len((await ada.get("/v1/users/me/identities")).json()["items"]) == 1, "the owner's identities are kept"
 
 
 async def test_a_deactivated_user_or_one_without_an_address_cannot_sign_in(
@@ -311,7 +311,7 @@ async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
     begun = await customer.send("POST", f"{path}/okta")
     browser.cookies[OAUTH_STATE_COOKIE] = SimpleCookie(begun.headers["set-cookie"])[OAUTH_STATE_COOKIE].value
     assert (await browser.get(await callback_path(begun.json()["url"]))).status_code == 200
-    assert ACCESS_COOKIE not in browser.cookies, "it has signed nobody in"
+    assert ACCESS_COOKIE not in browser.cookies, "linking does not sign in"
     (own,) = (await customer.get(path)).json()["items"]
     assert (own["provider"], own["email"]) == ("okta", "ada@example.com")
 
@@ -319,13 +319,13 @@ async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
     assert (await browser.me())["email"] == "customer1@shop.example"
 
     stolen = await other.send("POST", f"{path}/okta")
-    thief = OAuthBrowser(client)
-    thief.cookies[OAUTH_STATE_COOKIE] = SimpleCookie(stolen.headers["set-cookie"])[OAUTH_STATE_COOKIE].value
-    assert_problem(await thief.get(await callback_path(stolen.json()["url"])), 409, "identity_taken")
+    attacker = OAuthBrowser(client)
+    attacker.cookies[OAUTH_STATE_COOKIE] = SimpleCookie(stolen.headers["set-cookie"])[OAUTH_STATE_COOKIE].value
+    assert_problem(await attacker.get(await callback_path(stolen.json()["url"])), 409, "identity_taken")
     assert (await other.get(path)).json()["items"] == []
 
     assert_problem(await other.send("DELETE", f"{path}/okta"), 404, "not_found")
-    # Of two who remove it one finds nothing; seen to fail with 409, as if it were the last way in.
+    # The second of two removals gets a 404. It was a 409 once, as for the last credential.
     removals = await asyncio.gather(*(customer.send("DELETE", f"{path}/okta") for _ in range(4)))
     assert sorted(one.status_code for one in removals) == [204, 404, 404, 404]
     found = [one["type"] for one in (await customer.get("/v1/security-events")).json()["items"]]
@@ -344,7 +344,7 @@ async def test_the_last_linked_provider_cannot_be_removed_without_a_password(
 async def test_the_last_two_providers_cannot_be_removed_at_once(
     browser: OAuthBrowser, client: httpx.AsyncClient, app: App
 ) -> None:
-    """Breaks without the lock on the account: on PostgreSQL each request saw the other's provider, and both were removed."""
+    """Fails without the row lock: on PostgreSQL, each request sees the other's provider, and both are removed."""
     await browser.sign_in()
     me = await browser.me()
     async with app.kit.database.transaction() as tx:
@@ -354,7 +354,7 @@ async def test_the_last_two_providers_cannot_be_removed_at_once(
             await tx.run(queries.insert_identity, user_id=UUID(me["id"]), **linked)
     headers = {"cookie": f"{ACCESS_COOKIE}={browser.cookies[ACCESS_COOKIE]}", "sec-fetch-site": "same-origin"}
     async with app.kit.database.transaction() as tx:
-        await tx.all(LOCK, user_id=UUID(me["id"]))  # so that each has begun before the first of them ends
+        await tx.all(LOCK, user_id=UUID(me["id"]))  # so that both transactions overlap
         removals = [
             asyncio.create_task(client.delete(f"/v1/users/me/identities/{provider}", headers=headers))
             for provider in NAMES
@@ -387,7 +387,7 @@ async def test_the_identity_providers_are_listed(anyone: ApiClient) -> None:
 async def test_a_claimed_email_that_is_not_an_address_is_refused(
     browser: OAuthBrowser, provider: ProviderProcess, claimed: str
 ) -> None:
-    """Breaks with a lenient pattern: an account of somebody else's choice, whose mail went to a third."""
+    """Fails with a lenient parser: emails of the account are sent to another address."""
     provider.sign_in_as(**{**ADA, "email": claimed})
     assert_problem(await browser.sign_in(), 403, "sign_in_refused")
 

@@ -1,4 +1,4 @@
-"""Orders: stock is taken once and never oversold, repeats are safe, and nobody sees another's."""
+"""Orders: stock is never oversold, retries are idempotent, and users see only their own orders."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ async def product_with(admin: ApiClient, stock: int, **changed: object) -> Json:
     return product
 
 
-async def test_an_order_takes_stock_and_keeps_its_prices(admin: ApiClient, customer: ApiClient) -> None:
+async def test_an_order_reserves_stock_and_keeps_its_prices(admin: ApiClient, customer: ApiClient) -> None:
     lamp, chair = await product_with(admin, 5), await product_with(admin, 9, price_cents=200, name="Chair")
     answer = await customer.order("k", (lamp["id"], 2), (chair["id"], 3))
     assert answer.status_code == 201
@@ -38,7 +38,7 @@ async def test_an_order_takes_stock_and_keeps_its_prices(admin: ApiClient, custo
     assert (await customer.get(answer.headers["location"])).json() == order
 
 
-async def test_a_repeated_key_gets_the_same_response_and_makes_no_second_order(
+async def test_a_repeated_idempotency_key_returns_the_same_response_without_a_second_order(
     admin: ApiClient, customer: ApiClient
 ) -> None:
     product = await product_with(admin, 5)
@@ -55,8 +55,8 @@ async def test_a_repeated_key_gets_the_same_response_and_makes_no_second_order(
     assert len((await customer.get("/v1/orders")).json()["items"]) == 1
 
 
-async def test_concurrent_requests_with_one_key_make_one_order(admin: ApiClient, customer: ApiClient) -> None:
-    """Breaks when the key is looked up before it is inserted, instead of claimed: then several orders are made."""
+async def test_concurrent_requests_with_one_key_create_one_order(admin: ApiClient, customer: ApiClient) -> None:
+    """Fails if the key is read before it is inserted: several orders are created."""
     product = await product_with(admin, 100)
     answers = await asyncio.gather(*(customer.order("at once", (product["id"], 1)) for _ in range(25)))
     assert {answer.status_code for answer in answers} == {201}
@@ -64,7 +64,7 @@ async def test_concurrent_requests_with_one_key_make_one_order(admin: ApiClient,
     assert await customer.stock_of(product) == 99
 
 
-async def test_an_idempotency_key_belongs_to_one_body_and_one_caller(
+async def test_an_idempotency_key_is_bound_to_one_body_and_one_user(
     admin: ApiClient, customer: ApiClient, other: ApiClient
 ) -> None:
     product = await product_with(admin, 9)
@@ -87,7 +87,7 @@ async def test_an_order_needs_an_idempotency_key(admin: ApiClient, customer: Api
 
 
 async def test_one_of_two_buyers_gets_the_last_item(admin: ApiClient, customer: ApiClient, other: ApiClient) -> None:
-    """Breaks when reserve_stock loses ``stock >= quantity``: the check constraint then turns the loser into a 500."""
+    """Fails without ``stock >= quantity`` in reserve_stock: the check constraint makes the second request a 500."""
     product = await product_with(admin, 1)
     answers = await asyncio.gather(customer.order("a", (product["id"], 1)), other.order("b", (product["id"], 1)))
     assert sorted(answer.status_code for answer in answers) == [201, 409]
@@ -108,7 +108,7 @@ async def test_concurrent_buyers_never_oversell_a_product(
 async def test_orders_for_the_same_products_in_opposite_order_cause_no_deadlock(
     admin: ApiClient, customer: ApiClient, other: ApiClient
 ) -> None:
-    """Breaks when the lines are taken in the order they were sent: PostgreSQL then finds deadlocks, a 503 each."""
+    """Fails if products are updated in request order: PostgreSQL detects deadlocks, and each is a 503."""
     one, two = await product_with(admin, 500), await product_with(admin, 500)
     forwards = [customer.order(f"f{n}", (one["id"], 1), (two["id"], 1)) for n in range(20)]
     backwards = [other.order(f"b{n}", (two["id"], 1), (one["id"], 1)) for n in range(20)]
@@ -116,10 +116,10 @@ async def test_orders_for_the_same_products_in_opposite_order_cause_no_deadlock(
     assert (await customer.stock_of(one), await customer.stock_of(two)) == (460, 460)
 
 
-async def test_an_order_beyond_the_stock_names_the_product_and_takes_no_stock(
+async def test_an_order_that_exceeds_the_stock_names_the_product_and_reserves_nothing(
     admin: ApiClient, customer: ApiClient
 ) -> None:
-    """Breaks when every line is a transaction of its own: the first product's stock is then gone."""
+    """Fails if each item is a separate transaction: the stock of the first product stays reserved."""
     plenty, rare = await product_with(admin, 50), await product_with(admin, 1, name="Rare Lamp")
     problem = assert_problem(await customer.order("k", (plenty["id"], 5), (rare["id"], 2)), 409, "out_of_stock")
     assert "Rare Lamp" in problem["detail"]
@@ -127,7 +127,7 @@ async def test_an_order_beyond_the_stock_names_the_product_and_takes_no_stock(
     assert (await customer.stock_of(plenty), await customer.stock_of(rare)) == (50, 1)
     assert (await customer.get("/v1/orders")).json()["items"] == []
     retried = await customer.order("k", (plenty["id"], 5), (rare["id"], 1))
-    assert retried.status_code == 201, "a key whose request failed may be used again"
+    assert retried.status_code == 201, "the key of a failed request can be reused"
 
 
 @each(
@@ -161,8 +161,8 @@ async def test_an_order_has_one_currency(admin: ApiClient, customer: ApiClient) 
     assert (await customer.stock_of(euros), await customer.stock_of(dollars)) == (5, 5)
 
 
-async def test_concurrent_cancellations_return_the_stock_once(admin: ApiClient, customer: ApiClient) -> None:
-    """Breaks when the UPDATE does not ask for ``pending``: every repeat then puts the stock back again."""
+async def test_concurrent_cancellations_release_the_stock_once(admin: ApiClient, customer: ApiClient) -> None:
+    """Fails if the UPDATE does not check the status: each repeat releases the stock again."""
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 4))).json()
     path = f"/v1/orders/{order['id']}/cancellation"
@@ -173,7 +173,9 @@ async def test_concurrent_cancellations_return_the_stock_once(admin: ApiClient, 
     assert (await customer.get(f"/v1/orders/{order['id']}")).json()["status"] == "cancelled"
 
 
-async def test_an_order_of_many_lines_is_placed_and_cancelled_as_a_whole(admin: ApiClient, customer: ApiClient) -> None:
+async def test_an_order_with_many_items_is_created_and_cancelled_atomically(
+    admin: ApiClient, customer: ApiClient
+) -> None:
     products = [await product_with(admin, 9, name=f"Thing {number}") for number in range(50)]
     order = (await customer.order("k", *((product["id"], 2) for product in products))).json()
     assert [line["name"] for line in order["items"]] == [f"Thing {number}" for number in range(50)]

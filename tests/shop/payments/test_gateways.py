@@ -1,4 +1,4 @@
-"""What the shop relies on in a gateway, of the ledger and of Stripe's API alike."""
+"""Conformance tests of payment gateways: the fake gateway and Stripe."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -21,8 +21,8 @@ def stripe() -> Iterator[StripeServer]:
         yield server
 
 
-class Rig:
-    """A gateway, what it has moved, and the faults that each kind has in its own way."""
+class GatewayHarness:
+    """A gateway with its recorded charges and refunds, and fault injection."""
 
     def __init__(self, kind: str, folder: Path, stripe: StripeServer) -> None:
         self.kind = kind
@@ -33,9 +33,9 @@ class Rig:
     def opened(self, options: str = "") -> Gateway:
         return open_gateway(f"fake:///{self.folder}/payments.db{options}" if self.kind == "fake" else self.stripe.url)
 
-    def moved(self) -> list[int]:
+    def movements(self) -> list[int]:
         if self.kind == "stripe":
-            return [amount for _, amount in self.stripe.moved]
+            return [amount for _, amount in self.stripe.movements]
         rows = apsw.Connection(str(self.folder / "payments.db")).execute(
             "SELECT amount_cents FROM movements ORDER BY id"
         )
@@ -43,7 +43,7 @@ class Rig:
 
     @contextmanager
     def losing(self) -> Iterator[Gateway]:
-        """What is asked of it is done, and its answer is lost."""
+        """Execute the request, then lose the response."""
         if self.kind == "stripe":
             self.stripe.faults.append("lost")
             yield self.gateway
@@ -59,68 +59,70 @@ class Rig:
 
 
 @pytest.fixture(params=["fake", "stripe"])
-async def rig(request: pytest.FixtureRequest, tmp_path: Path, stripe: StripeServer) -> AsyncIterator[Rig]:
-    made = Rig(request.param, tmp_path, stripe)
+async def harness(
+    request: pytest.FixtureRequest, tmp_path: Path, stripe: StripeServer
+) -> AsyncIterator[GatewayHarness]:
+    made = GatewayHarness(request.param, tmp_path, stripe)
     yield made
     await made.gateway.close()
 
 
-async def test_a_confirmed_payment_moves_money_once(rig: Rig) -> None:
-    payment = await rig.gateway.prepare(*ORDER)
-    assert rig.moved() == []
-    assert [await rig.gateway.confirm(payment) for _ in range(3)] == [Outcome.PAID] * 3
-    assert rig.moved() == [1_250]
-    assert await rig.gateway.cancel(payment) is Outcome.PAID, "too late"
+async def test_a_confirmed_payment_is_charged_once(harness: GatewayHarness) -> None:
+    payment = await harness.gateway.prepare(*ORDER)
+    assert harness.movements() == []
+    assert [await harness.gateway.confirm(payment) for _ in range(3)] == [Outcome.PAID] * 3
+    assert harness.movements() == [1_250]
+    assert await harness.gateway.cancel(payment) is Outcome.PAID, "already charged"
     for _ in range(3):
-        await rig.gateway.refund(payment)
-    assert rig.moved() == [1_250, -1_250]
-    assert await rig.gateway.confirm(payment) is Outcome.PAID, "that it was"
-    assert rig.moved() == [1_250, -1_250]
+        await harness.gateway.refund(payment)
+    assert harness.movements() == [1_250, -1_250]
+    assert await harness.gateway.confirm(payment) is Outcome.PAID, "the payment was charged"
+    assert harness.movements() == [1_250, -1_250]
 
 
-async def test_an_idempotency_key_is_one_payment(rig: Rig) -> None:
-    payment = await rig.gateway.prepare(*ORDER)
-    assert await rig.gateway.prepare(*ORDER) == payment
-    assert await rig.gateway.prepare("order 2", *ORDER[1:]) != payment
+async def test_one_idempotency_key_creates_one_payment(harness: GatewayHarness) -> None:
+    payment = await harness.gateway.prepare(*ORDER)
+    assert await harness.gateway.prepare(*ORDER) == payment
+    assert await harness.gateway.prepare("order 2", *ORDER[1:]) != payment
     with pytest.raises(GatewayRejected):
-        await rig.gateway.prepare("order 1", 999, "EUR", "Order 1")
+        await harness.gateway.prepare("order 1", 999, "EUR", "Order 1")
 
 
-async def test_a_cancelled_payment_is_never_paid(rig: Rig) -> None:
-    payment = await rig.gateway.prepare(*ORDER)
-    assert [await rig.gateway.cancel(payment) for _ in range(2)] == [Outcome.CANCELLED] * 2
-    assert await rig.gateway.confirm(payment) is Outcome.CANCELLED
+async def test_a_cancelled_payment_is_never_paid(harness: GatewayHarness) -> None:
+    payment = await harness.gateway.prepare(*ORDER)
+    assert [await harness.gateway.cancel(payment) for _ in range(2)] == [Outcome.CANCELLED] * 2
+    assert await harness.gateway.confirm(payment) is Outcome.CANCELLED
     with pytest.raises(GatewayRejected):
-        await rig.gateway.refund(payment)
-    assert rig.moved() == []
+        await harness.gateway.refund(payment)
+    assert harness.movements() == []
 
 
-async def test_a_declined_payment_stays_declined(rig: Rig) -> None:
-    with rig.declining() as gateway:
+async def test_a_declined_payment_stays_declined(harness: GatewayHarness) -> None:
+    with harness.declining() as gateway:
         payment = await gateway.prepare(*ORDER)
         assert [await gateway.confirm(payment) for _ in range(2)] == [Outcome.DECLINED] * 2
         await gateway.cancel(payment)
         assert await gateway.confirm(payment) in {Outcome.CANCELLED, Outcome.DECLINED}
-    assert rig.moved() == []
+    assert harness.movements() == []
 
 
-async def test_a_step_whose_answer_was_lost_can_be_repeated(rig: Rig) -> None:
-    """Each step took effect, its answer was lost, and a repetition returns the outcome."""
-    with rig.losing() as gateway, pytest.raises(GatewayUnavailable):
+async def test_a_request_with_a_lost_response_can_be_retried(harness: GatewayHarness) -> None:
+    """The request is executed and its response lost. A retry returns the outcome."""
+    with harness.losing() as gateway, pytest.raises(GatewayUnavailable):
         await gateway.prepare(*ORDER)
-    payment = await rig.gateway.prepare(*ORDER)
-    with rig.losing() as gateway, pytest.raises(GatewayUnavailable):
+    payment = await harness.gateway.prepare(*ORDER)
+    with harness.losing() as gateway, pytest.raises(GatewayUnavailable):
         await gateway.confirm(payment)
-    assert rig.moved() == [1_250]
-    assert await rig.gateway.confirm(payment) is Outcome.PAID
-    with rig.losing() as gateway, pytest.raises(GatewayUnavailable):
+    assert harness.movements() == [1_250]
+    assert await harness.gateway.confirm(payment) is Outcome.PAID
+    with harness.losing() as gateway, pytest.raises(GatewayUnavailable):
         await gateway.refund(payment)
-    await rig.gateway.refund(payment)
-    assert rig.moved() == [1_250, -1_250]
+    await harness.gateway.refund(payment)
+    assert harness.movements() == [1_250, -1_250]
 
 
-async def test_an_unprepared_payment_is_refused(rig: Rig) -> None:
-    for ask in (rig.gateway.confirm, rig.gateway.cancel, rig.gateway.refund):
+async def test_an_unprepared_payment_is_refused(harness: GatewayHarness) -> None:
+    for ask in (harness.gateway.confirm, harness.gateway.cancel, harness.gateway.refund):
         with pytest.raises(GatewayRejected):
             await ask("pi_unknown")
 
@@ -147,7 +149,7 @@ async def test_a_payment_in_progress_has_no_outcome(stripe: StripeServer) -> Non
 
 
 async def test_a_payment_is_sent_to_stripe_with_amount_currency_and_key(stripe: StripeServer) -> None:
-    """A day later, when Stripe has forgotten the keys, nothing is charged or refunded twice."""
+    """Nothing is charged or refunded twice, even after Stripe's idempotency keys have expired."""
     gateway = open_gateway(stripe.url)
     payment = await gateway.prepare(*ORDER)
     path, headers, form = stripe.requests[0]
@@ -157,14 +159,14 @@ async def test_a_payment_is_sent_to_stripe_with_amount_currency_and_key(stripe: 
     assert (form["amount"], form["currency"], form["payment_method"]) == ("1250", "eur", "pm_card_visa")
     await gateway.confirm(payment)
     await gateway.refund(payment)
-    stripe.forget_keys()
+    stripe.expire_idempotency_keys()
     assert await gateway.confirm(payment) is Outcome.PAID
     await gateway.refund(payment)
-    assert [amount for _, amount in stripe.moved] == [1_250, -1_250]
+    assert [amount for _, amount in stripe.movements] == [1_250, -1_250]
     await gateway.close()
 
 
-async def test_a_wrong_api_key_is_refused_and_not_shown(stripe: StripeServer) -> None:
+async def test_a_wrong_api_key_is_rejected_and_not_in_the_error(stripe: StripeServer) -> None:
     gateway = open_gateway(stripe.url.replace("sk_test", "sk_live"))
     with pytest.raises(GatewayRejected, match="api_key_invalid") as refused:
         await gateway.prepare(*ORDER)

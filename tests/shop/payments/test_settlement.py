@@ -1,4 +1,4 @@
-"""An order and its money: paid once or not at all, given back once, whatever breaks in between."""
+"""Payment settlement: an order is charged and refunded at most once under faults."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -40,7 +40,7 @@ def payments_file(tmp_path: Path) -> Path:
 def settings(
     settings: ShopSettings, payments_file: Path, server: MailServer, request: pytest.FixtureRequest
 ) -> ShopSettings:
-    """With mails, and the fake gateway options that the test names."""
+    """Settings with an SMTP server, and the fake gateway options of the test."""
     options = getattr(request, "param", "")
     payments = PaymentsSettings(url=SecretStr(f"fake:///{payments_file}{options}"))
     return with_mail(settings, server).model_copy(update={"payments": payments})
@@ -54,10 +54,11 @@ async def product(admin: ApiClient) -> Json:
 
 
 def movements(payments_file: Path) -> dict[str, list[int]]:
-    """The money of each order, in the order in which it was moved."""
+    """The charges and refunds of each order, oldest first."""
     connection = apsw.Connection(str(payments_file))
     rows = connection.execute(
-        "SELECT description, movements.amount_cents FROM movements JOIN intents ON intents.id = intent_id ORDER BY movements.id"
+        "SELECT description, movements.amount_cents FROM movements"
+        " JOIN intents ON intents.id = intent_id ORDER BY movements.id"
     )
     found: dict[str, list[int]] = {}
     for description, amount in rows:
@@ -81,7 +82,7 @@ async def cancel(person: ApiClient, order: Json) -> str:
 
 
 async def finish_all(app: App) -> None:
-    """The attempts that are left for later, too."""
+    """Run all jobs, including scheduled retries."""
     async with asyncio.timeout(60):
         while any(one.state is not JobState.DEAD for one in await app.kit.jobs.queue_stats()):
             await finish_jobs(app)
@@ -93,7 +94,7 @@ async def test_an_order_is_paid_by_a_job_and_then_confirmed(
     order = await order_of(customer, product)
     assert order["status"] == "pending"
     await finish_jobs(app)
-    assert await status_of(customer, order) == "paid", "and no cache says otherwise"
+    assert await status_of(customer, order) == "paid", "the cache is invalidated"
     assert movements(payments_file) == {order["id"]: [PRICE]}
     (mail,) = server.mails
     assert "payment was successful" in text_of(mail)
@@ -102,7 +103,7 @@ async def test_an_order_is_paid_by_a_job_and_then_confirmed(
 async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
     customer: ApiClient, product: Json, app: App, payments_file: Path
 ) -> None:
-    """Breaks when only the worker's poll, once a second, makes the job ready: the worker is told to stop before."""
+    """Fails if only the worker's poll, once a second, makes the job ready: the worker is stopped before."""
     order = await order_of(customer, product)
     async with app.kit.database.transaction() as tx:
         await tx.run_script("UPDATE jobs SET state = 'scheduled'")
@@ -113,7 +114,7 @@ async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
 async def test_a_cancelled_order_is_refunded_once(
     customer: ApiClient, product: Json, app: App, payments_file: Path
 ) -> None:
-    """Breaks when the refund is not asked whether the order was cancelled before, and without one at the gateway."""
+    """Fails without the refund at the gateway, or if a refund is sent twice."""
     order = await order_of(customer, product)
     await finish_jobs(app)
     answers = await asyncio.gather(*(cancel(customer, order) for _ in range(5)))
@@ -151,7 +152,7 @@ async def test_a_declined_order_fails_and_returns_its_stock(
     assert (mail["Subject"].startswith("Your payment"), "declined" in text_of(mail)) == (True, True)
     assert await cancel(customer, order) == "failed"
     await finish_jobs(app)
-    assert await customer.stock_of(product) == STOCK, "once"
+    assert await customer.stock_of(product) == STOCK, "released once"
 
 
 async def test_a_free_order_is_paid_without_a_gateway(
@@ -165,7 +166,7 @@ async def test_a_free_order_is_paid_without_a_gateway(
 
 
 class Interrupted(FakeGateway):
-    """A payments_file in whose calls something else happens: ``before`` or ``after`` the named one. An answer may be lost besides."""
+    """A fake gateway that runs a step ``before`` or ``after`` a call, for example to lose its response."""
 
     def __init__(self, payments_file: Path, **steps: Step) -> None:
         super().__init__(f"fake:///{payments_file}")
@@ -208,7 +209,7 @@ async def lost() -> None:
 
 
 async def settle(app: App, customer: ApiClient, order: Json, gateway: Gateway) -> None:
-    """One attempt, that may end in the middle."""
+    """Run one settlement attempt, which may be interrupted."""
     owner = UUID((await customer.get("/v1/users/me")).json()["id"])
     with suppress(GatewayUnavailable):
         await settlement(app, gateway).settle(owner, UUID(order["id"]))
@@ -218,7 +219,7 @@ async def settle(app: App, customer: ApiClient, order: Json, gateway: Gateway) -
 async def test_an_interrupted_attempt_is_continued_and_pays_once(
     customer: ApiClient, product: Json, app: App, payments_file: Path, when: str
 ) -> None:
-    """The gateway's answer is lost before or after it has moved the money. Breaks when each attempt prepares a payment of its own."""
+    """The response is lost before or after the charge. Fails if each attempt prepares a new payment."""
     order = await order_of(customer, product)
     await settle(app, customer, order, Interrupted(payments_file, **{when: lost}))
     assert await status_of(customer, order) == "pending"
@@ -232,7 +233,7 @@ async def test_an_interrupted_attempt_is_continued_and_pays_once(
 async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
     customer: ApiClient, product: Json, app: App, payments_file: Path, when: str, *, settled: bool
 ) -> None:
-    """Breaks when the payment's id is not stored before it is confirmed, or is stored for an order that is cancelled already."""
+    """Fails if the payment id is not stored before the charge, or is stored for a cancelled order."""
     order = await order_of(customer, product)
 
     async def change_of_mind() -> None:
@@ -249,10 +250,10 @@ async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
     assert await customer.stock_of(product) == STOCK
 
 
-async def test_a_gateway_that_has_forgotten_the_key_is_not_charged_again(
+async def test_an_expired_idempotency_key_does_not_cause_a_second_charge(
     customer: ApiClient, product: Json, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keys are kept for a day. Breaks when the payment's id is not stored: a second payment is then made, and paid."""
+    """The gateway stores keys for a day. Fails if the payment id is not stored: a second payment is charged."""
     order = await order_of(customer, product)
     with stripe_server() as stripe:
         gateway = open_gateway(stripe.url)
@@ -266,14 +267,14 @@ async def test_a_gateway_that_has_forgotten_the_key_is_not_charged_again(
         monkeypatch.setattr(gateway, "prepare", prepare_then_lose)
         await settle(app, customer, order, gateway)
         assert await status_of(customer, order) == "pending"
-        stripe.forget_keys()
+        stripe.expire_idempotency_keys()
         await settle(app, customer, order, open_gateway(stripe.url))
         assert await status_of(customer, order) == "paid"
-        assert [amount for _, amount in stripe.moved] == [PRICE]
+        assert [amount for _, amount in stripe.movements] == [PRICE]
 
 
 @pytest.mark.parametrize("when", ["after_cancel", "after_refund"])
-async def test_a_refund_whose_answer_was_lost_is_paid_once(
+async def test_a_refund_with_a_lost_response_is_executed_once(
     customer: ApiClient, product: Json, app: App, payments_file: Path, when: str
 ) -> None:
     order = await order_of(customer, product)
@@ -293,8 +294,8 @@ async def test_concurrent_attempts_pay_once(customer: ApiClient, product: Json, 
     assert movements(payments_file) == {order["id"]: [PRICE]}
 
 
-@pytest.mark.parametrize("settings", ["?loss_rate=0.2"], indirect=True)  # of 25,000 orders, one loses all ten attempts
-async def test_every_order_is_settled_at_a_gateway_that_loses_answers(
+@pytest.mark.parametrize("settings", ["?loss_rate=0.2"], indirect=True)  # one in 25,000 orders fails all ten attempts
+async def test_every_order_is_settled_with_a_gateway_that_loses_responses(
     customer: ApiClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Backoff, "delay_seconds_after", lambda *_: 0.0)
@@ -313,7 +314,7 @@ async def test_every_order_is_settled_at_a_gateway_that_loses_answers(
 async def test_an_order_without_a_job_is_settled_by_the_cleanup(
     customer: ApiClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gateway was down for longer than a job is retried: one order waits for its payment, another for its refund."""
+    """After a gateway outage that exhausted the retries, one order waits for its payment and one for its refund."""
     monkeypatch.setattr(module, "OVERDUE_AFTER", module.OVERDUE_AFTER * 0)
     paid, other = [await order_of(customer, product, key) for key in ("paid", "other")]
     await settle(app, customer, paid, FakeGateway(f"fake:///{payments_file}"))
@@ -342,7 +343,7 @@ async def test_an_order_is_settled_with_stripe(settings: ShopSettings, monkeypat
             assert [await status_of(customer, order) for order in (one, two)] == ["paid", "paid"]
             await cancel(customer, one)
             await finish_jobs(app)
-        assert sorted(amount for _, amount in stripe.moved) == [
+        assert sorted(amount for _, amount in stripe.movements) == [
             -one["total_cents"],
             one["total_cents"],
             two["total_cents"],

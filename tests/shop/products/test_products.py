@@ -1,4 +1,4 @@
-"""The catalogue: reading it page by page, finding things in it, and changing it without losing anyone's change."""
+"""The product catalogue: pagination, filters, search and conditional updates."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -22,7 +22,7 @@ MISSING = "/v1/products/0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 
 
 async def every_page(person: ApiClient, query: str) -> list[Json]:
-    """Everything a list has, read by following the Link header."""
+    """Return all items of a list by following the Link header."""
     items: list[Json] = []
     path: str | None = f"/v1/products?{query}"
     while path:
@@ -95,7 +95,7 @@ async def test_a_list_has_only_the_requested_fields(anyone: ApiClient) -> None:
 
 @each("query", ["limit=2", "fields=id", "fields=price_cents,name,created_at", "fields=name&q=lamp"])
 async def test_a_list_matches_its_openapi_schema(app: App, anyone: ApiClient, query: str) -> None:
-    """Seen to fail: with ``fields=``, each product lacked fields that its schema required: a generated client raised."""
+    """Regression: with ``fields=``, products lacked required fields of their schema."""
     answer = await anyone.get(f"/v1/products?{query}")
     documented = app.openapi["paths"]["/v1/products"]["get"]["responses"]["200"]["content"]["application/json"]
     schema = {**documented["schema"], "components": app.openapi["components"]}
@@ -218,7 +218,7 @@ async def test_a_change_of_a_product_needs_the_current_etag(admin: ApiClient) ->
 
 
 async def test_one_of_several_changes_of_one_version_succeeds(admin: ApiClient) -> None:
-    """Breaks when the UPDATE does not compare the version: then both win, and one change is lost."""
+    """Fails if the UPDATE does not compare the version: both succeed, and one update is lost."""
     made = await admin.send("POST", "/v1/products", DRAFT)
     path, etag = made.headers["location"], made.headers["etag"]
     changes = [admin.send("PATCH", path, {"stock": stock}, if_match=etag) for stock in range(8)]
@@ -231,14 +231,14 @@ async def statuses_of(*requests: Coroutine[Any, Any, httpx.Response]) -> list[in
 
 
 async def test_every_concurrent_change_with_if_match_star_succeeds(admin: ApiClient) -> None:
-    """RFC 9110 13.1.1: `*` is true while there is a product. Seen to fail with 412 for every change but the first."""
+    """RFC 9110 section 13.1.1: `*` matches any existing product. Regression: all updates but the first got a 412."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     assert await statuses_of(*(admin.send("PATCH", path, {"stock": n}, if_match="*") for n in range(8))) == [200] * 8
     assert (await admin.get(path)).json()["version"] == 9
 
 
 async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admin: ApiClient) -> None:
-    """Seen to fail: a change whose list also named the next version was refused."""
+    """Regression: an update was rejected if its list also named the next version."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     changes = (admin.send("PATCH", path, {"stock": n}, if_match='"1", W/"2", "3-gzip"') for n in range(8))
     assert await statuses_of(*changes) == [200] * 3 + [412] * 5
@@ -248,12 +248,12 @@ async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admi
 async def test_one_of_several_concurrent_deletes_succeeds_and_the_others_get_a_404(
     admin: ApiClient, if_match: str
 ) -> None:
-    """Seen to fail with 412, where the other routes answer with 404."""
+    """Regression: the status was 412, unlike the 404 of other routes."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     assert await statuses_of(*(admin.send("DELETE", path, if_match=if_match) for _ in range(8))) == [204] + [404] * 7
 
 
-async def test_a_change_beside_a_delete_happens_before_or_after_it(admin: ApiClient) -> None:
+async def test_an_update_concurrent_with_a_delete_happens_before_or_after_it(admin: ApiClient) -> None:
     for if_match, found in (("*", {200, 204, 404}), ('"1"', {200, 204, 404, 412})):
         path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
         changes = [admin.send("PATCH", path, {"stock": n}, if_match=if_match) for n in range(6)]
@@ -261,11 +261,11 @@ async def test_a_change_beside_a_delete_happens_before_or_after_it(admin: ApiCli
         statuses = await statuses_of(*changes[:3], deletion, *changes[3:])
         assert set(statuses) <= found
         assert statuses.count(204) + (statuses.count(200) if if_match != "*" else 0) == 1
-        assert not {404, 412} <= set(statuses), "it was deleted, or it was changed"
+        assert not {404, 412} <= set(statuses), "either deleted or updated"
         assert (await admin.get(path)).status_code == (404 if 204 in statuses else 200)
 
 
-async def test_an_etag_that_a_compressing_proxy_changed_still_names_its_version(admin: ApiClient) -> None:
+async def test_an_etag_modified_by_a_compressing_proxy_still_matches_its_version(admin: ApiClient) -> None:
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     for number, tag in enumerate(('W/"1"', '"2-gzip"', 'W/"3-gzip"'), start=1):
         assert (await admin.send("PATCH", path, {"stock": number}, if_match=tag)).status_code == 200

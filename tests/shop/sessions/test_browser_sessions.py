@@ -1,4 +1,4 @@
-"""Signed in by cookies: for pages of the own origin, and for nobody else's."""
+"""Cookie sessions: accepted from the same origin only."""
 
 from http.cookies import SimpleCookie
 
@@ -22,7 +22,7 @@ def cookies_of(answer: httpx.Response) -> SimpleCookie:
 
 
 class Browser:
-    """Sends the cookies it has; a client in the tests is not on TLS, so they are not left to its jar."""
+    """Sends its cookies itself: the cookie jar of httpx drops Secure cookies without TLS."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
@@ -84,7 +84,7 @@ async def test_a_page_of_the_same_origin_may_read_and_write(browser: Browser) ->
     ],
 )
 async def test_a_page_of_another_origin_cannot_write(browser: Browser, headers: dict[str, str]) -> None:
-    """Breaks without ``reject_cross_site``: a form on another site would sign out, order, or sign its visitor in as someone else."""
+    """CSRF. Fails without ``reject_cross_site``: a form on another site could sign out, order or sign in."""
     for method, path, body in (
         ("DELETE", "/v1/sessions", None),
         ("POST", "/v1/sessions", BODY),
@@ -98,7 +98,7 @@ async def test_a_page_of_another_origin_cannot_write(browser: Browser, headers: 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_an_invalid_origin_header_is_refused(browser: Browser) -> None:
-    """Seen to fail: what the parser of URLs refuses was a 500, and another scheme or a path passed."""
+    """Regression: an unparsable Origin was a 500, and another scheme or a path was accepted."""
     origins = [b"http://[", b"http://[]", b"http://[::1", b"http://test:99999999", b"http://x@test", b"http://test/"]
     origins += [
         b"http://test, https://evil.example",

@@ -1,4 +1,4 @@
-"""Guessing passwords: a few are free, then each takes longer, for who guesses and for nobody else."""
+"""The login throttle: failures beyond the free attempts wait, per account and network."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +24,7 @@ async def guess(client: httpx.AsyncClient, email: str = OWNER, word: str = "a wr
 
 @pytest.mark.parametrize("email", [OWNER, "nobody@shop.example"])
 async def test_a_guess_after_the_free_attempts_has_to_wait(client: httpx.AsyncClient, email: str) -> None:
-    """Breaks without the check; with unknown accounts not counted, they could be told from others."""
+    """Fails without the check. Unknown accounts are throttled too, so that they are indistinguishable."""
     for _ in range(FREE_ATTEMPTS):
         assert_problem(await guess(client, email), 401, "invalid_credentials")
     answer = await guess(client, email, PASSWORD)
@@ -48,7 +48,7 @@ async def test_the_wait_after_wrong_passwords_doubles_up_to_a_quarter_of_an_hour
         assert_problem(await guess(client), 401, "invalid_credentials")
     await database.run(_age, last_at=datetime.now(UTC) - timedelta(minutes=15))
     assert (await guess(client, word=PASSWORD)).status_code == 201
-    assert await database.all(_count) == [], "the owner is here, and what was mistyped is forgotten"
+    assert await database.all(_count) == [], "a successful sign-in resets the count"
 
 
 async def test_an_old_failed_attempt_does_not_count(client: httpx.AsyncClient, database: Database) -> None:
@@ -59,8 +59,8 @@ async def test_an_old_failed_attempt_does_not_count(client: httpx.AsyncClient, d
     assert await database.all(_count) == [1]
 
 
-async def test_a_stranger_cannot_lock_the_owner_out(client: httpx.AsyncClient, database: Database) -> None:
-    """Breaks when guesses are counted by account alone."""
+async def test_an_attacker_cannot_lock_the_owner_out(client: httpx.AsyncClient, database: Database) -> None:
+    """Fails if failures are counted per account only."""
     counted = LoginThrottle(database)
     for _ in range(50):
         await counted.record_failure(throttle_key(OWNER, "203.0.113.7"))

@@ -1,4 +1,4 @@
-"""Signing in, staying signed in, signing out, and everything that must not get in."""
+"""Sessions: sign-in, refresh, sign-out, and the rejection of invalid credentials and tokens."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ async def refresh(person: ApiClient, token: str) -> httpx.Response:
     return await person.client.post("/v1/sessions/refresh", json={"refresh_token": token})
 
 
-async def test_signing_in_gives_a_pair_of_tokens(customer: ApiClient) -> None:
+async def test_signing_in_returns_a_pair_of_tokens(customer: ApiClient) -> None:
     assert customer.tokens["token_type"] == "Bearer"
     assert customer.tokens["expires_in"] == 900
     assert (await customer.get("/v1/users/me")).status_code == 200
@@ -47,7 +47,7 @@ async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone
 
 
 async def test_a_wrong_password_and_an_unknown_user_take_the_same_time(anyone: ApiClient) -> None:
-    """Breaks when verify() returns at once for an unknown user: then that takes a tenth of the time."""
+    """Fails if verify() returns early for an unknown user, which takes a tenth of the time."""
     seconds: dict[str, list[float]] = {"customer1@shop.example": [], "nobody@shop.example": []}
     for _ in range(10):
         for email, taken in seconds.items():
@@ -62,7 +62,7 @@ async def test_a_wrong_password_and_an_unknown_user_take_the_same_time(anyone: A
 async def test_an_account_that_changes_during_a_sign_in_refuses_it(
     client: httpx.AsyncClient, app: App, database: Database, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """Breaks without the second look: the old password opens a session after all others were ended for the new one."""
+    """Fails without the second check: the old password creates a session after all sessions were revoked."""
     verify = app.kit.passwords.verify
 
     async def verify_slowly(password: str, hashed: str | None) -> bool:
@@ -86,14 +86,14 @@ async def test_refreshing_replaces_both_tokens(customer: ApiClient) -> None:
 
 
 async def test_concurrent_refreshes_of_one_token_return_one_successor(customer: ApiClient) -> None:
-    """Breaks when use_token loses its ``used_at IS NULL``: the successor is then inserted twice, a 500."""
+    """Fails without ``used_at IS NULL`` in use_token: the successor is inserted twice, which is a 500."""
     answers = await asyncio.gather(*(refresh(customer, customer.tokens["refresh_token"]) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["refresh_token"] for answer in answers}) == 1
 
 
 async def test_a_used_token_reused_after_the_grace_ends_the_session(customer: ApiClient, database: Database) -> None:
-    """Breaks when the error is raised inside the transaction: the revocation is rolled back with it."""
+    """Fails if the error is raised inside the transaction: the revocation is rolled back."""
     first = customer.tokens["refresh_token"]
     second = (await refresh(customer, first)).json()["refresh_token"]
     long_ago = datetime.now(UTC) - service.REFRESH_GRACE - timedelta(seconds=1)
@@ -112,7 +112,7 @@ async def test_a_session_ends_after_its_lifetime(customer: ApiClient, database: 
 async def test_an_idle_session_ends_before_its_lifetime(
     customer: ApiClient, database: Database, settings: ShopSettings
 ) -> None:
-    """Breaks without the look at ``last_used_at``."""
+    """Fails without the check of ``last_used_at``."""
     idle = timedelta(seconds=settings.jwt.idle_ttl_seconds)
     await database.run(_leave_sessions, last_used_at=datetime.now(UTC) - idle + timedelta(minutes=1))
     tokens = (await refresh(customer, customer.tokens["refresh_token"])).json()
@@ -167,7 +167,7 @@ async def test_a_user_cannot_end_the_session_of_another(customer: ApiClient, oth
 
 
 async def test_forged_and_foreign_tokens_are_refused(customer: ApiClient, settings: ShopSettings) -> None:
-    """Other faults of tokens are in ``tests/restwell/auth/test_tokens.py``."""
+    """See ``tests/restwell/auth/test_tokens.py`` for more invalid tokens."""
     good = customer.tokens["access_token"]
     assert settings.jwt.secret is not None
     (key,) = from_secrets([settings.jwt.secret.get_secret_value()])

@@ -1,4 +1,4 @@
-"""Accounts: who may make, see and change which."""
+"""User accounts: registration, access and updates."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from shop.demo import PASSWORD
 ADA = {"email": "Ada@Example.com", "password": "a long enough password", "name": "Ada Lovelace"}
 
 
-async def test_a_user_registers_and_signs_in_whatever_the_case_of_the_address(anyone: ApiClient) -> None:
+async def test_a_user_registers_and_signs_in_with_any_case_of_the_address(anyone: ApiClient) -> None:
     answer = await anyone.send("POST", "/v1/users", ADA)
     assert answer.status_code == 201
     assert answer.headers["location"] == "/v1/users/me"
@@ -148,8 +148,8 @@ async def test_an_unknown_account_gets_a_404(admin: ApiClient) -> None:
     assert_problem(answer, 404, "not_found")
 
 
-async def test_a_new_password_ends_every_other_session(client: httpx.AsyncClient, customer: ApiClient) -> None:
-    """Breaks without ``end_others_in``: whoever knew the old password stays signed in."""
+async def test_a_new_password_revokes_all_other_sessions(client: httpx.AsyncClient, customer: ApiClient) -> None:
+    """Fails without ``revoke_others_in``: an attacker with the old password stays signed in."""
     phone = await ApiClient(client).sign_in("customer1@shop.example")
     change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
     assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
@@ -170,7 +170,7 @@ async def test_only_a_user_who_knows_the_password_changes_it(customer: ApiClient
 async def test_one_of_several_concurrent_password_changes_succeeds(
     client: httpx.AsyncClient, customer: ApiClient
 ) -> None:
-    """Breaks without the old hash in the UPDATE: both succeed, and the loser believes in a password that does not work."""
+    """Fails without the old hash in the UPDATE: both succeed, and one of the new passwords does not work."""
     wanted = [f"an entirely new one, {number}" for number in range(4)]
     answers = await asyncio.gather(
         *(
