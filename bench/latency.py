@@ -35,7 +35,7 @@ def send_at_rate(one: RunningContender, paths: list[str], token: str, rate: floa
 
     Returns latency percentiles in milliseconds, from the intended send time.
     """
-    paths_file, log = folder / "asked.txt", folder / "h2load.tsv"
+    paths_file, log = folder / "paths.txt", folder / "h2load.tsv"
     paths_file.write_text("".join(f"{one.url}{path}\n" for path in paths))
     log.unlink(missing_ok=True)
     rate_per_connection = rate / CONNECTIONS

@@ -53,9 +53,9 @@ async def order_ms(url: str, counts: tuple[int, ...], repeats: int) -> list[floa
             seconds = []
             for _ in range(repeats):
                 began = time.perf_counter()
-                answer = await buyer.order(str(uuid4()), *((item["id"], 1) for item in items[:count]))
+                response = await buyer.order(str(uuid4()), *((item["id"], 1) for item in items[:count]))
                 seconds.append(time.perf_counter() - began)
-                assert answer.status_code == 201, answer.text  # created
+                assert response.status_code == 201, response.text  # created
             found.append(statistics.median(seconds) * 1e3)
     return found
 

@@ -200,9 +200,9 @@ async def _check_orders(
     body = {"items": [{"product_id": data.ids[7], "quantity": 2}]}
     stock = "SELECT stock FROM products WHERE id = $1"
     before = await connection.fetchval(stock, data.ids[7])
-    answers = [await client.post("/v1/orders", json=body, headers=auth | key) for _ in range(2)]
-    orders = [answer.json() for answer in answers]
-    _require([answer.status_code for answer in answers] == [201, 201], f"an order: {answers[0].text}")
+    responses = [await client.post("/v1/orders", json=body, headers=auth | key) for _ in range(2)]
+    orders = [response.json() for response in responses]
+    _require([response.status_code for response in responses] == [201, 201], f"an order: {responses[0].text}")
     _require(orders[0]["id"] == orders[1]["id"], "the same key twice created two orders")
     _require(await connection.fetchval(stock, data.ids[7]) == before - 2, "the stock after an order")
     lines = await connection.fetch("SELECT quantity FROM order_lines WHERE order_id = $1", orders[0]["id"])
@@ -218,11 +218,11 @@ async def _check_orders(
 
 
 async def _check_middleware(client: httpx.AsyncClient, serving: RunningContender) -> None:
-    answer = await client.get("/v1/products?limit=20")
+    response = await client.get("/v1/products?limit=20")
     for name, value in _HEADERS.items():
-        _require(value in answer.headers.get(name, "-"), f"the header {name}: {answer.headers.get(name)}")
-        _require(name in answer.headers, f"the header {name} is missing")
-    limits = [name for name in answer.headers if "ratelimit" in name]
+        _require(value in response.headers.get(name, "-"), f"the header {name}: {response.headers.get(name)}")
+        _require(name in response.headers, f"the header {name} is missing")
+    limits = [name for name in response.headers if "ratelimit" in name]
     _require(bool(limits), "no rate limit header")
     unknown_path = f"/v1/products/{uuid4()}"
     _require((await client.get(unknown_path)).status_code == 404, "a product that does not exist")  # not found

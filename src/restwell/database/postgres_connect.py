@@ -82,12 +82,12 @@ class Connector:
         """Raises ConfigurationError if the database encoding is not UTF8, or if a pooler shares sessions."""
         encoding = connection.get_settings().server_encoding
         if encoding != "UTF8":
-            cure = "create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
-            raise ConfigurationError([f"DATABASE_URL: the encoding of {self.where} is {encoding}, not UTF8; {cure}"])
+            hint = "create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+            raise ConfigurationError([f"DATABASE_URL: the encoding of {self.where} is {encoding}, not UTF8; {hint}"])
         if await self._is_behind_shared_sessions(connection):
             what = "a pooler in transaction mode, and restwell needs session mode"
-            cure = "use the pooler's session mode (PgBouncer: pool_mode = session) or the server's own address"
-            raise ConfigurationError([f"DATABASE_URL: at {self.where} is {what}; {cure}"])
+            hint = "use the pooler's session mode (PgBouncer: pool_mode = session) or the server's own address"
+            raise ConfigurationError([f"DATABASE_URL: at {self.where} is {what}; {hint}"])
 
     async def _is_behind_shared_sessions(self, connection: Connection) -> bool:
         """Whether a second connection gets the session of this idle one.

@@ -28,7 +28,7 @@ LIMIT_SECONDS: Final = 0.05
 TICK_SECONDS: Final = 0.03
 RECHECK_SECONDS: Final = 0.005
 CPU_WAIT_TICKS: Final = 20
-"""The CPU wait time is read every so many ticks. What accumulated since then is not counted as a block."""
+"""The CPU wait time is read once in this number of ticks. The wait since then is not counted as a block."""
 MAX_BLOCKS: Final = 20
 _DEPTH: Final = 12
 _LOOP_MODULES: Final = {"asyncio.base_events", "asyncio.events", "asyncio.runners", "uvloop", __name__}

@@ -137,7 +137,7 @@ async def test_the_previous_release_works_on_the_new_schema_until_the_post_deplo
             await old.check(database)
 
 
-async def test_an_empty_database_is_refused_whatever_the_phase_of_the_first_migration(
+async def test_an_empty_database_is_refused_for_any_phase_of_the_first_migration(
     empty_url: str, tmp_path: Path
 ) -> None:
     """Breaks when only pending pre-deploy migrations are refused."""
