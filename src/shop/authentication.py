@@ -14,7 +14,7 @@ class Authentication:
     async def __call__(self, access_token: str) -> Actor:
         """Return the actor with its current role or scopes.
 
-        Raises Unauthorized for an invalid token, an ended session or a revoked client.
+        Raises Unauthorized for an invalid token, a revoked session or a revoked client.
         """
         claims = self._access_tokens.verify(access_token)
         if claims.sid is None:

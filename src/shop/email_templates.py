@@ -28,7 +28,7 @@ def render_email(
 ) -> Mail:
     """Render an email as plain text and HTML. ``key`` makes sending idempotent.
 
-    The recipient's name is never included: anybody can register a third party's address with a name that contains a
+    The recipient's name is never included: anyone can register the address of a third party with a name that contains a
     message.
     """
     rows = "\n".join("  ".join(row) for row in table)

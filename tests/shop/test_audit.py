@@ -8,8 +8,8 @@ from restwell import App
 from shop.demo import PASSWORD
 
 
-async def events(person: ApiClient, query: str = "") -> list[Json]:
-    found: list[Json] = (await person.get(f"/v1/security-events?limit=100{query}")).json()["items"]
+async def events(api: ApiClient, query: str = "") -> list[Json]:
+    found: list[Json] = (await api.get(f"/v1/security-events?limit=100{query}")).json()["items"]
     return found
 
 

@@ -43,25 +43,25 @@ async def test_a_oauth_client_gets_a_token_and_may_use_its_scopes(
     assert (granted["token_type"], granted["expires_in"]) == ("Bearer", 900)
     assert granted["scope"] == "orders:read products:write"
     assert answer.headers["cache-control"] == "no-store"
-    robot = ApiClient(client)
-    robot.tokens = granted
-    assert [one["id"] for one in (await robot.get("/v1/orders")).json()["items"]] == [order["id"]]
-    assert (await robot.get(f"/v1/orders/{order['id']}")).status_code == 200
+    oauth_client = ApiClient(client)
+    oauth_client.tokens = granted
+    assert [one["id"] for one in (await oauth_client.get("/v1/orders")).json()["items"]] == [order["id"]]
+    assert (await oauth_client.get(f"/v1/orders/{order['id']}")).status_code == 200
     draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 9}
-    assert (await robot.send("POST", "/v1/products", draft)).status_code == 201
-    refused = await robot.get("/v1/users/me")
+    assert (await oauth_client.send("POST", "/v1/products", draft)).status_code == 201
+    refused = await oauth_client.get("/v1/users/me")
     assert_problem(refused, 403, "insufficient_scope")
     assert refused.headers["www-authenticate"] == 'Bearer error="insufficient_scope"'
-    refused = await robot.get("/v1/security-events")
+    refused = await oauth_client.get("/v1/security-events")
     assert refused.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="events:read"'
 
 
 async def test_a_oauth_client_may_request_fewer_scopes(client: httpx.AsyncClient, made: Json) -> None:
-    robot = ApiClient(client)
-    robot.tokens = (await token(client, made, scope="orders:read")).json()
-    assert robot.tokens["scope"] == "orders:read"
+    oauth_client = ApiClient(client)
+    oauth_client.tokens = (await token(client, made, scope="orders:read")).json()
+    assert oauth_client.tokens["scope"] == "orders:read"
     draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 9}
-    assert_problem(await robot.send("POST", "/v1/products", draft), 403, "insufficient_scope")
+    assert_problem(await oauth_client.send("POST", "/v1/products", draft), 403, "insufficient_scope")
 
 
 @each("scope", ["jobs:manage", "orders:read jobs:manage", "", "everything"])
@@ -74,16 +74,16 @@ async def test_a_revoked_oauth_client_loses_access_at_once_and_no_other_does(
     client: httpx.AsyncClient, made: Json, admin: ApiClient
 ) -> None:
     """Fails without the check of the client on each request: its tokens stay valid for 15 minutes."""
-    robot = ApiClient(client)
-    robot.tokens = (await token(client, made)).json()
-    kept = (await admin.send("POST", "/v1/clients", {"name": "Kept", "scopes": ["orders:read"]})).json()
-    assert (await robot.get("/v1/orders")).status_code == 200
+    oauth_client = ApiClient(client)
+    oauth_client.tokens = (await token(client, made)).json()
+    other_client = (await admin.send("POST", "/v1/clients", {"name": "Other", "scopes": ["orders:read"]})).json()
+    assert (await oauth_client.get("/v1/orders")).status_code == 200
     assert (await admin.send("DELETE", f"/v1/clients/{made['id']}")).status_code == 204
-    assert_problem(await robot.get("/v1/orders"), 401, "unauthorized")
+    assert_problem(await oauth_client.get("/v1/orders"), 401, "unauthorized")
     assert (await token(client, made)).status_code == 401
     assert_problem(await admin.send("DELETE", f"/v1/clients/{made['id']}"), 404, "not_found")
     listed = (await admin.get("/v1/clients")).json()["items"]
-    assert [one["id"] for one in listed] == [kept["id"]]
+    assert [one["id"] for one in listed] == [other_client["id"]]
     assert "secret" not in listed[0]
     events = [(one["type"], one["detail"]) for one in (await admin.get("/v1/security-events")).json()["items"]]
     assert events[0] == ("client_revoked", "Warehouse")

@@ -31,5 +31,5 @@ def test_seeding_is_idempotent(tmp_path: Path, backend: str) -> None:
     environment = {"DATABASE_URL": f"{backend}:///{tmp_path / 'shop.db'}", "RESTWELL_APP": "shop.app:shop"}
     assert restwell("migrate", cwd=tmp_path, **environment).returncode == 0
     for _ in range(2):
-        told = restwell("seed", cwd=tmp_path, **environment)
-        assert (told.returncode, told.stdout) == (0, "1,000 products\n")
+        completed = restwell("seed", cwd=tmp_path, **environment)
+        assert (completed.returncode, completed.stdout) == (0, "1,000 products\n")

@@ -20,17 +20,17 @@ def app(settings: ShopSettings, server: MailServer) -> App:
     return create_app(with_mail(settings, server))
 
 
-async def confirm(client: httpx.AsyncClient, code: str) -> httpx.Response:
+async def verify(client: httpx.AsyncClient, code: str) -> httpx.Response:
     return await client.post("/v1/email-verifications/completion", json={"code": code})
 
 
-async def account(person: ApiClient) -> tuple[str, bool]:
-    me = (await person.get("/v1/users/me")).json()
+async def account(api: ApiClient) -> tuple[str, bool]:
+    me = (await api.get("/v1/users/me")).json()
     return me["email"], me["email_verified"]
 
 
-async def ask(person: ApiClient, email: str, **more: str) -> httpx.Response:
-    return await person.send("POST", "/v1/email-verifications", {"email": email, **more})
+async def request_code(api: ApiClient, email: str, **more: str) -> httpx.Response:
+    return await api.send("POST", "/v1/email-verifications", {"email": email, **more})
 
 
 async def test_the_code_in_the_welcome_email_verifies_the_address_once(
@@ -41,17 +41,17 @@ async def test_the_code_in_the_welcome_email_verifies_the_address_once(
     ada = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
     assert await account(ada) == ("ada@example.com", False)
     code = code_in(server.mails[0])
-    assert (await confirm(client, code)).status_code == 204
+    assert (await verify(client, code)).status_code == 204
     assert await account(ada) == ("ada@example.com", True), "the cache is invalidated"
-    assert_problem(await confirm(client, code), 400, "invalid_verification_code")
+    assert_problem(await verify(client, code), 400, "invalid_verification_code")
 
 
 async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified(
     client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
 ) -> None:
-    assert_problem(await ask(customer, "new@shop.example"), 403, "wrong_password")
-    assert_problem(await ask(customer, "new@shop.example", current_password="wrong"), 403, "wrong_password")
-    assert (await ask(customer, "New@shop.example", current_password=PASSWORD)).status_code == 202
+    assert_problem(await request_code(customer, "new@shop.example"), 403, "wrong_password")
+    assert_problem(await request_code(customer, "new@shop.example", current_password="wrong"), 403, "wrong_password")
+    assert (await request_code(customer, "New@shop.example", current_password=PASSWORD)).status_code == 202
     await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
     await finish_jobs(app)
     reset, code = (code_in(mail) for mail in sorted(server.mails, key=lambda mail: str(mail["Subject"])))
@@ -61,12 +61,12 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
     }
     assert await account(customer) == ("customer1@shop.example", True), "until the new address is verified"
 
-    assert (await confirm(client, code)).status_code == 204
+    assert (await verify(client, code)).status_code == 204
     assert await account(customer) == ("new@shop.example", True)
     await ApiClient(client).sign_in("new@shop.example")
     await finish_jobs(app)
-    told = server.mails[-1]
-    assert (told["To"].addresses[0].addr_spec, told["Subject"]) == (
+    notice = server.mails[-1]
+    assert (notice["To"].addresses[0].addr_spec, notice["Subject"]) == (
         "customer1@shop.example",
         "Your email address was changed",
     )
@@ -78,17 +78,17 @@ async def test_an_address_of_another_account_cannot_be_taken(
     client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
 ) -> None:
     """The response does not reveal the other account. The code is sent to its owner."""
-    assert (await ask(customer, "customer2@shop.example", current_password=PASSWORD)).status_code == 202
+    assert (await request_code(customer, "customer2@shop.example", current_password=PASSWORD)).status_code == 202
     await finish_jobs(app)
-    assert_problem(await confirm(client, code_in(server.mails[0])), 409, "email_taken")
+    assert_problem(await verify(client, code_in(server.mails[0])), 409, "email_taken")
     assert await account(customer) == ("customer1@shop.example", True)
 
 
 async def test_a_verification_code_is_rejected_after_a_day_or_without_its_account(
     client: httpx.AsyncClient, customer: ApiClient, other: ApiClient, app: App, server: MailServer
 ) -> None:
-    for person, email in ((customer, "customer1@shop.example"), (other, "customer2@shop.example")):
-        assert (await ask(person, email)).status_code == 202
+    for api, email in ((customer, "customer1@shop.example"), (other, "customer2@shop.example")):
+        assert (await request_code(api, email)).status_code == 202
     await finish_jobs(app)
     await other.send("DELETE", "/v1/users/me")
     async with app.kit.database.transaction() as tx:
@@ -97,7 +97,7 @@ async def test_a_verification_code_is_rejected_after_a_day_or_without_its_accoun
             " WHERE email = 'customer1@shop.example'"
         )
     for mail in server.mails:
-        assert_problem(await confirm(client, code_in(mail)), 400, "invalid_verification_code")
+        assert_problem(await verify(client, code_in(mail)), 400, "invalid_verification_code")
 
 
 async def test_a_stolen_session_cannot_guess_the_password_for_long(
@@ -105,10 +105,14 @@ async def test_a_stolen_session_cannot_guess_the_password_for_long(
 ) -> None:
     """Fails if only sign-ins are throttled. The owner's other session is not throttled."""
     for _ in range(FREE_ATTEMPTS):
-        assert_problem(await ask(customer, "thief@shop.example", current_password="a guess"), 403, "wrong_password")
-    assert_problem(await ask(customer, "thief@shop.example", current_password=PASSWORD), 429, "too_many_attempts")
+        assert_problem(
+            await request_code(customer, "attacker@shop.example", current_password="a guess"), 403, "wrong_password"
+        )
+    assert_problem(
+        await request_code(customer, "attacker@shop.example", current_password=PASSWORD), 429, "too_many_attempts"
+    )
     owner = await ApiClient(client).sign_in("customer1@shop.example")
-    assert (await ask(owner, "new@shop.example", current_password=PASSWORD)).status_code == 202
+    assert (await request_code(owner, "new@shop.example", current_password=PASSWORD)).status_code == 202
 
 
 @pytest.mark.parametrize("how", ["reset", "change"])
@@ -116,7 +120,7 @@ async def test_a_new_password_cancels_a_pending_change_of_the_address(
     client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer, how: str
 ) -> None:
     """Fails if pending codes stay valid: an attacker with a code takes over the account later."""
-    assert (await ask(customer, "thief@shop.example", current_password=PASSWORD)).status_code == 202
+    assert (await request_code(customer, "attacker@shop.example", current_password=PASSWORD)).status_code == 202
     await finish_jobs(app)
     thiefs = code_in(server.mails[-1])
     if how == "reset":
@@ -127,4 +131,4 @@ async def test_a_new_password_cancels_a_pending_change_of_the_address(
     else:
         change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
         assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
-    assert_problem(await confirm(client, thiefs), 400, "invalid_verification_code")
+    assert_problem(await verify(client, thiefs), 400, "invalid_verification_code")

@@ -39,17 +39,17 @@ async def test_no_email_to_an_unverified_address_contains_text_of_the_requester(
     """Fails if an email contains the user's name, which may be "Your account is locked, ..."."""
     registration = {**NEW, "name": "Your account is locked, go to http://evil.example"}
     assert (await client.post("/v1/users", json=registration)).status_code == 201
-    person = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
+    api = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
     draft = {"name": "Lamp", "category": "home", "price_cents": 100, "currency": "EUR", "stock": 9}
     product = (await admin.send("POST", "/v1/products", draft)).json()
-    assert (await person.order("unproven", (product["id"], 1))).status_code == 201
+    assert (await api.order("unproven", (product["id"], 1))).status_code == 201
     await finish_jobs(app)
     change = {"current_password": NEW["password"], "new_password": "an entirely new one"}
-    assert (await person.send("POST", "/v1/users/me/password", change)).status_code == 204
+    assert (await api.send("POST", "/v1/users/me/password", change)).status_code == 204
     assert (await client.post("/v1/password-resets", json={"email": "ada@example.com"})).status_code == 202
     for email in ("ada@example.com", "victim@example.com"):
         asked = {"email": email, "current_password": change["new_password"]}
-        assert (await person.send("POST", "/v1/email-verifications", asked)).status_code == 202
+        assert (await api.send("POST", "/v1/email-verifications", asked)).status_code == 202
     await finish_jobs(app)
     (to_victim,) = (mail for mail in server.mails if mail["To"].addresses[0].addr_spec == "victim@example.com")
     confirmed = await client.post("/v1/email-verifications/completion", json={"code": code_in(to_victim)})

@@ -12,8 +12,8 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "PAGE_SIZE", 2)
 
 
-async def everything(person: ApiClient) -> Json:
-    answer = await person.get("/v1/users/me/export")
+async def everything(api: ApiClient) -> Json:
+    answer = await api.get("/v1/users/me/export")
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["content-disposition"] == 'attachment; filename="export.json"'

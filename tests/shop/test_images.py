@@ -53,11 +53,11 @@ def photograph(width: int = 1_600, height: int = 800) -> bytes:
     return encoded(image, exif=exif)
 
 
-async def send(person: ApiClient, product: Json, content: bytes, name: str = "file") -> httpx.Response:
-    return await person.client.post(
+async def send(api: ApiClient, product: Json, content: bytes, name: str = "file") -> httpx.Response:
+    return await api.client.post(
         f"/v1/products/{product['id']}/images",
         files={name: ("holiday.jpg", content, "image/jpeg")},
-        headers={"authorization": f"Bearer {person.tokens['access_token']}"} if person.tokens else {},
+        headers={"authorization": f"Bearer {api.tokens['access_token']}"} if api.tokens else {},
     )
 
 

@@ -42,8 +42,8 @@ class Phone:
         return self._totp.generate_otp(self._step)
 
 
-async def begin(person: ApiClient) -> Phone:
-    answer = await person.send("POST", PATH, {"current_password": PASSWORD})
+async def start_enrolment(api: ApiClient) -> Phone:
+    answer = await api.send("POST", PATH, {"current_password": PASSWORD})
     assert answer.status_code == 200, answer.text
     begun: Json = answer.json()
     assert begun["secret"] in begun["uri"]
@@ -51,9 +51,9 @@ async def begin(person: ApiClient) -> Phone:
     return Phone(begun["uri"])
 
 
-async def activate(person: ApiClient) -> tuple[Phone, list[str]]:
-    phone = await begin(person)
-    answer = await person.send("POST", f"{PATH}/confirmation", {"code": phone.code()})
+async def activate(api: ApiClient) -> tuple[Phone, list[str]]:
+    phone = await start_enrolment(api)
+    answer = await api.send("POST", f"{PATH}/confirmation", {"code": phone.code()})
     assert answer.status_code == 200, answer.text
     return phone, answer.json()["recovery_codes"]
 
@@ -80,7 +80,7 @@ async def test_signing_in_requires_a_single_use_mfa_code(client: httpx.AsyncClie
 async def test_the_code_that_confirmed_the_enrolment_does_not_sign_in(
     client: httpx.AsyncClient, customer: ApiClient
 ) -> None:
-    phone = await begin(customer)
+    phone = await start_enrolment(customer)
     code = phone.code()
     assert (await customer.send("POST", f"{PATH}/confirmation", {"code": code})).status_code == 200
     assert_problem(await sign_in(client, code), 403, "invalid_mfa_code")
@@ -100,8 +100,8 @@ async def test_an_mfa_code_works_only_for_its_time_and_owner(
 
 
 async def test_an_unconfirmed_enrolment_is_not_required(client: httpx.AsyncClient, customer: ApiClient) -> None:
-    first = await begin(customer)
-    phone = await begin(customer)
+    first = await start_enrolment(customer)
+    phone = await start_enrolment(customer)
     assert (await customer.get(PATH)).json() == {"active": False, "recovery_codes_left": 0}
     assert (await sign_in(client)).status_code == 201
     confirm = f"{PATH}/confirmation"
@@ -114,9 +114,9 @@ async def test_an_unconfirmed_enrolment_is_not_required(client: httpx.AsyncClien
 async def test_enabling_mfa_revokes_other_sessions_and_notifies_the_owner(
     client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
 ) -> None:
-    elsewhere = await ApiClient(client).sign_in("customer1@shop.example")
+    other_session = await ApiClient(client).sign_in("customer1@shop.example")
     phone, _ = await activate(customer)
-    assert (await elsewhere.get("/v1/users/me")).status_code == 401
+    assert (await other_session.get("/v1/users/me")).status_code == 401
     removal = {"current_password": PASSWORD, "code": phone.code()}
     assert (await customer.send("POST", f"{PATH}/removal", removal)).status_code == 204
     await finish_jobs(app)

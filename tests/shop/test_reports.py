@@ -30,8 +30,8 @@ def app(settings: ShopSettings, tmp_path: Path) -> App:
     return create_app(settings.model_copy(update={"files": FilesSettings(dir=tmp_path / "files")}))
 
 
-async def request(person: ApiClient, first_day: Any = TODAY, last_day: Any = TOMORROW) -> httpx.Response:
-    return await person.send("POST", "/v1/reports", {"first_day": first_day, "last_day": last_day})
+async def request(api: ApiClient, first_day: Any = TODAY, last_day: Any = TOMORROW) -> httpx.Response:
+    return await api.send("POST", "/v1/reports", {"first_day": first_day, "last_day": last_day})
 
 
 async def sell(

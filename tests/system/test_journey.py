@@ -106,7 +106,7 @@ async def test_a_second_start_is_fast_and_keeps_all_data(environment: dict[str, 
         async with httpx.AsyncClient(base_url=served.url) as client:
             customer = await ApiClient(client).sign_in("customer1@shop.example")
             product = await customer.first_product()
-            order = (await customer.order("kept", (product["id"], 1))).json()
+            order = (await customer.order("key", (product["id"], 1))).json()
     started = time.monotonic()
     with serve(tmp_path, "make", "run", cwd=ROOT, **environment) as served:
         took = time.monotonic() - started

@@ -4,7 +4,7 @@
 
     @post(guards=[signed_in], errors=[OutOfStock])
     @idempotent
-    async def place_order(
+    async def create_order(
         self, data: JSONBody[OrderCreateRequest], actor: Inject[Actor], tx: Transaction
     ) -> Response[Order]:
 

@@ -33,7 +33,7 @@ class VerificationMail:
         """Notify the previous address: its owner may not have made the change."""
         paragraphs = [
             "The email address of your account was changed. Emails are now sent to the new address.",
-            "If you did not make this change, somebody knows your password: reply to this email immediately.",
+            "If you did not make this change, your password is compromised: reply to this email immediately.",
         ]
         subject = "Your email address was changed"
         await self._mailer.send(render_email(to=email, subject=subject, paragraphs=paragraphs, key=key))

@@ -26,7 +26,7 @@ class StoredImage(Struct, frozen=True):
 
 _stored: Final = product_images.c.state
 _abandoned: Final = (_stored == ImageState.PENDING.value) & ~is_unfinished(product_images.c.job_id)
-"""Its job has ended and has not made it: it died, or an operator cancelled it."""
+"""The job ended without finishing the image: it is dead or was cancelled."""
 _computed: Final = {
     "state": case((_abandoned, ImageState.FAILED.value), else_=_stored),
     "failure_code": case(

@@ -41,7 +41,7 @@ class MfaVerification:
         self._throttle = LoginThrottle(database)
 
     async def record_failure(self, user_id: UUID) -> None:
-        """Count a failure, in a transaction of its own: the one of ``verify_in`` is rolled back."""
+        """Count a failure, in a separate transaction: that of ``verify_in`` is rolled back."""
         await self._throttle.record_failure(_throttle_key(user_id))
 
     async def verify_in(self, tx: Transaction, user_id: UUID, code: str | None) -> None:

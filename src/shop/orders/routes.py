@@ -33,7 +33,7 @@ class OrderController(Controller):
 
     @post(guards=[signed_in], query_budget={"products.reserve_stock": MAX_LINES}, errors=[OutOfStock])
     @idempotent
-    async def place_order(
+    async def create_order(
         self, data: JSONBody[OrderCreateRequest], actor: Inject[Actor], tx: Transaction
     ) -> Response[Order]:
         """Create an order.

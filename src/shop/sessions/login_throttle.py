@@ -79,7 +79,7 @@ class LoginThrottle:
             raise TooManyAttempts(retry_after_seconds=int(left.total_seconds()) + 1)
 
     async def record_failure(self, key_hash: bytes) -> None:
-        """Count a failure, in a transaction of its own."""
+        """Count a failure in a separate transaction."""
         async with self._database.transaction() as tx:
             await self.record_failure_in(tx, key_hash)
 

@@ -67,7 +67,7 @@ class SessionController(Controller):
         )
 
     @post("/refresh", status_code=200, errors=[InvalidRefreshToken, CrossSiteRequest])
-    async def refresh(
+    async def refresh_session(
         self, request: ApiRequest, data: JSONBody[TokenRefreshRequest]
     ) -> Response[BearerTokens | CookieTokens]:
         """Refresh a session.

@@ -34,7 +34,7 @@ class UserController(Controller):
     users: UserService
 
     @post(rate_limit=REGISTRATION, errors=[EmailTaken, CommonPassword, PasswordsBusy])
-    async def register(self, data: JSONBody[RegistrationRequest]) -> Response[User]:
+    async def register_user(self, data: JSONBody[RegistrationRequest]) -> Response[User]:
         """Create an account.
 
         The email address must not belong to an existing account. To sign in, call `POST /v1/sessions`.

@@ -101,20 +101,20 @@ async def test_a_return_to_of_another_origin_is_rejected(browser: OAuthBrowser, 
 
 WRONG_TOKENS: dict[str, Json] = {
     "wrong issuer": {"claims": {"iss": "https://evil.example"}},
-    "another's audience": {"claims": {"aud": "somebody else"}},
-    "one of several audiences, for another": {"claims": {"aud": [CLIENT_ID, "somebody else"], "azp": "somebody else"}},
-    "several audiences, for nobody": {"claims": {"aud": [CLIENT_ID, "somebody else"]}},
-    "given to another": {"claims": {"azp": "somebody else"}},
+    "another's audience": {"claims": {"aud": "other-client"}},
+    "one of several audiences, for another": {"claims": {"aud": [CLIENT_ID, "other-client"], "azp": "other-client"}},
+    "several audiences, without azp": {"claims": {"aud": [CLIENT_ID, "other-client"]}},
+    "azp of another client": {"claims": {"azp": "other-client"}},
     "expired": {"claims": {"exp": 1_700_000_000}},
     "never expires": {"claims": {"exp": None}},
     "not issued yet": {"claims": {"iat": 4_000_000_000}},
     "another sign-in's": {"claims": {"nonce": "of another"}},
     "no nonce": {"claims": {"nonce": None}},
-    "of nobody": {"claims": {"sub": None}},
-    "signed by a stranger": {"key": "stranger"},
+    "without sub": {"claims": {"sub": None}},
+    "signed with an unknown key": {"key": "stranger"},
     "signed with the client's secret": {"key": "secret"},
     "not signed": {"key": "none"},
-    "userinfo of somebody else": {"claims": {"email": None}, "userinfo": {"sub": "1", "email": "eve@example.com"}},
+    "userinfo of another subject": {"claims": {"email": None}, "userinfo": {"sub": "1", "email": "eve@example.com"}},
 }
 
 
@@ -139,16 +139,16 @@ async def test_a_callback_that_this_browser_did_not_request_is_refused(
         "another's state": changed(mine, state=their_state),
         "no state": changed(mine, state=None),
         "no code": changed(mine, code=None),
-        "a code nobody gave": changed(mine, code="made-up"),
+        "an unknown code": changed(mine, code="made-up"),
         "another provider's": mine.replace("/okta/", "/github/"),
         "of another issuer": changed(mine, iss="https://evil.example"),
-        "of nobody in particular": changed(mine, iss=None),
+        "without iss": changed(mine, iss=None),
     }
     for path in wrong.values():
         assert_problem(await browser.get(path), 400, "invalid_sign_in")
     assert_problem(await OAuthBrowser(client).get(mine), 400, "invalid_sign_in")
-    kept = dict(browser.cookies)
-    browser.cookies[OAUTH_STATE_COOKIE] = kept[OAUTH_STATE_COOKIE][:-4] + "AAAA"
+    saved = dict(browser.cookies)
+    browser.cookies[OAUTH_STATE_COOKIE] = saved[OAUTH_STATE_COOKIE][:-4] + "AAAA"
     assert_problem(await browser.get(mine), 400, "invalid_sign_in")
     assert ACCESS_COOKIE not in browser.cookies
 

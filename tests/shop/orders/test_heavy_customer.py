@@ -36,9 +36,11 @@ async def test_the_cached_query_plan_reads_only_the_lines_of_its_orders(database
     wanted = await connection.fetch("SELECT id FROM orders WHERE user_id = $1 LIMIT 20", user_id)
     ids = ", ".join(f"'{row['id']}'" for row in wanted)
     await connection.execute("SET plan_cache_mode = force_generic_plan")
-    await connection.execute(f"PREPARE kept AS {queries.lines_of_user.compiled['postgresql'].sql}")
-    told = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE kept(ARRAY[{ids}]::uuid[], '{user_id}')")
+    await connection.execute(f"PREPARE prepared AS {queries.lines_of_user.compiled['postgresql'].sql}")
+    explained = await connection.fetchval(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE prepared(ARRAY[{ids}]::uuid[], '{user_id}')"
+    )
     await connection.close()
-    plan = nodes(msgspec.json.decode(told)[0]["Plan"])
+    plan = nodes(msgspec.json.decode(explained)[0]["Plan"])
     assert sum(node.get("Rows Removed by Filter", 0) for node in plan) == 0
     assert plan[0]["Actual Rows"] == 20

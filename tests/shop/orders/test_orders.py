@@ -58,7 +58,7 @@ async def test_a_repeated_idempotency_key_returns_the_same_response_without_a_se
 async def test_concurrent_requests_with_one_key_create_one_order(admin: ApiClient, customer: ApiClient) -> None:
     """Fails if the key is read before it is inserted: several orders are created."""
     product = await product_with(admin, 100)
-    answers = await asyncio.gather(*(customer.order("at once", (product["id"], 1)) for _ in range(25)))
+    answers = await asyncio.gather(*(customer.order("concurrent", (product["id"], 1)) for _ in range(25)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert await customer.stock_of(product) == 99

@@ -36,8 +36,8 @@ def signature(body: bytes, secret: str = SECRET, at: float = 0, **others: str) -
 
 
 def event(payment: str, event_id: str = "evt_1", **more: object) -> bytes:
-    told = {"id": event_id, "type": "payment_intent.succeeded", "data": {"object": {"id": payment, **more}}}
-    return json.dumps(told, indent=1).encode()
+    payload = {"id": event_id, "type": "payment_intent.succeeded", "data": {"object": {"id": payment, **more}}}
+    return json.dumps(payload, indent=1).encode()
 
 
 async def send(client: httpx.AsyncClient, body: bytes, signed: str) -> httpx.Response:

@@ -66,17 +66,17 @@ def movements(payments_file: Path) -> dict[str, list[int]]:
     return found
 
 
-async def order_of(person: ApiClient, product: Json, key: str = "k") -> Json:
-    order: Json = (await person.order(key, (product["id"], 1))).json()
+async def order_of(api: ApiClient, product: Json, key: str = "k") -> Json:
+    order: Json = (await api.order(key, (product["id"], 1))).json()
     return order
 
 
-async def status_of(person: ApiClient, order: Json) -> str:
-    return str((await person.get(f"/v1/orders/{order['id']}")).json()["status"])
+async def status_of(api: ApiClient, order: Json) -> str:
+    return str((await api.get(f"/v1/orders/{order['id']}")).json()["status"])
 
 
-async def cancel(person: ApiClient, order: Json) -> str:
-    answer = await person.send("POST", f"/v1/orders/{order['id']}/cancellation")
+async def cancel(api: ApiClient, order: Json) -> str:
+    answer = await api.send("POST", f"/v1/orders/{order['id']}/cancellation")
     assert answer.status_code == 200
     return str(answer.json()["status"])
 
@@ -228,7 +228,7 @@ async def test_an_interrupted_attempt_is_continued_and_pays_once(
     assert movements(payments_file) == {order["id"]: [PRICE]}
 
 
-@pytest.mark.parametrize("settled", [True, False], ids=["settled at once", "settled later"])
+@pytest.mark.parametrize("settled", [True, False], ids=["settled immediately", "settled later"])
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
 async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
     customer: ApiClient, product: Json, app: App, payments_file: Path, when: str, *, settled: bool

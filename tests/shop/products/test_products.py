@@ -21,12 +21,12 @@ DRAFT = {"name": "Test Lamp", "category": "home", "price_cents": 4_900, "currenc
 MISSING = "/v1/products/0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 
 
-async def every_page(person: ApiClient, query: str) -> list[Json]:
+async def every_page(api: ApiClient, query: str) -> list[Json]:
     """Return all items of a list by following the Link header."""
     items: list[Json] = []
     path: str | None = f"/v1/products?{query}"
     while path:
-        answer = await person.get(path)
+        answer = await api.get(path)
         assert answer.status_code == 200, answer.text
         items += answer.json()["items"]
         path = answer.links.get("next", {}).get("url")

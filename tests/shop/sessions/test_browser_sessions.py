@@ -26,15 +26,15 @@ class Browser:
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
-        self.kept: dict[str, str] = {}
+        self.cookies: dict[str, str] = {}
 
     async def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.kept:
-            sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.kept.items())
+        if self.cookies:
+            sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         answer = await self.client.request(method, path, json=body, headers=sent)
         for name, cookie in cookies_of(answer).items():
-            self.kept[name] = cookie.value
+            self.cookies[name] = cookie.value
         self.client.cookies.clear()
         return answer
 
@@ -109,7 +109,7 @@ async def test_an_invalid_origin_header_is_refused(browser: Browser) -> None:
         b"\xe9",
         b"http://\xe2\x84\xaa",
     ]
-    cookie = "; ".join(f"{name}={value}" for name, value in browser.kept.items()).encode()
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items()).encode()
     for method, path, body in (
         ("DELETE", "/v1/sessions", None),
         ("POST", "/v1/sessions", BODY),
@@ -134,25 +134,25 @@ async def test_an_access_token_precedes_the_cookie_and_needs_no_origin(
 
 
 async def test_refreshing_a_browser_session_replaces_both_cookies(browser: Browser) -> None:
-    before = dict(browser.kept)
+    before = dict(browser.cookies)
     answer = await browser.send("POST", "/v1/sessions/refresh", {}, **_as(SAME))
     assert answer.json() == {"token_type": "Cookie", "expires_in": 900}
-    assert before["__Host-refresh"] != browser.kept["__Host-refresh"]
+    assert before["__Host-refresh"] != browser.cookies["__Host-refresh"]
     assert (await browser.send("GET", "/v1/users/me")).status_code == 200
-    browser.kept = {}
+    browser.cookies = {}
     answer = await browser.send("POST", "/v1/sessions/refresh", {}, **_as(SAME))
     assert_problem(answer, 401, "invalid_refresh_token")
 
 
 @pytest.mark.parametrize("path", ["/v1/sessions/current", "/v1/sessions"])
 async def test_signing_out_ends_the_browser_session_and_clears_its_cookies(browser: Browser, path: str) -> None:
-    kept = dict(browser.kept)
+    saved = dict(browser.cookies)
     answer = await browser.send("DELETE", path, **_as(SAME))
     assert answer.status_code == 204
     assert {name: (cookie.value, cookie["max-age"]) for name, cookie in cookies_of(answer).items()} == dict.fromkeys(
         NAMES, ("", "0")
     )
-    browser.kept = kept
+    browser.cookies = saved
     assert_problem(await browser.send("GET", "/v1/users/me"), 401, "unauthorized")
 
 

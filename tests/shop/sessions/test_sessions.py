@@ -26,8 +26,8 @@ _leave_sessions = query("test.leave_sessions", update(sessions).values(last_used
 _expire_sessions = query("test.expire_sessions", update(sessions).values(expires_at=param("expires_at")))
 
 
-async def refresh(person: ApiClient, token: str) -> httpx.Response:
-    return await person.client.post("/v1/sessions/refresh", json={"refresh_token": token})
+async def refresh(api: ApiClient, token: str) -> httpx.Response:
+    return await api.client.post("/v1/sessions/refresh", json={"refresh_token": token})
 
 
 async def test_signing_in_returns_a_pair_of_tokens(customer: ApiClient) -> None:
@@ -155,8 +155,8 @@ async def test_signing_out_everywhere_ends_every_session_of_that_user_only(
 ) -> None:
     phone = await ApiClient(client).sign_in("customer1@shop.example")
     assert (await phone.send("DELETE", "/v1/sessions")).status_code == 204
-    for person in (phone, customer):
-        assert_problem(await person.get("/v1/users/me"), 401, "unauthorized")
+    for api in (phone, customer):
+        assert_problem(await api.get("/v1/users/me"), 401, "unauthorized")
     assert (await other.get("/v1/users/me")).status_code == 200
 
 
