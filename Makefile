@@ -47,7 +47,7 @@ check: .venv/.dev ## Check format, lint, types and the rules of the house
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/zizmor --offline --quiet --no-progress .
-	@$(BIN)/pytest --quiet --no-header tests/test_house.py
+	@$(BIN)/pytest --quiet --no-header tests/test_house.py tests/test_language.py
 
 format: .venv/.dev ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix-only --quiet

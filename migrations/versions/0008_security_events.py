@@ -15,7 +15,8 @@ POSTGRESQL = (
     """CREATE TRIGGER security_events_append_only BEFORE UPDATE OR TRUNCATE ON security_events
     FOR EACH STATEMENT EXECUTE FUNCTION reject_security_event_change()""",
     """CREATE TRIGGER security_events_retention BEFORE DELETE ON security_events
-    FOR EACH ROW WHEN (OLD.occurred_at > now() - interval '365 days') EXECUTE FUNCTION reject_security_event_change()""",
+    FOR EACH ROW WHEN (OLD.occurred_at > now() - interval '365 days')
+    EXECUTE FUNCTION reject_security_event_change()""",
 )
 SQLITE = (
     f"""CREATE TRIGGER security_events_append_only BEFORE UPDATE ON security_events

@@ -13,7 +13,8 @@ email_job: Final = job(queue="mail", max_attempts=10, timeout_seconds=60, backof
 
 # ISO 4217 currencies whose minor unit is not a hundredth, with their number of decimals.
 _NO_DECIMALS: Final = (
-    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG",
+    "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
 )  # fmt: skip
 _DECIMALS: Final = dict.fromkeys(_NO_DECIMALS, 0) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
 

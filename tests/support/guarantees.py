@@ -1,4 +1,4 @@
-"""Lists what the tests guarantee, to compare two checkouts with ``diff``: ``python tests/support/guarantees.py [FOLDER]``.
+"""Lists what the tests guarantee, to compare two checkouts: ``python tests/support/guarantees.py [FOLDER]``.
 
 It prints each row of the scoreboard, each test that names its breakage, and each build that is broken on purpose.
 """

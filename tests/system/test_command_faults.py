@@ -56,7 +56,7 @@ def faulty_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[
     with postgres() as server:
         server.ask_for_a_password("guarded", "right")
         server.run_sql("CREATE DATABASE fresh")
-        server.run_sql("CREATE ROLE nobody LOGIN")
+        server.run_sql("CREATE ROLE outsider LOGIN")
         at = f"127.0.0.1:{server.port}"
         yield {
             "unreachable": f"postgresql://u:hunter2@127.0.0.1:{free_port()}/d",
@@ -64,7 +64,7 @@ def faulty_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[
             "wrong password": f"postgresql://guarded:hunter2@{at}/postgres",
             "no such user": f"postgresql://stranger:hunter2@{at}/postgres",
             "no such database": f"postgresql://restwell@{at}/absent",
-            "no permission": f"postgresql://nobody@{at}/fresh",
+            "no permission": f"postgresql://outsider@{at}/fresh",
             "fresh": f"postgresql://restwell@{at}/fresh",
             "not a database": f"sqlite:///{folder}/no-database.db",
             "a folder": f"sqlite:///{folder}/folder.db",

@@ -9,7 +9,7 @@ import pytest
 from servers import ROOT, serve
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "bench/README.md")
-RUN_ELSEWHERE = {
+TESTED_BY = {
     "make run": "tests/system/test_journey.py",
     "DATABASE_URL=postgresql://user:password@localhost/shop PORT=9000 WORKERS=4"
     " REDIS_URL=redis://localhost/0 make run": "tests/system/test_journey.py",
@@ -39,8 +39,8 @@ def test_every_command_in_the_documents_is_run_by_a_test() -> None:
     for document in DOCUMENTS:
         for block in blocks(document):
             if "curl" not in block:
-                assert set(block.splitlines()) <= RUN_ELSEWHERE.keys(), f"{document}: {block}"
-    for place in RUN_ELSEWHERE.values():
+                assert set(block.splitlines()) <= TESTED_BY.keys(), f"{document}: {block}"
+    for place in TESTED_BY.values():
         assert (ROOT / place).exists()
 
 

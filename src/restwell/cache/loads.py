@@ -19,6 +19,8 @@ _holds_slot: Final[ContextVar[bool]] = ContextVar("holds_slot", default=False)
 
 
 class TooManyLoads(ServiceUnavailable):
+    """More loads wait than the cache queues: 503, and no query ran."""
+
     code, message = "too_many_loads", "Too many requests are waiting for the database. Try again shortly."
 
 

@@ -30,10 +30,14 @@ MAX_BATCH: Final = 8
 
 
 class DatabaseUnavailable(ServiceUnavailable):
+    """The server cannot be reached, refuses connections or has no disk space: 503."""
+
     code, message = "database_unavailable", "The database is unreachable right now. Try again shortly."
 
 
 class DatabaseBusy(ServiceUnavailable):
+    """No connection or lock was free within its timeout: 503, and nothing was written."""
+
     code, message = "database_busy", "The database is too busy right now. Nothing was changed. Try again shortly."
 
 

@@ -17,7 +17,7 @@ from restwell.database.migrations import Migrations
 from restwell.errors import ConfigurationError
 
 _STYLE_RULES: Final = ("prefer-bigint-over-int", "prefer-identity", "prefer-text-field", "prefer-robust-stmts")
-_ENFORCED_ELSEWHERE: Final = ("require-lock-timeout", "require-statement-timeout")
+_SET_BY_MIGRATE: Final = ("require-lock-timeout", "require-statement-timeout")
 _POST_DEPLOY_RULES: Final = ("ban-drop-column", "ban-drop-table")
 """Allowed in a post-deploy migration: no running release uses the column or table."""
 
@@ -41,7 +41,7 @@ def lint(migrations: Migrations) -> list[Finding]:
         raise ConfigurationError(["migrate --check needs squawk: pip install squawk-cli"])
     findings: list[Finding] = []
     for revision, phase in migrations.phases.items():
-        excluded = [*_STYLE_RULES, *_ENFORCED_ELSEWHERE, *(_POST_DEPLOY_RULES if phase == "post" else ())]
+        excluded = [*_STYLE_RULES, *_SET_BY_MIGRATE, *(_POST_DEPLOY_RULES if phase == "post" else ())]
         statements = migrations.statements("postgresql", [revision])
         for segment, in_transaction in _segments(statements):
             mode = ["--assume-in-transaction"] if in_transaction else ["--no-assume-in-transaction"]

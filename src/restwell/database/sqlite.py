@@ -128,6 +128,8 @@ class SqliteTransaction(Transaction):
 
 
 class SqliteDatabase(Database):
+    """A SQLite file in WAL mode. One writer at a time; reads do not wait for it."""
+
     dialect = "sqlite"
 
     def __init__(self, path: Path) -> None:

@@ -16,6 +16,8 @@ _WELL_FORMED: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
 class RequestId(Hook):
+    """Uses a well-formed X-Request-Id of the client, or generates a UUIDv7, and returns it in the response."""
+
     def before(self, context: RequestContext) -> None:
         value = context.headers.get(HEADER)
         if value is not None and _WELL_FORMED.fullmatch(value):

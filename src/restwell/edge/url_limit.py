@@ -11,6 +11,8 @@ MAX_BYTES: Final = 8_000
 
 
 class UrlLimit(Hook):
+    """Refuses a path and query string of more than MAX_BYTES with 414."""
+
     def before(self, context: RequestContext) -> None:
         scope = context.scope
         if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > MAX_BYTES:

@@ -27,10 +27,14 @@ UNIQUE_KEY_ATTEMPTS: Final = 3
 
 
 class JobUnfinished(Conflict):
+    """A discard was requested for a job that has not finished: 409."""
+
     code, message = "job_unfinished", "The job has not finished. Cancel it first."
 
 
 class JobNotDead(Conflict):
+    """A retry was requested for a job that is neither dead nor cancelled: 409."""
+
     code, message = "job_not_dead", "Only a dead or cancelled job can be retried."
 
 

@@ -62,6 +62,8 @@ class JobRecord(Struct, frozen=True):
 
 
 class FailedAttempt(Struct, frozen=True):
+    """One failed attempt of a job."""
+
     attempt: int
     worker: str | None
     error: str

@@ -26,7 +26,7 @@ COMPACT_AFTER_SECONDS: Final = 30.0
 ATTEMPTS: Final = 10
 _FILE: Final = re.compile(r"\d+-[0-9a-f]{32}\.(metrics|part)", re.ASCII)
 _LIVE_ONLY: Final = frozenset({"gauge", "gaugehistogram", "info", "stateset", "unknown"})
-"""Metric types that are dropped when their process exits. Counters are kept, so that rates stay correct."""
+"""Metric types that are dropped when their process exits. Counters remain, so that rates stay correct."""
 
 Kind = Literal["counter", "gauge", "summary", "histogram", "gaugehistogram", "unknown", "info", "stateset"]
 Sample = tuple[str, dict[str, str], float]
@@ -89,7 +89,7 @@ class MetricsFolder:
             pass
 
     def publish(self, families: list[Family]) -> None:
-        """Replace the file of this process atomically. On OSError the previous file is kept."""
+        """Replace the file of this process atomically. On OSError the previous file remains."""
         draft = self._path / f"{self._name}.part"
         with ExitStack() as stack:
             file = stack.enter_context(draft.open("wb"))

@@ -13,6 +13,8 @@ from restwell.rate_limits.rate import Rate, RateLimitResult
 
 
 class RateLimited(AppError):
+    """The client has used its quota: 429, with Retry-After in seconds."""
+
     code, status = "rate_limited", 429
     message = (
         "Too many requests. Retry after the number of seconds in Retry-After. RateLimit shows the remaining quota."

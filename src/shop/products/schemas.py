@@ -63,7 +63,7 @@ class ProductSort(StrEnum):
     OLDEST = "created_at"
     NEWEST = "-created_at"
     CHEAPEST = "price_cents"
-    DEAREST = "-price_cents"
+    MOST_EXPENSIVE = "-price_cents"
     A_TO_Z = "name"
     Z_TO_A = "-name"
 

@@ -73,7 +73,7 @@ async def test_every_request_gets_a_unique_id() -> None:
     assert all(len(request_id) == 36 for request_id in ids)
 
 
-async def test_a_well_formed_request_id_is_kept() -> None:
+async def test_a_well_formed_request_id_is_used() -> None:
     assert (await request(x_request_id="from-the-gateway.42")).headers["x-request-id"] == "from-the-gateway.42"
 
 

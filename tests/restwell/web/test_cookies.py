@@ -23,7 +23,7 @@ from restwell.web.cookies import cookies_in
     ],
 )
 def test_the_cookie_header_is_parsed(header: str, cookies: dict[str, str]) -> None:
-    """Breaks when the last of two equal names wins, when escapes remain, and when more than spaces and tabs is stripped.
+    """Breaks when the last of two equal names wins, escapes remain, or more than spaces and tabs are stripped.
 
     The cost is in tests/contract/test_parsing_cost.py.
     """

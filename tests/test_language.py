@@ -1,0 +1,86 @@
+"""Names and sentences use the field's standard terms: the rule of CONTRIBUTING.md, with words that break it."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import pytest
+
+import restwell
+from servers import ROOT
+
+INSTEAD_OF: Final = {
+    r"nobody(?!@)": "no client, no process, ...",
+    r"whoever": "the caller, the client, the process, ...",
+    r"anew": "again",
+    r"elsewhere": "the place, or: OAuth, identity provider",
+    r"oftener": "more often",
+    r"dearest": "most expensive",
+    r"lent": "acquired, in use",
+    r"(is|are|was|were) kept": "is cached, is stored",
+    r"in doubt": "outcome unknown",
+    r"(come|comes) to rest": "is reset",
+    r"(take|takes|taken|took) away": "remove",
+    r"(take|takes|taken|took) along": "affect",
+    r"by now": "already",
+    r"labour": "jobs",
+    r"ways in": "credentials",
+    r"gave up|gives up|given up": "cancelled, timed out",
+    r"whosoever|thereby|afresh|wherefore": "a word of this century",
+}
+"""Patterns of words that a reader has to translate, and what to write."""
+ITSELF: Final = "tests/test_language.py"
+GENERATED: Final = ("requirements/", "bench/results/", "docs/scoreboard.md")
+SUFFIXES: Final = {".py", ".md", ".toml", ".json", ".yml", ".example", ".html", ".mjs", ""}
+
+
+def texts() -> Iterator[Path]:
+    """Every text file of the repository that a person writes."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if name != ITSELF and not name.startswith(GENERATED) and path.suffix in SUFFIXES and path.exists():
+            yield path
+
+
+@pytest.mark.parametrize("pattern", INSTEAD_OF)
+def test_no_text_uses_a_word_that_has_a_standard_term(pattern: str) -> None:
+    """Words of sentences and parts of names, but not quoted values."""
+    word = re.compile(rf"(?<![a-z\"'/]){pattern.replace(' ', '[ _]')}(?![a-z\"'])", re.IGNORECASE)
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in texts()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if word.search(line)
+    ]
+    assert not found, f"write {INSTEAD_OF[pattern]}:\n" + "\n".join(found)
+
+
+def test_no_line_of_a_document_exceeds_160_characters() -> None:
+    """Ruff checks the lines of Python."""
+    documents = [path for path in texts() if path.suffix == ".md"]
+    assert documents
+    for path in documents:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            assert len(line) <= 160, f"{path.relative_to(ROOT)}:{number}"
+
+
+def packages() -> Iterator[ModuleType]:
+    yield restwell
+    for module in pkgutil.iter_modules(restwell.__path__):
+        if module.ispkg:
+            yield importlib.import_module(f"restwell.{module.name}")
+
+
+@pytest.mark.parametrize("package", list(packages()), ids=lambda package: package.__name__)
+def test_every_exported_class_and_function_has_a_docstring(package: ModuleType) -> None:
+    """An export is a promise: the docstring states its behaviour, its errors and its units."""
+    exported = {name: getattr(package, name) for name in getattr(package, "__all__", ())}
+    promises = {name: each for name, each in exported.items() if inspect.isclass(each) or inspect.isfunction(each)}
+    assert [name for name, each in promises.items() if not vars(each).get("__doc__", inspect.getdoc(each))] == []
