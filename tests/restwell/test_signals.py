@@ -165,7 +165,7 @@ def test_sigquit_ends_a_server_and_its_workers(slow: dict[str, str], tmp_path: P
 async def test_a_worker_finishes_its_jobs_when_a_terminal_signals_all_its_processes(
     environment: dict[str, Any], tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Breaks when a worker process does not ignore the signal: the spawned process of a job then has the default action."""
+    """Breaks when a worker process does not ignore the signal: a job process then ends."""
     async with open_harness(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
         await harness.enqueue(sample_jobs.sleep, seconds=4.0)
         await harness.enqueue(sample_jobs.blocking_sleep, seconds=2.0)
