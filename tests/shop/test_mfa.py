@@ -180,7 +180,7 @@ async def test_a_recovery_code_signs_in_when_the_secret_cannot_be_decrypted(
     client: httpx.AsyncClient, customer: ApiClient, app: App
 ) -> None:
     phone, codes = await activate(customer)
-    sealed = SecretBox([b"of another secret, by now unknown"[:32]]).encrypt("JBSWY3DPEHPK3PXP")
+    sealed = SecretBox([b"derived from a lost master secret"[:32]]).encrypt("JBSWY3DPEHPK3PXP")
     async with app.kit.database.transaction() as tx:
         await tx.run_script(f"UPDATE mfa_enrolments SET encrypted_secret = '{sealed}'")
     assert_problem(await sign_in(client, phone.code()), 403, "invalid_mfa_code")
