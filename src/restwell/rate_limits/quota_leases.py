@@ -57,9 +57,7 @@ class QuotaLeases:
         now = time.monotonic_ns()
         if len(self._leases) >= MAX_LEASES:
             self._leases.clear()
-        previous = self._leases.get((rate.name, client_key))
-        unspent = previous.count if previous is not None and now < previous.expires_at else 0  # of a concurrent grant
-        lease = QuotaLease(unspent + taken - 1, remaining, full_at, expires_at)
+        lease = QuotaLease(taken - 1, remaining, full_at, expires_at)
         self._leases[rate.name, client_key] = lease
         return RateLimitResult(rate, remaining + lease.count, ceil_seconds(max(0, full_at - now)))
 

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import time
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import structlog
 from redis.exceptions import RedisClusterException, RedisError
@@ -73,6 +74,7 @@ class RedisRateLimitStore:
         self._prefix = f"{name}:rate_limits:"
         self._local = local
         self._leases = QuotaLeases()
+        self._leasing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self.machines = 1
         self._heartbeat_task: asyncio.Task[None] | None = None
         self.degraded = True
@@ -97,7 +99,14 @@ class RedisRateLimitStore:
         return self._leases.spend(rate, client_key)
 
     async def take(self, rate: Rate, client_key: str) -> RateLimitResult:
-        """Count a request in Redis, or locally if Redis does not respond."""
+        """Count a request in Redis, or locally if Redis does not respond.
+
+        One lease at a time is requested for a client: concurrent requests spend it, and do not lease the whole quota.
+        """
+        async with self._leasing.setdefault((rate.name, client_key), asyncio.Lock()):
+            return self.take_nowait(rate, client_key) or await self._lease(rate, client_key)
+
+    async def _lease(self, rate: Rate, client_key: str) -> RateLimitResult:
         interval = max(1, rate.interval_ns // 1_000)
         try:
             taken, remaining, microseconds = await self._client.eval(

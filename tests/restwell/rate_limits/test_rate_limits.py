@@ -195,6 +195,21 @@ async def test_a_lease_saves_round_trips_to_redis(redis_url: str, tmp_path: Path
         assert store.take_nowait(RATE, "ada") is None, "the lease has six requests, a sixteenth of a hundred"
 
 
+async def test_concurrent_first_requests_leave_quota_for_other_machines(redis_url: str, tmp_path: Path) -> None:
+    """Breaks when each request without a lease requests one: a hundred lease the whole quota of 1,200."""
+    rate = Rate("reads", 1_200, 60)
+    async with AsyncExitStack() as stack:
+        one, two = [
+            await stack.enter_async_context(
+                opened(RedisRateLimitStore(redis_url, tmp_path.name, LocalRateLimitStore(tmp_path / name)))
+            )
+            for name in ("one", "two")
+        ]
+        results = await asyncio.gather(*(take(one, rate) for _ in range(100)))
+        assert {result.allowed for result in results} == {True}
+        assert await count_allowed(two, rate, 900) == 900
+
+
 async def test_redis_counts_a_rate_above_a_million_a_second(redis_url: str, tmp_path: Path) -> None:
     """Breaks when the interval is rounded to zero microseconds: the script then fails, as if Redis were unavailable."""
     store = RedisRateLimitStore(redis_url, tmp_path.name, LocalRateLimitStore(tmp_path / "one"))
