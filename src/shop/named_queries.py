@@ -1,4 +1,4 @@
-"""Lists all named queries of the shop, for ``restwell explain`` and the query plan tests."""
+"""All named queries of the shop, for ``restwell explain`` and the query plan tests."""
 
 from collections.abc import Iterator
 from itertools import product

@@ -9,7 +9,7 @@ from shop.schema import metadata
 
 
 class ImageState(StrEnum):
-    """``pending`` until the job has created all sizes. ``ready`` and ``failed`` are final."""
+    """``pending`` until the job has created all sizes (``ready``) or has ended without success (``failed``)."""
 
     PENDING = "pending"
     READY = "ready"

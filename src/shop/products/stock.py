@@ -15,7 +15,7 @@ __all__ = ["OutOfStock", "ReservedProduct", "StockService"]
 
 
 class OutOfStock(Conflict):
-    code, message = "out_of_stock", "A product is out of stock."
+    code, message = "out_of_stock", "Not enough stock of a product."
 
 
 class StockService:
@@ -52,4 +52,4 @@ class StockService:
         path = f"$.items[{index}].product_id"
         if name is None:
             raise Invalid(errors=[FieldError(path, "unknown product")])
-        raise OutOfStock(f"{name} is out of stock.", errors=[FieldError(path, f"{name} is out of stock")])
+        raise OutOfStock(f"Not enough stock of {name}.", errors=[FieldError(path, f"not enough stock of {name}")])

@@ -42,7 +42,7 @@ class ReportBuilder:
             await tx.run(queries.finish, report_id=report_id)
 
     async def _read(self, report_id: UUID, first_day: date, last_day: date, path: Path) -> Sales:
-        """Write all order csv_file of the period to the CSV file, page by page, and return their totals."""
+        """Write all order lines of the period to the CSV file, page by page, and return their totals."""
         after, until = min_id_at(_midnight(first_day)), min_id_at(_midnight(last_day + timedelta(days=1)))
         begin, end = _milliseconds(after), _milliseconds(until)
         sales = Sales.empty()
