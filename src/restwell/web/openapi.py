@@ -199,7 +199,7 @@ def _describe(operation: Operation, schemas: ComponentSchemas, credentials: Clie
     if authenticates(handler):
         described["security"] = [{BEARER_SCHEME: []}, *([{COOKIE_SCHEME: []}] if _has_cookies(handler) else [])]
     if credentials is not None and (scopes := required_scopes(handler)):
-        sentences.append(f"Machine clients require the scope {' and '.join(scopes)}.")
+        sentences.append(f"OAuth clients require the scope {' and '.join(scopes)}.")
         described["security"].append({CLIENT_CREDENTIALS_SCHEME: scopes})
     if custom := [guard_name(guard) for guard in route_guards(handler) if not is_kit_guard(guard)]:
         sentences.append(f"Guarded by {', '.join(custom)}.")
