@@ -155,9 +155,9 @@ async def test_a_backup_under_load_is_whole_and_consistent(tmp_path: Path) -> No
     assert 0 < orders < len(attempts)
     assert [file.name for file in tmp_path.glob("*copy.db*")] == ["copy.db"]
     again = restwell("backup", "copy.db", cwd=tmp_path, **environment)
-    assert (again.returncode, again.stderr) == (2, "restwell: copy.db is there already; choose another name\n")
+    assert (again.returncode, again.stderr) == (2, "restwell: copy.db already exists; choose another path\n")
     missing_folder = restwell("backup", "none/copy.db", cwd=tmp_path, **environment)
-    assert missing_folder.stderr == "restwell: none/copy.db is in no folder that exists; choose another name\n"
+    assert missing_folder.stderr == "restwell: none/copy.db is in a folder that does not exist; choose another path\n"
 
 
 def test_backup_of_postgres_is_refused_and_names_pg_dump(postgres_server: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from api_client import ApiClient
+from restwell.database.routing import POLL_SECONDS
 from scoreboard import Score
 from servers import NEEDS, RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serving
 
@@ -40,6 +41,8 @@ class Writer:
                 assert answer.status_code == 503, answer.text
                 self.failed += 1
                 self._maybe.add(name)
+            if self.writes % 10 == 0:
+                await asyncio.sleep(2 * POLL_SECONDS)  # then the replica has the write, and serves the read
             answer = await self._send("GET")
             if answer.status_code == 200 and self.writes:
                 self.reads += 1
