@@ -86,7 +86,7 @@ async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings
     }
 
 
-@pytest.mark.scoreboard("A8", "every guarded route x tokens that are over", "0 leaks")
+@pytest.mark.scoreboard("A8", "every guarded route x expired and revoked tokens", "0 leaks")
 async def test_every_route_refuses_an_expired_or_revoked_token(
     client: httpx.AsyncClient, settings: ShopSettings, score: Score
 ) -> None:

@@ -91,7 +91,7 @@ def address_of(choose: Choices, seeded: SeededShop) -> tuple[str, bytes]:
     return method, filled + (b"?" + query if query else b"")
 
 
-@pytest.mark.scoreboard("T1", "any address and query", MARK, backend="SQLite")
+@pytest.mark.scoreboard("T1", "any path and query", MARK, backend="SQLite")
 def test_no_request_target_causes_a_5xx(server: InProcess, seeded: SeededShop, score: Score) -> None:
     admin = [(b"authorization", b"Bearer " + seeded.admin)]
 

@@ -270,7 +270,7 @@ def grown(measure: Callable[[int], float], chars: int, label: str) -> float:
     return long
 
 
-@pytest.mark.scoreboard("T2", "64 kB of its worst to every parser", MARK, backend="none")
+@pytest.mark.scoreboard("T2", "64 kB of worst-case input to every parser", MARK, backend="none")
 def test_every_parser_takes_linear_time(score: Score) -> None:
     slowest: list[tuple[float, str]] = []
     gc.freeze()  # as the server does (restwell.testing): the collector skips objects of the tests
@@ -310,9 +310,7 @@ TARGETS: Final = {
 TARGET_CHARS: Final = 7_800
 
 
-@pytest.mark.scoreboard(
-    "T2", "whole requests with the worst of each header field, address and body", MARK, backend="SQLite"
-)
+@pytest.mark.scoreboard("T2", "requests with worst-case header fields, URLs and bodies", MARK, backend="SQLite")
 def test_every_request_takes_linear_time(server: InProcess, score: Score) -> None:
     slowest: list[tuple[float, str]] = []
 

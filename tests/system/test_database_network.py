@@ -90,7 +90,7 @@ async def test_a_slow_database_makes_requests_slow_and_nothing_worse(proxied: Pr
 
 
 @pytest.mark.scoreboard(
-    "D3", "a black hole before the database", "every request ends within 5 s; nothing stuck after it"
+    "D3", "a network black hole in front of the database", "every request ends within 5 s; nothing stuck after it"
 )
 async def test_a_black_hole_delays_no_request_beyond_its_timeout(proxied: ProxiedShop, score: Score) -> None:
     """Breaks without the request deadline and the driver timeout: requests then hang until the TCP timeout."""

@@ -58,7 +58,7 @@ def node(stack: ExitStack, folder: Path, settings: dict[str, str]) -> Served:
 @pytest.mark.scoreboard(
     "A8",
     "100 concurrent refreshes of one token, 2 nodes; then its reuse",
-    "one new pair; the family dead everywhere in 1 s",
+    "one new pair; the session revoked on every node in 1 s",
 )
 @pytest.mark.parametrize("backend", ["sqlite", "redis"])
 async def test_a_refresh_token_has_one_successor_and_its_reuse_ends_the_session_on_every_node(
@@ -105,9 +105,7 @@ async def refreshed(client: httpx.AsyncClient, url: str, body: dict[str, str]) -
     return answer
 
 
-@pytest.mark.scoreboard(
-    "A8", "sign-ins of users there are and there are not, in turn", "the times differ by less than 5%"
-)
+@pytest.mark.scoreboard("A8", "sign-ins of existing and unknown users, alternating", "the times differ by less than 5%")
 @pytest.mark.parametrize("backend", ["sqlite", "redis"])
 async def test_the_response_time_does_not_reveal_who_has_an_account(
     shared: dict[str, str], tmp_path: Path, score: Score
@@ -137,8 +135,8 @@ async def test_the_response_time_does_not_reveal_who_has_an_account(
 
 @pytest.mark.scoreboard(
     "A8",
-    "a flood of sign-ins by 128, on the cores of the server",
-    "503 for those who are too many; others wait at most 50 ms longer (p95)",
+    "128 concurrent sign-in clients, on the cores of the server",
+    "503 for excess sign-ins; other requests wait at most 50 ms longer (p95)",
 )
 @pytest.mark.parametrize("backend", ["sqlite", "redis"])
 async def test_a_flood_of_sign_ins_does_not_slow_other_requests(

@@ -80,7 +80,7 @@ async def test_killed_workers_lose_no_job_and_duplicate_no_effect_j1(
 
 
 @pytest.mark.scoreboard(
-    "J1", "a machine with its workers is gone", "0 lost, 0 doubled database effects, resumed <= 35 s"
+    "J1", "a machine with its workers is lost", "0 lost, 0 doubled database effects, resumed <= 35 s"
 )
 async def test_the_jobs_of_a_lost_machine_are_resumed_j1(harness: JobsHarness, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-lease: without the supervisor, only the leases expire."""
