@@ -23,7 +23,7 @@ import httpx
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
-from servers import free_port
+from servers import assert_allowed, free_port
 
 BROWSERS = ("/authorize", "/login/oauth/authorize", "/dialog/oauth")
 CLIENT_ID, CLIENT_SECRET = "shop client", "s3cret/with:odd@signs"
@@ -34,6 +34,7 @@ class ProviderProcess:
     """``url`` is the issuer. Every browser is signed in immediately as ``person``."""
 
     def __init__(self, port: int, redirect_uri: str) -> None:
+        assert_allowed()
         self._process = subprocess.Popen([sys.executable, __file__, str(port), redirect_uri], stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
