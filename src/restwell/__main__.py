@@ -31,8 +31,8 @@ def open_closed_streams() -> None:
     """Open each standard stream that was closed at the start of this process, for its children too."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # It gets the lowest free descriptor.
-            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115
+            # It gets the lowest free descriptor, and stays open until the process ends.
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115  # see above; pathlib is not imported yet
             os.set_inheritable(stream.fileno(), True)  # noqa: FBT003  # positional only
             setattr(sys, name, stream)
 

@@ -7,8 +7,9 @@ request within the grace time and receives the same successor, although the serv
 import hashlib
 import hmac
 import secrets
-from base64 import urlsafe_b64encode
 from typing import Final
+
+from restwell import base64url
 
 PREFIX: Final = "rt_"
 
@@ -25,7 +26,7 @@ class RefreshTokens:
 
     def successor(self, token: str) -> str:
         """Compute the token that replaces this one. Deterministic."""
-        return PREFIX + urlsafe_b64encode(hmac.digest(self._key, token.encode(), "sha256")).rstrip(b"=").decode()
+        return PREFIX + base64url.encode(hmac.digest(self._key, token.encode(), "sha256"))
 
     def digest(self, token: str) -> bytes:
         """The hash to store. Tokens have 256 random bits, so SHA-256 needs no salt."""
