@@ -66,6 +66,8 @@ def report_of(folder: Path, *options: str) -> str:
         "failure_report",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "no:randomly",
         "-o",
         "asyncio_mode=auto",
     ]
