@@ -34,12 +34,12 @@ from restwell.edge import (  # noqa: E402  # after the path is set
     SecurityHeaders,
     UrlLimit,
 )
-from restwell.edge.context import AsgiApp, Message, Receive, Scope, Send, request_context  # noqa: E402
-from restwell.edge.rate_limit import client_key  # noqa: E402
-from restwell.observability.logs import JsonLogWriter  # noqa: E402
-from restwell.observability.watchdog import Watchdog  # noqa: E402
+from restwell.edge._context import AsgiApp, Message, Receive, Scope, Send, request_context  # noqa: E402
+from restwell.edge._rate_limit import client_key  # noqa: E402
+from restwell.observability._logs import JsonLogWriter  # noqa: E402
+from restwell.observability._watchdog import Watchdog  # noqa: E402
 from restwell.rate_limits import LocalRateLimitStore, Rate  # noqa: E402
-from restwell.web.query_budget import QueryBudget  # noqa: E402
+from restwell.web._query_budget import QueryBudget  # noqa: E402
 
 CALLS = 4_000
 BODY = b"x" * 1_000

@@ -19,8 +19,8 @@ from typing import Protocol
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from restwell.cache.memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory  # noqa: E402  # after the path is set
-from restwell.cache.metrics import CacheStats  # noqa: E402  # after the path is set
+from restwell.cache._memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory  # noqa: E402  # after the path is set
+from restwell.cache._metrics import CacheStats  # noqa: E402  # after the path is set
 
 KEYS = 50_000
 REQUESTS = 400_000

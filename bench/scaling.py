@@ -27,10 +27,10 @@ from api_client import ApiClient
 from chart import line_chart
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
-from restwell.cache.memory import Entry, Memory
-from restwell.cache.metrics import CacheStats
+from restwell.cache._memory import Entry, Memory
+from restwell.cache._metrics import CacheStats
 from restwell.database import open_database
-from restwell.observability.logs import configure_logs
+from restwell.observability._logs import configure_logs
 from restwell.settings import DatabaseSettings, JwtSettings, LogSettings, RateLimitSettings, Settings
 from restwell.testing import running
 from restwell.web import Controller, FromPath, Version, get

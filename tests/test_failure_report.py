@@ -15,7 +15,7 @@ import httpx
 from msgspec import Struct
 
 from pathlib import Path
-from restwell.observability.log_output import output
+from restwell.observability._log_output import output
 from servers import Served
 
 

@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from restwell.app import App, Restwell
+    from restwell._app import App, Restwell
+    from restwell._project import Project
     from restwell.database import Migrations
-    from restwell.project import Project
 
 __all__ = ["App", "Migrations", "Project", "Restwell"]
 
-_MODULES = {"App": "app", "Migrations": "database", "Project": "project", "Restwell": "app"}
+_MODULES = {"App": "_app", "Migrations": "database", "Project": "_project", "Restwell": "_app"}
 
 
 def __getattr__(name: str) -> Any:

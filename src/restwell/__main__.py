@@ -22,7 +22,7 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     open_closed_streams()
 
-    from restwell.cli import main as run  # noqa: PLC0415  # see above
+    from restwell._cli import main as run  # noqa: PLC0415  # see above
 
     run()
 

@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from restwell.database_url import postgres_url, sqlite_path
+from restwell._database_url import postgres_url, sqlite_path
 from restwell.email_addresses import EmailAddress, mailbox
 from restwell.errors import ConfigurationError
 

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import httpx
 
-from restwell.app import App
-from restwell.edge.context import Message
-from restwell.jobs import JobState, WorkerOptions
-from restwell.jobs.store import JobStore
+from restwell._app import App
+from restwell.edge._context import Message
+from restwell.jobs import JobState, JobStore, WorkerOptions
 
 START_SECONDS: Final = 30
 BLOCKED_SECONDS: Final = 1.0

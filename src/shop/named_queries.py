@@ -5,7 +5,7 @@ from itertools import product
 from typing import Any
 
 from restwell.database import Query, find_queries
-from restwell.jobs import queries as jobs
+from restwell.jobs import _queries as jobs
 from shop import cleanup
 from shop.audit import queries as audit
 from shop.clients import queries as clients

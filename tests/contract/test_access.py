@@ -8,10 +8,11 @@ import pytest
 from joserfc import jwt
 
 from api_client import ApiClient, Json
-from restwell.auth.signing_keys import from_secrets
-from restwell.web.guards import authenticates, requires_role
-from restwell.web.openapi import operations, required_scopes
-from restwell.web.rate_limits import route_guards
+from restwell.auth._signing_keys import from_secrets
+from restwell.web import requires_role
+from restwell.web._guards import authenticates
+from restwell.web._openapi import operations, required_scopes
+from restwell.web._rate_limits import route_guards
 from scoreboard import Score
 from shop.app import create_app
 from shop.clients.models import SCOPES

@@ -10,10 +10,10 @@ from sqlalchemy import select
 from api_client import ApiClient, Json, assert_problem
 from cases import each
 from restwell.database import Database, query
-from restwell.web.guards import requires_role
-from restwell.web.openapi import operations
-from restwell.web.rate_limits import route_guards
-from restwell.web.request import body_media_type
+from restwell.web import requires_role
+from restwell.web._openapi import operations
+from restwell.web._rate_limits import route_guards
+from restwell.web._request import body_media_type
 from shop.app import create_app
 from shop.schema import metadata
 from shop.settings import ShopSettings

@@ -18,11 +18,11 @@ from restwell.errors import (
     ServiceUnavailable,
 )
 from restwell.settings import Settings
-from restwell.web.forms import FORM
-from restwell.web.openapi import operations
-from restwell.web.rate_limits import route_guards
-from restwell.web.request import JSON, MERGE_PATCH, decode_body, decode_query
-from restwell.web.uploads import MULTIPART
+from restwell.web._forms import FORM
+from restwell.web._openapi import operations
+from restwell.web._rate_limits import route_guards
+from restwell.web._request import JSON, MERGE_PATCH, decode_body, decode_query
+from restwell.web._uploads import MULTIPART
 from shop.app import create_app
 from shop.settings import ShopSettings
 

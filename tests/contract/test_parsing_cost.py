@@ -18,19 +18,18 @@ from msgspec import Meta, Struct, ValidationError, convert
 
 from fuzzing import InProcess, block_seconds
 from restwell.auth import AccessTokens
-from restwell.auth.oauth.state import AuthorizationFlows
-from restwell.auth.signing_keys import from_secrets
+from restwell.auth._signing_keys import from_secrets
+from restwell.auth.oauth import AuthorizationFlows
 from restwell.client_ip import forwarded_address, network_of
-from restwell.database.consistency import ConsistencyTokens
-from restwell.edge import HeaderFields, ReadYourWrites, RequestId
-from restwell.edge.context import RequestContext
-from restwell.edge.response_cache import _etag_listed, _negotiate_encoding
+from restwell.database._consistency import ConsistencyTokens
+from restwell.edge import HeaderFields, ReadYourWrites, RequestContext, RequestId
+from restwell.edge._response_cache import _etag_listed, _negotiate_encoding
 from restwell.errors import AppError
-from restwell.web import Cursors, PageFilter, expected_versions
-from restwell.web.cookies import cookies_in
-from restwell.web.request import ApiRequest, client_info, decode_body, decode_form
-from restwell.web.token_endpoint import read_client_credentials
-from restwell.web.uploads import read_upload
+from restwell.web import ApiRequest, Cursors, PageFilter, client_info, expected_versions
+from restwell.web._cookies import cookies_in
+from restwell.web._request import decode_body, decode_form
+from restwell.web._token_endpoint import read_client_credentials
+from restwell.web._uploads import read_upload
 from scoreboard import Score
 from shop.payments.schemas import PaymentEvent
 from shop.products.queries import search_text

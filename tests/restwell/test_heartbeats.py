@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from raw_client import send_raw
+from restwell._heartbeats import HeartbeatMonitor, send_heartbeats
 from restwell.database import Migrations, open_database
-from restwell.heartbeats import HeartbeatMonitor, send_heartbeats
 from servers import RESTWELL, SUPPORT, Served, children_of, serving, wait_until
 
 pytestmark = pytest.mark.integration

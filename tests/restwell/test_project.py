@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from restwell._project import APP_VARIABLE, find_project
 from restwell.errors import ConfigurationError
-from restwell.project import APP_VARIABLE, find_project
 from tiny.app import project
 
 

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from mail_server import make_certificate
+from restwell._startup import check_services
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
 from restwell.settings import (
@@ -23,7 +24,6 @@ from restwell.settings import (
     RedisSettings,
     Settings,
 )
-from restwell.startup import check_services
 from servers import free_port, redis_server
 
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from typing import Any
 
-import restwell.cli
+import restwell._cli
 import shop.app  # noqa: F401  # what most commands import
 
 
@@ -61,7 +61,7 @@ def run(case: dict[str, Any], stdout: int, stderr: int) -> None:
         tempfile.tempdir = None
         if case["full"]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # Python ignores the signal
-        restwell.cli.main()
+        restwell._cli.main()
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -14,7 +14,7 @@ from weakref import WeakSet
 import httpx
 import pytest
 
-from restwell.observability.log_output import output
+from restwell.observability._log_output import output
 from servers import Served
 
 EXCHANGES: Final = 5

@@ -27,7 +27,7 @@ from hypothesis.errors import HypothesisWarning
 from hypothesis.strategies import SearchStrategy
 
 from restwell import App
-from restwell.edge.context import Message
+from restwell.edge._context import Message
 from restwell.testing import running
 from scoreboard import Score
 

@@ -9,7 +9,7 @@ from sqlalchemy import Column, MetaData, Table, Text, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from restwell.database import Database, Id, open_database, param, query
-from restwell.database.query import DIALECTS
+from restwell.database._query import DIALECTS
 from restwell.ids import new_id
 from restwell.jobs import Job, Jobs, Notifier, Worker, WorkerOptions, job_tables, open_notifier
 

@@ -11,8 +11,8 @@ import random
 from typing import Any
 
 from restwell.cache import Cache
-from restwell.cache.invalidation import Invalidation
-from restwell.cache.store import Generations
+from restwell.cache._invalidation import Invalidation
+from restwell.cache._store import Generations
 from shop.app import shop
 
 PAUSES = float(os.environ.get("PAUSES", "0"))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api_client import ApiClient
-from restwell.database.routing import POLL_SECONDS
+from restwell.database._routing import POLL_SECONDS
 from scoreboard import Score
 from servers import NEEDS, RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serving
 

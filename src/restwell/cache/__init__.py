@@ -2,11 +2,11 @@
 or machines.
 """
 
-from restwell.cache.cache import Cache
-from restwell.cache.loads import TooManyLoads
-from restwell.cache.local import LocalStore
-from restwell.cache.store import Store, StoreUnavailable
-from restwell.cache.suspension import CacheSuspension, suspension_tables
+from restwell.cache._cache import Cache
+from restwell.cache._loads import TooManyLoads
+from restwell.cache._local import LocalStore
+from restwell.cache._store import Store, StoreUnavailable
+from restwell.cache._suspension import CacheSuspension, suspension_tables
 
 __all__ = [
     "Cache",

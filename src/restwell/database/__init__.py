@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from restwell.database.clock import db_now
-from restwell.database.explain import Plan, explain_queries, find_queries, unindexed_foreign_keys
-from restwell.database.facade import (
+from restwell._database_url import sqlite_path
+from restwell.database._clock import db_now
+from restwell.database._explain import Plan, explain_queries, find_queries, unindexed_foreign_keys
+from restwell.database._facade import (
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
@@ -15,14 +16,13 @@ from restwell.database.facade import (
     TransactionHook,
     UniqueViolation,
 )
-from restwell.database.migration_lint import Finding, lint
-from restwell.database.migrations import Migrations
-from restwell.database.postgres import PostgresDatabase
-from restwell.database.query import Query, any_of, param, query
-from restwell.database.routing import Replica, RoutedDatabase
-from restwell.database.sqlite import SqliteDatabase
-from restwell.database.types import Flag, Id, Timestamp
-from restwell.database_url import sqlite_path
+from restwell.database._migration_lint import Finding, lint
+from restwell.database._migrations import Migrations
+from restwell.database._postgres import PostgresDatabase
+from restwell.database._query import Query, any_of, param, query
+from restwell.database._routing import Replica, RoutedDatabase
+from restwell.database._sqlite import SqliteDatabase
+from restwell.database._types import Flag, Id, Timestamp
 
 __all__ = [
     "Database",

@@ -3,21 +3,21 @@
 It answers cached GET requests itself and passes the others to the application.
 """
 
-from restwell.edge.access_log import AccessLog
-from restwell.edge.canonical_path import CanonicalPath
-from restwell.edge.client_address import ClientAddress
-from restwell.edge.concurrency_limiter import ConcurrencyLimiter
-from restwell.edge.context import Hook, RequestContext
-from restwell.edge.cors import Cors
-from restwell.edge.header_fields import HeaderFields
-from restwell.edge.options import Options
-from restwell.edge.pipeline import Edge
-from restwell.edge.rate_limit import RateLimitHeaders
-from restwell.edge.read_your_writes import ReadYourWrites
-from restwell.edge.request_id import LogContext, RequestId
-from restwell.edge.response_cache import ResponseCache
-from restwell.edge.security_headers import SecurityHeaders
-from restwell.edge.url_limit import UrlLimit
+from restwell.edge._access_log import AccessLog
+from restwell.edge._canonical_path import CanonicalPath
+from restwell.edge._client_address import ClientAddress
+from restwell.edge._concurrency_limiter import ConcurrencyLimiter
+from restwell.edge._context import Hook, RequestContext
+from restwell.edge._cors import Cors
+from restwell.edge._header_fields import HeaderFields
+from restwell.edge._options import Options
+from restwell.edge._pipeline import Edge
+from restwell.edge._rate_limit import RateLimitHeaders
+from restwell.edge._read_your_writes import ReadYourWrites
+from restwell.edge._request_id import LogContext, RequestId
+from restwell.edge._response_cache import ResponseCache
+from restwell.edge._security_headers import SecurityHeaders
+from restwell.edge._url_limit import UrlLimit
 
 __all__ = [
     "AccessLog",

@@ -6,17 +6,17 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from restwell.rate_limits import Rate
-from restwell.web.caching import public
-from restwell.web.client_credentials import ClientCredentials
-from restwell.web.conditional import check_version, etag, expected_versions
-from restwell.web.controllers import Controller, Version
-from restwell.web.guards import current_actor, requires_role, signed_in, signed_in_or_scope
-from restwell.web.idempotent import idempotent
-from restwell.web.jobs import JobController
-from restwell.web.pagination import Cursors, Page, PageFilter, paged
-from restwell.web.request import ApiRequest, client_info
-from restwell.web.responses import accepted, created, download, immutable, stream_json, with_etag
-from restwell.web.uploads import Upload
+from restwell.web._caching import public
+from restwell.web._client_credentials import ClientCredentials
+from restwell.web._conditional import check_version, etag, expected_versions
+from restwell.web._controllers import Controller, Version
+from restwell.web._guards import current_actor, requires_role, signed_in, signed_in_or_scope
+from restwell.web._idempotent import idempotent
+from restwell.web._jobs import JobController
+from restwell.web._pagination import Cursors, Page, PageFilter, paged
+from restwell.web._request import ApiRequest, client_info
+from restwell.web._responses import accepted, created, download, immutable, stream_json, with_etag
+from restwell.web._uploads import Upload
 
 __all__ = [
     "ApiRequest",

@@ -18,7 +18,7 @@ from restwell.web import (
     post,
     requires_role,
 )
-from restwell.web.token_endpoint import (
+from restwell.web._token_endpoint import (
     InvalidClient,
     InvalidScope,
     UnsupportedGrantType,

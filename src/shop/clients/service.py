@@ -9,7 +9,7 @@ from restwell.database import Database
 from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
 from restwell.web import Cursors, Page, PageFilter
-from restwell.web.token_endpoint import InvalidClient, InvalidScope
+from restwell.web._token_endpoint import InvalidClient, InvalidScope
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.clients import queries

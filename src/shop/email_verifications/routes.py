@@ -1,5 +1,5 @@
 from restwell.auth import Actor
-from restwell.auth.passwords import PasswordsBusy
+from restwell.auth._passwords import PasswordsBusy
 from restwell.web import Controller, Inject, JSONBody, post, signed_in
 from shop.email_verifications.schemas import EmailVerificationCompletionRequest, EmailVerificationRequest
 from shop.email_verifications.service import EmailTaken, EmailVerificationService, InvalidVerificationCode

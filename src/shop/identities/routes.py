@@ -2,7 +2,7 @@ from typing import Any
 
 from restwell.auth import Actor
 from restwell.auth.oauth import InvalidSignIn, ProviderUnavailable, SignInRefused
-from restwell.auth.oauth.state import FLOW_TTL_SECONDS
+from restwell.auth.oauth._state import FLOW_TTL_SECONDS
 from restwell.errors import NotFound
 from restwell.web import (
     ApiRequest,
@@ -17,7 +17,7 @@ from restwell.web import (
     post,
     signed_in,
 )
-from restwell.web.session_cookies import OAUTH_STATE_COOKIE, oauth_state_cookie, session_cookies
+from restwell.web._session_cookies import OAUTH_STATE_COOKIE, oauth_state_cookie, session_cookies
 from shop.identities.schemas import (
     AuthorizationParameters,
     AuthorizationUrl,

@@ -1,5 +1,5 @@
 from restwell.auth import Actor
-from restwell.auth.passwords import PasswordsBusy
+from restwell.auth._passwords import PasswordsBusy
 from restwell.web import Controller, Inject, JSONBody, get, post, signed_in
 from shop.mfa.schemas import (
     MfaConfirmationRequest,

@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from restwell.auth import Actor
-from restwell.auth.encryption import SecretBox
-from restwell.auth.totp import matching_timestep, new_secret, provisioning_uri
+from restwell.auth._encryption import SecretBox
+from restwell.auth._totp import matching_timestep, new_secret, provisioning_uri
 from restwell.database import Database
 from restwell.errors import Conflict
 from shop.audit.models import SecurityEventType

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import structlog
 
-from restwell.auth.encryption import DecryptionError, SecretBox
-from restwell.auth.totp import matching_timestep
+from restwell.auth._encryption import DecryptionError, SecretBox
+from restwell.auth._totp import matching_timestep
 from restwell.database import Database, Transaction
 from restwell.errors import Forbidden, Unauthorized
 from shop.audit.models import SecurityEventType

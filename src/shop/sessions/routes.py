@@ -3,7 +3,7 @@ from uuid import UUID
 from msgspec import UnsetType
 
 from restwell.auth import Actor
-from restwell.auth.passwords import PasswordsBusy
+from restwell.auth._passwords import PasswordsBusy
 from restwell.web import (
     ApiRequest,
     Controller,
@@ -17,7 +17,7 @@ from restwell.web import (
     post,
     signed_in,
 )
-from restwell.web.session_cookies import (
+from restwell.web._session_cookies import (
     REFRESH_COOKIE,
     CrossSiteRequest,
     expired_session_cookies,

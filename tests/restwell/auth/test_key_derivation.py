@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from restwell.auth import KeyDeriver
-from restwell.auth.key_derivation import development_secret
+from restwell.auth._key_derivation import development_secret
 
 
 def test_each_purpose_derives_a_different_key() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fuzzing import MARK, fuzz
 from restwell.auth import AccessTokens
-from restwell.auth.signing_keys import from_secrets
+from restwell.auth._signing_keys import from_secrets
 from restwell.errors import Unauthorized
 from scoreboard import Score
 

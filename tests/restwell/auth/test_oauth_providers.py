@@ -15,11 +15,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import strategies as st
 
 from fuzzing import MARK, fuzz
-from restwell.auth.oauth import AuthorizationFlow, AuthorizationFlows, Identity, InvalidSignIn, ProviderUnavailable
-from restwell.auth.oauth.facebook import Facebook
-from restwell.auth.oauth.github import GitHub
-from restwell.auth.oauth.openid import OpenIdProvider
-from restwell.auth.oauth.provider import MAX_RESPONSE_BYTES, Client, Provider
+from restwell.auth.oauth import (
+    AuthorizationFlow,
+    AuthorizationFlows,
+    Identity,
+    InvalidSignIn,
+    Provider,
+    ProviderUnavailable,
+)
+from restwell.auth.oauth._facebook import Facebook
+from restwell.auth.oauth._github import GitHub
+from restwell.auth.oauth._openid import OpenIdProvider
+from restwell.auth.oauth._provider import MAX_RESPONSE_BYTES, Client
 from scoreboard import Score
 
 URL = "https://id.example"
@@ -221,7 +228,7 @@ def test_an_unknown_kind_of_key_in_the_jwks_is_ignored() -> None:
 
 async def test_a_provider_that_answers_too_slowly_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen to fail: every byte arrived within the read timeout, so the sign-in never finished."""
-    monkeypatch.setattr("restwell.auth.oauth.provider.TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("restwell.auth.oauth._provider.TIMEOUT_SECONDS", 0.1)
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")

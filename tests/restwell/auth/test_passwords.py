@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from restwell.auth import Passwords, passwords
-from restwell.auth.passwords import CommonPassword
+from restwell.auth import Passwords
+from restwell.auth import _passwords as passwords
+from restwell.auth._passwords import CommonPassword
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_the_memory_of_a_hash_is_returned_to_the_system() -> None:
     program = """
 import asyncio
 from pathlib import Path
-from restwell.auth.passwords import Passwords
+from restwell.auth import Passwords
 
 async def main():
     passwords = Passwords()

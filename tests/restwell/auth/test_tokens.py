@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey
 
-from restwell.auth import AccessTokens, tokens
-from restwell.auth.signing_keys import SigningKey, from_files, from_secrets
+from restwell.auth import AccessTokens
+from restwell.auth import _tokens as tokens
+from restwell.auth._signing_keys import SigningKey, from_files, from_secrets
 from restwell.errors import ConfigurationError, Unauthorized
 from scoreboard import Score
 

@@ -7,7 +7,7 @@ import pytest
 
 from cache_harness import CacheHarness, harness_database
 from restwell.cache import CacheSuspension, LocalStore, Store
-from restwell.cache.redis import RedisStore
+from restwell.cache._redis import RedisStore
 from restwell.ids import new_id
 
 

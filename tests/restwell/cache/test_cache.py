@@ -11,10 +11,11 @@ import pytest
 from msgspec import Struct
 
 from cache_harness import TAG, CacheHarness, Value, set_value
-from restwell.cache import TooManyLoads, loads
-from restwell.cache import cache as module
-from restwell.cache import store as stores
-from restwell.cache.store import StoreLookup
+from restwell.cache import TooManyLoads
+from restwell.cache import _cache as module
+from restwell.cache import _loads as loads
+from restwell.cache import _store as stores
+from restwell.cache._store import StoreLookup
 from restwell.database import DatabaseUnavailable
 from restwell.errors import DeadlineExceeded
 
@@ -139,7 +140,7 @@ async def test_nothing_is_cached_while_the_outcome_of_a_commit_is_unknown(
     harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when outcome_unknown ends the write immediately."""
-    monkeypatch.setattr("restwell.cache.invalidation.WRITE_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("restwell.cache._invalidation.WRITE_TIMEOUT_SECONDS", 0.5)
     cache = await harness.cache()
     async with harness.database.transaction() as tx:
         await harness.set_in(tx, cache, 1)
@@ -199,8 +200,8 @@ async def test_processes_that_hold_an_expired_value_share_one_load(harness: Cach
 
 async def test_the_lease_of_a_dead_process_expires(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when a lease does not expire."""
-    monkeypatch.setattr("restwell.cache.local.LEASE_SECONDS", 0.3)
-    monkeypatch.setattr("restwell.cache.redis.LEASE_SECONDS", 0.3)
+    monkeypatch.setattr("restwell.cache._local.LEASE_SECONDS", 0.3)
+    monkeypatch.setattr("restwell.cache._redis.LEASE_SECONDS", 0.3)
     dead, cache = await harness.cache(), await harness.cache()
     assert (await harness.stores[dead].acquire_lease(f"{TAG}|{module._fingerprint(Value)}", [TAG]))[0]
     began = time.monotonic()

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from restwell.cache import generations as module
-from restwell.cache.generations import GenerationTable
-from restwell.cache.local import LocalStore, default_runtime_dir
+from restwell.cache import LocalStore
+from restwell.cache import _generations as module
+from restwell.cache._generations import GenerationTable
+from restwell.cache._local import default_runtime_dir
 from restwell.errors import ConfigurationError
 
 DIE_DURING_WRITE = """
 import asyncio, os, pathlib, signal, sys
-from restwell.cache.generations import GenerationTable
+from restwell.cache._generations import GenerationTable
 
 async def begin():
     GenerationTable(pathlib.Path(sys.argv[1])).begin_write(["a"])
@@ -156,7 +157,7 @@ def test_the_default_folder_is_next_to_the_sqlite_file_or_in_the_temporary_folde
 async def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks without the check: a user who creates the folder first could forge cached values."""
     (tmp_path / "foreign").mkdir()
-    monkeypatch.setattr("restwell.cache.local.os.geteuid", lambda: 54_321)
+    monkeypatch.setattr("restwell.cache._local.os.geteuid", lambda: 54_321)
     with pytest.raises(ConfigurationError, match="RUNTIME_DIR"):
         await LocalStore(tmp_path / "foreign", 1_000_000).start()
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from restwell.cache.memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory
-from restwell.cache.metrics import CacheStats
+from restwell.cache._memory import ENTRY_BYTES, OBJECT_FACTOR, Entry, Memory
+from restwell.cache._metrics import CacheStats
 
 SIZE = 2_000
 STATS = CacheStats()

@@ -6,7 +6,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from restwell.cache import Cache, LocalStore
-from restwell.cache.metrics import CacheCollector
+from restwell.cache._metrics import CacheCollector
 
 
 class Value(Struct, frozen=True):

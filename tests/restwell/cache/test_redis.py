@@ -11,12 +11,12 @@ from redis.asyncio import Redis
 
 from cache_harness import TAG, CacheHarness, harness_database, set_value, wait_until_cached
 from fault_proxy import fault_proxy
+from restwell._redis import connect
 from restwell.cache import Cache, CacheSuspension, Store
-from restwell.cache.redis import RedisStore
-from restwell.cache.suspension import TRUST_SECONDS
+from restwell.cache._redis import RedisStore
+from restwell.cache._suspension import TRUST_SECONDS
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
-from restwell.redis import connect
 from servers import RedisServer, redis_program, redis_server
 
 pytestmark = [
@@ -168,7 +168,7 @@ async def test_a_node_without_its_database_soon_stops_trusting_redis(server: Red
 async def test_too_many_recorded_tags_invalidate_the_whole_cache(
     database: Database, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("restwell.cache.suspension.MAX_TAGS", 3)
+    monkeypatch.setattr("restwell.cache._suspension.MAX_TAGS", 3)
     async with open_harness(database, server.url) as (harness, (cache,)):
         await harness.get(cache)
         async with database.transaction() as tx:

@@ -18,7 +18,7 @@ from restwell.database import (
     param,
     query,
 )
-from restwell.database.query import Compiled
+from restwell.database._query import Compiled
 from restwell.ids import new_id
 
 things = Table("things", MetaData(), Column("id", Id, primary_key=True), Column("name", Text), Column("n", Integer))

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import func, literal, select, table, text
 
 from restwell.database import Database, DatabaseBusy, DatabaseUnavailable, open_database, param, query
-from restwell.database import postgres as postgres_module
-from restwell.database import sqlite as sqlite_module
+from restwell.database import _postgres as postgres_module
+from restwell.database import _sqlite as sqlite_module
 from servers import free_port, postgres, postgres_programs, restwell
 
 one = query("test.one", select(literal(1).label("n")), into=int)

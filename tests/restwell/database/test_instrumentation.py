@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sqlalchemy import literal, select, text
 from structlog.testing import capture_logs
 
-from restwell.database import DatabaseBusy, instrumentation, open_database, query
+from restwell.database import DatabaseBusy, open_database, query
+from restwell.database import _instrumentation as instrumentation
 
 one = query("test.one", select(literal(1).label("n")), into=int)
 sleep = query("test.sleep", text("SELECT count(pg_sleep(10))"), into=int)

@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from restwell.database import Database, Migrations, open_database
-from restwell.database import migrations as migrations_module
-from restwell.database import postgres as postgres_module
-from restwell.database import sqlite as sqlite_module
+from restwell.database import _migrations as migrations_module
+from restwell.database import _postgres as postgres_module
+from restwell.database import _sqlite as sqlite_module
 from restwell.errors import ConfigurationError
 
 Folder = Callable[..., Migrations]

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, func, insert, literal, select, text, update
 
 from fault_proxy import FaultProxy, fault_proxy
-from restwell.circuit_breaker import FAILURES, PAUSE_SECONDS
+from restwell._circuit_breaker import FAILURES, PAUSE_SECONDS
 from restwell.database import DatabaseBusy, DatabaseUnavailable, Transaction, TransactionConflict, param, query
-from restwell.database.facade import PoolStats
-from restwell.database.postgres import PostgresDatabase
+from restwell.database._facade import PoolStats
+from restwell.database._postgres import PostgresDatabase
 from servers import Postgres, postgres, postgres_programs
 
 rows = Table("rows", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer, nullable=False))

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from pooler import pooler, pooler_program
+from restwell._database_url import IGNORED_OPTIONS, SUPPORTED_OPTIONS, postgres_url, sqlite_path
 from restwell.database import DatabaseUnavailable, open_database, query
-from restwell.database_url import IGNORED_OPTIONS, SUPPORTED_OPTIONS, postgres_url, sqlite_path
 from restwell.errors import ConfigurationError
 from servers import free_port
 

@@ -10,8 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import column, insert, literal, select, table, text
 from sqlalchemy.sql import ClauseElement
 
-from restwell.database import param, query
-from restwell.database.query import Query
+from restwell.database import Query, param, query
 
 things = table("things", column("id"), column("name"))
 

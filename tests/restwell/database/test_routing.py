@@ -12,9 +12,11 @@ import pytest
 from msgspec import Struct
 from sqlalchemy import Boolean, Column, Integer, MetaData, Table, func, select, update
 
-from restwell.database import Database, Query, consistency, open_database, param, query, routing
-from restwell.database.consistency import MAX_LSN, ConsistencyTokens, SessionConsistency, require_lsn
-from restwell.database.routing import Replica, RoutedDatabase
+from restwell.database import Database, Query, open_database, param, query
+from restwell.database import _consistency as consistency
+from restwell.database import _routing as routing
+from restwell.database._consistency import MAX_LSN, ConsistencyTokens, SessionConsistency, require_lsn
+from restwell.database._routing import Replica, RoutedDatabase
 from servers import Postgres, postgres, postgres_programs
 
 pytestmark = pytest.mark.integration

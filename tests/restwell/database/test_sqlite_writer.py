@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import column, insert, table
 
 from restwell.database import open_database, param, query
-from restwell.database.sqlite import _with_timeout
+from restwell.database._sqlite import _with_timeout
 
 _note = query("writer.note", insert(table("notes", column("text"))).values(text=param("text")))
 

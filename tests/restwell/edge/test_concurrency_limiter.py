@@ -9,16 +9,10 @@ import pytest
 
 from api_client import ApiClient, assert_problem
 from restwell import App
-from restwell.database.facade import PoolStats
-from restwell.edge.concurrency_limiter import (
-    INITIAL_LIMIT,
-    MAX_LIMIT,
-    MIN_LIMIT,
-    QUEUE_SECONDS,
-    ConcurrencyLimiter,
-    Overloaded,
-)
-from restwell.edge.context import Scope
+from restwell.database._facade import PoolStats
+from restwell.edge import ConcurrencyLimiter
+from restwell.edge._concurrency_limiter import INITIAL_LIMIT, MAX_LIMIT, MIN_LIMIT, QUEUE_SECONDS, Overloaded
+from restwell.edge._context import Scope
 from restwell.testing import running
 from shop.app import create_app
 from shop.settings import ShopSettings
@@ -125,8 +119,8 @@ async def test_the_concurrency_limit_follows_the_event_loop_delay() -> None:
 @pytest.fixture
 async def full(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
     """A shop with a constant limit, regardless of the load of this machine."""
-    monkeypatch.setattr("restwell.edge.concurrency_limiter.MAX_LIMIT", INITIAL_LIMIT)
-    monkeypatch.setattr("restwell.edge.concurrency_limiter.MAX_LOOP_DELAY_SECONDS", 60.0)
+    monkeypatch.setattr("restwell.edge._concurrency_limiter.MAX_LIMIT", INITIAL_LIMIT)
+    monkeypatch.setattr("restwell.edge._concurrency_limiter.MAX_LOOP_DELAY_SECONDS", 60.0)
     app = create_app(settings)
     async with running(app) as client:
         yield app, client

@@ -15,7 +15,7 @@ import pytest
 from api_client import ApiClient, assert_problem
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
-from restwell.edge.context import Message, Scope
+from restwell.edge._context import Message, Scope
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
 from restwell.web import ApiRequest, Controller, Response, Version, get, post

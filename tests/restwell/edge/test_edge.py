@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from api_client import assert_problem
 from restwell.edge import AccessLog, Edge, Hook, RequestContext, RequestId, SecurityHeaders
-from restwell.edge.context import AsgiApp, Headers, Message, Receive, Scope, Send
+from restwell.edge._context import AsgiApp, Headers, Message, Receive, Scope, Send
 from restwell.errors import NotFound
 
 HOOKS = (RequestId(), SecurityHeaders(), AccessLog())

@@ -13,7 +13,7 @@ from litestar.datastructures import ResponseHeader
 from msgspec import Struct
 
 from restwell import App
-from restwell.edge.header_fields import MAX_BYTES, MAX_FIELDS, SINGLETONS
+from restwell.edge._header_fields import MAX_BYTES, MAX_FIELDS, SINGLETONS
 from restwell.settings import CorsSettings, Settings
 from restwell.testing import running
 from restwell.web import ApiRequest, Controller, HeaderParameter, JSONBody, Response, delete, get, patch, post, public

@@ -2,9 +2,9 @@
 
 import httpx
 
-from restwell.database.consistency import ConsistencyTokens, record_lsn, required_lsn
+from restwell.database._consistency import ConsistencyTokens, record_lsn, required_lsn
 from restwell.edge import Edge, ReadYourWrites
-from restwell.edge.context import Receive, Scope, Send
+from restwell.edge._context import Receive, Scope, Send
 
 TOKENS = ConsistencyTokens(b"k" * 32)
 

@@ -15,7 +15,8 @@ from msgspec import Struct
 from api_client import assert_problem
 from restwell import App, Migrations, Restwell
 from restwell.cache import Cache
-from restwell.edge.response_cache import CachedResponse, ResponseCache
+from restwell.edge import ResponseCache
+from restwell.edge._response_cache import CachedResponse
 from restwell.errors import NotFound
 from restwell.settings import Settings
 from restwell.testing import running
@@ -316,8 +317,8 @@ async def test_other_spellings_of_a_path_create_no_other_cached_response(client:
 async def test_the_number_of_remembered_request_targets_is_bounded(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("restwell.edge.response_cache.MAX_LOOKUPS", 3)
-    monkeypatch.setattr("restwell.edge.response_cache.MAX_ENCODINGS", 3)
+    monkeypatch.setattr("restwell.edge._response_cache.MAX_LOOKUPS", 3)
+    monkeypatch.setattr("restwell.edge._response_cache.MAX_ENCODINGS", 3)
     assert (await client.get(f"/v1/cached/1?{'x' * 2_000}")).status_code == 200
     for number in range(10):
         headers = {"accept-encoding": f"x-{number}"}

@@ -10,11 +10,12 @@ import pytest
 
 import sample_jobs
 from jobs_harness import JobsHarness
-from restwell.database.instrumentation import totals
+from restwell.database._instrumentation import totals
 from restwell.errors import NotFound
 from restwell.ids import new_id
-from restwell.jobs import JobContext, JobNotDead, JobState, JobUnfinished, job, worker
-from restwell.jobs.notifier import base
+from restwell.jobs import JobContext, JobNotDead, JobState, JobUnfinished, job
+from restwell.jobs import _worker as worker
+from restwell.jobs._notifier import base
 
 
 async def test_a_job_runs_after_its_transaction_has_committed(harness: JobsHarness) -> None:

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 import sample_jobs
 from jobs_harness import JobsHarness
-from restwell.jobs import JobContext, executor, job
+from restwell.jobs import JobContext, job
+from restwell.jobs import _executor as executor
 
 log = structlog.get_logger("test")
 

@@ -16,7 +16,9 @@ import sample_jobs
 from jobs_harness import JobsHarness, add_effect
 from restwell.database import DatabaseUnavailable, query
 from restwell.errors import NotFound
-from restwell.jobs import JobContext, JobStore, job, queries, queue_metrics, worker
+from restwell.jobs import JobContext, JobStore, job, queue_metrics
+from restwell.jobs import _queries as queries
+from restwell.jobs import _worker as worker
 
 expire_leases = query(
     "harness.expire_leases", text("UPDATE jobs SET lease_until = enqueued_at WHERE state = 'running'")

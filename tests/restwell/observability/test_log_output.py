@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from restwell.observability.log_output import BUFFER_LINES
+from restwell.observability._log_output import BUFFER_LINES
 
 AT_LINE_END = 10 * 13 + 90 * 14 + 500 * 15
 SETUP = """
 import resource, sys
 from msgspec import Struct
-from restwell.observability.log_output import output
-from restwell.observability.logs import configure_logs
+from restwell.observability._log_output import output
+from restwell.observability._logs import configure_logs
 from restwell.settings import LogSettings
 
 class Line(Struct):

@@ -12,8 +12,8 @@ import pytest
 import structlog
 from msgspec import Struct
 
-from restwell.observability.log_output import output
-from restwell.observability.logs import JsonLogWriter, configure_logs
+from restwell.observability._log_output import output
+from restwell.observability._logs import JsonLogWriter, configure_logs
 from restwell.settings import LogSettings
 
 

@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from restwell.observability import metrics as metrics_module
-from restwell.observability.metrics import Metrics
+from restwell.observability import _metrics as metrics_module
+from restwell.observability._metrics import Metrics
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

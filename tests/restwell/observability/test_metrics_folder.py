@@ -17,8 +17,8 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from restwell.observability.metrics import Metrics
-from restwell.observability.metrics_folder import Family, MetricsFolder
+from restwell.observability._metrics import Metrics
+from restwell.observability._metrics_folder import Family, MetricsFolder
 
 VALID_NAME = "1-" + "a" * 32
 UNUSED_PID = 2**22 + 1
@@ -26,7 +26,7 @@ UNUSED_PID = 2**22 + 1
 PROCESS = """
 import sys
 from pathlib import Path
-from restwell.observability.metrics_folder import Family, MetricsFolder
+from restwell.observability._metrics_folder import Family, MetricsFolder
 folder = MetricsFolder(Path(sys.argv[1]))
 folder.publish([
     Family("orders", "", "counter", [("orders_total", {}, 3.0)]),
@@ -38,7 +38,7 @@ sys.stdin.read()
 COMPACTING = """
 import sys
 from pathlib import Path
-from restwell.observability.metrics_folder import MetricsFolder
+from restwell.observability._metrics_folder import MetricsFolder
 folder = MetricsFolder(Path(sys.argv[1]))
 sys.stdin.read(1)
 for _ in range(20):

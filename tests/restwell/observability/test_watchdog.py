@@ -15,7 +15,7 @@ import pytest
 
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
-from restwell.observability.watchdog import Watchdog
+from restwell.observability._watchdog import Watchdog
 from restwell.settings import Settings
 from restwell.testing import running
 from restwell.web import Controller, Version, get
@@ -92,7 +92,7 @@ async def test_a_responsive_event_loop_is_not_reported(watchdog: Watchdog) -> No
 
 STOPPED = """
 import asyncio
-from restwell.observability.watchdog import Watchdog
+from restwell.observability._watchdog import Watchdog
 
 async def main():
     watching = Watchdog()
@@ -120,7 +120,7 @@ def test_a_suspended_process_is_not_reported_as_blocked() -> None:
 
 CONTENDED = """
 import asyncio, os, time
-from restwell.observability.watchdog import Watchdog
+from restwell.observability._watchdog import Watchdog
 
 os.sched_setaffinity(0, {0})
 

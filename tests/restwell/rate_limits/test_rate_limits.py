@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from restwell.errors import ConfigurationError
 from restwell.rate_limits import LocalRateLimitStore, Rate, RateLimitResult
-from restwell.rate_limits.local import SETS, WAYS
-from restwell.rate_limits.rate import NANOSECONDS, spend
-from restwell.rate_limits.redis import RedisRateLimitStore
+from restwell.rate_limits._local import SETS, WAYS
+from restwell.rate_limits._rate import NANOSECONDS, spend
+from restwell.rate_limits._redis import RedisRateLimitStore
 from servers import redis_server
 
 RATE = Rate("reads", 100, seconds=60)

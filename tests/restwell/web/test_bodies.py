@@ -4,8 +4,8 @@ import pytest
 from msgspec import Struct
 
 from restwell.errors import Invalid, MalformedRequest
-from restwell.web.request import MAX_VALUES, decode_body
-from restwell.web.validation import MAX_CHARS, MAX_ERRORS
+from restwell.web._request import MAX_VALUES, decode_body
+from restwell.web._validation import MAX_CHARS, MAX_ERRORS
 
 
 class Line(Struct, forbid_unknown_fields=True):

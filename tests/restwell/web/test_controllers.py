@@ -2,7 +2,8 @@
 
 import pytest
 
-from restwell.web import Controller, Version, controllers
+from restwell.web import Controller, Version
+from restwell.web import _controllers as controllers
 
 
 class Mailer:

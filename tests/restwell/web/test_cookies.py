@@ -2,7 +2,7 @@
 
 import pytest
 
-from restwell.web.cookies import cookies_in
+from restwell.web._cookies import cookies_in
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from api_client import assert_problem
 from restwell.errors import ConfigurationError
-from restwell.web import docs
+from restwell.web import _docs as docs
 
 
 async def test_the_documentation_page_loads_only_files_of_its_own_origin(tiny: httpx.AsyncClient) -> None:

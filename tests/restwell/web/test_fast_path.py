@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from api_client import assert_problem
-from restwell.edge.context import Message
+from restwell.edge._context import Message
 from restwell.errors import ServiceUnavailable
 from restwell.settings import Settings
 from restwell.testing import running
@@ -35,7 +35,7 @@ from restwell.web import (
     public,
     stream_json,
 )
-from restwell.web.fast_path import FastPath
+from restwell.web._fast_path import FastPath
 from tiny.app import app_of
 
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match")]

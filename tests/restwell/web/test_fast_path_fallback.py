@@ -203,7 +203,7 @@ async def test_a_response_without_content_has_no_body(
 
 
 async def test_a_guard_gets_the_handler_and_not_a_copy(tiny_settings: Settings) -> None:
-    """Breaks without ``web/fast_path.py``: the framework copies the handler for each guard."""
+    """Breaks without ``web/_fast_path.py``: the framework copies the handler for each guard."""
     seen.clear()
     app = app_of(tiny_settings, Things)
     async with running(app) as client:

@@ -15,7 +15,7 @@ from fuzzing import InProcess, checked_status, in_process
 from restwell.errors import AppError
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
 from restwell.web import Controller, FromPath, Inject, Response, get, public
-from restwell.web.request import decode_query
+from restwell.web._request import decode_query
 from tiny.app import app_of
 
 ID = "018f0000-abcd-7000-8000-000000000001"

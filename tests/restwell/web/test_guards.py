@@ -23,9 +23,9 @@ from restwell.web import (
     signed_in,
     signed_in_or_scope,
 )
-from restwell.web.guards import guard_name
-from restwell.web.openapi import operations
-from restwell.web.rate_limits import apply_rate_limits, route_guards
+from restwell.web._guards import guard_name
+from restwell.web._openapi import operations
+from restwell.web._rate_limits import apply_rate_limits, route_guards
 from tiny.app import app_of, authenticate
 
 READS = 5

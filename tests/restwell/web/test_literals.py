@@ -15,9 +15,9 @@ from msgspec import Meta, Raw, Struct, defstruct
 
 from restwell.email_addresses import EmailAddress
 from restwell.errors import Invalid, MalformedRequest
-from restwell.web.literals import FORMATS
-from restwell.web.request import decode_body, decode_form
-from restwell.web.validation import MAX_ERRORS
+from restwell.web._literals import FORMATS
+from restwell.web._request import decode_body, decode_form
+from restwell.web._validation import MAX_ERRORS
 
 ID = "018f0000-abcd-7000-8000-000000000001"
 DAY = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)

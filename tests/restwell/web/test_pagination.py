@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from restwell.errors import Invalid, InvalidCursor
 from restwell.web import ApiRequest, Cursors, Page, PageFilter, paged
-from restwell.web.pagination import MAX_CURSOR_CHARS
-from restwell.web.request import decode_query
+from restwell.web._pagination import MAX_CURSOR_CHARS
+from restwell.web._request import decode_query
 
 cursors = Cursors(b"k" * 32)
 POSITION = (datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC), UUID(int=7))

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from api_client import Json, assert_problem, error_paths
 from restwell.errors import AppError, FieldError, Invalid
-from restwell.observability.log_output import output
+from restwell.observability._log_output import output
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
 from tiny.app import create_app

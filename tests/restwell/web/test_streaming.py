@@ -10,12 +10,11 @@ from pydantic import SecretStr
 
 from fuzzing import in_process
 from restwell.database import Migrations, open_database
-from restwell.edge.context import Message
-from restwell.edge.deadline import TICK_SECONDS
+from restwell.edge._context import Message
+from restwell.edge._deadline import TICK_SECONDS
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
 from restwell.testing import running
-from restwell.web import Controller, Response, get
-from restwell.web.responses import stream_json
+from restwell.web import Controller, Response, get, stream_json
 from tiny.app import MIGRATIONS, add_note, app_of, create_app
 
 SCOPE: dict[str, Any] = {

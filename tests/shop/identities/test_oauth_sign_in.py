@@ -22,7 +22,7 @@ from restwell import App
 from restwell.database import param, query
 from restwell.settings import OauthSettings
 from restwell.testing import finish_jobs
-from restwell.web.session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE
+from restwell.web._session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE
 from shop.app import create_app
 from shop.identities import queries
 from shop.identities.models import identities
@@ -175,7 +175,7 @@ async def test_a_stolen_authorization_code_does_not_fit_another_verifier(browser
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_sign_in_may_take_ten_minutes(browser: OAuthBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = await browser.to_provider()
-    monkeypatch.setattr("restwell.auth.oauth.state.FLOW_TTL_SECONDS", 0)
+    monkeypatch.setattr("restwell.auth.oauth._state.FLOW_TTL_SECONDS", 0)
     assert_problem(await browser.get(answer), 400, "invalid_sign_in")
 
 

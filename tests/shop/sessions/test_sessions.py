@@ -14,7 +14,7 @@ from sqlalchemy import update
 from api_client import ApiClient, assert_problem
 from cases import each
 from restwell import App
-from restwell.auth.signing_keys import from_secrets
+from restwell.auth._signing_keys import from_secrets
 from restwell.database import Database, param, query
 from shop.demo import PASSWORD
 from shop.sessions import service

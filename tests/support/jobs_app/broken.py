@@ -11,7 +11,10 @@ from functools import cache
 from typing import Any, Final
 
 from restwell.database import Query, Transaction
-from restwell.jobs import Job, JobContext, Jobs, JobStore, queries, queue, worker
+from restwell.jobs import Job, JobContext, Jobs, JobStore
+from restwell.jobs import _queries as queries
+from restwell.jobs import _queue as queue
+from restwell.jobs import _worker as worker
 
 VARIABLE: Final = "BROKEN"
 

@@ -5,7 +5,9 @@ import os
 import time
 from dataclasses import replace
 
-from restwell import App, heartbeats, server
+from restwell import App
+from restwell import _heartbeats as heartbeats
+from restwell import _server as server
 from restwell.settings import Settings
 from restwell.web import Controller, get
 from tiny.app import app_of

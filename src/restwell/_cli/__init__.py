@@ -1,0 +1,365 @@
+"""The ``restwell`` command. Each configuration error is one line on standard error, and the exit code is 2."""
+
+import multiprocessing
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from restwell import _server as server
+from restwell import _startup as startup
+from restwell._app import App
+from restwell._child_processes import exit_with_parent
+from restwell._cli import cache, jobs
+from restwell._cli.loading import load, with_database
+from restwell._cli.worker import worker
+from restwell._project import APP_VARIABLE, Project, named_application
+from restwell._reload import run_with_reload
+from restwell._startup import StartupReport
+from restwell._supervisor import supervise, worker_options
+from restwell.database import (
+    Database,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    Migrations,
+    Plan,
+    SqliteDatabase,
+    explain_queries,
+    lint,
+    unindexed_foreign_keys,
+)
+from restwell.errors import ConfigurationError
+from restwell.jobs import WorkerOptions
+from restwell.observability._log_output import output
+from restwell.settings import Settings
+from restwell.web._guards import guard_name
+from restwell.web._openapi import operations
+from restwell.web._rate_limits import declared_rate, route_guards
+
+T = TypeVar("T")
+
+EXIT_FINDINGS: Final = 1
+EXIT_CONFIGURATION: Final = 2
+
+cli: Final = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run and operate a restwell API.",
+)
+cli.add_typer(cache.commands, name="cache")
+cli.add_typer(jobs.commands, name="jobs")
+cli.command()(worker)
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    with _exit_on_errors():
+        cli()
+
+
+@contextmanager
+def _exit_on_errors() -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        faults = error.faults
+    except (DatabaseUnavailable, DatabaseBusy) as error:
+        faults = [f"DATABASE_URL: {error.detail}"]
+    else:
+        return
+    for fault in faults:
+        print(f"restwell: {fault}", file=sys.stderr)
+    raise SystemExit(EXIT_CONFIGURATION)
+
+
+@cli.callback()
+def root(app: Annotated[str | None, typer.Option(help="The application, as module:name.")] = None) -> None:
+    if app is not None:
+        os.environ[APP_VARIABLE] = app  # worker processes find the application with it
+
+
+@cli.command()
+def dev() -> None:
+    """Migrate, seed, and serve with reload, for development."""
+    module, _, _ = named_application().partition(":")
+    run_with_reload(_run_dev, module, exit_on=EXIT_CONFIGURATION)
+
+
+def _run_dev() -> None:
+    exit_with_parent()
+    with _exit_on_errors():
+        _prepare_and_serve_dev()
+
+
+def _prepare_and_serve_dev() -> None:
+    project, settings = load()
+    _check_not_production(settings, "dev")
+    server.check_address_available(settings.host, settings.port)
+
+    async def prepare(database: Database) -> tuple[str, StartupReport]:
+        await _check_connection_limit(database, settings)
+        report = await startup.check_services(settings, project.name, database)
+        await Migrations(project.migrations).upgrade(database)
+        return await project.seed(database) if project.seed is not None else "", report
+
+    seeded, report = with_database(settings, prepare)
+    with server.shared_metrics_dir(settings) as shared:  # so that /metrics includes the worker
+        app = project.create_app(shared)
+        _print_banner(project, settings, app, seeded, report)
+        report.log()
+        with _worker_process(app, shared):
+            server.serve(shared, replace_hung=False)
+
+
+@contextmanager
+def _worker_process(app: App, settings: Settings) -> Iterator[None]:
+    """Run a worker process next to the server, if the application has jobs."""
+    if not app.kit.jobs.registered:
+        yield
+        return
+    arguments = (worker_options(app, ()), 1, settings.database.url.get_secret_value())
+    supervisor = multiprocessing.get_context("fork").Process(target=_run_supervisor, args=arguments, name="supervisor")
+    supervisor.start()
+    try:
+        yield
+    finally:
+        supervisor.terminate()
+        supervisor.join()
+
+
+def _run_supervisor(options: WorkerOptions, count: int, database_url: str) -> None:
+    exit_with_parent()
+    supervise(options, count, database_url)
+
+
+@cli.command()
+def serve() -> None:
+    """Run the HTTP server. Run migrate first: the schema must be compatible."""
+    project, settings = load()
+    server.check_address_available(settings.host, settings.port)
+
+    async def check(database: Database) -> StartupReport:
+        await _check_connection_limit(database, settings)
+        report = await startup.check_services(settings, project.name, database)
+        await Migrations(project.migrations).check(database)
+        project.create_app(settings)  # an error that would stop each worker process stops this one, with its message
+        return report
+
+    report = with_database(settings, check)
+    if sys.stdout.isatty():
+        print("\n".join(report.lines()), flush=True)
+    report.log()
+    server.serve(settings)
+
+
+@cli.command()
+def migrate(
+    *,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL statements without running them.")] = False,
+    before_deploy: Annotated[
+        bool,
+        typer.Option("--before-deploy", help="Stop at the first post-deploy revision, while old code still serves."),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Find statements that block or break a live database; exit code 1 if any.")
+    ] = False,
+) -> None:
+    """Migrate the database schema to the newest revision."""
+    project, settings = load()
+    migrations = Migrations(project.migrations)
+    if check:
+        _check_migrations(migrations)
+        return
+
+    async def upgrade(database: Database) -> tuple[str | None, str | None, list[str]]:
+        current = await migrations.current(database)
+        if sql:
+            pending = migrations.pending(await migrations.applied(database), before_deploy=before_deploy)
+            return current, None, migrations.statements(database.dialect, pending)
+        ran = await migrations.upgrade(database, before_deploy=before_deploy)
+        return current, await migrations.current(database), ran
+
+    before, after, statements = with_database(settings, upgrade)
+    if sql:
+        print("\n\n".join(f"{statement};" for statement in statements))
+    else:
+        print(f"{before or 'empty'} -> {after or 'empty'} ({len(statements)} statements)")
+
+
+def _check_migrations(migrations: Migrations) -> None:
+    findings = lint(migrations)
+    table = Table("revision", "rule", "statement", "what to do", box=None)
+    for finding in findings:
+        table.add_row(finding.revision, finding.rule, finding.statement, finding.advice)
+    if findings:
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+    print(f"{len(migrations.phases)} migrations, {len(findings)} findings")
+    if findings:
+        raise SystemExit(EXIT_FINDINGS)
+
+
+@cli.command()
+def backup(target: Annotated[Path, typer.Argument(help="The file to create. It must not exist.")]) -> None:
+    """Copy a SQLite database into a new file while it is in use."""
+    _, settings = load()
+    if target.exists() or not target.parent.is_dir():
+        what = "already exists" if target.exists() else "is in a folder that does not exist"
+        raise ConfigurationError([f"{target} {what}; choose another path"])
+
+    async def copy(database: Database) -> None:
+        if not isinstance(database, SqliteDatabase):
+            raise ConfigurationError(["backup supports SQLite only: use pg_dump --format=custom"])
+        await database.backup(target)
+
+    with_database(settings, copy)
+    print(f"{target} ({target.stat().st_size:,} bytes)")
+
+
+@cli.command()
+def explain(*, show_all: Annotated[bool, typer.Option("--all", help="Show every plan.")] = False) -> None:
+    """Show named queries whose plans do not scale; exit code 1 if there are any."""
+    project, settings = load()
+
+    async def inspect(database: Database) -> tuple[list[Plan], list[str]]:
+        await Migrations(project.migrations).check(database)
+        return await explain_queries(database, project.queries()), await unindexed_foreign_keys(database)
+
+    plans, keys = with_database(settings, inspect)
+    table = Table("query", "finding", "plan", box=None)
+    for plan in dict.fromkeys(plans):
+        if plan.findings or show_all:
+            table.add_row(plan.query, "\n".join(plan.findings), plan.summary)
+    for key in keys:
+        table.add_row(key, "foreign key without an index: a delete of a parent row scans the whole table", "")
+    finding_count = sum(bool(plan.findings) for plan in plans) + len(keys)
+    if finding_count or show_all:
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+    print(f"{len(plans)} plans, {finding_count} findings")
+    if finding_count:
+        raise SystemExit(EXIT_FINDINGS)
+
+
+@cli.command()
+def seed(
+    *, rows: Annotated[int, typer.Option(help="Also load this number of rows, for load tests.", min=0)] = 0
+) -> None:
+    """Fill a development database with demo data. Idempotent."""
+    project, settings = load()
+    _check_not_production(settings, "seed")
+    if project.seed is None or (rows and project.load_data is None):
+        raise ConfigurationError([f"{project.name} has no {'data for --rows' if project.seed else 'demo data'}"])
+    seed_database = project.seed
+
+    async def check_and_seed(database: Database) -> str:
+        await Migrations(project.migrations).check(database)
+        return await seed_database(database)
+
+    print(with_database(settings, check_and_seed))
+    load_data = project.load_data
+    if rows and load_data is not None:
+        with Progress(console=Console(stderr=True)) as progress:
+            bar = progress.add_task("rows", total=rows)
+            done = with_database(
+                settings, lambda database: load_data(database, rows, lambda n: progress.advance(bar, n))
+            )
+        print(done)
+    cache.invalidate(project, settings)  # for a running server: the writes bypassed its cache
+
+
+@cli.command()
+def routes() -> None:
+    """List every route with its guards, its rate limit and its handler."""
+    project, settings = load()
+    table = Table("method", "path", "who", "rate", "handler", box=None)
+    for path, method, handler in operations(_create_app_to_inspect(project, settings).litestar):
+        guards = list(map(guard_name, route_guards(handler)))
+        rate = declared_rate(handler)
+        limit = f"{rate.count}/{rate.seconds} s" if rate is not None else ""
+        table.add_row(method, path, ", ".join(guards) or "anyone", limit, handler.handler_name)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    project, settings = load()
+    document = msgspec.json.encode(_create_app_to_inspect(project, settings).openapi)
+    sys.stdout.buffer.write(msgspec.json.format(document, indent=2) + b"\n")
+
+
+def _create_app_to_inspect(project: Project, settings: Settings) -> App:
+    """Create the app with a random secret if none is set, so that no secret file is written."""
+    if settings.jwt.secret is None:
+        jwt = settings.jwt.model_copy(update={"secret": SecretStr(secrets.token_urlsafe(48))})
+        settings = settings.model_copy(update={"jwt": jwt})
+    return project.create_app(settings)
+
+
+async def _check_connection_limit(database: Database, settings: Settings) -> None:
+    """Raises ConfigurationError if the pools of all workers exceed the connection limit of the server."""
+    limit = await database.connection_limit()
+    extra = 1 + bool(settings.database.replica_urls)  # one for the readiness check, one to poll the LSN of the primary
+    workers, pool = settings.workers, settings.database.pool_size + extra
+    if limit is not None and workers * pool > limit:
+        need = f"{workers} workers with {pool} connections each need {workers * pool}, and PostgreSQL allows {limit}"
+        raise ConfigurationError(
+            [f"DATABASE_POOL_SIZE: {need}; set at most {limit // workers - extra}, less if it has other clients"]
+        )
+
+
+def _check_not_production(settings: Settings, command: str) -> None:
+    if settings.in_production:
+        raise ConfigurationError([f"{command} is for development; APP_ENV is production"])
+
+
+def _print_banner(project: Project, settings: Settings, app: App, seeded: str, report: StartupReport) -> None:
+    base = f"http://{settings.host}:{settings.port}"
+    parts = [
+        f"{_describe_database(settings)}{f' ({seeded})' if seeded else ''}",
+        _describe_cache(settings),
+        _describe_jobs(settings),
+        f"{settings.workers} workers",
+    ]
+    lines = [
+        *(f"  {project.name:<7} {base}{prefix}" for prefix in app.prefixes),
+        f"  docs    {base}/docs",
+        f"  health  {base}/health/ready",
+        f"  {' · '.join(parts)}",
+        *(
+            line
+            for name, line in zip(report.services, report.lines(), strict=True)
+            if name in {*settings.fallbacks(), *report.degraded}
+        ),
+        f"  {project.banner()}",
+    ]
+    output.write_text("\n".join(lines))  # does not block, and precedes the first log line
+
+
+def _describe_database(settings: Settings) -> str:
+    url = settings.database.url.get_secret_value()
+    if url.startswith("sqlite"):
+        return f"SQLite at {url.removeprefix('sqlite:///')}"
+    return f"PostgreSQL at {url.partition('://')[2].rpartition('@')[2].partition('?')[0]}"
+
+
+def _describe_jobs(settings: Settings) -> str:
+    if settings.jobs.url is None:
+        return "jobs in the database"
+    return f"jobs through {'RabbitMQ' if settings.jobs.url.get_secret_value().startswith('amqp') else 'Redis'}"
+
+
+def _describe_cache(settings: Settings) -> str:
+    if settings.cache == "off":
+        return "cache off"
+    return "cache in Redis" if settings.redis.url is not None else "cache on this machine"

@@ -1,0 +1,92 @@
+"""``restwell cache``: statistics and invalidation of the cache."""
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from http.client import HTTPException
+from typing import Annotated, Final
+from urllib.request import urlopen
+
+import typer
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from rich.console import Console
+from rich.table import Table
+
+from restwell._cli.loading import load
+from restwell._project import Project, find_project
+from restwell.cache import StoreUnavailable
+from restwell.errors import ConfigurationError
+from restwell.settings import Settings
+
+TIMEOUT_SECONDS: Final = 5
+METRICS_BY_NAME: Final = ("hits", "shared_hits", "loads", "waits", "stale_prevented", "bypasses", "invalidations")
+TOTAL_METRICS: Final = ("entries", "bytes", "evictions")
+
+commands: Final = typer.Typer(no_args_is_help=True, help="Show cache statistics, or invalidate the cache.")
+
+
+@commands.command()
+def stats() -> None:
+    """Show the cache statistics of the server at HOST and PORT since it started."""
+    project = find_project()
+    settings = project.load_settings()
+    families = {family.name.removeprefix("restwell_cache_"): family for family in _read(settings)}
+    columns = (*METRICS_BY_NAME, *TOTAL_METRICS)
+    counts = {column: {s.labels.get("name", ""): s.value for s in _samples(families, column)} for column in columns}
+    table = Table("name", *(column.replace("_", " ") for column in columns), "hit ratio", box=None)
+    for name in sorted({name for column in counts.values() for name in column}):
+        values = [counts[column].get(name, 0) for column in columns]
+        requests = sum(values[:3]) + values[5]
+        ratio = f"{(values[0] + values[1]) / requests:.1%}" if requests else ""
+        table.add_row(name, *(f"{value:,.0f}" for value in values), ratio)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    totals = [f"{sum(counts[column].values()):,.0f} {column}" for column in TOTAL_METRICS]
+    workers = sum(sample.value for sample in _samples(families, "up"))
+    print(f"{', '.join(totals)}; {workers:.0f} of {settings.workers} workers use it")
+
+
+@commands.command()
+def clear(
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Invalidate only this tag, such as product:42. Repeatable.")
+    ] = None,
+) -> None:
+    """Invalidate the cache in every process, for example after a manual change of the database or a restore."""
+    project, settings = load()
+    invalidate(project, settings, tag or ())
+    print(f"invalidated: {', '.join(tag) if tag else 'everything'}")
+
+
+def invalidate(project: Project, settings: Settings, tags: Iterable[str] = ()) -> None:
+    """Invalidate the tags, or everything. Raises ConfigurationError if Redis is unreachable."""
+
+    async def run() -> None:
+        kit = project.create_app(settings).kit
+        await kit.start()
+        try:
+            await kit.cache.invalidate_now(*tags)
+        except StoreUnavailable:
+            raise ConfigurationError(["REDIS_URL: Redis is unreachable; nothing was invalidated"]) from None
+        finally:
+            await kit.close()
+
+    asyncio.run(run())
+
+
+def _read(settings: Settings) -> list[Metric]:
+    address = f"http://{settings.host}:{settings.port}/metrics"
+    try:
+        with urlopen(address, timeout=TIMEOUT_SECONDS) as response:  # the scheme is constant
+            families = list(text_string_to_metric_families(response.read().decode()))
+    except (HTTPException, OSError, ValueError) as error:  # not HTTP, or no metrics
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigurationError(
+            [f"no response from {address} ({reason}); start the server, or set HOST and PORT"]
+        ) from None
+    return [family for family in families if family.name.startswith("restwell_cache_")]
+
+
+def _samples(families: dict[str, Metric], name: str) -> Iterable[Sample]:
+    return families[name].samples if name in families else ()

@@ -1,0 +1,85 @@
+"""The description of an application for the command line and the server, and how it is found."""
+
+import os
+import tomllib
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from restwell._app import App
+from restwell.database import Database, Query
+from restwell.errors import ConfigurationError
+from restwell.settings import Settings
+
+APP_VARIABLE: Final = "RESTWELL_APP"
+
+
+@dataclass(frozen=True)
+class Project:
+    """An application for the ``restwell`` command.
+
+    ``seed`` fills a development database with demo data and is idempotent. ``load_data`` adds a number of rows and
+    reports its progress to a callback. ``banner`` is printed by ``restwell dev``. ``queries`` are checked by ``restwell
+    explain``.
+    """
+
+    name: str
+    settings: type[Settings]
+    create_app: Callable[[Any], App]
+    migrations: Path
+    seed: Callable[[Database], Awaitable[str]] | None = None
+    load_data: Callable[[Database, int, Callable[[int], Any]], Awaitable[str]] | None = None
+    banner: Callable[[], str] = str
+    queries: Callable[[], Iterable[Query[Any]]] = tuple
+
+    def load_settings(self) -> Settings:
+        """Read the environment, ``.env`` and the files in ``SECRETS_DIR`` (default ``/run/secrets``)."""
+        secrets_dir = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
+        return self.settings.load(os.environ, env_file=Path(".env"), secrets_dir=secrets_dir)
+
+
+def find_project(reference: str | None = None) -> Project:
+    """The Project named by ``reference`` (``module:name``), RESTWELL_APP or ``[tool.restwell] app`` in pyproject.toml.
+
+    Raises ConfigurationError if it is missing. An exception of the application's code is raised unchanged.
+    """
+    reference = reference or named_application()
+    module_name, _, name = reference.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), name)):
+        raise ConfigurationError([f"no application at {reference}: use the form module:name"])
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # a module that the application imports
+        raise ConfigurationError([f"no application at {reference}: {error}"]) from error
+    if not hasattr(module, name):
+        raise ConfigurationError([f"no application at {reference}: the module has no {name}"])
+    project = getattr(module, name)
+    if not isinstance(project, Project):
+        raise ConfigurationError([f"{reference} is not a restwell.Project"])
+    return project
+
+
+def named_application() -> str:
+    """``module:name`` of RESTWELL_APP or of pyproject.toml. Raises ConfigurationError if neither is set."""
+    reference = os.environ.get(APP_VARIABLE) or _from_pyproject(Path("pyproject.toml"))
+    if not reference:
+        raise ConfigurationError(
+            [f'no application configured: set {APP_VARIABLE}=module:name, or app = "module:name" under [tool.restwell]']
+        )
+    return reference
+
+
+def _from_pyproject(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("restwell", {}).get("app")
+    except OSError as error:
+        raise ConfigurationError([f"{path} cannot be read: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigurationError([f"{path} is not valid TOML: {error}"]) from error
+    return str(found) if found else None

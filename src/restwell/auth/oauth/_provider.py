@@ -1,0 +1,154 @@
+"""Base class of identity providers: the authorization URL, the code exchange and the requests to the provider."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, ClassVar, Final
+from urllib.parse import quote_plus, urlencode
+
+import httpx
+import structlog
+from msgspec import Meta, MsgspecError, Struct, ValidationError, convert, json
+
+from restwell.auth.oauth._state import AuthorizationFlow, InvalidSignIn
+from restwell.errors import Forbidden, ServiceUnavailable
+
+log = structlog.get_logger("restwell.auth")
+
+TIMEOUT_SECONDS: Final = 3.0
+"""Timeout of each request to a provider."""
+MAX_RESPONSE_BYTES: Final = 262_144
+_MAX_CODE: Final = 2_048
+_SERVER_ERROR: Final = 500
+_TOO_MANY_REQUESTS: Final = 429
+
+
+class SignInRefused(Forbidden):
+    code, message = "sign_in_refused", "The provider denied the sign-in, or did not return your identity."
+
+
+class ProviderUnavailable(ServiceUnavailable):
+    code, message = "provider_unavailable", "The identity provider is unavailable. Try again shortly."
+
+
+class Identity(Struct, frozen=True):
+    """A user's identity at a provider. ``subject`` never changes. Trust ``email`` only if ``email_verified``."""
+
+    provider: str
+    subject: str
+    email: str | None
+    email_verified: bool
+    name: str
+
+
+class Client(Struct, frozen=True):
+    """The registration of this application with a provider. ``url`` is the provider's base URL or issuer."""
+
+    name: str
+    id: str
+    secret: str
+    url: str
+
+
+class Tokens(Struct, frozen=True):
+    """The response of the token endpoint. ``id_token`` is empty without OpenID Connect."""
+
+    access_token: Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,16384}\Z")]
+    id_token: Annotated[str, Meta(max_length=65_536)] = ""
+
+
+class Provider(ABC):
+    """An identity provider. Failures are logged with their cause; the exceptions carry only what the client needs."""
+
+    scope: ClassVar[str]
+
+    def __init__(self, client: Client, http: httpx.AsyncClient) -> None:
+        self.client = client
+        self._http = http
+
+    @abstractmethod
+    async def authorization_url(self, flow: AuthorizationFlow, redirect_uri: str) -> str:
+        """The URL to redirect the browser to. Raises ProviderUnavailable."""
+
+    @abstractmethod
+    async def identify(self, code: str, flow: AuthorizationFlow, redirect_uri: str, issuer: str | None) -> Identity:
+        """Exchange the code for the user's identity. ``issuer`` is the ``iss`` parameter of the response (RFC 9207).
+
+        Raises InvalidSignIn, ProviderUnavailable.
+        """
+
+    def _build_authorization_url(self, endpoint: str, flow: AuthorizationFlow, redirect_uri: str, **extra: str) -> str:
+        parameters = {
+            "response_type": "code",
+            "client_id": self.client.id,
+            "redirect_uri": redirect_uri,
+            "scope": self.scope,
+            "state": flow.state,
+            "code_challenge": flow.challenge,
+            "code_challenge_method": "S256",
+            **extra,
+        }
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(parameters)}"
+
+    async def _exchange_code(
+        self, endpoint: str, code: str, flow: AuthorizationFlow, redirect_uri: str, *, secret_in_form: bool = True
+    ) -> Tokens:
+        """Exchange the authorization code for tokens. A code can be used once."""
+        if len(code) > _MAX_CODE:
+            raise InvalidSignIn
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": flow.verifier,
+        }
+        encoded = (quote_plus(self.client.id), quote_plus(self.client.secret))  # RFC 6749 2.3.1
+        arguments: dict[str, Any] = {"data": form, "auth": encoded}
+        if secret_in_form:
+            arguments = {"data": {**form, "client_id": self.client.id, "client_secret": self.client.secret}}
+        try:
+            return convert(await self._request("POST", endpoint, **arguments), Tokens)
+        except ValidationError as error:
+            raise self._reject(f"tokens: {error}") from error
+
+    async def _request(self, method: str, url: str, *, token: str | None = None, **arguments: Any) -> Any:
+        """Send a request and decode its JSON response. Raises InvalidSignIn, ProviderUnavailable."""
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        try:
+            async with (
+                asyncio.timeout(TIMEOUT_SECONDS),
+                self._http.stream(method, url, headers=headers, **arguments) as response,
+            ):
+                content = await _read_body(response)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
+            raise self._unavailable(f"{url}: {error!r}") from error
+        if response.status_code >= _SERVER_ERROR or response.status_code == _TOO_MANY_REQUESTS:
+            raise self._unavailable(f"{url} responded {response.status_code}")
+        try:
+            body = json.decode(content)
+        except (MsgspecError, RecursionError, ValueError):
+            raise self._unavailable(f"{url} responded without JSON") from None
+        if not response.is_success or (
+            isinstance(body, dict) and "error" in body
+        ):  # GitHub sends errors with status 200
+            raise self._reject(f"{url} responded {response.status_code}: {content[:200]!r}")
+        return body
+
+    def _reject(self, cause: str) -> InvalidSignIn:
+        log.warning("oauth_response_rejected", provider=self.client.name, cause=cause)
+        return InvalidSignIn()
+
+    def _unavailable(self, cause: str) -> ProviderUnavailable:
+        log.warning("provider_unavailable", provider=self.client.name, cause=cause)
+        return ProviderUnavailable()
+
+
+async def _read_body(response: httpx.Response) -> bytes:
+    """Read the body without decoding. Raises ValueError above MAX_RESPONSE_BYTES."""
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise ValueError(f"more than {MAX_RESPONSE_BYTES:,} bytes")
+    return bytes(content)

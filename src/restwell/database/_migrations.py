@@ -1,0 +1,278 @@
+"""Schema migrations: Alembic generates the SQL, the kit's drivers run it, one process at a time.
+
+``restwell migrate --sql`` prints exactly the SQL that runs. So a migration consists of statements (``op.create_table``,
+``op.execute``) and cannot read rows into Python.
+
+All pending migrations run in one transaction. Statements that cannot, such as CREATE INDEX CONCURRENTLY, go into ``with
+op.get_context().autocommit_block():``, which commits the statements before it.
+
+The files form a linear history (``migration_files.py``). The table ``restwell_migrations`` stores the name of each
+applied migration. The applied migrations must be a prefix of the history: a migration of another branch, or one that
+was merged with a lower number than an applied one, is an error and is not skipped.
+
+The first line of a migration's docstring ends with its phase. ``(pre-deploy)``: it runs before the new code and only
+adds, so that the previous release keeps working. ``(post-deploy)``: it runs after the old code has stopped, and
+removes. Code does not start on a database with a post-deploy migration that it does not know.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Final, TextIO, cast
+
+import structlog
+from msgspec import Struct
+from sqlalchemy import column, func, select, table
+
+from restwell.database._facade import Database, DatabaseBusy, Executor, MigrationInProgress, Transaction
+from restwell.database._migration_files import MigrationFile, Phase, next_number, read_migrations
+from restwell.database._query import DIALECTS, query
+from restwell.errors import ConfigurationError, ServiceUnavailable
+
+log = structlog.get_logger("restwell.migrations")
+
+LOCK_ATTEMPTS: Final = 20
+LOCK_PAUSE_SECONDS: Final = 1.0
+"""The pause after a lock timeout. A migration must not wait for a table lock: all other statements would queue behind
+it."""
+MAX_EXCERPT_CHARS: Final = 200
+"""Characters of a statement in an error message."""
+
+_HISTORY_TABLE: Final = "restwell_migrations"
+_CREATE_HISTORY: Final = (
+    f"CREATE TABLE IF NOT EXISTS {_HISTORY_TABLE} (revision TEXT NOT NULL PRIMARY KEY, phase TEXT NOT NULL)"
+)
+
+
+class _Applied(Struct, frozen=True):
+    revision: str
+    phase: Phase
+
+
+_applied: Final = query(
+    "migrations.applied",
+    select(column("revision"), column("phase"))
+    .select_from(table(_HISTORY_TABLE))
+    .order_by(column("revision"))
+    .limit(100_000),
+    into=_Applied,
+)
+_exists: Final = query(
+    "migrations.exists",
+    {
+        # Not to_regclass(): it uses the cache of the session, which may be stale after the wait for the lock.
+        "postgresql": select((func.count() > 0).label("found"))
+        .select_from(table("pg_class", column("relname"), column("oid")))
+        .where(column("relname") == _HISTORY_TABLE, func.pg_table_is_visible(column("oid"))),
+        "sqlite": select((func.count() > 0).label("found"))
+        .select_from(table("sqlite_master", column("name")))
+        .where(column("name") == _HISTORY_TABLE),
+    },
+    into=bool,
+)
+
+
+class _LockTimeout(Exception):
+    """A statement hit the lock timeout."""
+
+
+class Migrations:
+    """The migrations in ``folder/versions``: files named ``NNNN_what_it_does.py``. The file name is the revision.
+
+    Raises ConfigurationError, with a line for each error, for files that do not form a linear history.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {file.revision: file for file in read_migrations(folder / "versions")}
+        self.phases: dict[str, Phase] = {revision: file.phase for revision, file in self._files.items()}
+
+    @property
+    def head(self) -> str:
+        """The newest revision."""
+        return next(reversed(self.phases))
+
+    async def applied(self, database: Executor) -> dict[str, Phase]:
+        """The applied revisions with their phases, in order. Raises ConfigurationError if the table cannot be read."""
+        try:
+            rows = await database.all(_applied) if await database.one(_exists) else []
+        except ServiceUnavailable:
+            raise
+        except Exception as error:
+            raise ConfigurationError(
+                [f"the table {_HISTORY_TABLE} cannot be read: {_describe_error(error)}"]
+            ) from error
+        rows.sort(key=lambda row: int(row.revision.partition("_")[0]))
+        return {row.revision: row.phase for row in rows}
+
+    async def current(self, database: Executor) -> str | None:
+        """The newest applied revision, or None before the first migration."""
+        return next(reversed(await self.applied(database)), None)
+
+    def pending(self, applied: Mapping[str, Phase], *, before_deploy: bool = False) -> list[str]:
+        """The revisions to run; with ``before_deploy``, only those before the first post-deploy one.
+
+        Raises ConfigurationError if the applied revisions are not a prefix of the history.
+        """
+        revisions = [revision for revision in self.phases if revision not in applied]
+        unknown = [revision for revision in applied if revision not in self.phases]
+        if revisions and unknown:
+            raise ConfigurationError(
+                [
+                    (
+                        f"the database has applied {', '.join(unknown)}, which has no file here,"
+                        f" but not {', '.join(revisions)}: restore {unknown[0]}.py"
+                        " (from another branch or a newer release, or renamed), or use another database"
+                    )
+                ]
+            )
+        ran = [revision for revision in self.phases if revision in applied]
+        order = list(self.phases)
+        late = [revision for revision in revisions if ran and order.index(revision) < order.index(ran[-1])]
+        if late:
+            number = next_number(file.number for file in self._files.values())
+            raise ConfigurationError(
+                [
+                    f"{revision} is ordered before {ran[-1]}, which was applied to this database without it:"
+                    f" rename it to be the last one, {number}_{revision.partition('_')[2]}.py"
+                    for revision in late
+                ]
+            )
+        if before_deploy:
+            post = next((n for n, revision in enumerate(revisions) if self.phases[revision] == "post"), len(revisions))
+            return revisions[:post]
+        return revisions
+
+    async def upgrade(self, database: Database, *, before_deploy: bool = False) -> list[str]:
+        """Run the pending migrations. Returns the executed statements.
+
+        Several processes may call it at the same time: one migrates, the others wait for it. Raises ConfigurationError
+        for a failed statement, and for a lock that is not acquired within LOCK_ATTEMPTS.
+        """
+        for attempt in range(1, LOCK_ATTEMPTS + 1):
+            try:
+                return await self._upgrade(database, before_deploy=before_deploy)
+            except MigrationInProgress as error:
+                raise ConfigurationError(
+                    ["another process is migrating this database: run restwell migrate again after it has finished"]
+                ) from error
+            except (_LockTimeout, DatabaseBusy) as error:
+                what = str(error) if isinstance(error, _LockTimeout) else "the database"
+                if attempt == LOCK_ATTEMPTS:
+                    raise ConfigurationError(
+                        [
+                            (
+                                f"lock timeout in {LOCK_ATTEMPTS} attempts, on {what}:"
+                                " end the transaction that holds the lock, and run restwell migrate again"
+                            )
+                        ]
+                    ) from error
+                log.warning("migration_waiting", on=what, attempt=attempt, cause=repr(error.__cause__))
+            await asyncio.sleep(LOCK_PAUSE_SECONDS)
+        raise AssertionError  # pragma: no cover  # the last attempt returns or raises
+
+    async def _upgrade(self, database: Database, *, before_deploy: bool) -> list[str]:
+        if not self.pending(await self.applied(database), before_deploy=before_deploy):
+            return []
+        ran = []
+        async with database.migration() as tx:
+            for revision in self.pending(await self.applied(tx), before_deploy=before_deploy):
+                for statement in self.statements(database.dialect, [revision]):
+                    await _run(tx, revision, statement)
+                    ran.append(statement)
+        return ran
+
+    async def check(self, database: Database) -> None:
+        """Raises ConfigurationError unless this release can run on the schema.
+
+        Compatible are its own schema, one that lacks only post-deploy revisions, and a newer one with only pre-deploy
+        revisions more.
+        """
+        applied = await self.applied(database)
+        newest = next(reversed(applied), None)
+        if newest is None or self.pending(applied, before_deploy=True):
+            raise ConfigurationError(
+                [f"the database is at revision {newest or 'none'}, not {self.head}: run restwell migrate"]
+            )
+        if any(phase == "post" for revision, phase in applied.items() if revision not in self.phases):
+            raise ConfigurationError(
+                [
+                    (
+                        f"the database is at revision {newest}, which is incompatible with this release"
+                        f" ({self.head}): deploy a newer release"
+                    )
+                ]
+            )
+
+    def statements(self, dialect: str, revisions: Sequence[str]) -> list[str]:
+        """The SQL statements of these revisions. Raises ConfigurationError if a migration fails to generate its SQL."""
+        items: list[str] = []
+        for revision in revisions:
+            file = self._files[revision]
+            if revision == next(iter(self._files)):
+                items.append(_CREATE_HISTORY)
+            items += _generate_sql(dialect, file)
+            # A revision consists of letters, digits and underscores.
+            items.append(f"INSERT INTO {_HISTORY_TABLE} VALUES ('{revision}', '{file.phase}')")  # noqa: S608
+        return items
+
+
+async def _run(tx: Transaction, revision: str, statement: str) -> None:
+    excerpt = " ".join(statement.split())[:MAX_EXCERPT_CHARS]
+    try:
+        await tx.run_script(statement)
+    except DatabaseBusy as error:
+        raise _LockTimeout(f"{revision}: {excerpt}") from error.__cause__
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, ServiceUnavailable) and error.__cause__ else error
+        hint = ""
+        if getattr(cause, "sqlstate", None) == "42501":  # insufficient_privilege
+            hint = "; grant the privilege to the role of DATABASE_URL, or migrate with the owner of the schema"
+        raise ConfigurationError([f"{revision}: {_describe_error(cause)}{hint}: {excerpt}"]) from error
+
+
+def _generate_sql(dialect: str, file: MigrationFile) -> list[str]:
+    # Imported lazily: a server reads only the revisions, and starts a third faster without Alembic.
+    from alembic.operations import Operations  # noqa: PLC0415  # see above
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415  # see above
+
+    output = _Statements()
+    options = {"as_sql": True, "output_buffer": cast("TextIO", output)}
+    context = MigrationContext.configure(dialect=DIALECTS[dialect], opts=options)
+    try:
+        with Operations.context(context):
+            _load_module(file.path).upgrade()
+    except Exception as error:
+        lines = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file.path)
+        ]
+        where = f", line {lines[-1]}" if lines else ""
+        raise ConfigurationError([f"{file.path.name}{where}: {_describe_error(error)}"]) from error
+    return output.items
+
+
+def _load_module(path: Path) -> ModuleType:
+    module = ModuleType(f"restwell_migration_{path.stem}")
+    module.__file__ = str(path)
+    SourceFileLoader(module.__name__, str(path)).exec_module(module)
+    return module
+
+
+def _describe_error(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+class _Statements:
+    """An output buffer that collects the statements: Alembic writes each one with one call."""
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+
+    def write(self, text: str) -> None:
+        statement = text.strip().removesuffix(";")
+        if not all(line.startswith("-- ") for line in statement.splitlines()):
+            self.items.append(statement)
+
+    def flush(self) -> None: ...

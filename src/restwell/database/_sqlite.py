@@ -1,0 +1,378 @@
+"""The SQLite backend, on apsw: WAL mode, one writer and READER_COUNT readers per process, each with its own thread."""
+
+from __future__ import annotations  # apsw defines AsyncConnection for type checkers only
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import apsw
+
+from restwell.database._facade import (
+    Database,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    PoolStats,
+    Transaction,
+    UniqueViolation,
+)
+from restwell.database._query import Compiled, Query
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS: Final = 5_000
+READER_COUNT: Final = 2
+BEGIN: Final = "BEGIN IMMEDIATE"
+PRAGMAS: Final = f"""
+PRAGMA busy_timeout = {BUSY_TIMEOUT_MS};
+PRAGMA synchronous = FULL;
+PRAGMA foreign_keys = ON;
+PRAGMA temp_store = MEMORY;
+PRAGMA cache_size = -32768;
+"""
+_UNIQUE: Final = frozenset({apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY})
+_BUSY: Final = (apsw.BusyError, apsw.LockedError)
+_UNAVAILABLE: Final = (
+    apsw.CantOpenError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.ConnectionClosedError,
+)
+
+
+class _ErrorTranslation:
+    """Translates SQLite's errors. Other errors are bugs and pass through."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is None:
+            return
+        # extendedresult is missing from apsw's stubs.
+        if isinstance(error, apsw.ConstraintError) and error.extendedresult in _UNIQUE:  # type: ignore[attr-defined]
+            raise UniqueViolation(str(error).partition("failed: ")[2]) from error
+        if isinstance(error, _BUSY):
+            raise DatabaseBusy from error
+        if isinstance(error, _UNAVAILABLE):
+            raise DatabaseUnavailable from error
+
+
+_errors: Final = _ErrorTranslation()
+
+
+async def _in_thread(connection: apsw.AsyncConnection, call: Callable[[apsw.Connection], T]) -> T:
+    """Run a synchronous call in the thread of the connection, with one thread switch for any number of steps."""
+    with _errors:
+        result: T = await connection.async_run(call, cast("apsw.Connection", connection))
+        return result
+
+
+def _fetch(sql: str, parameters: tuple[Any, ...]) -> Callable[[apsw.Connection], Sequence[Sequence[Any]]]:
+    return lambda connection: connection.execute(sql, parameters).fetchall()
+
+
+def _execute(sql: str, parameters: tuple[Any, ...] = ()) -> Callable[[apsw.Connection], int]:
+    def call(connection: apsw.Connection) -> int:
+        before = connection.total_changes()
+        _exhaust(connection.execute(sql, parameters))
+        return connection.changes() if connection.total_changes() != before else 0
+
+    return call
+
+
+def _execute_many(sql: str, parameters: Sequence[tuple[Any, ...]]) -> Callable[[apsw.Connection], None]:
+    return lambda connection: _exhaust(connection.executemany(sql, parameters))
+
+
+def _exhaust(cursor: apsw.Cursor) -> None:
+    """Read all rows: a cursor stops executing at the first row, of RETURNING or a PRAGMA, until it is read."""
+    for _ in cursor:
+        pass
+
+
+class SqliteTransaction(Transaction):
+    dialect = "sqlite"
+
+    def __init__(self, connection: apsw.AsyncConnection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        if self._deferred:
+            await self.flush()
+        return await _in_thread(self._connection, _fetch(compiled.sql, parameters))
+
+    async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
+        if self._deferred:
+            await self.flush()
+        return await _in_thread(self._connection, _execute(compiled.sql, parameters))
+
+    async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
+        if self._deferred:
+            await self.flush()
+        await _in_thread(self._connection, _execute_many(compiled.sql, parameters))
+
+    async def _execute_batch(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
+        writes = [_execute(query.compiled["sqlite"].sql, parameters) for query, parameters in statements]
+        await _in_thread(self._connection, lambda connection: [write(connection) for write in writes])
+
+    async def run_script(self, statement: str) -> None:
+        if self._deferred:
+            await self.flush()
+        await _in_thread(self._connection, _execute(statement))
+
+
+class SqliteDatabase(Database):
+    """A SQLite file in WAL mode. One writer at a time; reads do not wait for it."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._write_lock = asyncio.Lock()
+        self._waiting = self._waits = self._wait_timeouts = 0
+        self._wait_total = 0.0
+        self._transaction_ends: set[asyncio.Task[Any]] = set()
+        self._writer: apsw.AsyncConnection | None = None
+        self._version_connection: apsw.Connection | None = None
+        self._readers: list[apsw.AsyncConnection] = []
+        self._idle_readers: asyncio.LifoQueue[apsw.AsyncConnection] = asyncio.LifoQueue()
+
+    async def start(self) -> None:
+        if self._writer is not None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with _errors:
+                self._writer = await self._connect()
+                for _ in range(READER_COUNT):
+                    self._readers.append(await self._connect())
+                self._version_connection = apsw.Connection(os.fspath(self._path))
+        except (OSError, DatabaseUnavailable, DatabaseBusy, apsw.Error) as error:
+            await self.close()
+            reason = error.__cause__ or error
+            raise DatabaseUnavailable(f"SQLite cannot open {os.fspath(self._path)}: {reason}") from error
+        for reader in self._readers:
+            self._idle_readers.put_nowait(reader)
+
+    async def close(self) -> None:
+        readers, self._readers = self._readers, []
+        writer, self._writer = self._writer, None
+        version_connection, self._version_connection = self._version_connection, None
+        if version_connection is not None:
+            version_connection.close()
+        self._idle_readers = asyncio.LifoQueue()
+        if self._transaction_ends:
+            await asyncio.wait(self._transaction_ends)
+        for connection in (*readers, *([writer] if writer else [])):
+            await connection.aclose()
+
+    async def _connect(self) -> apsw.AsyncConnection:
+        connection = await apsw.Connection.as_async(os.fspath(self._path))
+        try:
+            await _in_thread(connection, _configure)
+        except BaseException:
+            await connection.aclose()  # otherwise its thread would keep the process alive
+            raise
+        return connection
+
+    async def connection_limit(self) -> int | None:
+        return None
+
+    def data_version(self) -> int:
+        """SQLite's ``PRAGMA data_version``: it changes after each commit to the file, by this or any other process.
+
+        Takes about three microseconds and never blocks, so it is not a coroutine. Raises DatabaseUnavailable before
+        ``start``.
+        """
+        if self._version_connection is None:
+            raise DatabaseUnavailable
+        # This connection never writes: its own commits would not change the value.
+        version: int = self._version_connection.execute("PRAGMA data_version").get
+        return version
+
+    async def backup(self, target: Path) -> None:
+        """Copy the database into a new file while it is in use.
+
+        The copy is a consistent snapshot. It is checked for integrity and then renamed to ``target`` atomically. Raises
+        DatabaseUnavailable if it cannot be written.
+        """
+        partial_file = target.with_name(f".{target.name}.part")
+        await asyncio.to_thread(partial_file.unlink, missing_ok=True)
+        try:
+            connection = await self._connect()
+            try:
+                await _in_thread(connection, _execute("VACUUM INTO ?", (os.fspath(partial_file),)))
+            finally:
+                await connection.aclose()
+            await asyncio.to_thread(_verify, partial_file)
+            await asyncio.to_thread(partial_file.rename, target)
+        finally:
+            await asyncio.to_thread(partial_file.unlink, missing_ok=True)
+
+    async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        if not compiled.reads:
+            return await self._write(_fetch(compiled.sql, parameters))
+        if not self._readers:
+            raise DatabaseUnavailable
+        idle = self._idle_readers
+        try:
+            reader = idle.get_nowait()
+        except asyncio.QueueEmpty:
+            reader = await _with_timeout(BUSY_TIMEOUT_MS, idle.get())
+        try:
+            return await _in_thread(reader, _fetch(compiled.sql, parameters))
+        finally:
+            idle.put_nowait(reader)
+
+    async def _execute(self, compiled: Compiled, parameters: tuple[Any, ...]) -> int:
+        return await self._write(_execute(compiled.sql, parameters))
+
+    async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
+        await self._write(_execute_many(compiled.sql, parameters))
+
+    async def _write(self, write: Callable[[apsw.Connection], T]) -> T:
+        """Begin, write and commit in one call of the thread, so that a blocked event loop does not delay other
+        writers.
+        """
+
+        def transaction(connection: apsw.Connection) -> T:
+            connection.execute(BEGIN)
+            try:
+                result = write(connection)
+            except BaseException:
+                _roll_back(connection)
+                raise
+            _commit(connection)
+            return result
+
+        return await asyncio.shield(self._finish_transaction(await self._acquire_writer(), transaction))
+
+    async def _acquire_writer(self) -> apsw.AsyncConnection:
+        """Acquire the only connection that writes. ``_finish_transaction`` releases it."""
+        if self._write_lock.locked():
+            await self._wait_for_writer()
+        else:
+            await _with_timeout(BUSY_TIMEOUT_MS, self._write_lock.acquire())
+        if self._writer is None:
+            self._write_lock.release()
+            raise DatabaseUnavailable
+        return self._writer
+
+    async def _wait_for_writer(self) -> None:
+        self._waiting += 1
+        self._waits += 1
+        began = time.monotonic()
+        try:
+            await _with_timeout(BUSY_TIMEOUT_MS, self._write_lock.acquire())
+        except DatabaseBusy:
+            self._wait_timeouts += 1
+            raise
+        finally:
+            self._waiting -= 1
+            self._wait_total += time.monotonic() - began
+
+    def pool_stats(self) -> dict[str, PoolStats]:
+        """The statistics of the writer connection."""
+        is_open = int(self._writer is not None)
+        return {
+            "writer": PoolStats(
+                size=1,
+                open=is_open,
+                in_use=int(self._write_lock.locked()),
+                waiting=self._waiting,
+                waits=self._waits,
+                wait_seconds=self._wait_total,
+                wait_timeouts=self._wait_timeouts,
+                statement_timeouts=0,
+                failures=0,
+                breaker_open=False,
+            )
+        }
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Transaction]:
+        writer = await self._acquire_writer()
+        try:
+            await _in_thread(writer, _execute(BEGIN))
+            yield SqliteTransaction(writer)
+        except BaseException as error:
+            end = self._finish_transaction(writer, _roll_back)
+            if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):  # a cancelled caller does not wait
+                await asyncio.shield(end)
+            raise
+        # Shielded: a cancelled caller does not interrupt a commit.
+        await asyncio.shield(self._finish_transaction(writer, _commit))
+
+    @asynccontextmanager
+    async def migration(self) -> AsyncIterator[Transaction]:
+        async with self._transaction() as tx:
+            yield tx
+
+    def _finish_transaction(
+        self, writer: apsw.AsyncConnection, finish: Callable[[apsw.Connection], T]
+    ) -> asyncio.Task[T]:
+        """End the transaction in a task, then release the writer."""
+        end = asyncio.create_task(_in_thread(writer, finish))
+        self._transaction_ends.add(end)
+        end.add_done_callback(self._transaction_finished)
+        return end
+
+    def _transaction_finished(self, end: asyncio.Task[Any]) -> None:
+        self._transaction_ends.discard(end)
+        self._write_lock.release()
+        if not end.cancelled():
+            end.exception()  # retrieves it, if the caller no longer waits
+
+
+async def _with_timeout(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T:
+    try:
+        # wait_for creates a task, and before 3.12 may swallow a cancellation.
+        async with asyncio.timeout(milliseconds / 1_000):
+            return await waiting
+    except TimeoutError:
+        raise DatabaseBusy from None
+
+
+def _verify(path: Path) -> None:
+    copy = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        found = copy.pragma("integrity_check")
+    finally:
+        copy.close()
+    if found != "ok":
+        raise DatabaseUnavailable(f"the backup is corrupt: {found}")
+
+
+def _configure(connection: apsw.Connection) -> None:
+    _exhaust(connection.execute(PRAGMAS))
+    # When processes open a new file at the same time, SQLite returns SQLITE_BUSY immediately, despite the busy timeout.
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _roll_back(writer: apsw.Connection) -> None:
+    if writer.in_transaction:
+        writer.execute("ROLLBACK")
+
+
+def _commit(writer: apsw.Connection) -> None:
+    try:
+        writer.execute("COMMIT")
+    except apsw.Error:
+        _roll_back(writer)
+        raise

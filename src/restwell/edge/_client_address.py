@@ -1,0 +1,23 @@
+"""The client's address behind trusted proxies. It replaces ``client`` in the ASGI scope."""
+
+from typing import Final
+
+from restwell.client_ip import forwarded_address
+from restwell.edge._context import Hook, RequestContext
+
+FORWARDED_FOR: Final = b"x-forwarded-for"
+
+
+class ClientAddress(Hook):
+    """Trusts as many entries of X-Forwarded-For as there are trusted proxies."""
+
+    def __init__(self, trusted_hops: int) -> None:
+        self._hops = trusted_hops
+
+    def before(self, context: RequestContext) -> None:
+        entries = context.headers.get(FORWARDED_FOR)
+        if entries is None:
+            return
+        address = forwarded_address(entries.decode("latin-1"), self._hops)
+        if address is not None:
+            context.scope["client"] = (address, 0)

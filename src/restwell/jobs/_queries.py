@@ -1,0 +1,398 @@
+"""SQL of jobs. A state change is one statement, whose WHERE clause requires the expected state and fencing token."""
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    ColumnElement,
+    Integer,
+    MetaData,
+    Text,
+    bindparam,
+    case,
+    column,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import ClauseElement, FromClause
+
+from restwell.database import Id, Timestamp, db_now, param, query
+from restwell.jobs._rows import ClaimedJob, ExpiredJob, FailedAttempt, FailedJob, JobRecord, QueueStats
+from restwell.jobs._tables import FINISHED, UNFINISHED, JobState, job_tables
+
+jobs, failures, cron_runs = job_tables(MetaData())
+
+MAX_BATCH: Final = 1_000
+"""The most rows that one statement changes, so that it holds its locks for a short time."""
+
+
+def _is(*states: JobState) -> Any:
+    """The condition for these states, as literals, so that the planner can use the partial index of the state."""
+    literals = [literal_column(f"'{state}'", Text) for state in states]
+    return jobs.c.state == literals[0] if len(literals) == 1 else jobs.c.state.in_(literals)
+
+
+def is_unfinished(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """An SQL condition: the job with the id in ``job_id`` is scheduled, ready, running or parked.
+
+    It is false once the job is done, dead, cancelled or deleted. Use it for the state of a resource that a job creates.
+    """
+    return exists().where(jobs.c.id == job_id, _is(*UNFINISHED))
+
+
+def _columns(kind: type[Any]) -> list[Any]:
+    return [jobs.c[name] for name in kind.__struct_fields__]
+
+
+def _rows(dialect: str, *texts: str) -> FromClause:
+    """The bind ``rows`` as a table: a JSON array of objects with ``id`` (hex), ``fencing_token`` and ``texts``."""
+    rows = bindparam("rows", type_=JSON(), required=True)
+    if dialect == "postgresql":
+        typed: list[Any] = [column("id", Id), column("fencing_token", Integer), *(column(name, Text) for name in texts)]
+        record = func.json_to_recordset(rows).table_valued(*typed)
+        return record.render_derived(name="rows", with_types=True)
+    value: dict[str, Any] = {name: literal_column(f"value ->> '{name}'") for name in ("id", "fencing_token", *texts)}
+    each = func.json_each(rows).table_valued("value")
+    columns: list[Any] = [func.unhex(value.pop("id")).label("id"), *(part.label(name) for name, part in value.items())]
+    return select(*columns).select_from(each).subquery("rows")
+
+
+def _update_running(dialect: str, *texts: str, **values: Any) -> ClauseElement:
+    """Update those of ``rows`` that are running with that fencing token. Returns their ids.
+
+    A callable in ``values`` gets the table of rows and returns the value.
+    """
+    rows = _rows(dialect, *texts)
+    assignments = {name: value(rows) if callable(value) else value for name, value in values.items()}
+    return (
+        update(jobs)
+        .where(jobs.c.id == rows.c.id, jobs.c.fencing_token == rows.c.fencing_token, _is(JobState.RUNNING))
+        .values(assignments)
+        .returning(jobs.c.id)
+    )
+
+
+def _for_each_dialect(*texts: str, **values: Any) -> dict[str, ClauseElement]:
+    return {dialect: _update_running(dialect, *texts, **values) for dialect in ("postgresql", "sqlite")}
+
+
+def _in_locked_batch(where: Any, order_by: Any) -> Any:
+    """A condition that selects and locks up to MAX_BATCH rows, and skips rows that are already locked.
+
+    It uses a CTE, which runs once. A subquery with a limit may run again for each row, and lock more rows.
+    """
+    batch = (
+        select(jobs.c.id)
+        .where(where)
+        .order_by(order_by)
+        .limit(MAX_BATCH)
+        .with_for_update(skip_locked=True)
+        .cte("batch")
+    )
+    return jobs.c.id.in_(select(batch.c.id))
+
+
+# --- producers and operators
+
+_new: Final = {
+    **{c.name: param(c.name) for c in jobs.columns if c.name in {
+        "id", "name", "queue", "priority", "state", "arguments", "unique_key", "max_attempts", "request_id",
+        "traceparent",
+    }},
+    "attempts": 0,
+    "fencing_token": 0,
+    "isolated": False,
+    "enqueued_at": db_now(),
+    "run_at": db_now(in_seconds="delay_seconds"),
+}  # fmt: skip
+
+insert_job: Final = query("jobs.insert", insert(jobs).values(_new))
+insert_unique: Final = query(
+    "jobs.insert_unique",
+    {
+        "postgresql": postgresql.insert(jobs).values(_new).on_conflict_do_nothing().returning(jobs.c.id),
+        "sqlite": sqlite.insert(jobs).values(_new).on_conflict_do_nothing().returning(jobs.c.id),
+    },
+    into=UUID,
+)
+find_by_unique_key: Final = query(
+    "jobs.find_by_unique_key",
+    select(jobs.c.id).where(jobs.c.unique_key == param("unique_key"), _is(*UNFINISHED)),
+    into=UUID,
+)
+find: Final = query("jobs.find", select(*_columns(JobRecord)).where(jobs.c.id == param("id")), into=JobRecord)
+failures_of: Final = query(
+    "jobs.failures_of",
+    select(*(failures.c[name] for name in FailedAttempt.__struct_fields__))
+    .where(failures.c.job_id == param("job_id"))
+    .order_by(failures.c.fencing_token.desc())
+    .limit(100),
+    into=FailedAttempt,
+)
+cancel: Final = query(
+    "jobs.cancel",
+    update(jobs)
+    .where(jobs.c.id == param("job_id"), _is(*UNFINISHED))
+    # With a new fencing token, the current worker can neither complete the job nor extend its lease.
+    .values(state=JobState.CANCELLED, finished_at=db_now(), lease_until=None, fencing_token=jobs.c.fencing_token + 1),
+)
+retry: Final = query(
+    "jobs.retry",
+    update(jobs)
+    .where(jobs.c.id == param("job_id"), _is(JobState.DEAD, JobState.CANCELLED))
+    .values(state=JobState.READY, attempts=0, run_at=db_now(), finished_at=None, requires=None)
+    .returning(jobs.c.queue),
+    into=str,
+)
+discard: Final = query("jobs.discard", delete(jobs).where(jobs.c.id == param("job_id"), _is(*FINISHED)))
+# Finished jobs are ordered by finished_at, as in their index; others by id, which is the order of enqueueing.
+_finished_newest_first: Final = (
+    select(*_columns(JobRecord))
+    .where(jobs.c.state == param("state"), _is(*FINISHED))
+    .order_by(jobs.c.finished_at.desc(), jobs.c.id.desc())
+    .limit(param("count"))
+)
+_unfinished_newest_first: Final = (
+    select(*_columns(JobRecord)).where(jobs.c.state == param("state")).order_by(jobs.c.id.desc()).limit(param("count"))
+)
+_before: Final = (
+    bindparam("before", type_=Timestamp, required=True),
+    bindparam("before_id", type_=Id, required=True),
+)
+finished: Final = query("jobs.finished", _finished_newest_first, into=JobRecord)
+finished_before: Final = query(
+    "jobs.finished_before",
+    _finished_newest_first.where(tuple_(jobs.c.finished_at, jobs.c.id) < tuple_(*_before)),
+    into=JobRecord,
+)
+unfinished: Final = query("jobs.unfinished", _unfinished_newest_first, into=JobRecord)
+unfinished_before: Final = query(
+    "jobs.unfinished_before", _unfinished_newest_first.where(jobs.c.id < param("before_id")), into=JobRecord
+)
+queue_stats: Final = query(
+    "jobs.queue_stats",
+    select(
+        jobs.c.queue,
+        jobs.c.state,
+        func.count().label("count"),
+        func.min(jobs.c.run_at).label("oldest"),
+    )
+    .where(_is(*UNFINISHED, JobState.DEAD))
+    .group_by(jobs.c.queue, jobs.c.state)
+    .limit(1_000),
+    into=QueueStats,
+)
+
+# --- workers
+
+_CLAIM_VALUES: Final = {
+    "state": JobState.RUNNING,
+    "attempts": jobs.c.attempts + 1,
+    "fencing_token": jobs.c.fencing_token + 1,
+    "worker": param("worker"),
+    "lease_until": db_now(in_seconds="lease_seconds"),
+    "started_at": db_now(),
+}
+
+
+def _claim_on_postgresql() -> ClauseElement:
+    """Claim from the queues in the given order. The lateral join locks only the rows that it returns."""
+    queues = (
+        func.unnest(bindparam("queues", type_=ARRAY(Text), required=True)).table_valued("name").render_derived("named")
+    )
+    count = bindparam("count", type_=Integer(), required=True)
+    first = (
+        select(jobs.c.id)
+        .where(_is(JobState.READY), jobs.c.queue == queues.c.name)
+        .order_by(jobs.c.priority.desc(), jobs.c.id)
+        .limit(count)
+        .with_for_update(skip_locked=True)
+        .lateral("first")
+    )
+    claimed = select(first.c.id).select_from(queues.join(first, true())).limit(count).cte("claimed")
+    return update(jobs).where(jobs.c.id == claimed.c.id).values(_CLAIM_VALUES).returning(*_columns(ClaimedJob))
+
+
+def _claim_on_sqlite() -> ClauseElement:
+    """Claim from one queue. SQLite has one writer, so queues are claimed one after the other."""
+    first = (
+        select(jobs.c.id)
+        .where(_is(JobState.READY), jobs.c.queue == param("queue"))
+        .order_by(jobs.c.priority.desc(), jobs.c.id)
+        .limit(param("count"))
+    )
+    return update(jobs).where(jobs.c.id.in_(first)).values(_CLAIM_VALUES).returning(*_columns(ClaimedJob))
+
+
+claim: Final = query(
+    "jobs.claim", {"postgresql": _claim_on_postgresql(), "sqlite": _claim_on_sqlite()}, into=ClaimedJob
+)
+has_ready: Final = query(
+    "jobs.has_ready",
+    select(jobs.c.id).where(_is(JobState.READY), jobs.c.queue == param("queue")).limit(1),
+    into=UUID,
+)
+extend: Final = query("jobs.extend", _for_each_dialect(lease_until=db_now(in_seconds="lease_seconds")), into=UUID)
+complete: Final = query(
+    "jobs.complete",
+    _for_each_dialect(
+        "result",
+        state=JobState.DONE,
+        finished_at=db_now(),
+        lease_until=None,
+        result=lambda rows: rows.c.result,
+    ),
+    into=UUID,
+)
+release: Final = query(
+    "jobs.release",
+    _for_each_dialect(state=JobState.READY, attempts=jobs.c.attempts - 1, lease_until=None),
+    into=UUID,
+)
+park: Final = query(
+    "jobs.park",
+    _for_each_dialect(
+        "requires",
+        state=JobState.PARKED,
+        attempts=jobs.c.attempts - 1,
+        lease_until=db_now(in_seconds="parked_ttl_seconds"),
+        requires=lambda rows: rows.c.requires,
+    ),
+    into=UUID,
+)
+
+
+def _signatures_table(dialect: str) -> FromClause:
+    """The bind ``signatures``, an array or on SQLite a JSON array, as a table with the column ``value``."""
+    if dialect == "postgresql":
+        array = bindparam("signatures", type_=ARRAY(Text), required=True)
+        return func.unnest(array).table_valued("value").render_derived("signatures")
+    return func.json_each(bindparam("signatures", type_=JSON(), required=True)).table_valued("value", name="signatures")
+
+
+def _first_parked(requires: Any) -> Any:
+    """The oldest parked job with this signature. The ORDER BY makes the planner use the index of parked jobs."""
+    parked = select(jobs.c.id).where(_is(JobState.PARKED), jobs.c.requires == requires)
+    return parked.order_by(jobs.c.run_at).limit(1).scalar_subquery()
+
+
+parked_for_signatures: Final = query(
+    "jobs.parked_for_signatures",
+    {
+        dialect: select(signatures.c.value).where(_first_parked(signatures.c.value).is_not(null())).limit(100)
+        for dialect, signatures in ((dialect, _signatures_table(dialect)) for dialect in ("postgresql", "sqlite"))
+    },
+    into=str,
+)
+unpark: Final = query(
+    "jobs.unpark",
+    update(jobs)
+    .where(_in_locked_batch(_is(JobState.PARKED) & (jobs.c.requires == param("match_signature")), jobs.c.run_at))
+    .values(state=JobState.READY, requires=None, lease_until=None)
+    .returning(jobs.c.queue),
+    into=str,
+)
+_is_last_attempt: Final = jobs.c.attempts >= jobs.c.max_attempts
+fail: Final = query(
+    "jobs.fail",
+    update(jobs)
+    .where(jobs.c.id == param("job_id"), jobs.c.fencing_token == param("match_fencing_token"), _is(JobState.RUNNING))
+    .values(
+        state=case((_is_last_attempt | param("permanent"), JobState.DEAD), else_=JobState.SCHEDULED),
+        finished_at=case((_is_last_attempt | param("permanent"), db_now()), else_=null()),
+        run_at=db_now(in_seconds="delay_seconds"),
+        lease_until=None,
+    )
+    .returning(jobs.c.id, jobs.c.state),
+    into=FailedJob,
+)
+expire: Final = query(
+    "jobs.expire",
+    update(jobs)
+    .where(
+        _in_locked_batch(_is(JobState.RUNNING, JobState.PARKED) & (jobs.c.lease_until < db_now()), jobs.c.lease_until)
+    )
+    .values(
+        state=case((_is_last_attempt | _is(JobState.PARKED), JobState.DEAD), else_=JobState.READY),
+        finished_at=case((_is_last_attempt | _is(JobState.PARKED), db_now()), else_=null()),
+        isolated=True,
+        lease_until=None,
+    )
+    .returning(*_columns(ExpiredJob)),
+    into=ExpiredJob,
+)
+has_expired: Final = query(
+    "jobs.has_expired",
+    select(jobs.c.id)
+    .where(_is(JobState.RUNNING, JobState.PARKED), jobs.c.lease_until < db_now())
+    .order_by(jobs.c.lease_until)
+    .limit(1),
+    into=UUID,
+)
+expire_leases: Final = query(
+    "jobs.expire_leases",
+    update(jobs)
+    .where(_is(JobState.RUNNING), jobs.c.worker == param("match_worker"))
+    .values(lease_until=db_now(in_seconds="in_seconds")),
+)
+insert_failure: Final = query(
+    "jobs.insert_failure",
+    insert(failures).values(
+        {c.name: param(c.name) for c in failures.columns if c.name != "failed_at"} | {"failed_at": db_now()}
+    ),
+)
+has_due: Final = query(
+    "jobs.has_due",
+    select(jobs.c.id).where(_is(JobState.SCHEDULED), jobs.c.run_at <= db_now()).order_by(jobs.c.run_at).limit(1),
+    into=UUID,
+)
+promote: Final = query(
+    "jobs.promote",
+    update(jobs)
+    .where(_in_locked_batch(_is(JobState.SCHEDULED) & (jobs.c.run_at <= db_now()), jobs.c.run_at))
+    .values(state=JobState.READY)
+    .returning(jobs.c.queue),
+    into=str,
+)
+prune: Final = query(
+    "jobs.prune",
+    delete(jobs).where(
+        _in_locked_batch(
+            (jobs.c.state == param("state")) & _is(*FINISHED) & (jobs.c.finished_at < db_now(in_seconds="in_seconds")),
+            jobs.c.finished_at,
+        )
+    ),
+)
+
+# --- cron
+
+database_time: Final = query("jobs.database_time", select(db_now().label("now")), into=datetime)
+latest_cron_runs: Final = query(
+    "jobs.latest_cron_runs", select(cron_runs.c.name, cron_runs.c.scheduled_at).limit(10_000), into=dict
+)
+_new_cron_run: Final = {"name": param("name"), "scheduled_at": param("scheduled_at")}
+insert_cron_run: Final = query(
+    "jobs.insert_cron_run",
+    {
+        "postgresql": postgresql.insert(cron_runs).values(_new_cron_run).on_conflict_do_nothing(),
+        "sqlite": sqlite.insert(cron_runs).values(_new_cron_run).on_conflict_do_nothing(),
+    },
+)
+advance_cron_run: Final = query(
+    "jobs.advance_cron_run",
+    update(cron_runs)
+    .where(cron_runs.c.name == param("match_name"), cron_runs.c.scheduled_at == param("match_scheduled_at"))
+    .values(scheduled_at=param("next_at")),
+)

@@ -1,0 +1,74 @@
+"""The rate limiter: counts requests against a store, with the default rates and the metrics."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from restwell.errors import AppError
+from restwell.rate_limits._rate import Rate, RateLimitResult
+
+
+class RateLimited(AppError):
+    """The client has used its quota: 429, with Retry-After in seconds."""
+
+    code, status = "rate_limited", 429
+    message = (
+        "Too many requests. Retry after the number of seconds in Retry-After. RateLimit shows the remaining quota."
+    )
+
+    def __init__(self, message: str | None = None, *, seconds: int = 1) -> None:
+        super().__init__(message, headers={"retry-after": str(seconds)})
+
+
+class RateLimitStore(Protocol):
+    """Counts requests per client. ``degraded``: it should count together with other machines, and cannot."""
+
+    degraded: bool
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    def take_nowait(self, rate: Rate, client_key: str) -> RateLimitResult | None:
+        """Count a request without I/O; None if ``take`` must be awaited instead."""
+
+    async def take(self, rate: Rate, client_key: str) -> RateLimitResult: ...
+
+
+class RateLimiter(Collector):
+    """``reads`` and ``writes`` are the default rates, as (count, seconds). ``scale`` multiplies every rate."""
+
+    def __init__(self, store: RateLimitStore, *, scale: float, reads: tuple[int, int], writes: tuple[int, int]) -> None:
+        self._store = store
+        self._scale = scale
+        self._limited: Counter[str] = Counter()
+        self.reads = Rate("reads", *reads)
+        self.writes = Rate("writes", *writes)
+        self.start, self.close = store.start, store.close
+
+    def scaled(self, rate: Rate) -> Rate:
+        return rate.scaled(self._scale)
+
+    def count_nowait(self, rate: Rate, client_key: str) -> RateLimitResult | None:
+        """Count a request without I/O; None if ``count`` must be awaited instead."""
+        result = self._store.take_nowait(rate, client_key)
+        if result is not None and not result.allowed:
+            self._limited[rate.name] += 1
+        return result
+
+    async def count(self, rate: Rate, client_key: str) -> RateLimitResult:
+        """Count a request that ``count_nowait`` could not count."""
+        result = await self._store.take(rate, client_key)
+        if not result.allowed:
+            self._limited[rate.name] += 1
+        return result
+
+    def collect(self) -> Iterator[Metric]:
+        limited = CounterMetricFamily("restwell_rate_limited", "Requests rejected by a rate limit.", labels=["rate"])
+        for name, count in list(self._limited.items()):
+            limited.add_metric([name], count)
+        yield limited
+        text = "Processes that enforce only their machine's share of the rates, because Redis is unavailable."
+        yield GaugeMetricFamily("restwell_rate_limits_degraded", text, value=float(self._store.degraded))

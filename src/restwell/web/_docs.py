@@ -1,0 +1,90 @@
+"""``/openapi.json`` and Swagger UI at ``/docs``, both served without a CDN.
+
+The Content-Security-Policy is as strict as Swagger UI allows. It sets inline styles, so inline styles are allowed.
+Inline scripts are not, so the start script is a file.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from restwell.errors import ConfigurationError, NotFound
+from restwell.web._openapi_schemas import Schema
+from restwell.web._rate_limits import DOCUMENTS
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_ASSETS: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="docs"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_START: Final = """SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#docs",
+  deepLinking: true,
+  displayRequestDuration: true,
+  tryItOutEnabled: true,
+  defaultModelsExpandDepth: 0,
+  validatorUrl: null,
+});
+"""
+
+
+def docs_routes(document: Schema) -> list[HTTPRouteHandler]:
+    """Build the routes. Their contents are read and encoded once, here."""
+    title = str(document["info"]["title"])
+    page = Response(
+        _PAGE.format(title=title).encode(),
+        media_type="text/html",
+        headers={"content-security-policy": CONTENT_SECURITY_POLICY},
+    )
+    document_response = Response(msgspec.json.encode(document), media_type="application/json")
+    files = {name: _file((_swagger_ui() / name).read_bytes(), kind) for name, kind in _ASSETS.items()}
+    files["start.js"] = _file(_START.encode(), "text/javascript")
+
+    @get("/openapi.json", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
+    def openapi() -> Response[bytes]:
+        return document_response
+
+    @get("/docs", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
+    def docs() -> Response[bytes]:
+        return page
+
+    @get("/docs/{name:str}", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
+    def docs_file(name: FromPath[str]) -> Response[bytes]:
+        if name not in files:
+            raise NotFound
+        return files[name]
+
+    return [openapi, docs, docs_file]
+
+
+def _file(content: bytes, kind: str) -> Response[bytes]:
+    return Response(content, media_type=kind, headers={"cache-control": "public, max-age=3600"})
+
+
+def _swagger_ui() -> Path:
+    spec = find_spec("swagger_ui")  # not imported: only its files are needed
+    if spec is None or spec.origin is None:
+        raise ConfigurationError(["Swagger UI is not installed: pip install swagger-ui-py"])
+    return Path(spec.origin).parent / "static"

@@ -1,0 +1,69 @@
+"""Liveness and readiness checks, and the Prometheus endpoint ``/metrics``. None has a rate limit.
+
+An orchestrator restarts the process if ``live`` fails, and sends it no requests while ``ready`` fails.
+"""
+
+from contextlib import suppress
+from typing import Final
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from restwell.database import Database, Migrations
+from restwell.errors import ConfigurationError, ServiceUnavailable
+from restwell.jobs import Jobs, QueueStats, queue_metrics
+from restwell.observability._metrics import MEDIA_TYPE, Metrics
+
+HEALTH_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
+"""Paths that are never rejected under overload."""
+
+
+class Liveness(Struct, frozen=True):
+    """The process runs."""
+
+    status: str
+
+
+class Readiness(Struct, frozen=True):
+    """The process can serve requests. ``database`` is the kind of database, ``schema`` its migration."""
+
+    status: str
+    database: str
+    schema: str
+
+
+class NotReady(ServiceUnavailable):
+    code, message = "not_ready", "Not ready: the database schema does not match this release."
+
+
+def health_routes(database: Database, migrations: Migrations, metrics: Metrics, jobs: Jobs) -> list[HTTPRouteHandler]:
+    @get("/health/live", tags=["Health"], rate_limit=None)
+    async def live() -> Liveness:
+        """Check liveness.
+
+        Succeeds while the process runs.
+        """
+        return Liveness("live")
+
+    @get("/health/ready", tags=["Health"], rate_limit=None, errors=[NotReady])
+    async def ready() -> Readiness:
+        """Check readiness.
+
+        Succeeds while the database is reachable and its schema matches this release.
+        """
+        try:
+            await migrations.check(database)
+        except ConfigurationError as error:
+            raise NotReady from error
+        return Readiness("ready", database.dialect, migrations.head)
+
+    @get("/metrics", include_in_schema=False, rate_limit=None)
+    async def read_metrics() -> Response[bytes]:
+        queues: list[QueueStats] = []
+        if jobs.registered:
+            with suppress(ServiceUnavailable):  # the other metrics are needed most while the database is down
+                queues = await jobs.queue_stats()
+        return Response(await metrics.exposition(queue_metrics(queues)), media_type=MEDIA_TYPE)
+
+    return [live, ready, read_metrics]

@@ -1,0 +1,162 @@
+"""Routes for operators: list, read, retry, cancel and delete jobs."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response, delete, get, post
+from litestar.di import NamedDependency as Inject
+from litestar.params import FromPath
+from msgspec import Meta, Struct
+
+from restwell.errors import InvalidCursor
+from restwell.jobs import FailedAttempt, JobNotDead, JobRecord, Jobs, JobState, JobUnfinished
+from restwell.web._controllers import Controller
+from restwell.web._pagination import Cursors, Page, PageFilter, paged
+from restwell.web._request import ApiRequest
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class JobFilter(PageFilter, frozen=True, kw_only=True):
+    state: Annotated[JobState, Meta(description="Only jobs in this state. A dead job has failed in every attempt.")] = (
+        JobState.DEAD
+    )
+
+
+class JobSummary(Struct, frozen=True):
+    """A job in a list. ``attempts`` is the number of started attempts."""
+
+    id: UUID
+    name: Annotated[str, Meta(examples=["send_welcome"])]
+    queue: Annotated[str, Meta(examples=["default"])]
+    state: JobState
+    attempts: Annotated[int, Meta(examples=[5])]
+    max_attempts: Annotated[int, Meta(examples=[5])]
+    run_at: Moment
+    enqueued_at: Moment
+    finished_at: Moment | None
+
+
+class JobFailure(Struct, frozen=True):
+    """A failed attempt of a job."""
+
+    attempt: int
+    error: str
+    traceback: str
+    failed_at: Moment
+
+
+class JobDetail(Struct, frozen=True):
+    """A job with its arguments, result and failures.
+
+    ``request_id`` identifies the request that enqueued it. ``requires`` is set on a parked job: the job name or
+    argument that the worker does not know.
+    """
+
+    id: UUID
+    name: str
+    queue: str
+    priority: int
+    state: JobState
+    arguments: dict[str, Any]
+    result: Any
+    attempts: int
+    max_attempts: int
+    worker: str | None
+    requires: str | None
+    request_id: str | None
+    run_at: Moment
+    enqueued_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+    failures: list[JobFailure]
+
+
+class JobController(Controller):
+    """The routes below ``/jobs``. Subclass it with ``guards``: it reveals the arguments of every job."""
+
+    path = "/jobs"
+    tags = ["Jobs"]
+    jobs: Jobs
+    cursors: Cursors
+
+    @get(errors=[InvalidCursor])
+    async def list_jobs(self, request: ApiRequest, filters: Inject[JobFilter]) -> Response[Page[JobSummary]]:
+        """List jobs by state, newest first."""
+        scope = f"jobs {filters.state}"
+        after = None
+        if filters.cursor is not None:
+            after = self.cursors.decode(scope, filters.cursor, tuple[datetime | None, UUID])
+        rows = await self.jobs.list_jobs(filters.state, filters.limit + 1, after)
+        page = self.cursors.page(scope, rows, filters.limit, lambda job: (job.finished_at, job.id))
+        return paged(request, Page([_summary(job) for job in page.items], page.next_cursor))
+
+    @get("/{job_id:uuid}")
+    async def get_job(self, job_id: FromPath[UUID]) -> JobDetail:
+        """Get a job with the error of every failed attempt."""
+        return _detail(await self.jobs.get(job_id), await self.jobs.failures(job_id))
+
+    @post("/{job_id:uuid}/retry", status_code=202, errors=[JobNotDead])
+    async def retry_job(self, job_id: FromPath[UUID]) -> JobDetail:
+        """Retry a dead or cancelled job with its full number of attempts."""
+        await self.jobs.retry(job_id)
+        return await self._read(job_id)
+
+    @post("/{job_id:uuid}/cancellation", status_code=200)
+    async def cancel_job(self, job_id: FromPath[UUID]) -> JobDetail:
+        """Cancel a job.
+
+        A running job is stopped and its database effects are discarded. A finished job is unchanged.
+        """
+        await self.jobs.cancel(job_id)
+        return await self._read(job_id)
+
+    @delete("/{job_id:uuid}", errors=[JobUnfinished])
+    async def discard_job(self, job_id: FromPath[UUID]) -> None:
+        """Delete a finished job."""
+        await self.jobs.discard(job_id)
+
+    async def _read(self, job_id: UUID) -> JobDetail:
+        return _detail(await self.jobs.get(job_id), await self.jobs.failures(job_id))
+
+
+def _summary(job: JobRecord) -> JobSummary:
+    return JobSummary(
+        job.id,
+        job.name,
+        job.queue,
+        JobState(job.state),
+        job.attempts,
+        job.max_attempts,
+        job.run_at,
+        job.enqueued_at,
+        job.finished_at,
+    )
+
+
+def _detail(job: JobRecord, failures: list[FailedAttempt]) -> JobDetail:
+    return JobDetail(
+        id=job.id,
+        name=job.name,
+        queue=job.queue,
+        priority=job.priority,
+        state=JobState(job.state),
+        arguments=_decode(job.arguments),
+        result=_decode(job.result) if job.result is not None else None,
+        attempts=job.attempts,
+        max_attempts=job.max_attempts,
+        worker=job.worker,
+        requires=job.requires,
+        request_id=job.request_id,
+        run_at=job.run_at,
+        enqueued_at=job.enqueued_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        failures=[JobFailure(each.attempt, each.error, each.traceback, each.failed_at) for each in failures],
+    )
+
+
+def _decode(stored: str) -> Any:
+    return msgspec.json.decode(stored)

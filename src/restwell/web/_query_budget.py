@@ -1,0 +1,89 @@
+"""N+1 detection: within one request a named query runs once, or as often as its route allows.
+
+``@get(query_budget={"products.by_id": 50})`` allows a loop. Every other repeated query is logged once per route and
+query, counted in a metric, and fails the tests that run the application.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import structlog
+from msgspec import Struct
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from restwell.database._instrumentation import start_counting, stop_counting
+from restwell.edge import Hook, RequestContext
+
+log = structlog.get_logger("restwell.query_budget")
+
+BUDGET: Final = 1
+HINT: Final = (
+    "Read the rows with one query: any_of(column, ...), a join, or batch_on= under gather(). "
+    "If the repetition is intended, declare it on the route"
+)
+
+
+class Violation(Struct):
+    """A query that exceeded the budget of a route: at most ``times`` per request, in ``requests`` requests."""
+
+    method: str
+    route: str
+    query: str
+    budget: int
+    times: int = 0
+    requests: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method} {self.route} ran {self.query} {self.times} times in one request; "
+            f"the budget is {self.budget}. "
+            f'{HINT}: query_budget={{"{self.query}": {self.times}}}.'
+        )
+
+
+class QueryBudget(Hook, Collector):
+    """Counts the queries of each request by name. ``violations`` are those above the budget."""
+
+    app_requests_only = True
+
+    def __init__(self) -> None:
+        self.violations: dict[tuple[str, str, str], Violation] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "restwell_query_budget_exceeded",
+            "Requests in which a query exceeded the budget of the route.",
+            labels=["method", "route", "query"],
+        )
+        for violation in self.violations.values():
+            requests.add_metric([violation.method, violation.route, violation.query], violation.requests)
+        yield requests
+
+    def before(self, context: RequestContext) -> None:  # noqa: ARG002  # signature of Hook
+        start_counting()
+
+    def after(self, context: RequestContext) -> None:
+        repeated = {query: times for query, times in stop_counting().items() if times > BUDGET}
+        if repeated:
+            self._compare(context, repeated)
+
+    def _compare(self, context: RequestContext, repeated: Mapping[str, int]) -> None:
+        handler = context.scope.get("route_handler")
+        budgets: Mapping[str, int] = handler.opt.get("query_budget", {}) if handler is not None else {}
+        method, route = context.scope["method"], str(context.scope.get("path_template"))
+        for query, times in repeated.items():
+            budget = budgets.get(query, BUDGET)
+            if times > budget:
+                self._record(Violation(method, route, query, budget), times)
+
+    def _record(self, violation: Violation, times: int) -> None:
+        key = (violation.method, violation.route, violation.query)
+        known: Any = self.violations.setdefault(key, violation)
+        known.times = max(known.times, times)
+        known.requests += 1
+        if known is violation:
+            log.warning(
+                "query_budget_exceeded", route=violation.route, query=violation.query, times=times, hint=str(violation)
+            )
