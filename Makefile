@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick coverage scoreboard bench check format lock clean
+.PHONY: help run test test-kit test-shop test-quick .venv/.servers coverage scoreboard bench check format lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,24 +12,28 @@ help: ## List these targets
 run: .venv/.run ## Serve the shop on http://127.0.0.1:8000 (PORT=, DATABASE_URL=, WORKERS=), with demo data
 	@$(BIN)/restwell dev
 
-test: .venv/.dev ## Run every test (CI=true: nothing may be skipped; ARGS="tests/shop -k orders" for some)
-	@$(BIN)/python tests/support/install_servers.py
-	@$(BIN)/pytest $(PARALLEL) --quiet --no-header --durations=15 $(ARGS)
+test: test-kit test-shop ## Run every test of the kit and of the shop (CI=true: nothing may be skipped)
 
-test-quick: .venv/.dev ## Run the tests that need no server (a minute)
+test-kit: .venv/.servers ## Run the tests of the kit (ARGS="tests/cache -k redis" for some)
+	@$(BIN)/pytest $(PARALLEL) --quiet --no-header --durations=10 $(ARGS)
+
+test-shop: .venv/.servers ## Run the tests of the shop (ARGS="tests/orders" for some)
+	@cd shop && ../$(BIN)/pytest $(PARALLEL) --quiet --no-header --durations=10 $(ARGS)
+
+test-quick: .venv/.dev ## Run the tests that need no server (two minutes)
 	@$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS)
+	@cd shop && ../$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS)
 
 PARALLEL := --numprocesses=auto --dist=worksteal
 
-coverage: .venv/.dev ## Run every test and report which branches of the kit none has run
-	@$(BIN)/python tests/support/install_servers.py
+coverage: .venv/.servers ## Run every test and report which branches of the kit none has run
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(PARALLEL) --quiet --no-header $(ARGS)
+	@cd shop && COVERAGE_FILE=../.coverage ../$(BIN)/coverage run --rcfile=../pyproject.toml -m pytest $(PARALLEL) --quiet --no-header $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-scoreboard: .venv/.dev ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
-	@$(BIN)/python tests/support/install_servers.py
+scoreboard: .venv/.servers ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
 	@SCOREBOARD=docs/scoreboard.md $(BIN)/pytest -m scoreboard -o faulthandler_timeout=3600 --quiet --no-header $(ARGS)
 
 bench: .venv/.dev ## Measure the routes beside other frameworks and write the README's table (half an hour; QUICK=1 a minute, ONLY=W1,express some)
@@ -46,6 +50,7 @@ check: .venv/.dev ## Check format, lint, types and the rules of the house
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary
+	@cd shop && ../$(BIN)/mypy --no-error-summary
 	@$(BIN)/zizmor --offline --quiet --no-progress .
 	@$(BIN)/pytest --quiet --no-header tests/test_house.py tests/test_language.py
 
@@ -54,10 +59,10 @@ format: .venv/.dev ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format --quiet
 
 lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARGS=--upgrade for the newest)
-	@$(BIN)/uv pip compile pyproject.toml --group build $(LOCK) $(ARGS) -o requirements/run.txt
-	@$(BIN)/uv pip compile pyproject.toml --group build --group dev $(LOCK) $(ARGS) -o requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --group build $(LOCK) $(ARGS) -o requirements/run.txt
+	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --group build --group dev --group shop/pyproject.toml:dev $(LOCK) $(ARGS) -o requirements/dev.txt
 
-LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+LOCK := --quiet --universal --no-emit-package restwell --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 clean: ## Remove the environment and everything made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage*
@@ -66,13 +71,16 @@ clean: ## Remove the environment and everything made
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "restwell needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "no virtual environment could be made; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 
-.venv/.run: .venv/bin/python requirements/run.txt pyproject.toml
+.venv/.run: .venv/bin/python requirements/run.txt pyproject.toml shop/pyproject.toml
 	@echo "installing into .venv ..."
 	@$(PIP) install --require-hashes --no-deps -r requirements/run.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) install --no-deps --no-build-isolation --editable . --editable shop
 	@touch $@
 
 .venv/.dev: .venv/.run requirements/dev.txt
 	@echo "installing the development tools into .venv ..."
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
+
+.venv/.servers: .venv/.dev
+	@$(BIN)/python tests/support/install_servers.py

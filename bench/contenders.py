@@ -14,7 +14,7 @@ import httpx
 from msgspec import Struct
 
 ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT / "tests/support"), str(ROOT / "src")]
+sys.path += [str(ROOT / "tests/support"), str(ROOT / "src"), str(ROOT / "shop/src"), str(ROOT / "shop/tests/support")]
 
 from process_tree import ProcessTree  # noqa: E402  # after the path is set
 from servers import free_port  # noqa: E402  # test helpers

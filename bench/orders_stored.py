@@ -17,6 +17,7 @@ from contenders import RESTWELL, ROOT, serving
 # contenders sets the path of the following imports.
 # isort: split
 from api_client import ApiClient
+
 from chart import line_chart
 from routes import load
 from servers import postgres, restwell

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT / "tests/support"), str(ROOT / "src")]
+sys.path += [str(ROOT / "tests/support"), str(ROOT / "src"), str(ROOT / "shop/src"), str(ROOT / "shop/tests/support")]
 
 from chart import line_chart  # noqa: E402  # after the path is set
 from jobs_harness import make_tables  # noqa: E402  # test helpers

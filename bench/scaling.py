@@ -24,6 +24,7 @@ from contenders import RESTWELL, ROOT, SECRET, serving
 # contenders sets the path of the following imports.
 # isort: split
 from api_client import ApiClient
+
 from chart import line_chart
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
@@ -36,6 +37,7 @@ from restwell.testing import running
 from restwell.web import Controller, FromPath, Version, get
 from results_file import save_result
 from servers import postgres, restwell
+from shop.app import MIGRATIONS
 from workloads import add_users
 
 LINES = (1, 2, 5, 10, 20, 50)
@@ -111,7 +113,7 @@ def with_routes(settings: Settings, count: int) -> App:
         versions=[Version("/v1", [controller(number) for number in range(count)])],
         provide=[],
         authenticate=authenticate,
-        migrations=Migrations(ROOT / "migrations"),
+        migrations=Migrations(MIGRATIONS),
     )
 
 

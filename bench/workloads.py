@@ -14,11 +14,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
+from api_client import ApiClient  # test helpers
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from msgspec import Struct
 
-from api_client import ApiClient  # test helpers
 from contenders import NODE, PYTHON, SECRET, UPPER_BOUNDS, RunningContender
 from servers import Postgres
 

@@ -14,10 +14,11 @@ import tempfile
 from typing import Any
 
 import restwell._cli
-import shop.app  # noqa: F401  # what most commands import
 
 
 def main() -> None:
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     for line in sys.stdin:
         case = json.loads(line)
         outputs = os.pipe(), os.pipe()  # pipes, because file writes may fail

@@ -24,13 +24,13 @@ import httpx
 ROOT = Path(__file__).parents[2]
 SUPPORT = Path(__file__).parent
 RESTWELL = Path(sys.executable).with_name("restwell")
-READY_SECONDS = 120
-"""The longest wait for a server, on a machine that runs other tests too."""
+READY_SECONDS = 120  # the longest wait for a server, on a machine that runs other tests too
 RUN = "RESTWELL_TEST_RUN"  # in the environment of every process that a test starts, and of its children
 
 NEEDS = "needs a server that is not on this machine"
 """The start of the reason of a skipped test."""
 
+PRELOADED: Final[list[str]] = []  # modules that ``restwell`` imports once, before it runs commands
 allowed = True
 """Whether the current test may start processes."""
 
@@ -273,7 +273,7 @@ def run_command(
 
 @cache
 def _commands() -> subprocess.Popen[str]:
-    program = [sys.executable, str(SUPPORT / "command_server.py")]
+    program = [sys.executable, str(SUPPORT / "command_server.py"), *PRELOADED]
     return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

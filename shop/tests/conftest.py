@@ -1,0 +1,88 @@
+"""Fixtures of the shop's tests: a seeded database for each test, the production application, and clients of it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+import servers
+from api_client import ApiClient
+from mail_server import MailServer, mail_server
+from restwell import App, Migrations
+from restwell.database import Database
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings
+from restwell.testing import running
+from servers import MORE
+from shop import demo
+from shop.app import MIGRATIONS, create_app
+from shop.settings import PaymentsSettings, ShopSettings
+
+pytest_plugins = ["shared_fixtures"]
+
+SECRET = "a secret for tests, which is long enough to be one"
+servers.PRELOADED.append("shop.app")  # what most commands import
+
+
+@pytest.fixture(scope="session")
+def prepare() -> Callable[[Database], Awaitable[None]]:
+    """Fills a database with the demo accounts and the demo catalogue."""
+
+    async def migrate_and_seed(database: Database) -> None:
+        await Migrations(MIGRATIONS).upgrade(database)
+        await demo.seed(database)
+
+    return migrate_and_seed
+
+
+@pytest.fixture
+def settings(database_url: str, runtime_dir: Path, tmp_path: Path) -> ShopSettings:
+    return ShopSettings(
+        database=DatabaseSettings(url=SecretStr(database_url)),
+        jwt=JwtSettings(secret=SecretStr(SECRET)),
+        runtime_dir=runtime_dir,
+        rate_limit=RateLimitSettings(scale=MORE),
+        request=RequestSettings(timeout_seconds=30),  # for a busy machine
+        payments=PaymentsSettings(url=SecretStr(f"fake:///{tmp_path}/payments.db")),
+    )
+
+
+@pytest.fixture
+def app(settings: ShopSettings) -> App:
+    """The production application; ``client`` starts it."""
+    return create_app(settings)
+
+
+@pytest.fixture
+async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
+    """An in-process client of the production application."""
+    async with running(app) as connected:
+        yield connected
+
+
+@pytest.fixture
+def anyone(client: httpx.AsyncClient) -> ApiClient:
+    return ApiClient(client)
+
+
+@pytest.fixture
+async def customer(client: httpx.AsyncClient) -> ApiClient:
+    return await ApiClient(client).sign_in("customer1@shop.example")
+
+
+@pytest.fixture
+async def other(client: httpx.AsyncClient) -> ApiClient:
+    return await ApiClient(client).sign_in("customer2@shop.example")
+
+
+@pytest.fixture
+async def admin(client: httpx.AsyncClient) -> ApiClient:
+    return await ApiClient(client).sign_in("admin@shop.example")
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    """An SMTP server for tests whose app sends emails."""
+    with mail_server(None) as started:
+        yield started

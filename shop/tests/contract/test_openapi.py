@@ -1,0 +1,176 @@
+"""The OpenAPI document is valid, complete and consistent with the code, and changes only on purpose."""
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from restwell.errors import (
+    PROBLEM_MEDIA_TYPE,
+    AppError,
+    Conflict,
+    ServiceUnavailable,
+)
+from restwell.settings import Settings
+from restwell.web._forms import FORM
+from restwell.web._openapi import operations
+from restwell.web._rate_limits import route_guards
+from restwell.web._request import JSON, MERGE_PATCH, decode_body, decode_query
+from restwell.web._uploads import MULTIPART
+from shop.app import create_app
+from shop.settings import ShopSettings
+
+SNAPSHOT = Path(__file__).with_name("openapi.json")
+SHOP = create_app(ShopSettings())
+DOCUMENT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(SHOP.openapi))
+ROUTES = {(operation.path, operation.method.lower()): operation for operation in operations(SHOP.litestar)}
+EVERY = [pytest.param(*key, id=f"{key[1]} {key[0]}") for key in ROUTES]
+FORMATS = Draft202012Validator.FORMAT_CHECKER
+BASES = {Conflict, ServiceUnavailable}  # only their subclasses are raised
+
+
+def described(path: str, method: str) -> dict[str, Any]:
+    found: dict[str, Any] = DOCUMENT["paths"][path][method]
+    return found
+
+
+def errors_below(error: type[AppError]) -> set[type[AppError]]:
+    below = set(error.__subclasses__())
+    return below.union(*(errors_below(one) for one in below))
+
+
+def test_the_document_is_valid_openapi() -> None:
+    assert list(OpenAPIV31SpecValidator(DOCUMENT).iter_errors()) == []
+
+
+def test_the_document_equals_its_snapshot() -> None:
+    """To accept a change: restwell openapi > shop/tests/contract/openapi.json, and add it to CHANGELOG.md."""
+    assert msgspec.json.decode(SNAPSHOT.read_bytes()) == DOCUMENT, "the API has changed; see this test's docstring"
+
+
+def test_the_document_does_not_depend_on_secrets() -> None:
+    settings = ShopSettings.load({"JWT_SECRET": "another secret that is long enough for this"})
+    assert isinstance(settings, Settings)
+    assert create_app(settings).openapi == SHOP.openapi
+
+
+def test_the_document_lists_every_error_of_the_kit_and_the_shop() -> None:
+    responses = [
+        one for path in DOCUMENT["paths"].values() for method in path.values() for one in method["responses"].values()
+    ]
+    documented = set(
+        chain.from_iterable(
+            content.get("examples", {}) for one in responses for content in one.get("content", {}).values()
+        )
+    )
+    raised = {
+        error.code for error in errors_below(AppError) - BASES if error.__module__.startswith(("restwell", "shop"))
+    }
+    # A 405 belongs to a path, not to an operation.
+    assert documented == raised - {"method_not_allowed"} | {"internal_error"}
+
+
+def test_no_two_errors_share_a_code() -> None:
+    app_errors = [error for error in errors_below(AppError) if error.__module__.startswith(("restwell", "shop"))]
+    codes = [error.code for error in app_errors]
+    assert sorted(codes) == sorted(set(codes))
+
+
+def schemas_in(document: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(document, dict):
+        yield document
+    for inner in document.values() if isinstance(document, dict) else document if isinstance(document, list) else ():
+        yield from schemas_in(inner)
+
+
+def test_every_example_of_a_schema_is_valid_against_it() -> None:
+    examples = [
+        (schema, example)
+        for part in ("components", "paths")
+        for schema in schemas_in(DOCUMENT[part])
+        if isinstance(schema.get("examples"), list)
+        for example in schema["examples"]
+    ]
+    assert len(examples) > 20
+    for schema, example in examples:
+        whole = {**schema, "components": DOCUMENT["components"]}
+        assert list(Draft202012Validator(whole, format_checker=FORMATS).iter_errors(example)) == []
+
+
+def test_every_schema_and_security_scheme_of_the_document_is_used() -> None:
+    """Seen to fail: the document had two unreferenced schemas, which become unused classes in an SDK."""
+    text = SNAPSHOT.read_text()
+    assert [name for name in DOCUMENT["components"]["schemas"] if f'"#/components/schemas/{name}"' not in text] == []
+    assert set(DOCUMENT["components"]["securitySchemes"]) == {"access_token", "session_cookie", "client_credentials"}
+
+
+def test_the_document_names_its_server() -> None:
+    assert DOCUMENT["servers"] == [{"url": "/"}]
+    settings = ShopSettings.load({"APP_URL": "https://shop.example"})
+    assert isinstance(settings, ShopSettings)
+    assert create_app(settings).openapi["servers"] == [{"url": "https://shop.example"}]
+
+
+@pytest.mark.parametrize(("path", "method"), EVERY)
+def test_every_operation_is_documented_completely(path: str, method: str) -> None:
+    one, handler = described(path, method), ROUTES[path, method].handler
+    assert one["summary"]
+    assert one["summary"] not in one.get("description", "")
+    assert one["tags"]
+    statuses = set(one["responses"])
+    assert {str(handler.status_code), "500", "503"} <= statuses
+    assert bool(one["security"]) == bool(route_guards(handler))  # an empty list: public
+    if route_guards(handler):
+        assert "401" in statuses
+    if "requestBody" in one:
+        assert {"400", "413", "415", "422"} <= statuses
+    if "{" in path:
+        assert "404" in statuses
+    for status, response in one["responses"].items():
+        assert response["description"]
+        if status >= "400":
+            media_type = JSON if path == "/v1/oauth/token" else PROBLEM_MEDIA_TYPE
+            assert list(response["content"]) == [media_type]
+            assert response["content"][media_type]["examples"]
+    for parameter in one["parameters"]:
+        assert parameter["schema"]
+        assert parameter["in"] == "path" or parameter["name"] in {"category", "sort"} or parameter["description"]
+
+
+@pytest.mark.parametrize(("path", "method"), EVERY)
+def test_every_example_of_an_operation_is_valid_against_its_schema(path: str, method: str) -> None:
+    one = described(path, method)
+    contents = [response.get("content", {}) for response in one["responses"].values()]
+    contents.append(one.get("requestBody", {}).get("content", {}))
+    checked = 0
+    for content in chain.from_iterable(content.values() for content in contents):
+        examples = [item["value"] for item in content.get("examples", {}).values()]
+        for example in [*examples, *([content["example"]] if "example" in content else [])]:
+            schema = {**content["schema"], "components": DOCUMENT["components"]}
+            assert list(Draft202012Validator(schema, format_checker=FORMATS).iter_errors(example)) == []
+            checked += 1
+    assert checked
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [case for case in EVERY if "requestBody" in described(*map(str, case.values))]
+)
+def test_every_example_of_a_request_body_is_accepted(path: str, method: str) -> None:
+    content = described(path, method)["requestBody"]["content"]
+    (media_type,) = content
+    if media_type == MULTIPART:
+        assert content[media_type]["schema"]["required"] == ["file"]
+        return
+    if media_type == FORM:
+        kind = ROUTES[path, method].handler.parsed_fn_signature.parameters["form"].annotation
+        assert decode_query(urlencode(content[media_type]["example"]).encode(), kind)
+        return
+    assert media_type == (MERGE_PATCH if method == "patch" else JSON)
+    kind = ROUTES[path, method].handler.parsed_fn_signature.parameters["data"].annotation
+    assert decode_body(msgspec.json.encode(content[media_type]["example"]), kind)

@@ -1,0 +1,62 @@
+"""The commands in the documents work as written."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from servers import ROOT, serve
+
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "bench/README.md")
+TESTED_BY = {
+    "make run": "shop/tests/system/test_journey.py",
+    "DATABASE_URL=postgresql://user:password@localhost/shop PORT=9000 WORKERS=4"
+    " REDIS_URL=redis://localhost/0 make run": "shop/tests/system/test_journey.py",
+    "make test": ".ci/run",
+    "make check": ".ci/run",
+    ".venv/bin/restwell openapi > shop/tests/contract/openapi.json": "tests/cli/test_commands.py",
+    ".venv/bin/pre-commit install": "shop/tests/system/test_documents.py",
+}
+
+
+def blocks(document: str) -> list[str]:
+    """The shell blocks of a document."""
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_tour_of_the_readme_buys_two_headphones_once(tmp_path: Path) -> None:
+    (tour,) = [block for block in blocks("README.md") if "curl" in block]
+    with serve(tmp_path, "make", "run", cwd=ROOT, DATABASE_URL=f"sqlite:///{tmp_path / 'shop.db'}") as served:
+        script = "set -euo pipefail\n" + tour.replace("http://127.0.0.1:8000", served.url)
+        result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert '"status":"pending"' in result.stdout
+    assert '"quantity":2' in result.stdout
+    assert "idempotent-replayed: true" in result.stdout
+
+
+def test_every_command_in_the_documents_is_run_by_a_test() -> None:
+    for document in DOCUMENTS:
+        for block in blocks(document):
+            if "curl" not in block:
+                assert set(block.splitlines()) <= TESTED_BY.keys(), f"{document}: {block}"
+    for place in TESTED_BY.values():
+        assert (ROOT / place).exists()
+
+
+def test_make_help_lists_every_target() -> None:
+    result = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("run", "test", "test-quick", "coverage", "bench", "check", "format", "lock", "clean", "help"):
+        assert re.search(rf"make {target} ", result)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the hooks need a git checkout")
+def test_the_pre_commit_hooks_run_and_pass(tmp_path: Path) -> None:
+    program = ROOT / ".venv/bin/pre-commit"
+    subprocess.run([program, "validate-config", ROOT / ".pre-commit-config.yaml"], check=True)
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--shared", ROOT, clone], check=True)
+    installed = subprocess.run([program, "install"], cwd=clone, capture_output=True, text=True, check=True)
+    assert "pre-commit installed" in installed.stdout
+    result = subprocess.run([program, "run", "--all-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout

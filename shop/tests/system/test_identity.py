@@ -1,0 +1,176 @@
+"""Sessions across processes: one successor per refresh token, theft detection on every node, and no timing leaks."""
+
+import asyncio
+import statistics
+import sys
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import func, select, update
+
+from api_client import SUPPORT, ApiClient
+from restwell.database import open_database, param, query
+from scoreboard import Score
+from servers import RESTWELL, ROOT, Served, restwell, serve
+from shop.sessions.models import refresh_tokens
+
+SECRET = "a secret for tests, which is long enough to be one"
+_age = query(
+    "test.age",
+    update(refresh_tokens).where(refresh_tokens.c.used_at.is_not(None)).values(used_at=param("used_at")),
+)
+_count = query("test.tokens", select(func.count().label("n")).select_from(refresh_tokens), into=int)
+
+
+@pytest.fixture
+async def shared(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    """The shared services of the nodes: a SQLite file, or PostgreSQL and Redis; migrated, with the demo accounts."""
+    settings = {
+        "JWT_SECRET": SECRET,
+        "RUNTIME_DIR": str(tmp_path / "cache"),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/shop.db",
+    }
+    if backend == "redis":
+        server: str = request.getfixturevalue("postgres_server")
+        connection = await asyncpg.connect(server)
+        name = f"identity_{tmp_path.name}".lower().replace("-", "_")[:60]
+        await connection.execute(f'CREATE DATABASE "{name}"')
+        await connection.close()
+        settings |= {
+            "DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
+            "REDIS_URL": str(request.getfixturevalue("redis_url")),
+        }
+    for command in ("migrate", "seed"):
+        restwell(command, cwd=ROOT, **settings).check_returncode()
+    return settings
+
+
+def node(stack: ExitStack, folder: Path, settings: dict[str, str]) -> Served:
+    folder.mkdir()
+    return stack.enter_context(serve(folder, RESTWELL, "serve", cwd=ROOT, **settings, WORKERS="2"))
+
+
+@pytest.mark.scoreboard(
+    "A8",
+    "100 concurrent refreshes of one token, 2 nodes; then its reuse",
+    "one new pair; the session revoked on every node in 1 s",
+)
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+async def test_a_refresh_token_has_one_successor_and_its_reuse_ends_the_session_on_every_node(
+    shared: dict[str, str], tmp_path: Path, score: Score
+) -> None:
+    """Breaks without ``used_at IS NULL`` in use_token: two successors.
+
+    Breaks without the invalidation in _end: the session stays alive on other nodes.
+    """
+    with ExitStack() as stack:
+        nodes = [node(stack, tmp_path / name, shared) for name in ("one", "two")]
+        async with httpx.AsyncClient(timeout=30) as client:
+            owner = await ApiClient(client).sign_in_at(nodes[0].url, "customer1@shop.example")
+            body = {"refresh_token": owner.tokens["refresh_token"]}
+            urls = [f"{nodes[number % 2].url}/v1/sessions/refresh" for number in range(100)]
+            answers = await asyncio.gather(*(refreshed(client, url, body) for url in urls))
+            assert {answer.status_code for answer in answers} == {200}
+            pairs = {answer.json()["refresh_token"] for answer in answers}
+            assert len(pairs) == 1
+            async with open_database(shared["DATABASE_URL"]) as database:
+                assert await database.one(_count) == 2
+                await database.run(_age, used_at=datetime.now(UTC) - timedelta(seconds=11))
+            headers = [{"authorization": f"Bearer {answer.json()['access_token']}"} for answer in answers[:8]]
+            for one in nodes:
+                for header in headers:
+                    assert (await client.get(f"{one.url}/v1/users/me", headers=header)).status_code == 200
+            assert (await client.post(urls[0], json=body)).status_code == 401
+            reused = time.monotonic()
+            for one in nodes:
+                for header in headers:
+                    assert (await client.get(f"{one.url}/v1/users/me", headers=header)).status_code == 401
+            successor = await client.post(urls[1], json={"refresh_token": pairs.pop()})
+            seconds = time.monotonic() - reused
+            assert successor.status_code == 401
+    score.note("100 answers, 1 pair")
+    score.note(f"17 requests on both nodes rejected, the last {seconds * 1_000:.0f} ms after the response to the thief")
+    assert seconds < score.size(10, 1)
+
+
+async def refreshed(client: httpx.AsyncClient, url: str, body: dict[str, str]) -> httpx.Response:
+    """Retry while the node is overloaded: then nothing was changed."""
+    while (answer := await client.post(url, json=body)).status_code == 503 and answer.json()["code"] == "overloaded":
+        await asyncio.sleep(0.1)
+    return answer
+
+
+@pytest.mark.scoreboard("A8", "sign-ins of existing and unknown users, alternating", "the times differ by less than 5%")
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+async def test_the_response_time_does_not_reveal_who_has_an_account(
+    shared: dict[str, str], tmp_path: Path, score: Score
+) -> None:
+    """Breaks when the password of an unknown user is not hashed: the response is ten times faster."""
+    tries, bound = score.size((40, 0.5), (200, 0.05))
+    each = 4  # the fifth guess at an account is throttled
+    times: dict[str, list[float]] = {"known": [], "unknown": []}
+    with ExitStack() as stack:
+        one = node(stack, tmp_path / "one", shared)
+        async with httpx.AsyncClient(base_url=one.url, timeout=30) as client:
+            for number in range(tries // each):
+                account = {"email": f"known{number}@shop.example", "password": "a long enough one", "name": "Known"}
+                assert (await client.post("/v1/users", json=account)).status_code == 201
+            for number in range(tries):
+                for kind, taken in times.items():
+                    body = {"email": f"{kind}{number // each}@shop.example", "password": "a wrong one"}
+                    began = time.perf_counter()
+                    answer = await client.post("/v1/sessions", json=body)
+                    taken.append(time.perf_counter() - began)
+                    assert answer.status_code == 401
+    known, unknown = (statistics.median(taken) for taken in times.values())
+    difference = abs(known - unknown) / max(known, unknown)
+    score.note(f"{tries} each: {known * 1_000:.1f} ms and {unknown * 1_000:.1f} ms, {difference:.1%} apart")
+    assert difference < bound
+
+
+@pytest.mark.scoreboard(
+    "A8",
+    "128 concurrent sign-in clients, on the cores of the server",
+    "503 for excess sign-ins; other requests wait at most 50 ms longer (p95)",
+)
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+async def test_a_flood_of_sign_ins_does_not_slow_other_requests(
+    shared: dict[str, str], tmp_path: Path, score: Score
+) -> None:
+    """Breaks when passwords are hashed in the event loop: every request waits for every hash."""
+    seconds = score.size(3, 10)
+    with ExitStack() as stack:
+        one = node(stack, tmp_path / "one", shared)
+        async with httpx.AsyncClient(base_url=one.url, timeout=30) as client:
+            person = await ApiClient(client).sign_in("customer1@shop.example")
+            calm = await waits_of(person, seconds)
+            command = (sys.executable, SUPPORT / "login_flood.py", one.url, "128", str(seconds + 2))
+            flood = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
+            await asyncio.sleep(1.5)  # until it has started
+            busy = await waits_of(person, seconds)
+            output, _ = await flood.communicate()
+    statuses = {int(status): int(count) for status, count in (line.split() for line in output.decode().splitlines())}
+    before, during = (statistics.quantiles(waits, n=20)[-1] * 1_000 for waits in (calm, busy))
+    score.note(f"{statuses.get(401, 0)} refused, {statuses.get(503, 0)} sent away")
+    score.note(f"p95 of the own account {before:.1f} ms before, {during:.1f} ms meanwhile")
+    assert set(statuses) == {401, 503}
+    assert during - before < score.size(500, 50)
+
+
+async def waits_of(person: ApiClient, seconds: float) -> list[float]:
+    """The latencies at fifty requests per second."""
+    waits = []
+    stop = time.monotonic() + seconds
+    while time.monotonic() < stop:
+        began = time.perf_counter()
+        while (answer := await person.get("/v1/users/me")).status_code == 503:
+            assert answer.json()["code"] == "overloaded", "a busy machine may refuse it, and then it waits longer"
+        assert answer.status_code == 200
+        waits.append(time.perf_counter() - began)
+        await asyncio.sleep(0.02)
+    return waits

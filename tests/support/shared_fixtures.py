@@ -1,0 +1,233 @@
+"""The pytest plugin of both test suites: the run, its servers, and a database for each test.
+
+A suite defines the fixture ``prepare``, which fills an empty database.
+
+Tests that need a missing server are listed at the end of the run.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import structlog
+
+import reaper
+import servers
+from rabbit import rabbit_program, rabbit_server
+from restwell.database import Database, open_database
+from restwell.ids import new_id
+from scoreboard import GenerationTable
+from servers import NEEDS, postgres, postgres_programs, redis_program, redis_server
+
+Prepare = Callable[[Database], Awaitable[None]]
+
+KINDS = {
+    "unit": "needs no server and no process but its own",
+    "integration": "needs a server, or runs a command",
+    "system": "starts the application as in production, and does to it what may happen there",
+}
+SERVERS = {"postgres_server", "redis_url", "rabbit_url", "provider"}
+
+# The tests start hundreds of processes; without bytecode files, each would compile every module.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        _open_run(config)
+    config.addinivalue_line("markers", "scoreboard(number, fault, mark): a fault on docs/scoreboard.md")
+    config.pluginmanager.register(GenerationTable(), "scoreboard")
+    config.pluginmanager.import_plugin("failure_report")
+    for kind, meaning in KINDS.items():
+        config.addinivalue_line("markers", f"{kind}: {meaning}")
+    # Rich takes most of a second for a traceback, and blocks the event loop meanwhile.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice the number of cores, because many tests wait; each worker starts its own servers."""
+    return min(2 * (os.cpu_count() or 1), 8)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not any(item.get_closest_marker(kind) for kind in KINDS):
+            item.add_marker(_kind_of(item))
+
+
+def _kind_of(item: pytest.Item) -> str:
+    if "system" in item.path.parts:
+        return "system"
+    needed = SERVERS & set(getattr(item, "fixturenames", ()))
+    return (
+        "integration"
+        if needed or re.search("postgresql|redis|rabbit|strict|bounded", item.name.partition("[")[2])
+        else "unit"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    servers.allowed = item.get_closest_marker("unit") is None
+
+
+def _open_run(config: pytest.Config) -> None:
+    """Create the temporary folder of the run. It is removed, and its processes are ended, however the run ends."""
+    folder = Path(tempfile.mkdtemp(prefix="restwell-tests-"))
+    folder.chmod(0o711)  # PostgreSQL has a folder there, and another user
+    watcher = reaper.watched(folder)
+    os.environ |= {reaper.FOLDER: str(folder), "TMPDIR": str(folder)}
+    tempfile.tempdir = None
+
+    def close() -> None:
+        watcher.kill()
+        watcher.wait()
+        if left := reaper.sweep(folder):
+            raise AssertionError(f"the tests left processes behind: {left}")
+
+    config.add_cleanup(close)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of the maintenance database of a temporary server, or of TEST_POSTGRES_URL."""
+    if named := os.environ.get("TEST_POSTGRES_URL"):
+        yield named
+        return
+    if postgres_programs() is None:
+        pytest.skip(f"{NEEDS}: PostgreSQL (apt-get install postgresql)")
+    with postgres() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A temporary Redis server. Tests share it: keys begin with the name of an application."""
+    if redis_program() is None:
+        pytest.skip(f"{NEEDS}: Redis (apt-get install redis-server)")
+    with redis_server() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def rabbit_url() -> Iterator[str]:
+    """A temporary RabbitMQ server. Tests share it: queues begin with the name of an application."""
+    if rabbit_program() is None:
+        pytest.skip(f"{NEEDS}: RabbitMQ (apt-get install rabbitmq-server)")
+    with rabbit_server() as server:
+        yield server.url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Runs each test that depends on it on both databases."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+async def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The prepared template databases that ``database_url`` copies."""
+    return {"sqlite": str(tmp_path_factory.mktemp("template") / "template.db")}
+
+
+@pytest.fixture
+async def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The URL of an empty database."""
+    if backend == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    async with _postgres_database(server, "template1") as url:
+        yield url
+
+
+@pytest.fixture
+async def database_url(
+    backend: str, tmp_path: Path, templates: dict[str, str], prepare: Prepare, request: pytest.FixtureRequest
+) -> AsyncIterator[str]:
+    """The URL of a new database that ``prepare`` filled."""
+    if backend == "sqlite":
+        template = Path(templates["sqlite"])
+        if not template.exists():
+            await _fill(f"sqlite:///{template}", prepare)
+        shutil.copy(template, tmp_path / "test.db")
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    if "postgresql" not in templates:
+        await _run(server, 'CREATE DATABASE "template"')
+        await _fill(_named(server, "template"), prepare)
+        templates["postgresql"] = "template"
+    async with _postgres_database(server, "template") as url:
+        yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The open database of the test."""
+    async with open_database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def runtime_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by all tests: an application that starts alone in it clears it."""
+    return tmp_path_factory.mktemp("cache")
+
+
+class _postgres_database:  # noqa: N801  # used as a function
+    def __init__(self, server: str, template: str) -> None:
+        self._server, self._template, self._name = server, template, f"test_{new_id().hex}"
+
+    async def __aenter__(self) -> str:
+        await _run(self._server, f'CREATE DATABASE "{self._name}" TEMPLATE "{self._template}"')
+        return _named(self._server, self._name)
+
+    async def __aexit__(self, *_: object) -> None:
+        await _run(self._server, f'DROP DATABASE "{self._name}" WITH (FORCE)')
+
+
+def _named(server: str, name: str) -> str:
+    return f"{server.rpartition('/')[0]}/{name}"
+
+
+async def _run(server: str, statement: str) -> None:
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _fill(url: str, prepare: Prepare) -> None:
+    async with open_database(url) as opened:
+        await prepare(opened)
+
+
+def pytest_unconfigure() -> None:
+    servers.end_commands()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if missing := _missing(terminalreporter):
+        terminalreporter.section("NOT TESTED on this machine", red=True, bold=True)
+        for reason in sorted(missing):
+            terminalreporter.line(reason)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter is not None and _missing(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _missing(reporter: pytest.TerminalReporter) -> set[str]:
+    return {str(report.longrepr[2]) for report in reporter.stats.get("skipped", ()) if NEEDS in str(report.longrepr)}

@@ -1,0 +1,207 @@
+"""Idempotent routes: retries have one effect and receive one response, also after failures."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from api_client import assert_problem
+from msgspec import Struct
+from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select, update
+
+from restwell import App, Migrations, Restwell
+from restwell.auth import Actor
+from restwell.database import Database, Transaction, TransactionConflict, param, query
+from restwell.errors import Conflict
+from restwell.idempotency import Idempotency
+from restwell.settings import Settings
+from restwell.testing import running
+from restwell.web import Controller, FromPath, Inject, JSONBody, Response, Version, idempotent, post, signed_in
+from shop.app import MIGRATIONS
+from shop.orders.models import idempotency
+from shop.settings import ShopSettings
+
+ADA, GRACE = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"), UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b6")
+ledger = Table("ledger", MetaData(), Column("id", Integer, primary_key=True), Column("text", Text))
+write = query("ledger.write", insert(ledger).values(text=param("text")).returning(ledger.c.id), into=int)
+count = query("ledger.count", select(func.count().label("n")).select_from(ledger), into=int)
+forget_the_rest = query(
+    "test.forget_the_rest",
+    update(idempotency.table).values(target="", status=201, headers=b"{}").returning(idempotency.table.c.key),
+    into=str,
+)
+
+
+class Draft(Struct, frozen=True):
+    text: str
+
+
+class Entry(Struct, frozen=True):
+    id: int
+    text: str
+
+
+class Ledger(Controller):
+    path = "/ledger"
+    faults: list[Exception] = []
+
+    @post(query_budget={"idempotency_keys.claim": 2, "ledger.write": 2})
+    @idempotent
+    async def add(self, data: JSONBody[Draft], actor: Inject[Actor], tx: Transaction) -> Response[Entry]:
+        """Add an entry."""
+        entry = Entry(await tx.one(write, text=data.text), data.text)
+        if self.faults:
+            raise self.faults.pop()
+        return Response(entry, status_code=202, headers={"location": f"/v1/ledger/{entry.id}", "x-by": str(actor.id)})
+
+    @post("/{number:int}/copies", status_code=200)
+    @idempotent
+    async def copy(self, number: FromPath[int], tx: Transaction) -> Entry:
+        """Copy an entry."""
+        return Entry(await tx.one(write, text=str(number)), str(number))
+
+
+def build(settings: Settings, controller: type[Controller], keys: Idempotency | None, **options: Any) -> App:
+    async def authenticate(token: str) -> Actor:
+        return Actor(ADA if token == "ada" else GRACE, "customer", ADA)
+
+    kit = Restwell(settings, name="ledger")
+    guarded = type(controller.__name__, (controller,), {"guards": [signed_in], **options})
+    return kit.app(
+        version="1.0.0",
+        description="Entries.",
+        versions=[Version("/v1", [guarded])],
+        provide=[],
+        authenticate=authenticate,
+        migrations=Migrations(MIGRATIONS),
+        idempotency=keys,
+    )
+
+
+@pytest.fixture
+async def client(settings: ShopSettings, database: Database) -> AsyncIterator[httpx.AsyncClient]:
+    async with database.transaction() as tx:
+        identity = "GENERATED ALWAYS AS IDENTITY" if database.dialect == "postgresql" else ""
+        await tx.run_script(f"CREATE TABLE ledger (id INTEGER {identity} PRIMARY KEY, text TEXT)")
+    Ledger.faults.clear()
+    async with running(build(settings, Ledger, idempotency)) as started:
+        yield started
+
+
+async def add(
+    client: httpx.AsyncClient, key: str = "k", text: str = "x", who: str = "ada", path: str = "/v1/ledger"
+) -> httpx.Response:
+    headers = {"authorization": f"Bearer {who}", "idempotency-key": key}
+    return await client.post(path, json={"text": text}, headers=headers)
+
+
+async def entries(database: Database) -> int:
+    return await database.one(count)
+
+
+def summary(answer: httpx.Response) -> tuple[object, ...]:
+    return answer.status_code, answer.content, answer.headers["location"], answer.headers["x-by"]
+
+
+async def test_a_repeated_request_gets_the_whole_stored_response(client: httpx.AsyncClient, database: Database) -> None:
+    """Breaks when only the body is stored: a replay then has the default status and headers."""
+    first, *more = [await add(client) for _ in range(3)]
+    assert summary(first) == (202, b'{"id":1,"text":"x"}', "/v1/ledger/1", str(ADA))
+    assert "idempotent-replayed" not in first.headers
+    for again in more:
+        assert summary(again) == summary(first)
+        assert again.headers["idempotent-replayed"] == "true"
+    assert await entries(database) == 1
+
+
+async def test_an_idempotency_key_belongs_to_one_request_of_one_caller(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    """Breaks when path, query or caller are not part of the key."""
+    await add(client, path="/v1/ledger/1/copies")
+    assert_problem(await add(client, path="/v1/ledger/1/copies?to=2"), 422, "idempotency_key_reused")
+    assert_problem(await add(client, path="/v1/ledger/2/copies"), 422, "idempotency_key_reused")
+    assert_problem(await add(client), 422, "idempotency_key_reused")
+    assert (await add(client, who="grace")).status_code == 202
+    assert (await add(client, path="/v1/ledger/1/copies")).headers["idempotent-replayed"] == "true"
+    assert await entries(database) == 2
+
+
+async def test_an_idempotency_key_belongs_to_one_query(client: httpx.AsyncClient, database: Database) -> None:
+    """Breaks when the query is not part of the key: a request with another query received the first response."""
+    assert (await add(client, path="/v1/ledger?to=1")).status_code == 202
+    assert (await add(client, path="/v1/ledger?to=1")).headers["idempotent-replayed"] == "true"
+    for other in ("/v1/ledger?to=2", "/v1/ledger", "/v1/ledger?to=1&to=2", "/v1/ledger?"):
+        assert_problem(await add(client, path=other), 422, "idempotency_key_reused")
+    assert await entries(database) == 1
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "a\tb"])
+async def test_a_request_without_a_valid_idempotency_key_has_no_effect(
+    client: httpx.AsyncClient, database: Database, key: str
+) -> None:
+    assert_problem(await add(client, key=key), 400, "idempotency_key_required")
+    assert await entries(database) == 0
+
+
+async def test_a_failed_request_has_no_effect_and_its_key_may_be_used_again(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    """Breaks when the key is claimed in a separate transaction: it is then never released."""
+    Ledger.faults += [ValueError("a failure"), Conflict()]
+    assert [(await add(client)).status_code for _ in range(3)] == [409, 500, 202]
+    assert await entries(database) == 1
+
+
+async def test_a_transaction_conflict_runs_the_whole_request_again(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    Ledger.faults.append(TransactionConflict())
+    assert (await add(client)).status_code == 202
+    assert await entries(database) == 1
+
+
+async def test_concurrent_requests_with_one_key_have_one_effect(client: httpx.AsyncClient, database: Database) -> None:
+    """Breaks when the key is looked up before it is claimed."""
+    answers = await asyncio.gather(*(add(client) for _ in range(20)))
+    assert {summary(answer) for answer in answers} == {summary(answers[0])}
+    assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
+    assert await entries(database) == 1
+
+
+async def test_a_response_stored_by_the_previous_release_is_replayed(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    """That release stored no target, status and headers; the new columns have defaults."""
+    first = await add(client)
+    assert await database.run(forget_the_rest) == 1
+    again = await add(client)
+    assert (again.status_code, again.content) == (201, first.content)
+
+
+def _without_tx() -> None:
+    @idempotent
+    async def add(data: JSONBody[Draft]) -> None: ...
+
+
+async def _lets_anyone_in(*_: object) -> None: ...
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda _: _without_tx(),
+        lambda settings: build(settings, Ledger, None),
+        lambda settings: build(settings, Ledger, idempotency, guards=[]),
+        lambda settings: build(settings, Ledger, idempotency, guards=[_lets_anyone_in]),
+    ],
+    ids=["no transaction", "no key store", "no guard", "a custom guard that does not authenticate"],
+)
+def test_a_route_that_cannot_be_idempotent_is_refused_at_start(
+    settings: ShopSettings, wrong: Callable[[ShopSettings], object]
+) -> None:
+    with pytest.raises(TypeError, match="is idempotent and needs"):
+        wrong(settings)
