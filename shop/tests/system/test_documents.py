@@ -15,7 +15,7 @@ TESTED_BY = {
     " REDIS_URL=redis://localhost/0 make run": "shop/tests/system/test_journey.py",
     "make test": ".ci/run",
     "make check": ".ci/run",
-    ".venv/bin/restwell openapi > shop/tests/contract/openapi.json": "tests/cli/test_commands.py",
+    ".venv/bin/restwell openapi > shop/tests/contract/openapi.json": "tests/cli/test_cli.py",
     ".venv/bin/pre-commit install": "shop/tests/system/test_documents.py",
 }
 

@@ -1,4 +1,4 @@
-"""The first steps of the command. Signals are in tests/test_signals.py."""
+"""The first steps of the command. Signals are in tests/test_server_signals.py."""
 
 import subprocess
 import sys
