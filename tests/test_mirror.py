@@ -1,0 +1,162 @@
+"""The tests mirror the kit: ``restwell/cache/_redis.py`` is tested by ``tests/cache/test_redis.py``.
+
+A second file of tests for a module adds its topic to the name: ``test_redis_outages.py``. The package itself, as
+``restwell.database``, is tested by ``tests/database/test_database.py``.
+"""
+
+import ast
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from servers import ROOT
+
+KIT: Final = ROOT / "src/restwell"
+TESTS: Final = ROOT / "tests"
+SYSTEM: Final = TESTS / "system"
+OF_THE_REPOSITORY: Final = {"failure_report", "house", "language", "mirror"}
+"""What files beside those of modules test: the rules of the repository, and the helpers of the tests."""
+WITHOUT_TESTS: Final = {
+    "auth/actor": "two structs",
+    "cache/store": "an interface",
+    "database/types": "column types, which test_facade writes and reads on both databases",
+    "jobs/queries": "SQL of the store and the queue, which their tests run",
+    "jobs/rows": "structs",
+    "jobs/tables": "columns, which the test of the migrations compares",
+}
+"""Modules with nothing to test, and why."""
+PENDING: Final = {
+    "app",
+    "auth/jose",
+    "auth/oauth/facebook",
+    "auth/oauth/github",
+    "auth/oauth/openid",
+    "auth/oauth/providers",
+    "auth/refresh_tokens",
+    "auth/signing_keys",
+    "auth/totp",
+    "base64url",
+    "cache/invalidation",
+    "cache/loads",
+    "cache/local",
+    "cache/suspension",
+    "child_processes",
+    "circuit_breaker",
+    "cli/jobs",
+    "cli/loading",
+    "cli/worker",
+    "client_ip",
+    "database/clock",
+    "database/consistency",
+    "database/database",
+    "database/metrics",
+    "database/migration_files",
+    "database/migration_lint",
+    "database_url",
+    "edge/access_log",
+    "edge/canonical_path",
+    "edge/context",
+    "edge/options",
+    "edge/problem",
+    "edge/rate_limit",
+    "edge/request_id",
+    "edge/security_headers",
+    "edge/url_limit",
+    "errors",
+    "files",
+    "folders",
+    "ids",
+    "jobs/batch_insert",
+    "jobs/context",
+    "jobs/cron",
+    "jobs/heartbeat",
+    "jobs/metrics",
+    "jobs/notifier/base",
+    "jobs/notifier/notifier",
+    "jobs/notifier/postgres",
+    "jobs/notifier/redis",
+    "jobs/notifier/sqlite",
+    "jobs/scheduler",
+    "jobs/store",
+    "rate_limits/limiter",
+    "rate_limits/quota_leases",
+    "rate_limits/rate",
+    "rate_limits/redis",
+    "redis",
+    "supervisor",
+    "web/caching",
+    "web/client_credentials",
+    "web/jobs",
+    "web/openapi_schemas",
+    "web/paths",
+    "web/session_cookies",
+    "web/timeouts",
+    "web/token_endpoint",
+    "web/uploads",
+    "web/validation",
+}
+"""Modules whose tests are still to be written or renamed."""
+
+
+def test_every_module_has_its_tests_and_every_test_file_its_module() -> None:
+    tests = (path for path in TESTS.rglob("test_*.py") if not path.is_relative_to(SYSTEM))
+    subjects = {path.relative_to(TESTS).with_name(path.stem.removeprefix("test_")).as_posix() for path in tests}
+    exempt = {*WITHOUT_TESTS, *PENDING}
+    found = differences(modules(), subjects - OF_THE_REPOSITORY, exempt)
+    if found:
+        pytest.fail("\n".join(["the tests do not mirror the modules:", *found]), pytrace=False)
+
+
+def test_a_missing_test_a_stray_test_and_a_needless_exception_are_reported() -> None:
+    of_modules = {"cache/redis": "cache/_redis.py", "cache/store": "cache/_store.py"}
+    assert not differences(of_modules, {"cache/redis", "cache/redis_outages"}, {"cache/store"})
+    found = differences(of_modules, {"cache/redisoutages", "redis", "cache/store"}, {"cache/store", "cache/peers"})
+    assert found == [
+        "cache/_redis.py has no tests: write tests/cache/test_redis.py",
+        "tests/cache/test_redisoutages.py is named after no module of the kit",
+        "tests/test_redis.py is named after no module of the kit",
+        "cache/peers needs no exception in tests/test_mirror.py",
+        "cache/store needs no exception in tests/test_mirror.py",
+    ]
+
+
+def modules() -> dict[str, str]:
+    """The files of the kit, by what their tests are named after: ``cache/redis``. Empty packages are left out."""
+    named = {}
+    for path in KIT.rglob("*.py"):
+        *folders, name = path.relative_to(KIT).with_suffix("").parts
+        if name == "__init__":
+            if not folders or not _defines_something(path):
+                continue
+            name = folders[-1]
+        named["/".join(part.strip("_") for part in (*folders, name))] = path.relative_to(KIT).as_posix()
+    return named
+
+
+def differences(of_modules: Mapping[str, str], tests: Iterable[str], exempt: Iterable[str]) -> list[str]:
+    tested = {test: _module_of(test, of_modules) for test in sorted(tests)}
+    untested = {module for module in of_modules if module not in tested.values()}
+    return [
+        *(
+            f"{of_modules[module]} has no tests: write tests/{_file(module)}"
+            for module in sorted(untested.difference(exempt))
+        ),
+        *(f"tests/{_file(test)} is named after no module of the kit" for test, module in tested.items() if not module),
+        *(f"{one} needs no exception in tests/test_mirror.py" for one in sorted(set(exempt) - untested)),
+    ]
+
+
+def _module_of(test: str, of_modules: Iterable[str]) -> str | None:
+    """The module with the longest name that the test's name begins with."""
+    return max((one for one in of_modules if f"{test}_".startswith(f"{one}_")), key=len, default=None)
+
+
+def _file(subject: str) -> str:
+    return Path(subject).with_name(f"test_{Path(subject).name}.py").as_posix()
+
+
+def _defines_something(path: Path) -> bool:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return any(isinstance(node, kinds) for node in ast.parse(path.read_text()).body)
