@@ -16,12 +16,11 @@ from contenders import RESTWELL, ROOT, serving
 
 # contenders sets the path of the following imports.
 # isort: split
-from api_client import ApiClient
-
 from chart import line_chart
 from routes import load
 from servers import postgres, restwell
 from shop.load_data import MAX_PRODUCTS
+from shop_client import ShopClient
 from workloads import SCRIPTS, add_users, request_data_for
 
 WORKLOADS = {
@@ -37,7 +36,7 @@ async def order_tables(base: str, count: int) -> str:
     """Lua tables with the order ids of the demo customer, newest first, and the access token."""
     ids: list[str] = []
     async with httpx.AsyncClient(base_url=base, timeout=30) as client:
-        customer = await ApiClient(client).sign_in("customer1@shop.example")
+        customer = await ShopClient(client).sign_in("customer1@shop.example")
         path = "/v1/orders?limit=100"
         while path and len(ids) < count:
             page = (await customer.get(path)).json()

@@ -23,8 +23,6 @@ from contenders import RESTWELL, ROOT, SECRET, serving
 
 # contenders sets the path of the following imports.
 # isort: split
-from api_client import ApiClient
-
 from chart import line_chart
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
@@ -38,6 +36,7 @@ from restwell.web import Controller, FromPath, Version, get
 from results_file import save_result
 from servers import postgres, restwell
 from shop.app import MIGRATIONS
+from shop_client import ShopClient
 from workloads import add_users
 
 LINES = (1, 2, 5, 10, 20, 50)
@@ -48,7 +47,7 @@ SEED = 7
 
 async def order_ms(url: str, counts: tuple[int, ...], repeats: int) -> list[float]:
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-        buyer = await ApiClient(client).sign_in("buyer1@shop.example")
+        buyer = await ShopClient(client).sign_in("buyer1@shop.example")
         items = (await client.get("/v1/products?limit=50")).json()["items"]
         found = []
         for count in counts:

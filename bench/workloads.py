@@ -14,13 +14,13 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
-from api_client import ApiClient  # test helpers
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from msgspec import Struct
 
 from contenders import NODE, PYTHON, SECRET, UPPER_BOUNDS, RunningContender
 from servers import Postgres
+from shop_client import ShopClient  # test helpers
 
 USER_COUNT: Final = 20
 PRODUCT_COUNT: Final = 5_000
@@ -139,7 +139,7 @@ async def request_data_for(serving: RunningContender, products: int = 100_000) -
         if serving.name in UPPER_BOUNDS:
             return RequestData(ids, queries, [])
         if serving.name not in {*NODE, *PYTHON}:
-            clients = [await ApiClient(client).sign_in(f"buyer{number}@shop.example") for number in range(USER_COUNT)]
+            clients = [await ShopClient(client).sign_in(f"buyer{number}@shop.example") for number in range(USER_COUNT)]
             return RequestData(ids, queries, [person.tokens["access_token"] for person in clients])
     key = OctKey.import_key(SECRET)
     claims = {"iss": "shop", "aud": "shop", "iat": int(time.time()), "exp": int(time.time()) + 3_600}

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from api_client import ApiClient
 from pydantic import SecretStr
 
 import servers
@@ -17,6 +16,7 @@ from servers import MORE
 from shop import demo
 from shop.app import MIGRATIONS, create_app
 from shop.settings import PaymentsSettings, ShopSettings
+from shop_client import ShopClient
 from tiny.app import MIGRATIONS as TINY_MIGRATIONS
 from tiny.app import create_app as create_tiny
 
@@ -63,23 +63,23 @@ async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def anyone(client: httpx.AsyncClient) -> ApiClient:
-    return ApiClient(client)
+def anyone(client: httpx.AsyncClient) -> ShopClient:
+    return ShopClient(client)
 
 
 @pytest.fixture
-async def customer(client: httpx.AsyncClient) -> ApiClient:
-    return await ApiClient(client).sign_in("customer1@shop.example")
+async def customer(client: httpx.AsyncClient) -> ShopClient:
+    return await ShopClient(client).sign_in("customer1@shop.example")
 
 
 @pytest.fixture
-async def other(client: httpx.AsyncClient) -> ApiClient:
-    return await ApiClient(client).sign_in("customer2@shop.example")
+async def other(client: httpx.AsyncClient) -> ShopClient:
+    return await ShopClient(client).sign_in("customer2@shop.example")
 
 
 @pytest.fixture
-async def admin(client: httpx.AsyncClient) -> ApiClient:
-    return await ApiClient(client).sign_in("admin@shop.example")
+async def admin(client: httpx.AsyncClient) -> ShopClient:
+    return await ShopClient(client).sign_in("admin@shop.example")
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from mail_server import PASSWORD, USER, mail_server, make_certificate
 
+from mail_server import PASSWORD, USER, mail_server, make_certificate
 from restwell.mail import Mail, Mailer, MailFailed, MailRefused, SmtpMailer, open_mailer
 from servers import free_port
 

@@ -12,8 +12,8 @@ from unicodedata import category
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mail_server import MailServer, mail_server
 
+from mail_server import MailServer, mail_server
 from restwell.mail import MAX_HEADER_CHARS, FolderMailer, Mail, MailRefused, SmtpMailer, open_mailer
 
 HEADERS = [

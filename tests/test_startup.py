@@ -8,11 +8,11 @@ from pathlib import Path
 
 import aio_pika
 import pytest
-from mail_server import make_certificate
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from mail_server import make_certificate
 from restwell._startup import check_services
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError

@@ -23,7 +23,6 @@ BENCH = Path(__file__).parents[1]
 sys.path += [str(BENCH), str(BENCH.parent / "tests/support"), str(BENCH.parent / "shop/tests/support")]
 
 import mail_server as mails  # noqa: E402  # after the path is set; test helpers
-
 from case_study.before import Step  # noqa: E402
 from chart import bar_chart  # noqa: E402
 from contenders import RESTWELL, ROOT, serving  # noqa: E402

@@ -8,7 +8,6 @@ import pytest
 from pydantic import SecretStr
 
 import servers
-from api_client import ApiClient
 from mail_server import MailServer, mail_server
 from restwell import App, Migrations
 from restwell.database import Database
@@ -18,6 +17,7 @@ from servers import MORE
 from shop import demo
 from shop.app import MIGRATIONS, create_app
 from shop.settings import PaymentsSettings, ShopSettings
+from shop_client import ShopClient
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -62,23 +62,23 @@ async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def anyone(client: httpx.AsyncClient) -> ApiClient:
-    return ApiClient(client)
+def anyone(client: httpx.AsyncClient) -> ShopClient:
+    return ShopClient(client)
 
 
 @pytest.fixture
-async def customer(client: httpx.AsyncClient) -> ApiClient:
-    return await ApiClient(client).sign_in("customer1@shop.example")
+async def customer(client: httpx.AsyncClient) -> ShopClient:
+    return await ShopClient(client).sign_in("customer1@shop.example")
 
 
 @pytest.fixture
-async def other(client: httpx.AsyncClient) -> ApiClient:
-    return await ApiClient(client).sign_in("customer2@shop.example")
+async def other(client: httpx.AsyncClient) -> ShopClient:
+    return await ShopClient(client).sign_in("customer2@shop.example")
 
 
 @pytest.fixture
-async def admin(client: httpx.AsyncClient) -> ApiClient:
-    return await ApiClient(client).sign_in("admin@shop.example")
+async def admin(client: httpx.AsyncClient) -> ShopClient:
+    return await ShopClient(client).sign_in("admin@shop.example")
 
 
 @pytest.fixture

@@ -5,23 +5,23 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from api_client import ApiClient
+from shop_client import ShopClient
 
 AT_ONCE = 4
 
 
-async def a_client(admin: ApiClient) -> str:
+async def a_client(admin: ShopClient) -> str:
     made = await admin.send("POST", "/v1/clients", {"name": "Robot", "scopes": ["orders:read"]})
     return f"/v1/clients/{made.json()['id']}"
 
 
-async def a_session(admin: ApiClient) -> str:
-    await ApiClient(admin.client).sign_in("admin@shop.example")
+async def a_session(admin: ShopClient) -> str:
+    await ShopClient(admin.client).sign_in("admin@shop.example")
     found = (await admin.get("/v1/sessions")).json()["items"]
     return f"/v1/sessions/{next(one['id'] for one in found if not one['current'])}"
 
 
-async def a_job(admin: ApiClient) -> str:
+async def a_job(admin: ShopClient) -> str:
     draft = {"email": "new@example.com", "password": "an entirely new one", "name": "New"}
     assert (await admin.send("POST", "/v1/users", draft)).status_code == 201
     path = f"/v1/jobs/{(await admin.get('/v1/jobs?state=ready')).json()['items'][0]['id']}"
@@ -31,7 +31,7 @@ async def a_job(admin: ApiClient) -> str:
 
 @pytest.mark.parametrize("make", [a_client, a_session, a_job])
 async def test_one_of_several_concurrent_deletes_succeeds_and_the_others_get_a_404(
-    admin: ApiClient, make: Callable[[ApiClient], Awaitable[str]]
+    admin: ShopClient, make: Callable[[ShopClient], Awaitable[str]]
 ) -> None:
     path = await make(admin)
     answers = await asyncio.gather(*(admin.send("DELETE", path) for _ in range(AT_ONCE)))

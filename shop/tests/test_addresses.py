@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from api_client import ApiClient, Json
+from api_client import Json
 from mail_server import MailServer, code_in, with_mail
 from restwell import App
 from restwell.testing import finish_jobs
 from shop.app import create_app
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 PASSWORD = "a long enough one"
 REFUSED = [
@@ -32,7 +33,7 @@ def new(email: str, name: str = "Ada") -> Json:
 
 
 async def test_an_invalid_address_is_a_422_that_names_its_field_at_every_route(
-    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ShopClient, app: App, server: MailServer
 ) -> None:
     """Regression: a NUL in the address of a sign-in was a 500 on PostgreSQL."""
     routes: dict[str, Callable[[str], Awaitable[httpx.Response]]] = {
@@ -74,7 +75,7 @@ async def test_all_spellings_of_an_address_are_one_account_that_gets_its_mail(
     for twin in twins:
         again = await client.post("/v1/users", json=new(twin))
         assert (again.status_code, again.json()["code"]) == (409, "email_taken")
-        await ApiClient(client).sign_in(twin, PASSWORD)
+        await ShopClient(client).sign_in(twin, PASSWORD)
         assert (await client.post("/v1/password-resets", json={"email": twin})).status_code == 202
     await finish_jobs(app)
     assert [to for _, to in server.envelopes] == [["ada@xn--bcher-kva.example"]] * 5
@@ -84,7 +85,7 @@ async def test_all_spellings_of_an_address_are_one_account_that_gets_its_mail(
 
 
 async def test_another_spelling_of_the_current_address_is_not_a_change(
-    customer: ApiClient, app: App, server: MailServer
+    customer: ShopClient, app: App, server: MailServer
 ) -> None:
     answer = await customer.send("POST", "/v1/email-verifications", {"email": "Customer1@SHOP.example"})
     assert answer.status_code == 202, "the current address needs no password"

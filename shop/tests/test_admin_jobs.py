@@ -6,13 +6,14 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api_client import ApiClient, assert_problem
+from api_client import assert_problem
 from restwell import App
 from restwell.ids import new_id
 from restwell.jobs import JobState
 from restwell.testing import finish_jobs
 from servers import ROOT, restwell
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 NEW = {"email": "ada@example.com", "password": "a long enough one", "name": "Ada Lovelace"}
 
@@ -29,7 +30,7 @@ async def dead(app: App, client: httpx.AsyncClient) -> UUID:
     return waiting.id
 
 
-async def test_an_admin_lists_retries_and_discards_a_dead_job_over_http(admin: ApiClient, dead: UUID) -> None:
+async def test_an_admin_lists_retries_and_discards_a_dead_job_over_http(admin: ShopClient, dead: UUID) -> None:
     page = (await admin.get("/v1/jobs")).json()
     assert [(job["id"], job["state"], job["attempts"]) for job in page["items"]] == [(str(dead), "dead", 1)]
     found = (await admin.get(f"/v1/jobs/{dead}")).json()
@@ -49,7 +50,7 @@ async def test_an_admin_lists_retries_and_discards_a_dead_job_over_http(admin: A
 
 
 @pytest.mark.parametrize("state", ["ready", "cancelled"])
-async def test_the_list_of_jobs_is_read_page_by_page(admin: ApiClient, app: App, state: str) -> None:
+async def test_the_list_of_jobs_is_read_page_by_page(admin: ShopClient, app: App, state: str) -> None:
     for number in range(5):
         await admin.client.post("/v1/users", json={**NEW, "email": f"ada{number}@example.com"})
     if state == "cancelled":

@@ -3,12 +3,13 @@
 import httpx
 import pytest
 
-from api_client import ApiClient, Json, assert_problem
+from api_client import Json, assert_problem
 from restwell import App
 from shop.demo import PASSWORD
+from shop_client import ShopClient
 
 
-async def events(api: ApiClient, query: str = "") -> list[Json]:
+async def events(api: ShopClient, query: str = "") -> list[Json]:
     found: list[Json] = (await api.get(f"/v1/security-events?limit=100{query}")).json()["items"]
     return found
 
@@ -18,7 +19,7 @@ def names(found: list[Json]) -> list[str]:
 
 
 async def test_a_user_lists_their_own_security_events_newest_first(
-    client: httpx.AsyncClient, customer: ApiClient
+    client: httpx.AsyncClient, customer: ShopClient
 ) -> None:
     bad = {"email": "customer1@shop.example", "password": "a wrong one"}
     failed = await client.post("/v1/sessions", json=bad)
@@ -28,15 +29,15 @@ async def test_a_user_lists_their_own_security_events_newest_first(
     assert names(found) == ["password_changed", "sign_in_failed", "signed_in"]
     assert found[1]["request_id"] == failed.headers["x-request-id"]
     assert found[1]["ip_address"] == "127.0.0.1"
-    phone = await ApiClient(client).sign_in("customer1@shop.example", "an entirely new one")
+    phone = await ShopClient(client).sign_in("customer1@shop.example", "an entirely new one")
     await phone.send("DELETE", "/v1/sessions/current")
     await customer.send("DELETE", "/v1/sessions")
-    again = await ApiClient(client).sign_in("customer1@shop.example", "an entirely new one")
+    again = await ShopClient(client).sign_in("customer1@shop.example", "an entirely new one")
     assert names(await events(again))[:4] == ["signed_in", "signed_out_everywhere", "signed_out", "signed_in"]
 
 
 async def test_an_admin_lists_all_security_events_and_a_customer_only_their_own(
-    client: httpx.AsyncClient, customer: ApiClient, admin: ApiClient
+    client: httpx.AsyncClient, customer: ShopClient, admin: ShopClient
 ) -> None:
     """Fails if customers can use the admin's filter."""
     await client.post("/v1/sessions", json={"email": "nobody@shop.example", "password": "a wrong one"})
@@ -52,7 +53,7 @@ async def test_an_admin_lists_all_security_events_and_a_customer_only_their_own(
 
 
 async def test_a_cursor_of_the_events_of_an_admin_is_refused_for_a_customer(
-    customer: ApiClient, admin: ApiClient, other: ApiClient
+    customer: ShopClient, admin: ShopClient, other: ShopClient
 ) -> None:
     assert other.tokens
     first: Json = (await admin.get("/v1/security-events?limit=1")).json()
@@ -64,7 +65,7 @@ async def test_a_cursor_of_the_events_of_an_admin_is_refused_for_a_customer(
 
 
 async def test_the_reuse_of_a_refresh_token_is_a_security_event(
-    client: httpx.AsyncClient, customer: ApiClient, app: App
+    client: httpx.AsyncClient, customer: ShopClient, app: App
 ) -> None:
     token = {"refresh_token": customer.tokens["refresh_token"]}
     assert (await client.post("/v1/sessions/refresh", json=token)).status_code == 200
@@ -73,7 +74,7 @@ async def test_the_reuse_of_a_refresh_token_is_a_security_event(
             "UPDATE refresh_tokens SET used_at = (SELECT min(created_at) FROM users) WHERE used_at IS NOT NULL"
         )
     assert (await client.post("/v1/sessions/refresh", json=token)).status_code == 401
-    owner = await ApiClient(client).sign_in("customer1@shop.example")
+    owner = await ShopClient(client).sign_in("customer1@shop.example")
     assert "refresh_token_reused" in names(await events(owner))
 
 
@@ -81,7 +82,7 @@ async def test_the_reuse_of_a_refresh_token_is_a_security_event(
     "change",
     ["UPDATE security_events SET type = 'nothing'", "DELETE FROM security_events", "TRUNCATE security_events"],
 )
-async def test_the_database_refuses_to_change_security_events(customer: ApiClient, app: App, change: str) -> None:
+async def test_the_database_refuses_to_change_security_events(customer: ShopClient, app: App, change: str) -> None:
     """Breaks without the triggers of migration 0008."""
     if app.kit.database.dialect == "sqlite" and change.startswith("TRUNCATE"):
         pytest.skip("SQLite has no TRUNCATE")

@@ -10,7 +10,6 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from api_client import ApiClient
 from restwell import App
 from restwell.database import param, query
 from restwell.ids import min_id_at, new_id
@@ -21,6 +20,7 @@ from shop import cleanup
 from shop.app import create_app
 from shop.schema import metadata
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ add_session = query(
 
 
 async def test_the_cleanup_keeps_recent_rows(
-    customer: ApiClient, admin: ApiClient, client: httpx.AsyncClient, app: App
+    customer: ShopClient, admin: ShopClient, client: httpx.AsyncClient, app: App
 ) -> None:
     product = await customer.first_product()
     await customer.order("new", (product["id"], 1))
@@ -72,7 +72,7 @@ async def test_the_cleanup_keeps_recent_rows(
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_the_cleanup_deletes_expired_rows(customer: ApiClient, client: httpx.AsyncClient, app: App) -> None:
+async def test_the_cleanup_deletes_expired_rows(customer: ShopClient, client: httpx.AsyncClient, app: App) -> None:
     product = await customer.first_product()
     for number in range(3):
         await customer.order(f"key {number}", (product["id"], 1))
@@ -89,7 +89,7 @@ async def test_the_cleanup_deletes_expired_rows(customer: ApiClient, client: htt
     assert [await count(app, table) for table in tables] == [0, 0, 0, 0]
 
 
-async def test_the_cleanup_deletes_security_events_after_a_year(customer: ApiClient, app: App) -> None:
+async def test_the_cleanup_deletes_security_events_after_a_year(customer: ShopClient, app: App) -> None:
     """The trigger allows deletion one day before the cleanup deletes."""
     assert customer.tokens
     events = metadata.tables["security_events"]
@@ -106,7 +106,7 @@ async def test_the_cleanup_deletes_security_events_after_a_year(customer: ApiCli
     assert await count(app, "security_events") == before - 1
 
 
-async def test_the_cleanup_deletes_sessions_a_week_after_their_end(customer: ApiClient, app: App) -> None:
+async def test_the_cleanup_deletes_sessions_a_week_after_their_end(customer: ShopClient, app: App) -> None:
     user_id = UUID((await customer.get("/v1/users/me")).json()["id"])
     lifetime = timedelta(seconds=app.kit.settings.jwt.refresh_ttl_seconds)
     async with app.kit.database.transaction() as tx:

@@ -5,14 +5,15 @@ from base64 import b64encode
 import httpx
 import pytest
 
-from api_client import ApiClient, Json, assert_problem
+from api_client import Json, assert_problem
 from cases import each
+from shop_client import ShopClient
 
 FORM = {"grant_type": "client_credentials"}
 
 
 @pytest.fixture
-async def made(admin: ApiClient) -> Json:
+async def made(admin: ShopClient) -> Json:
     """A client with two scopes."""
     draft = {"name": "Warehouse", "scopes": ["products:write", "orders:read", "orders:read"]}
     answer = await admin.send("POST", "/v1/clients", draft)
@@ -32,7 +33,7 @@ async def token(client: httpx.AsyncClient, made: Json, **form: str) -> httpx.Res
 
 
 async def test_a_oauth_client_gets_a_token_and_may_use_its_scopes(
-    client: httpx.AsyncClient, made: Json, customer: ApiClient
+    client: httpx.AsyncClient, made: Json, customer: ShopClient
 ) -> None:
     product = await customer.first_product()
     order = (await customer.order("seen-by-a-machine", (product["id"], 1))).json()
@@ -43,7 +44,7 @@ async def test_a_oauth_client_gets_a_token_and_may_use_its_scopes(
     assert (granted["token_type"], granted["expires_in"]) == ("Bearer", 900)
     assert granted["scope"] == "orders:read products:write"
     assert answer.headers["cache-control"] == "no-store"
-    oauth_client = ApiClient(client)
+    oauth_client = ShopClient(client)
     oauth_client.tokens = granted
     assert [one["id"] for one in (await oauth_client.get("/v1/orders")).json()["items"]] == [order["id"]]
     assert (await oauth_client.get(f"/v1/orders/{order['id']}")).status_code == 200
@@ -57,7 +58,7 @@ async def test_a_oauth_client_gets_a_token_and_may_use_its_scopes(
 
 
 async def test_a_oauth_client_may_request_fewer_scopes(client: httpx.AsyncClient, made: Json) -> None:
-    oauth_client = ApiClient(client)
+    oauth_client = ShopClient(client)
     oauth_client.tokens = (await token(client, made, scope="orders:read")).json()
     assert oauth_client.tokens["scope"] == "orders:read"
     draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 9}
@@ -71,10 +72,10 @@ async def test_a_oauth_client_cannot_request_other_scopes(client: httpx.AsyncCli
 
 
 async def test_a_revoked_oauth_client_loses_access_at_once_and_no_other_does(
-    client: httpx.AsyncClient, made: Json, admin: ApiClient
+    client: httpx.AsyncClient, made: Json, admin: ShopClient
 ) -> None:
     """Fails without the check of the client on each request: its tokens stay valid for 15 minutes."""
-    oauth_client = ApiClient(client)
+    oauth_client = ShopClient(client)
     oauth_client.tokens = (await token(client, made)).json()
     other_client = (await admin.send("POST", "/v1/clients", {"name": "Other", "scopes": ["orders:read"]})).json()
     assert (await oauth_client.get("/v1/orders")).status_code == 200
@@ -121,7 +122,7 @@ async def test_errors_of_the_token_endpoint_have_the_oauth_format(client: httpx.
         assert answer.json().keys() == {"error", "error_description"}
 
 
-async def test_a_oauth_client_without_scopes_or_with_an_unknown_one_is_refused(admin: ApiClient) -> None:
+async def test_a_oauth_client_without_scopes_or_with_an_unknown_one_is_refused(admin: ShopClient) -> None:
     for scopes in ([], ["everything"]):
         answer = await admin.send("POST", "/v1/clients", {"name": "Warehouse", "scopes": scopes})
         assert_problem(answer, 422, "invalid")

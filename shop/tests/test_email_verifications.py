@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from api_client import ApiClient, assert_problem
+from api_client import assert_problem
 from mail_server import MailServer, code_in, with_mail
 from restwell import App
 from restwell.testing import finish_jobs
@@ -11,6 +11,7 @@ from shop.app import create_app
 from shop.demo import PASSWORD
 from shop.sessions.login_throttle import FREE_ATTEMPTS
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada"}
 
@@ -24,12 +25,12 @@ async def verify(client: httpx.AsyncClient, code: str) -> httpx.Response:
     return await client.post("/v1/email-verifications/completion", json={"code": code})
 
 
-async def account(api: ApiClient) -> tuple[str, bool]:
+async def account(api: ShopClient) -> tuple[str, bool]:
     me = (await api.get("/v1/users/me")).json()
     return me["email"], me["email_verified"]
 
 
-async def request_code(api: ApiClient, email: str, **more: str) -> httpx.Response:
+async def request_code(api: ShopClient, email: str, **more: str) -> httpx.Response:
     return await api.send("POST", "/v1/email-verifications", {"email": email, **more})
 
 
@@ -38,7 +39,7 @@ async def test_the_code_in_the_welcome_email_verifies_the_address_once(
 ) -> None:
     await client.post("/v1/users", json=NEW)
     await finish_jobs(app)
-    ada = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
+    ada = await ShopClient(client).sign_in("ada@example.com", NEW["password"])
     assert await account(ada) == ("ada@example.com", False)
     code = code_in(server.mails[0])
     assert (await verify(client, code)).status_code == 204
@@ -47,7 +48,7 @@ async def test_the_code_in_the_welcome_email_verifies_the_address_once(
 
 
 async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified(
-    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ShopClient, app: App, server: MailServer
 ) -> None:
     assert_problem(await request_code(customer, "new@shop.example"), 403, "wrong_password")
     assert_problem(await request_code(customer, "new@shop.example", current_password="wrong"), 403, "wrong_password")
@@ -63,7 +64,7 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
 
     assert (await verify(client, code)).status_code == 204
     assert await account(customer) == ("new@shop.example", True)
-    await ApiClient(client).sign_in("new@shop.example")
+    await ShopClient(client).sign_in("new@shop.example")
     await finish_jobs(app)
     notice = server.mails[-1]
     assert (notice["To"].addresses[0].addr_spec, notice["Subject"]) == (
@@ -75,7 +76,7 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
 
 
 async def test_an_address_of_another_account_cannot_be_taken(
-    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ShopClient, app: App, server: MailServer
 ) -> None:
     """The response does not reveal the other account. The code is sent to its owner."""
     assert (await request_code(customer, "customer2@shop.example", current_password=PASSWORD)).status_code == 202
@@ -85,7 +86,7 @@ async def test_an_address_of_another_account_cannot_be_taken(
 
 
 async def test_a_verification_code_is_rejected_after_a_day_or_without_its_account(
-    client: httpx.AsyncClient, customer: ApiClient, other: ApiClient, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ShopClient, other: ShopClient, app: App, server: MailServer
 ) -> None:
     for api, email in ((customer, "customer1@shop.example"), (other, "customer2@shop.example")):
         assert (await request_code(api, email)).status_code == 202
@@ -101,7 +102,7 @@ async def test_a_verification_code_is_rejected_after_a_day_or_without_its_accoun
 
 
 async def test_a_stolen_session_cannot_guess_the_password_for_long(
-    customer: ApiClient, client: httpx.AsyncClient
+    customer: ShopClient, client: httpx.AsyncClient
 ) -> None:
     """Fails if only sign-ins are throttled. The owner's other session is not throttled."""
     for _ in range(FREE_ATTEMPTS):
@@ -111,13 +112,13 @@ async def test_a_stolen_session_cannot_guess_the_password_for_long(
     assert_problem(
         await request_code(customer, "attacker@shop.example", current_password=PASSWORD), 429, "too_many_attempts"
     )
-    owner = await ApiClient(client).sign_in("customer1@shop.example")
+    owner = await ShopClient(client).sign_in("customer1@shop.example")
     assert (await request_code(owner, "new@shop.example", current_password=PASSWORD)).status_code == 202
 
 
 @pytest.mark.parametrize("how", ["reset", "change"])
 async def test_a_new_password_cancels_a_pending_change_of_the_address(
-    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer, how: str
+    client: httpx.AsyncClient, customer: ShopClient, app: App, server: MailServer, how: str
 ) -> None:
     """Fails if pending codes stay valid: an attacker with a code takes over the account later."""
     assert (await request_code(customer, "attacker@shop.example", current_password=PASSWORD)).status_code == 202

@@ -3,7 +3,6 @@
 import httpx
 import pytest
 
-from api_client import ApiClient
 from mail_server import MailServer, code_in, text_of, with_mail
 from restwell import App
 from restwell.jobs import JobState
@@ -11,6 +10,7 @@ from restwell.testing import finish_jobs
 from shop.app import create_app
 from shop.email_templates import format_money
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada <b>Lovelace</b>"}
 
@@ -34,12 +34,12 @@ async def test_a_new_user_gets_a_welcome_mail(client: httpx.AsyncClient, app: Ap
 
 
 async def test_no_email_to_an_unverified_address_contains_text_of_the_requester(
-    client: httpx.AsyncClient, admin: ApiClient, app: App, server: MailServer
+    client: httpx.AsyncClient, admin: ShopClient, app: App, server: MailServer
 ) -> None:
     """Fails if an email contains the user's name, which may be "Your account is locked, ..."."""
     registration = {**NEW, "name": "Your account is locked, go to http://evil.example"}
     assert (await client.post("/v1/users", json=registration)).status_code == 201
-    api = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
+    api = await ShopClient(client).sign_in("ada@example.com", NEW["password"])
     draft = {"name": "Lamp", "category": "home", "price_cents": 100, "currency": "EUR", "stock": 9}
     product = (await admin.send("POST", "/v1/products", draft)).json()
     assert (await api.order("unproven", (product["id"], 1))).status_code == 201
@@ -70,7 +70,7 @@ async def test_no_email_to_an_unverified_address_contains_text_of_the_requester(
 
 
 async def test_the_confirmation_mail_lists_every_line_of_the_order(
-    customer: ApiClient, admin: ApiClient, app: App, server: MailServer
+    customer: ShopClient, admin: ShopClient, app: App, server: MailServer
 ) -> None:
     lines = []
     for name, price in (("Lamp <b>", 12_950), ("Tent", 9_900)):
@@ -92,7 +92,7 @@ async def test_the_confirmation_mail_lists_every_line_of_the_order(
 
 async def test_a_deleted_account_gets_no_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
     assert (await client.post("/v1/users", json=NEW)).status_code == 201
-    ada = await ApiClient(client).sign_in("ada@example.com", NEW["password"])
+    ada = await ShopClient(client).sign_in("ada@example.com", NEW["password"])
     await ada.send("DELETE", "/v1/users/me")
     await finish_jobs(app)
     assert server.mails == []
@@ -121,7 +121,7 @@ async def test_a_mail_is_retried_when_the_server_is_busy(
     assert (waiting.name, waiting.attempts, waiting.max_attempts) == ("send_welcome", 1, 10)
 
 
-async def test_a_changed_password_is_mailed_to_the_owner(customer: ApiClient, app: App, server: MailServer) -> None:
+async def test_a_changed_password_is_mailed_to_the_owner(customer: ShopClient, app: App, server: MailServer) -> None:
     change = {"current_password": "demo-password-2026", "new_password": "an entirely new one"}
     assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
     await finish_jobs(app)
@@ -133,7 +133,7 @@ async def test_a_changed_password_is_mailed_to_the_owner(customer: ApiClient, ap
 async def test_the_code_from_the_mail_resets_a_password_once(
     client: httpx.AsyncClient, app: App, server: MailServer
 ) -> None:
-    before = await ApiClient(client).sign_in("customer1@shop.example")
+    before = await ShopClient(client).sign_in("customer1@shop.example")
     asked = [await client.post("/v1/password-resets", json={"email": email}) for email in RESET]
     assert {(answer.status_code, answer.content) for answer in asked} == {(202, asked[0].content)}
     await finish_jobs(app)
@@ -143,7 +143,7 @@ async def test_the_code_from_the_mail_resets_a_password_once(
     new = {"code": codes[0], "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=new)).status_code == 204
     assert (await before.get("/v1/users/me")).status_code == 401, "all sessions are revoked"
-    await ApiClient(client).sign_in("customer1@shop.example", "an entirely new one")
+    await ShopClient(client).sign_in("customer1@shop.example", "an entirely new one")
     for code in (codes[0], codes[1], "wrong"):
         answer = await client.post("/v1/password-resets/completion", json={**new, "code": code})
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_reset_code")

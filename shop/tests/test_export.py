@@ -2,8 +2,9 @@
 
 import pytest
 
-from api_client import ApiClient, Json
+from api_client import Json
 from shop.exports import service
+from shop_client import ShopClient
 
 
 @pytest.fixture(autouse=True)
@@ -12,7 +13,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "PAGE_SIZE", 2)
 
 
-async def everything(api: ApiClient) -> Json:
+async def everything(api: ShopClient) -> Json:
     answer = await api.get("/v1/users/me/export")
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
@@ -22,7 +23,7 @@ async def everything(api: ApiClient) -> Json:
     return export
 
 
-async def test_the_export_holds_all_data_of_a_user(customer: ApiClient, other: ApiClient) -> None:
+async def test_the_export_holds_all_data_of_a_user(customer: ShopClient, other: ShopClient) -> None:
     product = await customer.first_product()
     placed = [(await customer.order(f"mine {number}", (product["id"], 1))).json() for number in range(5)]
     await other.order("anothers", (product["id"], 1))
@@ -35,11 +36,11 @@ async def test_the_export_holds_all_data_of_a_user(customer: ApiClient, other: A
     assert export["identities"] == []
 
 
-async def test_the_export_of_a_user_without_data_has_empty_lists(other: ApiClient) -> None:
+async def test_the_export_of_a_user_without_data_has_empty_lists(other: ShopClient) -> None:
     assert (await everything(other))["orders"] == []
 
 
-async def test_the_export_of_an_admin_holds_only_their_own_data(customer: ApiClient, admin: ApiClient) -> None:
+async def test_the_export_of_an_admin_holds_only_their_own_data(customer: ShopClient, admin: ShopClient) -> None:
     """Fails if the export uses the admin's access to all data."""
     product = await customer.first_product()
     await customer.order("not an admin's", (product["id"], 1))

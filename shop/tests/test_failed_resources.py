@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 from sqlalchemy import MetaData, update
 
-from api_client import ApiClient
 from restwell import App
 from restwell.database import query
 from restwell.jobs import JobState, JobStore, job_tables
@@ -16,6 +15,7 @@ from restwell.settings import FilesSettings
 from restwell.testing import finish_jobs
 from shop.app import create_app
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 jobs = job_tables(MetaData())[0]
 break_arguments = query("test.break_arguments", update(jobs).values(arguments='{"unknown":1}'))
@@ -27,7 +27,7 @@ def app(settings: ShopSettings, tmp_path: Path) -> App:
     return create_app(settings.model_copy(update={"files": FilesSettings(dir=tmp_path / "files")}))
 
 
-async def add_image(admin: ApiClient) -> str:
+async def add_image(admin: ShopClient) -> str:
     output = io.BytesIO()
     Image.new("RGB", (40, 40), "red").save(output, "JPEG")
     product = await admin.first_product()
@@ -39,7 +39,7 @@ async def add_image(admin: ApiClient) -> str:
     return str(answer.headers["location"])
 
 
-async def create_report(admin: ApiClient) -> str:
+async def create_report(admin: ShopClient) -> str:
     answer = await admin.send("POST", "/v1/reports", {"first_day": "2026-01-01", "last_day": "2026-01-01"})
     return str(answer.headers["location"])
 
@@ -48,7 +48,7 @@ async def all_jobs(app: App) -> list[str]:
     return [str(one.id) for state in JobState for one in await app.kit.jobs.list_jobs(state, 10)]
 
 
-async def worker_killed(app: App, _admin: ApiClient) -> None:
+async def worker_killed(app: App, _admin: ShopClient) -> None:
     """The worker is killed in every attempt."""
     store = JobStore(app.kit.database, lease_seconds=-1)
     for _ in range(3):
@@ -56,7 +56,7 @@ async def worker_killed(app: App, _admin: ApiClient) -> None:
         await store.expire()
 
 
-async def attempts_failed(app: App, _admin: ApiClient) -> None:
+async def attempts_failed(app: App, _admin: ShopClient) -> None:
     store = JobStore(app.kit.database)
     for _ in range(3):
         for claimed in await store.claim(QUEUES, 2, "failing"):
@@ -64,32 +64,32 @@ async def attempts_failed(app: App, _admin: ApiClient) -> None:
         await store.promote()
 
 
-async def arguments_unknown(app: App, admin: ApiClient) -> None:
+async def arguments_unknown(app: App, admin: ShopClient) -> None:
     """The arguments cannot be decoded, so no handler can record the failure."""
     await app.kit.database.run(break_arguments)
     await attempts_failed(app, admin)
 
 
-async def cancelled(app: App, admin: ApiClient) -> None:
+async def cancelled(app: App, admin: ShopClient) -> None:
     for job_id in await all_jobs(app):
         answer = await admin.send("POST", f"/v1/jobs/{job_id}/cancellation")
         assert answer.json()["state"] == "cancelled"
 
 
-async def discarded(app: App, admin: ApiClient) -> None:
+async def discarded(app: App, admin: ShopClient) -> None:
     await attempts_failed(app, admin)
     for job_id in await all_jobs(app):
         assert (await admin.send("DELETE", f"/v1/jobs/{job_id}")).status_code == 204
 
 
-async def pruned(app: App, admin: ApiClient) -> None:
+async def pruned(app: App, admin: ShopClient) -> None:
     await attempts_failed(app, admin)
     assert await JobStore(app.kit.database).prune(JobState.DEAD, -60) == 2
 
 
 @pytest.mark.parametrize("end", [worker_killed, attempts_failed, arguments_unknown, cancelled, discarded, pruned])
 async def test_a_resource_whose_job_will_never_succeed_is_failed(
-    admin: ApiClient, app: App, end: Callable[[App, ApiClient], Awaitable[None]]
+    admin: ShopClient, app: App, end: Callable[[App, ShopClient], Awaitable[None]]
 ) -> None:
     """Regression: such a resource stayed `pending`."""
     resources = [await add_image(admin), await create_report(admin)]
@@ -104,7 +104,9 @@ async def test_a_resource_whose_job_will_never_succeed_is_failed(
     assert (listed["state"], listed["failure_code"]) == ("failed", "processing_failed")
 
 
-async def test_a_failed_resource_is_pending_while_its_job_is_retried_and_then_ready(admin: ApiClient, app: App) -> None:
+async def test_a_failed_resource_is_pending_while_its_job_is_retried_and_then_ready(
+    admin: ShopClient, app: App
+) -> None:
     """Fails if the failure is stored instead of derived from the job."""
     resources = [await add_image(admin), await create_report(admin)]
     await attempts_failed(app, admin)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from api_client import ApiClient, Json, assert_problem
+from api_client import Json, assert_problem
 from fuzzing import MARK, fuzz
 from restwell import App
 from restwell.ids import new_id
@@ -24,6 +24,7 @@ from scoreboard import Score
 from shop.app import create_app
 from shop.images import render
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def app(settings: ShopSettings, tmp_path: Path) -> App:
 
 
 @pytest.fixture
-async def product(admin: ApiClient) -> Json:
+async def product(admin: ShopClient) -> Json:
     return await admin.first_product()
 
 
@@ -53,7 +54,7 @@ def photograph(width: int = 1_600, height: int = 800) -> bytes:
     return encoded(image, exif=exif)
 
 
-async def send(api: ApiClient, product: Json, content: bytes, name: str = "file") -> httpx.Response:
+async def send(api: ShopClient, product: Json, content: bytes, name: str = "file") -> httpx.Response:
     return await api.client.post(
         f"/v1/products/{product['id']}/images",
         files={name: ("holiday.jpg", content, "image/jpeg")},
@@ -62,7 +63,7 @@ async def send(api: ApiClient, product: Json, content: bytes, name: str = "file"
 
 
 async def test_an_image_is_accepted_at_once_and_processed_by_a_job(
-    admin: ApiClient, anyone: ApiClient, app: App, product: Json, tmp_path: Path
+    admin: ShopClient, anyone: ShopClient, app: App, product: Json, tmp_path: Path
 ) -> None:
     answer = await send(admin, product, photograph())
     assert (answer.status_code, answer.json()["state"], answer.json()["urls"]) == (202, "pending", {})
@@ -98,7 +99,7 @@ async def test_an_image_is_accepted_at_once_and_processed_by_a_job(
     assert_problem(await anyone.get(f"{where}/gigantic"), 404, "not_found")
 
 
-async def test_an_image_keeps_its_transparency_and_visible_colours(admin: ApiClient, app: App, product: Json) -> None:
+async def test_an_image_keeps_its_transparency_and_visible_colours(admin: ShopClient, app: App, product: Json) -> None:
     glass = Image.new("RGBA", (300, 100), (0, 200, 0, 128))
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for content in (encoded(glass, "PNG", icc_profile=profile), encoded(glass, "WEBP", icc_profile=b"not a profile")):
@@ -140,7 +141,7 @@ def bomb(edge: int) -> bytes:
     ],
 )
 async def test_a_file_that_is_not_an_image_or_a_decompression_bomb_is_refused(
-    admin: ApiClient, app: App, product: Json, tmp_path: Path, content: bytes, words: str
+    admin: ShopClient, app: App, product: Json, tmp_path: Path, content: bytes, words: str
 ) -> None:
     problem = assert_problem(await send(admin, product, content), 422, "invalid")
     assert problem["errors"][0]["path"] == "file"
@@ -149,7 +150,7 @@ async def test_a_file_that_is_not_an_image_or_a_decompression_bomb_is_refused(
     assert await app.kit.jobs.queue_stats() == []
 
 
-async def test_an_image_with_a_damaged_end_fails_with_a_reason(admin: ApiClient, app: App, product: Json) -> None:
+async def test_an_image_with_a_damaged_end_fails_with_a_reason(admin: ShopClient, app: App, product: Json) -> None:
     where = (await send(admin, product, photograph()[:4_000])).headers["location"]
     await finish_jobs(app)
     image = (await admin.get(where)).json()
@@ -233,7 +234,7 @@ def test_every_upload_is_processed_or_refused(score: Score, tmp_path: Path) -> N
         fuzz(score, st.binary() | cut | st.sampled_from(rights).flatmap(damaged), take)
 
 
-async def test_an_upload_form_has_exactly_one_file(admin: ApiClient, product: Json) -> None:
+async def test_an_upload_form_has_exactly_one_file(admin: ShopClient, product: Json) -> None:
     path, token = f"/v1/products/{product['id']}/images", {"authorization": f"Bearer {admin.tokens['access_token']}"}
     photo = photograph(100, 100)
     assert_problem(await send(admin, product, photo, name="picture"), 422, "invalid")
@@ -253,7 +254,7 @@ async def test_an_upload_form_has_exactly_one_file(admin: ApiClient, product: Js
 
 
 async def test_only_an_admin_adds_images_and_only_to_an_existing_product(
-    admin: ApiClient, customer: ApiClient, anyone: ApiClient, product: Json
+    admin: ShopClient, customer: ShopClient, anyone: ShopClient, product: Json
 ) -> None:
     photo = photograph(100, 100)
     assert_problem(await send(customer, product, photo), 403, "forbidden")
@@ -264,13 +265,13 @@ async def test_only_an_admin_adds_images_and_only_to_an_existing_product(
     assert_problem(await anyone.get(where.replace(product["id"], other["id"])), 404, "not_found")
 
 
-async def test_concurrent_uploads_never_exceed_the_limit_of_images(admin: ApiClient, product: Json) -> None:
+async def test_concurrent_uploads_never_exceed_the_limit_of_images(admin: ShopClient, product: Json) -> None:
     """Fails without the lock on the product: uncommitted images are not counted."""
     answers = await asyncio.gather(*(send(admin, product, photograph(50, 50)) for _ in range(23)))
     assert sorted(answer.status_code for answer in answers) == [202] * 20 + [409] * 3
 
 
-async def test_deleting_a_product_deletes_its_images(admin: ApiClient, app: App, product: Json) -> None:
+async def test_deleting_a_product_deletes_its_images(admin: ShopClient, app: App, product: Json) -> None:
     where = (await send(admin, product, photograph())).headers["location"]
     current = await admin.get(f"/v1/products/{product['id']}")
     gone = await admin.send("DELETE", f"/v1/products/{product['id']}", if_match=current.headers["etag"])

@@ -7,7 +7,7 @@ import pyotp
 import pytest
 from sqlalchemy import func, select
 
-from api_client import ApiClient, Json, assert_problem
+from api_client import Json, assert_problem
 from mail_server import MailServer, with_mail
 from restwell import App
 from restwell.auth._encryption import SecretBox
@@ -18,6 +18,7 @@ from shop.demo import PASSWORD
 from shop.mfa.models import mfa_enrolments, recovery_codes
 from shop.sessions.login_throttle import FREE_ATTEMPTS
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 PATH = "/v1/users/me/mfa"
 OWNER = {"email": "customer1@shop.example", "password": PASSWORD}
@@ -42,7 +43,7 @@ class Phone:
         return self._totp.generate_otp(self._step)
 
 
-async def start_enrolment(api: ApiClient) -> Phone:
+async def start_enrolment(api: ShopClient) -> Phone:
     answer = await api.send("POST", PATH, {"current_password": PASSWORD})
     assert answer.status_code == 200, answer.text
     begun: Json = answer.json()
@@ -51,7 +52,7 @@ async def start_enrolment(api: ApiClient) -> Phone:
     return Phone(begun["uri"])
 
 
-async def activate(api: ApiClient) -> tuple[Phone, list[str]]:
+async def activate(api: ShopClient) -> tuple[Phone, list[str]]:
     phone = await start_enrolment(api)
     answer = await api.send("POST", f"{PATH}/confirmation", {"code": phone.code()})
     assert answer.status_code == 200, answer.text
@@ -62,7 +63,7 @@ async def sign_in(client: httpx.AsyncClient, code: str | None = None) -> httpx.R
     return await client.post("/v1/sessions", json={**OWNER, **({"code": code} if code is not None else {})})
 
 
-async def test_signing_in_requires_a_single_use_mfa_code(client: httpx.AsyncClient, customer: ApiClient) -> None:
+async def test_signing_in_requires_a_single_use_mfa_code(client: httpx.AsyncClient, customer: ShopClient) -> None:
     phone, codes = await activate(customer)
     assert (await customer.get(PATH)).json() == {"active": True, "recovery_codes_left": 10}
     assert_problem(await sign_in(client), 401, "mfa_required")
@@ -78,7 +79,7 @@ async def test_signing_in_requires_a_single_use_mfa_code(client: httpx.AsyncClie
 
 
 async def test_the_code_that_confirmed_the_enrolment_does_not_sign_in(
-    client: httpx.AsyncClient, customer: ApiClient
+    client: httpx.AsyncClient, customer: ShopClient
 ) -> None:
     phone = await start_enrolment(customer)
     code = phone.code()
@@ -87,7 +88,7 @@ async def test_the_code_that_confirmed_the_enrolment_does_not_sign_in(
 
 
 async def test_an_mfa_code_works_only_for_its_time_and_owner(
-    client: httpx.AsyncClient, customer: ApiClient, other: ApiClient
+    client: httpx.AsyncClient, customer: ShopClient, other: ShopClient
 ) -> None:
     phone, codes = await activate(customer)
     begun = await other.send("POST", PATH, {"current_password": PASSWORD})
@@ -99,7 +100,7 @@ async def test_an_mfa_code_works_only_for_its_time_and_owner(
     assert_problem(await client.post("/v1/sessions", json={**late, "code": codes[0]}), 403, "invalid_mfa_code")
 
 
-async def test_an_unconfirmed_enrolment_is_not_required(client: httpx.AsyncClient, customer: ApiClient) -> None:
+async def test_an_unconfirmed_enrolment_is_not_required(client: httpx.AsyncClient, customer: ShopClient) -> None:
     first = await start_enrolment(customer)
     phone = await start_enrolment(customer)
     assert (await customer.get(PATH)).json() == {"active": False, "recovery_codes_left": 0}
@@ -112,9 +113,9 @@ async def test_an_unconfirmed_enrolment_is_not_required(client: httpx.AsyncClien
 
 
 async def test_enabling_mfa_revokes_other_sessions_and_notifies_the_owner(
-    client: httpx.AsyncClient, customer: ApiClient, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ShopClient, app: App, server: MailServer
 ) -> None:
-    other_session = await ApiClient(client).sign_in("customer1@shop.example")
+    other_session = await ShopClient(client).sign_in("customer1@shop.example")
     phone, _ = await activate(customer)
     assert (await other_session.get("/v1/users/me")).status_code == 401
     removal = {"current_password": PASSWORD, "code": phone.code()}
@@ -127,7 +128,7 @@ async def test_enabling_mfa_revokes_other_sessions_and_notifies_the_owner(
 
 
 async def test_mfa_is_disabled_with_password_and_code_and_then_not_required(
-    client: httpx.AsyncClient, customer: ApiClient
+    client: httpx.AsyncClient, customer: ShopClient
 ) -> None:
     phone, codes = await activate(customer)
     removal = f"{PATH}/removal"
@@ -145,7 +146,7 @@ async def test_mfa_is_disabled_with_password_and_code_and_then_not_required(
     assert_problem(await customer.send("POST", removal, right), 409, "mfa_not_enrolled")
 
 
-async def test_the_mfa_code_cannot_be_guessed_at_sign_in(customer: ApiClient, app: App) -> None:
+async def test_the_mfa_code_cannot_be_guessed_at_sign_in(customer: ShopClient, app: App) -> None:
     """Fails if failures are counted per network only: a botnet can try a million codes."""
     await activate(customer)
     for number in range(FREE_ATTEMPTS + 5):  # on a busy machine, the first waits are over before the next guess
@@ -159,7 +160,7 @@ async def test_the_mfa_code_cannot_be_guessed_at_sign_in(customer: ApiClient, ap
     pytest.fail("no guess was refused")
 
 
-async def test_the_mfa_code_cannot_be_guessed_by_disabling_mfa(customer: ApiClient) -> None:
+async def test_the_mfa_code_cannot_be_guessed_by_disabling_mfa(customer: ShopClient) -> None:
     await activate(customer)
     guess = {"current_password": PASSWORD, "code": "000000"}
     for _ in range(FREE_ATTEMPTS):
@@ -170,7 +171,7 @@ async def test_the_mfa_code_cannot_be_guessed_by_disabling_mfa(customer: ApiClie
     assert_problem(refused, 429, "too_many_attempts")
 
 
-async def test_a_deleted_account_leaves_no_mfa_secret(customer: ApiClient, app: App) -> None:
+async def test_a_deleted_account_leaves_no_mfa_secret(customer: ShopClient, app: App) -> None:
     await activate(customer)
     assert (await customer.send("DELETE", "/v1/users/me")).status_code == 204
     for table in (mfa_enrolments, recovery_codes):
@@ -179,7 +180,7 @@ async def test_a_deleted_account_leaves_no_mfa_secret(customer: ApiClient, app: 
 
 
 async def test_a_recovery_code_signs_in_when_the_secret_cannot_be_decrypted(
-    client: httpx.AsyncClient, customer: ApiClient, app: App
+    client: httpx.AsyncClient, customer: ShopClient, app: App
 ) -> None:
     phone, codes = await activate(customer)
     sealed = SecretBox([b"derived from a lost master secret"[:32]]).encrypt("JBSWY3DPEHPK3PXP")
@@ -189,7 +190,7 @@ async def test_a_recovery_code_signs_in_when_the_secret_cannot_be_decrypted(
     assert (await sign_in(client, codes[0])).status_code == 201
 
 
-async def test_the_mfa_secret_is_encrypted_in_the_database(customer: ApiClient, app: App) -> None:
+async def test_the_mfa_secret_is_encrypted_in_the_database(customer: ShopClient, app: App) -> None:
     begun = await customer.send("POST", PATH, {"current_password": PASSWORD})
     stored = query("test.stored", select(mfa_enrolments.c.encrypted_secret).limit(2), into=str)
     (sealed,) = await app.kit.database.all(stored)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api_client import ApiClient, Json, assert_problem
+from api_client import Json, assert_problem
 from cases import each
 from restwell import App
 from restwell.ids import new_id
@@ -20,6 +20,7 @@ from shop.app import create_app
 from shop.reports import builder
 from shop.reports.pdf import MAX_BARS, bars
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 TODAY = datetime.now(UTC).date().isoformat()
 TOMORROW = (datetime.now(UTC).date() + timedelta(days=1)).isoformat()  # the tests may run across midnight
@@ -30,12 +31,12 @@ def app(settings: ShopSettings, tmp_path: Path) -> App:
     return create_app(settings.model_copy(update={"files": FilesSettings(dir=tmp_path / "files")}))
 
 
-async def request(api: ApiClient, first_day: Any = TODAY, last_day: Any = TOMORROW) -> httpx.Response:
+async def request(api: ShopClient, first_day: Any = TODAY, last_day: Any = TOMORROW) -> httpx.Response:
     return await api.send("POST", "/v1/reports", {"first_day": first_day, "last_day": last_day})
 
 
 async def sell(
-    admin: ApiClient, customer: ApiClient, name: str, currency: str, price: int, *quantities: int
+    admin: ShopClient, customer: ShopClient, name: str, currency: str, price: int, *quantities: int
 ) -> list[str]:
     draft = {"name": name, "category": "home", "price_cents": price, "currency": currency, "stock": 99}
     product: Json = (await admin.send("POST", "/v1/products", draft)).json()
@@ -44,7 +45,7 @@ async def sell(
 
 
 async def test_a_report_is_built_by_a_job_and_has_every_line_once(
-    admin: ApiClient, customer: ApiClient, app: App, monkeypatch: pytest.MonkeyPatch
+    admin: ShopClient, customer: ShopClient, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails if the next page starts at the last order of the previous one, or skips one."""
     monkeypatch.setattr(builder, "PAGE_SIZE", 2)
@@ -79,7 +80,7 @@ async def test_a_report_is_built_by_a_job_and_has_every_line_once(
 
 
 async def test_the_progress_of_a_report_is_visible_while_it_is_built(
-    admin: ApiClient, customer: ApiClient, app: App, monkeypatch: pytest.MonkeyPatch
+    admin: ShopClient, customer: ShopClient, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PDF rendering fails here, so the report stays pending after it has read today's orders."""
     await sell(admin, customer, "Lamp", "EUR", 100, 1)
@@ -92,14 +93,14 @@ async def test_the_progress_of_a_report_is_visible_while_it_is_built(
     assert 33 <= report["progress"] <= 99
 
 
-async def test_a_report_of_days_without_sales_is_empty(admin: ApiClient, app: App) -> None:
+async def test_a_report_of_days_without_sales_is_empty(admin: ShopClient, app: App) -> None:
     where = (await request(admin, "2020-01-01", "2020-12-31")).headers["location"]
     await finish_jobs(app)
     assert (await admin.get(f"{where}/sales.csv")).text.count("\n") == 1
     assert (await admin.get(f"{where}/sales.pdf")).content.startswith(b"%PDF-")
 
 
-async def test_reports_of_the_first_and_the_last_valid_day_are_built(admin: ApiClient, app: App) -> None:
+async def test_reports_of_the_first_and_the_last_valid_day_are_built(admin: ShopClient, app: App) -> None:
     reports = [(await request(admin, day, day)).headers["location"] for day in ("1970-01-01", "9998-12-31")]
     await finish_jobs(app)
     assert [(await admin.get(where)).json()["state"] for where in reports] == ["ready", "ready"]
@@ -119,11 +120,11 @@ async def test_reports_of_the_first_and_the_last_valid_day_are_built(admin: ApiC
         (1, "2026-01-01"),
     ],
 )
-async def test_an_invalid_range_of_days_is_refused(admin: ApiClient, first_day: Any, last_day: Any) -> None:
+async def test_an_invalid_range_of_days_is_refused(admin: ShopClient, first_day: Any, last_day: Any) -> None:
     assert_problem(await request(admin, first_day, last_day), 422, "invalid")
 
 
-async def test_only_an_admin_reads_reports(admin: ApiClient, customer: ApiClient, anyone: ApiClient) -> None:
+async def test_only_an_admin_reads_reports(admin: ShopClient, customer: ShopClient, anyone: ShopClient) -> None:
     where = (await request(admin)).headers["location"]
     for path in (where, f"{where}/sales.csv", f"{where}/sales.pdf"):
         assert_problem(await customer.get(path), 403, "forbidden")

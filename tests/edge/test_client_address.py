@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from api_client import ApiClient, Json
 
+from api_client import Json
 from restwell.client_ip import forwarded_address, network_of
 from restwell.testing import running
 from shop.app import create_app
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ async def test_an_address_that_the_client_wrote_into_the_header_is_not_trusted(
     served: httpx.AsyncClient, hops: int
 ) -> None:
     """Breaks when the first entry is used: an attacker who guesses passwords would have a new address each time."""
-    person = await ApiClient(served).sign_in("customer1@shop.example")
+    person = await ShopClient(served).sign_in("customer1@shop.example")
     headers = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7, 203.0.113.7")]
     credentials = {"email": "customer1@shop.example", "password": "a wrong one"}
     assert (await served.post("/v1/sessions", json=credentials, headers=headers)).status_code == 401

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from api_client import ApiClient, assert_problem
 
+from api_client import assert_problem
 from restwell import App
 from restwell.database._facade import PoolStats
 from restwell.edge import ConcurrencyLimiter
@@ -16,6 +16,7 @@ from restwell.edge._context import Scope
 from restwell.testing import running
 from shop.app import create_app
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 READ: Scope = {"method": "GET", "headers": [(b"authorization", b"Bearer x")]}
 WRITE: Scope = {"method": "POST", "headers": [(b"authorization", b"Bearer x")]}
@@ -130,7 +131,7 @@ async def full(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> Async
 async def test_a_full_server_refuses_requests_and_stays_healthy(full: tuple[App, httpx.AsyncClient]) -> None:
     """An orchestrator restarts a server whose health checks fail. Cached responses need no slot."""
     app, client = full
-    buyer = await ApiClient(client).sign_in("customer1@shop.example")
+    buyer = await ShopClient(client).sign_in("customer1@shop.example")
     assert (await client.get("/v1/products?limit=3")).status_code == 200
     filled(app.concurrency_limiter)
     refused = await buyer.get("/v1/users/me")

@@ -11,8 +11,8 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
-from api_client import ApiClient, assert_problem
 
+from api_client import assert_problem
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
 from restwell.edge._context import Message, Scope
@@ -20,6 +20,7 @@ from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
 from restwell.web import ApiRequest, Controller, Response, Version, get, post
 from servers import RESTWELL, restwell, serving
+from shop_client import ShopClient
 from tiny.app import MIGRATIONS
 
 USER_ID = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
@@ -206,7 +207,7 @@ async def test_a_disconnect_cancels_the_statement_in_the_database(empty_url: str
         serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **settings) as served,
         httpx.AsyncClient(base_url=served.url) as client,
     ):
-        buyer = await ApiClient(client).sign_in("customer1@shop.example")
+        buyer = await ShopClient(client).sign_in("customer1@shop.example")
         product = await buyer.first_product()
         async with locked(empty_url) as waiting:
             with pytest.raises(TimeoutError):

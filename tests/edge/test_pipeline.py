@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from api_client import assert_problem
 from structlog.testing import capture_logs
 
+from api_client import assert_problem
 from restwell.edge import AccessLog, Edge, Hook, RequestContext, RequestId, SecurityHeaders
 from restwell.edge._context import AsgiApp, Headers, Message, Receive, Scope, Send
 from restwell.errors import NotFound

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from api_client import assert_problem
 from msgspec import Struct
 
+from api_client import assert_problem
 from restwell import App, Migrations, Restwell
 from restwell.cache import Cache
 from restwell.edge import ResponseCache

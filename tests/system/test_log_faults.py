@@ -16,9 +16,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from api_client import assert_problem
 
 import sample_jobs
+from api_client import assert_problem
 from jobs_harness import open_harness
 from restwell.database import Migrations, open_database
 from scoreboard import Score

@@ -2,8 +2,8 @@
 
 import httpx
 import pytest
-from api_client import assert_problem
 
+from api_client import assert_problem
 from restwell.errors import ConfigurationError
 from restwell.web import _docs as docs
 

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-from api_client import assert_problem
 from litestar import Request
 from litestar import Response as FrameworkResponse
 from litestar.datastructures import State
@@ -19,6 +18,7 @@ from litestar.params import HeaderParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
+from api_client import assert_problem
 from restwell.edge._context import Message
 from restwell.errors import ServiceUnavailable
 from restwell.settings import Settings

@@ -1,9 +1,9 @@
 """Liveness and readiness checks."""
 
 import httpx
-from api_client import assert_problem
 from sqlalchemy import column, table, update
 
+from api_client import assert_problem
 from restwell.database import Database, open_database, param, query
 from restwell.settings import Settings
 from restwell.testing import running

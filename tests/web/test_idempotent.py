@@ -7,10 +7,10 @@ from uuid import UUID
 
 import httpx
 import pytest
-from api_client import assert_problem
 from msgspec import Struct
 from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select, update
 
+from api_client import assert_problem
 from restwell import App, Migrations, Restwell
 from restwell.auth import Actor
 from restwell.database import Database, Transaction, TransactionConflict, param, query

@@ -5,9 +5,9 @@ import json
 
 import httpx
 import pytest
-from api_client import Json, assert_problem, error_paths
 from structlog.testing import capture_logs
 
+from api_client import Json, assert_problem, error_paths
 from restwell.errors import AppError, FieldError, Invalid
 from restwell.observability._log_output import output
 from restwell.settings import RequestSettings, Settings

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from api_client import ApiClient, assert_problem
 
+from api_client import assert_problem
 from restwell.settings import RateLimitSettings
 from restwell.testing import running
 from shop.app import create_app
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 READS, WRITES = 10, 4
 PRODUCTS = "/v1/products"
@@ -76,8 +77,8 @@ async def test_a_spoofed_forwarded_address_does_not_raise_the_rate(limited: http
 
 async def test_a_signed_in_user_is_counted_across_networks(limited: httpx.AsyncClient) -> None:
     """Breaks when users of one network share a quota, or when a user has a quota per network."""
-    ada = await ApiClient(limited).sign_in("customer1@shop.example")
-    grace = await ApiClient(limited).sign_in("customer2@shop.example")
+    ada = await ShopClient(limited).sign_in("customer1@shop.example")
+    grace = await ShopClient(limited).sign_in("customer2@shop.example")
     assert await statuses(limited, READS + 1, **{"x-forwarded-for": "192.0.2.1"}) == [200] * READS + [429]
     for number in range(READS):
         response = await ada.get("/v1/users/me", **{"x-forwarded-for": f"192.0.2.{number}"})
@@ -95,7 +96,7 @@ async def test_an_invalid_token_does_not_raise_the_rate(limited: httpx.AsyncClie
 
 
 async def test_writes_have_their_own_rate_and_guesses_of_credentials_a_stricter_one(limited: httpx.AsyncClient) -> None:
-    ada = await ApiClient(limited).sign_in("customer1@shop.example")
+    ada = await ShopClient(limited).sign_in("customer1@shop.example")
     orders = [await ada.send("POST", "/v1/orders", {}) for _ in range(WRITES + 1)]
     assert [order.status_code for order in orders] == [422] * WRITES + [429]
     assert (await ada.get("/v1/users/me")).status_code == 200

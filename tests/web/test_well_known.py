@@ -5,16 +5,17 @@ from pathlib import Path
 
 import httpx
 import pytest
-from api_client import ApiClient, assert_problem
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from api_client import assert_problem
 from restwell.settings import AppSettings, JwtSettings, SecuritySettings, Settings
 from restwell.testing import running
 from shop import app as shop
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 from tiny.app import create_app
 
 
@@ -49,7 +50,7 @@ async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings:
         "app": AppSettings(url=issuer_url),
     }
     async with running(shop.create_app(settings.model_copy(update=changes))) as client:
-        customer = await ApiClient(client).sign_in("customer1@shop.example")
+        customer = await ShopClient(client).sign_in("customer1@shop.example")
         metadata = (await client.get("/.well-known/oauth-authorization-server")).json()
         keys = (await client.get(metadata["jwks_uri"].removeprefix(issuer_url))).json()
     token = jwt.decode(customer.tokens["access_token"], KeySet.import_key_set(keys), algorithms=["Ed25519"])

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from joserfc import jwt
 
-from api_client import ApiClient, Json
+from api_client import Json
 from restwell.auth._signing_keys import from_secrets
 from restwell.web import requires_role
 from restwell.web._guards import authenticates
@@ -17,6 +17,7 @@ from scoreboard import Score
 from shop.app import create_app
 from shop.clients.models import SCOPES
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 OPERATIONS = operations(create_app(ShopSettings()).litestar)
@@ -34,7 +35,7 @@ def path_with(path: str, *ids: str) -> str:
     return path
 
 
-async def machine(boss: ApiClient, *scopes: str) -> Json:
+async def machine(boss: ShopClient, *scopes: str) -> Json:
     """A client with these scopes."""
     made = await boss.send("POST", "/v1/clients", {"name": "a machine", "scopes": scopes})
     assert made.status_code == 201, made.text
@@ -53,11 +54,11 @@ async def token_of(client: httpx.AsyncClient, made: Json, scope: str) -> str:
     return token
 
 
-async def hire(client: httpx.AsyncClient, boss: ApiClient, name: str) -> ApiClient:
+async def hire(client: httpx.AsyncClient, boss: ShopClient, name: str) -> ShopClient:
     """One more admin."""
     account = {"email": f"{name}@shop.example", "password": "a long enough one", "name": name}
     assert (await client.post("/v1/users", json=account)).status_code == 201
-    hired = await ApiClient(client).sign_in(account["email"], account["password"])
+    hired = await ShopClient(client).sign_in(account["email"], account["password"])
     me: Json = (await hired.get("/v1/users/me")).json()
     assert (await boss.send("PATCH", f"/v1/users/{me['id']}", {"role": "admin"})).status_code == 200
     return hired
@@ -65,7 +66,7 @@ async def hire(client: httpx.AsyncClient, boss: ApiClient, name: str) -> ApiClie
 
 async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings) -> dict[str, str]:
     """Tokens of admins, who have access to every route."""
-    boss = await ApiClient(client).sign_in("admin@shop.example")
+    boss = await ShopClient(client).sign_in("admin@shop.example")
     out, everywhere, dismissed = [await hire(client, boss, name) for name in ("out", "everywhere", "dismissed")]
     await out.send("DELETE", "/v1/sessions/current")
     await everywhere.send("DELETE", "/v1/sessions")
@@ -104,7 +105,7 @@ async def test_every_route_refuses_an_expired_or_revoked_token(
 
 
 @pytest.fixture
-async def owned(customer: ApiClient, admin: ApiClient) -> dict[str, str]:
+async def owned(customer: ShopClient, admin: ShopClient) -> dict[str, str]:
     """Create an object of one user in each collection."""
     product = await customer.first_product("category=audio")
     order = (await customer.order("of-the-customer", (product["id"], 1))).json()
@@ -124,7 +125,7 @@ async def owned(customer: ApiClient, admin: ApiClient) -> dict[str, str]:
 
 @pytest.mark.scoreboard("A8", "every route with an id x {another user, no user}", "0 leaks")
 async def test_no_user_reaches_an_object_of_another_user(
-    owned: dict[str, str], other: ApiClient, client: httpx.AsyncClient, score: Score
+    owned: dict[str, str], other: ShopClient, client: httpx.AsyncClient, score: Score
 ) -> None:
     """Breaks when a query has an id without its owner. A new collection must be listed here."""
     leaks, tried = [], 0
@@ -135,7 +136,7 @@ async def test_no_user_reaches_an_object_of_another_user(
         object_id = owned.get(collection, SOME_ID) if collection in PUBLIC else owned[collection]
         expected = 403 if any(isinstance(guard, requires_role) for guard in route_guards(handler)) else 404
         answer = await other.send(method, path_with(path, object_id), {} if method == "PATCH" else None)
-        anonymous = await ApiClient(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
+        anonymous = await ShopClient(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
         tried += 2
         if (answer.status_code, anonymous.status_code) != (expected, 401):
             leaks.append((method, path, answer.status_code, anonymous.status_code))
@@ -143,7 +144,7 @@ async def test_no_user_reaches_an_object_of_another_user(
     assert leaks == []
 
 
-async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], other: ApiClient) -> None:
+async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], other: ShopClient) -> None:
     """Breaks when a list is not filtered by its owner."""
     for path, method, handler in GUARDED:
         if method == "GET" and "{" not in path and not _roles_of(handler):
@@ -152,7 +153,7 @@ async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], ot
 
 @pytest.mark.scoreboard("A8", "every guarded route x each scope of a machine client", "0 leaks")
 async def test_a_machine_client_reaches_only_the_routes_of_its_scopes(
-    client: httpx.AsyncClient, admin: ApiClient, score: Score
+    client: httpx.AsyncClient, admin: ShopClient, score: Score
 ) -> None:
     """Every route rejects a token without its scope. A route without a scope rejects every machine client."""
     made = await machine(admin, *SCOPES)

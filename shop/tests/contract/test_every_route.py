@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from api_client import ApiClient, Json, assert_problem
+from api_client import Json, assert_problem
 from cases import each
 from restwell.database import Database, query
 from restwell.web import requires_role
@@ -17,6 +17,7 @@ from restwell.web._request import body_media_type
 from shop.app import create_app
 from shop.schema import metadata
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
@@ -72,7 +73,7 @@ def cases(**wanted: Any) -> list[Any]:
 
 @each(("method", "path"), cases(guarded=True))
 async def test_a_request_without_a_valid_token_gets_a_401(
-    anyone: ApiClient, database: Database, method: str, path: str
+    anyone: ShopClient, database: Database, method: str, path: str
 ) -> None:
     before = await dump(database)
     for token in (None, "", "nonsense", "rt_refresh"):
@@ -84,12 +85,12 @@ async def test_a_request_without_a_valid_token_gets_a_401(
 
 
 @each(("method", "path"), cases(role=True))
-async def test_an_admin_route_refuses_a_customer(customer: ApiClient, method: str, path: str) -> None:
+async def test_an_admin_route_refuses_a_customer(customer: ShopClient, method: str, path: str) -> None:
     assert_problem(await customer.send(method, path), 403, "forbidden")
 
 
 @each("path", sorted({one_of(operation.path) for operation in OPERATIONS}))
-async def test_a_path_answers_any_other_method_with_405(admin: ApiClient, path: str) -> None:
+async def test_a_path_answers_any_other_method_with_405(admin: ShopClient, path: str) -> None:
     allowed = {operation.method for operation in OPERATIONS if one_of(operation.path) == path}
     for method in METHODS - allowed:
         answer = await admin.send(method, path)
@@ -98,7 +99,7 @@ async def test_a_path_answers_any_other_method_with_405(admin: ApiClient, path: 
 
 
 @each(("method", "path"), cases(with_id=True, upload=False))
-async def test_an_unknown_id_gets_a_404(admin: ApiClient, method: str, path: str) -> None:
+async def test_an_unknown_id_gets_a_404(admin: ShopClient, method: str, path: str) -> None:
     body: Json | None = {} if method == "PATCH" else None
     assert_problem(await admin.send(method, path, body, if_match="*"), 404, "not_found")
     for bad in ("1", "x", "%00", "..%2f..", SOME_ID + "0", "'; DROP TABLE users; --"):
@@ -108,7 +109,7 @@ async def test_an_unknown_id_gets_a_404(admin: ApiClient, method: str, path: str
 
 @each(("method", "path"), cases(body=True))
 async def test_an_invalid_body_is_refused_and_changes_no_row(
-    admin: ApiClient, database: Database, method: str, path: str
+    admin: ShopClient, database: Database, method: str, path: str
 ) -> None:
     before = await dump(database)
     for body, status in BODIES:
@@ -122,7 +123,7 @@ async def test_an_invalid_body_is_refused_and_changes_no_row(
 
 
 async def send_raw(
-    person: ApiClient, method: str, path: str, body: bytes, content_type: str | None = None
+    person: ShopClient, method: str, path: str, body: bytes, content_type: str | None = None
 ) -> httpx.Response:
     headers: Json = {
         "authorization": f"Bearer {person.tokens['access_token']}",

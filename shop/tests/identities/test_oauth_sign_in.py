@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from api_client import ApiClient, Json, assert_problem
+from api_client import Json, assert_problem
 from cases import each
 from mail_server import MailServer, code_in, with_mail
 from oauth_browser import OAuthBrowser, callback_path, changed
@@ -27,11 +27,10 @@ from shop.app import create_app
 from shop.identities import queries
 from shop.identities.models import identities
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 NAMES = ("okta", "github", "facebook")
 CALLBACK = "http://localhost:8000/v1/identities/{}/callback"
-
-
 LOCK = query(
     "test.lock_identities",
     select(identities.c.provider).where(identities.c.user_id == param("user_id")).with_for_update(),
@@ -259,7 +258,7 @@ async def test_an_account_is_linked_only_if_both_sides_have_verified_the_address
     assert_problem(await browser.sign_in(), 409, "account_exists")
     provider.sign_in_as(**{**ADA, "email": "Customer1@shop.example"})
     assert (await browser.sign_in()).status_code == 200
-    customer = await ApiClient(client).sign_in("customer1@shop.example")
+    customer = await ShopClient(client).sign_in("customer1@shop.example")
     assert (await browser.me())["id"] == (await customer.get("/v1/users/me")).json()["id"]
 
 
@@ -280,7 +279,7 @@ async def test_an_attacker_loses_a_pre_hijacked_account_when_the_owner_verifies_
     reset = {"code": code, "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     assert_problem(await browser.sign_in(), 409, "account_exists")
-    ada = await ApiClient(client).sign_in("ada@example.com", "an entirely new one")
+    ada = await ShopClient(client).sign_in("ada@example.com", "an entirely new one")
     assert (await ada.get("/v1/users/me")).json()["email_verified"] is True, "the reset code verifies the address"
     provider.sign_in_as(**ADA)
     assert (await browser.sign_in()).status_code == 200, "a verified account can be linked"
@@ -288,12 +287,12 @@ async def test_an_attacker_loses_a_pre_hijacked_account_when_the_owner_verifies_
     await finish_jobs(app)
     (_, reset["code"]) = reset_codes(server)
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
-    ada = await ApiClient(client).sign_in("ada@example.com", "an entirely new one")
+    ada = await ShopClient(client).sign_in("ada@example.com", "an entirely new one")
     assert len((await ada.get("/v1/users/me/identities")).json()["items"]) == 1, "the owner's identities are kept"
 
 
 async def test_a_deactivated_user_or_one_without_an_address_cannot_sign_in(
-    browser: OAuthBrowser, admin: ApiClient, provider: ProviderProcess
+    browser: OAuthBrowser, admin: ShopClient, provider: ProviderProcess
 ) -> None:
     await browser.sign_in()
     me = await browser.me()
@@ -305,7 +304,7 @@ async def test_a_deactivated_user_or_one_without_an_address_cannot_sign_in(
 
 
 async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
-    browser: OAuthBrowser, client: httpx.AsyncClient, customer: ApiClient, other: ApiClient
+    browser: OAuthBrowser, client: httpx.AsyncClient, customer: ShopClient, other: ShopClient
 ) -> None:
     path = "/v1/users/me/identities"
     begun = await customer.send("POST", f"{path}/okta")
@@ -377,7 +376,7 @@ async def test_a_user_who_deleted_the_account_can_register_again(
     assert (await browser.me())["id"] != me["id"]
 
 
-async def test_the_identity_providers_are_listed(anyone: ApiClient) -> None:
+async def test_the_identity_providers_are_listed(anyone: ShopClient) -> None:
     listed = (await anyone.get("/v1/identities")).json()["items"]
     assert [one["name"] for one in listed] == list(NAMES)
     assert listed[0]["url"] == "/v1/identities/okta/sign-in"

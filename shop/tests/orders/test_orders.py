@@ -2,13 +2,14 @@
 
 import asyncio
 
-from api_client import ApiClient, Json, assert_problem, error_paths
+from api_client import Json, assert_problem, error_paths
 from cases import each
+from shop_client import ShopClient
 
 MISSING = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 
 
-async def product_with(admin: ApiClient, stock: int, **changed: object) -> Json:
+async def product_with(admin: ShopClient, stock: int, **changed: object) -> Json:
     body = {
         "name": "Rare Thing",
         "category": "toys",
@@ -21,7 +22,7 @@ async def product_with(admin: ApiClient, stock: int, **changed: object) -> Json:
     return product
 
 
-async def test_an_order_reserves_stock_and_keeps_its_prices(admin: ApiClient, customer: ApiClient) -> None:
+async def test_an_order_reserves_stock_and_keeps_its_prices(admin: ShopClient, customer: ShopClient) -> None:
     lamp, chair = await product_with(admin, 5), await product_with(admin, 9, price_cents=200, name="Chair")
     answer = await customer.order("k", (lamp["id"], 2), (chair["id"], 3))
     assert answer.status_code == 201
@@ -39,7 +40,7 @@ async def test_an_order_reserves_stock_and_keeps_its_prices(admin: ApiClient, cu
 
 
 async def test_a_repeated_idempotency_key_returns_the_same_response_without_a_second_order(
-    admin: ApiClient, customer: ApiClient
+    admin: ShopClient, customer: ShopClient
 ) -> None:
     product = await product_with(admin, 5)
     first = await customer.order("same", (product["id"], 2))
@@ -55,7 +56,7 @@ async def test_a_repeated_idempotency_key_returns_the_same_response_without_a_se
     assert len((await customer.get("/v1/orders")).json()["items"]) == 1
 
 
-async def test_concurrent_requests_with_one_key_create_one_order(admin: ApiClient, customer: ApiClient) -> None:
+async def test_concurrent_requests_with_one_key_create_one_order(admin: ShopClient, customer: ShopClient) -> None:
     """Fails if the key is read before it is inserted: several orders are created."""
     product = await product_with(admin, 100)
     answers = await asyncio.gather(*(customer.order("concurrent", (product["id"], 1)) for _ in range(25)))
@@ -65,7 +66,7 @@ async def test_concurrent_requests_with_one_key_create_one_order(admin: ApiClien
 
 
 async def test_an_idempotency_key_is_bound_to_one_body_and_one_user(
-    admin: ApiClient, customer: ApiClient, other: ApiClient
+    admin: ShopClient, customer: ShopClient, other: ShopClient
 ) -> None:
     product = await product_with(admin, 9)
     first = await customer.order("mine", (product["id"], 1))
@@ -77,7 +78,7 @@ async def test_an_idempotency_key_is_bound_to_one_body_and_one_user(
 
 
 @each("key", [None, "", "k" * 256, "tab\there"])
-async def test_an_order_needs_an_idempotency_key(admin: ApiClient, customer: ApiClient, key: str | None) -> None:
+async def test_an_order_needs_an_idempotency_key(admin: ShopClient, customer: ShopClient, key: str | None) -> None:
     product = await product_with(admin, 5)
     headers = {} if key is None else {"idempotency_key": key}
     body = {"items": [{"product_id": product["id"], "quantity": 1}]}
@@ -86,7 +87,7 @@ async def test_an_order_needs_an_idempotency_key(admin: ApiClient, customer: Api
     assert await customer.stock_of(product) == 5
 
 
-async def test_one_of_two_buyers_gets_the_last_item(admin: ApiClient, customer: ApiClient, other: ApiClient) -> None:
+async def test_one_of_two_buyers_gets_the_last_item(admin: ShopClient, customer: ShopClient, other: ShopClient) -> None:
     """Fails without ``stock >= quantity`` in reserve_stock: the check constraint makes the second request a 500."""
     product = await product_with(admin, 1)
     answers = await asyncio.gather(customer.order("a", (product["id"], 1)), other.order("b", (product["id"], 1)))
@@ -95,7 +96,7 @@ async def test_one_of_two_buyers_gets_the_last_item(admin: ApiClient, customer: 
 
 
 async def test_concurrent_buyers_never_oversell_a_product(
-    admin: ApiClient, customer: ApiClient, other: ApiClient
+    admin: ShopClient, customer: ShopClient, other: ShopClient
 ) -> None:
     product = await product_with(admin, 10)
     buyers = [(customer, other)[number % 2] for number in range(40)]
@@ -106,7 +107,7 @@ async def test_concurrent_buyers_never_oversell_a_product(
 
 
 async def test_orders_for_the_same_products_in_opposite_order_cause_no_deadlock(
-    admin: ApiClient, customer: ApiClient, other: ApiClient
+    admin: ShopClient, customer: ShopClient, other: ShopClient
 ) -> None:
     """Fails if products are updated in request order: PostgreSQL detects deadlocks, and each is a 503."""
     one, two = await product_with(admin, 500), await product_with(admin, 500)
@@ -117,7 +118,7 @@ async def test_orders_for_the_same_products_in_opposite_order_cause_no_deadlock(
 
 
 async def test_an_order_that_exceeds_the_stock_names_the_product_and_reserves_nothing(
-    admin: ApiClient, customer: ApiClient
+    admin: ShopClient, customer: ShopClient
 ) -> None:
     """Fails if each item is a separate transaction: the stock of the first product stays reserved."""
     plenty, rare = await product_with(admin, 50), await product_with(admin, 1, name="Rare Lamp")
@@ -148,20 +149,20 @@ async def test_an_order_that_exceeds_the_stock_names_the_product_and_reserves_no
         ([{"product_id": f"0192f0c1-2a3b-7c4d-8e5f-{n:012x}", "quantity": 1} for n in range(100)], {"$.items"}),
     ],
 )
-async def test_an_invalid_order_is_refused(customer: ApiClient, items: object, paths: set[str]) -> None:
+async def test_an_invalid_order_is_refused(customer: ShopClient, items: object, paths: set[str]) -> None:
     answer = await customer.send("POST", "/v1/orders", {"items": items}, idempotency_key="k")
     assert error_paths(assert_problem(answer, 422, "invalid")) == paths
     assert (await customer.get("/v1/orders")).json()["items"] == []
 
 
-async def test_an_order_has_one_currency(admin: ApiClient, customer: ApiClient) -> None:
+async def test_an_order_has_one_currency(admin: ShopClient, customer: ShopClient) -> None:
     euros, dollars = await product_with(admin, 5), await product_with(admin, 5, currency="USD")
     answer = await customer.order("k", (euros["id"], 1), (dollars["id"], 1))
     assert error_paths(assert_problem(answer, 422, "invalid")) == {"$.items[1].product_id"}
     assert (await customer.stock_of(euros), await customer.stock_of(dollars)) == (5, 5)
 
 
-async def test_concurrent_cancellations_release_the_stock_once(admin: ApiClient, customer: ApiClient) -> None:
+async def test_concurrent_cancellations_release_the_stock_once(admin: ShopClient, customer: ShopClient) -> None:
     """Fails if the UPDATE does not check the status: each repeat releases the stock again."""
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 4))).json()
@@ -174,7 +175,7 @@ async def test_concurrent_cancellations_release_the_stock_once(admin: ApiClient,
 
 
 async def test_an_order_with_many_items_is_created_and_cancelled_atomically(
-    admin: ApiClient, customer: ApiClient
+    admin: ShopClient, customer: ShopClient
 ) -> None:
     products = [await product_with(admin, 9, name=f"Thing {number}") for number in range(50)]
     order = (await customer.order("k", *((product["id"], 2) for product in products))).json()
@@ -184,7 +185,7 @@ async def test_an_order_with_many_items_is_created_and_cancelled_atomically(
     assert [await customer.stock_of(product) for product in products] == [9] * 50
 
 
-async def test_cancelling_an_order_skips_a_deleted_product(admin: ApiClient, customer: ApiClient) -> None:
+async def test_cancelling_an_order_skips_a_deleted_product(admin: ShopClient, customer: ShopClient) -> None:
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 1))).json()
     await admin.send("DELETE", f"/v1/products/{product['id']}", if_match="*")
@@ -192,7 +193,7 @@ async def test_cancelling_an_order_skips_a_deleted_product(admin: ApiClient, cus
 
 
 async def test_orders_are_listed_newest_first_page_by_page(
-    admin: ApiClient, customer: ApiClient, other: ApiClient
+    admin: ShopClient, customer: ShopClient, other: ShopClient
 ) -> None:
     product = await product_with(admin, 50)
     placed = [(await customer.order(f"k{n}", (product["id"], 1))).json() for n in range(5)]
@@ -210,7 +211,7 @@ async def test_orders_are_listed_newest_first_page_by_page(
 
 
 async def test_an_order_of_another_user_is_not_found_except_by_an_admin(
-    admin: ApiClient, customer: ApiClient, other: ApiClient
+    admin: ShopClient, customer: ShopClient, other: ShopClient
 ) -> None:
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 1))).json()
@@ -224,5 +225,5 @@ async def test_an_order_of_another_user_is_not_found_except_by_an_admin(
 
 
 @each(("method", "path"), [("GET", "/v1/orders"), ("POST", "/v1/orders"), ("GET", f"/v1/orders/{MISSING}")])
-async def test_anonymous_callers_have_no_orders(anyone: ApiClient, method: str, path: str) -> None:
+async def test_anonymous_callers_have_no_orders(anyone: ShopClient, method: str, path: str) -> None:
     assert_problem(await anyone.send(method, path), 401, "unauthorized")

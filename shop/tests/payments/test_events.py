@@ -11,13 +11,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from api_client import ApiClient, Json, assert_problem
+from api_client import Json, assert_problem
 from cases import each
 from restwell import App
 from restwell.testing import finish_jobs, running
 from shop.app import create_app
 from shop.payments.fake_gateway import FakeGateway
 from shop.settings import PaymentsSettings, ShopSettings
+from shop_client import ShopClient
 
 SECRET = "whsec_of_the_shop_for_tests"
 PATH = "/v1/payments/events"
@@ -46,7 +47,7 @@ async def send(client: httpx.AsyncClient, body: bytes, signed: str) -> httpx.Res
 
 
 @pytest.fixture
-async def payment(customer: ApiClient, app: App, tmp_path: Path) -> tuple[Json, str]:
+async def payment(customer: ShopClient, app: App, tmp_path: Path) -> tuple[Json, str]:
     """An order with a successful payment that the shop has not recorded yet, without a pending job."""
     product = await customer.first_product()
     order = (await customer.order("k", (product["id"], 1))).json()
@@ -64,7 +65,7 @@ async def jobs_waiting(app: App) -> int:
 
 
 async def test_a_signed_event_settles_its_order(
-    client: httpx.AsyncClient, customer: ApiClient, app: App, payment: tuple[Json, str]
+    client: httpx.AsyncClient, customer: ShopClient, app: App, payment: tuple[Json, str]
 ) -> None:
     order, key = payment
     body = event(key)

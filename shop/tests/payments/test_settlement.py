@@ -11,7 +11,7 @@ import apsw
 import pytest
 from pydantic import SecretStr
 
-from api_client import ApiClient, Json
+from api_client import Json
 from mail_server import MailServer, text_of, with_mail
 from restwell import App
 from restwell.jobs import Backoff, JobState
@@ -25,6 +25,7 @@ from shop.payments.open import open_gateway
 from shop.payments.service import PaymentService
 from shop.products.stock import StockService
 from shop.settings import PaymentsSettings, ShopSettings
+from shop_client import ShopClient
 from stripe_server import stripe_server
 
 STOCK, PRICE = 50, 1_000
@@ -47,7 +48,7 @@ def settings(
 
 
 @pytest.fixture
-async def product(admin: ApiClient) -> Json:
+async def product(admin: ShopClient) -> Json:
     draft = {"name": "Lamp", "category": "home", "price_cents": PRICE, "currency": "EUR", "stock": STOCK}
     made: Json = (await admin.send("POST", "/v1/products", draft)).json()
     return made
@@ -66,16 +67,16 @@ def movements(payments_file: Path) -> dict[str, list[int]]:
     return found
 
 
-async def order_of(api: ApiClient, product: Json, key: str = "k") -> Json:
+async def order_of(api: ShopClient, product: Json, key: str = "k") -> Json:
     order: Json = (await api.order(key, (product["id"], 1))).json()
     return order
 
 
-async def status_of(api: ApiClient, order: Json) -> str:
+async def status_of(api: ShopClient, order: Json) -> str:
     return str((await api.get(f"/v1/orders/{order['id']}")).json()["status"])
 
 
-async def cancel(api: ApiClient, order: Json) -> str:
+async def cancel(api: ShopClient, order: Json) -> str:
     answer = await api.send("POST", f"/v1/orders/{order['id']}/cancellation")
     assert answer.status_code == 200
     return str(answer.json()["status"])
@@ -89,7 +90,7 @@ async def finish_all(app: App) -> None:
 
 
 async def test_an_order_is_paid_by_a_job_and_then_confirmed(
-    customer: ApiClient, product: Json, app: App, payments_file: Path, server: MailServer
+    customer: ShopClient, product: Json, app: App, payments_file: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
     assert order["status"] == "pending"
@@ -101,7 +102,7 @@ async def test_an_order_is_paid_by_a_job_and_then_confirmed(
 
 
 async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
-    customer: ApiClient, product: Json, app: App, payments_file: Path
+    customer: ShopClient, product: Json, app: App, payments_file: Path
 ) -> None:
     """Fails if only the worker's poll, once a second, makes the job ready: the worker is stopped before."""
     order = await order_of(customer, product)
@@ -112,7 +113,7 @@ async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
 
 
 async def test_a_cancelled_order_is_refunded_once(
-    customer: ApiClient, product: Json, app: App, payments_file: Path
+    customer: ShopClient, product: Json, app: App, payments_file: Path
 ) -> None:
     """Fails without the refund at the gateway, or if a refund is sent twice."""
     order = await order_of(customer, product)
@@ -128,7 +129,7 @@ async def test_a_cancelled_order_is_refunded_once(
 
 
 async def test_an_order_cancelled_before_its_payment_is_never_paid(
-    customer: ApiClient, product: Json, app: App, payments_file: Path, server: MailServer
+    customer: ShopClient, product: Json, app: App, payments_file: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
     await cancel(customer, order)
@@ -140,7 +141,7 @@ async def test_an_order_cancelled_before_its_payment_is_never_paid(
 
 @pytest.mark.parametrize("settings", ["?decline_rate=1"], indirect=True)
 async def test_a_declined_order_fails_and_returns_its_stock(
-    customer: ApiClient, product: Json, app: App, payments_file: Path, server: MailServer
+    customer: ShopClient, product: Json, app: App, payments_file: Path, server: MailServer
 ) -> None:
     order = await order_of(customer, product)
     assert await customer.stock_of(product) == STOCK - 1
@@ -156,7 +157,7 @@ async def test_a_declined_order_fails_and_returns_its_stock(
 
 
 async def test_a_free_order_is_paid_without_a_gateway(
-    admin: ApiClient, customer: ApiClient, product: Json, app: App, payments_file: Path
+    admin: ShopClient, customer: ShopClient, product: Json, app: App, payments_file: Path
 ) -> None:
     await admin.send("PATCH", f"/v1/products/{product['id']}", {"price_cents": 0}, if_match="*")
     order = await order_of(customer, product)
@@ -208,7 +209,7 @@ async def lost() -> None:
     raise GatewayUnavailable
 
 
-async def settle(app: App, customer: ApiClient, order: Json, gateway: Gateway) -> None:
+async def settle(app: App, customer: ShopClient, order: Json, gateway: Gateway) -> None:
     """Run one settlement attempt, which may be interrupted."""
     owner = UUID((await customer.get("/v1/users/me")).json()["id"])
     with suppress(GatewayUnavailable):
@@ -217,7 +218,7 @@ async def settle(app: App, customer: ApiClient, order: Json, gateway: Gateway) -
 
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
 async def test_an_interrupted_attempt_is_continued_and_pays_once(
-    customer: ApiClient, product: Json, app: App, payments_file: Path, when: str
+    customer: ShopClient, product: Json, app: App, payments_file: Path, when: str
 ) -> None:
     """The response is lost before or after the charge. Fails if each attempt prepares a new payment."""
     order = await order_of(customer, product)
@@ -231,7 +232,7 @@ async def test_an_interrupted_attempt_is_continued_and_pays_once(
 @pytest.mark.parametrize("settled", [True, False], ids=["settled immediately", "settled later"])
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
 async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
-    customer: ApiClient, product: Json, app: App, payments_file: Path, when: str, *, settled: bool
+    customer: ShopClient, product: Json, app: App, payments_file: Path, when: str, *, settled: bool
 ) -> None:
     """Fails if the payment id is not stored before the charge, or is stored for a cancelled order."""
     order = await order_of(customer, product)
@@ -251,7 +252,7 @@ async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
 
 
 async def test_an_expired_idempotency_key_does_not_cause_a_second_charge(
-    customer: ApiClient, product: Json, app: App, monkeypatch: pytest.MonkeyPatch
+    customer: ShopClient, product: Json, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway stores keys for a day. Fails if the payment id is not stored: a second payment is charged."""
     order = await order_of(customer, product)
@@ -275,7 +276,7 @@ async def test_an_expired_idempotency_key_does_not_cause_a_second_charge(
 
 @pytest.mark.parametrize("when", ["after_cancel", "after_refund"])
 async def test_a_refund_with_a_lost_response_is_executed_once(
-    customer: ApiClient, product: Json, app: App, payments_file: Path, when: str
+    customer: ShopClient, product: Json, app: App, payments_file: Path, when: str
 ) -> None:
     order = await order_of(customer, product)
     await finish_jobs(app)
@@ -285,7 +286,7 @@ async def test_a_refund_with_a_lost_response_is_executed_once(
     assert movements(payments_file) == {order["id"]: [PRICE, -PRICE]}
 
 
-async def test_concurrent_attempts_pay_once(customer: ApiClient, product: Json, app: App, payments_file: Path) -> None:
+async def test_concurrent_attempts_pay_once(customer: ShopClient, product: Json, app: App, payments_file: Path) -> None:
     order = await order_of(customer, product)
     await asyncio.gather(
         *(settle(app, customer, order, FakeGateway(f"fake:///{payments_file}?delay_seconds=0.02")) for _ in range(8))
@@ -296,7 +297,7 @@ async def test_concurrent_attempts_pay_once(customer: ApiClient, product: Json, 
 
 @pytest.mark.parametrize("settings", ["?loss_rate=0.2"], indirect=True)  # one in 25,000 orders fails all ten attempts
 async def test_every_order_is_settled_with_a_gateway_that_loses_responses(
-    customer: ApiClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
+    customer: ShopClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Backoff, "delay_seconds_after", lambda *_: 0.0)
     orders = [await order_of(customer, product, f"k{number}") for number in range(8)]
@@ -312,7 +313,7 @@ async def test_every_order_is_settled_with_a_gateway_that_loses_responses(
 
 
 async def test_an_order_without_a_job_is_settled_by_the_cleanup(
-    customer: ApiClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
+    customer: ShopClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a gateway outage that exhausted the retries, one order waits for its payment and one for its refund."""
     monkeypatch.setattr(module, "OVERDUE_AFTER", module.OVERDUE_AFTER * 0)
@@ -335,7 +336,7 @@ async def test_an_order_is_settled_with_stripe(settings: ShopSettings, monkeypat
         payments = PaymentsSettings(url=SecretStr(stripe.url))
         app = create_app(settings.model_copy(update={"payments": payments}))
         async with running(app) as client:
-            customer = await ApiClient(client).sign_in("customer1@shop.example")
+            customer = await ShopClient(client).sign_in("customer1@shop.example")
             product = await customer.first_product()
             one, two = [await order_of(customer, product, key) for key in ("one", "two")]
             stripe.faults += ["lost", 503]

@@ -9,19 +9,20 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from api_client import ApiClient, Json, assert_problem, error_paths
+from api_client import Json, assert_problem, error_paths
 from cases import each
 from restwell import App
 from restwell.database import Database
 from shop.demo import PRODUCTS
 from shop.products.queries import ListShape, page
 from shop.products.schemas import PartialProduct, Product, ProductSort
+from shop_client import ShopClient
 
 DRAFT = {"name": "Test Lamp", "category": "home", "price_cents": 4_900, "currency": "EUR", "stock": 3}
 MISSING = "/v1/products/0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 
 
-async def every_page(api: ApiClient, query: str) -> list[Json]:
+async def every_page(api: ShopClient, query: str) -> list[Json]:
     """Return all items of a list by following the Link header."""
     items: list[Json] = []
     path: str | None = f"/v1/products?{query}"
@@ -34,21 +35,21 @@ async def every_page(api: ApiClient, query: str) -> list[Json]:
     return items
 
 
-async def test_the_pages_of_a_list_hold_every_product_once(anyone: ApiClient) -> None:
+async def test_the_pages_of_a_list_hold_every_product_once(anyone: ShopClient) -> None:
     items = await every_page(anyone, "limit=100")
     assert len(items) == len({item["id"] for item in items}) == PRODUCTS
     assert items == sorted(items, key=lambda item: (item["created_at"], item["id"]), reverse=True)
 
 
 @each("sort", ["created_at", "-created_at", "price_cents", "-price_cents", "name", "-name"])
-async def test_a_list_is_sorted_across_pages(anyone: ApiClient, sort: str) -> None:
+async def test_a_list_is_sorted_across_pages(anyone: ShopClient, sort: str) -> None:
     items = await every_page(anyone, f"category=audio&limit=50&sort={sort}")
     assert len(items) == PRODUCTS / 8
     key = sort.removeprefix("-")
     assert items == sorted(items, key=lambda item: (item[key], item["id"]), reverse=sort.startswith("-"))
 
 
-async def test_a_list_is_filtered_by_category_and_price(anyone: ApiClient) -> None:
+async def test_a_list_is_filtered_by_category_and_price(anyone: ShopClient) -> None:
     items = await every_page(anyone, "category=kitchen&min_price=5000&max_price=10000&limit=100")
     everything = await every_page(anyone, "limit=100")
     expected = [i for i in everything if i["category"] == "kitchen" and 5_000 <= i["price_cents"] <= 10_000]
@@ -57,7 +58,7 @@ async def test_a_list_is_filtered_by_category_and_price(anyone: ApiClient) -> No
 
 
 @each("q", ["wireless headphones", "WIRELESS", "wirel head", "headphones juniper", "cancelling noise"])
-async def test_a_search_finds_words_and_prefixes_in_name_and_description(anyone: ApiClient, q: str) -> None:
+async def test_a_search_finds_words_and_prefixes_in_name_and_description(anyone: ShopClient, q: str) -> None:
     found = await every_page(anyone, f"limit=100&q={quote(q)}")
     everything = await every_page(anyone, "limit=100")
 
@@ -70,13 +71,13 @@ async def test_a_search_finds_words_and_prefixes_in_name_and_description(anyone:
 
 
 @each("q", ["'", '"', "*", "a' OR 1=1 --", "NEAR(", "x & | !", ":*", "\\", "%", "💡"])
-async def test_a_search_is_never_read_as_an_expression(anyone: ApiClient, q: str) -> None:
+async def test_a_search_is_never_read_as_an_expression(anyone: ShopClient, q: str) -> None:
     answer = await anyone.get(f"/v1/products?q={quote(q)}")
     assert answer.status_code == 200
     assert all(item["name"] for item in answer.json()["items"])
 
 
-async def test_a_search_finds_changed_products_and_no_deleted_ones(admin: ApiClient) -> None:
+async def test_a_search_finds_changed_products_and_no_deleted_ones(admin: ShopClient) -> None:
     made = await admin.send("POST", "/v1/products", {**DRAFT, "name": "Zyzzyva Lamp"})
     path = made.headers["location"]
     assert [item["id"] for item in await every_page(admin, "q=zyzzyva")] == [made.json()["id"]]
@@ -87,14 +88,14 @@ async def test_a_search_finds_changed_products_and_no_deleted_ones(admin: ApiCli
     assert await every_page(admin, "q=quokka") == []
 
 
-async def test_a_list_has_only_the_requested_fields(anyone: ApiClient) -> None:
+async def test_a_list_has_only_the_requested_fields(anyone: ShopClient) -> None:
     items = await every_page(anyone, "category=toys&fields=price_cents,name&sort=name&limit=40")
     assert len(items) == PRODUCTS / 8
     assert {tuple(item) for item in items} == {("name", "price_cents")}
 
 
 @each("query", ["limit=2", "fields=id", "fields=price_cents,name,created_at", "fields=name&q=lamp"])
-async def test_a_list_matches_its_openapi_schema(app: App, anyone: ApiClient, query: str) -> None:
+async def test_a_list_matches_its_openapi_schema(app: App, anyone: ShopClient, query: str) -> None:
     """Regression: with ``fields=``, products lacked required fields of their schema."""
     answer = await anyone.get(f"/v1/products?{query}")
     documented = app.openapi["paths"]["/v1/products"]["get"]["responses"]["200"]["content"]["application/json"]
@@ -138,17 +139,17 @@ async def test_a_list_reads_only_the_requested_columns(database: Database) -> No
         (f"cursor={'a' * 2049}", "cursor"),
     ],
 )
-async def test_an_invalid_query_of_a_list_is_refused(anyone: ApiClient, query: str, path: str) -> None:
+async def test_an_invalid_query_of_a_list_is_refused(anyone: ShopClient, query: str, path: str) -> None:
     problem = assert_problem(await anyone.get(f"/v1/products?{query}"), 422, "invalid")
     assert error_paths(problem) == {path}
 
 
 @each("query", ["q=%FF", "q=%ED%A0%80"])
-async def test_a_query_that_is_not_utf8_is_refused(anyone: ApiClient, query: str) -> None:
+async def test_a_query_that_is_not_utf8_is_refused(anyone: ShopClient, query: str) -> None:
     assert_problem(await anyone.get(f"/v1/products?{query}"), 400, "malformed_request")
 
 
-async def test_a_cursor_that_is_forged_or_of_another_list_is_refused(anyone: ApiClient) -> None:
+async def test_a_cursor_that_is_forged_or_of_another_list_is_refused(anyone: ShopClient) -> None:
     cursor = (await anyone.get("/v1/products?limit=1")).json()["next_cursor"]
     tampered = cursor[:-1] + ("A" if cursor[-1] != "A" else "B")
     for query in (
@@ -161,12 +162,12 @@ async def test_a_cursor_that_is_forged_or_of_another_list_is_refused(anyone: Api
         assert_problem(await anyone.get(f"/v1/products?{query}"), 400, "invalid_cursor")
 
 
-async def test_unknown_query_parameters_are_ignored(anyone: ApiClient) -> None:
+async def test_unknown_query_parameters_are_ignored(anyone: ShopClient) -> None:
     assert (await anyone.get("/v1/products?limit=1&utm_source=mail")).status_code == 200
 
 
 async def test_a_product_has_a_strong_etag_and_answers_304_until_it_changes(
-    anyone: ApiClient, customer: ApiClient
+    anyone: ShopClient, customer: ShopClient
 ) -> None:
     product = await anyone.first_product()
     path = f"/v1/products/{product['id']}"
@@ -182,7 +183,7 @@ async def test_a_product_has_a_strong_etag_and_answers_304_until_it_changes(
     assert (await anyone.get(path, if_none_match=etag)).status_code == 200
 
 
-async def test_an_admin_creates_changes_and_deletes_a_product(admin: ApiClient) -> None:
+async def test_an_admin_creates_changes_and_deletes_a_product(admin: ShopClient) -> None:
     made = await admin.send("POST", "/v1/products", DRAFT)
     assert made.status_code == 201
     product = made.json()
@@ -204,7 +205,7 @@ async def test_an_admin_creates_changes_and_deletes_a_product(admin: ApiClient) 
     assert_problem(await admin.get(path), 404, "not_found")
 
 
-async def test_a_change_of_a_product_needs_the_current_etag(admin: ApiClient) -> None:
+async def test_a_change_of_a_product_needs_the_current_etag(admin: ShopClient) -> None:
     made = await admin.send("POST", "/v1/products", DRAFT)
     path = made.headers["location"]
     for method, body in (("PATCH", {"stock": 0}), ("DELETE", None)):
@@ -217,7 +218,7 @@ async def test_a_change_of_a_product_needs_the_current_etag(admin: ApiClient) ->
     assert (await admin.send("PATCH", path, {"stock": 2}, if_match="*")).status_code == 200
 
 
-async def test_one_of_several_changes_of_one_version_succeeds(admin: ApiClient) -> None:
+async def test_one_of_several_changes_of_one_version_succeeds(admin: ShopClient) -> None:
     """Fails if the UPDATE does not compare the version: both succeed, and one update is lost."""
     made = await admin.send("POST", "/v1/products", DRAFT)
     path, etag = made.headers["location"], made.headers["etag"]
@@ -230,14 +231,14 @@ async def statuses_of(*requests: Coroutine[Any, Any, httpx.Response]) -> list[in
     return sorted(answer.status_code for answer in await asyncio.gather(*requests))
 
 
-async def test_every_concurrent_change_with_if_match_star_succeeds(admin: ApiClient) -> None:
+async def test_every_concurrent_change_with_if_match_star_succeeds(admin: ShopClient) -> None:
     """RFC 9110 section 13.1.1: `*` matches any existing product. Regression: all updates but the first got a 412."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     assert await statuses_of(*(admin.send("PATCH", path, {"stock": n}, if_match="*") for n in range(8))) == [200] * 8
     assert (await admin.get(path)).json()["version"] == 9
 
 
-async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admin: ApiClient) -> None:
+async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admin: ShopClient) -> None:
     """Regression: an update was rejected if its list also named the next version."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     changes = (admin.send("PATCH", path, {"stock": n}, if_match='"1", W/"2", "3-gzip"') for n in range(8))
@@ -246,14 +247,14 @@ async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admi
 
 @pytest.mark.parametrize("if_match", ['"1"', "*"])
 async def test_one_of_several_concurrent_deletes_succeeds_and_the_others_get_a_404(
-    admin: ApiClient, if_match: str
+    admin: ShopClient, if_match: str
 ) -> None:
     """Regression: the status was 412, unlike the 404 of other routes."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     assert await statuses_of(*(admin.send("DELETE", path, if_match=if_match) for _ in range(8))) == [204] + [404] * 7
 
 
-async def test_an_update_concurrent_with_a_delete_happens_before_or_after_it(admin: ApiClient) -> None:
+async def test_an_update_concurrent_with_a_delete_happens_before_or_after_it(admin: ShopClient) -> None:
     for if_match, found in (("*", {200, 204, 404}), ('"1"', {200, 204, 404, 412})):
         path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
         changes = [admin.send("PATCH", path, {"stock": n}, if_match=if_match) for n in range(6)]
@@ -265,7 +266,7 @@ async def test_an_update_concurrent_with_a_delete_happens_before_or_after_it(adm
         assert (await admin.get(path)).status_code == (404 if 204 in statuses else 200)
 
 
-async def test_an_etag_modified_by_a_compressing_proxy_still_matches_its_version(admin: ApiClient) -> None:
+async def test_an_etag_modified_by_a_compressing_proxy_still_matches_its_version(admin: ShopClient) -> None:
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
     for number, tag in enumerate(('W/"1"', '"2-gzip"', 'W/"3-gzip"'), start=1):
         assert (await admin.send("PATCH", path, {"stock": number}, if_match=tag)).status_code == 200
@@ -289,13 +290,13 @@ async def test_an_etag_modified_by_a_compressing_proxy_still_matches_its_version
         ({**DRAFT, "id": "x", "version": 9}, {"$.id", "$.version"}),
     ],
 )
-async def test_an_invalid_product_is_refused(admin: ApiClient, body: Json, paths: set[str]) -> None:
+async def test_an_invalid_product_is_refused(admin: ShopClient, body: Json, paths: set[str]) -> None:
     problem = assert_problem(await admin.send("POST", "/v1/products", body), 422, "invalid")
     assert error_paths(problem) == paths
 
 
 @each("body", [{"stock": None}, {"name": None}, {"stock": -1}, {"colour": "red"}])
-async def test_an_invalid_patch_of_a_product_is_refused(admin: ApiClient, body: Json) -> None:
+async def test_an_invalid_patch_of_a_product_is_refused(admin: ShopClient, body: Json) -> None:
     product = await admin.first_product()
     path = f"/v1/products/{product['id']}"
     problem = assert_problem(await admin.send("PATCH", path, body, if_match="*"), 422, "invalid")
@@ -303,7 +304,7 @@ async def test_an_invalid_patch_of_a_product_is_refused(admin: ApiClient, body: 
     assert (await admin.get(path)).json() == product
 
 
-async def test_only_admins_change_the_catalogue(customer: ApiClient, anyone: ApiClient) -> None:
+async def test_only_admins_change_the_catalogue(customer: ShopClient, anyone: ShopClient) -> None:
     product = await anyone.first_product()
     path = f"/v1/products/{product['id']}"
     for method, where, body in (("POST", "/v1/products", DRAFT), ("PATCH", path, {"stock": 1}), ("DELETE", path, None)):

@@ -5,9 +5,10 @@ from http.cookies import SimpleCookie
 import httpx
 import pytest
 
-from api_client import ApiClient, assert_problem
+from api_client import assert_problem
 from cases import each
 from shop.demo import PASSWORD
+from shop_client import ShopClient
 
 SAME = {"sec-fetch-site": "same-origin"}
 BODY = {"email": "customer1@shop.example", "password": PASSWORD, "cookies": True}
@@ -126,7 +127,7 @@ async def test_an_invalid_origin_header_is_refused(browser: Browser) -> None:
 async def test_an_access_token_precedes_the_cookie_and_needs_no_origin(
     browser: Browser, client: httpx.AsyncClient
 ) -> None:
-    other = await ApiClient(client).sign_in("customer2@shop.example")
+    other = await ShopClient(client).sign_in("customer2@shop.example")
     token = f"Bearer {other.tokens['access_token']}"
     assert (await browser.send("GET", "/v1/users/me", authorization=token)).json()["email"] == "customer2@shop.example"
     assert_problem(await browser.send("GET", "/v1/users/me", authorization="Bearer x"), 401, "unauthorized")

@@ -6,12 +6,13 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from api_client import ApiClient, assert_problem
+from api_client import assert_problem
 from restwell.database import Database, param, query
 from shop.demo import PASSWORD
 from shop.sessions import login_throttle
 from shop.sessions.login_throttle import FREE_ATTEMPTS, RESET_AFTER, LoginThrottle, TooManyAttempts, throttle_key
 from shop.sessions.models import failed_attempts
+from shop_client import ShopClient
 
 OWNER = "customer1@shop.example"
 _age = query("test.age_attempts", update(failed_attempts).values(last_failed_at=param("last_at")))
@@ -66,7 +67,7 @@ async def test_an_attacker_cannot_lock_the_owner_out(client: httpx.AsyncClient, 
         await counted.record_failure(throttle_key(OWNER, "203.0.113.7"))
     with pytest.raises(TooManyAttempts):
         await counted.check(throttle_key(OWNER, "203.0.113.7"))
-    await ApiClient(client).sign_in(OWNER)
+    await ShopClient(client).sign_in(OWNER)
 
 
 def test_failed_attempts_are_counted_by_address_or_ipv6_64_network() -> None:

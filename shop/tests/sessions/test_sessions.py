@@ -11,7 +11,7 @@ import pytest
 from joserfc import jwt
 from sqlalchemy import update
 
-from api_client import ApiClient, assert_problem
+from api_client import assert_problem
 from cases import each
 from restwell import App
 from restwell.auth._signing_keys import from_secrets
@@ -20,23 +20,24 @@ from shop.demo import PASSWORD
 from shop.sessions import service
 from shop.sessions.models import refresh_tokens, sessions
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 _age_tokens = query("test.age_tokens", update(refresh_tokens).values(used_at=param("used_at")))
 _leave_sessions = query("test.leave_sessions", update(sessions).values(last_used_at=param("last_used_at")))
 _expire_sessions = query("test.expire_sessions", update(sessions).values(expires_at=param("expires_at")))
 
 
-async def refresh(api: ApiClient, token: str) -> httpx.Response:
+async def refresh(api: ShopClient, token: str) -> httpx.Response:
     return await api.client.post("/v1/sessions/refresh", json={"refresh_token": token})
 
 
-async def test_signing_in_returns_a_pair_of_tokens(customer: ApiClient) -> None:
+async def test_signing_in_returns_a_pair_of_tokens(customer: ShopClient) -> None:
     assert customer.tokens["token_type"] == "Bearer"
     assert customer.tokens["expires_in"] == 900
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone: ApiClient) -> None:
+async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone: ShopClient) -> None:
     bodies = []
     for email in ("customer1@shop.example", "nobody@shop.example"):
         answer = await anyone.send("POST", "/v1/sessions", {"email": email, "password": "wrong password"})
@@ -46,7 +47,7 @@ async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone
     assert bodies[0] == bodies[1]
 
 
-async def test_a_wrong_password_and_an_unknown_user_take_the_same_time(anyone: ApiClient) -> None:
+async def test_a_wrong_password_and_an_unknown_user_take_the_same_time(anyone: ShopClient) -> None:
     """Fails if verify() returns early for an unknown user, which takes a tenth of the time."""
     seconds: dict[str, list[float]] = {"customer1@shop.example": [], "nobody@shop.example": []}
     for _ in range(10):
@@ -76,7 +77,7 @@ async def test_an_account_that_changes_during_a_sign_in_refuses_it(
     assert_problem(await client.post("/v1/sessions", json=credentials), 401, "invalid_credentials")
 
 
-async def test_refreshing_replaces_both_tokens(customer: ApiClient) -> None:
+async def test_refreshing_replaces_both_tokens(customer: ShopClient) -> None:
     answer = await refresh(customer, customer.tokens["refresh_token"])
     assert answer.status_code == 200
     pair = answer.json()
@@ -85,14 +86,14 @@ async def test_refreshing_replaces_both_tokens(customer: ApiClient) -> None:
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_concurrent_refreshes_of_one_token_return_one_successor(customer: ApiClient) -> None:
+async def test_concurrent_refreshes_of_one_token_return_one_successor(customer: ShopClient) -> None:
     """Fails without ``used_at IS NULL`` in use_token: the successor is inserted twice, which is a 500."""
     answers = await asyncio.gather(*(refresh(customer, customer.tokens["refresh_token"]) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["refresh_token"] for answer in answers}) == 1
 
 
-async def test_a_used_token_reused_after_the_grace_ends_the_session(customer: ApiClient, database: Database) -> None:
+async def test_a_used_token_reused_after_the_grace_ends_the_session(customer: ShopClient, database: Database) -> None:
     """Fails if the error is raised inside the transaction: the revocation is rolled back."""
     first = customer.tokens["refresh_token"]
     second = (await refresh(customer, first)).json()["refresh_token"]
@@ -103,14 +104,14 @@ async def test_a_used_token_reused_after_the_grace_ends_the_session(customer: Ap
     assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
 
 
-async def test_a_session_ends_after_its_lifetime(customer: ApiClient, database: Database) -> None:
+async def test_a_session_ends_after_its_lifetime(customer: ShopClient, database: Database) -> None:
     await database.run(_expire_sessions, expires_at=datetime.now(UTC))
     assert_problem(await refresh(customer, customer.tokens["refresh_token"]), 401, "invalid_refresh_token")
     assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
 
 
 async def test_an_idle_session_ends_before_its_lifetime(
-    customer: ApiClient, database: Database, settings: ShopSettings
+    customer: ShopClient, database: Database, settings: ShopSettings
 ) -> None:
     """Fails without the check of ``last_used_at``."""
     idle = timedelta(seconds=settings.jwt.idle_ttl_seconds)
@@ -122,12 +123,12 @@ async def test_an_idle_session_ends_before_its_lifetime(
 
 
 @each("token", ["", "rt_unknown", "x" * 200])
-async def test_an_unknown_refresh_token_is_refused(anyone: ApiClient, token: str) -> None:
+async def test_an_unknown_refresh_token_is_refused(anyone: ShopClient, token: str) -> None:
     assert_problem(await refresh(anyone, token), 401, "invalid_refresh_token")
 
 
-async def test_sessions_are_listed_and_ended_one_by_one(client: httpx.AsyncClient, customer: ApiClient) -> None:
-    phone = ApiClient(client)
+async def test_sessions_are_listed_and_ended_one_by_one(client: httpx.AsyncClient, customer: ShopClient) -> None:
+    phone = ShopClient(client)
     body = {"email": "customer1@shop.example", "password": "demo-password-2026"}
     answer = await phone.send("POST", "/v1/sessions", body, user_agent="Phone/1.0")
     phone.tokens = answer.json()
@@ -142,8 +143,8 @@ async def test_sessions_are_listed_and_ended_one_by_one(client: httpx.AsyncClien
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_signing_out_leaves_other_sessions_open(client: httpx.AsyncClient, customer: ApiClient) -> None:
-    phone = await ApiClient(client).sign_in("customer1@shop.example")
+async def test_signing_out_leaves_other_sessions_open(client: httpx.AsyncClient, customer: ShopClient) -> None:
+    phone = await ShopClient(client).sign_in("customer1@shop.example")
     assert (await customer.send("DELETE", "/v1/sessions/current")).status_code == 204
     assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
     assert_problem(await refresh(customer, customer.tokens["refresh_token"]), 401, "invalid_refresh_token")
@@ -151,22 +152,22 @@ async def test_signing_out_leaves_other_sessions_open(client: httpx.AsyncClient,
 
 
 async def test_signing_out_everywhere_ends_every_session_of_that_user_only(
-    client: httpx.AsyncClient, customer: ApiClient, other: ApiClient
+    client: httpx.AsyncClient, customer: ShopClient, other: ShopClient
 ) -> None:
-    phone = await ApiClient(client).sign_in("customer1@shop.example")
+    phone = await ShopClient(client).sign_in("customer1@shop.example")
     assert (await phone.send("DELETE", "/v1/sessions")).status_code == 204
     for api in (phone, customer):
         assert_problem(await api.get("/v1/users/me"), 401, "unauthorized")
     assert (await other.get("/v1/users/me")).status_code == 200
 
 
-async def test_a_user_cannot_end_the_session_of_another(customer: ApiClient, other: ApiClient) -> None:
+async def test_a_user_cannot_end_the_session_of_another(customer: ShopClient, other: ShopClient) -> None:
     theirs = (await customer.get("/v1/sessions")).json()["items"][0]["id"]
     assert_problem(await other.send("DELETE", f"/v1/sessions/{theirs}"), 404, "not_found")
     assert (await customer.get("/v1/users/me")).status_code == 200
 
 
-async def test_forged_and_foreign_tokens_are_refused(customer: ApiClient, settings: ShopSettings) -> None:
+async def test_forged_and_foreign_tokens_are_refused(customer: ShopClient, settings: ShopSettings) -> None:
     """See ``tests/auth/test_tokens.py`` for more invalid tokens."""
     good = customer.tokens["access_token"]
     assert settings.jwt.secret is not None
@@ -194,7 +195,7 @@ async def test_forged_and_foreign_tokens_are_refused(customer: ApiClient, settin
 
 
 @each("authorization", ["", "Bearer", "Basic YTpi", "Token x"])
-async def test_a_request_without_a_bearer_token_gets_a_challenge(anyone: ApiClient, authorization: str) -> None:
+async def test_a_request_without_a_bearer_token_gets_a_challenge(anyone: ShopClient, authorization: str) -> None:
     answer = await anyone.get("/v1/users/me", authorization=authorization)
     assert_problem(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"

@@ -10,11 +10,12 @@ import httpx
 from msgspec import Struct
 from sqlalchemy import func, select
 
-from api_client import ApiClient, Json
+from api_client import Json
 from restwell.database import open_database, param, query
 from servers import Served
 from shop.orders.models import idempotency, order_lines
 from shop.products.models import products
+from shop_client import ShopClient
 
 STOCK = 1_000_000
 
@@ -46,7 +47,7 @@ async def buy_until(stop: float, url: str, product: Json, name: str, tokens: Jso
     """Place at least one order, then one after the other, each with its own key; all attempts."""
     attempts: list[Attempt] = []
     async with http_client(url) as client:
-        buyer = ApiClient(client)
+        buyer = ShopClient(client)
         if tokens is None:
             await buyer.sign_in("customer1@shop.example")
         buyer.tokens = tokens or buyer.tokens
@@ -89,12 +90,12 @@ async def check_health_until(stop: float, url: str, which: str = "live") -> floa
 async def sign_in_customer(shop: Served) -> Json:
     """Return the tokens of a signed-in customer."""
     async with http_client(shop.url) as client:
-        return (await ApiClient(client).sign_in("customer1@shop.example")).tokens
+        return (await ShopClient(client).sign_in("customer1@shop.example")).tokens
 
 
 async def create_product(shop: Served) -> Json:
     async with http_client(shop.url) as client:
-        admin = await ApiClient(client).sign_in("admin@shop.example")
+        admin = await ShopClient(client).sign_in("admin@shop.example")
         draft = {"name": "Plenty", "category": "toys", "price_cents": 1, "currency": "EUR", "stock": STOCK}
         product: Json = (await admin.send("POST", "/v1/products", draft)).json()
         return product

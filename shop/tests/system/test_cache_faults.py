@@ -10,7 +10,6 @@ import asyncpg
 import httpx
 import pytest
 
-from api_client import SUPPORT, ApiClient
 from fault_proxy import fault_proxy
 from order_load import http_client
 from read_consistency import Connection, History
@@ -27,6 +26,7 @@ from servers import (
     serving,
     working,
 )
+from shop_client import SUPPORT, ShopClient
 
 HOT = 4
 
@@ -52,7 +52,7 @@ def prepare(settings: dict[str, str]) -> None:
 async def create_history(served: Served) -> History:
     """Create a few hot products of one category."""
     async with http_client(served.url) as client:
-        admin = await ApiClient(client).sign_in("admin@shop.example")
+        admin = await ShopClient(client).sign_in("admin@shop.example")
         products = []
         for number in range(HOT):
             draft = {"name": f"Hot {number}", "category": "hot", "price_cents": 1, "currency": "EUR", "stock": 1}

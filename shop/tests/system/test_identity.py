@@ -13,11 +13,11 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from api_client import SUPPORT, ApiClient
 from restwell.database import open_database, param, query
 from scoreboard import Score
 from servers import RESTWELL, ROOT, Served, restwell, serve
 from shop.sessions.models import refresh_tokens
+from shop_client import SUPPORT, ShopClient
 
 SECRET = "a secret for tests, which is long enough to be one"
 _age = query(
@@ -71,7 +71,7 @@ async def test_a_refresh_token_has_one_successor_and_its_reuse_ends_the_session_
     with ExitStack() as stack:
         nodes = [node(stack, tmp_path / name, shared) for name in ("one", "two")]
         async with httpx.AsyncClient(timeout=30) as client:
-            owner = await ApiClient(client).sign_in_at(nodes[0].url, "customer1@shop.example")
+            owner = await ShopClient(client).sign_in_at(nodes[0].url, "customer1@shop.example")
             body = {"refresh_token": owner.tokens["refresh_token"]}
             urls = [f"{nodes[number % 2].url}/v1/sessions/refresh" for number in range(100)]
             answers = await asyncio.gather(*(refreshed(client, url, body) for url in urls))
@@ -147,7 +147,7 @@ async def test_a_flood_of_sign_ins_does_not_slow_other_requests(
     with ExitStack() as stack:
         one = node(stack, tmp_path / "one", shared)
         async with httpx.AsyncClient(base_url=one.url, timeout=30) as client:
-            person = await ApiClient(client).sign_in("customer1@shop.example")
+            person = await ShopClient(client).sign_in("customer1@shop.example")
             calm = await waits_of(person, seconds)
             command = (sys.executable, SUPPORT / "login_flood.py", one.url, "128", str(seconds + 2))
             flood = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
@@ -162,7 +162,7 @@ async def test_a_flood_of_sign_ins_does_not_slow_other_requests(
     assert during - before < score.size(500, 50)
 
 
-async def waits_of(person: ApiClient, seconds: float) -> list[float]:
+async def waits_of(person: ShopClient, seconds: float) -> list[float]:
     """The latencies at fifty requests per second."""
     waits = []
     stop = time.monotonic() + seconds

@@ -10,8 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api_client import ApiClient, assert_problem
+from api_client import assert_problem
 from servers import NEEDS, ROOT, Served, descendants_of, redis_program, redis_server, serve
+from shop_client import ShopClient
 
 GRACE = {"email": "grace@example.com", "password": "a nanosecond is a foot", "name": "Grace Hopper"}
 START_SECONDS = 30  # the goal is 3; the margin is for slow or busy machines
@@ -36,13 +37,13 @@ def server(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-async def customer_client(server: Served) -> AsyncIterator[ApiClient]:
+async def customer_client(server: Served) -> AsyncIterator[ShopClient]:
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
-        yield ApiClient(client)
+        yield ShopClient(client)
 
 
 async def test_a_customer_registers_orders_and_signs_out(
-    customer_client: ApiClient, server: Served, backend: str
+    customer_client: ShopClient, server: Served, backend: str
 ) -> None:
     registered = await customer_client.send("POST", "/v1/users", GRACE)
     assert registered.status_code == 201
@@ -88,12 +89,12 @@ async def test_a_customer_registers_orders_and_signs_out(
 async def test_one_customer_gets_the_last_item_with_two_workers(server: Served) -> None:
     """Fails without ``stock >= quantity`` in reserve_stock."""
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
-        admin = await ApiClient(client).sign_in("admin@shop.example")
+        admin = await ShopClient(client).sign_in("admin@shop.example")
         draft = {"name": "Last One", "category": "toys", "price_cents": 100, "currency": "EUR", "stock": 1}
         product = (await admin.send("POST", "/v1/products", draft)).json()
     # One client per user, so that connections are spread over both workers.
     clients = [httpx.AsyncClient(base_url=server.url, timeout=30) for _ in range(8)]
-    buyers = [await ApiClient(c).sign_in(f"customer{n % 2 + 1}@shop.example") for n, c in enumerate(clients)]
+    buyers = [await ShopClient(c).sign_in(f"customer{n % 2 + 1}@shop.example") for n, c in enumerate(clients)]
     answers = await asyncio.gather(*(buyer.order(f"key {n}", (product["id"], 1)) for n, buyer in enumerate(buyers)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
     assert await buyers[0].stock_of(product) == 0
@@ -104,7 +105,7 @@ async def test_one_customer_gets_the_last_item_with_two_workers(server: Served) 
 async def test_a_second_start_is_fast_and_keeps_all_data(environment: dict[str, str], tmp_path: Path) -> None:
     with serve(tmp_path, "make", "run", cwd=ROOT, **environment) as served:
         async with httpx.AsyncClient(base_url=served.url) as client:
-            customer = await ApiClient(client).sign_in("customer1@shop.example")
+            customer = await ShopClient(client).sign_in("customer1@shop.example")
             product = await customer.first_product()
             order = (await customer.order("key", (product["id"], 1))).json()
     started = time.monotonic()
@@ -125,7 +126,7 @@ async def test_an_acknowledged_order_survives_a_kill_of_every_process(
     command = ("make", "run")
     with serve(tmp_path, *command, cwd=ROOT, **environment) as served:
         async with httpx.AsyncClient(base_url=served.url) as client:
-            customer = await ApiClient(client).sign_in("customer1@shop.example")
+            customer = await ShopClient(client).sign_in("customer1@shop.example")
             product = await customer.first_product()
             placed = await customer.order("k", (product["id"], 1))
             for process in descendants_of(served.process.pid):

@@ -16,13 +16,14 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from api_client import ApiClient, Json
+from api_client import Json
 from order_load import http_client
 from restwell.database import open_database, param, query
 from scoreboard import Score
 from servers import RESTWELL, Served, children_of, restwell, serving, working
 from shop.orders.models import idempotency, order_lines, orders
 from shop.products.models import products
+from shop_client import ShopClient
 
 ACCOUNTS = 8
 CONCURRENCY = 32
@@ -52,7 +53,7 @@ class Shop:
 
     async def product(self, stock: int) -> Json:
         async with http_client(self.served.url) as client:
-            admin = await ApiClient(client).sign_in("admin@shop.example")
+            admin = await ShopClient(client).sign_in("admin@shop.example")
             draft = {"name": "Rare", "category": "toys", "price_cents": 700, "currency": "EUR", "stock": stock}
             made: Json = (await admin.send("POST", "/v1/products", draft)).json()
             return made
@@ -64,7 +65,7 @@ class Shop:
             for number in range(count):
                 account = {"email": f"buyer{number}@shop.example", "password": "an entirely new one", "name": "Buyer"}
                 assert (await client.post("/v1/users", json=account)).status_code == 201
-                tokens.append((await ApiClient(client).sign_in(account["email"], account["password"])).tokens)
+                tokens.append((await ShopClient(client).sign_in(account["email"], account["password"])).tokens)
         return tokens
 
     async def sold(self, product: Json, status: str) -> list[str]:
@@ -104,7 +105,7 @@ async def shop(tmp_path: Path, empty_url: str) -> AsyncIterator[Shop]:
 
 async def order_until_final(client: httpx.AsyncClient, tokens: Json, key: str, product: Json) -> tuple[int, str]:
     """Retry a request with the same key until a response with a final outcome arrives."""
-    buyer = ApiClient(client)
+    buyer = ShopClient(client)
     buyer.tokens = tokens
     for attempt in range(MAX_ATTEMPTS):
         with suppress(httpx.TransportError, TimeoutError):
@@ -183,7 +184,7 @@ async def test_concurrent_requests_with_one_key_create_one_order(shop: Shop, sco
     statuses: Counter[int] = Counter()
     replays = 0
     async with http_client(shop.served.url) as client:
-        buyer = ApiClient(client)
+        buyer = ShopClient(client)
         buyer.tokens = tokens
         for number in range(keys):
             answers = await asyncio.gather(*(buyer.order(f"key {number}", (product["id"], 1)) for _ in range(times)))

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api_client import ApiClient
 from load import Load, LoadResult
 from scoreboard import Score
 from servers import RESTWELL, Served, restwell, serving
+from shop_client import ShopClient
 
 CONNECTIONS = 1_500
 AT_PEAK = 16
@@ -53,10 +53,10 @@ async def test_admitted_requests_keep_their_latency_under_overload(shop: Served,
     fail: no limit.
     """
     async with httpx.AsyncClient(base_url=shop.url, timeout=20) as client:
-        admin = await ApiClient(client).sign_in("admin@shop.example")
+        admin = await ShopClient(client).sign_in("admin@shop.example")
         draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 10**8}
         product = (await admin.send("POST", "/v1/products", draft)).json()
-        buyer = await ApiClient(client).sign_in("customer1@shop.example")
+        buyer = await ShopClient(client).sign_in("customer1@shop.example")
     body = json.dumps({"items": [{"product_id": product["id"], "quantity": 1}]}).encode()
     numbers = itertools.count()
 

@@ -11,13 +11,14 @@ import asyncpg
 import httpx
 import pytest
 
-from api_client import ApiClient, Json, assert_problem
+from api_client import Json, assert_problem
 from restwell.database import Query, explain_queries, open_database
 from restwell.testing import running
 from servers import MORE, NEEDS, ROOT, Postgres, postgres, postgres_programs, restwell
 from shop.app import create_app
 from shop.orders import queries
 from shop.settings import ShopSettings
+from shop_client import ShopClient
 
 ACCOUNTS = 32  # in all but 4 of 10,000 runs, each of the four partitions has one
 PASSWORD = "correct horse battery staple"
@@ -74,23 +75,23 @@ async def client(pair: tuple[Postgres, Postgres], tmp_path: Path) -> AsyncIterat
         yield connected
 
 
-async def customers(client: httpx.AsyncClient) -> list[ApiClient]:
+async def customers(client: httpx.AsyncClient) -> list[ShopClient]:
     made = []
     for number in range(ACCOUNTS):
         account = {"email": f"c{number}@shop.example", "password": PASSWORD, "name": f"C {number}"}
         assert (await client.post("/v1/users", json=account)).status_code == 201
-        made.append(await ApiClient(client).sign_in(account["email"], PASSWORD))
+        made.append(await ShopClient(client).sign_in(account["email"], PASSWORD))
     return made
 
 
-async def buy(person: ApiClient, product: Json, key: str) -> str:
+async def buy(person: ShopClient, product: Json, key: str) -> str:
     answer = await person.order(key, (product["id"], 1))
     assert answer.status_code == 201, answer.text
     order_id: str = answer.json()["id"]
     return order_id
 
 
-async def assert_orders_work(people: list[ApiClient], product: Json, before: list[str], run_name: str) -> list[str]:
+async def assert_orders_work(people: list[ShopClient], product: Json, before: list[str], run_name: str) -> list[str]:
     """Each customer reads the previous order, places another one, retries it with the same key, and cancels it."""
     placed = []
     for person, old in zip(people, before, strict=True):
@@ -119,7 +120,7 @@ async def test_the_shop_runs_on_partitions_of_one_server_and_then_of_two(
     """Breaks when a statement of the page is wrong, and when a key or a query of orders lacks the user."""
     first, second = pair
     people = await customers(client)
-    admin = await ApiClient(client).sign_in("admin@shop.example")
+    admin = await ShopClient(client).sign_in("admin@shop.example")
     product = await admin.first_product()
     stock = await admin.stock_of(product)
     orders = [await buy(person, product, "before") for person in people]

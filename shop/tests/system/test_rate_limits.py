@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api_client import SUPPORT
 from scoreboard import Score
 from servers import RESTWELL, ROOT, redis_server, restwell, serving
+from shop_client import SUPPORT
 
 RATE, SECONDS = 100, 60
 TOO_MANY_REQUESTS = 429

@@ -9,10 +9,10 @@ import asyncpg
 import httpx
 import pytest
 
-from api_client import ApiClient
 from restwell.database._routing import POLL_SECONDS
 from scoreboard import Score
 from servers import NEEDS, RESTWELL, Postgres, Served, postgres, postgres_programs, restwell, serving
+from shop_client import ShopClient
 
 PEOPLE = ("customer1@shop.example", "customer2@shop.example", "admin@shop.example")
 
@@ -20,7 +20,7 @@ PEOPLE = ("customer1@shop.example", "customer2@shop.example", "admin@shop.exampl
 class Writer:
     """Updates and reads the name of a user, and counts stale reads."""
 
-    def __init__(self, person: ApiClient) -> None:
+    def __init__(self, person: ShopClient) -> None:
         self.person = person
         self.token = ""
         self.reads = self.writes = self.failed = 0
@@ -104,7 +104,7 @@ async def test_a_writer_reads_its_own_write_whatever_happens_to_the_replica(
         httpx.AsyncClient(base_url=shop.url, timeout=20) as two,
     ):
         clients = (one, two, one)
-        people = [await ApiClient(client).sign_in(email) for client, email in zip(clients, PEOPLE, strict=True)]
+        people = [await ShopClient(client).sign_in(email) for client, email in zip(clients, PEOPLE, strict=True)]
         writers = [Writer(person) for person in people]
         over = asyncio.Event()
         writing = [asyncio.create_task(writer.until(over.is_set)) for writer in writers]

@@ -4,14 +4,15 @@ import asyncio
 
 import httpx
 
-from api_client import ApiClient, Json, assert_problem, error_paths
+from api_client import Json, assert_problem, error_paths
 from cases import each
 from shop.demo import PASSWORD
+from shop_client import ShopClient
 
 ADA = {"email": "Ada@Example.com", "password": "a long enough password", "name": "Ada Lovelace"}
 
 
-async def test_a_user_registers_and_signs_in_with_any_case_of_the_address(anyone: ApiClient) -> None:
+async def test_a_user_registers_and_signs_in_with_any_case_of_the_address(anyone: ShopClient) -> None:
     answer = await anyone.send("POST", "/v1/users", ADA)
     assert answer.status_code == 201
     assert answer.headers["location"] == "/v1/users/me"
@@ -27,7 +28,7 @@ async def test_a_user_registers_and_signs_in_with_any_case_of_the_address(anyone
     assert (await ada.get("/v1/users/me")).json() == user
 
 
-async def test_a_registration_with_the_address_of_an_account_is_refused(anyone: ApiClient) -> None:
+async def test_a_registration_with_the_address_of_an_account_is_refused(anyone: ShopClient) -> None:
     assert (await anyone.send("POST", "/v1/users", ADA)).status_code == 201
     answer = await anyone.send("POST", "/v1/users", {**ADA, "email": "ADA@example.com"})
     assert_problem(answer, 409, "email_taken")
@@ -52,13 +53,13 @@ async def test_a_registration_with_the_address_of_an_account_is_refused(anyone: 
     ],
 )
 async def test_an_invalid_registration_is_refused_naming_every_fault(
-    anyone: ApiClient, body: Json, paths: set[str]
+    anyone: ShopClient, body: Json, paths: set[str]
 ) -> None:
     problem = assert_problem(await anyone.send("POST", "/v1/users", body), 422, "invalid")
     assert error_paths(problem) == paths
 
 
-async def test_a_patch_changes_only_the_fields_it_has(customer: ApiClient) -> None:
+async def test_a_patch_changes_only_the_fields_it_has(customer: ShopClient) -> None:
     before = (await customer.get("/v1/users/me")).json()
     answer = await customer.send("PATCH", "/v1/users/me", {"name": "New Name"})
     assert answer.status_code == 200
@@ -69,23 +70,23 @@ async def test_a_patch_changes_only_the_fields_it_has(customer: ApiClient) -> No
 
 
 @each(("body", "path"), [({"name": None}, "$.name"), ({"role": "admin"}, "$.role"), ({"name": ""}, "$.name")])
-async def test_an_invalid_patch_of_the_own_account_is_refused(customer: ApiClient, body: Json, path: str) -> None:
+async def test_an_invalid_patch_of_the_own_account_is_refused(customer: ShopClient, body: Json, path: str) -> None:
     problem = assert_problem(await customer.send("PATCH", "/v1/users/me", body), 422, "invalid")
     assert error_paths(problem) == {path}
     assert (await customer.get("/v1/users/me")).json()["role"] == "customer"
 
 
-async def test_a_patch_that_is_not_a_merge_patch_is_refused(customer: ApiClient) -> None:
+async def test_a_patch_that_is_not_a_merge_patch_is_refused(customer: ShopClient) -> None:
     answer = await customer.send("PATCH", "/v1/users/me", {"name": "x"}, content_type="application/json")
     assert_problem(answer, 415, "unsupported_media_type")
     assert answer.headers["accept-patch"] == "application/merge-patch+json"
 
 
 async def test_a_deleted_account_is_signed_out_and_its_address_is_free_again(
-    anyone: ApiClient, client: httpx.AsyncClient
+    anyone: ShopClient, client: httpx.AsyncClient
 ) -> None:
     await anyone.send("POST", "/v1/users", ADA)
-    ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
+    ada = await ShopClient(client).sign_in(ADA["email"], ADA["password"])
     assert (await ada.send("DELETE", "/v1/users/me")).status_code == 204
     assert_problem(await ada.get("/v1/users/me"), 401, "unauthorized")
     answer = await anyone.send("POST", "/v1/sessions", {"email": ADA["email"], "password": ADA["password"]})
@@ -93,7 +94,7 @@ async def test_a_deleted_account_is_signed_out_and_its_address_is_free_again(
     assert (await anyone.send("POST", "/v1/users", ADA)).status_code == 201
 
 
-async def test_an_admin_lists_every_account_page_by_page(admin: ApiClient) -> None:
+async def test_an_admin_lists_every_account_page_by_page(admin: ShopClient) -> None:
     first = await admin.get("/v1/users?limit=2")
     page = first.json()
     assert len(page["items"]) == 2
@@ -104,7 +105,7 @@ async def test_an_admin_lists_every_account_page_by_page(admin: ApiClient) -> No
     assert sorted(emails) == ["admin@shop.example", "customer1@shop.example", "customer2@shop.example"]
 
 
-async def test_a_changed_role_takes_effect_at_once(admin: ApiClient, customer: ApiClient) -> None:
+async def test_a_changed_role_takes_effect_at_once(admin: ShopClient, customer: ShopClient) -> None:
     user = (await customer.get("/v1/users/me")).json()
     assert_problem(await customer.get("/v1/users"), 403, "forbidden")
     await admin.send("PATCH", f"/v1/users/{user['id']}", {"role": "admin"})
@@ -114,7 +115,7 @@ async def test_a_changed_role_takes_effect_at_once(admin: ApiClient, customer: A
 
 
 async def test_a_deactivated_account_loses_access_at_once(
-    admin: ApiClient, customer: ApiClient, anyone: ApiClient
+    admin: ShopClient, customer: ShopClient, anyone: ShopClient
 ) -> None:
     user = (await customer.get("/v1/users/me")).json()
     answer = await admin.send("PATCH", f"/v1/users/{user['id']}", {"active": False})
@@ -126,14 +127,14 @@ async def test_a_deactivated_account_loses_access_at_once(
     assert_problem(await anyone.send("POST", "/v1/sessions", body), 401, "invalid_credentials")
 
 
-async def test_an_admin_cannot_lock_themselves_out(admin: ApiClient) -> None:
+async def test_an_admin_cannot_lock_themselves_out(admin: ShopClient) -> None:
     own = (await admin.get("/v1/users/me")).json()
     for body in ({"active": False}, {"role": "customer"}):
         assert_problem(await admin.send("PATCH", f"/v1/users/{own['id']}", body), 409, "own_account")
 
 
 async def test_customers_and_anonymous_callers_reach_no_other_account(
-    customer: ApiClient, anyone: ApiClient, admin: ApiClient
+    customer: ShopClient, anyone: ShopClient, admin: ShopClient
 ) -> None:
     own = (await admin.get("/v1/users/me")).json()
     for method, body in (("GET", None), ("PATCH", {"role": "customer"})):
@@ -141,26 +142,26 @@ async def test_customers_and_anonymous_callers_reach_no_other_account(
         assert_problem(await anyone.send(method, f"/v1/users/{own['id']}", body), 401, "unauthorized")
 
 
-async def test_an_unknown_account_gets_a_404(admin: ApiClient) -> None:
+async def test_an_unknown_account_gets_a_404(admin: ShopClient) -> None:
     for missing in ("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", "not-an-id"):
         assert_problem(await admin.get(f"/v1/users/{missing}"), 404, "not_found")
     answer = await admin.send("PATCH", "/v1/users/0192f0c1-2a3b-7c4d-8e5f-60718293a4b5", {"active": True})
     assert_problem(answer, 404, "not_found")
 
 
-async def test_a_new_password_revokes_all_other_sessions(client: httpx.AsyncClient, customer: ApiClient) -> None:
+async def test_a_new_password_revokes_all_other_sessions(client: httpx.AsyncClient, customer: ShopClient) -> None:
     """Fails without ``revoke_others_in``: an attacker with the old password stays signed in."""
-    phone = await ApiClient(client).sign_in("customer1@shop.example")
+    phone = await ShopClient(client).sign_in("customer1@shop.example")
     change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
     assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
     assert_problem(await phone.get("/v1/users/me"), 401, "unauthorized")
     assert (await customer.get("/v1/users/me")).status_code == 200
-    await ApiClient(client).sign_in("customer1@shop.example", "an entirely new one")
+    await ShopClient(client).sign_in("customer1@shop.example", "an entirely new one")
     old = {"email": "customer1@shop.example", "password": PASSWORD}
     assert_problem(await client.post("/v1/sessions", json=old), 401, "invalid_credentials")
 
 
-async def test_only_a_user_who_knows_the_password_changes_it(customer: ApiClient) -> None:
+async def test_only_a_user_who_knows_the_password_changes_it(customer: ShopClient) -> None:
     wrong = {"current_password": "a wrong password", "new_password": "an entirely new one"}
     assert_problem(await customer.send("POST", "/v1/users/me/password", wrong), 403, "wrong_password")
     common = {"current_password": PASSWORD, "new_password": "customer1@shop.example"}
@@ -168,7 +169,7 @@ async def test_only_a_user_who_knows_the_password_changes_it(customer: ApiClient
 
 
 async def test_one_of_several_concurrent_password_changes_succeeds(
-    client: httpx.AsyncClient, customer: ApiClient
+    client: httpx.AsyncClient, customer: ShopClient
 ) -> None:
     """Fails without the old hash in the UPDATE: both succeed, and one of the new passwords does not work."""
     wanted = [f"an entirely new one, {number}" for number in range(4)]
@@ -180,4 +181,4 @@ async def test_one_of_several_concurrent_password_changes_succeeds(
     )
     assert sorted(answer.status_code for answer in answers) == [204, 403, 403, 403]
     (set_one,) = (password for password, answer in zip(wanted, answers, strict=True) if answer.status_code == 204)
-    await ApiClient(client).sign_in("customer1@shop.example", set_one)
+    await ShopClient(client).sign_in("customer1@shop.example", set_one)

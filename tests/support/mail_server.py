@@ -9,17 +9,17 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import SecretStr
 
-from restwell.settings import MailSettings, SmtpSettings
+from restwell.settings import MailSettings, Settings, SmtpSettings
 from servers import free_port
-from shop.settings import ShopSettings
 
 USER, PASSWORD = "shop", "p@ss/word"
+S = TypeVar("S", bound=Settings)
 
 
 class MailServer:
@@ -87,7 +87,7 @@ def _authenticate(_server: SMTP, _session: Session, _envelope: Envelope, mechani
     return AuthResult(success=valid and mechanism in {"LOGIN", "PLAIN"}, handled=False)
 
 
-def with_mail(settings: ShopSettings, server: MailServer) -> ShopSettings:
+def with_mail(settings: S, server: MailServer) -> S:
     """The settings, with this server for mail."""
     mail = MailSettings(sender="The Shop <shop@shop.example>")
     smtp = SmtpSettings(url=SecretStr(f"smtp+plain://localhost:{server.port}"))
