@@ -25,7 +25,7 @@ class Files:
 
     def path(self, name: str) -> Path:
         """The path of the file, whether it exists or not."""
-        if not _NAME.fullmatch(name) or ".." in name:
+        if not _NAME.fullmatch(name):
             raise ValueError(f"invalid file name: {name!r}")
         return self._folder / name
 
