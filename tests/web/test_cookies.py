@@ -20,6 +20,7 @@ from restwell.web._cookies import cookies_in
         ("a=%20%C3%A9%", {"a": " \xe9%"}),
         ("a=\xe9", {"a": "\xe9"}),
         ("a \t=\t 1 ; b=\xa02\x85", {"a": "1", "b": "\xa02\x85"}),
+        ("\xa0a=1", {"\xa0a": "1"}),
     ],
 )
 def test_the_cookie_header_is_parsed(header: str, cookies: dict[str, str]) -> None:

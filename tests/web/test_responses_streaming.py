@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from fuzzing import in_process
+from controller_server import serve_controllers
 from restwell.database import Migrations, open_database
 from restwell.edge._context import Message
 from restwell.edge._deadline import TICK_SECONDS
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
 from restwell.testing import running
 from restwell.web import Controller, Response, get, stream_json
-from tiny.app import MIGRATIONS, add_note, app_of, create_app
+from tiny.app import MIGRATIONS, add_note, create_app
 
 SCOPE: dict[str, Any] = {
     "type": "http",
@@ -88,11 +88,6 @@ class Slow(Controller):
 
 def test_a_stream_that_begins_late_is_delivered_whole(tmp_path: Path) -> None:
     """Breaks when the disconnect watcher of the edge cancels the one of the framework during the response."""
-    settings = Settings(
-        database=DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path}/tiny.db")),
-        jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
-        runtime_dir=tmp_path,
-    )
-    with in_process(app_of(settings, Slow)) as server:
+    with serve_controllers(tmp_path, Slow) as server:
         answer = server.send("GET", "/v1/slow/read")
     assert (answer.status, answer.body) == (200, b"01234")
