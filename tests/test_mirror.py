@@ -29,14 +29,6 @@ WITHOUT_TESTS: Final = {
 """Modules with nothing to test, and why."""
 PENDING: Final = {
     "app",
-    "auth/jose",
-    "auth/oauth/facebook",
-    "auth/oauth/github",
-    "auth/oauth/openid",
-    "auth/oauth/providers",
-    "auth/refresh_tokens",
-    "auth/signing_keys",
-    "auth/totp",
     "cache/invalidation",
     "cache/loads",
     "cache/local",
