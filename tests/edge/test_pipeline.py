@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -10,19 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from api_client import assert_problem
-from restwell.edge import AccessLog, Edge, Hook, RequestContext, RequestId, SecurityHeaders
+from edge_client import HOOKS, hello, request
+from restwell.edge import Edge, Hook, RequestContext
 from restwell.edge._context import AsgiApp, Headers, Message, Receive, Scope, Send
 from restwell.errors import NotFound
 
-HOOKS = (RequestId(), SecurityHeaders(), AccessLog())
 POLICY = "default-src 'none'; frame-ancestors 'none'"
-
-
-async def hello(scope: Scope, _receive: Receive, send: Send) -> None:
-    scope["path_template"] = "/{anything}"
-    headers = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": scope["method"].encode().ljust(5)})
 
 
 async def break_early(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -54,72 +46,11 @@ async def time_out_itself(_scope: Scope, _receive: Receive, _send: Send) -> None
     raise TimeoutError
 
 
-async def request(
-    app: Any = hello,
-    method: str = "GET",
-    hooks: Sequence[Hook] = HOOKS,
-    timeout_seconds: float = 5,
-    **headers: str,
-) -> httpx.Response:
-    transport = httpx.ASGITransport(Edge(app, hooks, timeout_seconds))
-    async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as client:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await client.request(method, "/some/path?token=hunter2", headers=sent)
-
-
-async def test_every_request_gets_a_unique_id() -> None:
-    ids = {(await request()).headers["x-request-id"] for _ in range(3)}
-    assert len(ids) == 3
-    assert all(len(request_id) == 36 for request_id in ids)
-
-
-async def test_a_well_formed_request_id_is_used() -> None:
-    assert (await request(x_request_id="from-the-gateway.42")).headers["x-request-id"] == "from-the-gateway.42"
-
-
-@pytest.mark.parametrize("bad", ["", "short", "a b c d e f", 'quote"quote', "x" * 65, "injected\tline"])
-async def test_a_malformed_request_id_is_replaced(bad: str) -> None:
-    assert len((await request(x_request_id=bad)).headers["x-request-id"]) == 36
-
-
-async def test_every_response_has_security_headers_and_names_no_server() -> None:
-    headers = (await request()).headers
-    assert headers["content-security-policy"] == POLICY
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["x-frame-options"] == "DENY"
-    assert headers["referrer-policy"] == "no-referrer"
-    assert headers["strict-transport-security"].startswith("max-age=63072000")
-    assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
-    assert headers["cache-control"] == "no-store"
-    assert headers["server"] == ""
-
-
-async def test_a_response_keeps_its_own_security_policy_and_cache_control() -> None:
-    async def own_rules(_scope: Scope, _receive: Receive, send: Send) -> None:
-        headers = [(b"content-security-policy", b"default-src 'self'"), (b"cache-control", b"max-age=60")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
-
-    headers = (await request(own_rules)).headers
-    assert headers.get_list("content-security-policy") == ["default-src 'self'"]
-    assert headers.get_list("cache-control") == ["max-age=60"]
-
-
 async def test_head_is_answered_as_get_without_the_body() -> None:
     with capture_logs() as lines:
         response = await request(method="HEAD")
     assert (response.status_code, response.content, response.headers["content-length"]) == (200, b"", "5")
     assert lines[-1]["method"] == "HEAD"
-
-
-async def test_each_request_is_logged_in_one_line_without_its_query() -> None:
-    with capture_logs() as lines:
-        await request()
-    (line,) = lines
-    assert (line["event"], line["method"], line["path"], line["status"]) == ("request", "GET", "/some/path", 200)
-    assert (line["route"], line["user_id"], line["client"]) == ("/{anything}", None, "127.0.0.1")
-    assert 0 < line["duration_ms"] < 5_000
-    assert "hunter2" not in str(line)
 
 
 async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_details() -> None:

@@ -1,0 +1,32 @@
+"""Requests to the edge around a plain ASGI application, without a framework."""
+
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from restwell.edge import AccessLog, Edge, Hook, RequestId, SecurityHeaders
+from restwell.edge._context import AsgiApp, Receive, Scope, Send
+
+HOOKS = (RequestId(), SecurityHeaders(), AccessLog())
+
+
+async def hello(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Responds with the method, in five bytes."""
+    scope["path_template"] = "/{anything}"
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": scope["method"].encode().ljust(5)})
+
+
+async def request(
+    app: AsgiApp = hello,
+    method: str = "GET",
+    path: str = "/some/path?token=hunter2",
+    hooks: Sequence[Hook] = HOOKS,
+    timeout_seconds: float = 5,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """Send a request through the hooks."""
+    transport = httpx.ASGITransport(Edge(app, hooks, timeout_seconds))
+    async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as client:
+        return await client.request(method, path, headers=headers)
