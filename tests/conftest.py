@@ -23,7 +23,7 @@ from tiny.app import create_app as create_tiny
 pytest_plugins = ["shared_fixtures"]
 
 SECRET = "a secret for tests, which is long enough to be one"
-servers.PRELOADED.append("shop.app")  # what most commands import
+servers.PRELOADED.append("tiny.app")  # what most commands import
 
 
 @pytest.fixture(scope="session")
@@ -93,9 +93,15 @@ def tiny_settings(tmp_path: Path, runtime_dir: Path) -> Settings:
 
 
 @pytest.fixture
-async def tiny(tiny_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the tiny application, on a migrated database of its own."""
+async def migrated(tiny_settings: Settings) -> Settings:
+    """The settings of the tiny application, with a migrated database."""
     async with open_database(tiny_settings.database.url.get_secret_value()) as database:
         await Migrations(TINY_MIGRATIONS).upgrade(database)
-    async with running(create_tiny(tiny_settings)) as client:
+    return tiny_settings
+
+
+@pytest.fixture
+async def tiny(migrated: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the tiny application."""
+    async with running(create_tiny(migrated)) as client:
         yield client

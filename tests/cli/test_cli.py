@@ -101,7 +101,8 @@ def test_the_application_may_be_named_on_the_command_line(tiny_env: dict[str, st
 
 
 def test_seed_needs_demo_data(tiny_env: dict[str, str], tmp_path: Path) -> None:
-    assert_refused(restwell("seed", cwd=tmp_path, **tiny_env), "tiny has no demo data")
+    env = {**tiny_env, "RESTWELL_APP": "jobs_app.app:project"}
+    assert_refused(restwell("seed", cwd=tmp_path, **env), "jobs_app has no demo data")
 
 
 @pytest.mark.parametrize("command", ["dev", "seed"])

@@ -13,6 +13,7 @@ from restwell.database import Database, DatabaseBusy, DatabaseUnavailable, open_
 from restwell.database import _postgres as postgres_module
 from restwell.database import _sqlite as sqlite_module
 from servers import free_port, postgres, postgres_programs, restwell
+from tiny.environment import tiny_environment
 
 one = query("test.one", select(literal(1).label("n")), into=int)
 count = query("test.count", select(func.count().label("n")).select_from(table("t")), into=int)
@@ -50,7 +51,7 @@ async def test_a_wrong_password_is_reported_in_one_line_without_it(tmp_path: Pat
         server.ask_for_a_password("guarded", "the right one")
         url = server.url.replace("restwell@", "guarded:the-wrong-one@")
         refused = await asyncio.to_thread(
-            restwell, "serve", cwd=tmp_path, DATABASE_URL=url, RESTWELL_APP="shop.app:shop", PORT=str(free_port())
+            restwell, "serve", cwd=tmp_path, **tiny_environment(url), PORT=str(free_port())
         )
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     where = server.url.partition("@")[2]

@@ -7,16 +7,15 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from api_client import assert_problem
+from api_client import ApiClient, assert_problem
 from restwell import App
 from restwell.database._facade import PoolStats
 from restwell.edge import ConcurrencyLimiter
 from restwell.edge._concurrency_limiter import INITIAL_LIMIT, MAX_LIMIT, MIN_LIMIT, QUEUE_SECONDS, Overloaded
 from restwell.edge._context import Scope
+from restwell.settings import Settings
 from restwell.testing import running
-from shop.app import create_app
-from shop.settings import ShopSettings
-from shop_client import ShopClient
+from tiny.app import create_app
 
 READ: Scope = {"method": "GET", "headers": [(b"authorization", b"Bearer x")]}
 WRITE: Scope = {"method": "POST", "headers": [(b"authorization", b"Bearer x")]}
@@ -118,43 +117,41 @@ async def test_the_concurrency_limit_follows_the_event_loop_delay() -> None:
 
 
 @pytest.fixture
-async def full(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
-    """A shop with a constant limit, regardless of the load of this machine."""
+async def full(migrated: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
+    """An application with a constant limit, regardless of the load of this machine."""
     monkeypatch.setattr("restwell.edge._concurrency_limiter.MAX_LIMIT", INITIAL_LIMIT)
     monkeypatch.setattr("restwell.edge._concurrency_limiter.MAX_LOOP_DELAY_SECONDS", 60.0)
-    app = create_app(settings)
+    app = create_app(migrated)
     async with running(app) as client:
         yield app, client
 
 
-@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_full_server_refuses_requests_and_stays_healthy(full: tuple[App, httpx.AsyncClient]) -> None:
     """An orchestrator restarts a server whose health checks fail. Cached responses need no slot."""
     app, client = full
-    buyer = await ShopClient(client).sign_in("customer1@shop.example")
-    assert (await client.get("/v1/products?limit=3")).status_code == 200
+    guest = ApiClient(client, "guest")
+    assert (await client.get("/v1/notes?limit=3")).status_code == 200
     filled(app.concurrency_limiter)
-    refused = await buyer.get("/v1/users/me")
+    refused = await guest.get("/v1/account")
     assert_problem(refused, 503, "overloaded")
     assert refused.headers["retry-after"] == "1"
-    for path in ("/health/live", "/health/ready", "/metrics", "/v1/products?limit=3"):
+    for path in ("/health/live", "/health/ready", "/metrics", "/v1/notes?limit=3"):
         assert (await client.get(path)).status_code == 200, path
     metrics = (await client.get("/metrics")).text
     assert 'restwell_requests_shed_total{kind="reads"} 1.0' in metrics
     for _ in range(INITIAL_LIMIT):
         app.concurrency_limiter.release()
     for _ in range(INITIAL_LIMIT + 5):
-        assert (await buyer.get("/v1/users/me")).status_code == 200, "each request releases its slot"
+        assert (await guest.get("/v1/account")).status_code == 200, "each request releases its slot"
 
 
-@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_request_that_shares_a_load_takes_no_capacity(full: tuple[App, httpx.AsyncClient]) -> None:
     """Three hundred concurrent requests for one resource need one slot. Breaks when each needs its own."""
     app, client = full
     filled(app.concurrency_limiter)
-    refused = await asyncio.gather(*(client.get("/v1/products?limit=4") for _ in range(3)))
+    refused = await asyncio.gather(*(client.get("/v1/notes?limit=4") for _ in range(3)))
     assert [response.status_code for response in refused] == [503] * 3
     app.concurrency_limiter.release()
-    responses = await asyncio.gather(*(client.get("/v1/products?limit=5") for _ in range(300)))
+    responses = await asyncio.gather(*(client.get("/v1/notes?limit=5") for _ in range(300)))
     assert {response.status_code for response in responses} == {200}
-    assert app.concurrency_limiter.acquire_nowait("/v1/products"), "the slot is released"
+    assert app.concurrency_limiter.acquire_nowait("/v1/notes"), "the slot is released"

@@ -7,12 +7,12 @@ import pytest
 
 from restwell.settings import CorsSettings, Settings
 from restwell.testing import running
-from shop.app import create_app
-from shop.settings import ShopSettings
+from tiny.app import create_app
 
 LISTED = "https://app.example"
 PREFLIGHT = {"access-control-request-method": "PATCH", "access-control-request-headers": "authorization,content-type"}
-PUBLIC = "/v1/products?limit=1"
+PUBLIC = "/v1/notes?limit=1"
+GUARDED = "/v1/account"
 UNLISTED = (
     "https://evil.example",
     "http://app.example",
@@ -26,9 +26,9 @@ UNLISTED = (
 
 
 @pytest.fixture
-async def listed_client(settings: ShopSettings) -> AsyncIterator[httpx.AsyncClient]:
+async def listed_client(migrated: Settings) -> AsyncIterator[httpx.AsyncClient]:
     cors = CorsSettings(origins=(LISTED, "http://localhost:3000"))
-    async with running(create_app(settings.model_copy(update={"cors": cors}))) as client:
+    async with running(create_app(migrated.model_copy(update={"cors": cors}))) as client:
         yield client
 
 
@@ -36,9 +36,8 @@ def allowed(response: httpx.Response) -> dict[str, str]:
     return {name: value for name, value in response.headers.items() if name.startswith("access-control-")}
 
 
-@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_listed_origin_may_send_a_preflight_and_read(listed_client: httpx.AsyncClient) -> None:
-    asked = await listed_client.options("/v1/users/me", headers={"origin": LISTED, **PREFLIGHT})
+    asked = await listed_client.options(GUARDED, headers={"origin": LISTED, **PREFLIGHT})
     assert asked.status_code == 204
     assert allowed(asked)["access-control-allow-origin"] == LISTED
     assert "PATCH" in allowed(asked)["access-control-allow-methods"]
@@ -49,34 +48,32 @@ async def test_a_listed_origin_may_send_a_preflight_and_read(listed_client: http
             read = await listed_client.get(PUBLIC, headers={"origin": origin})
             assert (read.status_code, allowed(read)["access-control-allow-origin"]) == (200, origin)
             assert "ETag" in allowed(read)["access-control-expose-headers"]
-    refused = await listed_client.get("/v1/users/me", headers={"origin": LISTED})
+    refused = await listed_client.get(GUARDED, headers={"origin": LISTED})
     assert (refused.status_code, allowed(refused)["access-control-allow-origin"]) == (401, LISTED), (
         "errors are readable, too"
     )
 
 
-@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_an_unlisted_origin_gets_no_cors_headers(listed_client: httpx.AsyncClient) -> None:
     """Breaks when an origin is compared by its prefix or suffix, or is reflected without a check."""
     for origin in UNLISTED:
-        assert allowed(await listed_client.options("/v1/users/me", headers={"origin": origin, **PREFLIGHT})) == {}
+        assert allowed(await listed_client.options(GUARDED, headers={"origin": origin, **PREFLIGHT})) == {}
         assert allowed(await listed_client.get(PUBLIC, headers={"origin": origin})) == {}
 
 
-@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_credentials_are_never_allowed_and_responses_vary_by_origin(listed_client: httpx.AsyncClient) -> None:
     for headers in ({}, {"origin": LISTED}, {"origin": "https://evil.example"}):
-        for path in (PUBLIC, "/v1/users/me"):
+        for path in (PUBLIC, GUARDED):
             response = await listed_client.get(path, headers=headers)
             assert "access-control-allow-credentials" not in response.headers
             assert "origin" in response.headers["vary"].lower()
-    plain = await listed_client.options("/v1/orders")
+    plain = await listed_client.options(GUARDED)
     assert (plain.status_code, allowed(plain)) == (204, {})
 
 
-async def test_no_origin_is_allowed_unless_one_is_listed(client: httpx.AsyncClient) -> None:
-    assert allowed(await client.options("/v1/users/me", headers={"origin": LISTED, **PREFLIGHT})) == {}
-    response = await client.get(PUBLIC, headers={"origin": LISTED})
+async def test_no_origin_is_allowed_unless_one_is_listed(tiny: httpx.AsyncClient) -> None:
+    assert allowed(await tiny.options(GUARDED, headers={"origin": LISTED, **PREFLIGHT})) == {}
+    response = await tiny.get(PUBLIC, headers={"origin": LISTED})
     assert allowed(response) == {}
     assert "origin" not in response.headers.get("vary", "").lower()
 

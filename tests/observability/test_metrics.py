@@ -3,13 +3,17 @@
 import asyncio
 from pathlib import Path
 
-import httpx
 import pytest
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
+from restwell.database import Migrations, open_database
 from restwell.observability import _metrics as metrics_module
 from restwell.observability._metrics import Metrics
+from restwell.settings import DatabaseSettings, Settings
+from restwell.testing import running
+from tiny.app import MIGRATIONS, create_app
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -83,18 +87,21 @@ async def test_a_single_worker_needs_no_metrics_folder() -> None:
 
 
 async def test_metrics_count_the_executions_of_each_query_and_the_connections_of_the_pool(
-    client: httpx.AsyncClient, backend: str
+    empty_url: str, backend: str, tiny_settings: Settings
 ) -> None:
-    before = samples_in((await client.get("/metrics")).text)
-    for limit in (1, 2, 3):  # different limits, so that no response is cached
-        assert (await client.get(f"/v1/products?limit={limit}")).status_code == 200
-    answer = await client.get("/metrics")
+    async with open_database(empty_url) as database:
+        await Migrations(MIGRATIONS).upgrade(database)
+    settings = tiny_settings.model_copy(update={"database": DatabaseSettings(url=SecretStr(empty_url))})
+    async with running(create_app(settings)) as client:
+        before = samples_in((await client.get("/metrics")).text)
+        for limit in (1, 2, 3):  # different limits, so that no response is cached
+            assert (await client.get(f"/v1/notes?limit={limit}")).status_code == 200
+        answer = await client.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     after = samples_in(answer.text)
-    name = next(dict(labels)["query"] for sample, labels in after if "products.page" in dict(labels).get("query", ""))
-    key = ("restwell_db_queries_total", frozenset({("query", name)}))
+    key = ("restwell_db_queries_total", frozenset({("query", "notes.list")}))
     assert after[key] - before.get(key, 0) == 3
-    assert value(after, "restwell_db_query_seconds_total", query=name) > 0
+    assert value(after, "restwell_db_query_seconds_total", query="notes.list") > 0
     if backend == "postgresql":
         assert value(after, "restwell_db_pool_size", server="primary") == 10
         assert value(after, "restwell_db_pool_open", server="primary") >= 1

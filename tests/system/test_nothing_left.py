@@ -13,6 +13,7 @@ import pytest
 
 import reaper
 from servers import RESTWELL, ROOT, restwell, serve, wait_until
+from tiny.environment import tiny_environment
 
 BEGUN = "RESTWELL_TEST_BEGUN"
 """The environment variable with the file that the killed run writes when its servers have started."""
@@ -20,7 +21,7 @@ BEGUN = "RESTWELL_TEST_BEGUN"
 if BEGUN in os.environ:
 
     def test_that_gets_killed(postgres_server: str, redis_url: str, tmp_path: Path) -> None:
-        env: dict[str, Any] = {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}"}
+        env: dict[str, Any] = tiny_environment(f"sqlite:///{tmp_path / 'tiny.db'}")
         assert restwell("migrate", **env).returncode == 0
         with serve(tmp_path, RESTWELL, "serve", **env) as served:
             assert httpx.get(f"{served.url}/health/live").status_code == 200
@@ -32,7 +33,7 @@ if BEGUN in os.environ:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_test_run_leaves_no_process_and_no_folder(how: signal.Signals, tmp_path: Path) -> None:
-    """Breaks without the watchdog process: PostgreSQL, Redis and the shop keep running."""
+    """Breaks without the watchdog process: PostgreSQL, Redis and the application keep running."""
     begun = tmp_path / "begun"
     program = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "test_that_gets_killed", "-p", "no:cacheprovider"]
     run = subprocess.Popen(program, cwd=ROOT, env={**os.environ, BEGUN: str(begun)}, stdout=subprocess.DEVNULL)

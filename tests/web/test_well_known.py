@@ -11,12 +11,11 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from api_client import assert_problem
+from restwell import Migrations, Restwell
 from restwell.settings import AppSettings, JwtSettings, SecuritySettings, Settings
 from restwell.testing import running
-from shop import app as shop
-from shop.settings import ShopSettings
-from shop_client import ShopClient
-from tiny.app import create_app
+from restwell.web import ClientCredentials
+from tiny.app import MIGRATIONS, SOMEONE, authenticate, create_app
 
 
 @pytest.fixture
@@ -42,18 +41,28 @@ async def test_the_public_keys_are_published_and_cacheable(tiny_settings: Settin
     assert sorted(key) == ["alg", "crv", "kid", "kty", "use", "x"]
 
 
-async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings: ShopSettings, key_file: Path) -> None:
+async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(tiny_settings: Settings, key_file: Path) -> None:
     """A server that knows only the issuer finds the key of a token (RFC 8414)."""
     issuer_url = "https://shop.example"
     changes = {
-        "jwt": JwtSettings(secret=settings.jwt.secret, key_files=(key_file,)),
+        "jwt": JwtSettings(secret=tiny_settings.jwt.secret, key_files=(key_file,)),
         "app": AppSettings(url=issuer_url),
     }
-    async with running(shop.create_app(settings.model_copy(update=changes))) as client:
-        customer = await ShopClient(client).sign_in("customer1@shop.example")
+    kit = Restwell(tiny_settings.model_copy(update=changes), name="issuer")
+    app = kit.app(
+        version="1.0.0",
+        description="Tokens.",
+        versions=[],
+        provide=[],
+        authenticate=authenticate,
+        migrations=Migrations(MIGRATIONS),
+        client_credentials=ClientCredentials("/v1/oauth/token", {"notes:read": "Read notes."}),
+    )
+    async with running(app) as client:
         metadata = (await client.get("/.well-known/oauth-authorization-server")).json()
         keys = (await client.get(metadata["jwks_uri"].removeprefix(issuer_url))).json()
-    token = jwt.decode(customer.tokens["access_token"], KeySet.import_key_set(keys), algorithms=["Ed25519"])
+    issued = kit.access_tokens.issue(SOMEONE, SOMEONE)
+    token = jwt.decode(issued, KeySet.import_key_set(keys), algorithms=["Ed25519"])
     assert token.header["typ"] == "at+jwt"
     assert token.claims["iss"] == metadata["issuer"] == issuer_url
     assert token.claims.keys() == {
@@ -67,7 +76,7 @@ async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(settings:
         "exp",
     }  # the claims of RFC 9068 2.2 and sid
     assert metadata["token_endpoint"] == f"{issuer_url}/v1/oauth/token"
-    assert "orders:read" in metadata["scopes_supported"]
+    assert metadata["scopes_supported"] == ["notes:read"]
 
 
 async def test_security_txt_names_the_security_contact(tiny_settings: Settings) -> None:

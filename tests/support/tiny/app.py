@@ -1,9 +1,12 @@
-"""A small application for the tests of the kit: one table, one role, and a failing route."""
+"""A small application for the tests of the kit: notes that any client reads and adds, and the account of a user.
+
+The page of notes and each note are cached, a new note invalidates the page, and guesses have their own rate limit.
+"""
 
 from asyncio import gather
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 from uuid import UUID
 
 from litestar.exceptions import HTTPException
@@ -13,8 +16,9 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 
 from restwell import App, Migrations, Project, Restwell
 from restwell.auth import Actor
+from restwell.cache import Cache
 from restwell.database import Database, param, query
-from restwell.errors import Unauthorized
+from restwell.errors import NotFound, Unauthorized
 from restwell.settings import Settings
 from restwell.web import (
     Controller,
@@ -22,16 +26,21 @@ from restwell.web import (
     Inject,
     JSONBody,
     PageFilter,
+    Rate,
     Response,
     Version,
     get,
     post,
+    public,
     requires_role,
+    signed_in,
 )
 
 GREETING = "hello"
 MIGRATIONS = Path(__file__).with_name("migrations")
 SOMEONE = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
+USERS: Final = {"owner": SOMEONE, "guest": UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b6")}
+GUESSES: Final = Rate("guesses", 10, seconds=60)
 
 notes = Table("notes", MetaData(), Column("id", Integer, primary_key=True), Column("text", Text, nullable=False))
 
@@ -50,6 +59,15 @@ class Notes(Struct, frozen=True):
     items: list[Note]
 
 
+class Account(Struct, frozen=True):
+    id: UUID
+    role: str
+
+
+class Guess(Struct, frozen=True, forbid_unknown_fields=True):
+    word: Annotated[str, Meta(min_length=1, max_length=20)]
+
+
 add_note = query("notes.add", insert(notes).values(text=param("text")).returning(notes.c.id, notes.c.text), into=Note)
 note_by_id = query(
     "notes.by_id", select(notes.c.id, notes.c.text).where(notes.c.id == param("id")), into=Note, batch_on="id"
@@ -66,16 +84,28 @@ notes_after = query(
 class NoteController(Controller):
     path = "/notes"
     database: Database
+    cache: Cache
 
-    @get()
+    @get(cached=public(ttl_seconds=60, tags=["notes"]))
     async def list(self, filters: Inject[PageFilter]) -> Notes:
         """List notes."""
         return Notes(await self.database.all(list_notes, count=filters.limit))
 
+    @get("/{number:int}", cached=public(ttl_seconds=60, tags=["note:{number}"]))
+    async def read(self, number: FromPath[int]) -> Note:
+        """Read a note."""
+        note = await self.database.find(note_by_id, id=number)
+        if note is None:
+            raise NotFound
+        return note
+
     @post()
     async def add(self, data: JSONBody[Draft]) -> Note:
         """Add a note."""
-        return await self.database.one(add_note, text=data.text)
+        async with self.database.transaction() as tx:
+            note = await tx.one(add_note, text=data.text)
+            self.cache.invalidate(tx, "notes", f"note:{note.id}")
+        return note
 
     @get("/one-by-one")
     async def list_slowly(self) -> Notes:
@@ -123,11 +153,35 @@ class NoteController(Controller):
         raise ValueError(number, len(password))
 
 
+class AccountController(Controller):
+    path = "/account"
+    guards = [signed_in]
+
+    @get()
+    async def read(self, actor: Inject[Actor]) -> Account:
+        """Read the account of the caller."""
+        return Account(actor.id, actor.role)
+
+
+class GuessController(Controller):
+    path = "/guesses"
+
+    @post(rate_limit=GUESSES)
+    async def guess(self, data: JSONBody[Guess]) -> bool:
+        """Guess the secret of the owner."""
+        return data.word == GREETING
+
+    @post("/hints", rate_limit=GUESSES)
+    async def get_hint(self) -> str:
+        """Get a hint, which counts as a guess."""
+        return GREETING[0]
+
+
 async def authenticate(token: str) -> Actor:
-    """The token is the role."""
-    if token not in {"owner", "guest"}:
+    """The token is the role, and each role has one user."""
+    if token not in USERS:
         raise Unauthorized
-    return Actor(SOMEONE, token, SOMEONE)
+    return Actor(USERS[token], token, USERS[token])
 
 
 def create_app(settings: Settings) -> App:
@@ -135,14 +189,20 @@ def create_app(settings: Settings) -> App:
     return kit.app(
         version="1.0.0",
         description="Notes.",
-        versions=[Version("/v1", [NoteController])],
-        provide=[kit.database],
+        versions=[Version("/v1", [NoteController, AccountController, GuessController])],
+        provide=[kit.database, kit.cache],
         authenticate=authenticate,
         migrations=Migrations(MIGRATIONS),
     )
 
 
-project = Project(name="tiny", settings=Settings, create_app=create_app, migrations=MIGRATIONS)
+async def seed(database: Database) -> str:
+    """Add three notes."""
+    await database.run_many(add_note, [{"text": text} for text in ("one", "two", "three")])
+    return "3 notes"
+
+
+project = Project(name="tiny", settings=Settings, create_app=create_app, migrations=MIGRATIONS, seed=seed)
 
 
 def app_of(settings: Settings, *controllers: type[Controller]) -> App:
