@@ -59,8 +59,8 @@ format: .venv/.dev ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format --quiet
 
 lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARGS=--upgrade for the newest)
-	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --group build $(LOCK) $(ARGS) -o requirements/run.txt
-	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --group build --group dev --group shop/pyproject.toml:dev $(LOCK) $(ARGS) -o requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --extra dev --group build $(LOCK) $(ARGS) -o requirements/run.txt
+	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --all-extras --group build --group dev --group shop/pyproject.toml:dev $(LOCK) $(ARGS) -o requirements/dev.txt
 
 LOCK := --quiet --universal --no-emit-package restwell --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 

@@ -4,8 +4,10 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ LAYERS = [  # a module may import those of its own set and above
         "errors",
         "client_ip",
         "email_addresses",
+        "extras",
         "circuit_breaker",
         "child_processes",
         "files",
@@ -37,7 +40,7 @@ LAYERS = [  # a module may import those of its own set and above
     {"database", "auth"},
     {"cache", "edge", "jobs", "rate_limits"},
     {"idempotency", "web"},
-    {"app"},
+    {"app", "optional_parts"},
     {"project", "testing"},
     {"server", "reload", "startup", "supervisor"},
     {"cli"},
@@ -175,10 +178,28 @@ def test_every_decision_has_its_four_sections() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     stack = (ROOT / "docs/decisions/0001-stack.md").read_text()
-    project = (ROOT / "pyproject.toml").read_text()
-    block = project[project.index("\ndependencies = [") : project.index("[project.scripts]")]
-    for name in re.findall(r'^    "([a-z0-9-]+)', block, re.MULTILINE):
+    for name in sorted(declared("pyproject.toml") | declared("shop/pyproject.toml") - {"restwell"}):
         assert f"**{name}**" in stack, f"{name} has no reason in docs/decisions/0001-stack.md"
+
+
+@pytest.mark.parametrize(("sources", "project"), [("src", "pyproject.toml"), ("shop/src", "shop/pyproject.toml")])
+def test_every_imported_library_is_declared(sources: str, project: str) -> None:
+    """Breaks if a library is imported because another one happens to bring it."""
+    distributions = packages_distributions()
+    own = {"restwell"} if sources == "src" else {"shop"}
+    for file in sorted((ROOT / sources).rglob("*.py")):
+        modules = {name.partition(".")[0] for name in imports_of(file)} - own - sys.stdlib_module_names
+        for module in modules:
+            named = {name.lower().replace("_", "-") for name in distributions.get(module, [module])}
+            assert named & declared(project), f"{file} imports {module}, which {project} does not declare"
+
+
+def declared(project: str) -> set[str]:
+    """The names of the dependencies of a project, with those of its extras."""
+    table = tomllib.loads((ROOT / project).read_text())["project"]
+    lists = [table["dependencies"], *table.get("optional-dependencies", {}).values()]
+    names = {re.match(r"[a-z0-9-]+", requirement)[0] for one in lists for requirement in one}  # type: ignore[index]
+    return names - {table["name"]}
 
 
 def test_every_query_of_the_shop_is_explained() -> None:

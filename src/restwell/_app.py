@@ -4,18 +4,16 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 import msgspec
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from restwell.auth import AccessTokens, KeyDeriver, Passwords, RefreshTokens
-from restwell.auth._encryption import SecretBox
+from restwell._optional_parts import OptionalParts
+from restwell.auth import KeyDeriver, RefreshTokens
 from restwell.auth._key_derivation import development_secret
-from restwell.auth._signing_keys import from_files, from_secrets
-from restwell.auth.oauth import AuthorizationFlows, Providers
 from restwell.cache import Cache, CacheSuspension, LocalStore, Store
 from restwell.cache._local import default_runtime_dir
 from restwell.cache._peers import Peers
@@ -41,11 +39,9 @@ from restwell.edge import (
     UrlLimit,
 )
 from restwell.edge._context import Receive, Scope, Send
-from restwell.email_addresses import EmailAddress
 from restwell.files import Files
 from restwell.idempotency import Idempotency
 from restwell.jobs import ClaimedJob, Job, Jobs, Worker, WorkerOptions, open_notifier
-from restwell.mail import open_mailer
 from restwell.observability._log_output import DroppedLinesCollector, output
 from restwell.observability._logs import json_log_writer
 from restwell.observability._metrics import Metrics
@@ -72,13 +68,6 @@ from restwell.web._session_cookies import SESSION_COOKIES
 from restwell.web._timeouts import apply_timeouts
 from restwell.web._uploads import MULTIPART_PARTS, read_upload
 from restwell.web._well_known import security_txt, well_known_routes
-
-
-class AsyncCloseable(Protocol):
-    async def close(self) -> None: ...
-
-
-C = TypeVar("C", bound=AsyncCloseable)
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
 
@@ -120,14 +109,14 @@ class App:
         return self.kit.worker(self._services, options, execute_isolated=execute_isolated, name=name)
 
 
-class Restwell:
+class Restwell(OptionalParts):
     """The kit: built once from the settings and passed to constructors. Opens no connection before ``start``."""
 
     def __init__(self, settings: Settings, *, name: str) -> None:
-        self.settings = settings
-        self.name = name
         jwt = settings.jwt
         secret = jwt.secret.get_secret_value() if jwt.secret else development_secret(DEVELOPMENT_SECRET)
+        secrets = [secret, *(previous.get_secret_value() for previous in jwt.previous_secrets)]
+        super().__init__(settings, name, secrets)
         keys = KeyDeriver(secret)
         url = settings.database.url.get_secret_value()
         seconds = settings.request.timeout_seconds
@@ -165,22 +154,10 @@ class Restwell:
             open_notifier(self.database, url, broker.get_secret_value() if broker is not None else None, name),
         )
         self.metrics.registry.register(self.jobs.metrics)
-        smtp = settings.smtp.url
-        self.mailer = open_mailer(smtp.get_secret_value() if smtp is not None else None, settings.mail.sender)
         self.files = Files(settings.files.dir)
-        self.passwords = Passwords()
-        secrets = [secret, *(previous.get_secret_value() for previous in jwt.previous_secrets)]
-        signing_keys = from_files(jwt.key_files) if jwt.key_files else from_secrets(secrets)
-        self.access_tokens = AccessTokens(
-            signing_keys, issuer=settings.app.url or name, ttl_seconds=jwt.access_ttl_seconds
-        )
-        self.secret_box = SecretBox([KeyDeriver(each).derive("encryption") for each in secrets])
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
-        self.oauth_providers = Providers(url.get_secret_value() for url in settings.oauth.providers)
-        self.oauth_flows = AuthorizationFlows(keys.derive("sign-in"))
         self.cursors = Cursors(keys.derive("cursor"))
         self._write_log = json_log_writer(settings.log)
-        self._closeables: list[AsyncCloseable] = []
         self._consistency_tokens = ConsistencyTokens(keys.derive("consistency"))
 
     def _open_cache_store(self) -> Store:
@@ -214,7 +191,6 @@ class Restwell:
 
     async def start(self) -> None:
         """Open the database, the cache and the rate limiter. The application calls it in its ASGI lifespan."""
-        EmailAddress.preload()
         await self.database.start()
         await self._health_database.start()
         await self.cache.start()
@@ -223,11 +199,6 @@ class Restwell:
         await self.metrics.start()
         self.watchdog.start()
 
-    def close_on_shutdown(self, resource: C) -> C:
-        """Register a resource of the application, which is closed before the kit. Returns it."""
-        self._closeables.append(resource)
-        return resource
-
     async def close(self) -> None:
         """Close everything that ``start`` opened, and the registered resources. Writes the last log lines."""
         self.watchdog.close()
@@ -235,13 +206,13 @@ class Restwell:
             await resource.close()
         await self.metrics.close()
         await self._health_database.close()
-        await self.oauth_providers.close()
         await self.jobs.close()
         if self.rate_limiter is not None:
             await self.rate_limiter.close()
         await self.cache.close()
         await self.database.close()
-        self.passwords.close()
+        if "passwords" in vars(self):  # built on first use
+            self.passwords.close()
         if self._write_log is not None:
             await asyncio.to_thread(output.flush)  # the last log lines are written before the process exits
 
@@ -288,13 +259,14 @@ class Restwell:
         Raises TypeError for an invalid route.
         """
         self.jobs.register(jobs)
+        public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
         services = (*provide, self.jobs, self.cursors)
         litestar = Litestar(
             route_handlers=[
                 *(each.router(services) for each in versions),
                 *health_routes(self._health_database, migrations, self.metrics, self.jobs),
                 *security_txt(self.settings.security.contact, self.settings.app.url),
-                *well_known_routes(self.access_tokens.public_keys, self.settings.app.url, client_credentials),
+                *well_known_routes(public_keys, self.settings.app.url, client_credentials),
             ],
             dependencies={
                 "actor": Provide(current_actor, sync_to_thread=False),

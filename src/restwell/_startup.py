@@ -19,12 +19,12 @@ from sqlalchemy import text
 from restwell._app import DEVELOPMENT_SECRET, open_peers, runtime_dir
 from restwell._database_url import IGNORED_OPTIONS, postgres_url
 from restwell._folders import ensure_writable
-from restwell._redis import connect
 from restwell.auth._key_derivation import development_secret
 from restwell.cache._local import HINT, make_private_folder
 from restwell.database import Database, DatabaseUnavailable, open_database, query
 from restwell.errors import ConfigurationError
 from restwell.settings import Settings
+from restwell.web._docs import swagger_ui
 
 log = structlog.get_logger("restwell.startup")
 
@@ -87,6 +87,8 @@ async def check_services(settings: Settings, name: str, database: Database) -> S
     report.services["jobs"] = _describe_service(broker, unreachable, kind, "notified by the database")
     if unreachable is not None:
         report.degraded.append("jobs")
+    if swagger_ui() is None:
+        report.services["docs"] = "not served; pip install 'restwell[docs]'"
     if faults:
         raise ConfigurationError(faults)
     report.services |= settings.services()
@@ -169,6 +171,8 @@ async def _probe_streams(url: str, name: str) -> str | None:
 async def _run_all(url: str, commands: Sequence[Command], keys: str) -> str | None:
     """Run the commands of the application on unused keys. Raises ValueError with all missing permissions."""
     from redis.exceptions import RedisClusterException, RedisError, ResponseError  # noqa: PLC0415  # as above
+
+    from restwell._redis import connect  # noqa: PLC0415  # as above
 
     client: Any = connect(url)
     missing: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""Sends mail through an SMTP server, or writes it to files in development."""
+"""Sends mail through an SMTP server, or writes it to files in development. Needs the extra ``mail``."""
 
 import asyncio
 import re
@@ -12,12 +12,15 @@ from typing import Final
 from unicodedata import category
 from urllib.parse import unquote, urlsplit
 
-import aiosmtplib
 import structlog
 from msgspec import Struct
 
+from restwell._extras import needs_extra
 from restwell.email_addresses import EmailAddress, parse_mailbox
 from restwell.errors import PermanentFailure
+
+with needs_extra("mail", __name__):
+    import aiosmtplib
 
 log = structlog.get_logger("restwell.mail")
 

@@ -26,7 +26,8 @@ from pydantic import (
 )
 
 from restwell._database_url import postgres_url, sqlite_path
-from restwell.email_addresses import EmailAddress, mailbox
+from restwell._email_addresses import EmailAddress, mailbox
+from restwell._extras import check_installed
 from restwell.errors import ConfigurationError
 
 LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
@@ -39,12 +40,12 @@ def _database_url(value: SecretStr) -> SecretStr:
     url = value.get_secret_value()
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in {"sqlite", "postgresql", "postgres"}:
-        message = "must begin with sqlite:/// or postgresql://"
-        raise ValueError(message)
+        raise ValueError("must begin with sqlite:/// or postgresql://")
     if scheme == "sqlite":
         sqlite_path(url)
     else:
         postgres_url(url)
+        check_installed("asyncpg", "postgresql")
     return value
 
 
@@ -70,8 +71,7 @@ class Section(BaseModel):
 def _public_url(value: str) -> str:
     url = value.rstrip("/")
     if not re.fullmatch(rf"(https://[^/?#@\s]+|{LOOPBACK})", url):
-        message = "must be the public URL without a path, https://shop.example.com; http:// only for localhost"
-        raise ValueError(message)
+        raise ValueError("must be the public URL without a path, https://shop.example.com; http:// only for localhost")
     return url
 
 
@@ -88,8 +88,9 @@ class DatabaseSettings(Section):
     @model_validator(mode="after")
     def _replicas_are_of_postgres(self) -> Self:
         if self.replica_urls and self.url.get_secret_value().startswith("sqlite"):
-            message = "SQLite has no replicas; unset DATABASE_REPLICA_URLS, or set DATABASE_URL to a PostgreSQL primary"
-            raise ValueError(message)
+            raise ValueError(
+                "SQLite has no replicas; unset DATABASE_REPLICA_URLS, or set DATABASE_URL to a PostgreSQL primary"
+            )
         return self
 
 
@@ -99,8 +100,9 @@ def _split(value: object) -> object:
 
 def _origin(value: str) -> str:
     if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", value):
-        message = "must be an origin as in the Origin header, https://app.example.com, in lower case and without a path"
-        raise ValueError(message)
+        raise ValueError(
+            "must be an origin as in the Origin header, https://app.example.com, in lower case and without a path"
+        )
     return value
 
 
@@ -110,8 +112,8 @@ class CorsSettings(Section):
 
 def _redis_url(value: SecretStr) -> SecretStr:
     if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix)://", value.get_secret_value()):
-        message = "must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
-        raise ValueError(message)
+        raise ValueError("must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
+    check_installed("redis", "redis")
     return value
 
 
@@ -121,10 +123,10 @@ class RedisSettings(Section):
 
 def _broker_url(value: SecretStr) -> SecretStr:
     if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix|amqps?)://", value.get_secret_value()):
-        message = (
+        raise ValueError(
             "must begin with amqp:// or redis:// (or another scheme of REDIS_URL); unset, the database notifies workers"
         )
-        raise ValueError(message)
+    check_installed(*(("aio_pika", "rabbitmq") if value.get_secret_value().startswith("amqp") else ("redis", "redis")))
     return value
 
 
@@ -148,6 +150,7 @@ class JwtSettings(Section):
 
 
 def _provider(value: SecretStr) -> SecretStr:
+    check_installed("joserfc", "auth")
     name, _, url = value.get_secret_value().partition("=")
     address = re.sub(r"^(https?://)[^:/?#@\s]+:[^/?#@\s]+@", r"\1", url)
     if (
@@ -155,11 +158,10 @@ def _provider(value: SecretStr) -> SecretStr:
         or address == url
         or not re.match(rf"(https://[^/]|{LOOPBACK}(/|$))", address)
     ):
-        message = (
+        raise ValueError(
             "must be name=https://client-id:client-secret@host, as google=https://id:secret@accounts.google.com;"
             " percent-encode the characters of id and secret other than letters, digits and -._~"
         )
-        raise ValueError(message)
     return value
 
 
@@ -174,11 +176,12 @@ class LogSettings(Section):
 
 def _smtp_url(value: SecretStr) -> SecretStr:
     if not re.match(r"(smtps?|smtp\+plain)://[^/]|folder:.", value.get_secret_value()):
-        message = (
+        raise ValueError(
             "must be smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS), smtp+plain://host:25,"
             " or folder:var/mail to write files and send nothing"
         )
-        raise ValueError(message)
+    if value.get_secret_value().startswith("smtp"):
+        check_installed("aiosmtplib", "mail")
     return value
 
 
@@ -187,6 +190,7 @@ def _contact(value: str) -> str:
     if not re.fullmatch(r"(mailto:|https://|tel:)[!-~]+", value):
         raise ValueError(message)
     if value.startswith("mailto:"):
+        check_installed("email_validator", "mail")
         try:
             EmailAddress.parse(unquote(value.removeprefix("mailto:").partition("?")[0]))
         except ValueError as error:
@@ -214,8 +218,7 @@ def _rate(value: object) -> object:
     if not isinstance(value, str):
         return value
     if not re.fullmatch(r"[1-9]\d{0,6}/[1-9]\d{0,4}", value):
-        message = "must be a number of requests and a number of seconds: 1200/60"
-        raise ValueError(message)
+        raise ValueError("must be a number of requests and a number of seconds: 1200/60")
     count, _, seconds = value.partition("/")
     return int(count), int(seconds)
 
@@ -283,7 +286,8 @@ class Settings(Section):
         try:
             settings = cls.model_validate(tree)
         except ValidationError as error:
-            faults = [f"{'_'.join(map(str, e['loc'])).upper()}: {_strip_prefix(e['msg'])}" for e in error.errors()]
+            found = {"_".join(map(str, e["loc"])).upper(): e["msg"] for e in error.errors()}
+            faults = [f"{name}: {message.removeprefix('Value error, ')}" for name, message in found.items()]
         if values.get("APP_ENV") == "production":
             faults += cls.production_faults(values)
         if settings is None or faults:
@@ -352,10 +356,6 @@ class Settings(Section):
     @property
     def in_production(self) -> bool:
         return self.app.env == "production"
-
-
-def _strip_prefix(message: str) -> str:
-    return message.removeprefix("Value error, ")
 
 
 def _env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:

@@ -1,4 +1,4 @@
-"""Test support: runs the production app in process, with an HTTP client."""
+"""Test support: runs the production app in process, with an HTTP client. Needs the extra ``testing``."""
 
 import asyncio
 import gc
@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, Final
 
-import httpx
-
 from restwell._app import App
+from restwell._extras import needs_extra
 from restwell.edge._context import Message
 from restwell.jobs import JobState, JobStore, WorkerOptions
+
+with needs_extra("testing", __name__):
+    import httpx
 
 START_SECONDS: Final = 30
 BLOCKED_SECONDS: Final = 1.0

@@ -23,8 +23,8 @@ from restwell._child_processes import exit_with_parent
 from restwell._cli import cache, jobs
 from restwell._cli.loading import load, with_database
 from restwell._cli.worker import worker
+from restwell._extras import needs_extra
 from restwell._project import APP_VARIABLE, Project, named_application
-from restwell._reload import run_with_reload
 from restwell._startup import StartupReport
 from restwell._supervisor import supervise, worker_options
 from restwell.database import (
@@ -92,6 +92,8 @@ def root(app: Annotated[str | None, typer.Option(help="The application, as modul
 @cli.command()
 def dev() -> None:
     """Migrate, seed, and serve with reload, for development."""
+    with needs_extra("dev", "restwell dev"):
+        from restwell._reload import run_with_reload  # noqa: PLC0415  # loaded only if used
     module, _, _ = named_application().partition(":")
     run_with_reload(_run_dev, module, exit_on=EXIT_CONFIGURATION)
 
@@ -333,7 +335,7 @@ def _print_banner(project: Project, settings: Settings, app: App, seeded: str, r
     ]
     lines = [
         *(f"  {project.name:<7} {base}{prefix}" for prefix in app.prefixes),
-        f"  docs    {base}/docs",
+        f"  docs    {report.services.get('docs', f'{base}/docs')}",
         f"  health  {base}/health/ready",
         f"  {' · '.join(parts)}",
         *(

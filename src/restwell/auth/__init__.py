@@ -1,9 +1,27 @@
-"""Password hashing, access and refresh tokens, TOTP and OAuth sign-in, without framework or database."""
+"""Password hashing, access and refresh tokens, TOTP and OAuth sign-in, without framework or database.
 
+What hashes passwords, or signs or encrypts, needs the extra ``auth``, and is imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from restwell._extras import needs_extra
 from restwell.auth._actor import MACHINE, Actor, ClientInfo
 from restwell.auth._key_derivation import KeyDeriver
-from restwell.auth._passwords import Passwords
 from restwell.auth._refresh_tokens import RefreshTokens
-from restwell.auth._tokens import AccessTokens, Claims
+
+if TYPE_CHECKING:
+    from restwell.auth._passwords import Passwords
+    from restwell.auth._tokens import AccessTokens, Claims
 
 __all__ = ["MACHINE", "AccessTokens", "Actor", "Claims", "ClientInfo", "KeyDeriver", "Passwords", "RefreshTokens"]
+
+_MODULES = {"AccessTokens": "_tokens", "Claims": "_tokens", "Passwords": "_passwords"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with needs_extra("auth", f"{__name__}.{name}"):
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 import apsw
-import asyncpg
 import structlog
 
 from restwell._folders import checked_writes, ensure_writable
 from restwell.cache._generations import GenerationTable
 from restwell.cache._store import LEASE_SECONDS, Generations, PendingWrite, Store, StoreLookup, StoreUnavailable
 from restwell.database import Transaction
-from restwell.errors import ConfigurationError, ServiceUnavailable
+from restwell.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -223,9 +222,7 @@ class LocalStore(Store):
     async def _watch_peers(self, count_other_machines: Callable[[], Awaitable[int]]) -> None:
         while True:
             await asyncio.sleep(PEER_POLL_SECONDS)
-            with suppress(
-                ServiceUnavailable, ConfigurationError, asyncpg.PostgresError
-            ):  # the last count stays in force
+            with suppress(Exception):  # whatever the driver raises, the last count stays in force
                 await self._update_availability(await count_other_machines())
 
     async def _update_availability(self, others: int) -> None:

@@ -13,7 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-import asyncpg
 from sqlalchemy import text
 
 from restwell._folders import checked_writes
@@ -23,6 +22,9 @@ from restwell.errors import ConfigurationError
 
 REDIS_MACHINE_ID: Final = 0
 """The id of every machine that shares its cache through Redis."""
+
+INSUFFICIENT_PRIVILEGE: Final = "42501"
+"""The SQLSTATE of a missing permission in PostgreSQL. Its driver is optional, so its exception cannot be named here."""
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _list_machine_ids: Final = query(
@@ -71,7 +73,9 @@ class Peers:
         """
         try:
             found = await database.primary.all(_list_machine_ids, application=self._application)
-        except asyncpg.InsufficientPrivilegeError:
+        except Exception as error:
+            if getattr(error, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
+                raise
             hint = "grant it SELECT on pg_locks, or set REDIS_URL"
             raise ConfigurationError([f"DATABASE_URL: its user may not read pg_locks; {hint}"]) from None
         return len({*found} - {self.machine_id})

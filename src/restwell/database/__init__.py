@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from restwell._database_url import sqlite_path
+from restwell._extras import needs_extra
 from restwell.database._clock import db_now
 from restwell.database._explain import Plan, explain_queries, find_queries, unindexed_foreign_keys
 from restwell.database._facade import (
@@ -18,9 +19,7 @@ from restwell.database._facade import (
 )
 from restwell.database._migration_lint import Finding, lint
 from restwell.database._migrations import Migrations
-from restwell.database._postgres import PostgresDatabase
 from restwell.database._query import Query, any_of, param, query
-from restwell.database._routing import Replica, RoutedDatabase
 from restwell.database._sqlite import SqliteDatabase
 from restwell.database._types import Flag, Id, Timestamp
 
@@ -69,6 +68,9 @@ def open_database(
     """
     if url.startswith("sqlite:"):
         return SqliteDatabase(sqlite_path(url))
+    with needs_extra("postgresql", "DATABASE_URL"):
+        from restwell.database._postgres import PostgresDatabase  # noqa: PLC0415  # loaded only if used
+        from restwell.database._routing import Replica, RoutedDatabase  # noqa: PLC0415  # as above
     primary = PostgresDatabase(url, pool_size, timeout_seconds, session_start)
     if not replica_urls:
         return primary

@@ -1,4 +1,4 @@
-"""``/openapi.json`` and Swagger UI at ``/docs``, both served without a CDN.
+"""``/openapi.json`` and Swagger UI at ``/docs``, both served without a CDN. ``/docs`` needs the extra ``docs``.
 
 The Content-Security-Policy is as strict as Swagger UI allows. It sets inline styles, so inline styles are allowed.
 Inline scripts are not, so the start script is a file.
@@ -13,7 +13,7 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from restwell.errors import ConfigurationError, NotFound
+from restwell.errors import NotFound
 from restwell.web._openapi_schemas import Schema
 from restwell.web._rate_limits import DOCUMENTS
 
@@ -51,7 +51,10 @@ _START: Final = """SwaggerUIBundle({
 
 
 def docs_routes(document: Schema) -> list[HTTPRouteHandler]:
-    """Build the routes. Their contents are read and encoded once, here."""
+    """Build the routes. Their contents are read and encoded once, here.
+
+    Without Swagger UI only ``/openapi.json`` is served.
+    """
     title = str(document["info"]["title"])
     page = Response(
         _PAGE.format(title=title).encode(),
@@ -59,12 +62,16 @@ def docs_routes(document: Schema) -> list[HTTPRouteHandler]:
         headers={"content-security-policy": CONTENT_SECURITY_POLICY},
     )
     document_response = Response(msgspec.json.encode(document), media_type="application/json")
-    files = {name: _file((_swagger_ui() / name).read_bytes(), kind) for name, kind in _ASSETS.items()}
-    files["start.js"] = _file(_START.encode(), "text/javascript")
 
     @get("/openapi.json", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def openapi() -> Response[bytes]:
         return document_response
+
+    folder = swagger_ui()
+    if folder is None:
+        return [openapi]
+    files = {name: _file((folder / name).read_bytes(), kind) for name, kind in _ASSETS.items()}
+    files["start.js"] = _file(_START.encode(), "text/javascript")
 
     @get("/docs", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
     def docs() -> Response[bytes]:
@@ -83,8 +90,7 @@ def _file(content: bytes, kind: str) -> Response[bytes]:
     return Response(content, media_type=kind, headers={"cache-control": "public, max-age=3600"})
 
 
-def _swagger_ui() -> Path:
+def swagger_ui() -> Path | None:
+    """The folder of Swagger UI, or None if it is not installed."""
     spec = find_spec("swagger_ui")  # not imported: only its files are needed
-    if spec is None or spec.origin is None:
-        raise ConfigurationError(["Swagger UI is not installed: pip install swagger-ui-py"])
-    return Path(spec.origin).parent / "static"
+    return Path(spec.origin).parent / "static" if spec is not None and spec.origin is not None else None

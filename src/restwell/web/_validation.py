@@ -7,7 +7,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from restwell.email_addresses import MAX_CHARACTERS, EmailAddress
+from restwell._email_addresses import MAX_CHARACTERS, EmailAddress
 from restwell.errors import FieldError
 
 MAX_ERRORS: Final = 50

@@ -1,8 +1,11 @@
 """Sign-in with identity providers: OpenID Connect, or the OAuth 2.0 authorization code flow with PKCE (RFC 9700)."""
 
-from restwell.auth.oauth._provider import Identity, Provider, ProviderUnavailable, SignInRefused
-from restwell.auth.oauth._providers import Providers
-from restwell.auth.oauth._state import AuthorizationFlow, AuthorizationFlows, InvalidSignIn, ReturnTo
+from restwell._extras import needs_extra
+
+with needs_extra("auth", __name__):
+    from restwell.auth.oauth._provider import Identity, Provider, ProviderUnavailable, SignInRefused
+    from restwell.auth.oauth._providers import Providers
+    from restwell.auth.oauth._state import AuthorizationFlow, AuthorizationFlows, InvalidSignIn, ReturnTo
 
 __all__ = [
     "AuthorizationFlow",
