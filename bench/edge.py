@@ -20,25 +20,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "src")]
 
-from restwell.edge import (  # noqa: E402  # after the path is set
-    AccessLog,
-    ClientAddress,
-    Cors,
-    Edge,
-    HeaderFields,
-    Hook,
-    LogContext,
-    Options,
-    RateLimitHeaders,
-    RequestId,
-    SecurityHeaders,
-    UrlLimit,
-)
-from restwell.edge._context import AsgiApp, Message, Receive, Scope, Send, request_context  # noqa: E402
-from restwell.edge._rate_limit import client_key  # noqa: E402
+from restwell.edge._access_log import AccessLog  # noqa: E402
+from restwell.edge._client_address import ClientAddress  # noqa: E402
+from restwell.edge._context import AsgiApp, Hook, Message, Receive, Scope, Send, request_context  # noqa: E402
+from restwell.edge._cors import Cors  # noqa: E402
+from restwell.edge._header_fields import HeaderFields  # noqa: E402
+from restwell.edge._options import Options  # noqa: E402
+from restwell.edge._pipeline import Edge  # noqa: E402
+from restwell.edge._rate_limit import RateLimitHeaders, client_key  # noqa: E402
+from restwell.edge._request_id import LogContext, RequestId  # noqa: E402
+from restwell.edge._security_headers import SecurityHeaders  # noqa: E402
+from restwell.edge._url_limit import UrlLimit  # noqa: E402
 from restwell.observability._logs import JsonLogWriter  # noqa: E402
 from restwell.observability._watchdog import Watchdog  # noqa: E402
-from restwell.rate_limits import LocalRateLimitStore, Rate  # noqa: E402
+from restwell.rate_limits import Rate  # noqa: E402
+from restwell.rate_limits._local import LocalRateLimitStore  # noqa: E402
 from restwell.web._query_budget import QueryBudget  # noqa: E402
 
 CALLS = 4_000

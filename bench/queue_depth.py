@@ -20,7 +20,7 @@ sys.path += [str(ROOT / "tests/support"), str(ROOT / "src"), str(ROOT / "shop/sr
 from chart import line_chart  # noqa: E402  # after the path is set
 from jobs_harness import make_tables  # noqa: E402  # test helpers
 from restwell.database import Database, open_database  # noqa: E402
-from restwell.jobs import JobStore  # noqa: E402
+from restwell.jobs._store import JobStore  # noqa: E402
 from results_file import save_result  # noqa: E402  # as above
 from servers import postgres  # noqa: E402
 

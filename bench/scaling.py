@@ -24,11 +24,11 @@ from contenders import RESTWELL, ROOT, SECRET, serving
 # contenders sets the path of the following imports.
 # isort: split
 from chart import line_chart
-from restwell import App, Migrations, Restwell
+from restwell import App, Restwell
 from restwell.auth import Actor
 from restwell.cache._memory import Entry, Memory
 from restwell.cache._metrics import CacheStats
-from restwell.database import open_database
+from restwell.database import Migrations, open_database
 from restwell.observability._logs import configure_logs
 from restwell.settings import DatabaseSettings, JwtSettings, LogSettings, RateLimitSettings, Settings
 from restwell.testing import running

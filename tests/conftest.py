@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 import servers
-from restwell import App, Migrations
-from restwell.database import Database, open_database
+from restwell import App
+from restwell.database import Database, Migrations, open_database
 from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings, Settings
 from restwell.testing import running
 from servers import MORE

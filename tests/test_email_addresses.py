@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restwell.email_addresses import EmailAddress, mailbox, parse_mailbox
+from restwell._email_addresses import EmailAddress, mailbox, parse_mailbox
 from restwell.errors import FieldError, Invalid
 from restwell.web._request import decode_body, decode_form
 

@@ -2,17 +2,14 @@
 
 import importlib
 import inspect
-import pkgutil
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 import pytest
 
-import restwell
 from servers import ROOT
 
 INSTEAD_OF: Final = {
@@ -71,16 +68,19 @@ def test_no_line_of_a_document_exceeds_160_characters() -> None:
             assert len(line) <= 160, f"{path.relative_to(ROOT)}:{number}"
 
 
-def packages() -> Iterator[ModuleType]:
-    yield restwell
-    for module in pkgutil.iter_modules(restwell.__path__):
-        if module.ispkg:
-            yield importlib.import_module(f"restwell.{module.name}")
+def public_modules() -> list[str]:
+    """The dotted names of the modules of the kit that are public. The settings are described in ``.env.example``."""
+    source = ROOT / "src"
+    files = [file.relative_to(source).with_suffix("") for file in (source / "restwell").rglob("*.py")]
+    names = {".".join(file.parts).removesuffix(".__init__") for file in files}
+    return sorted(name for name in names if "._" not in name and name != "restwell.settings")
 
 
-@pytest.mark.parametrize("package", list(packages()), ids=lambda package: package.__name__)
-def test_every_exported_class_and_function_has_a_docstring(package: ModuleType) -> None:
-    """An export is a promise: the docstring states its behaviour, its errors and its units."""
-    exported = {name: getattr(package, name) for name in getattr(package, "__all__", ())}
-    promises = {name: each for name, each in exported.items() if inspect.isclass(each) or inspect.isfunction(each)}
-    assert [name for name, each in promises.items() if not vars(each).get("__doc__", inspect.getdoc(each))] == []
+@pytest.mark.parametrize("name", public_modules())
+def test_every_public_class_and_function_has_a_docstring(name: str) -> None:
+    """A public name is a promise: the docstring states its behaviour, its errors and its units."""
+    module = importlib.import_module(name)
+    own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == name]
+    public = {key: getattr(module, key) for key in getattr(module, "__all__", own) if not key.startswith("_")}
+    promises = {key: each for key, each in public.items() if inspect.isclass(each) or inspect.isfunction(each)}
+    assert [key for key, each in promises.items() if not vars(each).get("__doc__", inspect.getdoc(each))] == []

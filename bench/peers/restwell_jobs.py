@@ -13,7 +13,8 @@ sys.path += [str(Path(__file__).parents[2] / "tests/support")]
 
 from jobs_harness import make_tables  # after the path is set; the tests' own helper
 from restwell.database import open_database
-from restwell.jobs import JobContext, Jobs, Worker, WorkerOptions, job, open_notifier
+from restwell.jobs import JobContext, Jobs, Worker, WorkerOptions, job
+from restwell.jobs._notifier import open_notifier
 from restwell.observability._logs import configure_logs
 from restwell.settings import LogSettings
 

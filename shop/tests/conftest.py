@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 import servers
 from mail_server import MailServer, mail_server
-from restwell import App, Migrations
-from restwell.database import Database
+from restwell import App
+from restwell.database import Database, Migrations
 from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings
 from restwell.testing import running
 from servers import MORE

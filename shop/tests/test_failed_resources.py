@@ -10,7 +10,8 @@ from sqlalchemy import MetaData, update
 
 from restwell import App
 from restwell.database import query
-from restwell.jobs import JobState, JobStore, job_tables
+from restwell.jobs import JobState, job_tables
+from restwell.jobs._store import JobStore
 from restwell.settings import FilesSettings
 from restwell.testing import finish_jobs
 from shop.app import create_app

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from api_client import Json, assert_problem
 from mail_server import MailServer, with_mail
 from restwell import App
-from restwell.auth._encryption import SecretBox
+from restwell.auth import SecretBox
 from restwell.database import query
 from restwell.testing import finish_jobs
 from shop.app import create_app

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from restwell._app import App, Restwell
     from restwell._project import Project
-    from restwell.database import Migrations
 
-__all__ = ["App", "Migrations", "Project", "Restwell"]
+__all__ = ["App", "Project", "Restwell"]
 
-_MODULES = {"App": "_app", "Migrations": "database", "Project": "_project", "Restwell": "_app"}
+_MODULES = {"App": "_app", "Project": "_project", "Restwell": "_app"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,41 +12,42 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from restwell._optional_parts import OptionalParts
-from restwell.auth import KeyDeriver, RefreshTokens
-from restwell.auth._key_derivation import development_secret
-from restwell.cache import Cache, CacheSuspension, LocalStore, Store
-from restwell.cache._local import default_runtime_dir
+from restwell.auth import RefreshTokens
+from restwell.auth._key_derivation import KeyDeriver, development_secret
+from restwell.cache import Cache
+from restwell.cache._local import LocalStore, default_runtime_dir
 from restwell.cache._peers import Peers
+from restwell.cache._store import Store
+from restwell.cache._suspension import CacheSuspension
 from restwell.database import Migrations, open_database
 from restwell.database._consistency import ConsistencyTokens
 from restwell.database._metrics import DatabaseCollector
-from restwell.edge import (
-    AccessLog,
-    CanonicalPath,
-    ClientAddress,
-    ConcurrencyLimiter,
-    Cors,
-    Edge,
-    HeaderFields,
-    Hook,
-    LogContext,
-    Options,
-    RateLimitHeaders,
-    ReadYourWrites,
-    RequestId,
-    ResponseCache,
-    SecurityHeaders,
-    UrlLimit,
-)
-from restwell.edge._context import Receive, Scope, Send
+from restwell.edge._access_log import AccessLog
+from restwell.edge._canonical_path import CanonicalPath
+from restwell.edge._client_address import ClientAddress
+from restwell.edge._concurrency_limiter import ConcurrencyLimiter
+from restwell.edge._context import Hook, Receive, Scope, Send
+from restwell.edge._cors import Cors
+from restwell.edge._header_fields import HeaderFields
+from restwell.edge._options import Options
+from restwell.edge._pipeline import Edge
+from restwell.edge._rate_limit import RateLimitHeaders
+from restwell.edge._read_your_writes import ReadYourWrites
+from restwell.edge._request_id import LogContext, RequestId
+from restwell.edge._response_cache import ResponseCache
+from restwell.edge._security_headers import SecurityHeaders
+from restwell.edge._url_limit import UrlLimit
 from restwell.files import Files
 from restwell.idempotency import Idempotency
-from restwell.jobs import ClaimedJob, Job, Jobs, Worker, WorkerOptions, open_notifier
+from restwell.jobs import Job, Jobs, Worker, WorkerOptions
+from restwell.jobs._notifier import open_notifier
+from restwell.jobs._rows import ClaimedJob
 from restwell.observability._log_output import DroppedLinesCollector, output
 from restwell.observability._logs import json_log_writer
 from restwell.observability._metrics import Metrics
 from restwell.observability._watchdog import Watchdog
-from restwell.rate_limits import LocalRateLimitStore, RateLimiter, RateLimitStore
+from restwell.rate_limits._limiter import RateLimiter, RateLimitStore
+from restwell.rate_limits._local import LocalRateLimitStore
 from restwell.settings import Settings
 from restwell.web import ApiRequest, ClientCredentials, Cursors, Version, current_actor
 from restwell.web._caching import cached_routes

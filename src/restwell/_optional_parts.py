@@ -5,12 +5,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from restwell._extras import needs_extra
-from restwell.auth import KeyDeriver
+from restwell.auth._key_derivation import KeyDeriver
 from restwell.settings import Settings
 
 if TYPE_CHECKING:
-    from restwell.auth import AccessTokens, Passwords
-    from restwell.auth._encryption import SecretBox
+    from restwell.auth import AccessTokens, Passwords, SecretBox
     from restwell.auth.oauth import AuthorizationFlows, Providers
     from restwell.mail import Mailer
 
@@ -61,7 +60,7 @@ class OptionalParts:
     @cached_property
     def secret_box(self) -> "SecretBox":
         with needs_extra("auth", "Restwell.secret_box"):
-            from restwell.auth._encryption import SecretBox  # noqa: PLC0415  # as above
+            from restwell.auth import SecretBox  # noqa: PLC0415  # as above
 
         return SecretBox([KeyDeriver(each).derive("encryption") for each in self._secrets])
 

@@ -23,7 +23,9 @@ from restwell._project import find_project
 from restwell.database import open_database
 from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.ids import new_id
-from restwell.jobs import ClaimedJob, JobStore, WorkerOptions
+from restwell.jobs import WorkerOptions
+from restwell.jobs._rows import ClaimedJob
+from restwell.jobs._store import JobStore
 from restwell.observability._logs import configure_logs, log_fatal_errors
 
 log = structlog.get_logger("restwell.supervisor")

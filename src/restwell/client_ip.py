@@ -4,6 +4,8 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
+__all__ = ["network_of"]
+
 _PORT: Final = "(?::[0-9]{1,5})?"
 _ENTRY: Final = re.compile(
     rf"\[([0-9A-Fa-f:.]{{2,45}})\]{_PORT}|([0-9.]{{7,15}}){_PORT}|([0-9A-Fa-f:.]{{2,45}})"

@@ -1,9 +1,9 @@
 """Email addresses: a strict parser and a canonical form. Needs the extra ``mail``."""
 
-from restwell._email_addresses import EmailAddress, mailbox, parse_mailbox
+from restwell._email_addresses import EmailAddress
 from restwell._extras import needs_extra
 
 with needs_extra("mail", __name__):
     EmailAddress.preload()
 
-__all__ = ["EmailAddress", "mailbox", "parse_mailbox"]
+__all__ = ["EmailAddress"]

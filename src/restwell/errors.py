@@ -75,15 +75,21 @@ class PermanentFailure(Exception):
 
 
 class MalformedRequest(AppError):
+    """The request violates the syntax of HTTP, JSON or a form."""
+
     code, status, message = "malformed_request", 400, "The request could not be read."
 
 
 class InvalidCursor(AppError):
+    """The cursor of a page was altered, or belongs to a request with other filters."""
+
     code, status = "invalid_cursor", 400
     message = "The cursor is invalid, or belongs to a request with other filters. Start again without a cursor."
 
 
 class Unauthorized(AppError):
+    """The request has no valid credentials."""
+
     code, status, message = "unauthorized", 401, "Sign in and send a valid access token."
 
     def __init__(self, message: str | None = None, **extra: Any) -> None:
@@ -92,14 +98,20 @@ class Unauthorized(AppError):
 
 
 class Forbidden(AppError):
+    """The caller is known, and may not do this."""
+
     code, status, message = "forbidden", 403, "Your role does not allow this."
 
 
 class NotFound(AppError):
+    """The resource does not exist, or the caller may not know that it does."""
+
     code, status, message = "not_found", 404, "The resource does not exist."
 
 
 class MethodNotAllowed(AppError):
+    """The route exists with other methods."""
+
     code, status, message = (
         "method_not_allowed",
         405,
@@ -108,6 +120,8 @@ class MethodNotAllowed(AppError):
 
 
 class RequestTimeout(AppError):
+    """The client sent its body too slowly. The connection is closed."""
+
     code, status, message = "request_timeout", 408, "The request body did not arrive in time. Nothing was changed."
 
     def __init__(self, message: str | None = None) -> None:
@@ -115,36 +129,52 @@ class RequestTimeout(AppError):
 
 
 class Conflict(AppError):
+    """The current state does not allow the request. Base of an application's conflicts."""
+
     code, status, message = "conflict", 409, "The request conflicts with the current state."
 
 
 class PreconditionFailed(AppError):
+    """``If-Match`` names another version than the current one."""
+
     code, status = "precondition_failed", 412
     message = "The resource has changed since you read it. Read it again and retry with the new ETag."
 
 
 class BodyTooLarge(AppError):
+    """The body exceeds ``REQUEST_MAX_BYTES``."""
+
     code, status, message = "body_too_large", 413, "The request body is larger than allowed."
 
 
 class UriTooLong(AppError):
+    """The path and query exceed the limit."""
+
     code, status, message = "uri_too_long", 414, "The URI is longer than allowed."
 
 
 class UnsupportedMediaType(AppError):
+    """The route does not read bodies of this content type."""
+
     code, status, message = "unsupported_media_type", 415, "The route does not support the content type of the body."
 
 
 class Invalid(AppError):
+    """The request is well-formed and has invalid values. ``errors`` lists the fields."""
+
     code, status, message = "invalid", 422, "The request has invalid fields; see errors."
 
 
 class PreconditionRequired(AppError):
+    """The route requires ``If-Match``."""
+
     code, status = "precondition_required", 428
     message = "Send If-Match with the ETag that you read last. It prevents lost updates."
 
 
 class HeadersTooLarge(AppError):
+    """The header fields exceed the limit."""
+
     code, status, message = "headers_too_large", 431, "The header fields exceed 32,768 bytes in total."
 
 
@@ -158,6 +188,8 @@ class ServiceUnavailable(AppError):
 
 
 class DeadlineExceeded(ServiceUnavailable):
+    """The request took longer than its deadline. Its outcome is unknown."""
+
     code = "deadline_exceeded"
     message = (
         "The request timed out. It may or may not have taken effect. Read the resource again, or retry with the same"

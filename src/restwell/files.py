@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from uuid import uuid4
 
+__all__ = ["Files"]
+
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)*")
 
 

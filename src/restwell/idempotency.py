@@ -18,6 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from restwell.database import Database, DatabaseBusy, Id, Timestamp, Transaction, TransactionConflict, param, query
 from restwell.errors import AppError
 
+__all__ = ["Idempotency", "IdempotencyKeyInFlight", "IdempotencyKeyRequired", "IdempotencyKeyReused"]
+
 HEADER: Final = "Idempotency-Key"
 MAX_CHARS: Final = 255
 MAX_BATCH: Final = 1_000
@@ -25,16 +27,22 @@ MAX_BATCH: Final = 1_000
 
 
 class IdempotencyKeyRequired(AppError):
+    """An ``@idempotent`` route was called without a valid key."""
+
     code, status = "idempotency_key_required", 400
     message = "Send an Idempotency-Key header, at most 255 characters and unique to this request, to make repeats safe."
 
 
 class IdempotencyKeyInFlight(AppError):
+    """The first request with this key has not ended."""
+
     code, status = "idempotency_key_in_flight", 409
     message = "The first request with this Idempotency-Key is still running. Try again shortly."
 
 
 class IdempotencyKeyReused(AppError):
+    """The key belongs to another request of the same caller."""
+
     code, status = "idempotency_key_reused", 422
     message = "This Idempotency-Key was used with a different request. Use a new key for a new request."
 

@@ -6,6 +6,8 @@ from uuid import UUID
 import uuid_utils
 from uuid_utils.compat import uuid7
 
+__all__ = ["min_id_at", "new_id"]
+
 
 def new_id() -> UUID:
     """A new UUIDv7."""

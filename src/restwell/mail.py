@@ -15,12 +15,15 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from msgspec import Struct
 
+from restwell._email_addresses import parse_mailbox
 from restwell._extras import needs_extra
-from restwell.email_addresses import EmailAddress, parse_mailbox
+from restwell.email_addresses import EmailAddress
 from restwell.errors import PermanentFailure
 
 with needs_extra("mail", __name__):
     import aiosmtplib
+
+__all__ = ["Mail", "MailFailed", "MailRefused", "Mailer"]
 
 log = structlog.get_logger("restwell.mail")
 

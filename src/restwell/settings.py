@@ -31,8 +31,8 @@ from restwell._extras import check_installed
 from restwell.errors import ConfigurationError
 
 LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
-DEFAULT_MAIL: Final = "folder:var/mail"
-SECRET_MIN_BYTES: Final = 32
+_DEFAULT_MAIL: Final = "folder:var/mail"
+_SECRET_MIN_BYTES: Final = 32
 """RFC 7518 3.2: an HS256 key has at least the size of the hash, 256 bits."""
 
 
@@ -319,8 +319,8 @@ class Settings(Section):
         advice = "generate one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
         if not secret:
             faults.append(f"JWT_SECRET: required in production; {advice}")
-        elif len(secret.encode(errors="replace")) < SECRET_MIN_BYTES or len(set(secret)) < SECRET_MIN_BYTES // 3:
-            faults.append(f"JWT_SECRET: too weak (at least {SECRET_MIN_BYTES} random bytes); {advice}")
+        elif len(secret.encode(errors="replace")) < _SECRET_MIN_BYTES or len(set(secret)) < _SECRET_MIN_BYTES // 3:
+            faults.append(f"JWT_SECRET: too weak (at least {_SECRET_MIN_BYTES} random bytes); {advice}")
         return faults
 
     def fallbacks(self) -> dict[str, str]:
@@ -328,12 +328,12 @@ class Settings(Section):
 
         Production accepts a fallback only if it is set explicitly.
         """
-        smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else DEFAULT_MAIL
+        smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else _DEFAULT_MAIL
         return {"mail": f"files in {smtp.removeprefix('folder:')}, not sent"} if smtp.startswith("folder:") else {}
 
     def folders(self) -> dict[str, Path]:
         """The folders that the application writes to, by the name of their setting."""
-        smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else DEFAULT_MAIL
+        smtp = self.smtp.url.get_secret_value() if self.smtp.url is not None else _DEFAULT_MAIL
         mail = {"SMTP_URL": Path(smtp.removeprefix("folder:"))} if smtp.startswith("folder:") else {}
         metrics = {"METRICS_DIR": self.metrics.dir} if self.metrics.dir is not None else {}
         return {"FILES_DIR": self.files.dir, **mail, **metrics}

@@ -10,7 +10,10 @@ from typing import Any, Final
 from restwell._app import App
 from restwell._extras import needs_extra
 from restwell.edge._context import Message
-from restwell.jobs import JobState, JobStore, WorkerOptions
+from restwell.jobs import JobState, WorkerOptions
+from restwell.jobs._store import JobStore
+
+__all__ = ["BASE_URL", "finish_jobs", "running"]
 
 with needs_extra("testing", __name__):
     import httpx

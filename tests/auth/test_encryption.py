@@ -2,7 +2,7 @@
 
 import pytest
 
-from restwell.auth._encryption import DecryptionError, SecretBox
+from restwell.auth import DecryptionError, SecretBox
 
 NEW, OLD = b"n" * 32, b"o" * 32
 

@@ -4,8 +4,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from restwell.auth import KeyDeriver
-from restwell.auth._key_derivation import development_secret
+from restwell.auth._key_derivation import KeyDeriver, development_secret
 
 
 def test_each_purpose_derives_a_different_key() -> None:

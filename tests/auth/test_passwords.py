@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from restwell.auth import Passwords
+from restwell.auth import CommonPassword, Passwords
 from restwell.auth import _passwords as passwords
-from restwell.auth._passwords import CommonPassword
 
 
 @pytest.fixture

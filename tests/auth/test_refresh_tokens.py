@@ -12,7 +12,7 @@ def test_every_session_gets_another_token_of_256_bits() -> None:
 
 
 def test_a_repeated_refresh_gets_the_same_successor_and_no_one_else_can_compute_it() -> None:
-    """Breaks without the key: whoever reads one token would know all later ones."""
+    """Breaks without the key: a reader of one token would know all later ones."""
     token = RefreshTokens(b"key").issue()
     successor = RefreshTokens(b"key").successor(token)
     assert RefreshTokens(b"key").successor(token) == successor

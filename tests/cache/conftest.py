@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from cache_harness import CacheHarness, harness_database
-from restwell.cache import CacheSuspension, LocalStore, Store
+from restwell.cache._local import LocalStore
 from restwell.cache._redis import RedisStore
+from restwell.cache._store import Store
+from restwell.cache._suspension import CacheSuspension
 from restwell.ids import new_id
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from restwell.cache import LocalStore
 from restwell.cache import _generations as module
 from restwell.cache._generations import GenerationTable
-from restwell.cache._local import default_runtime_dir
+from restwell.cache._local import LocalStore, default_runtime_dir
 from restwell.errors import ConfigurationError
 
 DIE_DURING_WRITE = """

@@ -5,7 +5,8 @@ from pathlib import Path
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
-from restwell.cache import Cache, LocalStore
+from restwell.cache import Cache
+from restwell.cache._local import LocalStore
 from restwell.cache._metrics import CacheCollector
 
 

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from cache_harness import TABLES, TAG, CacheHarness, Value
 from pooler import pooler, pooler_program
 from restwell._startup import check_services
-from restwell.cache import Cache, LocalStore
+from restwell.cache import Cache
 from restwell.cache import _local as module
+from restwell.cache._local import LocalStore
 from restwell.cache._peers import Peers
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError

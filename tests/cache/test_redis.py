@@ -12,9 +12,10 @@ from redis.asyncio import Redis
 from cache_harness import TAG, CacheHarness, harness_database, set_value, wait_until_cached
 from fault_proxy import fault_proxy
 from restwell._redis import connect
-from restwell.cache import Cache, CacheSuspension, Store
+from restwell.cache import Cache
 from restwell.cache._redis import RedisStore
-from restwell.cache._suspension import TRUST_SECONDS
+from restwell.cache._store import Store
+from restwell.cache._suspension import TRUST_SECONDS, CacheSuspension
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
 from servers import RedisServer, redis_program, redis_server

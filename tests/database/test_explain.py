@@ -19,18 +19,8 @@ from sqlalchemy import (
     update,
 )
 
-from restwell.database import (
-    Database,
-    Id,
-    Query,
-    Timestamp,
-    any_of,
-    explain_queries,
-    open_database,
-    param,
-    query,
-    unindexed_foreign_keys,
-)
+from restwell.database import Database, Id, Query, Timestamp, any_of, explain_queries, open_database, param, query
+from restwell.database._explain import unindexed_foreign_keys
 
 ROWS = 20_000
 big = Table(

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, create_engine, insert, table
 from sqlalchemy import column as sql_column
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from restwell.database import Database, Migrations, lint, open_database, param, query
+from restwell.database import Database, Migrations, open_database, param, query
 from restwell.database import _migrations as migrations_module
 from restwell.database import _postgres as postgres_module
+from restwell.database._migration_lint import lint
 from restwell.errors import ConfigurationError
 from shop.app import MIGRATIONS
 from shop.orders import models as _orders  # importing the modules registers their tables

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from restwell.database import DatabaseUnavailable, SqliteDatabase
+from restwell.database import DatabaseUnavailable
+from restwell.database._sqlite import SqliteDatabase
 
 WRITE = "import apsw, sys; apsw.Connection(sys.argv[1]).execute('INSERT INTO t VALUES (1)')"
 

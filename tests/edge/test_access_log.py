@@ -6,7 +6,8 @@ import msgspec
 from structlog.testing import capture_logs
 
 from edge_client import request
-from restwell.edge import AccessLog, RequestId
+from restwell.edge._access_log import AccessLog
+from restwell.edge._request_id import RequestId
 from restwell.observability._logs import JsonLogWriter
 
 SENT = {"x-request-id": "from-the-gateway"}

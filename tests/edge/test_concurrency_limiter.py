@@ -10,8 +10,14 @@ import pytest
 from api_client import ApiClient, assert_problem
 from restwell import App
 from restwell.database._facade import PoolStats
-from restwell.edge import ConcurrencyLimiter
-from restwell.edge._concurrency_limiter import INITIAL_LIMIT, MAX_LIMIT, MIN_LIMIT, QUEUE_SECONDS, Overloaded
+from restwell.edge._concurrency_limiter import (
+    INITIAL_LIMIT,
+    MAX_LIMIT,
+    MIN_LIMIT,
+    QUEUE_SECONDS,
+    ConcurrencyLimiter,
+    Overloaded,
+)
 from restwell.edge._context import Scope
 from restwell.settings import Settings
 from restwell.testing import running

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from api_client import assert_problem
-from restwell import App, Migrations, Restwell
+from restwell import App, Restwell
 from restwell.auth import Actor
+from restwell.database import Migrations
 from restwell.edge._context import Message, Scope
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running

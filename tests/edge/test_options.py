@@ -5,7 +5,7 @@ import re
 import pytest
 
 from edge_client import request
-from restwell.edge import Options
+from restwell.edge._options import Options
 
 HOOKS = [Options([(re.compile("/notes"), "GET, OPTIONS, POST"), (re.compile("/notes/[0-9]+"), "GET, OPTIONS")])]
 

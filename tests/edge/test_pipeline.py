@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from api_client import assert_problem
 from edge_client import HOOKS, hello, request
-from restwell.edge import Edge, Hook, RequestContext
-from restwell.edge._context import AsgiApp, Headers, Message, Receive, Scope, Send
+from restwell.edge._context import AsgiApp, Headers, Hook, Message, Receive, RequestContext, Scope, Send
+from restwell.edge._pipeline import Edge
 from restwell.errors import NotFound
 
 POLICY = "default-src 'none'; frame-ancestors 'none'"

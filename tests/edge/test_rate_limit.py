@@ -6,10 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge_client import hello, request
-from restwell.edge import Hook, RateLimitHeaders, RequestContext
-from restwell.edge._context import Scope
-from restwell.edge._rate_limit import client_key
-from restwell.rate_limits import Rate, RateLimitResult
+from restwell.edge._context import Hook, RequestContext, Scope
+from restwell.edge._rate_limit import RateLimitHeaders, client_key
+from restwell.rate_limits import Rate
+from restwell.rate_limits._rate import RateLimitResult
 
 RATE = Rate("reads", 10, seconds=60)
 REFUSED = RateLimitResult(RATE, 0, 6, allowed=False)

@@ -3,8 +3,9 @@
 import httpx
 
 from restwell.database._consistency import ConsistencyTokens, record_lsn, required_lsn
-from restwell.edge import Edge, ReadYourWrites
 from restwell.edge._context import Receive, Scope, Send
+from restwell.edge._pipeline import Edge
+from restwell.edge._read_your_writes import ReadYourWrites
 
 TOKENS = ConsistencyTokens(b"k" * 32)
 

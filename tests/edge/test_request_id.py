@@ -5,8 +5,8 @@ import structlog
 from structlog.testing import capture_logs
 
 from edge_client import request
-from restwell.edge import LogContext, RequestId
 from restwell.edge._context import Receive, Scope, Send
+from restwell.edge._request_id import LogContext, RequestId
 
 
 async def test_every_request_gets_a_unique_id() -> None:

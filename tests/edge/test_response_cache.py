@@ -13,10 +13,10 @@ import pytest
 from msgspec import Struct
 
 from api_client import assert_problem
-from restwell import App, Migrations, Restwell
+from restwell import App, Restwell
 from restwell.cache import Cache
-from restwell.edge import ResponseCache
-from restwell.edge._response_cache import CachedResponse
+from restwell.database import Migrations
+from restwell.edge._response_cache import CachedResponse, ResponseCache
 from restwell.errors import NotFound
 from restwell.settings import Settings
 from restwell.testing import running

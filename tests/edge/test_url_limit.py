@@ -4,8 +4,8 @@ import pytest
 
 from api_client import assert_problem
 from edge_client import request
-from restwell.edge import RequestId, UrlLimit
-from restwell.edge._url_limit import MAX_BYTES
+from restwell.edge._request_id import RequestId
+from restwell.edge._url_limit import MAX_BYTES, UrlLimit
 
 HOOKS = [RequestId(), UrlLimit()]
 

@@ -7,8 +7,9 @@ import pytest
 
 from restwell.database import open_database
 from restwell.errors import ConfigurationError
-from restwell.jobs import Backoff, JobContext, Jobs, job, open_notifier
+from restwell.jobs import Backoff, JobContext, Jobs, job
 from restwell.jobs._cron import Cron
+from restwell.jobs._notifier import open_notifier
 
 
 def at(text: str) -> datetime:

@@ -16,9 +16,11 @@ import sample_jobs
 from jobs_harness import JobsHarness, add_effect
 from restwell.database import DatabaseUnavailable, query
 from restwell.errors import NotFound
-from restwell.jobs import JobContext, JobStore, job, queue_metrics
+from restwell.jobs import JobContext, job
 from restwell.jobs import _queries as queries
 from restwell.jobs import _worker as worker
+from restwell.jobs._metrics import queue_metrics
+from restwell.jobs._store import JobStore
 
 expire_leases = query(
     "harness.expire_leases", text("UPDATE jobs SET lease_until = enqueued_at WHERE state = 'running'")

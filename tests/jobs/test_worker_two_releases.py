@@ -14,8 +14,10 @@ from structlog.testing import capture_logs
 import sample_jobs
 from jobs_harness import JobsHarness, add_effect, open_harness
 from restwell.database import Database, Query, explain_queries, param, query
-from restwell.jobs import Job, JobContext, JobState, JobStore, job, queue_metrics
+from restwell.jobs import Job, JobContext, JobState, job
 from restwell.jobs import _queries as queries
+from restwell.jobs._metrics import queue_metrics
+from restwell.jobs._store import JobStore
 
 damage = query("test.damage", update(table("jobs", column("arguments", Text))).values(arguments=param("arguments")))
 lapse = query("test.lapse", text("UPDATE jobs SET lease_until = enqueued_at WHERE state = 'parked'"))

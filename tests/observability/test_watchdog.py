@@ -13,8 +13,9 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from restwell import App, Migrations, Restwell
+from restwell import App, Restwell
 from restwell.auth import Actor
+from restwell.database import Migrations
 from restwell.observability._watchdog import Watchdog
 from restwell.settings import Settings
 from restwell.testing import running

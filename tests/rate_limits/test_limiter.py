@@ -2,8 +2,9 @@
 
 import pytest
 
-from restwell.rate_limits import Rate, RateLimitResult
+from restwell.rate_limits import Rate
 from restwell.rate_limits._limiter import RateLimiter, RateLimitStore
+from restwell.rate_limits._rate import RateLimitResult
 
 GUESSES = Rate("guesses", 5, seconds=60)
 

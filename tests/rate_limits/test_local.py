@@ -10,8 +10,8 @@ import pytest
 
 from rate_limit_stores import RATE, count_allowed, opened, take
 from restwell.errors import ConfigurationError
-from restwell.rate_limits import LocalRateLimitStore, Rate
-from restwell.rate_limits._local import SETS, WAYS
+from restwell.rate_limits import Rate
+from restwell.rate_limits._local import SETS, WAYS, LocalRateLimitStore
 from restwell.rate_limits._rate import spend
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rate_limit_stores import RATE, count_allowed, opened, take
-from restwell.rate_limits import LocalRateLimitStore, Rate
+from restwell.rate_limits import Rate
+from restwell.rate_limits._local import LocalRateLimitStore
 from restwell.rate_limits._redis import RedisRateLimitStore
 from servers import redis_server
 

@@ -10,7 +10,8 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Column, Integer, MetaData, Table, select, update
 
-from restwell.cache import Cache, Store
+from restwell.cache import Cache
+from restwell.cache._store import Store
 from restwell.database import Database, Transaction, open_database, param, query
 
 TAG = "counter:1"

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
-from restwell.edge import AccessLog, Edge, Hook, RequestId, SecurityHeaders
-from restwell.edge._context import AsgiApp, Receive, Scope, Send
+from restwell.edge._access_log import AccessLog
+from restwell.edge._context import AsgiApp, Hook, Receive, Scope, Send
+from restwell.edge._pipeline import Edge
+from restwell.edge._request_id import RequestId
+from restwell.edge._security_headers import SecurityHeaders
 
 HOOKS = (RequestId(), SecurityHeaders(), AccessLog())
 

@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from restwell.auth.oauth import AuthorizationFlows, Identity, Provider
+from restwell.auth.oauth import AuthorizationFlows, Identity
 from restwell.auth.oauth._facebook import Facebook
 from restwell.auth.oauth._github import GitHub
 from restwell.auth.oauth._openid import OpenIdProvider
-from restwell.auth.oauth._provider import Client
+from restwell.auth.oauth._provider import Client, Provider
 
 URL = "https://id.example"
 CALLBACK = "https://shop.example/callback"

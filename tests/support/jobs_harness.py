@@ -11,7 +11,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from restwell.database import Database, Id, open_database, param, query
 from restwell.database._query import DIALECTS
 from restwell.ids import new_id
-from restwell.jobs import Job, Jobs, Notifier, Worker, WorkerOptions, job_tables, open_notifier
+from restwell.jobs import Job, Jobs, Worker, WorkerOptions, job_tables
+from restwell.jobs._notifier import Notifier, open_notifier
 
 metadata = MetaData()
 job_tables(metadata)

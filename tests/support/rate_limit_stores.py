@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from restwell.rate_limits import LocalRateLimitStore, Rate, RateLimitResult
+from restwell.rate_limits import Rate
+from restwell.rate_limits._local import LocalRateLimitStore
+from restwell.rate_limits._rate import RateLimitResult
 from restwell.rate_limits._redis import RedisRateLimitStore
 
 RATE = Rate("reads", 100, seconds=60)

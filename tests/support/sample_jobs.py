@@ -12,7 +12,8 @@ import structlog
 
 from jobs_harness import add_effect
 from restwell.database import Database
-from restwell.jobs import Backoff, Job, JobContext, PermanentFailure, job
+from restwell.errors import PermanentFailure
+from restwell.jobs import Backoff, Job, JobContext, job
 
 SOON = Backoff(initial_seconds=0.01, max_seconds=0.01)
 

@@ -11,9 +11,9 @@ from msgspec import Struct
 from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select, update
 
 from api_client import assert_problem
-from restwell import App, Migrations, Restwell
+from restwell import App, Restwell
 from restwell.auth import Actor
-from restwell.database import Database, Transaction, TransactionConflict, param, query
+from restwell.database import Database, Migrations, Transaction, TransactionConflict, param, query
 from restwell.errors import Conflict
 from restwell.idempotency import Idempotency
 from restwell.settings import Settings

@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, defstruct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from restwell import Migrations, Restwell
+from restwell import Restwell
+from restwell.database import Migrations
 from restwell.settings import Settings
 from restwell.web import (
     ClientCredentials,

@@ -11,7 +11,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from api_client import assert_problem
-from restwell import Migrations, Restwell
+from restwell import Restwell
+from restwell.database import Migrations
 from restwell.settings import AppSettings, JwtSettings, SecuritySettings, Settings
 from restwell.testing import running
 from restwell.web import ClientCredentials

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from restwell import App, Migrations, Project, Restwell
+from restwell import App, Project, Restwell
+from restwell.database import Migrations
 from shop import api, demo, load_data
 from shop.audit.service import AuditLog
 from shop.authentication import Authentication

@@ -5,7 +5,6 @@ from itertools import product
 from typing import Any
 
 from restwell.database import Query, find_queries
-from restwell.jobs import _queries as jobs
 from shop import cleanup
 from shop.audit import queries as audit
 from shop.clients import queries as clients
@@ -43,7 +42,6 @@ def named_queries() -> Iterator[Query[Any]]:
         orders,
         payments,
         reports,
-        jobs,
         cleanup,
     )
     for sort, (after, category, q, min_price, max_price) in product(ProductSort, product((False, True), repeat=5)):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fuzzing import MARK, InProcess, Response, checked_status, fuzz
 from restwell.auth._signing_keys import from_secrets
-from restwell.web._session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
+from restwell.web import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
 from scoreboard import Score
 from shop.demo import PASSWORD
 

@@ -13,7 +13,7 @@ import pytest
 
 from fuzzing import MARK, InProcess, Response, fuzz
 from mutations import Choices, from_choices, mutated
-from restwell.web._session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
+from restwell.web import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
 from scoreboard import Score
 from seeded_shop import JSON, NO_FIELD_VALUE, SeededShop
 

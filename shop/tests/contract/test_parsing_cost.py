@@ -22,13 +22,15 @@ from restwell.auth._signing_keys import from_secrets
 from restwell.auth.oauth import AuthorizationFlows
 from restwell.client_ip import forwarded_address, network_of
 from restwell.database._consistency import ConsistencyTokens
-from restwell.edge import HeaderFields, ReadYourWrites, RequestContext, RequestId
+from restwell.edge._context import RequestContext
+from restwell.edge._header_fields import HeaderFields
+from restwell.edge._read_your_writes import ReadYourWrites
+from restwell.edge._request_id import RequestId
 from restwell.edge._response_cache import _etag_listed, _negotiate_encoding
 from restwell.errors import AppError
-from restwell.web import ApiRequest, Cursors, PageFilter, client_info, expected_versions
+from restwell.web import ApiRequest, Cursors, PageFilter, client_info, expected_versions, read_client_credentials
 from restwell.web._cookies import cookies_in
 from restwell.web._request import decode_body, decode_form
-from restwell.web._token_endpoint import read_client_credentials
 from restwell.web._uploads import read_upload
 from scoreboard import Score
 from shop.payments.schemas import PaymentEvent

@@ -22,7 +22,7 @@ from restwell import App
 from restwell.database import param, query
 from restwell.settings import OauthSettings
 from restwell.testing import finish_jobs
-from restwell.web._session_cookies import ACCESS_COOKIE, OAUTH_STATE_COOKIE
+from restwell.web import ACCESS_COOKIE, OAUTH_STATE_COOKIE
 from shop.app import create_app
 from shop.identities import queries
 from shop.identities.models import identities

@@ -24,7 +24,8 @@ async def test_explain_finds_no_query_of_a_large_shop_that_scans_a_table(
     result = restwell("explain", cwd=tmp_path, **environment)
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
     assert result.stdout.endswith(" plans, 0 findings\n")
-    assert "products.by_id" in restwell("explain", "--all", cwd=tmp_path, **environment).stdout
+    plans = restwell("explain", "--all", cwd=tmp_path, **environment).stdout
+    assert {"products.by_id", "jobs.insert"} <= set(plans.split())
 
     async with database.transaction() as tx:
         for index in ("sessions_by_user", "products_by_price"):

@@ -13,8 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 from cache_harness import TAG, CacheHarness, harness_database, wait_until_cached
-from restwell.cache import CacheSuspension
 from restwell.cache._redis import RedisStore
+from restwell.cache._suspension import CacheSuspension
 from restwell.database import Database
 from servers import NEEDS, RedisServer, free_port, redis_program, redis_server, wait_until
 

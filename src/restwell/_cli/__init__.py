@@ -33,13 +33,15 @@ from restwell.database import (
     DatabaseUnavailable,
     Migrations,
     Plan,
-    SqliteDatabase,
     explain_queries,
-    lint,
-    unindexed_foreign_keys,
+    find_queries,
 )
+from restwell.database._explain import unindexed_foreign_keys
+from restwell.database._migration_lint import lint
+from restwell.database._sqlite import SqliteDatabase
 from restwell.errors import ConfigurationError
 from restwell.jobs import WorkerOptions
+from restwell.jobs import _queries as job_queries
 from restwell.observability._log_output import output
 from restwell.settings import Settings
 from restwell.web._guards import guard_name
@@ -235,7 +237,9 @@ def explain(*, show_all: Annotated[bool, typer.Option("--all", help="Show every 
 
     async def inspect(database: Database) -> tuple[list[Plan], list[str]]:
         await Migrations(project.migrations).check(database)
-        return await explain_queries(database, project.queries()), await unindexed_foreign_keys(database)
+        return await explain_queries(
+            database, [*find_queries(job_queries), *project.queries()]
+        ), await unindexed_foreign_keys(database)
 
     plans, keys = with_database(settings, inspect)
     table = Table("query", "finding", "plan", box=None)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from restwell._cli.loading import load
 from restwell._project import Project, find_project
-from restwell.cache import StoreUnavailable
+from restwell.cache._store import StoreUnavailable
 from restwell.errors import ConfigurationError
 from restwell.settings import Settings
 

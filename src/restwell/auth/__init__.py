@@ -8,16 +8,43 @@ from typing import TYPE_CHECKING, Any
 
 from restwell._extras import needs_extra
 from restwell.auth._actor import MACHINE, Actor, ClientInfo
-from restwell.auth._key_derivation import KeyDeriver
 from restwell.auth._refresh_tokens import RefreshTokens
 
 if TYPE_CHECKING:
-    from restwell.auth._passwords import Passwords
+    from restwell.auth._encryption import DecryptionError, SecretBox
+    from restwell.auth._passwords import CommonPassword, Passwords, PasswordsBusy
     from restwell.auth._tokens import AccessTokens, Claims
+    from restwell.auth._totp import matching_totp_step, new_totp_secret, totp_uri
 
-__all__ = ["MACHINE", "AccessTokens", "Actor", "Claims", "ClientInfo", "KeyDeriver", "Passwords", "RefreshTokens"]
+__all__ = [
+    "MACHINE",
+    "AccessTokens",
+    "Actor",
+    "Claims",
+    "ClientInfo",
+    "CommonPassword",
+    "DecryptionError",
+    "Passwords",
+    "PasswordsBusy",
+    "RefreshTokens",
+    "SecretBox",
+    "matching_totp_step",
+    "new_totp_secret",
+    "totp_uri",
+]
 
-_MODULES = {"AccessTokens": "_tokens", "Claims": "_tokens", "Passwords": "_passwords"}
+_MODULES = {
+    "AccessTokens": "_tokens",
+    "Claims": "_tokens",
+    "CommonPassword": "_passwords",
+    "DecryptionError": "_encryption",
+    "Passwords": "_passwords",
+    "PasswordsBusy": "_passwords",
+    "SecretBox": "_encryption",
+    "matching_totp_step": "_totp",
+    "new_totp_secret": "_totp",
+    "totp_uri": "_totp",
+}
 
 
 def __getattr__(name: str) -> Any:

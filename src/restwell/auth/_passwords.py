@@ -37,10 +37,14 @@ _LARGE_BYTES: Final = 1 << 20
 
 
 class PasswordsBusy(ServiceUnavailable):
+    """Too many passwords are waiting to be hashed."""
+
     code, message = "too_many_sign_ins", "Too many people are signing in right now. Try again shortly."
 
 
 class CommonPassword(Invalid):
+    """The new password is on the list of common passwords, or part of the user's own data."""
+
     code = "common_password"
     message = "This password is too common. Choose another one: three or four random words make a good password."
 

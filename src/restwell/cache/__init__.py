@@ -4,16 +4,6 @@ or machines.
 
 from restwell.cache._cache import Cache
 from restwell.cache._loads import TooManyLoads
-from restwell.cache._local import LocalStore
-from restwell.cache._store import Store, StoreUnavailable
-from restwell.cache._suspension import CacheSuspension, suspension_tables
+from restwell.cache._suspension import suspension_tables
 
-__all__ = [
-    "Cache",
-    "CacheSuspension",
-    "LocalStore",
-    "Store",
-    "StoreUnavailable",
-    "TooManyLoads",
-    "suspension_tables",
-]
+__all__ = ["Cache", "TooManyLoads", "suspension_tables"]

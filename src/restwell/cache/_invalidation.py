@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from restwell.cache._store import WRITE_TIMEOUT_SECONDS, PendingWrite, Store
-from restwell.database import Transaction, TransactionHook
+from restwell.database import Transaction
+from restwell.database._facade import TransactionHook
 
 DeferredSet = Callable[[PendingWrite], Awaitable[None]]
 """Stores a value that the transaction wrote, under the generations of its own write."""

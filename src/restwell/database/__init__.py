@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 
 from restwell._database_url import sqlite_path
 from restwell._extras import needs_extra
-from restwell.database._clock import db_now
-from restwell.database._explain import Plan, explain_queries, find_queries, unindexed_foreign_keys
+from restwell.database._explain import Plan, explain_queries, find_queries
 from restwell.database._facade import (
     Database,
     DatabaseBusy,
@@ -14,10 +13,8 @@ from restwell.database._facade import (
     RowNotFound,
     Transaction,
     TransactionConflict,
-    TransactionHook,
     UniqueViolation,
 )
-from restwell.database._migration_lint import Finding, lint
 from restwell.database._migrations import Migrations
 from restwell.database._query import Query, any_of, param, query
 from restwell.database._sqlite import SqliteDatabase
@@ -28,28 +25,22 @@ __all__ = [
     "DatabaseBusy",
     "DatabaseUnavailable",
     "Executor",
-    "Finding",
     "Flag",
     "Id",
     "Migrations",
     "Plan",
     "Query",
     "RowNotFound",
-    "SqliteDatabase",
     "Timestamp",
     "Transaction",
     "TransactionConflict",
-    "TransactionHook",
     "UniqueViolation",
     "any_of",
-    "db_now",
     "explain_queries",
     "find_queries",
-    "lint",
     "open_database",
     "param",
     "query",
-    "unindexed_foreign_keys",
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from restwell.database._consistency import SessionConsistency
-from restwell.rate_limits import RateLimitResult
+from restwell.rate_limits._rate import RateLimitResult
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -26,7 +26,7 @@ from restwell.edge._problem import problem_response
 from restwell.edge._rate_limit import client_key
 from restwell.edge._response_cache import CacheLookup, ResponseCache
 from restwell.errors import AppError, DeadlineExceeded, RequestTimeout
-from restwell.rate_limits import RateLimited, RateLimiter
+from restwell.rate_limits._limiter import RateLimited, RateLimiter
 
 log = structlog.get_logger("restwell.edge")
 

@@ -28,7 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement, FromClause
 
-from restwell.database import Id, Timestamp, db_now, param, query
+from restwell.database import Id, Timestamp, param, query
+from restwell.database._clock import db_now
 from restwell.jobs._rows import ClaimedJob, ExpiredJob, FailedAttempt, FailedJob, JobRecord, QueueStats
 from restwell.jobs._tables import FINISHED, UNFINISHED, JobState, job_tables
 

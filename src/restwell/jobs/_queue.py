@@ -9,7 +9,8 @@ from uuid import UUID
 import structlog
 from opentelemetry import trace
 
-from restwell.database import Database, Executor, Transaction, TransactionConflict, TransactionHook, UniqueViolation
+from restwell.database import Database, Executor, Transaction, TransactionConflict, UniqueViolation
+from restwell.database._facade import TransactionHook
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import _queries as queries

@@ -5,7 +5,6 @@ from litestar.di import NamedDependency as Inject
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
-from restwell.rate_limits import Rate
 from restwell.web._caching import public
 from restwell.web._client_credentials import ClientCredentials
 from restwell.web._conditional import check_version, etag, expected_versions
@@ -16,23 +15,46 @@ from restwell.web._jobs import JobController
 from restwell.web._pagination import Cursors, Page, PageFilter, paged
 from restwell.web._request import ApiRequest, client_info
 from restwell.web._responses import accepted, created, download, immutable, stream_json, with_etag
+from restwell.web._session_cookies import (
+    ACCESS_COOKIE,
+    OAUTH_STATE_COOKIE,
+    REFRESH_COOKIE,
+    CrossSiteRequest,
+    expired_session_cookies,
+    oauth_state_cookie,
+    reject_cross_site,
+    session_cookies,
+)
+from restwell.web._token_endpoint import (
+    InvalidClient,
+    InvalidScope,
+    UnsupportedGrantType,
+    oauth_error_response,
+    read_client_credentials,
+)
 from restwell.web._uploads import Upload
 
 __all__ = [
+    "ACCESS_COOKIE",
+    "OAUTH_STATE_COOKIE",
+    "REFRESH_COOKIE",
     "ApiRequest",
     "ClientCredentials",
     "Controller",
+    "CrossSiteRequest",
     "Cursors",
     "FromPath",
     "HeaderParameter",
     "Inject",
+    "InvalidClient",
+    "InvalidScope",
     "JSONBody",
     "JobController",
     "Page",
     "PageFilter",
-    "Rate",
     "Response",
     "ResponseSpec",
+    "UnsupportedGrantType",
     "Upload",
     "Version",
     "accepted",
@@ -44,14 +66,20 @@ __all__ = [
     "download",
     "etag",
     "expected_versions",
+    "expired_session_cookies",
     "get",
     "idempotent",
     "immutable",
+    "oauth_error_response",
+    "oauth_state_cookie",
     "paged",
     "patch",
     "post",
     "public",
+    "read_client_credentials",
+    "reject_cross_site",
     "requires_role",
+    "session_cookies",
     "signed_in",
     "signed_in_or_scope",
     "stream_json",

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from restwell.database import Database, Migrations
 from restwell.errors import ConfigurationError, ServiceUnavailable
-from restwell.jobs import Jobs, QueueStats, queue_metrics
+from restwell.jobs import Jobs, QueueStats
+from restwell.jobs._metrics import queue_metrics
 from restwell.observability._metrics import MEDIA_TYPE, Metrics
 
 HEALTH_PATHS: Final = ("/health/live", "/health/ready", "/metrics")

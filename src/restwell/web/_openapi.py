@@ -41,7 +41,7 @@ from restwell.errors import (
     UriTooLong,
 )
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
-from restwell.rate_limits import RateLimited
+from restwell.rate_limits._limiter import RateLimited
 from restwell.web._client_credentials import ClientCredentials
 from restwell.web._forms import FORM
 from restwell.web._guards import (

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.database._instrumentation import start_counting, stop_counting
-from restwell.edge import Hook, RequestContext
+from restwell.edge._context import Hook, RequestContext
 
 log = structlog.get_logger("restwell.query_budget")
 

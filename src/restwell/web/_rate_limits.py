@@ -15,7 +15,8 @@ from litestar.types import Guard
 
 from restwell.edge._context import Scope, request_context
 from restwell.edge._rate_limit import client_key
-from restwell.rate_limits import Rate, RateLimited, RateLimiter
+from restwell.rate_limits import Rate
+from restwell.rate_limits._limiter import RateLimited, RateLimiter
 from restwell.web._timeouts import set_timeout
 
 DOCUMENTS: Final = Rate("documents", 600, seconds=60)

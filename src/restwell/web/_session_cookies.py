@@ -27,6 +27,8 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class CrossSiteRequest(Forbidden):
+    """A request with a session cookie does not come from a page of this site."""
+
     code = "cross_site_request"
     message = "Requests with a session cookie must come from a page of this site. Other clients send an access token."
 

@@ -15,6 +15,8 @@ _SERVER_ERROR: Final = 500
 
 
 class InvalidClient(Unauthorized):
+    """OAuth ``invalid_client``: unknown or revoked client, or wrong secret."""
+
     code, message = "invalid_client", "The client is unknown or revoked, or its secret is wrong."
 
     def __init__(self, message: str | None = None) -> None:
@@ -23,10 +25,14 @@ class InvalidClient(Unauthorized):
 
 
 class InvalidScope(AppError):
+    """OAuth ``invalid_scope``: the client asked for a scope that it does not have."""
+
     code, status, message = "invalid_scope", 400, "The client does not have this scope."
 
 
 class UnsupportedGrantType(AppError):
+    """OAuth ``unsupported_grant_type``: anything but ``client_credentials``."""
+
     code, status, message = "unsupported_grant_type", 400, "Only grant_type=client_credentials is supported."
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import sample_jobs
 from jobs_app.broken import break_on_purpose
-from restwell import App, Migrations, Project, Restwell
+from restwell import App, Project, Restwell
 from restwell import _supervisor as supervisor
 from restwell.auth import Actor
+from restwell.database import Migrations
 from restwell.errors import Unauthorized
-from restwell.jobs import Job, Scheduler
+from restwell.jobs import Job
+from restwell.jobs._scheduler import Scheduler
 from restwell.settings import Settings
 
 RELEASE = "JOBS_APP_RELEASE"

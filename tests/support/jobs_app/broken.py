@@ -11,10 +11,11 @@ from functools import cache
 from typing import Any, Final
 
 from restwell.database import Query, Transaction
-from restwell.jobs import Job, JobContext, Jobs, JobStore
+from restwell.jobs import Job, JobContext, Jobs
 from restwell.jobs import _queries as queries
 from restwell.jobs import _queue as queue
 from restwell.jobs import _worker as worker
+from restwell.jobs._store import JobStore
 
 VARIABLE: Final = "BROKEN"
 

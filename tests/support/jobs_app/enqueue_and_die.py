@@ -5,8 +5,10 @@ import os
 import sys
 
 import sample_jobs
-from restwell.database import Transaction, TransactionHook, open_database
-from restwell.jobs import Jobs, open_notifier
+from restwell.database import Transaction, open_database
+from restwell.database._facade import TransactionHook
+from restwell.jobs import Jobs
+from restwell.jobs._notifier import open_notifier
 
 
 class ExitAfterCommit(TransactionHook):

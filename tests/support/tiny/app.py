@@ -14,11 +14,12 @@ from litestar.response import Stream
 from msgspec import Meta, Struct
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 
-from restwell import App, Migrations, Project, Restwell
+from restwell import App, Project, Restwell
 from restwell.auth import Actor
 from restwell.cache import Cache
-from restwell.database import Database, param, query
+from restwell.database import Database, Migrations, param, query
 from restwell.errors import NotFound, Unauthorized
+from restwell.rate_limits import Rate
 from restwell.settings import Settings
 from restwell.web import (
     Controller,
@@ -26,7 +27,6 @@ from restwell.web import (
     Inject,
     JSONBody,
     PageFilter,
-    Rate,
     Response,
     Version,
     get,

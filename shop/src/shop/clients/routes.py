@@ -7,23 +7,21 @@ from restwell.web import (
     Controller,
     FromPath,
     Inject,
+    InvalidClient,
+    InvalidScope,
     JSONBody,
     Page,
     PageFilter,
     Response,
+    UnsupportedGrantType,
     created,
     delete,
     get,
+    oauth_error_response,
     paged,
     post,
-    requires_role,
-)
-from restwell.web._token_endpoint import (
-    InvalidClient,
-    InvalidScope,
-    UnsupportedGrantType,
-    oauth_error_response,
     read_client_credentials,
+    requires_role,
 )
 from shop.clients.schemas import (
     ClientCredentialsRequest,

@@ -8,8 +8,7 @@ from restwell.cache import Cache
 from restwell.database import Database
 from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
-from restwell.web import Cursors, Page, PageFilter
-from restwell.web._token_endpoint import InvalidClient, InvalidScope
+from restwell.web import Cursors, InvalidClient, InvalidScope, Page, PageFilter
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.clients import queries

@@ -1,5 +1,4 @@
-from restwell.auth import Actor
-from restwell.auth._passwords import PasswordsBusy
+from restwell.auth import Actor, PasswordsBusy
 from restwell.web import Controller, Inject, JSONBody, post, signed_in
 from shop.email_verifications.schemas import EmailVerificationCompletionRequest, EmailVerificationRequest
 from shop.email_verifications.service import EmailTaken, EmailVerificationService, InvalidVerificationCode

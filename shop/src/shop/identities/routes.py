@@ -1,10 +1,10 @@
 from typing import Any
 
 from restwell.auth import Actor
-from restwell.auth.oauth import InvalidSignIn, ProviderUnavailable, SignInRefused
-from restwell.auth.oauth._state import FLOW_TTL_SECONDS
+from restwell.auth.oauth import FLOW_TTL_SECONDS, InvalidSignIn, ProviderUnavailable, SignInRefused
 from restwell.errors import NotFound
 from restwell.web import (
+    OAUTH_STATE_COOKIE,
     ApiRequest,
     Controller,
     FromPath,
@@ -14,10 +14,11 @@ from restwell.web import (
     client_info,
     delete,
     get,
+    oauth_state_cookie,
     post,
+    session_cookies,
     signed_in,
 )
-from restwell.web._session_cookies import OAUTH_STATE_COOKIE, oauth_state_cookie, session_cookies
 from shop.identities.schemas import (
     AuthorizationParameters,
     AuthorizationUrl,

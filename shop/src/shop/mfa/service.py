@@ -2,9 +2,7 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from restwell.auth import Actor
-from restwell.auth._encryption import SecretBox
-from restwell.auth._totp import matching_timestep, new_secret, provisioning_uri
+from restwell.auth import Actor, SecretBox, matching_totp_step, new_totp_secret, totp_uri
 from restwell.database import Database
 from restwell.errors import Conflict
 from shop.audit.models import SecurityEventType
@@ -65,18 +63,18 @@ class MfaService:
         """
         await self._reauthentication.check(actor, password)
         user = await self._users.get_user(actor.id)
-        secret = new_secret()
+        secret = new_totp_secret()
         encrypted_secret = self._secret_box.encrypt(secret)
         if not await self._database.run(queries.start, user_id=actor.id, encrypted_secret=encrypted_secret):
             raise MfaAlreadyEnabled
-        return MfaEnrolment(secret, provisioning_uri(secret, account=user.email, issuer=self._issuer))
+        return MfaEnrolment(secret, totp_uri(secret, account=user.email, issuer=self._issuer))
 
     async def confirm_enrolment(self, actor: Actor, code: str) -> RecoveryCodes:
         """Enable MFA and revoke the user's other sessions. Raises MfaNotEnrolled, InvalidMfaCode."""
         enrolment = await self._database.primary.find(queries.of_user, id=actor.id)
         if enrolment is None or enrolment.confirmed_at is not None:
             raise MfaNotEnrolled
-        timestep = matching_timestep(
+        timestep = matching_totp_step(
             self._secret_box.decrypt(enrolment.encrypted_secret), code.replace(" ", ""), time.time()
         )
         if timestep is None:

@@ -6,8 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from restwell.auth._encryption import DecryptionError, SecretBox
-from restwell.auth._totp import matching_timestep
+from restwell.auth import DecryptionError, SecretBox, matching_totp_step
 from restwell.database import Database, Transaction
 from restwell.errors import Forbidden, Unauthorized
 from shop.audit.models import SecurityEventType
@@ -57,7 +56,7 @@ class MfaVerification:
         await self._throttle.check(_throttle_key(user_id), tx)
         code = code.replace(" ", "")
         if len(code) == DIGITS:
-            timestep = matching_timestep(self._secret(enrolment), code, time.time())
+            timestep = matching_totp_step(self._secret(enrolment), code, time.time())
             if timestep is None or not await tx.run(queries.use_timestep, match_user_id=user_id, timestep=timestep):
                 raise InvalidMfaCode
         else:

@@ -1,4 +1,4 @@
-from restwell.auth._passwords import CommonPassword, PasswordsBusy
+from restwell.auth import CommonPassword, PasswordsBusy
 from restwell.web import Controller, JSONBody, post
 from shop.password_resets.schemas import PasswordResetCompletionRequest, PasswordResetRequest
 from shop.password_resets.service import InvalidResetCode, PasswordResetService

@@ -2,27 +2,24 @@ from uuid import UUID
 
 from msgspec import UnsetType
 
-from restwell.auth import Actor
-from restwell.auth._passwords import PasswordsBusy
+from restwell.auth import Actor, PasswordsBusy
 from restwell.web import (
+    REFRESH_COOKIE,
     ApiRequest,
     Controller,
+    CrossSiteRequest,
     FromPath,
     Inject,
     JSONBody,
     Response,
     client_info,
     delete,
+    expired_session_cookies,
     get,
     post,
-    signed_in,
-)
-from restwell.web._session_cookies import (
-    REFRESH_COOKIE,
-    CrossSiteRequest,
-    expired_session_cookies,
     reject_cross_site,
     session_cookies,
+    signed_in,
 )
 from shop.mfa.verification import InvalidMfaCode, MfaRequired
 from shop.rate_limits import SIGN_IN

@@ -1,7 +1,6 @@
 from uuid import UUID
 
-from restwell.auth import Actor
-from restwell.auth._passwords import CommonPassword, PasswordsBusy
+from restwell.auth import Actor, CommonPassword, PasswordsBusy
 from restwell.web import (
     ApiRequest,
     Controller,

@@ -3,16 +3,22 @@
 from restwell._extras import needs_extra
 
 with needs_extra("auth", __name__):
-    from restwell.auth.oauth._provider import Identity, Provider, ProviderUnavailable, SignInRefused
+    from restwell.auth.oauth._provider import Identity, ProviderUnavailable, SignInRefused
     from restwell.auth.oauth._providers import Providers
-    from restwell.auth.oauth._state import AuthorizationFlow, AuthorizationFlows, InvalidSignIn, ReturnTo
+    from restwell.auth.oauth._state import (
+        FLOW_TTL_SECONDS,
+        AuthorizationFlow,
+        AuthorizationFlows,
+        InvalidSignIn,
+        ReturnTo,
+    )
 
 __all__ = [
+    "FLOW_TTL_SECONDS",
     "AuthorizationFlow",
     "AuthorizationFlows",
     "Identity",
     "InvalidSignIn",
-    "Provider",
     "ProviderUnavailable",
     "Providers",
     "ReturnTo",

@@ -23,10 +23,14 @@ _TOO_MANY_REQUESTS: Final = 429
 
 
 class SignInRefused(Forbidden):
+    """The provider denied the sign-in, or its response has no identity."""
+
     code, message = "sign_in_refused", "The provider denied the sign-in, or did not return your identity."
 
 
 class ProviderUnavailable(ServiceUnavailable):
+    """The provider does not respond, or responds with an error of its own."""
+
     code, message = "provider_unavailable", "The identity provider is unavailable. Try again shortly."
 
 

@@ -39,6 +39,8 @@ ReturnTo = Annotated[
 
 
 class InvalidSignIn(AppError):
+    """The provider's response belongs to no flow of this browser, or its flow has expired."""
+
     code, status = "invalid_sign_in", 400
     message = (
         "This sign-in was not started in this browser, took longer than ten minutes, or was already used. Start again."

@@ -1,7 +1,8 @@
 """Notifies workers of ready jobs, through the database, Redis or RabbitMQ."""
 
 from restwell._extras import needs_extra
-from restwell.database import Database, SqliteDatabase
+from restwell.database import Database
+from restwell.database._sqlite import SqliteDatabase
 from restwell.jobs._notifier.base import Notifier
 from restwell.jobs._notifier.sqlite import SqliteNotifier
 

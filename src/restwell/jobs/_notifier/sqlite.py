@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from restwell.database import SqliteDatabase
+from restwell.database._sqlite import SqliteDatabase
 from restwell.errors import ServiceUnavailable
 from restwell.jobs._notifier.base import Notifier
 
