@@ -53,6 +53,7 @@ check: .venv/.dev ## Check format, lint, types and the rules of the house
 	@cd shop && ../$(BIN)/mypy --no-error-summary
 	@$(BIN)/zizmor --offline --quiet --no-progress .
 	@$(BIN)/pytest --quiet --no-header tests/test_house.py tests/test_language.py tests/test_mirror.py
+	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/test_house.py
 
 format: .venv/.dev ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix-only --quiet

@@ -1,24 +1,24 @@
-"""Architecture rules: the direction of imports, the size of files, and documents that match the code."""
+"""Architecture rules of the kit and of the repository, and documents that match the code."""
 
-import ast
+import importlib
+import pkgutil
 import re
-import subprocess
-import sys
-import tomllib
-from collections.abc import Iterator
-from importlib import import_module
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
-from restwell.database import find_queries
-from restwell.errors import AppError
+import restwell
+from house_rules import (
+    assert_dependencies_have_reasons,
+    assert_errors_have_the_required_form,
+    assert_import_does_no_io,
+    assert_imports_are_declared,
+    imports_of,
+    module_of,
+)
 from servers import ROOT
-from shop.named_queries import named_queries
-from shop.settings import ShopSettings
 
-SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "shop/src/shop").rglob("*.py")])
+KIT = sorted((ROOT / "src").rglob("*.py"))
 FRAMEWORKS = {"litestar"}
 KNOWS_THE_FRAMEWORK = ("app", "web")
 LAYERS = [  # a module may import those of its own set and above
@@ -46,34 +46,7 @@ LAYERS = [  # a module may import those of its own set and above
     {"cli"},
     {"__main__", "__init__"},
 ]
-FEATURE_FILES = {"models", "schemas", "queries", "service", "routes"}
-FEATURES = {file.parent.name for file in (ROOT / "shop/src/shop").glob("*/routes.py")}
-RULES = {
-    "service",
-    "stock",
-    "settlement",
-    "login_throttle",
-    "reauthentication",
-    "credentials",
-    "verification",
-    "tokens",
-}
-"""The modules of a feature that other features may import."""
 SECTIONS = 17
-
-
-def imports_of(file: Path) -> Iterator[str]:
-    """The dotted names of the modules that a file imports."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def module_of(file: Path) -> list[str]:
-    return list(file.with_suffix("").parts[file.parts.index("src", len(ROOT.parts)) + 1 :])
 
 
 def layer_of(name: str) -> int:
@@ -84,57 +57,24 @@ def _plain(name: str) -> str:
     return name if name.startswith("__") else name.removeprefix("_")
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=lambda file: ".".join(module_of(file)))
+@pytest.mark.parametrize("file", KIT, ids=lambda file: ".".join(module_of(file)))
 def test_imports_point_one_way(file: Path) -> None:
-    package, own, *rest = [*module_of(file), ""]
+    _, own, *_ = [*module_of(file), ""]
     for imported in imports_of(file):
         top, *below = imported.split(".")
-        if package == "restwell":
-            assert top != "shop", "the kit never imports the application"
-            assert top not in FRAMEWORKS or _plain(own) in KNOWS_THE_FRAMEWORK, "only _app and web know it"
-            if top == "restwell" and below and _plain(below[0]) in set().union(*LAYERS):
-                assert layer_of(below[0]) <= layer_of(own), f"{own} imports {below[0]}, which is above it"
-        if package == "shop":
-            assert top not in FRAMEWORKS, "an application uses restwell.web"
-            if len(below) > 1 and below[0] in FEATURES - {own} and own in FEATURES:
-                assert below[1] in RULES | {"models", "schemas"}, "a feature calls another's service"
-            if rest and rest[0] in FEATURE_FILES:
-                assert _points_down(rest[0], below, own), f"{rest[0]} imports {imported}"
-
-
-def _points_down(own_file: str, below: list[str], feature: str) -> bool:
-    """Within a feature: routes -> service -> queries -> models and schemas."""
-    above = {
-        "models": {"schemas", "queries", "service", "routes"},
-        "schemas": {"queries", "service", "routes"},
-        "queries": {"service", "routes"},
-        "service": {"routes"},
-        "routes": {"queries"},
-    }
-    return not (len(below) > 1 and below[0] == feature and below[1] in above[own_file])
+        assert top != "shop", "the kit never imports the application"
+        assert top not in FRAMEWORKS or _plain(own) in KNOWS_THE_FRAMEWORK, "only _app and web know it"
+        if top == "restwell" and below and _plain(below[0]) in set().union(*LAYERS):
+            assert layer_of(below[0]) <= layer_of(own), f"{own} imports {below[0]}, which is above it"
 
 
 def test_importing_does_no_io_and_opens_nothing() -> None:
-    """The shop and the command line import without writing a file or opening a socket."""
-    code = (
-        "import sys, socket\n"
-        "sys.addaudithook(lambda event, args: sys.exit(event + str(args)) if event.startswith('socket.')"
-        " or (event == 'open' and set(str(args[1])) & set('wa+')) else None)\n"
-        "import shop.app, restwell._cli\n"
-    )
-    subprocess.run([sys.executable, "-B", "-c", code], check=True, cwd=ROOT)
+    assert_import_does_no_io("restwell, restwell._cli")
 
 
 def test_no_python_file_exceeds_400_lines() -> None:
-    for file in (*SOURCES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "shop/tests").rglob("*.py")):
+    for file in (path for folder in ("src", "tests", "shop") for path in (ROOT / folder).rglob("*.py")):
         assert len(file.read_text().splitlines()) <= 400, f"{file} is over 400 lines: split it by concept"
-
-
-def test_every_setting_is_in_the_example_and_nothing_else() -> None:
-    example = (ROOT / ".env.example").read_text()
-    documented = set(re.findall(r"^#?\s?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
-    settings = {"_".join(path).upper() for path in ShopSettings.paths()}
-    assert documented == settings | {"SECRETS_DIR", "RESTWELL_APP"}
 
 
 def test_the_section_table_names_all_sections_and_files_that_exist() -> None:
@@ -177,35 +117,12 @@ def test_every_decision_has_its_four_sections() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    stack = (ROOT / "docs/decisions/0001-stack.md").read_text()
-    for name in sorted(declared("pyproject.toml") | declared("shop/pyproject.toml") - {"restwell"}):
-        assert f"**{name}**" in stack, f"{name} has no reason in docs/decisions/0001-stack.md"
+    assert_dependencies_have_reasons("pyproject.toml")
 
 
-@pytest.mark.parametrize(("sources", "project"), [("src", "pyproject.toml"), ("shop/src", "shop/pyproject.toml")])
-def test_every_imported_library_is_declared(sources: str, project: str) -> None:
+def test_every_imported_library_is_declared() -> None:
     """Breaks if a library is imported because another one happens to bring it."""
-    distributions = packages_distributions()
-    own = {"restwell"} if sources == "src" else {"shop"}
-    for file in sorted((ROOT / sources).rglob("*.py")):
-        modules = {name.partition(".")[0] for name in imports_of(file)} - own - sys.stdlib_module_names
-        for module in modules:
-            named = {name.lower().replace("_", "-") for name in distributions.get(module, [module])}
-            assert named & declared(project), f"{file} imports {module}, which {project} does not declare"
-
-
-def declared(project: str) -> set[str]:
-    """The names of the dependencies of a project, with those of its extras."""
-    table = tomllib.loads((ROOT / project).read_text())["project"]
-    lists = [table["dependencies"], *table.get("optional-dependencies", {}).values()]
-    names = {re.match(r"[a-z0-9-]+", requirement)[0] for one in lists for requirement in one}  # type: ignore[index]
-    return names - {table["name"]}
-
-
-def test_every_query_of_the_shop_is_explained() -> None:
-    files = sorted((ROOT / "shop/src/shop").glob("*/queries.py"))
-    modules = [import_module(f"shop.{file.parent.name}.queries") for file in files]
-    assert set(find_queries(*modules)) <= set(named_queries()), "add the module to shop/src/shop/named_queries.py"
+    assert_imports_are_declared(ROOT / "src/restwell", "pyproject.toml")
 
 
 def test_lock_files_pin_hashes_and_name_no_address() -> None:
@@ -218,12 +135,7 @@ def test_lock_files_pin_hashes_and_name_no_address() -> None:
 
 
 def test_every_error_code_and_message_has_the_required_form() -> None:
-    def below(error: type[AppError]) -> Iterator[type[AppError]]:
-        for one in error.__subclasses__():
-            yield one
-            yield from below(one)
-
-    for error in below(AppError):
-        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", error.code)
-        assert 400 <= error.status <= 599
-        assert error.message.endswith((".", "errors.", "Allow."))
+    for module in pkgutil.walk_packages(restwell.__path__, "restwell."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    assert_errors_have_the_required_form()
