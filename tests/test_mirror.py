@@ -60,7 +60,6 @@ PENDING: Final = {
     "jobs/store",
     "redis",
     "supervisor",
-    "web/client_credentials",
     "web/jobs",
     "web/openapi_schemas",
     "web/session_cookies",

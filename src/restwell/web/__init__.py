@@ -6,7 +6,6 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from restwell.web._caching import public
-from restwell.web._client_credentials import ClientCredentials
 from restwell.web._conditional import check_version, etag, expected_versions
 from restwell.web._controllers import Controller, Version
 from restwell.web._guards import current_actor, requires_role, signed_in, signed_in_or_scope
@@ -26,6 +25,7 @@ from restwell.web._session_cookies import (
     session_cookies,
 )
 from restwell.web._token_endpoint import (
+    ClientCredentials,
     InvalidClient,
     InvalidScope,
     UnsupportedGrantType,

@@ -42,7 +42,6 @@ from restwell.errors import (
 )
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.rate_limits._limiter import RateLimited
-from restwell.web._client_credentials import ClientCredentials
 from restwell.web._forms import FORM
 from restwell.web._guards import (
     InsufficientScope,
@@ -57,7 +56,7 @@ from restwell.web._openapi_schemas import EXAMPLES_BY_FORMAT, ComponentSchemas, 
 from restwell.web._rate_limits import declared_rate, route_guards
 from restwell.web._request import JSON, body_media_type
 from restwell.web._session_cookies import ACCESS_COOKIE, SAFE_METHODS, SESSION_COOKIES, CrossSiteRequest
-from restwell.web._token_endpoint import OAuthError, oauth_error_response, to_oauth_error
+from restwell.web._token_endpoint import ClientCredentials, OAuthError, oauth_error_response, to_oauth_error
 from restwell.web._uploads import MULTIPART, PART
 
 BEARER_SCHEME: Final = "access_token"

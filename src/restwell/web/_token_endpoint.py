@@ -1,6 +1,7 @@
-"""Client authentication and error responses of the OAuth 2.0 token endpoint (RFC 6749 4.4)."""
+"""The OAuth 2.0 token endpoint for the client credentials grant (RFC 6749 4.4)."""
 
 from base64 import b64decode
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -12,6 +13,16 @@ from restwell.errors import AppError, Unauthorized
 JSON: Final = "application/json"
 _OAUTH_CODES: Final = frozenset({"invalid_client", "invalid_scope", "unsupported_grant_type"})
 _SERVER_ERROR: Final = 500
+
+
+class ClientCredentials(Struct, frozen=True):
+    """The grant as the OpenAPI document and the metadata describe it.
+
+    ``token_path`` is the token endpoint. ``scopes`` maps every scope to its description.
+    """
+
+    token_path: str
+    scopes: Mapping[str, str]
 
 
 class InvalidClient(Unauthorized):

@@ -7,8 +7,8 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from restwell.web._client_credentials import ClientCredentials
 from restwell.web._rate_limits import DOCUMENTS
+from restwell.web._token_endpoint import ClientCredentials
 
 _CACHE_HEADERS: Final = {"cache-control": "public, max-age=300"}
 """After five minutes every client has a newly published key, and it may sign."""
