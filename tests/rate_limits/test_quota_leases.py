@@ -41,7 +41,7 @@ def test_a_lease_that_has_expired_is_not_spent() -> None:
 
 
 def test_the_number_of_leases_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks when leases of clients that never return are kept."""
+    """Breaks when the leases of clients that never return are not removed."""
     monkeypatch.setattr(quota_leases, "MAX_LEASES", 10)
     leases, later = QuotaLeases(), time.monotonic_ns() + 60 * NANOSECONDS
     for number in range(100):
