@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -35,7 +36,9 @@ class ProviderProcess:
 
     def __init__(self, port: int, redirect_uri: str) -> None:
         assert_allowed()
-        self._process = subprocess.Popen([sys.executable, __file__, str(port), redirect_uri], stdout=subprocess.PIPE)
+        command = [sys.executable, __file__, str(port), redirect_uri]
+        path = os.pathsep.join(sys.path)  # this file imports a helper of the other suite
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path})
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
         self.url = f"http://127.0.0.1:{port}"
