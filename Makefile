@@ -34,7 +34,9 @@ coverage: .venv/.servers ## Run every test and report which branches of the kit 
 	@$(BIN)/coverage report
 
 scoreboard: .venv/.servers ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
-	@SCOREBOARD=docs/scoreboard.md $(BIN)/pytest -m scoreboard -o faulthandler_timeout=3600 --quiet --no-header $(ARGS)
+	@for suite in . shop; do ( \
+	  cd $$suite && SCOREBOARD=$(CURDIR)/docs/scoreboard.md $(CURDIR)/$(BIN)/pytest -m scoreboard -o faulthandler_timeout=3600 --quiet --no-header $(ARGS) \
+	) || [ $$? -eq 5 ] || failed=1; done; [ -z "$$failed" ]  # 5: ARGS selects no test of the suite
 
 bench: .venv/.dev ## Measure the routes beside other frameworks and write the README's table (half an hour; QUICK=1 a minute, ONLY=W1,express some)
 ifneq ($(QUICK)$(ONLY),)

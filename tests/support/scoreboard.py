@@ -37,7 +37,7 @@ class Score:
         return full if VARIABLE in os.environ else small
 
 
-class GenerationTable:
+class ScoreTable:
     """Collects the figures of the tests and writes the table at the end."""
 
     def __init__(self) -> None:

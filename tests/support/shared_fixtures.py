@@ -21,7 +21,7 @@ import servers
 from rabbit import rabbit_program, rabbit_server
 from restwell.database import Database, open_database
 from restwell.ids import new_id
-from scoreboard import GenerationTable
+from scoreboard import ScoreTable
 from servers import NEEDS, postgres, postgres_programs, redis_program, redis_server
 
 Prepare = Callable[[Database], Awaitable[None]]
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         _open_run(config)
     config.addinivalue_line("markers", "scoreboard(number, fault, mark): a fault on docs/scoreboard.md")
-    config.pluginmanager.register(GenerationTable(), "scoreboard")
+    config.pluginmanager.register(ScoreTable(), "scoreboard")
     config.pluginmanager.import_plugin("failure_report")
     for kind, meaning in KINDS.items():
         config.addinivalue_line("markers", f"{kind}: {meaning}")
