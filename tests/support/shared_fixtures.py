@@ -8,6 +8,7 @@ Tests that need a missing server are listed at the end of the run.
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for number in (signal.SIGINT, signal.SIGQUIT):  # a shell lets its background jobs ignore them, and their children
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     if not hasattr(config, "workerinput"):
         _open_run(config)
     config.addinivalue_line("markers", "scoreboard(number, fault, mark): a fault on docs/scoreboard.md")

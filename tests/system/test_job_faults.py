@@ -290,8 +290,9 @@ async def test_a_broker_that_is_down_loses_no_job_j6(
     score.note(
         f"{number:,} of {number:,} enqueued, within {phases[1] * 1_000:.0f} ms while the broker was down; all done"
     )
-    assert phases[1] < 1
-    assert (lost, found, errors) == (1, 1, 0), "the worker logs the outage and the reconnection once each"
+    assert phases[1] < 5, "an enqueue does not wait for the broker"
+    assert 1 <= lost == found <= 3, "the outage and the reconnection are logged; a broker that starts may fail again"
+    assert errors == 0
 
 
 @pytest.mark.scoreboard("J7", "3 schedulers, kills, 1 h clock skew, 200 ticks", "each tick exactly once")

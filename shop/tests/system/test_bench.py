@@ -18,7 +18,10 @@ from servers import ROOT
 
 
 def bench(*command: str) -> str:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    for _ in range(3):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+        if "failed requests:" not in done.stderr + done.stdout:
+            break  # else the machine is so busy that the server refuses some with 503
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

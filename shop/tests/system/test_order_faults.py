@@ -120,11 +120,14 @@ async def order_until_final(client: httpx.AsyncClient, tokens: Json, key: str, p
 
 
 async def kill_workers(shop: Shop, buying: "asyncio.Future[Any]") -> int:
-    """Kill a worker process every 0.7 s. Returns the number of kills."""
+    """Kill a worker process every 0.7 s, once it has had time to start. Returns the number of kills."""
     killed = 0
+    first_seen: dict[int, float] = {}
     while not buying.done():
         await asyncio.sleep(0.7)
-        if workers := children_of(shop.served.process.pid):
+        now = time.monotonic()
+        workers = [pid for pid in children_of(shop.served.process.pid) if now - first_seen.setdefault(pid, now) > 2]
+        if workers:
             with suppress(ProcessLookupError):
                 os.kill(workers[killed % len(workers)], signal.SIGKILL)
                 killed += 1
