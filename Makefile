@@ -28,10 +28,11 @@ PARALLEL := --numprocesses=auto --dist=worksteal
 
 coverage: .venv/.servers ## Run every test and report which branches of the kit none has run
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(PARALLEL) --quiet --no-header $(ARGS)
-	@cd shop && COVERAGE_FILE=../.coverage ../$(BIN)/coverage run --rcfile=../pyproject.toml -m pytest $(PARALLEL) --quiet --no-header $(ARGS)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+	@status=0; \
+	$(BIN)/coverage run -m pytest $(PARALLEL) --quiet --no-header $(ARGS) || status=1; \
+	(cd shop && COVERAGE_FILE=../.coverage ../$(BIN)/coverage run --rcfile=../pyproject.toml -m pytest $(PARALLEL) --quiet --no-header $(ARGS)) || status=1; \
+	$(BIN)/coverage combine --quiet; \
+	$(BIN)/coverage report && exit $$status
 
 scoreboard: .venv/.servers ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
 	@for suite in . shop; do ( \
