@@ -26,6 +26,7 @@ EXAMPLES_BY_FORMAT: Final = {
 }
 _DUPLICATE_NAMES: Final = "types with the same name in the OpenAPI document: {}; rename all but one"
 
+_MODULE: Final = re.compile(r"(?:\w+\.)+")
 _GENERIC: Final = re.compile(r"(\w+)\[(\w+(?:, \w+)*)\]")
 
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
@@ -106,6 +107,7 @@ def _with_readable_names(refs: Any, components: Schema) -> tuple[Any, Schema]:
 
 
 def _readable(title: str) -> str:
+    title = _MODULE.sub("", title)
     while generic := _GENERIC.search(title):
         title = title.replace(generic[0], generic[2].replace(", ", "") + generic[1])
     return title
