@@ -34,16 +34,15 @@ def schema_hook(kind: Any) -> dict[str, Any]:
     return {"type": "string", "format": "email", "maxLength": MAX_CHARACTERS}
 
 
-def find_field_errors(raw: Any, kind: Any, error: msgspec.ValidationError, *, strict: bool = True) -> list[FieldError]:
+def find_field_errors(raw: Any, kind: Any, error: msgspec.ValidationError) -> list[FieldError]:
     """Find the field errors of ``raw`` as ``kind``, at least the one of ``error``. Paths are JSONPaths from ``$``."""
-    return list(islice(_Validator(strict=strict).validate(raw, kind, "$"), MAX_ERRORS)) or [to_field_error(error)]
+    return list(islice(_Validator().validate(raw, kind, "$"), MAX_ERRORS)) or [to_field_error(error)]
 
 
 class _Validator:
     """Validates one input, up to MAX_VISITED_VALUES."""
 
-    def __init__(self, *, strict: bool) -> None:
-        self._strict = strict
+    def __init__(self) -> None:
         self._remaining = MAX_VISITED_VALUES
 
     def validate(self, raw: Any, kind: Any, path: str) -> Iterator[FieldError]:
@@ -56,7 +55,7 @@ class _Validator:
             yield nested
         if valid and self._remaining >= 0:
             try:
-                msgspec.convert(raw, kind, strict=self._strict, dec_hook=decode_hook)
+                msgspec.convert(raw, kind, dec_hook=decode_hook)
             except msgspec.ValidationError as error:
                 yield to_field_error(error, path)
 
