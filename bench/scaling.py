@@ -28,7 +28,7 @@ from restwell import App, Restwell
 from restwell.auth import Actor
 from restwell.cache._memory import Entry, Memory
 from restwell.cache._metrics import CacheStats
-from restwell.database import Migrations, open_database
+from restwell.database import open_database
 from restwell.observability._logs import configure_logs
 from restwell.settings import DatabaseSettings, JwtSettings, LogSettings, RateLimitSettings, Settings
 from restwell.testing import running
@@ -112,7 +112,7 @@ def with_routes(settings: Settings, count: int) -> App:
         versions=[Version("/v1", [controller(number) for number in range(count)])],
         provide=[],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
+        migrations=MIGRATIONS,
     )
 
 

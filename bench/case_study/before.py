@@ -109,4 +109,4 @@ def create_app(settings: ShopSettings) -> App:
         return app.create_app(settings)
 
 
-shop = Project(name="shop", settings=ShopSettings, create_app=create_app, migrations=app.MIGRATIONS)
+shop = Project(name="shop", settings=ShopSettings, create_app=create_app)

@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy import table as sqlalchemy_table
 
 from restwell import App
 from restwell.database import param, query
@@ -36,7 +37,7 @@ async def clean(app: App) -> None:
 
 
 async def count(app: App, table: str) -> int:
-    counted = select(func.count().label("n")).select_from(metadata.tables[table])
+    counted = select(func.count().label("n")).select_from(sqlalchemy_table(table))
     return await app.kit.database.one(query("test.count", counted, into=int))
 
 

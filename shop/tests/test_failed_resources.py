@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from sqlalchemy import MetaData, update
+from sqlalchemy import column, table, update
 
 from restwell import App
 from restwell.database import query
-from restwell.jobs import JobState, job_tables
+from restwell.jobs import JobState
 from restwell.jobs._store import JobStore
 from restwell.settings import FilesSettings
 from restwell.testing import finish_jobs
@@ -18,8 +18,9 @@ from shop.app import create_app
 from shop.settings import ShopSettings
 from shop_client import ShopClient
 
-jobs = job_tables(MetaData())[0]
-break_arguments = query("test.break_arguments", update(jobs).values(arguments='{"unknown":1}'))
+break_arguments = query(
+    "test.break_arguments", update(table("jobs", column("arguments"))).values(arguments='{"unknown":1}')
+)
 QUEUES = ("images", "reports")
 
 

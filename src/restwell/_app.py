@@ -38,7 +38,6 @@ from restwell.edge._response_cache import ResponseCache
 from restwell.edge._security_headers import SecurityHeaders
 from restwell.edge._url_limit import UrlLimit
 from restwell.files import Files
-from restwell.idempotency import Idempotency
 from restwell.jobs import Job, Jobs, Worker, WorkerOptions
 from restwell.jobs._notifier import open_notifier
 from restwell.jobs._rows import ClaimedJob
@@ -86,8 +85,10 @@ class App:
         concurrency_limiter: ConcurrencyLimiter,
         services: Sequence[object],
         prefixes: Sequence[str],
+        migrations: Migrations,
     ) -> None:
         self.kit = kit
+        self.migrations = migrations
         self.prefixes = prefixes
         self._services = services
         self._edge = edge
@@ -245,27 +246,28 @@ class Restwell(OptionalParts):
         versions: Sequence[Version],
         provide: Sequence[object],
         authenticate: Authenticate,
-        migrations: Migrations,
+        migrations: Path | None = None,
         jobs: Sequence[Job[..., Any]] = (),
         client_credentials: ClientCredentials | None = None,
-        idempotency: Idempotency | None = None,
         session_cookies: bool = False,
     ) -> App:
         """Build the application.
 
         ``provide``: services, injected into controllers and jobs by type. ``jobs``: every job that the application
-        enqueues. ``client_credentials``: token endpoint and scopes of machine clients. ``idempotency``: stores the
-        responses of ``@idempotent`` routes. ``session_cookies``: guards also accept the access token in a cookie.
+        enqueues. ``migrations``: the folder of the application's migrations, if it has tables. ``client_credentials``:
+        token endpoint and scopes of machine clients. ``session_cookies``: guards also accept the access token in a
+        cookie.
 
         Raises TypeError for an invalid route.
         """
         self.jobs.register(jobs)
         public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
         services = (*provide, self.jobs, self.cursors)
+        schema = Migrations(migrations)
         litestar = Litestar(
             route_handlers=[
                 *(each.router(services) for each in versions),
-                *health_routes(self._health_database, migrations, self.metrics, self.jobs),
+                *health_routes(self._health_database, schema, self.metrics, self.jobs),
                 *security_txt(self.settings.security.contact, self.settings.app.url),
                 *well_known_routes(public_keys, self.settings.app.url, client_credentials),
             ],
@@ -286,12 +288,12 @@ class Restwell(OptionalParts):
             state=State(
                 {
                     "authenticate": authenticate,
-                    "idempotency": (self.database, idempotency),
+                    "database": self.database,
                     SESSION_COOKIES: session_cookies,
                 }
             ),
         )
-        check_idempotent_routes(litestar, idempotency)
+        check_idempotent_routes(litestar)
         check_routes(litestar)
         document = openapi_document(
             litestar,
@@ -346,6 +348,7 @@ class Restwell(OptionalParts):
             concurrency_limiter,
             services,
             [each.prefix for each in versions],
+            schema,
         )
 
 

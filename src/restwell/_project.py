@@ -28,7 +28,6 @@ class Project:
     name: str
     settings: type[Settings]
     create_app: Callable[[Any], App]
-    migrations: Path
     seed: Callable[[Database], Awaitable[str]] | None = None
     load_data: Callable[[Database, int, Callable[[int], Any]], Awaitable[str]] | None = None
     banner: Callable[[], str] = str

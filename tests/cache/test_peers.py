@@ -18,7 +18,7 @@ from restwell.cache import Cache
 from restwell.cache import _local as module
 from restwell.cache._local import LocalStore
 from restwell.cache._peers import Peers
-from restwell.database import Database, open_database
+from restwell.database import Database, Migrations, open_database
 from restwell.errors import ConfigurationError
 from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RedisSettings, Settings
 from servers import NEEDS
@@ -70,7 +70,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def start(empty_url: str, tmp_path: Path) -> AsyncIterator[Start]:
     """Starts a process of the machine with the given runtime folder."""
     async with open_database(empty_url, 1) as database, database.migration() as tx:
-        for statement in TABLES[:2]:
+        for statement in TABLES:
             await tx.run_script(statement)
     async with AsyncExitStack() as stack:
 
@@ -296,9 +296,8 @@ async def test_other_machines_are_polled_only_with_a_local_cache_on_postgresql(
     url = f"sqlite:///{tmp_path / 'tiny.db'}" if kind == "sqlite" else empty_url
     redis = request.getfixturevalue("redis_url") if kind == "redis" else None
     if kind == "redis":
-        async with open_database(url, 1) as database, database.migration() as tx:
-            for statement in TABLES[2:4]:
-                await tx.run_script(statement)
+        async with open_database(url, 1) as database:
+            await Migrations().upgrade(database)
     settings = settings_of(url, tmp_path / "one", redis, "off" if kind == "off" else "on")
     async with kit_of(settings), kit_of(settings) as registry:
         counts = []

@@ -1,6 +1,7 @@
 """The command line: the effect of each command, and one clear line and exit code 2 on an error."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -9,10 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from restwell.database import Migrations
 from servers import RESTWELL, SUPPORT, free_port, restwell, serve
+from tiny.app import MIGRATIONS
 
 pytestmark = pytest.mark.integration
 
+HEAD = Migrations(MIGRATIONS).head
 STRONG = "Wq3rT8-kZp0_bN5vXy7LmC2sHd9JfG4aQe6uRi1oPt"
 
 
@@ -38,10 +42,11 @@ def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> Non
 def test_serve_refuses_an_unmigrated_database_and_serves_a_migrated_one(
     tiny_env: dict[str, str], tmp_path: Path
 ) -> None:
-    assert_refused(restwell("serve", cwd=tmp_path, **tiny_env), "revision none, not 0001_notes: run restwell migrate")
+    assert_refused(restwell("serve", cwd=tmp_path, **tiny_env), f"revision none, not {HEAD}: run restwell migrate")
     done = restwell("migrate", cwd=tmp_path, **tiny_env)
-    assert (done.returncode, done.stdout) == (0, "empty -> 0001_notes (3 statements)\n")
-    assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout == "0001_notes -> 0001_notes (0 statements)\n"
+    assert done.returncode == 0
+    assert re.fullmatch(rf"empty -> {HEAD} \(\d+ statements\)\n", done.stdout)
+    assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout == f"{HEAD} -> {HEAD} (0 statements)\n"
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **tiny_env) as served:
         assert httpx.get(f"{served.url}/v1/notes/greeting").text == "hello"
     assert served.process.returncode == 0
@@ -59,8 +64,12 @@ def test_migrations_of_two_branches_are_refused_by_each_command_that_uses_them(
     tiny_env: dict[str, str], tmp_path: Path, command: str
 ) -> None:
     """Regression: the command ran one of the two migrations and exited with 0."""
-    module = "from dataclasses import replace\nfrom pathlib import Path\nfrom tiny import app\n"
-    (tmp_path / "branches.py").write_text(f"{module}project = replace(app.project, migrations=Path('m'))\n")
+    (tmp_path / "branches.py").write_text(
+        "from dataclasses import replace\nfrom functools import partial\nfrom pathlib import Path\n"
+        "from tiny import app\n"
+        "create_app = partial(app.create_app, migrations=Path('m'))\n"
+        "project = replace(app.project, create_app=create_app)\n"
+    )
     (tmp_path / "m" / "versions").mkdir(parents=True)
     for name, down in (("0001_a", None), ("0002_b", "0001"), ("0002_c", "0001")):
         text = f'"""A (pre-deploy)."""\nrevision = "{name[:4]}"\ndown_revision = {down!r}\ndef upgrade(): ...\n'

@@ -15,14 +15,12 @@ import pytest
 from api_client import assert_problem
 from restwell import App, Restwell
 from restwell.auth import Actor
-from restwell.database import Migrations
 from restwell.edge._context import Message, Scope
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
 from restwell.web import ApiRequest, Controller, Response, Version, get, post
 from servers import RESTWELL, restwell, serving
 from shop_client import ShopClient
-from tiny.app import MIGRATIONS
 
 USER_ID = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
 
@@ -80,7 +78,6 @@ def app(tiny_settings: Settings) -> App:
         versions=[Version("/v1", [Slow])],
         provide=[],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
     )
 
 

@@ -5,7 +5,6 @@ import gzip
 import json
 import re
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import httpx
 import msgspec
@@ -15,13 +14,12 @@ from msgspec import Struct
 from api_client import assert_problem
 from restwell import App, Restwell
 from restwell.cache import Cache
-from restwell.database import Migrations
 from restwell.edge._response_cache import CachedResponse, ResponseCache
 from restwell.errors import NotFound
 from restwell.settings import Settings
 from restwell.testing import running
 from restwell.web import ApiRequest, Controller, FromPath, Inject, PageFilter, Response, Version, get, public, signed_in
-from tiny.app import MIGRATIONS, authenticate
+from tiny.app import authenticate
 
 
 class Filter(PageFilter, frozen=True, kw_only=True):
@@ -90,7 +88,6 @@ def make_app(tiny_settings: Settings) -> Callable[..., tuple[App, Cache]]:
             versions=[Version("/v1", [CachedController])],
             provide=[],
             authenticate=authenticate,
-            migrations=Migrations(MIGRATIONS),
         )
         return app, kit.cache
 
@@ -342,7 +339,6 @@ def test_a_guarded_route_cannot_be_declared_public(tiny_settings: Settings) -> N
             versions=[Version("/v1", [Guarded])],
             provide=[],
             authenticate=authenticate,
-            migrations=Migrations(Path(MIGRATIONS)),
         )
 
 

@@ -15,12 +15,11 @@ import pytest
 
 from restwell import App, Restwell
 from restwell.auth import Actor
-from restwell.database import Migrations
 from restwell.observability._watchdog import Watchdog
 from restwell.settings import Settings
 from restwell.testing import running
 from restwell.web import Controller, Version, get
-from tiny.app import MIGRATIONS, SOMEONE
+from tiny.app import SOMEONE
 
 
 @pytest.fixture
@@ -198,7 +197,6 @@ def build(settings: Settings) -> App:
         versions=[Version("/v1", [Blocking])],
         provide=[],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
     )
 
 

@@ -12,15 +12,12 @@ from sqlalchemy import Column, Integer, MetaData, Table, select, update
 
 from restwell.cache import Cache
 from restwell.cache._store import Store
-from restwell.database import Database, Transaction, open_database, param, query
+from restwell.database import Database, Migrations, Transaction, open_database, param, query
 
 TAG = "counter:1"
 TABLES = (
     "CREATE TABLE counters (id INTEGER PRIMARY KEY, value INTEGER NOT NULL)",
     "INSERT INTO counters VALUES (1, 0)",
-    "CREATE TABLE cache_suspension (id INTEGER PRIMARY KEY, suspended_at INTEGER)",
-    "INSERT INTO cache_suspension VALUES (1, NULL)",
-    "CREATE TABLE cache_pending_invalidations (id BLOB PRIMARY KEY, tag TEXT, created_at INTEGER)",
 )
 counters = Table("counters", MetaData(), Column("id", Integer, primary_key=True), Column("value", Integer))
 read_value = query("counters.read", select(counters.c.value).where(counters.c.id == param("id")), into=int)
@@ -33,7 +30,8 @@ set_value = query(
 async def harness_database(folder: Path) -> AsyncIterator[Database]:
     """Opens ``harness.db`` in the folder, with its tables and its row."""
     async with open_database(f"sqlite:///{folder / 'harness.db'}") as database:
-        async with database.migration() as tx:
+        await Migrations().upgrade(database)
+        async with database.transaction() as tx:
             for statement in TABLES:
                 await tx.run_script(statement)
         yield database

@@ -6,17 +6,15 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Column, MetaData, Table, Text, insert, select
-from sqlalchemy.schema import CreateIndex, CreateTable
 
-from restwell.database import Database, Id, open_database, param, query
-from restwell.database._query import DIALECTS
+from restwell.database import Database, Id, Migrations, open_database, param, query
 from restwell.ids import new_id
-from restwell.jobs import Job, Jobs, Worker, WorkerOptions, job_tables
+from restwell.jobs import Job, Jobs, Worker, WorkerOptions
 from restwell.jobs._notifier import Notifier, open_notifier
+from restwell.jobs._tables import jobs as jobs_table
+from servers import SUPPORT
 
-metadata = MetaData()
-job_tables(metadata)
-effects = Table("effects", metadata, Column("job_id", Id, nullable=False), Column("note", Text, nullable=False))
+effects = Table("effects", MetaData(), Column("job_id", Id, nullable=False), Column("note", Text, nullable=False))
 
 add_effect = query("effects.add", insert(effects).values(job_id=param("job_id"), note=param("note")))
 all_notes = query("effects.notes", select(effects.c.note).order_by(effects.c.note).limit(100_000), into=str)
@@ -25,12 +23,7 @@ SECONDS = 60
 
 
 async def make_tables(database: Database) -> None:
-    dialect = DIALECTS[database.dialect]
-    async with database.migration() as tx:
-        for table in metadata.sorted_tables:
-            await tx.run_script(str(CreateTable(table).compile(dialect=dialect)))
-            for index in table.indexes:
-                await tx.run_script(str(CreateIndex(index).compile(dialect=dialect)))
+    await Migrations(SUPPORT / "jobs_app" / "migrations").upgrade(database)
 
 
 class JobsHarness:
@@ -78,7 +71,7 @@ class JobsHarness:
         return await self.database.all(all_notes)
 
     async def states(self) -> list[str]:
-        return await self.database.all(query("harness.states", select(_states).limit(100_000), into=str))
+        return await self.database.all(query("harness.states", select(jobs_table.c.state).limit(100_000), into=str))
 
     async def wait_until_finished(self, seconds: float = SECONDS) -> list[str]:
         """Wait until every job has finished. Returns their states."""
@@ -94,9 +87,6 @@ class JobsHarness:
         except TimeoutError:
             raise AssertionError(f"after {seconds} s: {await self.states()}") from None
         return states
-
-
-_states = metadata.tables["jobs"].c.state
 
 
 @asynccontextmanager

@@ -4,17 +4,22 @@ import httpx
 from sqlalchemy import column, table, update
 
 from api_client import assert_problem
-from restwell.database import Database, open_database, param, query
+from restwell.database import Database, Migrations, open_database, param, query
 from restwell.settings import Settings
 from restwell.testing import running
-from tiny.app import create_app
+from tiny.app import MIGRATIONS, create_app
 
-set_revision = query("test.set", update(table("restwell_migrations", column("revision"))).values(revision=param("to")))
+history = table("restwell_migrations", column("package"), column("revision"))
+set_revision = query("test.set", update(history).where(history.c.package == "application").values(revision=param("to")))
 
 
 async def test_an_application_is_ready_on_a_migrated_database(tiny: httpx.AsyncClient) -> None:
     assert (await tiny.get("/health/live")).json() == {"status": "live"}
-    assert (await tiny.get("/health/ready")).json() == {"status": "ready", "database": "sqlite", "schema": "0001_notes"}
+    assert (await tiny.get("/health/ready")).json() == {
+        "status": "ready",
+        "database": "sqlite",
+        "schema": Migrations(MIGRATIONS).head,
+    }
 
 
 async def test_an_application_is_live_but_not_ready_before_the_migrations(tiny_settings: Settings) -> None:

@@ -8,20 +8,26 @@ from uuid import UUID
 import httpx
 import pytest
 from msgspec import Struct
+from pydantic import SecretStr
 from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select, update
 
 from api_client import assert_problem
 from restwell import App, Restwell
 from restwell.auth import Actor
-from restwell.database import Database, Migrations, Transaction, TransactionConflict, param, query
+from restwell.database import (
+    Database,
+    Migrations,
+    Transaction,
+    TransactionConflict,
+    open_database,
+    param,
+    query,
+)
 from restwell.errors import Conflict
-from restwell.idempotency import Idempotency
-from restwell.settings import Settings
+from restwell.idempotency import _keys as keys
+from restwell.settings import DatabaseSettings, Settings
 from restwell.testing import running
 from restwell.web import Controller, FromPath, Inject, JSONBody, Response, Version, idempotent, post, signed_in
-from shop.app import MIGRATIONS
-from shop.orders.models import idempotency
-from shop.settings import ShopSettings
 
 ADA, GRACE = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"), UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b6")
 ledger = Table("ledger", MetaData(), Column("id", Integer, primary_key=True), Column("text", Text))
@@ -29,7 +35,7 @@ write = query("ledger.write", insert(ledger).values(text=param("text")).returnin
 count = query("ledger.count", select(func.count().label("n")).select_from(ledger), into=int)
 forget_the_rest = query(
     "test.forget_the_rest",
-    update(idempotency.table).values(target="", status=201, headers=b"{}").returning(idempotency.table.c.key),
+    update(keys).values(target="", status=201, headers=b"{}").returning(keys.c.key),
     into=str,
 )
 
@@ -63,7 +69,7 @@ class Ledger(Controller):
         return Entry(await tx.one(write, text=str(number)), str(number))
 
 
-def build(settings: Settings, controller: type[Controller], keys: Idempotency | None, **options: Any) -> App:
+def build(settings: Settings, controller: type[Controller], **options: Any) -> App:
     async def authenticate(token: str) -> Actor:
         return Actor(ADA if token == "ada" else GRACE, "customer", ADA)
 
@@ -75,18 +81,28 @@ def build(settings: Settings, controller: type[Controller], keys: Idempotency | 
         versions=[Version("/v1", [guarded])],
         provide=[],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
-        idempotency=keys,
     )
 
 
 @pytest.fixture
-async def client(settings: ShopSettings, database: Database) -> AsyncIterator[httpx.AsyncClient]:
+def settings(tiny_settings: Settings, empty_url: str) -> Settings:
+    return tiny_settings.model_copy(update={"database": DatabaseSettings(url=SecretStr(empty_url))})
+
+
+@pytest.fixture
+async def database(empty_url: str) -> AsyncIterator[Database]:
+    async with open_database(empty_url) as opened:
+        await Migrations().upgrade(opened)
+        yield opened
+
+
+@pytest.fixture
+async def client(settings: Settings, database: Database) -> AsyncIterator[httpx.AsyncClient]:
     async with database.transaction() as tx:
         identity = "GENERATED ALWAYS AS IDENTITY" if database.dialect == "postgresql" else ""
         await tx.run_script(f"CREATE TABLE ledger (id INTEGER {identity} PRIMARY KEY, text TEXT)")
     Ledger.faults.clear()
-    async with running(build(settings, Ledger, idempotency)) as started:
+    async with running(build(settings, Ledger)) as started:
         yield started
 
 
@@ -194,14 +210,13 @@ async def _lets_anyone_in(*_: object) -> None: ...
     "wrong",
     [
         lambda _: _without_tx(),
-        lambda settings: build(settings, Ledger, None),
-        lambda settings: build(settings, Ledger, idempotency, guards=[]),
-        lambda settings: build(settings, Ledger, idempotency, guards=[_lets_anyone_in]),
+        lambda settings: build(settings, Ledger, guards=[]),
+        lambda settings: build(settings, Ledger, guards=[_lets_anyone_in]),
     ],
-    ids=["no transaction", "no key store", "no guard", "a custom guard that does not authenticate"],
+    ids=["no transaction", "no guard", "a custom guard that does not authenticate"],
 )
 def test_a_route_that_cannot_be_idempotent_is_refused_at_start(
-    settings: ShopSettings, wrong: Callable[[ShopSettings], object]
+    settings: Settings, wrong: Callable[[Settings], object]
 ) -> None:
     with pytest.raises(TypeError, match="is idempotent and needs"):
         wrong(settings)

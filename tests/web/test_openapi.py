@@ -9,7 +9,6 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from restwell import Restwell
-from restwell.database import Migrations
 from restwell.settings import Settings
 from restwell.web import (
     ClientCredentials,
@@ -26,7 +25,7 @@ from restwell.web import (
     signed_in,
     signed_in_or_scope,
 )
-from tiny.app import MIGRATIONS, authenticate
+from tiny.app import authenticate
 
 
 class Typed(Struct, frozen=True):
@@ -99,7 +98,6 @@ def document_of(*controllers: type[Controller], **options: Any) -> dict[str, Any
         versions=[Version("/v1", controllers)],
         provide=[],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
         **options,
     )
     assert list(OpenAPIV31SpecValidator(app.openapi).iter_errors()) == []

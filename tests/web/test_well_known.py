@@ -12,11 +12,10 @@ from joserfc.jwk import KeySet
 
 from api_client import assert_problem
 from restwell import Restwell
-from restwell.database import Migrations
 from restwell.settings import AppSettings, JwtSettings, SecuritySettings, Settings
 from restwell.testing import running
 from restwell.web import ClientCredentials
-from tiny.app import MIGRATIONS, SOMEONE, authenticate, create_app
+from tiny.app import SOMEONE, authenticate, create_app
 
 
 @pytest.fixture
@@ -56,7 +55,6 @@ async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(tiny_sett
         versions=[],
         provide=[],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
         client_credentials=ClientCredentials("/v1/oauth/token", {"notes:read": "Read notes."}),
     )
     async with running(app) as client:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Final
 
 from restwell import App, Project, Restwell
-from restwell.database import Migrations
 from shop import api, demo, load_data
 from shop.audit.service import AuditLog
 from shop.authentication import Authentication
@@ -23,7 +22,6 @@ from shop.mfa.verification import MfaVerification
 from shop.named_queries import named_queries
 from shop.orders.jobs import send_confirmation, send_payment_failed
 from shop.orders.mail import OrderMail
-from shop.orders.models import idempotency
 from shop.orders.service import OrderService
 from shop.orders.settlement import Settlement, settle_order, settle_overdue_orders
 from shop.password_resets.jobs import send_reset_code
@@ -128,10 +126,9 @@ def create_app(settings: ShopSettings) -> App:
             clean_up,
         ],
         authenticate=Authentication(kit.access_tokens, sessions, clients),
-        migrations=Migrations(MIGRATIONS),
+        migrations=MIGRATIONS,
         client_credentials=api.CLIENT_CREDENTIALS,
         session_cookies=True,
-        idempotency=idempotency,
     )
 
 
@@ -139,7 +136,6 @@ shop: Final = Project(
     name="shop",
     settings=ShopSettings,
     create_app=create_app,
-    migrations=MIGRATIONS,
     seed=demo.seed,
     load_data=load_data.load,
     banner=demo.banner,

@@ -9,12 +9,12 @@ from sqlalchemy import Column, delete, select
 
 from restwell.database import Database, Query, Transaction, any_of, param, query
 from restwell.files import Files
+from restwell.idempotency import delete_keys_before
 from restwell.ids import min_id_at
 from restwell.jobs import JobContext, job
 from shop.audit.models import security_events
 from shop.email_verifications.models import email_verifications
 from shop.images.models import product_images
-from shop.orders.models import idempotency
 from shop.password_resets.models import password_resets
 from shop.payments.models import payment_events
 from shop.reports.models import reports
@@ -81,7 +81,7 @@ class Cleanup:
         """Delete expired rows in batches. Idempotent; safe to run while requests are served."""
         now = datetime.now(UTC)
         await _repeat_until_zero(lambda: self._database.in_transaction(lambda tx: self._sessions(tx, now)))
-        await _repeat_until_zero(lambda: idempotency.delete_before(self._database, now - IDEMPOTENCY_KEY_RETENTION))
+        await _repeat_until_zero(lambda: delete_keys_before(self._database, now - IDEMPOTENCY_KEY_RETENTION))
         await _repeat_until_zero(lambda: self._database.run(delete_resets, before=now))
         await _repeat_until_zero(lambda: self._database.run(delete_email_verifications, before=now))
         await _repeat_until_zero(

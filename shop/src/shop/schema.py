@@ -6,12 +6,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 from sqlalchemy import MetaData
 
-from restwell.cache import suspension_tables
-from restwell.jobs import job_tables
-
 metadata: Final = MetaData()
-suspension_tables(metadata)
-job_tables(metadata)
 
 MAX_AMOUNT: Final = 1_000_000_000
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import column, select, table
 
 from api_client import Json, assert_problem
 from cases import each
@@ -37,7 +37,12 @@ BODIES: list[tuple[bytes, int]] = [
 ]
 
 _dumps = {
-    table.name: query(f"test.{table.name}", select(table).limit(5_000), into=dict) for table in metadata.sorted_tables
+    one.name: query(f"test.{one.name}", select(one).limit(5_000), into=dict)
+    for one in (
+        *metadata.sorted_tables,
+        table("jobs", column("id"), column("state")),
+        table("idempotency_keys", column("key"), column("request_hash")),
+    )
 }
 
 

@@ -111,15 +111,16 @@ def _prepare_and_serve_dev() -> None:
     _check_not_production(settings, "dev")
     server.check_address_available(settings.host, settings.port)
 
-    async def prepare(database: Database) -> tuple[str, StartupReport]:
-        await _check_connection_limit(database, settings)
-        report = await startup.check_services(settings, project.name, database)
-        await Migrations(project.migrations).upgrade(database)
-        return await project.seed(database) if project.seed is not None else "", report
-
-    seeded, report = with_database(settings, prepare)
     with server.shared_metrics_dir(settings) as shared:  # so that /metrics includes the worker
         app = project.create_app(shared)
+
+        async def prepare(database: Database) -> tuple[str, StartupReport]:
+            await _check_connection_limit(database, settings)
+            report = await startup.check_services(settings, project.name, database)
+            await app.migrations.upgrade(database)
+            return await project.seed(database) if project.seed is not None else "", report
+
+        seeded, report = with_database(settings, prepare)
         _print_banner(project, settings, app, seeded, report)
         report.log()
         with _worker_process(app, shared):
@@ -156,8 +157,8 @@ def serve() -> None:
     async def check(database: Database) -> StartupReport:
         await _check_connection_limit(database, settings)
         report = await startup.check_services(settings, project.name, database)
-        await Migrations(project.migrations).check(database)
-        project.create_app(settings)  # an error that would stop each worker process stops this one, with its message
+        # An error that would stop each worker process stops this one, with its message.
+        await project.create_app(settings).migrations.check(database)
         return report
 
     report = with_database(settings, check)
@@ -181,7 +182,7 @@ def migrate(
 ) -> None:
     """Migrate the database schema to the newest revision."""
     project, settings = load()
-    migrations = Migrations(project.migrations)
+    migrations = _create_app_to_inspect(project, settings).migrations
     if check:
         _check_migrations(migrations)
         return
@@ -208,7 +209,7 @@ def _check_migrations(migrations: Migrations) -> None:
         table.add_row(finding.revision, finding.rule, finding.statement, finding.advice)
     if findings:
         Console(width=None if sys.stdout.isatty() else 200).print(table)
-    print(f"{len(migrations.phases)} migrations, {len(findings)} findings")
+    print(f"{len(migrations.application.files)} migrations, {len(findings)} findings")
     if findings:
         raise SystemExit(EXIT_FINDINGS)
 
@@ -234,9 +235,10 @@ def backup(target: Annotated[Path, typer.Argument(help="The file to create. It m
 def explain(*, show_all: Annotated[bool, typer.Option("--all", help="Show every plan.")] = False) -> None:
     """Show named queries whose plans do not scale; exit code 1 if there are any."""
     project, settings = load()
+    migrations = _create_app_to_inspect(project, settings).migrations
 
     async def inspect(database: Database) -> tuple[list[Plan], list[str]]:
-        await Migrations(project.migrations).check(database)
+        await migrations.check(database)
         return await explain_queries(
             database, [*find_queries(job_queries), *project.queries()]
         ), await unindexed_foreign_keys(database)
@@ -266,9 +268,10 @@ def seed(
     if project.seed is None or (rows and project.load_data is None):
         raise ConfigurationError([f"{project.name} has no {'data for --rows' if project.seed else 'demo data'}"])
     seed_database = project.seed
+    migrations = _create_app_to_inspect(project, settings).migrations
 
     async def check_and_seed(database: Database) -> str:
-        await Migrations(project.migrations).check(database)
+        await migrations.check(database)
         return await seed_database(database)
 
     print(with_database(settings, check_and_seed))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from restwell._cli.loading import load
-from restwell.database import DatabaseUnavailable, Migrations
+from restwell.database import DatabaseUnavailable
 from restwell.errors import AppError, ConfigurationError
 from restwell.jobs import JobNotDead, JobRecord, Jobs, JobState
 
@@ -132,12 +132,13 @@ def _with_jobs(work: Callable[[Jobs], Awaitable[T]]) -> T:
     An AppError, such as an unknown id, prints one line and exits with 2.
     """
     project, settings = load()
-    kit = project.create_app(settings).kit
+    app = project.create_app(settings)
+    kit = app.kit
 
     async def run() -> T:
         async with kit.database:
             try:
-                await Migrations(project.migrations).check(kit.database)
+                await app.migrations.check(kit.database)
                 return await work(kit.jobs)
             except DatabaseUnavailable:
                 raise

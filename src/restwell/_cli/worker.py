@@ -9,7 +9,7 @@ from restwell import _startup as startup
 from restwell._cli.loading import load, with_database
 from restwell._startup import StartupReport
 from restwell._supervisor import supervise, worker_options
-from restwell.database import Database, Migrations
+from restwell.database import Database
 from restwell.errors import ConfigurationError
 
 
@@ -34,14 +34,15 @@ def worker(
 ) -> None:
     """Run jobs until SIGTERM. The database schema must be at the newest revision."""
     project, settings = load()
+    app = project.create_app(settings)
 
     async def check(database: Database) -> StartupReport:
-        await Migrations(project.migrations).check(database)
+        await app.migrations.check(database)
         return await startup.check_services(settings, project.name, database)
 
     with_database(settings, check).log()
     options = worker_options(
-        project.create_app(settings),
+        app,
         tuple(name for name in queues.replace(",", " ").split()),
         concurrency=concurrency,
         drain_seconds=drain_seconds,

@@ -4,6 +4,5 @@ or machines.
 
 from restwell.cache._cache import Cache
 from restwell.cache._loads import TooManyLoads
-from restwell.cache._suspension import suspension_tables
 
-__all__ = ["Cache", "TooManyLoads", "suspension_tables"]
+__all__ = ["Cache", "TooManyLoads"]

@@ -105,7 +105,7 @@ class RedisStore(Store):
         except ServiceUnavailable:
             raise
         except Exception as error:
-            message = "REDIS_URL needs the table cache_suspension with one row; see restwell.cache.suspension_tables"
+            message = "REDIS_URL needs the table cache_suspension with one row: run restwell migrate"
             raise ConfigurationError([f"{message}: {error}"]) from error
         await self._reconnect()
         self._watcher = asyncio.create_task(self._watch())

@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
 import structlog
-from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, func, insert, select, update
+from sqlalchemy import Column, Integer, Table, Text, delete, func, insert, select, update
 
+from restwell._metadata import metadata
 from restwell.database import Database, Id, Timestamp, Transaction, TransactionConflict, param, query
 from restwell.ids import new_id
 
@@ -32,28 +33,19 @@ MAX_TAGS: Final = 10_000
 """If more tags were recorded, the whole cache is invalidated."""
 
 
-def suspension_tables(metadata: MetaData) -> tuple[Table, Table]:
-    """The tables of the suspension, for the metadata of the application.
-
-    Its migration must insert the row (1, NULL) into the first.
-    """
-    suspension = Table(
-        "cache_suspension",
-        metadata,
-        Column("id", Integer, primary_key=True, autoincrement=False),
-        Column("suspended_at", Timestamp),
-    )
-    pending = Table(
-        "cache_pending_invalidations",
-        metadata,
-        Column("id", Id, primary_key=True),
-        Column("tag", Text, nullable=False),
-        Column("created_at", Timestamp, nullable=False),
-    )
-    return suspension, pending
-
-
-_suspension, _pending = suspension_tables(MetaData())
+_suspension: Final = Table(  # one row, with the id 1
+    "cache_suspension",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("suspended_at", Timestamp),
+)
+_pending: Final = Table(
+    "cache_pending_invalidations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tag", Text, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+)
 _suspended_at: Final = select(_suspension.c.suspended_at).where(_suspension.c.id == 1)
 
 _datetime_or_none: Final = cast("type[datetime | None]", datetime)

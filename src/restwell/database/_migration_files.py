@@ -19,9 +19,14 @@ _PHASE: Final = re.compile(r"\((pre|post)-deploy\)")
 _UNSET: Final = "unset"
 
 
+APPLICATION: Final = "application"
+"""The package of the application's own migrations."""
+
+
 class MigrationFile(NamedTuple):
     """``revision`` is the file name without its suffix, as ``0002_products``; ``number`` is its prefix, ``0002``."""
 
+    package: str
     path: Path
     number: str
     phase: Phase
@@ -29,6 +34,14 @@ class MigrationFile(NamedTuple):
     @property
     def revision(self) -> str:
         return self.path.stem
+
+    def __str__(self) -> str:
+        return named(self.package, self.revision)
+
+
+def named(package: str, text: str) -> str:
+    """A revision, or an error, as messages name it: with its package, unless it is the application's."""
+    return text if package == APPLICATION else f"{package} {text}"
 
 
 class _Script(NamedTuple):
@@ -41,8 +54,8 @@ class _Script(NamedTuple):
         return self.path.name
 
 
-def read_migrations(folder: Path) -> list[MigrationFile]:
-    """The migrations in execution order. Raises ConfigurationError with a line for each error."""
+def read_migrations(package: str, folder: Path) -> list[MigrationFile]:
+    """The migrations of a package in execution order. Raises ConfigurationError with a line for each error."""
     try:
         found = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
     except FileNotFoundError:
@@ -68,7 +81,9 @@ def read_migrations(folder: Path) -> list[MigrationFile]:
         faults += _duplicate_numbers(scripts) or _broken_links(scripts)
     if faults:
         raise ConfigurationError(faults)
-    return [MigrationFile(script.path, script.number, phase) for script, phase in zip(scripts, phases, strict=True)]
+    return [
+        MigrationFile(package, script.path, script.number, phase) for script, phase in zip(scripts, phases, strict=True)
+    ]
 
 
 def next_number(numbers: Iterable[str]) -> str:
@@ -100,16 +115,17 @@ def _phase_of(script: _Script, faults: list[str]) -> Phase:
 
 def _duplicate_numbers(scripts: Sequence[_Script]) -> list[str]:
     faults = []
-    new = next_number(script.number for script in scripts)
-    last = scripts[-1].number
+    last = max((script.number for script in scripts), key=int)
     for _, group in groupby(scripts, key=lambda script: int(script.number)):
         names = [script.name for script in group]
         if len(names) > 1:
+            new = next_number([last])
             renamed = f'{new}_{names[-1].partition("_")[2]}, with revision = "{new}" and down_revision = "{last}"'
             faults.append(
                 f"{' and '.join(names)} have the same number:"
                 f" rename the one that has not run on any database, to {renamed}"
             )
+            last = new
     return faults
 
 

@@ -6,9 +6,11 @@
 All pending migrations run in one transaction. Statements that cannot, such as CREATE INDEX CONCURRENTLY, go into ``with
 op.get_context().autocommit_block():``, which commits the statements before it.
 
-The files form a linear history (``migration_files.py``). The table ``restwell_migrations`` stores the name of each
-applied migration. The applied migrations must be a prefix of the history: a migration of another branch, or one that
-was merged with a lower number than an applied one, is an error and is not skipped.
+There is a history for each package: the kit's, whose files are part of the kit, and the application's. All run
+together, the kit's first. The files of each form a linear history (``_migration_files.py``). The table
+``restwell_migrations`` stores the name of each applied migration. The applied migrations must be a prefix of the
+history: a migration of another branch, or one that was merged with a lower number than an applied one, is an error and
+is not skipped.
 
 The first line of a migration's docstring ends with its phase. ``(pre-deploy)``: it runs before the new code and only
 adds, so that the previous release keeps working. ``(post-deploy)``: it runs after the old code has stopped, and
@@ -17,10 +19,10 @@ removes. Code does not start on a database with a post-deploy migration that it 
 
 import asyncio
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Final, TextIO, cast
 
 import structlog
@@ -28,7 +30,8 @@ from msgspec import Struct
 from sqlalchemy import column, func, select, table
 
 from restwell.database._facade import Database, DatabaseBusy, Executor, MigrationInProgress, Transaction
-from restwell.database._migration_files import MigrationFile, Phase, next_number, read_migrations
+from restwell.database._migration_files import APPLICATION, MigrationFile, Phase
+from restwell.database._migration_history import History
 from restwell.database._query import DIALECTS, query
 from restwell.errors import ConfigurationError, ServiceUnavailable
 
@@ -41,20 +44,27 @@ it."""
 MAX_EXCERPT_CHARS: Final = 200
 """Characters of a statement in an error message."""
 
+KIT: Final = Path(__file__).parents[1] / "_migrations"
+
 _HISTORY_TABLE: Final = "restwell_migrations"
 _CREATE_HISTORY: Final = (
-    f"CREATE TABLE IF NOT EXISTS {_HISTORY_TABLE} (revision TEXT NOT NULL PRIMARY KEY, phase TEXT NOT NULL)"
+    f"CREATE TABLE IF NOT EXISTS {_HISTORY_TABLE} (package TEXT NOT NULL, revision TEXT NOT NULL, phase TEXT NOT NULL,"
+    " PRIMARY KEY (package, revision))"
 )
 
 
 class _Applied(Struct, frozen=True):
+    package: str
     revision: str
     phase: Phase
 
 
+Applied = dict[str, dict[str, Phase]]
+"""The applied revisions of each package, in order, with their phases."""
+
 _applied: Final = query(
     "migrations.applied",
-    select(column("revision"), column("phase"))
+    select(column("package"), column("revision"), column("phase"))
     .select_from(table(_HISTORY_TABLE))
     .order_by(column("revision"))
     .limit(100_000),
@@ -80,22 +90,28 @@ class _LockTimeout(Exception):
 
 
 class Migrations:
-    """The migrations in ``folder/versions``: files named ``NNNN_what_it_does.py``. The file name is the revision.
+    """The migrations of the kit and of the application, which are in ``folder/versions``.
+
+    A file is named ``NNNN_what_it_does.py``, and this name is the revision. ``packages`` are the folders of the
+    packages that own tables. Their migrations run first, in this order.
 
     Raises ConfigurationError, with a line for each error, for files that do not form a linear history.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._files = {file.revision: file for file in read_migrations(folder / "versions")}
-        self.phases: dict[str, Phase] = {revision: file.phase for revision, file in self._files.items()}
+    def __init__(
+        self, folder: Path | None = None, *, packages: Mapping[str, Path] = MappingProxyType({"restwell": KIT})
+    ) -> None:
+        self.application = History(APPLICATION, folder)
+        self._histories = [*(History(package, owned) for package, owned in packages.items()), self.application]
+        self._first = next((file for history in self._histories for file in history.files.values()), None)
 
     @property
     def head(self) -> str:
-        """The newest revision."""
-        return next(reversed(self.phases))
+        """The newest revision of each package, as text."""
+        return _joined(history.head for history in self._histories)
 
-    async def applied(self, database: Executor) -> dict[str, Phase]:
-        """The applied revisions with their phases, in order. Raises ConfigurationError if the table cannot be read."""
+    async def applied(self, database: Executor) -> Applied:
+        """The applied migrations. Raises ConfigurationError if the table cannot be read."""
         try:
             rows = await database.all(_applied) if await database.one(_exists) else []
         except ServiceUnavailable:
@@ -105,45 +121,27 @@ class Migrations:
                 [f"the table {_HISTORY_TABLE} cannot be read: {_describe_error(error)}"]
             ) from error
         rows.sort(key=lambda row: int(row.revision.partition("_")[0]))
-        return {row.revision: row.phase for row in rows}
+        applied: Applied = {history.package: {} for history in self._histories}
+        for row in rows:
+            if row.package in applied:  # otherwise of a package that this release does not use
+                applied[row.package][row.revision] = row.phase
+        return applied
 
     async def current(self, database: Executor) -> str | None:
-        """The newest applied revision, or None before the first migration."""
-        return next(reversed(await self.applied(database)), None)
+        """The newest applied revision of each package, as text, or None before the first migration."""
+        applied = await self.applied(database)
+        return _joined(history.newest(applied[history.package]) for history in self._histories) or None
 
-    def pending(self, applied: Mapping[str, Phase], *, before_deploy: bool = False) -> list[str]:
-        """The revisions to run; with ``before_deploy``, only those before the first post-deploy one.
+    def pending(self, applied: Applied, *, before_deploy: bool = False) -> list[MigrationFile]:
+        """The migrations to run; with ``before_deploy``, only those before the first post-deploy one of a package.
 
         Raises ConfigurationError if the applied revisions are not a prefix of the history.
         """
-        revisions = [revision for revision in self.phases if revision not in applied]
-        unknown = [revision for revision in applied if revision not in self.phases]
-        if revisions and unknown:
-            raise ConfigurationError(
-                [
-                    (
-                        f"the database has applied {', '.join(unknown)}, which has no file here,"
-                        f" but not {', '.join(revisions)}: restore {unknown[0]}.py"
-                        " (from another branch or a newer release, or renamed), or use another database"
-                    )
-                ]
-            )
-        ran = [revision for revision in self.phases if revision in applied]
-        order = list(self.phases)
-        late = [revision for revision in revisions if ran and order.index(revision) < order.index(ran[-1])]
-        if late:
-            number = next_number(file.number for file in self._files.values())
-            raise ConfigurationError(
-                [
-                    f"{revision} is ordered before {ran[-1]}, which was applied to this database without it:"
-                    f" rename it to be the last one, {number}_{revision.partition('_')[2]}.py"
-                    for revision in late
-                ]
-            )
-        if before_deploy:
-            post = next((n for n, revision in enumerate(revisions) if self.phases[revision] == "post"), len(revisions))
-            return revisions[:post]
-        return revisions
+        return [
+            file
+            for history in self._histories
+            for file in history.pending(applied[history.package], before_deploy=before_deploy)
+        ]
 
     async def upgrade(self, database: Database, *, before_deploy: bool = False) -> list[str]:
         """Run the pending migrations. Returns the executed statements.
@@ -178,9 +176,9 @@ class Migrations:
             return []
         ran = []
         async with database.migration() as tx:
-            for revision in self.pending(await self.applied(tx), before_deploy=before_deploy):
-                for statement in self.statements(database.dialect, [revision]):
-                    await _run(tx, revision, statement)
+            for file in self.pending(await self.applied(tx), before_deploy=before_deploy):
+                for statement in self.statements(database.dialect, [file]):
+                    await _run(tx, file, statement)
                     ran.append(statement)
         return ran
 
@@ -191,46 +189,56 @@ class Migrations:
         revisions more.
         """
         applied = await self.applied(database)
-        newest = next(reversed(applied), None)
-        if newest is None or self.pending(applied, before_deploy=True):
+        behind = [history for history in self._histories if history.is_behind(applied[history.package])]
+        if behind:
+            newest = _joined(history.newest(applied[history.package]) for history in behind)
+            heads = _joined(history.head for history in behind)
             raise ConfigurationError(
-                [f"the database is at revision {newest or 'none'}, not {self.head}: run restwell migrate"]
+                [f"the database is at revision {newest or 'none'}, not {heads}: run restwell migrate"]
             )
-        if any(phase == "post" for revision, phase in applied.items() if revision not in self.phases):
-            raise ConfigurationError(
-                [
-                    (
-                        f"the database is at revision {newest}, which is incompatible with this release"
-                        f" ({self.head}): deploy a newer release"
-                    )
-                ]
-            )
+        for history in self._histories:
+            if history.is_ahead(applied[history.package]):
+                newest = history.newest(applied[history.package])
+                release = f"this release ({history.head or 'no migrations'})"
+                raise ConfigurationError(
+                    [
+                        (
+                            f"the database is at revision {newest}, which is incompatible with {release}:"
+                            " deploy a newer release"
+                        )
+                    ]
+                )
 
-    def statements(self, dialect: str, revisions: Sequence[str]) -> list[str]:
-        """The SQL statements of these revisions. Raises ConfigurationError if a migration fails to generate its SQL."""
+    def statements(self, dialect: str, files: Iterable[MigrationFile]) -> list[str]:
+        """The SQL statements of these migrations. Raises ConfigurationError if one fails to generate its SQL."""
         items: list[str] = []
-        for revision in revisions:
-            file = self._files[revision]
-            if revision == next(iter(self._files)):
+        for file in files:
+            if file == self._first:
                 items.append(_CREATE_HISTORY)
             items += _generate_sql(dialect, file)
-            # A revision consists of letters, digits and underscores.
-            items.append(f"INSERT INTO {_HISTORY_TABLE} VALUES ('{revision}', '{file.phase}')")  # noqa: S608
+            # Packages and revisions consist of letters, digits and underscores.
+            items.append(
+                f"INSERT INTO {_HISTORY_TABLE} VALUES ('{file.package}', '{file.revision}', '{file.phase}')"  # noqa: S608
+            )
         return items
 
 
-async def _run(tx: Transaction, revision: str, statement: str) -> None:
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(filter(None, names))
+
+
+async def _run(tx: Transaction, file: MigrationFile, statement: str) -> None:
     excerpt = " ".join(statement.split())[:MAX_EXCERPT_CHARS]
     try:
         await tx.run_script(statement)
     except DatabaseBusy as error:
-        raise _LockTimeout(f"{revision}: {excerpt}") from error.__cause__
+        raise _LockTimeout(f"{file}: {excerpt}") from error.__cause__
     except Exception as error:
         cause = error.__cause__ if isinstance(error, ServiceUnavailable) and error.__cause__ else error
         hint = ""
         if getattr(cause, "sqlstate", None) == "42501":  # insufficient_privilege
             hint = "; grant the privilege to the role of DATABASE_URL, or migrate with the owner of the schema"
-        raise ConfigurationError([f"{revision}: {_describe_error(cause)}{hint}: {excerpt}"]) from error
+        raise ConfigurationError([f"{file}: {_describe_error(cause)}{hint}: {excerpt}"]) from error
 
 
 def _generate_sql(dialect: str, file: MigrationFile) -> list[str]:
@@ -249,7 +257,7 @@ def _generate_sql(dialect: str, file: MigrationFile) -> list[str]:
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file.path)
         ]
         where = f", line {lines[-1]}" if lines else ""
-        raise ConfigurationError([f"{file.path.name}{where}: {_describe_error(error)}"]) from error
+        raise ConfigurationError([f"{file}.py{where}: {_describe_error(error)}"]) from error
     return output.items
 
 

@@ -5,7 +5,7 @@ from restwell.jobs._job import Backoff, Job, job
 from restwell.jobs._queries import is_unfinished
 from restwell.jobs._queue import JobNotDead, Jobs, JobUnfinished
 from restwell.jobs._rows import FailedAttempt, JobRecord, QueueStats
-from restwell.jobs._tables import JobState, job_tables
+from restwell.jobs._tables import JobState
 from restwell.jobs._worker import Worker, WorkerOptions
 
 __all__ = [
@@ -24,5 +24,4 @@ __all__ = [
     "WorkerOptions",
     "is_unfinished",
     "job",
-    "job_tables",
 ]

@@ -9,7 +9,6 @@ from sqlalchemy import (
     JSON,
     ColumnElement,
     Integer,
-    MetaData,
     Text,
     bindparam,
     case,
@@ -31,9 +30,7 @@ from sqlalchemy.sql import ClauseElement, FromClause
 from restwell.database import Id, Timestamp, param, query
 from restwell.database._clock import db_now
 from restwell.jobs._rows import ClaimedJob, ExpiredJob, FailedAttempt, FailedJob, JobRecord, QueueStats
-from restwell.jobs._tables import FINISHED, UNFINISHED, JobState, job_tables
-
-jobs, failures, cron_runs = job_tables(MetaData())
+from restwell.jobs._tables import FINISHED, UNFINISHED, JobState, cron_runs, failures, jobs
 
 MAX_BATCH: Final = 1_000
 """The most rows that one statement changes, so that it holds its locks for a short time."""

@@ -3,8 +3,9 @@
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, Table, Text, column
+from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, column
 
+from restwell._metadata import metadata
 from restwell.database import Flag, Id, Timestamp
 
 
@@ -24,64 +25,60 @@ UNFINISHED: Final = (JobState.SCHEDULED, JobState.READY, JobState.RUNNING, JobSt
 FINISHED: Final = (JobState.DONE, JobState.DEAD, JobState.CANCELLED)
 
 
-def job_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
-    """Add the three tables to the application's metadata. A migration creates them.
-
-    Each index is partial: it contains only the rows of one group of states, so finished jobs do not slow down claims.
-    """
-    state = column("state", Text)
-    jobs = Table(
-        "jobs",
-        metadata,
-        Column("id", Id, primary_key=True),
-        Column("name", Text, nullable=False),
-        Column("queue", Text, nullable=False),
-        Column("priority", Integer, nullable=False),  # higher runs first
-        Column("state", Text, nullable=False),
-        Column("arguments", Text, nullable=False),  # a JSON object
-        Column("unique_key", Text),
-        Column("attempts", Integer, nullable=False),
-        Column("max_attempts", Integer, nullable=False),
-        # Incremented by each claim; updates with an older one are rejected.
-        Column("fencing_token", Integer, nullable=False),
-        Column("isolated", Flag, nullable=False),  # a worker died with it: it runs in a separate process
-        Column("worker", Text),
-        Column("lease_until", Timestamp),  # of a parked job, when it becomes dead
-        # The signature that a parked job requires: "send_mail", or "send_mail(language)".
-        Column("requires", Text),
-        Column("run_at", Timestamp, nullable=False),
-        Column("enqueued_at", Timestamp, nullable=False),
-        Column("started_at", Timestamp),
-        Column("finished_at", Timestamp),
-        Column("result", Text),  # JSON
-        Column("request_id", Text),
-        Column("traceparent", Text),
-        Index("jobs_ready", "queue", column("priority").desc(), "id", **_where(state == JobState.READY)),
-        Index("jobs_scheduled", "run_at", **_where(state == JobState.SCHEDULED)),
-        Index("jobs_leases", "lease_until", **_where(state.in_((JobState.RUNNING, JobState.PARKED)))),
-        Index("jobs_parked", "requires", "run_at", **_where(state == JobState.PARKED)),
-        Index("jobs_finished", "state", "finished_at", **_where(state.in_(FINISHED))),
-        Index("jobs_unique", "unique_key", unique=True, **_where(state.in_(UNFINISHED))),
-    )
-    failures = Table(
-        "job_failures",
-        metadata,
-        Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-        Column("fencing_token", Integer, primary_key=True),
-        Column("attempt", Integer, nullable=False),
-        Column("worker", Text),
-        Column("error", Text, nullable=False),
-        Column("traceback", Text, nullable=False),
-        Column("failed_at", Timestamp, nullable=False),
-    )
-    cron_runs = Table(
-        "cron_runs",
-        metadata,
-        Column("name", Text, primary_key=True),
-        Column("scheduled_at", Timestamp, nullable=False),  # the newest that was enqueued
-    )
-    return jobs, failures, cron_runs
-
-
 def _where(condition: object) -> Any:
     return {"postgresql_where": condition, "sqlite_where": condition}
+
+
+# Each index is partial: it contains only the rows of one group of states, so finished jobs do not slow down claims.
+_state: Final = column("state", Text)
+
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("priority", Integer, nullable=False),  # higher runs first
+    Column("state", Text, nullable=False),
+    Column("arguments", Text, nullable=False),  # a JSON object
+    Column("unique_key", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    # Incremented by each claim; updates with an older one are rejected.
+    Column("fencing_token", Integer, nullable=False),
+    Column("isolated", Flag, nullable=False),  # a worker died with it: it runs in a separate process
+    Column("worker", Text),
+    Column("lease_until", Timestamp),  # of a parked job, when it becomes dead
+    # The signature that a parked job requires: "send_mail", or "send_mail(language)".
+    Column("requires", Text),
+    Column("run_at", Timestamp, nullable=False),
+    Column("enqueued_at", Timestamp, nullable=False),
+    Column("started_at", Timestamp),
+    Column("finished_at", Timestamp),
+    Column("result", Text),  # JSON
+    Column("request_id", Text),
+    Column("traceparent", Text),
+    Index("jobs_ready", "queue", column("priority").desc(), "id", **_where(_state == JobState.READY)),
+    Index("jobs_scheduled", "run_at", **_where(_state == JobState.SCHEDULED)),
+    Index("jobs_leases", "lease_until", **_where(_state.in_((JobState.RUNNING, JobState.PARKED)))),
+    Index("jobs_parked", "requires", "run_at", **_where(_state == JobState.PARKED)),
+    Index("jobs_finished", "state", "finished_at", **_where(_state.in_(FINISHED))),
+    Index("jobs_unique", "unique_key", unique=True, **_where(_state.in_(UNFINISHED))),
+)
+failures: Final = Table(
+    "job_failures",
+    metadata,
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("fencing_token", Integer, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", Text),
+    Column("error", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+    Column("failed_at", Timestamp, nullable=False),
+)
+cron_runs: Final = Table(
+    "cron_runs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("scheduled_at", Timestamp, nullable=False),  # the newest that was enqueued
+)

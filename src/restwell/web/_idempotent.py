@@ -26,7 +26,7 @@ from litestar.params import HeaderParameter
 from litestar.routes import HTTPRoute
 
 from restwell.database import Database, Transaction
-from restwell.idempotency import HEADER, Idempotency, StoredResponse
+from restwell.idempotency import HEADER, StoredResponse, execute_once
 from restwell.web._guards import authenticates, current_actor
 from restwell.web._request import JSON, ApiRequest
 
@@ -52,7 +52,7 @@ def idempotent(handler: Handler) -> Handler:
 
     @wraps(handler)
     async def once(*args: Any, request: ApiRequest, idempotency_key: _Key = None, **arguments: Any) -> Response[Any]:
-        database, keys = cast("tuple[Database, Idempotency]", request.app.state.idempotency)
+        database = cast("Database", request.app.state.database)
         body = msgspec.json.encode(arguments["data"]) if "data" in arguments else b""
         if request.scope["query_string"]:
             body += b"?" + request.scope["query_string"]
@@ -63,7 +63,7 @@ def idempotent(handler: Handler) -> Handler:
             return _answer(request, await handler(*args, **arguments, tx=tx))
 
         answer = await database.in_transaction(
-            lambda tx: keys.execute_once(tx, caller, idempotency_key, target, body, lambda: run_handler(tx))
+            lambda tx: execute_once(tx, caller, idempotency_key, target, body, lambda: run_handler(tx))
         )
         headers = {**answer.headers, REPLAYED: "true"} if answer.replayed else answer.headers
         return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
@@ -85,17 +85,15 @@ def is_idempotent(handler: BaseRouteHandler) -> bool:
     return _KEY in handler.parsed_fn_signature.parameters
 
 
-def check_idempotent_routes(app: Litestar, keys: Idempotency | None) -> None:
-    """Raises TypeError for an idempotent route without authentication or key store, or with a form or upload."""
+def check_idempotent_routes(app: Litestar) -> None:
+    """Raises TypeError for an idempotent route without authentication, or with a form or upload."""
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
             if is_idempotent(handler) and not _OTHER_BODIES.isdisjoint(handler.parsed_fn_signature.parameters):
                 raise TypeError(f"{handler.handler_name} is idempotent: only JSON bodies (data) are supported")
-            if is_idempotent(handler) and (keys is None or not authenticates(handler)):
+            if is_idempotent(handler) and not authenticates(handler):
                 raise TypeError(
-                    f"{handler.handler_name} is idempotent and needs app(idempotency=...) and a guard that "
-                    "authenticates, "
-                    "such as signed_in"
+                    f"{handler.handler_name} is idempotent and needs a guard that authenticates, such as signed_in"
                 )
 
 

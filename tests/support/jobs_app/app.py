@@ -13,7 +13,6 @@ from jobs_app.broken import break_on_purpose
 from restwell import App, Project, Restwell
 from restwell import _supervisor as supervisor
 from restwell.auth import Actor
-from restwell.database import Migrations
 from restwell.errors import Unauthorized
 from restwell.jobs import Job
 from restwell.jobs._scheduler import Scheduler
@@ -54,8 +53,8 @@ def create_app(settings: Settings) -> App:
         provide=[kit.database],
         jobs=[*(sample_jobs.NEXT_RELEASE if os.environ.get(RELEASE) == "new" else sample_jobs.ALL), *crons],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
+        migrations=MIGRATIONS,
     )
 
 
-project = Project(name="jobs_app", settings=Settings, create_app=create_app, migrations=MIGRATIONS)
+project = Project(name="jobs_app", settings=Settings, create_app=create_app)

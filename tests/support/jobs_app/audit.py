@@ -13,12 +13,12 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 import sample_jobs
-from jobs_harness import JobsHarness, effects, metadata
+from jobs_harness import JobsHarness, effects
 from restwell.database import query
 from restwell.jobs import JobState
+from restwell.jobs._tables import failures, jobs
 from servers import SUPPORT, Served, children_of
 
-jobs = metadata.tables["jobs"]
 running = query(
     "harness.running", select(jobs.c.id, jobs.c.attempts).where(jobs.c.state == "running").limit(1_000), into=dict
 )
@@ -40,9 +40,7 @@ cron_effects = query(
     .limit(10_000),
     into=dict,
 )
-errors = query(
-    "harness.errors", select(metadata.tables["job_failures"].c.error).order_by("error").limit(100_000), into=str
-)
+errors = query("harness.errors", select(failures.c.error).order_by("error").limit(100_000), into=str)
 expire_parked = query(
     "harness.expire_parked", jobs.update().where(jobs.c.state == "parked").values(lease_until=jobs.c.enqueued_at)
 )

@@ -17,7 +17,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 from restwell import App, Project, Restwell
 from restwell.auth import Actor
 from restwell.cache import Cache
-from restwell.database import Database, Migrations, param, query
+from restwell.database import Database, param, query
 from restwell.errors import NotFound, Unauthorized
 from restwell.rate_limits import Rate
 from restwell.settings import Settings
@@ -184,7 +184,7 @@ async def authenticate(token: str) -> Actor:
     return Actor(USERS[token], token, USERS[token])
 
 
-def create_app(settings: Settings) -> App:
+def create_app(settings: Settings, migrations: Path = MIGRATIONS) -> App:
     kit = Restwell(settings, name="tiny")
     return kit.app(
         version="1.0.0",
@@ -192,7 +192,7 @@ def create_app(settings: Settings) -> App:
         versions=[Version("/v1", [NoteController, AccountController, GuessController])],
         provide=[kit.database, kit.cache],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
+        migrations=migrations,
     )
 
 
@@ -202,7 +202,7 @@ async def seed(database: Database) -> str:
     return "3 notes"
 
 
-project = Project(name="tiny", settings=Settings, create_app=create_app, migrations=MIGRATIONS, seed=seed)
+project = Project(name="tiny", settings=Settings, create_app=create_app, seed=seed)
 
 
 def app_of(settings: Settings, *controllers: type[Controller]) -> App:
@@ -217,5 +217,4 @@ def app_of(settings: Settings, *controllers: type[Controller]) -> App:
         versions=[Version("/v1", controllers)],
         provide=[],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
     )

@@ -7,7 +7,6 @@ from msgspec import Struct
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
 
 from restwell.database import Id, Timestamp
-from restwell.idempotency import Idempotency
 from shop.schema import metadata
 
 
@@ -64,5 +63,3 @@ order_lines = Table(
     ForeignKeyConstraint(["user_id", "order_id"], ["orders.user_id", "orders.id"]),
     Index("order_lines_by_order", "order_id"),
 )
-
-idempotency = Idempotency(metadata)

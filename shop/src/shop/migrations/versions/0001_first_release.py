@@ -144,11 +144,3 @@ def _orders() -> None:
         ForeignKeyConstraint(["user_id", "order_id"], ["orders.user_id", "orders.id"]),
     )
     op.create_index("order_lines_by_order", "order_lines", ["order_id"])
-    op.create_table(
-        "idempotency_keys",
-        Column("user_id", Id, primary_key=True),
-        Column("key", Text, primary_key=True),
-        Column("request_hash", LargeBinary, nullable=False),
-        Column("body", LargeBinary, nullable=False),
-        Column("created_at", Timestamp, nullable=False),
-    )

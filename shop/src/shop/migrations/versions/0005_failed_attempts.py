@@ -5,8 +5,8 @@ from sqlalchemy import Column, Integer, LargeBinary
 
 from restwell.database import Timestamp
 
-revision = "0007"
-down_revision = "0006"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:

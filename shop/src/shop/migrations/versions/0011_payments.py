@@ -5,8 +5,8 @@ from sqlalchemy import CheckConstraint, Column, Text, text
 
 from restwell.database import Id, Timestamp
 
-revision = "0014"
-down_revision = "0013"
+revision = "0011"
+down_revision = "0010"
 
 _PENDING = text("status = 'pending'")
 

@@ -1,13 +1,13 @@
 """Complete responses of idempotent requests (pre-deploy).
 
-Existing rows are responses of POST /v1/orders with status 201.
+Existing rows are responses with status 201 and no header fields; their target is unknown.
 """
 
 from alembic import op
 from sqlalchemy import Column, Integer, LargeBinary, Text
 
-revision = "0013"
-down_revision = "0012"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:

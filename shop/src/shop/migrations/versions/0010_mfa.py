@@ -5,8 +5,8 @@ from sqlalchemy import BigInteger, Column, ForeignKey, LargeBinary, Text
 
 from restwell.database import Id, Timestamp
 
-revision = "0012"
-down_revision = "0011"
+revision = "0010"
+down_revision = "0009"
 
 
 def upgrade() -> None:

@@ -5,8 +5,8 @@ from sqlalchemy import Column, ForeignKey, LargeBinary, Text
 
 from restwell.database import Id, Timestamp
 
-revision = "0011"
-down_revision = "0010"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:

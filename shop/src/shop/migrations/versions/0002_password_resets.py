@@ -5,8 +5,8 @@ from sqlalchemy import Column, ForeignKey, LargeBinary
 
 from restwell.database import Id, Timestamp
 
-revision = "0004"
-down_revision = "0003"
+revision = "0002"
+down_revision = "0001"
 
 
 def upgrade() -> None:

@@ -5,8 +5,8 @@ from sqlalchemy import Column, ForeignKey, Text
 
 from restwell.database import Id, Timestamp
 
-revision = "0008"
-down_revision = "0007"
+revision = "0006"
+down_revision = "0005"
 
 REFUSAL = "security_events is append-only"
 POSTGRESQL = (

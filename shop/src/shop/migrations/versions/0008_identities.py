@@ -5,8 +5,8 @@ from sqlalchemy import Column, ForeignKey, Text
 
 from restwell.database import Id, Timestamp
 
-revision = "0010"
-down_revision = "0009"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:

@@ -5,8 +5,8 @@ from sqlalchemy import Column, ForeignKey, LargeBinary, Text
 
 from restwell.database import Id, Timestamp
 
-revision = "0009"
-down_revision = "0008"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:

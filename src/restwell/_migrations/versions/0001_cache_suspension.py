@@ -5,8 +5,8 @@ from sqlalchemy import Column, Integer, Text
 
 from restwell.database import Id, Timestamp
 
-revision = "0002"
-down_revision = "0001"
+revision = "0001"
+down_revision = None
 
 
 def upgrade() -> None:

@@ -5,8 +5,8 @@ from sqlalchemy import Column, ForeignKey, Integer, Text, TextClause, text
 
 from restwell.database import Flag, Id, Timestamp
 
-revision = "0003"
-down_revision = "0002"
+revision = "0002"
+down_revision = "0001"
 
 
 def upgrade() -> None:

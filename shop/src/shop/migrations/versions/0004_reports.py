@@ -1,12 +1,12 @@
-"""Sales reports, and an index for the deletion of old idempotency keys (pre-deploy)."""
+"""Sales reports (pre-deploy)."""
 
 from alembic import op
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, Text
 
 from restwell.database import Id, Timestamp
 
-revision = "0006"
-down_revision = "0005"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -23,6 +23,3 @@ def upgrade() -> None:
         CheckConstraint("state IN ('pending', 'ready')", name="reports_state"),
     )
     op.create_index("reports_by_requester", "reports", ["requested_by"])
-    with op.get_context().autocommit_block():
-        op.drop_index("idempotency_keys_by_age", if_exists=True, postgresql_concurrently=True)
-        op.create_index("idempotency_keys_by_age", "idempotency_keys", ["created_at"], postgresql_concurrently=True)

@@ -1,0 +1,54 @@
+"""The migrations produce the schema of the models, and are safe on a live database."""
+
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from restwell.database import Database, Migrations, open_database
+from restwell.database._migration_lint import lint
+from shop.app import MIGRATIONS  # importing the application registers its tables
+from shop.schema import metadata
+
+NOT_IN_THE_MODELS = ("products_search", "search")
+"""The full-text search: on SQLite tables, on PostgreSQL a column and its index."""
+
+
+async def tables_of_the_kit(folder: Path) -> set[str]:
+    url = f"sqlite:///{folder / 'kit.db'}"
+    async with open_database(url) as database:
+        await Migrations().upgrade(database)
+    engine = create_engine(url)
+    names = set(inspect(engine).get_table_names())
+    engine.dispose()
+    return names
+
+
+async def test_the_migrated_schema_equals_the_models(database_url: str, database: Database, tmp_path: Path) -> None:
+    """Compares tables, columns, nullability, keys and indexes of a migrated database with the models."""
+    kit = await tables_of_the_kit(tmp_path)
+    assert "jobs" in kit
+
+    def differences(connection: Connection) -> list[object]:
+        options = {
+            "include_object": lambda _object, name, *_: name not in kit and not str(name).startswith(NOT_IN_THE_MODELS)
+        }
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+    if database.dialect == "sqlite":
+        engine = create_engine(database_url)
+        with engine.connect() as connection:
+            found = differences(connection)
+        engine.dispose()
+    else:
+        asynchronous = create_async_engine(database_url.replace("postgresql://", "postgresql+asyncpg://"))
+        async with asynchronous.connect() as asynchronous_connection:
+            found = await asynchronous_connection.run_sync(differences)
+        await asynchronous.dispose()
+    assert [difference for difference in found if "products_by_search" not in str(difference)] == []
+
+
+def test_the_migrations_pass_the_lint() -> None:
+    assert lint(Migrations(MIGRATIONS)) == []
