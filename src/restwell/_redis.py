@@ -52,7 +52,7 @@ def connect(
         nodes = [ClusterNode(host, port) for host, port in hosts]
         return RedisCluster(startup_nodes=nodes, ssl=bool(found["tls"]), **options)
     sentinel_options = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
-    options["ssl"] = bool(found["tls"])
+    options["ssl"] = sentinel_options["ssl"] = bool(found["tls"])
     sentinel = Sentinel(hosts, sentinel_kwargs=sentinel_options, **options)  # type: ignore[no-untyped-call]  # redis-py
     master: Redis = sentinel.master_for(found["service"], db=int(found["db"] or 0), redis_connect_func=on_connect)
     return master
