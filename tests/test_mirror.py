@@ -37,10 +37,13 @@ PENDING: Final = {
     "cache/suspension",
     "cli/jobs",
     "cli/loading",
+    "client_ip",
     "database/clock",
     "database/consistency",
     "database/database",
     "database/metrics",
+    "database_url",
+    "errors",
     "jobs/batch_insert",
     "jobs/context",
     "jobs/cron",
@@ -54,6 +57,7 @@ PENDING: Final = {
     "jobs/processes",
     "jobs/scheduler",
     "jobs/store",
+    "redis",
     "supervisor",
 }
 """Modules whose tests are still to be written or renamed."""

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from api_client import assert_problem
+from jobs_app.app import MIGRATIONS
 from restwell import App, Restwell
 from restwell.database import Migrations, open_database
 from restwell.jobs import JobState
@@ -20,7 +21,7 @@ from tiny.app import authenticate
 async def app(tiny_settings: Settings) -> App:
     kit = Restwell(tiny_settings, name="operated")
     async with open_database(tiny_settings.database.url.get_secret_value()) as database:
-        await Migrations().upgrade(database)
+        await Migrations(MIGRATIONS).upgrade(database)
     return kit.app(
         version="1.0.0",
         description="Jobs.",
@@ -28,6 +29,7 @@ async def app(tiny_settings: Settings) -> App:
         provide=[kit.database],
         jobs=[note, fail_permanently],
         authenticate=authenticate,
+        migrations=Migrations(MIGRATIONS),
     )
 
 

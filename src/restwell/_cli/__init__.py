@@ -94,7 +94,7 @@ def root(app: Annotated[str | None, typer.Option(help="The application, as modul
 @cli.command()
 def dev() -> None:
     """Migrate, seed, and serve with reload, for development."""
-    with needs_extra("dev", "restwell dev"):
+    with needs_extra("dev", "dev"):
         from restwell._reload import run_with_reload  # noqa: PLC0415  # loaded only if used
     module, _, _ = named_application().partition(":")
     run_with_reload(_run_dev, module, exit_on=EXIT_CONFIGURATION)

@@ -1,0 +1,59 @@
+"""What is published: the kit alone, whole, with what a stranger reads on its page."""
+
+import email
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bare_environments import built
+from servers import ROOT
+
+
+@pytest.fixture(scope="module")
+def published() -> Path:
+    return built()
+
+
+def test_the_wheel_holds_the_kit_alone_and_all_of_it(published: Path) -> None:
+    """Breaks with ``shop/src/shop`` among its packages, and if a file of the kit, as py.typed, is left out."""
+    (wheel,) = published.glob("restwell-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name for name in names if ".dist-info/" not in name} == set(files_of_the_kit())
+    assert "restwell/py.typed" in names
+
+
+def test_the_sdist_holds_the_kit_alone_and_no_tests(published: Path) -> None:
+    """Breaks without ``only-include``: tests, bench and the shop are then in it."""
+    (sdist,) = published.glob("restwell-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    of_the_project = {"CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml", ".gitignore"}
+    assert names - of_the_project == {f"src/{file}" for file in files_of_the_kit()}
+
+
+def test_the_wheel_of_the_shop_holds_the_shop_with_its_migrations(published: Path) -> None:
+    (wheel,) = published.glob("restwell_shop-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"shop"}
+    assert any(name.startswith("shop/migrations/versions/0001") for name in names)
+
+
+def test_the_page_of_the_project_says_what_it_is_and_where_it_runs(published: Path) -> None:
+    (wheel,) = published.glob("restwell-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    classifiers = metadata.get_all("Classifier", [])
+    assert {"Operating System :: POSIX :: Linux", "Operating System :: MacOS", "Typing :: Typed"} <= set(classifiers)
+    assert not [one for one in classifiers if "Windows" in one or "OS Independent" in one]
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["Requires-Python"] == ">=3.11"
+
+
+def files_of_the_kit() -> Iterator[str]:
+    for path in (ROOT / "src/restwell").rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(ROOT / "src").as_posix()
