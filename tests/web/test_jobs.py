@@ -29,7 +29,6 @@ async def app(tiny_settings: Settings) -> App:
         provide=[kit.database],
         jobs=[note, fail_permanently],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
     )
 
 

@@ -7,12 +7,11 @@ import pytest
 
 from api_client import assert_problem
 from restwell import Restwell
-from restwell.database import Migrations
 from restwell.settings import Settings
 from restwell.testing import running
 from restwell.web import Controller, Version, expired_session_cookies, get, post, session_cookies, signed_in
 from restwell.web._session_cookies import ACCESS_COOKIE
-from tiny.app import MIGRATIONS, authenticate
+from tiny.app import authenticate
 
 HOST = "app.test"
 
@@ -40,7 +39,6 @@ async def browser(tiny_settings: Settings, enabled: bool) -> AsyncIterator[httpx
         versions=[Version("/v1", [Purse])],
         provide=[],
         authenticate=authenticate,
-        migrations=Migrations(MIGRATIONS),
         session_cookies=enabled,
     )
     async with running(app) as client:
