@@ -37,13 +37,10 @@ PENDING: Final = {
     "cache/suspension",
     "cli/jobs",
     "cli/loading",
-    "client_ip",
     "database/clock",
     "database/consistency",
     "database/database",
     "database/metrics",
-    "database_url",
-    "errors",
     "jobs/batch_insert",
     "jobs/context",
     "jobs/cron",
@@ -57,7 +54,6 @@ PENDING: Final = {
     "jobs/processes",
     "jobs/scheduler",
     "jobs/store",
-    "redis",
     "supervisor",
 }
 """Modules whose tests are still to be written or renamed."""

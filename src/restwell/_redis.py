@@ -27,6 +27,16 @@ _MULTI_HOST: Final = re.compile(
 _SINGLE_HOST: Final = re.compile(r"(rediss?|unix)://.+")
 
 
+class _SentinelMaster(Redis):
+    """A client of the master that Sentinel names. It closes the connections to the sentinels too."""
+
+    manager: Sentinel
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001  # as in Redis
+        await super().aclose(close_connection_pool)
+        await self.manager.aclose()
+
+
 def connect(
     url: str, on_connect: OnConnect | None = None, *, timeout_seconds: float = COMMAND_SECONDS
 ) -> "Redis | RedisCluster":
@@ -52,9 +62,12 @@ def connect(
         nodes = [ClusterNode(host, port) for host, port in hosts]
         return RedisCluster(startup_nodes=nodes, ssl=bool(found["tls"]), **options)
     sentinel_options = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
-    options["ssl"] = bool(found["tls"])
+    options["ssl"] = sentinel_options["ssl"] = bool(found["tls"])
     sentinel = Sentinel(hosts, sentinel_kwargs=sentinel_options, **options)  # type: ignore[no-untyped-call]  # redis-py
-    master: Redis = sentinel.master_for(found["service"], db=int(found["db"] or 0), redis_connect_func=on_connect)
+    master: _SentinelMaster = sentinel.master_for(
+        found["service"], _SentinelMaster, db=int(found["db"] or 0), redis_connect_func=on_connect
+    )
+    master.manager = sentinel
     return master
 
 

@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from api_client import assert_problem
-from jobs_app.app import MIGRATIONS
 from restwell import App, Restwell
 from restwell.database import Migrations, open_database
 from restwell.jobs import JobState
@@ -21,7 +20,7 @@ from tiny.app import authenticate
 async def app(tiny_settings: Settings) -> App:
     kit = Restwell(tiny_settings, name="operated")
     async with open_database(tiny_settings.database.url.get_secret_value()) as database:
-        await Migrations(MIGRATIONS).upgrade(database)
+        await Migrations().upgrade(database)
     return kit.app(
         version="1.0.0",
         description="Jobs.",

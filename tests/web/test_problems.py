@@ -8,7 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from api_client import Json, assert_problem, error_paths
-from restwell.errors import AppError, FieldError, Invalid
 from restwell.observability._log_output import output
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
@@ -144,10 +143,3 @@ async def test_the_access_log_names_route_and_caller(
 @pytest.mark.parametrize(("token", "status", "code"), [("guest", 403, "forbidden"), ("thief", 401, "unauthorized")])
 async def test_a_refusal_by_a_guard_is_a_problem(tiny: httpx.AsyncClient, token: str, status: int, code: str) -> None:
     assert_problem(await tiny.get("/v1/notes/secrets", headers={"authorization": f"Bearer {token}"}), status, code)
-
-
-def test_an_error_has_a_default_message_and_may_have_its_own() -> None:
-    plain = AppError().problem("id")
-    assert (plain.status, plain.title, plain.code) == (500, "Internal Server Error", "internal_error")
-    problem = Invalid("Custom detail.", errors=[FieldError("$.a", "bad")]).problem("id")
-    assert (problem.title, problem.detail, problem.errors[0].path) == ("Unprocessable Content", "Custom detail.", "$.a")

@@ -48,7 +48,10 @@ def test_every_fault_is_named_by_its_path() -> None:
     ]
 
 
-@pytest.mark.parametrize(("raw", "path"), [(5, "$"), ({"lines": 5}, "$.lines"), ({"lines": [5]}, "$.lines[0]")])
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [(5, "$"), ({"lines": 5}, "$.lines"), ({"lines": [5]}, "$.lines[0]"), ({"lines": {"a": 1}}, "$.lines")],
+)
 def test_a_value_of_another_type_is_one_fault(raw: Any, path: str) -> None:
     assert [fault.path for fault in faults(raw)] == [path]
 

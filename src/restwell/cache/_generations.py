@@ -4,6 +4,9 @@ A generation is a random 64-bit number in one of BUCKETS buckets. Tags are hashe
 invalidate each other, which is safe. Comparing a generation is a memory read. Each process owns a process slot with one
 flag per bucket, which is set while the process writes to the bucket. It holds a file lock on its slot. The kernel
 releases the lock when the process dies; another process then clears its flags.
+
+Flag and generation are separate memory accesses, which processors with a weak memory model reorder. ``_fence`` stands
+between them; decision 25 lists which accesses must be ordered, and by what they are.
 """
 
 import asyncio
@@ -62,6 +65,7 @@ class GenerationTable:
             self._view = memoryview(self._map)
             self.generations = self._view[:_GENERATIONS_BYTES].cast("Q")
             self._slot = self._claim_slot()
+            self._fence_file = (folder / "fence").open("wb")
             self.is_only_process = self._is_only_process()
             if self.is_only_process:
                 # The database may have changed since the last process left, for example by a restored backup or a power
@@ -75,6 +79,7 @@ class GenerationTable:
         for file in self._locks.values():
             file.close()
         self._locks.clear()
+        self._fence_file.close()
         self.generations.release()
         self._view.release()
         self._map.close()
@@ -82,6 +87,7 @@ class GenerationTable:
     def read(self, tags: Iterable[str]) -> Generations | None:
         """The current generations of the tags; None while a write to one of them is in progress."""
         generations = tuple((bucket, self.generations[bucket]) for bucket in map(_bucket, tags))
+        self._fence()  # a reader of a new generation must see the flag of its writer
         for bucket, _ in generations:
             if self._writer_flags(bucket) != _NO_WRITERS:
                 self._check_dead_writers(bucket)
@@ -98,8 +104,10 @@ class GenerationTable:
     def begin_write(self, tags: Sequence[str]) -> PendingWrite:
         buckets = {tag: _bucket(tag) for tag in tags}
         generations = {bucket: random.getrandbits(64) for bucket in buckets.values()}  # must only be unique
+        for bucket in generations:
+            self._set_flag(bucket)
+        self._fence()  # as in read
         for bucket, generation in generations.items():
-            self._set_flag(bucket)  # before the generation: a reader of the new generation must see the flag
             self.generations[bucket] = generation
         return PendingWrite({tag: (bucket, generations[bucket]) for tag, bucket in buckets.items()})
 
@@ -117,6 +125,15 @@ class GenerationTable:
         else:
             for tag in tags:
                 self.generations[_bucket(tag)] = random.getrandbits(64)  # must only be unique
+
+    def _fence(self) -> None:
+        """Order the accesses to the map before this call with those after it.
+
+        Each of the two system calls takes and releases a lock in the kernel. A release, then an acquire on the same
+        processor, is such an order on every architecture that Linux supports. It takes about a microsecond.
+        """
+        fcntl.flock(self._fence_file, fcntl.LOCK_SH)  # shared: no process waits for another
+        fcntl.flock(self._fence_file, fcntl.LOCK_UN)
 
     def _writer_flags(self, bucket: int) -> bytes:
         start = _GENERATIONS_BYTES + bucket * PROCESS_SLOTS
