@@ -1,6 +1,6 @@
-"""Fixtures of the kit's tests: a seeded database for each test, the production application, and clients of it."""
+"""Fixtures of the kit's tests: the settings of the small application, its migrated database, and a client of it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -8,78 +8,15 @@ import pytest
 from pydantic import SecretStr
 
 import servers
-from restwell import App
-from restwell.database import Database, Migrations, open_database
-from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings, Settings
+from restwell.database import Migrations, open_database
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, Settings
 from restwell.testing import running
 from servers import MORE
-from shop import demo
-from shop.app import MIGRATIONS, create_app
-from shop.settings import PaymentsSettings, ShopSettings
-from shop_client import ShopClient
-from tiny.app import MIGRATIONS as TINY_MIGRATIONS
-from tiny.app import create_app as create_tiny
+from tiny.app import MIGRATIONS, create_app
 
 pytest_plugins = ["shared_fixtures"]
 
-SECRET = "a secret for tests, which is long enough to be one"
 servers.PRELOADED.append("tiny.app")  # what most commands import
-
-
-@pytest.fixture(scope="session")
-def prepare() -> Callable[[Database], Awaitable[None]]:
-    """Fills a database with the demo accounts and the demo catalogue."""
-
-    async def migrate_and_seed(database: Database) -> None:
-        await Migrations(MIGRATIONS).upgrade(database)
-        await demo.seed(database)
-
-    return migrate_and_seed
-
-
-@pytest.fixture
-def settings(database_url: str, runtime_dir: Path, tmp_path: Path) -> ShopSettings:
-    return ShopSettings(
-        database=DatabaseSettings(url=SecretStr(database_url)),
-        jwt=JwtSettings(secret=SecretStr(SECRET)),
-        runtime_dir=runtime_dir,
-        rate_limit=RateLimitSettings(scale=MORE),
-        request=RequestSettings(timeout_seconds=30),  # for a busy machine
-        payments=PaymentsSettings(url=SecretStr(f"fake:///{tmp_path}/payments.db")),
-    )
-
-
-@pytest.fixture
-def app(settings: ShopSettings) -> App:
-    """The production application; ``client`` starts it."""
-    return create_app(settings)
-
-
-@pytest.fixture
-async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
-    """An in-process client of the production application."""
-    async with running(app) as connected:
-        yield connected
-
-
-@pytest.fixture
-def anyone(client: httpx.AsyncClient) -> ShopClient:
-    return ShopClient(client)
-
-
-@pytest.fixture
-async def customer(client: httpx.AsyncClient) -> ShopClient:
-    return await ShopClient(client).sign_in("customer1@shop.example")
-
-
-@pytest.fixture
-async def other(client: httpx.AsyncClient) -> ShopClient:
-    return await ShopClient(client).sign_in("customer2@shop.example")
-
-
-@pytest.fixture
-async def admin(client: httpx.AsyncClient) -> ShopClient:
-    return await ShopClient(client).sign_in("admin@shop.example")
 
 
 @pytest.fixture
@@ -96,12 +33,12 @@ def tiny_settings(tmp_path: Path, runtime_dir: Path) -> Settings:
 async def migrated(tiny_settings: Settings) -> Settings:
     """The settings of the tiny application, with a migrated database."""
     async with open_database(tiny_settings.database.url.get_secret_value()) as database:
-        await Migrations(TINY_MIGRATIONS).upgrade(database)
+        await Migrations(MIGRATIONS).upgrade(database)
     return tiny_settings
 
 
 @pytest.fixture
 async def tiny(migrated: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the tiny application."""
-    async with running(create_tiny(migrated)) as client:
+    async with running(create_app(migrated)) as client:
         yield client

@@ -69,6 +69,15 @@ def test_imports_point_one_way(file: Path) -> None:
             assert layer_of(below[0]) <= layer_of(own), f"{own} imports {below[0]}, which is above it"
 
 
+def test_no_test_of_the_kit_needs_the_shop() -> None:
+    """The kit is tested where the shop is not installed."""
+    helpers = {path.stem for path in (ROOT / "shop/tests/support").iterdir()}
+    for file in (ROOT / "tests").rglob("*.py"):
+        needed = {name.partition(".")[0] for name in imports_of(file)} & {"shop", *helpers}
+        assert not needed, f"{file} imports {needed} of the shop"
+        assert not re.search(r"\bshop[.]app\b", file.read_text()), f"{file} runs the shop"
+
+
 def test_importing_does_no_io_and_opens_nothing() -> None:
     assert_import_does_no_io("restwell, restwell._cli")
 

@@ -1,10 +1,11 @@
-"""The test client starts the production app and reports a failed startup."""
+"""The test client starts the production app and reports a failed startup, and jobs run in the process of the test."""
 
 import pytest
 from pydantic import SecretStr
 
+from api_client import ApiClient
 from restwell.settings import DatabaseSettings, Settings
-from restwell.testing import running
+from restwell.testing import finish_jobs, running
 from tiny.app import create_app
 
 
@@ -14,3 +15,16 @@ async def test_a_failed_startup_raises_its_reason(tiny_settings: Settings) -> No
     with pytest.raises(RuntimeError, match=r"(?s)startup failed: .*cannot open /proc/none/x\.db"):
         async with running(create_app(settings)):
             pass
+
+
+async def test_the_jobs_of_requests_are_finished_on_demand(migrated: Settings) -> None:
+    """Breaks when a retried request enqueues its job twice, and when the commit of the job invalidates no page."""
+    app = create_app(migrated)
+    async with running(app) as client:
+        owner = ApiClient(client, "owner")
+        for _ in range(2):
+            answer = await owner.send("POST", "/v1/reminders", {"text": "later"}, idempotency_key="k")
+            assert answer.status_code == 202
+        assert (await client.get("/v1/notes")).json() == {"items": []}
+        await finish_jobs(app)
+        assert (await client.get("/v1/notes")).json() == {"items": [{"id": 1, "text": "later"}]}

@@ -72,7 +72,6 @@ def test_cache_stats_fails_without_a_server(environment: dict[str, str], tmp_pat
 
 
 def test_cache_clear_fails_without_redis(environment: dict[str, str], tmp_path: Path) -> None:
-    environment["RESTWELL_APP"] = "shop.app:shop"  # it has the table of the suspension
     restwell("migrate", cwd=tmp_path, **environment).check_returncode()
     done = restwell("cache", "clear", cwd=tmp_path, **environment, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert (done.returncode, done.stdout) == (2, "")

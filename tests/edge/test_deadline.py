@@ -2,25 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
 
-from api_client import assert_problem
+from api_client import ApiClient, assert_problem
 from restwell import App, Restwell
 from restwell.auth import Actor
 from restwell.edge._context import Message, Scope
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
-from restwell.web import ApiRequest, Controller, Response, Version, get, post
+from restwell.web import ApiRequest, Controller, Version, get, post
 from servers import RESTWELL, restwell, serving
-from shop_client import ShopClient
+from tiny.environment import tiny_environment
 
 USER_ID = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
 
@@ -178,43 +177,43 @@ async def test_watching_for_a_disconnect_loses_no_part_of_request_or_response(ap
     assert Slow.ended == ["late done", "late done", "post 11 cancelled"]
 
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
 @asynccontextmanager
-async def locked(url: str) -> AsyncIterator[Callable[[], Any]]:
-    """Lock the products. Yields a function that counts the sessions that wait for the lock."""
-    connection, other = await asyncpg.connect(url), await asyncpg.connect(url)
+async def locked_jobs(url: str) -> AsyncIterator[None]:
+    connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
-            await connection.execute("LOCK TABLE products IN EXCLUSIVE MODE")
-            waiting = (
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-            yield lambda: other.fetchval(waiting)
+            await connection.execute("LOCK TABLE jobs IN EXCLUSIVE MODE")
+            yield
     finally:
         await connection.close()
-        await other.close()
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 async def test_a_disconnect_cancels_the_statement_in_the_database(empty_url: str, tmp_path: Path, backend: str) -> None:
-    """Over a real connection: the statement is cancelled, and the order is not placed."""
+    """Over a real connection: the statement is cancelled, and the request has no effect."""
     assert backend in empty_url
-    settings = {"DATABASE_URL": empty_url, "RESTWELL_APP": "shop.app:shop", "CACHE": "off"}
-    for command in ("migrate", "seed"):
-        restwell(command, cwd=tmp_path, **settings).check_returncode()
+    environment = tiny_environment(empty_url)
+    restwell("migrate", cwd=tmp_path, **environment).check_returncode()
+    database = await asyncpg.connect(empty_url)
     async with (
-        serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **settings) as served,
+        serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **environment) as served,
         httpx.AsyncClient(base_url=served.url) as client,
     ):
-        buyer = await ShopClient(client).sign_in("customer1@shop.example")
-        product = await buyer.first_product()
-        async with locked(empty_url) as waiting:
+
+        async def remind() -> httpx.Response:
+            return await ApiClient(client, "owner").send("POST", "/v1/reminders", {"text": "x"}, idempotency_key="k")
+
+        async with locked_jobs(empty_url):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.8):
-                    await buyer.order("k", (product["id"], 1))
+                    await remind()
             async with asyncio.timeout(1.5):  # the lock timeout is two seconds
-                while await waiting():
+                while await database.fetchval(WAITING):
                     await asyncio.sleep(0.05)
-        assert (await buyer.get("/v1/orders")).json()["items"] == []
-        again: Response[Any] | httpx.Response = await buyer.order("k", (product["id"], 1))
-        assert again.status_code == 201
-        assert "idempotent-replayed" not in again.headers
+        assert await database.fetchval("SELECT count(*) FROM jobs") == 0
+        again = await remind()
+        assert (again.status_code, "idempotent-replayed" in again.headers) == (202, False)
+    await database.close()

@@ -1,6 +1,7 @@
 """A small application for the tests of the kit: notes that any client reads and adds, and the account of a user.
 
-The page of notes and each note are cached, a new note invalidates the page, and guesses have their own rate limit.
+The page of notes and each note are cached, a new note invalidates the page, and guesses have their own rate limit. A
+reminder is a job that adds a note later; its route is idempotent.
 """
 
 from asyncio import gather
@@ -17,8 +18,9 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 from restwell import App, Project, Restwell
 from restwell.auth import Actor
 from restwell.cache import Cache
-from restwell.database import Database, param, query
+from restwell.database import Database, Transaction, param, query
 from restwell.errors import NotFound, Unauthorized
+from restwell.jobs import JobContext, Jobs, job
 from restwell.rate_limits import Rate
 from restwell.settings import Settings
 from restwell.web import (
@@ -30,6 +32,7 @@ from restwell.web import (
     Response,
     Version,
     get,
+    idempotent,
     post,
     public,
     requires_role,
@@ -62,6 +65,10 @@ class Notes(Struct, frozen=True):
 class Account(Struct, frozen=True):
     id: UUID
     role: str
+
+
+class Reminder(Struct, frozen=True):
+    job_id: UUID
 
 
 class Guess(Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,6 +184,25 @@ class GuessController(Controller):
         return GREETING[0]
 
 
+@job(max_attempts=3)
+async def add_reminder(context: JobContext, text: str) -> None:
+    async with context.completion() as tx:
+        note = await tx.one(add_note, text=text)
+        context.get(Cache).invalidate(tx, "notes", f"note:{note.id}")
+
+
+class ReminderController(Controller):
+    path = "/reminders"
+    guards = [signed_in]
+    jobs: Jobs
+
+    @post(status_code=202)
+    @idempotent
+    async def add(self, data: JSONBody[Draft], tx: Transaction) -> Reminder:
+        """Add a note later."""
+        return Reminder(await self.jobs.enqueue(tx, add_reminder, text=data.text))
+
+
 async def authenticate(token: str) -> Actor:
     """The token is the role, and each role has one user."""
     if token not in USERS:
@@ -189,8 +215,9 @@ def create_app(settings: Settings, migrations: Path = MIGRATIONS) -> App:
     return kit.app(
         version="1.0.0",
         description="Notes.",
-        versions=[Version("/v1", [NoteController, AccountController, GuessController])],
+        versions=[Version("/v1", [NoteController, AccountController, GuessController, ReminderController])],
         provide=[kit.database, kit.cache],
+        jobs=[add_reminder],
         authenticate=authenticate,
         migrations=migrations,
     )
