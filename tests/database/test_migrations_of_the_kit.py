@@ -160,7 +160,7 @@ async def migrate_step_by_step(database: Database, folder: Path) -> None:
         await write_rows(database, file.stem)
 
 
-async def test_rows_of_every_older_release_are_kept_and_used(empty_url: str, tmp_path: Path) -> None:
+async def test_rows_of_every_older_release_survive_and_are_used(empty_url: str, tmp_path: Path) -> None:
     """Breaks when the new columns of idempotency keys have no defaults: the rows of the release before are not read."""
     async with open_database(empty_url) as database:
         await migrate_step_by_step(database, tmp_path)
