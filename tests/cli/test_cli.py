@@ -55,7 +55,7 @@ def test_serve_refuses_an_unmigrated_database_and_serves_a_migrated_one(
 def test_migrate_prints_sql_without_running_it(tiny_env: dict[str, str], tmp_path: Path) -> None:
     printed = restwell("migrate", "--sql", cwd=tmp_path, **tiny_env)
     assert printed.returncode == 0
-    assert "CREATE TABLE notes" in printed.stdout
+    assert printed.stdout.index("CREATE TABLE jobs") < printed.stdout.index("CREATE TABLE notes")
     assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout.startswith("empty")
 
 
@@ -80,6 +80,22 @@ def test_migrations_of_two_branches_are_refused_by_each_command_that_uses_them(
         result,
         "0002_b.py and 0002_c.py have the same number: rename the one that has not run on any database, to 0003_c.py",
     )
+
+
+def test_an_application_without_tables_has_those_of_the_kit(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    """It names no migrations. Breaks when the folder is required, or when the kit is not migrated without one."""
+    (tmp_path / "small.py").write_text(
+        "from dataclasses import replace\nfrom functools import partial\nfrom tiny import app\n"
+        "project = replace(app.project, create_app=partial(app.create_app, migrations=None), seed=None)\n"
+    )
+    env = {**tiny_env, "RESTWELL_APP": "small:project", "PYTHONPATH": f"{tiny_env['PYTHONPATH']}:{tmp_path}"}
+    head = Migrations().head
+    assert_refused(restwell("serve", cwd=tmp_path, **env), f"at revision none, not {head}: run restwell migrate")
+    assert restwell("migrate", "--check", cwd=tmp_path, **env).stdout == "0 migrations, 0 findings\n"
+    assert restwell("migrate", cwd=tmp_path, **env).stdout.startswith(f"empty -> {head} (")
+    assert restwell("jobs", "list", cwd=tmp_path, **env).returncode == 0
+    with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **env) as served:
+        assert httpx.get(f"{served.url}/health/ready").json()["schema"] == head
 
 
 def test_routes_lists_who_may_call_each_route(tiny_env: dict[str, str], tmp_path: Path) -> None:

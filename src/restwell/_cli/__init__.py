@@ -18,6 +18,7 @@ from rich.table import Table
 
 from restwell import _server as server
 from restwell import _startup as startup
+from restwell import idempotency
 from restwell._app import App
 from restwell._child_processes import exit_with_parent
 from restwell._cli import cache, jobs
@@ -27,6 +28,7 @@ from restwell._extras import needs_extra
 from restwell._project import APP_VARIABLE, Project, named_application
 from restwell._startup import StartupReport
 from restwell._supervisor import supervise, worker_options
+from restwell.cache import _suspension
 from restwell.database import (
     Database,
     DatabaseBusy,
@@ -239,9 +241,8 @@ def explain(*, show_all: Annotated[bool, typer.Option("--all", help="Show every 
 
     async def inspect(database: Database) -> tuple[list[Plan], list[str]]:
         await migrations.check(database)
-        return await explain_queries(
-            database, [*find_queries(job_queries), *project.queries()]
-        ), await unindexed_foreign_keys(database)
+        queries = [*find_queries(job_queries, idempotency, _suspension), *project.queries()]
+        return await explain_queries(database, queries), await unindexed_foreign_keys(database)
 
     plans, keys = with_database(settings, inspect)
     table = Table("query", "finding", "plan", box=None)

@@ -27,7 +27,7 @@ class Liveness(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """The process can serve requests. ``database`` is the kind of database, ``schema`` its migration."""
+    """The process can serve requests. ``database`` is the kind of database, ``schema`` its newest migrations."""
 
     status: str
     database: str

@@ -210,7 +210,7 @@ async def authenticate(token: str) -> Actor:
     return Actor(USERS[token], token, USERS[token])
 
 
-def create_app(settings: Settings, migrations: Path = MIGRATIONS) -> App:
+def create_app(settings: Settings, migrations: Path | None = MIGRATIONS) -> App:
     kit = Restwell(settings, name="tiny")
     return kit.app(
         version="1.0.0",
