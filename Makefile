@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kit test-shop test-quick .venv/.servers coverage scoreboard bench check format lock clean
+.PHONY: help run test test-kit test-shop test-quick .venv/.servers coverage scoreboard bench check format api lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,12 +55,15 @@ check: .venv/.dev ## Check format, lint, types and the rules of the house
 	@$(BIN)/mypy --no-error-summary
 	@cd shop && ../$(BIN)/mypy --no-error-summary
 	@$(BIN)/zizmor --offline --quiet --no-progress .
-	@$(BIN)/pytest --quiet --no-header tests/test_house.py tests/test_language.py tests/test_mirror.py
+	@$(BIN)/pytest --quiet --no-header tests/test_house.py tests/test_language.py tests/test_mirror.py tests/test_public_names.py tests/test_python_api.py
 	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/test_house.py
 
 format: .venv/.dev ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
+
+api: .venv/.dev ## Write the public Python API to tests/contract/python_api.txt, after a change that is meant
+	@$(BIN)/python tests/support/python_api.py
 
 lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARGS=--upgrade for the newest)
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --extra dev --group build $(LOCK) $(ARGS) -o requirements/run.txt
