@@ -16,11 +16,9 @@ from restwell.jobs import _executor as executor
 log = structlog.get_logger("test")
 
 
-@pytest.mark.parametrize("broker_url", [None])
 async def test_a_job_carries_the_trace_and_the_id_of_its_request(
-    harness: JobsHarness, broker_url: None, monkeypatch: pytest.MonkeyPatch
+    harness: JobsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert broker_url is None
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

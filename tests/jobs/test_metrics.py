@@ -1,0 +1,34 @@
+"""The Prometheus metrics of jobs."""
+
+import pytest
+
+import sample_jobs
+from jobs_harness import JobsHarness
+from restwell.jobs._metrics import queue_metrics
+
+
+async def test_queue_stats_count_jobs_by_queue_and_state(harness: JobsHarness) -> None:
+    await harness.enqueue(sample_jobs.note, text="a")
+    await harness.enqueue(sample_jobs.note.with_options(delay_seconds=60), text="b")
+    await harness.enqueue(sample_jobs.note.with_options(queue="mail"), text="c")
+    stats = await harness.jobs.queue_stats()
+    (count, age) = queue_metrics(stats)
+    assert {sample.labels["queue"]: sample.value < 60 for sample in age.samples} == {"default": True, "mail": True}
+    assert sum(sample.value for sample in count.samples) == 3
+    found = {(one.queue, one.state): one.count for one in stats}
+    assert found == {("default", "ready"): 1, ("default", "scheduled"): 1, ("mail", "ready"): 1}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_attempts_are_counted_by_job_and_outcome(harness: JobsHarness) -> None:
+    await harness.enqueue(sample_jobs.note, text="a")
+    await harness.enqueue(sample_jobs.fail)
+    async with harness.worker([harness.database]) as worker:
+        assert sorted(await harness.wait_until_finished()) == ["dead", "done"]
+    attempts, seconds = worker._jobs.metrics.collect()
+    assert {(one.labels["job"], one.labels["outcome"]): one.value for one in attempts.samples} == {
+        ("note", "done"): 1,
+        ("fail", "failed"): 2,
+        ("fail", "dead"): 1,
+    }
+    assert {one.labels["job"]: one.value > 0 for one in seconds.samples} == {"note": True, "fail": True}
