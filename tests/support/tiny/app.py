@@ -203,6 +203,9 @@ class ReminderController(Controller):
         return Reminder(await self.jobs.enqueue(tx, add_reminder, text=data.text))
 
 
+CONTROLLERS: Final = (NoteController, AccountController, GuessController, ReminderController)
+
+
 async def authenticate(token: str) -> Actor:
     """The token is the role, and each role has one user."""
     if token not in USERS:
@@ -215,7 +218,7 @@ def create_app(settings: Settings, migrations: Path | None = MIGRATIONS) -> App:
     return kit.app(
         version="1.0.0",
         description="Notes.",
-        versions=[Version("/v1", [NoteController, AccountController, GuessController, ReminderController])],
+        versions=[Version("/v1", CONTROLLERS)],
         provide=[kit.database, kit.cache],
         jobs=[add_reminder],
         authenticate=authenticate,
@@ -224,7 +227,9 @@ def create_app(settings: Settings, migrations: Path | None = MIGRATIONS) -> App:
 
 
 async def seed(database: Database) -> str:
-    """Add three notes."""
+    """Add three notes to an empty database."""
+    if await database.all(list_notes, count=1):
+        return "notes are there already"
     await database.run_many(add_note, [{"text": text} for text in ("one", "two", "three")])
     return "3 notes"
 
