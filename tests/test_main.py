@@ -1,11 +1,20 @@
-"""The first steps of the command. Signals are in tests/test_server_signals.py."""
+"""The first steps of the command: closed streams, and SIGTERM before anything is imported."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from itertools import product
+from pathlib import Path
 
 import pytest
 
+from environments import migrated
+from servers import RESTWELL, RUN, assert_nothing_left, children_of, free_port
+
+MOMENTS = (0.0, 0.6)
+NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 CHECK = """
 import os, socket, subprocess, sys
 from restwell.__main__ import open_closed_streams
@@ -35,3 +44,33 @@ def test_a_closed_standard_stream_is_the_null_device(closed: str) -> None:
     assert found.returncode == 0
     assert found.stdout == ("" if ">&- " in closed else "out\n")
     assert found.stderr == ("" if "2>&-" in closed else "error\n")
+
+
+@pytest.fixture
+async def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment of an application with jobs."""
+    return await migrated(tmp_path / "app.db", "jobs_app.app")
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(os.geteuid() != 0, reason="a process namespace needs root")
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_the_first_process_of_a_container_ends_on_sigterm_at_any_moment(
+    environment: dict[str, str], tmp_path: Path, command: str
+) -> None:
+    """Breaks when the handler is set after the imports: the kernel ignores SIGTERM for process 1 without a handler."""
+    began = time.monotonic()
+    subprocess.run([*NAMESPACE, RESTWELL.with_name("python"), "-c", ""], check=True)
+    interpreter = time.monotonic() - began  # the time before any code can set a handler
+    for moment in MOMENTS:
+        run = f"{os.getpid()}-{command}-{moment}"
+        env = {**os.environ, **environment, "PORT": str(free_port()), RUN: run}
+        process = subprocess.Popen([*NAMESPACE, RESTWELL, command], cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
+        time.sleep(3 * interpreter + moment)
+        (first,) = children_of(process.pid)
+        os.kill(first, signal.SIGTERM)
+        try:
+            assert process.wait(10) in {0, 128 + signal.SIGTERM}, moment
+        finally:
+            process.kill()
+            assert_nothing_left(run)

@@ -19,13 +19,12 @@ import pytest
 
 import sample_jobs
 from api_client import assert_problem
+from environments import migrated
 from jobs_harness import open_harness
-from restwell.database import Migrations, open_database
 from scoreboard import Score
 from servers import (
     RESTWELL,
     RUN,
-    SUPPORT,
     Served,
     assert_nothing_left,
     children_of,
@@ -84,15 +83,7 @@ FAILING: list[Sink] = [closed_pipe, full_device]
 
 @pytest.fixture
 async def env(tmp_path: Path) -> dict[str, str]:
-    return {**await migrated(tmp_path / "tiny.db", "tiny"), "REQUEST_TIMEOUT_SECONDS": "0.5"}
-
-
-async def migrated(database: Path, package: str) -> dict[str, str]:
-    """Migrate a database for the application and return its environment."""
-    url = f"sqlite:///{database}"
-    async with open_database(url, 1) as opened:
-        await Migrations(SUPPORT / package / "migrations").upgrade(opened)
-    return {"RESTWELL_APP": f"{package}.app:project", "PYTHONPATH": str(SUPPORT), "DATABASE_URL": url}
+    return {**await migrated(tmp_path / "tiny.db", "tiny.app"), "REQUEST_TIMEOUT_SECONDS": "0.5"}
 
 
 def assert_answers(served: Served, database: Path) -> None:
@@ -181,7 +172,7 @@ async def test_a_worker_runs_its_jobs_whatever_happens_to_its_log_on_sqlite(
     sink: Sink, tmp_path: Path, score: Score
 ) -> None:
     """Breaks when the worker exits because it cannot write a line, or blocks because the pipe is not read."""
-    env = await migrated(tmp_path / "jobs.db", "jobs_app")
+    env = await migrated(tmp_path / "jobs.db", "jobs_app.app")
     run = f"log-{sink.__name__}-{os.getpid()}"
     async with open_harness(env["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
         await harness.enqueue(sample_jobs.note, text="done")
