@@ -55,7 +55,7 @@ check: .venv/.dev ## Check format, lint, types and the rules of the house
 	@$(BIN)/mypy --no-error-summary
 	@cd shop && ../$(BIN)/mypy --no-error-summary
 	@$(BIN)/zizmor --offline --quiet --no-progress .
-	@$(BIN)/pytest --quiet --no-header tests/test_house.py tests/test_language.py tests/test_mirror.py tests/test_public_names.py tests/test_python_api.py
+	@$(BIN)/pytest --quiet --no-header tests/test_coupling.py tests/test_house.py tests/test_language.py tests/test_mirror.py tests/test_public_names.py tests/test_python_api.py
 	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/test_house.py
 
 format: .venv/.dev ## Format the code and fix what can be fixed

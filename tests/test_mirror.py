@@ -16,7 +16,16 @@ from servers import ROOT
 KIT: Final = ROOT / "src/restwell"
 TESTS: Final = ROOT / "tests"
 SYSTEM: Final = TESTS / "system"
-OF_THE_REPOSITORY: Final = {"failure_report", "house", "language", "mirror", "public_names", "python_api", "scoreboard"}
+OF_THE_REPOSITORY: Final = {
+    "coupling",
+    "failure_report",
+    "house",
+    "language",
+    "mirror",
+    "public_names",
+    "python_api",
+    "scoreboard",
+}
 """What files beside those of modules test: the rules of the repository, and the helpers of the tests."""
 WITHOUT_TESTS: Final = {
     "auth/actor": "two structs",

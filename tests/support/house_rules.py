@@ -28,6 +28,35 @@ def module_of(file: Path) -> list[str]:
     return list(file.with_suffix("").parts[file.parts.index("src", len(ROOT.parts)) + 1 :])
 
 
+def imports_between_packages(sources: Path) -> dict[str, set[str]]:
+    """For each package or module at the top of ``sources``, those beside it that it imports."""
+    names = {path.stem for path in sources.iterdir() if path.suffix == ".py" or any(path.rglob("*.py"))}
+    edges: dict[str, set[str]] = {name: set() for name in names}
+    for file in sources.rglob("*.py"):
+        own = file.relative_to(sources).with_suffix("").parts[0]
+        parts = [imported.split(".") for imported in imports_of(file)]
+        edges[own] |= {part[1] for part in parts if part[0] == sources.name and part[1:2]} & names - {own}
+    return edges
+
+
+def circles(edges: dict[str, set[str]]) -> set[frozenset[str]]:
+    """The largest sets of names that reach each other."""
+
+    def reachable(name: str) -> set[str]:
+        found: set[str] = set()
+        ahead = list(edges[name])
+        while ahead:
+            if (next_name := ahead.pop()) not in found:
+                found.add(next_name)
+                ahead += edges[next_name]
+        return found
+
+    reached = {name: reachable(name) for name in edges}
+    return {
+        frozenset(other for other in reached[name] if name in reached[other]) for name in edges if name in reached[name]
+    }
+
+
 def declared(project: str) -> set[str]:
     """The names of the dependencies of a project, with those of its extras."""
     table = tomllib.loads((ROOT / project).read_text())["project"]
