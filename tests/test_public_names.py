@@ -20,6 +20,31 @@ MODULES = {
     for file in (ROOT / "src/restwell").rglob("*.py")
 }
 
+PRIVATE_IN_TESTS_OF_THE_SHOP = {
+    "restwell.auth._signing_keys",
+    "restwell.cache._invalidation",
+    "restwell.cache._redis",
+    "restwell.cache._store",
+    "restwell.cache._suspension",
+    "restwell.database._consistency",
+    "restwell.database._migration_lint",
+    "restwell.database._routing",
+    "restwell.edge._context",
+    "restwell.edge._header_fields",
+    "restwell.edge._read_your_writes",
+    "restwell.edge._request_id",
+    "restwell.edge._response_cache",
+    "restwell.jobs._store",
+    "restwell.web._cookies",
+    "restwell.web._forms",
+    "restwell.web._guards",
+    "restwell.web._openapi",
+    "restwell.web._rate_limits",
+    "restwell.web._request",
+    "restwell.web._uploads",
+}
+"""Private modules that tests of the shop use to break something, or to read the route table. Add none."""
+
 
 def is_private(dotted: str) -> bool:
     return any(part.startswith("_") for part in dotted.split("."))
@@ -61,6 +86,18 @@ def test_the_shop_imports_only_public_names_of_the_kit() -> None:
     }
     assert len(used) > 100
     assert [each for each in used if not is_public(*each[:2])] == []
+
+
+def test_tests_of_the_shop_use_no_other_private_modules_of_the_kit_than_the_known_ones() -> None:
+    """Fails if a test of the shop imports ``restwell.jobs._queue``."""
+    imported = [
+        module
+        for file in (ROOT / "shop/tests").rglob("*.py")
+        for module, name in imports_of_the_kit(file.read_text())
+        if is_private(f"{module}.{name}" if name else module)
+    ]
+    assert set(imported) - PRIVATE_IN_TESTS_OF_THE_SHOP == set(), "use a public name"
+    assert PRIVATE_IN_TESTS_OF_THE_SHOP - set(imported) == set(), "remove what is gone from the list"
 
 
 def test_examples_in_the_documents_import_only_public_names_of_the_kit() -> None:
