@@ -40,10 +40,6 @@ WITHOUT_TESTS: Final = {
 }
 """Modules with nothing to test, and why."""
 PENDING: Final = {
-    "cache/invalidation",
-    "cache/loads",
-    "cache/local",
-    "cache/suspension",
     "database/clock",
     "database/consistency",
     "database/database",

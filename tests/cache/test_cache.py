@@ -10,29 +10,10 @@ from collections.abc import Sequence
 import pytest
 from msgspec import Struct
 
-from cache_harness import TAG, CacheHarness, Value, set_value
-from restwell.cache import TooManyLoads
+from cache_harness import TAG, CacheHarness, Gate, Value, set_value
 from restwell.cache import _cache as module
-from restwell.cache import _loads as loads
-from restwell.cache import _store as stores
 from restwell.cache._store import StoreLookup
 from restwell.database import DatabaseUnavailable
-from restwell.errors import DeadlineExceeded
-
-
-class Gate:
-    """Blocks a load after it has read its value and before it returns, so that a write can commit in between."""
-
-    def __init__(self, harness: CacheHarness) -> None:
-        self._harness = harness
-        self.has_read = asyncio.Event()
-        self.opened = asyncio.Event()
-
-    async def load(self) -> Value:
-        value = await self._harness.load()
-        self.has_read.set()
-        await self.opened.wait()
-        return value
 
 
 async def test_a_cached_value_is_loaded_once(harness: CacheHarness) -> None:
@@ -120,37 +101,6 @@ async def test_a_tag_is_not_cached_until_its_last_write_has_ended(harness: Cache
     assert [await harness.get(one), await harness.get(one), harness.loads] == [0, 0, 2]
     assert await harness.stores[two].end_write(third)
     assert [await harness.get(one), await harness.get(one), harness.loads] == [0, 0, 3]
-
-
-async def test_tags_are_cached_again_after_a_rollback(harness: CacheHarness) -> None:
-    """Breaks when rolled_back does nothing."""
-    cache = await harness.cache()
-    with pytest.raises(ZeroDivisionError):
-        async with harness.database.transaction() as tx:
-            await harness.set_in(tx, cache, 1)
-            tx.hooks[0].outcome_unknown()  # before begin_write: there is nothing to end
-            tx.hooks.append(tx.hooks[0])
-            await tx.hooks[0].before_commit(tx)
-            raise ZeroDivisionError
-    await asyncio.sleep(0.05)
-    assert [await harness.get(cache), await harness.get(cache), harness.loads] == [0, 0, 1]
-
-
-async def test_nothing_is_cached_while_the_outcome_of_a_commit_is_unknown(
-    harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Breaks when outcome_unknown ends the write immediately."""
-    monkeypatch.setattr("restwell.cache._invalidation.WRITE_TIMEOUT_SECONDS", 0.5)
-    cache = await harness.cache()
-    async with harness.database.transaction() as tx:
-        await harness.set_in(tx, cache, 1)
-        (hook,) = tx.hooks
-        await hook.before_commit(tx)
-        tx.hooks.clear()
-    hook.outcome_unknown()
-    assert [await harness.get(cache), await harness.get(cache), harness.loads] == [1, 1, 2]
-    await asyncio.sleep(0.6)
-    assert [await harness.get(cache), await harness.get(cache), harness.loads] == [1, 1, 3]
 
 
 async def test_concurrent_callers_share_one_load(harness: CacheHarness) -> None:
@@ -329,27 +279,6 @@ async def test_a_disabled_cache_loads_everything_and_still_invalidates(harness: 
     assert await harness.get(on) == 1
 
 
-async def test_loads_beyond_the_limit_are_refused(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks without the limit, or if a nested load waits for a second slot."""
-    monkeypatch.setattr(loads, "MAX_CONCURRENT_LOADS", 1)
-    cache = await harness.cache(load_timeout_seconds=0.4)
-    gate = Gate(harness)
-
-    async def nested() -> Value:
-        await harness.get(cache)
-        return await gate.load()
-
-    slow = asyncio.create_task(
-        cache.get_or_load("slow", nested, kind=Value, tags=["slow"], ttl_seconds=60),
-    )
-    await gate.has_read.wait()
-    with pytest.raises(TooManyLoads):
-        await cache.get_or_load("other", harness.load, kind=Value, tags=["other"], ttl_seconds=60)
-    with pytest.raises(DeadlineExceeded):
-        await slow
-    assert (await cache.get_or_load("other", harness.load, kind=Value, tags=["other"], ttl_seconds=60)).number == 0
-
-
 async def test_a_value_of_another_type_is_not_used(harness: CacheHarness) -> None:
     """Breaks without the fingerprint of the type: a release would read the values of the previous release."""
     one, two = await harness.cache(), await harness.cache()
@@ -381,7 +310,3 @@ async def test_invalidate_now_invalidates_a_tag_or_the_whole_cache(
     await two.invalidate_now(*tags)
     await asyncio.sleep(1.05 if kind == "bounded" else 0)
     assert [await harness.get(one), await harness.get(two), harness.loads] == [0, 0, 2]
-
-
-def test_a_write_may_last_longer_than_any_request() -> None:
-    assert stores.WRITE_TIMEOUT_SECONDS >= 30

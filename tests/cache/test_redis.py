@@ -166,20 +166,6 @@ async def test_a_node_without_its_database_soon_stops_trusting_redis(server: Red
             await store.close()
 
 
-async def test_too_many_recorded_tags_invalidate_the_whole_cache(
-    database: Database, server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("restwell.cache._suspension.MAX_TAGS", 3)
-    async with open_harness(database, server.url) as (harness, (cache,)):
-        await harness.get(cache)
-        async with database.transaction() as tx:
-            suspension = harness.stores[cache]._suspension  # type: ignore[attr-defined]  # a RedisStore
-            await suspension.suspend(tx, [f"tag {number}" for number in range(5)])
-        await asyncio.sleep(4.5)
-        before = harness.loads
-        assert [await harness.get(cache), harness.loads] == [0, before + 1]
-
-
 async def test_missing_cache_tables_are_named_at_start(server: RedisServer, tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'empty.db'}") as empty:
         with pytest.raises(ConfigurationError, match="cache_suspension"):

@@ -76,6 +76,21 @@ class CacheHarness:
         cache.invalidate(tx, TAG)
 
 
+class Gate:
+    """Blocks a load after it has read its value and before it returns, so that a write can commit in between."""
+
+    def __init__(self, harness: CacheHarness) -> None:
+        self._harness = harness
+        self.has_read = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    async def load(self) -> Value:
+        value = await self._harness.load()
+        self.has_read.set()
+        await self.opened.wait()
+        return value
+
+
 async def wait_until_cached(harness: CacheHarness, cache: Cache, within: float = 5) -> float:
     """Return the seconds until one of two consecutive reads is a cache hit."""
     began = time.monotonic()

@@ -110,9 +110,8 @@ class CacheSuspension:
         return suspended_at
 
     async def suspend_now(self, tags: Sequence[str]) -> datetime:
-        """``suspend`` in a transaction of its own."""
-        async with self._database.transaction() as tx:
-            return await self.suspend(tx, tags)
+        """``suspend`` in a transaction of its own, repeated if a suspension ends meanwhile."""
+        return await self._database.in_transaction(lambda tx: self.suspend(tx, tags))
 
     async def wait_until_visible(self, suspended_at: datetime) -> None:
         """After the commit of ``suspend``: return when every process has seen the suspension."""
