@@ -24,6 +24,7 @@ from restwell.settings import (
     RedisSettings,
     Settings,
 )
+from restwell.web import _docs as docs
 from servers import free_port, redis_server
 
 
@@ -92,6 +93,15 @@ async def test_the_startup_event_names_what_replaces_a_missing_service(database:
     off = settings_of(cache="off", rate_limit=RateLimitSettings(scale=0))
     report = await check_services(off, "tiny", database)
     assert [report.services[name] for name in ("cache", "rate_limits")] == ["off", "off"]
+
+
+async def test_the_startup_event_says_when_the_documentation_page_is_not_served(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "docs" not in (await check_services(settings_of(), "tiny", database)).services
+    monkeypatch.setattr(docs, "find_spec", lambda _name: None)
+    report = await check_services(settings_of(), "tiny", database)
+    assert report.services["docs"] == "not served; pip install 'restwell[docs]'"
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,6 @@ LIBRARIES: Final = {
     "redis": {"redis", "hiredis"},
     "testing": {"httpx"},  # the framework brings it
 }
-PUBLIC: Final = (
-    "restwell auth cache database edge errors files idempotency ids jobs observability rate_limits settings web"
-)
 NEED_AN_EXTRA: Final = {"auth.oauth": "auth", "email_addresses": "mail", "mail": "mail"}
 
 STARTS: Final = {
@@ -172,21 +169,31 @@ def test_the_core_alone_has_no_library_of_an_extra_and_no_shop(core: Path, tmp_p
 
 def test_every_public_module_imports_with_the_core_alone_or_names_its_extra(core: Path, tmp_path: Path) -> None:
     """Breaks if a module imports a library of an extra at its top, as ``import asyncpg``."""
-    code = f"""
-import importlib, json
+    code = """
+import importlib, json, pkgutil
+import restwell
 from restwell.errors import ConfigurationError
-faults = {{}}
-for name in {PUBLIC.split()} + {sorted(NEED_AN_EXTRA)}:
-    try:
-        module = importlib.import_module("restwell" if name == "restwell" else f"restwell.{{name}}")
-        if name != "auth":
-            [getattr(module, one) for one in getattr(module, "__all__", ())]
-    except ConfigurationError as error:
-        faults[name] = str(error)
-print(json.dumps(faults))
+def walk(package, prefix):
+    for one in pkgutil.iter_modules(package.__path__):
+        if one.name.startswith("_") or one.name == "migrations":
+            continue
+        try:
+            module = importlib.import_module(f"restwell.{prefix}{one.name}")
+            if one.name != "auth":
+                [getattr(module, name) for name in getattr(module, "__all__", ())]
+            found[prefix + one.name] = ""
+            if one.ispkg:
+                walk(module, f"{prefix}{one.name}.")
+        except ConfigurationError as error:
+            found[prefix + one.name] = str(error)
+found = {}
+[getattr(restwell, name) for name in restwell.__all__]
+walk(restwell, "")
+print(json.dumps(found))
 """
-    faults = json.loads(run(core / "python", "-c", code, cwd=tmp_path, env={}).stdout)
-    assert {name: fault.rpartition("pip install ")[2] for name, fault in faults.items()} == {
+    found = json.loads(run(core / "python", "-c", code, cwd=tmp_path, env={}).stdout)
+    assert {"auth", "cache", "jobs", "settings", "testing", "web"} <= set(found)
+    assert {name: fault.rpartition("pip install ")[2] for name, fault in found.items() if fault} == {
         name: f"'restwell[{extra}]'" for name, extra in NEED_AN_EXTRA.items()
     }
 

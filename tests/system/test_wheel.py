@@ -1,9 +1,11 @@
 """What is published: the kit alone, whole, with what a stranger reads on its page."""
 
 import email
+import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -42,15 +44,31 @@ def test_the_wheel_of_the_shop_holds_the_shop_with_its_migrations(published: Pat
 
 
 def test_the_page_of_the_project_says_what_it_is_and_where_it_runs(published: Path) -> None:
-    (wheel,) = published.glob("restwell-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
-        metadata = email.message_from_bytes(archive.read(name))
+    metadata = metadata_of(published)
     classifiers = metadata.get_all("Classifier", [])
     assert {"Operating System :: POSIX :: Linux", "Operating System :: MacOS", "Typing :: Typed"} <= set(classifiers)
     assert not [one for one in classifiers if "Windows" in one or "OS Independent" in one]
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
+
+
+def test_every_extra_is_in_the_readme_and_in_all(published: Path) -> None:
+    """Breaks with a new extra that ``all`` does not install, or that is not documented."""
+    metadata = metadata_of(published)
+    required: dict[str, set[str]] = {name: set() for name in metadata.get_all("Provides-Extra", [])}
+    for requirement, extra in (one.split("; extra == ") for one in metadata.get_all("Requires-Dist", []) if ";" in one):
+        required[extra.strip("'\"")].add(requirement)
+    everything = required.pop("all")
+    assert everything == set().union(*required.values())
+    section = (ROOT / "README.md").read_text().partition("## Install")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z]+)` \|", section, re.MULTILINE)) == {*required, "all"}
+
+
+def metadata_of(published: Path) -> Message:
+    (wheel,) = published.glob("restwell-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+        return email.message_from_bytes(archive.read(name))
 
 
 def files_of_the_kit() -> Iterator[str]:

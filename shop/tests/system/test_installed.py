@@ -77,7 +77,7 @@ def _unprivileged(python: Path, folder: Path) -> tuple[list[str], int]:
     """As root: the prefix that runs a command as a user without privileges, the owner of ``folder``; and its id."""
     if os.geteuid() != 0:
         return [], os.geteuid()
-    user_id = 65_534  # of no account
+    user_id = 65_534  # without privileges
     os.chown(folder, user_id, user_id)
     prefix = ["setpriv", f"--reuid={user_id}", f"--regid={user_id}", "--clear-groups", "--"]
     if subprocess.run([*prefix, python, "-c", ""], check=False, capture_output=True).returncode != 0:
