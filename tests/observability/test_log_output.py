@@ -17,7 +17,8 @@ AT_LINE_END = 10 * 13 + 90 * 14 + 500 * 15
 SETUP = """
 import resource, sys
 from msgspec import Struct
-from restwell.observability._log_output import output
+from prometheus_client import CollectorRegistry
+from restwell.observability._log_output import DroppedLinesCollector, output
 from restwell.observability._logs import configure_logs
 from restwell.settings import LogSettings
 
@@ -25,6 +26,11 @@ class Line(Struct):
     number: int
 
 configure_logs(LogSettings(format="json"))
+registry = CollectorRegistry()
+registry.register(DroppedLinesCollector())
+
+def report_dropped():
+    print(int(registry.get_sample_value("restwell_log_lines_dropped_total")), file=sys.stderr, flush=True)
 """
 FULL_DISK = """
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -36,12 +42,12 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 output.write(Line(-1))
 output.flush()
 output.flush()
-print(output.dropped, file=sys.stderr)
+report_dropped()
 """
 UNREAD_PIPE = """
 for number in range(int(sys.argv[1])):
     output.write(Line(number))
-print(output.dropped, file=sys.stderr, flush=True)
+report_dropped()
 sys.stdin.readline()
 output.flush(30)
 output.flush(30)
@@ -65,7 +71,10 @@ def test_a_process_that_ends_writes_its_last_lines() -> None:
 
 @pytest.mark.parametrize("limit", [AT_LINE_END, AT_LINE_END + 7])
 def test_a_full_disk_drops_lines_and_never_joins_two(tmp_path: Path, limit: int) -> None:
-    """Breaks when a partially written line is not terminated before the next one: both are then unreadable."""
+    """Breaks when a partially written line is not terminated before the next one: both are then unreadable.
+
+    Breaks when the metric does not count the lines that could not be written.
+    """
     with (tmp_path / "log").open("wb") as file:
         command = [sys.executable, "-c", SETUP + FULL_DISK, str(limit)]
         dropped_count = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=True).stderr
@@ -77,7 +86,7 @@ def test_a_full_disk_drops_lines_and_never_joins_two(tmp_path: Path, limit: int)
 
 
 def test_a_pipe_that_is_read_again_gets_the_buffered_lines_and_the_number_of_dropped_ones() -> None:
-    """Breaks when the log buffer is unbounded, or when dropped lines are not logged."""
+    """Breaks when the log buffer is unbounded, and when dropped lines are not logged, or not counted by the metric."""
     written = 2 * BUFFER_LINES + 2_000  # one full buffer, and at most one more being written
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4_096)

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from restwell import App, Restwell
 from restwell.auth import Actor
@@ -59,17 +60,32 @@ async def test_a_block_of_the_event_loop_is_reported_with_its_stack(
     """Breaks when only CPU time counts, since a blocking call may sleep; and without the thread that captures the
     stack.
     """
-    for _ in range(5):  # a stalled machine stalls the watchdog thread too
-        block(0.3)
-        await asyncio.sleep(0.1)
-        if watchdog.blocks and watchdog.blocks[-1].stack:
-            break
+    with capture_logs() as logged:
+        for _ in range(5):  # a stalled machine stalls the watchdog thread too
+            block(0.3)
+            await asyncio.sleep(0.1)
+            if watchdog.blocks and watchdog.blocks[-1].stack:
+                break
     block_report = watchdog.blocks[-1]
     assert 0.1 <= block_report.seconds < 2
     assert f"in {block.__name__}\n" in block_report.stack
     metrics = {metric.name: metric.samples[0].value for metric in watchdog.collect()}
+    assert logged[-1] == {
+        "event": "event_loop_blocked",
+        "log_level": "warning",
+        "milliseconds": round(block_report.seconds * 1e3),
+        "stack": block_report.stack,
+    }
     assert metrics["restwell_event_loop_blocks"] == len(watchdog.blocks)
     assert metrics["restwell_event_loop_blocked_seconds"] == sum(block.seconds for block in watchdog.blocks)
+
+
+async def test_a_closed_watchdog_reports_nothing(watchdog: Watchdog) -> None:
+    """Breaks when the timer of the loop is not cancelled: each start of an application would add one."""
+    watchdog.close()
+    compute(0.2)
+    await asyncio.sleep(0.1)
+    assert not watchdog.blocks
 
 
 async def test_a_block_that_holds_the_gil_is_reported(watchdog: Watchdog) -> None:
