@@ -18,12 +18,13 @@ from servers import ROOT
 
 
 def bench(*command: str) -> str:
-    for _ in range(3):
+    for remaining in (2, 1, 0):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
-        if "failed requests:" not in done.stderr + done.stdout:
-            break  # else the machine is so busy that the server refuses some with 503
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+        if remaining and "failed requests:" in done.stderr + done.stdout:
+            continue  # the machine is so busy that the server refuses some with 503
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+    raise AssertionError
 
 
 def test_a_quick_run_of_the_bench_compares_verified_answers() -> None:
