@@ -3,7 +3,8 @@
 import pytest
 
 from restwell.errors import PreconditionFailed, PreconditionRequired
-from restwell.web import check_version, etag, expected_versions
+from restwell.web import check_version, expected_versions
+from restwell.web._conditional import etag
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from restwell.web._caching import public
-from restwell.web._conditional import check_version, etag, expected_versions
+from restwell.web._conditional import check_version, expected_versions
 from restwell.web._controllers import Controller, Version
 from restwell.web._guards import current_actor, requires_role, signed_in, signed_in_or_scope
 from restwell.web._idempotent import idempotent
@@ -64,7 +64,6 @@ __all__ = [
     "current_actor",
     "delete",
     "download",
-    "etag",
     "expected_versions",
     "expired_session_cookies",
     "get",
