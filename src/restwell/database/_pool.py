@@ -38,7 +38,8 @@ class Pool:
         self._opening = 0
         self._resets: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._waits = self._wait_timeouts = self._statement_timeouts = self._failures = 0
+        self._waits = self._wait_timeouts = self._failures = 0
+        self.statement_timeouts = 0
         self._wait_total = 0.0
         self.breaker = CircuitBreaker(name)
 
@@ -51,7 +52,7 @@ class Pool:
             waits=self._waits,
             wait_seconds=self._wait_total,
             wait_timeouts=self._wait_timeouts,
-            statement_timeouts=self._statement_timeouts,
+            statement_timeouts=self.statement_timeouts,
             failures=self._failures,
             breaker_open=self.breaker.is_open,
         )
@@ -98,7 +99,7 @@ class Pool:
     def record_failure(self, *, timed_out: bool) -> None:
         """Record that the server closed or refused a connection, or that a statement ``timed_out``."""
         self._failures += 1
-        self._statement_timeouts += timed_out
+        self.statement_timeouts += timed_out
         self.breaker.failed()
 
     def drop_idle(self) -> None:

@@ -89,6 +89,7 @@ class _ErrorTranslation:
         elif isinstance(error, _CONFLICT):
             raise TransactionConflict from error
         elif isinstance(error, _BUSY):
+            self._pool.statement_timeouts += isinstance(error, asyncpg.QueryCanceledError)
             raise DatabaseBusy from error
         elif isinstance(error, (*_CONNECTION_LOST, *_LOGIN_REFUSED)):
             if (

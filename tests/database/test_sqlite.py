@@ -1,130 +1,71 @@
-"""An unavailable, locked or refusing database: a clear error in time, and recovery."""
+"""SQLite: its single writer, its faults, and the data version that tells of the commits of other processes."""
 
 import asyncio
-import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import apsw
-import asyncpg
 import pytest
-from sqlalchemy import func, literal, select, table, text
+from sqlalchemy import column, func, insert, literal, select, table, text
 
 from restwell.database import Database, DatabaseBusy, DatabaseUnavailable, open_database, param, query
-from restwell.database import _postgres as postgres_module
 from restwell.database import _sqlite as sqlite_module
-from servers import free_port, postgres, postgres_programs, restwell
-from tiny.environment import tiny_environment
+from restwell.database._sqlite import SqliteDatabase, _with_timeout
 
+_note = query("writer.note", insert(table("notes", column("text"))).values(text=param("text")))
 one = query("test.one", select(literal(1).label("n")), into=int)
 count = query("test.count", select(func.count().label("n")).select_from(table("t")), into=int)
-plus_one = query("test.plus_one", select((param("n") + literal(1)).label("n")), into=int)
-sleep = query("test.sleep", {"postgresql": text("SELECT pg_sleep(30)"), "sqlite": text("SELECT 1")}, into=int)
+WRITE = "import apsw, sys; apsw.Connection(sys.argv[1]).execute('INSERT INTO t VALUES (1)')"
 
 
-@pytest.mark.parametrize(
-    ("url", "reason"),
-    [
-        ("postgresql://u:secret-word@127.0.0.1:{port}/d", "127.0.0.1"),
-        ("sqlite:////proc/none/x.db", "/proc/none/x.db"),
-    ],
-)
-async def test_an_unreachable_database_is_named_without_its_password(url: str, reason: str) -> None:
-    database = open_database(url.format(port=free_port()))
-    with pytest.raises(DatabaseUnavailable) as raised:
-        await database.start()
-    assert reason in raised.value.detail
-    assert "secret-word" not in raised.value.detail
-    await database.close()
+async def test_a_cancellation_is_never_swallowed_by_a_wait_that_succeeds_at_the_same_moment() -> None:
+    """Breaks with ``asyncio.wait_for`` before Python 3.12: a stopped worker then never ends."""
+    for turns in range(5):
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def wait(turn: asyncio.Future[int] = turn) -> int:
+            return await turn
+
+        waiting = asyncio.create_task(_with_timeout(1_000, wait()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        turn.set_result(1)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if waiting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        else:
+            assert await waiting == 1
 
 
-async def test_an_unknown_database_or_user_is_named(postgres_server: str) -> None:
-    for url in (f"{postgres_server.rpartition('/')[0]}/missing", postgres_server.replace("restwell@", "stranger@")):
-        with pytest.raises(DatabaseUnavailable, match="does not exist"):
-            await open_database(url).start()
+async def test_one_statement_releases_the_write_lock_while_the_event_loop_is_blocked(tmp_path: Path) -> None:
+    """Breaks when BEGIN, the statement and COMMIT are three calls of the thread.
 
-
-@pytest.mark.integration
-async def test_a_wrong_password_is_reported_in_one_line_without_it(tmp_path: Path) -> None:
-    if postgres_programs() is None:
-        pytest.skip("needs a server that is not on this machine: PostgreSQL (apt-get install postgresql)")
-    with postgres() as server:
-        server.ask_for_a_password("guarded", "the right one")
-        url = server.url.replace("restwell@", "guarded:the-wrong-one@")
-        refused = await asyncio.to_thread(
-            restwell, "serve", cwd=tmp_path, **tiny_environment(url), PORT=str(free_port())
-        )
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    where = server.url.partition("@")[2]
-    assert refused.stderr.startswith(
-        f'restwell: DATABASE_URL: PostgreSQL at {where}: password authentication failed for user "guarded"; check'
-    )
-    assert "the-wrong-one" not in refused.stdout
-
-
-async def test_connecting_to_a_silent_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_module, "CONNECT_SECONDS", 0.2)
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        with pytest.raises(DatabaseUnavailable):
-            await open_database(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d").start()
+    A job that blocked the event loop between two of them prevented the heartbeat from extending its lease.
+    """
+    file = tmp_path / "writer.db"
+    async with open_database(f"sqlite:///{file}", 1) as database:
+        async with database.transaction() as tx:
+            await tx.run_script("CREATE TABLE notes (text TEXT)")
+        write_task = asyncio.create_task(database.run(_note, text="first"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251  # blocks the event loop on purpose
+        other = apsw.Connection(str(file))
+        other.execute("INSERT INTO notes VALUES ('second')")
+        assert other.execute("SELECT text FROM notes ORDER BY rowid").fetchall() == [("first",), ("second",)]
+        other.close()
+        await write_task
 
 
 async def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("this is not a database, but a text of some length " * 100)
     with pytest.raises(DatabaseUnavailable, match=r"text\.db"):
         await open_database(f"sqlite:///{tmp_path / 'text.db'}").start()
-
-
-async def test_postgres_limits_the_wait_for_a_connection(postgres_server: str) -> None:
-    async with open_database(postgres_server, pool_size=1, timeout_seconds=0.5) as database:
-        async with database.transaction():
-            with pytest.raises(DatabaseBusy):
-                await database.one(one)
-        assert await database.one(one) == 1
-
-
-async def test_a_killed_connection_is_an_error_once_and_then_replaced(postgres_server: str) -> None:
-    async with open_database(postgres_server, pool_size=1) as database:
-        with pytest.raises(DatabaseUnavailable):
-            async with database.transaction() as tx:
-                await tx.one(one)
-                admin = await asyncpg.connect(postgres_server)
-                await admin.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'restwell'"
-                )
-                await admin.close()
-                await asyncio.sleep(0.1)
-                await tx.one(one)
-        assert await database.one(one) == 1
-
-
-async def test_a_statement_beyond_its_timeout_raises_database_busy(postgres_server: str) -> None:
-    async with open_database(postgres_server, pool_size=1, timeout_seconds=0.5) as database:
-        with pytest.raises(DatabaseBusy):
-            await database.run(sleep)
-
-
-async def test_postgres_raises_programming_errors_unchanged(postgres_server: str) -> None:
-    async with open_database(postgres_server, pool_size=1) as database:
-        with pytest.raises(asyncpg.DataError):
-            await database.one(plus_one, n="many")
-        with pytest.raises(asyncpg.UndefinedTableError):
-            async with database.transaction() as tx:
-                await tx.run_script("SELECT nonsense FROM nowhere")
-        assert await database.one(plus_one, n=1) == 2
-
-
-async def test_postgres_closes_in_time_while_a_connection_is_in_use(
-    postgres_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres_module, "CLOSE_SECONDS", 0.1)
-    database = open_database(postgres_server, pool_size=1)
-    await database.start()
-    with pytest.raises(DatabaseUnavailable):
-        async with database.transaction() as tx:
-            await database.close()
-            await tx.one(one)
 
 
 async def test_sqlite_limits_the_wait_for_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,3 +184,41 @@ async def test_sqlite_waits_for_another_process_that_creates_the_file(
         with pytest.raises(DatabaseUnavailable, match="locked"):
             await open_database(f"sqlite:///{tmp_path / 'x.db'}").start()
         await asyncio.sleep(1.1)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    async with SqliteDatabase(tmp_path / "x.db") as opened:
+        async with opened.transaction() as tx:
+            await tx.run_script("CREATE TABLE t (n INTEGER)")
+        yield opened
+
+
+async def test_the_data_version_changes_with_every_commit_and_with_nothing_else(
+    database: SqliteDatabase, tmp_path: Path
+) -> None:
+    """Breaks when the connection of the writer is used: its own commits do not change the value."""
+    seen = [database.data_version()]
+    assert database.data_version() == seen[-1]
+    async with database.transaction() as tx:
+        await tx.run_script("INSERT INTO t VALUES (1)")
+        assert database.data_version() == seen[-1], "not before the commit"
+    seen.append(database.data_version())
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", WRITE, str(tmp_path / "x.db")], check=True)
+    seen.append(database.data_version())
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as tx:
+            await tx.run_script("INSERT INTO t VALUES (1)")
+            raise ZeroDivisionError
+    assert database.data_version() == seen[-1], "nor for what was rolled back"
+    assert len(set(seen)) == 3
+
+
+async def test_the_data_version_is_unavailable_before_start_and_after_close(tmp_path: Path) -> None:
+    closed = SqliteDatabase(tmp_path / "x.db")
+    with pytest.raises(DatabaseUnavailable):
+        closed.data_version()
+    async with closed:
+        assert closed.data_version() > 0
+    with pytest.raises(DatabaseUnavailable):
+        closed.data_version()
