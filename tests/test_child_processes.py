@@ -12,23 +12,23 @@ import pytest
 from restwell._child_processes import kill_children
 
 ORPHAN = """
-import multiprocessing, signal, sys, time
+import multiprocessing, os, signal, sys, time
 from restwell import _child_processes
 
 def work():
     def stop(*_):
-        print("stopped", flush=True)
+        os.write(1, b"stopped\\n")
         sys.exit()
     signal.signal(signal.SIGTERM, stop)
     _child_processes.POLL_SECONDS = 0.05
     _child_processes.exit_with_parent()
-    print("started", flush=True)
+    os.write(1, b"started\\n")
     time.sleep(60)
 
 def outlive():
-    print("started", flush=True)
+    os.write(1, b"started\\n")
     time.sleep(2)
-    print("sibling", flush=True)
+    os.write(1, b"sibling\\n")
 
 fork = multiprocessing.get_context("fork")
 for target in (work, outlive):

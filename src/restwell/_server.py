@@ -25,6 +25,7 @@ from granian.server.mp import MPServer
 from restwell import _heartbeats as heartbeats
 from restwell._app import App
 from restwell._child_processes import STOP_SECONDS, block_sigterm_during_fork, exit_with_parent, kill_children
+from restwell._folders import checked_writes
 from restwell._project import find_project
 from restwell.errors import ConfigurationError
 from restwell.observability._logs import configure_logs, log_fatal_errors
@@ -102,14 +103,10 @@ def shared_metrics_dir(settings: Settings) -> Iterator[Settings]:
     """
     with ExitStack() as stack:
         folder = settings.metrics.dir
-        try:
+        with checked_writes(folder or Path("the temporary folder"), "METRICS_DIR"):
             if folder is None:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="restwell-metrics-")))
             MetricsFolder.check(folder)
-        except OSError as error:
-            where = folder or "the temporary folder"
-            fault = f"METRICS_DIR: {where} is not writable ({error.strerror}); set it to a writable folder"
-            raise ConfigurationError([fault]) from error
         os.environ["METRICS_DIR"] = str(folder)
         yield settings.model_copy(update={"metrics": MetricsSettings(dir=folder)})
 

@@ -57,8 +57,8 @@ async def test_the_jobs_of_a_killed_worker_are_resumed_without_waiting_for_the_l
         first = worker_of(served.process.pid)
         began = time.monotonic()
         os.kill(first, signal.SIGKILL)
-        assert await harness.wait_until_finished(25) == ["done"] * 3
-        assert time.monotonic() - began < 20
+        assert await harness.wait_until_finished(60) == ["done"] * 3
+        assert time.monotonic() - began < 29  # the lease is 30 seconds
         assert worker_of(served.process.pid) != first
     for job_id in job_ids:
         assert [one.error.partition(":")[0] for one in await harness.jobs.failures(job_id)] == ["lease expired"]
