@@ -1,6 +1,6 @@
-"""The tests mirror the kit: ``restwell/cache/_redis.py`` is tested by ``tests/cache/test_redis.py``.
+"""The tests mirror the kit: ``restwell/auth/_tokens.py`` is tested by ``tests/auth/test_tokens.py``.
 
-A second file of tests for a module adds its topic to the name: ``test_redis_outages.py``. The package itself, as
+A second file of tests for a module adds its topic to the name: ``test_tokens_malformed.py``. The package itself, as
 ``restwell.database``, is tested by ``tests/database/test_database.py``.
 """
 
