@@ -1,13 +1,15 @@
-"""A JSON body: its content type, its coding, and the information about its client."""
+"""A request: the content type and the coding of its JSON body, and the information about its client."""
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from msgspec import Struct
 
 from controller_server import serve_controllers
 from fuzzing import InProcess, checked_status
-from restwell.web import Controller, JSONBody, patch, post
+from restwell.auth import ClientInfo
+from restwell.web import ApiRequest, Controller, JSONBody, client_info, get, patch, post
 
 JSON, MERGE_PATCH = b"application/json", b"application/merge-patch+json"
 
@@ -23,6 +25,11 @@ class Drafts(Controller):
     async def add(self, data: JSONBody[Draft]) -> Draft:
         """Add."""
         return data
+
+    @get("/client")
+    async def describe_client(self, request: ApiRequest) -> ClientInfo:
+        """Describe the client."""
+        return client_info(request)
 
     @patch()
     async def change(self, data: JSONBody[Draft]) -> Draft:
@@ -86,3 +93,13 @@ def test_a_compressed_body_is_refused(server: InProcess, coding: bytes, status: 
 def test_a_missing_body_is_named(server: InProcess) -> None:
     response = server.send("POST", "/v1/drafts", [(b"content-type", JSON)])
     assert (checked_status(response), b"needs a JSON body" in response.body) == ("400", True)
+
+
+@pytest.mark.parametrize(
+    ("agent", "expected"),
+    [(b"Browser/1.0 (X11)", "Browser/1.0 (X11)"), (b"a\x1b[31m\tb", "a[31mb"), (b"a" * 5_000, "a" * 200), (b"", "")],
+)
+def test_the_user_agent_is_short_and_printable(server: InProcess, agent: bytes, expected: str) -> None:
+    """Breaks when control characters are stored: a terminal that lists the sessions would obey them."""
+    response = server.send("GET", "/v1/drafts/client", [(b"user-agent", agent)])
+    assert msgspec.json.decode(response.body) == {"user_agent": expected, "ip_address": "127.0.0.1"}
