@@ -23,11 +23,11 @@ daemon off; pid {folder}/nginx/pid; error_log {folder}/nginx/error.log; worker_p
 events {{ worker_connections 512; }}
 http {{
   access_log off; {temporary} {of_http}
-  upstream shop {{ server 127.0.0.1:{upstream}; keepalive 1; }}
+  upstream app {{ server 127.0.0.1:{upstream}; keepalive 1; }}
   server {{
     listen 127.0.0.1:{port};
     {of_server}
-    location / {{ proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; }}
   }}
 }}
 """)
