@@ -17,6 +17,7 @@ GOOD = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\
 class Taken(Struct, frozen=True):
     name: str
     size: int
+    media_type: str
 
 
 class Uploads(Controller):
@@ -25,7 +26,7 @@ class Uploads(Controller):
     @post()
     async def take(self, upload: Inject[Upload]) -> Taken:
         """A file."""
-        return Taken(upload.filename, len(upload.content))
+        return Taken(upload.filename, len(upload.content), upload.media_type)
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +45,22 @@ def part(disposition: str, *headers: str, content: bytes = b"hello") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("body", "name"),
+    ("body", "name", "media_type"),
     [
-        (GOOD, "a.txt"),
+        (GOOD, "a.txt", "text/plain"),
         (
-            part('form-data; name="file"; filename="\xe4 b.txt"', "content-type: text/plain; charset=no-such"),
-            "\xe4 b.txt",
+            part('form-data; name="file"; filename="\xe4 b.webp"', "content-type: image/webp; charset=no-such"),
+            "\xe4 b.webp",
+            "image/webp",
         ),
-        (part("form-data; name=file; filename=a.txt", "content-transfer-encoding: binary"), "a.txt"),
-        (b"before\r\n" + GOOD + b"after", "a.txt"),
+        (part("form-data; name=file; filename=a.txt", "content-transfer-encoding: binary"), "a.txt", "text/plain"),
+        (b"before\r\n" + GOOD + b"after", "a.txt", "text/plain"),
     ],
 )
-def test_a_valid_file_upload_is_accepted(server: InProcess, body: bytes, name: str) -> None:
+def test_a_valid_file_upload_is_accepted(server: InProcess, body: bytes, name: str, media_type: str) -> None:
     response = upload(server, body)
-    assert (response.status, msgspec.json.decode(response.body)) == (201, {"name": name, "size": 5})
+    taken = {"name": name, "size": 5, "media_type": media_type}
+    assert (response.status, msgspec.json.decode(response.body)) == (201, taken)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +133,16 @@ def test_a_missing_or_overlong_boundary_is_refused(server: InProcess, content_ty
     assert checked_status(upload(server, GOOD, content_type)) == str(status)
 
 
+@pytest.mark.parametrize("boundary", ["x\ty", "\xff", "x\x01"])
+def test_a_boundary_of_other_characters_is_refused(server: InProcess, boundary: str) -> None:
+    """Breaks when the parser alone decides: it accepts what no client may send (RFC 2046 5.1.1)."""
+    content_type = f'multipart/form-data; boundary="{boundary}"'.encode("latin-1")
+    response = upload(server, GOOD.replace(b"--x", f"--{boundary}".encode()), content_type)
+    assert (checked_status(response), b"boundary" in response.body) == ("400", True)
+
+
 def test_a_nested_multipart_is_the_content_of_its_part(server: InProcess) -> None:
     inner = GOOD.replace(b"--x", b"--y")
     body = part("form-data; name=file; filename=a", "content-type: multipart/mixed; boundary=y", content=inner)
     response = upload(server, body)
-    assert msgspec.json.decode(response.body) == {"name": "a", "size": len(inner)}
+    assert msgspec.json.decode(response.body) == {"name": "a", "size": len(inner), "media_type": "multipart/mixed"}

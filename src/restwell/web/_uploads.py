@@ -45,7 +45,7 @@ async def read_upload(request: ApiRequest) -> Upload:
                 for event in parser.parse(chunk) if chunk else ():
                     if isinstance(event, MultipartSegment):
                         parts.append(event)
-                    elif event is not None and len(parts) == 1:
+                    elif event is not None:
                         content += event
     except MultipartError as error:
         raise MalformedRequest(f"The body is not valid {MULTIPART}: {error.args[0]}.") from None
