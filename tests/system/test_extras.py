@@ -238,6 +238,17 @@ def test_each_command_names_the_missing_extra_of_a_setting_in_one_line(
         assert (code, stderr) == (2, f"restwell: {setting}: {line}\n")
 
 
+def test_the_settings_of_accounts_name_the_missing_extra(commands: Commands, tmp_path: Path) -> None:
+    """Breaks if keys that cannot be read, or providers that cannot be called, are accepted."""
+    line = "joserfc is not installed: pip install 'restwell[auth]'\n"
+    for settings in (
+        {"JWT_KEY_FILES": "code/core_app.py"},
+        {"OAUTH_PROVIDERS": "google=https://id:secret@accounts.google.com"},
+    ):
+        code, _, stderr = commands.run("routes", cwd=tmp_path, **settings)
+        assert (code, stderr.count("\n"), stderr.endswith(line)) == (2, 1, True)
+
+
 @pytest.mark.parametrize(
     ("statement", "line"),
     [
