@@ -147,17 +147,17 @@ async def test_the_worker_command_rejects_invalid_options_at_startup(harness: Jo
         2,
         f"restwell: --liveness-file={liveness_file} cannot be written: No such file or directory\n",
     )
-    tiny = {
+    without_jobs = {
         **environment(harness),
-        "RESTWELL_APP": "tiny.app:project",
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'tiny.db'}",
+        "RESTWELL_APP": "tiny.slow:project",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'things.db'}",
     }
-    assert "revision none" in restwell("worker", cwd=tmp_path, **tiny).stderr
-    restwell("migrate", cwd=tmp_path, **tiny)
-    refused = restwell("worker", cwd=tmp_path, **tiny)
+    assert "restwell migrate" in restwell("worker", cwd=tmp_path, **without_jobs).stderr
+    restwell("migrate", cwd=tmp_path, **without_jobs)
+    refused = restwell("worker", cwd=tmp_path, **without_jobs)
     assert (refused.returncode, refused.stderr) == (
         2,
-        "restwell: tiny has no jobs; register them with kit.app(jobs=[...])\n",
+        "restwell: things has no jobs; register them with kit.app(jobs=[...])\n",
     )
 
 
