@@ -105,4 +105,5 @@ def test_a_pipe_that_is_read_again_gets_the_buffered_lines_and_the_number_of_dro
     assert len(numbers) >= BUFFER_LINES
     assert len(numbers) + dropped == written
     assert numbers == sorted(numbers)
-    assert (dropped_count["event"], dropped_count["total"]) == ("log_lines_dropped", dropped)
+    assert dropped_count["event"] == "log_lines_dropped"
+    assert dropped_count["total"] - dropped in {0, 1}, "a report that finds the buffer full is dropped, and counted too"
