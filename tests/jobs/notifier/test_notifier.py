@@ -41,8 +41,13 @@ async def test_a_worker_with_full_slots_notifies_another_worker(
     monkeypatch.setattr(base, "MAX_NOTIFICATIONS", 1)
     monkeypatch.setattr(worker, "POLL_SECONDS", 60.0)
     async with AsyncExitStack() as stack:
-        for _ in range(4):
+        workers = [
             await stack.enter_async_context(harness.worker([harness.database], concurrency=1, drain_seconds=0))
+            for _ in range(4)
+        ]
+        async with asyncio.timeout(30):  # until RabbitMQ knows all consumers, and delivers to each in turn
+            while not all(getattr(one._jobs.notifier, "_tags", True) for one in workers):
+                await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)  # all workers are waiting now
         async with harness.database.transaction() as tx:
             await harness.jobs.enqueue_many(tx, sample_jobs.sleep, [{"seconds": 60.0}] * 4)
