@@ -5,12 +5,15 @@ import json
 
 import httpx
 import pytest
+from litestar.exceptions import ValidationException
 from structlog.testing import capture_logs
 
 from api_client import Json, assert_problem, error_paths
+from restwell.errors import FieldError, ServiceUnavailable
 from restwell.observability._log_output import output
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
+from restwell.web._problems import to_app_error
 from tiny.app import create_app
 
 JSON = "application/json"
@@ -143,3 +146,21 @@ async def test_the_access_log_names_route_and_caller(
 @pytest.mark.parametrize(("token", "status", "code"), [("guest", 403, "forbidden"), ("thief", 401, "unauthorized")])
 async def test_a_refusal_by_a_guard_is_a_problem(tiny: httpx.AsyncClient, token: str, status: int, code: str) -> None:
     assert_problem(await tiny.get("/v1/notes/secrets", headers={"authorization": f"Bearer {token}"}), status, code)
+
+
+def test_an_unavailable_dependency_is_logged_with_its_cause() -> None:
+    """Breaks when the cause is not logged: the response names none."""
+    error = ServiceUnavailable()
+    error.__cause__ = OSError("connection refused")
+    with capture_logs() as logged:
+        assert to_app_error(error, "/v1/notes") is error
+    assert [(line["event"], line["log_level"], line["cause"]) for line in logged] == [
+        ("dependency_unavailable", "warning", "OSError('connection refused')")
+    ]
+
+
+def test_a_parameter_that_the_framework_refuses_is_named() -> None:
+    error = ValidationException(extra=[{"message": "Expected `int`", "key": "x-count", "source": "header"}, {}])
+    found = to_app_error(error, "/v1/notes")
+    assert found.status == 422
+    assert found.errors == [FieldError("x-count", "Expected `int`"), FieldError("$", "invalid")]

@@ -9,7 +9,16 @@ from api_client import assert_problem
 from restwell import Restwell
 from restwell.settings import Settings
 from restwell.testing import running
-from restwell.web import Controller, Version, expired_session_cookies, get, post, session_cookies, signed_in
+from restwell.web import (
+    Controller,
+    Version,
+    expired_session_cookies,
+    get,
+    oauth_state_cookie,
+    post,
+    session_cookies,
+    signed_in,
+)
 from restwell.web._session_cookies import ACCESS_COOKIE
 from tiny.app import authenticate
 
@@ -104,6 +113,12 @@ def test_session_cookies_are_bound_to_the_host_and_invisible_to_scripts() -> Non
         assert text.startswith("__Host-")
         assert {"HttpOnly", "Secure", "Path=/", "SameSite=strict"} <= set(text.split("; "))
         assert "Domain" not in text
+
+
+def test_the_cookie_of_an_oauth_sign_in_is_sent_with_the_redirect_of_the_provider() -> None:
+    """Breaks with `SameSite=Strict`: the browser comes back from another site."""
+    text = oauth_state_cookie("the-flow", 600).to_header(header="")
+    assert {"HttpOnly", "Secure", "Path=/", "SameSite=lax", "Max-Age=600"} <= set(text.split("; "))
 
 
 def test_expired_session_cookies_delete_both() -> None:
