@@ -23,6 +23,7 @@ pytest_plugins = ["shared_fixtures"]
 
 SECRET = "a secret for tests, which is long enough to be one"
 servers.PRELOADED.append("shop.app")  # what most commands import
+servers.SETTINGS["PAYMENTS_URL"] = "fake:///{folder}/payments.db"
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,8 @@ def chromium_program() -> str | None:
 
 MORE: Final = 1_000
 """Factor of the rate limits: a test is one client and sends the requests of thousands."""
+SETTINGS: Final = {"WORKERS": "1", "RUNTIME_DIR": "{folder}/cache", "RATE_LIMIT_SCALE": str(MORE)}
+"""The defaults of every server, where ``{folder}`` is its folder; a suite may add more."""
 
 
 class Postgres:
@@ -308,12 +310,7 @@ def serve_into(
     assert_allowed()
     port, log = free_port(), folder / "server.log"
     run = str(uuid4())
-    own = {
-        "WORKERS": "1",
-        "RUNTIME_DIR": str(folder / "cache"),
-        "RATE_LIMIT_SCALE": str(MORE),
-        "PAYMENTS_URL": f"fake:///{folder}/payments.db",
-    }
+    own = {name: value.replace("{folder}", str(folder)) for name, value in SETTINGS.items()}
     env = {**os.environ, **own, **environment, "PORT": str(port), RUN: run}
     with log.open("wb") as output:
         written = output if sink is None else sink
