@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kit test-shop test-quick .venv/.servers coverage scoreboard bench check format api lock clean
+.PHONY: help run test test-kit test-shop test-installed test-quick .venv/.servers coverage scoreboard bench check format api lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,13 @@ test-kit: .venv/.servers ## Run the tests of the kit (ARGS="tests/cache -k redis
 
 test-shop: .venv/.servers ## Run the tests of the shop (ARGS="tests/orders" for some)
 	@cd shop && ../$(BIN)/pytest $(PARALLEL) --quiet --no-header --durations=10 $(ARGS)
+
+test-installed: .venv/.servers ## Run the tests of the shop against the installed wheels (ARGS="tests/orders" for some)
+	@rm -rf build && $(PIP) wheel --no-deps --no-build-isolation --wheel-dir build . ./shop
+	@$(BIN)/python -m venv build/venv
+	@build/venv/bin/python -m pip --quiet --no-input install --require-hashes --no-deps -r requirements/dev.txt
+	@build/venv/bin/python -m pip --quiet --no-input install --no-deps build/*.whl
+	@cd shop && ../build/venv/bin/pytest $(PARALLEL) --quiet --no-header $(ARGS)
 
 test-quick: .venv/.dev ## Run the tests that need no server (two minutes)
 	@$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS)
@@ -72,7 +79,7 @@ lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARG
 LOCK := --quiet --universal --no-emit-package restwell --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 clean: ## Remove the environment and everything made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage*
+	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .coverage*
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "restwell needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
