@@ -1,5 +1,6 @@
 """The composition root: when it opens what, and what two releases of an application share."""
 
+import threading
 from pathlib import Path
 
 import httpx
@@ -62,6 +63,23 @@ async def test_a_resource_of_the_application_is_closed_before_the_kit(tiny_setti
     async with running(build(kit)):
         assert written == []
     assert written == [1]
+
+
+async def test_the_kit_is_closed_when_a_resource_fails_to_close(tiny_settings: Settings) -> None:
+    """Breaks when the first exception ends the shutdown: threads of the database remain, and the process never ends."""
+    kit = Restwell(tiny_settings, name="greetings")
+
+    class Resource:
+        async def close(self) -> None:
+            raise RuntimeError("lost")
+
+    kit.close_on_shutdown(Resource())
+    threads = set(threading.enumerate())
+    await kit.start()
+    assert await kit.database.one(one) == 1
+    with pytest.raises(RuntimeError, match="lost"):
+        await kit.close()
+    assert {thread.name for thread in set(threading.enumerate()) - threads if not thread.daemon} == set()
 
 
 async def test_a_cached_response_is_used_by_its_own_release_only(tiny_settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -202,21 +203,24 @@ class Restwell(OptionalParts):
         self.watchdog.start()
 
     async def close(self) -> None:
-        """Close everything that ``start`` opened, and the registered resources. Writes the last log lines."""
-        self.watchdog.close()
-        for resource in self._closeables:
-            await resource.close()
-        await self.metrics.close()
-        await self._health_database.close()
-        await self.jobs.close()
-        if self.rate_limiter is not None:
-            await self.rate_limiter.close()
-        await self.cache.close()
-        await self.database.close()
-        if "passwords" in vars(self):  # built on first use
-            self.passwords.close()
-        if self._write_log is not None:
-            await asyncio.to_thread(output.flush)  # the last log lines are written before the process exits
+        """Close the registered resources, then what ``start`` opened, and write the last log lines.
+
+        Closes all of them, also if one raises; its exception is raised at the end.
+        """
+        async with AsyncExitStack() as stack:  # in the reverse order
+            if self._write_log is not None:
+                stack.push_async_callback(asyncio.to_thread, output.flush)
+            if "passwords" in vars(self):  # built on first use
+                stack.callback(self.passwords.close)
+            stack.push_async_callback(self.database.close)
+            stack.push_async_callback(self.cache.close)
+            if self.rate_limiter is not None:
+                stack.push_async_callback(self.rate_limiter.close)
+            for resource in (self.jobs, self._health_database, self.metrics):
+                stack.push_async_callback(resource.close)
+            for registered in reversed(self._closeables):
+                stack.push_async_callback(registered.close)
+            stack.callback(self.watchdog.close)
 
     def worker(
         self,
