@@ -97,7 +97,7 @@ class HostileProvider(httpx.AsyncBaseTransport):
 @contextmanager
 def hostile() -> Iterator[tuple[HostileProvider, Any]]:
     """The provider, and a function that signs in and returns where the browser is sent, and the identity."""
-    transport, loop = HostileProvider(), asyncio.new_event_loop()
+    transport = HostileProvider()
     http = httpx.AsyncClient(transport=transport)
 
     async def sign_in(name: str, client: Client, issuer: str | None) -> tuple[str, Identity]:
@@ -105,11 +105,6 @@ def hostile() -> Iterator[tuple[HostileProvider, Any]]:
         sent_to = await provider.authorization_url(FLOW, CALLBACK)
         return sent_to, await provider.identify("code", FLOW, CALLBACK, issuer)
 
-    try:
-        yield (
-            transport,
-            lambda name="okta", client=CLIENT, issuer=None: loop.run_until_complete(sign_in(name, client, issuer)),
-        )
-    finally:
-        loop.run_until_complete(http.aclose())
-        loop.close()
+    with asyncio.Runner() as runner:
+        yield transport, lambda name="okta", client=CLIENT, issuer=None: runner.run(sign_in(name, client, issuer))
+        runner.run(http.aclose())
