@@ -30,15 +30,15 @@ def app(settings: ShopSettings, server: MailServer) -> App:
 
 
 class Phone:
-    """An authenticator app. Each ``code`` is of the next timestep, as if 30 seconds had passed."""
+    """An authenticator app. Each ``code`` is of the timestep after the previous one, as if 30 seconds had passed."""
 
     def __init__(self, uri: str) -> None:
         self._totp = pyotp.parse_uri(uri)
-        self._step = int(time.time()) // 30 - 2
+        self._step = 0
         assert isinstance(self._totp, pyotp.TOTP)
 
     def code(self, steps: int = 1) -> str:
-        self._step += steps
+        self._step = max(self._step, int(time.time()) // 30 - 2) + steps
         assert isinstance(self._totp, pyotp.TOTP)
         return self._totp.generate_otp(self._step)
 
