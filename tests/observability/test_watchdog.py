@@ -61,7 +61,7 @@ async def test_a_block_of_the_event_loop_is_reported_with_its_stack(
     stack.
     """
     with capture_logs() as logged:
-        for _ in range(5):  # a stalled machine stalls the watchdog thread too
+        for _ in range(50):  # a stalled machine stalls the watchdog thread too
             block(0.3)
             await asyncio.sleep(0.1)
             if watchdog.blocks and watchdog.blocks[-1].stack:
