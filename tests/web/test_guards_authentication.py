@@ -110,7 +110,7 @@ def test_the_access_token_is_read_as_http_defines_it(app: App) -> None:
             (b"bEARER \t owner\t ", 200, None),
             (b"Bearer \xa0owner", 401, b'Bearer error="invalid_token"'),
             (b"Bearer owner\x85", 401, b'Bearer error="invalid_token"'),
-            (b"Bearer nobody", 401, b'Bearer error="invalid_token"'),
+            (b"Bearer unknown", 401, b'Bearer error="invalid_token"'),
             (b"Basic owner", 401, b"Bearer"),
             (b"owner", 401, b"Bearer"),
             (b"Bearer", 401, b"Bearer"),
