@@ -1,11 +1,11 @@
 """The context of a request, the base class of the hooks, and the ASGI types."""
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from restwell.database._consistency import SessionConsistency
+from restwell.edge._route import Route
 from restwell.rate_limits._rate import RateLimitResult
 
 Scope = MutableMapping[str, Any]
@@ -24,41 +24,52 @@ SCOPE_KEY: Final = "restwell"
 class RequestContext:
     """The state of one request.
 
-    ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``status``: 0 until the
-    response starts. ``user_id``: set by authentication. ``rate_limit``: the result of counting the request.
-    ``timeout_seconds``: the timeout of its route, if it has one of its own. ``timed_out``: set when the timeout cancels
-    the request. ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``consistency``: how
-    recent replica reads must be. ``response``: a hook that sets it in ``before`` answers the request; later hooks and
-    the application do not run.
+    ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``method``: that of the request;
+    the application handles HEAD as GET. ``route`` and ``path_parameters``: set by Routing, if the path has a route.
+    ``response``: a hook that sets it answers the request. ``is_prepared``: that response has the cacheable headers
+    already. ``status``: 0 until the response starts. ``user_id``: set by authentication. ``rate_limit``: the result of
+    counting the request. ``timed_out``: set when the timeout cancels the request. ``holds_slot``: whether the request
+    holds a slot of the concurrency limiter. ``consistency``: how recent replica reads must be. ``position``: the number
+    of hooks that the request has passed.
     """
 
     __slots__ = (
         "consistency",
         "headers",
         "holds_slot",
+        "is_prepared",
+        "method",
+        "path_parameters",
+        "position",
         "rate_limit",
+        "receive",
         "request_id",
         "response",
+        "route",
         "scope",
         "started_at",
         "status",
         "timed_out",
-        "timeout_seconds",
         "user_id",
     )
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
+        self.receive = receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.method: str = scope["method"]
         self.started_at = time.perf_counter()
+        self.position = 0
         self.request_id = ""
+        self.route: Route | None = None
+        self.path_parameters: Mapping[str, Any] = {}
         self.status = 0
         self.response: Response | None = None
+        self.is_prepared = False
         self.rate_limit: RateLimitResult | None = None
         self.timed_out = False
         self.holds_slot = False
-        self.timeout_seconds: float | None = None
-        self.consistency: SessionConsistency | None = None
+        self.consistency: Any = None
         self.user_id: UUID | None = None
 
 
@@ -69,21 +80,25 @@ def request_context(scope: Scope) -> RequestContext:
 
 
 class Hook:
-    """A hook of the edge. Override the methods it needs; a method that is not overridden is never called.
+    """An entry of the edge. Override the methods it needs; a method that is not overridden is never called.
+
+    The hooks admit a request in their order. One may answer it: later hooks and the application do not see it then.
+    ``on_response`` and ``after`` are called for the hooks up to the one that answered, or all of them.
 
     ``cacheable_headers``: its response headers depend on the response alone, so they are computed once for a cached
-    response. ``app_requests_only``: its ``before`` and ``after`` run only for requests that reach the application, not
-    for cache hits.
+    response.
     """
 
     cacheable_headers: ClassVar[bool] = False
-    app_requests_only: ClassVar[bool] = False
 
-    def before(self, context: RequestContext) -> None:
-        """Runs when the request arrives."""
+    def admit(self, context: RequestContext) -> Awaitable[None] | None:
+        """Runs when the request arrives. Return an awaitable to wait.
+
+        To answer the request, raise an AppError or set ``context.response``.
+        """
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:
         """Runs when the response starts. May change ``headers``."""
 
     def after(self, context: RequestContext) -> None:
-        """Runs after the response was sent, or after the request failed."""
+        """Runs in reverse order when the request has ended, also if it was cancelled."""
