@@ -1,17 +1,18 @@
-"""The composition root: builds the kit from the settings, and the ASGI application from routes and services."""
+"""The composition root: builds the kit from the settings, and the ASGI application from features."""
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar
-from litestar.datastructures import State
-from litestar.di import Provide
 
+from restwell._edge import build_edge
+from restwell._host import Host
+from restwell._lifespan import Lifespan, refuse_websocket
 from restwell._optional_parts import OptionalParts
 from restwell.auth import RefreshTokens
 from restwell.auth._key_derivation import KeyDeriver, development_secret
@@ -20,26 +21,18 @@ from restwell.cache._local import LocalStore, default_runtime_dir
 from restwell.cache._peers import Peers
 from restwell.cache._store import Store
 from restwell.cache._suspension import CacheSuspension
-from restwell.database import Migrations, open_database
+from restwell.database import Migrations, Query, find_queries, open_database
 from restwell.database._consistency import ConsistencyTokens
 from restwell.database._metrics import DatabaseCollector
-from restwell.edge._access_log import AccessLog
-from restwell.edge._canonical_path import CanonicalPath
-from restwell.edge._client_address import ClientAddress
 from restwell.edge._concurrency_limiter import ConcurrencyLimiter
-from restwell.edge._context import Hook, Receive, Scope, Send
-from restwell.edge._cors import Cors
-from restwell.edge._header_fields import HeaderFields
-from restwell.edge._options import Options
+from restwell.edge._context import AsgiApp, Receive, Scope, Send
 from restwell.edge._pipeline import Edge
-from restwell.edge._rate_limit import RateLimitHeaders
-from restwell.edge._read_your_writes import ReadYourWrites
-from restwell.edge._request_id import LogContext, RequestId
-from restwell.edge._response_cache import ResponseCache
-from restwell.edge._security_headers import SecurityHeaders
-from restwell.edge._url_limit import UrlLimit
+from restwell.edge._rate_limit import RateLimit, with_rates
+from restwell.edge._route import Route
+from restwell.edge._router import Router
+from restwell.errors import PROBLEMS, ErrorFormat
 from restwell.files import Files
-from restwell.jobs import Job, Jobs, Worker, WorkerOptions
+from restwell.jobs import Jobs, Worker, WorkerOptions
 from restwell.jobs._notifier import open_notifier
 from restwell.jobs._rows import ClaimedJob
 from restwell.observability._log_output import DroppedLinesCollector, output
@@ -49,57 +42,59 @@ from restwell.observability._watchdog import Watchdog
 from restwell.rate_limits._limiter import RateLimiter, RateLimitStore
 from restwell.rate_limits._local import LocalRateLimitStore
 from restwell.settings import Settings
-from restwell.web import ApiRequest, ClientCredentials, Cursors, Version, current_actor
-from restwell.web._caching import cached_routes
-from restwell.web._checks import check_routes
+from restwell.web import AuthScheme, ClientCredentials, Cursors, TokenScheme, Version
+from restwell.web._authentication import Authenticate
+from restwell.web._declarations import Part
+from restwell.web._dispatch import Dispatcher
 from restwell.web._docs import docs_routes
-from restwell.web._fast_path import FastPath
-from restwell.web._forms import read_form
-from restwell.web._guards import Authenticate
+from restwell.web._endpoint import Defaults, compile_endpoints, features_of
 from restwell.web._health import HEALTH_PATHS, health_routes
-from restwell.web._idempotent import check_idempotent_routes
 from restwell.web._openapi import openapi_document
 from restwell.web._openapi_schemas import Schema
-from restwell.web._paths import allowed_methods
-from restwell.web._problems import error_response
 from restwell.web._query_budget import QueryBudget
-from restwell.web._rate_limits import apply_rate_limits
-from restwell.web._request import read_filters
-from restwell.web._session_cookies import SESSION_COOKIES
-from restwell.web._timeouts import apply_timeouts
-from restwell.web._uploads import MULTIPART_PARTS, read_upload
 from restwell.web._well_known import security_txt, well_known_routes
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
 
 
 class App:
-    """The ASGI application: the edge around Litestar, its OpenAPI document, and the kit."""
+    """The ASGI application: the edge around the routes, their OpenAPI document, and the kit."""
 
     def __init__(
         self,
         kit: "Restwell",
         edge: Edge,
-        litestar: Litestar,
-        openapi: Schema,
-        query_budget: QueryBudget,
-        concurrency_limiter: ConcurrencyLimiter,
-        services: Sequence[object],
-        prefixes: Sequence[str],
+        framework: AsgiApp | None,
+        routes: Sequence[Route],
         migrations: Migrations,
+        *,
+        openapi: Schema | None = None,
+        services: Sequence[object] = (),
+        prefixes: Sequence[str] = (),
+        queries: Sequence[Query[Any]] = (),
     ) -> None:
         self.kit = kit
-        self.migrations = migrations
+        self.routes = routes
+        self.openapi = openapi or {}
         self.prefixes = prefixes
+        self.queries = queries
+        self.migrations = migrations
+        self.query_budget = edge.hook(QueryBudget)
+        self.concurrency_limiter = edge.hook(ConcurrencyLimiter)
+        self.on_startup: list[Callable[[], object]] = []
         self._services = services
         self._edge = edge
-        self.query_budget = query_budget
-        self.concurrency_limiter = concurrency_limiter
-        self.litestar = litestar
-        self.openapi = openapi
+        self._framework = framework
+        self._lifespan = Lifespan(self._start, kit.close, framework)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        return self._edge(scope, receive, send)  # returned, not awaited: saves one coroutine per request
+        kind = scope["type"]
+        if kind == "http":
+            return self._edge(scope, receive, send)  # returned, not awaited: saves one coroutine per request
+        if kind == "lifespan":
+            return self._lifespan(scope, receive, send)
+        framework = self._framework
+        return framework(scope, receive, send) if framework is not None else refuse_websocket(receive, send)
 
     def worker(
         self,
@@ -111,11 +106,18 @@ class App:
         """Build a worker for the jobs, with the services of the routes. Start the kit before the worker."""
         return self.kit.worker(self._services, options, execute_isolated=execute_isolated, name=name)
 
+    async def _start(self) -> None:
+        await self.kit.start()
+        for start in self.on_startup:
+            start()
+
 
 class Restwell(OptionalParts):
     """The kit: built once from the settings and passed to constructors. Opens no connection before ``start``."""
 
-    def __init__(self, settings: Settings, *, name: str) -> None:
+    def __init__(self, settings: Settings | None = None, *, name: str = "app") -> None:
+        if settings is None:
+            settings = Settings.load(os.environ, env_file=Path(".env"), secrets_dir=Path("/run/secrets"))
         jwt = settings.jwt
         secret = jwt.secret.get_secret_value() if jwt.secret else development_secret(DEVELOPMENT_SECRET)
         secrets = [secret, *(previous.get_secret_value() for previous in jwt.previous_secrets)]
@@ -244,116 +246,114 @@ class Restwell(OptionalParts):
 
     def app(
         self,
+        parts: Sequence[Part | Version],
         *,
-        version: str,
-        description: str,
-        versions: Sequence[Version],
-        provide: Sequence[object],
-        authenticate: Authenticate,
+        version: str = "1.0.0",
+        description: str = "",
+        authenticate: Authenticate | AuthScheme | None = None,
+        errors: ErrorFormat = PROBLEMS,
         migrations: Path | None = None,
-        jobs: Sequence[Job[..., Any]] = (),
         client_credentials: ClientCredentials | None = None,
-        session_cookies: bool = False,
+        host: Host | None = None,
     ) -> App:
-        """Build the application.
+        """Build the application from features, controllers and handlers, or from versions of the API.
 
-        ``provide``: services, injected into controllers and jobs by type. ``jobs``: every job that the application
-        enqueues. ``migrations``: the folder of the application's migrations, if it has tables. ``client_credentials``:
-        token endpoint and scopes of machine clients. ``session_cookies``: guards also accept the access token in a
-        cookie.
+        ``authenticate``: returns the actor of an access token, or raises Unauthorized; or an authentication scheme.
+        ``errors``: the format of error responses. ``migrations``: the folder of the application's migrations, if it has
+        tables. ``client_credentials``: token endpoint and scopes of machine clients. ``host``: the framework for
+        everything that is no route of the kit, such as WebSockets.
 
         Raises TypeError for an invalid route.
         """
-        self.jobs.register(jobs)
-        public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
-        services = (*provide, self.jobs, self.cursors)
+        features = list(features_of(parts))
+        self.jobs.register([job for feature in features for job in feature.jobs])
+        services = [service for feature in features for service in feature.services]
+        services += [self.database, self.cache, self.jobs, self.cursors, self.files]
         schema = Migrations(migrations)
-        litestar = Litestar(
-            route_handlers=[
-                *(each.router(services) for each in versions),
-                *health_routes(self._health_database, schema, self.metrics, self.jobs),
-                *security_txt(self.settings.security.contact, self.settings.app.url),
-                *well_known_routes(public_keys, self.settings.app.url, client_credentials),
-            ],
-            dependencies={
-                "actor": Provide(current_actor, sync_to_thread=False),
-                "filters": Provide(read_filters, sync_to_thread=False),
-                "form": Provide(read_form),
-                "upload": Provide(read_upload),
-            },
-            exception_handlers={Exception: error_response},
-            request_class=ApiRequest,
-            request_max_body_size=self.settings.request.max_bytes,
-            multipart_form_part_limit=MULTIPART_PARTS,
-            openapi_config=None,
-            logging_config=None,
-            on_startup=[self.start],
-            on_shutdown=[self.close],
-            state=State(
-                {
-                    "authenticate": authenticate,
-                    "database": self.database,
-                    SESSION_COOKIES: session_cookies,
-                }
-            ),
+        public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
+        defaults = Defaults(
+            max_body_bytes=self.settings.request.max_bytes,
+            auth=authenticate
+            if authenticate is None or hasattr(authenticate, "security")
+            else TokenScheme(authenticate),
+            errors=errors,
         )
-        check_idempotent_routes(litestar)
-        check_routes(litestar)
+        operational = [
+            *health_routes(self._health_database, schema, self.metrics, self.jobs),
+            *security_txt(self.settings.security.contact, self.settings.app.url),
+            *well_known_routes(public_keys, self.settings.app.url, client_credentials),
+        ]
+
+        def find_service(kind: type) -> object | None:
+            return next((service for service in services if isinstance(service, kind)), None)
+
+        endpoints = compile_endpoints([*parts, *operational], find_service, defaults)
         document = openapi_document(
-            litestar,
+            endpoints,
             title=self.name,
             version=version,
             description=description,
             client_credentials=client_credentials,
             url=self.settings.app.url,
         )
-        for handler in docs_routes(document):
-            litestar.register(handler)
-        query_budget = QueryBudget()
-        self.metrics.registry.register(query_budget)
-        hooks: list[Hook] = [
-            RequestId(),
-            HeaderFields(),
-            UrlLimit(),
-            CanonicalPath(),
-            LogContext(),
-            SecurityHeaders(),
-            AccessLog(self._write_log),
-            query_budget,
-        ]
-        if self.settings.trusted_hops:
-            hooks.insert(2, ClientAddress(self.settings.trusted_hops))
-        if self.settings.cors.origins:
-            hooks.append(Cors(self.settings.cors.origins))
-        hooks.append(Options(allowed_methods(litestar)))
-        if self.settings.database.replica_urls:
-            hooks.append(ReadYourWrites(self._consistency_tokens))
-        if self.rate_limiter is not None:
-            hooks.append(RateLimitHeaders(self.settings.trusted_hops))
-            apply_rate_limits(litestar, self.rate_limiter)
-        apply_timeouts(litestar)
-        responses = ResponseCache(self.cache, cached_routes(litestar), _document_digest(document))
-        concurrency_limiter = ConcurrencyLimiter(self.database.pool_stats, HEALTH_PATHS)
-        self.metrics.registry.register(concurrency_limiter)
-        edge = Edge(
-            FastPath(litestar),
-            hooks,
-            self.settings.request.timeout_seconds,
-            responses,
-            rate_limiter=self.rate_limiter,
-            concurrency_limiter=concurrency_limiter,
+        endpoints += compile_endpoints(docs_routes(document), find_service, defaults)
+        return self._build(
+            with_rates(endpoints, self.rate_limiter),
+            host,
+            errors,
+            openapi=document,
+            services=services,
+            prefixes=[part.prefix for part in parts if isinstance(part, Version)],
+            queries=find_queries(module for feature in features for module in feature.queries),
+            migrations=schema,
         )
-        return App(
-            self,
-            edge,
-            litestar,
-            document,
-            query_budget,
-            concurrency_limiter,
-            services,
-            [each.prefix for each in versions],
-            schema,
+
+    def wrap(self, app: AsgiApp, routes: Sequence[Route] = (), *, errors: ErrorFormat = PROBLEMS) -> App:
+        """Put the edge around an existing ASGI application, and start and stop the kit with it.
+
+        ``routes``: limits and cache policies of its routes; other requests have the default limits.
+        """
+        return self._build(with_rates(routes, self.rate_limiter), _Wrapped(app), errors)
+
+    def _build(
+        self,
+        routes: Sequence[Route],
+        host: Host | None,
+        errors: ErrorFormat,
+        *,
+        migrations: Migrations | None = None,
+        **described: Any,
+    ) -> App:
+        router = Router(routes)
+        rate_limit = RateLimit(self.rate_limiter, self.settings.trusted_hops) if self.rate_limiter is not None else None
+        dispatcher = Dispatcher(router, self.database, rate_limit, errors, host)
+        edge = build_edge(
+            dispatcher,
+            router,
+            self.settings,
+            database=self.database,
+            cache=self.cache,
+            metrics=self.metrics,
+            tokens=self._consistency_tokens,
+            rate_limit=rate_limit,
+            write_log=self._write_log,
+            version=_digest(described.get("openapi", {})),
+            exempt_paths=HEALTH_PATHS,
+            errors=errors,
         )
+        return App(self, edge, dispatcher.framework, routes, migrations or Migrations(None), **described)
+
+
+class _Wrapped:
+    """An existing application as the host, which has all routes."""
+
+    reason = "served by the application"
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    def application(self, _: AsgiApp) -> AsgiApp:
+        return self._app
 
 
 def runtime_dir(settings: Settings) -> Path:
@@ -365,6 +365,6 @@ def open_peers(settings: Settings, name: str) -> Peers:
     return Peers(name, runtime_dir(settings) if settings.redis.url is None else None)
 
 
-def _document_digest(document: Schema) -> str:
+def _digest(document: Schema) -> str:
     """Part of the cache keys: responses of another release are never used."""
     return hashlib.blake2b(msgspec.json.encode(document), digest_size=6).hexdigest()

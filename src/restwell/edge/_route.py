@@ -45,14 +45,14 @@ class CachePolicy(Struct, frozen=True):
 class Route(Struct, frozen=True, kw_only=True):
     """A method of a path, such as GET ``/products/{product_id}``.
 
-    ``parameters`` has the type of each path parameter: UUID, int or str. ``rate`` is its rate limit, None for no limit.
+    ``path_types`` has the type of each path parameter: UUID, int or str. ``rate`` is its rate limit, None for no limit.
     With ``has_guards`` the application counts the request, once it knows the caller; otherwise the edge counts it.
     ``timeout_seconds`` replaces the default timeout. ``query_budget`` says how often a request may run a query.
     """
 
     method: str
     path: str
-    parameters: Mapping[str, type] = {}
+    path_types: Mapping[str, type] = {}
     rate: Rate | None = None
     has_guards: bool = False
     timeout_seconds: float | None = None

@@ -57,7 +57,7 @@ class Router(Generic[R]):
 
 
 def _type_of(route: Route, name: str) -> type:
-    kind = route.parameters.get(name)
+    kind = route.path_types.get(name)
     if kind not in PATH_TYPES:
         raise TypeError(f"{route.method} {route.path} needs the type of the parameter {name}: UUID, int or str")
     return kind

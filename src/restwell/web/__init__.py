@@ -1,19 +1,27 @@
-"""Building blocks of HTTP resources: routes, guards, pagination, conditional requests. Built on Litestar."""
+"""Building blocks of HTTP resources: routes, guards, responses, conditional requests."""
 
-from litestar import Response, delete, get, patch, post
-from litestar.di import NamedDependency as Inject
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, HeaderParameter, JSONBody
-
+from restwell.errors import ErrorFormat
+from restwell.web._authentication import AuthScheme, TokenScheme
 from restwell.web._caching import public
-from restwell.web._conditional import check_version, expected_versions
-from restwell.web._controllers import Controller, Version
-from restwell.web._guards import current_actor, requires_role, signed_in, signed_in_or_scope
-from restwell.web._idempotent import idempotent
+from restwell.web._conditional import check_version
+from restwell.web._declarations import Controller, Feature, Version, delete, get, patch, post, put
+from restwell.web._guards import requires_role, signed_in, signed_in_or_scope
 from restwell.web._jobs import JobController
-from restwell.web._pagination import Cursors, Page, PageFilter, paged
-from restwell.web._request import ApiRequest, client_info
-from restwell.web._responses import accepted, created, download, immutable, stream_json, with_etag
+from restwell.web._pagination import Cursors, Page, PageFilter
+from restwell.web._parameters import Header, IfMatch
+from restwell.web._request import Request, client_info
+from restwell.web._responses import (
+    Cookie,
+    Response,
+    Stream,
+    accepted,
+    created,
+    download,
+    immutable,
+    redirect,
+    stream_json,
+    with_etag,
+)
 from restwell.web._session_cookies import (
     ACCESS_COOKIE,
     OAUTH_STATE_COOKIE,
@@ -25,35 +33,39 @@ from restwell.web._session_cookies import (
     session_cookies,
 )
 from restwell.web._token_endpoint import (
+    OAUTH_ERRORS,
     ClientCredentials,
     InvalidClient,
     InvalidScope,
     UnsupportedGrantType,
-    oauth_error_response,
     read_client_credentials,
 )
 from restwell.web._uploads import Upload
 
 __all__ = [
     "ACCESS_COOKIE",
+    "OAUTH_ERRORS",
     "OAUTH_STATE_COOKIE",
     "REFRESH_COOKIE",
-    "ApiRequest",
+    "AuthScheme",
     "ClientCredentials",
     "Controller",
+    "Cookie",
     "CrossSiteRequest",
     "Cursors",
-    "FromPath",
-    "HeaderParameter",
-    "Inject",
+    "ErrorFormat",
+    "Feature",
+    "Header",
+    "IfMatch",
     "InvalidClient",
     "InvalidScope",
-    "JSONBody",
     "JobController",
     "Page",
     "PageFilter",
+    "Request",
     "Response",
-    "ResponseSpec",
+    "Stream",
+    "TokenScheme",
     "UnsupportedGrantType",
     "Upload",
     "Version",
@@ -61,21 +73,18 @@ __all__ = [
     "check_version",
     "client_info",
     "created",
-    "current_actor",
     "delete",
     "download",
-    "expected_versions",
     "expired_session_cookies",
     "get",
-    "idempotent",
     "immutable",
-    "oauth_error_response",
     "oauth_state_cookie",
-    "paged",
     "patch",
     "post",
     "public",
+    "put",
     "read_client_credentials",
+    "redirect",
     "reject_cross_site",
     "requires_role",
     "session_cookies",

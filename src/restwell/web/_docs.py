@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from litestar import Response, get
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 
 from restwell.errors import NotFound
+from restwell.rate_limits import Rate
+from restwell.web._declarations import Handler, get
 from restwell.web._openapi_schemas import Schema
-from restwell.web._rate_limits import DOCUMENTS
+from restwell.web._responses import Response
+
+DOCUMENTS: Final = Rate("documents", 600, seconds=60)
+"""The rate of ``/docs``, ``/openapi.json`` and ``/.well-known``, separate from the rate of reads."""
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -50,21 +52,21 @@ _START: Final = """SwaggerUIBundle({
 """
 
 
-def docs_routes(document: Schema) -> list[HTTPRouteHandler]:
+def docs_routes(document: Schema) -> list[Handler]:
     """Build the routes. Their contents are read and encoded once, here.
 
     Without Swagger UI only ``/openapi.json`` is served.
     """
     title = str(document["info"]["title"])
     page = Response(
-        _PAGE.format(title=title).encode(),
+        content=_PAGE.format(title=title).encode(),
         media_type="text/html",
         headers={"content-security-policy": CONTENT_SECURITY_POLICY},
     )
-    document_response = Response(msgspec.json.encode(document), media_type="application/json")
+    document_response = Response(content=msgspec.json.encode(document), media_type="application/json")
 
-    @get("/openapi.json", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
-    def openapi() -> Response[bytes]:
+    @get("/openapi.json", include_in_schema=False, rate_limit=DOCUMENTS)
+    async def openapi() -> Response[bytes]:
         return document_response
 
     folder = swagger_ui()
@@ -73,12 +75,12 @@ def docs_routes(document: Schema) -> list[HTTPRouteHandler]:
     files = {name: _file((folder / name).read_bytes(), kind) for name, kind in _ASSETS.items()}
     files["start.js"] = _file(_START.encode(), "text/javascript")
 
-    @get("/docs", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
-    def docs() -> Response[bytes]:
+    @get("/docs", include_in_schema=False, rate_limit=DOCUMENTS)
+    async def docs() -> Response[bytes]:
         return page
 
-    @get("/docs/{name:str}", include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
-    def docs_file(name: FromPath[str]) -> Response[bytes]:
+    @get("/docs/{name}", include_in_schema=False, rate_limit=DOCUMENTS)
+    async def docs_file(name: str) -> Response[bytes]:
         if name not in files:
             raise NotFound
         return files[name]
@@ -87,7 +89,7 @@ def docs_routes(document: Schema) -> list[HTTPRouteHandler]:
 
 
 def _file(content: bytes, kind: str) -> Response[bytes]:
-    return Response(content, media_type=kind, headers={"cache-control": "public, max-age=3600"})
+    return Response(content=content, media_type=kind, headers={"cache-control": "public, max-age=3600"})
 
 
 def swagger_ui() -> Path | None:

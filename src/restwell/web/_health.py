@@ -6,8 +6,6 @@ An orchestrator restarts the process if ``live`` fails, and sends it no requests
 from contextlib import suppress
 from typing import Final
 
-from litestar import Response, get
-from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from restwell.database import Database, Migrations
@@ -15,6 +13,7 @@ from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.jobs import Jobs, QueueStats
 from restwell.jobs._metrics import queue_metrics
 from restwell.observability._metrics import MEDIA_TYPE, Metrics
+from restwell.web._declarations import Handler, get
 
 HEALTH_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
 """Paths that are never rejected under overload."""
@@ -38,7 +37,7 @@ class NotReady(ServiceUnavailable):
     code, message = "not_ready", "Not ready: the database schema does not match this release."
 
 
-def health_routes(database: Database, migrations: Migrations, metrics: Metrics, jobs: Jobs) -> list[HTTPRouteHandler]:
+def health_routes(database: Database, migrations: Migrations, metrics: Metrics, jobs: Jobs) -> list[Handler]:
     @get("/health/live", tags=["Health"], rate_limit=None)
     async def live() -> Liveness:
         """Check liveness.
@@ -47,7 +46,7 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics, 
         """
         return Liveness("live")
 
-    @get("/health/ready", tags=["Health"], rate_limit=None, errors=[NotReady])
+    @get("/health/ready", tags=["Health"], rate_limit=None, raises=[NotReady])
     async def ready() -> Readiness:
         """Check readiness.
 
@@ -59,12 +58,12 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics, 
             raise NotReady from error
         return Readiness("ready", database.dialect, migrations.head)
 
-    @get("/metrics", include_in_schema=False, rate_limit=None)
-    async def read_metrics() -> Response[bytes]:
+    @get("/metrics", include_in_schema=False, rate_limit=None, media_type=MEDIA_TYPE)
+    async def read_metrics() -> bytes:
         queues: list[QueueStats] = []
         if jobs.registered:
             with suppress(ServiceUnavailable):  # the other metrics are needed most while the database is down
                 queues = await jobs.queue_stats()
-        return Response(await metrics.exposition(queue_metrics(queues)), media_type=MEDIA_TYPE)
+        return await metrics.exposition(queue_metrics(queues))
 
     return [live, ready, read_metrics]

@@ -1,104 +1,46 @@
-"""Idempotent routes: a client can retry them safely.
+"""Idempotent routes: ``@post(guards=[signed_in], idempotent=True)``. A client can repeat a request safely.
 
-::
-
-    @post(guards=[signed_in], errors=[OutOfStock])
-    @idempotent
-    async def create_order(
-        self, data: JSONBody[OrderCreateRequest], actor: Inject[Actor], tx: Transaction
-    ) -> Response[Order]:
-
-The client sends an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07). The handler runs in the transaction
-``tx``, which also stores the response. A retry receives the stored response with ``Idempotent-Replayed: true``. The
-handler must have no effect outside of ``tx``: after a transaction conflict it runs again. An exception rolls back the
-transaction, and the key can be used again.
+The client sends an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07). The transactions of the handler are
+one, which also stores the response. A repeated request receives the stored response with ``Idempotent-Replayed: true``.
+The handler must have no effect outside of its transactions: after a conflict it runs again. An exception rolls back
+everything, and the key can be used again.
 """
 
-import inspect
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from typing import Annotated, Any, Final, cast, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-import msgspec
-from litestar import Litestar, Response
-from litestar.handlers import BaseRouteHandler
-from litestar.params import HeaderParameter
-from litestar.routes import HTTPRoute
-
-from restwell.database import Database, Transaction
+from restwell.database import Database
+from restwell.edge._context import Response as RawResponse
+from restwell.edge._context import Scope
 from restwell.idempotency import HEADER, StoredResponse, execute_once
-from restwell.web._guards import authenticates, current_actor
-from restwell.web._request import JSON, ApiRequest
+from restwell.web._encoding import encode_json
+from restwell.web._endpoint import Endpoint
+from restwell.web._request import JSON, Request
+from restwell.web._responses import Response
 
 REPLAYED: Final = "idempotent-replayed"
-
-_TX: Final = "tx"
-_KEY: Final = "idempotency_key"
-_REQUEST: Final = "idempotent_request"
-_OTHER_BODIES: Final = frozenset({"form", "upload"})
-_DESCRIPTION: Final = (
+DESCRIPTION: Final = (
     "A unique value for each request, such as a UUID. A retry with the same key receives the same response."
 )
-_Key = Annotated[str | None, HeaderParameter(name=HEADER, description=_DESCRIPTION)]
+_NOT_STORED: Final = frozenset({b"content-type", b"content-length"})
 
-Handler = Callable[..., Awaitable[Any]]
-
-
-def idempotent(handler: Handler) -> Handler:
-    """Decorate the handler below the route decorator. Raises TypeError for a handler without ``tx``."""
-    signature = inspect.signature(handler)
-    if _TX not in signature.parameters:
-        raise TypeError(f"{handler.__qualname__} is idempotent and needs a parameter tx: Transaction")
-
-    @wraps(handler)
-    async def once(*args: Any, request: ApiRequest, idempotency_key: _Key = None, **arguments: Any) -> Response[Any]:
-        database = cast("Database", request.app.state.database)
-        body = msgspec.json.encode(arguments["data"]) if "data" in arguments else b""
-        if request.scope["query_string"]:
-            body += b"?" + request.scope["query_string"]
-        target = f"{request.method} {request.scope['path']}"
-        caller = current_actor(request).id
-
-        async def run_handler(tx: Transaction) -> StoredResponse:
-            return _answer(request, await handler(*args, **arguments, tx=tx))
-
-        answer = await database.in_transaction(
-            lambda tx: execute_once(tx, caller, idempotency_key, target, body, lambda: run_handler(tx))
-        )
-        headers = {**answer.headers, REPLAYED: "true"} if answer.replayed else answer.headers
-        return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
-
-    parameters = [each for name, each in signature.parameters.items() if name not in {_TX, "request"}]
-    added = [
-        inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=ApiRequest),
-        inspect.Parameter(_KEY, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Key),
-    ]
-    parameters += added
-    once.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by Litestar
-    hints = get_type_hints(handler, include_extras=True)
-    del hints[_TX]
-    once.__annotations__ = {**hints, "request": ApiRequest, _KEY: _Key}
-    return once
+Encode = Callable[[Endpoint, Scope, Any], RawResponse]
 
 
-def is_idempotent(handler: BaseRouteHandler) -> bool:
-    return _KEY in handler.parsed_fn_signature.parameters
+async def call_once(
+    database: Database, endpoint: Endpoint, request: Request, values: Mapping[str, Any], encode: Encode
+) -> Response[bytes]:
+    """Call the handler, or return the stored response of the first request with this key."""
+    body = encode_json(values["data"]) if "data" in values else b""
+    if request.query_string:
+        body += b"?" + request.query_string
 
+    async def operation() -> StoredResponse:
+        status, headers, content = encode(endpoint, request.scope, await endpoint.handler(**values))
+        stored = {name.decode(): value.decode("latin-1") for name, value in headers if name not in _NOT_STORED}
+        return StoredResponse(status, stored, content)
 
-def check_idempotent_routes(app: Litestar) -> None:
-    """Raises TypeError for an idempotent route without authentication, or with a form or upload."""
-    for route in app.routes:
-        for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
-            if is_idempotent(handler) and not _OTHER_BODIES.isdisjoint(handler.parsed_fn_signature.parameters):
-                raise TypeError(f"{handler.handler_name} is idempotent: only JSON bodies (data) are supported")
-            if is_idempotent(handler) and not authenticates(handler):
-                raise TypeError(
-                    f"{handler.handler_name} is idempotent and needs a guard that authenticates, such as signed_in"
-                )
-
-
-def _answer(request: ApiRequest, result: Any) -> StoredResponse:
-    default = request.route_handler.status_code
-    if not isinstance(result, Response):
-        return StoredResponse(default, {}, msgspec.json.encode(result))
-    return StoredResponse(result.status_code or default, dict(result.headers), msgspec.json.encode(result.content))
+    key = request.headers.get(HEADER)
+    answer = await execute_once(database, request.actor.id, key, f"{request.method} {request.path}", body, operation)
+    headers = {**answer.headers, REPLAYED: "true"} if answer.replayed else answer.headers
+    return Response(content=answer.body, status_code=answer.status, headers=headers, media_type=JSON)

@@ -5,16 +5,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response, delete, get, post
-from litestar.di import NamedDependency as Inject
-from litestar.params import FromPath
 from msgspec import Meta, Struct
 
-from restwell.errors import InvalidCursor
 from restwell.jobs import FailedAttempt, JobNotDead, JobRecord, Jobs, JobState, JobUnfinished
-from restwell.web._controllers import Controller
-from restwell.web._pagination import Cursors, Page, PageFilter, paged
-from restwell.web._request import ApiRequest
+from restwell.web._declarations import Controller, delete, get, post
+from restwell.web._pagination import Cursors, Page, PageFilter
 
 Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -79,47 +74,46 @@ class JobController(Controller):
 
     path = "/jobs"
     tags = ["Jobs"]
-    jobs: Jobs
-    cursors: Cursors
 
-    @get(errors=[InvalidCursor])
-    async def list_jobs(self, request: ApiRequest, filters: Inject[JobFilter]) -> Response[Page[JobSummary]]:
+    @get()
+    async def list_jobs(self, filters: JobFilter, jobs: Jobs, cursors: Cursors) -> Page[JobSummary]:
         """List jobs by state, newest first."""
         scope = f"jobs {filters.state}"
         after = None
         if filters.cursor is not None:
-            after = self.cursors.decode(scope, filters.cursor, tuple[datetime | None, UUID])
-        rows = await self.jobs.list_jobs(filters.state, filters.limit + 1, after)
-        page = self.cursors.page(scope, rows, filters.limit, lambda job: (job.finished_at, job.id))
-        return paged(request, Page([_summary(job) for job in page.items], page.next_cursor))
+            after = cursors.decode(scope, filters.cursor, tuple[datetime | None, UUID])
+        rows = await jobs.list_jobs(filters.state, filters.limit + 1, after)
+        page = cursors.page(scope, rows, filters.limit, lambda job: (job.finished_at, job.id))
+        return Page([_summary(job) for job in page.items], page.next_cursor)
 
-    @get("/{job_id:uuid}")
-    async def get_job(self, job_id: FromPath[UUID]) -> JobDetail:
+    @get("/{job_id}")
+    async def get_job(self, job_id: UUID, jobs: Jobs) -> JobDetail:
         """Get a job with the error of every failed attempt."""
-        return _detail(await self.jobs.get(job_id), await self.jobs.failures(job_id))
+        return await _read(jobs, job_id)
 
-    @post("/{job_id:uuid}/retry", status_code=202, errors=[JobNotDead])
-    async def retry_job(self, job_id: FromPath[UUID]) -> JobDetail:
+    @post("/{job_id}/retry", status_code=202, raises=[JobNotDead])
+    async def retry_job(self, job_id: UUID, jobs: Jobs) -> JobDetail:
         """Retry a dead or cancelled job with its full number of attempts."""
-        await self.jobs.retry(job_id)
-        return await self._read(job_id)
+        await jobs.retry(job_id)
+        return await _read(jobs, job_id)
 
-    @post("/{job_id:uuid}/cancellation", status_code=200)
-    async def cancel_job(self, job_id: FromPath[UUID]) -> JobDetail:
+    @post("/{job_id}/cancellation", status_code=200)
+    async def cancel_job(self, job_id: UUID, jobs: Jobs) -> JobDetail:
         """Cancel a job.
 
         A running job is stopped and its database effects are discarded. A finished job is unchanged.
         """
-        await self.jobs.cancel(job_id)
-        return await self._read(job_id)
+        await jobs.cancel(job_id)
+        return await _read(jobs, job_id)
 
-    @delete("/{job_id:uuid}", errors=[JobUnfinished])
-    async def discard_job(self, job_id: FromPath[UUID]) -> None:
+    @delete("/{job_id}", raises=[JobUnfinished])
+    async def discard_job(self, job_id: UUID, jobs: Jobs) -> None:
         """Delete a finished job."""
-        await self.jobs.discard(job_id)
+        await jobs.discard(job_id)
 
-    async def _read(self, job_id: UUID) -> JobDetail:
-        return _detail(await self.jobs.get(job_id), await self.jobs.failures(job_id))
+
+async def _read(jobs: Jobs, job_id: UUID) -> JobDetail:
+    return _detail(await jobs.get(job_id), await jobs.failures(job_id))
 
 
 def _summary(job: JobRecord) -> JobSummary:

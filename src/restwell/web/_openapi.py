@@ -1,29 +1,22 @@
 """Builds the OpenAPI 3.1 document from the route table.
 
 The docstring of a handler gives the summary and the description, its ``data``, ``filters`` and return types give the
-schemas, and its guards give the security. ``errors=[...]`` on the route adds to the errors that follow from these.
+schemas, and its guards give the security. ``raises=[...]`` on the route adds to the errors that follow from these.
 """
 
-import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import reduce
 from http import HTTPStatus
 from operator import or_
-from types import UnionType
-from typing import Any, Final, NamedTuple, Union, get_args, get_origin
+from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Response
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import HeaderParameter
-from litestar.routes import HTTPRoute
 
 from restwell.cache import TooManyLoads
 from restwell.database import DatabaseBusy, DatabaseUnavailable, TransactionConflict
 from restwell.edge._concurrency_limiter import Overloaded
 from restwell.errors import (
-    PROBLEM_MEDIA_TYPE,
     AppError,
     BodyTooLarge,
     DeadlineExceeded,
@@ -31,36 +24,28 @@ from restwell.errors import (
     Forbidden,
     HeadersTooLarge,
     Invalid,
+    InvalidCursor,
     MalformedRequest,
     NotFound,
     PreconditionFailed,
-    Problem,
     RequestTimeout,
     Unauthorized,
     UnsupportedMediaType,
     UriTooLong,
 )
-from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
+from restwell.idempotency import IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
+from restwell.rate_limits import Rate
 from restwell.rate_limits._limiter import RateLimited
+from restwell.web._endpoint import Endpoint
 from restwell.web._forms import FORM
-from restwell.web._guards import (
-    InsufficientScope,
-    authenticates,
-    guard_name,
-    is_kit_guard,
-    requires_role,
-    signed_in_or_scope,
-)
-from restwell.web._idempotent import is_idempotent
+from restwell.web._guards import InsufficientScope, guard_name, is_kit_guard, requires_role, signed_in_or_scope
+from restwell.web._idempotent import DESCRIPTION, HEADER
 from restwell.web._openapi_schemas import EXAMPLES_BY_FORMAT, ComponentSchemas, Schema
-from restwell.web._rate_limits import declared_rate, route_guards
 from restwell.web._request import JSON, body_media_type
-from restwell.web._session_cookies import ACCESS_COOKIE, SAFE_METHODS, SESSION_COOKIES, CrossSiteRequest
-from restwell.web._token_endpoint import ClientCredentials, OAuthError, oauth_error_response, to_oauth_error
+from restwell.web._session_cookies import SAFE_METHODS, CrossSiteRequest
+from restwell.web._token_endpoint import ClientCredentials
 from restwell.web._uploads import MULTIPART, PART
 
-BEARER_SCHEME: Final = "access_token"
-COOKIE_SCHEME: Final = "session_cookie"
 CLIENT_CREDENTIALS_SCHEME: Final = "client_credentials"
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -86,54 +71,49 @@ _UPLOAD: Final = {
 }
 
 
-class Operation(NamedTuple):
-    """A method of a path, with its handler."""
-
-    path: str
-    method: str
-    handler: HTTPRouteHandler
-
-
-def operations(app: Litestar) -> list[Operation]:
+def operations(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
     """Every documented operation: by tag in the order of the route table, then by path and method."""
-    documented = [
-        Operation(route.path_format, method, handler)
-        for route in app.routes
-        if isinstance(route, HTTPRoute)
-        for handler in route.route_handlers
-        if handler.resolve_include_in_schema()
-        for method in handler.http_methods - {"OPTIONS"}
-    ]
-    tags = list(dict.fromkeys(_tags(operation) for operation in documented))
-    return sorted(documented, key=lambda each: (tags.index(_tags(each)), each.path, _METHODS.index(each.method)))
+    documented = [each for each in endpoints if each.include_in_schema]
+    tags = list(dict.fromkeys(each.tags for each in documented))
+    return sorted(documented, key=lambda each: (tags.index(each.tags), each.path, _METHODS.index(each.method)))
 
 
-def documented_errors(handler: HTTPRouteHandler, path: str) -> list[type[AppError]]:
+def documented_errors(endpoint: Endpoint) -> list[type[AppError]]:
     """Every error of an operation: the declared ones and those of its guards, body and parameters."""
-    errors = [*handler.opt.get("errors", ()), *((PreconditionFailed,) if "cached" in handler.opt else ())]
-    if authenticates(handler):
+    parameters = endpoint.parameters
+    errors = [*endpoint.raises, *((PreconditionFailed,) if endpoint.cache is not None else ())]
+    for header in parameters.headers.values():
+        errors += header.raises
+    if authenticates(endpoint):
         errors += [Unauthorized, InsufficientScope]
-        if _has_cookies(handler) and not SAFE_METHODS.issuperset(handler.http_methods):
+        if endpoint.auth is not None and endpoint.auth.uses_cookies and endpoint.method not in SAFE_METHODS:
             errors.append(CrossSiteRequest)
-    if _roles(handler):
+    if _roles(endpoint):
         errors.append(Forbidden)
-    if "{" in path:
+    if parameters.path:
         errors.append(NotFound)
-    if _type_of(handler, "data") is not None or _type_of(handler, "upload") is not None:
+    if parameters.data is not None or parameters.upload:
         errors += [MalformedRequest, BodyTooLarge, RequestTimeout, UnsupportedMediaType, Invalid]
-    if _type_of(handler, "form") is not None:
+    if parameters.form is not None:
         errors += [BodyTooLarge, RequestTimeout, UnsupportedMediaType]
-    if _type_of(handler, "filters") is not None or _type_of(handler, "form") is not None:
+    if parameters.filters is not None or parameters.form is not None:
         errors += [MalformedRequest, Invalid]
-    if is_idempotent(handler):
+    if endpoint.is_page:
+        errors.append(InvalidCursor)
+    if endpoint.idempotent:
         errors += [IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused]
-    if handler.opt.get("rate_limit", True) is not None:
+    if endpoint.declared_rate is not None:
         errors.append(RateLimited)
     return list(dict.fromkeys([*errors, *_COMMON_ERRORS]))
 
 
+def authenticates(endpoint: Endpoint) -> bool:
+    """Whether a guard of the route authenticates, so that it has an actor."""
+    return any(map(is_kit_guard, endpoint.guards))
+
+
 def openapi_document(
-    app: Litestar,
+    endpoints: Iterable[Endpoint],
     *,
     title: str,
     version: str,
@@ -142,15 +122,15 @@ def openapi_document(
     url: str | None = None,
 ) -> Schema:
     """Build the document. Without ``url``, the server URL is relative to the document."""
-    documented = operations(app)
-    schemas = ComponentSchemas(
-        [Problem, OAuthError, *(kind for operation in documented for kind in _schema_types(operation))]
-    )
+    documented = operations(endpoints)
+    schemas = ComponentSchemas([kind for endpoint in documented for kind in _schema_types(endpoint)])
     paths: dict[str, Schema] = {}
-    for operation in documented:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(
-            operation, schemas, client_credentials
-        )
+    schemes: dict[str, Any] = {}
+    for endpoint in documented:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _describe(endpoint, schemas, client_credentials)
+        schemes |= endpoint.auth.security if endpoint.auth is not None else {}
+    if client_credentials is not None:
+        schemes[CLIENT_CREDENTIALS_SCHEME] = _client_credentials_scheme(client_credentials)
     used = {
         scheme
         for path in paths.values()
@@ -158,16 +138,7 @@ def openapi_document(
         for requirement in operation_object["security"]
         for scheme in requirement
     }
-    schemes = {
-        BEARER_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-        COOKIE_SCHEME: {"type": "apiKey", "in": "cookie", "name": ACCESS_COOKIE},
-        **(
-            {CLIENT_CREDENTIALS_SCHEME: _client_credentials_scheme(client_credentials)}
-            if client_credentials is not None
-            else {}
-        ),
-    }
-    tags = dict.fromkeys(tag for operation in documented for tag in _tags(operation))
+    tags = dict.fromkeys(tag for endpoint in documented for tag in endpoint.tags)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": f"{description}\n\n{_INTEGER_NOTE}"},
@@ -181,70 +152,64 @@ def openapi_document(
     }
 
 
-def _describe(operation: Operation, schemas: ComponentSchemas, credentials: ClientCredentials | None) -> Schema:
-    path, method, handler = operation
-    summary, _, rest = inspect.cleandoc(handler.fn.__doc__ or handler.handler_name).partition("\n")
+def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: ClientCredentials | None) -> Schema:
+    summary, _, rest = endpoint.doc.partition("\n")
     described: Schema = {
-        "operationId": handler.handler_name,
-        "tags": list(_tags(operation)),
+        "operationId": endpoint.name,
+        "tags": list(endpoint.tags),
         "summary": summary.rstrip("."),
-        "parameters": list(_parameters(handler, path, schemas)),
-        "responses": _responses(operation, schemas),
+        "parameters": list(_parameters(endpoint, schemas)),
+        "responses": _responses(endpoint, schemas),
         "security": [],
     }
     sentences = rest.split()
-    if roles := _roles(handler):
+    if roles := _roles(endpoint):
         sentences.append(f"Requires the role {' and '.join(roles)}.")
-    if authenticates(handler):
-        described["security"] = [{BEARER_SCHEME: []}, *([{COOKIE_SCHEME: []}] if _has_cookies(handler) else [])]
-    if credentials is not None and (scopes := required_scopes(handler)):
+    if authenticates(endpoint) and endpoint.auth is not None:
+        described["security"] = [{name: []} for name in endpoint.auth.security]
+    if credentials is not None and (scopes := required_scopes(endpoint)):
         sentences.append(f"OAuth clients require the scope {' and '.join(scopes)}.")
         described["security"].append({CLIENT_CREDENTIALS_SCHEME: scopes})
-    if custom := [guard_name(guard) for guard in route_guards(handler) if not is_kit_guard(guard)]:
+    if custom := [guard_name(guard) for guard in endpoint.guards if not is_kit_guard(guard)]:
         sentences.append(f"Guarded by {', '.join(custom)}.")
-    if (rate := declared_rate(handler)) is not None:
+    if isinstance(rate := endpoint.declared_rate, Rate):
         sentences.append(f"Rate limit: {rate.count} requests per {rate.seconds} seconds.")
     if sentences:
         described["description"] = " ".join(sentences)
-    data = _type_of(handler, "data")
-    if data is not None:
-        described["requestBody"] = {"required": True, "content": {body_media_type(method): schemas.content(data)}}
-    form = _type_of(handler, "form")
-    if form is not None:
-        described["requestBody"] = {"required": True, "content": {FORM: schemas.content(form)}}
-    if _type_of(handler, "upload") is not None:
+    parameters = endpoint.parameters
+    if parameters.data is not None:
+        content = {body_media_type(endpoint.method): schemas.content(parameters.data)}
+        described["requestBody"] = {"required": True, "content": content}
+    if parameters.form is not None:
+        described["requestBody"] = {"required": True, "content": {FORM: schemas.content(parameters.form)}}
+    if parameters.upload:
         described["requestBody"] = {"required": True, "content": {MULTIPART: {"schema": _UPLOAD}}}
     return described
 
 
-def _responses(operation: Operation, schemas: ComponentSchemas) -> Schema:
-    path, _, handler = operation
-    responses: Schema = {str(handler.status_code): {"description": HTTPStatus(handler.status_code).phrase}}
-    returned = _returned(handler)
-    if returned:
-        media_type = handler.media_type
-        content = (
+def _responses(endpoint: Endpoint, schemas: ComponentSchemas) -> Schema:
+    status = endpoint.status_code
+    responses: Schema = {str(status): {"description": HTTPStatus(status).phrase}}
+    if returned := _returned(endpoint):
+        media_type = endpoint.media_type
+        responses[str(status)]["content"] = (
             {JSON: schemas.content(*returned)}
-            if media_type in {"", JSON}
+            if media_type == JSON
             else {media_type: {"schema": {"type": "string", "format": "binary"}}}
         )
-        responses[str(handler.status_code)]["content"] = content
-    if "cached" in handler.opt:
+    if endpoint.cache is not None:
         responses["304"] = {"description": "Not modified: the cached copy is current."}
-    for status, response in (handler.responses or {}).items():
-        responses[str(status)] = {"description": response.description}
-    in_oauth = handler.resolve_exception_handlers().get(AppError) is oauth_error_response
-    media_type, kind = (JSON, OAuthError) if in_oauth else (PROBLEM_MEDIA_TYPE, Problem)
-    for error_type in documented_errors(handler, path):
+    for other, description in endpoint.other_responses.items():
+        responses[str(other)] = {"description": description}
+    form = endpoint.errors
+    for error_type in documented_errors(endpoint):
         response = responses.setdefault(
             str(error_type.status),
-            {"description": "", "content": {media_type: {"schema": schemas.ref(kind), "examples": {}}}},
+            {"description": "", "content": {form.media_type: {"schema": schemas.ref(form.schema), "examples": {}}}},
         )
         response["description"] += f"{' · ' if response['description'] else ''}`{error_type.code}`"
-        error = _instance(error_type)
-        body = to_oauth_error(error) if in_oauth else error.problem(EXAMPLES_BY_FORMAT["uuid"])
-        example = msgspec.to_builtins(body)
-        response["content"][media_type]["examples"][error_type.code] = {
+        example = msgspec.to_builtins(form.body(_instance(error_type), EXAMPLES_BY_FORMAT["uuid"]))
+        response["content"][form.media_type]["examples"][error_type.code] = {
             "summary": error_type.message,
             "value": example,
         }
@@ -257,31 +222,28 @@ def _instance(error_type: type[AppError]) -> AppError:
     return error_type(error_type.message)
 
 
-def _parameters(handler: HTTPRouteHandler, path: str, schemas: ComponentSchemas) -> Iterator[Schema]:
-    for name, field in handler.parsed_fn_signature.parameters.items():
-        if f"{{{name}}}" in path:
-            yield {"name": name, "in": "path", "required": True, "schema": schemas.ref(field.annotation)}
-        if isinstance(field.kwarg_definition, HeaderParameter):
-            header = field.kwarg_definition.name
-            yield {
-                "name": header,
-                "in": "header",
-                "required": header == handler.opt.get("requires_header") or header == HEADER,
-                "description": field.kwarg_definition.description or "",
-                "schema": {"type": "string"},
-            }
-    if "cached" in handler.opt:
-        text = "The ETag of the cached copy. The response is 304 while it is current."
-        schema = {"type": "string"}
-        yield {"name": "If-None-Match", "in": "header", "required": False, "description": text, "schema": schema}
-    filters = _type_of(handler, "filters")
-    if filters is not None:
-        component = schemas.parameters_of(filters)
+def _parameters(endpoint: Endpoint, schemas: ComponentSchemas) -> Iterator[Schema]:
+    parameters = endpoint.parameters
+    for name, kind in parameters.path.items():
+        yield {"name": name, "in": "path", "required": True, "schema": schemas.ref(kind)}
+    for header in parameters.headers.values():
+        yield _header(header.name, header.description, required=header.required)
+    if endpoint.idempotent:
+        yield _header(HEADER, DESCRIPTION, required=True)
+    if endpoint.cache is not None:
+        yield _header("If-None-Match", "The ETag of the cached copy. The response is 304 while it is current.")
+    if parameters.filters is not None:
+        component = schemas.parameters_of(parameters.filters)
         required = component.get("required", ())
         for name, property_ in component["properties"].items():
             schema = _without_null(property_)
             text = schema.pop("description", "")
             yield {"name": name, "in": "query", "required": name in required, "description": text, "schema": schema}
+
+
+def _header(name: str, description: str, *, required: bool = False) -> Schema:
+    schema = {"type": "string"}
+    return {"name": name, "in": "header", "required": required, "description": description, "schema": schema}
 
 
 def _without_null(schema: Schema) -> Schema:
@@ -290,29 +252,18 @@ def _without_null(schema: Schema) -> Schema:
     return {**arms[0]} if len(arms) == 1 else {**schema}
 
 
-def _tags(operation: Operation) -> tuple[str, ...]:
-    return tuple(sorted(operation.handler.resolve_tags()))
-
-
-def _schema_types(operation: Operation) -> Iterator[Any]:
+def _schema_types(endpoint: Endpoint) -> Iterator[Any]:
     """The types whose schemas an operation refers to."""
-    path, _, handler = operation
-    kinds = [_type_of(handler, "data"), _type_of(handler, "filters"), _type_of(handler, "form"), *_returned(handler)]
-    in_path = (p.annotation for name, p in handler.parsed_fn_signature.parameters.items() if f"{{{name}}}" in path)
-    yield from (kind for kind in [*kinds, *in_path] if kind is not None)
+    parameters = endpoint.parameters
+    yield endpoint.errors.schema
+    yield from (each for each in (parameters.data, parameters.filters, parameters.form) if each is not None)
+    yield from _returned(endpoint)
+    yield from parameters.path.values()
 
 
-def _type_of(handler: HTTPRouteHandler, parameter: str) -> Any:
-    field = handler.parsed_fn_signature.parameters.get(parameter)
-    return field.annotation if field is not None else None
-
-
-def _returned(handler: HTTPRouteHandler) -> list[Any]:
-    """The body types of the successful response: ``Response[Product | None]`` has a Product."""
-    annotation = handler.parsed_fn_signature.return_type.annotation
-    body = get_args(annotation)[0] if get_origin(annotation) is Response else annotation
-    arms = get_args(body) if isinstance(body, UnionType) or get_origin(body) is Union else (body,)
-    kinds = [arm for arm in arms if arm not in {None, type(None)}]
+def _returned(endpoint: Endpoint) -> Sequence[Any]:
+    """The body types of the successful response."""
+    kinds = endpoint.returns
     if len(kinds) > 1:
         union = reduce(or_, kinds)
         with suppress(TypeError):  # untagged Structs have no union schema
@@ -321,18 +272,14 @@ def _returned(handler: HTTPRouteHandler) -> list[Any]:
     return kinds
 
 
-def _has_cookies(handler: HTTPRouteHandler) -> bool:
-    return bool(handler.app.state.get(SESSION_COOKIES))
-
-
-def required_scopes(handler: HTTPRouteHandler) -> list[str]:
+def required_scopes(endpoint: Endpoint) -> list[str]:
     """The scopes that machine clients require. Empty if they are not allowed."""
-    guards = (guard for guard in route_guards(handler) if isinstance(guard, (requires_role, signed_in_or_scope)))
+    guards = (guard for guard in endpoint.guards if isinstance(guard, (requires_role, signed_in_or_scope)))
     return [guard.scope for guard in guards if guard.scope is not None]
 
 
-def _roles(handler: HTTPRouteHandler) -> list[str]:
-    return [guard.role for guard in route_guards(handler) if isinstance(guard, requires_role)]
+def _roles(endpoint: Endpoint) -> list[str]:
+    return [guard.role for guard in endpoint.guards if isinstance(guard, requires_role)]
 
 
 def _client_credentials_scheme(credentials: ClientCredentials) -> Schema:

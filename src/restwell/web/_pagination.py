@@ -1,19 +1,15 @@
 """Keyset pagination with signed, opaque cursors. Every page has the same cost."""
 
 import hmac
-import re
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Generic, TypeVar
-from urllib.parse import parse_qsl, urlencode
 
 import msgspec
-from litestar import Response
 from msgspec import Meta, Struct
 
 from restwell import _base64url as base64url
 from restwell.errors import InvalidCursor
-from restwell.web._request import ApiRequest
 
 T = TypeVar("T")
 
@@ -21,7 +17,6 @@ MAX_LIMIT: Final = 100
 MAX_CURSOR_CHARS: Final = 2_048
 """Enough for a string position of 200 characters of four bytes each."""
 _MAC_BYTES: Final = 16
-_is_plain_query: Final = re.compile(r"[\w.~=&-]*", re.ASCII).fullmatch
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Maximum number of items.")]
 Cursor = Annotated[
@@ -82,17 +77,3 @@ class Cursors:
     def _mac(self, scope: str, body: bytes) -> bytes:
         # RFC 7693 2.9: keyed BLAKE2 is a MAC; it costs a third of HMAC.
         return blake2b(scope.encode() + b"\x00" + body, key=self._key, digest_size=_MAC_BYTES).digest()
-
-
-def paged(request: ApiRequest, page: Page[T]) -> Response[Page[T]]:
-    """Respond with the page and a Link header (RFC 8288) to the next page."""
-    headers = {}
-    if page.next_cursor is not None:
-        query = request.scope["query_string"].decode("ascii")
-        # Other characters could end the link, so other queries are encoded again.
-        pairs = query if _is_plain_query(query) else urlencode(parse_qsl(query))
-        remaining = [pair for pair in pairs.split("&") if pair and not pair.startswith("cursor=")]
-        headers["link"] = (
-            f'<{request.scope["path"]}?{"&".join([*remaining, f"cursor={page.next_cursor}"])}>; rel="next"'
-        )
-    return Response(page, headers=headers)

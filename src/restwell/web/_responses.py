@@ -1,12 +1,11 @@
-"""Responses with headers: Location, ETag, downloads and streams."""
+"""Responses with headers or cookies: created resources, ETags, downloads and streams."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeVar
 
-from litestar import Response
-from litestar.response import Stream
+from msgspec import Struct
 
 from restwell.errors import NotFound
 from restwell.web._conditional import etag
@@ -14,24 +13,76 @@ from restwell.web._conditional import etag
 T = TypeVar("T")
 
 CHUNK_BYTES: Final = 262_144
+_SEPARATORS_ALLOWED_IN_COOKIES: Final = "!#$%&'()*+-./:<=>?@[]^_`{|}~"
 
 
-def created(content: T, location: str, *, headers: dict[str, str] | None = None) -> Response[T]:
-    """201 with the URL of the created resource."""
-    return Response(content, status_code=201, headers={"location": location, **(headers or {})})
+class Cookie(Struct, frozen=True):
+    """A cookie for every path of this host, sent over TLS only and hidden from scripts."""
+
+    name: str
+    value: str
+    max_age_seconds: int
+    same_site: Literal["Strict", "Lax"] = "Strict"
+
+    def header(self) -> str:
+        """The value of Set-Cookie (RFC 6265 4.1). Raises ValueError for a value that is not a token."""
+        if not all(each.isalnum() or each in _SEPARATORS_ALLOWED_IN_COOKIES for each in self.value):
+            raise ValueError(f"the value of the cookie {self.name} needs encoding")
+        return (
+            f"{self.name}={self.value}; Max-Age={self.max_age_seconds}; Path=/; Secure; HttpOnly; "
+            f"SameSite={self.same_site}"
+        )
 
 
-def with_etag(content: T, version: int, *, status: int = 200, location: str | None = None) -> Response[T]:
+class Response(Struct, Generic[T], frozen=True, kw_only=True):
+    """The result of a handler with another status than that of its route, or with headers or cookies.
+
+    ``content`` is encoded like the result of a handler. ``location``: the path of the created resource, absolute or,
+    without a leading slash, below the path of the request.
+    """
+
+    content: T
+    status_code: int | None = None
+    headers: Mapping[str, str] = {}
+    cookies: Sequence[Cookie] = ()
+    media_type: str | None = None
+    location: str | None = None
+
+
+class Stream(Struct, Generic[T], frozen=True, kw_only=True):
+    """A response of chunks. ``open`` is called when the response starts."""
+
+    open: Callable[[], AsyncIterator[bytes]]
+    media_type: str
+    headers: Mapping[str, str] = {}
+
+
+def created(content: T, location: object, *, headers: Mapping[str, str] | None = None) -> Response[T]:
+    """201 with the URL of the created resource: its id, which is appended to the path of the request.
+
+    An absolute path names another place.
+    """
+    return Response(content=content, status_code=201, location=str(location), headers=headers or {})
+
+
+def accepted(content: T, location: object) -> Response[T]:
+    """202 with the URL of the resource that shows the progress of the job, as in ``created``."""
+    return Response(content=content, status_code=202, location=str(location))
+
+
+def with_etag(content: T, version: int, *, status: int | None = None, location: object = None) -> Response[T]:
     """The representation of a versioned row. Caches may store it but must revalidate before each use."""
-    headers = {"etag": etag(version), "cache-control": "no-cache"}
-    if location is not None:
-        headers["location"] = location
-    return Response(content, status_code=status, headers=headers)
+    return Response(
+        content=content,
+        status_code=status,
+        headers={"etag": etag(version), "cache-control": "no-cache"},
+        location=str(location) if location is not None else None,
+    )
 
 
-def accepted(content: T, location: str) -> Response[T]:
-    """202 with the URL of the resource that shows the progress of the job."""
-    return Response(content, status_code=202, headers={"location": location})
+def redirect(url: str, *cookies: Cookie) -> Response[None]:
+    """303 See Other."""
+    return Response(content=None, status_code=303, headers={"location": url}, cookies=cookies)
 
 
 def immutable(content: bytes, media_type: str) -> Response[bytes]:
@@ -43,21 +94,21 @@ def immutable(content: bytes, media_type: str) -> Response[bytes]:
         "cache-control": "public, max-age=31536000, immutable",
         "cross-origin-resource-policy": "cross-origin",
     }
-    return Response(content, media_type=media_type, headers=headers)
+    return Response(content=content, media_type=media_type, headers=headers)
 
 
-def download(path: Path, media_type: str) -> Response[bytes]:
+def download(path: Path, media_type: str) -> Stream[bytes]:
     """Stream a file as an attachment. It is not cached. Raises NotFound for a missing file."""
     if not path.is_file():
         raise NotFound
     headers = {"content-disposition": f'attachment; filename="{path.name}"', "content-length": str(path.stat().st_size)}
-    return cast("Response[bytes]", Stream(_chunks(path), media_type=media_type, headers=headers))
+    return Stream(open=lambda: _chunks(path), media_type=media_type, headers=headers)
 
 
-def stream_json(chunks: AsyncIterator[bytes], name: str) -> Response[Any]:
+def stream_json(chunks: AsyncIterator[bytes], name: str) -> Stream[Any]:
     """Stream a generated JSON document as an attachment. It is not cached."""
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return cast("Response[Any]", Stream(chunks, media_type="application/json", headers=headers))
+    return Stream(open=lambda: chunks, media_type="application/json", headers=headers)
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:

@@ -2,15 +2,14 @@
 
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote_plus
 
-from litestar import Request, Response
 from msgspec import Struct
 
-from restwell.errors import AppError, Unauthorized
+from restwell.errors import AppError, ErrorFormat, Unauthorized
+from restwell.web._request import JSON, Request
 
-JSON: Final = "application/json"
 _OAUTH_CODES: Final = frozenset({"invalid_client", "invalid_scope", "unsupported_grant_type"})
 _SERVER_ERROR: Final = 500
 
@@ -54,7 +53,7 @@ class OAuthError(Struct, frozen=True):
     error_description: str
 
 
-def read_client_credentials(request: Request[Any, Any, Any], client_id: str, secret: str) -> tuple[str, str]:
+def read_client_credentials(request: Request, client_id: str, secret: str) -> tuple[str, str]:
     """Return the client id and secret of HTTP Basic (form-encoded, RFC 6749 2.3.1), or those of the form.
 
     Raises InvalidClient for a malformed header.
@@ -72,14 +71,13 @@ def read_client_credentials(request: Request[Any, Any, Any], client_id: str, sec
     return unquote_plus(basic_id), unquote_plus(basic_secret)
 
 
-def oauth_error_response(_request: Request[Any, Any, Any], error: AppError) -> Response[OAuthError]:
-    """Exception handler of a controller: responds with an OAuth error instead of a problem."""
-    return Response(to_oauth_error(error), status_code=error.status, media_type=JSON, headers=error.headers)
-
-
-def to_oauth_error(error: AppError) -> OAuthError:
+def _to_oauth_error(error: AppError, _request_id: str) -> OAuthError:
     """Map the error to an OAuth error code."""
     code = error.code
     if code not in _OAUTH_CODES:
         code = "temporarily_unavailable" if error.status >= _SERVER_ERROR else "invalid_request"
     return OAuthError(code, error.detail)
+
+
+OAUTH_ERRORS: Final = ErrorFormat(JSON, _to_oauth_error, OAuthError)
+"""The error format of a token endpoint: ``error_format = OAUTH_ERRORS`` in its controller."""

@@ -6,7 +6,7 @@ from msgspec import Struct
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from restwell.errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
-from restwell.web._request import ApiRequest
+from restwell.web._request import Request
 
 MULTIPART: Final = "multipart/form-data"
 PART: Final = "file"
@@ -24,8 +24,8 @@ class Upload(Struct, frozen=True):
     content: bytes
 
 
-async def read_upload(request: ApiRequest) -> Upload:
-    """Inject the handler's ``upload`` parameter. ``request_max_body_size`` of the route limits its size.
+async def read_upload(request: Request) -> Upload:
+    """Read the file. ``max_body_bytes`` of the route limits the size of the form.
 
     Raises UnsupportedMediaType, MalformedRequest, or Invalid if the form is not exactly one file part.
     """
@@ -42,7 +42,7 @@ async def read_upload(request: ApiRequest) -> Upload:
     try:
         with PushMultipartParser(boundary, max_segment_count=MULTIPART_PARTS) as parser:
             async for chunk in request.stream():
-                for event in parser.parse(chunk) if chunk else ():
+                for event in parser.parse(chunk):
                     if isinstance(event, MultipartSegment):
                         parts.append(event)
                     elif event is not None:

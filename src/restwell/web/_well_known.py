@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from litestar import Response, get
-from litestar.handlers import HTTPRouteHandler
 
-from restwell.web._rate_limits import DOCUMENTS
+from restwell.web._declarations import Handler, get
+from restwell.web._docs import DOCUMENTS
+from restwell.web._responses import Response
 from restwell.web._token_endpoint import ClientCredentials
 
 _CACHE_HEADERS: Final = {"cache-control": "public, max-age=300"}
@@ -20,7 +20,7 @@ _METADATA: Final = "/.well-known/oauth-authorization-server"
 
 def well_known_routes(
     public_keys: dict[str, Any] | None, public_url: str | None, client_credentials: ClientCredentials | None
-) -> list[HTTPRouteHandler]:
+) -> list[Handler]:
     """Routes of the JSON Web Key Set, if keys are public, and with APP_URL of the server metadata (RFC 8414)."""
     if public_keys is None:
         return []
@@ -30,17 +30,17 @@ def well_known_routes(
     return routes
 
 
-def security_txt(contact: str | None, public_url: str | None) -> list[HTTPRouteHandler]:
+def security_txt(contact: str | None, public_url: str | None) -> list[Handler]:
     """The route of security.txt (RFC 9116), if a contact is configured. Its expiry is always 180 days ahead."""
     if contact is None:
         return []
 
-    @get(_SECURITY, include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
-    def document() -> Response[bytes]:
+    @get(_SECURITY, include_in_schema=False, rate_limit=DOCUMENTS)
+    async def document() -> Response[bytes]:
         lines = [f"Contact: {contact}", f"Expires: {datetime.now(UTC) + _SECURITY_TXT_TTL:%Y-%m-%dT00:00:00Z}"]
         if public_url is not None:
             lines.append(f"Canonical: {public_url}{_SECURITY}")
-        return Response("\n".join([*lines, ""]).encode(), media_type="text/plain", headers=_CACHE_HEADERS)
+        return Response(content="\n".join([*lines, ""]).encode(), media_type="text/plain", headers=_CACHE_HEADERS)
 
     return [document]
 
@@ -57,11 +57,11 @@ def _metadata(public_url: str, client_credentials: ClientCredentials | None) -> 
     return metadata
 
 
-def _document(path: str, content: dict[str, Any], media_type: str) -> HTTPRouteHandler:
-    response = Response(msgspec.json.encode(content), media_type=media_type, headers=_CACHE_HEADERS)
+def _document(path: str, content: dict[str, Any], media_type: str) -> Handler:
+    response = Response(content=msgspec.json.encode(content), media_type=media_type, headers=_CACHE_HEADERS)
 
-    @get(path, include_in_schema=False, rate_limit=DOCUMENTS, sync_to_thread=False)
-    def document() -> Response[bytes]:
+    @get(path, include_in_schema=False, rate_limit=DOCUMENTS)
+    async def document() -> Response[bytes]:
         return response
 
     return document

@@ -1,0 +1,76 @@
+"""The ASGI lifespan and WebSocket scopes of an application."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from restwell.edge._context import AsgiApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger("restwell.lifespan")
+
+_UNSUPPORTED: Final = 1003
+"""The close code of RFC 6455 7.4.1 for an endpoint that cannot accept the connection."""
+
+
+class Lifespan:
+    """Calls ``start`` before and ``close`` after the lifespan of the application inside, if there is one."""
+
+    def __init__(
+        self, start: Callable[[], Awaitable[None]], close: Callable[[], Awaitable[None]], inside: AsgiApp | None
+    ) -> None:
+        self._start = start
+        self._close = close
+        self._inside = inside
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Report a failure of the start to the server, which then exits."""
+        await receive()
+        try:
+            await self._start()
+        except Exception as error:
+            log.exception("startup_failed")
+            await self._close()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        if self._inside is None:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self._shut_down(send)
+        else:
+            await self._run_inside(self._inside, scope, receive, send)
+
+    async def _run_inside(self, inside: AsgiApp, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def receive_again() -> Message:
+            nonlocal started
+            if started:
+                return await receive()
+            started = True
+            return {"type": "lifespan.startup"}
+
+        async def send_after_close(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                await self._shut_down(send)
+            else:
+                if message["type"].endswith(".failed"):
+                    await self._close()
+                await send(message)
+
+        await inside(scope, receive_again, send_after_close)
+
+    async def _shut_down(self, send: Send) -> None:
+        try:
+            await self._close()
+        except Exception as error:
+            log.exception("shutdown_failed")
+            await send({"type": "lifespan.shutdown.failed", "message": str(error)})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+
+
+async def refuse_websocket(receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket: the server answers the handshake with 403."""
+    await receive()
+    await send({"type": "websocket.close", "code": _UNSUPPORTED})

@@ -1,0 +1,69 @@
+"""How a request proves who the caller is: the hook for the authentication scheme of an application."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+from restwell.auth import Actor
+from restwell.errors import Unauthorized
+from restwell.web._request import Request
+from restwell.web._session_cookies import ACCESS_COOKIE, reject_cross_site
+
+Authenticate = Callable[[str], Awaitable[Actor]]
+"""Returns the actor of an access token. Raises Unauthorized."""
+
+BEARER_SCHEME: Final = "access_token"
+COOKIE_SCHEME: Final = "session_cookie"
+
+
+class AuthScheme(Protocol):
+    """Authenticates requests.
+
+    ``security``: the security schemes of OpenAPI by name, each of which suffices. ``uses_cookies``: whether a cookie
+    authenticates, so that cross-site requests are rejected.
+    """
+
+    security: Mapping[str, Mapping[str, Any]]
+    uses_cookies: bool
+
+    async def authenticate(self, request: Request) -> Actor:
+        """The actor of the request. Raises Unauthorized."""
+
+
+class TokenScheme:
+    """An access token in the header ``Authorization: Bearer ...`` (RFC 6750), or with another ``scheme``.
+
+    ``session_cookies``: browsers may send it in a cookie instead.
+    """
+
+    def __init__(self, verify: Authenticate, *, scheme: str = "Bearer", session_cookies: bool = False) -> None:
+        self._verify = verify
+        self._scheme = scheme
+        self.uses_cookies = session_cookies
+        is_bearer = scheme == "Bearer"
+        token = (
+            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            if is_bearer
+            else {"type": "apiKey", "in": "header", "name": "Authorization", "description": f"`{scheme} ...`"}
+        )
+        cookie = {"type": "apiKey", "in": "cookie", "name": ACCESS_COOKIE}
+        self.security = {BEARER_SCHEME: token, **({COOKIE_SCHEME: cookie} if session_cookies else {})}
+
+    async def authenticate(self, request: Request) -> Actor:
+        header = request.fields.get(b"authorization")
+        if header is not None:
+            scheme, _, token = header.decode("latin-1").partition(" ")
+            if scheme.lower() != self._scheme.lower():
+                token = ""
+        else:
+            token = request.cookies.get(ACCESS_COOKIE, "") if self.uses_cookies else ""
+            if token:
+                reject_cross_site(request)
+        if not token:
+            error = Unauthorized(f"Send an access token: Authorization: {self._scheme} ...")
+            error.headers["www-authenticate"] = self._scheme  # RFC 6750 3.1: no error code without a token
+            raise error
+        try:
+            return await self._verify(token.strip(" \t"))
+        except Unauthorized as error:
+            error.headers["www-authenticate"] = error.headers["www-authenticate"].replace("Bearer", self._scheme, 1)
+            raise

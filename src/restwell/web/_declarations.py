@@ -1,0 +1,166 @@
+"""How an application declares its routes: ``@get``, ``@post``, ``Controller``, ``Feature`` and ``Version``."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any, ClassVar, Final, TypeVar
+
+from msgspec import UNSET, Struct, UnsetType
+
+from restwell.errors import AppError, ErrorFormat
+from restwell.jobs import Job
+from restwell.rate_limits import Rate
+from restwell.web._caching import Public
+from restwell.web._request import Request
+
+H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
+Guard = Callable[[Request], Awaitable[None]]
+"""Admits a request to a route, or raises an AppError. It runs before the body is read."""
+
+_MARK: Final = "__restwell_route__"
+
+
+class Declaration(Struct, frozen=True, kw_only=True):
+    """The arguments of ``@get`` and the others."""
+
+    method: str
+    path: str
+    guards: tuple[Guard, ...]
+    raises: tuple[type[AppError], ...]
+    idempotent: bool
+    cache: Public | None
+    rate_limit: Rate | UnsetType | None
+    timeout_seconds: float | None
+    query_budget: Mapping[str, int]
+    status_code: int | None
+    other_responses: Mapping[int, str]
+    media_type: str | None
+    max_body_bytes: int | None
+    tags: tuple[str, ...]
+    include_in_schema: bool
+
+
+class Method:
+    """The decorator of an HTTP method."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(  # each is one declaration
+        self,
+        path: str = "",
+        *,
+        guards: Sequence[Guard] = (),
+        raises: Sequence[type[AppError]] = (),
+        idempotent: bool = False,
+        cache: Public | None = None,
+        rate_limit: Rate | UnsetType | None = UNSET,
+        timeout_seconds: float | None = None,
+        query_budget: Mapping[str, int] | None = None,
+        status_code: int | None = None,
+        other_responses: Mapping[int, str] | None = None,
+        media_type: str | None = None,
+        max_body_bytes: int | None = None,
+        tags: Sequence[str] = (),
+        include_in_schema: bool = True,
+    ) -> Callable[[H], H]:
+        """Declare a route. The handler is an ``async`` function or method; its docstring is the OpenAPI text.
+
+        The arguments of the handler follow from its parameters: path parameters by name, ``data`` (JSON body),
+        ``filters`` (a Struct of query parameters), ``form``, ``upload``, ``actor: Actor``, ``request: Request``,
+        ``if_match: IfMatch``, headers as ``Annotated[str | None, Header("X-Name")]``, and services by type. Other
+        parameters are query parameters.
+
+        ``raises``: the errors of the handler, for OpenAPI. ``idempotent``: clients send an Idempotency-Key, and a
+        repeated request gets the stored response. ``cache``: the result of ``public``. ``rate_limit``: its own rate, or
+        None for no limit. ``timeout_seconds``: instead of REQUEST_TIMEOUT_SECONDS. ``query_budget``: how often a
+        request may run a query, by name. ``other_responses``: descriptions of further statuses. ``max_body_bytes``:
+        instead of REQUEST_MAX_BYTES.
+        """
+        declaration = Declaration(
+            method=self._name,
+            path=path,
+            guards=tuple(guards),
+            raises=tuple(raises),
+            idempotent=idempotent,
+            cache=cache,
+            rate_limit=rate_limit,
+            timeout_seconds=timeout_seconds,
+            query_budget=query_budget or {},
+            status_code=status_code,
+            other_responses=other_responses or {},
+            media_type=media_type,
+            max_body_bytes=max_body_bytes,
+            tags=tuple(tags),
+            include_in_schema=include_in_schema,
+        )
+
+        def declare(handler: H) -> H:
+            if not inspect.iscoroutinefunction(handler):
+                raise TypeError(
+                    f"{handler.__qualname__} is not async: use async def, and asyncio.to_thread for blocking calls"
+                )
+            vars(handler)[_MARK] = declaration
+            return handler
+
+        return declare
+
+
+get: Final = Method("GET")
+post: Final = Method("POST")
+put: Final = Method("PUT")
+patch: Final = Method("PATCH")
+delete: Final = Method("DELETE")
+
+
+def declaration_of(handler: object) -> Declaration | None:
+    """The declaration of a handler; None for any other object."""
+    declaration: Declaration | None = getattr(handler, _MARK, None)
+    return declaration
+
+
+class Controller:
+    """The handlers of one resource below ``path``, with common ``tags`` and ``guards``.
+
+    ``error_format``: the format of its error responses, if it differs from that of the application.
+    """
+
+    path: ClassVar[str] = ""
+    tags: ClassVar[Sequence[str]] = ()
+    guards: ClassVar[Sequence[Guard]] = ()
+    error_format: ClassVar[ErrorFormat | None] = None
+
+    def __init_subclass__(cls) -> None:
+        for name, value in vars(cls).items():
+            if not name.startswith("_") and not callable(value) and name not in vars(Controller):
+                similar = get_close_matches(name, ("path", "tags", "guards", "error_format"), n=1)
+                hint = f"did you mean {similar[0]}?" if similar else "it has path, tags, guards and error_format."
+                raise TypeError(f"{cls.__name__}.{name} is not an attribute of a Controller: {hint}")
+        super().__init_subclass__()
+
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+class Feature(Struct, frozen=True, kw_only=True):
+    """A part of an application: what it serves, runs and stores.
+
+    ``controllers`` may contain handlers. ``services`` are injected by type into handlers and jobs. ``jobs``: every job
+    that it enqueues. ``queries``: modules whose named queries ``restwell explain`` checks.
+    """
+
+    controllers: "Sequence[type[Controller] | Handler]" = ()
+    services: Sequence[object] = ()
+    jobs: Sequence[Job[..., Any]] = ()
+    queries: Sequence[ModuleType] = ()
+
+
+Part = Feature | type[Controller] | Handler
+
+
+class Version(Struct, frozen=True):
+    """A version of the API: its prefix, such as ``/v1``, and its parts."""
+
+    prefix: str
+    parts: "Sequence[Part]"

@@ -1,0 +1,165 @@
+"""Runs a route: guards, rate limit, parameters, handler, response."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+
+from restwell._host import Host
+from restwell.database import Database
+from restwell.edge._context import SCOPE_KEY, Headers, Receive, RequestContext, Scope, Send
+from restwell.edge._context import Response as RawResponse
+from restwell.edge._problem import error_response
+from restwell.edge._rate_limit import RateLimit
+from restwell.edge._router import Router
+from restwell.errors import AppError, ErrorFormat, MethodNotAllowed, NotFound
+from restwell.web._encoding import encode_json
+from restwell.web._endpoint import Endpoint
+from restwell.web._idempotent import call_once
+from restwell.web._links import next_link
+from restwell.web._request import Request
+from restwell.web._responses import Response, Stream
+
+log = structlog.get_logger("restwell.problems")
+
+_WITHOUT_BODY: Final = frozenset({204, 304})
+
+
+class Dispatcher:
+    """The ASGI application inside the edge, which has found the route of the request.
+
+    It runs the route itself unless the host has a reason to see it first. ``framework`` is the application of the host,
+    which also gets every request without a route.
+    """
+
+    def __init__(
+        self,
+        router: Router[Any],
+        database: Database,
+        rate_limit: RateLimit | None,
+        errors: ErrorFormat,
+        host: Host | None = None,
+    ) -> None:
+        self.framework = host.application(self.run) if host is not None else None
+        self._is_direct = host is None or host.reason is None
+        self._router = router
+        self._database = database
+        self._rate_limit = rate_limit
+        self._errors = errors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        framework = self.framework
+        if framework is not None and not (self._is_direct and isinstance(scope[SCOPE_KEY].route, Endpoint)):
+            await framework(scope, receive, send)
+        else:
+            await self.run(scope, receive, send)
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the route of the request, or respond that there is none."""
+        context: RequestContext = scope[SCOPE_KEY]
+        endpoint = context.route
+        if not isinstance(endpoint, Endpoint):
+            await _send(error_response(self._unknown(scope["path"]), context.request_id, self._errors), send)
+            return
+        try:
+            result = await self._call(endpoint, Request(scope, receive, context, endpoint))
+            if type(result) is Stream:
+                await _send_stream(result, endpoint.status_code, send)
+                return
+            response = encode(endpoint, scope, result)
+        except Exception as error:  # every exception becomes an error response
+            if context.status:
+                raise
+            response = error_response(expected_error(error, scope["path"]), context.request_id, endpoint.errors)
+        await _send(response, send)
+
+    async def _call(self, endpoint: Endpoint, request: Request) -> Any:
+        if endpoint.has_guards:
+            await self._admit(endpoint, request)
+        parameters = endpoint.parameters
+        values = {name: read(request) for name, read in parameters.read.items()}
+        if parameters.read_body is not None:
+            name, read_body = parameters.read_body
+            values[name] = await read_body(request)
+        if endpoint.idempotent:
+            return await call_once(self._database, endpoint, request, values, encode)
+        return await endpoint.handler(**values)
+
+    async def _admit(self, endpoint: Endpoint, request: Request) -> None:
+        """Run the guards, then count the request, also if a guard rejects it."""
+        limit = self._rate_limit if endpoint.rate is not None else None
+        try:
+            for guard in endpoint.guards:
+                await guard(request)
+        except Exception:
+            if limit is not None:
+                await limit.count(request.context)
+            raise
+        if limit is not None:
+            await limit.count(request.context)
+
+    def _unknown(self, path: str) -> AppError:
+        methods = self._router.allowed(path)
+        return MethodNotAllowed(headers={"allow": methods}) if methods else NotFound()
+
+
+def encode(endpoint: Endpoint, scope: Scope, result: Any) -> RawResponse:
+    """The response to the result of a handler."""
+    content, status, media_type = result, endpoint.status_code, endpoint.media_type
+    headers: Headers = []
+    if type(result) is Response:
+        content, status = result.content, result.status_code or status
+        media_type = result.media_type or media_type
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in result.headers.items()]
+        if result.location is not None:
+            headers.append((b"location", absolute_path(scope["path"], result.location).encode("latin-1")))
+        headers += ((b"set-cookie", cookie.header().encode("latin-1")) for cookie in result.cookies)
+    if endpoint.is_page and content.next_cursor is not None:
+        headers.append((b"link", next_link(scope, content.next_cursor)))
+    if status in _WITHOUT_BODY:
+        return status, headers, b""
+    if content is None:
+        body = b""
+    else:
+        body = content if type(content) is bytes else _to_bytes(content, media_type)
+        headers.append((b"content-type", media_type.encode("latin-1")))
+    headers.append((b"content-length", b"%d" % len(body)))
+    return status, headers, body
+
+
+def absolute_path(path: str, location: str) -> str:
+    """The path of a resource that the request to ``path`` has created."""
+    return location if location.startswith("/") else f"{path}/{location}"
+
+
+def expected_error(error: Exception, path: str) -> AppError:
+    """Return an AppError as it is, and an internal error for any other exception, which is logged.
+
+    Its details are not sent to the client.
+    """
+    if isinstance(error, AppError):
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.warning("dependency_unavailable", code=error.code, cause=repr(error.__cause__))
+        return error
+    log.error("unhandled_exception", path=path, exc_info=error)
+    return AppError()
+
+
+def _to_bytes(content: Any, media_type: str) -> bytes:
+    return content.encode() if media_type.startswith("text/") else encode_json(content)
+
+
+async def _send(response: RawResponse, send: Send) -> None:
+    status, headers, body = response
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send_stream(stream: Stream[Any], status: int, send: Send) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in stream.headers.items()]
+    headers.append((b"content-type", stream.media_type.encode("latin-1")))
+    chunks = stream.open()
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    async for chunk in chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

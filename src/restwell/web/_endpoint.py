@@ -1,0 +1,212 @@
+"""Compiles the declared routes of an application, once, into the records that everything else reads."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+from msgspec import UNSET, Struct, UnsetType
+
+from restwell.edge._route import Route, path_parameters
+from restwell.errors import AppError, ErrorFormat
+from restwell.rate_limits import Rate
+from restwell.web._authentication import AuthScheme
+from restwell.web._declarations import Controller, Declaration, Feature, Guard, Handler, Part, Version, declaration_of
+from restwell.web._guards import is_kit_guard
+from restwell.web._pagination import Page
+from restwell.web._parameters import FindService, Parameters, infer_parameters
+from restwell.web._request import JSON
+from restwell.web._responses import Response, Stream
+
+_STATUS_BY_METHOD: Final = {"POST": 201, "DELETE": 204}
+_TEXT: Final = "text/plain; charset=utf-8"
+_BYTES: Final = "application/octet-stream"
+
+
+class Endpoint(Route, frozen=True, kw_only=True):
+    """A route of the application with its handler.
+
+    ``handler`` takes the values of ``parameters``; its services are bound. ``returns``: the types of its result, of
+    which several are alternatives; empty if it returns none. ``declared_rate``: UNSET for the default rates.
+    """
+
+    name: str
+    doc: str
+    handler: Callable[..., Awaitable[Any]]
+    parameters: Parameters
+    guards: tuple[Guard, ...]
+    raises: tuple[type[AppError], ...]
+    idempotent: bool
+    declared_rate: Rate | UnsetType | None
+    status_code: int
+    other_responses: Mapping[int, str]
+    media_type: str
+    max_body_bytes: int
+    tags: tuple[str, ...]
+    include_in_schema: bool
+    returns: tuple[Any, ...]
+    is_page: bool
+    auth: AuthScheme | None
+    errors: ErrorFormat
+
+
+class Defaults(Struct, frozen=True, kw_only=True):
+    """What routes have without a declaration of their own."""
+
+    max_body_bytes: int
+    auth: AuthScheme | None
+    errors: ErrorFormat
+
+
+def compile_endpoints(parts: Iterable[Part | Version], find_service: FindService, defaults: Defaults) -> list[Endpoint]:
+    """Compile every route. Raises TypeError for a wrong declaration, naming the route and the fix."""
+    return [
+        _compile(declaration, handler, prefix, controller, find_service, defaults)
+        for prefix, controller, handler, declaration in _handlers(parts, "")
+    ]
+
+
+def features_of(parts: Iterable[Part | Version]) -> Iterator[Feature]:
+    """The features among the parts, each once."""
+    seen: list[Feature] = []
+    for part in parts:
+        for feature in features_of(part.parts) if isinstance(part, Version) else [part]:
+            if isinstance(feature, Feature) and not any(feature is each for each in seen):
+                seen.append(feature)
+                yield feature
+
+
+def _handlers(
+    parts: Iterable[Part | Version], prefix: str
+) -> Iterator[tuple[str, type[Controller], Handler, Declaration]]:
+    for part in parts:
+        if isinstance(part, Version):
+            yield from _handlers(part.parts, prefix + part.prefix)
+        elif isinstance(part, Feature):
+            yield from _handlers(part.controllers, prefix)
+        elif isinstance(part, type) and issubclass(part, Controller):
+            controller = part()
+            for name in _names(part):
+                handler = getattr(controller, name)
+                declaration = declaration_of(handler)
+                if declaration is not None:
+                    yield prefix, part, handler, declaration
+        else:
+            declaration = declaration_of(part)
+            if declaration is None:
+                raise TypeError(f"{part!r} is not a Feature, a Controller or a handler with @get, @post ...")
+            yield prefix, Controller, part, declaration
+
+
+def _names(controller: type[Controller]) -> Iterable[str]:
+    """The attributes of a controller in the order of their definition, those of base classes first."""
+    return dict.fromkeys(name for base in reversed(controller.__mro__) for name in vars(base))
+
+
+def _compile(  # each is needed
+    declaration: Declaration,
+    handler: Handler,
+    prefix: str,
+    controller: type[Controller],
+    find_service: FindService,
+    defaults: Defaults,
+) -> Endpoint:
+    path = prefix + controller.path + declaration.path or "/"
+    guards = (*controller.guards, *declaration.guards)
+    name = handler.__name__
+    try:
+        parameters = infer_parameters(handler, declaration.method, path_parameters(path), find_service)
+        _check(declaration, parameters, guards, defaults)
+        annotation = get_type_hints(handler).get("return", UNSET)
+        if annotation is UNSET:
+            raise TypeError("has no return type: annotate it")
+    except TypeError as error:
+        raise TypeError(f"{handler.__qualname__} ({declaration.method} {path}) {error}") from None
+    returns = _returned(annotation)
+    return Endpoint(
+        method=declaration.method,
+        path=path,
+        path_types=parameters.path,
+        rate=declaration.rate_limit,
+        has_guards=bool(guards),
+        timeout_seconds=declaration.timeout_seconds,
+        query_budget=declaration.query_budget,
+        cache=declaration.cache.policy(parameters.filters) if declaration.cache is not None else None,
+        name=name,
+        doc=inspect.cleandoc(handler.__doc__ or name),
+        handler=_bound(handler, parameters),
+        parameters=parameters,
+        guards=guards,
+        raises=declaration.raises,
+        idempotent=declaration.idempotent,
+        declared_rate=declaration.rate_limit,
+        status_code=declaration.status_code or _default_status(declaration.method, returns, annotation),
+        other_responses=declaration.other_responses,
+        media_type=declaration.media_type or _default_media_type(returns),
+        max_body_bytes=declaration.max_body_bytes or defaults.max_body_bytes,
+        tags=declaration.tags or tuple(controller.tags),
+        include_in_schema=declaration.include_in_schema,
+        returns=returns,
+        is_page=any(get_origin(each) is Page for each in returns),
+        auth=defaults.auth,
+        errors=controller.error_format or defaults.errors,
+    )
+
+
+def _check(declaration: Declaration, parameters: Parameters, guards: Sequence[Guard], defaults: Defaults) -> None:
+    authenticates = any(map(is_kit_guard, guards))
+    if authenticates and defaults.auth is None:
+        raise TypeError("has a guard that authenticates, and the application has none: pass authenticate= to kit.app")
+    if parameters.actor and not authenticates:
+        raise TypeError(
+            "takes actor, but no guard of the route authenticates: add guards=[signed_in], signed_in_or_scope(...) or "
+            "requires_role(...) before custom guards"
+        )
+    if declaration.idempotent and not authenticates:
+        raise TypeError("is idempotent and needs a guard that authenticates, such as signed_in")
+    if declaration.idempotent and (parameters.upload or parameters.form is not None):
+        raise TypeError("is idempotent: only JSON bodies (data) are supported")
+    if declaration.cache is not None and (guards or declaration.method != "GET"):
+        raise TypeError("cannot be cached: it has guards, or another method than GET")
+
+
+def _bound(handler: Handler, parameters: Parameters) -> Handler:
+    """The handler with its services, and with query parameters that it takes one by one."""
+    bound: Handler = partial(handler, **parameters.services) if parameters.services else handler
+    names = parameters.scalars
+    if not names:
+        return bound
+
+    async def with_query_parameters(*, filters: Struct, **values: Any) -> Any:
+        return await bound(**values, **{name: getattr(filters, name) for name in names})
+
+    return with_query_parameters
+
+
+def _returned(annotation: Any) -> tuple[Any, ...]:
+    """The body types of the successful response: ``Response[Product | None]`` has a Product."""
+    kinds: list[Any] = []
+    for arm in _arms(annotation):
+        if get_origin(arm) in {Response, Stream}:
+            kinds += _arms(get_args(arm)[0])
+        else:
+            kinds.append(arm)
+    return tuple(dict.fromkeys(each for each in kinds if each is not type(None)))
+
+
+def _arms(annotation: Any) -> Sequence[Any]:
+    if isinstance(annotation, UnionType) or get_origin(annotation) is Union:
+        return get_args(annotation)
+    return (type(None) if annotation is None else annotation,)
+
+
+def _default_status(method: str, returns: Sequence[Any], annotation: Any) -> int:
+    status = _STATUS_BY_METHOD.get(method, 200)
+    return 204 if not returns and annotation in {None, type(None)} else status
+
+
+def _default_media_type(returns: Sequence[Any]) -> str:
+    if returns == (str,):
+        return _TEXT
+    return _BYTES if returns == (bytes,) else JSON

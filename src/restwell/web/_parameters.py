@@ -1,0 +1,222 @@
+"""The parameters of a handler: where each value comes from, inferred from its name and type."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Collection
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from operator import attrgetter
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from msgspec import Struct, defstruct
+from pydantic import BaseModel
+
+from restwell._email_addresses import EmailAddress
+from restwell.auth import Actor
+from restwell.edge._route import PATH_TYPES
+from restwell.errors import AppError, MalformedRequest, PreconditionFailed, PreconditionRequired, UnsupportedMediaType
+from restwell.web._conditional import expected_versions
+from restwell.web._decoding import decode_body, decode_query
+from restwell.web._formats import ambiguous_formats
+from restwell.web._forms import read_form
+from restwell.web._literals import text_parsers
+from restwell.web._request import MERGE_PATCH, Request, body_media_type
+from restwell.web._uploads import Upload, read_upload
+
+Read = Callable[[Request], Any]
+FindService = Callable[[type], Any]
+"""Returns the service of a type, or None."""
+
+_METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_SCALARS: Final = (str, int, float, bool, UUID, Decimal, date, datetime, time, timedelta, Enum, EmailAddress)
+
+
+class Header(Struct, frozen=True):
+    """A header of the request: ``Annotated[str | None, Header("X-Name")] = None``.
+
+    ``read`` converts its text, or None without the header; it may raise an AppError, of which ``raises`` are
+    documented. ``required`` is for the OpenAPI document.
+    """
+
+    name: str
+    description: str = ""
+    required: bool = False
+    read: Callable[[str | None], Any] | None = None
+    raises: tuple[type[AppError], ...] = ()
+
+
+IfMatch = Annotated[
+    frozenset[int] | None,
+    Header(
+        "If-Match",
+        "The ETag of the version to modify. Prevents lost updates.",
+        required=True,
+        read=expected_versions,
+        raises=(PreconditionRequired, PreconditionFailed),
+    ),
+]
+"""The versions in If-Match, for ``check_version``; None for any version (``*``). Without the header the response is 428."""
+
+
+class Parameters(Struct):
+    """The parameters of a handler by source, with their types and the functions that read them.
+
+    ``scalars``: the names of the parameters that are fields of ``filters``, when the handler takes them one by one.
+    ``read``: reads a value from the request. ``read_body``: the same for the one parameter that reads the body.
+    """
+
+    path: dict[str, type] = {}
+    headers: dict[str, Header] = {}
+    data: Any = None
+    form: type[Struct] | None = None
+    filters: type[Struct] | None = None
+    upload: bool = False
+    actor: bool = False
+    scalars: tuple[str, ...] = ()
+    services: dict[str, object] = {}
+    read: dict[str, Read] = {}
+    read_body: tuple[str, Callable[[Request], Awaitable[Any]]] | None = None
+
+
+def infer_parameters(
+    handler: Callable[..., Any], method: str, path_names: Collection[str], find_service: FindService
+) -> Parameters:
+    """Find the source of each parameter of the handler. Raises TypeError with every fault."""
+    hints = get_type_hints(handler, include_extras=True)
+    found = Parameters()
+    scalars: dict[str, inspect.Parameter] = {}
+    faults: list[str] = []
+    for name, parameter in inspect.signature(handler).parameters.items():
+        kind = hints.get(name)
+        try:
+            if kind is None:
+                raise TypeError("annotate it")
+            if not _add(found, name, kind, method, path_names, find_service):
+                scalars[name] = parameter
+        except TypeError as error:
+            faults.append(f"takes {name}: {error}")
+    if scalars and found.filters is not None:
+        faults.append(f"takes {' and '.join(scalars)}: make it a field of the Struct of filters")
+    elif scalars:
+        try:
+            _add_scalars(found, scalars, hints)
+        except TypeError as error:
+            faults.append(f"takes {' and '.join(scalars)}: {error}")
+    faults += [f"needs a parameter {name}: it is in the path" for name in path_names if name not in found.path]
+    if faults:
+        raise TypeError("; and ".join(faults))
+    return found
+
+
+def _add(  # each is needed
+    found: Parameters,
+    name: str,
+    annotation: Any,
+    method: str,
+    path_names: Collection[str],
+    find_service: FindService,
+) -> bool:
+    """Add a parameter. Returns False for a query parameter. Raises TypeError."""
+    kind = _without_metadata(annotation)
+    header = next((each for each in get_args(annotation)[1:] if isinstance(each, Header)), None)
+    if name in path_names:
+        if annotation not in PATH_TYPES:
+            raise TypeError("annotate a path parameter as UUID, int or str, and check constraints in the handler")
+        found.path[name] = annotation
+        found.read[name] = lambda request: request.context.path_parameters[name]
+    elif kind is Request:
+        found.read[name] = lambda request: request
+    elif header is not None:
+        found.headers[name] = header
+        found.read[name] = _header_reader(header)
+    elif kind is Actor:
+        found.actor = True
+        found.read[name] = attrgetter("actor")
+    elif name == "data" or kind is Upload or name == "form":
+        if method not in _METHODS_WITH_BODY:
+            raise TypeError("only POST, PUT and PATCH have a body")
+        if found.read_body is not None:
+            raise TypeError(f"the handler takes {found.read_body[0]} already, and a request has one body")
+        found.read_body = name, _body_reader(found, name, annotation)
+    elif name == "filters":
+        found.filters = _text_struct(kind)
+        found.read[name] = _filters_reader(found.filters)
+    elif isinstance(kind, type) and not issubclass(kind, _SCALARS):
+        service = find_service(kind)
+        if service is None:
+            raise TypeError(f"no service is a {kind.__name__}: add it to the services of a Feature")
+        found.services[name] = service
+    else:
+        return False
+    return True
+
+
+def _header_reader(header: Header) -> Read:
+    name, convert = header.name.lower().encode("latin-1"), header.read
+
+    def read(request: Request) -> Any:
+        value = request.fields.get(name)
+        text = value.decode("latin-1") if value is not None else None
+        return convert(text) if convert is not None else text
+
+    return read
+
+
+def _body_reader(found: Parameters, name: str, annotation: Any) -> Callable[[Request], Awaitable[Any]]:
+    if name == "data":
+        faults = [] if _is_model(annotation) else list(ambiguous_formats(annotation))
+        if faults:
+            raise TypeError("; and ".join(faults))
+        found.data = annotation
+        return partial(_read_json, kind=annotation)
+    if name == "form":
+        found.form = _text_struct(_without_metadata(annotation))
+        return partial(read_form, kind=found.form)
+    found.upload = True
+    return read_upload
+
+
+async def _read_json(request: Request, *, kind: Any) -> Any:
+    expected = body_media_type(request.method)
+    received = request.fields.get(b"content-type", b"").partition(b";")[0].strip(b" \t").lower().decode("latin-1")
+    if received != expected:
+        name = "accept-patch" if expected == MERGE_PATCH else "accept"
+        raise UnsupportedMediaType(f"Send the body as {expected}.", headers={name: expected})
+    body = await request.body()
+    if not body:
+        raise MalformedRequest("The request needs a JSON body.")
+    return decode_body(body, kind)
+
+
+def _text_struct(kind: Any) -> type[Struct]:
+    """Check that each field has one text format. Raises TypeError."""
+    if not (isinstance(kind, type) and issubclass(kind, Struct)):
+        raise TypeError("annotate it as a msgspec Struct")
+    text_parsers(kind)
+    faults = list(ambiguous_formats(kind))
+    if faults:
+        raise TypeError("; and ".join(faults))
+    return kind
+
+
+def _filters_reader(kind: type[Struct]) -> Read:
+    return lambda request: decode_query(request.scope["query_string"], kind)
+
+
+def _add_scalars(found: Parameters, scalars: dict[str, inspect.Parameter], hints: dict[str, Any]) -> None:
+    fields = [
+        (name, hints[name]) if parameter.default is parameter.empty else (name, hints[name], parameter.default)
+        for name, parameter in scalars.items()
+    ]
+    found.filters = _text_struct(defstruct("Query", fields, frozen=True, kw_only=True))
+    found.scalars = tuple(scalars)
+
+
+def _without_metadata(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
