@@ -61,7 +61,7 @@ def create_worker_app(writer: Connection) -> App:
     configure_logs(settings.log)
     with log_fatal_errors():
         app = project.create_app(settings)
-    app.litestar.on_startup.append(partial(heartbeats.send_heartbeats, writer))
+    app.on_startup.append(partial(heartbeats.send_heartbeats, writer))
     # Objects created so far are permanent: exclude them from garbage collection (docs/decisions/0006).
     gc.collect()
     gc.freeze()

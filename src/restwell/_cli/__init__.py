@@ -45,10 +45,10 @@ from restwell.errors import ConfigurationError
 from restwell.jobs import WorkerOptions
 from restwell.jobs import _queries as job_queries
 from restwell.observability._log_output import output
+from restwell.rate_limits import Rate
 from restwell.settings import Settings
 from restwell.web._guards import guard_name
 from restwell.web._openapi import operations
-from restwell.web._rate_limits import declared_rate, route_guards
 
 T = TypeVar("T")
 
@@ -289,14 +289,16 @@ def seed(
 
 @cli.command()
 def routes() -> None:
-    """List every route with its guards, its rate limit and its handler."""
+    """List every route with its guards, its rate limit, its handler, and how it is called."""
     project, settings = load()
-    table = Table("method", "path", "who", "rate", "handler", box=None)
-    for path, method, handler in operations(_create_app_to_inspect(project, settings).litestar):
-        guards = list(map(guard_name, route_guards(handler)))
-        rate = declared_rate(handler)
-        limit = f"{rate.count}/{rate.seconds} s" if rate is not None else ""
-        table.add_row(method, path, ", ".join(guards) or "anyone", limit, handler.handler_name)
+    app = _create_app_to_inspect(project, settings)
+    table = Table("method", "path", "who", "rate", "handler", "called", box=None)
+    called = f"through {app.host_reason}" if app.host_reason else "directly"
+    for endpoint in operations(app.routes):
+        guards = list(map(guard_name, endpoint.guards))
+        rate = endpoint.declared_rate
+        limit = f"{rate.count}/{rate.seconds} s" if isinstance(rate, Rate) else ""
+        table.add_row(endpoint.method, endpoint.path, ", ".join(guards) or "anyone", limit, endpoint.name, called)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
