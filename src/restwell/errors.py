@@ -1,6 +1,6 @@
 """Application errors with a stable code, an HTTP status and a message, rendered as RFC 9457 problem details."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
@@ -60,6 +60,21 @@ class AppError(Exception):
             request_id=request_id,
             errors=self.errors,
         )
+
+
+class ErrorFormat(Struct, frozen=True):
+    """The form of every error response: RFC 9457 problems, unless the application sets another.
+
+    ``body`` returns what is encoded as JSON, from the error and the id of the request. ``schema`` is its type, for the
+    OpenAPI document. The error determines status and headers.
+    """
+
+    media_type: str = PROBLEM_MEDIA_TYPE
+    body: Callable[[AppError, str], Any] = AppError.problem
+    schema: type = Problem
+
+
+PROBLEMS: Final = ErrorFormat()
 
 
 class ConfigurationError(Exception):

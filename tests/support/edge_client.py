@@ -10,7 +10,7 @@ from restwell.edge._pipeline import Edge
 from restwell.edge._request_id import RequestId
 from restwell.edge._security_headers import SecurityHeaders
 
-HOOKS = (RequestId(), SecurityHeaders(), AccessLog())
+HOOKS = (AccessLog(), RequestId(), SecurityHeaders())
 
 
 async def hello(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -26,10 +26,9 @@ async def request(
     method: str = "GET",
     path: str = "/some/path?token=hunter2",
     hooks: Sequence[Hook] = HOOKS,
-    timeout_seconds: float = 5,
     headers: Mapping[str, str] | None = None,
 ) -> httpx.Response:
     """Send a request through the hooks."""
-    transport = httpx.ASGITransport(Edge(app, hooks, timeout_seconds))
+    transport = httpx.ASGITransport(Edge(app, hooks))
     async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as client:
         return await client.request(method, path, headers=headers)

@@ -237,11 +237,11 @@ def backup(target: Annotated[Path, typer.Argument(help="The file to create. It m
 def explain(*, show_all: Annotated[bool, typer.Option("--all", help="Show every plan.")] = False) -> None:
     """Show named queries whose plans do not scale; exit code 1 if there are any."""
     project, settings = load()
-    migrations = _create_app_to_inspect(project, settings).migrations
+    app = _create_app_to_inspect(project, settings)
 
     async def inspect(database: Database) -> tuple[list[Plan], list[str]]:
-        await migrations.check(database)
-        queries = [*find_queries(job_queries, idempotency, _suspension), *project.queries()]
+        await app.migrations.check(database)
+        queries = [*find_queries(job_queries, idempotency, _suspension), *app.queries]
         return await explain_queries(database, queries), await unindexed_foreign_keys(database)
 
     plans, keys = with_database(settings, inspect)

@@ -44,7 +44,7 @@ class AccessLog(Hook):
         scope = context.scope
         client = scope.get("client")
         line = _Line(
-            scope["method"],
+            context.method,
             scope["path"],
             scope.get("path_template"),
             context.status,

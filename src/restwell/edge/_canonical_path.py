@@ -6,7 +6,6 @@ from typing import Final
 from urllib.parse import quote
 
 from restwell.edge._context import Hook, RequestContext, Scope
-from restwell.edge._problem import problem_response
 from restwell.errors import NotFound
 
 _UNENCODED: Final = "/-._~!$&'()*+,;=:@"
@@ -22,7 +21,7 @@ class CanonicalPath(Hook):
     Removes the prefix in ASGI's ``root_path`` from the path.
     """
 
-    def before(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> None:
         scope = context.scope
         path: str = scope["path"]
         raw: bytes = scope.get("raw_path") or b""
@@ -31,7 +30,7 @@ class CanonicalPath(Hook):
             path = scope["path"] = _below_root(scope)
             scope["root_path"] = ""  # the framework would search for it anywhere in the path
         if not is_canonical or not _is_plain(path):
-            context.response = problem_response(NotFound(), context.request_id)
+            raise NotFound
 
 
 def _below_root(scope: Scope) -> str:

@@ -14,7 +14,7 @@ class ClientAddress(Hook):
     def __init__(self, trusted_hops: int) -> None:
         self._hops = trusted_hops
 
-    def before(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> None:
         entries = context.headers.get(FORWARDED_FOR)
         if entries is None:
             return

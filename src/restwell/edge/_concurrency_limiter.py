@@ -9,15 +9,14 @@ limit shrinks to a fraction of the requests in progress.
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from typing import Final, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from restwell.database._facade import PoolStats
-from restwell.edge._context import Scope
+from restwell.edge._context import Headers, Hook, RequestContext, Scope
 from restwell.errors import ServiceUnavailable
 
 MIN_LIMIT: Final = 8
@@ -38,15 +37,28 @@ _DEMAND: Final = 0.8
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CREDENTIALS: Final = frozenset({b"authorization", b"cookie"})
 
-Pools = Callable[[], Mapping[str, PoolStats]]
+
+class PoolWaits(Protocol):
+    """What a connection pool has counted: the acquisitions that waited, and their total wait."""
+
+    @property
+    def waits(self) -> int: ...
+    @property
+    def wait_seconds(self) -> float: ...
+
+
+Pools = Callable[[], Mapping[str, PoolWaits]]
 
 
 class Overloaded(ServiceUnavailable):
     code, message = "overloaded", "The server is overloaded. The request was not processed; try again shortly."
 
 
-class ConcurrencyLimiter(Collector):
-    """Each request is enclosed in ``acquire`` and ``release``. Requests for ``exempt_paths`` never wait."""
+class ConcurrencyLimiter(Hook, Collector):
+    """A request holds a slot until its response starts: the client may read slowly.
+
+    Each slot is enclosed in ``acquire`` and ``release``. Requests for ``exempt_paths`` never wait.
+    """
 
     def __init__(self, pools: Pools = dict, exempt_paths: Collection[str] = ()) -> None:
         self._pools = pools
@@ -61,6 +73,21 @@ class ConcurrencyLimiter(Collector):
         self._delays: list[float] = []
         self._pool_waits = (0, 0.0)
 
+    def admit(self, context: RequestContext) -> Awaitable[None] | None:
+        """Raises Overloaded."""
+        if self.acquire_nowait(context.scope["path"]):
+            context.holds_slot = True
+            return None
+        return self._wait(context)
+
+    def on_response(self, context: RequestContext, headers: Headers) -> None:  # noqa: ARG002  # the signature of Hook
+        self.after(context)
+
+    def after(self, context: RequestContext) -> None:
+        if context.holds_slot:
+            context.holds_slot = False
+            self.release()
+
     def acquire_nowait(self, path: str) -> bool:
         """Acquire a slot if one is free. If True, ``release`` must be called."""
         if self._running >= self.limit and path not in self._exempt_paths:
@@ -68,7 +95,7 @@ class ConcurrencyLimiter(Collector):
         self._take()
         return True
 
-    async def acquire(self, scope: Scope) -> bool:
+    async def acquire(self, scope: Scope) -> None:
         """Wait up to QUEUE_SECONDS for a slot; authenticated writes go first.
 
         Raises Overloaded; else ``release`` must be called.
@@ -89,7 +116,6 @@ class ConcurrencyLimiter(Collector):
         if not admitted:
             self._shed[kind] += 1
             raise Overloaded
-        return True
 
     def release(self) -> None:
         self._running -= 1
@@ -104,6 +130,10 @@ class ConcurrencyLimiter(Collector):
         for kind in self._waiting:
             shed.add_metric([kind], self._shed[kind])
         yield shed
+
+    async def _wait(self, context: RequestContext) -> None:
+        await self.acquire(context.scope)
+        context.holds_slot = True
 
     def _take(self) -> None:
         self._running += 1

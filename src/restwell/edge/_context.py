@@ -20,27 +20,29 @@ Response = tuple[int, Headers, bytes]
 SCOPE_KEY: Final = "restwell"
 """The key of the RequestContext in the ASGI scope."""
 
+_NO_PARAMETERS: Final[Mapping[str, Any]] = {}
+
 
 class RequestContext:
     """The state of one request.
 
-    ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``method``: that of the request;
-    the application handles HEAD as GET. ``route`` and ``path_parameters``: set by Routing, if the path has a route.
-    ``response``: a hook that sets it answers the request. ``is_prepared``: that response has the cacheable headers
-    already. ``status``: 0 until the response starts. ``user_id``: set by authentication. ``rate_limit``: the result of
-    counting the request. ``timed_out``: set when the timeout cancels the request. ``holds_slot``: whether the request
-    holds a slot of the concurrency limiter. ``consistency``: how recent replica reads must be. ``position``: the number
-    of hooks that the request has passed.
+    ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``method``: as it was sent; the
+    application handles HEAD as GET. ``receive``: what the application calls. ``route`` and ``path_parameters``: set by
+    Routing, if the request has a route. ``response``: a hook that sets it answers the request. ``is_prepared``: that
+    response has the cacheable headers already. ``status``: 0 until the response starts. ``user_id``: set by
+    authentication. ``rate_limit``: the result of counting the request. ``timed_out``: set when the timeout cancels the
+    request. ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``cache_lookup``: set if the
+    response is to be loaded into the response cache. ``consistency``: how recent replica reads must be.
     """
 
     __slots__ = (
+        "cache_lookup",
         "consistency",
         "headers",
         "holds_slot",
         "is_prepared",
         "method",
         "path_parameters",
-        "position",
         "rate_limit",
         "receive",
         "request_id",
@@ -59,16 +61,16 @@ class RequestContext:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.method: str = scope["method"]
         self.started_at = time.perf_counter()
-        self.position = 0
         self.request_id = ""
         self.route: Route | None = None
-        self.path_parameters: Mapping[str, Any] = {}
+        self.path_parameters: Mapping[str, Any] = _NO_PARAMETERS
         self.status = 0
         self.response: Response | None = None
         self.is_prepared = False
         self.rate_limit: RateLimitResult | None = None
         self.timed_out = False
         self.holds_slot = False
+        self.cache_lookup: Any = None
         self.consistency: Any = None
         self.user_id: UUID | None = None
 

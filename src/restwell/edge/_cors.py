@@ -24,19 +24,26 @@ _EXPOSED: Final = (
 )
 
 
-class Cors(Hook):
-    """Responds to preflight requests (Fetch 4.8), and adds the CORS headers to every response."""
+class Preflight(Hook):
+    """Responds to preflight requests (Fetch 4.8) of the origins. Must follow HeaderFields."""
 
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = {origin.encode() for origin in origins}
 
-    def before(self, context: RequestContext) -> None:
-        if context.scope["method"] != "OPTIONS":
+    def admit(self, context: RequestContext) -> None:
+        if context.method != "OPTIONS":
             return
         sent = context.headers
         if sent.get(b"origin") in self._origins and b"access-control-request-method" in sent:
             requested = sent.get(b"access-control-request-headers", b"")[:_MAX_REQUEST_HEADERS_BYTES]
             context.response = 204, [_METHODS, (b"access-control-allow-headers", requested), _MAX_AGE], b""
+
+
+class Cors(Hook):
+    """Adds the CORS headers to every response, so it must precede the hooks that answer."""
+
+    def __init__(self, origins: Iterable[str]) -> None:
+        self._origins = {origin.encode() for origin in origins}
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:
         headers.append(_VARY)

@@ -4,8 +4,12 @@ import asyncio
 import time
 from typing import Final
 
-from restwell.edge._context import Message, Receive, RequestContext
-from restwell.errors import MalformedRequest
+import structlog
+
+from restwell.edge._context import Headers, Hook, Message, Receive, RequestContext
+from restwell.errors import AppError, DeadlineExceeded, MalformedRequest, RequestTimeout
+
+log = structlog.get_logger("restwell.edge")
 
 TICK_SECONDS: Final = 0.1
 CANCEL_AT: Final = 0.96
@@ -14,6 +18,7 @@ timeout.
 """
 CLIENT_CLOSED_REQUEST: Final = 499
 """The status in the access log if the client disconnected before the response."""
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
 
 
 class RequestBody:
@@ -65,39 +70,63 @@ class RequestBody:
             request.cancel()
 
 
-class Deadlines:
+class Deadlines(Hook):
     """Cancels the task of a request after ``seconds``, or the timeout of its route, and when its client disconnects.
 
+    The deadline ends when the response starts: the client may read slowly.
     Everything that the request waits for is cancelled with it, except a COMMIT that was already sent. The precision is
     TICK_SECONDS: one timer serves all requests, because a timer per request would cost each request microseconds.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._running: dict[RequestContext, tuple[asyncio.Task[object], RequestBody]] = {}
+        self._running: dict[RequestContext, tuple[asyncio.Task[object], RequestBody, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, context: RequestContext, body: RequestBody) -> None:
+    def admit(self, context: RequestContext) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a request must run in a task")
-        self._running[context] = task, body
+        context.receive = body = RequestBody(context.receive, is_complete=context.method in _WITHOUT_BODY)
+        route = context.route
+        seconds = route.timeout_seconds if route is not None else None
+        self._running[context] = task, body, seconds or self._seconds
         if self._timer is None:
             self._timer = task.get_loop().call_later(TICK_SECONDS, self._tick)
 
-    def stop(self, context: RequestContext) -> None:
+    def on_response(self, context: RequestContext, headers: Headers) -> None:  # noqa: ARG002  # the signature of Hook
+        self.after(context)
+
+    def after(self, context: RequestContext) -> None:
         found = self._running.pop(context, None)
         if found is not None:
             found[1].close()
 
     def _tick(self) -> None:
         now = time.perf_counter()
-        for context, (task, body) in list(self._running.items()):
+        for context, (task, body, seconds) in list(self._running.items()):
             age = now - context.started_at
-            if age > (context.timeout_seconds or self._seconds) * CANCEL_AT:
-                self.stop(context)
-                context.timed_out = True
-                task.cancel()
+            if age > seconds * CANCEL_AT:
+                self.after(context)
+                if not context.status:  # a disconnect has cancelled it in this iteration of the event loop
+                    context.timed_out = True
+                    task.cancel()
             elif age > TICK_SECONDS:  # most requests finish before the client could disconnect
                 body.watch(task, context)
         self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick) if self._running else None
+
+
+def cancelled_by_edge(context: RequestContext) -> bool:
+    """Whether the edge alone has cancelled the request. If so, its cancellation is undone."""
+    by_edge = context.status == CLIENT_CLOSED_REQUEST or (context.timed_out and not context.status)
+    task = asyncio.current_task()
+    return by_edge and task is not None and task.uncancel() == 0
+
+
+def timeout_error(context: RequestContext) -> AppError:
+    """The error of a request that ``timed_out``: 408 if its body is incomplete, else 503."""
+    body = context.receive
+    is_incomplete = isinstance(body, RequestBody) and not body.is_complete
+    error = RequestTimeout() if is_incomplete else DeadlineExceeded()
+    log.warning(error.code, path=context.scope["path"], route=context.scope.get("path_template"))
+    return error

@@ -9,8 +9,7 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from restwell.edge._context import Headers, Hook, RequestContext, Scope
-from restwell.edge._problem import problem_response
-from restwell.errors import AppError, HeadersTooLarge, MalformedRequest
+from restwell.errors import HeadersTooLarge, MalformedRequest
 
 MAX_FIELDS: Final = 80
 """The server accepts 100 lines, which is not configurable, and rejects more without a response body."""
@@ -54,26 +53,23 @@ class HeaderFields(Hook):
     with 431 to too many or too large fields.
     """
 
-    def before(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> None:
         scope, fields = context.scope, context.headers
         lines: Headers = scope["headers"]
-        try:
-            if len(lines) > MAX_FIELDS:
-                raise HeadersTooLarge(f"Send at most {MAX_FIELDS} header fields.")
-            if len(lines) != len(fields):
-                context.headers = fields = _joined(lines)
-                scope["headers"] = list(fields.items())
-            if len(b"".join(fields)) + len(b"".join(fields.values())) > MAX_BYTES:
-                raise HeadersTooLarge
-            host = _host(fields.get(b"host", b""))
-            if host is None or host.lastindex is not None:
-                _check_host(host, scope)
-            if b"if-none-match" in fields and scope["method"] not in _READS:
-                raise MalformedRequest(
-                    "Send If-None-Match with GET or HEAD only; to make a change conditional, send If-Match."
-                )
-        except AppError as error:
-            context.response = problem_response(error, context.request_id)
+        if len(lines) > MAX_FIELDS:
+            raise HeadersTooLarge(f"Send at most {MAX_FIELDS} header fields.")
+        if len(lines) != len(fields):
+            context.headers = fields = _joined(lines)
+            scope["headers"] = list(fields.items())
+        if len(b"".join(fields)) + len(b"".join(fields.values())) > MAX_BYTES:
+            raise HeadersTooLarge
+        host = _host(fields.get(b"host", b""))
+        if host is None or host.lastindex is not None:
+            _check_host(host, scope)
+        if b"if-none-match" in fields and context.method not in _READS:
+            raise MalformedRequest(
+                "Send If-None-Match with GET or HEAD only; to make a change conditional, send If-Match."
+            )
 
 
 def _joined(lines: Headers) -> dict[bytes, bytes]:

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
 from restwell.edge._context import (
     SCOPE_KEY,
     AsgiApp,
-    Headers,
     Hook,
     Message,
     Receive,
@@ -18,11 +17,13 @@ from restwell.edge._context import (
     Scope,
     Send,
 )
-from restwell.edge._deadline import cancelled_by_edge
-from restwell.edge._problem import problem_response
-from restwell.errors import AppError
+from restwell.edge._deadline import cancelled_by_edge, timeout_error
+from restwell.edge._problem import error_response
+from restwell.errors import PROBLEMS, AppError, ErrorFormat
 
 log = structlog.get_logger("restwell.edge")
+
+H = TypeVar("H", bound=Hook)
 
 _EMPTY: Final = b""
 
@@ -30,56 +31,57 @@ _EMPTY: Final = b""
 class Edge:
     """An ASGI application that wraps another, with the hooks in their order.
 
-    Responds to HEAD as to GET, without the body, to an AppError of a hook with its problem, and to an unhandled
-    exception with a 500 problem.
+    Responds to HEAD as to GET, without the body, to an AppError of a hook in the format ``errors``, and to an unhandled
+    exception with a 500. Connections of other types than HTTP pass through unchanged.
     """
 
-    def __init__(self, app: AsgiApp, hooks: Sequence[Hook]) -> None:
+    def __init__(self, app: AsgiApp, hooks: Sequence[Hook], errors: ErrorFormat = PROBLEMS) -> None:
         self._app = app
+        self._errors = errors
+        self._hooks = hooks
         self._admit = [(number, hook.admit) for number, hook in enumerate(hooks, 1) if _has(hook, "admit")]
-        passed = [hooks[:count] for count in range(len(hooks) + 1)]
-        self._all = len(hooks)
-        self._on_response = [[hook.on_response for hook in each if _has(hook, "on_response")] for each in passed]
-        self._on_prepared_response = [
-            [hook.on_response for hook in each if _has(hook, "on_response") and not hook.cacheable_headers]
-            for each in passed
-        ]
+        # By the number of hooks that a request has passed:
+        passed = [hooks[:number] for number in range(len(hooks) + 1)]
+        responding = [[hook for hook in each if _has(hook, "on_response")] for each in passed]
+        self._on_response = [[hook.on_response for hook in each] for each in responding]
+        self._on_prepared = [[hook.on_response for hook in each if not hook.cacheable_headers] for each in responding]
         self._after = [[hook.after for hook in reversed(each) if _has(hook, "after")] for each in passed]
+
+    def hook(self, kind: type[H]) -> H:
+        """The hook of this class. Raises LookupError if there is none."""
+        for hook in self._hooks:
+            if isinstance(hook, kind):
+                return hook
+        raise LookupError(f"the edge has no {kind.__name__}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         context = RequestContext(scope, receive)
+        position = 0
         try:
             for position, admit in self._admit:
-                context.position = position
                 waiting = admit(context)
                 if waiting is not None:
                     await waiting
                 if context.response is not None:
-                    await self._send(context.response, context, send)
+                    await self._send(context.response, context, position, send)
                     return
-            context.position = self._all
-            await self._call_app(context, send)
+            position = len(self._hooks)
+            await self._call_app(context, position, send)
         except asyncio.CancelledError:
-            error = cancelled_by_edge(context)
-            if error is None:
+            if not cancelled_by_edge(context):
                 raise
-            if not context.status:
-                await self._send(problem_response(error, context.request_id), context, send)
-        except Exception as error:
-            if not isinstance(error, AppError) or context.status:
-                log.exception("unhandled_exception", path=scope["path"])
-            if context.status:
-                raise
-            problem = error if isinstance(error, AppError) else AppError()
-            await self._send(problem_response(problem, context.request_id), context, send)
+            if context.timed_out:
+                await self._send_error(timeout_error(context), context, position, send)
+        except Exception as error:  # noqa: BLE001  # every exception gets a response
+            await self._send_error(_app_error(error, context), context, position, send)
         finally:
-            for after in self._after[context.position]:
+            for after in self._after[position]:
                 after(context)
 
-    async def _call_app(self, context: RequestContext, send: Send) -> None:
+    async def _call_app(self, context: RequestContext, position: int, send: Send) -> None:
         scope = context.scope
         without_body = context.method == "HEAD"
         if without_body:
@@ -88,7 +90,11 @@ class Edge:
         async def respond(message: Message) -> None:
             """The only wrapper around ``send``."""
             if message["type"] == "http.response.start":
-                message["headers"] = self._start(context, message["status"], list(message["headers"]))
+                context.status = message["status"]
+                headers = list(message["headers"])
+                for on_response in self._on_response[position]:
+                    on_response(context, headers)
+                message["headers"] = headers
             elif without_body and message["type"] == "http.response.body":
                 message["body"] = _EMPTY
             await send(message)
@@ -100,18 +106,25 @@ class Edge:
             scope["method"] = context.method
             del scope[SCOPE_KEY]  # breaks the reference cycle between scope and context
 
-    async def _send(self, response: Response, context: RequestContext, send: Send) -> None:
-        status, headers, body = response
-        headers = self._start(context, status, headers)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+    async def _send_error(self, error: AppError, context: RequestContext, position: int, send: Send) -> None:
+        context.is_prepared = False
+        await self._send(error_response(error, context.request_id, self._errors), context, position, send)
+
+    async def _send(self, response: Response, context: RequestContext, position: int, send: Send) -> None:
+        context.status, headers, body = response
+        for on_response in (self._on_prepared if context.is_prepared else self._on_response)[position]:
+            on_response(context, headers)
+        await send({"type": "http.response.start", "status": context.status, "headers": headers})
         await send({"type": "http.response.body", "body": _EMPTY if context.method == "HEAD" else body})
 
-    def _start(self, context: RequestContext, status: int, headers: Headers) -> Headers:
-        context.status = status
-        hooks = self._on_prepared_response if context.is_prepared else self._on_response
-        for on_response in hooks[context.position]:
-            on_response(context, headers)
-        return headers
+
+def _app_error(error: Exception, context: RequestContext) -> AppError:
+    """The error to respond with. Raises ``error`` again if the response has started."""
+    if not isinstance(error, AppError) or context.status:
+        log.error("unhandled_exception", path=context.scope["path"], exc_info=error)
+    if context.status:
+        raise error
+    return error if isinstance(error, AppError) else AppError()
 
 
 def _has(hook: Hook, method: str) -> bool:

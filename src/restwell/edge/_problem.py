@@ -1,15 +1,16 @@
-"""Problem responses (RFC 9457) of the edge."""
+"""Error responses of the edge."""
 
 import msgspec
 
 from restwell.edge._context import Response
-from restwell.errors import PROBLEM_MEDIA_TYPE, AppError
+from restwell.errors import AppError, ErrorFormat
 
 
-def problem_response(error: AppError, request_id: str) -> Response:
-    body = msgspec.json.encode(error.problem(request_id))
+def error_response(error: AppError, request_id: str, errors: ErrorFormat) -> Response:
+    """The response to a request that failed with ``error``, in the format of the application."""
+    body = msgspec.json.encode(errors.body(error, request_id))
     headers = [
-        (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
+        (b"content-type", errors.media_type.encode()),
         (b"content-length", str(len(body)).encode()),
         *((name.encode(), value.encode()) for name, value in error.headers.items()),
     ]

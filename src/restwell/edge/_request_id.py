@@ -18,7 +18,7 @@ _WELL_FORMED: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 class RequestId(Hook):
     """Uses a well-formed X-Request-Id of the client, or generates a UUIDv7, and returns it in the response."""
 
-    def before(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> None:
         value = context.headers.get(HEADER)
         if value is not None and _WELL_FORMED.fullmatch(value):
             context.request_id = value.decode("ascii")
@@ -32,9 +32,7 @@ class RequestId(Hook):
 class LogContext(Hook):
     """Binds the request id to the log lines of the request."""
 
-    app_requests_only = True
-
-    def before(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> None:
         structlog.contextvars.bind_contextvars(request_id=context.request_id)
 
     def after(self, context: RequestContext) -> None:  # noqa: ARG002  # the signature of Hook

@@ -3,27 +3,23 @@
 Follows RFC 9111 (Age, Cache-Control, Vary), RFC 9110 section 13 (ETag, If-None-Match) and RFC 9211 (Cache-Status).
 Cache directives of the client are ignored, because a cached response is always what the origin would send.
 
-A handler that fills the cache sees the path, the normalised query and the request headers in Vary. It sees nothing else
-of the request, so that no data of one client reaches the response of another.
+The application that fills the cache sees the path, the normalised query and the request headers in Vary, and nothing
+else of the request, so that no data of one client reaches the response of another.
 """
 
 import gzip
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
-import msgspec
 from msgspec import Struct
 
-from restwell.cache import Cache
-from restwell.cache._cache import MISSING_SECONDS
-from restwell.cache._metrics import CacheStats
-from restwell.edge._context import AsgiApp, Headers, Message, RequestContext, Response, Scope
-from restwell.edge._problem import problem_response
+from restwell.edge._concurrency_limiter import ConcurrencyLimiter
+from restwell.edge._context import SCOPE_KEY, AsgiApp, Headers, Hook, Message, RequestContext, Response, Scope
+from restwell.edge._route import CachePolicy, Route
 from restwell.errors import PROBLEM_MEDIA_TYPE, PreconditionFailed
-from restwell.rate_limits import Rate
 
 MIN_COMPRESS_BYTES: Final = 1_000
 MAX_LOOKUPS: Final = 4_096
@@ -38,7 +34,12 @@ FIRST_ERROR_STATUS: Final = 400
 IDENTITY: Final = b""
 GZIP: Final = b"gzip"
 
-AddHeaders = Callable[[RequestContext, Headers], None]
+MISSING_SECONDS: Final = 5.0
+"""How long a 404 is cached at most."""
+REQUEST_ID: Final = "the-id-of-this-request"
+"""Stands for the request id in the cached body of an error."""
+
+T = TypeVar("T")
 
 _ENTITY_TAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
 _GZIP_SUFFIX: Final = b'-gzip"'
@@ -80,98 +81,96 @@ class CachedResponse(Struct):
     variants: dict[bytes, Any] = {}
 
 
-class CachedRoute(Struct, frozen=True):
-    """A public GET route.
+class CacheMetrics(Protocol):
+    @property
+    def stats(self) -> Mapping[str, Any]:
+        """The counters of each name, created on first use."""
 
-    ``handler`` and the values from ``read_path`` are passed to the application in the ASGI scope, as ``route_handler``
-    and ``path_params``, the keys that Litestar uses. ``read_query`` returns the values of the query and its normalised
-    form, or None if the query is invalid. ``tags`` computes the cache tags from the values of path and query. Clients
-    may use a response for ``client_seconds`` without revalidation.
-    """
 
-    template: str
-    pattern: re.Pattern[str]
-    handler: object
-    read_path: Callable[[Mapping[str, str]], dict[str, Any]]
-    read_query: Callable[[bytes], tuple[Mapping[str, Any], bytes] | None]
-    tags: Callable[[Mapping[str, Any]], Sequence[str]]
-    ttl_seconds: float
-    client_seconds: int
-    vary: tuple[bytes, ...]
-    rate: Rate | None = None
+class Cache(Protocol):
+    """A cache that never returns a value older than the last acknowledged write to one of its tags."""
+
+    @property
+    def metrics(self) -> CacheMetrics: ...
+    def get_nowait(self, key: str, stats: Any, now: float) -> Any:
+        """The value, if it is known to be current without I/O; else None."""
+
+    async def get_or_load(
+        self,
+        key: str,
+        load: Callable[[], Awaitable[T]],
+        *,
+        kind: Any,
+        tags: Sequence[str],
+        ttl_seconds: Callable[[T], float],
+        name: str,
+    ) -> T:
+        """The value, from the cache or ``load``. Concurrent callers share one load."""
 
 
 class CacheLookup(Struct, frozen=True):
     """A parsed request target, with its cache key and tags."""
 
-    route: CachedRoute
+    policy: CachePolicy
     key: str
-    parameters: dict[str, Any]
     query: bytes
     tags: tuple[str, ...]
     name: str
-    varies: bool
-    stats: CacheStats
+    stats: Any
 
 
 class ResponseCache:
-    """Caches the responses of the routes.
+    """What the hooks CachedResponses and CacheLoads share.
 
-    ``version`` identifies the release: responses of other releases are not used.
+    ``limiter`` limits the loads: each takes a slot, and the requests that wait for it take none. ``prepared`` are the
+    hooks with cacheable headers. ``version`` identifies the release: responses of other releases are not used.
     """
 
-    def __init__(self, cache: Cache, routes: Sequence[CachedRoute], version: str) -> None:
+    def __init__(
+        self, cache: Cache, app: AsgiApp, limiter: ConcurrencyLimiter, prepared: Sequence[Hook], version: str
+    ) -> None:
         self._cache = cache
-        self._routes = routes
+        self._app = app
+        self._limiter = limiter
+        self._prepare = [hook.on_response for hook in prepared]
         self._version = version
         self._lookups: dict[tuple[str, bytes], CacheLookup] = {}
         self._encodings: dict[bytes, bytes] = {}
 
-    def lookup(self, scope: Scope) -> CacheLookup | None:
-        """Parse the target of a GET or HEAD request; None if it is not cacheable."""
+    def lookup(self, context: RequestContext, route: Route, policy: CachePolicy) -> CacheLookup | None:
+        """Parse the query; None if it is invalid, so that the application responds with the error."""
+        scope = context.scope
         target = (scope["path"], scope["query_string"])
         lookup = self._lookups.get(target)
         if lookup is None:
-            lookup = self._parse(*target)
-            if lookup is None:
-                return None
-            if len(self._lookups) >= MAX_LOOKUPS:
-                self._lookups.clear()
-            if len(scope["path"]) + len(scope["query_string"]) <= MAX_LOOKUP_CHARS:
+            lookup = self._parse(context, route, policy)
+            if lookup is not None and len(target[0]) + len(target[1]) <= MAX_LOOKUP_CHARS:
+                if len(self._lookups) >= MAX_LOOKUPS:
+                    self._lookups.clear()
                 self._lookups[target] = lookup
         return lookup
 
     def get(self, lookup: CacheLookup, context: RequestContext) -> CachedResponse | None:
         """The response, if it is known to be current without I/O; else None."""
-        key = _cache_key(lookup, context) if lookup.varies else lookup.key
+        key = _cache_key(lookup, context) if lookup.policy.vary else lookup.key
         cached: CachedResponse | None = self._cache.get_nowait(key, lookup.stats, time.time())
-        if cached is not None:
-            context.scope["path_template"] = lookup.route.template
         return cached
 
-    async def get_or_load(self, lookup: CacheLookup, context: RequestContext, app: AsgiApp) -> CachedResponse:
+    async def get_or_load(self, lookup: CacheLookup, context: RequestContext) -> CachedResponse:
         """The response, from the cache or the application. Concurrent requests share one call of the application."""
-        context.scope["path_template"] = lookup.route.template
         return await self._cache.get_or_load(
             _cache_key(lookup, context),
-            lambda: _call_app(app, context, lookup),
+            lambda: self._load(lookup, context),
             kind=CachedResponse,
             tags=lookup.tags,
-            ttl_seconds=lambda cached: _ttl_seconds(cached, lookup.route),
+            ttl_seconds=lambda cached: _ttl_seconds(cached, lookup.policy),
             name=lookup.name,
         )
 
-    def render(
-        self,
-        cached: CachedResponse,
-        lookup: CacheLookup,
-        context: RequestContext,
-        add_headers: AddHeaders,
-        *,
-        may_be_new: bool = False,
-    ) -> Response:
-        """The response to this request: the variant that it accepts, 304, or 412. ``add_headers`` adds the cacheable
-        headers of the hooks.
+    def respond(
+        self, cached: CachedResponse, lookup: CacheLookup, context: RequestContext, *, may_be_new: bool = False
+    ) -> None:
+        """Set the response to this request: the variant that it accepts, or 304. Raises PreconditionFailed.
 
         ``may_be_new``: the application may have been called for this request.
         """
@@ -182,12 +181,11 @@ class ResponseCache:
         variant: Variant | None = cached.variants.get(encoding)
         if variant is None:
             variant = cached.variants[encoding] = _variant(
-                cached, lookup.route, encoding, lambda headers: add_headers(context, headers)
+                cached, lookup.policy, encoding, lambda headers: self._add_headers(context, headers)
             )
-        if if_match is not None and cached.status < FIRST_ERROR_STATUS and not _if_match_holds(if_match, variant.etag):
-            status, headers, body = problem_response(PreconditionFailed(), context.request_id)
-            add_headers(context, headers)
-            return status, headers, body
+        is_error = cached.status >= FIRST_ERROR_STATUS
+        if if_match is not None and not is_error and not _if_match_holds(if_match, variant.etag):
+            raise PreconditionFailed
         now = time.time()
         if may_be_new and now - cached.created_at <= time.perf_counter() - context.started_at:
             cache_headers = _MISS
@@ -195,32 +193,41 @@ class ResponseCache:
             cache_headers = variant.hit_headers
         else:
             variant.hit_second = int(now)
-            cache_headers = variant.hit_headers = _hit_headers(cached, lookup.route, now)
-        if (
-            if_none_match is not None
-            and cached.status < FIRST_ERROR_STATUS
-            and _etag_listed(if_none_match, variant.etag)
-        ):
-            return 304, variant.not_modified + cache_headers, b""
-        if cached.status >= FIRST_ERROR_STATUS:
-            return _with_request_id(cached, variant, cache_headers, context.request_id)
-        return cached.status, variant.headers + cache_headers, variant.body
+            cache_headers = variant.hit_headers = _hit_headers(cached, lookup.policy, now)
+        context.is_prepared = True
+        if is_error:
+            context.response = _with_request_id(cached, variant, cache_headers, context.request_id)
+        elif if_none_match is not None and _etag_listed(if_none_match, variant.etag):
+            context.response = 304, variant.not_modified + cache_headers, b""
+        else:
+            context.response = cached.status, variant.headers + cache_headers, variant.body
 
-    def _parse(self, path: str, query_string: bytes) -> CacheLookup | None:
-        for route in self._routes:
-            match = route.pattern.fullmatch(path)
-            if match is not None:
-                read = route.read_query(query_string)
-                if read is None:
-                    return None
-                values, query = read
-                tags = tuple(route.tags({**match.groupdict(), **values}))
-                name = f"GET {route.template}"
-                key = f"{name} {path}?{query.decode()} {self._version}"
-                parameters = route.read_path(match.groupdict())
-                stats = self._cache.metrics.stats[name]
-                return CacheLookup(route, key, parameters, query, tags, name, bool(route.vary), stats)
-        return None
+    def _parse(self, context: RequestContext, route: Route, policy: CachePolicy) -> CacheLookup | None:
+        read = policy.read_query(context.scope["query_string"])
+        if read is None:
+            return None
+        values, query = read
+        name = f"GET {route.path}"
+        return CacheLookup(
+            policy,
+            key=f"{name} {context.scope['path']}?{query.decode()} {self._version}",
+            query=query,
+            tags=tuple(policy.tags({**context.path_parameters, **values})),
+            name=name,
+            stats=self._cache.metrics.stats[name],
+        )
+
+    async def _load(self, lookup: CacheLookup, context: RequestContext) -> CachedResponse:
+        if not self._limiter.acquire_nowait(context.scope["path"]):
+            await self._limiter.acquire(context.scope)
+        try:
+            return await _call_app(self._app, context, lookup)
+        finally:
+            self._limiter.release()
+
+    def _add_headers(self, context: RequestContext, headers: Headers) -> None:
+        for on_response in self._prepare:
+            on_response(context, headers)
 
     def _encoding(self, accept_encoding: bytes) -> bytes:
         encoding = self._encodings.get(accept_encoding)
@@ -233,24 +240,60 @@ class ResponseCache:
         return encoding
 
 
+class CachedResponses(Hook):
+    """Answers a request whose response is cached and known to be current without I/O."""
+
+    def __init__(self, responses: ResponseCache) -> None:
+        self._responses = responses
+
+    def admit(self, context: RequestContext) -> None:
+        """Raises PreconditionFailed."""
+        route = context.route
+        if route is None or route.cache is None:
+            return
+        lookup = self._responses.lookup(context, route, route.cache)
+        if lookup is None:
+            return
+        cached = self._responses.get(lookup, context)
+        if cached is not None:
+            self._responses.respond(cached, lookup, context)
+        else:
+            context.cache_lookup = lookup
+
+
+class CacheLoads(Hook):
+    """Answers the other requests for cached routes, through the cache."""
+
+    def __init__(self, responses: ResponseCache) -> None:
+        self._responses = responses
+
+    def admit(self, context: RequestContext) -> Awaitable[None] | None:
+        """Raises PreconditionFailed, and the errors of the cache."""
+        lookup: CacheLookup | None = context.cache_lookup
+        return self._respond(context, lookup) if lookup is not None else None
+
+    async def _respond(self, context: RequestContext, lookup: CacheLookup) -> None:
+        cached = await self._responses.get_or_load(lookup, context)
+        self._responses.respond(cached, lookup, context, may_be_new=True)
+
+
 def _cache_key(lookup: CacheLookup, context: RequestContext) -> str:
     sent = context.headers
-    return lookup.key + "".join(f" {sent.get(name, b'')[:MAX_VARY_BYTES]!r}" for name in lookup.route.vary)
+    return lookup.key + "".join(f" {sent.get(name, b'')[:MAX_VARY_BYTES]!r}" for name in lookup.policy.vary)
 
 
 async def _call_app(app: AsgiApp, context: RequestContext, lookup: CacheLookup) -> CachedResponse:
-    """Call the application with a scope that contains nothing specific to this client."""
+    """Call the application with a scope and a context that contain nothing specific to this client."""
     original = context.scope
     scope: Scope = {
         **original,
         "method": "GET",
         "query_string": lookup.query,
         "headers": [
-            (name, value[:MAX_VARY_BYTES]) for name, value in context.headers.items() if name in lookup.route.vary
+            (name, value[:MAX_VARY_BYTES]) for name, value in context.headers.items() if name in lookup.policy.vary
         ],
+        "client": None,
         "state": dict(original.get("state") or {}),
-        "route_handler": lookup.route.handler,
-        "path_params": lookup.parameters,
     }
     status = 0
     headers: Headers = []
@@ -266,16 +309,20 @@ async def _call_app(app: AsgiApp, context: RequestContext, lookup: CacheLookup) 
         else:
             parts.append(message.get("body", b""))
 
-    await app(scope, receive, send)
-    original["route_handler"] = lookup.route.handler
+    scope[SCOPE_KEY] = own = RequestContext(scope, receive)
+    own.request_id, own.route, own.path_parameters = REQUEST_ID, context.route, context.path_parameters
+    try:
+        await app(scope, receive, send)
+    finally:
+        del scope[SCOPE_KEY]  # breaks the reference cycle between scope and context
     return CachedResponse(status, headers, b"".join(parts), time.time())
 
 
-def _ttl_seconds(cached: CachedResponse, route: CachedRoute) -> float:
+def _ttl_seconds(cached: CachedResponse, policy: CachePolicy) -> float:
     """0 if the response must not be cached. A 404 is cached for at most MISSING_SECONDS."""
     if cached.status == 404:
-        return min(route.ttl_seconds, MISSING_SECONDS)
-    return route.ttl_seconds if cached.status == 200 and not _is_private(cached) else 0.0
+        return min(policy.ttl_seconds, MISSING_SECONDS)
+    return policy.ttl_seconds if cached.status == 200 and not _is_private(cached) else 0.0
 
 
 def _is_private(cached: CachedResponse) -> bool:
@@ -287,33 +334,34 @@ def _is_private(cached: CachedResponse) -> bool:
 
 
 def _variant(
-    cached: CachedResponse, route: CachedRoute, encoding: bytes, add_headers: Callable[[Headers], None]
+    cached: CachedResponse, policy: CachePolicy, encoding: bytes, add_headers: Callable[[Headers], None]
 ) -> Variant:
     original = dict(cached.headers)
     etag = original.get(b"etag") or b'"%s"' % blake2b(cached.body, digest_size=12).hexdigest().encode()
     body = cached.body
     headers = [(name, value) for name, value in cached.headers if name not in _REPLACED]
     compressible = original.get(b"content-type", b"").startswith(_COMPRESSIBLE)
-    if encoding == GZIP and len(body) >= MIN_COMPRESS_BYTES and compressible:
+    is_error = cached.status >= FIRST_ERROR_STATUS
+    if encoding == GZIP and len(body) >= MIN_COMPRESS_BYTES and compressible and not is_error:
         body = gzip.compress(body, mtime=0)
         etag = etag[:-1] + _GZIP_SUFFIX
         headers.append((b"content-encoding", GZIP))
-    if cached.status < FIRST_ERROR_STATUS:
-        cache_control = b"public, max-age=%d" % route.client_seconds if route.client_seconds else b"public, no-cache"
+    if not is_error:
+        cache_control = b"public, max-age=%d" % policy.client_seconds if policy.client_seconds else b"public, no-cache"
         if _is_private(cached):
             cache_control = original.get(b"cache-control", b"no-store")
         headers += [(b"etag", etag), (b"cache-control", cache_control)]
-    headers.append((b"vary", b", ".join((b"accept-encoding", *route.vary))))
+    headers.append((b"vary", b", ".join((b"accept-encoding", *policy.vary))))
     add_headers(headers)
     not_modified = [header for header in headers if header[0] not in _NOT_ON_304]
-    if cached.status < FIRST_ERROR_STATUS:
+    if not is_error:
         headers.append((b"content-length", str(len(body)).encode()))
     return Variant(headers, body, etag, not_modified)
 
 
-def _hit_headers(cached: CachedResponse, route: CachedRoute, now: float) -> Headers:
+def _hit_headers(cached: CachedResponse, policy: CachePolicy, now: float) -> Headers:
     age = max(0, int(now - cached.created_at))
-    ttl = max(0, int(route.ttl_seconds) - age)
+    ttl = max(0, int(policy.ttl_seconds) - age)
     return [(b"cache-status", b"restwell; hit; ttl=%d" % ttl), (b"age", b"%d" % age)]
 
 
@@ -341,8 +389,6 @@ def _negotiate_encoding(accept_encoding: bytes) -> bytes:
 
 
 def _with_request_id(cached: CachedResponse, variant: Variant, cache_headers: Headers, request_id: str) -> Response:
-    """A problem contains the id of the request that it responds to."""
-    body = cached.body
-    if (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in cached.headers:
-        body = msgspec.json.encode({**msgspec.json.decode(cached.body), "request_id": request_id})
+    """An error contains the id of the request that it responds to."""
+    body = cached.body.replace(REQUEST_ID.encode(), request_id.encode())
     return cached.status, [*variant.headers, *cache_headers, (b"content-length", str(len(body)).encode())], body

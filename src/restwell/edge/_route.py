@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from restwell.rate_limits import Rate
-
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 
 
 class PathType(NamedTuple):
@@ -45,21 +43,26 @@ class CachePolicy(Struct, frozen=True):
 class Route(Struct, frozen=True, kw_only=True):
     """A method of a path, such as GET ``/products/{product_id}``.
 
-    ``path_types`` has the type of each path parameter: UUID, int or str. ``rate`` is its rate limit, None for no limit.
-    With ``has_guards`` the application counts the request, once it knows the caller; otherwise the edge counts it.
-    ``timeout_seconds`` replaces the default timeout. ``query_budget`` says how often a request may run a query.
+    ``path_types`` has the type of each path parameter: UUID, int or str. ``rate`` is its rate limit: None for no limit,
+    UNSET for the one that all reads or all writes share, until ``with_rates`` replaces it. With ``has_guards`` the
+    application counts the request, once it knows the caller; otherwise the edge counts it. ``timeout_seconds`` replaces
+    the default timeout. ``query_budget`` says how often a request may run a query.
+
+    Raises TypeError if ``cache`` is set on a route with guards, or of another method than GET.
     """
 
     method: str
     path: str
     path_types: Mapping[str, type] = {}
-    rate: Rate | None = None
+    rate: Rate | UnsetType | None = UNSET
     has_guards: bool = False
     timeout_seconds: float | None = None
     query_budget: Mapping[str, int] = {}
     cache: CachePolicy | None = None
 
-
-def path_parameters(path: str) -> list[str]:
-    """The names of the parameters of a path template, in order."""
-    return _PLACEHOLDER.findall(path)
+    def __post_init__(self) -> None:
+        if self.cache is not None and (self.has_guards or self.method != "GET"):
+            raise TypeError(
+                f"{self.method} {self.path} cannot be cached: it has guards, or another method than GET;"
+                " remove cache= or the guards"
+            )

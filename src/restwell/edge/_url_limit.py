@@ -3,7 +3,6 @@
 from typing import Final
 
 from restwell.edge._context import Hook, RequestContext
-from restwell.edge._problem import problem_response
 from restwell.errors import UriTooLong
 
 MAX_BYTES: Final = 8_000
@@ -13,7 +12,7 @@ MAX_BYTES: Final = 8_000
 class UrlLimit(Hook):
     """Refuses a path and query string of more than MAX_BYTES with 414."""
 
-    def before(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> None:
         scope = context.scope
         if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > MAX_BYTES:
-            context.response = problem_response(UriTooLong(), context.request_id)
+            raise UriTooLong

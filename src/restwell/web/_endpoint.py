@@ -1,6 +1,7 @@
 """Compiles the declared routes of an application, once, into the records that everything else reads."""
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import UnionType
@@ -8,7 +9,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from msgspec import UNSET, Struct, UnsetType
 
-from restwell.edge._route import Route, path_parameters
+from restwell.edge._route import Route
 from restwell.errors import AppError, ErrorFormat
 from restwell.rate_limits import Rate
 from restwell.web._authentication import AuthScheme
@@ -20,6 +21,7 @@ from restwell.web._request import JSON
 from restwell.web._responses import Response, Stream
 
 _STATUS_BY_METHOD: Final = {"POST": 201, "DELETE": 204}
+_path_parameters: Final = re.compile(r"\{(\w+)\}").findall
 _TEXT: Final = "text/plain; charset=utf-8"
 _BYTES: Final = "application/octet-stream"
 
@@ -116,7 +118,7 @@ def _compile(  # each is needed
     guards = (*controller.guards, *declaration.guards)
     name = handler.__name__
     try:
-        parameters = infer_parameters(handler, declaration.method, path_parameters(path), find_service)
+        parameters = infer_parameters(handler, declaration.method, _path_parameters(path), find_service)
         _check(declaration, parameters, guards, defaults)
         annotation = get_type_hints(handler).get("return", UNSET)
         if annotation is UNSET:

@@ -46,8 +46,6 @@ class Violation(Struct):
 class QueryBudget(Hook, Collector):
     """Counts the queries of each request by name. ``violations`` are those above the budget."""
 
-    app_requests_only = True
-
     def __init__(self) -> None:
         self.violations: dict[tuple[str, str, str], Violation] = {}
 
@@ -61,7 +59,7 @@ class QueryBudget(Hook, Collector):
             requests.add_metric([violation.method, violation.route, violation.query], violation.requests)
         yield requests
 
-    def before(self, context: RequestContext) -> None:  # noqa: ARG002  # signature of Hook
+    def admit(self, context: RequestContext) -> None:  # noqa: ARG002  # signature of Hook
         start_counting()
 
     def after(self, context: RequestContext) -> None:
@@ -70,13 +68,13 @@ class QueryBudget(Hook, Collector):
             self._compare(context, repeated)
 
     def _compare(self, context: RequestContext, repeated: Mapping[str, int]) -> None:
-        handler = context.scope.get("route_handler")
-        budgets: Mapping[str, int] = handler.opt.get("query_budget", {}) if handler is not None else {}
-        method, route = context.scope["method"], str(context.scope.get("path_template"))
+        route = context.route
+        budgets: Mapping[str, int] = route.query_budget if route is not None else {}
+        path = route.path if route is not None else str(context.scope.get("path_template"))
         for query, times in repeated.items():
             budget = budgets.get(query, BUDGET)
             if times > budget:
-                self._record(Violation(method, route, query, budget), times)
+                self._record(Violation(context.method, path, query, budget), times)
 
     def _record(self, violation: Violation, times: int) -> None:
         key = (violation.method, violation.route, violation.query)

@@ -16,12 +16,10 @@ _COOKIE: Final = b"consistency-token="
 class ReadYourWrites(Hook):
     """Reads the token from its header, or from the cookie that browsers send; returns a new one after a write."""
 
-    app_requests_only = True
-
     def __init__(self, tokens: ConsistencyTokens) -> None:
         self._tokens = tokens
 
-    def before(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> None:
         headers = context.headers
         tokens = [one.strip() for one in headers.get(HEADER, b"").split(b",", MAX_TOKENS)[:MAX_TOKENS]]
         tokens.append(_cookie_token(headers.get(b"cookie", b"")))

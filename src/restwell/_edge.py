@@ -1,0 +1,83 @@
+"""Builds the edge: the ordered list of everything that happens to a request before the application."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from restwell.cache import Cache
+from restwell.database import Database
+from restwell.database._consistency import ConsistencyTokens
+from restwell.edge._access_log import AccessLog
+from restwell.edge._canonical_path import CanonicalPath
+from restwell.edge._client_address import ClientAddress
+from restwell.edge._concurrency_limiter import ConcurrencyLimiter
+from restwell.edge._context import AsgiApp, Hook
+from restwell.edge._cors import Cors, Preflight
+from restwell.edge._deadline import Deadlines
+from restwell.edge._header_fields import HeaderFields
+from restwell.edge._pipeline import Edge
+from restwell.edge._rate_limit import RateLimit
+from restwell.edge._request_id import LogContext, RequestId
+from restwell.edge._response_cache import CachedResponses, CacheLoads, ResponseCache
+from restwell.edge._router import Router
+from restwell.edge._routing import Routing
+from restwell.edge._security_headers import SecurityHeaders
+from restwell.edge._url_limit import UrlLimit
+from restwell.errors import PROBLEMS, ErrorFormat
+from restwell.observability._logs import JsonLogWriter
+from restwell.observability._metrics import Metrics
+from restwell.settings import Settings
+from restwell.web._query_budget import QueryBudget
+from restwell.web._read_your_writes import ReadYourWrites
+
+
+def build_edge(
+    app: AsgiApp,
+    router: Router[Any],
+    settings: Settings,
+    *,
+    database: Database,
+    cache: Cache,
+    metrics: Metrics,
+    tokens: ConsistencyTokens,
+    rate_limit: RateLimit | None,
+    write_log: JsonLogWriter | None,
+    version: str,
+    exempt_paths: Iterable[str] = (),
+    errors: ErrorFormat = PROBLEMS,
+) -> Edge:
+    """The edge around any ASGI application. Requests that ``router`` does not know get the default limits.
+
+    The routes of the router have passed ``with_rates``. ``rate_limit`` is None if rate limits are off; the application
+    calls its ``count`` for routes with guards. ``version`` identifies the release: cached responses of other releases
+    are not used. Requests for ``exempt_paths`` are never rejected under overload.
+
+    Registers two collectors with ``metrics``, which ``Edge.hook`` returns: QueryBudget and ConcurrencyLimiter.
+    """
+    limiter = ConcurrencyLimiter(database.pool_stats, frozenset(exempt_paths))
+    query_budget = QueryBudget()
+    metrics.registry.register(limiter)
+    metrics.registry.register(query_budget)
+    origins, hops = settings.cors.origins, settings.trusted_hops
+    security = SecurityHeaders()
+    responses = ResponseCache(cache, app, limiter, [security], version)
+    hooks: list[Hook | None] = [
+        AccessLog(write_log),
+        RequestId(),
+        security,
+        Cors(origins) if origins else None,
+        HeaderFields(),
+        ClientAddress(hops) if hops else None,
+        UrlLimit(),
+        CanonicalPath(),
+        Preflight(origins) if origins else None,
+        Routing(router),
+        rate_limit,
+        CachedResponses(responses),
+        LogContext(),
+        query_budget,
+        ReadYourWrites(tokens) if settings.database.replica_urls else None,
+        Deadlines(settings.request.timeout_seconds),
+        CacheLoads(responses),
+        limiter,
+    ]
+    return Edge(app, [hook for hook in hooks if hook is not None], errors)
