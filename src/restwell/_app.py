@@ -47,7 +47,7 @@ from restwell.web._authentication import Authenticate
 from restwell.web._declarations import Part
 from restwell.web._dispatch import Dispatcher
 from restwell.web._docs import docs_routes
-from restwell.web._endpoint import Defaults, compile_endpoints, features_of
+from restwell.web._endpoint import Defaults, Endpoint, compile_endpoints, features_of
 from restwell.web._health import HEALTH_PATHS, health_routes
 from restwell.web._openapi import openapi_document
 from restwell.web._openapi_schemas import Schema
@@ -68,13 +68,15 @@ class App:
         routes: Sequence[Route],
         migrations: Migrations,
         *,
+        host_reason: str | None = None,
         openapi: Schema | None = None,
         services: Sequence[object] = (),
         prefixes: Sequence[str] = (),
         queries: Sequence[Query[Any]] = (),
     ) -> None:
         self.kit = kit
-        self.routes = routes
+        self.routes = [route for route in routes if isinstance(route, Endpoint)]
+        self.host_reason = host_reason
         self.openapi = openapi or {}
         self.prefixes = prefixes
         self.queries = queries
@@ -273,9 +275,7 @@ class Restwell(OptionalParts):
         public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
         defaults = Defaults(
             max_body_bytes=self.settings.request.max_bytes,
-            auth=authenticate
-            if authenticate is None or hasattr(authenticate, "security")
-            else TokenScheme(authenticate),
+            auth=TokenScheme(authenticate) if callable(authenticate) else authenticate,
             errors=errors,
         )
         operational = [
@@ -304,7 +304,7 @@ class Restwell(OptionalParts):
             openapi=document,
             services=services,
             prefixes=[part.prefix for part in parts if isinstance(part, Version)],
-            queries=find_queries(module for feature in features for module in feature.queries),
+            queries=find_queries(*(module for feature in features for module in feature.queries)),
             migrations=schema,
         )
 
@@ -341,7 +341,15 @@ class Restwell(OptionalParts):
             exempt_paths=HEALTH_PATHS,
             errors=errors,
         )
-        return App(self, edge, dispatcher.framework, routes, migrations or Migrations(None), **described)
+        return App(
+            self,
+            edge,
+            dispatcher.framework,
+            routes,
+            migrations or Migrations(None),
+            host_reason=host.reason if host is not None else None,
+            **described,
+        )
 
 
 class _Wrapped:

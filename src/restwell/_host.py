@@ -12,7 +12,8 @@ class Host(Protocol):
     other requests reach the framework.
     """
 
-    reason: str | None
+    @property
+    def reason(self) -> str | None: ...
 
     def application(self, routes: AsgiApp) -> AsgiApp:
         """The framework's ASGI application, which passes requests for the routes of the kit to ``routes``."""

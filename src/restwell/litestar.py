@@ -5,12 +5,12 @@ The only module that knows the framework. Needs the extra ``litestar``, Litestar
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 
 from restwell._extras import needs_extra
-from restwell.edge._context import AsgiApp, request_context
+from restwell.edge._context import AsgiApp, Scope, request_context
 from restwell.errors import (
     PROBLEMS,
     AppError,
@@ -36,7 +36,17 @@ with needs_extra("litestar", __name__):
 log = structlog.get_logger("restwell.litestar")
 
 _WITHOUT_EFFECT_ON_ROUTES: Final = frozenset(
-    {"debug", "dependencies", "lifespan", "listeners", "on_shutdown", "on_startup", "state", "stores", "template_config"}
+    {
+        "debug",
+        "dependencies",
+        "lifespan",
+        "listeners",
+        "on_shutdown",
+        "on_startup",
+        "state",
+        "stores",
+        "template_config",
+    }
 )
 """Options that the routes of the kit do not notice, so that they are called directly."""
 
@@ -79,7 +89,7 @@ class LitestarHost:
 
         def respond(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
             expected = to_app_error(error, request.scope["path"])
-            context = request_context(request.scope)
+            context = request_context(cast("Scope", request.scope))
             body = errors.body(expected, context.request_id)
             return Response(
                 body, status_code=expected.status, media_type=errors.media_type, headers=dict(expected.headers)
@@ -88,8 +98,7 @@ class LitestarHost:
         options = {"exception_handlers": {}, "openapi_config": None, "on_app_init": (), **self._options}
         options["exception_handlers"] = {Exception: respond, **options["exception_handlers"]}
         options["on_app_init"] = [_without_logging, *options["on_app_init"]]
-        application: AsgiApp = Litestar([*self._handlers, kit], **options)
-        return application
+        return cast("AsgiApp", Litestar([*self._handlers, kit], **options))
 
 
 def _without_logging(config: AppConfig) -> AppConfig:

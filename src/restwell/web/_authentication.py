@@ -1,7 +1,7 @@
 """How a request proves who the caller is: the hook for the authentication scheme of an application."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from restwell.auth import Actor
 from restwell.errors import Unauthorized
@@ -15,6 +15,7 @@ BEARER_SCHEME: Final = "access_token"
 COOKIE_SCHEME: Final = "session_cookie"
 
 
+@runtime_checkable
 class AuthScheme(Protocol):
     """Authenticates requests.
 
@@ -46,7 +47,7 @@ class TokenScheme:
             else {"type": "apiKey", "in": "header", "name": "Authorization", "description": f"`{scheme} ...`"}
         )
         cookie = {"type": "apiKey", "in": "cookie", "name": ACCESS_COOKIE}
-        self.security = {BEARER_SCHEME: token, **({COOKIE_SCHEME: cookie} if session_cookies else {})}
+        self.security: Mapping[str, Mapping[str, Any]] = {BEARER_SCHEME: token, **({COOKIE_SCHEME: cookie} if session_cookies else {})}
 
     async def authenticate(self, request: Request) -> Actor:
         header = request.fields.get(b"authorization")

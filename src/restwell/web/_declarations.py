@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
 from types import ModuleType
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -97,7 +97,7 @@ class Method:
         )
 
         def declare(handler: H) -> H:
-            if not inspect.iscoroutinefunction(handler):
+            if not inspect.iscoroutinefunction(cast("object", handler)):
                 raise TypeError(
                     f"{handler.__qualname__} is not async: use async def, and asyncio.to_thread for blocking calls"
                 )

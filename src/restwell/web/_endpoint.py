@@ -96,7 +96,7 @@ def _handlers(
                     yield prefix, part, handler, declaration
         else:
             declaration = declaration_of(part)
-            if declaration is None:
+            if declaration is None or isinstance(part, type):
                 raise TypeError(f"{part!r} is not a Feature, a Controller or a handler with @get, @post ...")
             yield prefix, Controller, part, declaration
 

@@ -33,13 +33,13 @@ from restwell.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
-from restwell.idempotency import IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
+from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.rate_limits import Rate
 from restwell.rate_limits._limiter import RateLimited
 from restwell.web._endpoint import Endpoint
 from restwell.web._forms import FORM
 from restwell.web._guards import InsufficientScope, guard_name, is_kit_guard, requires_role, signed_in_or_scope
-from restwell.web._idempotent import DESCRIPTION, HEADER
+from restwell.web._idempotent import DESCRIPTION
 from restwell.web._openapi_schemas import EXAMPLES_BY_FORMAT, ComponentSchemas, Schema
 from restwell.web._request import JSON, body_media_type
 from restwell.web._session_cookies import SAFE_METHODS, CrossSiteRequest
@@ -141,7 +141,7 @@ def openapi_document(
     tags = dict.fromkeys(tag for endpoint in documented for tag in endpoint.tags)
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": f"{description}\n\n{_INTEGER_NOTE}"},
+        "info": {"title": title, "version": version, "description": f"{description}\n\n{_INTEGER_NOTE}".strip()},
         "servers": [{"url": url or "/"}],
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,

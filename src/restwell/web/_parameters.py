@@ -212,6 +212,7 @@ def _add_scalars(found: Parameters, scalars: dict[str, inspect.Parameter], hints
     ]
     found.filters = _text_struct(defstruct("Query", fields, frozen=True, kw_only=True))
     found.scalars = tuple(scalars)
+    found.read["filters"] = _filters_reader(found.filters)
 
 
 def _without_metadata(annotation: Any) -> Any:

@@ -7,32 +7,27 @@ reminder is a job that adds a note later; its route is idempotent.
 from asyncio import gather
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Final
 from uuid import UUID
 
-from litestar.exceptions import HTTPException
-from litestar.response import Stream
 from msgspec import Meta, Struct
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 
 from restwell import App, Project, Restwell
 from restwell.auth import Actor
 from restwell.cache import Cache
-from restwell.database import Database, Transaction, param, query
+from restwell.database import Database, param, query
 from restwell.errors import NotFound, Unauthorized
 from restwell.jobs import JobContext, Jobs, job
 from restwell.rate_limits import Rate
 from restwell.settings import Settings
 from restwell.web import (
     Controller,
-    FromPath,
-    Inject,
-    JSONBody,
+    Feature,
     PageFilter,
-    Response,
+    Stream,
     Version,
     get,
-    idempotent,
     post,
     public,
     requires_role,
@@ -90,56 +85,54 @@ notes_after = query(
 
 class NoteController(Controller):
     path = "/notes"
-    database: Database
-    cache: Cache
 
-    @get(cached=public(ttl_seconds=60, tags=["notes"]))
-    async def list(self, filters: Inject[PageFilter]) -> Notes:
+    @get(cache=public(ttl_seconds=60, tags=["notes"]))
+    async def list(self, filters: PageFilter, database: Database) -> Notes:
         """List notes."""
-        return Notes(await self.database.all(list_notes, count=filters.limit))
+        return Notes(await database.all(list_notes, count=filters.limit))
 
-    @get("/{number:int}", cached=public(ttl_seconds=60, tags=["note:{number}"]))
-    async def read(self, number: FromPath[int]) -> Note:
+    @get("/{number}", cache=public(ttl_seconds=60, tags=["note:{number}"]))
+    async def read(self, number: int, database: Database) -> Note:
         """Read a note."""
-        note = await self.database.find(note_by_id, id=number)
+        note = await database.find(note_by_id, id=number)
         if note is None:
             raise NotFound
         return note
 
     @post()
-    async def add(self, data: JSONBody[Draft]) -> Note:
+    async def add(self, data: Draft, database: Database, cache: Cache) -> Note:
         """Add a note."""
-        async with self.database.transaction() as tx:
+        async with database.transaction() as tx:
             note = await tx.one(add_note, text=data.text)
-            self.cache.invalidate(tx, "notes", f"note:{note.id}")
+            cache.invalidate(tx, "notes", f"note:{note.id}")
         return note
 
     @get("/one-by-one")
-    async def list_slowly(self) -> Notes:
+    async def list_slowly(self, database: Database) -> Notes:
         """List notes with one query each: an N+1 query."""
-        return Notes([await self.database.one(note_by_id, id=number) for number in (1, 2, 3)])
+        return Notes([await database.one(note_by_id, id=number) for number in (1, 2, 3)])
 
     @get("/one-by-one-on-purpose", query_budget={"notes.by_id": 3})
-    async def list_slowly_on_purpose(self) -> Notes:
+    async def list_slowly_on_purpose(self, database: Database) -> Notes:
         """List notes with one query each, as declared."""
-        return Notes([await self.database.one(note_by_id, id=number) for number in (1, 2, 3)])
+        return Notes([await database.one(note_by_id, id=number) for number in (1, 2, 3)])
 
     @get("/together")
-    async def list_together(self) -> Notes:
+    async def list_together(self, database: Database) -> Notes:
         """List notes with batched reads."""
-        return Notes(list(await gather(*(self.database.one(note_by_id, id=number) for number in (1, 2, 3)))))
+        return Notes(list(await gather(*(database.one(note_by_id, id=number) for number in (1, 2, 3)))))
 
     @get("/stream", query_budget={"notes.after": 1_000})
-    async def stream(self) -> Response[str]:
+    async def stream(self, database: Database) -> Stream[str]:
         """Stream every note, page by page."""
 
-        async def lines() -> AsyncIterator[str]:
+        async def lines() -> AsyncIterator[bytes]:
             last = 0
-            while page := await self.database.all(notes_after, last=last, count=2):
+            while page := await database.all(notes_after, last=last, count=2):
                 last = page[-1].id
-                yield "".join(f"{note.text}\n" for note in page)
+                yield "".join(f"{note.text}\n" for note in page).encode()
 
-        return cast("Response[str]", Stream(lines, media_type="text/plain"))
+        return Stream(open=lines, media_type="text/plain")
 
     @get("/greeting")
     async def greet(self) -> str:
@@ -147,15 +140,13 @@ class NoteController(Controller):
         return GREETING
 
     @get("/secrets", guards=[requires_role("owner")])
-    async def read_secrets(self, actor: Inject[Actor]) -> str:
+    async def read_secrets(self, actor: Actor) -> str:
         """Read the secrets of the owner."""
         return actor.role
 
-    @get("/{number:int}/broken")
-    async def break_down(self, number: FromPath[int]) -> str:
+    @get("/{number}/broken")
+    async def break_down(self, number: int) -> str:
         """Break."""
-        if number == 418:
-            raise HTTPException(status_code=number)  # an error of the framework without an AppError
         password = "hunter2"  # must not appear in a traceback
         raise ValueError(number, len(password))
 
@@ -165,7 +156,7 @@ class AccountController(Controller):
     guards = [signed_in]
 
     @get()
-    async def read(self, actor: Inject[Actor]) -> Account:
+    async def read(self, actor: Actor) -> Account:
         """Read the account of the caller."""
         return Account(actor.id, actor.role)
 
@@ -174,7 +165,7 @@ class GuessController(Controller):
     path = "/guesses"
 
     @post(rate_limit=GUESSES)
-    async def guess(self, data: JSONBody[Guess]) -> bool:
+    async def guess(self, data: Guess) -> bool:
         """Guess the secret of the owner."""
         return data.word == GREETING
 
@@ -194,13 +185,12 @@ async def add_reminder(context: JobContext, text: str) -> None:
 class ReminderController(Controller):
     path = "/reminders"
     guards = [signed_in]
-    jobs: Jobs
 
-    @post(status_code=202)
-    @idempotent
-    async def add(self, data: JSONBody[Draft], tx: Transaction) -> Reminder:
+    @post(status_code=202, idempotent=True)
+    async def add(self, data: Draft, database: Database, jobs: Jobs) -> Reminder:
         """Add a note later."""
-        return Reminder(await self.jobs.enqueue(tx, add_reminder, text=data.text))
+        async with database.transaction() as tx:
+            return Reminder(await jobs.enqueue(tx, add_reminder, text=data.text))
 
 
 CONTROLLERS: Final = (NoteController, AccountController, GuessController, ReminderController)
@@ -215,15 +205,8 @@ async def authenticate(token: str) -> Actor:
 
 def create_app(settings: Settings, migrations: Path | None = MIGRATIONS) -> App:
     kit = Restwell(settings, name="tiny")
-    return kit.app(
-        version="1.0.0",
-        description="Notes.",
-        versions=[Version("/v1", CONTROLLERS)],
-        provide=[kit.database, kit.cache],
-        jobs=[add_reminder],
-        authenticate=authenticate,
-        migrations=migrations,
-    )
+    feature = Feature(controllers=CONTROLLERS, jobs=[add_reminder])
+    return kit.app([Version("/v1", [feature])], description="Notes.", authenticate=authenticate, migrations=migrations)
 
 
 async def seed(database: Database) -> str:
@@ -243,10 +226,4 @@ def app_of(settings: Settings, *controllers: type[Controller]) -> App:
     async def authenticate(_: str) -> Actor:
         raise NotImplementedError
 
-    return Restwell(settings, name="things").app(
-        version="1.0.0",
-        description="Things.",
-        versions=[Version("/v1", controllers)],
-        provide=[],
-        authenticate=authenticate,
-    )
+    return Restwell(settings, name="things").app([Version("/v1", controllers)], authenticate=authenticate)
