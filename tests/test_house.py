@@ -36,6 +36,7 @@ LAYERS = [  # a module may import those of its own set and above
         "database_url",
         "metadata",
         "redis",
+        "signing",
     },
     {"settings", "observability", "mail"},
     {"database", "migrations", "auth"},

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from base64 import urlsafe_b64encode
 
 import pytest
 
+from restwell._signing import SignedTokens
 from restwell.database import _consistency as consistency
 from restwell.database._consistency import (
     MAX_LSN,
@@ -23,7 +23,7 @@ def test_only_recent_tokens_with_a_valid_signature_are_accepted(monkeypatch: pyt
     token = tokens.encode(123_456_789_012).encode()
     assert tokens.decode(token) == 123_456_789_012
     assert ConsistencyTokens(b"x" * 32).decode(token) == 0
-    forged = urlsafe_b64encode(bytes(16) + consistency._FIELDS.pack(MAX_LSN, int(time.time())))
+    forged = SignedTokens(b"x" * 32).encode("consistency", (MAX_LSN, int(time.time()))).encode()
     for bad in (b"", b"none", b"\xff", token[:-2], b"A" * 10_000, forged):
         assert tokens.decode(bad) == 0
     monkeypatch.setattr(consistency, "TOKEN_SECONDS", -1)

@@ -3,8 +3,8 @@
 from typing import Final
 
 from restwell.web import ClientCredentials, JobController, Version, requires_role
+from shop.access import SCOPES, Scope
 from shop.audit.routes import AuditController
-from shop.clients.models import SCOPES, Scope
 from shop.clients.routes import ClientController, TokenController
 from shop.email_verifications.routes import EmailVerificationController
 from shop.exports.routes import ExportController

@@ -93,7 +93,7 @@ def create_app(settings: ShopSettings) -> App:
     orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, stock, payments)
     settlement = Settlement(kit.database, kit.cache, kit.jobs, stock, payments)
     secret = settings.payments.webhook_secret
-    events = PaymentEvents(kit.database, kit.jobs, secret.get_secret_value() if secret is not None else None)
+    events = PaymentEvents(kit.database, secret.get_secret_value() if secret is not None else None, settlement.enqueue)
     exports = ExportService(kit.database, users, identities, sessions, orders, audit)
     images = ImageService(kit.database, kit.jobs, kit.files)
     reports = ReportService(kit.database, kit.jobs, kit.files)

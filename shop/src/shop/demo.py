@@ -11,8 +11,9 @@ from sqlalchemy import func, insert, select
 
 from restwell.auth import Passwords
 from restwell.database import Database, param, query
+from shop.access import Role
 from shop.products.models import products
-from shop.users.models import Role, users
+from shop.users.models import users
 
 PASSWORD: Final = "demo-password-2026"  # noqa: S105  # a documented development password
 ACCOUNTS: Final = {

@@ -14,8 +14,8 @@ from restwell.web._guards import authenticates
 from restwell.web._openapi import operations, required_scopes
 from restwell.web._rate_limits import route_guards
 from scoreboard import Score
+from shop.access import SCOPES
 from shop.app import create_app
-from shop.clients.models import SCOPES
 from shop.settings import ShopSettings
 from shop_client import ShopClient
 

@@ -4,13 +4,11 @@ An LSN is a position in PostgreSQL's write-ahead log, in bytes. A signed token c
 to the client and back, so that any node knows which replicas have replayed it.
 """
 
-import hmac
-import struct
 import time
 from contextvars import ContextVar
 from typing import Final
 
-from restwell import _base64url as base64url
+from restwell._signing import SignedTokens
 
 MAX_LAG_SECONDS: Final = 10.0
 """A replica that lags more is not read from."""
@@ -20,8 +18,7 @@ expires."""
 MAX_LSN: Final = 2**63 - 1
 """An LSN that no replica reaches, so that reads go to the primary."""
 
-_MAC_BYTES: Final = 16
-_FIELDS: Final = struct.Struct(">QI")
+_SCOPE: Final = "consistency"
 
 
 class SessionConsistency:
@@ -61,22 +58,15 @@ class ConsistencyTokens:
     """Signs and verifies consistency tokens, so that a client cannot forge one and send every read to the primary."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._tokens = SignedTokens(key)
 
     def encode(self, lsn: int) -> str:
-        body = _FIELDS.pack(lsn, int(time.time()))
-        return base64url.encode(self._mac(body) + body)
+        return self._tokens.encode(_SCOPE, (lsn, int(time.time())))
 
     def decode(self, token: bytes) -> int:
         """The LSN; 0 for an expired or invalid token."""
         try:
-            raw = base64url.decode(token.decode("ascii"))
-            lsn, issued_at = _FIELDS.unpack(raw[_MAC_BYTES:])
-        except (ValueError, struct.error):
+            lsn, issued_at = self._tokens.decode(_SCOPE, token.decode("ascii"), tuple[int, int])
+        except ValueError:
             return 0
-        if not hmac.compare_digest(raw[:_MAC_BYTES], self._mac(raw[_MAC_BYTES:])):
-            return 0
-        return int(lsn) if time.time() - issued_at <= TOKEN_SECONDS else 0
-
-    def _mac(self, body: bytes) -> bytes:
-        return hmac.digest(self._key, body, "sha256")[:_MAC_BYTES]
+        return lsn if time.time() - issued_at <= TOKEN_SECONDS else 0

@@ -8,10 +8,10 @@ from restwell.auth import Actor
 from restwell.database import Database, Transaction
 from restwell.ids import new_id
 from restwell.web import Cursors, Page
+from shop.access import Role
 from shop.audit import queries
 from shop.audit.models import SecurityEventType
 from shop.audit.schemas import SecurityEvent, SecurityEventFilter
-from shop.users.models import Role
 
 _LIST: Final = "security_events"
 

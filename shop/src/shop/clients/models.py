@@ -1,29 +1,9 @@
 """Table of OAuth clients. Only a hash of the secret is stored."""
 
-from enum import StrEnum
-from typing import Final
-
 from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text
 
 from restwell.database import Id, Timestamp
 from shop.schema import metadata
-
-
-class Scope(StrEnum):
-    """Scopes of OAuth clients."""
-
-    ORDERS_READ = "orders:read"
-    PRODUCTS_WRITE = "products:write"
-    JOBS_MANAGE = "jobs:manage"
-    EVENTS_READ = "events:read"
-
-
-SCOPES: Final[dict[str, str]] = {
-    Scope.ORDERS_READ: "Read the orders of all users.",
-    Scope.PRODUCTS_WRITE: "Create, update and delete products and their images.",
-    Scope.JOBS_MANAGE: "Read, retry, cancel and discard jobs.",
-    Scope.EVENTS_READ: "Read the security events of all users.",
-}
 
 clients = Table(
     "clients",

@@ -9,10 +9,10 @@ from restwell.database import Database
 from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
 from restwell.web import Cursors, InvalidClient, InvalidScope, Page, PageFilter
+from shop.access import Scope
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.clients import queries
-from shop.clients.models import Scope
 from shop.clients.queries import ActiveClient, StoredClient
 from shop.clients.schemas import ClientCredentialsToken, OAuthClient, OAuthClientCreateRequest, OAuthClientWithSecret
 from shop.one_time_tokens import generate_token, hash_token

@@ -6,13 +6,13 @@ import msgspec
 from restwell.auth import Actor
 from restwell.database import Database
 from restwell.web import Page, PageFilter
+from shop.access import Role
 from shop.audit.models import SecurityEventType
 from shop.audit.schemas import SecurityEventFilter
 from shop.audit.service import AuditLog
 from shop.identities.service import IdentityService
 from shop.orders.service import OrderService
 from shop.sessions.service import SessionService
-from shop.users.models import Role
 from shop.users.service import UserService
 
 PAGE_SIZE: Final = 100

@@ -14,7 +14,7 @@ from restwell.web import (
     post,
     requires_role,
 )
-from shop.clients.models import Scope
+from shop.access import Scope
 from shop.images.schemas import ImageSize, ProductImage, ProductImageList
 from shop.images.service import ImageService, TooManyImages
 

@@ -1,9 +1,7 @@
 """Tables of orders. ``user_id`` is part of every key, so that the tables can be partitioned by it."""
 
 from enum import StrEnum
-from uuid import UUID
 
-from msgspec import Struct
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
 
 from restwell.database import Id, Timestamp
@@ -17,13 +15,6 @@ class OrderStatus(StrEnum):
     PAID = "paid"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-class OrderKey(Struct, frozen=True):
-    """The primary key of an order."""
-
-    user_id: UUID
-    order_id: UUID
 
 
 orders = Table(

@@ -6,7 +6,8 @@ from msgspec import Struct
 from sqlalchemy import ARRAY, Integer, Select, bindparam, func, insert, literal_column, or_, select, true, update
 
 from restwell.database import any_of, param, query
-from shop.orders.models import OrderKey, OrderStatus, order_lines, orders
+from shop.orders.models import OrderStatus, order_lines, orders
+from shop.payments.models import OrderKey
 from shop.users.models import users
 
 

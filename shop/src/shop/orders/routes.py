@@ -20,7 +20,7 @@ from restwell.web import (
     signed_in,
     signed_in_or_scope,
 )
-from shop.clients.models import Scope
+from shop.access import Scope
 from shop.orders.schemas import MAX_LINES, Order, OrderCreateRequest
 from shop.orders.service import OrderService
 from shop.products.stock import OutOfStock

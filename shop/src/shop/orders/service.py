@@ -13,6 +13,7 @@ from restwell.errors import FieldError, Invalid, NotFound
 from restwell.ids import new_id
 from restwell.jobs import Jobs
 from restwell.web import Cursors, Page, PageFilter
+from shop.access import Role
 from shop.orders import queries
 from shop.orders.models import OrderStatus
 from shop.orders.queries import StoredOrder
@@ -22,7 +23,6 @@ from shop.orders.tags import orders_tag
 from shop.payments.models import PaymentState
 from shop.payments.service import PaymentService
 from shop.products.stock import ReservedProduct, StockService
-from shop.users.models import Role
 
 CACHE_TTL_SECONDS: Final = 60
 _LIST: Final = "orders"

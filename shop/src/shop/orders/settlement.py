@@ -16,7 +16,7 @@ from shop.orders.jobs import send_confirmation, send_payment_failed
 from shop.orders.models import OrderStatus
 from shop.orders.queries import StoredOrder
 from shop.orders.tags import orders_tag
-from shop.payments.models import PaymentState
+from shop.payments.models import OrderKey, PaymentState
 from shop.payments.service import Charge, PaymentService
 from shop.products.stock import StockService
 
@@ -46,6 +46,10 @@ class Settlement:
             state = await self._charge(order)
             if state is not None:
                 await self._database.in_transaction(lambda tx: self._record(tx, order, state))
+
+    async def enqueue(self, tx: Transaction, order: OrderKey) -> None:
+        """Enqueue the settlement of an order, in the caller's transaction."""
+        await self._jobs.enqueue(tx, settle_order, user_id=order.user_id, order_id=order.order_id)
 
     async def settle_overdue(self) -> None:
         """Enqueue a job for each overdue order, for example after an outage of the gateway."""

@@ -1,12 +1,12 @@
 """Webhook events of the payment gateway. They settle a payment sooner than the scheduled job."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from restwell.database import Database, Transaction
 from restwell.errors import AppError, NotFound
-from restwell.jobs import Jobs
-from shop.orders.settlement import settle_order
 from shop.payments import queries
+from shop.payments.models import OrderKey
 from shop.payments.schemas import PaymentEvent
 from shop.payments.stripe import is_valid_signature
 
@@ -17,15 +17,20 @@ class InvalidSignature(AppError):
 
 
 class PaymentEvents:
-    """An event only triggers settlement, which reads the payment from the gateway. Its content is not trusted."""
+    """An event only triggers ``settle``, which reads the payment from the gateway. Its content is not trusted.
 
-    def __init__(self, database: Database, jobs: Jobs, secret: str | None) -> None:
+    ``settle`` is called in the transaction that stores the event.
+    """
+
+    def __init__(
+        self, database: Database, secret: str | None, settle: Callable[[Transaction, OrderKey], Awaitable[None]]
+    ) -> None:
         self._database = database
-        self._jobs = jobs
         self._secret = secret
+        self._settle = settle
 
     async def receive(self, event: PaymentEvent, body: bytes, signature: str) -> None:
-        """Enqueue the settlement of the order, once per event id.
+        """Settle the order, once per event id.
 
         Raises InvalidSignature; NotFound without a secret.
         """
@@ -41,4 +46,4 @@ class PaymentEvents:
         payment_object = event.data.object
         order_key = await tx.find(queries.of_gateway_id, gateway_id=payment_object.payment_intent or payment_object.id)
         if order_key is not None:
-            await self._jobs.enqueue(tx, settle_order, user_id=order_key.user_id, order_id=order_key.order_id)
+            await self._settle(tx, order_key)

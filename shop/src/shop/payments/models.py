@@ -1,11 +1,20 @@
 """Tables of payments and received webhook events."""
 
 from enum import StrEnum
+from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import CheckConstraint, Column, Index, Table, Text, text
 
 from restwell.database import Id, Timestamp
 from shop.schema import metadata
+
+
+class OrderKey(Struct, frozen=True):
+    """The primary key of an order and of its payment."""
+
+    user_id: UUID
+    order_id: UUID
 
 
 class PaymentState(StrEnum):

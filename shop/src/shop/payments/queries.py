@@ -5,8 +5,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from restwell.database import param, query
-from shop.orders.models import OrderKey
-from shop.payments.models import PaymentState, payment_events, payments
+from shop.payments.models import OrderKey, PaymentState, payment_events, payments
 
 BATCH: Final = 1_000
 

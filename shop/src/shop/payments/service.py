@@ -7,10 +7,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from restwell.database import Database, Transaction
-from shop.orders.models import OrderKey
 from shop.payments import queries
 from shop.payments.gateway import Gateway, Outcome
-from shop.payments.models import PaymentState
+from shop.payments.models import OrderKey, PaymentState
 
 StillPayable = Callable[[Transaction], Awaitable[bool]]
 

@@ -21,7 +21,7 @@ from restwell.web import (
     requires_role,
     with_etag,
 )
-from shop.clients.models import Scope
+from shop.access import Scope
 from shop.products.schemas import PartialProduct, Product, ProductCreateRequest, ProductFilter, ProductUpdateRequest
 from shop.products.service import ProductService
 from shop.products.tags import list_tags

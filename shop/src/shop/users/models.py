@@ -1,17 +1,9 @@
 """Table of users."""
 
-from enum import StrEnum
-
 from sqlalchemy import CheckConstraint, Column, Index, Table, Text
 
 from restwell.database import Flag, Id, Timestamp
 from shop.schema import metadata
-
-
-class Role(StrEnum):
-    CUSTOMER = "customer"
-    ADMIN = "admin"
-
 
 users = Table(
     "users",

@@ -12,6 +12,7 @@ from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import Jobs
 from restwell.web import Cursors, Page, PageFilter
+from shop.access import Role
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.email_verifications.service import EmailTaken, EmailVerificationService
@@ -20,7 +21,6 @@ from shop.sessions.reauthentication import Reauthentication, WrongPassword
 from shop.sessions.service import SessionService
 from shop.users import queries
 from shop.users.jobs import send_identity_linked, send_mfa_changed, send_password_changed, send_welcome
-from shop.users.models import Role
 from shop.users.schemas import AccountUpdateRequest, PasswordChangeRequest, RegistrationRequest, User, UserUpdateRequest
 
 T = TypeVar("T")

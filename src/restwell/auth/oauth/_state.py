@@ -16,11 +16,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from restwell import _base64url as base64url
+from restwell._signing import SignedTokens
 from restwell.errors import AppError
 
 FLOW_TTL_SECONDS: Final = 600
 """Lifetime of a flow."""
 
+_SCOPE: Final = "sign-in"
 _CHAR: Final = r"[A-Za-z0-9._~!$&'()*+,;=:@-]"
 _IN_PATH: Final = rf"(?:{_CHAR}|%(?!0|1|2[Ff]|5[Cc]|7[Ff])[0-9A-Fa-f]{{2}})"
 _AFTER_PATH: Final = rf"(?:{_CHAR}|[/?]|%[0-9A-Fa-f]{{2}})*"
@@ -85,6 +87,7 @@ class AuthorizationFlows:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._cookies = SignedTokens(key)
 
     def start(self, provider: str, *, return_to: str | None = None, user_id: UUID | None = None) -> AuthorizationFlow:
         """Start a flow. Raises ValueError for an invalid ``return_to``."""
@@ -93,14 +96,13 @@ class AuthorizationFlows:
             msgspec.convert(return_to, ReturnTo | None)
         except msgspec.ValidationError as error:
             raise ValueError(f"return_to: {error}") from None
-        return self._flow(base64url.encode(msgspec.msgpack.encode(content)), content)
+        return self._flow(self._cookies.encode(_SCOPE, content), content)
 
     def resume(self, cookie: str, provider: str, state: str) -> AuthorizationFlow:
         """Restore the flow of a provider's response. Raises InvalidSignIn if it is expired or does not match."""
         try:
-            raw = base64url.decode(cookie)
-            content = msgspec.msgpack.decode(raw, type=_CookieContent)
-        except (ValueError, msgspec.MsgspecError):
+            content = self._cookies.decode(_SCOPE, cookie, _CookieContent)
+        except ValueError:
             raise InvalidSignIn from None
         flow = self._flow(cookie, content)
         matches = hmac.compare_digest(flow.state.encode(), state.encode(errors="replace"))

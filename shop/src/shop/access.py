@@ -1,0 +1,26 @@
+"""Who may call what: the roles of users and the scopes of OAuth clients."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    CUSTOMER = "customer"
+    ADMIN = "admin"
+
+
+class Scope(StrEnum):
+    """Scopes of OAuth clients."""
+
+    ORDERS_READ = "orders:read"
+    PRODUCTS_WRITE = "products:write"
+    JOBS_MANAGE = "jobs:manage"
+    EVENTS_READ = "events:read"
+
+
+SCOPES: Final[dict[str, str]] = {
+    Scope.ORDERS_READ: "Read the orders of all users.",
+    Scope.PRODUCTS_WRITE: "Create, update and delete products and their images.",
+    Scope.JOBS_MANAGE: "Read, retry, cancel and discard jobs.",
+    Scope.EVENTS_READ: "Read the security events of all users.",
+}
