@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from restwell._edge import build_edge
 from restwell._host import Host
 from restwell._lifespan import Lifespan, refuse_websocket
 from restwell._optional_parts import OptionalParts
+from restwell._services import Services, type_name
 from restwell.auth import RefreshTokens
 from restwell.auth._key_derivation import KeyDeriver, development_secret
 from restwell.cache import Cache
@@ -21,7 +23,7 @@ from restwell.cache._local import LocalStore, default_runtime_dir
 from restwell.cache._peers import Peers
 from restwell.cache._store import Store
 from restwell.cache._suspension import CacheSuspension
-from restwell.database import Migrations, Query, find_queries, open_database
+from restwell.database import Database, Migrations, Query, find_queries, open_database
 from restwell.database._consistency import ConsistencyTokens
 from restwell.database._metrics import DatabaseCollector
 from restwell.edge._concurrency_limiter import ConcurrencyLimiter
@@ -165,6 +167,18 @@ class Restwell(OptionalParts):
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
         self.cursors = Cursors(keys.derive("cursor"))
         self._write_log = json_log_writer(settings.log)
+        parts = {
+            Restwell: self,
+            Settings: settings,
+            type(settings): settings,
+            Database: self.database,
+            Cache: self.cache,
+            Jobs: self.jobs,
+            Cursors: self.cursors,
+            Files: self.files,
+            RefreshTokens: self.refresh_tokens,
+        }
+        self._parts = {type_name(kind): partial(_same, part) for kind, part in parts.items()} | self._optional_parts()
         self._consistency_tokens = ConsistencyTokens(keys.derive("consistency"))
 
     def _open_cache_store(self) -> Store:
@@ -269,8 +283,8 @@ class Restwell(OptionalParts):
         """
         features = list(features_of(parts))
         self.jobs.register([job for feature in features for job in feature.jobs])
-        services = [service for feature in features for service in feature.services]
-        services += [self.database, self.cache, self.jobs, self.cursors, self.files]
+        services = Services((entry for feature in features for entry in feature.services), self._parts)
+        built = services.build_all()
         schema = Migrations(migrations)
         public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
         defaults = Defaults(
@@ -284,10 +298,7 @@ class Restwell(OptionalParts):
             *well_known_routes(public_keys, self.settings.app.url, client_credentials),
         ]
 
-        def find_service(kind: type) -> object | None:
-            return next((service for service in services if isinstance(service, kind)), None)
-
-        endpoints = compile_endpoints([*parts, *operational], find_service, defaults)
+        endpoints = compile_endpoints([*parts, *operational], services.find, defaults)
         document = openapi_document(
             endpoints,
             title=self.name,
@@ -296,13 +307,13 @@ class Restwell(OptionalParts):
             client_credentials=client_credentials,
             url=self.settings.app.url,
         )
-        endpoints += compile_endpoints(docs_routes(document), find_service, defaults)
+        endpoints += compile_endpoints(docs_routes(document), services.find, defaults)
         return self._build(
             with_rates(endpoints, self.rate_limiter),
             host,
             errors,
             openapi=document,
-            services=services,
+            services=[*built, self.database, self.cache, self.jobs, self.cursors, self.files],
             prefixes=[part.prefix for part in parts if isinstance(part, Version)],
             queries=find_queries(*(module for feature in features for module in feature.queries)),
             migrations=schema,
@@ -362,6 +373,10 @@ class _Wrapped:
 
     def application(self, _: AsgiApp) -> AsgiApp:
         return self._app
+
+
+def _same(part: object) -> object:
+    return part
 
 
 def runtime_dir(settings: Settings) -> Path:

@@ -1,6 +1,6 @@
 """The parts of the kit that need an extra."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -34,6 +34,17 @@ class OptionalParts:
         """Register a resource of the application, which is closed before the kit. Returns it."""
         self._closeables.append(resource)
         return resource
+
+    def _optional_parts(self) -> dict[str, Callable[[], object]]:
+        """Functions that return the parts, by the names of their types."""
+        return {
+            "restwell.mail.Mailer": lambda: self.mailer,
+            "restwell.auth._passwords.Passwords": lambda: self.passwords,
+            "restwell.auth._tokens.AccessTokens": lambda: self.access_tokens,
+            "restwell.auth._encryption.SecretBox": lambda: self.secret_box,
+            "restwell.auth.oauth._providers.Providers": lambda: self.oauth_providers,
+            "restwell.auth.oauth._state.AuthorizationFlows": lambda: self.oauth_flows,
+        }
 
     @cached_property
     def mailer(self) -> "Mailer":

@@ -1,6 +1,5 @@
 from restwell.auth import Actor
-from restwell.errors import InvalidCursor
-from restwell.web import ApiRequest, Controller, Inject, Page, Response, get, paged, signed_in_or_scope
+from restwell.web import Controller, Page, get, signed_in_or_scope
 from shop.access import Scope
 from shop.audit.schemas import SecurityEvent, SecurityEventFilter
 from shop.audit.service import AuditLog
@@ -9,15 +8,14 @@ from shop.audit.service import AuditLog
 class AuditController(Controller):
     path = "/security-events"
     tags = ["Security"]
-    audit: AuditLog
 
-    @get(guards=[signed_in_or_scope(Scope.EVENTS_READ)], errors=[InvalidCursor])
+    @get(guards=[signed_in_or_scope(Scope.EVENTS_READ)])
     async def list_security_events(
-        self, request: ApiRequest, actor: Inject[Actor], filters: Inject[SecurityEventFilter]
-    ) -> Response[Page[SecurityEvent]]:
+        self, actor: Actor, filters: SecurityEventFilter, audit: AuditLog
+    ) -> Page[SecurityEvent]:
         """List security events, newest first.
 
         Examples are sign-ins, failed sign-ins, password changes and revoked sessions. Customers see the events of their
         own account; admins, and OAuth clients with the scope `events:read`, see those of all accounts.
         """
-        return paged(request, await self.audit.list_events(actor, filters))
+        return await audit.list_events(actor, filters)

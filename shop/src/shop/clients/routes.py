@@ -1,24 +1,19 @@
 from uuid import UUID
 
 from restwell.auth import Actor
-from restwell.errors import AppError, InvalidCursor
 from restwell.web import (
-    ApiRequest,
+    OAUTH_ERRORS,
     Controller,
-    FromPath,
-    Inject,
     InvalidClient,
     InvalidScope,
-    JSONBody,
     Page,
     PageFilter,
+    Request,
     Response,
     UnsupportedGrantType,
     created,
     delete,
     get,
-    oauth_error_response,
-    paged,
     post,
     read_client_credentials,
     requires_role,
@@ -38,43 +33,41 @@ class ClientController(Controller):
     path = "/clients"
     tags = ["OAuth clients"]
     guards = [requires_role("admin")]
-    clients: ClientService
 
     @post()
     async def create_client(
-        self, data: JSONBody[OAuthClientCreateRequest], actor: Inject[Actor]
+        self, data: OAuthClientCreateRequest, actor: Actor, clients: ClientService
     ) -> Response[OAuthClientWithSecret]:
         """Create an OAuth client.
 
         The secret is returned only in this response. The client exchanges its id and secret for access tokens at
         `POST /v1/oauth/token`.
         """
-        client = await self.clients.create(actor, data)
-        return created(client, f"/v1/clients/{client.id}")
+        client = await clients.create(actor, data)
+        return created(client, client.id)
 
-    @get(errors=[InvalidCursor])
-    async def list_clients(self, request: ApiRequest, filters: Inject[PageFilter]) -> Response[Page[OAuthClient]]:
+    @get()
+    async def list_clients(self, filters: PageFilter, clients: ClientService) -> Page[OAuthClient]:
         """List OAuth clients, oldest first."""
-        return paged(request, await self.clients.list_clients(filters))
+        return await clients.list_clients(filters)
 
-    @delete("/{client_id:uuid}")
-    async def revoke_client(self, client_id: FromPath[UUID], actor: Inject[Actor]) -> None:
+    @delete("/{client_id}")
+    async def revoke_client(self, client_id: UUID, actor: Actor, clients: ClientService) -> None:
         """Revoke an OAuth client.
 
         Its access tokens are rejected immediately.
         """
-        await self.clients.revoke(actor, client_id)
+        await clients.revoke(actor, client_id)
 
 
 class TokenController(Controller):
     path = "/oauth"
     tags = ["OAuth clients"]
-    clients: ClientService
-    exception_handlers = {AppError: oauth_error_response}
+    error_format = OAUTH_ERRORS
 
-    @post("/token", status_code=200, rate_limit=SIGN_IN, errors=[InvalidClient, InvalidScope, UnsupportedGrantType])
+    @post("/token", status_code=200, rate_limit=SIGN_IN, raises=[InvalidClient, InvalidScope, UnsupportedGrantType])
     async def issue_client_token(
-        self, request: ApiRequest, form: Inject[ClientCredentialsRequest]
+        self, request: Request, form: ClientCredentialsRequest, clients: ClientService
     ) -> ClientCredentialsToken:
         """Issue an access token to an OAuth client.
 
@@ -83,4 +76,4 @@ class TokenController(Controller):
         client_id, secret = read_client_credentials(request, form.client_id, form.client_secret)
         if form.grant_type != "client_credentials":
             raise UnsupportedGrantType
-        return await self.clients.issue(client_id, secret, form.scope)
+        return await clients.issue(client_id, secret, form.scope)

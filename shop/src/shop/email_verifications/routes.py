@@ -1,5 +1,5 @@
 from restwell.auth import Actor, PasswordsBusy
-from restwell.web import Controller, Inject, JSONBody, post, signed_in
+from restwell.web import Controller, post, signed_in
 from shop.email_verifications.schemas import EmailVerificationCompletionRequest, EmailVerificationRequest
 from shop.email_verifications.service import EmailTaken, EmailVerificationService, InvalidVerificationCode
 from shop.rate_limits import EMAIL_CODES
@@ -10,26 +10,29 @@ from shop.sessions.reauthentication import WrongPassword
 class EmailVerificationController(Controller):
     path = "/email-verifications"
     tags = ["Users"]
-    email_verifications: EmailVerificationService
 
     @post(
         status_code=202,
         rate_limit=EMAIL_CODES,
         guards=[signed_in],
-        errors=[WrongPassword, TooManyAttempts, PasswordsBusy],
+        raises=[WrongPassword, TooManyAttempts, PasswordsBusy],
     )
-    async def request_email_verification(self, data: JSONBody[EmailVerificationRequest], actor: Inject[Actor]) -> None:
+    async def request_email_verification(
+        self, data: EmailVerificationRequest, actor: Actor, email_verifications: EmailVerificationService
+    ) -> None:
         """Request an email verification code.
 
         The code is sent to your current address, or to a new one. A new address requires your current password, and
         replaces the current one when the verification is completed.
         """
-        await self.email_verifications.request(actor, data)
+        await email_verifications.request(actor, data)
 
-    @post("/completion", status_code=204, rate_limit=EMAIL_CODES, errors=[InvalidVerificationCode, EmailTaken])
-    async def verify_email(self, data: JSONBody[EmailVerificationCompletionRequest]) -> None:
+    @post("/completion", status_code=204, rate_limit=EMAIL_CODES, raises=[InvalidVerificationCode, EmailTaken])
+    async def verify_email(
+        self, data: EmailVerificationCompletionRequest, email_verifications: EmailVerificationService
+    ) -> None:
         """Verify an email address with a code.
 
         A changed address is reported to the previous address by email.
         """
-        await self.email_verifications.complete(data.code)
+        await email_verifications.complete(data.code)

@@ -1,7 +1,7 @@
 from typing import Final
 
 from restwell.auth import Actor
-from restwell.web import Controller, Inject, Response, get, signed_in, stream_json
+from restwell.web import Controller, Stream, get, signed_in, stream_json
 from shop.exports.schemas import PersonalDataExport
 from shop.exports.service import ExportService
 
@@ -12,7 +12,6 @@ _MAX_PAGES: Final = 1_000_000
 class ExportController(Controller):
     path = "/users/me/export"
     tags = ["Users"]
-    exports: ExportService
 
     @get(
         guards=[signed_in],
@@ -20,9 +19,9 @@ class ExportController(Controller):
             ("orders.next_page_of_user", "order_lines.of_user", "security_events.next_page_of_user"), _MAX_PAGES
         ),
     )
-    async def export_personal_data(self, actor: Inject[Actor]) -> Response[PersonalDataExport]:
+    async def export_personal_data(self, actor: Actor, exports: ExportService) -> Stream[PersonalDataExport]:
         """Export your personal data.
 
         A JSON document with your account, linked identity providers, active sessions, orders and security events.
         """
-        return stream_json(await self.exports.export(actor), "export.json")
+        return stream_json(await exports.export(actor), "export.json")

@@ -1,21 +1,17 @@
-from typing import Any
-
 from restwell.auth import Actor
 from restwell.auth.oauth import FLOW_TTL_SECONDS, InvalidSignIn, ProviderUnavailable, SignInRefused
 from restwell.errors import NotFound
 from restwell.web import (
     OAUTH_STATE_COOKIE,
-    ApiRequest,
     Controller,
-    FromPath,
-    Inject,
+    Request,
     Response,
-    ResponseSpec,
     client_info,
     delete,
     get,
     oauth_state_cookie,
     post,
+    redirect,
     session_cookies,
     signed_in,
 )
@@ -34,85 +30,77 @@ from shop.sessions.schemas import CookieTokens
 class OAuthSignInController(Controller):
     path = "/identities"
     tags = ["Sessions"]
-    identities: IdentityService
 
     @get()
-    async def list_identity_providers(self) -> IdentityProviderList:
+    async def list_identity_providers(self, request: Request, identities: IdentityService) -> IdentityProviderList:
         """List identity providers."""
-        names = self.identities.providers
-        return IdentityProviderList([IdentityProvider(name, f"/v1/identities/{name}/sign-in") for name in names])
+        names = identities.providers
+        return IdentityProviderList([IdentityProvider(name, f"{request.path}/{name}/sign-in") for name in names])
 
     @get(
-        "/{provider:str}/sign-in",
+        "/{provider}/sign-in",
         status_code=303,
-        errors=[NotFound, ProviderUnavailable],
+        raises=[NotFound, ProviderUnavailable],
     )
     async def start_oauth_sign_in(
-        self, provider: FromPath[str], filters: Inject[AuthorizationParameters]
+        self, provider: str, filters: AuthorizationParameters, identities: IdentityService
     ) -> Response[None]:
         """Start a sign-in with an identity provider.
 
         Navigate the browser to this URL. It redirects to the provider, then to the callback, which sets the session
         cookies and redirects to `return_to`.
         """
-        flow, url = await self.identities.start(provider, return_to=filters.return_to)
-        return _redirect(url, oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS))
+        flow, url = await identities.start(provider, return_to=filters.return_to)
+        return redirect(url, oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS))
 
     @get(
-        "/{provider:str}/callback",
-        responses={
-            303: ResponseSpec(None, description="Redirect to `return_to`, if the sign-in was started with one.")
-        },
+        "/{provider}/callback",
+        other_responses={303: "Redirect to `return_to`, if the sign-in was started with one."},
         query_budget={"security_events.insert": 3},
-        errors=[NotFound, InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable],
+        raises=[NotFound, InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable],
     )
     async def complete_oauth_sign_in(
-        self, request: ApiRequest, provider: FromPath[str], filters: Inject[OAuthCallback]
-    ) -> Response[CookieTokens]:
+        self, request: Request, provider: str, filters: OAuthCallback, identities: IdentityService
+    ) -> Response[CookieTokens] | Response[None]:
         """Complete a sign-in with an identity provider.
 
         The redirect URI of the OAuth authorization code flow. Clients do not call it directly.
         """
-        flow = self.identities.resume(provider, request.cookies.get(OAUTH_STATE_COOKIE, ""), filters)
-        location, tokens = await self.identities.complete(flow, filters, client_info(request))
+        flow = identities.resume(provider, request.cookies.get(OAUTH_STATE_COOKIE, ""), filters)
+        location, tokens = await identities.complete(flow, filters, client_info(request))
         cookies = [oauth_state_cookie("", 0)]
         if tokens is not None:
             cookies += session_cookies(tokens.access_token, tokens.refresh_token, access_seconds=tokens.expires_in)
         if location is not None:
-            return _redirect(location, *cookies)
-        return Response(CookieTokens(tokens.expires_in if tokens is not None else 0), cookies=cookies)
+            return redirect(location, *cookies)
+        return Response(content=CookieTokens(tokens.expires_in if tokens is not None else 0), cookies=cookies)
 
 
 class IdentityController(Controller):
     path = "/users/me/identities"
     tags = ["Users"]
     guards = [signed_in]
-    identities: IdentityService
 
     @get()
-    async def list_linked_identities(self, actor: Inject[Actor]) -> LinkedIdentityList:
+    async def list_linked_identities(self, actor: Actor, identities: IdentityService) -> LinkedIdentityList:
         """List linked identity providers."""
-        return LinkedIdentityList(await self.identities.list_identities(actor))
+        return LinkedIdentityList(await identities.list_identities(actor))
 
-    @post("/{provider:str}", status_code=200, errors=[NotFound, ProviderUnavailable])
+    @post("/{provider}", status_code=200, raises=[NotFound, ProviderUnavailable])
     async def link_identity(
-        self, provider: FromPath[str], actor: Inject[Actor], filters: Inject[AuthorizationParameters]
+        self, provider: str, actor: Actor, filters: AuthorizationParameters, identities: IdentityService
     ) -> Response[AuthorizationUrl]:
         """Link an identity provider.
 
         Returns the URL to navigate the browser to. You receive an email when the account is linked.
         """
-        flow, url = await self.identities.start(provider, return_to=filters.return_to, user_id=actor.id)
-        return Response(AuthorizationUrl(url), cookies=[oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS)])
+        flow, url = await identities.start(provider, return_to=filters.return_to, user_id=actor.id)
+        return Response(content=AuthorizationUrl(url), cookies=[oauth_state_cookie(flow.cookie, FLOW_TTL_SECONDS)])
 
-    @delete("/{provider:str}", errors=[LastCredential])
-    async def unlink_identity(self, provider: FromPath[str], actor: Inject[Actor]) -> None:
+    @delete("/{provider}", raises=[LastCredential])
+    async def unlink_identity(self, provider: str, actor: Actor, identities: IdentityService) -> None:
         """Unlink an identity provider.
 
         The last credential of an account cannot be removed.
         """
-        await self.identities.unlink(actor, provider)
-
-
-def _redirect(url: str, *cookies: Any) -> Response[Any]:
-    return Response(None, status_code=303, headers={"location": url}, cookies=cookies)
+        await identities.unlink(actor, provider)

@@ -4,8 +4,6 @@ from uuid import UUID
 from restwell.errors import NotFound
 from restwell.web import (
     Controller,
-    FromPath,
-    Inject,
     Response,
     Upload,
     accepted,
@@ -23,40 +21,41 @@ WEBP: Final = "image/webp"
 
 
 class ImageController(Controller):
-    path = "/products/{product_id:uuid}/images"
+    path = "/products/{product_id}/images"
     tags = ["Products"]
-    images: ImageService
 
     @post(
         guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)],
         status_code=202,
-        request_max_body_size=MAX_BYTES,
+        max_body_bytes=MAX_BYTES,
         timeout_seconds=60,
-        errors=[TooManyImages],
+        raises=[TooManyImages],
     )
-    async def upload_product_image(self, product_id: FromPath[UUID], upload: Inject[Upload]) -> Response[ProductImage]:
+    async def upload_product_image(
+        self, product_id: UUID, upload: Upload, images: ImageService
+    ) -> Response[ProductImage]:
         """Upload a product image.
 
         Send JPEG, PNG or WebP of at most 10 MiB and 40 million pixels as `multipart/form-data` with one part named
         `file`. A background job creates the sizes: poll the URL in `Location` until `state` is `ready` or `failed`.
         Metadata, such as the GPS position, is removed.
         """
-        image = await self.images.add(product_id, upload)
-        return accepted(image, f"/v1/products/{product_id}/images/{image.id}")
+        image = await images.add(product_id, upload)
+        return accepted(image, image.id)
 
     @get()
-    async def list_product_images(self, product_id: FromPath[UUID]) -> ProductImageList:
+    async def list_product_images(self, product_id: UUID, images: ImageService) -> ProductImageList:
         """List product images, oldest first."""
-        return await self.images.list_images(product_id)
+        return await images.list_images(product_id)
 
-    @get("/{image_id:uuid}")
-    async def get_product_image(self, product_id: FromPath[UUID], image_id: FromPath[UUID]) -> ProductImage:
+    @get("/{image_id}")
+    async def get_product_image(self, product_id: UUID, image_id: UUID, images: ImageService) -> ProductImage:
         """Retrieve a product image."""
-        return await self.images.get_image(product_id, image_id)
+        return await images.get_image(product_id, image_id)
 
-    @get("/{image_id:uuid}/{size:str}", media_type=WEBP)
+    @get("/{image_id}/{size}", media_type=WEBP)
     async def download_product_image(
-        self, product_id: FromPath[UUID], image_id: FromPath[UUID], size: FromPath[str]
+        self, product_id: UUID, image_id: UUID, size: str, images: ImageService
     ) -> Response[bytes]:
         """Download a product image.
 
@@ -65,4 +64,4 @@ class ImageController(Controller):
         """
         if size not in ImageSize.__members__.values():
             raise NotFound
-        return immutable(await self.images.read(product_id, image_id, ImageSize(size)), WEBP)
+        return immutable(await images.read(product_id, image_id, ImageSize(size)), WEBP)

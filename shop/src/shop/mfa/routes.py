@@ -1,5 +1,5 @@
 from restwell.auth import Actor, PasswordsBusy
-from restwell.web import Controller, Inject, JSONBody, get, post, signed_in
+from restwell.web import Controller, get, post, signed_in
 from shop.mfa.schemas import (
     MfaConfirmationRequest,
     MfaEnrolment,
@@ -18,41 +18,38 @@ class MfaController(Controller):
     path = "/users/me/mfa"
     tags = ["Users"]
     guards = [signed_in]
-    mfa: MfaService
 
     @get()
-    async def get_mfa_status(self, actor: Inject[Actor]) -> MfaStatus:
+    async def get_mfa_status(self, actor: Actor, mfa: MfaService) -> MfaStatus:
         """Retrieve your MFA status."""
-        return await self.mfa.get_status(actor)
+        return await mfa.get_status(actor)
 
-    @post(status_code=200, errors=[MfaAlreadyEnabled, WrongPassword, TooManyAttempts, PasswordsBusy])
-    async def start_mfa_enrolment(self, data: JSONBody[MfaEnrolmentRequest], actor: Inject[Actor]) -> MfaEnrolment:
+    @post(status_code=200, raises=[MfaAlreadyEnabled, WrongPassword, TooManyAttempts, PasswordsBusy])
+    async def start_mfa_enrolment(self, data: MfaEnrolmentRequest, actor: Actor, mfa: MfaService) -> MfaEnrolment:
         """Start MFA enrolment.
 
         Show the `uri` as a QR code to an authenticator app, then confirm the enrolment with a code from the app.
         """
-        return await self.mfa.start_enrolment(actor, data.current_password)
+        return await mfa.start_enrolment(actor, data.current_password)
 
-    @post("/confirmation", status_code=200, errors=[MfaNotEnrolled, InvalidMfaCode])
-    async def confirm_mfa_enrolment(
-        self, data: JSONBody[MfaConfirmationRequest], actor: Inject[Actor]
-    ) -> RecoveryCodes:
+    @post("/confirmation", status_code=200, raises=[MfaNotEnrolled, InvalidMfaCode])
+    async def confirm_mfa_enrolment(self, data: MfaConfirmationRequest, actor: Actor, mfa: MfaService) -> RecoveryCodes:
         """Confirm MFA enrolment.
 
         Enables MFA: each sign-in requires a code. All other sessions are revoked. Store the recovery codes in a safe
         place.
         """
-        return await self.mfa.confirm_enrolment(actor, data.code)
+        return await mfa.confirm_enrolment(actor, data.code)
 
     @post(
         "/removal",
         query_budget={"login_throttle.by_key": 2, "security_events.insert": 2},
         status_code=204,
-        errors=[MfaNotEnrolled, WrongPassword, InvalidMfaCode, TooManyAttempts, PasswordsBusy],
+        raises=[MfaNotEnrolled, WrongPassword, InvalidMfaCode, TooManyAttempts, PasswordsBusy],
     )
-    async def disable_mfa(self, data: JSONBody[MfaRemovalRequest], actor: Inject[Actor]) -> None:
+    async def disable_mfa(self, data: MfaRemovalRequest, actor: Actor, mfa: MfaService) -> None:
         """Disable MFA.
 
         Requires the current password and an authenticator or recovery code.
         """
-        await self.mfa.disable(actor, data.current_password, data.code)
+        await mfa.disable(actor, data.current_password, data.code)

@@ -1,21 +1,13 @@
 from uuid import UUID
 
 from restwell.auth import Actor
-from restwell.database import Transaction
-from restwell.errors import InvalidCursor
 from restwell.web import (
-    ApiRequest,
     Controller,
-    FromPath,
-    Inject,
-    JSONBody,
     Page,
     PageFilter,
     Response,
     created,
     get,
-    idempotent,
-    paged,
     post,
     signed_in,
     signed_in_or_scope,
@@ -29,46 +21,40 @@ from shop.products.stock import OutOfStock
 class OrderController(Controller):
     path = "/orders"
     tags = ["Orders"]
-    orders: OrderService
 
-    @post(guards=[signed_in], query_budget={"products.reserve_stock": MAX_LINES}, errors=[OutOfStock])
-    @idempotent
-    async def create_order(
-        self, data: JSONBody[OrderCreateRequest], actor: Inject[Actor], tx: Transaction
-    ) -> Response[Order]:
+    @post(guards=[signed_in], query_budget={"products.reserve_stock": MAX_LINES}, raises=[OutOfStock], idempotent=True)
+    async def create_order(self, data: OrderCreateRequest, actor: Actor, orders: OrderService) -> Response[Order]:
         """Create an order.
 
         Reserves the stock of all items, or of none, at current prices. The payment is settled in the background. Retry
         with the same `Idempotency-Key` to avoid a duplicate order.
         """
-        order = await self.orders.place(tx, actor, data)
-        return created(order, f"/v1/orders/{order.id}")
+        order = await orders.place(actor, data)
+        return created(order, order.id)
 
-    @get(guards=[signed_in_or_scope(Scope.ORDERS_READ)], errors=[InvalidCursor])
-    async def list_orders(
-        self, request: ApiRequest, actor: Inject[Actor], filters: Inject[PageFilter]
-    ) -> Response[Page[Order]]:
+    @get(guards=[signed_in_or_scope(Scope.ORDERS_READ)])
+    async def list_orders(self, actor: Actor, filters: PageFilter, orders: OrderService) -> Page[Order]:
         """List orders, newest first.
 
         Customers see their own orders. Admins, and OAuth clients with the scope `orders:read`, see all orders.
         """
-        return paged(request, await self.orders.list_orders(actor, filters))
+        return await orders.list_orders(actor, filters)
 
-    @get("/{order_id:uuid}", guards=[signed_in_or_scope(Scope.ORDERS_READ)])
-    async def get_order(self, order_id: FromPath[UUID], actor: Inject[Actor]) -> Order:
+    @get("/{order_id}", guards=[signed_in_or_scope(Scope.ORDERS_READ)])
+    async def get_order(self, order_id: UUID, actor: Actor, orders: OrderService) -> Order:
         """Retrieve an order."""
-        return await self.orders.get_order(actor, order_id)
+        return await orders.get_order(actor, order_id)
 
     @post(
-        "/{order_id:uuid}/cancellation",
+        "/{order_id}/cancellation",
         status_code=200,
         guards=[signed_in],
         query_budget={"products.release_stock": MAX_LINES, "orders.of_user_by_id": 2, "orders.by_id": 2},
     )
-    async def cancel_order(self, order_id: FromPath[UUID], actor: Inject[Actor]) -> Order:
+    async def cancel_order(self, order_id: UUID, actor: Actor, orders: OrderService) -> Order:
         """Cancel an order.
 
         Releases the stock and refunds the payment. Idempotent: cancelling again has no effect. An order whose payment
         was declined stays `failed`.
         """
-        return await self.orders.cancel(actor, order_id)
+        return await orders.cancel(actor, order_id)

@@ -45,8 +45,8 @@ class OrderService:
         self._stock = stock
         self._payments = payments
 
-    async def place(self, tx: Transaction, actor: Actor, request: OrderCreateRequest) -> Order:
-        """Create an order and reserve its stock, in the caller's transaction.
+    async def place(self, actor: Actor, request: OrderCreateRequest) -> Order:
+        """Create an order and reserve its stock.
 
         Raises OutOfStock with the product, and Invalid for an unknown product, a duplicate item or mixed currencies.
         """

@@ -1,5 +1,5 @@
 from restwell.auth import CommonPassword, PasswordsBusy
-from restwell.web import Controller, JSONBody, post
+from restwell.web import Controller, post
 from shop.password_resets.schemas import PasswordResetCompletionRequest, PasswordResetRequest
 from shop.password_resets.service import InvalidResetCode, PasswordResetService
 from shop.rate_limits import EMAIL_CODES
@@ -8,23 +8,22 @@ from shop.rate_limits import EMAIL_CODES
 class PasswordResetController(Controller):
     path = "/password-resets"
     tags = ["Users"]
-    resets: PasswordResetService
 
     @post(status_code=202, rate_limit=EMAIL_CODES)
-    async def request_password_reset(self, data: JSONBody[PasswordResetRequest]) -> None:
+    async def request_password_reset(self, data: PasswordResetRequest, resets: PasswordResetService) -> None:
         """Request a password reset code.
 
         The code is sent by email if an account with this address exists. The response does not reveal whether one
         exists.
         """
-        await self.resets.request(data.email)
+        await resets.request(data.email)
 
     @post(
-        "/completion", status_code=204, rate_limit=EMAIL_CODES, errors=[InvalidResetCode, CommonPassword, PasswordsBusy]
+        "/completion", status_code=204, rate_limit=EMAIL_CODES, raises=[InvalidResetCode, CommonPassword, PasswordsBusy]
     )
-    async def reset_password(self, data: JSONBody[PasswordResetCompletionRequest]) -> None:
+    async def reset_password(self, data: PasswordResetCompletionRequest, resets: PasswordResetService) -> None:
         """Reset a password with a code.
 
         Revokes all sessions of the account.
         """
-        await self.resets.reset(data.code, data.password)
+        await resets.reset(data.code, data.password)

@@ -1,20 +1,12 @@
-from typing import Annotated
 from uuid import UUID
 
-from restwell.errors import InvalidCursor, PreconditionFailed, PreconditionRequired
 from restwell.web import (
-    ApiRequest,
     Controller,
-    FromPath,
-    HeaderParameter,
-    Inject,
-    JSONBody,
+    IfMatch,
     Page,
     Response,
     delete,
-    expected_versions,
     get,
-    paged,
     patch,
     post,
     public,
@@ -26,73 +18,64 @@ from shop.products.schemas import PartialProduct, Product, ProductCreateRequest,
 from shop.products.service import ProductService
 from shop.products.tags import list_tags
 
-IfMatch = Annotated[
-    str | None,
-    HeaderParameter(name="If-Match", description="The ETag of the version to modify. Prevents lost updates."),
-]
-
 
 class ProductController(Controller):
     path = "/products"
     tags = ["Products"]
-    products: ProductService
 
-    @get(cached=public(ttl_seconds=60, tags=list_tags), errors=[InvalidCursor])
+    @get(cache=public(ttl_seconds=60, tags=list_tags))
     async def list_products(
-        self, request: ApiRequest, filters: Inject[ProductFilter]
-    ) -> Response[Page[Product] | Page[PartialProduct]]:
+        self, filters: ProductFilter, products: ProductService
+    ) -> Page[Product] | Page[PartialProduct]:
         """List products.
 
         Supports filters, full-text search, sorting and sparse fieldsets. For the next page, send `next_cursor` as
         `cursor`, or follow the `Link` header.
         """
-        return paged(request, await self.products.list_products(filters))
+        return await products.list_products(filters)
 
-    @get("/{product_id:uuid}", cached=public(ttl_seconds=60, tags=["product:{product_id}"]))
-    async def get_product(self, product_id: FromPath[UUID]) -> Response[Product]:
+    @get("/{product_id}", cache=public(ttl_seconds=60, tags=["product:{product_id}"]))
+    async def get_product(self, product_id: UUID, products: ProductService) -> Response[Product]:
         """Retrieve a product.
 
         Send the strong `ETag` as `If-None-Match` to revalidate a cached response, or as `If-Match` to modify the
         product.
         """
-        product = await self.products.get_product(product_id)
+        product = await products.get_product(product_id)
         return with_etag(product, product.version)
 
     @post(guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)])
-    async def create_product(self, data: JSONBody[ProductCreateRequest]) -> Response[Product]:
+    async def create_product(self, data: ProductCreateRequest, products: ProductService) -> Response[Product]:
         """Create a product."""
-        product = await self.products.create_product(data)
-        return with_etag(product, product.version, status=201, location=f"/v1/products/{product.id}")
+        product = await products.create_product(data)
+        return with_etag(product, product.version, status=201, location=product.id)
 
     @patch(
-        "/{product_id:uuid}",
+        "/{product_id}",
         guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)],
-        requires_header="If-Match",
-        errors=[PreconditionRequired, PreconditionFailed],
     )
     async def update_product(
         self,
-        product_id: FromPath[UUID],
-        data: JSONBody[ProductUpdateRequest],
-        if_match: IfMatch = None,
+        product_id: UUID,
+        data: ProductUpdateRequest,
+        if_match: IfMatch,
+        products: ProductService,
     ) -> Response[Product]:
         """Update a product.
 
         Applies a JSON Merge Patch (RFC 7396) to the version in `If-Match`. Returns 412 if the product was modified in
         the meantime; orders modify its stock.
         """
-        product = await self.products.update_product(product_id, data, expected_versions(if_match))
+        product = await products.update_product(product_id, data, if_match)
         return with_etag(product, product.version)
 
     @delete(
-        "/{product_id:uuid}",
+        "/{product_id}",
         guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)],
-        requires_header="If-Match",
-        errors=[PreconditionRequired, PreconditionFailed],
     )
-    async def delete_product(self, product_id: FromPath[UUID], if_match: IfMatch = None) -> None:
+    async def delete_product(self, product_id: UUID, if_match: IfMatch, products: ProductService) -> None:
         """Delete a product.
 
         Existing orders keep its name and price.
         """
-        await self.products.delete_product(product_id, expected_versions(if_match))
+        await products.delete_product(product_id, if_match)

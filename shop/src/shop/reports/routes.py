@@ -4,10 +4,8 @@ from uuid import UUID
 from restwell.auth import Actor
 from restwell.web import (
     Controller,
-    FromPath,
-    Inject,
-    JSONBody,
     Response,
+    Stream,
     accepted,
     download,
     get,
@@ -25,30 +23,29 @@ class ReportController(Controller):
     path = "/reports"
     tags = ["Reports"]
     guards = [requires_role("admin")]
-    reports: ReportService
 
     @post(status_code=202)
-    async def create_report(self, data: JSONBody[ReportCreateRequest], actor: Inject[Actor]) -> Response[Report]:
+    async def create_report(self, data: ReportCreateRequest, actor: Actor, reports: ReportService) -> Response[Report]:
         """Create a sales report.
 
         Covers up to 366 days and is built in the background. Poll the URL in `Location`: when `state` is `ready`,
         `urls` has the URLs of a CSV file with all order items and of a PDF. When `state` is `failed`, `failure_code`
         has the reason.
         """
-        report = await self.reports.request(actor, data)
-        return accepted(report, f"/v1/reports/{report.id}")
+        report = await reports.request(actor, data)
+        return accepted(report, report.id)
 
-    @get("/{report_id:uuid}")
-    async def get_report(self, report_id: FromPath[UUID]) -> Report:
+    @get("/{report_id}")
+    async def get_report(self, report_id: UUID, reports: ReportService) -> Report:
         """Retrieve a sales report."""
-        return await self.reports.get_report(report_id)
+        return await reports.get_report(report_id)
 
-    @get("/{report_id:uuid}/sales.csv", media_type=CSV)
-    async def download_report_csv(self, report_id: FromPath[UUID]) -> Response[bytes]:
+    @get("/{report_id}/sales.csv", media_type=CSV)
+    async def download_report_csv(self, report_id: UUID, reports: ReportService) -> Stream[bytes]:
         """Download a sales report as CSV."""
-        return download(await self.reports.file_path(report_id, ReportFile.CSV), CSV)
+        return download(await reports.file_path(report_id, ReportFile.CSV), CSV)
 
-    @get("/{report_id:uuid}/sales.pdf", media_type=PDF)
-    async def download_report_pdf(self, report_id: FromPath[UUID]) -> Response[bytes]:
+    @get("/{report_id}/sales.pdf", media_type=PDF)
+    async def download_report_pdf(self, report_id: UUID, reports: ReportService) -> Stream[bytes]:
         """Download a sales report as PDF."""
-        return download(await self.reports.file_path(report_id, ReportFile.PDF), PDF)
+        return download(await reports.file_path(report_id, ReportFile.PDF), PDF)

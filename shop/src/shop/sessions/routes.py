@@ -5,12 +5,9 @@ from msgspec import UnsetType
 from restwell.auth import Actor, PasswordsBusy
 from restwell.web import (
     REFRESH_COOKIE,
-    ApiRequest,
     Controller,
     CrossSiteRequest,
-    FromPath,
-    Inject,
-    JSONBody,
+    Request,
     Response,
     client_info,
     delete,
@@ -31,7 +28,6 @@ from shop.sessions.service import InvalidCredentials, InvalidRefreshToken, Sessi
 class SessionController(Controller):
     path = "/sessions"
     tags = ["Sessions"]
-    sessions: SessionService
 
     @post(
         rate_limit=SIGN_IN,
@@ -45,10 +41,10 @@ class SessionController(Controller):
             ),
             2,
         ),
-        errors=[InvalidCredentials, MfaRequired, InvalidMfaCode, TooManyAttempts, PasswordsBusy, CrossSiteRequest],
+        raises=[InvalidCredentials, MfaRequired, InvalidMfaCode, TooManyAttempts, PasswordsBusy, CrossSiteRequest],
     )
     async def sign_in(
-        self, request: ApiRequest, data: JSONBody[SignInRequest]
+        self, request: Request, data: SignInRequest, sessions: SessionService
     ) -> Response[BearerTokens | CookieTokens]:
         """Create a session.
 
@@ -58,14 +54,12 @@ class SessionController(Controller):
         """
         if data.cookies:
             reject_cross_site(request)
-        session_id, tokens = await self.sessions.sign_in(data, client_info(request))
-        return _token_response(
-            tokens, in_cookies=data.cookies, status_code=201, headers={"location": f"/v1/sessions/{session_id}"}
-        )
+        session_id, tokens = await sessions.sign_in(data, client_info(request))
+        return _token_response(tokens, in_cookies=data.cookies, status_code=201, location=str(session_id))
 
-    @post("/refresh", status_code=200, errors=[InvalidRefreshToken, CrossSiteRequest])
+    @post("/refresh", status_code=200, raises=[InvalidRefreshToken, CrossSiteRequest])
     async def refresh_session(
-        self, request: ApiRequest, data: JSONBody[TokenRefreshRequest]
+        self, request: Request, data: TokenRefreshRequest, sessions: SessionService
     ) -> Response[BearerTokens | CookieTokens]:
         """Refresh a session.
 
@@ -74,41 +68,43 @@ class SessionController(Controller):
         """
         token = data.refresh_token
         if not isinstance(token, UnsetType):
-            return _token_response(await self.sessions.refresh(token), in_cookies=False)
+            return _token_response(await sessions.refresh(token), in_cookies=False)
         reject_cross_site(request)
-        return _token_response(await self.sessions.refresh(request.cookies.get(REFRESH_COOKIE, "")), in_cookies=True)
+        return _token_response(await sessions.refresh(request.cookies.get(REFRESH_COOKIE, "")), in_cookies=True)
 
     @get(guards=[signed_in])
-    async def list_sessions(self, actor: Inject[Actor]) -> SessionList:
+    async def list_sessions(self, actor: Actor, sessions: SessionService) -> SessionList:
         """List your active sessions, newest first."""
-        return SessionList(await self.sessions.list_sessions(actor))
+        return SessionList(await sessions.list_sessions(actor))
 
     @delete("/current", guards=[signed_in])
-    async def revoke_current_session(self, actor: Inject[Actor]) -> Response[None]:
+    async def revoke_current_session(self, actor: Actor, sessions: SessionService) -> Response[None]:
         """Revoke the current session."""
-        await self.sessions.revoke(actor, actor.session_id)
+        await sessions.revoke(actor, actor.session_id)
         return _signed_out_response()
 
-    @delete("/{session_id:uuid}", guards=[signed_in])
-    async def revoke_session(self, session_id: FromPath[UUID], actor: Inject[Actor]) -> None:
+    @delete("/{session_id}", guards=[signed_in])
+    async def revoke_session(self, session_id: UUID, actor: Actor, sessions: SessionService) -> None:
         """Revoke a session."""
-        await self.sessions.revoke(actor, session_id)
+        await sessions.revoke(actor, session_id)
 
     @delete(guards=[signed_in])
-    async def revoke_all_sessions(self, actor: Inject[Actor]) -> Response[None]:
+    async def revoke_all_sessions(self, actor: Actor, sessions: SessionService) -> Response[None]:
         """Revoke all your sessions."""
-        await self.sessions.revoke_all(actor)
+        await sessions.revoke_all(actor)
         return _signed_out_response()
 
 
 def _token_response(
-    tokens: BearerTokens, *, in_cookies: bool, status_code: int = 200, headers: dict[str, str] | None = None
+    tokens: BearerTokens, *, in_cookies: bool, status_code: int = 200, location: str | None = None
 ) -> Response[BearerTokens | CookieTokens]:
     if not in_cookies:
-        return Response(tokens, status_code=status_code, headers=headers)
+        return Response(content=tokens, status_code=status_code, location=location)
     cookies = session_cookies(tokens.access_token, tokens.refresh_token, access_seconds=tokens.expires_in)
-    return Response(CookieTokens(tokens.expires_in), status_code=status_code, headers=headers, cookies=cookies)
+    return Response(
+        content=CookieTokens(tokens.expires_in), status_code=status_code, location=location, cookies=cookies
+    )
 
 
 def _signed_out_response() -> Response[None]:
-    return Response(None, status_code=204, cookies=expired_session_cookies())
+    return Response(content=None, status_code=204, cookies=expired_session_cookies())
