@@ -51,6 +51,18 @@ async def test_a_write_is_seen_by_the_next_read_of_another_process(harness: Cach
         assert await harness.get(two) == number
 
 
+async def test_an_ambient_transaction_reads_its_own_write_and_caches_nothing_uncommitted(harness: CacheHarness) -> None:
+    """Breaks when get_or_load uses the cache inside: it returns the old value, and others are served the new one."""
+    cache = await harness.cache()
+    assert await harness.get(cache) == 0
+    with pytest.raises(ZeroDivisionError):
+        async with harness.database.transaction(ambient=True) as tx:
+            await harness.set_in(tx, cache, 1)
+            assert await harness.get(cache) == 1
+            raise ZeroDivisionError
+    assert await harness.get(cache) == 0
+
+
 async def test_a_load_that_began_before_a_write_caches_no_stale_value(harness: CacheHarness, kind: str) -> None:
     """Breaks when the generations are read after the load instead of before it."""
     one, two, gate = await harness.cache(), await harness.cache(), Gate(harness)

@@ -66,6 +66,18 @@ async def test_a_suspension_that_is_rolled_back_never_was(database: Database) ->
     assert invalidated.calls == []
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_a_suspension_without_a_transaction_is_visible_at_once(database: Database) -> None:
+    """Breaks when it joins the ambient transaction: no other process sees it before that one commits."""
+    suspension, reader = CacheSuspension(database), CacheSuspension(database)
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction(ambient=True):
+            await suspension.suspend_now(["a"])
+            raise ZeroDivisionError
+    await reader.refresh()
+    assert reader.suspended_at is not None
+
+
 async def test_the_cache_resumes_after_a_quiet_time_and_without_the_recorded_tags(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

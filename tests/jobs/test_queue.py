@@ -1,6 +1,7 @@
 """The queue and its workers, on each database and with each notifier."""
 
 import asyncio
+from contextvars import Context
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +41,22 @@ async def test_a_job_of_a_rolled_back_transaction_never_runs(harness: JobsHarnes
         await harness.enqueue(sample_jobs.note, text="real")
         assert await harness.wait_until_finished() == ["done"]
     assert await harness.notes() == ["real"]
+
+
+async def test_a_job_without_a_transaction_belongs_to_the_ambient_one(harness: JobsHarness) -> None:
+    """Breaks when it is inserted with the next batch: that joins the transaction, with the jobs of other callers."""
+    jobs, keyed = harness.jobs, sample_jobs.note.with_options(unique_key="one")
+    with pytest.raises(ZeroDivisionError):
+        async with harness.database.transaction(ambient=True):
+            await jobs.enqueue(harness.database, keyed, text="ghost")
+            own = asyncio.create_task(jobs.enqueue(harness.database, sample_jobs.note, text="ghost"))
+            of_another = asyncio.create_task(
+                jobs.enqueue(harness.database, sample_jobs.note, text="real"), context=Context()
+            )
+            await own
+            raise ZeroDivisionError
+    await of_another
+    assert await harness.states() == ["ready"]
 
 
 async def test_arguments_are_validated_when_the_job_is_enqueued(harness: JobsHarness) -> None:

@@ -25,6 +25,7 @@ from restwell.cache._memory import Entry, Memory
 from restwell.cache._metrics import CacheCollector, CacheStats
 from restwell.cache._store import LEASE_SECONDS, Generations, PendingWrite, Store, StoreLookup, StoreUnavailable
 from restwell.database import Transaction
+from restwell.database._ambient import in_ambient_transaction
 
 T = TypeVar("T")
 
@@ -119,12 +120,13 @@ class Cache:
         ``load`` reads the value from the primary, outside a transaction; concurrent callers share one load. It must
         read nothing that a write changes without invalidating one of ``tags``. ``kind`` is the type of the value. The
         value is shared: do not modify it. None is cached too, for at most MISSING_SECONDS. ``ttl_seconds`` may be a
-        function of the value; a TTL of 0 is not cached. ``name`` is the label of the metrics. Raises TooManyLoads,
+        function of the value; a TTL of 0 is not cached. Inside an ambient transaction the value is loaded in it and not
+        cached. ``name`` is the label of the metrics. Raises TooManyLoads,
         DeadlineExceeded, and the errors of ``load``.
         """
         stats = self.metrics.stats[name or _name(key)]
-        if not self._enabled:
-            return await load()
+        if not self._enabled or in_ambient_transaction():
+            return await load()  # it may read uncommitted rows, which only that transaction may see
         entry = self._memory.get(key)
         if entry is not None and time.time() < entry.refresh_at and self._store.available:
             is_current = self._store.is_current_nowait(entry.generations)

@@ -8,7 +8,7 @@ from typing import Any
 
 from restwell.cache._store import WRITE_TIMEOUT_SECONDS, PendingWrite, Store
 from restwell.database import Transaction
-from restwell.database._facade import TransactionHook
+from restwell.database._transaction import TransactionHook
 
 DeferredSet = Callable[[PendingWrite], Awaitable[None]]
 """Stores a value that the transaction wrote, under the generations of its own write."""

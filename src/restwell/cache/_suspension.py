@@ -17,6 +17,7 @@ from sqlalchemy import Column, Integer, Table, Text, delete, func, insert, selec
 
 from restwell._metadata import metadata
 from restwell.database import Database, Id, Timestamp, Transaction, TransactionConflict, param, query
+from restwell.database._ambient import no_ambient_transaction
 from restwell.ids import new_id
 
 log = structlog.get_logger("restwell.cache")
@@ -111,7 +112,8 @@ class CacheSuspension:
 
     async def suspend_now(self, tags: Sequence[str]) -> datetime:
         """``suspend`` in a transaction of its own, repeated if a suspension ends meanwhile."""
-        return await self._database.in_transaction(lambda tx: self.suspend(tx, tags))
+        with no_ambient_transaction():
+            return await self._database.in_transaction(lambda tx: self.suspend(tx, tags))
 
     async def wait_until_visible(self, suspended_at: datetime) -> None:
         """After the commit of ``suspend``: return when every process has seen the suspension."""

@@ -9,15 +9,13 @@ from restwell.database._facade import (
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
-    Executor,
-    RowNotFound,
-    Transaction,
     TransactionConflict,
     UniqueViolation,
 )
 from restwell.database._migrations import Migrations
 from restwell.database._query import Query, any_of, param, query
 from restwell.database._sqlite import SqliteDatabase
+from restwell.database._transaction import Executor, RowNotFound, Transaction
 from restwell.database._types import Flag, Id, Timestamp
 
 __all__ = [

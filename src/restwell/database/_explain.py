@@ -15,8 +15,9 @@ from msgspec import Struct
 from sqlalchemy import ARRAY, JSON, Boolean, DateTime, LargeBinary, Numeric, String, Uuid, text
 from sqlalchemy.types import NullType, TypeEngine
 
-from restwell.database._facade import Database, Executor
+from restwell.database._facade import Database
 from restwell.database._query import Compiled, Query, query
+from restwell.database._transaction import Executor
 from restwell.ids import new_id
 
 LARGE_TABLE_ROWS: Final = 10_000

@@ -29,10 +29,11 @@ import structlog
 from msgspec import Struct
 from sqlalchemy import column, func, select, table
 
-from restwell.database._facade import Database, DatabaseBusy, Executor, MigrationInProgress, Transaction
+from restwell.database._facade import Database, DatabaseBusy, MigrationInProgress
 from restwell.database._migration_files import APPLICATION, MigrationFile, Phase
 from restwell.database._migration_history import History
 from restwell.database._query import DIALECTS, query
+from restwell.database._transaction import Executor, Transaction
 from restwell.errors import ConfigurationError, ServiceUnavailable
 
 log = structlog.get_logger("restwell.migrations")

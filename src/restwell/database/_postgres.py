@@ -19,13 +19,13 @@ from restwell.database._facade import (
     DatabaseUnavailable,
     MigrationInProgress,
     PoolStats,
-    Transaction,
     TransactionConflict,
     UniqueViolation,
 )
 from restwell.database._pool import Connection, Pool
 from restwell.database._postgres_connect import CANNOT_CONNECT, Connector, reason
 from restwell.database._query import Compiled, Query, query
+from restwell.database._transaction import Transaction
 
 log = structlog.get_logger("restwell.migrations")
 

@@ -17,10 +17,11 @@ import structlog
 from sqlalchemy import text
 
 from restwell.database._consistency import MAX_LAG_SECONDS, MAX_LSN, record_lsn, required_lsn
-from restwell.database._facade import Database, PoolStats, Transaction
+from restwell.database._facade import Database, PoolStats
 from restwell.database._pool import Connection
 from restwell.database._postgres import PostgresDatabase
 from restwell.database._query import Compiled, query
+from restwell.database._transaction import Transaction
 from restwell.errors import ConfigurationError, ServiceUnavailable
 
 log = structlog.get_logger("restwell.database")
@@ -87,6 +88,7 @@ class RoutedDatabase(Database):
     def __init__(self, primary: PostgresDatabase, poll_database: PostgresDatabase, replicas: Sequence[Replica]) -> None:
         super().__init__()
         self._primary = primary
+        primary.ambient_owner = self
         self._poll_database = poll_database
         self.replicas = list(replicas)
         self._round_robin = count()

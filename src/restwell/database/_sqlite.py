@@ -17,10 +17,10 @@ from restwell.database._facade import (
     DatabaseBusy,
     DatabaseUnavailable,
     PoolStats,
-    Transaction,
     UniqueViolation,
 )
 from restwell.database._query import Compiled, Query
+from restwell.database._transaction import Transaction
 
 T = TypeVar("T")
 

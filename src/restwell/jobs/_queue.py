@@ -10,7 +10,7 @@ import structlog
 from opentelemetry import trace
 
 from restwell.database import Database, Executor, Transaction, TransactionConflict, UniqueViolation
-from restwell.database._facade import TransactionHook
+from restwell.database._transaction import TransactionHook
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import _queries as queries
@@ -61,22 +61,24 @@ class Jobs:
     async def enqueue(self, executor: Executor, job: Job[P, R], *args: P.args, **kwargs: P.kwargs) -> UUID:
         """Enqueue a job and return its id. It runs if and only if the transaction commits.
 
-        If ``executor`` is a database, the job is committed immediately, in a batch with concurrent calls. If an
+        If ``executor`` is a database without an ambient transaction, the job is committed immediately, in a batch with
+        concurrent calls. If an
         unfinished job has the same unique key, returns the id of that job and inserts nothing. Raises TypeError for
         arguments that do not match the function, and for a job that is not registered.
         """
         row = self._row(job, args, kwargs)
         job_id: UUID = row["id"]
-        if not isinstance(executor, Transaction):
+        tx = executor if isinstance(executor, Transaction) else self._database.current_transaction
+        if tx is None:
             if job.unique_key is not None:
                 return await self._database.in_transaction(lambda tx: self._enqueue_once(tx, row))
             await self._batch.add(row)
             self.notify([job.queue] if row["state"] == JobState.READY else [])
             return job_id
         if job.unique_key is not None:
-            return await self._enqueue_once(executor, row)
-        executor.defer(queries.insert_job, **row)
-        self._notify_after_commit(executor, row)
+            return await self._enqueue_once(tx, row)
+        tx.defer(queries.insert_job, **row)
+        self._notify_after_commit(tx, row)
         return job_id
 
     async def _enqueue_once(self, tx: Transaction, row: dict[str, Any]) -> UUID:

@@ -6,7 +6,7 @@ import sys
 
 import sample_jobs
 from restwell.database import Transaction, open_database
-from restwell.database._facade import TransactionHook
+from restwell.database._transaction import TransactionHook
 from restwell.jobs import Jobs
 from restwell.jobs._notifier import open_notifier
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, delete, insert, select, update
 
 from restwell.database import Database, UniqueViolation, open_database, param, query
-from restwell.database._facade import MAX_BATCH
 from restwell.database._instrumentation import start_counting, stop_counting
+from restwell.database._transaction import MAX_BATCH
 
 metadata = MetaData()
 shelves = Table("shelves", metadata, Column("id", Integer, primary_key=True), Column("name", Text))
