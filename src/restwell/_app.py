@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
@@ -46,7 +47,7 @@ from restwell.rate_limits._local import LocalRateLimitStore
 from restwell.settings import Settings
 from restwell.web import AuthScheme, ClientCredentials, Cursors, TokenScheme, Version
 from restwell.web._authentication import Authenticate
-from restwell.web._declarations import Part
+from restwell.web._declarations import Feature, Part
 from restwell.web._dispatch import Dispatcher
 from restwell.web._docs import docs_routes
 from restwell.web._endpoint import Defaults, Endpoint, compile_endpoints, features_of
@@ -74,14 +75,14 @@ class App:
         openapi: Schema | None = None,
         services: Sequence[object] = (),
         prefixes: Sequence[str] = (),
-        queries: Sequence[Query[Any]] = (),
+        features: Sequence[Feature] = (),
     ) -> None:
         self.kit = kit
         self.routes = [route for route in routes if isinstance(route, Endpoint)]
         self.host_reason = host_reason
         self.openapi = openapi or {}
         self.prefixes = prefixes
-        self.queries = queries
+        self._features = features
         self.migrations = migrations
         self.query_budget = edge.hook(QueryBudget)
         self.concurrency_limiter = edge.hook(ConcurrencyLimiter)
@@ -99,6 +100,13 @@ class App:
             return self._lifespan(scope, receive, send)
         framework = self._framework
         return framework(scope, receive, send) if framework is not None else refuse_websocket(receive, send)
+
+    def queries(self) -> list[Query[Any]]:
+        """The named queries of the features."""
+        sources = [source for feature in self._features for source in feature.queries]
+        modules = [source for source in sources if isinstance(source, ModuleType)]
+        functions = [source for source in sources if not isinstance(source, ModuleType)]
+        return [*find_queries(*modules), *(query for function in functions for query in function())]
 
     def worker(
         self,
@@ -266,7 +274,8 @@ class Restwell(OptionalParts):
         *,
         version: str = "1.0.0",
         description: str = "",
-        authenticate: Authenticate | AuthScheme | None = None,
+        authenticate: Authenticate | AuthScheme | type[Authenticate] | None = None,
+        session_cookies: bool = False,
         errors: ErrorFormat = PROBLEMS,
         migrations: Path | None = None,
         client_credentials: ClientCredentials | None = None,
@@ -274,7 +283,8 @@ class Restwell(OptionalParts):
     ) -> App:
         """Build the application from features, controllers and handlers, or from versions of the API.
 
-        ``authenticate``: returns the actor of an access token, or raises Unauthorized; or an authentication scheme.
+        ``authenticate``: returns the actor of an access token, or raises Unauthorized; as a class it is built from
+        services. Or an authentication scheme. ``session_cookies``: browsers may send the access token in a cookie.
         ``errors``: the format of error responses. ``migrations``: the folder of the application's migrations, if it has
         tables. ``client_credentials``: token endpoint and scopes of machine clients. ``host``: the framework for
         everything that is no route of the kit, such as WebSockets.
@@ -287,9 +297,10 @@ class Restwell(OptionalParts):
         built = services.build_all()
         schema = Migrations(migrations)
         public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
+        verify = services.build(authenticate) if isinstance(authenticate, type) else authenticate
         defaults = Defaults(
             max_body_bytes=self.settings.request.max_bytes,
-            auth=TokenScheme(authenticate) if callable(authenticate) else authenticate,
+            auth=TokenScheme(verify, session_cookies=session_cookies) if callable(verify) else verify,
             errors=errors,
         )
         operational = [
@@ -315,7 +326,7 @@ class Restwell(OptionalParts):
             openapi=document,
             services=[*built, self.database, self.cache, self.jobs, self.cursors, self.files],
             prefixes=[part.prefix for part in parts if isinstance(part, Version)],
-            queries=find_queries(*(module for feature in features for module in feature.queries)),
+            features=features,
             migrations=schema,
         )
 

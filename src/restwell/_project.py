@@ -2,14 +2,14 @@
 
 import os
 import tomllib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from restwell._app import App
-from restwell.database import Database, Query
+from restwell.database import Database
 from restwell.errors import ConfigurationError
 from restwell.settings import Settings
 
@@ -21,8 +21,7 @@ class Project:
     """An application for the ``restwell`` command.
 
     ``seed`` fills a development database with demo data and is idempotent. ``load_data`` adds a number of rows and
-    reports its progress to a callback. ``banner`` is printed by ``restwell dev``. ``queries`` are checked by ``restwell
-    explain``.
+    reports its progress to a callback. ``banner`` is printed by ``restwell dev``.
     """
 
     name: str
@@ -31,7 +30,6 @@ class Project:
     seed: Callable[[Database], Awaitable[str]] | None = None
     load_data: Callable[[Database, int, Callable[[int], Any]], Awaitable[str]] | None = None
     banner: Callable[[], str] = str
-    queries: Callable[[], Iterable[Query[Any]]] = tuple
 
     def load_settings(self) -> Settings:
         """Read the environment, ``.env`` and the files in ``SECRETS_DIR`` (default ``/run/secrets``)."""

@@ -2,7 +2,9 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
+
+T = TypeVar("T")
 
 
 class _Entry(NamedTuple):
@@ -35,6 +37,10 @@ class Services:
                 return self._built[index]
         part = self._parts.get(type_name(kind))
         return part() if part is not None else None
+
+    def build(self, kind: Callable[..., T]) -> T:
+        """Build an object from services. Raises TypeError if one is missing."""
+        return cast("T", self._build(_Entry(kind, kind)))
 
     def build_all(self) -> list[object]:
         """Every service of the application. Raises TypeError if one cannot be built."""

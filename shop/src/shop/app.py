@@ -1,46 +1,29 @@
-"""The composition root: builds each service once and injects its dependencies."""
+"""The application: its features, in one version of the API."""
 
 from pathlib import Path
 from typing import Final
 
 from restwell import App, Project, Restwell
-from shop import api, demo, load_data
-from shop.audit.service import AuditLog
+from restwell.web import ClientCredentials, JobController, Version, requires_role
+from shop import demo, load_data
+from shop.access import SCOPES, Scope
+from shop.audit.feature import audit
 from shop.authentication import Authentication
-from shop.cleanup import Cleanup, clean_up
-from shop.clients.service import ClientService
-from shop.email_verifications.jobs import send_email_changed, send_verification_code
-from shop.email_verifications.mail import VerificationMail
-from shop.email_verifications.service import EmailVerificationService
-from shop.exports.service import ExportService
-from shop.identities.service import IdentityService
-from shop.images.jobs import make_thumbnails
-from shop.images.service import ImageService
-from shop.images.thumbnails import ThumbnailBuilder
-from shop.mfa.service import MfaService
-from shop.mfa.verification import MfaVerification
-from shop.named_queries import named_queries
-from shop.orders.jobs import send_confirmation, send_payment_failed
-from shop.orders.mail import OrderMail
-from shop.orders.service import OrderService
-from shop.orders.settlement import Settlement, settle_order, settle_overdue_orders
-from shop.password_resets.jobs import send_reset_code
-from shop.password_resets.mail import PasswordResetMail
-from shop.password_resets.service import PasswordResetService
-from shop.payments.events import PaymentEvents
-from shop.payments.open import open_gateway
-from shop.payments.service import PaymentService
-from shop.products.service import ProductService
-from shop.products.stock import StockService
-from shop.reports.builder import ReportBuilder
-from shop.reports.jobs import build_report
-from shop.reports.service import ReportService
-from shop.sessions.reauthentication import Reauthentication
-from shop.sessions.service import SessionService
+from shop.cleanup import cleanup
+from shop.clients.feature import clients
+from shop.email_verifications.feature import email_verifications
+from shop.exports.feature import exports
+from shop.identities.feature import identities
+from shop.images.feature import images
+from shop.mfa.feature import mfa
+from shop.orders.feature import orders
+from shop.password_resets.feature import password_resets
+from shop.payments.feature import payments
+from shop.products.feature import products
+from shop.reports.feature import reports
+from shop.sessions.feature import sessions
 from shop.settings import ShopSettings
-from shop.users.jobs import send_identity_linked, send_mfa_changed, send_password_changed, send_welcome
-from shop.users.mail import AccountMail
-from shop.users.service import UserService
+from shop.users.feature import users
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 DESCRIPTION: Final = """The restwell reference API: an e-commerce back end with accounts, products, orders and payments.
@@ -48,87 +31,24 @@ DESCRIPTION: Final = """The restwell reference API: an e-commerce back end with 
 To authenticate, call `POST /v1/sessions` with a demo account and paste the `access_token` into **Authorize**."""
 
 
+class AdminJobController(JobController):
+    guards = [requires_role("admin", or_scope=Scope.JOBS_MANAGE)]
+
+
+accounts: Final = (users, sessions, identities, mfa, exports, password_resets, email_verifications, audit)
+store: Final = (products, images, orders, payments, reports)
+operations: Final = (clients, cleanup, AdminJobController)
+
+
 def create_app(settings: ShopSettings) -> App:
     """Build the application. It opens no connection before startup."""
-    kit = Restwell(settings, name="shop")
-    audit = AuditLog(kit.database, kit.cursors)
-    mfa_verification = MfaVerification(kit.database, kit.secret_box, audit)
-    sessions = SessionService(
-        kit.database,
-        kit.cache,
-        kit.passwords,
-        kit.access_tokens,
-        kit.refresh_tokens,
-        mfa_verification,
-        audit,
-        lifetime_seconds=settings.jwt.refresh_ttl_seconds,
-        idle_seconds=settings.jwt.idle_ttl_seconds,
-    )
-    reauthentication = Reauthentication(kit.database, kit.passwords)
-    resets = PasswordResetService(kit.database, kit.jobs, kit.passwords, sessions, audit)
-    email_verifications = EmailVerificationService(kit.database, kit.cache, kit.jobs, reauthentication, resets, audit)
-    users = UserService(
-        kit.database,
-        kit.cache,
-        kit.jobs,
-        kit.passwords,
-        kit.cursors,
-        sessions,
-        reauthentication,
-        email_verifications,
-        audit,
-    )
-    identities = IdentityService(
-        kit.database, kit.oauth_providers, kit.oauth_flows, sessions, users, audit, public_url=settings.public_url
-    )
-    mfa = MfaService(
-        kit.database, kit.secret_box, reauthentication, mfa_verification, sessions, users, audit, issuer=kit.name
-    )
-    clients = ClientService(kit.database, kit.cache, kit.access_tokens, kit.cursors, audit)
-    products = ProductService(kit.database, kit.cache, kit.cursors)
-    payments = PaymentService(
-        kit.database, kit.close_on_shutdown(open_gateway(settings.payments.url.get_secret_value()))
-    )
-    stock = StockService(kit.cache)
-    orders = OrderService(kit.database, kit.cache, kit.jobs, kit.cursors, stock, payments)
-    settlement = Settlement(kit.database, kit.cache, kit.jobs, stock, payments)
-    secret = settings.payments.webhook_secret
-    events = PaymentEvents(kit.database, secret.get_secret_value() if secret is not None else None, settlement.enqueue)
-    exports = ExportService(kit.database, users, identities, sessions, orders, audit)
-    images = ImageService(kit.database, kit.jobs, kit.files)
-    reports = ReportService(kit.database, kit.jobs, kit.files)
-    builders = [builder(kit.database, kit.files) for builder in (ThumbnailBuilder, ReportBuilder)]
-    cleanup = Cleanup(kit.database, kit.files, session_lifetime_seconds=settings.jwt.refresh_ttl_seconds)
-    mails = [mail(kit.database, kit.mailer) for mail in (AccountMail, VerificationMail, OrderMail, PasswordResetMail)]
-    return kit.app(
-        version="1.0.0",
+    return Restwell(settings, name="shop").app(
+        [Version("/v1", [*accounts, *store, *operations])],
         description=DESCRIPTION,
-        versions=api.VERSIONS,
-        provide=[
-            *(users, sessions, mfa, identities, exports, clients, audit, email_verifications, resets),
-            *(products, images, orders, settlement, events, reports),
-            *(cleanup, *mails, *builders),
-        ],
-        jobs=[
-            send_welcome,
-            send_password_changed,
-            send_verification_code,
-            send_email_changed,
-            send_identity_linked,
-            send_mfa_changed,
-            send_confirmation,
-            send_payment_failed,
-            settle_order,
-            settle_overdue_orders,
-            send_reset_code,
-            make_thumbnails,
-            build_report,
-            clean_up,
-        ],
-        authenticate=Authentication(kit.access_tokens, sessions, clients),
-        migrations=MIGRATIONS,
-        client_credentials=api.CLIENT_CREDENTIALS,
+        authenticate=Authentication,
         session_cookies=True,
+        migrations=MIGRATIONS,
+        client_credentials=ClientCredentials("/v1/oauth/token", SCOPES),
     )
 
 
@@ -139,5 +59,4 @@ shop: Final = Project(
     seed=demo.seed,
     load_data=load_data.load,
     banner=demo.banner,
-    queries=named_queries,
 )

@@ -1,5 +1,6 @@
 """The nightly job that deletes expired rows and orphaned files."""
 
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,6 +13,7 @@ from restwell.files import Files
 from restwell.idempotency import delete_keys_before
 from restwell.ids import min_id_at
 from restwell.jobs import JobContext, job
+from restwell.web import Feature
 from shop.audit.models import security_events
 from shop.email_verifications.models import email_verifications
 from shop.images.models import product_images
@@ -20,6 +22,7 @@ from shop.payments.models import payment_events
 from shop.reports.models import reports
 from shop.sessions.login_throttle import RESET_AFTER
 from shop.sessions.models import failed_attempts, refresh_tokens, sessions
+from shop.settings import ShopSettings
 
 BATCH: Final = 1_000
 """Maximum number of rows deleted in one transaction."""
@@ -72,10 +75,10 @@ existing_reports: Final = query(
 
 
 class Cleanup:
-    def __init__(self, database: Database, files: Files, *, session_lifetime_seconds: int) -> None:
+    def __init__(self, database: Database, files: Files, settings: ShopSettings) -> None:
         self._database = database
         self._files = files
-        self._session_lifetime = timedelta(seconds=session_lifetime_seconds)
+        self._session_lifetime = timedelta(seconds=settings.jwt.refresh_ttl_seconds)
 
     async def run(self) -> None:
         """Delete expired rows in batches. Idempotent; safe to run while requests are served."""
@@ -117,3 +120,6 @@ async def clean_up(context: JobContext) -> None:
 async def _repeat_until_zero(delete_batch: Callable[[], Awaitable[int]]) -> None:
     while await delete_batch():
         pass
+
+
+cleanup: Final = Feature(services=[Cleanup], jobs=[clean_up], queries=[sys.modules[__name__]])

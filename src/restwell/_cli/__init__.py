@@ -241,7 +241,7 @@ def explain(*, show_all: Annotated[bool, typer.Option("--all", help="Show every 
 
     async def inspect(database: Database) -> tuple[list[Plan], list[str]]:
         await app.migrations.check(database)
-        queries = [*find_queries(job_queries, idempotency, _suspension), *app.queries]
+        queries = [*find_queries(job_queries, idempotency, _suspension), *app.queries()]
         return await explain_queries(database, queries), await unindexed_foreign_keys(database)
 
     plans, keys = with_database(settings, inspect)

@@ -1,13 +1,14 @@
 """How an application declares its routes: ``@get``, ``@post``, ``Controller``, ``Feature`` and ``Version``."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 from msgspec import UNSET, Struct, UnsetType
 
+from restwell.database import Query
 from restwell.errors import AppError, ErrorFormat
 from restwell.jobs import Job
 from restwell.rate_limits import Rate
@@ -153,7 +154,7 @@ class Feature(Struct, frozen=True, kw_only=True):
     controllers: "Sequence[type[Controller] | Handler]" = ()
     services: Sequence[object] = ()
     jobs: Sequence[Job[..., Any]] = ()
-    queries: Sequence[ModuleType] = ()
+    queries: Sequence[ModuleType | Callable[[], Iterable[Query[Any]]]] = ()
 
 
 Part = Feature | type[Controller] | Handler

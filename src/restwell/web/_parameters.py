@@ -57,7 +57,7 @@ IfMatch = Annotated[
         raises=(PreconditionRequired, PreconditionFailed),
     ),
 ]
-"""The versions in If-Match, for ``check_version``; None for any version (``*``). Without the header the response is 428."""
+"""The versions in If-Match, for ``check_version``; None for any version (``*``). 428 without the header."""
 
 
 class Parameters(Struct):

@@ -15,6 +15,7 @@ from shop.identities import queries
 from shop.identities.schemas import LinkedIdentity, OAuthCallback
 from shop.sessions.schemas import BearerTokens
 from shop.sessions.service import SessionService
+from shop.settings import ShopSettings
 from shop.users.service import UserService
 
 _MAX_NAME: Final = 200
@@ -47,8 +48,7 @@ class IdentityService:
         sessions: SessionService,
         users: UserService,
         audit: AuditLog,
-        *,
-        public_url: str,
+        settings: ShopSettings,
     ) -> None:
         self._database = database
         self._providers = providers
@@ -56,7 +56,7 @@ class IdentityService:
         self._sessions = sessions
         self._users = users
         self._audit = audit
-        self._public_url = public_url
+        self._public_url = settings.public_url
 
     @property
     def providers(self) -> list[str]:

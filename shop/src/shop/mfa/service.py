@@ -2,6 +2,7 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
+from restwell import Restwell
 from restwell.auth import Actor, SecretBox, matching_totp_step, new_totp_secret, totp_uri
 from restwell.database import Database
 from restwell.errors import Conflict
@@ -39,8 +40,7 @@ class MfaService:
         sessions: SessionService,
         users: UserService,
         audit: AuditLog,
-        *,
-        issuer: str,
+        kit: Restwell,
     ) -> None:
         self._database = database
         self._secret_box = secret_box
@@ -49,7 +49,7 @@ class MfaService:
         self._sessions = sessions
         self._users = users
         self._audit = audit
-        self._issuer = issuer
+        self._issuer = kit.name
 
     async def get_status(self, actor: Actor) -> MfaStatus:
         enrolment = await self._database.primary.find(queries.of_user, id=actor.id)

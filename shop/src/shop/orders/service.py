@@ -46,11 +46,14 @@ class OrderService:
         self._payments = payments
 
     async def place(self, actor: Actor, request: OrderCreateRequest) -> Order:
-        """Create an order and reserve its stock.
+        """Create an order and reserve its stock, in one transaction.
 
         Raises OutOfStock with the product, and Invalid for an unknown product, a duplicate item or mixed currencies.
         """
         _refuse_duplicates(request)
+        return await self._database.in_transaction(lambda tx: self._place(tx, actor, request))
+
+    async def _place(self, tx: Transaction, actor: Actor, request: OrderCreateRequest) -> Order:
         now = datetime.now(UTC)
         reserved = await self._stock.reserve(tx, {line.product_id: line.quantity for line in request.items}, now)
         _refuse_mixed_currencies(request, reserved)

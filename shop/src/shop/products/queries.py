@@ -1,4 +1,6 @@
+import itertools
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -156,3 +158,12 @@ def _searched(statement: Select[Any]) -> dict[str, Select[Any]]:
         "postgresql": statement.where(on_postgresql),
         "sqlite": statement.where(literal_column("products.search_id").in_(found)),
     }
+
+
+def every_page() -> Iterator[Query[Any]]:
+    """The pages in every combination of filters and sort order, for ``restwell explain``."""
+    shapes = itertools.product(ProductSort, *[(False, True)] * 5)
+    for sort, after, category, q, min_price, max_price in shapes:
+        yield page(
+            ListShape(sort, after=after, category=category, q=q, min_price=min_price, max_price=max_price, fields=None)
+        )

@@ -14,6 +14,7 @@ from shop.sessions import queries
 from shop.sessions.login_throttle import LoginThrottle, throttle_key
 from shop.sessions.queries import ActiveSession
 from shop.sessions.schemas import BearerTokens, Session, SignInRequest
+from shop.settings import ShopSettings
 
 CACHE_TTL_SECONDS: Final = 60
 REFRESH_GRACE: Final = timedelta(seconds=10)
@@ -38,9 +39,7 @@ class SessionService:
         refresh_tokens: RefreshTokens,
         mfa: MfaVerification,
         audit: AuditLog,
-        *,
-        lifetime_seconds: int,
-        idle_seconds: int,
+        settings: ShopSettings,
     ) -> None:
         self._database = database
         self._throttle = LoginThrottle(database)
@@ -50,8 +49,8 @@ class SessionService:
         self._refresh_tokens = refresh_tokens
         self._mfa = mfa
         self._audit = audit
-        self._lifetime = timedelta(seconds=lifetime_seconds)
-        self._idle = timedelta(seconds=idle_seconds)
+        self._lifetime = timedelta(seconds=settings.jwt.refresh_ttl_seconds)
+        self._idle = timedelta(seconds=settings.jwt.idle_ttl_seconds)
 
     async def sign_in(self, credentials: SignInRequest, client_info: ClientInfo) -> tuple[UUID, BearerTokens]:
         """Create a session. Raises InvalidCredentials, TooManyAttempts, MfaRequired, InvalidMfaCode, PasswordsBusy.

@@ -1,0 +1,13 @@
+from typing import Final
+
+from restwell.web import Feature
+from shop.payments import queries
+from shop.payments.open import gateway
+from shop.payments.routes import PaymentController
+from shop.payments.service import PaymentService
+
+payments: Final = Feature(
+    controllers=[PaymentController],
+    services=[PaymentService, gateway],
+    queries=[queries],
+)
