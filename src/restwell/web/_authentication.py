@@ -47,7 +47,10 @@ class TokenScheme:
             else {"type": "apiKey", "in": "header", "name": "Authorization", "description": f"`{scheme} ...`"}
         )
         cookie = {"type": "apiKey", "in": "cookie", "name": ACCESS_COOKIE}
-        self.security: Mapping[str, Mapping[str, Any]] = {BEARER_SCHEME: token, **({COOKIE_SCHEME: cookie} if session_cookies else {})}
+        self.security: Mapping[str, Mapping[str, Any]] = {
+            BEARER_SCHEME: token,
+            **({COOKIE_SCHEME: cookie} if session_cookies else {}),
+        }
 
     async def authenticate(self, request: Request) -> Actor:
         header = request.fields.get(b"authorization")
