@@ -14,7 +14,6 @@ from restwell.settings import DatabaseSettings, JwtSettings, Settings
 from restwell.testing import running
 from restwell.web import Controller, Version, get, public
 from servers import free_port
-from tiny.app import authenticate
 
 one = query("test.one", text("SELECT 1"), into=int)
 
@@ -22,20 +21,14 @@ one = query("test.one", text("SELECT 1"), into=int)
 class Greetings(Controller):
     path = "/greetings"
 
-    @get(cached=public(ttl_seconds=60, tags=[]))
+    @get(cache=public(ttl_seconds=60, tags=[]))
     async def greet(self) -> str:
         """Greet."""
         return "hello"
 
 
 def build(kit: Restwell, description: str = "Greetings.") -> App:
-    return kit.app(
-        version="1.0.0",
-        description=description,
-        versions=[Version("/v1", [Greetings])],
-        provide=[],
-        authenticate=authenticate,
-    )
+    return kit.app([Version("/v1", [Greetings])], description=description)
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{folder}/tiny.db", "postgresql://u@127.0.0.1:{port}/d"])

@@ -120,7 +120,7 @@ def test_source_files_are_watched_and_written_files_are_not(working_copy: Served
 def test_the_development_server_prints_the_urls_of_its_api_versions(working_copy: Served, code: Path) -> None:
     """Regression: the server printed ``/v1`` for any versions."""
     assert f"  tiny    {working_copy.url}/v1\n" in working_copy.output
-    change(code, 'versions=[Version("/v1", CONTROLLERS)]', 'versions=[Version("/a", []), Version("/b", [])]')
+    change(code, '[Version("/v1", [feature])]', '[Version("/a", [feature]), Version("/b", [])]')
     wait_until(lambda: f"{working_copy.url}/b\n" in working_copy.output, working_copy.process, working_copy)
     assert f"  tiny    {working_copy.url}/a\n" in working_copy.output
     assert working_copy.output.count("/v1\n") == 1

@@ -9,7 +9,7 @@ from restwell._supervisor import worker_options
 from restwell.errors import ConfigurationError
 from restwell.jobs import Job, job
 from restwell.settings import JobsSettings, Settings
-from tiny.app import authenticate
+from restwell.web import Feature
 
 
 @job()
@@ -26,9 +26,7 @@ def send_again() -> None: ...
 
 def app_of_jobs(settings: Settings, *jobs: Job[..., Any]) -> App:
     changed = settings.model_copy(update={"jobs": JobsSettings(done_retention_seconds=5, dead_retention_seconds=7)})
-    return Restwell(changed, name="things").app(
-        version="1.0.0", description="Jobs.", versions=[], provide=[], authenticate=authenticate, jobs=jobs
-    )
+    return Restwell(changed, name="things").app([Feature(jobs=jobs)])
 
 
 def test_a_worker_works_on_every_queue_of_the_application_unless_some_are_named(tiny_settings: Settings) -> None:
@@ -52,5 +50,5 @@ def test_each_queue_without_a_job_is_named(tiny_settings: Settings) -> None:
 
 
 def test_an_application_without_jobs_needs_no_worker(tiny_settings: Settings) -> None:
-    with pytest.raises(ConfigurationError, match=r"things has no jobs; register them with kit\.app\(jobs="):
+    with pytest.raises(ConfigurationError, match=r"things has no jobs; add them to the jobs of a Feature"):
         worker_options(app_of_jobs(tiny_settings), ())

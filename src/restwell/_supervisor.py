@@ -159,7 +159,7 @@ def worker_options(app: App, queues: tuple[str, ...], **options: object) -> Work
     """
     known = tuple(dict.fromkeys(job.queue for job in app.kit.jobs.registered.values()))
     if not known:
-        raise ConfigurationError([f"{app.kit.name} has no jobs; register them with kit.app(jobs=[...])"])
+        raise ConfigurationError([f"{app.kit.name} has no jobs; add them to the jobs of a Feature"])
     if unknown := [queue for queue in queues if queue not in known]:
         raise ConfigurationError([f"queue {name} has no jobs; the queues are {', '.join(known)}" for name in unknown])
     jobs = app.kit.settings.jobs

@@ -157,7 +157,7 @@ async def test_the_worker_command_rejects_invalid_options_at_startup(harness: Jo
     refused = restwell("worker", cwd=tmp_path, **without_jobs)
     assert (refused.returncode, refused.stderr) == (
         2,
-        "restwell: things has no jobs; register them with kit.app(jobs=[...])\n",
+        "restwell: things has no jobs; add them to the jobs of a Feature\n",
     )
 
 

@@ -59,4 +59,4 @@ async def test_a_job_knows_its_id_its_attempt_and_its_services(harness: JobsHarn
         assert await harness.wait_until_finished() == ["dead"]
     assert seen == [(job_id, 1, False, harness.database), (job_id, 2, True, harness.database)]
     (failure, _) = await harness.jobs.failures(job_id)
-    assert failure.error == "LookupError: job note needs a AsyncClient; add it to provide=[...]"
+    assert failure.error == "LookupError: job note needs a AsyncClient; add it to the services of a Feature"

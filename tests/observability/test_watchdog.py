@@ -14,13 +14,11 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from restwell import App, Restwell
-from restwell.auth import Actor
 from restwell.observability._watchdog import Watchdog
 from restwell.settings import Settings
 from restwell.testing import running
-from restwell.web import Controller, Version, get
-from tiny.app import SOMEONE
+from restwell.web import Controller, get
+from tiny.app import app_of
 
 
 @pytest.fixture
@@ -203,21 +201,9 @@ class Blocking(Controller):
         return "done"
 
 
-def build(settings: Settings) -> App:
-    async def authenticate(_: str) -> Actor:
-        return Actor(SOMEONE, "owner", SOMEONE)
-
-    return Restwell(settings, name="blocking").app(
-        version="1.0.0",
-        description="Blocks.",
-        versions=[Version("/v1", [Blocking])],
-        provide=[],
-        authenticate=authenticate,
-    )
-
-
 async def test_a_route_that_blocks_fails_its_test(tiny_settings: Settings) -> None:
+    """Breaks when the watchdog closes without a last check: the shutdown follows the request at once."""
     with pytest.raises(AssertionError, match=r"was blocked for \d+ ms in:(.|\n)*wait\(1\.5\)"):
-        async with running(build(tiny_settings)) as client:
+        async with running(app_of(tiny_settings, Blocking)) as client:
             answer: httpx.Response = await client.get("/v1/blocking")
             assert answer.status_code == 200

@@ -3,14 +3,12 @@
 from pathlib import Path
 
 from restwell import App, Project, Restwell
-from restwell.auth import Actor
 from restwell.cache import Cache
 from restwell.database import Database
-from restwell.errors import Unauthorized
 from restwell.jobs import JobContext, Jobs, job
 from restwell.rate_limits import Rate
 from restwell.settings import Settings
-from restwell.web import Controller, FromPath, Version, get, post
+from restwell.web import Controller, Feature, Version, get, post
 
 
 @job()
@@ -24,36 +22,23 @@ async def load_greeting() -> str:
 
 class GreetingController(Controller):
     path = "/greetings"
-    cache: Cache
-    database: Database
-    jobs: Jobs
 
-    @get("/{name:str}", rate_limit=Rate("greetings", 100, seconds=60))
-    async def greet(self, name: FromPath[str]) -> str:
+    @get("/{name}", rate_limit=Rate("greetings", 100, seconds=60))
+    async def greet(self, name: str, cache: Cache) -> str:
         """Greet."""
-        greeting = await self.cache.get_or_load("greeting", load_greeting, kind=str, tags=["greetings"], ttl_seconds=60)
+        greeting = await cache.get_or_load("greeting", load_greeting, kind=str, tags=["greetings"], ttl_seconds=60)
         return f"{greeting} {name}"
 
-    @post("/{name:str}", status_code=202)
-    async def greet_later(self, name: FromPath[str]) -> None:
+    @post("/{name}", status_code=202)
+    async def greet_later(self, name: str, database: Database, jobs: Jobs) -> None:
         """Greet in a file."""
-        await self.jobs.enqueue(self.database, write_greeting, name)
-
-
-async def authenticate(_token: str) -> Actor:
-    raise Unauthorized
+        await jobs.enqueue(database, write_greeting, name)
 
 
 def create_app(settings: Settings) -> App:
     kit = Restwell(settings, name="core")
-    return kit.app(
-        version="1.0.0",
-        description="Greetings.",
-        versions=[Version("/v1", [GreetingController])],
-        provide=[kit.cache, kit.database],
-        authenticate=authenticate,
-        jobs=[write_greeting],
-    )
+    feature = Feature(controllers=[GreetingController], jobs=[write_greeting])
+    return kit.app([Version("/v1", [feature])], description="Greetings.")
 
 
 project = Project(name="core", settings=Settings, create_app=create_app)

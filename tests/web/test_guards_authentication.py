@@ -60,13 +60,7 @@ class Guarded(Controller):
 
 @pytest.fixture
 def app(tiny_settings: Settings) -> App:
-    return Restwell(tiny_settings, name="guarded").app(
-        version="1.0.0",
-        description="Guarded.",
-        versions=[Version("/v1", [Guarded])],
-        provide=[],
-        authenticate=authenticate,
-    )
+    return Restwell(tiny_settings, name="guarded").app([Version("/v1", [Guarded])], authenticate=authenticate)
 
 
 @pytest.fixture

@@ -53,13 +53,13 @@ class JobContext:
         return self._claimed.attempts >= self._claimed.max_attempts
 
     def get(self, kind: Callable[..., T]) -> T:
-        """The service of that type from ``provide=[...]``. Raises LookupError without one."""
+        """The service of that type from the features. Raises LookupError without one."""
         for service in self._services:
             if isinstance(
                 service, cast("type[T]", kind)
             ):  # typed as a Callable, so that mypy accepts an abstract class
                 return service
-        raise LookupError(f"job {self._claimed.name} needs a {kind.__name__}; add it to provide=[...]")
+        raise LookupError(f"job {self._claimed.name} needs a {kind.__name__}; add it to the services of a Feature")
 
     @asynccontextmanager
     async def completion(self) -> AsyncIterator[Transaction]:

@@ -75,12 +75,14 @@ class Watchdog(Collector):
         self._thread.start()
 
     def close(self) -> None:
+        if self._timer is not None:
+            self._check()  # what runs last may have blocked the loop
+            self._timer.cancel()
+            self._timer = None
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stop.set()
             thread.join()
-        if self._timer is not None:
-            self._timer.cancel()
         schedstat, self._schedstat = self._schedstat, None
         if schedstat is not None:
             os.close(schedstat)
@@ -98,13 +100,17 @@ class Watchdog(Collector):
         )
 
     def _tick(self) -> None:
-        """Runs in the loop: compares the time since the last tick with the interval."""
+        """Runs in the loop."""
+        self._check()
+        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+
+    def _check(self) -> None:
+        """Compare the time since the last tick with the interval."""
         now = time.monotonic()
         delay = now - self._last_tick - TICK_SECONDS
         if delay > LIMIT_SECONDS:
             self._check_delay(delay)
         self._record_tick(now)
-        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
 
     def _check_delay(self, delay: float) -> None:
         blocked = delay - (self._cpu_wait_seconds() - self._cpu_wait)

@@ -12,21 +12,16 @@ import sample_jobs
 from jobs_app.broken import break_on_purpose
 from restwell import App, Project, Restwell
 from restwell import _supervisor as supervisor
-from restwell.auth import Actor
-from restwell.errors import Unauthorized
 from restwell.jobs import Job
 from restwell.jobs._scheduler import Scheduler
 from restwell.settings import Settings
+from restwell.web import Feature
 
 RELEASE = "JOBS_APP_RELEASE"
 """``new`` runs the next release."""
 CRONS = "JOBS_APP_CRONS"
 """The number of cron jobs, which run every second."""
 MIGRATIONS = Path(__file__).with_name("migrations")
-
-
-async def authenticate(_token: str) -> Actor:
-    raise Unauthorized
 
 
 def _delay_schedulers() -> None:
@@ -45,16 +40,8 @@ def create_app(settings: Settings) -> App:
     supervisor.BLOCKED_SECONDS = float(os.environ.get("JOBS_APP_BLOCKED_SECONDS", "60"))  # type: ignore[misc]
     _delay_schedulers()
     crons = [replace(sample_jobs.every_second, name=f"cron_{n}") for n in range(int(os.environ.get(CRONS, "0")))]
-    kit = Restwell(settings, name="jobs_app")
-    return kit.app(
-        version="1.0.0",
-        description="Jobs.",
-        versions=[],
-        provide=[kit.database],
-        jobs=[*(sample_jobs.NEXT_RELEASE if os.environ.get(RELEASE) == "new" else sample_jobs.ALL), *crons],
-        authenticate=authenticate,
-        migrations=MIGRATIONS,
-    )
+    jobs = sample_jobs.NEXT_RELEASE if os.environ.get(RELEASE) == "new" else sample_jobs.ALL
+    return Restwell(settings, name="jobs_app").app([Feature(jobs=[*jobs, *crons])], migrations=MIGRATIONS)
 
 
 project = Project(name="jobs_app", settings=Settings, create_app=create_app)

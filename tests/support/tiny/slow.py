@@ -24,19 +24,19 @@ if HUNG in os.environ:
 class SlowController(Controller):
     path = "/slow"
 
-    @get("/wait/{seconds:int}")
+    @get("/wait/{seconds}")
     async def wait(self, seconds: int) -> str:
         """Wait."""
         await asyncio.sleep(seconds)
         return "done"
 
-    @get("/block/{seconds:int}")
+    @get("/block/{seconds}")
     async def block(self, seconds: int) -> str:
         """Block the event loop."""
         time.sleep(seconds)  # noqa: ASYNC251  # on purpose
         return "done"
 
-    @get("/compute/{seconds:int}")
+    @get("/compute/{seconds}")
     async def compute(self, seconds: int) -> str:
         """Compute, and yield to the event loop."""
         until = time.monotonic() + seconds
