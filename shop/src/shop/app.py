@@ -9,7 +9,7 @@ from shop.audit.service import AuditLog
 from shop.authentication import Authentication
 from shop.cleanup import Cleanup, clean_up
 from shop.clients.service import ClientService
-from shop.email_verifications.jobs import send_email_changed, send_verification_code
+from shop.email_verifications.jobs import send_email_changed, send_verification_code, send_welcome
 from shop.email_verifications.mail import VerificationMail
 from shop.email_verifications.service import EmailVerificationService
 from shop.exports.service import ExportService
@@ -35,11 +35,11 @@ from shop.products.stock import StockService
 from shop.reports.builder import ReportBuilder
 from shop.reports.jobs import build_report
 from shop.reports.service import ReportService
-from shop.sessions.reauthentication import Reauthentication
 from shop.sessions.service import SessionService
 from shop.settings import ShopSettings
-from shop.users.jobs import send_identity_linked, send_mfa_changed, send_password_changed, send_welcome
+from shop.users.jobs import send_identity_linked, send_mfa_changed, send_password_changed
 from shop.users.mail import AccountMail
+from shop.users.reauthentication import Reauthentication
 from shop.users.service import UserService
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -52,38 +52,32 @@ def create_app(settings: ShopSettings) -> App:
     """Build the application. It opens no connection before startup."""
     kit = Restwell(settings, name="shop")
     audit = AuditLog(kit.database, kit.cursors)
+    reauthentication = Reauthentication(kit.database, kit.passwords)
+    users = UserService(kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, reauthentication, audit)
     mfa_verification = MfaVerification(kit.database, kit.secret_box, audit)
+    mfa = MfaService(kit.database, kit.secret_box, reauthentication, mfa_verification, users, audit, issuer=kit.name)
     sessions = SessionService(
         kit.database,
         kit.cache,
         kit.passwords,
         kit.access_tokens,
         kit.refresh_tokens,
+        users,
         mfa_verification,
         audit,
         lifetime_seconds=settings.jwt.refresh_ttl_seconds,
         idle_seconds=settings.jwt.idle_ttl_seconds,
     )
-    reauthentication = Reauthentication(kit.database, kit.passwords)
-    resets = PasswordResetService(kit.database, kit.jobs, kit.passwords, sessions, audit)
-    email_verifications = EmailVerificationService(kit.database, kit.cache, kit.jobs, reauthentication, resets, audit)
-    users = UserService(
-        kit.database,
-        kit.cache,
-        kit.jobs,
-        kit.passwords,
-        kit.cursors,
-        sessions,
-        reauthentication,
-        email_verifications,
-        audit,
-    )
     identities = IdentityService(
         kit.database, kit.oauth_providers, kit.oauth_flows, sessions, users, audit, public_url=settings.public_url
     )
-    mfa = MfaService(
-        kit.database, kit.secret_box, reauthentication, mfa_verification, sessions, users, audit, issuer=kit.name
-    )
+    email_verifications = EmailVerificationService(kit.database, kit.jobs, reauthentication, users)
+    resets = PasswordResetService(kit.database, kit.jobs, kit.passwords, users, identities, mfa, audit)
+    users.hooks.on_registered.append(email_verifications.send_welcome_in)
+    users.hooks.on_email_changed.extend([email_verifications.revoke_codes_in, resets.revoke_codes_in])
+    users.hooks.on_password_changed.append(email_verifications.revoke_codes_in)
+    users.hooks.on_sessions_revoked.append(sessions.revoke_all_in)
+    users.hooks.on_deleted.extend([identities.delete_in, mfa.delete_in, email_verifications.revoke_codes_in])
     clients = ClientService(kit.database, kit.cache, kit.access_tokens, kit.cursors, audit)
     products = ProductService(kit.database, kit.cache, kit.cursors)
     payments = PaymentService(
@@ -99,7 +93,12 @@ def create_app(settings: ShopSettings) -> App:
     reports = ReportService(kit.database, kit.jobs, kit.files)
     builders = [builder(kit.database, kit.files) for builder in (ThumbnailBuilder, ReportBuilder)]
     cleanup = Cleanup(kit.database, kit.files, session_lifetime_seconds=settings.jwt.refresh_ttl_seconds)
-    mails = [mail(kit.database, kit.mailer) for mail in (AccountMail, VerificationMail, OrderMail, PasswordResetMail)]
+    mails = [
+        AccountMail(kit.database, kit.mailer),
+        VerificationMail(kit.database, kit.mailer, users),
+        PasswordResetMail(kit.database, kit.mailer, users),
+        OrderMail(kit.database, kit.mailer, users),
+    ]
     return kit.app(
         version="1.0.0",
         description=DESCRIPTION,

@@ -11,6 +11,7 @@ from shop.clients import queries as clients
 from shop.email_verifications import queries as email_verifications
 from shop.identities import queries as identities
 from shop.images import queries as images
+from shop.login_throttle import queries as login_throttle
 from shop.mfa import queries as mfa
 from shop.orders import queries as orders
 from shop.password_resets import queries as password_resets
@@ -19,7 +20,6 @@ from shop.products import queries as products
 from shop.products.queries import ListShape
 from shop.products.schemas import ProductSort
 from shop.reports import queries as reports
-from shop.sessions import credentials, login_throttle
 from shop.sessions import queries as sessions
 from shop.users import queries as users
 
@@ -30,7 +30,6 @@ def named_queries() -> Iterator[Query[Any]]:
         users,
         sessions,
         login_throttle,
-        credentials,
         audit,
         password_resets,
         email_verifications,
