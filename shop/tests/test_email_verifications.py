@@ -9,7 +9,7 @@ from restwell import App
 from restwell.testing import finish_jobs
 from shop.app import create_app
 from shop.demo import PASSWORD
-from shop.sessions.login_throttle import FREE_ATTEMPTS
+from shop.login_throttle.service import FREE_ATTEMPTS
 from shop.settings import ShopSettings
 from shop_client import ShopClient
 

@@ -15,8 +15,8 @@ from restwell.database import query
 from restwell.testing import finish_jobs
 from shop.app import create_app
 from shop.demo import PASSWORD
+from shop.login_throttle.service import FREE_ATTEMPTS
 from shop.mfa.models import mfa_enrolments, recovery_codes
-from shop.sessions.login_throttle import FREE_ATTEMPTS
 from shop.settings import ShopSettings
 from shop_client import ShopClient
 

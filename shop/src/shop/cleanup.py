@@ -17,11 +17,12 @@ from restwell.web import Feature
 from shop.audit.models import security_events
 from shop.email_verifications.models import email_verifications
 from shop.images.models import product_images
+from shop.login_throttle.models import failed_attempts
+from shop.login_throttle.service import RESET_AFTER
 from shop.password_resets.models import password_resets
 from shop.payments.models import payment_events
 from shop.reports.models import reports
-from shop.sessions.login_throttle import RESET_AFTER
-from shop.sessions.models import failed_attempts, refresh_tokens, sessions
+from shop.sessions.models import refresh_tokens, sessions
 from shop.settings import ShopSettings
 
 BATCH: Final = 1_000

@@ -1,12 +1,23 @@
 """User accounts: registration, access and updates."""
 
 import asyncio
+from uuid import UUID
 
 import httpx
+import pytest
 
 from api_client import Json, assert_problem, error_paths
 from cases import each
+from restwell import App
+from restwell.auth import Actor
+from restwell.database import Transaction
+from restwell.errors import Conflict
+from restwell.ids import new_id
+from shop.access import Role
+from shop.audit.service import AuditLog
 from shop.demo import PASSWORD
+from shop.users.reauthentication import Reauthentication
+from shop.users.service import UserService
 from shop_client import ShopClient
 
 ADA = {"email": "Ada@Example.com", "password": "a long enough password", "name": "Ada Lovelace"}
@@ -182,3 +193,19 @@ async def test_one_of_several_concurrent_password_changes_succeeds(
     assert sorted(answer.status_code for answer in answers) == [204, 403, 403, 403]
     (set_one,) = (password for password, answer in zip(wanted, answers, strict=True) if answer.status_code == 204)
     await ShopClient(client).sign_in("customer1@shop.example", set_one)
+
+
+async def test_a_deletion_whose_hook_fails_changes_nothing(customer: ShopClient, app: App) -> None:
+    """Fails if the hooks run after the commit."""
+    kit = app.kit
+    audit, reauthentication = AuditLog(kit.database, kit.cursors), Reauthentication(kit.database, kit.passwords)
+    users = UserService(kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, reauthentication, audit)
+
+    async def fail(_tx: Transaction, _user_id: UUID) -> None:
+        raise Conflict
+
+    users.hooks.on_deleted.append(fail)
+    before = (await customer.get("/v1/users/me")).json()
+    with pytest.raises(Conflict):
+        await users.delete_own(Actor(UUID(before["id"]), Role.CUSTOMER, new_id()))
+    assert (await customer.get("/v1/users/me")).json() == before

@@ -6,6 +6,11 @@ from shop.email_verifications.mail import VerificationMail
 
 
 @email_job
+async def send_welcome(context: JobContext, user_id: UUID) -> None:
+    await context.get(VerificationMail).welcome(user_id, str(context.job_id))
+
+
+@email_job
 async def send_verification_code(context: JobContext, user_id: UUID, email: str) -> None:
     await context.get(VerificationMail).send_code(user_id, email, str(context.job_id))
 

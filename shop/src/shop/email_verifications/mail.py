@@ -1,25 +1,45 @@
-"""Emails with a verification code, and the notice to the previous address."""
+"""Emails with a verification code, such as the welcome email, and the notice to the previous address."""
 
 from uuid import UUID
 
 from restwell.database import Database
 from restwell.mail import Mailer
 from shop.email_templates import render_email
-from shop.email_verifications import queries
 from shop.email_verifications.tokens import create_code
+from shop.users.service import UserService
 
 
 class VerificationMail:
-    def __init__(self, database: Database, mailer: Mailer) -> None:
+    def __init__(self, database: Database, mailer: Mailer, users: UserService) -> None:
         self._database = database
+        self._users = users
         self._mailer = mailer
+
+    async def welcome(self, user_id: UUID, key: str) -> None:
+        """Send the welcome email, with a code unless the address is verified. Does nothing if the account is deleted.
+
+        Raises MailRefused, MailFailed.
+        """
+        user = await self._users.find_active(user_id)
+        if user is None:
+            return
+        if user.email_verified:
+            paragraphs = ["Your account is ready. You can sign in with your identity provider."]
+        else:
+            paragraphs = [
+                "Your account is ready. This is the code to verify your email address:",
+                await create_code(self._database, user_id, user.email),
+                "If you did not register, ignore this email and do not use the code.",
+            ]
+        subject = "Welcome to the shop"
+        await self._mailer.send(render_email(to=user.email, subject=subject, paragraphs=paragraphs, key=key))
 
     async def send_code(self, user_id: UUID, email: str, key: str) -> None:
         """Create a code for the address and send it. Does nothing if the account is deleted.
 
         Raises MailRefused, MailFailed.
         """
-        if await self._database.primary.find(queries.current_email, user_id=user_id) is None:
+        if await self._users.find_active(user_id) is None:
             return
         paragraphs = [
             "This is the code to verify your email address:",

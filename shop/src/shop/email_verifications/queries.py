@@ -2,11 +2,10 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert
 
 from restwell.database import param, query
 from shop.email_verifications.models import email_verifications
-from shop.users.models import users
 
 
 class VerifiedEmail(Struct, frozen=True):
@@ -28,15 +27,4 @@ use: Final = query(
 delete_codes: Final = query(
     "email_verifications.delete_codes",
     delete(email_verifications).where(email_verifications.c.user_id == param("match_user_id")),
-)
-current_email: Final = query(
-    "email_verifications.current_email",
-    select(users.c.email).where(users.c.id == param("user_id"), users.c.active),
-    into=str,
-)
-set_email: Final = query(
-    "email_verifications.set_email",
-    update(users)
-    .where(users.c.id == param("user_id"), users.c.active)
-    .values(email=param("email"), email_verified_at=param("now"), updated_at=param("now")),
 )

@@ -1,10 +1,11 @@
 from restwell.auth import Actor, PasswordsBusy
 from restwell.web import Controller, post, signed_in
 from shop.email_verifications.schemas import EmailVerificationCompletionRequest, EmailVerificationRequest
-from shop.email_verifications.service import EmailTaken, EmailVerificationService, InvalidVerificationCode
+from shop.email_verifications.service import EmailVerificationService, InvalidVerificationCode
+from shop.login_throttle.service import TooManyAttempts
 from shop.rate_limits import EMAIL_CODES
-from shop.sessions.login_throttle import TooManyAttempts
-from shop.sessions.reauthentication import WrongPassword
+from shop.users.reauthentication import WrongPassword
+from shop.users.service import EmailTaken
 
 
 class EmailVerificationController(Controller):

@@ -4,22 +4,15 @@ from uuid import UUID
 from msgspec import UnsetType
 
 from restwell.auth import Actor
-from restwell.cache import Cache
 from restwell.database import Database, Transaction, UniqueViolation
-from restwell.errors import AppError, Conflict
+from restwell.errors import AppError
 from restwell.jobs import Jobs
-from shop.audit.models import SecurityEventType
-from shop.audit.service import AuditLog
 from shop.email_verifications import queries
-from shop.email_verifications.jobs import send_email_changed, send_verification_code
+from shop.email_verifications.jobs import send_email_changed, send_verification_code, send_welcome
 from shop.email_verifications.schemas import EmailVerificationRequest
 from shop.one_time_tokens import hash_token
-from shop.password_resets.service import PasswordResetService
-from shop.sessions.reauthentication import Reauthentication, WrongPassword
-
-
-class EmailTaken(Conflict):
-    code, message = "email_taken", "An account with this email exists. Sign in instead."
+from shop.users.reauthentication import Reauthentication, WrongPassword
+from shop.users.service import EmailTaken, UserService
 
 
 class InvalidVerificationCode(AppError):
@@ -31,23 +24,24 @@ class EmailVerificationService:
     def __init__(
         self,
         database: Database,
-        cache: Cache,
         jobs: Jobs,
         reauthentication: Reauthentication,
-        resets: PasswordResetService,
-        audit: AuditLog,
+        users: UserService,
     ) -> None:
         self._database = database
         self._jobs = jobs
-        self._audit = audit
-        self._resets = resets
-        self._cache = cache
+        self._users = users
         self._reauthentication = reauthentication
+        users.hooks.on_registered.append(self.send_welcome_in)
+        users.hooks.on_email_changed.append(self.revoke_codes_in)
+        users.hooks.on_password_changed.append(self.revoke_codes_in)
+        users.hooks.on_deleted.append(self.revoke_codes_in)
 
     async def request(self, actor: Actor, verification: EmailVerificationRequest) -> None:
         """Queue an email with a code. For a new address, raises WrongPassword and TooManyAttempts."""
         email = verification.email
-        if email != await self._database.primary.find(queries.current_email, user_id=actor.id):
+        user = await self._users.find_active(actor.id)
+        if user is None or email != user.email:
             if isinstance(verification.current_password, UnsetType):
                 raise WrongPassword
             await self._reauthentication.check(actor, verification.current_password)
@@ -59,27 +53,21 @@ class EmailVerificationService:
 
         Raises InvalidVerificationCode, EmailTaken.
         """
-        now = datetime.now(UTC)
         try:
             async with self._database.transaction() as tx:
-                verified = await tx.find(queries.use, match_hash=hash_token(code), now=now)
-                if verified is None:
+                verified = await tx.find(queries.use, match_hash=hash_token(code), now=datetime.now(UTC))
+                user = await self._users.find_active(verified.user_id, tx) if verified is not None else None
+                if verified is None or user is None:
                     raise InvalidVerificationCode
-                user_id, email = verified.user_id, verified.email
-                previous_email = await tx.find(queries.current_email, user_id=user_id)
-                if previous_email is None:
-                    raise InvalidVerificationCode
-                await tx.run(queries.set_email, user_id=user_id, email=email, now=now)
-                self._cache.invalidate(tx, f"user:{user_id}")
-                if previous_email == email:
-                    await self._audit.record(tx, SecurityEventType.EMAIL_VERIFIED, user_id)
-                    return
-                await self.revoke_codes_in(tx, user_id)
-                await self._resets.revoke_codes_in(tx, user_id)
-                await self._audit.record(tx, SecurityEventType.EMAIL_CHANGED, user_id, detail=f"from: {previous_email}")
-                await self._jobs.enqueue(tx, send_email_changed, email=previous_email)
+                await self._users.set_verified_email_in(tx, user, verified.email)
+                if verified.email != user.email:
+                    await self._jobs.enqueue(tx, send_email_changed, email=user.email)
         except UniqueViolation:
             raise EmailTaken from None
+
+    async def send_welcome_in(self, tx: Transaction, user_id: UUID) -> None:
+        """Enqueue the welcome email of a new account, in the caller's transaction."""
+        await self._jobs.enqueue(tx, send_welcome, user_id=user_id)
 
     async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:
         """Invalidate all pending codes of the user, in the caller's transaction."""

@@ -57,6 +57,7 @@ class IdentityService:
         self._users = users
         self._audit = audit
         self._public_url = settings.public_url
+        users.hooks.on_deleted.append(self.delete_in)
 
     @property
     def providers(self) -> list[str]:
@@ -122,11 +123,16 @@ class IdentityService:
     async def unlink(self, actor: Actor, provider: str) -> None:
         """Remove the identity from the caller's account. Raises NotFound, LastCredential."""
         async with self._database.transaction() as tx:
-            await tx.find(queries.lock_user, match_user_id=actor.id)
-            if not await tx.run(queries.unlink, match_user_id=actor.id, provider=provider):
+            user = await self._users.lock_credentials_in(tx, actor.id)
+            has_password = user is not None and user.password_hash is not None
+            if not await tx.run(queries.unlink, match_user_id=actor.id, provider=provider, has_password=has_password):
                 linked = await tx.all(queries.of_user, user_id=actor.id)
                 raise LastCredential if provider in {one.provider for one in linked} else NotFound
             await self._audit.record(tx, SecurityEventType.IDENTITY_UNLINKED, actor.id, detail=provider)
+
+    async def delete_in(self, tx: Transaction, user_id: UUID) -> None:
+        """Delete all identities of the user, in the caller's transaction."""
+        await tx.run(queries.delete_all, match_user_id=user_id)
 
     async def _find_or_register(self, tx: Transaction, identity: Identity) -> UUID:
         """Return the user id: linked before, matched by an email address that both sides have verified, or new."""
@@ -138,7 +144,7 @@ class IdentityService:
         email = _email(identity)
         if email is None:
             raise SignInRefused("The provider returned no email address. Grant access to it and sign in again.")
-        existing_user = await tx.find(queries.existing_user, email=email)
+        existing_user = await self._users.find_credentials(email, tx)
         if existing_user is None:
             user = await self._users.register_in(
                 tx, email, _name(identity, email), email_verified=identity.email_verified

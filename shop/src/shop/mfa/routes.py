@@ -1,5 +1,6 @@
 from restwell.auth import Actor, PasswordsBusy
 from restwell.web import Controller, get, post, signed_in
+from shop.login_throttle.service import TooManyAttempts
 from shop.mfa.schemas import (
     MfaConfirmationRequest,
     MfaEnrolment,
@@ -10,8 +11,7 @@ from shop.mfa.schemas import (
 )
 from shop.mfa.service import MfaAlreadyEnabled, MfaNotEnrolled, MfaService
 from shop.mfa.verification import InvalidMfaCode
-from shop.sessions.login_throttle import TooManyAttempts
-from shop.sessions.reauthentication import WrongPassword
+from shop.users.reauthentication import WrongPassword
 
 
 class MfaController(Controller):

@@ -1,10 +1,11 @@
 import time
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 from restwell import Restwell
 from restwell.auth import Actor, SecretBox, matching_totp_step, new_totp_secret, totp_uri
-from restwell.database import Database
+from restwell.database import Database, Transaction
 from restwell.errors import Conflict
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
@@ -12,8 +13,7 @@ from shop.mfa import queries
 from shop.mfa.schemas import MfaEnrolment, MfaStatus, RecoveryCodes
 from shop.mfa.verification import InvalidMfaCode, MfaVerification
 from shop.one_time_tokens import generate_token, hash_token
-from shop.sessions.reauthentication import Reauthentication
-from shop.sessions.service import SessionService
+from shop.users.reauthentication import Reauthentication
 from shop.users.service import UserService
 
 RECOVERY_CODE_COUNT: Final = 10
@@ -37,7 +37,6 @@ class MfaService:
         secret_box: SecretBox,
         reauthentication: Reauthentication,
         verification: MfaVerification,
-        sessions: SessionService,
         users: UserService,
         audit: AuditLog,
         kit: Restwell,
@@ -46,10 +45,10 @@ class MfaService:
         self._secret_box = secret_box
         self._reauthentication = reauthentication
         self._verification = verification
-        self._sessions = sessions
         self._users = users
         self._audit = audit
         self._issuer = kit.name
+        users.hooks.on_deleted.append(self.delete_in)
 
     async def get_status(self, actor: Actor) -> MfaStatus:
         enrolment = await self._database.primary.find(queries.of_user, id=actor.id)
@@ -86,7 +85,7 @@ class MfaService:
             await tx.run_many(
                 queries.insert_code, [{"code_hash": hash_token(one), "user_id": actor.id} for one in codes]
             )
-            await self._sessions.revoke_others_in(tx, actor)
+            await self._users.revoke_sessions_in(tx, actor.id, keep=actor.session_id)
             await self._audit.record(tx, SecurityEventType.MFA_ENABLED, actor.id)
             await self._users.notify_mfa_changed_in(tx, actor.id, active=True)
         return RecoveryCodes(codes)
@@ -97,11 +96,18 @@ class MfaService:
         try:
             async with self._database.transaction() as tx:
                 await self._verification.verify_in(tx, actor.id, code)
-                await tx.run(queries.delete_codes, match_user_id=actor.id)
-                if not await tx.run(queries.delete_enrolment, match_user_id=actor.id):
+                if not await self.delete_in(tx, actor.id):
                     raise MfaNotEnrolled
                 await self._audit.record(tx, SecurityEventType.MFA_DISABLED, actor.id)
                 await self._users.notify_mfa_changed_in(tx, actor.id, active=False)
         except InvalidMfaCode:
             await self._verification.record_failure(actor.id)
             raise
+
+    async def delete_in(self, tx: Transaction, user_id: UUID) -> bool:
+        """Delete the user's enrolment and recovery codes, in the caller's transaction.
+
+        Returns whether there was an enrolment.
+        """
+        await tx.run(queries.delete_codes, match_user_id=user_id)
+        return bool(await tx.run(queries.delete_enrolment, match_user_id=user_id))

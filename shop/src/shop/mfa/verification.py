@@ -11,10 +11,10 @@ from restwell.database import Database, Transaction
 from restwell.errors import Forbidden, Unauthorized
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
+from shop.login_throttle.service import LoginThrottle, throttle_key
 from shop.mfa import queries
 from shop.mfa.queries import StoredEnrolment
 from shop.one_time_tokens import hash_token
-from shop.sessions.login_throttle import LoginThrottle, throttle_key
 
 log = structlog.get_logger("shop.mfa")
 

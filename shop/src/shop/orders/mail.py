@@ -6,11 +6,13 @@ from restwell.database import Database
 from restwell.mail import Mailer
 from shop.email_templates import format_money, render_email
 from shop.orders import queries
+from shop.users.service import UserService
 
 
 class OrderMail:
-    def __init__(self, database: Database, mailer: Mailer) -> None:
+    def __init__(self, database: Database, mailer: Mailer, users: UserService) -> None:
         self._database = database
+        self._users = users
         self._mailer = mailer
 
     async def confirm(self, user_id: UUID, order_id: UUID, key: str) -> None:
@@ -25,8 +27,8 @@ class OrderMail:
 
     async def _write(self, user_id: UUID, order_id: UUID, subject: str, paragraph: str, key: str) -> None:
         primary = self._database.primary
-        recipient = await primary.find(queries.recipient, id=user_id)
-        if recipient is None or not recipient.active:
+        recipient = await self._users.find_active(user_id)
+        if recipient is None:
             return
         order = await primary.one(queries.of_user_by_id, user_id=user_id, id=order_id)
         lines = await primary.all(queries.lines_of_user, user_id=user_id, order_ids=[order_id])

@@ -8,7 +8,6 @@ from sqlalchemy import ARRAY, Integer, Select, bindparam, func, insert, literal_
 from restwell.database import any_of, param, query
 from shop.orders.models import OrderStatus, order_lines, orders
 from shop.payments.models import OrderKey
-from shop.users.models import users
 
 
 class StoredOrder(Struct, frozen=True):
@@ -28,19 +27,10 @@ class StoredLine(Struct, frozen=True):
     quantity: int
 
 
-class Recipient(Struct, frozen=True):
-    email: str
-    active: bool
-
-
 _shown: Final = tuple(orders.c[name] for name in StoredOrder.__struct_fields__)
 _newest: Final = select(*_shown).order_by(orders.c.id.desc()).limit(param("count"))
 _of_user: Final = orders.c.user_id == param("user_id")
 _older: Final = orders.c.id < param("before")
-
-recipient: Final = query(
-    "orders.recipient", select(users.c.email, users.c.active).where(users.c.id == param("id")), into=Recipient
-)
 
 of_user_by_id: Final = query(
     "orders.of_user_by_id", select(*_shown).where(_of_user, orders.c.id == param("id")), into=StoredOrder

@@ -8,13 +8,15 @@ from restwell.mail import Mailer
 from shop.email_templates import render_email
 from shop.one_time_tokens import generate_token, hash_token
 from shop.password_resets import queries
+from shop.users.service import UserService
 
 TTL: Final = timedelta(minutes=30)
 
 
 class PasswordResetMail:
-    def __init__(self, database: Database, mailer: Mailer) -> None:
+    def __init__(self, database: Database, mailer: Mailer, users: UserService) -> None:
         self._database = database
+        self._users = users
         self._mailer = mailer
 
     async def send_code(self, email: str, key: str) -> None:
@@ -22,8 +24,8 @@ class PasswordResetMail:
 
         Raises MailRefused, MailFailed.
         """
-        user = await self._database.primary.find(queries.by_email, email=email)
-        if user is None:
+        user = await self._users.find_credentials(email)
+        if user is None or not user.active:
             return
         code = generate_token()
         expires_at = datetime.now(UTC) + TTL

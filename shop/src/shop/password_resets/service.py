@@ -8,11 +8,12 @@ from restwell.errors import AppError
 from restwell.jobs import Jobs
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
+from shop.identities.service import IdentityService
+from shop.mfa.service import MfaService
 from shop.one_time_tokens import hash_token
 from shop.password_resets import queries
 from shop.password_resets.jobs import send_reset_code
-from shop.sessions.credentials import delete_credentials_in
-from shop.sessions.service import SessionService
+from shop.users.service import UserService
 
 
 class InvalidResetCode(AppError):
@@ -22,13 +23,23 @@ class InvalidResetCode(AppError):
 
 class PasswordResetService:
     def __init__(
-        self, database: Database, jobs: Jobs, passwords: Passwords, sessions: SessionService, audit: AuditLog
+        self,
+        database: Database,
+        jobs: Jobs,
+        passwords: Passwords,
+        users: UserService,
+        identities: IdentityService,
+        mfa: MfaService,
+        audit: AuditLog,
     ) -> None:
         self._database = database
         self._jobs = jobs
         self._passwords = passwords
-        self._sessions = sessions
+        self._users = users
+        self._identities = identities
+        self._mfa = mfa
         self._audit = audit
+        users.hooks.on_email_changed.append(self.revoke_codes_in)
 
     async def request(self, email: EmailAddress) -> None:
         """Queue an email with a code.
@@ -46,21 +57,17 @@ class PasswordResetService:
         been created by an attacker (pre-hijacking): its other credentials and pending email verifications are deleted.
         """
         password_hash = await self._passwords.hash_new(password)
-        now = datetime.now(UTC)
         async with self._database.transaction() as tx:
-            user_id = await tx.find(queries.use, match_hash=hash_token(code), now=now)
-            if user_id is None:
+            user_id = await tx.find(queries.use, match_hash=hash_token(code), now=datetime.now(UTC))
+            user = await self._users.find_active(user_id, tx) if user_id is not None else None
+            if user is None:
                 raise InvalidResetCode
-            email_verified = await tx.find(queries.is_email_verified, id=user_id)
-            if email_verified is None:
-                raise InvalidResetCode
-            await tx.run(queries.set_password_hash, user_id=user_id, password_hash=password_hash, now=now)
-            await tx.run(queries.delete_email_verifications, match_user_id=user_id)
-            if not email_verified:
-                await delete_credentials_in(tx, user_id)
-            await self.revoke_codes_in(tx, user_id)
-            await self._sessions.revoke_all_in(tx, user_id)
-            await self._audit.record(tx, SecurityEventType.PASSWORD_RESET, user_id)
+            await self._users.reset_password_in(tx, user, password_hash)
+            if not user.email_verified:
+                await self._identities.delete_in(tx, user.id)
+                await self._mfa.delete_in(tx, user.id)
+            await self.revoke_codes_in(tx, user.id)
+            await self._audit.record(tx, SecurityEventType.PASSWORD_RESET, user.id)
 
     async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:
         """Invalidate all unused codes of the user, in the caller's transaction."""

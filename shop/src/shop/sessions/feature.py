@@ -1,13 +1,13 @@
 from typing import Final
 
 from restwell.web import Feature
-from shop.sessions import credentials, login_throttle, queries
-from shop.sessions.reauthentication import Reauthentication
+from shop.login_throttle import queries as login_throttle
+from shop.sessions import queries
 from shop.sessions.routes import SessionController
 from shop.sessions.service import SessionService
 
 sessions: Final = Feature(
     controllers=[SessionController],
-    services=[SessionService, Reauthentication],
-    queries=[queries, credentials, login_throttle],
+    services=[SessionService],
+    queries=[queries, login_throttle],
 )

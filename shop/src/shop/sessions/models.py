@@ -1,6 +1,6 @@
-"""Tables of sessions, refresh tokens and failed sign-ins. Only hashes of tokens are stored."""
+"""Tables of sessions and refresh tokens. Only hashes of tokens are stored."""
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text
 
 from restwell.database import Id, Timestamp
 from shop.schema import metadata
@@ -27,13 +27,4 @@ refresh_tokens = Table(
     Column("created_at", Timestamp, nullable=False),
     Column("used_at", Timestamp),
     Index("refresh_tokens_by_session", "session_id"),
-)
-
-failed_attempts = Table(
-    "failed_attempts",
-    metadata,
-    Column("key_hash", LargeBinary, primary_key=True),
-    Column("count", Integer, nullable=False),
-    Column("last_failed_at", Timestamp, nullable=False),
-    Index("failed_attempts_by_last_failed_at", "last_failed_at"),
 )

@@ -7,15 +7,9 @@ from sqlalchemy import insert, select, true, update
 
 from restwell.database import param, query
 from shop.sessions.models import refresh_tokens, sessions
-from shop.users.models import users
+from shop.users.models import user_access
 
 MAX_LISTED: Final = 100
-
-
-class Credentials(Struct, frozen=True):
-    id: UUID
-    password_hash: str | None
-    active: bool
 
 
 class StoredSession(Struct, frozen=True):
@@ -46,36 +40,11 @@ _is_active: Final = (
     & (sessions.c.last_used_at > param("idle_since"))
 )
 
-credentials: Final = query(
-    "sessions.credentials",
-    select(users.c.id, users.c.password_hash, users.c.active).where(users.c.email == param("email")),
-    into=Credentials,
-)
-
-password_of: Final = query(
-    "sessions.password_of", select(users.c.password_hash).where(users.c.id == param("id")), into=str
-)
-
-_credentials_by_id: Final = select(users.c.id, users.c.password_hash, users.c.active).where(
-    users.c.id == param("user_id")
-)
-lock_credentials: Final = query(
-    "sessions.lock_credentials",
-    {"postgresql": _credentials_by_id.with_for_update(key_share=True), "sqlite": _credentials_by_id},
-    into=Credentials,
-)
-"""Locks the user row until the transaction ends, and reads its latest committed version."""
-
-set_password_hash: Final = query(
-    "sessions.set_password_hash",
-    update(users).where(users.c.id == param("user_id")).values(password_hash=param("password_hash")),
-)
-
 by_id: Final = query(
     "sessions.by_id",
-    select(sessions.c.user_id, users.c.role, sessions.c.expires_at)
-    .join_from(sessions, users, sessions.c.user_id == users.c.id)
-    .where(sessions.c.id == param("id"), sessions.c.revoked_at.is_(None), users.c.active == true()),
+    select(sessions.c.user_id, user_access.c.role, sessions.c.expires_at)
+    .join_from(sessions, user_access, sessions.c.user_id == user_access.c.id)
+    .where(sessions.c.id == param("id"), sessions.c.revoked_at.is_(None), user_access.c.active == true()),
     into=ActiveSession,
     batch_on="id",
 )

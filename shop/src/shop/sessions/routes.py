@@ -18,9 +18,9 @@ from restwell.web import (
     session_cookies,
     signed_in,
 )
+from shop.login_throttle.service import TooManyAttempts
 from shop.mfa.verification import InvalidMfaCode, MfaRequired
 from shop.rate_limits import SIGN_IN
-from shop.sessions.login_throttle import TooManyAttempts
 from shop.sessions.schemas import BearerTokens, CookieTokens, SessionList, SignInRequest, TokenRefreshRequest
 from shop.sessions.service import InvalidCredentials, InvalidRefreshToken, SessionService
 

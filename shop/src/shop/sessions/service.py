@@ -9,12 +9,14 @@ from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
+from shop.login_throttle.service import LoginThrottle, throttle_key
 from shop.mfa.verification import InvalidMfaCode, MfaVerification
 from shop.sessions import queries
-from shop.sessions.login_throttle import LoginThrottle, throttle_key
 from shop.sessions.queries import ActiveSession
 from shop.sessions.schemas import BearerTokens, Session, SignInRequest
 from shop.settings import ShopSettings
+from shop.users.service import UserService
+from shop.users.tags import user_tag
 
 CACHE_TTL_SECONDS: Final = 60
 REFRESH_GRACE: Final = timedelta(seconds=10)
@@ -37,6 +39,7 @@ class SessionService:
         passwords: Passwords,
         access_tokens: AccessTokens,
         refresh_tokens: RefreshTokens,
+        users: UserService,
         mfa: MfaVerification,
         audit: AuditLog,
         settings: ShopSettings,
@@ -47,10 +50,12 @@ class SessionService:
         self._passwords = passwords
         self._access_tokens = access_tokens
         self._refresh_tokens = refresh_tokens
+        self._users = users
         self._mfa = mfa
         self._audit = audit
         self._lifetime = timedelta(seconds=settings.jwt.refresh_ttl_seconds)
         self._idle = timedelta(seconds=settings.jwt.idle_ttl_seconds)
+        users.hooks.on_sessions_revoked.append(self.revoke_all_in)
 
     async def sign_in(self, credentials: SignInRequest, client_info: ClientInfo) -> tuple[UUID, BearerTokens]:
         """Create a session. Raises InvalidCredentials, TooManyAttempts, MfaRequired, InvalidMfaCode, PasswordsBusy.
@@ -59,7 +64,7 @@ class SessionService:
         """
         key_hash = throttle_key(credentials.email, client_info.ip_address)
         await self._throttle.check(key_hash)
-        user = await self._database.primary.find(queries.credentials, email=credentials.email)
+        user = await self._users.find_credentials(credentials.email)
         hashed = user.password_hash if user is not None and user.active else None
         if not await self._passwords.verify(credentials.password, hashed) or user is None or hashed is None:
             await self._record_failure(key_hash, user.id if user is not None else None, client_info)
@@ -67,12 +72,12 @@ class SessionService:
         new_hash = await self._passwords.hash(credentials.password) if self._passwords.needs_rehash(hashed) else None
         try:
             async with self._database.transaction() as tx:
-                current = await tx.find(queries.lock_credentials, user_id=user.id)
+                current = await self._users.lock_credentials_in(tx, user.id)
                 if current is None or not current.active or current.password_hash != hashed:
                     raise InvalidCredentials  # the account changed while the password was verified
                 await self._mfa.verify_in(tx, user.id, credentials.code)
                 if new_hash is not None:
-                    await tx.run(queries.set_password_hash, user_id=user.id, password_hash=new_hash)
+                    await self._users.rehash_password_in(tx, user.id, new_hash)
                 await self._throttle.reset_in(tx, key_hash)
                 return await self.open_in(tx, user.id, client_info)
         except InvalidMfaCode:
@@ -141,7 +146,7 @@ class SessionService:
             _session_tag(session_id),
             lambda: self._database.primary.find(queries.by_id, id=session_id),
             kind=ActiveSession | None,
-            tags=[_session_tag(session_id), f"user:{claims.sub}"],
+            tags=[_session_tag(session_id), user_tag(claims.sub)],
             ttl_seconds=CACHE_TTL_SECONDS,
         )
         if session is None or session.user_id != claims.sub or session.expires_at <= datetime.now(UTC):
@@ -172,15 +177,14 @@ class SessionService:
             await self.revoke_all_in(tx, actor.id)
             await self._audit.record(tx, SecurityEventType.SIGNED_OUT_EVERYWHERE, actor.id)
 
-    async def revoke_all_in(self, tx: Transaction, user_id: UUID) -> None:
-        """Revoke all sessions of a user, in the caller's transaction."""
-        await tx.run(queries.revoke_all, match_user_id=user_id, now=datetime.now(UTC))
-        self._cache.invalidate(tx, f"user:{user_id}")
-
-    async def revoke_others_in(self, tx: Transaction, actor: Actor) -> None:
-        """Revoke the caller's other sessions, in the caller's transaction."""
-        await tx.run(queries.revoke_others, match_user_id=actor.id, session_id=actor.session_id, now=datetime.now(UTC))
-        self._cache.invalidate(tx, f"user:{actor.id}")
+    async def revoke_all_in(self, tx: Transaction, user_id: UUID, keep: UUID | None = None) -> None:
+        """Revoke all sessions of a user but ``keep``, in the caller's transaction."""
+        now = datetime.now(UTC)
+        if keep is None:
+            await tx.run(queries.revoke_all, match_user_id=user_id, now=now)
+        else:
+            await tx.run(queries.revoke_others, match_user_id=user_id, session_id=keep, now=now)
+        self._cache.invalidate(tx, user_tag(user_id))
 
     async def _record_failure(self, key_hash: bytes, user_id: UUID | None, client_info: ClientInfo) -> None:
         async with self._database.transaction() as tx:

@@ -6,11 +6,6 @@ from shop.users.mail import AccountMail
 
 
 @email_job
-async def send_welcome(context: JobContext, user_id: UUID) -> None:
-    await context.get(AccountMail).welcome(user_id, str(context.job_id))
-
-
-@email_job
 async def send_password_changed(context: JobContext, user_id: UUID) -> None:
     await context.get(AccountMail).password_changed(user_id, str(context.job_id))
 

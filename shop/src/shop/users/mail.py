@@ -5,7 +5,6 @@ from uuid import UUID
 from restwell.database import Database
 from restwell.mail import Mailer
 from shop.email_templates import render_email
-from shop.email_verifications.tokens import create_code
 from shop.users import queries
 
 
@@ -14,21 +13,8 @@ class AccountMail:
         self._database = database
         self._mailer = mailer
 
-    async def welcome(self, user_id: UUID, key: str) -> None:
-        """Send the welcome email. All methods raise MailRefused and MailFailed."""
-        user = await self._database.primary.find(queries.by_id, id=user_id)
-        if user is None or user.email_verified:
-            paragraphs = ["Your account is ready. You can sign in with your identity provider."]
-        else:
-            paragraphs = [
-                "Your account is ready. This is the code to verify your email address:",
-                await create_code(self._database, user_id, user.email),
-                "If you did not register, ignore this email and do not use the code.",
-            ]
-        await self._send(user_id, "Welcome to the shop", *paragraphs, key=key)
-
     async def password_changed(self, user_id: UUID, key: str) -> None:
-        """Notify the owner of a changed password."""
+        """Notify the owner of a changed password. All methods raise MailRefused and MailFailed."""
         await self._send(
             user_id,
             "Your password was changed",

@@ -1,6 +1,8 @@
 """Table of users."""
 
-from sqlalchemy import CheckConstraint, Column, Index, Table, Text
+from typing import Final
+
+from sqlalchemy import CheckConstraint, Column, Index, Table, Text, select
 
 from restwell.database import Flag, Id, Timestamp
 from shop.schema import metadata
@@ -19,3 +21,6 @@ users = Table(
     Column("updated_at", Timestamp, nullable=False),
     Index("users_email", "email", unique=True),
 )
+
+user_access: Final = select(users.c.id, users.c.role, users.c.active).subquery("user_access")
+"""For joins of other features: whether a user may sign in, and with which role."""

@@ -1,10 +1,21 @@
 from typing import Final
+from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import func, insert, null, select, update
 
 from restwell.database import param, query
 from shop.users.models import users
 from shop.users.schemas import User
+
+
+class Credentials(Struct, frozen=True):
+    id: UUID
+    email: str
+    email_verified: bool
+    password_hash: str | None
+    active: bool
+
 
 _columns: Final = (
     users.c.id,
@@ -17,6 +28,30 @@ _columns: Final = (
     users.c.updated_at,
 )
 
+
+_credentials: Final = select(
+    users.c.id,
+    users.c.email,
+    users.c.email_verified_at.is_not(None).label("email_verified"),
+    users.c.password_hash,
+    users.c.active,
+)
+_credentials_by_id: Final = _credentials.where(users.c.id == param("user_id"))
+
+credentials_by_email: Final = query(
+    "users.credentials_by_email", _credentials.where(users.c.email == param("email")), into=Credentials
+)
+
+lock_credentials: Final = query(
+    "users.lock_credentials",
+    {"postgresql": _credentials_by_id.with_for_update(key_share=True), "sqlite": _credentials_by_id},
+    into=Credentials,
+)
+"""Locks the row until the transaction ends, and reads its latest committed version."""
+
+password_of: Final = query(
+    "users.password_of", select(users.c.password_hash).where(users.c.id == param("id")), into=str
+)
 
 by_id: Final = query("users.by_id", select(*_columns).where(users.c.id == param("id")), into=User, batch_on="id")
 
@@ -53,6 +88,29 @@ set_password: Final = query(
     .values(password_hash=param("password_hash"), updated_at=param("now"))
     .returning(*_columns),
     into=User,
+)
+
+rehash_password: Final = query(
+    "users.rehash_password",
+    update(users).where(users.c.id == param("user_id")).values(password_hash=param("password_hash")),
+)
+
+reset_password: Final = query(
+    "users.reset_password",
+    update(users)
+    .where(users.c.id == param("user_id"), users.c.active)
+    .values(
+        password_hash=param("password_hash"),
+        email_verified_at=func.coalesce(users.c.email_verified_at, param("now")),
+        updated_at=param("now"),
+    ),
+)
+
+set_email: Final = query(
+    "users.set_email",
+    update(users)
+    .where(users.c.id == param("user_id"), users.c.active)
+    .values(email=param("email"), email_verified_at=param("now"), updated_at=param("now")),
 )
 
 anonymise: Final = query(

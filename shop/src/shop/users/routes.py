@@ -14,12 +14,11 @@ from restwell.web import (
     requires_role,
     signed_in,
 )
-from shop.email_verifications.service import EmailTaken
+from shop.login_throttle.service import TooManyAttempts
 from shop.rate_limits import REGISTRATION
-from shop.sessions.login_throttle import TooManyAttempts
-from shop.sessions.reauthentication import WrongPassword
+from shop.users.reauthentication import WrongPassword
 from shop.users.schemas import AccountUpdateRequest, PasswordChangeRequest, RegistrationRequest, User, UserUpdateRequest
-from shop.users.service import OwnAccount, UserService
+from shop.users.service import EmailTaken, OwnAccount, UserService
 
 
 class UserController(Controller):

@@ -15,18 +15,22 @@ from restwell.web import Cursors, Page, PageFilter
 from shop.access import Role
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
-from shop.email_verifications.service import EmailTaken, EmailVerificationService
-from shop.sessions.credentials import delete_credentials_in
-from shop.sessions.reauthentication import Reauthentication, WrongPassword
-from shop.sessions.service import SessionService
 from shop.users import queries
-from shop.users.jobs import send_identity_linked, send_mfa_changed, send_password_changed, send_welcome
+from shop.users.hooks import AccountHook, AccountHooks
+from shop.users.jobs import send_identity_linked, send_mfa_changed, send_password_changed
+from shop.users.queries import Credentials
+from shop.users.reauthentication import Reauthentication, WrongPassword
 from shop.users.schemas import AccountUpdateRequest, PasswordChangeRequest, RegistrationRequest, User, UserUpdateRequest
+from shop.users.tags import user_tag
 
 T = TypeVar("T")
 
 CACHE_TTL_SECONDS: Final = 60
 _LIST: Final = "users"
+
+
+class EmailTaken(Conflict):
+    code, message = "email_taken", "An account with this email exists. Sign in instead."
 
 
 class OwnAccount(Conflict):
@@ -41,9 +45,7 @@ class UserService:
         jobs: Jobs,
         passwords: Passwords,
         cursors: Cursors,
-        sessions: SessionService,
         reauthentication: Reauthentication,
-        confirmations: EmailVerificationService,
         audit: AuditLog,
     ) -> None:
         self._database = database
@@ -51,10 +53,9 @@ class UserService:
         self._jobs = jobs
         self._passwords = passwords
         self._cursors = cursors
-        self._sessions = sessions
         self._reauthentication = reauthentication
-        self._confirmations = confirmations
         self._audit = audit
+        self.hooks = AccountHooks()
 
     async def register(self, registration: RegistrationRequest, *, role: Role = Role.CUSTOMER) -> User:
         """Create an account. Raises EmailTaken, CommonPassword, PasswordsBusy."""
@@ -79,15 +80,28 @@ class UserService:
 
     async def get_user(self, user_id: UUID) -> User:
         user = await self._cache.get_or_load(
-            _user_tag(user_id),
+            user_tag(user_id),
             lambda: self._database.find(queries.by_id, id=user_id),
             kind=User | None,
-            tags=[_user_tag(user_id)],
+            tags=[user_tag(user_id)],
             ttl_seconds=CACHE_TTL_SECONDS,
         )
         if user is None:
             raise NotFound
         return user
+
+    async def find_active(self, user_id: UUID, tx: Transaction | None = None) -> User | None:
+        """Return the user as last committed. Returns None for a deactivated or deleted account."""
+        user = await (tx or self._database.primary).find(queries.by_id, id=user_id)
+        return user if user is not None and user.active else None
+
+    async def find_credentials(self, email: str, tx: Transaction | None = None) -> Credentials | None:
+        """Return what authenticates the user with this address, as last committed. The account may be deactivated."""
+        return await (tx or self._database.primary).find(queries.credentials_by_email, email=email)
+
+    async def lock_credentials_in(self, tx: Transaction, user_id: UUID) -> Credentials | None:
+        """Lock the account until the caller's transaction ends. Serialises changes of its credentials."""
+        return await tx.find(queries.lock_credentials, user_id=user_id)
 
     async def list_users(self, filters: PageFilter) -> Page[User]:
         """Return a page of accounts, oldest first."""
@@ -119,11 +133,39 @@ class UserService:
             if changed is None:  # changed concurrently: the given password is no longer the current one
                 raise WrongPassword
             self._cache_user(tx, changed)
-            await self._sessions.revoke_others_in(tx, actor)
-            # An attacker with the old password may have requested a change of address.
-            await self._confirmations.revoke_codes_in(tx, actor.id)
+            await self.revoke_sessions_in(tx, actor.id, keep=actor.session_id)
+            await _run(self.hooks.on_password_changed, tx, actor.id)
             await self._audit.record(tx, SecurityEventType.PASSWORD_CHANGED, actor.id)
             await self._jobs.enqueue(tx, send_password_changed, user_id=actor.id)
+
+    async def rehash_password_in(self, tx: Transaction, user_id: UUID, password_hash: str) -> None:
+        """Store a new hash of the same password, in the caller's transaction."""
+        await tx.run(queries.rehash_password, user_id=user_id, password_hash=password_hash)
+
+    async def reset_password_in(self, tx: Transaction, user: User, password_hash: str) -> None:
+        """Set a new password and revoke all sessions, in the caller's transaction.
+
+        The owner has proved control of the email address, so it is marked as verified.
+        """
+        await tx.run(queries.reset_password, user_id=user.id, password_hash=password_hash, now=datetime.now(UTC))
+        self._cache.invalidate(tx, user_tag(user.id))
+        await self.revoke_sessions_in(tx, user.id)
+        await _run(self.hooks.on_password_changed, tx, user.id)
+
+    async def set_verified_email_in(self, tx: Transaction, user: User, email: str) -> None:
+        """Set the address and mark it as verified, in the caller's transaction. Raises UniqueViolation."""
+        await tx.run(queries.set_email, user_id=user.id, email=email, now=datetime.now(UTC))
+        self._cache.invalidate(tx, user_tag(user.id))
+        if email == user.email:
+            await self._audit.record(tx, SecurityEventType.EMAIL_VERIFIED, user.id)
+            return
+        await _run(self.hooks.on_email_changed, tx, user.id)
+        await self._audit.record(tx, SecurityEventType.EMAIL_CHANGED, user.id, detail=f"from: {user.email}")
+
+    async def revoke_sessions_in(self, tx: Transaction, user_id: UUID, *, keep: UUID | None = None) -> None:
+        """Revoke all sessions of the user but ``keep``, in the caller's transaction."""
+        for hook in self.hooks.on_sessions_revoked:
+            await hook(tx, user_id, keep)
 
     async def update_user(self, actor: Actor, user_id: UUID, patch: UserUpdateRequest) -> User:
         """Change role or status. Deactivation revokes all sessions of the account. Raises NotFound, OwnAccount."""
@@ -132,7 +174,7 @@ class UserService:
         async with self._database.transaction() as tx:
             user = await self._update(tx, user_id, role=_to_none(patch.role), active=_to_none(patch.active))
             if not user.active:
-                await self._sessions.revoke_all_in(tx, user_id)
+                await self.revoke_sessions_in(tx, user_id)
             detail = f"role: {user.role}, active: {str(user.active).lower()}"
             await self._audit.record(tx, SecurityEventType.ACCOUNT_UPDATED, user_id, actor_id=actor.id, detail=detail)
         return user
@@ -146,10 +188,9 @@ class UserService:
                 email=f"deleted-{actor.id}@deleted.invalid",
                 now=datetime.now(UTC),
             )
-            self._cache.invalidate(tx, _user_tag(actor.id))
-            await self._sessions.revoke_all_in(tx, actor.id)
-            await delete_credentials_in(tx, actor.id)
-            await self._confirmations.revoke_codes_in(tx, actor.id)
+            self._cache.invalidate(tx, user_tag(actor.id))
+            await self.revoke_sessions_in(tx, actor.id)
+            await _run(self.hooks.on_deleted, tx, actor.id)
             await self._audit.record(tx, SecurityEventType.ACCOUNT_DELETED, actor.id)
 
     async def _insert(
@@ -175,7 +216,7 @@ class UserService:
             updated_at=now,
         )
         await self._audit.record(tx, SecurityEventType.REGISTERED, user.id)
-        await self._jobs.enqueue(tx, send_welcome, user_id=user.id)
+        await _run(self.hooks.on_registered, tx, user.id)
         return user
 
     async def _update(
@@ -195,12 +236,13 @@ class UserService:
         return user
 
     def _cache_user(self, tx: Transaction, user: User) -> None:
-        key = _user_tag(user.id)  # cached sessions hold the role and have this tag
+        key = user_tag(user.id)
         self._cache.write(tx, key, user, kind=User | None, tags=[key], ttl_seconds=CACHE_TTL_SECONDS)
 
 
-def _user_tag(user_id: UUID) -> str:
-    return f"user:{user_id}"
+async def _run(hooks: list[AccountHook], tx: Transaction, user_id: UUID) -> None:
+    for hook in hooks:
+        await hook(tx, user_id)
 
 
 def _to_none(value: T | UnsetType) -> T | None:

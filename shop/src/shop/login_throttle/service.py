@@ -8,14 +8,10 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from msgspec import Struct
-from sqlalchemy import case, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
-
 from restwell.client_ip import network_of
-from restwell.database import Database, Transaction, param, query
+from restwell.database import Database, Transaction
 from restwell.errors import AppError
-from shop.sessions.models import failed_attempts
+from shop.login_throttle import queries
 
 FREE_ATTEMPTS: Final = 5
 """Failures before the first wait."""
@@ -31,46 +27,13 @@ class TooManyAttempts(AppError):
         super().__init__(message, headers={"retry-after": str(retry_after_seconds)})
 
 
-class FailedAttempts(Struct, frozen=True):
-    count: int
-    last_failed_at: datetime
-
-
-_row: Final = {"key_hash": param("key_hash"), "count": 1, "last_failed_at": param("now")}
-_increment: Final = {
-    "count": case((failed_attempts.c.last_failed_at < param("reset_before"), 1), else_=failed_attempts.c.count + 1),
-    "last_failed_at": param("now"),
-}
-by_key: Final = query(
-    "login_throttle.by_key",
-    select(failed_attempts.c.count, failed_attempts.c.last_failed_at).where(
-        failed_attempts.c.key_hash == param("key_hash")
-    ),
-    into=FailedAttempts,
-)
-insert_failure: Final = query(
-    "login_throttle.record_failure",
-    {
-        "postgresql": postgresql.insert(failed_attempts)
-        .values(_row)
-        .on_conflict_do_update(index_elements=["key_hash"], set_=_increment),
-        "sqlite": sqlite.insert(failed_attempts)
-        .values(_row)
-        .on_conflict_do_update(index_elements=["key_hash"], set_=_increment),
-    },
-)
-reset: Final = query(
-    "login_throttle.reset", delete(failed_attempts).where(failed_attempts.c.key_hash == param("key_hash"))
-)
-
-
 class LoginThrottle:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def check(self, key_hash: bytes, tx: Transaction | None = None) -> None:
         """Raises TooManyAttempts while the account is throttled. The wait doubles with each failure, up to MAX_WAIT."""
-        failed = await (tx or self._database.primary).find(by_key, key_hash=key_hash)
+        failed = await (tx or self._database.primary).find(queries.by_key, key_hash=key_hash)
         if failed is None or failed.count < FREE_ATTEMPTS:
             return
         wait = min(timedelta(seconds=2.0 ** min(failed.count - FREE_ATTEMPTS, 20)), MAX_WAIT)
@@ -86,11 +49,11 @@ class LoginThrottle:
     async def record_failure_in(self, tx: Transaction, key_hash: bytes) -> None:
         """Count a failure in the caller's transaction."""
         now = datetime.now(UTC)
-        await tx.run(insert_failure, key_hash=key_hash, now=now, reset_before=now - RESET_AFTER)
+        await tx.run(queries.insert_failure, key_hash=key_hash, now=now, reset_before=now - RESET_AFTER)
 
     async def reset_in(self, tx: Transaction, key_hash: bytes) -> None:
         """Reset the count after a success, in the caller's transaction."""
-        await tx.run(reset, key_hash=key_hash)
+        await tx.run(queries.reset, key_hash=key_hash)
 
 
 def throttle_key(account: str, address: str) -> bytes:

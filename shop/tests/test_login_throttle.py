@@ -9,9 +9,9 @@ from sqlalchemy import select, update
 from api_client import assert_problem
 from restwell.database import Database, param, query
 from shop.demo import PASSWORD
-from shop.sessions import login_throttle
-from shop.sessions.login_throttle import FREE_ATTEMPTS, RESET_AFTER, LoginThrottle, TooManyAttempts, throttle_key
-from shop.sessions.models import failed_attempts
+from shop.login_throttle import service as login_throttle
+from shop.login_throttle.models import failed_attempts
+from shop.login_throttle.service import FREE_ATTEMPTS, RESET_AFTER, LoginThrottle, TooManyAttempts, throttle_key
 from shop_client import ShopClient
 
 OWNER = "customer1@shop.example"

@@ -5,8 +5,8 @@ from uuid import UUID
 from restwell.auth import Actor, Passwords
 from restwell.database import Database
 from restwell.errors import Forbidden
-from shop.sessions import queries
-from shop.sessions.login_throttle import LoginThrottle, throttle_key
+from shop.login_throttle.service import LoginThrottle, throttle_key
+from shop.users import queries
 
 
 class WrongPassword(Forbidden):

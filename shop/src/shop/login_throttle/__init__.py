@@ -1,0 +1,1 @@
+"""Exponential backoff of failed attempts to sign in."""

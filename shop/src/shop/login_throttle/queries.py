@@ -1,0 +1,42 @@
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+from sqlalchemy import case, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from restwell.database import param, query
+from shop.login_throttle.models import failed_attempts
+
+
+class FailedAttempts(Struct, frozen=True):
+    count: int
+    last_failed_at: datetime
+
+
+_row: Final = {"key_hash": param("key_hash"), "count": 1, "last_failed_at": param("now")}
+_increment: Final = {
+    "count": case((failed_attempts.c.last_failed_at < param("reset_before"), 1), else_=failed_attempts.c.count + 1),
+    "last_failed_at": param("now"),
+}
+by_key: Final = query(
+    "login_throttle.by_key",
+    select(failed_attempts.c.count, failed_attempts.c.last_failed_at).where(
+        failed_attempts.c.key_hash == param("key_hash")
+    ),
+    into=FailedAttempts,
+)
+insert_failure: Final = query(
+    "login_throttle.record_failure",
+    {
+        "postgresql": postgresql.insert(failed_attempts)
+        .values(_row)
+        .on_conflict_do_update(index_elements=["key_hash"], set_=_increment),
+        "sqlite": sqlite.insert(failed_attempts)
+        .values(_row)
+        .on_conflict_do_update(index_elements=["key_hash"], set_=_increment),
+    },
+)
+reset: Final = query(
+    "login_throttle.reset", delete(failed_attempts).where(failed_attempts.c.key_hash == param("key_hash"))
+)
