@@ -10,9 +10,7 @@ from joserfc import jwt
 from api_client import Json
 from restwell.auth._signing_keys import from_secrets
 from restwell.web import requires_role
-from restwell.web._guards import authenticates
-from restwell.web._openapi import operations, required_scopes
-from restwell.web._rate_limits import route_guards
+from restwell.web._openapi import authenticates, operations, required_scopes
 from scoreboard import Score
 from shop.access import SCOPES
 from shop.app import create_app
@@ -20,8 +18,8 @@ from shop.settings import ShopSettings
 from shop_client import ShopClient
 
 SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
-OPERATIONS = operations(create_app(ShopSettings()).litestar)
-GUARDED = [one for one in OPERATIONS if route_guards(one.handler)]
+OPERATIONS = [(one.path, one.method, one) for one in operations(create_app(ShopSettings()).routes)]
+GUARDED = [one for one in OPERATIONS if one[2].guards]
 PUBLIC = {"products", "identities"}
 """Collections without an owner."""
 
@@ -129,12 +127,12 @@ async def test_no_user_reaches_an_object_of_another_user(
 ) -> None:
     """Breaks when a query has an id without its owner. A new collection must be listed here."""
     leaks, tried = [], 0
-    for path, method, handler in OPERATIONS:
+    for path, method, endpoint in OPERATIONS:
         collection = path.split("/")[2]
         if "{" not in path or (collection in PUBLIC and method == "GET"):
             continue
         object_id = owned.get(collection, SOME_ID) if collection in PUBLIC else owned[collection]
-        expected = 403 if any(isinstance(guard, requires_role) for guard in route_guards(handler)) else 404
+        expected = 403 if any(isinstance(guard, requires_role) for guard in endpoint.guards) else 404
         answer = await other.send(method, path_with(path, object_id), {} if method == "PATCH" else None)
         anonymous = await ShopClient(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
         tried += 2
@@ -146,8 +144,8 @@ async def test_no_user_reaches_an_object_of_another_user(
 
 async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], other: ShopClient) -> None:
     """Breaks when a list is not filtered by its owner."""
-    for path, method, handler in GUARDED:
-        if method == "GET" and "{" not in path and not _roles_of(handler):
+    for path, method, endpoint in GUARDED:
+        if method == "GET" and "{" not in path and not _roles_of(endpoint):
             assert not set(owned.values()) & set(_texts_in((await other.get(path)).json()))
 
 
@@ -159,23 +157,23 @@ async def test_a_machine_client_reaches_only_the_routes_of_its_scopes(
     made = await machine(admin, *SCOPES)
     tokens = {scope: await token_of(client, made, scope) for scope in SCOPES}
     leaks = []
-    for path, method, handler in GUARDED:
+    for path, method, endpoint in GUARDED:
         for scope, token in tokens.items():
             answer = await client.request(method, path_with(path), headers={"authorization": f"Bearer {token}"})
             refused = answer.status_code == 403 and answer.json()["code"] == "insufficient_scope"
-            if refused == (scope in required_scopes(handler)) or answer.status_code == 401:
+            if refused == (scope in required_scopes(endpoint)) or answer.status_code == 401:
                 leaks.append((scope, method, path, answer.status_code))
     score.note(f"{len(leaks)} of {len(GUARDED) * len(tokens)}")
     assert leaks == []
-    assert {scope for one in GUARDED for scope in required_scopes(one.handler)} == set(SCOPES)
+    assert {scope for one in GUARDED for scope in required_scopes(one[2])} == set(SCOPES)
 
 
 def test_every_guard_appears_in_the_openapi_document() -> None:
-    assert all(authenticates(one.handler) for one in GUARDED)
+    assert all(authenticates(one[2]) for one in GUARDED)
 
 
-def _roles_of(handler: Any) -> list[str]:
-    return [guard.role for guard in route_guards(handler) if isinstance(guard, requires_role)]
+def _roles_of(endpoint: Any) -> list[str]:
+    return [guard.role for guard in endpoint.guards if isinstance(guard, requires_role)]
 
 
 def _texts_in(value: object) -> list[str]:

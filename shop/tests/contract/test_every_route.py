@@ -12,7 +12,6 @@ from cases import each
 from restwell.database import Database, query
 from restwell.web import requires_role
 from restwell.web._openapi import operations
-from restwell.web._rate_limits import route_guards
 from restwell.web._request import body_media_type
 from shop.app import create_app
 from shop.schema import metadata
@@ -21,7 +20,7 @@ from shop_client import ShopClient
 
 SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
-OPERATIONS = operations(create_app(ShopSettings()).litestar)
+OPERATIONS = operations(create_app(ShopSettings()).routes)
 BODIES: list[tuple[bytes, int]] = [
     (b"", 400),
     (b"{", 400),
@@ -47,11 +46,7 @@ _dumps = {
 
 
 def one_of(path: str) -> str:
-    return (
-        path.replace("{", "").replace("}", "")
-        if "{" not in path
-        else f"{path.partition('{')[0]}{SOME_ID}{path.partition('}')[2]}"
-    )
+    return re.sub(r"\{\w+\}", SOME_ID, path)
 
 
 async def dump(database: Database) -> dict[str, list[str]]:
@@ -62,14 +57,14 @@ async def dump(database: Database) -> dict[str, list[str]]:
 def cases(**wanted: Any) -> list[Any]:
     """The operations with the given guards, roles, bodies or ids."""
     found = []
-    for path, method, handler in OPERATIONS:
-        guards = route_guards(handler)
+    for endpoint in OPERATIONS:
+        guards, path, method = endpoint.guards, endpoint.path, endpoint.method
         traits = {
             "guarded": bool(guards),
             "role": any(isinstance(guard, requires_role) for guard in guards),
-            "body": "data" in handler.parsed_fn_signature.parameters,
+            "body": endpoint.parameters.data is not None,
             "with_id": "{" in path,
-            "upload": "upload" in handler.parsed_fn_signature.parameters,  # no JSON body; see shop/tests/test_images.py
+            "upload": endpoint.parameters.upload,  # no JSON body; see shop/tests/test_images.py
         }
         if all(traits[name] == value for name, value in wanted.items()):
             found.append(pytest.param(method, one_of(path), id=f"{method} {path}"))
@@ -146,8 +141,9 @@ async def test_every_path_lists_its_methods(client: httpx.AsyncClient) -> None:
     Breaks when a guard or the first method of a controller responds.
     """
     by_path: dict[str, set[str]] = {}
-    for path, method, _ in OPERATIONS:
-        by_path.setdefault(path, {"OPTIONS"}).update({method, "HEAD"} if method == "GET" else {method})
+    for one in OPERATIONS:
+        methods = {"GET", "HEAD"} if one.method == "GET" else {one.method}
+        by_path.setdefault(one.path, {"OPTIONS"}).update(methods)
     for path, methods in by_path.items():
         address = re.sub(r"\{\w+\}", SOME_ID, path)
         asked, tried = await client.options(address), await client.request("TRACE", address)

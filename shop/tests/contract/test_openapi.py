@@ -18,10 +18,10 @@ from restwell.errors import (
     ServiceUnavailable,
 )
 from restwell.settings import Settings
+from restwell.web._decoding import decode_body, decode_query
 from restwell.web._forms import FORM
 from restwell.web._openapi import operations
-from restwell.web._rate_limits import route_guards
-from restwell.web._request import JSON, MERGE_PATCH, decode_body, decode_query
+from restwell.web._request import JSON, MERGE_PATCH
 from restwell.web._uploads import MULTIPART
 from shop.app import create_app
 from shop.settings import ShopSettings
@@ -29,7 +29,7 @@ from shop.settings import ShopSettings
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 SHOP = create_app(ShopSettings())
 DOCUMENT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(SHOP.openapi))
-ROUTES = {(operation.path, operation.method.lower()): operation for operation in operations(SHOP.litestar)}
+ROUTES = {(operation.path, operation.method.lower()): operation for operation in operations(SHOP.routes)}
 EVERY = [pytest.param(*key, id=f"{key[1]} {key[0]}") for key in ROUTES]
 FORMATS = Draft202012Validator.FORMAT_CHECKER
 BASES = {Conflict, ServiceUnavailable}  # only their subclasses are raised
@@ -119,14 +119,14 @@ def test_the_document_names_its_server() -> None:
 
 @pytest.mark.parametrize(("path", "method"), EVERY)
 def test_every_operation_is_documented_completely(path: str, method: str) -> None:
-    one, handler = described(path, method), ROUTES[path, method].handler
+    one, endpoint = described(path, method), ROUTES[path, method]
     assert one["summary"]
     assert one["summary"] not in one.get("description", "")
     assert one["tags"]
     statuses = set(one["responses"])
-    assert {str(handler.status_code), "500", "503"} <= statuses
-    assert bool(one["security"]) == bool(route_guards(handler))  # an empty list: public
-    if route_guards(handler):
+    assert {str(endpoint.status_code), "500", "503"} <= statuses
+    assert bool(one["security"]) == bool(endpoint.guards)  # an empty list: public
+    if endpoint.guards:
         assert "401" in statuses
     if "requestBody" in one:
         assert {"400", "413", "415", "422"} <= statuses
@@ -168,9 +168,10 @@ def test_every_example_of_a_request_body_is_accepted(path: str, method: str) -> 
         assert content[media_type]["schema"]["required"] == ["file"]
         return
     if media_type == FORM:
-        kind = ROUTES[path, method].handler.parsed_fn_signature.parameters["form"].annotation
+        kind = ROUTES[path, method].parameters.form
+        assert kind is not None
         assert decode_query(urlencode(content[media_type]["example"]).encode(), kind)
         return
     assert media_type == (MERGE_PATCH if method == "patch" else JSON)
-    kind = ROUTES[path, method].handler.parsed_fn_signature.parameters["data"].annotation
+    kind = ROUTES[path, method].parameters.data
     assert decode_body(msgspec.json.encode(content[media_type]["example"]), kind)

@@ -41,6 +41,9 @@ async def call_once(
         return StoredResponse(status, stored, content)
 
     key = request.headers.get(HEADER)
-    answer = await execute_once(database, request.actor.id, key, f"{request.method} {request.path}", body, operation)
+    caller, target = request.actor.id, f"{request.method} {request.path}"
+    answer = await database.in_transaction(
+        lambda tx: execute_once(tx, caller, key, target, body, operation), ambient=True
+    )
     headers = {**answer.headers, REPLAYED: "true"} if answer.replayed else answer.headers
     return Response(content=answer.body, status_code=answer.status, headers=headers, media_type=JSON)

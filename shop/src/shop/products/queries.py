@@ -162,8 +162,8 @@ def _searched(statement: Select[Any]) -> dict[str, Select[Any]]:
 
 def every_page() -> Iterator[Query[Any]]:
     """The pages in every combination of filters and sort order, for ``restwell explain``."""
-    shapes = itertools.product(ProductSort, *[(False, True)] * 5)
-    for sort, after, category, q, min_price, max_price in shapes:
+    for sort, flags in itertools.product(ProductSort, itertools.product((False, True), repeat=5)):
+        after, category, q, min_price, max_price = flags
         yield page(
             ListShape(sort, after=after, category=category, q=q, min_price=min_price, max_price=max_price, fields=None)
         )
