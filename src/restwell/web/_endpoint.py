@@ -114,7 +114,7 @@ def _compile(  # each is needed
     find_service: FindService,
     defaults: Defaults,
 ) -> Endpoint:
-    path = prefix + controller.path + declaration.path or "/"
+    path = (prefix + controller.path + declaration.path).rstrip("/") or "/"
     guards = (*controller.guards, *declaration.guards)
     name = handler.__name__
     try:
@@ -140,14 +140,14 @@ def _compile(  # each is needed
         handler=_bound(handler, parameters),
         parameters=parameters,
         guards=guards,
-        raises=declaration.raises,
+        raises=tuple(declaration.raises),
         idempotent=declaration.idempotent,
         declared_rate=declaration.rate_limit,
         status_code=declaration.status_code or _default_status(declaration.method, returns, annotation),
         other_responses=declaration.other_responses,
         media_type=declaration.media_type or _default_media_type(returns),
         max_body_bytes=declaration.max_body_bytes or defaults.max_body_bytes,
-        tags=declaration.tags or tuple(controller.tags),
+        tags=tuple(declaration.tags or controller.tags),
         include_in_schema=declaration.include_in_schema,
         returns=returns,
         is_page=any(get_origin(each) is Page for each in returns),
