@@ -20,7 +20,6 @@ from restwell.web._parameters import FindService, Parameters, infer_parameters
 from restwell.web._request import JSON
 from restwell.web._responses import Response, Stream
 
-_STATUS_BY_METHOD: Final = {"POST": 201, "DELETE": 204}
 _path_parameters: Final = re.compile(r"\{(\w+)\}").findall
 _TEXT: Final = "text/plain; charset=utf-8"
 _BYTES: Final = "application/octet-stream"
@@ -204,8 +203,9 @@ def _arms(annotation: Any) -> Sequence[Any]:
 
 
 def _default_status(method: str, returns: Sequence[Any], annotation: Any) -> int:
-    status = _STATUS_BY_METHOD.get(method, 200)
-    return 204 if not returns and annotation in {None, type(None)} else status
+    if not returns and (annotation in {None, type(None)} or method == "DELETE"):
+        return 204
+    return 201 if method == "POST" else 200
 
 
 def _default_media_type(returns: Sequence[Any]) -> str:

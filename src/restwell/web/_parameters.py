@@ -6,6 +6,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import partial
+from itertools import count
 from operator import attrgetter
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -29,6 +30,7 @@ Read = Callable[[Request], Any]
 FindService = Callable[[type], Any]
 """Returns the service of a type, or None."""
 
+_numbers: Final = count()
 _METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _SCALARS: Final = (str, int, float, bool, UUID, Decimal, date, datetime, time, timedelta, Enum, EmailAddress)
 
@@ -210,7 +212,8 @@ def _add_scalars(found: Parameters, scalars: dict[str, inspect.Parameter], hints
         (name, hints[name]) if parameter.default is parameter.empty else (name, hints[name], parameter.default)
         for name, parameter in scalars.items()
     ]
-    found.filters = _text_struct(defstruct("Query", fields, frozen=True, kw_only=True))
+    # Each has another name: the schemas of types are found by name.
+    found.filters = _text_struct(defstruct(f"Query{next(_numbers)}", fields, frozen=True, kw_only=True))
     found.scalars = tuple(scalars)
     found.read["filters"] = _filters_reader(found.filters)
 
