@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from msgspec import UnsetType
@@ -77,7 +77,7 @@ _CHECKS: Final[Mapping[str, tuple[Check, str]]] = {
     "controllers": (_is(list, tuple), "a list of controllers and handlers"),
     "services": (_is(list, tuple), "a list of objects"),
     "jobs": (_list_of(_is(Job)), "a list of jobs"),
-    "queries": (_list_of(_is(ModuleType)), "a list of modules"),
+    "queries": (_list_of(_is(ModuleType, FunctionType)), "a list of modules"),
     "prefix": (_is_path, 'a path such as "/v1"'),
     "parts": (_is(list, tuple), "a list of features, controllers and handlers"),
 }

@@ -106,6 +106,8 @@ class Method:
             if not inspect.iscoroutinefunction(cast("object", handler)):
                 name = getattr(handler, "__qualname__", handler)
                 raise TypeError(f"{name} is not async: use async def, and asyncio.to_thread for blocking calls")
+            if declaration_of(handler) is not None:
+                raise TypeError(f"{handler.__qualname__} has two routes: declare a function for each")
             vars(handler)[_MARK] = declaration
             return handler
 

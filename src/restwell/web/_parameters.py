@@ -1,7 +1,8 @@
 """The parameters of a handler: where each value comes from, inferred from its name and type."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Collection
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -31,6 +32,8 @@ FindService = Callable[[type], Any]
 """Returns the service of a type, or None."""
 
 _numbers: Final = count()
+_TYPES_BY_NAME: Final[Mapping[str, type]] = {"actor": Actor, "request": Request, "upload": Upload}
+_is_token: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _SCALARS: Final = (str, int, float, bool, UUID, Decimal, date, datetime, time, timedelta, Enum, EmailAddress)
 
@@ -47,6 +50,10 @@ class Header(Struct, frozen=True):
     required: bool = False
     read: Callable[[str | None], Any] | None = None
     raises: tuple[type[AppError], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _is_token(self.name):
+            raise TypeError(f'Header: name must be the name of a header, such as "X-Name", not {self.name!r}')
 
 
 IfMatch = Annotated[
@@ -86,19 +93,20 @@ def infer_parameters(
     handler: Callable[..., Any], method: str, path_names: Collection[str], find_service: FindService
 ) -> Parameters:
     """Find the source of each parameter of the handler. Raises TypeError with every fault."""
-    hints = get_type_hints(handler, include_extras=True)
-    found = Parameters()
+    try:
+        hints = get_type_hints(handler, include_extras=True)
+    except NameError as error:
+        raise TypeError(f"has an annotation that needs an import at run time: {error}") from None
+    inference = _Inference(method, path_names, find_service)
     scalars: dict[str, inspect.Parameter] = {}
     faults: list[str] = []
     for name, parameter in inspect.signature(handler).parameters.items():
-        kind = hints.get(name)
         try:
-            if kind is None:
-                raise TypeError("annotate it")
-            if not _add(found, name, kind, method, path_names, find_service):
+            if not inference.add(parameter, hints.get(name, parameter.empty)):
                 scalars[name] = parameter
         except TypeError as error:
             faults.append(f"takes {name}: {error}")
+    found = inference.found
     if scalars and found.filters is not None:
         faults.append(f"takes {' and '.join(scalars)}: make it a field of the Struct of filters")
     elif scalars:
@@ -112,47 +120,74 @@ def infer_parameters(
     return found
 
 
-def _add(  # each is needed
-    found: Parameters,
-    name: str,
-    annotation: Any,
-    method: str,
-    path_names: Collection[str],
-    find_service: FindService,
-) -> bool:
-    """Add a parameter. Returns False for a query parameter. Raises TypeError."""
-    kind = _without_metadata(annotation)
-    header = next((each for each in get_args(annotation)[1:] if isinstance(each, Header)), None)
-    if name in path_names:
+class _Inference:
+    """Adds one parameter after the other to ``found``."""
+
+    def __init__(self, method: str, path_names: Collection[str], find_service: FindService) -> None:
+        self.found = Parameters()
+        self._method = method
+        self._path_names = path_names
+        self._find_service = find_service
+
+    def add(self, parameter: inspect.Parameter, annotation: Any) -> bool:
+        """Add a parameter. Returns False for a query parameter. Raises TypeError."""
+        found, name, kind = self.found, parameter.name, _without_metadata(annotation)
+        header = next((each for each in get_args(annotation)[1:] if isinstance(each, Header)), None)
+        _check(parameter, annotation, header, is_in_path=name in self._path_names)
+        if name in self._path_names:
+            found.path[name] = kind
+            found.read[name] = lambda request: request.context.path_parameters[name]
+        elif kind is Request:
+            found.read[name] = lambda request: request
+        elif header is not None:
+            found.headers[name] = header
+            found.read[name] = _header_reader(header)
+        elif kind is Actor:
+            found.actor = True
+            found.read[name] = attrgetter("actor")
+        elif name in {"data", "form"} or kind is Upload:
+            self._add_body(name, annotation)
+        elif name == "filters":
+            found.filters = _text_struct(kind)
+            found.read[name] = _filters_reader(found.filters)
+        elif isinstance(kind, type) and not issubclass(kind, _SCALARS):
+            self._add_service(name, kind)
+        else:
+            return False
+        return True
+
+    def _add_body(self, name: str, annotation: Any) -> None:
+        if self._method not in _METHODS_WITH_BODY:
+            raise TypeError("only POST, PUT and PATCH have a body")
+        if self.found.read_body is not None:
+            raise TypeError(f"the handler takes {self.found.read_body[0]} already, and a request has one body")
+        self.found.read_body = name, _body_reader(self.found, name, annotation)
+
+    def _add_service(self, name: str, kind: type) -> None:
+        service = self._find_service(kind)
+        if service is None:
+            is_struct = issubclass(kind, (Struct, BaseModel))
+            hint = "; or name the parameter data for a JSON body, filters for a query, or form" if is_struct else ""
+            raise TypeError(f"no service is a {kind.__name__}: add it to the services of a Feature{hint}")
+        self.found.services[name] = service
+
+
+def _check(parameter: inspect.Parameter, annotation: Any, header: Header | None, *, is_in_path: bool) -> None:
+    """Raises TypeError for an annotation that cannot be what its author means."""
+    expected, kind = _TYPES_BY_NAME.get(parameter.name), _without_metadata(annotation)
+    if parameter.kind not in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}:
+        raise TypeError("arguments are passed by name: write it without * or /")
+    if kind is parameter.empty:
+        raise TypeError("annotate it")
+    if is_in_path:
         if annotation not in PATH_TYPES:
             raise TypeError("annotate a path parameter as UUID, int or str, and check constraints in the handler")
-        found.path[name] = annotation
-        found.read[name] = lambda request: request.context.path_parameters[name]
-    elif kind is Request:
-        found.read[name] = lambda request: request
-    elif header is not None:
-        found.headers[name] = header
-        found.read[name] = _header_reader(header)
-    elif kind is Actor:
-        found.actor = True
-        found.read[name] = attrgetter("actor")
-    elif name == "data" or kind is Upload or name == "form":
-        if method not in _METHODS_WITH_BODY:
-            raise TypeError("only POST, PUT and PATCH have a body")
-        if found.read_body is not None:
-            raise TypeError(f"the handler takes {found.read_body[0]} already, and a request has one body")
-        found.read_body = name, _body_reader(found, name, annotation)
-    elif name == "filters":
-        found.filters = _text_struct(kind)
-        found.read[name] = _filters_reader(found.filters)
-    elif isinstance(kind, type) and not issubclass(kind, _SCALARS):
-        service = find_service(kind)
-        if service is None:
-            raise TypeError(f"no service is a {kind.__name__}: add it to the services of a Feature")
-        found.services[name] = service
-    else:
-        return False
-    return True
+    elif expected is not None and kind is not expected:
+        raise TypeError(f"annotate it as {expected.__name__}")
+    elif header is not None and header.read is None and kind != str | None:
+        raise TypeError(f'annotate it as Annotated[str | None, Header("{header.name}")], or pass read= to convert it')
+    elif header is None and parameter.name == "if_match":
+        raise TypeError("annotate it as IfMatch")
 
 
 def _header_reader(header: Header) -> Read:
