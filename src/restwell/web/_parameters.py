@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from msgspec import Struct, defstruct
-from pydantic import BaseModel
 
 from restwell._email_addresses import EmailAddress
 from restwell.auth import Actor
@@ -24,6 +23,7 @@ from restwell.web._decoding import decode_body, decode_query
 from restwell.web._formats import ambiguous_formats
 from restwell.web._forms import read_form
 from restwell.web._literals import text_parsers
+from restwell.web._models import decode_model, model_adapter, models_within
 from restwell.web._request import MERGE_PATCH, Request, body_media_type
 from restwell.web._uploads import Upload, read_upload
 
@@ -72,6 +72,7 @@ IfMatch = Annotated[
 class Parameters(Struct):
     """The parameters of a handler by source, with their types and the functions that read them.
 
+    ``data``: the type of the JSON body, or the TypeAdapter of a type with Pydantic models.
     ``scalars``: the names of the parameters that are fields of ``filters``, when the handler takes them one by one.
     ``read``: reads a value from the request. ``read_body``: the same for the one parameter that reads the body.
     """
@@ -203,11 +204,13 @@ def _header_reader(header: Header) -> Read:
 
 def _body_reader(found: Parameters, name: str, annotation: Any) -> Callable[[Request], Awaitable[Any]]:
     if name == "data":
-        faults = [] if _is_model(annotation) else list(ambiguous_formats(annotation))
-        if faults:
+        if models_within(annotation):
+            found.data = model_adapter(annotation)
+            return partial(_read_json, decode=decode_model, kind=found.data)
+        if faults := list(ambiguous_formats(annotation)):
             raise TypeError("; and ".join(faults))
         found.data = annotation
-        return partial(_read_json, kind=annotation)
+        return partial(_read_json, decode=decode_body, kind=annotation)
     if name == "form":
         found.form = _text_struct(_without_metadata(annotation))
         return partial(read_form, kind=found.form)
@@ -215,7 +218,7 @@ def _body_reader(found: Parameters, name: str, annotation: Any) -> Callable[[Req
     return read_upload
 
 
-async def _read_json(request: Request, *, kind: Any) -> Any:
+async def _read_json(request: Request, *, decode: Callable[[bytes, Any], Any], kind: Any) -> Any:
     expected = body_media_type(request.method)
     received = request.fields.get(b"content-type", b"").partition(b";")[0].strip(b" \t").lower().decode("latin-1")
     if received != expected:
@@ -224,7 +227,7 @@ async def _read_json(request: Request, *, kind: Any) -> Any:
     body = await request.body()
     if not body:
         raise MalformedRequest("The request needs a JSON body.")
-    return decode_body(body, kind)
+    return decode(body, kind)
 
 
 def _text_struct(kind: Any) -> type[Struct]:
@@ -255,7 +258,3 @@ def _add_scalars(found: Parameters, scalars: dict[str, inspect.Parameter], hints
 
 def _without_metadata(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
