@@ -15,10 +15,14 @@ from tiny.app import app_of
 @contextmanager
 def serve_controllers(folder: Path, *controllers: type[Controller]) -> Iterator[InProcess]:
     """Serve an application of these controllers, below ``/v1``, with its files in ``folder``."""
-    settings = Settings(
+    with in_process(app_of(settings_in(folder), *controllers)) as server:
+        yield server
+
+
+def settings_in(folder: Path) -> Settings:
+    """Settings of an application with its files in ``folder``."""
+    return Settings(
         database=DatabaseSettings(url=SecretStr(f"sqlite:///{folder}/tiny.db")),
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
         runtime_dir=folder,
     )
-    with in_process(app_of(settings, *controllers)) as server:
-        yield server

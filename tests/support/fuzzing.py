@@ -131,7 +131,7 @@ class InProcess:
     """A started application. A synchronous test sends any bytes to it, without normalization."""
 
     def __init__(self, app: App, loop: asyncio.AbstractEventLoop) -> None:
-        self._app = app
+        self.app = app
         self._loop = loop
 
     def send(
@@ -200,7 +200,7 @@ class InProcess:
 
         start = time.thread_time()
         try:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         finally:
             response_complete.set()
         seconds = time.thread_time() - start

@@ -3,8 +3,8 @@
 import pytest
 
 from restwell.errors import PreconditionFailed, PreconditionRequired
-from restwell.web import check_version, expected_versions
-from restwell.web._conditional import etag
+from restwell.web import check_version
+from restwell.web._conditional import etag, expected_versions
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw, Struct
 
 from restwell.errors import Invalid, MalformedRequest
-from restwell.web._request import decode_body
+from restwell.web._decoding import decode_body
 from restwell.web._validation import MAX_ERRORS
 
 ID = "018f0000-abcd-7000-8000-000000000001"

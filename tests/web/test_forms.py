@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from controller_server import serve_controllers
 from fuzzing import InProcess, checked_status
-from restwell.web import Controller, Inject, post
+from restwell.web import Controller, post
 
 FORM = b"application/x-www-form-urlencoded"
 
@@ -21,7 +21,7 @@ class Forms(Controller):
     path = "/forms"
 
     @post()
-    async def read(self, form: Inject[Credentials]) -> Credentials:
+    async def read(self, form: Credentials) -> Credentials:
         """Fields."""
         return form
 

@@ -11,9 +11,8 @@ from restwell.database import Migrations, open_database
 from restwell.jobs import JobState
 from restwell.settings import Settings
 from restwell.testing import finish_jobs, running
-from restwell.web import JobController, Version
+from restwell.web import Feature, JobController, Version
 from sample_jobs import fail_permanently, note
-from tiny.app import authenticate
 
 
 @pytest.fixture
@@ -21,14 +20,7 @@ async def app(tiny_settings: Settings) -> App:
     kit = Restwell(tiny_settings, name="operated")
     async with open_database(tiny_settings.database.url.get_secret_value()) as database:
         await Migrations().upgrade(database)
-    return kit.app(
-        version="1.0.0",
-        description="Jobs.",
-        versions=[Version("/v1", [JobController])],
-        provide=[kit.database],
-        jobs=[note, fail_permanently],
-        authenticate=authenticate,
-    )
+    return kit.app([Version("/v1", [Feature(controllers=[JobController], jobs=[note, fail_permanently])])])
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from msgspec import Meta, defstruct
 
 from restwell.email_addresses import EmailAddress
 from restwell.errors import Invalid, MalformedRequest
+from restwell.web._decoding import decode_body, decode_form
 from restwell.web._literals import FORMATS
-from restwell.web._request import decode_body, decode_form
 
 ID = "018f0000-abcd-7000-8000-000000000001"
 DAY = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)

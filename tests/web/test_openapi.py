@@ -11,13 +11,14 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from restwell import Restwell
 from restwell.settings import Settings
 from restwell.web import (
+    AuthScheme,
     ClientCredentials,
     Controller,
-    Inject,
     JobController,
-    JSONBody,
     Page,
+    Request,
     Response,
+    TokenScheme,
     Version,
     get,
     post,
@@ -50,18 +51,18 @@ class OnlyAFilter(Struct, frozen=True):
     n: int = 1
 
 
-async def has_own_key(*_: Any) -> None: ...
+async def has_own_key(_: Request) -> None: ...
 
 
 class Things(Controller):
     path = "/things"
 
     @get()
-    async def list_things(self, filters: Inject[OnlyAFilter]) -> Page[Whole] | Page[Part] | None:
+    async def list_things(self, filters: OnlyAFilter) -> Page[Whole] | Page[Part] | None:
         """List things."""
 
     @post(guards=[signed_in])
-    async def add_thing(self, data: JSONBody[Typed]) -> Response[Typed]:
+    async def add_thing(self, data: Typed) -> Response[Typed]:
         """Add a thing."""
         raise NotImplementedError
 
@@ -91,14 +92,9 @@ class Plain(Controller):
         raise NotImplementedError
 
 
-def document_of(*controllers: type[Controller], **options: Any) -> dict[str, Any]:
+def document_of(*controllers: type[Controller], scheme: AuthScheme | None = None, **options: Any) -> dict[str, Any]:
     app = Restwell(Settings(), name="things").app(
-        version="1.0.0",
-        description="Things.",
-        versions=[Version("/v1", controllers)],
-        provide=[],
-        authenticate=authenticate,
-        **options,
+        [Version("/v1", controllers)], authenticate=scheme or authenticate, **options
     )
     assert list(OpenAPIV31SpecValidator(app.openapi).iter_errors()) == []
     return app.openapi
@@ -111,9 +107,9 @@ CLIENT_CREDENTIALS = ClientCredentials("/v1/token", {"things:read": "Read.", "th
     ("controllers", "options", "schemes"),
     [
         ([Plain], {}, set()),
-        ([Plain], {"session_cookies": True}, set()),
+        ([Plain], {"scheme": TokenScheme(authenticate, session_cookies=True)}, set()),
         ([Things], {}, {"access_token"}),
-        ([Things], {"session_cookies": True}, {"access_token", "session_cookie"}),
+        ([Things], {"scheme": TokenScheme(authenticate, session_cookies=True)}, {"access_token", "session_cookie"}),
         ([Things], {"client_credentials": CLIENT_CREDENTIALS}, {"access_token", "client_credentials"}),
     ],
 )
@@ -167,7 +163,7 @@ def test_two_types_of_one_name_are_refused_at_start(name: str) -> None:
         path = "/duplicates"
 
         @post()
-        async def add_duplicate(self, data: JSONBody[duplicate]) -> None:  # type: ignore[valid-type]
+        async def add_duplicate(self, data: duplicate) -> None:  # type: ignore[valid-type]
             """Add a duplicate."""
 
     with pytest.raises(TypeError, match=f"types with the same name in the OpenAPI document: .*{name}.*; rename"):

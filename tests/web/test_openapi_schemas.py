@@ -41,6 +41,11 @@ class Whole(Struct, frozen=True):
     id: int
 
 
+class Tree(Struct, frozen=True):
+    children: list["Tree"]
+    parent: "Tree | None"
+
+
 class Filter(Struct, frozen=True):
     owner: Whole | None = None
 
@@ -52,6 +57,12 @@ def test_every_format_has_a_valid_example() -> None:
     schema = {**content["schema"], "components": {"schemas": schemas.components}}
     assert Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).is_valid(content["example"])
     assert convert(content["example"], Typed).span == timedelta(hours=1)
+
+
+def test_the_example_of_a_type_that_contains_itself_ends() -> None:
+    """Seen to fail: it overflowed the stack, and the application did not start."""
+    schemas = ComponentSchemas([Tree])
+    assert schemas.content(Tree)["example"] == {"children": [], "parent": None}
 
 
 def test_the_component_of_a_generic_type_is_named_after_its_argument() -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from controller_server import serve_controllers
 from fuzzing import InProcess, checked_status
 from restwell.auth import ClientInfo
-from restwell.web import ApiRequest, Controller, JSONBody, client_info, get, patch, post
+from restwell.web import Controller, Request, client_info, get, patch, post
 
 JSON, MERGE_PATCH = b"application/json", b"application/merge-patch+json"
 
@@ -22,17 +22,17 @@ class Drafts(Controller):
     path = "/drafts"
 
     @post(status_code=200)
-    async def add(self, data: JSONBody[Draft]) -> Draft:
+    async def add(self, data: Draft) -> Draft:
         """Add."""
         return data
 
     @get("/client")
-    async def describe_client(self, request: ApiRequest) -> ClientInfo:
+    async def describe_client(self, request: Request) -> ClientInfo:
         """Describe the client."""
         return client_info(request)
 
     @patch()
-    async def change(self, data: JSONBody[Draft]) -> Draft:
+    async def change(self, data: Draft) -> Draft:
         """Change."""
         return data
 

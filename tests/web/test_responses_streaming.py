@@ -1,7 +1,8 @@
 """A response that is streamed page by page holds no connection for a slow client, and is complete."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 from pydantic import SecretStr
 
 from controller_server import serve_controllers
+from fuzzing import InProcess, checked_status
 from restwell.database import Migrations, open_database
 from restwell.edge._context import Message
 from restwell.edge._deadline import TICK_SECONDS
+from restwell.errors import NotFound
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
 from restwell.testing import running
-from restwell.web import Controller, Response, get, stream_json
+from restwell.web import Controller, Stream, get, stream_json
 from tiny.app import MIGRATIONS, add_note, create_app
 
 SCOPE: dict[str, Any] = {
@@ -56,7 +59,7 @@ async def test_a_slow_reader_of_a_stream_holds_no_connection(empty_url: str, bac
         if message["type"] == "http.response.body":
             parts.append(message["body"])
             await may_read.wait()
-            if not message["more_body"]:
+            if not message.get("more_body", False):
                 inbox.put_nowait({"type": "http.disconnect"})
 
     async with running(app) as client:
@@ -71,23 +74,111 @@ async def test_a_slow_reader_of_a_stream_holds_no_connection(empty_url: str, bac
     assert b"".join(parts).decode().splitlines() == [f"note {number}" for number in range(6)]
 
 
-class Slow(Controller):
-    path = "/slow"
+class Streams(Controller):
+    path = "/streams"
 
-    @get("/read")
-    async def read(self) -> Response[Any]:
+    @get("/late")
+    async def read_late(self) -> Stream[Any]:
         """Start late."""
         await asyncio.sleep(4 * TICK_SECONDS)
-        return stream_json(self._pieces(), "all.json")
+        return stream_json(_chunks("late"), "all.json")
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        for number in range(5):
+    @get("/endless")
+    async def read_forever(self) -> Stream[bytes]:
+        """Never end."""
+        return Stream(open=lambda: _chunks("endless", count=1_000_000), media_type="text/plain")
+
+    @get("/broken")
+    async def read_broken(self) -> Stream[bytes]:
+        """Break after two chunks."""
+        return Stream(open=lambda: _chunks("broken", broken=True), media_type="text/plain")
+
+    @get("/unopened")
+    async def read_unopened(self) -> Stream[bytes]:
+        """Break before the first chunk."""
+
+        def fail() -> AsyncIterator[bytes]:
+            raise NotFound
+
+        return Stream(open=fail, media_type="text/plain")
+
+
+closed: list[str] = []
+
+
+async def _chunks(name: str, *, count: int = 5, broken: bool = False) -> AsyncIterator[bytes]:
+    try:
+        for number in range(count):
+            if broken and number == 2:
+                raise ValueError(name)
             yield b"%d" % number
             await asyncio.sleep(0.01)
+    finally:
+        await asyncio.sleep(0)
+        closed.append(name)
 
 
-def test_a_stream_that_begins_late_is_delivered_whole(tmp_path: Path) -> None:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[InProcess]:
+    closed.clear()
+    with serve_controllers(tmp_path, Streams) as started:
+        yield started
+
+
+def test_a_stream_that_begins_late_is_delivered_whole(server: InProcess) -> None:
     """Breaks when the disconnect watcher of the edge cancels the one of the framework during the response."""
-    with serve_controllers(tmp_path, Slow) as server:
-        answer = server.send("GET", "/v1/slow/read")
-    assert (answer.status, answer.body) == (200, b"01234")
+    answer = server.send("GET", "/v1/streams/late")
+    assert (answer.status, answer.body, closed) == (200, b"01234", ["late"])
+
+
+def test_head_does_not_read_a_stream(server: InProcess) -> None:
+    """Breaks when the chunks are read and discarded: HEAD of an endless stream never ends."""
+    answer = server.send("HEAD", "/v1/streams/endless")
+    assert (answer.status, answer.body, answer.headers[b"content-type"]) == (200, b"", b"text/plain")
+    assert closed == []
+
+
+def test_a_stream_that_breaks_ends_the_response_without_its_last_chunk(server: InProcess) -> None:
+    """Breaks when the response is completed: the client takes a part for the whole."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    with pytest.raises(ValueError, match="broken"):
+        server.run(server.app(_scope("/v1/streams/broken"), _never, send))
+    assert [message.get("body") for message in sent] == [None, b"0", b"1"]
+    assert sent[-1]["more_body"]
+    assert closed == ["broken"]
+
+
+def test_a_stream_that_does_not_open_is_an_error_response(server: InProcess) -> None:
+    """Breaks when the response starts before: the error could not be sent."""
+    assert checked_status(server.send("GET", "/v1/streams/unopened")) == "404"
+
+
+@pytest.mark.parametrize("failure", [OSError, asyncio.CancelledError])
+def test_the_generator_of_a_stream_is_closed_when_the_client_disconnects(
+    server: InProcess, failure: type[BaseException]
+) -> None:
+    """Seen to fail: it stayed open, with what it holds, until the garbage collector closed it."""
+
+    async def send(message: Message) -> None:
+        if message.get("body"):
+            raise failure
+
+    async def read() -> bool:
+        with suppress(failure):
+            await server.app(_scope("/v1/streams/endless"), _never, send)
+        return closed == ["endless"]
+
+    assert server.run(read())
+
+
+def _scope(path: str) -> dict[str, Any]:
+    return {**SCOPE, "path": path, "raw_path": path.encode()}
+
+
+async def _never() -> Message:
+    await asyncio.sleep(60)
+    return {"type": "http.disconnect"}

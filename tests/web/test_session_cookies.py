@@ -11,6 +11,7 @@ from restwell.settings import Settings
 from restwell.testing import running
 from restwell.web import (
     Controller,
+    TokenScheme,
     Version,
     expired_session_cookies,
     get,
@@ -43,12 +44,7 @@ class Purse(Controller):
 async def browser(tiny_settings: Settings, enabled: bool) -> AsyncIterator[httpx.AsyncClient]:  # noqa: FBT001  # a fixture
     """A client with a valid session cookie."""
     app = Restwell(tiny_settings, name="purses").app(
-        version="1.0.0",
-        description="Purses.",
-        versions=[Version("/v1", [Purse])],
-        provide=[],
-        authenticate=authenticate,
-        session_cookies=enabled,
+        [Version("/v1", [Purse])], authenticate=TokenScheme(authenticate, session_cookies=enabled)
     )
     async with running(app) as client:
         client.headers["cookie"] = f"theme=dark; {ACCESS_COOKIE}=owner"
@@ -109,20 +105,20 @@ async def test_an_application_without_session_cookies_ignores_them(browser: http
 def test_session_cookies_are_bound_to_the_host_and_invisible_to_scripts() -> None:
     """Breaks without `Path=/` or with a domain: browsers then refuse a cookie whose name begins with `__Host-`."""
     for cookie in session_cookies("a", "r", access_seconds=900):
-        text = cookie.to_header(header="")
+        text = cookie.header()
         assert text.startswith("__Host-")
-        assert {"HttpOnly", "Secure", "Path=/", "SameSite=strict"} <= set(text.split("; "))
+        assert {"HttpOnly", "Secure", "Path=/", "SameSite=Strict"} <= set(text.split("; "))
         assert "Domain" not in text
 
 
 def test_the_cookie_of_an_oauth_sign_in_is_sent_with_the_redirect_of_the_provider() -> None:
     """Breaks with `SameSite=Strict`: the browser comes back from another site."""
-    text = oauth_state_cookie("the-flow", 600).to_header(header="")
-    assert {"HttpOnly", "Secure", "Path=/", "SameSite=lax", "Max-Age=600"} <= set(text.split("; "))
+    text = oauth_state_cookie("the-flow", 600).header()
+    assert {"HttpOnly", "Secure", "Path=/", "SameSite=Lax", "Max-Age=600"} <= set(text.split("; "))
 
 
 def test_expired_session_cookies_delete_both() -> None:
-    names = [cookie.key for cookie in session_cookies("a", "r", access_seconds=900)]
-    assert [(cookie.key, cookie.value, cookie.max_age) for cookie in expired_session_cookies()] == [
+    names = [cookie.name for cookie in session_cookies("a", "r", access_seconds=900)]
+    assert [(cookie.name, cookie.value, cookie.max_age_seconds) for cookie in expired_session_cookies()] == [
         (name, "", 0) for name in names
     ]

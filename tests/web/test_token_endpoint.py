@@ -11,25 +11,24 @@ from controller_server import serve_controllers
 from fuzzing import InProcess
 from restwell.errors import AppError, ServiceUnavailable
 from restwell.web import (
-    ApiRequest,
+    OAUTH_ERRORS,
     Controller,
     InvalidClient,
     InvalidScope,
+    Request,
     UnsupportedGrantType,
     get,
-    oauth_error_response,
     post,
     read_client_credentials,
 )
-from restwell.web._token_endpoint import to_oauth_error
 
 
 class Tokens(Controller):
     path = "/tokens"
-    exception_handlers = {AppError: oauth_error_response}  # of the framework
+    error_format = OAUTH_ERRORS
 
     @post(status_code=200, rate_limit=None)
-    async def issue(self, request: ApiRequest) -> list[str]:
+    async def issue(self, request: Request) -> list[str]:
         """The credentials."""
         return list(read_client_credentials(request, "form-id", "form-secret"))
 
@@ -107,4 +106,4 @@ def test_an_error_keeps_its_status_and_headers(server: InProcess) -> None:
 )
 def test_an_error_has_a_code_of_oauth(error: AppError, code: str) -> None:
     """Breaks when a code of the kit is sent: RFC 6749 5.2 lists the codes that a client knows."""
-    assert to_oauth_error(error).error == code
+    assert OAUTH_ERRORS.body(error, "").error == code

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from controller_server import serve_controllers
 from fuzzing import InProcess, Response, checked_status
-from restwell.web import Controller, Inject, Upload, post
+from restwell.web import Controller, Upload, post
 
 MULTIPART = b"multipart/form-data; boundary=x"
 GOOD = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n--x--\r\n'
@@ -24,7 +24,7 @@ class Uploads(Controller):
     path = "/uploads"
 
     @post()
-    async def take(self, upload: Inject[Upload]) -> Taken:
+    async def take(self, upload: Upload) -> Taken:
         """A file."""
         return Taken(upload.filename, len(upload.content), upload.media_type)
 

@@ -15,7 +15,7 @@ from restwell import Restwell
 from restwell.settings import AppSettings, JwtSettings, SecuritySettings, Settings
 from restwell.testing import running
 from restwell.web import ClientCredentials
-from tiny.app import SOMEONE, authenticate, create_app
+from tiny.app import SOMEONE, create_app
 
 
 @pytest.fixture
@@ -50,11 +50,7 @@ async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(tiny_sett
     }
     kit = Restwell(tiny_settings.model_copy(update=changes), name="issuer")
     app = kit.app(
-        version="1.0.0",
-        description="Tokens.",
-        versions=[],
-        provide=[],
-        authenticate=authenticate,
+        [],
         client_credentials=ClientCredentials("/v1/oauth/token", {"notes:read": "Read notes."}),
     )
     async with running(app) as client:

@@ -1,6 +1,7 @@
 """Public response caching of a route: ``@get(cache=public(ttl_seconds=60, tags=["product:{product_id}"]))``."""
 
 from collections.abc import Callable, Mapping, Sequence
+from string import Formatter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,6 +24,11 @@ class Public(Struct, frozen=True):
     client_seconds: int
     vary: tuple[str, ...]
 
+    def placeholders(self) -> set[str]:
+        """The names of the path and query parameters in the tags; empty for a function."""
+        tags = () if callable(self.tags) else self.tags
+        return {name for tag in tags for _, name, _, _ in Formatter().parse(tag) if name is not None}
+
     def policy(self, filters: type[Struct] | None) -> CachePolicy:
         """The cache policy of a route with these query parameters."""
         return CachePolicy(
@@ -41,6 +47,10 @@ def public(*, ttl_seconds: float, tags: Tags, client_seconds: int = 0, vary: Seq
     Clients revalidate before each use and get 304 while the response is unchanged. With ``client_seconds`` they may
     reuse it for that time. The handler sees only the request headers in ``vary``. A 404 is cached for a few seconds.
     """
+    if ttl_seconds <= 0 or client_seconds < 0:
+        raise TypeError("public: ttl_seconds must be above 0, and client_seconds not below")
+    if isinstance(tags, str) or isinstance(vary, str):
+        raise TypeError('public: tags and vary are lists, such as tags=["products"]')
     return Public(ttl_seconds, tags, client_seconds, tuple(vary))
 
 
@@ -48,18 +58,16 @@ def _query_parser(kind: type[Struct] | None) -> Callable[[bytes], tuple[Mapping[
     """Parses a query string like the handler and normalizes it: fields in Struct order, without defaults."""
     if kind is None:
         return lambda _: ({}, b"")
-    defaults = {field.encode_name: field.default for field in fields(kind)}
+    declared = fields(kind)
 
     def parse(query_string: bytes) -> tuple[Mapping[str, Any], bytes] | None:
         try:
             filters = decode_query(query_string, kind)
         except AppError:
             return None  # the handler responds with the error
-        values = {name: getattr(filters, name) for name in kind.__struct_fields__}
-        non_default = {name: value for name, value in values.items() if value != defaults[name]}
-        return values, urlencode(
-            {name: _encode(value) for name, value in msgspec.to_builtins(non_default).items()}
-        ).encode()
+        values = {field.name: getattr(filters, field.name) for field in declared}
+        sent = {field.encode_name: values[field.name] for field in declared if values[field.name] != field.default}
+        return values, urlencode({name: _encode(value) for name, value in msgspec.to_builtins(sent).items()}).encode()
 
     return parse
 

@@ -7,12 +7,14 @@ from types import ModuleType
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict
 
 from restwell.database import Query
 from restwell.errors import AppError, ErrorFormat
 from restwell.jobs import Job
 from restwell.rate_limits import Rate
 from restwell.web._caching import Public
+from restwell.web._checks import check
 from restwell.web._request import Request
 
 H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
@@ -27,8 +29,8 @@ class Declaration(Struct, frozen=True, kw_only=True):
 
     method: str
     path: str
-    guards: tuple[Guard, ...]
-    raises: tuple[type[AppError], ...]
+    guards: Sequence[Guard]
+    raises: Sequence[type[AppError]]
     idempotent: bool
     cache: Public | None
     rate_limit: Rate | UnsetType | None
@@ -38,8 +40,11 @@ class Declaration(Struct, frozen=True, kw_only=True):
     other_responses: Mapping[int, str]
     media_type: str | None
     max_body_bytes: int | None
-    tags: tuple[str, ...]
+    tags: Sequence[str]
     include_in_schema: bool
+
+    def __post_init__(self) -> None:
+        check(f"{self.method} {self.path}", asdict(self))
 
 
 class Method:
@@ -82,8 +87,8 @@ class Method:
         declaration = Declaration(
             method=self._name,
             path=path,
-            guards=tuple(guards),
-            raises=tuple(raises),
+            guards=guards,
+            raises=raises,
             idempotent=idempotent,
             cache=cache,
             rate_limit=rate_limit,
@@ -93,15 +98,16 @@ class Method:
             other_responses=other_responses or {},
             media_type=media_type,
             max_body_bytes=max_body_bytes,
-            tags=tuple(tags),
+            tags=tags,
             include_in_schema=include_in_schema,
         )
 
         def declare(handler: H) -> H:
             if not inspect.iscoroutinefunction(cast("object", handler)):
-                raise TypeError(
-                    f"{handler.__qualname__} is not async: use async def, and asyncio.to_thread for blocking calls"
-                )
+                name = getattr(handler, "__qualname__", handler)
+                raise TypeError(f"{name} is not async: use async def, and asyncio.to_thread for blocking calls")
+            if declaration_of(handler) is not None:
+                raise TypeError(f"{handler.__qualname__} has two routes: declare a function for each")
             vars(handler)[_MARK] = declaration
             return handler
 
@@ -133,14 +139,16 @@ class Controller:
     error_format: ClassVar[ErrorFormat | None] = None
 
     def __init_subclass__(cls) -> None:
-        for name, value in vars(cls).items():
-            if not name.startswith("_") and not callable(value) and name not in vars(Controller):
-                similar = get_close_matches(name, ("path", "tags", "guards", "error_format"), n=1)
-                hint = f"did you mean {similar[0]}?" if similar else "it has path, tags, guards and error_format."
+        for name in dict.fromkeys((*vars(cls), *inspect.get_annotations(cls))):
+            if not name.startswith("_") and not callable(vars(cls).get(name)) and name not in _ATTRIBUTES:
+                similar = get_close_matches(name, _ATTRIBUTES, n=1)
+                hint = f"did you mean {similar[0]}?" if similar else "handlers take services as parameters, by type"
                 raise TypeError(f"{cls.__name__}.{name} is not an attribute of a Controller: {hint}")
+        check(cls.__name__, vars(cls))
         super().__init_subclass__()
 
 
+_ATTRIBUTES: Final = ("path", "tags", "guards", "error_format")
 Handler = Callable[..., Awaitable[Any]]
 
 
@@ -156,6 +164,9 @@ class Feature(Struct, frozen=True, kw_only=True):
     jobs: Sequence[Job[..., Any]] = ()
     queries: Sequence[ModuleType | Callable[[], Iterable[Query[Any]]]] = ()
 
+    def __post_init__(self) -> None:
+        check("Feature", asdict(self))
+
 
 Part = Feature | type[Controller] | Handler
 
@@ -165,3 +176,6 @@ class Version(Struct, frozen=True):
 
     prefix: str
     parts: "Sequence[Part]"
+
+    def __post_init__(self) -> None:
+        check("Version", asdict(self))

@@ -23,8 +23,7 @@ MAX_VALUES: Final = 50_000
 
 def decode_body(body: bytes, kind: Any) -> Any:
     """Decode JSON as ``kind``. Raises MalformedRequest (400), or Invalid (422) with every field error."""
-    if len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise MalformedRequest(f"The body has more than {MAX_VALUES:,} values. Split it into several requests.")
+    _check_size(body, MAX_VALUES)
     decoder, check = _decoder_and_check(kind)
     try:
         try:
@@ -40,6 +39,22 @@ def decode_body(body: bytes, kind: Any) -> Any:
     except (msgspec.DecodeError, ValueError):
         raise MalformedRequest("The body is not valid JSON in UTF-8.") from None
     return decoded
+
+
+def parse_json(body: bytes, *, max_values: int) -> Any:
+    """Parse JSON without converting it. Raises MalformedRequest, also for a field that is given twice."""
+    _check_size(body, max_values)
+    try:
+        return _duplicate_checking_decoder.decode(body.decode())
+    except RecursionError:
+        raise MalformedRequest("The body is nested too deeply.") from None
+    except ValueError:
+        raise MalformedRequest("The body is not valid JSON in UTF-8.") from None
+
+
+def _check_size(body: bytes, max_values: int) -> None:
+    if len(body) > max_values and sum(map(body.count, (b",", b"[", b"{"))) > max_values:
+        raise MalformedRequest(f"The body has more than {max_values:,} values. Split it into several requests.")
 
 
 def _field_errors(body: bytes, kind: Any, error: msgspec.ValidationError) -> list[FieldError]:
@@ -67,8 +82,17 @@ def _reject_duplicate_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return unique
 
 
-_duplicate_checking_decoder: Final = json.JSONDecoder(object_pairs_hook=_reject_duplicate_names, parse_int=float)
-"""Parses numbers as float: their value is not used, and ``int`` rejects more than 4,300 digits."""
+def _reject_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+_duplicate_checking_decoder: Final = json.JSONDecoder(
+    object_pairs_hook=_reject_duplicate_names, parse_int=float, parse_constant=_reject_constant
+)
+"""Rejects NaN and Infinity (RFC 8259 6).
+
+Parses numbers as float: their value is not used, and ``int`` rejects more than 4,300 digits.
+"""
 
 
 def decode_query(query_string: bytes, kind: type[msgspec.Struct]) -> Any:

@@ -1,5 +1,6 @@
 """Runs a route: guards, rate limit, parameters, handler, response."""
 
+from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -16,13 +17,15 @@ from restwell.errors import AppError, ErrorFormat, MethodNotAllowed, NotFound
 from restwell.web._encoding import encode_json
 from restwell.web._endpoint import Endpoint
 from restwell.web._idempotent import call_once
-from restwell.web._links import next_link
-from restwell.web._request import Request
-from restwell.web._responses import Response, Stream
+from restwell.web._links import absolute_path, next_link
+from restwell.web._pagination import Page
+from restwell.web._request import JSON, Request
+from restwell.web._responses import Response, Stream, header_field
 
 log = structlog.get_logger("restwell.problems")
 
 _WITHOUT_BODY: Final = frozenset({204, 304})
+_JSON_FIELD: Final = (b"content-type", JSON.encode())
 
 
 class Dispatcher:
@@ -63,8 +66,8 @@ class Dispatcher:
             return
         try:
             result = await self._call(endpoint, Request(scope, receive, context, endpoint))
-            if type(result) is Stream:
-                await _send_stream(result, endpoint.status_code, send)
+            if isinstance(result, Stream):
+                await _send_stream(result, endpoint.status_code, send, without_body=context.method == "HEAD")
                 return
             response = encode(endpoint, scope, result)
         except Exception as error:  # every exception becomes an error response
@@ -107,29 +110,31 @@ def encode(endpoint: Endpoint, scope: Scope, result: Any) -> RawResponse:
     """The response to the result of a handler."""
     content, status, media_type = result, endpoint.status_code, endpoint.media_type
     headers: Headers = []
-    if type(result) is Response:
+    if isinstance(result, Response):
         content, status = result.content, result.status_code or status
         media_type = result.media_type or media_type
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in result.headers.items()]
+        headers = [header_field(name, value) for name, value in result.headers.items()]
         if result.location is not None:
-            headers.append((b"location", absolute_path(scope["path"], result.location).encode("latin-1")))
-        headers += ((b"set-cookie", cookie.header().encode("latin-1")) for cookie in result.cookies)
-    if endpoint.is_page and content.next_cursor is not None:
+            headers.append(header_field("location", absolute_path(scope["path"], result.location)))
+        headers += (header_field("set-cookie", cookie.header()) for cookie in result.cookies)
+    if endpoint.is_page and isinstance(content, Page) and content.next_cursor is not None:
         headers.append((b"link", next_link(scope, content.next_cursor)))
     if status in _WITHOUT_BODY:
         return status, headers, b""
     if content is None:
         body = b""
     else:
-        body = content if type(content) is bytes else _to_bytes(content, media_type)
-        headers.append((b"content-type", media_type.encode("latin-1")))
+        if isinstance(content, bytes):
+            body = content
+        elif isinstance(content, str) and media_type != JSON:
+            body = content.encode()
+            if media_type.startswith("text/") and "charset" not in media_type:
+                media_type += "; charset=utf-8"
+        else:
+            body = encode_json(content)
+        headers.append(header_field("content-type", media_type) if media_type != JSON else _JSON_FIELD)
     headers.append((b"content-length", b"%d" % len(body)))
     return status, headers, body
-
-
-def absolute_path(path: str, location: str) -> str:
-    """The path of a resource that the request to ``path`` has created."""
-    return location if location.startswith("/") else f"{path}/{location}"
 
 
 def expected_error(error: Exception, path: str) -> AppError:
@@ -145,21 +150,25 @@ def expected_error(error: Exception, path: str) -> AppError:
     return AppError()
 
 
-def _to_bytes(content: Any, media_type: str) -> bytes:
-    return content.encode() if media_type.startswith("text/") else encode_json(content)
-
-
 async def _send(response: RawResponse, send: Send) -> None:
     status, headers, body = response
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send_stream(stream: Stream[Any], status: int, send: Send) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in stream.headers.items()]
-    headers.append((b"content-type", stream.media_type.encode("latin-1")))
+async def _send_stream(stream: Stream[Any], status: int, send: Send, *, without_body: bool) -> None:
+    """Send the chunks. A generator is closed at once, also if the client disconnects in between."""
+    headers = [header_field(name, value) for name, value in stream.headers.items()]
+    headers.append(header_field("content-type", stream.media_type))
+    if without_body:
+        await _send((status, headers, b""), send)
+        return
     chunks = stream.open()
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    async for chunk in chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    try:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -60,7 +60,7 @@ def docs_routes(document: Schema) -> list[Handler]:
     title = str(document["info"]["title"])
     page = Response(
         content=_PAGE.format(title=title).encode(),
-        media_type="text/html",
+        media_type="text/html; charset=utf-8",
         headers={"content-security-policy": CONTENT_SECURITY_POLICY},
     )
     document_response = Response(content=msgspec.json.encode(document), media_type="application/json")

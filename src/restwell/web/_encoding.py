@@ -9,7 +9,7 @@ from pydantic import BaseModel
 def _encode_other(value: Any) -> Any:
     """Encoding hook of msgspec."""
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        return msgspec.Raw(value.model_dump_json(by_alias=True).encode())
     if isinstance(value, str):  # a subclass, such as EmailAddress
         return str(value)
     raise NotImplementedError(f"{type(value).__name__} cannot be encoded as JSON")

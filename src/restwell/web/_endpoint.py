@@ -20,7 +20,7 @@ from restwell.web._parameters import FindService, Parameters, infer_parameters
 from restwell.web._request import JSON
 from restwell.web._responses import Response, Stream
 
-_STATUS_BY_METHOD: Final = {"POST": 201, "DELETE": 204}
+_WITHOUT_BODY: Final = frozenset({204, 304})
 _path_parameters: Final = re.compile(r"\{(\w+)\}").findall
 _TEXT: Final = "text/plain; charset=utf-8"
 _BYTES: Final = "application/octet-stream"
@@ -114,15 +114,12 @@ def _compile(  # each is needed
     find_service: FindService,
     defaults: Defaults,
 ) -> Endpoint:
-    path = prefix + controller.path + declaration.path or "/"
+    path = (prefix + controller.path + declaration.path).rstrip("/") or "/"
     guards = (*controller.guards, *declaration.guards)
     name = handler.__name__
     try:
         parameters = infer_parameters(handler, declaration.method, _path_parameters(path), find_service)
-        _check(declaration, parameters, guards, defaults)
-        annotation = get_type_hints(handler).get("return", UNSET)
-        if annotation is UNSET:
-            raise TypeError("has no return type: annotate it")
+        annotation = _checked(declaration, parameters, guards, get_type_hints(handler).get("return", UNSET), defaults)
     except TypeError as error:
         raise TypeError(f"{handler.__qualname__} ({declaration.method} {path}) {error}") from None
     returns = _returned(annotation)
@@ -140,14 +137,14 @@ def _compile(  # each is needed
         handler=_bound(handler, parameters),
         parameters=parameters,
         guards=guards,
-        raises=declaration.raises,
+        raises=tuple(declaration.raises),
         idempotent=declaration.idempotent,
         declared_rate=declaration.rate_limit,
         status_code=declaration.status_code or _default_status(declaration.method, returns, annotation),
         other_responses=declaration.other_responses,
         media_type=declaration.media_type or _default_media_type(returns),
         max_body_bytes=declaration.max_body_bytes or defaults.max_body_bytes,
-        tags=declaration.tags or tuple(controller.tags),
+        tags=tuple(declaration.tags or controller.tags),
         include_in_schema=declaration.include_in_schema,
         returns=returns,
         is_page=any(get_origin(each) is Page for each in returns),
@@ -156,21 +153,53 @@ def _compile(  # each is needed
     )
 
 
-def _check(declaration: Declaration, parameters: Parameters, guards: Sequence[Guard], defaults: Defaults) -> None:
+def _checked(
+    declaration: Declaration, parameters: Parameters, guards: Sequence[Guard], annotation: Any, defaults: Defaults
+) -> Any:
+    """The return type. Raises TypeError if parts of the declaration do not fit together."""
+    faults = list(_faults(declaration, parameters, guards, annotation, defaults))
+    if faults:
+        raise TypeError("; and ".join(faults))
+    return annotation
+
+
+def _faults(
+    declaration: Declaration, parameters: Parameters, guards: Sequence[Guard], annotation: Any, defaults: Defaults
+) -> Iterator[str]:
+    """What does not fit together."""
     authenticates = any(map(is_kit_guard, guards))
     if authenticates and defaults.auth is None:
-        raise TypeError("has a guard that authenticates, and the application has none: pass authenticate= to kit.app")
+        yield "has a guard that authenticates, and the application has none: pass authenticate= to kit.app"
     if parameters.actor and not authenticates:
-        raise TypeError(
+        yield (
             "takes actor, but no guard of the route authenticates: add guards=[signed_in], signed_in_or_scope(...) or "
             "requires_role(...) before custom guards"
         )
-    if declaration.idempotent and not authenticates:
-        raise TypeError("is idempotent and needs a guard that authenticates, such as signed_in")
-    if declaration.idempotent and (parameters.upload or parameters.form is not None):
-        raise TypeError("is idempotent: only JSON bodies (data) are supported")
-    if declaration.cache is not None and (guards or declaration.method != "GET"):
-        raise TypeError("cannot be cached: it has guards, or another method than GET")
+    if declaration.idempotent:
+        yield from _idempotency_faults(parameters, annotation, authenticates=authenticates)
+    if declaration.cache is not None:
+        if guards or declaration.method != "GET":
+            yield "cannot be cached: it has guards, or another method than GET; remove cache= or the guards"
+        unknown = declaration.cache.placeholders() - parameters.path.keys() - _fields(parameters)
+        if unknown:
+            yield f"has cache tags with {' and '.join(sorted(unknown))}, which are no path or query parameters"
+    if annotation is UNSET:
+        yield "has no return type: annotate it"
+    elif declaration.status_code in _WITHOUT_BODY and _returned(annotation):
+        yield f"returns a body, which a {declaration.status_code} has not: annotate it as None"
+
+
+def _idempotency_faults(parameters: Parameters, annotation: Any, *, authenticates: bool) -> Iterator[str]:
+    if not authenticates:
+        yield "is idempotent and needs a guard that authenticates, such as signed_in"
+    if parameters.upload or parameters.form is not None:
+        yield "is idempotent: only JSON bodies (data) are supported"
+    if any(get_origin(arm) is Stream for arm in _arms(annotation)):
+        yield "is idempotent: a Stream cannot be stored"
+
+
+def _fields(parameters: Parameters) -> set[str]:
+    return set(parameters.filters.__struct_fields__) if parameters.filters is not None else set()
 
 
 def _bound(handler: Handler, parameters: Parameters) -> Handler:
@@ -204,8 +233,9 @@ def _arms(annotation: Any) -> Sequence[Any]:
 
 
 def _default_status(method: str, returns: Sequence[Any], annotation: Any) -> int:
-    status = _STATUS_BY_METHOD.get(method, 200)
-    return 204 if not returns and annotation in {None, type(None)} else status
+    if not returns and (annotation in {None, type(None)} or method == "DELETE"):
+        return 204
+    return 201 if method == "POST" else 200
 
 
 def _default_media_type(returns: Sequence[Any]) -> str:

@@ -34,7 +34,7 @@ def to_field_errors(errors: Sequence[FormatError]) -> list[FieldError]:
 
 def ambiguous_formats(kind: Any) -> Iterator[str]:
     """Types that OpenAPI cannot describe exactly, each with the annotation to use instead."""
-    for part in _types_within(inspect.type_info(kind), {}):
+    for part in types_within(inspect.type_info(kind)):
         if isinstance(part, inspect.DateTimeType) and part.tz is not True:
             yield "a datetime with an optional offset: annotate it as Annotated[datetime, Meta(tz=True)]"
         if isinstance(part, inspect.TimeType) and part.tz is None:
@@ -49,6 +49,18 @@ def add_patterns(schema: Any) -> None:
             schema["pattern"] = pattern
     for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list | tuple) else ():
         add_patterns(inner)
+
+
+def types_within(kind: inspect.Type) -> Iterator[inspect.Type]:
+    """The type and all nested types, each once."""
+    seen: dict[int, inspect.Type] = {}
+    pending = [kind]
+    while pending:
+        part = pending.pop()
+        if id(part) not in seen:
+            seen[id(part)] = part
+            yield part
+            pending += reversed(_parts(part))
 
 
 def _path_segment(key: str | int) -> str:
@@ -66,7 +78,7 @@ class _CheckBuilder:
             return self.build(kind.type)
         if type(kind) in FORMATS:
             return _string_check(type(kind))
-        if not any(type(part) in FORMATS for part in _types_within(kind, {})):
+        if not any(type(part) in FORMATS for part in types_within(kind)):
             return None
         if id(kind) not in self._built:
             self._built[id(kind)] = lambda raw: built(raw)  # noqa: PLW0108  # recursive: built below
@@ -167,15 +179,6 @@ def _add(errors: list[FormatError], key: str | int, nested: Sequence[FormatError
     """Add the errors of a nested value. Returns whether the limit is reached."""
     errors += [((key, *path), expected) for path, expected in nested]
     return len(errors) >= MAX_ERRORS
-
-
-def _types_within(kind: inspect.Type, seen: dict[int, inspect.Type]) -> Iterator[inspect.Type]:
-    """The type and all nested types, each once."""
-    if id(kind) not in seen:
-        seen[id(kind)] = kind
-        yield kind
-        for part in _parts(kind):
-            yield from _types_within(part, seen)
 
 
 def _parts(kind: Any) -> Sequence[inspect.Type]:

@@ -9,6 +9,8 @@ everything, and the key can be used again.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from restwell.database import Database
 from restwell.edge._context import Response as RawResponse
 from restwell.edge._context import Scope
@@ -31,7 +33,11 @@ async def call_once(
     database: Database, endpoint: Endpoint, request: Request, values: Mapping[str, Any], encode: Encode
 ) -> Response[bytes]:
     """Call the handler, or return the stored response of the first request with this key."""
-    body = encode_json(values["data"]) if "data" in values else b""
+    body = b""
+    if isinstance(endpoint.parameters.data, TypeAdapter):
+        body = await request.body()  # an encoded model may lack fields, such as a SecretStr
+    elif "data" in values:
+        body = encode_json(values["data"])
     if request.query_string:
         body += b"?" + request.query_string
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
+from pydantic import TypeAdapter
 
 from restwell.web._formats import add_patterns
+from restwell.web._models import model_schemas, models_within
 from restwell.web._validation import schema_hook
 
 Schema = dict[str, Any]
@@ -37,11 +39,21 @@ class ComponentSchemas:
 
     def __init__(self, kinds: list[Any]) -> None:
         unique = list(dict.fromkeys(kinds))
-        refs, components = msgspec.json.schema_components(unique, schema_hook=schema_hook, ref_template=REF + "{name}")
+        adapters = [kind for kind in unique if isinstance(kind, TypeAdapter)]
+        others = [kind for kind in unique if not isinstance(kind, TypeAdapter)]
+        models = dict.fromkeys(model for kind in others for model in models_within(kind))
+        model_refs, model_components = model_schemas(adapters, models, REF + "{model}")
+        names = {name: _name_of_model(name, schema) for name, schema in model_components.items()}
+        model_refs, model_components = _renamed(model_refs, model_components, names)
+
+        def hook(kind: Any) -> Schema:
+            return model_refs[kind] if kind in model_refs else schema_hook(kind)
+
+        refs, components = msgspec.json.schema_components(others, schema_hook=hook, ref_template=REF + "{name}")
         refs, components = _with_readable_names(refs, components)
         add_patterns([refs, components])
-        self._refs = dict(zip(unique, refs, strict=True))
-        self.components = dict(sorted(components.items()))
+        self._refs = dict(zip(others, refs, strict=True)) | {each: model_refs[each] for each in adapters}
+        self.components = dict(sorted(_merged(components, model_components).items()))
 
     def ref(self, kind: Any) -> Schema:
         ref: Schema = self._refs[kind]
@@ -74,21 +86,33 @@ class ComponentSchemas:
         parameters: Schema = self._refs[kind]["parameters"]
         return parameters
 
-    def example(self, schema: Schema) -> Any:
-        """A valid example value: the first example of the schema, or one built from its properties."""
-        for key in ("examples", "enum"):
-            if schema.get(key):
-                return schema[key][0]
+    def example(self, schema: Schema, *parents: str) -> Any:
+        """A valid example value: the first example of the schema, or one built from its properties.
+
+        A type that contains itself, as one of its ``parents``, is left out.
+        """
+        if given := schema.get("examples") or schema.get("enum"):
+            return given[0]
         if "$ref" in schema:
-            return self.example(self.components[schema["$ref"].removeprefix(REF)])
-        if "anyOf" in schema:
-            return self.example(schema["anyOf"][0])
+            name = _ref_of(schema)
+            return self.example(self.components[name], name, *parents) if name not in parents else None
+        if arms := schema.get("anyOf") or schema.get("oneOf"):
+            return self.example(next((arm for arm in arms if _ref_of(arm) not in parents), arms[0]), *parents)
+        return self._example_of_type(schema, *parents)
+
+    def _example_of_type(self, schema: Schema, *parents: str) -> Any:
         kind = str(schema.get("type"))
         if kind == "object":
-            return {name: self.example(inner) for name, inner in schema.get("properties", {}).items()}
+            return {name: self.example(inner, *parents) for name, inner in schema.get("properties", {}).items()}
         if kind == "array":
-            return [self.example(schema["items"])]
-        return EXAMPLES_BY_FORMAT.get(schema.get("format", ""), schema.get("minimum", _EXAMPLES_BY_TYPE.get(kind)))
+            items = schema.get("prefixItems", [schema.get("items", {})])
+            return [self.example(each, *parents) for each in items if _ref_of(each) not in parents]
+        simple = schema.get("const", schema.get("minimum", _EXAMPLES_BY_TYPE.get(kind)))
+        return EXAMPLES_BY_FORMAT.get(schema.get("format", ""), simple)
+
+
+def _ref_of(schema: Schema) -> str:
+    return str(schema.get("$ref", "")).removeprefix(REF)
 
 
 def _with_readable_names(refs: Any, components: Schema) -> tuple[Any, Schema]:
@@ -96,6 +120,10 @@ def _with_readable_names(refs: Any, components: Schema) -> tuple[Any, Schema]:
     names = {
         name: _readable(title) if "[" in (title := schema["title"]) else name for name, schema in components.items()
     }
+    return _renamed(refs, components, names)
+
+
+def _renamed(refs: Any, components: Schema, names: dict[str, str]) -> tuple[Any, Schema]:
     if duplicates := [name for name in components if list(names.values()).count(names[name]) > 1]:
         raise TypeError(_DUPLICATE_NAMES.format(" and ".join(duplicates)))
     renamed = {names[name]: _with_refs(schema, names) for name, schema in components.items()}
@@ -104,6 +132,29 @@ def _with_readable_names(refs: Any, components: Schema) -> tuple[Any, Schema]:
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"])
     return _with_refs(refs, names), renamed
+
+
+def _name_of_model(name: str, schema: Schema) -> str:
+    """Pydantic names the two schemas of a model ``Order-Input`` and ``Order-Output`` if they differ.
+
+    Raises TypeError for two models with one name: Pydantic names them by their module paths, joined by ``__``.
+    """
+    if "__" in name:
+        raise TypeError(_DUPLICATE_NAMES.format(name.replace("__", ".")))
+    title = schema.get("title", "")
+    return _readable(title) if "[" in title else name.replace("-", "")
+
+
+def _merged(components: Schema, of_models: Schema) -> Schema:
+    """All components. An enum may be in both. Raises TypeError for other types with one name."""
+    duplicates = [
+        name
+        for name in components.keys() & of_models.keys()
+        if "enum" not in components[name] or set(components[name]["enum"]) != set(of_models[name].get("enum", ()))
+    ]
+    if duplicates:
+        raise TypeError(_DUPLICATE_NAMES.format(" and ".join(sorted(duplicates))))
+    return {**of_models, **components}
 
 
 def _readable(title: str) -> str:
@@ -119,7 +170,8 @@ def _with_refs(schema: Any, names: dict[str, str]) -> Any:
     if isinstance(schema, list | tuple):
         return [_with_refs(inner, names) for inner in schema]
     if isinstance(schema, str) and schema.startswith(REF):
-        return REF + names[schema.removeprefix(REF)]
+        name = schema.removeprefix(REF)
+        return REF + names.get(name, name)
     return schema
 
 

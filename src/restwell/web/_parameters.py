@@ -1,17 +1,18 @@
 """The parameters of a handler: where each value comes from, inferred from its name and type."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Collection
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import partial
+from itertools import count
 from operator import attrgetter
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from msgspec import Struct, defstruct
-from pydantic import BaseModel
 
 from restwell._email_addresses import EmailAddress
 from restwell.auth import Actor
@@ -22,6 +23,7 @@ from restwell.web._decoding import decode_body, decode_query
 from restwell.web._formats import ambiguous_formats
 from restwell.web._forms import read_form
 from restwell.web._literals import text_parsers
+from restwell.web._models import decode_model, model_adapter, models_within
 from restwell.web._request import MERGE_PATCH, Request, body_media_type
 from restwell.web._uploads import Upload, read_upload
 
@@ -29,6 +31,9 @@ Read = Callable[[Request], Any]
 FindService = Callable[[type], Any]
 """Returns the service of a type, or None."""
 
+_numbers: Final = count()
+_TYPES_BY_NAME: Final[Mapping[str, type]] = {"actor": Actor, "request": Request, "upload": Upload}
+_is_token: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _SCALARS: Final = (str, int, float, bool, UUID, Decimal, date, datetime, time, timedelta, Enum, EmailAddress)
 
@@ -45,6 +50,10 @@ class Header(Struct, frozen=True):
     required: bool = False
     read: Callable[[str | None], Any] | None = None
     raises: tuple[type[AppError], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _is_token(self.name):
+            raise TypeError(f'Header: name must be the name of a header, such as "X-Name", not {self.name!r}')
 
 
 IfMatch = Annotated[
@@ -63,6 +72,7 @@ IfMatch = Annotated[
 class Parameters(Struct):
     """The parameters of a handler by source, with their types and the functions that read them.
 
+    ``data``: the type of the JSON body, or the TypeAdapter of a type with Pydantic models.
     ``scalars``: the names of the parameters that are fields of ``filters``, when the handler takes them one by one.
     ``read``: reads a value from the request. ``read_body``: the same for the one parameter that reads the body.
     """
@@ -84,19 +94,20 @@ def infer_parameters(
     handler: Callable[..., Any], method: str, path_names: Collection[str], find_service: FindService
 ) -> Parameters:
     """Find the source of each parameter of the handler. Raises TypeError with every fault."""
-    hints = get_type_hints(handler, include_extras=True)
-    found = Parameters()
+    try:
+        hints = get_type_hints(handler, include_extras=True)
+    except NameError as error:
+        raise TypeError(f"has an annotation that needs an import at run time: {error}") from None
+    inference = _Inference(method, path_names, find_service)
     scalars: dict[str, inspect.Parameter] = {}
     faults: list[str] = []
     for name, parameter in inspect.signature(handler).parameters.items():
-        kind = hints.get(name)
         try:
-            if kind is None:
-                raise TypeError("annotate it")
-            if not _add(found, name, kind, method, path_names, find_service):
+            if not inference.add(parameter, hints.get(name, parameter.empty)):
                 scalars[name] = parameter
         except TypeError as error:
             faults.append(f"takes {name}: {error}")
+    found = inference.found
     if scalars and found.filters is not None:
         faults.append(f"takes {' and '.join(scalars)}: make it a field of the Struct of filters")
     elif scalars:
@@ -110,47 +121,74 @@ def infer_parameters(
     return found
 
 
-def _add(  # each is needed
-    found: Parameters,
-    name: str,
-    annotation: Any,
-    method: str,
-    path_names: Collection[str],
-    find_service: FindService,
-) -> bool:
-    """Add a parameter. Returns False for a query parameter. Raises TypeError."""
-    kind = _without_metadata(annotation)
-    header = next((each for each in get_args(annotation)[1:] if isinstance(each, Header)), None)
-    if name in path_names:
+class _Inference:
+    """Adds one parameter after the other to ``found``."""
+
+    def __init__(self, method: str, path_names: Collection[str], find_service: FindService) -> None:
+        self.found = Parameters()
+        self._method = method
+        self._path_names = path_names
+        self._find_service = find_service
+
+    def add(self, parameter: inspect.Parameter, annotation: Any) -> bool:
+        """Add a parameter. Returns False for a query parameter. Raises TypeError."""
+        found, name, kind = self.found, parameter.name, _without_metadata(annotation)
+        header = next((each for each in get_args(annotation)[1:] if isinstance(each, Header)), None)
+        _check(parameter, annotation, header, is_in_path=name in self._path_names)
+        if name in self._path_names:
+            found.path[name] = kind
+            found.read[name] = lambda request: request.context.path_parameters[name]
+        elif kind is Request:
+            found.read[name] = lambda request: request
+        elif header is not None:
+            found.headers[name] = header
+            found.read[name] = _header_reader(header)
+        elif kind is Actor:
+            found.actor = True
+            found.read[name] = attrgetter("actor")
+        elif name in {"data", "form"} or kind is Upload:
+            self._add_body(name, annotation)
+        elif name == "filters":
+            found.filters = _text_struct(kind)
+            found.read[name] = _filters_reader(found.filters)
+        elif isinstance(kind, type) and not issubclass(kind, _SCALARS):
+            self._add_service(name, kind)
+        else:
+            return False
+        return True
+
+    def _add_body(self, name: str, annotation: Any) -> None:
+        if self._method not in _METHODS_WITH_BODY:
+            raise TypeError("only POST, PUT and PATCH have a body")
+        if self.found.read_body is not None:
+            raise TypeError(f"the handler takes {self.found.read_body[0]} already, and a request has one body")
+        self.found.read_body = name, _body_reader(self.found, name, annotation)
+
+    def _add_service(self, name: str, kind: type) -> None:
+        service = self._find_service(kind)
+        if service is None:
+            is_struct = issubclass(kind, (Struct, BaseModel))
+            hint = "; or name the parameter data for a JSON body, filters for a query, or form" if is_struct else ""
+            raise TypeError(f"no service is a {kind.__name__}: add it to the services of a Feature{hint}")
+        self.found.services[name] = service
+
+
+def _check(parameter: inspect.Parameter, annotation: Any, header: Header | None, *, is_in_path: bool) -> None:
+    """Raises TypeError for an annotation that cannot be what its author means."""
+    expected, kind = _TYPES_BY_NAME.get(parameter.name), _without_metadata(annotation)
+    if parameter.kind not in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}:
+        raise TypeError("arguments are passed by name: write it without * or /")
+    if kind is parameter.empty:
+        raise TypeError("annotate it")
+    if is_in_path:
         if annotation not in PATH_TYPES:
             raise TypeError("annotate a path parameter as UUID, int or str, and check constraints in the handler")
-        found.path[name] = annotation
-        found.read[name] = lambda request: request.context.path_parameters[name]
-    elif kind is Request:
-        found.read[name] = lambda request: request
-    elif header is not None:
-        found.headers[name] = header
-        found.read[name] = _header_reader(header)
-    elif kind is Actor:
-        found.actor = True
-        found.read[name] = attrgetter("actor")
-    elif name == "data" or kind is Upload or name == "form":
-        if method not in _METHODS_WITH_BODY:
-            raise TypeError("only POST, PUT and PATCH have a body")
-        if found.read_body is not None:
-            raise TypeError(f"the handler takes {found.read_body[0]} already, and a request has one body")
-        found.read_body = name, _body_reader(found, name, annotation)
-    elif name == "filters":
-        found.filters = _text_struct(kind)
-        found.read[name] = _filters_reader(found.filters)
-    elif isinstance(kind, type) and not issubclass(kind, _SCALARS):
-        service = find_service(kind)
-        if service is None:
-            raise TypeError(f"no service is a {kind.__name__}: add it to the services of a Feature")
-        found.services[name] = service
-    else:
-        return False
-    return True
+    elif expected is not None and kind is not expected:
+        raise TypeError(f"annotate it as {expected.__name__}")
+    elif header is not None and header.read is None and kind != str | None:
+        raise TypeError(f'annotate it as Annotated[str | None, Header("{header.name}")], or pass read= to convert it')
+    elif header is None and parameter.name == "if_match":
+        raise TypeError("annotate it as IfMatch")
 
 
 def _header_reader(header: Header) -> Read:
@@ -166,11 +204,13 @@ def _header_reader(header: Header) -> Read:
 
 def _body_reader(found: Parameters, name: str, annotation: Any) -> Callable[[Request], Awaitable[Any]]:
     if name == "data":
-        faults = [] if _is_model(annotation) else list(ambiguous_formats(annotation))
-        if faults:
+        if models_within(annotation):
+            found.data = model_adapter(annotation)
+            return partial(_read_json, decode=decode_model, kind=found.data)
+        if faults := list(ambiguous_formats(annotation)):
             raise TypeError("; and ".join(faults))
         found.data = annotation
-        return partial(_read_json, kind=annotation)
+        return partial(_read_json, decode=decode_body, kind=annotation)
     if name == "form":
         found.form = _text_struct(_without_metadata(annotation))
         return partial(read_form, kind=found.form)
@@ -178,7 +218,7 @@ def _body_reader(found: Parameters, name: str, annotation: Any) -> Callable[[Req
     return read_upload
 
 
-async def _read_json(request: Request, *, kind: Any) -> Any:
+async def _read_json(request: Request, *, decode: Callable[[bytes, Any], Any], kind: Any) -> Any:
     expected = body_media_type(request.method)
     received = request.fields.get(b"content-type", b"").partition(b";")[0].strip(b" \t").lower().decode("latin-1")
     if received != expected:
@@ -187,7 +227,7 @@ async def _read_json(request: Request, *, kind: Any) -> Any:
     body = await request.body()
     if not body:
         raise MalformedRequest("The request needs a JSON body.")
-    return decode_body(body, kind)
+    return decode(body, kind)
 
 
 def _text_struct(kind: Any) -> type[Struct]:
@@ -210,14 +250,11 @@ def _add_scalars(found: Parameters, scalars: dict[str, inspect.Parameter], hints
         (name, hints[name]) if parameter.default is parameter.empty else (name, hints[name], parameter.default)
         for name, parameter in scalars.items()
     ]
-    found.filters = _text_struct(defstruct("Query", fields, frozen=True, kw_only=True))
+    # Each has another name: the schemas of types are found by name.
+    found.filters = _text_struct(defstruct(f"Query{next(_numbers)}", fields, frozen=True, kw_only=True))
     found.scalars = tuple(scalars)
     found.read["filters"] = _filters_reader(found.filters)
 
 
 def _without_metadata(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -40,7 +40,9 @@ def security_txt(contact: str | None, public_url: str | None) -> list[Handler]:
         lines = [f"Contact: {contact}", f"Expires: {datetime.now(UTC) + _SECURITY_TXT_TTL:%Y-%m-%dT00:00:00Z}"]
         if public_url is not None:
             lines.append(f"Canonical: {public_url}{_SECURITY}")
-        return Response(content="\n".join([*lines, ""]).encode(), media_type="text/plain", headers=_CACHE_HEADERS)
+        return Response(
+            content="\n".join([*lines, ""]).encode(), media_type="text/plain; charset=utf-8", headers=_CACHE_HEADERS
+        )
 
     return [document]
 

@@ -4,7 +4,7 @@ import pytest
 from msgspec import Struct
 
 from restwell.errors import Invalid, MalformedRequest
-from restwell.web._request import MAX_VALUES, decode_body
+from restwell.web._decoding import MAX_VALUES, decode_body
 from restwell.web._validation import MAX_CHARS, MAX_ERRORS
 
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Meta, Struct
 
 from restwell.errors import AppError
-from restwell.web._request import decode_query
+from restwell.web._decoding import decode_query
 
 ID = "018f0000-abcd-7000-8000-000000000001"
 
