@@ -25,12 +25,10 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import HeaderParameter
 from litestar.routes import HTTPRoute
 
-from restwell.database import Database, Transaction
+from restwell.database import Database
 from restwell.idempotency import HEADER, StoredResponse, execute_once
 from restwell.web._guards import authenticates, current_actor
 from restwell.web._request import JSON, ApiRequest
-
-REPLAYED: Final = "idempotent-replayed"
 
 _TX: Final = "tx"
 _KEY: Final = "idempotency_key"
@@ -59,14 +57,11 @@ def idempotent(handler: Handler) -> Handler:
         target = f"{request.method} {request.scope['path']}"
         caller = current_actor(request).id
 
-        async def run_handler(tx: Transaction) -> StoredResponse:
-            return _answer(request, await handler(*args, **arguments, tx=tx))
+        async def run_handler() -> StoredResponse:
+            return _answer(request, await handler(*args, **arguments, tx=database.current_transaction))
 
-        answer = await database.in_transaction(
-            lambda tx: execute_once(tx, caller, idempotency_key, target, body, lambda: run_handler(tx))
-        )
-        headers = {**answer.headers, REPLAYED: "true"} if answer.replayed else answer.headers
-        return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
+        answer = await execute_once(database, caller, idempotency_key, target, body, run_handler)
+        return Response(answer.body, status_code=answer.status, headers=answer.headers, media_type=JSON)
 
     parameters = [each for name, each in signature.parameters.items() if name not in {_TX, "request"}]
     added = [
