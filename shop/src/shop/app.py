@@ -89,9 +89,9 @@ def create_app(settings: ShopSettings) -> App:
     secret = settings.payments.webhook_secret
     events = PaymentEvents(kit.database, secret.get_secret_value() if secret is not None else None, settlement.enqueue)
     exports = ExportService(kit.database, users, identities, sessions, orders, audit)
-    images = ImageService(kit.database, kit.jobs, kit.files)
+    images = ImageService(kit.database, kit.jobs, kit.files, products)
     reports = ReportService(kit.database, kit.jobs, kit.files)
-    builders = [builder(kit.database, kit.files) for builder in (ThumbnailBuilder, ReportBuilder)]
+    builders = [ThumbnailBuilder(kit.database, kit.files), ReportBuilder(kit.database, kit.files, orders)]
     cleanup = Cleanup(kit.database, kit.files, session_lifetime_seconds=settings.jwt.refresh_ttl_seconds)
     mails = [
         AccountMail(kit.database, kit.mailer),

@@ -15,6 +15,7 @@ from shop.images.queries import MAX_IMAGES, StoredImage
 from shop.images.render import InvalidImage, check
 from shop.images.schemas import ImageSize, ProductImage, ProductImageList
 from shop.images.thumbnails import size_name, upload_name
+from shop.products.service import ProductService
 
 
 class TooManyImages(Conflict):
@@ -22,8 +23,9 @@ class TooManyImages(Conflict):
 
 
 class ImageService:
-    def __init__(self, database: Database, jobs: Jobs, files: Files) -> None:
+    def __init__(self, database: Database, jobs: Jobs, files: Files, products: ProductService) -> None:
         self._database = database
+        self._products = products
         self._jobs = jobs
         self._files = files
 
@@ -32,8 +34,7 @@ class ImageService:
 
         The file is written before the row is inserted. The nightly cleanup deletes files without a row.
         """
-        if await self._database.find(queries.product, id=product_id) is None:
-            raise NotFound
+        await self._products.get_product(product_id)
         try:
             await asyncio.to_thread(check, upload.content)
         except InvalidImage as error:
@@ -41,8 +42,7 @@ class ImageService:
         image_id = new_id()
         await self._files.write(upload_name(image_id), upload.content)
         async with self._database.transaction() as tx:
-            if await tx.find(queries.lock_product, id=product_id) is None:  # deleted concurrently
-                raise NotFound
+            await self._products.lock_in(tx, product_id)
             if len(await tx.all(queries.of_product, product_id=product_id)) >= MAX_IMAGES:
                 raise TooManyImages
             job_id = await self._jobs.enqueue(tx, make_thumbnails, image_id=image_id)
@@ -52,8 +52,7 @@ class ImageService:
 
     async def list_images(self, product_id: UUID) -> ProductImageList:
         """Return the images of a product, oldest first. Raises NotFound."""
-        if await self._database.find(queries.product, id=product_id) is None:
-            raise NotFound
+        await self._products.get_product(product_id)
         return ProductImageList(
             [_to_schema(image) for image in await self._database.all(queries.of_product, product_id=product_id)]
         )
