@@ -63,6 +63,7 @@ def test_features_import_each_other_in_no_circle() -> None:
     assert circles({name: imported & FEATURES for name, imported in edges.items() if name in FEATURES}) == set()
 
 
+@pytest.mark.integration
 def test_importing_does_no_io_and_opens_nothing() -> None:
     assert_import_does_no_io("shop.app")
 
