@@ -17,6 +17,7 @@ from shop.identities.service import IdentityService
 from shop.images.jobs import make_thumbnails
 from shop.images.service import ImageService
 from shop.images.thumbnails import ThumbnailBuilder
+from shop.login_throttle.service import LoginThrottle
 from shop.mfa.service import MfaService
 from shop.mfa.verification import MfaVerification
 from shop.named_queries import named_queries
@@ -92,7 +93,20 @@ def create_app(settings: ShopSettings) -> App:
     images = ImageService(kit.database, kit.jobs, kit.files, products)
     reports = ReportService(kit.database, kit.jobs, kit.files)
     builders = [ThumbnailBuilder(kit.database, kit.files), ReportBuilder(kit.database, kit.files, orders)]
-    cleanup = Cleanup(kit.database, kit.files, session_lifetime_seconds=settings.jwt.refresh_ttl_seconds)
+    cleanup = Cleanup(
+        kit.database,
+        kit.files,
+        delete_expired=[
+            sessions.delete_expired,
+            LoginThrottle(kit.database).delete_expired,
+            resets.delete_expired,
+            email_verifications.delete_expired,
+            audit.delete_expired,
+            events.delete_expired,
+            reports.delete_expired,
+        ],
+        folders={"images": images.find_existing, "reports": reports.find_existing},
+    )
     mails = [
         AccountMail(kit.database, kit.mailer),
         VerificationMail(kit.database, kit.mailer, users),

@@ -5,7 +5,6 @@ from itertools import product
 from typing import Any
 
 from restwell.database import Query, find_queries
-from shop import cleanup
 from shop.audit import queries as audit
 from shop.clients import queries as clients
 from shop.email_verifications import queries as email_verifications
@@ -41,7 +40,6 @@ def named_queries() -> Iterator[Query[Any]]:
         orders,
         payments,
         reports,
-        cleanup,
     )
     for sort, (after, category, q, min_price, max_price) in product(ProductSort, product((False, True), repeat=5)):
         yield products.page(

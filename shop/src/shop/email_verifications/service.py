@@ -68,3 +68,7 @@ class EmailVerificationService:
     async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:
         """Invalidate all pending codes of the user, in the caller's transaction."""
         await tx.run(queries.delete_codes, match_user_id=user_id)
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of expired codes. Returns their number."""
+        return await self._database.run(queries.delete_expired, before=now)

@@ -5,9 +5,10 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import case, insert, null, select, update
 
-from restwell.database import param, query
+from restwell.database import any_of, param, query
 from restwell.jobs import is_unfinished
 from shop.images.models import ImageFailure, ImageState, product_images
+from shop.retention import BATCH
 
 MAX_IMAGES: Final = 20
 
@@ -60,4 +61,7 @@ finish: Final = query(
     update(product_images)
     .where(product_images.c.id == param("image_id"))
     .values({name: param(name) for name in ("state", "reason", "width", "height")}),
+)
+existing: Final = query(
+    "images.existing", select(product_images.c.id).where(any_of(product_images.c.id, "ids")).limit(BATCH), into=UUID
 )

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -69,6 +70,10 @@ class ImageService:
             return await self._files.read(size_name(image_id, size))
         except FileNotFoundError:
             raise NotFound from None
+
+    async def find_existing(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Return those of at most BATCH ids that belong to an image."""
+        return await self._database.primary.all(queries.existing, ids=ids)
 
     async def _find(self, product_id: UUID, image_id: UUID) -> StoredImage:
         image = await self._database.find(queries.by_id, id=image_id)

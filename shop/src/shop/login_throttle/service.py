@@ -55,6 +55,10 @@ class LoginThrottle:
         """Reset the count after a success, in the caller's transaction."""
         await tx.run(queries.reset, key_hash=key_hash)
 
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of counts that are reset anyway. Returns their number."""
+        return await self._database.run(queries.delete_expired, before=now - RESET_AFTER)
+
 
 def throttle_key(account: str, address: str) -> bytes:
     """SHA-256 of account and network: an IPv4 address, or the /64 prefix of an IPv6 address."""

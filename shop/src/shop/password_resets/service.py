@@ -71,3 +71,7 @@ class PasswordResetService:
     async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:
         """Invalidate all unused codes of the user, in the caller's transaction."""
         await tx.run(queries.revoke_unused, match_user_id=user_id, now=datetime.now(UTC))
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of expired codes. Returns their number."""
+        return await self._database.run(queries.delete_expired, before=now)

@@ -5,9 +5,10 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import case, insert, null, select, update
 
-from restwell.database import param, query
+from restwell.database import any_of, param, query
 from restwell.jobs import is_unfinished
 from shop.reports.models import ReportFailure, ReportState, reports
+from shop.retention import BATCH, delete_before
 
 
 class StoredReport(Struct, frozen=True):
@@ -47,4 +48,9 @@ set_progress: Final = query(
 finish: Final = query(
     "reports.finish",
     update(reports).where(reports.c.id == param("report_id")).values(state=ReportState.READY, progress=100),
+)
+
+delete_expired: Final = delete_before("reports.delete_expired", reports.c.id, reports.c.id)
+existing: Final = query(
+    "reports.existing", select(reports.c.id).where(any_of(reports.c.id, "ids")).limit(BATCH), into=UUID
 )
