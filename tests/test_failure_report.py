@@ -10,6 +10,8 @@ import pytest
 
 from servers import ROOT, SUPPORT
 
+pytestmark = pytest.mark.integration
+
 FAILING = """
 import httpx
 from msgspec import Struct

@@ -79,6 +79,7 @@ def test_no_test_of_the_kit_needs_the_shop() -> None:
         assert not re.search(r"\bshop[.]app\b", file.read_text()), f"{file} runs the shop"
 
 
+@pytest.mark.integration
 def test_importing_does_no_io_and_opens_nothing() -> None:
     assert_import_does_no_io("restwell, restwell._cli")
 

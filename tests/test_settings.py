@@ -88,6 +88,7 @@ def test_an_unreadable_settings_file_is_named_with_a_hint(
     assert fault.startswith(f"{file}: {words}")
 
 
+@pytest.mark.integration
 def test_a_settings_file_without_read_permission_is_named(tmp_path: Path) -> None:
     """Breaks when PermissionError is not translated. Root can read everything, so the test uses another user."""
     (tmp_path / "JWT_SECRET").write_text(STRONG)

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 import servers
 from mail_server import MailServer, mail_server
 from restwell import App
+from restwell.auth import Passwords
 from restwell.database import Database, Migrations
 from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings
 from restwell.testing import running
@@ -24,6 +25,10 @@ pytest_plugins = ["shared_fixtures"]
 SECRET = "a secret for tests, which is long enough to be one"
 servers.PRELOADED.append("shop.app")  # what most commands import
 servers.SETTINGS["PAYMENTS_URL"] = "fake:///{folder}/payments.db"
+
+PRODUCTION_COST = Passwords.__init__.__kwdefaults__
+# The lowest cost of Argon2, because most tests sign in. The processes that tests start have the production cost.
+Passwords.__init__.__kwdefaults__ = {"memory_kib": 8, "passes": 1}
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +52,16 @@ def settings(database_url: str, runtime_dir: Path, tmp_path: Path) -> ShopSettin
         request=RequestSettings(timeout_seconds=30),  # for a busy machine
         payments=PaymentsSettings(url=SecretStr(f"fake:///{tmp_path}/payments.db")),
     )
+
+
+@pytest.fixture
+async def production_cost(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All passwords have the hash of production. Request it before ``app``."""
+    monkeypatch.setattr(Passwords.__init__, "__kwdefaults__", PRODUCTION_COST)
+    passwords = Passwords()
+    async with database.transaction() as tx:
+        await tx.run_script(f"UPDATE users SET password_hash = '{await passwords.hash(demo.PASSWORD)}'")
+    passwords.close()
 
 
 @pytest.fixture

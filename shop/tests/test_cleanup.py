@@ -107,6 +107,24 @@ async def test_the_cleanup_deletes_security_events_after_a_year(customer: ShopCl
     assert await count(app, "security_events") == before - 1
 
 
+async def test_the_cleanup_deletes_old_reports_and_payment_events(admin: ShopClient, app: App) -> None:
+    """Fails if the cleanup of one feature is missing in ``create_app``."""
+    user_id = UUID((await admin.get("/v1/users/me")).json()["id"])
+    reports, events = metadata.tables["reports"], metadata.tables["payment_events"]
+    report = {c.name: param(c.name) for c in reports.columns} | {"state": "ready", "progress": 100}
+    add_report = query("test.report", reports.insert().values(report | {"first_day": "", "last_day": ""}))
+    add_event = query("test.event", events.insert().values({c.name: param(c.name) for c in events.columns}))
+    now = datetime.now(UTC)
+    async with app.kit.database.transaction() as tx:
+        for then in (now - timedelta(days=29), now - timedelta(days=31)):
+            ids = {"id": min_id_at(then), "requested_by": user_id, "job_id": new_id()}
+            await tx.run(add_report, **ids, created_at=then)
+        for then in (now - timedelta(days=6), now - timedelta(days=8)):
+            await tx.run(add_event, id=str(then), received_at=then)
+    await clean(app)
+    assert [await count(app, table) for table in ("reports", "payment_events")] == [1, 1]
+
+
 async def test_the_cleanup_deletes_sessions_a_week_after_their_end(customer: ShopClient, app: App) -> None:
     user_id = UUID((await customer.get("/v1/users/me")).json()["id"])
     lifetime = timedelta(seconds=app.kit.settings.jwt.refresh_ttl_seconds)

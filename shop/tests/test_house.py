@@ -1,11 +1,14 @@
 """Architecture rules of the shop: the layers of its features, and declarations that match its code."""
 
 import re
+from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import pytest
+from sqlalchemy import Table
 
 from house_rules import (
     assert_dependencies_have_reasons,
@@ -20,6 +23,7 @@ from house_rules import (
 from restwell.database import find_queries
 from servers import ROOT
 from shop.app import create_app
+from shop.schema import metadata
 from shop.settings import ShopSettings
 
 SHOP: Final = ROOT / "shop/src/shop"
@@ -61,6 +65,26 @@ def test_features_import_each_other_in_no_circle() -> None:
     """Fails if ``audit`` imports ``users``, which imports ``audit``."""
     edges = imports_between_packages(SHOP)
     assert circles({name: imported & FEATURES for name, imported in edges.items() if name in FEATURES}) == set()
+
+
+@pytest.mark.integration
+def test_each_table_is_used_by_one_feature() -> None:
+    """Fails if ``sessions`` imports the table ``users``, or its module ``models`` whole."""
+    users = defaultdict(set)
+    for file in SHOP.rglob("*.py"):
+        _, *name = module_of(file)
+        if name[:1] == ["migrations"] or name == ["load_data"]:  # its SQL is for measurements only
+            continue
+        module = import_module(".".join(["shop", *name]))
+        for imported in vars(module).values():
+            if isinstance(imported, ModuleType) and re.fullmatch(r"shop\.\w+\.models", imported.__name__):
+                tables = [value for value in vars(imported).values() if isinstance(value, Table)]
+            else:
+                tables = [imported] if isinstance(imported, Table) else []
+            for table in tables:
+                users[table.name].add(".".join(name[:1]))
+    assert users.keys() >= metadata.tables.keys()
+    assert {table: features for table, features in users.items() if len(features) > 1} == {}
 
 
 def test_importing_does_no_io_and_opens_nothing() -> None:

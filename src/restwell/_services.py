@@ -1,8 +1,8 @@
 """Builds the services of an application, each once, from the types of their parameters."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -18,8 +18,9 @@ class Services:
     """Services by type.
 
     An entry is a service; a class, whose parameters are services; or a function whose parameters are services and whose
-    return type is that of its service. A parameter with a default is not filled. ``parts``: functions that return the
-    parts of the kit, by the ``type_name`` of exactly their type, so that optional ones need no import.
+    return type is that of its service. A parameter with a default is not filled; a ``Sequence[...]`` gets every service
+    that is one. ``parts``: functions that return the parts of the kit, by the ``type_name`` of exactly their type, so
+    that optional ones need no import.
     """
 
     def __init__(self, entries: Iterable[object], parts: Mapping[str, Callable[[], object]]) -> None:
@@ -57,6 +58,9 @@ class Services:
             self._building.pop()
 
     def _argument(self, name: str, parameter: str, kind: Any) -> object:
+        if get_origin(kind) is Sequence:
+            (wanted,) = get_args(kind)
+            return [self.find(entry.kind) for entry in self._entries if _provides(entry.kind, wanted)]
         service = self.find(kind)
         if service is None:
             raise TypeError(
@@ -83,7 +87,7 @@ def _entry(given: object) -> _Entry:
 
 def _parameters(build: Callable[..., object]) -> list[tuple[str, Any]]:
     """The parameters without a default, with their types. Raises TypeError for one without a type."""
-    hints = get_type_hints(build.__init__ if isinstance(build, type) else build)
+    hints = get_type_hints(vars(build).get("__init__", build) if isinstance(build, type) else build)
     found = []
     for name, parameter in inspect.signature(build).parameters.items():
         if parameter.default is parameter.empty and parameter.kind not in {

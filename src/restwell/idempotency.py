@@ -1,6 +1,15 @@
 """Idempotency keys: the response is stored in the transaction of the operation, and replayed for a repeated request.
 
-Keys are scoped to the user. A failed operation stores nothing, so the key can be retried. Follows
+Independent of the web framework::
+
+    async def operation() -> StoredResponse:
+        order = await orders.place(caller, draft)  # a service, which opens transactions as always
+        return StoredResponse(201, {"location": f"/orders/{order.id}"}, encode(order))
+
+    key = request.headers.get(HEADER)
+    answer = await execute_once(database, caller.id, key, f"{request.method} {request.url.path}", body, operation)
+
+Keys are scoped to the caller. A failed operation stores nothing, so the key can be retried. Follows
 draft-ietf-httpapi-idempotency-key-header-07.
 """
 
@@ -19,9 +28,20 @@ from restwell._metadata import metadata
 from restwell.database import Database, DatabaseBusy, Id, Timestamp, Transaction, TransactionConflict, param, query
 from restwell.errors import AppError
 
-__all__ = ["IdempotencyKeyInFlight", "IdempotencyKeyRequired", "IdempotencyKeyReused", "delete_keys_before"]
+__all__ = [
+    "HEADER",
+    "REPLAYED_HEADER",
+    "IdempotencyKeyInFlight",
+    "IdempotencyKeyRequired",
+    "IdempotencyKeyReused",
+    "StoredResponse",
+    "delete_keys_before",
+    "execute_once",
+]
 
 HEADER: Final = "Idempotency-Key"
+REPLAYED_HEADER: Final = "idempotent-replayed"
+"""In a stored response that is sent again: ``true``."""
 MAX_CHARS: Final = 255
 MAX_BATCH: Final = 1_000
 """The most records that one transaction deletes."""
@@ -49,7 +69,10 @@ class IdempotencyKeyReused(AppError):
 
 
 class StoredResponse(Struct, frozen=True):
-    """The response of the first request. ``replayed`` if it was read from the database."""
+    """The response of the first request.
+
+    ``replayed`` if it was read from the database; it then has the REPLAYED_HEADER.
+    """
 
     status: int
     headers: dict[str, str]
@@ -117,26 +140,50 @@ async def delete_keys_before(database: Database, before: datetime) -> int:
 
 
 async def execute_once(
-    tx: Transaction,
-    user_id: UUID,
+    database: Database,
+    caller_id: UUID,
     key: str | None,
     target: str,
-    request: bytes,
+    body: bytes,
     operation: Callable[[], Awaitable[StoredResponse]],
 ) -> StoredResponse:
-    """Run ``operation`` in ``tx``, or return the stored response if the user already used the key.
+    """Run ``operation`` in one transaction with its stored response, or return that if the caller used the key before.
 
-    ``target`` is the method and path of the request. Raises IdempotencyKeyRequired without a valid key,
-    IdempotencyKeyReused if the key belongs to a different request, and IdempotencyKeyInFlight if the first request
-    still runs after the lock timeout.
+    ``target`` is the method and path of the request; ``body`` is everything else that it is made of. The transaction
+    is ambient: transactions and queries of ``database`` in the operation join it. The operation must have no other
+    effect: after a transaction conflict it runs again. An exception of it rolls back everything, and the key can be
+    used again.
+
+    Raises IdempotencyKeyRequired without a valid key, IdempotencyKeyReused if the key belongs to a different request,
+    and IdempotencyKeyInFlight if the first request still runs after the lock timeout.
     """
     if not key or len(key) > MAX_CHARS or not key.isprintable():
         raise IdempotencyKeyRequired
-    request_hash = hashlib.sha256(request).digest()
+    request_hash = hashlib.sha256(body).digest()
+
+    async def once(tx: Transaction) -> StoredResponse:
+        if not await _is_first(tx, caller_id, key, target, request_hash):
+            return await _stored_response(tx, caller_id, key, target, request_hash)
+        response = await operation()
+        tx.defer(
+            _store,
+            match_user_id=caller_id,
+            match_key=key,
+            status=response.status,
+            headers=msgspec.json.encode(response.headers),
+            body=response.body,
+        )
+        return response
+
+    return await database.in_transaction(once, ambient=True)
+
+
+async def _is_first(tx: Transaction, caller_id: UUID, key: str, target: str, request_hash: bytes) -> bool:
+    """Claim the key. Waits for a transaction that has claimed it."""
     try:
         claimed = await tx.find(
             _claim,
-            user_id=user_id,
+            user_id=caller_id,
             key=key,
             target=target,
             request_hash=request_hash,
@@ -149,20 +196,14 @@ async def execute_once(
         raise  # a deadlock: the whole transaction is retried
     except DatabaseBusy as error:
         raise IdempotencyKeyInFlight from error
-    if claimed is None:
-        record = await tx.one(_find, user_id=user_id, key=key)
-        if (record.target or target, record.request_hash) != (target, request_hash):
-            raise IdempotencyKeyReused
-        headers = msgspec.json.decode(record.headers, type=dict[str, str])
-        return StoredResponse(record.status, headers, record.body, replayed=True)
-    response = await operation()
-    headers_json = msgspec.json.encode(response.headers)
-    tx.defer(
-        _store,
-        match_user_id=user_id,
-        match_key=key,
-        status=response.status,
-        headers=headers_json,
-        body=response.body,
-    )
-    return response
+    return claimed is not None
+
+
+async def _stored_response(
+    tx: Transaction, caller_id: UUID, key: str, target: str, request_hash: bytes
+) -> StoredResponse:
+    record = await tx.one(_find, user_id=caller_id, key=key)
+    if (record.target or target, record.request_hash) != (target, request_hash):
+        raise IdempotencyKeyReused
+    headers = msgspec.json.decode(record.headers, type=dict[str, str])
+    return StoredResponse(record.status, {**headers, REPLAYED_HEADER: "true"}, record.body, replayed=True)

@@ -15,6 +15,7 @@ def test_every_public_name_exists() -> None:
         _ = auth.nothing
 
 
+@pytest.mark.integration
 def test_the_core_imports_no_library_of_an_extra() -> None:
     """Breaks if a module of the core imports a library of an extra: without it, no command starts."""
     libraries = ["aio_pika", "aiormq", "aiosmtplib", "argon2", "asyncpg", "email_validator", "httpx", "joserfc"]

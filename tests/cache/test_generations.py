@@ -55,6 +55,7 @@ async def test_a_write_changes_the_generation_of_its_tag_for_every_process(tmp_p
     two.close()
 
 
+@pytest.mark.integration
 async def test_a_tag_is_cached_again_after_its_writer_died(tmp_path: Path, recovery_seconds: float) -> None:
     """Breaks when the slots of dead processes are not recovered, or are recovered immediately: the database may still
     process the commit of the dead process.
@@ -69,6 +70,7 @@ async def test_a_tag_is_cached_again_after_its_writer_died(tmp_path: Path, recov
     table.close()
 
 
+@pytest.mark.integration
 async def test_a_process_that_reuses_the_slot_of_a_dead_process_recovers_its_tags(
     tmp_path: Path, recovery_seconds: float
 ) -> None:
@@ -132,6 +134,7 @@ async def test_a_process_without_a_free_slot_is_rejected(tmp_path: Path, monkeyp
     two.close()
 
 
+@pytest.mark.integration
 async def test_closing_does_not_wait_for_dead_processes(tmp_path: Path) -> None:
     """The recovery timer fires after close() and must not access the closed map."""
     await die_during_write(tmp_path)

@@ -91,6 +91,7 @@ async def test_a_process_that_is_stopped_in_its_fence_stops_no_other(tmp_path: P
     table.close()
 
 
+@pytest.mark.integration
 async def test_no_entry_is_older_than_an_acknowledged_write_of_another_process(tmp_path: Path) -> None:
     """Breaks when begin_write stores no generation, or a read does not look at the flags."""
     database = tmp_path / "database"

@@ -69,6 +69,7 @@ async def test_a_job_that_exceeds_its_timeout_is_cancelled_or_killed(harness: Jo
     assert failure.error.startswith("TimeoutError: timed out after")
 
 
+@pytest.mark.integration
 async def test_a_worker_survives_a_job_that_kills_its_process_or_exits(harness: JobsHarness) -> None:
     died, left = await harness.enqueue(sample_jobs.exit_process), await harness.enqueue(sample_jobs.raise_system_exit)
     squared, halved = (
@@ -92,6 +93,7 @@ async def test_an_error_with_any_text_is_stored(harness: JobsHarness) -> None:
     assert failure.error == "ValueError: NUL \\x00 and a lone surrogate \\ud800"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_the_timeout_of_a_synchronous_job_begins_when_it_runs(harness: JobsHarness) -> None:
     """Breaks if the timeout starts with the claim: the last of three jobs waits four seconds for the only process."""

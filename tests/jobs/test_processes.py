@@ -10,6 +10,8 @@ import pytest
 
 from restwell.jobs._processes import ProcessDied, Processes
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 async def processes() -> AsyncIterator[Processes]:

@@ -62,6 +62,7 @@ child.join()
 """
 
 
+@pytest.mark.integration
 def test_a_process_that_ends_writes_its_last_lines() -> None:
     """Breaks without the flush at exit, and when `atexit` does it, which a forked process does not call."""
     command = [sys.executable, "-c", SETUP + EXIT]
@@ -69,6 +70,7 @@ def test_a_process_that_ends_writes_its_last_lines() -> None:
     assert sorted(json.loads(line)["number"] for line in written.splitlines()) == [1, 2]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("limit", [AT_LINE_END, AT_LINE_END + 7])
 def test_a_full_disk_drops_lines_and_never_joins_two(tmp_path: Path, limit: int) -> None:
     """Breaks when a partially written line is not terminated before the next one: both are then unreadable.
@@ -85,6 +87,7 @@ def test_a_full_disk_drops_lines_and_never_joins_two(tmp_path: Path, limit: int)
     assert (json.loads(report)["event"], json.loads(report)["total"]) == ("log_lines_dropped", int(dropped_count))
 
 
+@pytest.mark.integration
 def test_a_pipe_that_is_read_again_gets_the_buffered_lines_and_the_number_of_dropped_ones() -> None:
     """Breaks when the log buffer is unbounded, and when dropped lines are not logged, or not counted by the metric."""
     written = 2 * BUFFER_LINES + 2_000  # one full buffer, and at most one more being written

@@ -177,6 +177,7 @@ def test_a_file_that_cannot_be_deleted_counts_once(tmp_path: Path, monkeypatch: 
         assert scraped(tmp_path)["orders_total"] == 1 + 3 * number
 
 
+@pytest.mark.integration
 def test_concurrent_merges_count_each_file_once(tmp_path: Path) -> None:
     """Breaks without the lock, and when a reader does not notice a compaction during its read."""
     add_exited(tmp_path, 300)

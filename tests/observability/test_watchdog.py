@@ -155,6 +155,7 @@ asyncio.run(main())
 BUSY = "import os, time; os.sched_setaffinity(0, {0}); end = time.monotonic() + 6\nwhile time.monotonic() < end: pass"
 
 
+@pytest.mark.integration
 def test_a_wait_for_the_cpu_is_not_reported_as_a_block() -> None:
     """Breaks when the wait for a CPU counts: with seven other processes, an iteration of 20 ms takes 160 ms."""
     others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(7)]

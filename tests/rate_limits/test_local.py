@@ -46,6 +46,7 @@ def _spend_all(folder: Path, start: float, results: "multiprocessing.Queue[int]"
     results.put(asyncio.run(main()))
 
 
+@pytest.mark.integration
 async def test_processes_of_one_machine_share_a_count(tmp_path: Path) -> None:
     """Breaks without the lock: two processes read the same state, and both allow a request."""
     spawn = multiprocessing.get_context("spawn")

@@ -5,6 +5,7 @@ A suite defines the fixture ``prepare``, which fills an empty database.
 Tests that need a missing server are listed at the end of the run.
 """
 
+import gc
 import os
 import re
 import shutil
@@ -65,6 +66,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.get_closest_marker(kind) for kind in KINDS):
             item.add_marker(_kind_of(item))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector away from hundreds of thousands of objects that last as long as the run."""
+    gc.collect()
+    gc.freeze()
 
 
 def _kind_of(item: pytest.Item) -> str:

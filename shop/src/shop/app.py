@@ -15,6 +15,7 @@ from shop.email_verifications.feature import email_verifications
 from shop.exports.feature import exports
 from shop.identities.feature import identities
 from shop.images.feature import images
+from shop.login_throttle.feature import login_throttle
 from shop.mfa.feature import mfa
 from shop.orders.feature import orders
 from shop.password_resets.feature import password_resets
@@ -35,7 +36,8 @@ class AdminJobController(JobController):
     guards = [requires_role("admin", or_scope=Scope.JOBS_MANAGE)]
 
 
-accounts: Final = (users, sessions, identities, mfa, exports, password_resets, email_verifications, audit)
+sign_in: Final = (sessions, identities, mfa, login_throttle)
+accounts: Final = (users, *sign_in, exports, password_resets, email_verifications, audit)
 store: Final = (products, images, orders, payments, reports)
 operations: Final = (clients, cleanup, AdminJobController)
 

@@ -7,13 +7,10 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
-
-from restwell.auth import Passwords
-from restwell.database import Database, param, query
+from restwell.database import Database
 from shop.access import Role
-from shop.products.models import products
-from shop.users.models import users
+from shop.products.demo import insert_products
+from shop.users.demo import insert_users
 
 PASSWORD: Final = "demo-password-2026"  # noqa: S105  # a documented development password
 ACCOUNTS: Final = {
@@ -124,26 +121,30 @@ CATALOGUE: Final[dict[str, tuple[Kind, ...]]] = {
     ),
 }
 
-_count: Final = query("demo.count", select(func.count().label("n")).select_from(products), into=int)
-_any_user: Final = query("demo.user", select(users.c.id).where(users.c.email == param("email")), into=UUID)
-_insert_user: Final = query("demo.insert_user", insert(users).values({c.name: param(c.name) for c in users.columns}))
-_insert_product: Final = query(
-    "demo.insert_product", insert(products).values({c.name: param(c.name) for c in products.columns})
-)
-
 
 async def seed(database: Database) -> str:
     """Insert missing demo accounts, and the catalogue if there are no products. Idempotent. Returns a summary."""
-    await _seed_accounts(database)
-    async with database.transaction() as tx:
-        present = await tx.one(_count)
-        if not present:
-            await tx.run_many(_insert_product, list(catalogue()))
-        return f"{present or PRODUCTS:,} products"
+    await insert_users(database, list(accounts()), PASSWORD)
+    return f"{await insert_products(database, catalogue()):,} products"
 
 
 def banner() -> str:
     return f"log in as customer1@shop.example / {PASSWORD}  (or admin@shop.example)"
+
+
+def accounts() -> Iterator[dict[str, Any]]:
+    """Yield the same user rows on every call, without their password."""
+    for number, (email, (name, role)) in enumerate(ACCOUNTS.items()):
+        yield {
+            "id": _id(_START, 1_000_000 + number),
+            "email": email,
+            "email_verified_at": _START,
+            "name": name,
+            "role": role,
+            "active": True,
+            "created_at": _START,
+            "updated_at": _START,
+        }
 
 
 def catalogue() -> Iterator[dict[str, Any]]:
@@ -177,28 +178,3 @@ def _id(created_at: datetime, number: int) -> UUID:
     """A deterministic UUIDv7."""
     milliseconds = int(created_at.timestamp() * 1_000)
     return UUID(int=milliseconds << 80 | 0x7 << 76 | 0x8 << 60 | number)
-
-
-async def _seed_accounts(database: Database) -> None:
-    missing = [email for email in ACCOUNTS if await database.find(_any_user, email=email) is None]
-    if not missing:
-        return
-    passwords = Passwords()
-    hashes = {email: await passwords.hash(PASSWORD) for email in missing}
-    passwords.close()
-    async with database.transaction() as tx:
-        for email, password_hash in hashes.items():
-            name, role = ACCOUNTS[email]
-            account_id = _id(_START, 1_000_000 + list(ACCOUNTS).index(email))
-            await tx.run(
-                _insert_user,
-                id=account_id,
-                email=email,
-                email_verified_at=_START,
-                name=name,
-                password_hash=password_hash,
-                role=role,
-                active=True,
-                created_at=_START,
-                updated_at=_START,
-            )

@@ -181,7 +181,7 @@ def test_no_cursor_causes_a_5xx(server: InProcess, score: Score) -> None:
 
 @pytest.mark.scoreboard("T1", "any OAuth callback", MARK, backend="SQLite")
 def test_no_forged_oauth_callback_opens_a_session(server: InProcess, score: Score) -> None:
-    flow = server._app.kit.oauth_flows.start("okta", return_to="/account#x")
+    flow = server.app.kit.oauth_flows.start("okta", return_to="/account#x")
 
     def come_back(given: tuple[str, bytes, Sequence[tuple[str, str]]]) -> Response:
         provider, cookie, parameters = given

@@ -44,7 +44,7 @@ def seeded_shop_of(server: InProcess) -> SeededShop:
         admin,
         (b"idempotency-key", b"an order"),
     )
-    flow = server._app.kit.oauth_flows.start("okta", return_to="/account#x")
+    flow = server.app.kit.oauth_flows.start("okta", return_to="/account#x")
     return SeededShop(
         admin=token.encode(),
         refresh=sign_in("customer1")["refresh_token"].encode(),

@@ -20,7 +20,6 @@ from restwell.web._endpoint import Endpoint
 from restwell.web._request import JSON, Request
 from restwell.web._responses import Response
 
-REPLAYED: Final = "idempotent-replayed"
 DESCRIPTION: Final = (
     "A unique value for each request, such as a UUID. A retry with the same key receives the same response."
 )
@@ -48,8 +47,5 @@ async def call_once(
 
     key = request.headers.get(HEADER)
     caller, target = request.actor.id, f"{request.method} {request.path}"
-    answer = await database.in_transaction(
-        lambda tx: execute_once(tx, caller, key, target, body, operation), ambient=True
-    )
-    headers = {**answer.headers, REPLAYED: "true"} if answer.replayed else answer.headers
-    return Response(content=answer.body, status_code=answer.status, headers=headers, media_type=JSON)
+    answer = await execute_once(database, caller, key, target, body, operation)
+    return Response(content=answer.body, status_code=answer.status, headers=answer.headers, media_type=JSON)

@@ -167,7 +167,7 @@ class _Inference:
     def _add_service(self, name: str, kind: type) -> None:
         service = self._find_service(kind)
         if service is None:
-            is_struct = issubclass(kind, (Struct, BaseModel))
+            is_struct = issubclass(kind, Struct) or bool(models_within(kind))
             hint = "; or name the parameter data for a JSON body, filters for a query, or form" if is_struct else ""
             raise TypeError(f"no service is a {kind.__name__}: add it to the services of a Feature{hint}")
         self.found.services[name] = service

@@ -5,6 +5,7 @@ from sqlalchemy import insert, select
 from restwell.database import param, query
 from shop.audit.models import security_events
 from shop.audit.schemas import SecurityEvent
+from shop.retention import delete_before
 
 _shown: Final = tuple(security_events.c[name] for name in SecurityEvent.__struct_fields__)
 _newest: Final = select(*_shown).order_by(security_events.c.id.desc()).limit(param("count"))
@@ -20,3 +21,5 @@ first_page_of_user: Final = query("security_events.first_page_of_user", _newest.
 next_page_of_user: Final = query(
     "security_events.next_page_of_user", _newest.where(_of_user, _older), into=SecurityEvent
 )
+
+delete_expired: Final = delete_before("security_events.delete_expired", security_events.c.id, security_events.c.id)

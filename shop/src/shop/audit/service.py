@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -6,17 +6,20 @@ import structlog
 
 from restwell.auth import Actor
 from restwell.database import Database, Transaction
-from restwell.ids import new_id
+from restwell.ids import min_id_at, new_id
 from restwell.web import Cursors, Page
 from shop.access import Role
 from shop.audit import queries
 from shop.audit.models import SecurityEventType
 from shop.audit.schemas import SecurityEvent, SecurityEventFilter
+from shop.retention import DeletesExpired
 
+RETENTION: Final = timedelta(days=366)
+"""One day more than the database trigger requires."""
 _LIST: Final = "security_events"
 
 
-class AuditLog:
+class AuditLog(DeletesExpired):
     def __init__(self, database: Database, cursors: Cursors) -> None:
         self._database = database
         self._cursors = cursors
@@ -61,3 +64,7 @@ class AuditLog:
             )
         events = await self._database.all(page, count=filters.limit + 1, **position, **user_filter)
         return self._cursors.page(scope, events, filters.limit, lambda event: (event.id,))
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of old events. Returns their number."""
+        return await self._database.run(queries.delete_expired, before=min_id_at(now - RETENTION))

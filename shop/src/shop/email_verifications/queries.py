@@ -6,6 +6,7 @@ from sqlalchemy import delete, insert
 
 from restwell.database import param, query
 from shop.email_verifications.models import email_verifications
+from shop.retention import delete_before
 
 
 class VerifiedEmail(Struct, frozen=True):
@@ -27,4 +28,8 @@ use: Final = query(
 delete_codes: Final = query(
     "email_verifications.delete_codes",
     delete(email_verifications).where(email_verifications.c.user_id == param("match_user_id")),
+)
+
+delete_expired: Final = delete_before(
+    "email_verifications.delete_expired", email_verifications.c.code_hash, email_verifications.c.expires_at
 )

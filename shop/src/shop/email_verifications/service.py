@@ -11,6 +11,7 @@ from shop.email_verifications import queries
 from shop.email_verifications.jobs import send_email_changed, send_verification_code, send_welcome
 from shop.email_verifications.schemas import EmailVerificationRequest
 from shop.one_time_tokens import hash_token
+from shop.retention import DeletesExpired
 from shop.users.reauthentication import Reauthentication, WrongPassword
 from shop.users.service import EmailTaken, UserService
 
@@ -20,7 +21,7 @@ class InvalidVerificationCode(AppError):
     message = "The code is invalid, already used, or expired after 24 hours. Request a new one."
 
 
-class EmailVerificationService:
+class EmailVerificationService(DeletesExpired):
     def __init__(
         self,
         database: Database,
@@ -72,3 +73,7 @@ class EmailVerificationService:
     async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:
         """Invalidate all pending codes of the user, in the caller's transaction."""
         await tx.run(queries.delete_codes, match_user_id=user_id)
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of expired codes. Returns their number."""
+        return await self._database.run(queries.delete_expired, before=now)

@@ -5,10 +5,10 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import case, insert, null, select, update
 
-from restwell.database import param, query
+from restwell.database import any_of, param, query
 from restwell.jobs import is_unfinished
 from shop.images.models import ImageFailure, ImageState, product_images
-from shop.products.models import products
+from shop.retention import BATCH
 
 MAX_IMAGES: Final = 20
 
@@ -38,12 +38,8 @@ _names: Final = StoredImage.__struct_fields__
 _columns: Final = [_computed[name].label(name) if name in _computed else product_images.c[name] for name in _names]
 _insert_columns: Final = ("id", "product_id", "job_id", "created_at")
 
-product: Final = query("images.product", select(products.c.id).where(products.c.id == param("id")), into=UUID)
 by_id: Final = query(
     "images.by_id", select(*_columns).where(product_images.c.id == param("id")), into=StoredImage, batch_on="id"
-)
-lock_product: Final = query(
-    "images.lock_product", select(products.c.id).where(products.c.id == param("id")).with_for_update(), into=UUID
 )
 of_product: Final = query(
     "images.of_product",
@@ -65,4 +61,7 @@ finish: Final = query(
     update(product_images)
     .where(product_images.c.id == param("image_id"))
     .values({name: param(name) for name in ("state", "reason", "width", "height")}),
+)
+existing: Final = query(
+    "images.existing", select(product_images.c.id).where(any_of(product_images.c.id, "ids")).limit(BATCH), into=UUID
 )

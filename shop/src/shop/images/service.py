@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,15 +16,20 @@ from shop.images.queries import MAX_IMAGES, StoredImage
 from shop.images.render import InvalidImage, check
 from shop.images.schemas import ImageSize, ProductImage, ProductImageList
 from shop.images.thumbnails import size_name, upload_name
+from shop.products.service import ProductService
+from shop.retention import OwnsFolder
 
 
 class TooManyImages(Conflict):
     code, message = "too_many_images", f"A product has at most {MAX_IMAGES} images."
 
 
-class ImageService:
-    def __init__(self, database: Database, jobs: Jobs, files: Files) -> None:
+class ImageService(OwnsFolder):
+    folder = "images"
+
+    def __init__(self, database: Database, jobs: Jobs, files: Files, products: ProductService) -> None:
         self._database = database
+        self._products = products
         self._jobs = jobs
         self._files = files
 
@@ -32,8 +38,7 @@ class ImageService:
 
         The file is written before the row is inserted. The nightly cleanup deletes files without a row.
         """
-        if await self._database.find(queries.product, id=product_id) is None:
-            raise NotFound
+        await self._products.get_product(product_id)
         try:
             await asyncio.to_thread(check, upload.content)
         except InvalidImage as error:
@@ -41,8 +46,7 @@ class ImageService:
         image_id = new_id()
         await self._files.write(upload_name(image_id), upload.content)
         async with self._database.transaction() as tx:
-            if await tx.find(queries.lock_product, id=product_id) is None:  # deleted concurrently
-                raise NotFound
+            await self._products.lock_in(tx, product_id)
             if len(await tx.all(queries.of_product, product_id=product_id)) >= MAX_IMAGES:
                 raise TooManyImages
             job_id = await self._jobs.enqueue(tx, make_thumbnails, image_id=image_id)
@@ -52,8 +56,7 @@ class ImageService:
 
     async def list_images(self, product_id: UUID) -> ProductImageList:
         """Return the images of a product, oldest first. Raises NotFound."""
-        if await self._database.find(queries.product, id=product_id) is None:
-            raise NotFound
+        await self._products.get_product(product_id)
         return ProductImageList(
             [_to_schema(image) for image in await self._database.all(queries.of_product, product_id=product_id)]
         )
@@ -70,6 +73,10 @@ class ImageService:
             return await self._files.read(size_name(image_id, size))
         except FileNotFoundError:
             raise NotFound from None
+
+    async def find_existing(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Return those of at most BATCH ids that belong to an image."""
+        return await self._database.primary.all(queries.existing, ids=ids)
 
     async def _find(self, product_id: UUID, image_id: UUID) -> StoredImage:
         image = await self._database.find(queries.by_id, id=image_id)

@@ -7,6 +7,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from restwell.database import param, query
 from shop.login_throttle.models import failed_attempts
+from shop.retention import delete_before
 
 
 class FailedAttempts(Struct, frozen=True):
@@ -39,4 +40,8 @@ insert_failure: Final = query(
 )
 reset: Final = query(
     "login_throttle.reset", delete(failed_attempts).where(failed_attempts.c.key_hash == param("key_hash"))
+)
+
+delete_expired: Final = delete_before(
+    "login_throttle.delete_expired", failed_attempts.c.key_hash, failed_attempts.c.last_failed_at
 )

@@ -12,6 +12,7 @@ from restwell.client_ip import network_of
 from restwell.database import Database, Transaction
 from restwell.errors import AppError
 from shop.login_throttle import queries
+from shop.retention import DeletesExpired
 
 FREE_ATTEMPTS: Final = 5
 """Failures before the first wait."""
@@ -27,7 +28,7 @@ class TooManyAttempts(AppError):
         super().__init__(message, headers={"retry-after": str(retry_after_seconds)})
 
 
-class LoginThrottle:
+class LoginThrottle(DeletesExpired):
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -54,6 +55,10 @@ class LoginThrottle:
     async def reset_in(self, tx: Transaction, key_hash: bytes) -> None:
         """Reset the count after a success, in the caller's transaction."""
         await tx.run(queries.reset, key_hash=key_hash)
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of counts that are reset anyway. Returns their number."""
+        return await self._database.run(queries.delete_expired, before=now - RESET_AFTER)
 
 
 def throttle_key(account: str, address: str) -> bytes:

@@ -1,7 +1,10 @@
 """Tables of orders. ``user_id`` is part of every key, so that the tables can be partitioned by it."""
 
+from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
 
 from restwell.database import Id, Timestamp
@@ -15,6 +18,18 @@ class OrderStatus(StrEnum):
     PAID = "paid"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class SoldLine(Struct, frozen=True):
+    """An order line with columns of its order."""
+
+    order_id: UUID
+    created_at: datetime
+    status: str
+    currency: str
+    name: str
+    unit_price_cents: int
+    quantity: int
 
 
 orders = Table(

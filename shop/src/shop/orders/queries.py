@@ -6,7 +6,7 @@ from msgspec import Struct
 from sqlalchemy import ARRAY, Integer, Select, bindparam, func, insert, literal_column, or_, select, true, update
 
 from restwell.database import any_of, param, query
-from shop.orders.models import OrderStatus, order_lines, orders
+from shop.orders.models import OrderStatus, SoldLine, order_lines, orders
 from shop.payments.models import OrderKey
 
 
@@ -126,4 +126,28 @@ settle: Final = query(
         orders.c.status == OrderStatus.PENDING.value,
     )
     .values(status=param("status")),
+)
+
+# UUIDv7 ids are ordered by time, so a period is a range of the primary key index.
+_sold: Final = (
+    select(orders.c.user_id, orders.c.id, orders.c.created_at, orders.c.status, orders.c.currency)
+    .where(orders.c.id > param("after"), orders.c.id < param("until"))
+    .order_by(orders.c.id)
+    .limit(param("count"))
+    .subquery("page")
+)
+sold_lines: Final = query(
+    "order_lines.sold",
+    select(
+        _sold.c.id.label("order_id"),
+        _sold.c.created_at,
+        _sold.c.status,
+        _sold.c.currency,
+        order_lines.c.name,
+        order_lines.c.unit_price_cents,
+        order_lines.c.quantity,
+    )
+    .join(_sold, (order_lines.c.user_id == _sold.c.user_id) & (order_lines.c.order_id == _sold.c.id))
+    .order_by(_sold.c.id, order_lines.c.position),
+    into=SoldLine,
 )

@@ -15,7 +15,7 @@ from restwell.jobs import Jobs
 from restwell.web import Cursors, Page, PageFilter
 from shop.access import Role
 from shop.orders import queries
-from shop.orders.models import OrderStatus
+from shop.orders.models import OrderStatus, SoldLine
 from shop.orders.queries import StoredOrder
 from shop.orders.schemas import Order, OrderCreateRequest, OrderItem
 from shop.orders.settlement import settle_order
@@ -129,6 +129,10 @@ class OrderService:
         rows = await self._database.all(pages[_can_read_all(actor), filters.cursor is not None], **arguments)
         page = self._cursors.page(scope, rows, filters.limit, lambda order: (order.id,))
         return Page(await self._with_lines(self._database, page.items), page.next_cursor)
+
+    async def list_sold_lines(self, *, after: UUID, until: UUID, count: int) -> list[SoldLine]:
+        """Return the lines of the next ``count`` orders with an id between ``after`` and ``until``, oldest first."""
+        return await self._database.all(queries.sold_lines, after=after, until=until, count=count)
 
     async def cancel(self, actor: Actor, order_id: UUID) -> Order:
         """Cancel an order, release its stock and enqueue the refund. Idempotent. A failed order stays failed.

@@ -5,6 +5,7 @@ from sqlalchemy import insert, update
 
 from restwell.database import param, query
 from shop.password_resets.models import password_resets
+from shop.retention import delete_before
 
 insert_reset: Final = query(
     "password_resets.insert",
@@ -29,4 +30,8 @@ revoke_unused: Final = query(
     update(password_resets)
     .where(password_resets.c.user_id == param("match_user_id"), password_resets.c.used_at.is_(None))
     .values(used_at=param("now")),
+)
+
+delete_expired: Final = delete_before(
+    "password_resets.delete_expired", password_resets.c.code_hash, password_resets.c.expires_at
 )

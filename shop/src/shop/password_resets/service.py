@@ -13,6 +13,7 @@ from shop.mfa.service import MfaService
 from shop.one_time_tokens import hash_token
 from shop.password_resets import queries
 from shop.password_resets.jobs import send_reset_code
+from shop.retention import DeletesExpired
 from shop.users.service import UserService
 
 
@@ -21,7 +22,7 @@ class InvalidResetCode(AppError):
     message = "The code is invalid, already used, or expired after 30 minutes. Request a new one."
 
 
-class PasswordResetService:
+class PasswordResetService(DeletesExpired):
     def __init__(
         self,
         database: Database,
@@ -72,3 +73,7 @@ class PasswordResetService:
     async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:
         """Invalidate all unused codes of the user, in the caller's transaction."""
         await tx.run(queries.revoke_unused, match_user_id=user_id, now=datetime.now(UTC))
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of expired codes. Returns their number."""
+        return await self._database.run(queries.delete_expired, before=now)

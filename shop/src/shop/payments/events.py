@@ -1,7 +1,8 @@
 """Webhook events of the payment gateway. They settle a payment sooner than the scheduled job."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from restwell.database import Database, Transaction
 from restwell.errors import AppError, NotFound
@@ -9,6 +10,10 @@ from shop.payments import queries
 from shop.payments.models import OrderKey
 from shop.payments.schemas import PaymentEvent
 from shop.payments.stripe import is_valid_signature
+from shop.retention import DeletesExpired
+
+RETENTION: Final = timedelta(days=7)
+"""Longer than a gateway retries an undelivered event (Stripe: three days)."""
 
 
 class InvalidSignature(AppError):
@@ -16,7 +21,7 @@ class InvalidSignature(AppError):
     message = "The signature is invalid, or its timestamp is more than five minutes off."
 
 
-class PaymentEvents:
+class PaymentEvents(DeletesExpired):
     """An event only triggers ``settle``, which reads the payment from the gateway. Its content is not trusted.
 
     ``settle`` is called in the transaction that stores the event.
@@ -47,3 +52,7 @@ class PaymentEvents:
         order_key = await tx.find(queries.of_gateway_id, gateway_id=payment_object.payment_intent or payment_object.id)
         if order_key is not None:
             await self._settle(tx, order_key)
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of old event ids. Returns their number."""
+        return await self._database.run(queries.delete_expired, before=now - RETENTION)

@@ -6,6 +6,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from restwell.database import param, query
 from shop.payments.models import OrderKey, PaymentState, payment_events, payments
+from shop.retention import delete_before
 
 BATCH: Final = 1_000
 
@@ -65,4 +66,8 @@ insert_event: Final = query(
         "sqlite": sqlite.insert(payment_events).values(_event).on_conflict_do_nothing().returning(payment_events.c.id),
     },
     into=str,
+)
+
+delete_expired: Final = delete_before(
+    "payment_events.delete_expired", payment_events.c.id, payment_events.c.received_at
 )

@@ -103,11 +103,16 @@ class ProductService:
             await tx.run(queries.delete, product_id=product_id)
             self._cache.invalidate(tx, *tags_of(product_id, product.category))
 
-    async def _lock(self, tx: Transaction, product_id: UUID, expected: frozenset[int] | None) -> ProductVersion:
-        """Lock the product until the transaction ends. Raises NotFound, PreconditionFailed."""
+    async def lock_in(self, tx: Transaction, product_id: UUID) -> ProductVersion:
+        """Lock the product until the caller's transaction ends. Raises NotFound."""
         current = await tx.find(queries.lock, product_id=product_id)
         if current is None:
             raise NotFound
+        return current
+
+    async def _lock(self, tx: Transaction, product_id: UUID, expected: frozenset[int] | None) -> ProductVersion:
+        """Lock the product until the transaction ends. Raises NotFound, PreconditionFailed."""
+        current = await self.lock_in(tx, product_id)
         check_version(current.version, expected)
         return current
 

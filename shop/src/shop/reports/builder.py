@@ -9,6 +9,7 @@ from restwell.database import Database
 from restwell.files import Files
 from restwell.ids import min_id_at
 from restwell.jobs import JobContext
+from shop.orders.service import OrderService
 from shop.reports import queries
 from shop.reports.models import ReportState
 from shop.reports.sales import Sales, write_headings, write_lines
@@ -19,8 +20,9 @@ PAGE_SIZE: Final = 1_000
 
 
 class ReportBuilder:
-    def __init__(self, database: Database, files: Files) -> None:
+    def __init__(self, database: Database, files: Files, orders: OrderService) -> None:
         self._database = database
+        self._orders = orders
         self._files = files
 
     async def build(self, context: JobContext, report_id: UUID) -> None:
@@ -48,7 +50,7 @@ class ReportBuilder:
         sales = Sales.empty()
         with await asyncio.to_thread(path.open, "w", encoding="utf-8", newline="") as file:
             write_headings(file)
-            while page := await self._database.all(queries.sold, after=after, until=until, count=PAGE_SIZE):
+            while page := await self._orders.list_sold_lines(after=after, until=until, count=PAGE_SIZE):
                 await asyncio.to_thread(write_lines, file, page)
                 sales.add(page)
                 after = page[-1].order_id

@@ -5,10 +5,10 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import case, insert, null, select, update
 
-from restwell.database import param, query
+from restwell.database import any_of, param, query
 from restwell.jobs import is_unfinished
-from shop.orders.models import order_lines, orders
 from shop.reports.models import ReportFailure, ReportState, reports
+from shop.retention import BATCH, delete_before
 
 
 class StoredReport(Struct, frozen=True):
@@ -19,18 +19,6 @@ class StoredReport(Struct, frozen=True):
     first_day: str
     last_day: str
     created_at: datetime
-
-
-class SoldLine(Struct, frozen=True):
-    """An order line with the columns of its order that are in the report."""
-
-    order_id: UUID
-    created_at: datetime
-    status: str
-    currency: str
-    name: str
-    unit_price_cents: int
-    quantity: int
 
 
 _abandoned: Final = (reports.c.state == ReportState.PENDING.value) & ~is_unfinished(reports.c.job_id)
@@ -62,26 +50,7 @@ finish: Final = query(
     update(reports).where(reports.c.id == param("report_id")).values(state=ReportState.READY, progress=100),
 )
 
-# UUIDv7 ids are ordered by time, so a period is a range of the primary key index.
-_orders: Final = (
-    select(orders.c.user_id, orders.c.id, orders.c.created_at, orders.c.status, orders.c.currency)
-    .where(orders.c.id > param("after"), orders.c.id < param("until"))
-    .order_by(orders.c.id)
-    .limit(param("count"))
-    .subquery("page")
-)
-sold: Final = query(
-    "reports.sold",
-    select(
-        _orders.c.id.label("order_id"),
-        _orders.c.created_at,
-        _orders.c.status,
-        _orders.c.currency,
-        order_lines.c.name,
-        order_lines.c.unit_price_cents,
-        order_lines.c.quantity,
-    )
-    .join(_orders, (order_lines.c.user_id == _orders.c.user_id) & (order_lines.c.order_id == _orders.c.id))
-    .order_by(_orders.c.id, order_lines.c.position),
-    into=SoldLine,
+delete_expired: Final = delete_before("reports.delete_expired", reports.c.id, reports.c.id)
+existing: Final = query(
+    "reports.existing", select(reports.c.id).where(any_of(reports.c.id, "ids")).limit(BATCH), into=UUID
 )

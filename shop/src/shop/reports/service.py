@@ -1,4 +1,5 @@
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -7,7 +8,7 @@ from restwell.auth import Actor
 from restwell.database import Database
 from restwell.errors import FieldError, Invalid, NotFound
 from restwell.files import Files
-from restwell.ids import new_id
+from restwell.ids import min_id_at, new_id
 from restwell.jobs import Jobs
 from shop.reports import queries
 from shop.reports.builder import file_name
@@ -15,14 +16,18 @@ from shop.reports.jobs import build_report
 from shop.reports.models import ReportState
 from shop.reports.queries import StoredReport
 from shop.reports.schemas import Report, ReportCreateRequest, ReportFile
+from shop.retention import DeletesExpired, OwnsFolder
 
+RETENTION: Final = timedelta(days=30)
 MAX_DAYS: Final = 366
 FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 9998
 """The day after the last day must be a valid date."""
 
 
-class ReportService:
+class ReportService(DeletesExpired, OwnsFolder):
+    folder = "reports"
+
     def __init__(self, database: Database, jobs: Jobs, files: Files) -> None:
         self._database = database
         self._jobs = jobs
@@ -58,6 +63,14 @@ class ReportService:
         if report.state != ReportState.READY:
             raise NotFound
         return self._files.path(file_name(report_id, file))
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of old reports; the cleanup then deletes their files. Returns their number."""
+        return await self._database.run(queries.delete_expired, before=min_id_at(now - RETENTION))
+
+    async def find_existing(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Return those of at most BATCH ids that belong to a report."""
+        return await self._database.primary.all(queries.existing, ids=ids)
 
     async def _find(self, report_id: UUID) -> StoredReport:
         report = await self._database.find(queries.by_id, id=report_id)

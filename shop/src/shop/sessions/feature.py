@@ -1,7 +1,6 @@
 from typing import Final
 
 from restwell.web import Feature
-from shop.login_throttle import queries as login_throttle
 from shop.sessions import queries
 from shop.sessions.routes import SessionController
 from shop.sessions.service import SessionService
@@ -9,5 +8,5 @@ from shop.sessions.service import SessionService
 sessions: Final = Feature(
     controllers=[SessionController],
     services=[SessionService],
-    queries=[queries, login_throttle],
+    queries=[queries],
 )

@@ -3,9 +3,10 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import insert, select, true, update
+from sqlalchemy import delete, insert, select, true, update
 
-from restwell.database import param, query
+from restwell.database import any_of, param, query
+from shop.retention import BATCH
 from shop.sessions.models import refresh_tokens, sessions
 from shop.users.models import user_access
 
@@ -124,3 +125,16 @@ used_token: Final = query(
     .where(refresh_tokens.c.token_hash == param("match_hash"), _is_active),
     into=UsedToken,
 )
+
+# UUIDv7 ids are ordered by time, so the oldest rows are a range of the primary key.
+expired: Final = query(
+    "sessions.expired",
+    select(sessions.c.id).where(sessions.c.id < param("before")).order_by(sessions.c.id).limit(BATCH),
+    into=UUID,
+)
+
+delete_tokens: Final = query(
+    "refresh_tokens.delete_expired", delete(refresh_tokens).where(any_of(refresh_tokens.c.session_id, "ids"))
+)
+
+delete_sessions: Final = query("sessions.delete_expired", delete(sessions).where(any_of(sessions.c.id, "ids")))

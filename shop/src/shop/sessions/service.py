@@ -6,11 +6,12 @@ from restwell.auth import AccessTokens, Actor, Claims, ClientInfo, Passwords, Re
 from restwell.cache import Cache
 from restwell.database import Database, Transaction
 from restwell.errors import NotFound, Unauthorized
-from restwell.ids import new_id
+from restwell.ids import min_id_at, new_id
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.login_throttle.service import LoginThrottle, throttle_key
 from shop.mfa.verification import InvalidMfaCode, MfaVerification
+from shop.retention import DeletesExpired
 from shop.sessions import queries
 from shop.sessions.queries import ActiveSession
 from shop.sessions.schemas import BearerTokens, Session, SignInRequest
@@ -19,6 +20,8 @@ from shop.users.service import UserService
 from shop.users.tags import user_tag
 
 CACHE_TTL_SECONDS: Final = 60
+EXPIRED_SESSION_RETENTION: Final = timedelta(days=7)
+"""How long an expired session is stored, so that the reuse of a stolen refresh token is still detected."""
 REFRESH_GRACE: Final = timedelta(seconds=10)
 """How long a used refresh token returns the same successor, for clients that lost the response."""
 
@@ -31,7 +34,7 @@ class InvalidRefreshToken(Unauthorized):
     code, message = "invalid_refresh_token", "The refresh token is invalid or expired. Sign in again."
 
 
-class SessionService:
+class SessionService(DeletesExpired):
     def __init__(
         self,
         database: Database,
@@ -185,6 +188,17 @@ class SessionService:
         else:
             await tx.run(queries.revoke_others, match_user_id=user_id, session_id=keep, now=now)
         self._cache.invalidate(tx, user_tag(user_id))
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of expired sessions with their refresh tokens. Returns the number of sessions."""
+        return await self._database.in_transaction(lambda tx: self._delete_expired(tx, now))
+
+    async def _delete_expired(self, tx: Transaction, now: datetime) -> int:
+        ids = await tx.all(queries.expired, before=min_id_at(now - self._lifetime - EXPIRED_SESSION_RETENTION))
+        if ids:
+            await tx.run(queries.delete_tokens, ids=ids)
+            await tx.run(queries.delete_sessions, ids=ids)
+        return len(ids)
 
     async def _record_failure(self, key_hash: bytes, user_id: UUID | None, client_info: ClientInfo) -> None:
         async with self._database.transaction() as tx:
