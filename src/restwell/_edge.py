@@ -50,8 +50,8 @@ def build_edge(
 
     The routes of the router have passed ``with_rates``. ``rate_limit`` is None if rate limits are off; the application
     calls its ``count`` for routes with guards. ``version`` identifies the release: cached responses of other releases
-    are not used. Requests for ``exempt_paths`` are never rejected under overload. ``is_existing``: the application was not
-    written for the kit, so its paths, its OPTIONS and the headers of its responses are its own.
+    are not used. Requests for ``exempt_paths`` are never rejected under overload. ``is_existing``: the application was
+    not written for the kit, so its paths, its OPTIONS and the headers of its responses are its own.
 
     Registers two collectors with ``metrics``, which ``Edge.hook`` returns: QueryBudget and ConcurrencyLimiter.
     """

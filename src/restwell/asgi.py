@@ -54,7 +54,9 @@ def compile_route(route: Route) -> EdgeRoute:
         known = {*parameters, *(route.query or ())}
         used = {field for tag in cache.tags for _, field, _, _ in Formatter().parse(tag) if field is not None}
         if used - known:
-            raise TypeError(f"{name} has a tag with {{{min(used - known)}}}: name a path parameter, or list it in query=")
+            raise TypeError(
+                f"{name} has a tag with {{{min(used - known)}}}: name a path parameter, or list it in query="
+            )
     return EdgeRoute(
         method=route.method,
         path=_parameter.sub(r"{\1}", route.path),
@@ -84,9 +86,7 @@ def _query_reader(names: Collection[str] | None) -> Callable[[bytes], tuple[Mapp
     return read
 
 
-def error_response(
-    scope: Scope, error: AppError, errors: ErrorFormat = PROBLEMS
-) -> tuple[int, dict[str, str], bytes]:
+def error_response(scope: Scope, error: AppError, errors: ErrorFormat = PROBLEMS) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of the response to an AppError, for an exception handler of the application."""
     context: RequestContext | None = scope.get(SCOPE_KEY)
     status, headers, body = response_to(error, context.request_id if context is not None else "", errors)
