@@ -234,6 +234,8 @@ class Restwell(OptionalParts):
         schema = Migrations(migrations)
         public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
         verify = services.build(authenticate) if isinstance(authenticate, type) else authenticate
+        if session_cookies and not callable(verify):
+            raise TypeError("session_cookies needs authenticate=; a scheme has its own option: TokenScheme(...)")
         defaults = Defaults(
             max_body_bytes=self.settings.request.max_bytes,
             auth=TokenScheme(verify, session_cookies=session_cookies) if callable(verify) else verify,
