@@ -42,7 +42,7 @@ LAYERS = [  # a module may import those of its own set and above
     {"database", "migrations", "auth"},
     {"cache", "edge", "jobs", "rate_limits"},
     {"idempotency", "web"},
-    {"app", "optional_parts"},
+    {"app", "application", "optional_parts"},
     {"project", "testing"},
     {"server", "reload", "startup", "supervisor"},
     {"cli"},

@@ -4,12 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from restwell._app import App, Restwell
+    from restwell._app import Restwell
+    from restwell._application import App
     from restwell._project import Project
 
 __all__ = ["App", "Project", "Restwell"]
 
-_MODULES = {"App": "_app", "Project": "_project", "Restwell": "_app"}
+_MODULES = {"App": "_application", "Project": "_project", "Restwell": "_app"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,20 +3,22 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
+from restwell._application import App
 from restwell._edge import build_edge
 from restwell._host import Host
-from restwell._lifespan import Lifespan, refuse_websocket
 from restwell._optional_parts import OptionalParts
 from restwell._services import Services, type_name
+from restwell.asgi import Route as WrappedRoute
+from restwell.asgi import compile_route, with_sent_method
 from restwell.auth import RefreshTokens
 from restwell.auth._key_derivation import KeyDeriver, development_secret
 from restwell.cache import Cache
@@ -24,12 +26,10 @@ from restwell.cache._local import LocalStore, default_runtime_dir
 from restwell.cache._peers import Peers
 from restwell.cache._store import Store
 from restwell.cache._suspension import CacheSuspension
-from restwell.database import Database, Migrations, Query, find_queries, open_database
+from restwell.database import Database, Migrations, open_database
 from restwell.database._consistency import ConsistencyTokens
 from restwell.database._metrics import DatabaseCollector
-from restwell.edge._concurrency_limiter import ConcurrencyLimiter
-from restwell.edge._context import AsgiApp, Receive, Scope, Send
-from restwell.edge._pipeline import Edge
+from restwell.edge._context import SCOPE_KEY, AsgiApp, RequestContext, Scope
 from restwell.edge._rate_limit import RateLimit, with_rates
 from restwell.edge._route import Route
 from restwell.edge._router import Router
@@ -50,78 +50,13 @@ from restwell.web._authentication import Authenticate
 from restwell.web._declarations import Feature, Part
 from restwell.web._dispatch import Dispatcher
 from restwell.web._docs import docs_routes
-from restwell.web._endpoint import Defaults, Endpoint, compile_endpoints, features_of
+from restwell.web._endpoint import Defaults, compile_endpoints, features_of
 from restwell.web._health import HEALTH_PATHS, health_routes
 from restwell.web._openapi import openapi_document
 from restwell.web._openapi_schemas import Schema
-from restwell.web._query_budget import QueryBudget
 from restwell.web._well_known import security_txt, well_known_routes
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
-
-
-class App:
-    """The ASGI application: the edge around the routes, their OpenAPI document, and the kit."""
-
-    def __init__(
-        self,
-        kit: "Restwell",
-        edge: Edge,
-        framework: AsgiApp | None,
-        routes: Sequence[Route],
-        migrations: Migrations,
-        *,
-        host_reason: str | None = None,
-        openapi: Schema | None = None,
-        services: Sequence[object] = (),
-        prefixes: Sequence[str] = (),
-        features: Sequence[Feature] = (),
-    ) -> None:
-        self.kit = kit
-        self.routes = [route for route in routes if isinstance(route, Endpoint)]
-        self.host_reason = host_reason
-        self.openapi = openapi or {}
-        self.prefixes = prefixes
-        self._features = features
-        self.migrations = migrations
-        self.query_budget = edge.hook(QueryBudget)
-        self.concurrency_limiter = edge.hook(ConcurrencyLimiter)
-        self.on_startup: list[Callable[[], object]] = []
-        self._services = services
-        self._edge = edge
-        self._framework = framework
-        self._lifespan = Lifespan(self._start, kit.close, framework)
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        kind = scope["type"]
-        if kind == "http":
-            return self._edge(scope, receive, send)  # returned, not awaited: saves one coroutine per request
-        if kind == "lifespan":
-            return self._lifespan(scope, receive, send)
-        framework = self._framework
-        return framework(scope, receive, send) if framework is not None else refuse_websocket(receive, send)
-
-    def queries(self) -> list[Query[Any]]:
-        """The named queries of the features."""
-        sources = [source for feature in self._features for source in feature.queries]
-        modules = [source for source in sources if isinstance(source, ModuleType)]
-        functions = [source for source in sources if not isinstance(source, ModuleType)]
-        return [*find_queries(*modules), *(query for function in functions for query in function())]
-
-    def worker(
-        self,
-        options: WorkerOptions,
-        *,
-        execute_isolated: Callable[[ClaimedJob], None] | None = None,
-        name: str | None = None,
-    ) -> Worker:
-        """Build a worker for the jobs, with the services of the routes. Start the kit before the worker."""
-        return self.kit.worker(self._services, options, execute_isolated=execute_isolated, name=name)
-
-    async def _start(self) -> None:
-        await self.kit.start()
-        for start in self.on_startup:
-            start()
 
 
 class Restwell(OptionalParts):
@@ -163,8 +98,10 @@ class Restwell(OptionalParts):
         )
         self.metrics.registry.register(self.cache.metrics)
         self.rate_limiter = self._open_rate_limiter()
+        self._rate_limit = None
         if self.rate_limiter is not None:
             self.metrics.registry.register(self.rate_limiter)
+            self._rate_limit = RateLimit(self.rate_limiter, settings.trusted_hops)
         broker = settings.jobs.url
         self.jobs = Jobs(
             self.database,
@@ -292,12 +229,13 @@ class Restwell(OptionalParts):
         Raises TypeError for an invalid route.
         """
         features = list(features_of(parts))
-        self.jobs.register([job for feature in features for job in feature.jobs])
-        services = Services((entry for feature in features for entry in feature.services), self._parts)
+        services = self._services_of(features)
         built = services.build_all()
         schema = Migrations(migrations)
         public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
         verify = services.build(authenticate) if isinstance(authenticate, type) else authenticate
+        if session_cookies and not callable(verify):
+            raise TypeError("session_cookies needs authenticate=; a scheme has its own option: TokenScheme(...)")
         defaults = Defaults(
             max_body_bytes=self.settings.request.max_bytes,
             auth=TokenScheme(verify, session_cookies=session_cookies) if callable(verify) else verify,
@@ -319,71 +257,109 @@ class Restwell(OptionalParts):
             url=self.settings.app.url,
         )
         endpoints += compile_endpoints(docs_routes(document), services.find, defaults)
+        endpoints = with_rates(endpoints, self.rate_limiter)
+        router = Router(endpoints)
+        dispatcher = Dispatcher(router, self.database, self._rate_limit, errors, host)
         return self._build(
-            with_rates(endpoints, self.rate_limiter),
-            host,
+            dispatcher,
+            dispatcher.framework,
+            router,
+            endpoints,
             errors,
+            _digest(document),
             openapi=document,
-            services=[*built, self.database, self.cache, self.jobs, self.cursors, self.files],
+            services=built,
             prefixes=[part.prefix for part in parts if isinstance(part, Version)],
             features=features,
             migrations=schema,
+            host_reason=host.reason if host is not None else None,
         )
 
-    def wrap(self, app: AsgiApp, routes: Sequence[Route] = (), *, errors: ErrorFormat = PROBLEMS) -> App:
+    def wrap(
+        self,
+        app: AsgiApp,
+        routes: Sequence[WrappedRoute] = (),
+        *,
+        features: Sequence[Feature] = (),
+        version: str = "",
+        errors: ErrorFormat = PROBLEMS,
+        migrations: Path | None = None,
+    ) -> App:
         """Put the edge around an existing ASGI application, and start and stop the kit with it.
 
-        ``routes``: limits and cache policies of its routes; other requests have the default limits.
+        ``routes``: limits and cache policies of its routes; other requests have the default limits. ``features``: jobs,
+        their services and queries. ``version``: part of the cache keys; set it to the release, so that a deploy uses no
+        cached responses of the previous one. ``errors``: the format of the responses of the edge, such as 429.
+
+        Raises TypeError for an invalid route.
         """
-        return self._build(with_rates(routes, self.rate_limiter), _Wrapped(app), errors)
+        if any(feature.controllers for feature in features):
+            raise TypeError(
+                "kit.wrap serves no controllers: build them with kit.app, with your application as its host"
+            )
+        endpoints = with_rates(map(compile_route, routes), self.rate_limiter)
+        services = self._services_of(features)
+        return self._build(
+            with_sent_method(app),
+            app,
+            Router(endpoints),
+            endpoints,
+            errors,
+            version,
+            services=services.build_all(),
+            features=features,
+            migrations=Migrations(migrations),
+            is_existing=True,
+        )
+
+    async def count_request(self, scope: Scope, user_id: UUID | str | int | None) -> None:
+        """Count a request to a wrapped application, whose route is ``per_user``.
+
+        Without ``user_id`` it is counted for the network of the client: call it also if authentication fails. Raises
+        RateLimited.
+        """
+        context: RequestContext | None = scope.get(SCOPE_KEY)
+        if context is None:
+            raise RuntimeError("this request has not passed the edge: serve the application that kit.wrap returns")
+        context.user_id = user_id
+        if self._rate_limit is not None:
+            await self._rate_limit.count(context)
+
+    def _services_of(self, features: Sequence[Feature]) -> Services:
+        """Register the jobs of the features, and prepare their services."""
+        self.jobs.register([job for feature in features for job in feature.jobs])
+        return Services((entry for feature in features for entry in feature.services), self._parts)
 
     def _build(
         self,
+        inside: AsgiApp,
+        framework: AsgiApp | None,
+        router: Router[Any],
         routes: Sequence[Route],
-        host: Host | None,
         errors: ErrorFormat,
+        version: str,
         *,
-        migrations: Migrations | None = None,
+        services: Sequence[object],
+        is_existing: bool = False,
         **described: Any,
     ) -> App:
-        router = Router(routes)
-        rate_limit = RateLimit(self.rate_limiter, self.settings.trusted_hops) if self.rate_limiter is not None else None
-        dispatcher = Dispatcher(router, self.database, rate_limit, errors, host)
         edge = build_edge(
-            dispatcher,
+            inside,
             router,
             self.settings,
             database=self.database,
             cache=self.cache,
             metrics=self.metrics,
             tokens=self._consistency_tokens,
-            rate_limit=rate_limit,
+            rate_limit=self._rate_limit,
             write_log=self._write_log,
-            version=_digest(described.get("openapi", {})),
+            version=version,
             exempt_paths=HEALTH_PATHS,
             errors=errors,
+            is_existing=is_existing,
         )
-        return App(
-            self,
-            edge,
-            dispatcher.framework,
-            routes,
-            migrations or Migrations(None),
-            host_reason=host.reason if host is not None else None,
-            **described,
-        )
-
-
-class _Wrapped:
-    """An existing application as the host, which has all routes."""
-
-    reason = "served by the application"
-
-    def __init__(self, app: AsgiApp) -> None:
-        self._app = app
-
-    def application(self, _: AsgiApp) -> AsgiApp:
-        return self._app
+        services = [*services, self.database, self.cache, self.jobs, self.cursors, self.files]
+        return App(self, edge, framework, routes, services=services, **described)
 
 
 def _same(part: object) -> object:

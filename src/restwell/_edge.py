@@ -44,12 +44,14 @@ def build_edge(
     version: str,
     exempt_paths: Iterable[str] = (),
     errors: ErrorFormat = PROBLEMS,
+    is_existing: bool = False,
 ) -> Edge:
     """The edge around any ASGI application. Requests that ``router`` does not know get the default limits.
 
     The routes of the router have passed ``with_rates``. ``rate_limit`` is None if rate limits are off; the application
     calls its ``count`` for routes with guards. ``version`` identifies the release: cached responses of other releases
-    are not used. Requests for ``exempt_paths`` are never rejected under overload.
+    are not used. Requests for ``exempt_paths`` are never rejected under overload. ``is_existing``: the application was
+    not written for the kit, so its paths, its OPTIONS and the headers of its responses are its own.
 
     Registers two collectors with ``metrics``, which ``Edge.hook`` returns: QueryBudget and ConcurrencyLimiter.
     """
@@ -58,19 +60,19 @@ def build_edge(
     metrics.registry.register(limiter)
     metrics.registry.register(query_budget)
     origins, hops = settings.cors.origins, settings.trusted_hops
-    security = SecurityHeaders()
-    responses = ResponseCache(cache, app, limiter, [security], version)
+    security = None if is_existing else SecurityHeaders()
+    responses = ResponseCache(cache, app, limiter, [security] if security is not None else [], version)
     hooks: list[Hook | None] = [
         AccessLog(write_log),
         RequestId(),
         security,
         Cors(origins) if origins else None,
-        HeaderFields(),
+        HeaderFields(app_evaluates_conditions=is_existing),
         ClientAddress(hops) if hops else None,
         UrlLimit(),
-        CanonicalPath(),
+        None if is_existing else CanonicalPath(),
         Preflight(origins) if origins else None,
-        Routing(router),
+        Routing(router, responds_to_options=not is_existing),
         rate_limit,
         CachedResponses(responses),
         LogContext(),

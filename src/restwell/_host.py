@@ -1,8 +1,17 @@
 """The framework that serves what is no route of the kit: WebSockets, server-sent events, other people's handlers."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from restwell.edge._context import AsgiApp
+from restwell.errors import ErrorFormat
+
+
+class Hosted(NamedTuple):
+    """The framework's ASGI application, and the paths of its HTTP handlers."""
+
+    app: AsgiApp
+    paths: Sequence[str]
 
 
 class Host(Protocol):
@@ -15,5 +24,5 @@ class Host(Protocol):
     @property
     def reason(self) -> str | None: ...
 
-    def application(self, routes: AsgiApp) -> AsgiApp:
-        """The framework's ASGI application, which passes requests for the routes of the kit to ``routes``."""
+    def application(self, routes: AsgiApp, errors: ErrorFormat) -> Hosted:
+        """The framework, which passes requests for the routes of the kit to ``routes``."""

@@ -41,24 +41,41 @@ class Lifespan:
             await self._run_inside(self._inside, scope, receive, send)
 
     async def _run_inside(self, inside: AsgiApp, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        """ASGI: an application without a lifespan raises an exception, or returns, and is started all the same."""
+        has_started, has_answered, is_closed = False, False, False
 
         async def receive_again() -> Message:
-            nonlocal started
-            if started:
+            nonlocal has_started
+            if has_started:
                 return await receive()
-            started = True
+            has_started = True
             return {"type": "lifespan.startup"}
 
         async def send_after_close(message: Message) -> None:
+            nonlocal has_answered, is_closed
+            has_answered = True
+            if message["type"] == "lifespan.startup.complete":
+                await send(message)
+                return
+            is_closed = True
             if message["type"] == "lifespan.shutdown.complete":
                 await self._shut_down(send)
             else:
-                if message["type"].endswith(".failed"):
-                    await self._close()
+                await self._close()
                 await send(message)
 
-        await inside(scope, receive_again, send_after_close)
+        try:
+            await inside(scope, receive_again, send_after_close)
+        except Exception as error:
+            if has_answered:
+                if not is_closed:
+                    await self._close()
+                raise
+            log.warning("no_lifespan", hint="the wrapped application is not started", cause=repr(error))
+        if not has_answered:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self._shut_down(send)
 
     async def _shut_down(self, send: Send) -> None:
         try:

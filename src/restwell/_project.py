@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from restwell._app import App
+from restwell._application import App
 from restwell.database import Database
 from restwell.errors import ConfigurationError
 from restwell.settings import Settings

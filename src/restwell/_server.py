@@ -23,7 +23,7 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from restwell import _heartbeats as heartbeats
-from restwell._app import App
+from restwell._application import App
 from restwell._child_processes import STOP_SECONDS, block_sigterm_during_fork, exit_with_parent, kill_children
 from restwell._folders import checked_writes
 from restwell._project import find_project

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 import uvloop
 
-from restwell._app import App
+from restwell._application import App
 from restwell._child_processes import block_sigterm_during_fork, exit_with_parent, kill_children
 from restwell._project import find_project
 from restwell.database import open_database

@@ -107,9 +107,17 @@ class Unauthorized(AppError):
 
     code, status, message = "unauthorized", 401, "Sign in and send a valid access token."
 
-    def __init__(self, message: str | None = None, **extra: Any) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         # RFC 6750 3: the response to a rejected bearer token has the scheme and the error code.
-        super().__init__(message, headers={"www-authenticate": 'Bearer error="invalid_token"'}, **extra)
+        super().__init__(
+            message, errors=errors, headers={"www-authenticate": 'Bearer error="invalid_token"'} | dict(headers or {})
+        )
 
 
 class Forbidden(AppError):

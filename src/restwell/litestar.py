@@ -3,6 +3,7 @@
 The only module that knows the framework. Needs the extra ``litestar``, Litestar 2 or 3.
 """
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -10,9 +11,11 @@ from typing import Any, Final, cast
 import structlog
 
 from restwell._extras import needs_extra
-from restwell.edge._context import AsgiApp, Scope, request_context
+from restwell._host import Hosted
+from restwell._lifespan import refuse_websocket
+from restwell.edge._context import SCOPE_KEY, AsgiApp, Receive, RequestContext, Scope, Send, request_context
+from restwell.edge._problem import error_response
 from restwell.errors import (
-    PROBLEMS,
     AppError,
     BodyTooLarge,
     ErrorFormat,
@@ -32,23 +35,60 @@ with needs_extra("litestar", __name__):
     from litestar import Litestar, Request, Response, asgi
     from litestar.config.app import AppConfig
     from litestar.exceptions import HTTPException, ValidationException
+    from litestar.routes import HTTPRoute
 
 log = structlog.get_logger("restwell.litestar")
 
-_WITHOUT_EFFECT_ON_ROUTES: Final = frozenset(
+_ROUTES: Final = "/.restwell"
+"""Where Litestar finds the routes of the kit: one path, because its router changes those of mounted applications."""
+
+_FOR_OWN_HANDLERS: Final = frozenset(
     {
         "debug",
         "dependencies",
+        "dto",
+        "exception_handlers",
+        "include_in_schema",
         "lifespan",
         "listeners",
+        "logging_config",
+        "multipart_form_part_limit",
         "on_shutdown",
         "on_startup",
+        "openapi_config",
+        "opt",
+        "parameters",
+        "request_class",
+        "request_max_body_size",
+        "response_cache_config",
+        "response_class",
+        "return_dto",
+        "security",
+        "signature_namespace",
+        "signature_types",
         "state",
         "stores",
+        "tags",
         "template_config",
+        "type_decoders",
+        "type_encoders",
     }
 )
-"""Options that the routes of the kit do not notice, so that they are called directly."""
+"""Options that the routes of the kit do not need, so that they are called directly."""
+
+_REFUSED: Final = frozenset(
+    {
+        "after_request",
+        "after_response",
+        "before_request",
+        "cache_control",
+        "etag",
+        "path",
+        "response_cookies",
+        "response_headers",
+    }
+)
+"""Options that one expects to apply to every route, and that cannot apply to those of the kit."""
 
 _ERRORS_BY_STATUS: Final[dict[int, type[AppError]]] = {
     error.status: error
@@ -68,44 +108,79 @@ _ERRORS_BY_STATUS: Final[dict[int, type[AppError]]] = {
 class LitestarHost:
     """Pass it to ``kit.app(..., host=LitestarHost([handler, ...]))``.
 
-    ``handlers``: route handlers of Litestar. ``options``: arguments of ``Litestar``, such as ``middleware`` and
-    ``plugins``. With an option that may apply to every route, also the routes of the kit are called through Litestar.
+    ``handlers``: route handlers, controllers and routers of Litestar. ``options``: arguments of ``Litestar``, such as
+    ``middleware`` and ``plugins``. With an option that applies to every route, the routes of the kit are called through
+    Litestar too: ``reason`` names it.
+
+    Raises TypeError for an option that would apply to the handlers of Litestar only, such as ``before_request``.
     """
 
-    def __init__(self, handlers: Sequence[Any] = (), *, errors: ErrorFormat = PROBLEMS, **options: Any) -> None:
+    def __init__(self, handlers: Sequence[Any] = (), **options: Any) -> None:
+        refused = sorted(options.keys() & _REFUSED)
+        if refused:
+            raise TypeError(
+                f"LitestarHost({refused[0]}=...) would not apply to the routes of the kit: set it on a litestar.Router"
+                " around your handlers, or use middleware"
+            )
         self._handlers = handlers
-        self._errors = errors
         self._options = options
-        effective = sorted(options.keys() - _WITHOUT_EFFECT_ON_ROUTES)
-        self.reason = f"Litestar {' and '.join(effective)}" if effective else None
+        effective = sorted(options.keys() - _FOR_OWN_HANDLERS)
+        self.reason = f"Litestar's {' and '.join(effective)}" if effective else None
 
-    def application(self, routes: AsgiApp) -> AsgiApp:
-        """Litestar, with the routes of the kit for all other paths."""
-        errors = self._errors
+    def application(self, routes: AsgiApp, errors: ErrorFormat) -> Hosted:
+        """Litestar, with the routes of the kit."""
 
-        @asgi("/", is_mount=True)
+        @asgi(_ROUTES, copy_scope=False)
         async def kit(scope: Any, receive: Any, send: Any) -> None:
-            await routes(scope, receive, send)
+            await (routes(scope, receive, send) if scope["type"] == "http" else refuse_websocket(receive, send))
 
-        def respond(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
             expected = to_app_error(error, request.scope["path"])
             context = request_context(cast("Scope", request.scope))
-            body = errors.body(expected, context.request_id)
-            return Response(
-                body, status_code=expected.status, media_type=errors.media_type, headers=dict(expected.headers)
-            )
+            status, _, body = error_response(expected, context.request_id, errors)
+            return Response(body, status_code=status, media_type=errors.media_type, headers=dict(expected.headers))
 
-        options = {"exception_handlers": {}, "openapi_config": None, "on_app_init": (), **self._options}
-        options["exception_handlers"] = {Exception: respond, **options["exception_handlers"]}
-        options["on_app_init"] = [_without_logging, *options["on_app_init"]]
-        return cast("AsgiApp", Litestar([*self._handlers, kit], **options))
+        def configure(config: AppConfig) -> AppConfig:
+            config.middleware = [_restore_path, *config.middleware]
+            if hasattr(config, "logging_config") and "logging_config" not in self._options:
+                config.logging_config = None  # Litestar 2 would configure the logging of the process
+            return config
+
+        options = {"openapi_config": None, **self._options}
+        options["exception_handlers"] = {Exception: respond, **options.get("exception_handlers", {})}
+        options["on_app_init"] = [configure, *options.get("on_app_init", ())]
+        litestar = cast("AsgiApp", Litestar([*self._handlers, kit], **options))
+
+        async def host(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await litestar(scope, receive, send)
+                return
+            own = dict(scope)  # Litestar changes the path
+            is_of_kit = request_context(scope).route is not None
+            if is_of_kit:
+                own["path"] = _ROUTES
+            try:
+                await litestar(own, receive, send)
+            finally:
+                if not is_of_kit and own.get("path_template") is not None:
+                    scope["path_template"] = own["path_template"]  # for the access log
+
+        paths = [route.path for route in cast("Litestar", litestar).routes if isinstance(route, HTTPRoute)]
+        return Hosted(host, paths)
 
 
-def _without_logging(config: AppConfig) -> AppConfig:
-    """Litestar 2 would configure the logging of the process."""
-    if hasattr(config, "logging_config"):
-        config.logging_config = None
-    return config
+def _restore_path(app: Any) -> Any:
+    """Middleware, the outermost: the other middleware sees a route of the kit as that of a handler of Litestar."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        context: RequestContext | None = scope.get(SCOPE_KEY)
+        if context is not None and context.route is not None:
+            scope["path"] = context.scope["path"]
+            scope["path_params"] = dict(context.path_parameters)
+            scope["path_template"] = context.route.path
+        await app(scope, receive, send)
+
+    return call
 
 
 def to_app_error(error: Exception, path: str) -> AppError:
@@ -119,11 +194,27 @@ def to_app_error(error: Exception, path: str) -> AppError:
         return error
     if isinstance(error, ValidationException):
         return Invalid(errors=[_field_error(fault) for fault in error.extra or ()])
-    kind = _ERRORS_BY_STATUS.get(error.status_code) if isinstance(error, HTTPException) else None
+    kind = _kind_of(error.status_code) if isinstance(error, HTTPException) else None
     if kind is None:
         log.error("unhandled_exception", path=path, exc_info=error)
         return AppError()
-    return kind(headers=dict(getattr(error, "headers", None) or {}))
+    detail = getattr(error, "detail", "")
+    is_own = detail and detail != HTTPStatus(kind.status).phrase
+    return kind(detail if is_own else None, headers=dict(getattr(error, "headers", None) or {}))
+
+
+def _kind_of(status: int) -> type[AppError] | None:
+    """The error of this status; None for 500, and for a status that HTTP does not define."""
+    if status in _ERRORS_BY_STATUS:
+        return _ERRORS_BY_STATUS[status]
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        return None
+    if status < HTTPStatus.BAD_REQUEST or status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return None
+    code = "_".join(re.findall("[a-z]+", phrase.lower()))
+    return type("HostedError", (AppError,), {"code": code, "status": status, "message": f"{phrase}."})
 
 
 def _field_error(fault: Any) -> FieldError:

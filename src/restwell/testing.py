@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, Final
 
-from restwell._app import App
+from restwell._application import App
 from restwell._extras import needs_extra
 from restwell.edge._context import Message
 from restwell.jobs import JobState, WorkerOptions

@@ -19,7 +19,7 @@ from rich.table import Table
 from restwell import _server as server
 from restwell import _startup as startup
 from restwell import idempotency
-from restwell._app import App
+from restwell._application import App
 from restwell._child_processes import exit_with_parent
 from restwell._cli import cache, jobs
 from restwell._cli.loading import load, with_database

@@ -20,7 +20,7 @@ class _Line(Struct):
     route: str | None
     status: int
     duration_ms: float
-    user_id: UUID | None
+    user_id: UUID | str | int | None
     client: str | None
     request_id: str
     timestamp: datetime

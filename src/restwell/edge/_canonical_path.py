@@ -27,14 +27,14 @@ class CanonicalPath(Hook):
         raw: bytes = scope.get("raw_path") or b""
         is_canonical = (b"%" not in raw and raw.isascii()) or quote(path, safe=_UNENCODED).encode() == raw
         if scope.get("root_path"):
-            path = scope["path"] = _below_root(scope)
+            path = scope["path"] = path_below_root(scope)
             scope["root_path"] = ""  # the framework would search for it anywhere in the path
         if not is_canonical or not _is_plain(path):
             raise NotFound
 
 
-def _below_root(scope: Scope) -> str:
-    """The path without the prefix; unchanged if the server did not include the prefix."""
+def path_below_root(scope: Scope) -> str:
+    """The path without the prefix in ASGI's ``root_path``; unchanged if the server did not include the prefix."""
     path: str = scope["path"]
     root: str = scope["root_path"].rstrip("/")
     return path[len(root) :] if path.startswith(f"{root}/") else path

@@ -72,7 +72,7 @@ class RequestContext:
         self.holds_slot = False
         self.cache_lookup: Any = None
         self.consistency: Any = None
-        self.user_id: UUID | None = None
+        self.user_id: UUID | str | int | None = None
 
 
 def request_context(scope: Scope) -> RequestContext:

@@ -50,8 +50,12 @@ class HeaderFields(Hook):
     """Must precede the hooks that read headers.
 
     Responds with 400 to a request with a missing, invalid or repeated Host, or another repeated singleton field, and
-    with 431 to too many or too large fields.
+    with 431 to too many or too large fields. Also with 400 to If-None-Match of a change, which the kit does not
+    evaluate, unless the application does.
     """
+
+    def __init__(self, *, app_evaluates_conditions: bool = False) -> None:
+        self._app_evaluates_conditions = app_evaluates_conditions
 
     def admit(self, context: RequestContext) -> None:
         scope, fields = context.scope, context.headers
@@ -66,7 +70,7 @@ class HeaderFields(Hook):
         host = _host(fields.get(b"host", b""))
         if host is None or host.lastindex is not None:
             _check_host(host, scope)
-        if b"if-none-match" in fields and context.method not in _READS:
+        if b"if-none-match" in fields and context.method not in _READS and not self._app_evaluates_conditions:
             raise MalformedRequest(
                 "Send If-None-Match with GET or HEAD only; to make a change conditional, send If-Match."
             )

@@ -62,7 +62,8 @@ class RateLimit(Hook):
     Headers (draft-ietf-httpapi-ratelimit-headers-11): ``r`` is the number of requests that are allowed now. ``t`` is
     the number of seconds until the quota is full, or, if the request was rejected, until the next request is allowed.
 
-    Logs a warning, once, when a rejected request came through a proxy although ``trusted_hops`` is 0.
+    Logs a warning, once, when a rejected request came through a proxy although ``trusted_hops`` is 0, and when an
+    application with routes that it counts itself did not count one.
     """
 
     def __init__(self, limiter: Limiter, trusted_hops: int = 0) -> None:
@@ -70,6 +71,7 @@ class RateLimit(Hook):
         self._count_nowait = limiter.count_nowait
         self._reads, self._writes = limiter.scaled(limiter.reads), limiter.scaled(limiter.writes)
         self._warn_of_proxy = not trusted_hops
+        self._warn_of_uncounted = True
 
     def admit(self, context: RequestContext) -> Awaitable[None] | None:
         """Raises RateLimited."""
@@ -110,6 +112,13 @@ class RateLimit(Hook):
             headers += ((b"ratelimit-policy", policy), (b"ratelimit", b"%b;r=%d;t=%d" % (name, remaining, seconds)))
             if not allowed and self._warn_of_proxy and context.user_id is None:
                 self._check_for_proxy(context)
+        elif self._warn_of_uncounted and context.route is not None and context.route.has_guards and context.route.rate:
+            self._warn_of_uncounted = False
+            log.warning(
+                "rate_limit_not_counted",
+                route=context.route.path,
+                hint="call kit.count_request for every request, also if authentication fails",
+            )
 
     async def _wait(self, context: RequestContext, rate: Rate, key: str) -> None:
         _note(context, await self._limiter.count(rate, key))

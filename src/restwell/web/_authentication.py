@@ -19,10 +19,12 @@ COOKIE_SCHEME: Final = "session_cookie"
 class AuthScheme(Protocol):
     """Authenticates requests.
 
-    ``security``: the security schemes of OpenAPI by name, each of which suffices. ``uses_cookies``: whether a cookie
-    authenticates, so that cross-site requests are rejected.
+    ``challenge``: the name of the scheme in WWW-Authenticate. ``security``: the security schemes of OpenAPI by name,
+    each of which suffices. ``uses_cookies``: whether a cookie authenticates, so that ``authenticate`` must call
+    ``reject_cross_site``.
     """
 
+    challenge: str
     security: Mapping[str, Mapping[str, Any]]
     uses_cookies: bool
 
@@ -38,7 +40,7 @@ class TokenScheme:
 
     def __init__(self, verify: Authenticate, *, scheme: str = "Bearer", session_cookies: bool = False) -> None:
         self._verify = verify
-        self._scheme = scheme
+        self.challenge = scheme
         self.uses_cookies = session_cookies
         is_bearer = scheme == "Bearer"
         token = (
@@ -56,18 +58,19 @@ class TokenScheme:
         header = request.fields.get(b"authorization")
         if header is not None:
             scheme, _, token = header.decode("latin-1").partition(" ")
-            if scheme.lower() != self._scheme.lower():
+            if scheme.lower() != self.challenge.lower():
                 token = ""
         else:
             token = request.cookies.get(ACCESS_COOKIE, "") if self.uses_cookies else ""
             if token:
                 reject_cross_site(request)
         if not token:
-            error = Unauthorized(f"Send an access token: Authorization: {self._scheme} ...")
-            error.headers["www-authenticate"] = self._scheme  # RFC 6750 3.1: no error code without a token
+            error = Unauthorized(f"Send an access token: Authorization: {self.challenge} ...")
+            error.headers["www-authenticate"] = self.challenge  # RFC 6750 3.1: no error code without a token
             raise error
         try:
             return await self._verify(token.strip(" \t"))
         except Unauthorized as error:
-            error.headers["www-authenticate"] = error.headers["www-authenticate"].replace("Bearer", self._scheme, 1)
+            challenge = error.headers.get("www-authenticate", "Bearer")
+            error.headers["www-authenticate"] = challenge.replace("Bearer", self.challenge, 1)
             raise

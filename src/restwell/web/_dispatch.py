@@ -1,5 +1,6 @@
 """Runs a route: guards, rate limit, parameters, handler, response."""
 
+import re
 from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Any, Final
@@ -26,13 +27,16 @@ log = structlog.get_logger("restwell.problems")
 
 _WITHOUT_BODY: Final = frozenset({204, 304})
 _JSON_FIELD: Final = (b"content-type", JSON.encode())
+_parameter: Final = re.compile(r"\{[^}]*\}")
 
 
 class Dispatcher:
     """The ASGI application inside the edge, which has found the route of the request.
 
     It runs the route itself unless the host has a reason to see it first. ``framework`` is the application of the host,
-    which also gets every request without a route.
+    which also gets every request for a path without a route.
+
+    Raises TypeError if the host has a handler for the path of a route: it would never be called.
     """
 
     def __init__(
@@ -43,16 +47,22 @@ class Dispatcher:
         errors: ErrorFormat,
         host: Host | None = None,
     ) -> None:
-        self.framework = host.application(self.run) if host is not None else None
+        hosted = host.application(self.run, errors) if host is not None else None
+        self.framework = hosted.app if hosted is not None else None
         self._is_direct = host is None or host.reason is None
         self._router = router
         self._database = database
         self._rate_limit = rate_limit
         self._errors = errors
+        for path in hosted.paths if hosted is not None else ():
+            if router.allowed(_parameter.sub("1", path)) is not None:
+                raise TypeError(f"a route of the kit has the path of the host's handler {path}: change one of them")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         framework = self.framework
-        if framework is not None and not (self._is_direct and isinstance(scope[SCOPE_KEY].route, Endpoint)):
+        if framework is not None and not (
+            self._is_direct if scope[SCOPE_KEY].route is not None else self._router.allowed(scope["path"])
+        ):
             await framework(scope, receive, send)
         else:
             await self.run(scope, receive, send)
@@ -60,8 +70,8 @@ class Dispatcher:
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the route of the request, or respond that there is none."""
         context: RequestContext = scope[SCOPE_KEY]
-        endpoint = context.route
-        if not isinstance(endpoint, Endpoint):
+        endpoint: Any = context.route
+        if endpoint is None:
             await _send(error_response(self._unknown(scope["path"]), context.request_id, self._errors), send)
             return
         try:

@@ -13,15 +13,15 @@ class InsufficientScope(Forbidden):
         "The token does not have the required scope.",
     )
 
-    def __init__(self, message: str | None = None, *, scope: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, scope: str | None = None, scheme: str = "Bearer") -> None:
         parameter = f', scope="{scope}"' if scope is not None else ""
-        super().__init__(message, headers={"www-authenticate": f'Bearer error="insufficient_scope"{parameter}'})
+        super().__init__(message, headers={"www-authenticate": f'{scheme} error="insufficient_scope"{parameter}'})
 
 
 async def signed_in(request: Request) -> None:
     """Allow any user with a valid access token of an active session."""
     if (await _authenticate(request)).is_machine:
-        raise InsufficientScope
+        raise _insufficient(request)
 
 
 class signed_in_or_scope:  # noqa: N801  # used like a guard function
@@ -33,7 +33,7 @@ class signed_in_or_scope:  # noqa: N801  # used like a guard function
     async def __call__(self, request: Request) -> None:
         actor = await _authenticate(request)
         if actor.is_machine and self.scope not in actor.scopes:
-            raise InsufficientScope(scope=self.scope)
+            raise _insufficient(request, self.scope)
 
 
 class requires_role:  # noqa: N801  # as above
@@ -47,7 +47,7 @@ class requires_role:  # noqa: N801  # as above
         actor = await _authenticate(request)
         if actor.is_machine:
             if self.scope not in actor.scopes:
-                raise InsufficientScope(scope=self.scope)
+                raise _insufficient(request, self.scope)
         elif actor.role != self.role:
             raise Forbidden
 
@@ -67,6 +67,11 @@ def guard_name(guard: object) -> str:
         return f"signed in or {guard.scope}"
     guard = getattr(guard, "func", guard)  # functools.partial
     return getattr(guard, "__name__", type(guard).__name__)
+
+
+def _insufficient(request: Request, scope: str | None = None) -> InsufficientScope:
+    scheme = request.endpoint.auth
+    return InsufficientScope(scope=scope, scheme=scheme.challenge if scheme is not None else "Bearer")
 
 
 async def _authenticate(request: Request) -> Actor:

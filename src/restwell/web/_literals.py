@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import inspect
 
+from restwell._email_addresses import EmailAddress
+
 Parser = Callable[[str], Any]
 """Parses a text. Raises ValueError with the expected format."""
 
@@ -93,6 +95,8 @@ def _leaves(kind: inspect.Type) -> Iterator[type[inspect.Type] | None]:
         yield from (_LITERAL_TYPES.get(type(value)) for value in kind.values)
     elif isinstance(kind, inspect.EnumType):
         yield from (inspect.StrType if isinstance(member.value, str) else inspect.IntType for member in kind.cls)
+    elif isinstance(kind, inspect.CustomType):
+        yield inspect.StrType if kind.cls is EmailAddress else None
     elif not isinstance(kind, inspect.NoneType):
         yield type(kind)
 
@@ -132,7 +136,6 @@ _PARSERS: Final[dict[Any, Parser]] = {
     inspect.StrType: str,
     inspect.DateType: str,
     inspect.BytesType: str,
-    inspect.CustomType: str,
     inspect.BoolType: _parse_boolean,
     inspect.IntType: _parse_integer,
     inspect.FloatType: _parse_number,

@@ -151,7 +151,7 @@ class _Inference:
         elif name == "filters":
             found.filters = _text_struct(kind)
             found.read[name] = _filters_reader(found.filters)
-        elif isinstance(kind, type) and not issubclass(kind, _SCALARS):
+        elif isinstance(kind, type) and kind is not Any and not issubclass(kind, _SCALARS):
             self._add_service(name, kind)
         else:
             return False

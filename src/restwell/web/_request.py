@@ -102,7 +102,7 @@ class Request:
     @property
     def user_id(self) -> UUID | None:
         """The id of the caller, if the request is authenticated."""
-        return self.context.user_id
+        return self._actor.id if self._actor is not None else None
 
     async def body(self) -> bytes:
         """The whole body. Raises BodyTooLarge, and UnsupportedMediaType for a compressed body."""

@@ -1,0 +1,85 @@
+"""The ASGI application that the kit builds."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from restwell._lifespan import Lifespan, refuse_websocket
+from restwell.database import Migrations, Query, find_queries
+from restwell.edge._concurrency_limiter import ConcurrencyLimiter
+from restwell.edge._context import AsgiApp, Receive, Scope, Send
+from restwell.edge._pipeline import Edge
+from restwell.edge._route import Route
+from restwell.jobs import Worker, WorkerOptions
+from restwell.jobs._rows import ClaimedJob
+from restwell.web import Feature
+from restwell.web._endpoint import Endpoint
+from restwell.web._openapi_schemas import Schema
+from restwell.web._query_budget import QueryBudget
+
+if TYPE_CHECKING:
+    from restwell._app import Restwell
+
+
+class App:
+    """The ASGI application: the edge around the routes, their OpenAPI document, and the kit."""
+
+    def __init__(
+        self,
+        kit: "Restwell",
+        edge: Edge,
+        framework: AsgiApp | None,
+        routes: Sequence[Route],
+        *,
+        migrations: Migrations,
+        host_reason: str | None = None,
+        openapi: Schema | None = None,
+        services: Sequence[object] = (),
+        prefixes: Sequence[str] = (),
+        features: Sequence[Feature] = (),
+    ) -> None:
+        self.kit = kit
+        self.routes = [route for route in routes if isinstance(route, Endpoint)]
+        self.host_reason = host_reason
+        self.openapi = openapi or {}
+        self.prefixes = prefixes
+        self._features = features
+        self.migrations = migrations
+        self.query_budget = edge.hook(QueryBudget)
+        self.concurrency_limiter = edge.hook(ConcurrencyLimiter)
+        self.on_startup: list[Callable[[], object]] = []
+        self._services = services
+        self._edge = edge
+        self._framework = framework
+        self._lifespan = Lifespan(self._start, kit.close, framework)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        kind = scope["type"]
+        if kind == "http":
+            return self._edge(scope, receive, send)  # returned, not awaited: saves one coroutine per request
+        if kind == "lifespan":
+            return self._lifespan(scope, receive, send)
+        framework = self._framework
+        return framework(scope, receive, send) if framework is not None else refuse_websocket(receive, send)
+
+    def queries(self) -> list[Query[Any]]:
+        """The named queries of the features."""
+        sources = [source for feature in self._features for source in feature.queries]
+        modules = [source for source in sources if isinstance(source, ModuleType)]
+        functions = [source for source in sources if not isinstance(source, ModuleType)]
+        return [*find_queries(*modules), *(query for function in functions for query in function())]
+
+    def worker(
+        self,
+        options: WorkerOptions,
+        *,
+        execute_isolated: Callable[[ClaimedJob], None] | None = None,
+        name: str | None = None,
+    ) -> Worker:
+        """Build a worker for the jobs, with the services of the routes. Start the kit before the worker."""
+        return self.kit.worker(self._services, options, execute_isolated=execute_isolated, name=name)
+
+    async def _start(self) -> None:
+        await self.kit.start()
+        for start in self.on_startup:
+            start()
