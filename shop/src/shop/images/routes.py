@@ -4,6 +4,7 @@ from uuid import UUID
 from restwell.errors import NotFound
 from restwell.web import (
     Controller,
+    Request,
     Response,
     Upload,
     accepted,
@@ -44,14 +45,17 @@ class ImageController(Controller):
         return accepted(image, image.id)
 
     @get()
-    async def list_product_images(self, product_id: UUID, images: ImageService) -> ProductImageList:
+    async def list_product_images(self, request: Request, product_id: UUID, images: ImageService) -> ProductImageList:
         """List product images, oldest first."""
-        return await images.list_images(product_id)
+        found = await images.list_images(product_id)
+        return ProductImageList([image.at(f"{request.path}/{image.id}") for image in found])
 
     @get("/{image_id}")
-    async def get_product_image(self, product_id: UUID, image_id: UUID, images: ImageService) -> ProductImage:
+    async def get_product_image(
+        self, request: Request, product_id: UUID, image_id: UUID, images: ImageService
+    ) -> ProductImage:
         """Retrieve a product image."""
-        return await images.get_image(product_id, image_id)
+        return (await images.get_image(product_id, image_id)).at(request.path)
 
     @get("/{image_id}/{size}", media_type=WEBP)
     async def download_product_image(

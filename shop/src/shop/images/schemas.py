@@ -3,6 +3,7 @@ from typing import Annotated
 from uuid import UUID
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from shop.images.models import ImageFailure, ImageState
 from shop.schema import Instant
@@ -25,6 +26,10 @@ class ProductImage(Struct, frozen=True):
     height: Annotated[int, Meta(examples=[2_000])] | None
     urls: dict[ImageSize, str]
     created_at: Instant
+
+    def at(self, path: str) -> "ProductImage":
+        """The image with its URLs, below its own."""
+        return replace(self, urls={size: f"{path}/{size}" for size in ImageSize if self.state == ImageState.READY})
 
 
 class ProductImageList(Struct, frozen=True):

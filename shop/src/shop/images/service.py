@@ -14,7 +14,7 @@ from shop.images.jobs import make_thumbnails
 from shop.images.models import ImageState
 from shop.images.queries import MAX_IMAGES, StoredImage
 from shop.images.render import InvalidImage, check
-from shop.images.schemas import ImageSize, ProductImage, ProductImageList
+from shop.images.schemas import ImageSize, ProductImage
 from shop.images.thumbnails import size_name, upload_name
 from shop.products.service import ProductService
 from shop.retention import OwnsFolder
@@ -54,12 +54,10 @@ class ImageService(OwnsFolder):
             image = await tx.one(queries.insert_image, **new)
         return _to_schema(image)
 
-    async def list_images(self, product_id: UUID) -> ProductImageList:
+    async def list_images(self, product_id: UUID) -> list[ProductImage]:
         """Return the images of a product, oldest first. Raises NotFound."""
         await self._products.get_product(product_id)
-        return ProductImageList(
-            [_to_schema(image) for image in await self._database.all(queries.of_product, product_id=product_id)]
-        )
+        return [_to_schema(image) for image in await self._database.all(queries.of_product, product_id=product_id)]
 
     async def get_image(self, product_id: UUID, image_id: UUID) -> ProductImage:
         return _to_schema(await self._find(product_id, image_id))
@@ -86,8 +84,6 @@ class ImageService(OwnsFolder):
 
 
 def _to_schema(image: StoredImage) -> ProductImage:
-    base = f"/v1/products/{image.product_id}/images/{image.id}"
-    urls = {size: f"{base}/{size}" for size in ImageSize} if image.state == ImageState.READY else {}
     return ProductImage(
         id=image.id,
         state=image.state,
@@ -95,6 +91,6 @@ def _to_schema(image: StoredImage) -> ProductImage:
         reason=image.reason,
         width=image.width,
         height=image.height,
-        urls=urls,
+        urls={},
         created_at=image.created_at,
     )

@@ -4,6 +4,7 @@ from uuid import UUID
 from restwell.auth import Actor
 from restwell.web import (
     Controller,
+    Request,
     Response,
     Stream,
     accepted,
@@ -36,9 +37,9 @@ class ReportController(Controller):
         return accepted(report, report.id)
 
     @get("/{report_id}")
-    async def get_report(self, report_id: UUID, reports: ReportService) -> Report:
+    async def get_report(self, request: Request, report_id: UUID, reports: ReportService) -> Report:
         """Retrieve a sales report."""
-        return await reports.get_report(report_id)
+        return (await reports.get_report(report_id)).at(request.path)
 
     @get("/{report_id}/sales.csv", media_type=CSV)
     async def download_report_csv(self, report_id: UUID, reports: ReportService) -> Stream[bytes]:

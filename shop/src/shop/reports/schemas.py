@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from shop.reports.models import ReportFailure, ReportState
 from shop.schema import Instant
@@ -34,3 +35,7 @@ class Report(Struct, frozen=True):
     last_day: date
     urls: dict[ReportFile, str]
     created_at: Instant
+
+    def at(self, path: str) -> "Report":
+        """The report with the URLs of its files, below its own."""
+        return replace(self, urls={file: f"{path}/{file}" for file in ReportFile if self.state == ReportState.READY})

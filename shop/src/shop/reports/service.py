@@ -80,7 +80,6 @@ class ReportService(DeletesExpired, OwnsFolder):
 
 
 def _to_schema(report: StoredReport) -> Report:
-    base = f"/v1/reports/{report.id}"
     return Report(
         id=report.id,
         state=report.state,
@@ -88,6 +87,6 @@ def _to_schema(report: StoredReport) -> Report:
         progress=report.progress,
         first_day=date.fromisoformat(report.first_day),
         last_day=date.fromisoformat(report.last_day),
-        urls={file: f"{base}/{file}" for file in ReportFile} if report.state == ReportState.READY else {},
+        urls={},
         created_at=report.created_at,
     )
