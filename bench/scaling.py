@@ -32,7 +32,7 @@ from restwell.database import open_database
 from restwell.observability._logs import configure_logs
 from restwell.settings import DatabaseSettings, JwtSettings, LogSettings, RateLimitSettings, Settings
 from restwell.testing import running
-from restwell.web import Controller, FromPath, Version, get
+from restwell.web import Controller, Version, get
 from results_file import save_result
 from servers import postgres, restwell
 from shop.app import MIGRATIONS
@@ -96,8 +96,8 @@ def with_routes(settings: Settings, count: int) -> App:
         class Things(Controller):
             path = f"/things-{number}"
 
-            @get("/{thing:int}")
-            async def get_thing(self, thing: FromPath[int]) -> int:
+            @get("/{thing}")
+            async def get_thing(self, thing: int) -> int:
                 """Get a thing."""
                 return thing
 
@@ -106,14 +106,8 @@ def with_routes(settings: Settings, count: int) -> App:
     async def authenticate(_: str) -> Actor:
         raise NotImplementedError
 
-    return Restwell(settings, name="things").app(
-        version="1.0.0",
-        description="Things.",
-        versions=[Version("/v1", [controller(number) for number in range(count)])],
-        provide=[],
-        authenticate=authenticate,
-        migrations=MIGRATIONS,
-    )
+    versions = [Version("/v1", [controller(number) for number in range(count)])]
+    return Restwell(settings, name="things").app(versions, migrations=MIGRATIONS)
 
 
 async def request_us(count: int, repeats: int) -> float:

@@ -1,10 +1,11 @@
 """The application: its features, in one version of the API."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from restwell import App, Project, Restwell
-from restwell.web import ClientCredentials, JobController, Version, requires_role
+from restwell.web import ClientCredentials, Feature, JobController, Version, requires_role
 from shop import demo, load_data
 from shop.access import SCOPES, Scope
 from shop.audit.feature import audit
@@ -42,10 +43,13 @@ store: Final = (products, images, orders, payments, reports)
 operations: Final = (clients, cleanup, AdminJobController)
 
 
-def create_app(settings: ShopSettings) -> App:
-    """Build the application. It opens no connection before startup."""
+def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -> App:
+    """Build the application. It opens no connection before startup.
+
+    ``replacements``: services that replace those of the same type, such as fakes.
+    """
     return Restwell(settings, name="shop").app(
-        [Version("/v1", [*accounts, *store, *operations])],
+        [Feature(services=replacements), Version("/v1", [*accounts, *store, *operations])],
         description=DESCRIPTION,
         authenticate=Authentication,
         session_cookies=True,
