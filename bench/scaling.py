@@ -25,7 +25,6 @@ from contenders import RESTWELL, ROOT, SECRET, serving
 # isort: split
 from chart import line_chart
 from restwell import App, Restwell
-from restwell.auth import Actor
 from restwell.cache._memory import Entry, Memory
 from restwell.cache._metrics import CacheStats
 from restwell.database import open_database
@@ -102,9 +101,6 @@ def with_routes(settings: Settings, count: int) -> App:
                 return thing
 
         return Things
-
-    async def authenticate(_: str) -> Actor:
-        raise NotImplementedError
 
     versions = [Version("/v1", [controller(number) for number in range(count)])]
     return Restwell(settings, name="things").app(versions, migrations=MIGRATIONS)

@@ -87,7 +87,7 @@ def _entry(given: object) -> _Entry:
 
 def _parameters(build: Callable[..., object]) -> list[tuple[str, Any]]:
     """The parameters without a default, with their types. Raises TypeError for one without a type."""
-    hints = get_type_hints(vars(build).get("__init__", build) if isinstance(build, type) else build)
+    hints = get_type_hints(inspect.getattr_static(build, "__init__") if isinstance(build, type) else build)
     found = []
     for name, parameter in inspect.signature(build).parameters.items():
         if parameter.default is parameter.empty and parameter.kind not in {
