@@ -248,7 +248,7 @@ SIGNED_IN = {"guards": [signed_in]}
         (nothing, post, {"cache": CACHED}, "cannot be cached: it has guards, or another method than GET"),
         (nothing, get, {"cache": CACHED, "guards": [lets_in]}, "cannot be cached: it has guards"),
         (nothing, get, {"cache": public(ttl_seconds=1, tags=["a:{thing_id}"])}, "has cache tags with thing_id, which"),
-        (nothing, get, {"cache": public(ttl_seconds=1, tags=["{}"])}, "has cache tags with {}, which are no path or query"),
+        (nothing, get, {"cache": public(ttl_seconds=1, tags=["{}"])}, "has cache tags with {}, which are no"),
         (returns_draft, get, {"status_code": 204}, "returns a body, which a 204 has not: annotate it as None$"),
         (takes_mail, get, {}, r"^takes_mail \(GET /x\) takes mail: no service is a Draft"),
         (takes_actor, post, {"idempotent": True}, "takes actor, .*; and is idempotent and needs"),
