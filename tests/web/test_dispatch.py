@@ -1,87 +1,45 @@
-"""The fast path: plain handlers bypass the framework; other handlers and rejected requests do not."""
+"""A request to a route: guards, parameters, handler and response, in this order; and requests without a route."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
-from uuid import UUID
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import httpx
 import pytest
-from litestar import Request
-from litestar import Response as FrameworkResponse
-from litestar.datastructures import State
-from litestar.di import Provide
-from litestar.dto import DTOConfig, MsgspecDTO
-from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
-from litestar.middleware import DefineMiddleware
-from litestar.params import HeaderParameter
-from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from api_client import assert_problem
-from restwell.edge._context import Message
-from restwell.errors import ServiceUnavailable
+from restwell import App, Restwell
+from restwell.edge._context import Message, request_context
+from restwell.errors import ErrorFormat, Forbidden, ServiceUnavailable
 from restwell.settings import Settings
 from restwell.testing import running
-from restwell.web import (
-    ApiRequest,
-    Controller,
-    FromPath,
-    Inject,
-    JSONBody,
-    Response,
-    get,
-    post,
-    public,
-    stream_json,
-)
-from restwell.web._fast_path import FastPath
+from restwell.web import Controller, Request, Stream, Version, get, post, public
+from things import ID, Things
 from tiny.app import app_of
 
-IfMatch = Annotated[str | None, HeaderParameter(name="If-Match")]
-
-seen: list[str] = []
-ID = "018f0000-0000-7000-8000-000000000001"
+seen: list[Any] = []
 
 
 class Draft(Struct, frozen=True):
     name: str
-    secret: str = ""
 
 
 class Filter(Struct, frozen=True):
     page: int = 1
 
 
-class Teapot(Exception): ...
+async def note(request: Request) -> None:
+    seen.append((request.method, request.path, dict(request.path_parameters)))
 
 
-class CustomRequest(ApiRequest):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        seen.append("custom request")
-        super().__init__(*arguments, **options)
+async def refuse(_: Request) -> None:
+    raise Forbidden
 
 
-class CustomResponse(FrameworkResponse[Any]):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        seen.append("custom response")
-        super().__init__(*arguments, **options)
-
-
-def answer_teapot(_: Request[Any, Any, State], __: Exception) -> FrameworkResponse[str]:
-    return FrameworkResponse("short and stout", status_code=418)
-
-
-async def look(_: Request[Any, Any, State]) -> None:
-    seen.append("hook")
-
-
-def passing(app: ASGIApp, word: str) -> ASGIApp:
-    async def through(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(word)
-        await app(scope, receive, send)
-
-    return through
+async def note_timeout(request: Request) -> None:
+    route = request_context(request.scope).route
+    seen.append(route.timeout_seconds if route is not None else "no route")
 
 
 async def broken() -> AsyncIterator[bytes]:
@@ -89,199 +47,115 @@ async def broken() -> AsyncIterator[bytes]:
     raise ServiceUnavailable
 
 
-class Things(Controller):
-    path = "/things"
-    dependencies = {"gift": Provide(lambda: "given", sync_to_thread=False)}
+class Steps(Controller):
+    path = "/steps"
 
-    @get("/{thing_id:uuid}")
-    async def read(
-        self, request: ApiRequest, thing_id: FromPath[UUID], filters: Inject[Filter], if_match: IfMatch = None
-    ) -> dict[str, Any]:
-        """All parameters of the fast path."""
-        return {"id": thing_id, "page": filters.page, "if_match": if_match, "path": request.scope["path"]}
+    @post("/{number}", guards=[note], status_code=200)
+    async def take(self, number: int, data: Draft, filters: Filter) -> dict[str, Any]:
+        """Take a step."""
+        seen.append("handler")
+        return {"number": number, "name": data.name, "page": filters.page}
 
-    @get("/for-all/{thing_id:uuid}/{number:int}", cached=public(ttl_seconds=60, tags=[]))
-    async def for_all(self, thing_id: FromPath[UUID], filters: Inject[Filter]) -> dict[str, Any]:
-        """The same for everyone."""
-        return {"id": thing_id, "page": filters.page}
+    @post("/{number}/refused", guards=[note, refuse, note])
+    async def refused(self, number: int, data: Draft) -> None:
+        """Nobody takes it."""
+        raise NotImplementedError
 
-    @post(status_code=201)
-    async def write(self, data: JSONBody[Draft]) -> Draft:
-        """A body."""
-        return data
+    @get("/slow", timeout_seconds=2.5, guards=[note_timeout])
+    async def slow(self) -> str:
+        """A timeout of its own."""
+        return "done"
 
-    @get("/slow", sync_to_thread=False)
-    def in_turn(self) -> dict[str, int]:
-        """Not asynchronous."""
-        return {"n": 1}
-
-    @get("/hooked", before_request=look)
-    async def hooked(self) -> dict[str, int]:
-        """A hook before."""
-        return {"n": len(seen)}
-
-    @get("/hooked-after", after_response=look)
-    async def hooked_after(self) -> dict[str, int]:
-        """A hook after."""
-        return {"n": len(seen)}
-
-    @get("/through", middleware=[DefineMiddleware(passing, word="middleware")])
-    async def through(self) -> dict[str, int]:
-        """Behind a middleware."""
-        return {"n": len(seen)}
-
-    @get("/teapot", exception_handlers={Teapot: answer_teapot})
-    async def teapot(self) -> dict[str, int]:
-        """A custom exception handler."""
-        raise Teapot
-
-    @get("/cached", cache=60)
-    async def cached(self) -> dict[str, int]:
-        """The response cache of the framework."""
-        seen.append("asked")
-        return {"n": len(seen)}
-
-    @get("/custom-request", request_class=CustomRequest)
-    async def own_request(self) -> dict[str, int]:
-        """A custom request class."""
-        return {"n": len(seen)}
-
-    @get("/custom-response", response_class=CustomResponse)
-    async def own_response(self) -> dict[str, int]:
-        """A custom response class."""
-        return {"n": 1}
-
-    @post("/transferred", return_dto=MsgspecDTO[Annotated[Draft, DTOConfig(exclude={"secret"})]])
-    async def transferred(self, data: JSONBody[Draft]) -> Draft:
-        """Not all of its fields are sent."""
-        return data
-
-    @get("/given")
-    async def given(self, gift: Inject[str]) -> dict[str, str]:
-        """A custom dependency."""
-        return {"gift": gift}
-
-    @get("/forbidden")
-    async def forbidden(self) -> dict[str, int]:
-        """An error of the framework's."""
-        raise PermissionDeniedException
-
-    @get("/unknown-error")
-    async def unknown_error(self) -> dict[str, int]:
-        """An error of the framework without an AppError."""
-        raise NotAuthorizedException
+    @get("/usual", guards=[note_timeout])
+    async def usual(self) -> str:
+        """The timeout of the settings."""
+        return "done"
 
     @get("/crash")
-    async def crash(self) -> dict[str, int]:
+    async def crash(self) -> str:
         """A fault in the program."""
         raise ZeroDivisionError
 
     @get("/broken")
-    async def breaks_off(self) -> Response[Any]:
+    async def breaks_off(self) -> Stream[Any]:
         """A stream that stops too early."""
-        return stream_json(broken(), "all.json")
+        return Stream(open=broken, media_type="application/json")
+
+    @get("/without-guard")
+    async def without_guard(self, request: Request) -> str:
+        """Asks for a caller that no guard has authenticated."""
+        return str(request.actor)
+
+    @get("/kept/{number}", cache=public(ttl_seconds=60, tags=[]))
+    async def kept(self, number: int, filters: Filter) -> dict[str, int]:
+        """The same for everyone."""
+        return {"number": number, "page": filters.page}
 
 
 @pytest.fixture
 async def client(tiny_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     seen.clear()
-    async with running(app_of(tiny_settings, Things)) as client:
+    async with running(app_of(tiny_settings, Steps, Things)) as client:
         yield client
 
 
-async def test_a_fast_route_reads_path_query_header_and_body(client: httpx.AsyncClient) -> None:
-    answer = await client.get(f"/v1/things/{ID}?page=3", headers={"If-Match": '"7"'})
-    assert answer.json() == {"id": ID, "page": 3, "if_match": '"7"', "path": f"/v1/things/{ID}"}
-    assert (await client.get(f"/v1/things/{ID}")).json()["if_match"] is None
-    written = await client.post("/v1/things", json={"name": "a"})
-    assert (written.status_code, written.json()) == (201, {"name": "a", "secret": ""})
+async def test_guards_run_before_the_handler_and_know_the_path(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/steps/7?page=3", json={"name": "a"})
+    assert (answer.status_code, answer.json()) == (200, {"number": 7, "name": "a", "page": 3})
+    assert seen == [("POST", "/v1/steps/7", {"number": 7}), "handler"]
 
 
-def test_a_fast_route_does_not_pass_through_the_framework(tiny_settings: Settings) -> None:
-    """Breaks when it does: that is slower, and no other test detects it."""
-    fast_path = app_of(tiny_settings, Things)._edge.app
-    assert isinstance(fast_path, FastPath)
-    names = {handler.fn.__name__ for handler in fast_path._fast_routes}
-    assert names & set(vars(Things)) == {
-        "read",
-        "write",
-        "for_all",
-        "forbidden",
-        "unknown_error",
-        "crash",
-        "breaks_off",
-    }
+async def test_a_guard_that_refuses_ends_the_request_before_its_body_is_read(client: httpx.AsyncClient) -> None:
+    """Breaks when parameters are read first: anybody could make the server read bodies, and learn about them."""
+
+    async def body() -> AsyncIterator[bytes]:
+        seen.append("body")
+        yield b"{"
+
+    answer = await client.post("/v1/steps/7/refused?page=x", content=body())
+    assert_problem(answer, 403, "forbidden")
+    assert seen == [("POST", "/v1/steps/7/refused", {"number": 7})]
 
 
-async def test_a_cached_route_is_not_looked_up_in_the_router_again(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The edge has already found the handler and parsed the path. Breaks when the router runs again."""
-    fast_path: Any = client._transport.app._edge.app  # type: ignore[attr-defined]  # created by ``running``
-    monkeypatch.setattr(fast_path, "_find", None)
-    answer = await client.get(f"/v1/things/for-all/{ID}/7?page=3")
-    assert (answer.status_code, answer.json()) == (200, {"id": ID, "page": 3})
+async def test_the_timeout_of_a_route_includes_its_guards(client: httpx.AsyncClient) -> None:
+    """Breaks when it is set after the guards: a slow guard then has the default timeout. See edge/test_deadline.py."""
+    for path in ("/v1/steps/slow", "/v1/steps/usual"):
+        assert (await client.get(path)).text == "done"
+    assert seen == [2.5, None]
 
 
-@pytest.mark.parametrize(
-    ("path", "noted", "number"),
-    [
-        ("slow", [], 1),
-        ("hooked", ["hook"], 1),
-        ("hooked-after", ["hook"], 0),
-        ("through", ["middleware"], 1),
-        ("custom-request", ["custom request"], 1),
-        ("custom-response", ["custom response"], 1),
-    ],
-)
-async def test_a_handler_gets_the_framework_features_that_it_declares(
-    client: httpx.AsyncClient, path: str, noted: list[str], number: int
-) -> None:
-    """Breaks, one by one, when a handler with such a feature is served by the fast path."""
-    answer = await client.get(f"/v1/things/{path}")
-    assert (answer.status_code, answer.json(), seen) == (200, {"n": number}, noted)
+async def test_a_cached_route_gets_its_values_from_the_normalized_query(client: httpx.AsyncClient) -> None:
+    answers = [await client.get(f"/v1/steps/kept/7?{query}") for query in ("page=3&x=1", "x=2&page=3", "page=3")]
+    assert [(each.status_code, each.json()) for each in answers] == [(200, {"number": 7, "page": 3})] * 3
+    assert ["hit" in each.headers["cache-status"] for each in answers] == [False, True, True]
+    assert_problem(await client.get("/v1/steps/kept/7?page=x"), 422, "invalid")
 
 
-async def test_a_route_keeps_the_exception_handlers_and_cache_of_the_framework(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/v1/things/teapot")
-    assert (answer.status_code, answer.text) == (418, "short and stout")
-    assert [(await client.get("/v1/things/cached")).json() for _ in range(2)] == [{"n": 1}] * 2
+@pytest.mark.parametrize("path", ["crash", "without-guard"])
+async def test_a_fault_of_the_program_is_an_internal_error(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(f"/v1/steps/{path}")
+    assert_problem(answer, 500, "internal_error")
+    assert "ZeroDivision" not in answer.text
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "headers", "body", "status"),
-    [
-        ("POST", "transferred", {}, {"name": "a", "secret": "b"}, 201),
-        ("GET", "given", {}, None, 200),
-    ],
-)
-async def test_a_request_that_the_framework_reads_is_validated(
-    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], body: object, status: int
-) -> None:
-    answer = await client.request(method, f"/v1/things/{path}", headers=headers, json=body)
-    assert answer.status_code == status
-    if path == "transferred":
-        assert answer.json() == {"name": "a"}
-
-
-@pytest.mark.parametrize(
-    ("path", "status"), [("forbidden", 403), ("unknown-error", 500), ("crash", 500), ("not-there", 404)]
-)
-async def test_an_error_in_a_fast_route_is_a_problem(client: httpx.AsyncClient, path: str, status: int) -> None:
-    answer = await client.get(f"/v1/things/{path}")
-    assert_problem(answer, status, answer.json()["code"])
-
-
-async def test_a_fast_route_refuses_what_the_router_refuses(client: httpx.AsyncClient) -> None:
+async def test_a_405_lists_the_methods_of_the_path_and_options_answers_them(client: httpx.AsyncClient) -> None:
     wrong = await client.request("PUT", f"/v1/things/{ID}")
-    assert (wrong.status_code, set(wrong.headers["allow"].split(", "))) == (405, {"GET", "HEAD", "OPTIONS"})
-    assert (await client.get(f"/v1/things/{ID}", headers={"Host": "a b"})).status_code == 400
-    for same in (f"/v1/things/{ID}/", f"/v1//things/{ID}"):
-        assert_problem(await client.get(same), 404, "not_found")
+    assert_problem(wrong, 405, "method_not_allowed")
+    assert wrong.headers["allow"] == "GET, HEAD, OPTIONS"
+    options = await client.request("OPTIONS", f"/v1/things/{ID}")
+    assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+    for missing in (f"/v1/things/{ID}/", f"/v1//things/{ID}", f"/v1/things/{ID}/more", "/v2/things"):
+        assert_problem(await client.get(missing), 404, "not_found")
+
+
+async def test_head_is_answered_like_get_without_a_body(client: httpx.AsyncClient) -> None:
+    get_answer, head = [await client.request(method, f"/v1/things/{ID}") for method in ("GET", "HEAD")]
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == get_answer.headers["content-length"] == str(len(get_answer.content))
 
 
 async def test_a_response_that_breaks_off_is_followed_by_no_second_response(client: httpx.AsyncClient) -> None:
-    """The client must notice that the response is incomplete."""
+    """The client must notice that the response is incomplete. Breaks when the error is answered."""
     app = client._transport.app  # type: ignore[attr-defined]  # created by ``running``
     sent: list[Message] = []
 
@@ -293,10 +167,10 @@ async def test_a_response_that_breaks_off_is_followed_by_no_second_response(clie
         sent.append(message)
 
     headers = [(b"host", b"app.test")]
-    scope = {"type": "http", "method": "GET", "path": "/v1/things/broken", "query_string": b"", "headers": headers}
-    with pytest.raises(ExceptionGroup):
+    scope = {"type": "http", "method": "GET", "path": "/v1/steps/broken", "query_string": b"", "headers": headers}
+    with pytest.raises(ServiceUnavailable):
         await app(scope, receive, send)
-    assert [message["type"] for message in sent if message["type"] == "http.response.start"] == ["http.response.start"]
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[-1].get("more_body"), "it has no end"
 
 
@@ -305,3 +179,33 @@ async def test_a_route_is_found_below_a_root_path(client: httpx.AsyncClient) -> 
     async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as below:
         assert (await below.get(f"/v1/v1/things/{ID}")).json()["id"] == ID
         assert (await below.get(f"/v1/things/{ID}")).status_code == 404
+
+
+OWN = ErrorFormat(media_type="application/json", body=lambda error, request_id: {"own": error.code, "id": request_id})
+SHORT = ErrorFormat(media_type="application/json", body=lambda error, _: {"short": error.code})
+
+
+class Short(Controller):
+    path = "/short"
+    error_format = SHORT
+
+    @get("/{number}", guards=[note])
+    async def read(self, number: int, filters: Filter) -> None:
+        """Read."""
+        raise Forbidden(f"not {number} and {filters}")
+
+
+async def test_errors_have_the_format_of_the_controller_or_else_of_the_application(tiny_settings: Settings) -> None:
+    """Breaks when an error of a guard, of a parameter or of a handler has another format than the route declares."""
+    app: App = Restwell(tiny_settings, name="own").app([Version("/v1", [Short, Steps])], errors=OWN)
+    cases: Sequence[tuple[str, int, dict[str, str]]] = [
+        ("/v1/short/1", 403, {"short": "forbidden"}),
+        ("/v1/short/1?page=x", 422, {"short": "invalid"}),
+        ("/v1/steps/crash", 500, {"own": "internal_error"}),
+        ("/v1/nothing", 404, {"own": "not_found"}),
+    ]
+    async with running(app) as client:
+        for path, status, body in cases:
+            answer = await client.get(path)
+            assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+            assert body.items() <= answer.json().items()

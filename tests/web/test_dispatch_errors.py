@@ -5,15 +5,14 @@ import json
 
 import httpx
 import pytest
-from litestar.exceptions import ValidationException
 from structlog.testing import capture_logs
 
 from api_client import Json, assert_problem, error_paths
-from restwell.errors import FieldError, ServiceUnavailable
+from restwell.errors import ServiceUnavailable
 from restwell.observability._log_output import output
 from restwell.settings import RequestSettings, Settings
 from restwell.testing import running
-from restwell.web._problems import to_app_error
+from restwell.web._dispatch import expected_error
 from tiny.app import create_app
 
 JSON = "application/json"
@@ -127,10 +126,6 @@ async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_det
     assert problem["request_id"] == "find-me-in-the-log"
 
 
-async def test_an_http_error_of_the_framework_that_we_do_not_define_is_a_500(tiny: httpx.AsyncClient) -> None:
-    assert_problem(await tiny.get("/v1/notes/418/broken"), 500, "internal_error")
-
-
 async def test_the_access_log_names_route_and_caller(
     tiny: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,14 +148,7 @@ def test_an_unavailable_dependency_is_logged_with_its_cause() -> None:
     error = ServiceUnavailable()
     error.__cause__ = OSError("connection refused")
     with capture_logs() as logged:
-        assert to_app_error(error, "/v1/notes") is error
+        assert expected_error(error, "/v1/notes") is error
     assert [(line["event"], line["log_level"], line["cause"]) for line in logged] == [
         ("dependency_unavailable", "warning", "OSError('connection refused')")
     ]
-
-
-def test_a_parameter_that_the_framework_refuses_is_named() -> None:
-    error = ValidationException(extra=[{"message": "Expected `int`", "key": "x-count", "source": "header"}, {}])
-    found = to_app_error(error, "/v1/notes")
-    assert found.status == 422
-    assert found.errors == [FieldError("x-count", "Expected `int`"), FieldError("$", "invalid")]

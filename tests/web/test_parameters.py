@@ -20,6 +20,7 @@ from restwell.database import Database
 from restwell.email_addresses import EmailAddress
 from restwell.errors import AppError, MalformedRequest
 from restwell.web import Controller, Header, IfMatch, PageFilter, Request, Upload, get, patch, post
+from restwell.web._models import model_adapter
 from restwell.web._parameters import Parameters, infer_parameters
 from things import ID
 
@@ -87,7 +88,7 @@ async def model(data: Model) -> None: ...
 def test_uploads_forms_and_models_are_inferred() -> None:
     assert infer(with_upload).upload
     assert infer(with_form).form is Draft
-    assert infer(model).data is Model
+    assert infer(model).data == model_adapter(Model)
 
 
 def test_other_parameters_are_query_parameters() -> None:

@@ -24,9 +24,14 @@ class AuthScheme(Protocol):
     ``reject_cross_site``.
     """
 
-    challenge: str
-    security: Mapping[str, Mapping[str, Any]]
-    uses_cookies: bool
+    @property
+    def challenge(self) -> str: ...
+
+    @property
+    def security(self) -> Mapping[str, Mapping[str, Any]]: ...
+
+    @property
+    def uses_cookies(self) -> bool: ...
 
     async def authenticate(self, request: Request) -> Actor:
         """The actor of the request. Raises Unauthorized."""

@@ -27,7 +27,7 @@ class Public(Struct, frozen=True):
     def placeholders(self) -> set[str]:
         """The names of the path and query parameters in the tags; empty for a function."""
         tags = () if callable(self.tags) else self.tags
-        return {name for tag in tags for _, name, _, _ in Formatter().parse(tag) if name is not None}
+        return {name or "{}" for tag in tags for _, name, _, _ in Formatter().parse(tag) if name is not None}
 
     def policy(self, filters: type[Struct] | None) -> CachePolicy:
         """The cache policy of a route with these query parameters."""

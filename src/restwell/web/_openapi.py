@@ -81,30 +81,25 @@ def operations(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
 def documented_errors(endpoint: Endpoint) -> list[type[AppError]]:
     """Every error of an operation: the declared ones and those of its guards, body and parameters."""
     parameters = endpoint.parameters
-    errors = [*endpoint.raises, *((PreconditionFailed,) if endpoint.cache is not None else ())]
-    for header in parameters.headers.values():
-        errors += header.raises
-    if authenticates(endpoint):
-        errors += [Unauthorized, InsufficientScope]
-        if endpoint.auth is not None and endpoint.auth.uses_cookies and endpoint.method not in SAFE_METHODS:
-            errors.append(CrossSiteRequest)
-    if _roles(endpoint):
-        errors.append(Forbidden)
-    if parameters.path:
-        errors.append(NotFound)
-    if parameters.data is not None or parameters.upload:
-        errors += [MalformedRequest, BodyTooLarge, RequestTimeout, UnsupportedMediaType, Invalid]
-    if parameters.form is not None:
-        errors += [BodyTooLarge, RequestTimeout, UnsupportedMediaType]
-    if parameters.filters is not None or parameters.form is not None:
-        errors += [MalformedRequest, Invalid]
-    if endpoint.is_page:
-        errors.append(InvalidCursor)
-    if endpoint.idempotent:
-        errors += [IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused]
-    if endpoint.declared_rate is not None:
-        errors.append(RateLimited)
-    return list(dict.fromkeys([*errors, *_COMMON_ERRORS]))
+    has_body = parameters.data is not None or parameters.upload or parameters.form is not None
+    has_text = parameters.filters is not None or parameters.form is not None
+    checks_origin = endpoint.auth is not None and endpoint.auth.uses_cookies and endpoint.method not in SAFE_METHODS
+    errors_by_condition: list[tuple[object, Sequence[type[AppError]]]] = [
+        (True, endpoint.raises),
+        (endpoint.cache, [PreconditionFailed]),
+        (True, [error for header in parameters.headers.values() for error in header.raises]),
+        (authenticates(endpoint), [Unauthorized, InsufficientScope]),
+        (authenticates(endpoint) and checks_origin, [CrossSiteRequest]),
+        (_roles(endpoint), [Forbidden]),
+        (parameters.path, [NotFound]),
+        (has_body, [MalformedRequest, BodyTooLarge, RequestTimeout, UnsupportedMediaType, Invalid]),
+        (has_text, [MalformedRequest, Invalid]),
+        (endpoint.is_page, [InvalidCursor]),
+        (endpoint.idempotent, [IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused]),
+        (endpoint.declared_rate is not None, [RateLimited]),
+        (True, _COMMON_ERRORS),
+    ]
+    return list(dict.fromkeys(error for applies, errors in errors_by_condition if applies for error in errors))
 
 
 def authenticates(endpoint: Endpoint) -> bool:
