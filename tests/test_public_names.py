@@ -31,7 +31,6 @@ PRIVATE_IN_TESTS_OF_THE_SHOP = {
     "restwell.database._routing",
     "restwell.edge._context",
     "restwell.edge._header_fields",
-    "restwell.edge._read_your_writes",
     "restwell.edge._request_id",
     "restwell.edge._response_cache",
     "restwell.jobs._store",
@@ -40,6 +39,7 @@ PRIVATE_IN_TESTS_OF_THE_SHOP = {
     "restwell.web._guards",
     "restwell.web._openapi",
     "restwell.web._rate_limits",
+    "restwell.web._read_your_writes",
     "restwell.web._request",
     "restwell.web._uploads",
 }

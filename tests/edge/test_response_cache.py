@@ -12,8 +12,10 @@ import pytest
 from msgspec import Struct
 
 from api_client import assert_problem
+from edge_client import hello
 from restwell import App, Restwell
 from restwell.cache import Cache
+from restwell.edge._concurrency_limiter import ConcurrencyLimiter
 from restwell.edge._response_cache import CachedResponse, ResponseCache
 from restwell.errors import NotFound
 from restwell.settings import Settings
@@ -230,7 +232,7 @@ async def test_a_long_body_is_compressed_once_for_clients_that_accept_it(client:
 def test_the_content_coding_is_negotiated(
     accepted: bytes, coding: bytes, make_app: Callable[..., tuple[App, Cache]]
 ) -> None:
-    assert ResponseCache(make_app()[1], [], "1")._encoding(accepted) == coding
+    assert ResponseCache(make_app()[1], hello, ConcurrencyLimiter(), [], "1")._encoding(accepted) == coding
 
 
 async def test_cached_responses_differ_by_the_headers_in_vary(client: httpx.AsyncClient) -> None:

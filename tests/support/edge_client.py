@@ -9,6 +9,7 @@ from restwell.edge._context import AsgiApp, Hook, Receive, Scope, Send
 from restwell.edge._pipeline import Edge
 from restwell.edge._request_id import RequestId
 from restwell.edge._security_headers import SecurityHeaders
+from restwell.errors import PROBLEMS, ErrorFormat
 
 HOOKS = (AccessLog(), RequestId(), SecurityHeaders())
 
@@ -27,8 +28,9 @@ async def request(
     path: str = "/some/path?token=hunter2",
     hooks: Sequence[Hook] = HOOKS,
     headers: Mapping[str, str] | None = None,
+    errors: ErrorFormat = PROBLEMS,
 ) -> httpx.Response:
     """Send a request through the hooks."""
-    transport = httpx.ASGITransport(Edge(app, hooks))
+    transport = httpx.ASGITransport(Edge(app, hooks, errors))
     async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as client:
         return await client.request(method, path, headers=headers)

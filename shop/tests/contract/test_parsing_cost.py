@@ -24,12 +24,12 @@ from restwell.client_ip import forwarded_address, network_of
 from restwell.database._consistency import ConsistencyTokens
 from restwell.edge._context import RequestContext
 from restwell.edge._header_fields import HeaderFields
-from restwell.edge._read_your_writes import ReadYourWrites
 from restwell.edge._request_id import RequestId
 from restwell.edge._response_cache import _etag_listed, _negotiate_encoding
 from restwell.errors import AppError
 from restwell.web import ApiRequest, Cursors, PageFilter, client_info, expected_versions, read_client_credentials
 from restwell.web._cookies import cookies_in
+from restwell.web._read_your_writes import ReadYourWrites
 from restwell.web._request import decode_body, decode_form
 from restwell.web._uploads import read_upload
 from scoreboard import Score
@@ -188,10 +188,13 @@ def anchored(work: Any) -> None:
         work.send(None)
 
 
+async def receive_nothing() -> dict[str, Any]:
+    return {}
+
+
 def context(name: str, value: str) -> RequestContext:
-    return RequestContext(
-        {"type": "http", "headers": [(b"host", b"a"), (name.encode(), value.encode())], "http_version": "1.1"}
-    )
+    headers = [(b"host", b"a"), (name.encode(), value.encode())]
+    return RequestContext({"type": "http", "method": "GET", "headers": headers, "http_version": "1.1"}, receive_nothing)
 
 
 tokens = AccessTokens(from_secrets(["s" * 32]), issuer="test", ttl_seconds=60)
@@ -201,7 +204,7 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "query string": lambda text: decode_form(text.encode(), PageFilter),
     "a parameter": lambda text: decode_form(f"cursor={text}".encode(), PageFilter),
     "cookies": cookies_in,
-    "cookies of the edge": lambda text: ReadYourWrites(consistency).before(
+    "cookies of the edge": lambda text: ReadYourWrites(consistency).admit(
         context("cookie", f"consistency-token={text}")
     ),
     "consistency token": lambda text: consistency.decode(text.encode()),
@@ -211,9 +214,9 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "X-Forwarded-For": lambda text: forwarded_address(text, 1),
     "an address": network_of,
     "User-Agent": lambda text: client_info(sent(user_agent=text)),
-    "X-Request-Id": lambda text: RequestId().before(context("x-request-id", text)),
-    "Host": lambda text: HeaderFields().before(context("host", text)),
-    "header fields": lambda text: HeaderFields().before(context("x-any", text)),
+    "X-Request-Id": lambda text: RequestId().admit(context("x-request-id", text)),
+    "Host": lambda text: HeaderFields().admit(context("host", text)),
+    "header fields": lambda text: HeaderFields().admit(context("x-any", text)),
     "access token": tokens.verify,
     "access token's parts": lambda text: tokens.verify(f"{text[: len(text) // 2]}.{text}.{text}"),
     "client credentials": lambda text: read_client_credentials(sent(authorization=text), "", ""),

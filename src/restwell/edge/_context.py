@@ -28,11 +28,12 @@ class RequestContext:
 
     ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``method``: as it was sent; the
     application handles HEAD as GET. ``receive``: what the application calls. ``route`` and ``path_parameters``: set by
-    Routing, if the request has a route. ``response``: a hook that sets it answers the request. ``is_prepared``: that
-    response has the cacheable headers already. ``status``: 0 until the response starts. ``user_id``: set by
-    authentication. ``rate_limit``: the result of counting the request. ``timed_out``: set when the timeout cancels the
-    request. ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``cache_lookup``: set if the
-    response is to be loaded into the response cache. ``consistency``: how recent replica reads must be.
+    Routing, if the request has a route. ``response``: a hook that sets it answers the request; the other hooks change
+    its list of headers. ``is_prepared``: that response has the cacheable headers already. ``status``: 0 until the
+    response starts. ``user_id``: set by authentication. ``rate_limit``: the result of counting the request.
+    ``timed_out``: set when the timeout cancels the request. ``holds_slot``: whether the request holds a slot of the
+    concurrency limiter. ``cache_lookup``: set if the response is to be loaded into the response cache.
+    ``consistency``: how recent replica reads must be.
     """
 
     __slots__ = (
