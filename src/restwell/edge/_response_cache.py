@@ -17,7 +17,17 @@ from typing import Any, Final, Protocol, TypeVar
 from msgspec import Struct
 
 from restwell.edge._concurrency_limiter import ConcurrencyLimiter
-from restwell.edge._context import SCOPE_KEY, AsgiApp, Headers, Hook, Message, RequestContext, Response, Scope
+from restwell.edge._context import (
+    SCOPE_KEY,
+    AsgiApp,
+    Headers,
+    Hook,
+    Message,
+    RequestContext,
+    Response,
+    Scope,
+    new_context,
+)
 from restwell.edge._route import CachePolicy, Route
 from restwell.errors import PROBLEM_MEDIA_TYPE, PreconditionFailed
 
@@ -137,24 +147,26 @@ class ResponseCache:
         self._lookups: dict[tuple[str, bytes], CacheLookup] = {}
         self._encodings: dict[bytes, bytes] = {}
 
-    def lookup(self, context: RequestContext, route: Route, policy: CachePolicy) -> CacheLookup | None:
-        """Parse the query; None if it is invalid, so that the application responds with the error."""
+    def get_nowait(self, context: RequestContext, route: Route, policy: CachePolicy) -> None:
+        """Respond if the response is known to be current without I/O; else set ``cache_lookup``.
+
+        Does neither if the query is invalid: the application responds with the error. Raises PreconditionFailed.
+        """
         scope = context.scope
         target = (scope["path"], scope["query_string"])
         lookup = self._lookups.get(target)
         if lookup is None:
             lookup = self._parse(context, route, policy)
-            if lookup is not None and len(target[0]) + len(target[1]) <= MAX_LOOKUP_CHARS:
-                if len(self._lookups) >= MAX_LOOKUPS:
-                    self._lookups.clear()
-                self._lookups[target] = lookup
-        return lookup
-
-    def get(self, lookup: CacheLookup, context: RequestContext) -> CachedResponse | None:
-        """The response, if it is known to be current without I/O; else None."""
-        key = _cache_key(lookup, context) if lookup.policy.vary else lookup.key
-        cached: CachedResponse | None = self._cache.get_nowait(key, lookup.stats, time.time())
-        return cached
+            if lookup is None:
+                return
+            self._remember(target, lookup)
+        key = _cache_key(lookup, context) if policy.vary else lookup.key
+        now = time.time()
+        cached: CachedResponse | None = self._cache.get_nowait(key, lookup.stats, now)
+        if cached is None:
+            context.cache_lookup = lookup
+        else:
+            self.respond(cached, lookup, context, now)
 
     async def get_or_load(self, lookup: CacheLookup, context: RequestContext) -> CachedResponse:
         """The response, from the cache or the application. Concurrent requests share one call of the application."""
@@ -168,7 +180,13 @@ class ResponseCache:
         )
 
     def respond(
-        self, cached: CachedResponse, lookup: CacheLookup, context: RequestContext, *, may_be_new: bool = False
+        self,
+        cached: CachedResponse,
+        lookup: CacheLookup,
+        context: RequestContext,
+        now: float,
+        *,
+        may_be_new: bool = False,
     ) -> None:
         """Set the response to this request: the variant that it accepts, or 304. Raises PreconditionFailed.
 
@@ -186,7 +204,6 @@ class ResponseCache:
         is_error = cached.status >= FIRST_ERROR_STATUS
         if if_match is not None and not is_error and not _if_match_holds(if_match, variant.etag):
             raise PreconditionFailed
-        now = time.time()
         if may_be_new and now - cached.created_at <= time.perf_counter() - context.started_at:
             cache_headers = _MISS
         elif variant.hit_second == int(now):
@@ -201,6 +218,12 @@ class ResponseCache:
             context.response = 304, variant.not_modified + cache_headers, b""
         else:
             context.response = cached.status, variant.headers + cache_headers, variant.body
+
+    def _remember(self, target: tuple[str, bytes], lookup: CacheLookup) -> None:
+        if len(self._lookups) >= MAX_LOOKUPS:
+            self._lookups.clear()
+        if len(target[0]) + len(target[1]) <= MAX_LOOKUP_CHARS:
+            self._lookups[target] = lookup
 
     def _parse(self, context: RequestContext, route: Route, policy: CachePolicy) -> CacheLookup | None:
         read = policy.read_query(context.scope["query_string"])
@@ -244,21 +267,13 @@ class CachedResponses(Hook):
     """Answers a request whose response is cached and known to be current without I/O."""
 
     def __init__(self, responses: ResponseCache) -> None:
-        self._responses = responses
+        self._get_nowait = responses.get_nowait
 
     def admit(self, context: RequestContext) -> None:
         """Raises PreconditionFailed."""
         route = context.route
-        if route is None or route.cache is None:
-            return
-        lookup = self._responses.lookup(context, route, route.cache)
-        if lookup is None:
-            return
-        cached = self._responses.get(lookup, context)
-        if cached is not None:
-            self._responses.respond(cached, lookup, context)
-        else:
-            context.cache_lookup = lookup
+        if route is not None and route.cache is not None:
+            self._get_nowait(context, route, route.cache)
 
 
 class CacheLoads(Hook):
@@ -274,7 +289,7 @@ class CacheLoads(Hook):
 
     async def _respond(self, context: RequestContext, lookup: CacheLookup) -> None:
         cached = await self._responses.get_or_load(lookup, context)
-        self._responses.respond(cached, lookup, context, may_be_new=True)
+        self._responses.respond(cached, lookup, context, time.time(), may_be_new=True)
 
 
 def _cache_key(lookup: CacheLookup, context: RequestContext) -> str:
@@ -309,7 +324,7 @@ async def _call_app(app: AsgiApp, context: RequestContext, lookup: CacheLookup) 
         else:
             parts.append(message.get("body", b""))
 
-    scope[SCOPE_KEY] = own = RequestContext(scope, receive)
+    scope[SCOPE_KEY] = own = new_context(scope, receive)
     own.request_id, own.route, own.path_parameters = REQUEST_ID, context.route, context.path_parameters
     try:
         await app(scope, receive, send)
