@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from api_client import ApiClient, assert_problem
-from edge_client import HOOKS, request
+from edge_client import HOOKS, request, scope_of
 from restwell.edge._access_log import AccessLog
 from restwell.edge._context import Message, Receive, Scope, Send
 from restwell.edge._deadline import Deadlines
@@ -92,23 +92,6 @@ async def test_a_route_has_its_own_timeout_or_the_default(slow: Slow) -> None:
         assert_problem(hasty, 503, "deadline_exceeded")
         assert finished_at["/slow/hasty"] < 0.55 < finished_at["/slow"] < 0.95 < finished_at["/slow/longer"]
     assert sorted(slow.ended) == ["hasty cancelled", "longer done", "slow cancelled"]
-
-
-def scope_of(method: str, path: str) -> Scope:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"host", b"app.test")],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }
 
 
 def body(content: bytes = b"", *, more: bool = False) -> Message:
@@ -193,8 +176,9 @@ async def test_a_request_that_the_server_cancels_too_stays_cancelled() -> None:
             raise
 
     task = asyncio.create_task(request(stopped_meanwhile, hooks=[*HOOKS, Deadlines(0.1)]))
-    with pytest.raises(asyncio.CancelledError):
+    with capture_logs() as logged, pytest.raises(asyncio.CancelledError):
         await task
+    assert [(line["event"], line["status"]) for line in logged] == [("request", 0)], "it gets no response"
 
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"

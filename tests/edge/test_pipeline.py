@@ -10,7 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from api_client import assert_problem
-from edge_client import HOOKS, hello, request
+from edge_client import HOOKS, hello, request, scope_of, send_request
+from restwell.edge._access_log import AccessLog
 from restwell.edge._context import AsgiApp, Headers, Hook, Message, Receive, RequestContext, Response, Scope, Send
 from restwell.edge._deadline import Deadlines
 from restwell.edge._pipeline import Edge
@@ -53,34 +54,6 @@ async def time_out_itself(_scope: Scope, _receive: Receive, _send: Send) -> None
     raise TimeoutError
 
 
-async def test_head_is_answered_as_get_without_the_body() -> None:
-    with capture_logs() as lines:
-        response = await request(method="HEAD")
-    assert (response.status_code, response.content, response.headers["content-length"]) == (200, b"", "5")
-    assert lines[-1]["method"] == "HEAD"
-
-
-async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_details() -> None:
-    with capture_logs() as lines:
-        response = await request(break_early)
-    assert_problem(response, 500, "internal_error")
-    assert "hunter2" not in response.text
-    assert response.headers["content-security-policy"] == POLICY
-    assert [(line["event"], line["log_level"]) for line in lines] == [
-        ("unhandled_exception", "error"),
-        ("request", "info"),
-    ]
-    assert lines[1]["status"] == 500
-
-
-@pytest.mark.parametrize(("app", "error"), [(break_late, ValueError), (refuse_late, NotFound)])
-async def test_an_exception_after_the_response_began_ends_the_connection(app: AsgiApp, error: type[Exception]) -> None:
-    """Breaks when a second response is sent."""
-    with capture_logs() as lines, pytest.raises(error):
-        await request(app)
-    assert [line["event"] for line in lines] == ["unhandled_exception", "request"]
-
-
 class Named(Hook):
     """Records the calls of its methods, and answers the paths in ``answers``."""
 
@@ -111,16 +84,48 @@ class Named(Hook):
         self.calls.append(f"{self.name} after {context.status}")
 
 
+def answer() -> Response:
+    return 202, [(b"content-length", b"2")], b"ok"
+
+
+async def test_head_is_answered_as_get_without_the_body() -> None:
+    """Breaks when a body is sent, of the application or of a hook, or the access log shows GET."""
+    for path, headers in (("/", [b"text/plain", b"5"]), ("/path", [b"2"])):
+        edge = Edge(hello, [AccessLog(), Named("a", [], path=answer())])
+        with capture_logs() as lines:
+            start, *bodies = await send_request(edge, scope_of("HEAD", path))
+        assert [value for name, value in start["headers"] if name.startswith(b"content-")] == headers
+        assert [message["body"] for message in bodies] == [b""]
+        assert lines[-1]["method"] == "HEAD"
+
+
+async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_details() -> None:
+    with capture_logs() as lines:
+        response = await request(break_early)
+    assert_problem(response, 500, "internal_error")
+    assert "hunter2" not in response.text
+    assert response.headers["content-security-policy"] == POLICY
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("unhandled_exception", "error"),
+        ("request", "info"),
+    ]
+    assert lines[1]["status"] == 500
+
+
+@pytest.mark.parametrize(("app", "error"), [(break_late, ValueError), (refuse_late, NotFound)])
+async def test_an_exception_after_the_response_began_ends_the_connection(app: AsgiApp, error: type[Exception]) -> None:
+    """Breaks when a second response is sent."""
+    with capture_logs() as lines, pytest.raises(error):
+        await request(app)
+    assert [line["event"] for line in lines] == ["unhandled_exception", "request"]
+
+
 async def test_hooks_admit_a_request_in_order_and_end_it_in_reverse() -> None:
     """Breaks when ``after`` runs in the order of the list."""
     calls: list[str] = []
     response = await request(hooks=[Named("a", calls), Named("b", calls)])
     assert calls == ["a admit", "b admit", "a on 200", "b on 200", "b after 200", "a after 200"]
     assert response.headers["x-seen-by"] == "a, b"
-
-
-def answer() -> Response:
-    return 202, [(b"content-length", b"2")], b"ok"
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["at once", "later"])
@@ -137,11 +142,6 @@ async def test_a_hook_that_answers_is_the_last_to_see_the_request(
     if not waits:
         expected.remove("b admit")
     assert calls == [*expected, f"a after {status}"]
-
-
-async def test_a_hook_that_answers_head_sends_no_body() -> None:
-    response = await request(method="HEAD", path="/path", hooks=[Named("a", [], path=answer())])
-    assert (response.status_code, response.content, response.headers["content-length"]) == (202, b"", "2")
 
 
 async def test_cacheable_headers_are_not_added_to_a_prepared_response() -> None:

@@ -32,6 +32,7 @@ ROUTER = Router(
         "GET /orders/{id}/lines/{line_id}",
         "GET /orders/latest/{name}",
         "GET /orders/{name}/history",
+        "GET /orders/{name}/history/all",
         "POST /upload/{part}",
     )
 )
@@ -52,6 +53,7 @@ ROUTER = Router(
         ("GET", "/orders/latest/history", "/orders/latest/{name}", {"name": "history"}),
         ("GET", f"/orders/{ID}/history", "/orders/{name}/history", {"name": ID}),
         ("GET", "/orders/12/history", "/orders/{name}/history", {"name": "12"}),
+        ("GET", "/orders/latest/history/all", "/orders/{name}/history/all", {"name": "latest"}),
     ],
 )
 def test_a_path_has_the_most_specific_route(method: str, path: str, template: str, parameters: dict[str, Any]) -> None:
