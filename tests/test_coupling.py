@@ -3,6 +3,7 @@
 import ast
 import inspect
 import pkgutil
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -28,6 +29,15 @@ DOCUMENTED: Final = {"_current_frames", "_exit", "_replace"}
 def test_no_packages_of_the_kit_import_each_other_in_a_circle() -> None:
     """Breaks when ``database`` imports ``cache``, which imports ``database``."""
     assert circles(imports_between_packages(KIT)) == set()
+
+
+def test_the_edge_imports_no_database_no_cache_package_and_no_framework() -> None:
+    """Fails if a hook imports ``restwell.database``, and if one imports what the edge has no reason to know."""
+    imported = {name for file in (KIT / "edge").rglob("*.py") for name in imports_of(file)}
+    of_the_kit = {name.split(".")[1] for name in imported if name.startswith("restwell.")}
+    assert of_the_kit == {"client_ip", "edge", "errors", "ids", "observability", "rate_limits"}
+    libraries = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"restwell"}
+    assert libraries == {"msgspec", "prometheus_client", "structlog"}
 
 
 def test_the_kit_uses_no_other_private_names_of_libraries_than_the_known_ones() -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from api_client import ApiClient, assert_problem
+from edge_client import HOOKS, hello, request
 from restwell import App
 from restwell.database._facade import PoolStats
 from restwell.edge._concurrency_limiter import (
@@ -18,7 +19,8 @@ from restwell.edge._concurrency_limiter import (
     ConcurrencyLimiter,
     Overloaded,
 )
-from restwell.edge._context import Scope
+from restwell.edge._context import Receive, Scope, Send
+from restwell.errors import NotFound
 from restwell.settings import Settings
 from restwell.testing import running
 from tiny.app import create_app
@@ -55,7 +57,7 @@ async def test_capacity_goes_to_writes_of_users_first_and_then_in_turn() -> None
     order: list[str] = []
 
     async def wait(name: str, scope: Scope) -> None:
-        assert await limiter.acquire(scope)
+        await limiter.acquire(scope)
         order.append(name)
 
     async with asyncio.TaskGroup() as group:
@@ -120,6 +122,37 @@ async def test_the_concurrency_limit_follows_the_event_loop_delay() -> None:
     shrunk = limiter.limit
     await asyncio.sleep(0.3)
     assert limiter.limit == shrunk <= MAX_LIMIT, "there is no demand for more"
+
+
+async def test_a_request_holds_a_slot_until_its_response_starts() -> None:
+    """Breaks when the slot is held until the last byte: slow clients would use up the limit."""
+    running: list[int] = []
+
+    async def count(scope: Scope, receive: Receive, send: Send) -> None:
+        running.append(limiter._running)
+        await hello(scope, receive, send)
+        running.append(limiter._running)
+
+    async def fail(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        running.append(limiter._running)
+        raise NotFound
+
+    limiter = ConcurrencyLimiter()
+    for app in (count, fail):
+        await request(app, hooks=[limiter])
+    assert (running, limiter._running) == ([1, 0, 1], 0)
+
+
+async def test_a_request_waits_for_a_slot_or_is_refused_before_the_application() -> None:
+    """Breaks when a refused request releases a slot that it does not hold."""
+    limiter = filled(ConcurrencyLimiter())
+    waiting = asyncio.create_task(request(hooks=[limiter]))
+    await asyncio.sleep(0.01)
+    limiter.release()
+    assert (await waiting).status_code == 200
+    assert limiter.acquire_nowait(PATH)
+    assert_problem(await request(hooks=[*HOOKS, limiter]), 503, "overloaded")
+    assert limiter._running == INITIAL_LIMIT
 
 
 @pytest.fixture

@@ -5,86 +5,79 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from api_client import ApiClient, assert_problem
-from restwell import App, Restwell
-from restwell.auth import Actor
-from restwell.edge._context import Message, Scope
-from restwell.settings import RequestSettings, Settings
-from restwell.testing import running
-from restwell.web import ApiRequest, Controller, Version, get, post
+from edge_client import HOOKS, request, scope_of
+from restwell.edge._access_log import AccessLog
+from restwell.edge._context import Message, Receive, Scope, Send
+from restwell.edge._deadline import Deadlines
+from restwell.edge._pipeline import Edge
+from restwell.edge._request_id import RequestId
+from restwell.edge._route import Route
+from restwell.edge._router import Router
+from restwell.edge._routing import Routing
 from servers import RESTWELL, restwell, serving
 from tiny.environment import tiny_environment
 
-USER_ID = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
+ROUTES = [
+    Route(method="GET", path="/slow"),
+    Route(method="POST", path="/slow"),
+    Route(method="GET", path="/slow/longer", timeout_seconds=2),
+    Route(method="GET", path="/slow/late", timeout_seconds=3),
+    Route(method="GET", path="/slow/hasty", timeout_seconds=0.3),
+]
 
 
-class Slow(Controller):
-    path = "/slow"
-    ended: list[str] = []
+class Slow:
+    """Takes a second: after it has read the body of a POST, and before it reads that of ``/slow/late``."""
 
-    @get()
-    async def rest(self) -> str:
-        """Take a second."""
-        return await self._work("get")
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+        hooks = [AccessLog(), RequestId(), Routing(Router(ROUTES)), Deadlines(0.6)]
+        self.edge = Edge(self, hooks)
 
-    @post()
-    async def work(self, request: ApiRequest) -> str:
-        """Take a second after the body has been read."""
-        return await self._work(f"post {len(await request.body())}")
-
-    @get("/longer", timeout_seconds=2)
-    async def longer(self) -> str:
-        """Take a second, with a timeout of two."""
-        return await self._work("longer")
-
-    @get("/late", timeout_seconds=3)
-    async def read_late(self, request: ApiRequest) -> str:
-        """Take a second, then read the body."""
-        await self._work("late")
-        return (await request.body()).decode()
-
-    @get("/hasty", timeout_seconds=0.3)
-    async def hasty(self) -> str:
-        """Take a second, with a shorter timeout."""
-        return await self._work("hasty")
-
-    async def _work(self, name: str) -> str:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = scope["path"].rpartition("/")[2]
+        content = b""
+        if scope["method"] == "POST":
+            content = await read_body(receive)
+            name = f"post {len(content)}"
         try:
             await asyncio.sleep(1)
         except asyncio.CancelledError:
             self.ended.append(f"{name} cancelled")
             raise
+        if name == "late":
+            content = await read_body(receive)
         self.ended.append(f"{name} done")
-        return name
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": content})
+
+
+async def read_body(receive: Receive) -> bytes:
+    content, more_body = b"", True
+    while more_body:
+        message = await receive()
+        content += message.get("body", b"")
+        more_body = message.get("more_body", False)
+    return content
 
 
 @pytest.fixture
-def app(tiny_settings: Settings) -> App:
-    async def authenticate(_: str) -> Actor:
-        return Actor(USER_ID, "owner", USER_ID)
-
-    Slow.ended.clear()
-    kit = Restwell(tiny_settings.model_copy(update={"request": RequestSettings(timeout_seconds=0.6)}), name="slow")
-    return kit.app(
-        version="1.0.0",
-        description="Slow.",
-        versions=[Version("/v1", [Slow])],
-        provide=[],
-        authenticate=authenticate,
-    )
+def slow() -> Slow:
+    return Slow()
 
 
-async def test_a_route_has_its_own_timeout_or_the_default(app: App) -> None:
+async def test_a_route_has_its_own_timeout_or_the_default(slow: Slow) -> None:
     """Breaks when every route has the same timeout, and when a shorter timeout is checked after the longer ones
     before it.
     """
-    async with running(app) as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(slow.edge), base_url="http://app.test") as client:
         began = time.perf_counter()
         finished_at: dict[str, float] = {}
 
@@ -93,36 +86,19 @@ async def test_a_route_has_its_own_timeout_or_the_default(app: App) -> None:
             finished_at[path] = time.perf_counter() - began
             return response
 
-        longer, rest, hasty = await asyncio.gather(*map(ask, ("/v1/slow/longer", "/v1/slow", "/v1/slow/hasty")))
+        longer, rest, hasty = await asyncio.gather(*map(ask, ("/slow/longer", "/slow", "/slow/hasty")))
         assert longer.status_code == 200
         assert_problem(rest, 503, "deadline_exceeded")
         assert_problem(hasty, 503, "deadline_exceeded")
-        assert finished_at["/v1/slow/hasty"] < 0.55 < finished_at["/v1/slow"] < 0.95 < finished_at["/v1/slow/longer"]
-    assert sorted(Slow.ended) == ["get cancelled", "hasty cancelled", "longer done"]
-
-
-def scope_of(method: str, path: str) -> Scope:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"host", b"app.test")],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }
+        assert finished_at["/slow/hasty"] < 0.55 < finished_at["/slow"] < 0.95 < finished_at["/slow/longer"]
+    assert sorted(slow.ended) == ["hasty cancelled", "longer done", "slow cancelled"]
 
 
 def body(content: bytes = b"", *, more: bool = False) -> Message:
     return {"type": "http.request", "body": content, "more_body": more}
 
 
-async def talk(app: App, method: str, path: str, *messages: tuple[float, Message]) -> list[Message]:
+async def talk(slow: Slow, method: str, path: str, *messages: tuple[float, Message]) -> list[Message]:
     """Send the messages, each after its delay in seconds. Return the messages of the response."""
     received: asyncio.Queue[Message] = asyncio.Queue()
     sent: list[Message] = []
@@ -136,7 +112,7 @@ async def talk(app: App, method: str, path: str, *messages: tuple[float, Message
         sent.append(message)
 
     feeding = asyncio.create_task(feed())
-    await app(scope_of(method, path), received.get, send)
+    await slow.edge(scope_of(method, path), received.get, send)
     feeding.cancel()
     return sent
 
@@ -147,34 +123,62 @@ DISCONNECT: Message = {"type": "http.disconnect"}
 @pytest.mark.parametrize(
     ("method", "messages", "ended"),
     [
-        ("GET", [(0, body()), (0.25, DISCONNECT)], "get cancelled"),
-        ("GET", [(0.3, DISCONNECT)], "get cancelled"),
+        ("GET", [(0, body()), (0.25, DISCONNECT)], "slow cancelled"),
+        ("GET", [(0.3, DISCONNECT)], "slow cancelled"),
         ("POST", [(0, body(b"ab", more=True)), (0.15, body(b"c")), (0.2, DISCONNECT)], "post 3 cancelled"),
     ],
     ids=["get", "get without a body message", "post"],
 )
 async def test_a_request_is_cancelled_when_its_client_disconnects(
-    app: App, capfd: pytest.CaptureFixture[str], method: str, messages: list[tuple[float, Message]], ended: str
+    slow: Slow, method: str, messages: list[tuple[float, Message]], ended: str
 ) -> None:
-    """Breaks when the application does not listen for a disconnect."""
-    async with running(app):
-        began = time.perf_counter()
-        assert await talk(app, method, "/v1/slow", *messages) == []
-        assert time.perf_counter() - began < 0.55, "before its timeout"
-    assert Slow.ended == [ended]
-    assert '"status":499' in capfd.readouterr().out
+    """Breaks when the edge does not listen for a disconnect."""
+    began = time.perf_counter()
+    with capture_logs() as logged:
+        assert await talk(slow, method, "/slow", *messages) == []
+    assert time.perf_counter() - began < 0.55, "before its timeout"
+    assert slow.ended == [ended]
+    assert [(line["event"], line["status"]) for line in logged] == [("request", 499)]
 
 
-async def test_watching_for_a_disconnect_loses_no_part_of_request_or_response(app: App) -> None:
+async def test_watching_for_a_disconnect_loses_no_part_of_request_or_response(slow: Slow) -> None:
     """Breaks when the watch consumes a part of the body."""
-    async with running(app):
-        response = await talk(app, "GET", "/v1/slow/late", (0.2, body(b"x", more=True)), (0.2, body(b"y")))
-        assert (response[0]["status"], response[1]["body"]) == (200, b"xy")
-        response = await talk(app, "GET", "/v1/slow/late", (0.2, body()))
-        assert (response[0]["status"], response[1]["body"]) == (200, b"")
-        late = [(0.2, body(b"a" * 5, more=True)), (0.2, body(b"b" * 6))]
-        assert [one["status"] for one in await talk(app, "POST", "/v1/slow", *late) if "status" in one] == [503]
-    assert Slow.ended == ["late done", "late done", "post 11 cancelled"]
+    response = await talk(slow, "GET", "/slow/late", (0.2, body(b"x", more=True)), (0.2, body(b"y")))
+    assert (response[0]["status"], response[1]["body"]) == (200, b"xy")
+    response = await talk(slow, "GET", "/slow/late", (0.2, body()))
+    assert (response[0]["status"], response[1]["body"]) == (200, b"")
+    late = [(0.2, body(b"a" * 5, more=True)), (0.2, body(b"b" * 6))]
+    assert [one["status"] for one in await talk(slow, "POST", "/slow", *late) if "status" in one] == [503]
+    assert slow.ended == ["late done", "late done", "post 11 cancelled"]
+
+
+async def test_a_body_that_does_not_arrive_in_time_gets_a_408(slow: Slow) -> None:
+    """Breaks when the timeout is a 503 regardless: a client would repeat a request that has changed nothing."""
+    start, *_ = await talk(slow, "POST", "/slow", (0, body(b"ab", more=True)))
+    assert (start["status"], dict(start["headers"])[b"connection"]) == (408, b"close")
+
+
+async def test_a_disconnect_within_the_body_gets_a_400(slow: Slow) -> None:
+    """Breaks when the application gets the part of the body that has arrived as if it was the whole."""
+    start, *_ = await talk(slow, "POST", "/slow", (0, body(b"ab", more=True)), (0.05, DISCONNECT))
+    assert start["status"] == 400
+    assert slow.ended == []
+
+
+async def test_a_request_that_the_server_cancels_too_stays_cancelled() -> None:
+    """Breaks when the edge undoes every cancellation: a server that stops would wait for the request."""
+
+    async def stopped_meanwhile(*_: object) -> None:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    task = asyncio.create_task(request(stopped_meanwhile, hooks=[*HOOKS, Deadlines(0.1)]))
+    with capture_logs() as logged, pytest.raises(asyncio.CancelledError):
+        await task
+    assert [(line["event"], line["status"]) for line in logged] == [("request", 0)], "it gets no response"
 
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"

@@ -2,12 +2,12 @@
 
 import msgspec
 
-from restwell.edge._problem import problem_response
-from restwell.errors import FieldError, Invalid, ServiceUnavailable
+from restwell.edge._problem import error_response
+from restwell.errors import PROBLEMS, AppError, ErrorFormat, FieldError, Invalid, ServiceUnavailable
 
 
 def test_a_problem_has_its_length_and_the_headers_of_the_error() -> None:
-    status, headers, body = problem_response(ServiceUnavailable(retry_after_seconds=7), "the-request")
+    status, headers, body = error_response(ServiceUnavailable(retry_after_seconds=7), "the-request", PROBLEMS)
     assert status == 503
     assert headers == [
         (b"content-type", b"application/problem+json"),
@@ -18,6 +18,22 @@ def test_a_problem_has_its_length_and_the_headers_of_the_error() -> None:
 
 
 def test_a_problem_lists_the_errors_of_fields_only_if_there_are_some() -> None:
-    body = problem_response(Invalid(errors=[FieldError("$.name", "required")]), "")[2]
+    body = error_response(Invalid(errors=[FieldError("$.name", "required")]), "", PROBLEMS)[2]
     assert msgspec.json.decode(body)["errors"] == [{"path": "$.name", "message": "required"}]
-    assert "errors" not in msgspec.json.decode(problem_response(ServiceUnavailable(), "")[2])
+    assert "errors" not in msgspec.json.decode(error_response(ServiceUnavailable(), "", PROBLEMS)[2])
+
+
+def test_an_application_may_have_its_own_form_of_errors() -> None:
+    """Breaks when the media type, the status or the headers of the error are fixed."""
+
+    def body(error: AppError, request_id: str) -> object:
+        return {"errors": {error.code: [error.detail]}, "id": request_id}
+
+    errors = ErrorFormat("application/vnd.example+json", body, dict)
+    status, headers, content = error_response(ServiceUnavailable("Later."), "the-request", errors)
+    assert (status, dict(headers)[b"content-type"], dict(headers)[b"retry-after"]) == (
+        503,
+        b"application/vnd.example+json",
+        b"1",
+    )
+    assert msgspec.json.decode(content) == {"errors": {"service_unavailable": ["Later."]}, "id": "the-request"}

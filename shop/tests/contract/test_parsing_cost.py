@@ -22,10 +22,10 @@ from restwell.auth._signing_keys import from_secrets
 from restwell.auth.oauth import AuthorizationFlows
 from restwell.client_ip import forwarded_address, network_of
 from restwell.database._consistency import ConsistencyTokens
+from restwell.edge._cached_response import etag_listed, negotiate_encoding
 from restwell.edge._context import RequestContext
 from restwell.edge._header_fields import HeaderFields
 from restwell.edge._request_id import RequestId
-from restwell.edge._response_cache import _etag_listed, _negotiate_encoding
 from restwell.errors import AppError
 from restwell.web import Cursors, PageFilter, Request, client_info, read_client_credentials
 from restwell.web._conditional import expected_versions
@@ -207,8 +207,8 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     ),
     "consistency token": lambda text: consistency.decode(text.encode()),
     "If-Match": expected_versions,
-    "If-None-Match": lambda text: _etag_listed(text.encode(), b'"1"'),
-    "Accept-Encoding": lambda text: _negotiate_encoding(text.encode()),
+    "If-None-Match": lambda text: etag_listed(text.encode(), b'"1"'),
+    "Accept-Encoding": lambda text: negotiate_encoding(text.encode()),
     "X-Forwarded-For": lambda text: forwarded_address(text, 1),
     "an address": network_of,
     "User-Agent": lambda text: client_info(sent(user_agent=text)),

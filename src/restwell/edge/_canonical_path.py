@@ -29,7 +29,13 @@ class CanonicalPath(Hook):
         if scope.get("root_path"):
             path = scope["path"] = path_below_root(scope)
             scope["root_path"] = ""  # the framework would search for it anywhere in the path
-        if not is_canonical or not _is_plain(path):
+        if (
+            not is_canonical
+            or "//" in path
+            or not path.startswith("/")
+            or (path.endswith("/") and path != "/")
+            or ("/." in path and not _DOTS.isdisjoint(path.split("/")))
+        ):
             raise NotFound
 
 
@@ -38,9 +44,3 @@ def path_below_root(scope: Scope) -> str:
     path: str = scope["path"]
     root: str = scope["root_path"].rstrip("/")
     return path[len(root) :] if path.startswith(f"{root}/") else path
-
-
-def _is_plain(path: str) -> bool:
-    if "//" in path or not path.startswith("/") or (path.endswith("/") and path != "/"):
-        return False
-    return "/." not in path or _DOTS.isdisjoint(path.split("/"))

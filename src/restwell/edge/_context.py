@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapp
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
+from msgspec import Struct
+
 from restwell.edge._route import Route
 from restwell.rate_limits._rate import RateLimitResult
 
@@ -23,56 +25,40 @@ SCOPE_KEY: Final = "restwell"
 _NO_PARAMETERS: Final[Mapping[str, Any]] = {}
 
 
-class RequestContext:
+class RequestContext(Struct, eq=False):
     """The state of one request.
 
     ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``method``: as it was sent; the
     application handles HEAD as GET. ``receive``: what the application calls. ``route`` and ``path_parameters``: set by
-    Routing, if the request has a route. ``response``: a hook that sets it answers the request. ``is_prepared``: that
-    response has the cacheable headers already. ``status``: 0 until the response starts. ``user_id``: set by
-    authentication. ``rate_limit``: the result of counting the request. ``timed_out``: set when the timeout cancels the
-    request. ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``cache_lookup``: set if the
-    response is to be loaded into the response cache. ``consistency``: how recent replica reads must be.
+    Routing, if the request has a route. ``response``: a hook that sets it answers the request; the other hooks change
+    its list of headers. ``is_prepared``: that response has the cacheable headers already. ``status``: 0 until the
+    response starts. ``user_id``: set by authentication. ``rate_limit``: the result of counting the request.
+    ``timed_out``: set when the timeout cancels the request. ``holds_slot``: whether the request holds a slot of the
+    concurrency limiter. ``cache_lookup``: set if the response is to be loaded into the response cache.
+    ``consistency``: how recent replica reads must be.
     """
 
-    __slots__ = (
-        "cache_lookup",
-        "consistency",
-        "headers",
-        "holds_slot",
-        "is_prepared",
-        "method",
-        "path_parameters",
-        "rate_limit",
-        "receive",
-        "request_id",
-        "response",
-        "route",
-        "scope",
-        "started_at",
-        "status",
-        "timed_out",
-        "user_id",
-    )
+    scope: Scope
+    receive: Receive
+    headers: dict[bytes, bytes]
+    method: str
+    started_at: float
+    request_id: str = ""
+    route: Route | None = None
+    path_parameters: Mapping[str, Any] = _NO_PARAMETERS
+    status: int = 0
+    response: Response | None = None
+    is_prepared: bool = False
+    rate_limit: RateLimitResult | None = None
+    timed_out: bool = False
+    holds_slot: bool = False
+    cache_lookup: Any = None
+    consistency: Any = None
+    user_id: UUID | str | int | None = None
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.scope = scope
-        self.receive = receive
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.method: str = scope["method"]
-        self.started_at = time.perf_counter()
-        self.request_id = ""
-        self.route: Route | None = None
-        self.path_parameters: Mapping[str, Any] = _NO_PARAMETERS
-        self.status = 0
-        self.response: Response | None = None
-        self.is_prepared = False
-        self.rate_limit: RateLimitResult | None = None
-        self.timed_out = False
-        self.holds_slot = False
-        self.cache_lookup: Any = None
-        self.consistency: Any = None
-        self.user_id: UUID | str | int | None = None
+
+def new_context(scope: Scope, receive: Receive) -> RequestContext:
+    return RequestContext(scope, receive, dict(scope["headers"]), scope["method"], time.perf_counter())
 
 
 def request_context(scope: Scope) -> RequestContext:

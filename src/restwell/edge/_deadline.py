@@ -95,7 +95,9 @@ class Deadlines(Hook):
             self._timer = task.get_loop().call_later(TICK_SECONDS, self._tick)
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:  # noqa: ARG002  # the signature of Hook
-        self.after(context)
+        found = self._running.pop(context, None)
+        if found is not None:
+            found[1].close()
 
     def after(self, context: RequestContext) -> None:
         found = self._running.pop(context, None)

@@ -65,7 +65,7 @@ class HeaderFields(Hook):
         if len(lines) != len(fields):
             context.headers = fields = _joined(lines)
             scope["headers"] = list(fields.items())
-        if len(b"".join(fields)) + len(b"".join(fields.values())) > MAX_BYTES:
+        if len(b"".join([*fields, *fields.values()])) > MAX_BYTES:
             raise HeadersTooLarge
         host = _host(fields.get(b"host", b""))
         if host is None or host.lastindex is not None:

@@ -1,6 +1,7 @@
 """The ASGI middleware: admits each request through the hooks, calls the application and starts the response."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
@@ -13,7 +14,6 @@ from restwell.edge._context import (
     Message,
     Receive,
     RequestContext,
-    Response,
     Scope,
     Send,
 )
@@ -58,32 +58,35 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = RequestContext(scope, receive)
+        context = RequestContext(scope, receive, dict(scope["headers"]), scope["method"], time.perf_counter())
         position = 0
         try:
-            for position, admit in self._admit:
-                waiting = admit(context)
-                if waiting is not None:
-                    await waiting
-                if context.response is not None:
-                    await self._send(context.response, context, position, send)
-                    return
-            position = len(self._hooks)
-            await self._call_app(context, position, send)
-        except asyncio.CancelledError:
-            if not cancelled_by_edge(context):
-                raise
-            if context.timed_out:
-                await self._send_error(timeout_error(context), context, position, send)
-        except Exception as error:  # noqa: BLE001  # every exception gets a response
-            await self._send_error(_app_error(error, context), context, position, send)
+            try:
+                for position, admit in self._admit:  # noqa: B007  # used below
+                    waiting = admit(context)
+                    if waiting is not None:
+                        await waiting
+                    if context.response is not None:
+                        break
+                else:
+                    position = len(self._hooks)
+                    await self._call_app(context, send)
+            except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # each gets a response
+                self._fail(context, error)
+            if context.response is not None:
+                context.status, headers, body = context.response
+                for on_response in (self._on_prepared if context.is_prepared else self._on_response)[position]:
+                    on_response(context, headers)
+                await send({"type": "http.response.start", "status": context.status, "headers": headers})
+                await send({"type": "http.response.body", "body": _EMPTY if context.method == "HEAD" else body})
         finally:
             for after in self._after[position]:
                 after(context)
 
-    async def _call_app(self, context: RequestContext, position: int, send: Send) -> None:
+    async def _call_app(self, context: RequestContext, send: Send) -> None:
         scope = context.scope
         without_body = context.method == "HEAD"
+        responding = self._on_response[-1]
         if without_body:
             scope["method"] = "GET"
 
@@ -92,7 +95,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
                 headers = list(message["headers"])
-                for on_response in self._on_response[position]:
+                for on_response in responding:
                     on_response(context, headers)
                 message["headers"] = headers
             elif without_body and message["type"] == "http.response.body":
@@ -106,25 +109,26 @@ class Edge:
             scope["method"] = context.method
             del scope[SCOPE_KEY]  # breaks the reference cycle between scope and context
 
-    async def _send_error(self, error: AppError, context: RequestContext, position: int, send: Send) -> None:
+    def _fail(self, context: RequestContext, raised: BaseException) -> None:
+        """Set the response to a failed request; none if its client has disconnected.
+
+        Raises the error again if the response has started, or if not only the edge has cancelled the request.
+        """
+        if isinstance(raised, AppError) and not context.status:
+            error = raised
+        elif isinstance(raised, asyncio.CancelledError):
+            if not cancelled_by_edge(context):
+                raise raised
+            if not context.timed_out:
+                return
+            error = timeout_error(context)
+        else:
+            log.error("unhandled_exception", path=context.scope["path"], exc_info=raised)
+            if context.status:
+                raise raised
+            error = AppError()
         context.is_prepared = False
-        await self._send(error_response(error, context.request_id, self._errors), context, position, send)
-
-    async def _send(self, response: Response, context: RequestContext, position: int, send: Send) -> None:
-        context.status, headers, body = response
-        for on_response in (self._on_prepared if context.is_prepared else self._on_response)[position]:
-            on_response(context, headers)
-        await send({"type": "http.response.start", "status": context.status, "headers": headers})
-        await send({"type": "http.response.body", "body": _EMPTY if context.method == "HEAD" else body})
-
-
-def _app_error(error: Exception, context: RequestContext) -> AppError:
-    """The error to respond with. Raises ``error`` again if the response has started."""
-    if not isinstance(error, AppError) or context.status:
-        log.error("unhandled_exception", path=context.scope["path"], exc_info=error)
-    if context.status:
-        raise error
-    return error if isinstance(error, AppError) else AppError()
+        context.response = error_response(error, context.request_id, self._errors)
 
 
 def _has(hook: Hook, method: str) -> bool:

@@ -86,7 +86,9 @@ class RateLimit(Hook):
         result = self._count_nowait(rate, key)
         if result is None:
             return self._wait(context, rate, key)
-        _note(context, result)
+        context.rate_limit = result
+        if not result.allowed:
+            raise RateLimited(seconds=result.reset_seconds)
         return None
 
     async def count(self, context: RequestContext) -> None:
@@ -98,11 +100,9 @@ class RateLimit(Hook):
         if context.rate_limit is not None or route is None or not route.rate:
             return
         key = str(context.user_id) if context.user_id is not None else client_key(context.scope)
-        result = self._count_nowait(route.rate, key)
-        if result is None:
-            await self._wait(context, route.rate, key)
-        else:
-            _note(context, result)
+        context.rate_limit = result = self._count_nowait(route.rate, key) or await self._limiter.count(route.rate, key)
+        if not result.allowed:
+            raise RateLimited(seconds=result.reset_seconds)
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:
         result = context.rate_limit
@@ -121,7 +121,9 @@ class RateLimit(Hook):
             )
 
     async def _wait(self, context: RequestContext, rate: Rate, key: str) -> None:
-        _note(context, await self._limiter.count(rate, key))
+        context.rate_limit = result = await self._limiter.count(rate, key)
+        if not result.allowed:
+            raise RateLimited(seconds=result.reset_seconds)
 
     def _check_for_proxy(self, context: RequestContext) -> None:
         if FORWARDED_FOR in context.headers:
@@ -131,12 +133,6 @@ class RateLimit(Hook):
                 client=client_key(context.scope),
                 hint="set TRUSTED_HOPS; all clients of the proxy share one quota",
             )
-
-
-def _note(context: RequestContext, result: RateLimitResult) -> None:
-    context.rate_limit = result
-    if not result.allowed:
-        raise RateLimited(seconds=result.reset_seconds)
 
 
 def client_key(scope: Scope) -> str:
