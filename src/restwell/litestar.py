@@ -13,7 +13,7 @@ import structlog
 from restwell._extras import needs_extra
 from restwell._host import Hosted
 from restwell._lifespan import refuse_websocket
-from restwell.edge._context import SCOPE_KEY, AsgiApp, Receive, RequestContext, Scope, Send, request_context
+from restwell.edge._context import SCOPE_KEY, AsgiApp, Message, Receive, RequestContext, Scope, Send, request_context
 from restwell.edge._problem import error_response
 from restwell.errors import (
     AppError,
@@ -132,7 +132,10 @@ class LitestarHost:
 
         @asgi(_ROUTES, copy_scope=False)
         async def kit(scope: Any, receive: Any, send: Any) -> None:
-            await (routes(scope, receive, send) if scope["type"] == "http" else refuse_websocket(receive, send))
+            if scope["type"] != "http":
+                await refuse_websocket(receive, send)
+            else:
+                await routes(scope, receive.again if isinstance(receive, _Body) else receive, send)
 
         def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
             expected = to_app_error(error, request.scope["path"])
@@ -158,15 +161,32 @@ class LitestarHost:
             own = dict(scope)  # Litestar changes the path
             is_of_kit = request_context(scope).route is not None
             if is_of_kit:
-                own["path"] = _ROUTES
+                own["path"], receive = _ROUTES, _Body(receive)
             try:
                 await litestar(own, receive, send)
             finally:
-                if not is_of_kit and own.get("path_template") is not None:
-                    scope["path_template"] = own["path_template"]  # for the access log
+                template = own.get("path_template")
+                if template is not None and not is_of_kit and template != _ROUTES:
+                    scope["path_template"] = template  # for the access log
 
         paths = [route.path for route in cast("Litestar", litestar).routes if isinstance(route, HTTPRoute)]
         return Hosted(host, paths)
+
+
+class _Body:
+    """The ``receive`` of middleware, which keeps what is read, for the route."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._read: list[Message] = []
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._read.append(message)
+        return message
+
+    async def again(self) -> Message:
+        return self._read.pop(0) if self._read else await self._receive()
 
 
 def _restore_path(app: Any) -> Any:
