@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException, NotAuthorizedException
 from litestar.handlers import WebsocketListener
 from litestar.params import FromPath, JSONBody
 from litestar.plugins import InitPlugin
-from litestar.response import File, ServerSentEvent, Stream
+from litestar.response import File, ServerSentEvent
 from pydantic import BaseModel
 from sqlalchemy import text
 from structlog.testing import capture_logs
@@ -86,15 +86,6 @@ async def events() -> ServerSentEvent:
     return ServerSentEvent(ticks())
 
 
-@litestar.get("/stream")
-async def stream() -> Stream:
-    async def chunks() -> AsyncIterator[bytes]:
-        for number in range(3):
-            yield b"%d" % number
-
-    return Stream(chunks())
-
-
 @litestar.get("/file")
 async def file() -> File:
     return File(path=Path(__file__), filename="tests.py")
@@ -107,7 +98,7 @@ class Echo(WebsocketListener):
         return f"echo {data}"
 
 
-HANDLERS = (read_thing, add_thing, conflict, broken, unknown_status, events, stream, file, Echo)
+HANDLERS = (read_thing, add_thing, conflict, broken, unknown_status, events, file, Echo)
 
 
 def build(settings: Settings, host: LitestarHost, **options: Any) -> App:
@@ -144,7 +135,6 @@ async def test_server_sent_events_and_files_are_streamed(client: httpx.AsyncClie
     sent = await client.get("/events")
     assert sent.headers["content-type"].startswith("text/event-stream")
     assert [line for line in sent.text.splitlines() if line.startswith("data")] == [f"data: tick {n}" for n in range(3)]
-    assert (await client.get("/stream")).text == "012"
     downloaded = await client.get("/file")
     assert downloaded.content == Path(__file__).read_bytes()
     assert 'filename="tests.py"' in downloaded.headers["content-disposition"]
