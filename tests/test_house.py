@@ -20,7 +20,7 @@ from servers import ROOT
 
 KIT = sorted((ROOT / "src").rglob("*.py"))
 FRAMEWORKS = {"litestar"}
-KNOWS_THE_FRAMEWORK = ("app", "web")
+KNOWS_THE_FRAMEWORK = ("litestar",)
 LAYERS = [  # a module may import those of its own set and above
     {
         "ids",
@@ -65,7 +65,7 @@ def test_imports_point_one_way(file: Path) -> None:
     for imported in imports_of(file):
         top, *below = imported.split(".")
         assert top != "shop", "the kit never imports the application"
-        assert top not in FRAMEWORKS or _plain(own) in KNOWS_THE_FRAMEWORK, "only _app and web know it"
+        assert top not in FRAMEWORKS or _plain(own) in KNOWS_THE_FRAMEWORK, "only litestar.py knows it"
         if top == "restwell" and below and _plain(below[0]) in set().union(*LAYERS):
             assert layer_of(below[0]) <= layer_of(own), f"{own} imports {below[0]}, which is above it"
 

@@ -33,6 +33,7 @@ WITHOUT_TESTS: Final = {
     "cli/loading": "what each command begins with, which test_cli runs",
     "database/types": "column types, which test_facade writes and reads on both databases",
     "edge/context": "the state of a request and the base class of hooks, which test_pipeline runs",
+    "host": "an interface",
     "jobs/queries": "SQL of the store and the queue, which their tests run",
     "jobs/rows": "structs",
     "jobs/tables": "columns, which the test of the migrations compares",

@@ -30,7 +30,7 @@ class Lifespan:
             await self._start()
         except Exception as error:
             log.exception("startup_failed")
-            await self._close()
+            await self._close_after_failure()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         if self._inside is None:
@@ -61,7 +61,7 @@ class Lifespan:
             if message["type"] == "lifespan.shutdown.complete":
                 await self._shut_down(send)
             else:
-                await self._close()
+                await self._close_after_failure()
                 await send(message)
 
         try:
@@ -69,13 +69,20 @@ class Lifespan:
         except Exception as error:
             if has_answered:
                 if not is_closed:
-                    await self._close()
+                    await self._close_after_failure()
                 raise
             log.warning("no_lifespan", hint="the wrapped application is not started", cause=repr(error))
         if not has_answered:
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await self._shut_down(send)
+
+    async def _close_after_failure(self) -> None:
+        """The server must still learn of the failure: without a message it would serve the application."""
+        try:
+            await self._close()
+        except Exception:
+            log.exception("shutdown_failed")
 
     async def _shut_down(self, send: Send) -> None:
         try:

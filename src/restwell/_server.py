@@ -81,7 +81,7 @@ def serve(settings: Settings, *, replace_hung: bool = True) -> None:
             interface=Interfaces.ASGI,
             http=HTTPModes.http1,
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_HEADER_BYTES),
-            websockets=False,
+            websockets=True,  # refused unless the application has a host for them
             workers=settings.workers,
             backlog=BACKLOG,
             backpressure=MAX_CONNECTIONS,

@@ -33,9 +33,7 @@ class Services:
         """The first service that is a ``kind``, or None. Raises TypeError if it cannot be built."""
         for index, entry in enumerate(self._entries):
             if _provides(entry.kind, kind):
-                if index not in self._built:
-                    self._built[index] = self._build(entry)
-                return self._built[index]
+                return self._service(index)
         part = self._parts.get(type_name(kind))
         return part() if part is not None else None
 
@@ -45,7 +43,12 @@ class Services:
 
     def build_all(self) -> list[object]:
         """Every service of the application. Raises TypeError if one cannot be built."""
-        return [self.find(entry.kind) for entry in self._entries]
+        return [self._service(index) for index in range(len(self._entries))]
+
+    def _service(self, index: int) -> object:
+        if index not in self._built:
+            self._built[index] = self._build(self._entries[index])
+        return self._built[index]
 
     def _build(self, entry: _Entry) -> object:
         name = _name(entry.build)
@@ -60,7 +63,7 @@ class Services:
     def _argument(self, name: str, parameter: str, kind: Any) -> object:
         if get_origin(kind) is Sequence:
             (wanted,) = get_args(kind)
-            return [self.find(entry.kind) for entry in self._entries if _provides(entry.kind, wanted)]
+            return [self._service(index) for index, entry in enumerate(self._entries) if _provides(entry.kind, wanted)]
         service = self.find(kind)
         if service is None:
             raise TypeError(

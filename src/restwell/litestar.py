@@ -12,8 +12,7 @@ import structlog
 
 from restwell._extras import needs_extra
 from restwell._host import Hosted
-from restwell._lifespan import refuse_websocket
-from restwell.edge._context import SCOPE_KEY, AsgiApp, Receive, RequestContext, Scope, Send, request_context
+from restwell.edge._context import SCOPE_KEY, AsgiApp, Message, Receive, RequestContext, Scope, Send, request_context
 from restwell.edge._problem import error_response
 from restwell.errors import (
     AppError,
@@ -32,15 +31,17 @@ from restwell.errors import (
 __all__ = ["LitestarHost"]
 
 with needs_extra("litestar", __name__):
-    from litestar import Litestar, Request, Response, asgi
+    from litestar import Litestar, Request, Response, route
     from litestar.config.app import AppConfig
     from litestar.exceptions import HTTPException, ValidationException
     from litestar.routes import HTTPRoute
 
 log = structlog.get_logger("restwell.litestar")
 
-_ROUTES: Final = "/.restwell"
+_PATH: Final = "/.restwell"
 """Where Litestar finds the routes of the kit: one path, because its router changes those of mounted applications."""
+
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 _FOR_OWN_HANDLERS: Final = frozenset(
     {
@@ -79,8 +80,6 @@ _FOR_OWN_HANDLERS: Final = frozenset(
 _REFUSED: Final = frozenset(
     {
         "after_request",
-        "after_response",
-        "before_request",
         "cache_control",
         "etag",
         "path",
@@ -112,7 +111,7 @@ class LitestarHost:
     ``middleware`` and ``plugins``. With an option that applies to every route, the routes of the kit are called through
     Litestar too: ``reason`` names it.
 
-    Raises TypeError for an option that would apply to the handlers of Litestar only, such as ``before_request``.
+    Raises TypeError for an option that would apply to the handlers of Litestar only, such as ``after_request``.
     """
 
     def __init__(self, handlers: Sequence[Any] = (), **options: Any) -> None:
@@ -130,9 +129,10 @@ class LitestarHost:
     def application(self, routes: AsgiApp, errors: ErrorFormat) -> Hosted:
         """Litestar, with the routes of the kit."""
 
-        @asgi(_ROUTES, copy_scope=False)
-        async def kit(scope: Any, receive: Any, send: Any) -> None:
-            await (routes(scope, receive, send) if scope["type"] == "http" else refuse_websocket(receive, send))
+        # A handler and no mounted application: middleware can then use Litestar's Request.
+        @route(_PATH, http_method=_METHODS, status_code=200, include_in_schema=False, dto=None, return_dto=None)
+        async def kit() -> _Routes:
+            return _Routes(routes)
 
         def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
             expected = to_app_error(error, request.scope["path"])
@@ -158,15 +158,42 @@ class LitestarHost:
             own = dict(scope)  # Litestar changes the path
             is_of_kit = request_context(scope).route is not None
             if is_of_kit:
-                own["path"] = _ROUTES
+                own["path"], receive = _PATH, _Body(receive)
             try:
                 await litestar(own, receive, send)
             finally:
-                if not is_of_kit and own.get("path_template") is not None:
-                    scope["path_template"] = own["path_template"]  # for the access log
+                template = own.get("path_template")
+                if template is not None and not is_of_kit and template != _PATH:
+                    scope["path_template"] = template  # for the access log
 
-        paths = [route.path for route in cast("Litestar", litestar).routes if isinstance(route, HTTPRoute)]
-        return Hosted(host, paths)
+        routes_of_host = cast("Litestar", litestar).routes
+        return Hosted(host, [each.path for each in routes_of_host if isinstance(each, HTTPRoute)])
+
+
+class _Routes:
+    """The response of the one handler: the routes of the kit. Litestar calls a response that is an ASGI application."""
+
+    def __init__(self, routes: AsgiApp) -> None:
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._routes(scope, receive.again if isinstance(receive, _Body) else receive, send)
+
+
+class _Body:
+    """The ``receive`` of middleware, which keeps what is read, for the route."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._read: list[Message] = []
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._read.append(message)
+        return message
+
+    async def again(self) -> Message:
+        return self._read.pop(0) if self._read else await self._receive()
 
 
 def _restore_path(app: Any) -> Any:
@@ -200,7 +227,9 @@ def to_app_error(error: Exception, path: str) -> AppError:
         return AppError()
     detail = getattr(error, "detail", "")
     is_own = detail and detail != HTTPStatus(kind.status).phrase
-    return kind(detail if is_own else None, headers=dict(getattr(error, "headers", None) or {}))
+    found = kind(detail if is_own else None)
+    found.headers |= {name.lower(): value for name, value in (getattr(error, "headers", None) or {}).items()}
+    return found
 
 
 def _kind_of(status: int) -> type[AppError] | None:

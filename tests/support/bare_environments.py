@@ -11,10 +11,13 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import Distribution, PackageNotFoundError
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import reaper
 from servers import ROOT
@@ -33,9 +36,9 @@ def built() -> Path:
             for project in (ROOT, ROOT / "shop"):
                 options = ("--no-build-isolation", "--python", sys.executable, "--out-dir", str(wheels))
                 subprocess.run([*UV, "build", *options, str(project)], check=True)
-            for name in re.findall(
-                r"^([a-z0-9-]+)(?:\[.*\])?==", (ROOT / "requirements/run.txt").read_text(), re.MULTILINE
-            ):
+            locked = (ROOT / "requirements/run.txt").read_text()
+            names = {*re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", locked, re.MULTILINE), *_needed_by("litestar")}
+            for name in sorted(names):
                 _pack(name, wheels)
     return wheels
 
@@ -66,6 +69,18 @@ def _once(made: Path) -> Iterator[bool]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield not done.exists()
         done.touch()
+
+
+def _needed_by(name: str) -> set[str]:
+    """The library, which the shop does not need, and all that it needs."""
+    needed, pending = set[str](), {name}
+    while pending:
+        library = pending.pop()
+        needed.add(library)
+        requirements = map(Requirement, distribution(library).requires or ())
+        used = (each for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""}))
+        pending |= {canonicalize_name(each.name) for each in used} - needed
+    return needed
 
 
 def _pack(name: str, folder: Path) -> None:

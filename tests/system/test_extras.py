@@ -18,13 +18,22 @@ LIBRARIES: Final = {
     "auth": {"argon2-cffi", "joserfc", "pyotp", "zxcvbn"},
     "dev": {"watchfiles"},
     "docs": {"swagger-ui-py"},
+    "litestar": {"litestar"},
     "mail": {"aiosmtplib", "email-validator"},
     "postgresql": {"asyncpg"},
     "rabbitmq": {"aio-pika", "aiormq"},
     "redis": {"redis", "hiredis"},
-    "testing": {"httpx"},  # the framework brings it
+    "testing": {"httpx"},
 }
-NEED_AN_EXTRA: Final = {"auth.oauth": "auth", "email_addresses": "mail", "mail": "mail"}
+BROUGHT: Final = {"auth": {"email-validator", "httpx"}, "litestar": {"httpx"}}
+"""Libraries of other extras that an extra needs as well."""
+NEED_AN_EXTRA: Final = {
+    "auth.oauth": "auth",
+    "email_addresses": "mail",
+    "litestar": "litestar",
+    "mail": "mail",
+    "testing": "testing",
+}
 
 STARTS: Final = {
     "auth": """
@@ -41,6 +50,17 @@ STARTS: Final = {
     "docs": """
         from restwell.web._docs import docs_routes
         assert len(docs_routes(app.openapi)) == 3""",
+    "litestar": """
+        from litestar import get
+        from restwell.litestar import LitestarHost
+        from restwell.testing import running
+        @get("/plain", sync_to_thread=False)
+        def plain() -> str:
+            return "plain"
+        hosted = Restwell(kit.settings, name="hosted").app([GreetingController], host=LitestarHost([plain]))
+        async with running(hosted) as client:
+            assert (await client.get("/plain")).text == "plain"
+            assert (await client.get("/greetings/ada")).text == "hello ada" """,
     "mail": """
         from pathlib import Path
         from restwell.email_addresses import EmailAddress
@@ -162,7 +182,7 @@ def test_the_core_alone_has_no_library_of_an_extra_and_no_shop(core: Path, tmp_p
     """Breaks with a library of an extra among the dependencies, and with the shop in the wheel."""
     found = installed(core)
     assert "restwell" in found
-    assert not found & set().union(*(names for extra, names in LIBRARIES.items() if extra != "testing"))
+    assert not found & set().union(*LIBRARIES.values())
     done = run(core / "python", "-c", "import shop", cwd=tmp_path, env={}, expected=1)
     assert done.stderr.endswith("No module named 'shop'\n")
 
@@ -255,10 +275,11 @@ def test_the_settings_of_accounts_name_the_missing_extra(commands: Commands, tmp
         ("from restwell.auth import Passwords", "restwell.auth.Passwords: argon2 is not installed: {auth}"),
         ("from restwell.auth import AccessTokens", "restwell.auth.AccessTokens: joserfc is not installed: {auth}"),
         ("from restwell.auth import new_totp_secret", "restwell.auth.new_totp_secret: pyotp is not installed: {auth}"),
-        ("from restwell.auth.oauth import Providers", "restwell.auth.oauth: joserfc is not installed: {auth}"),
+        ("from restwell.auth.oauth import Providers", "restwell.auth.oauth: httpx is not installed: {auth}"),
         ("from restwell.email_addresses import EmailAddress", "restwell.email_addresses: email_validator {mail}"),
         ("from restwell.mail import Mail", "restwell.email_addresses: email_validator {mail}"),
-        ("import sys; sys.modules['httpx'] = None; import restwell.testing", "restwell.testing: httpx {testing}"),
+        ("import restwell.testing", "restwell.testing: httpx {testing}"),
+        ("from restwell.litestar import LitestarHost", "restwell.litestar: litestar {litestar}"),
         ("Restwell(Settings(), name='core').passwords", "restwell.auth.Passwords: argon2 is not installed: {auth}"),
         ("Restwell(Settings(), name='core').mailer", "restwell.email_addresses: email_validator {mail}"),
         ("Restwell(Settings(), name='core').secret_box", "restwell.auth.SecretBox: joserfc is not installed: {auth}"),
@@ -299,13 +320,12 @@ def test_the_extra_redis_alone_is_enough_for_redis(redis_url: str, environment: 
 def start(extra: str, folder: Path, environment: dict[str, str]) -> None:
     """Start the application with one extra, and use it."""
     programs = bare_environment(f"restwell[{extra}]")
-    others = set().union(*LIBRARIES.values()) - LIBRARIES["testing"] - LIBRARIES[extra]
-    others -= {"email-validator"} if extra == "auth" else set()
+    others = set().union(*LIBRARIES.values()) - LIBRARIES[extra] - BROUGHT.get(extra, set())
     assert LIBRARIES[extra] <= installed(programs)
     assert not others & installed(programs)
     code = f"""
 import asyncio
-from core_app import project
+from core_app import GreetingController, Restwell, project
 from restwell.database import open_database
 async def main():
     app = project.create_app(project.load_settings())

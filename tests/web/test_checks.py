@@ -1,5 +1,6 @@
 """The values of a declaration are checked when it is made, at import."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,13 +8,13 @@ from msgspec import UNSET
 
 from restwell.errors import PROBLEMS, NotFound
 from restwell.rate_limits import Rate
-from restwell.web import public, signed_in
+from restwell.web import public, requires_role, signed_in
 from restwell.web._checks import _CHECKS, check
 from sample_jobs import note
 
 VALID: dict[str, list[Any]] = {
     "path": ["", "/", "/orders", "/orders/{order_id}/lines", "/{a}/{b}"],
-    "guards": [[], [signed_in], (signed_in,)],
+    "guards": [[], [signed_in], (signed_in,), [requires_role("owner")], [partial(signed_in)]],
     "raises": [[NotFound], ()],
     "idempotent": [True, False],
     "cache": [None, public(ttl_seconds=1, tags=[])],
@@ -36,7 +37,7 @@ VALID: dict[str, list[Any]] = {
 }
 INVALID: dict[str, list[Any]] = {
     "path": ["orders", "/orders/", "//", "/{order_id:uuid}", "/{}", "/a{b}", "/{a}b", "/{1}", "/{", 5, None, signed_in],
-    "guards": [signed_in, ["signed_in"], None],
+    "guards": [signed_in, ["signed_in"], None, [len], [requires_role]],
     "raises": [NotFound, [ValueError], [NotFound()]],
     "idempotent": ["yes", 1, None],
     "cache": [True, 60],

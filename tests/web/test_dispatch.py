@@ -57,7 +57,7 @@ class Steps(Controller):
         return {"number": number, "name": data.name, "page": filters.page}
 
     @post("/{number}/refused", guards=[note, refuse, note])
-    async def refused(self, number: int, data: Draft) -> None:
+    async def refused(self, number: int, data: Draft, filters: Filter) -> None:
         """Nobody takes it."""
         raise NotImplementedError
 

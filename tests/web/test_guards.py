@@ -3,30 +3,27 @@
 import re
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-from litestar import Litestar, Router
 
-from restwell import App
+from restwell import App, Restwell
 from restwell.auth import Actor
 from restwell.errors import Forbidden, Unauthorized
 from restwell.settings import RateLimitSettings, Settings
 from restwell.testing import running
 from restwell.web import (
     Controller,
-    Inject,
-    current_actor,
+    Request,
+    Version,
     get,
     requires_role,
     signed_in,
     signed_in_or_scope,
 )
 from restwell.web._guards import guard_name
-from restwell.web._openapi import operations
-from restwell.web._rate_limits import apply_rate_limits, route_guards
-from tiny.app import app_of, authenticate
+from tiny.app import authenticate
 
 READS = 5
 
@@ -35,24 +32,20 @@ async def lets_in(*_: Any) -> None:
     """A custom guard."""
 
 
-def lets_in_at_once(*_: Any) -> None:
-    """A synchronous custom guard."""
-
-
-async def refuses(*_: Any) -> None:
+async def refuses(_: Request) -> None:
     raise Forbidden
 
 
-async def has_own_key(connection: Any, _: Any) -> None:
+async def has_own_key(request: Request) -> None:
     """A custom guard that authenticates."""
-    if connection.headers.get("x-key") != "secret":
+    if request.headers.get("x-key") != "secret":
         raise Unauthorized
 
 
-async def is_owner(connection: Any, handler: Any) -> None:
+async def is_owner(request: Request) -> None:
     """A custom guard that calls a guard of the kit."""
-    await signed_in(connection, handler)
-    if current_actor(connection).role != "owner":
+    await signed_in(request)
+    if request.actor.role != "owner":
         raise Forbidden
 
 
@@ -74,10 +67,6 @@ class Free(Controller):
 
     @get("/function", guards=[lets_in])
     async def function(self) -> str:
-        return ""
-
-    @get("/plain-function", guards=[lets_in_at_once])
-    async def plain_function(self) -> str:
         return ""
 
     @get("/instance", guards=[may_read()])
@@ -120,7 +109,7 @@ class Members(Controller):
     path = "/members"
 
     @get("/kit", guards=[signed_in])
-    async def kit(self, actor: Inject[Actor]) -> str:
+    async def kit(self, actor: Actor) -> str:
         return actor.role
 
     @get("/both", guards=[signed_in, lets_in])
@@ -144,7 +133,7 @@ class Members(Controller):
         raise NotImplementedError
 
     @get("/subclass", guards=[is_guest()])
-    async def subclass(self, actor: Inject[Actor]) -> str:
+    async def subclass(self, actor: Actor) -> str:
         return actor.role
 
 
@@ -155,9 +144,8 @@ def limited_app(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactor
         "runtime_dir": tmp_path_factory.mktemp("limited"),
         "trusted_hops": 1,
     }
-    app = app_of(tiny_settings.model_copy(update=changes), Free, Guarded, Members)
-    app.litestar.state.authenticate = authenticate
-    return app
+    kit = Restwell(tiny_settings.model_copy(update=changes), name="guarded")
+    return kit.app([Version("/v1", [Free, Guarded, Members])], authenticate=authenticate)
 
 
 @pytest.fixture
@@ -185,7 +173,6 @@ def counted_once(status: int) -> list[tuple[int, str | None]]:
     [
         ("/free/none", 200),
         ("/free/function", 200),
-        ("/free/plain-function", 200),
         ("/free/instance", 200),
         ("/free/partial", 200),
         ("/free/refused", 403),
@@ -237,34 +224,11 @@ async def test_a_route_without_a_rate_limit_is_not_counted(limited: httpx.AsyncC
     assert await left_after_each(limited, "/free/unlimited", "192.0.2.1") == [(200, None)] * (READS + 1)
 
 
-@pytest.mark.parametrize("layer", ["application", "router"])
-def test_a_guard_of_any_layer_runs_behind_the_rate_limit(limited_app: App, layer: str) -> None:
-    """Breaks when the guards of the controller are ignored."""
-
-    @get("/")
-    async def read() -> str:
-        raise NotImplementedError
-
-    guarded = {"guards": [lets_in]}
-    of_router: Any = guarded if layer == "router" else {}
-    of_application: Any = guarded if layer == "application" else {}
-    handlers = [Router("/in", route_handlers=[read], **of_router)]
-    app = Litestar(handlers, openapi_config=None, **of_application)
-    limits = limited_app.kit.rate_limiter
-    assert limits is not None
-    apply_rate_limits(app, limits)
-    (handler,) = [one for one in cast("Any", app.routes[0]).route_handlers if "GET" in one.http_methods]
-    assert route_guards(handler) == [lets_in]
-    assert len(handler.resolve_guards()) == 1
-    assert handler.resolve_guards() != [lets_in]
-
-
 @pytest.mark.parametrize(
     ("path", "names"),
     [
         ("/v1/free/none", []),
         ("/v1/free/function", ["lets_in"]),
-        ("/v1/free/plain-function", ["lets_in_at_once"]),
         ("/v1/free/instance", ["may_read"]),
         ("/v1/free/partial", ["lets_in"]),
         ("/v1/guarded", ["lets_in"]),
@@ -275,6 +239,6 @@ def test_a_guard_of_any_layer_runs_behind_the_rate_limit(limited_app: App, layer
 )
 def test_the_route_list_names_each_guard(limited_app: App, path: str, names: list[str]) -> None:
     """Seen to fail: `restwell routes` called every guard "signed in"."""
-    (handler,) = [one.handler for one in operations(limited_app.litestar) if one.path == path]
-    assert list(map(guard_name, route_guards(handler))) == names
+    (route,) = [each for each in limited_app.routes if each.path == path]
+    assert list(map(guard_name, route.guards)) == names
     assert guard_name(signed_in_or_scope("notes:read")) == "signed in or notes:read"

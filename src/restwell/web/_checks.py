@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from inspect import iscoroutinefunction
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
@@ -50,6 +51,12 @@ def _is_path(value: Any) -> object:
     return isinstance(value, str) and _path(value)
 
 
+def _is_guard(value: Any) -> bool:
+    if isinstance(value, type) or not callable(value):
+        return False
+    return iscoroutinefunction(value) or iscoroutinefunction(type(value).__call__)
+
+
 def _is_error(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, AppError)
 
@@ -60,7 +67,7 @@ def _is_positive(value: Any) -> bool:
 
 _CHECKS: Final[Mapping[str, tuple[Check, str]]] = {
     "path": (_is_path, 'a path such as "/{order_id}", without the type of the parameter'),
-    "guards": (_list_of(callable), "a list of guards"),
+    "guards": (_list_of(_is_guard), "a list of async functions such as signed_in"),
     "raises": (_list_of(_is_error), "a list of subclasses of AppError"),
     "idempotent": (_is(bool), "True or False"),
     "cache": (_optional(_is(Public)), "the result of public(...)"),
