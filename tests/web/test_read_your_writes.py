@@ -5,7 +5,7 @@ import httpx
 from restwell.database._consistency import ConsistencyTokens, record_lsn, required_lsn
 from restwell.edge._context import Receive, Scope, Send
 from restwell.edge._pipeline import Edge
-from restwell.edge._read_your_writes import ReadYourWrites
+from restwell.web._read_your_writes import ReadYourWrites
 
 TOKENS = ConsistencyTokens(b"k" * 32)
 
@@ -21,7 +21,7 @@ async def app(scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 async def request(method: str, **headers: str) -> httpx.Response:
-    edge = Edge(app, [ReadYourWrites(TOKENS)], 5)
+    edge = Edge(app, [ReadYourWrites(TOKENS)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="https://app.test") as client:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return await client.request(method, "/", headers=sent)
