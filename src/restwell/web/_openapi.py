@@ -80,7 +80,7 @@ def operations(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
 
 
 def operation_ids(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], str]:
-    """The id of each operation: the name of its handler, or its method and path if an earlier operation has the name."""
+    """The id of each operation: the name of its handler; its method and path if an earlier one has that name."""
     ids: dict[str, tuple[str, str]] = {}
     for each in endpoints:
         if each.include_in_schema:
