@@ -1,21 +1,17 @@
-"""The composition root: when it opens what, and what two releases of an application share."""
+"""The composition root: building an application opens nothing; what two releases of it share."""
 
-import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
 
 from restwell import App, Restwell
-from restwell.database import query
 from restwell.settings import DatabaseSettings, JwtSettings, Settings
 from restwell.testing import running
 from restwell.web import Controller, Version, get, public
 from servers import free_port
-
-one = query("test.one", text("SELECT 1"), into=int)
 
 
 class Greetings(Controller):
@@ -43,36 +39,17 @@ def test_an_application_is_built_without_a_connection_or_a_file(tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_resource_of_the_application_is_closed_before_the_kit(tiny_settings: Settings) -> None:
-    """Breaks when the database is closed first: the last writes of the resource would be lost."""
-    kit = Restwell(tiny_settings, name="greetings")
-    written: list[int] = []
-
-    class Resource:
-        async def close(self) -> None:
-            written.append(await kit.database.one(one))
-
-    assert isinstance(kit.close_on_shutdown(Resource()), Resource)
-    async with running(build(kit)):
-        assert written == []
-    assert written == [1]
-
-
-async def test_the_kit_is_closed_when_a_resource_fails_to_close(tiny_settings: Settings) -> None:
-    """Breaks when the first exception ends the shutdown: threads of the database remain, and the process never ends."""
-    kit = Restwell(tiny_settings, name="greetings")
-
-    class Resource:
-        async def close(self) -> None:
-            raise RuntimeError("lost")
-
-    kit.close_on_shutdown(Resource())
-    threads = set(threading.enumerate())
-    await kit.start()
-    assert await kit.database.one(one) == 1
-    with pytest.raises(RuntimeError, match="lost"):
-        await kit.close()
-    assert {thread.name for thread in set(threading.enumerate()) - threads if not thread.daemon} == set()
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"authenticate": 5}, r"authenticate= must be a function of the access token, .* or an AuthScheme, not 5"),
+        ({"authenticate": "bearer"}, "authenticate= must be"),
+    ],
+)
+def test_another_authentication_is_refused(tiny_settings: Settings, options: Any, message: str) -> None:
+    """Breaks without the check: every guarded request would be a 500."""
+    with pytest.raises(TypeError, match=message):
+        Restwell(tiny_settings, name="greetings").app([], **options)
 
 
 async def test_a_cached_response_is_used_by_its_own_release_only(tiny_settings: Settings) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Coroutine, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from restwell._kit import Kit
 from restwell._lifespan import Lifespan, refuse_websocket
 from restwell.database import Migrations, Query, find_queries
 from restwell.edge._concurrency_limiter import ConcurrencyLimiter
@@ -17,16 +18,13 @@ from restwell.web._endpoint import Endpoint
 from restwell.web._openapi_schemas import Schema
 from restwell.web._query_budget import QueryBudget
 
-if TYPE_CHECKING:
-    from restwell._app import Restwell
-
 
 class App:
     """The ASGI application: the edge around the routes, their OpenAPI document, and the kit."""
 
     def __init__(
         self,
-        kit: "Restwell",
+        kit: Kit,
         edge: Edge,
         framework: AsgiApp | None,
         routes: Sequence[Route],

@@ -16,9 +16,9 @@ import structlog
 from msgspec import Struct
 from sqlalchemy import text
 
-from restwell._app import DEVELOPMENT_SECRET, open_peers, runtime_dir
 from restwell._database_url import IGNORED_OPTIONS, postgres_url
 from restwell._folders import ensure_writable
+from restwell._kit import DEVELOPMENT_SECRET, open_peers, runtime_dir
 from restwell.auth._key_derivation import development_secret
 from restwell.cache._local import HINT, make_private_folder
 from restwell.database import Database, DatabaseUnavailable, open_database, query

@@ -1,8 +1,7 @@
 """Idempotent routes: retries have one effect and receive one response, also after failures."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import httpx
@@ -17,7 +16,6 @@ from restwell.auth import Actor
 from restwell.database import (
     Database,
     Migrations,
-    Transaction,
     TransactionConflict,
     open_database,
     param,
@@ -27,7 +25,7 @@ from restwell.errors import Conflict
 from restwell.idempotency import _keys as keys
 from restwell.settings import DatabaseSettings, Settings
 from restwell.testing import running
-from restwell.web import Controller, FromPath, Inject, JSONBody, Response, Version, idempotent, post, signed_in
+from restwell.web import Controller, Cookie, Feature, Response, Version, post, signed_in
 
 ADA, GRACE = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"), UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b6")
 ledger = Table("ledger", MetaData(), Column("id", Integer, primary_key=True), Column("text", Text))
@@ -49,39 +47,62 @@ class Entry(Struct, frozen=True):
     text: str
 
 
+faults: list[Exception] = []
+
+
+class LedgerService:
+    """Opens transactions of its own, as always."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, text: str) -> Entry:
+        async with self._database.transaction() as tx:
+            number = await tx.one(write, text=text)
+        if faults:
+            raise faults.pop()
+        return Entry(number, text)
+
+
 class Ledger(Controller):
     path = "/ledger"
-    faults: list[Exception] = []
+    guards = [signed_in]
 
-    @post(query_budget={"idempotency_keys.claim": 2, "ledger.write": 2})
-    @idempotent
-    async def add(self, data: JSONBody[Draft], actor: Inject[Actor], tx: Transaction) -> Response[Entry]:
+    @post(idempotent=True, query_budget={"idempotency_keys.claim": 2, "ledger.write": 2})
+    async def add(self, data: Draft, actor: Actor, ledger: LedgerService) -> Response[Entry]:
         """Add an entry."""
-        entry = Entry(await tx.one(write, text=data.text), data.text)
-        if self.faults:
-            raise self.faults.pop()
-        return Response(entry, status_code=202, headers={"location": f"/v1/ledger/{entry.id}", "x-by": str(actor.id)})
+        entry = await ledger.add(data.text)
+        headers = {"location": f"/v1/ledger/{entry.id}", "x-by": str(actor.id)}
+        return Response(content=entry, status_code=202, headers=headers)
 
-    @post("/{number:int}/copies", status_code=200)
-    @idempotent
-    async def copy(self, number: FromPath[int], tx: Transaction) -> Entry:
-        """Copy an entry."""
-        return Entry(await tx.one(write, text=str(number)), str(number))
+    @post("/{number}/copies", idempotent=True, status_code=200, query_budget={"ledger.write": 2})
+    async def copy(self, number: int, ledger: LedgerService, to: int = 1) -> Entry:
+        """Copy an entry, several times."""
+        return [await ledger.add(str(number)) for _ in range(to)][-1]
+
+    @post("/text", idempotent=True)
+    async def add_text(self, data: Draft, ledger: LedgerService) -> str:
+        """Add an entry, and return its text."""
+        return (await ledger.add(data.text)).text
+
+    @post("/cookies", idempotent=True)
+    async def add_with_cookies(self, ledger: LedgerService) -> Response[None]:
+        """Add an entry, and set a cookie."""
+        await ledger.add("cookie")
+        return Response(content=None, cookies=[Cookie("a", "1", max_age_seconds=5)])
+
+    @post("/nothing", idempotent=True)
+    async def add_nothing(self, ledger: LedgerService) -> None:
+        """Add an entry, and return nothing."""
+        await ledger.add("nothing")
 
 
-def build(settings: Settings, controller: type[Controller], **options: Any) -> App:
+def build(settings: Settings) -> App:
     async def authenticate(token: str) -> Actor:
         return Actor(ADA if token == "ada" else GRACE, "customer", ADA)
 
-    kit = Restwell(settings, name="ledger")
-    guarded = type(controller.__name__, (controller,), {"guards": [signed_in], **options})
-    return kit.app(
-        version="1.0.0",
-        description="Entries.",
-        versions=[Version("/v1", [guarded])],
-        provide=[],
-        authenticate=authenticate,
-    )
+    feature = Feature(controllers=[Ledger], services=[LedgerService])
+    return Restwell(settings, name="ledger").app([Version("/v1", [feature])], authenticate=authenticate)
 
 
 @pytest.fixture
@@ -101,8 +122,8 @@ async def client(settings: Settings, database: Database) -> AsyncIterator[httpx.
     async with database.transaction() as tx:
         identity = "GENERATED ALWAYS AS IDENTITY" if database.dialect == "postgresql" else ""
         await tx.run_script(f"CREATE TABLE ledger (id INTEGER {identity} PRIMARY KEY, text TEXT)")
-    Ledger.faults.clear()
-    async with running(build(settings, Ledger)) as started:
+    faults.clear()
+    async with running(build(settings)) as started:
         yield started
 
 
@@ -166,7 +187,7 @@ async def test_a_failed_request_has_no_effect_and_its_key_may_be_used_again(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     """Breaks when the key is claimed in a separate transaction: it is then never released."""
-    Ledger.faults += [ValueError("a failure"), Conflict()]
+    faults.extend([ValueError("a failure"), Conflict()])
     assert [(await add(client)).status_code for _ in range(3)] == [409, 500, 202]
     assert await entries(database) == 1
 
@@ -174,7 +195,7 @@ async def test_a_failed_request_has_no_effect_and_its_key_may_be_used_again(
 async def test_a_transaction_conflict_runs_the_whole_request_again(
     client: httpx.AsyncClient, database: Database
 ) -> None:
-    Ledger.faults.append(TransactionConflict())
+    faults.append(TransactionConflict())
     assert (await add(client)).status_code == 202
     assert await entries(database) == 1
 
@@ -197,26 +218,38 @@ async def test_a_response_stored_by_the_previous_release_is_replayed(
     assert (again.status_code, again.content) == (201, first.content)
 
 
-def _without_tx() -> None:
-    @idempotent
-    async def add(data: JSONBody[Draft]) -> None: ...
+async def test_a_handler_that_fails_halfway_has_no_effect_at_all(client: httpx.AsyncClient, database: Database) -> None:
+    """Breaks when the transactions of the service are committed one by one."""
+    faults.append(ValueError("a failure after the first copy"))
+    assert (await add(client, path="/v1/ledger/1/copies?to=2")).status_code == 500
+    assert await entries(database) == 0
+    assert (await add(client, path="/v1/ledger/1/copies?to=2")).status_code == 200
+    assert await entries(database) == 2
 
 
-async def _lets_anyone_in(*_: object) -> None: ...
+async def test_a_response_without_a_body_is_replayed(client: httpx.AsyncClient, database: Database) -> None:
+    for replayed in (None, "true"):
+        answer = await add(client, path="/v1/ledger/nothing")
+        assert (answer.status_code, answer.content, answer.headers.get("idempotent-replayed")) == (204, b"", replayed)
+    assert await entries(database) == 1
 
 
-@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda _: _without_tx(),
-        lambda settings: build(settings, Ledger, guards=[]),
-        lambda settings: build(settings, Ledger, guards=[_lets_anyone_in]),
-    ],
-    ids=["no transaction", "no guard", "a custom guard that does not authenticate"],
-)
-def test_a_route_that_cannot_be_idempotent_is_refused_at_start(
-    settings: Settings, wrong: Callable[[Settings], object]
-) -> None:
-    with pytest.raises(TypeError, match="is idempotent and needs"):
-        wrong(settings)
+async def test_a_replayed_response_has_the_media_type_of_the_first(client: httpx.AsyncClient) -> None:
+    """Breaks when each is sent as JSON."""
+    for replayed in (None, "true"):
+        answer = await add(client, path="/v1/ledger/text")
+        assert (answer.text, answer.headers["content-type"]) == ("x", "text/plain; charset=utf-8")
+        assert answer.headers.get("idempotent-replayed") == replayed
+
+
+async def test_a_cookie_is_not_stored(client: httpx.AsyncClient, database: Database) -> None:
+    """Breaks without the check: a client that repeats the request would get it, and of two cookies one would be lost."""
+    assert_problem(await add(client, path="/v1/ledger/cookies"), 500, "internal_error")
+    assert await entries(database) == 0
+
+
+async def test_an_invalid_body_claims_no_key(client: httpx.AsyncClient, database: Database) -> None:
+    headers = {"authorization": "Bearer ada", "idempotency-key": "k"}
+    assert_problem(await client.post("/v1/ledger", json={"text": 5}, headers=headers), 422, "invalid")
+    assert (await add(client)).status_code == 202
+    assert await entries(database) == 1

@@ -92,6 +92,15 @@ class Plain(Controller):
         raise NotImplementedError
 
 
+class Other(Controller):
+    path = "/other"
+
+    @get("/{number}/end")
+    async def read(self, number: int) -> int:
+        """Read another thing."""
+        return number
+
+
 def document_of(*controllers: type[Controller], scheme: AuthScheme | None = None, **options: Any) -> dict[str, Any]:
     app = Restwell(Settings(), name="things").app(
         [Version("/v1", controllers)], authenticate=scheme or authenticate, **options
@@ -148,6 +157,19 @@ def test_a_response_of_two_types_is_a_union() -> None:
     assert content["example"]["items"] == [{"id": 1, "text": "text"}]
     for items, fits in (([{"id": 1, "text": "x"}], True), ([{"text": "x"}], True), ([{"text": 1}], False)):
         assert validator.is_valid({"items": items, "next_cursor": None}) == fits
+
+
+def test_every_operation_has_an_id_of_its_own() -> None:
+    """Seen to fail: two handlers of one name had the same id, and so had the versions of one handler."""
+    kit = Restwell(Settings(), name="things")
+    document = kit.app([Version("/v1", [Plain, Other]), Version("/v2", [Plain])]).openapi
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+    ids = {path: operations["get"]["operationId"] for path, operations in document["paths"].items()}
+    assert {path: name for path, name in ids.items() if path.startswith("/v")} == {
+        "/v1/plain": "read",
+        "/v1/other/{number}/end": "get_v1_other_by_number_end",
+        "/v2/plain": "get_v2_plain",
+    }
 
 
 def test_the_document_names_a_custom_guard() -> None:

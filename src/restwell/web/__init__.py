@@ -1,6 +1,5 @@
 """Building blocks of HTTP resources: routes, guards, responses, conditional requests."""
 
-from restwell.errors import ErrorFormat
 from restwell.web._authentication import AuthScheme, TokenScheme
 from restwell.web._caching import public
 from restwell.web._conditional import check_version
@@ -53,7 +52,6 @@ __all__ = [
     "Cookie",
     "CrossSiteRequest",
     "Cursors",
-    "ErrorFormat",
     "Feature",
     "Header",
     "IfMatch",

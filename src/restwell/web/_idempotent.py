@@ -23,7 +23,6 @@ from restwell.web._responses import Response
 DESCRIPTION: Final = (
     "A unique value for each request, such as a UUID. A retry with the same key receives the same response."
 )
-_NOT_STORED: Final = frozenset({b"content-type", b"content-length"})
 
 Encode = Callable[[Endpoint, Scope, Any], RawResponse]
 
@@ -41,11 +40,16 @@ async def call_once(
         body += b"?" + request.query_string
 
     async def operation() -> StoredResponse:
-        status, headers, content = encode(endpoint, request.scope, await endpoint.handler(**values))
-        stored = {name.decode(): value.decode("latin-1") for name, value in headers if name not in _NOT_STORED}
+        result = await endpoint.handler(**values)
+        if isinstance(result, Response) and result.cookies:
+            raise TypeError(f"{endpoint.method} {endpoint.path} is idempotent: a cookie must not be stored")
+        status, headers, content = encode(endpoint, request.scope, result)
+        stored = {name.decode(): value.decode("latin-1") for name, value in headers if name != b"content-length"}
         return StoredResponse(status, stored, content)
 
     key = request.headers.get(HEADER)
     caller, target = request.actor.id, f"{request.method} {request.path}"
     answer = await execute_once(database, caller, key, target, body, operation)
-    return Response(content=answer.body, status_code=answer.status, headers=answer.headers, media_type=JSON)
+    headers = dict(answer.headers)
+    media_type = headers.pop("content-type", JSON)
+    return Response(content=answer.body, status_code=answer.status, headers=headers, media_type=media_type)

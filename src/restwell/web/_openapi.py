@@ -4,6 +4,7 @@ The docstring of a handler gives the summary and the description, its ``data``, 
 schemas, and its guards give the security. ``raises=[...]`` on the route adds to the errors that follow from these.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import reduce
@@ -78,6 +79,17 @@ def operations(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
     return sorted(documented, key=lambda each: (tags.index(each.tags), each.path, _METHODS.index(each.method)))
 
 
+def operation_ids(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], str]:
+    """The id of each operation: the name of its handler; its method and path if an earlier one has that name."""
+    ids: dict[str, tuple[str, str]] = {}
+    for each in endpoints:
+        if each.include_in_schema:
+            path = re.sub(r"\W+", "_", each.path.replace("{", "by_")).rstrip("_")
+            unique = each.name if each.name not in ids else f"{each.method.lower()}{path}"
+            ids[unique] = each.method, each.path
+    return {key: name for name, key in ids.items()}
+
+
 def documented_errors(endpoint: Endpoint) -> list[type[AppError]]:
     """Every error of an operation: the declared ones and those of its guards, body and parameters."""
     parameters = endpoint.parameters
@@ -117,12 +129,15 @@ def openapi_document(
     url: str | None = None,
 ) -> Schema:
     """Build the document. Without ``url``, the server URL is relative to the document."""
-    documented = operations(endpoints)
+    endpoints = list(endpoints)
+    documented, ids = operations(endpoints), operation_ids(endpoints)
     schemas = ComponentSchemas([kind for endpoint in documented for kind in _schema_types(endpoint)])
     paths: dict[str, Schema] = {}
     schemes: dict[str, Any] = {}
     for endpoint in documented:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _describe(endpoint, schemas, client_credentials)
+        described = _describe(endpoint, schemas, client_credentials)
+        described["operationId"] = ids[endpoint.method, endpoint.path]
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = described
         schemes |= endpoint.auth.security if endpoint.auth is not None else {}
     if client_credentials is not None:
         schemes[CLIENT_CREDENTIALS_SCHEME] = _client_credentials_scheme(client_credentials)
@@ -150,7 +165,6 @@ def openapi_document(
 def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: ClientCredentials | None) -> Schema:
     summary, _, rest = endpoint.doc.partition("\n")
     described: Schema = {
-        "operationId": endpoint.name,
         "tags": list(endpoint.tags),
         "summary": summary.rstrip("."),
         "parameters": list(_parameters(endpoint, schemas)),

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from msgspec import Struct, defstruct
-from pydantic import BaseModel
 
 from restwell._email_addresses import EmailAddress
 from restwell.auth import Actor

@@ -1,0 +1,45 @@
+"""The kit starts and closes as a whole."""
+
+import threading
+
+import pytest
+from sqlalchemy import text
+
+from restwell import Restwell
+from restwell.database import query
+from restwell.settings import Settings
+from restwell.testing import running
+
+one = query("test.one", text("SELECT 1"), into=int)
+
+
+async def test_a_resource_of_the_application_is_closed_before_the_kit(tiny_settings: Settings) -> None:
+    """Breaks when the database is closed first: the last writes of the resource would be lost."""
+    kit = Restwell(tiny_settings, name="greetings")
+    written: list[int] = []
+
+    class Resource:
+        async def close(self) -> None:
+            written.append(await kit.database.one(one))
+
+    assert isinstance(kit.close_on_shutdown(Resource()), Resource)
+    async with running(kit.app([])):
+        assert written == []
+    assert written == [1]
+
+
+async def test_the_kit_is_closed_when_a_resource_fails_to_close(tiny_settings: Settings) -> None:
+    """Breaks when the first exception ends the shutdown: threads of the database remain, and the process never ends."""
+    kit = Restwell(tiny_settings, name="greetings")
+
+    class Resource:
+        async def close(self) -> None:
+            raise RuntimeError("lost")
+
+    kit.close_on_shutdown(Resource())
+    threads = set(threading.enumerate())
+    await kit.start()
+    assert await kit.database.one(one) == 1
+    with pytest.raises(RuntimeError, match="lost"):
+        await kit.close()
+    assert {thread.name for thread in set(threading.enumerate()) - threads if not thread.daemon} == set()
