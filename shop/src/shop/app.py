@@ -89,7 +89,16 @@ def create_app(settings: ShopSettings) -> App:
     settlement = Settlement(kit.database, kit.cache, kit.jobs, stock, payments)
     secret = settings.payments.webhook_secret
     events = PaymentEvents(kit.database, secret.get_secret_value() if secret is not None else None, settlement.enqueue)
-    exports = ExportService(kit.database, users, identities, sessions, orders, audit)
+    exports = ExportService(
+        kit.database,
+        audit,
+        values={
+            "account": lambda owner: users.get_user(owner.id),
+            "identities": identities.list_identities,
+            "sessions": sessions.list_sessions,
+        },
+        lists={"orders": orders.list_orders, "security_events": audit.list_own_events},
+    )
     images = ImageService(kit.database, kit.jobs, kit.files, products)
     reports = ReportService(kit.database, kit.jobs, kit.files)
     builders = [ThumbnailBuilder(kit.database, kit.files), ReportBuilder(kit.database, kit.files, orders)]

@@ -7,7 +7,7 @@ import structlog
 from restwell.auth import Actor
 from restwell.database import Database, Transaction
 from restwell.ids import min_id_at, new_id
-from restwell.web import Cursors, Page
+from restwell.web import Cursors, Page, PageFilter
 from shop.access import Role
 from shop.audit import queries
 from shop.audit.models import SecurityEventType
@@ -63,6 +63,11 @@ class AuditLog:
             )
         events = await self._database.all(page, count=filters.limit + 1, **position, **user_filter)
         return self._cursors.page(scope, events, filters.limit, lambda event: (event.id,))
+
+    async def list_own_events(self, actor: Actor, filters: PageFilter) -> Page[SecurityEvent]:
+        """Return a page of the events of the user's own account, newest first."""
+        own = SecurityEventFilter(limit=filters.limit, cursor=filters.cursor, user_id=actor.id)
+        return await self.list_events(actor, own)
 
     async def delete_expired(self, now: datetime) -> int:
         """Delete one batch of old events. Returns their number."""
