@@ -53,9 +53,10 @@ def create_app(settings: ShopSettings) -> App:
     """Build the application. It opens no connection before startup."""
     kit = Restwell(settings, name="shop")
     audit = AuditLog(kit.database, kit.cursors)
-    reauthentication = Reauthentication(kit.database, kit.passwords)
+    throttle = LoginThrottle(kit.database)
+    reauthentication = Reauthentication(kit.database, kit.passwords, throttle)
     users = UserService(kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, reauthentication, audit)
-    mfa_verification = MfaVerification(kit.database, kit.secret_box, audit)
+    mfa_verification = MfaVerification(kit.secret_box, throttle, audit)
     mfa = MfaService(kit.database, kit.secret_box, reauthentication, mfa_verification, users, audit, issuer=kit.name)
     sessions = SessionService(
         kit.database,
@@ -65,6 +66,7 @@ def create_app(settings: ShopSettings) -> App:
         kit.refresh_tokens,
         users,
         mfa_verification,
+        throttle,
         audit,
         lifetime_seconds=settings.jwt.refresh_ttl_seconds,
         idle_seconds=settings.jwt.idle_ttl_seconds,
@@ -107,7 +109,7 @@ def create_app(settings: ShopSettings) -> App:
         kit.files,
         delete_expired=[
             sessions.delete_expired,
-            LoginThrottle(kit.database).delete_expired,
+            throttle.delete_expired,
             resets.delete_expired,
             email_verifications.delete_expired,
             audit.delete_expired,

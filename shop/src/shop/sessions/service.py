@@ -42,13 +42,14 @@ class SessionService:
         refresh_tokens: RefreshTokens,
         users: UserService,
         mfa: MfaVerification,
+        throttle: LoginThrottle,
         audit: AuditLog,
         *,
         lifetime_seconds: int,
         idle_seconds: int,
     ) -> None:
         self._database = database
-        self._throttle = LoginThrottle(database)
+        self._throttle = throttle
         self._cache = cache
         self._passwords = passwords
         self._access_tokens = access_tokens
