@@ -25,6 +25,7 @@ from shop.products.models import products
 from shop.products.schemas import Product, ProductFilter
 from shop.products.service import ProductService
 from shop.settings import ShopSettings
+from shop.users import queries as user_queries
 
 
 class Step(IntEnum):
@@ -87,7 +88,7 @@ class MonolithicOrders(OrderService):
     async def place(self, tx: Transaction, actor: Actor, draft: OrderCreateRequest) -> Order:
         order = await super().place(tx, actor, draft)
         if STEP < Step.JOBS:
-            buyer = await tx.one(order_queries.recipient, id=actor.id)
+            buyer = await tx.one(user_queries.by_id, id=actor.id)
             lines = [
                 (f"{line.quantity} x", line.name, format_money(line.unit_price_cents, order.currency))
                 for line in order.items
