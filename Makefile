@@ -27,9 +27,11 @@ test-installed: .venv/.servers ## Run the tests of the shop against the installe
 	@build/venv/bin/python -m pip --quiet --no-input install --no-deps build/*.whl
 	@cd shop && ../build/venv/bin/pytest $(PARALLEL) --quiet --no-header $(ARGS)
 
-test-quick: .venv/.dev ## Run the tests that need no server (two minutes)
-	@$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS)
-	@cd shop && ../$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS)
+test-quick: .venv/.dev ## Run the tests that need no server and no other process, both suites at the same time
+	@shop=$$(mktemp) && trap 'rm -f "$$shop"' EXIT; \
+	(cd shop && exec ../$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS)) >"$$shop" 2>&1 & \
+	$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS); kit=$$?; \
+	wait $$!; status=$$?; cat "$$shop"; exit $$((kit + status))
 
 PARALLEL := --numprocesses=auto --dist=worksteal
 

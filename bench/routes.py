@@ -202,7 +202,7 @@ def main() -> None:
     if options.quick:
         options.seconds = options.rounds = 1
         workloads = workloads or ["W1", "W2", "W5"]
-        peers = peers or ["express", "fastify", "raw-asgi"]
+        peers = peers or ([] if options.builds else ["express", "fastify", "raw-asgi"])
     workloads = workloads or list(SCRIPTS)
     if not peers and not options.builds:
         peers = list(PEERS)

@@ -29,6 +29,8 @@ LAYERS = [  # a module may import those of its own set and above
         "email_addresses",
         "extras",
         "circuit_breaker",
+        "atomic_file",
+        "batcher",
         "child_processes",
         "files",
         "folders",

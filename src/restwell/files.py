@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
-from uuid import uuid4
+from typing import Final
+
+from restwell._atomic_file import replacing
 
 __all__ = ["Files"]
 
@@ -56,30 +57,15 @@ class Files:
 
 
 def _write(path: Path, content: bytes) -> None:
-    _write_atomically(path, lambda file: file.write(content))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, durable=True) as draft:
+        draft.write_bytes(content)
 
 
 def _copy(path: Path, source: Path) -> None:
-    with source.open("rb") as original:
-        _write_atomically(path, lambda file: shutil.copyfileobj(original, file))
-
-
-def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid4().hex}.part")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # makes the directory entry durable
-    finally:
-        os.close(folder)
+    with replacing(path, durable=True) as draft:
+        shutil.copyfile(source, draft)
 
 
 def _delete(path: Path) -> None:

@@ -22,10 +22,20 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, delete, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from restwell._metadata import metadata
-from restwell.database import Database, DatabaseBusy, Id, Timestamp, Transaction, TransactionConflict, param, query
+from restwell.database import (
+    Database,
+    DatabaseBusy,
+    Id,
+    Timestamp,
+    Transaction,
+    TransactionConflict,
+    columns_of,
+    insert_or_ignore,
+    param,
+    query,
+)
 from restwell.errors import AppError
 
 __all__ = [
@@ -101,20 +111,10 @@ _keys: Final = Table(
     Column("created_at", Timestamp, nullable=False),
     Index("idempotency_keys_by_age", "created_at"),
 )
-_row: Final = {column.name: param(column.name) for column in _keys.columns}
-_claim: Final = query(
-    "idempotency_keys.claim",
-    {
-        "postgresql": postgresql.insert(_keys).values(_row).on_conflict_do_nothing().returning(_keys.c.key),
-        "sqlite": sqlite.insert(_keys).values(_row).on_conflict_do_nothing().returning(_keys.c.key),
-    },
-    into=str,
-)
+_claim: Final = query("idempotency_keys.claim", insert_or_ignore(_keys, returning=[_keys.c.key]), into=str)
 _find: Final = query(
     "idempotency_keys.find",
-    select(*(_keys.c[name] for name in _Record.__struct_fields__)).where(
-        _keys.c.user_id == param("user_id"), _keys.c.key == param("key")
-    ),
+    select(*columns_of(_keys, _Record)).where(_keys.c.user_id == param("user_id"), _keys.c.key == param("key")),
     into=_Record,
 )
 _store: Final = query(

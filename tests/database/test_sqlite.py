@@ -222,3 +222,27 @@ async def test_the_data_version_is_unavailable_before_start_and_after_close(tmp_
         assert closed.data_version() > 0
     with pytest.raises(DatabaseUnavailable):
         closed.data_version()
+
+
+async def test_a_backup_replaces_the_rest_of_a_killed_one_and_a_failed_one_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks when the draft of a killed backup remains: SQLite copies into new files only."""
+    async with open_database(f"sqlite:///{tmp_path / 'a.db'}") as database:
+        assert isinstance(database, SqliteDatabase)
+        async with database.transaction() as tx:
+            await tx.run_script("CREATE TABLE t (n INTEGER)")
+            await tx.run_script("INSERT INTO t VALUES (1)")
+        folder = tmp_path / "backups"
+        folder.mkdir()
+        (folder / ".copy.db.part").write_bytes(b"half")
+        await database.backup(folder / "copy.db")
+        assert [file.name for file in folder.iterdir()] == ["copy.db"]
+        async with open_database(f"sqlite:///{folder / 'copy.db'}") as copy:
+            assert await copy.one(count) == 1
+        monkeypatch.setattr(sqlite_module, "_verify", lambda _: (_ for _ in ()).throw(DatabaseUnavailable("corrupt")))
+        with pytest.raises(DatabaseUnavailable):
+            await database.backup(folder / "other.db")
+        with pytest.raises(DatabaseUnavailable):
+            await database.backup(tmp_path / "missing" / "copy.db")
+        assert [file.name for file in folder.iterdir() if file.name.endswith((".part", "other.db"))] == []

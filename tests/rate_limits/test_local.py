@@ -10,8 +10,8 @@ import pytest
 
 from rate_limit_stores import RATE, count_allowed, opened, take
 from restwell.errors import ConfigurationError
-from restwell.rate_limits import Rate
-from restwell.rate_limits._local import SETS, WAYS, LocalRateLimitStore
+from restwell.rate_limits import Rate, _local
+from restwell.rate_limits._local import WAYS, LocalRateLimitStore
 from restwell.rate_limits._rate import spend
 
 
@@ -74,11 +74,14 @@ async def test_a_spent_rate_survives_a_restart_of_the_process_and_not_a_reboot(t
     assert spend(RATE, later, time.monotonic_ns())[1].remaining == RATE.count - 1
 
 
-async def test_a_full_set_evicts_the_client_with_the_most_remaining_quota(machine: LocalRateLimitStore) -> None:
+async def test_a_full_set_evicts_the_client_with_the_most_remaining_quota(
+    machine: LocalRateLimitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Breaks when the client with the least remaining quota is evicted: its quota is then full again."""
+    monkeypatch.setattr(_local, "SETS", 64)
     slow = Rate("reads", 100, seconds=36_000)
     assert await count_allowed(machine, slow, 300, client_key="greedy") == slow.count
-    for number in range(2 * SETS * WAYS):
+    for number in range(8 * 64 * WAYS):
         machine.take_nowait(slow, f"crowd {number}")
     async with opened(LocalRateLimitStore(machine.folder)) as another:  # the first one remembers its rejections
         assert await count_allowed(another, slow, 5, client_key="greedy") == 0

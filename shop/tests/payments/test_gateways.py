@@ -183,13 +183,16 @@ async def test_an_unreachable_gateway_is_unavailable() -> None:
 
 async def test_the_fake_gateway_declines_and_loses_responses_at_the_configured_rates(tmp_path: Path) -> None:
     fake = FakeGateway(f"fake:///{tmp_path}/payments.db?decline_rate=0.3&loss_rate=0.2")
+    reliable = FakeGateway(f"fake:///{tmp_path}/payments.db")
     outcomes, lost = [], 0
     for number in range(300):
+        payment = await reliable.prepare(f"o {number}", 100, "EUR", "x")
         try:
-            payment = await FakeGateway(f"fake:///{tmp_path}/payments.db").prepare(f"o {number}", 100, "EUR", "x")
             outcomes.append(await fake.confirm(payment))
         except GatewayUnavailable:
             lost += 1
+    for gateway in (fake, reliable):
+        await gateway.close()
     assert 20 < lost < 110
     assert 0.15 < outcomes.count(Outcome.DECLINED) / len(outcomes) < 0.45
     with pytest.raises(ValueError, match="wings"):

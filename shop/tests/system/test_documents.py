@@ -1,5 +1,6 @@
 """The commands in the documents work as written."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -53,12 +54,22 @@ def test_make_help_lists_every_target() -> None:
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the hooks need a git checkout")
-def test_the_pre_commit_hooks_run_and_pass(tmp_path: Path) -> None:
+def test_a_commit_runs_make_check_and_is_refused_when_that_fails(tmp_path: Path) -> None:
+    """Breaks when the hook runs another command. ``make`` is a script here: CI runs the checks themselves."""
     program = ROOT / ".venv/bin/pre-commit"
     subprocess.run([program, "validate-config", ROOT / ".pre-commit-config.yaml"], check=True)
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", "--shared", ROOT, clone], check=True)
     installed = subprocess.run([program, "install"], cwd=clone, capture_output=True, text=True, check=True)
     assert "pre-commit installed" in installed.stdout
-    result = subprocess.run([program, "run", "--all-files"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout
+    make = tmp_path / "make"
+    make.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/made\nexit $RESULT\n')
+    make.chmod(0o755)
+    (clone / "README.md").write_text("# Changed\n")
+    author = ["-c", "user.name=Ada", "-c", "user.email=ada@shop.example"]
+    commit = ["git", *author, "commit", "--quiet", "--all", "--message", "Change"]
+    for result in (1, 0):
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "RESULT": str(result)}
+        committed = subprocess.run(commit, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+        assert committed.returncode == result, committed.stderr
+    assert (tmp_path / "made").read_text() == "check\ncheck\n"

@@ -16,6 +16,7 @@ from restwell.ids import new_id
 from shop.access import Role
 from shop.audit.service import AuditLog
 from shop.demo import PASSWORD
+from shop.login_throttle.service import LoginThrottle
 from shop.users.reauthentication import Reauthentication
 from shop.users.service import UserService
 from shop_client import ShopClient
@@ -198,7 +199,8 @@ async def test_one_of_several_concurrent_password_changes_succeeds(
 async def test_a_deletion_whose_hook_fails_changes_nothing(customer: ShopClient, app: App) -> None:
     """Fails if the hooks run after the commit."""
     kit = app.kit
-    audit, reauthentication = AuditLog(kit.database, kit.cursors), Reauthentication(kit.database, kit.passwords)
+    audit = AuditLog(kit.database, kit.cursors)
+    reauthentication = Reauthentication(kit.database, kit.passwords, LoginThrottle(kit.database))
     users = UserService(kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, reauthentication, audit)
 
     async def fail(_tx: Transaction, _user_id: UUID) -> None:

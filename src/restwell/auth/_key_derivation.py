@@ -1,11 +1,11 @@
 """Derives one key per purpose from the application secret, and creates the secret of a development checkout."""
 
 import hmac
-import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from restwell._atomic_file import replacing
 from restwell.errors import ConfigurationError
 
 
@@ -38,13 +38,8 @@ def development_secret(path: Path) -> str:
 
 def _create(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        # The link makes the complete file visible atomically: a second process never reads a partial secret.
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+    # A second process may create it at the same time: then the first secret is used.
+    with suppress(FileExistsError), replacing(path, exclusive=True) as draft:
         draft.touch(mode=0o600)
-        try:
-            draft.write_text(secrets.token_urlsafe(48))
-            os.link(draft, path)
-        finally:
-            draft.unlink()
+        draft.write_text(secrets.token_urlsafe(48))
     return path.read_text()

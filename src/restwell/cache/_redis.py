@@ -19,6 +19,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
+from restwell._batcher import Batcher
 from restwell._redis import COMMAND_SECONDS, connect
 from restwell.cache._store import (
     LEASE_SECONDS,
@@ -69,6 +70,8 @@ _ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 Command = Callable[[Any, str], None]
 """Appends itself to a pipeline, for the given key prefix."""
+Tags = tuple[str, ...]
+"""A request for the values of tags: None for a missing one."""
 
 
 class RedisStore(Store):
@@ -85,10 +88,7 @@ class RedisStore(Store):
         self._run_id = ""
         self._connected = False
         self._watcher: asyncio.Task[None] | None = None
-        self._sender: asyncio.Task[None] | None = None
-        self._queue: list[tuple[Command, asyncio.Future[Any]]] = []
-        self._generation_waiters: list[asyncio.Future[dict[str, str | None]]] = []
-        self._wanted_tags: dict[str, None] = {}
+        self._pipelines: Batcher[Command | Tags, Any] = Batcher(self._send)
         self._remembered: dict[str, tuple[str | None, float]] = {}
 
     @property
@@ -111,11 +111,11 @@ class RedisStore(Store):
         self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        for task in (self._watcher, self._sender):
-            if task is not None:
-                task.cancel()
-        await asyncio.gather(*(task for task in (self._watcher, self._sender) if task), return_exceptions=True)
-        self._watcher = self._sender = None
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.wait([watcher])
+        await self._pipelines.close()
         await self._client.aclose()
 
     def is_current_nowait(self, generations: Generations) -> bool | None:
@@ -131,12 +131,12 @@ class RedisStore(Store):
         return True
 
     async def is_current(self, generations: Generations) -> bool:
-        read = await self._read_generations([cast("str", tag) for tag, _ in generations])
+        read = await self._pipelines.add(tuple(cast("str", tag) for tag, _ in generations))
         return all(now == generation for now, (_, generation) in zip(read, generations, strict=True))
 
     async def get(self, key: str, tags: Sequence[str]) -> StoreLookup:
         data, read = await asyncio.gather(
-            self._enqueue(lambda pipe, prefix: pipe.get(f"{prefix}v:{key}")), self._read_generations(tags)
+            self._pipelines.add(lambda pipe, prefix: pipe.get(f"{prefix}v:{key}")), self._pipelines.add(tuple(tags))
         )
         if any(generation is None or "," in generation for generation in read):
             # Creates a missing generation, and removes writers whose timeout has passed.
@@ -148,18 +148,18 @@ class RedisStore(Store):
     async def acquire_lease(self, key: str, tags: Sequence[str]) -> tuple[bool, StoreLookup]:
         milliseconds = round(LEASE_SECONDS * 1_000)
         acquired, found = await asyncio.gather(
-            self._enqueue(lambda pipe, prefix: pipe.set(f"{prefix}l:{key}", 1, nx=True, px=milliseconds)),
+            self._pipelines.add(lambda pipe, prefix: pipe.set(f"{prefix}l:{key}", 1, nx=True, px=milliseconds)),
             self.get(key, tags),
         )
         return acquired is not None, found
 
     async def set(self, key: str, data: bytes, ttl_seconds: float) -> None:
         milliseconds = max(1, round(ttl_seconds * 1_000))
-        stored = self._enqueue(lambda pipe, prefix: pipe.set(f"{prefix}v:{key}", data, px=milliseconds))
+        stored = self._pipelines.add(lambda pipe, prefix: pipe.set(f"{prefix}v:{key}", data, px=milliseconds))
         await asyncio.gather(stored, self.release_lease(key))
 
     async def release_lease(self, key: str) -> None:
-        await self._enqueue(lambda pipe, prefix: pipe.delete(f"{prefix}l:{key}"))
+        await self._pipelines.add(lambda pipe, prefix: pipe.delete(f"{prefix}l:{key}"))
 
     async def begin_write(self, tx: Transaction, tags: Sequence[str]) -> PendingWrite:
         generation = _new_generation()
@@ -214,82 +214,48 @@ class RedisStore(Store):
         """Run the script for a tag: begin a write with a timeout, end a write, or create a missing generation."""
         generation = writer if timeout_seconds else _new_generation()
         arguments = (writer, round(timeout_seconds * 1_000), GENERATION_TTL_SECONDS, generation)
-        value: bytes = await self._enqueue(
+        value: bytes = await self._pipelines.add(
             lambda pipe, prefix: pipe.eval(_UPDATE_GENERATION, 1, f"{prefix}t:{tag}", *arguments)
         )
         self._remembered.pop(tag, None)
         return value.decode()
 
-    async def _read_generations(self, tags: Sequence[str]) -> list[str | None]:
-        """The values of the tags. Calls in one iteration of the event loop share one GET per tag."""
-        future: asyncio.Future[dict[str, str | None]] = asyncio.get_running_loop().create_future()
-        self._generation_waiters.append(future)
-        self._wanted_tags.update(dict.fromkeys(tags))
-        self._start_sender()
-        generations = await future
-        return [generations[tag] for tag in tags]
-
-    def _enqueue(self, command: Command) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.append((command, future))
-        self._start_sender()
-        return future
-
-    def _start_sender(self) -> None:
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_queued())
-
-    async def _send_queued(self) -> None:
-        """Send queued commands until the queue is empty, one pipeline at a time."""
-        try:
-            while self._queue or self._generation_waiters:
-                queue, self._queue = self._queue, []
-                waiters, self._generation_waiters = self._generation_waiters, []
-                tags, self._wanted_tags = list(self._wanted_tags), {}
-                sent_at = time.monotonic()
-                results = await self._execute([*(command for command, _ in queue), *map(_get_tag, tags)])
-                for (_, future), result in zip(queue, results, strict=False):
-                    _resolve(future, result)
-                self._resolve_waiters(waiters, tags, results[len(queue) :], sent_at)
-        finally:
-            self._sender = None
-
-    def _resolve_waiters(
-        self,
-        waiters: list["asyncio.Future[dict[str, str | None]]"],
-        tags: list[str],
-        results: Sequence[Any],
-        sent_at: float,
-    ) -> None:
-        error = next((result for result in results if isinstance(result, Exception)), None)
-        generations = {} if error else {tag: value and value.decode() for tag, value in zip(tags, results, strict=True)}
+    async def _send(self, requests: list[Command | Tags]) -> list[Any]:
+        """Send one pipeline. Requests for the values of tags share one GET per tag."""
+        commands = [request for request in requests if not isinstance(request, tuple)]
+        tags = list(dict.fromkeys(tag for request in requests if isinstance(request, tuple) for tag in request))
+        sent_at = time.monotonic()
+        replies = await self._execute([*commands, *map(_get_tag, tags)])
+        if replies is None:
+            return [StoreUnavailable() for _ in requests]
+        values = [value and value.decode() for value in replies[len(commands) :]]
+        found: dict[str, str | None] = dict(zip(tags, values, strict=True))
         if not self._strict:
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
-            self._remembered.update((tag, (generation, sent_at)) for tag, generation in generations.items())
-        for waiter in waiters:
-            _resolve(waiter, error or generations)
+            self._remembered.update((tag, (value, sent_at)) for tag, value in found.items())
+        remaining = iter(replies)
+        return [[found[tag] for tag in one] if isinstance(one, tuple) else next(remaining) for one in requests]
 
-    async def _execute(self, commands: Sequence[Command]) -> Sequence[Any]:
+    async def _execute(self, commands: Sequence[Command]) -> list[Any] | None:
+        """The replies; None if one is missing or an error."""
         if not self._connected:
-            return [StoreUnavailable()] * len(commands)
+            return None
         for retry in (True, False):
             try:
                 pipe = self._client.pipeline(transaction=False)
                 for command in commands:
                     command(pipe, self._prefix)
                 async with asyncio.timeout(COMMAND_SECONDS):
-                    results: list[Any] = await pipe.execute(raise_on_error=False)
+                    replies: list[Any] = await pipe.execute()
             except _ERRORS as error:
                 # A lost connection fails immediately, and the server may be healthy.
                 if retry and isinstance(error, RedisConnectionError | ConnectionError):
                     continue
                 self._disconnected(error)
             else:
-                if failed := next((result for result in results if isinstance(result, Exception)), None):
-                    self._disconnected(failed)
-                return results
-        return [StoreUnavailable()] * len(commands)
+                return replies
+        return None
 
     async def _on_connect(self, connection: AbstractConnection) -> None:
         """Read the run id on each new connection.
@@ -365,15 +331,6 @@ def _new_generation() -> str:
 
 def _get_tag(tag: str) -> Command:
     return lambda pipe, prefix: pipe.get(f"{prefix}t:{tag}")
-
-
-def _resolve(future: "asyncio.Future[Any]", result: Any) -> None:
-    if future.done():  # its caller was cancelled
-        return
-    if isinstance(result, Exception):
-        future.set_exception(StoreUnavailable())
-    else:
-        future.set_result(result)
 
 
 def _parse_run_id(info: bytes) -> str:

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
 import structlog
-from sqlalchemy import Column, Integer, Table, Text, delete, func, insert, select, update
+from sqlalchemy import Column, Integer, Table, Text, delete, func, select, update
 
 from restwell._metadata import metadata
-from restwell.database import Database, Id, Timestamp, Transaction, TransactionConflict, param, query
+from restwell.database import Database, Id, Timestamp, Transaction, TransactionConflict, insert_row, param, query
 from restwell.database._ambient import no_ambient_transaction
 from restwell.ids import new_id
 
@@ -64,9 +64,7 @@ _get_for_share: Final = query(
 _get_for_update: Final = query(
     "cache_suspension.get_for_update", _suspended_at.with_for_update(), into=_datetime_or_none
 )
-_insert_pending: Final = query(
-    "cache_pending_invalidations.insert", insert(_pending).values({c.name: param(c.name) for c in _pending.columns})
-)
+_insert_pending: Final = query("cache_pending_invalidations.insert", insert_row(_pending))
 _newest_pending: Final = query(
     "cache_pending_invalidations.newest",
     select(func.max(_pending.c.created_at).label("newest")),

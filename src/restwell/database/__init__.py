@@ -15,6 +15,7 @@ from restwell.database._facade import (
 from restwell.database._migrations import Migrations
 from restwell.database._query import Query, any_of, param, query
 from restwell.database._sqlite import SqliteDatabase
+from restwell.database._statements import columns_of, insert_or_ignore, insert_row, upsert
 from restwell.database._transaction import Executor, RowNotFound, Transaction
 from restwell.database._types import Flag, Id, Timestamp
 
@@ -34,11 +35,15 @@ __all__ = [
     "TransactionConflict",
     "UniqueViolation",
     "any_of",
+    "columns_of",
     "explain_queries",
     "find_queries",
+    "insert_or_ignore",
+    "insert_row",
     "open_database",
     "param",
     "query",
+    "upsert",
 ]
 
 

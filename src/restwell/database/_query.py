@@ -195,7 +195,7 @@ def _row_factory(name: str, into: Any, statement: ClauseElement) -> Callable[[Se
     def invalid(reason: str) -> TypeError:
         return TypeError(f"query {name} selects {selected}: {reason}")
 
-    fields = _fields_of(kind)
+    fields = fields_of(kind)
     if kind in {None, NoneType}:
         error = invalid("declare the row type with into=...")
         if columns:
@@ -234,7 +234,7 @@ def _mismatch(type_name: str, columns: Sequence[str | None], fields: Mapping[str
     return "; ".join(faults) or None
 
 
-def _fields_of(kind: Any) -> dict[str, bool] | None:
+def fields_of(kind: Any) -> dict[str, bool] | None:
     """The fields of a record type, and whether each is required; None if it is not a record type."""
     if is_typeddict(kind):
         return {field: field in kind.__required_keys__ for field in kind.__annotations__}

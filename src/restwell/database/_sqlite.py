@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar, cast
 
 import apsw
 
+from restwell._atomic_file import replacing
 from restwell.database._facade import (
     Database,
     DatabaseBusy,
@@ -200,21 +201,11 @@ class SqliteDatabase(Database):
     async def backup(self, target: Path) -> None:
         """Copy the database into a new file while it is in use.
 
-        The copy is a consistent snapshot. It is checked for integrity and then renamed to ``target`` atomically. Raises
-        DatabaseUnavailable if it cannot be written.
+        The copy is a consistent snapshot. It is checked for integrity and then renamed to ``target``, atomically and
+        durably. Raises DatabaseUnavailable if it cannot be written.
         """
-        partial_file = target.with_name(f".{target.name}.part")
-        await asyncio.to_thread(partial_file.unlink, missing_ok=True)
-        try:
-            connection = await self._connect()
-            try:
-                await _in_thread(connection, _execute("VACUUM INTO ?", (os.fspath(partial_file),)))
-            finally:
-                await connection.aclose()
-            await asyncio.to_thread(_verify, partial_file)
-            await asyncio.to_thread(partial_file.rename, target)
-        finally:
-            await asyncio.to_thread(partial_file.unlink, missing_ok=True)
+        with _errors:
+            await asyncio.to_thread(_back_up, self._path, target)
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         if not compiled.reads:
@@ -338,6 +329,18 @@ async def _with_timeout(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T
             return await waiting
     except TimeoutError:
         raise DatabaseBusy from None
+
+
+def _back_up(source: Path, target: Path) -> None:
+    with replacing(target, draft=target.with_name(f".{target.name}.part"), durable=True) as draft:
+        draft.unlink(missing_ok=True)  # of a process that was killed
+        connection = apsw.Connection(os.fspath(source))
+        try:
+            _configure(connection)
+            connection.execute("VACUUM INTO ?", (os.fspath(draft),))
+        finally:
+            connection.close()
+        _verify(draft)
 
 
 def _verify(path: Path) -> None:

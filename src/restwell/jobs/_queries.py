@@ -16,7 +16,6 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    insert,
     literal_column,
     null,
     select,
@@ -24,10 +23,9 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement, FromClause
 
-from restwell.database import Id, Timestamp, param, query
+from restwell.database import Id, Timestamp, columns_of, insert_or_ignore, insert_row, param, query
 from restwell.database._clock import db_now
 from restwell.jobs._rows import ClaimedJob, ExpiredJob, FailedAttempt, FailedJob, JobRecord, QueueStats
 from restwell.jobs._tables import FINISHED, UNFINISHED, JobState, cron_runs, failures, jobs
@@ -48,10 +46,6 @@ def is_unfinished(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
     It is false once the job is done, dead, cancelled or deleted. Use it for the state of a resource that a job creates.
     """
     return exists().where(jobs.c.id == job_id, _is(*UNFINISHED))
-
-
-def _columns(kind: type[Any]) -> list[Any]:
-    return [jobs.c[name] for name in kind.__struct_fields__]
 
 
 def _rows(dialect: str, *texts: str) -> FromClause:
@@ -104,36 +98,30 @@ def _in_locked_batch(where: Any, order_by: Any) -> Any:
 
 # --- producers and operators
 
-_new: Final = {
-    **{c.name: param(c.name) for c in jobs.columns if c.name in {
-        "id", "name", "queue", "priority", "state", "arguments", "unique_key", "max_attempts", "request_id",
-        "traceparent",
-    }},
+_given: Final = (
+    "id", "name", "queue", "priority", "state", "arguments", "unique_key", "max_attempts", "request_id", "traceparent",
+)  # fmt: skip
+_fixed: Final[dict[str, Any]] = {
     "attempts": 0,
     "fencing_token": 0,
     "isolated": False,
     "enqueued_at": db_now(),
     "run_at": db_now(in_seconds="delay_seconds"),
-}  # fmt: skip
+}
 
-insert_job: Final = query("jobs.insert", insert(jobs).values(_new))
+insert_job: Final = query("jobs.insert", insert_row(jobs, _given, **_fixed))
 insert_unique: Final = query(
-    "jobs.insert_unique",
-    {
-        "postgresql": postgresql.insert(jobs).values(_new).on_conflict_do_nothing().returning(jobs.c.id),
-        "sqlite": sqlite.insert(jobs).values(_new).on_conflict_do_nothing().returning(jobs.c.id),
-    },
-    into=UUID,
+    "jobs.insert_unique", insert_or_ignore(jobs, _given, returning=[jobs.c.id], **_fixed), into=UUID
 )
 find_by_unique_key: Final = query(
     "jobs.find_by_unique_key",
     select(jobs.c.id).where(jobs.c.unique_key == param("unique_key"), _is(*UNFINISHED)),
     into=UUID,
 )
-find: Final = query("jobs.find", select(*_columns(JobRecord)).where(jobs.c.id == param("id")), into=JobRecord)
+find: Final = query("jobs.find", select(*columns_of(jobs, JobRecord)).where(jobs.c.id == param("id")), into=JobRecord)
 failures_of: Final = query(
     "jobs.failures_of",
-    select(*(failures.c[name] for name in FailedAttempt.__struct_fields__))
+    select(*columns_of(failures, FailedAttempt))
     .where(failures.c.job_id == param("job_id"))
     .order_by(failures.c.fencing_token.desc())
     .limit(100),
@@ -157,13 +145,19 @@ retry: Final = query(
 discard: Final = query("jobs.discard", delete(jobs).where(jobs.c.id == param("job_id"), _is(*FINISHED)))
 # Finished jobs are ordered by finished_at, as in their index; others by id, which is the order of enqueueing.
 _finished_newest_first: Final = (
-    select(*_columns(JobRecord))
+    select(*columns_of(jobs, JobRecord))
     .where(jobs.c.state == param("state"), _is(*FINISHED))
     .order_by(jobs.c.finished_at.desc(), jobs.c.id.desc())
     .limit(param("count"))
 )
 _unfinished_newest_first: Final = (
-    select(*_columns(JobRecord)).where(jobs.c.state == param("state")).order_by(jobs.c.id.desc()).limit(param("count"))
+    select(*columns_of(jobs, JobRecord))
+    .where(jobs.c.state == param("state"))
+    .order_by(jobs.c.id.desc())
+    .limit(param("count"))
+    .where(jobs.c.state == param("state"))
+    .order_by(jobs.c.id.desc())
+    .limit(param("count"))
 )
 _before: Final = (
     bindparam("before", type_=Timestamp, required=True),
@@ -220,7 +214,7 @@ def _claim_on_postgresql() -> ClauseElement:
         .lateral("first")
     )
     claimed = select(first.c.id).select_from(queues.join(first, true())).limit(count).cte("claimed")
-    return update(jobs).where(jobs.c.id == claimed.c.id).values(_CLAIM_VALUES).returning(*_columns(ClaimedJob))
+    return update(jobs).where(jobs.c.id == claimed.c.id).values(_CLAIM_VALUES).returning(*columns_of(jobs, ClaimedJob))
 
 
 def _claim_on_sqlite() -> ClauseElement:
@@ -231,7 +225,7 @@ def _claim_on_sqlite() -> ClauseElement:
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(param("count"))
     )
-    return update(jobs).where(jobs.c.id.in_(first)).values(_CLAIM_VALUES).returning(*_columns(ClaimedJob))
+    return update(jobs).where(jobs.c.id.in_(first)).values(_CLAIM_VALUES).returning(*columns_of(jobs, ClaimedJob))
 
 
 claim: Final = query(
@@ -328,7 +322,7 @@ expire: Final = query(
         isolated=True,
         lease_until=None,
     )
-    .returning(*_columns(ExpiredJob)),
+    .returning(*columns_of(jobs, ExpiredJob)),
     into=ExpiredJob,
 )
 has_expired: Final = query(
@@ -345,12 +339,7 @@ expire_leases: Final = query(
     .where(_is(JobState.RUNNING), jobs.c.worker == param("match_worker"))
     .values(lease_until=db_now(in_seconds="in_seconds")),
 )
-insert_failure: Final = query(
-    "jobs.insert_failure",
-    insert(failures).values(
-        {c.name: param(c.name) for c in failures.columns if c.name != "failed_at"} | {"failed_at": db_now()}
-    ),
-)
+insert_failure: Final = query("jobs.insert_failure", insert_row(failures, failed_at=db_now()))
 has_due: Final = query(
     "jobs.has_due",
     select(jobs.c.id).where(_is(JobState.SCHEDULED), jobs.c.run_at <= db_now()).order_by(jobs.c.run_at).limit(1),
@@ -380,14 +369,7 @@ database_time: Final = query("jobs.database_time", select(db_now().label("now"))
 latest_cron_runs: Final = query(
     "jobs.latest_cron_runs", select(cron_runs.c.name, cron_runs.c.scheduled_at).limit(10_000), into=dict
 )
-_new_cron_run: Final = {"name": param("name"), "scheduled_at": param("scheduled_at")}
-insert_cron_run: Final = query(
-    "jobs.insert_cron_run",
-    {
-        "postgresql": postgresql.insert(cron_runs).values(_new_cron_run).on_conflict_do_nothing(),
-        "sqlite": sqlite.insert(cron_runs).values(_new_cron_run).on_conflict_do_nothing(),
-    },
-)
+insert_cron_run: Final = query("jobs.insert_cron_run", insert_or_ignore(cron_runs))
 advance_cron_run: Final = query(
     "jobs.advance_cron_run",
     update(cron_runs)

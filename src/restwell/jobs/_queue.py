@@ -9,12 +9,12 @@ from uuid import UUID
 import structlog
 from opentelemetry import trace
 
+from restwell._batcher import Batcher
 from restwell.database import Database, Executor, Transaction, TransactionConflict, UniqueViolation
 from restwell.database._transaction import TransactionHook
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import _queries as queries
-from restwell.jobs._batch_insert import BatchInsert
 from restwell.jobs._job import Job
 from restwell.jobs._metrics import JobCollector
 from restwell.jobs._notifier import Notifier
@@ -25,6 +25,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 UNIQUE_KEY_ATTEMPTS: Final = 3
+MAX_INSERTS: Final = 500
+"""Most jobs that concurrent callers insert in one statement."""
 
 
 class JobUnfinished(Conflict):
@@ -45,7 +47,7 @@ class Jobs:
     def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
         self.notifier = notifier
-        self._batch = BatchInsert(database, queries.insert_job)
+        self._batch: Batcher[dict[str, Any], None] = Batcher(self._insert, max_items=MAX_INSERTS)
         self.registered: dict[str, Job[..., Any]] = {}
         self.metrics = JobCollector()
 
@@ -80,6 +82,10 @@ class Jobs:
         tx.defer(queries.insert_job, **row)
         self._notify_after_commit(tx, row)
         return job_id
+
+    async def _insert(self, rows: list[dict[str, Any]]) -> list[None]:
+        await self._database.run_many(queries.insert_job, rows)
+        return [None] * len(rows)
 
     async def _enqueue_once(self, tx: Transaction, row: dict[str, Any]) -> UUID:
         """Insert the job, or find the unfinished one with its key. Returns the id."""

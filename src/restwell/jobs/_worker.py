@@ -16,6 +16,7 @@ from uuid import UUID
 
 import structlog
 
+from restwell._batcher import Batcher
 from restwell.database import Database
 from restwell.errors import ServiceUnavailable
 from restwell.ids import new_id
@@ -91,10 +92,10 @@ class Worker:
         self._options = options
         self._running: dict[UUID, int] = {}
         self._tasks: dict[UUID, tuple[asyncio.Task[None], ClaimedJob]] = {}
-        self._finished: list[tuple[ClaimedJob, str | None]] = []
-        self._parked: list[tuple[ClaimedJob, str]] = []
+        self._finished: Batcher[tuple[ClaimedJob, str | None], None] = Batcher(self._record_finished)
+        self._parked: Batcher[tuple[ClaimedJob, str], None] = Batcher(self._record_parked)
+        self._unrecorded: set[asyncio.Future[None]] = set()
         self._signatures = [signature for job in jobs.registered.values() for signature in job.signatures]
-        self._recording: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._maintaining = True
         self.stopping = asyncio.Event()
@@ -148,7 +149,7 @@ class Worker:
         while not self.stopping.is_set():
             self._changed.clear()
             free = self._options.concurrency - len(self._running)
-            if free <= 0 or len(self._finished) + len(self._parked) > self._options.concurrency:
+            if free <= 0 or len(self._unrecorded) > self._options.concurrency:
                 await _first(stop_requested, self._changed.wait())
                 continue
             try:
@@ -180,46 +181,44 @@ class Worker:
                 del self._running[claimed.id], self._tasks[claimed.id]
             self._changed.set()
         if isinstance(outcome, Parked):
-            self._parked.append((claimed, outcome.requires))
-            self._record()
+            self._record(self._parked.add((claimed, outcome.requires)))
             return
         self.completed_count += 1
         if outcome is not None and not outcome.recorded:
-            self._finished.append((claimed, outcome.result))
-            self._record()
+            self._record(self._finished.add((claimed, outcome.result)))
         if self._options.max_jobs is not None and self.completed_count >= self._options.max_jobs:
             self.stop()
 
-    def _record(self) -> None:
-        """Record outcomes in the background. Jobs that finish while a statement runs are recorded in the next one."""
-        if self._recording is None:
-            self._recording = asyncio.create_task(self._record_all())
+    def _record(self, recorded: "asyncio.Future[None]") -> None:
+        """Record an outcome in the background, with those of other jobs."""
+        self._unrecorded.add(recorded)
+        recorded.add_done_callback(self._recorded)
 
-    async def _record_all(self) -> None:
-        while self._finished or self._parked:
-            if parked := self._parked:
-                self._parked = []
-                log.warning("jobs_parked", count=len(parked), requires=sorted({requires for _, requires in parked}))
-                self._parked += await self._record_batch(parked, self._store.park)
-            if finished := self._finished:
-                self._finished = []
-                self._finished += await self._record_batch(finished, self._store.complete)
-        self._recording = None
+    def _recorded(self, recorded: "asyncio.Future[None]") -> None:
+        self._unrecorded.discard(recorded)
+        self._changed.set()
+
+    async def _record_parked(self, batch: list[tuple[ClaimedJob, str]]) -> list[None]:
+        log.warning("jobs_parked", count=len(batch), requires=sorted({requires for _, requires in batch}))
+        return await self._record_batch(batch, self._store.park)
+
+    async def _record_finished(self, batch: list[tuple[ClaimedJob, str | None]]) -> list[None]:
+        return await self._record_batch(batch, self._store.complete)
 
     async def _record_batch(
         self, batch: list[tuple[ClaimedJob, T]], record: Callable[[list[tuple[ClaimedJob, T]]], Awaitable[set[UUID]]]
-    ) -> list[tuple[ClaimedJob, T]]:
-        """Record a batch of outcomes. Returns the batch if that failed, so that it is retried."""
-        try:
-            recorded = await record(batch)
-        except Exception as error:  # noqa: BLE001  # the jobs are done: retry until that is recorded
-            log.warning("job_outcome_not_recorded", count=len(batch), cause=repr(error.__cause__ or error))
-            await asyncio.sleep(POLL_SECONDS)
-            return batch
-        for late in (one for one, _ in batch if one.id not in recorded):
-            log.warning("job_lease_lost", job=late.name, job_id=str(late.id))
-        self._changed.set()
-        return []
+    ) -> list[None]:
+        """Record a batch of outcomes. The jobs are done, so it is repeated until it succeeds."""
+        while True:
+            try:
+                recorded = await record(batch)
+            except Exception as error:  # noqa: BLE001  # whatever the reason
+                log.warning("job_outcome_not_recorded", count=len(batch), cause=repr(error.__cause__ or error))
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                for late in (one for one, _ in batch if one.id not in recorded):
+                    log.warning("job_lease_lost", job=late.name, job_id=str(late.id))
+                return [None] * len(batch)
 
     def _cancel_lost(self, jobs: dict[UUID, int]) -> None:
         """Cancel the tasks of jobs that were cancelled or claimed by another worker."""
@@ -239,8 +238,8 @@ class Worker:
             await asyncio.wait({task for task, _ in unfinished}, timeout=ABANDON_SECONDS)
             with suppress(ServiceUnavailable):
                 await self._store.release(claimed for _, claimed in unfinished)
-        if self._recording is not None:
-            await asyncio.wait({self._recording}, timeout=self._options.drain_seconds)
+        if self._unrecorded:
+            await asyncio.wait(self._unrecorded, timeout=self._options.drain_seconds)
 
     async def _maintain(self) -> None:
         """Maintain the job table once a second.

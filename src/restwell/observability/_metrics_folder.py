@@ -19,6 +19,8 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from restwell._atomic_file import replacing
+
 log = structlog.get_logger("restwell.metrics")
 
 COMPACT_AFTER_SECONDS: Final = 30.0
@@ -90,13 +92,13 @@ class MetricsFolder:
 
     def publish(self, families: list[Family]) -> None:
         """Replace the file of this process atomically. On OSError the previous file remains."""
-        draft = self._path / f"{self._name}.part"
+        path = self._path / f"{self._name}.metrics"
         with ExitStack() as stack:
-            file = stack.enter_context(draft.open("wb"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before the file is visible to others
-            file.write(msgspec.msgpack.encode(families))
-            file.flush()
-            draft.replace(self._path / f"{self._name}.metrics")
+            with replacing(path, draft=path.with_suffix(".part")) as draft:
+                file = stack.enter_context(draft.open("wb"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before the file is visible to others
+                file.write(msgspec.msgpack.encode(families))
+                file.flush()
             stack.pop_all()
         self.release()
         self._file = file
@@ -140,9 +142,8 @@ class MetricsFolder:
             read_files: list[str] = []
             families = merge([*compacted.families, *self._read_exited(set(process_metrics), read_files)])
             if read_files:
-                draft = self._compacted_path.with_suffix(".part")
-                draft.write_bytes(msgspec.msgpack.encode(_Compacted([*process_metrics, *read_files], families)))
-                draft.replace(self._compacted_path)
+                with replacing(self._compacted_path, draft=self._compacted_path.with_suffix(".part")) as draft:
+                    draft.write_bytes(msgspec.msgpack.encode(_Compacted([*process_metrics, *read_files], families)))
                 self._delete(read_files)
 
     def _read_files(self, known: set[str]) -> Iterator[Family]:

@@ -7,11 +7,12 @@ import structlog
 from restwell.auth import Actor
 from restwell.database import Database, Transaction
 from restwell.ids import min_id_at, new_id
-from restwell.web import Cursors, Page
+from restwell.web import Cursors, Page, PageFilter
 from shop.access import Role
 from shop.audit import queries
 from shop.audit.models import SecurityEventType
 from shop.audit.schemas import SecurityEvent, SecurityEventFilter
+from shop.personal_data import PersonalList
 from shop.retention import DeletesExpired
 
 RETENTION: Final = timedelta(days=366)
@@ -19,7 +20,9 @@ RETENTION: Final = timedelta(days=366)
 _LIST: Final = "security_events"
 
 
-class AuditLog(DeletesExpired):
+class AuditLog(DeletesExpired, PersonalList):
+    member = "security_events"
+
     def __init__(self, database: Database, cursors: Cursors) -> None:
         self._database = database
         self._cursors = cursors
@@ -64,6 +67,11 @@ class AuditLog(DeletesExpired):
             )
         events = await self._database.all(page, count=filters.limit + 1, **position, **user_filter)
         return self._cursors.page(scope, events, filters.limit, lambda event: (event.id,))
+
+    async def read_personal_page(self, owner: Actor, filters: PageFilter) -> Page[SecurityEvent]:
+        """Return a page of the events of the user's own account, newest first."""
+        own = SecurityEventFilter(limit=filters.limit, cursor=filters.cursor, user_id=owner.id)
+        return await self.list_events(owner, own)
 
     async def delete_expired(self, now: datetime) -> int:
         """Delete one batch of old events. Returns their number."""

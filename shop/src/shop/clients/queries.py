@@ -3,9 +3,9 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
-from restwell.database import param, query
+from restwell.database import columns_of, insert_row, param, query
 from shop.clients.models import clients
 
 
@@ -22,13 +22,9 @@ class ActiveClient(Struct, frozen=True):
 
 
 _not_revoked: Final = clients.c.revoked_at.is_(None)
-_listed: Final = (
-    select(*(clients.c[name] for name in StoredClient.__struct_fields__)).where(_not_revoked).order_by(clients.c.id)
-)
+_listed: Final = select(*columns_of(clients, StoredClient)).where(_not_revoked).order_by(clients.c.id)
 
-insert_client: Final = query(
-    "clients.insert", insert(clients).values({c.name: param(c.name) for c in clients.columns if c.name != "revoked_at"})
-)
+insert_client: Final = query("clients.insert", insert_row(clients, revoked_at=None))
 active: Final = query(
     "clients.active",
     select(clients.c.secret_hash, clients.c.scopes).where(clients.c.id == param("id"), _not_revoked),

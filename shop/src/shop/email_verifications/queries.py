@@ -2,9 +2,9 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import delete, insert
+from sqlalchemy import delete
 
-from restwell.database import param, query
+from restwell.database import insert_row, param, query
 from shop.email_verifications.models import email_verifications
 from shop.retention import delete_before
 
@@ -14,10 +14,7 @@ class VerifiedEmail(Struct, frozen=True):
     email: str
 
 
-insert_verification: Final = query(
-    "email_verifications.insert",
-    insert(email_verifications).values({c.name: param(c.name) for c in email_verifications.columns}),
-)
+insert_verification: Final = query("email_verifications.insert", insert_row(email_verifications))
 use: Final = query(
     "email_verifications.use",
     delete(email_verifications)

@@ -2,9 +2,9 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import delete, exists, insert, select
+from sqlalchemy import delete, exists, select
 
-from restwell.database import param, query
+from restwell.database import columns_of, insert_row, param, query
 from shop.identities.models import identities
 from shop.identities.schemas import LinkedIdentity
 from shop.users.models import user_access
@@ -30,12 +30,10 @@ linked_user: Final = query(
     {"postgresql": _linked_user.with_for_update(key_share=True, of=user_access), "sqlite": _linked_user},
     into=LinkedUser,
 )
-insert_identity: Final = query(
-    "identities.insert", insert(identities).values({c.name: param(c.name) for c in identities.columns})
-)
+insert_identity: Final = query("identities.insert", insert_row(identities))
 of_user: Final = query(
     "identities.of_user",
-    select(*(identities.c[name] for name in LinkedIdentity.__struct_fields__))
+    select(*columns_of(identities, LinkedIdentity))
     .where(identities.c.user_id == param("user_id"))
     .order_by(identities.c.provider)
     .limit(MAX_LISTED),

@@ -13,6 +13,7 @@ from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.identities import queries
 from shop.identities.schemas import LinkedIdentity, OAuthCallback
+from shop.personal_data import PersonalValue
 from shop.sessions.schemas import BearerTokens
 from shop.sessions.service import SessionService
 from shop.settings import ShopSettings
@@ -39,7 +40,9 @@ class LastCredential(Conflict):
     message = "This is the only credential of your account. Set a password first, with POST /v1/password-resets."
 
 
-class IdentityService:
+class IdentityService(PersonalValue):
+    member = "identities"
+
     def __init__(
         self,
         database: Database,
@@ -58,6 +61,9 @@ class IdentityService:
         self._audit = audit
         self._public_url = settings.public_url
         users.hooks.on_deleted.append(self.delete_in)
+
+    async def read_personal_value(self, owner: Actor) -> list[LinkedIdentity]:
+        return await self.list_identities(owner)
 
     @property
     def providers(self) -> list[str]:

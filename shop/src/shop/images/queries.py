@@ -3,9 +3,9 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import case, insert, null, select, update
+from sqlalchemy import case, null, select, update
 
-from restwell.database import any_of, param, query
+from restwell.database import any_of, columns_of, insert_row, param, query
 from restwell.jobs import is_unfinished
 from shop.images.models import ImageFailure, ImageState, product_images
 from shop.retention import BATCH
@@ -27,16 +27,15 @@ class StoredImage(Struct, frozen=True):
 _stored: Final = product_images.c.state
 _abandoned: Final = (_stored == ImageState.PENDING.value) & ~is_unfinished(product_images.c.job_id)
 """The job ended without finishing the image: it is dead or was cancelled."""
-_computed: Final = {
-    "state": case((_abandoned, ImageState.FAILED.value), else_=_stored),
-    "failure_code": case(
+_columns: Final = columns_of(
+    product_images,
+    StoredImage,
+    state=case((_abandoned, ImageState.FAILED.value), else_=_stored),
+    failure_code=case(
         (_abandoned, ImageFailure.PROCESSING_FAILED.value),
         (_stored == ImageState.FAILED.value, ImageFailure.DAMAGED_IMAGE.value),
     ),
-}
-_names: Final = StoredImage.__struct_fields__
-_columns: Final = [_computed[name].label(name) if name in _computed else product_images.c[name] for name in _names]
-_insert_columns: Final = ("id", "product_id", "job_id", "created_at")
+)
 
 by_id: Final = query(
     "images.by_id", select(*_columns).where(product_images.c.id == param("id")), into=StoredImage, batch_on="id"
@@ -51,9 +50,9 @@ of_product: Final = query(
 )
 insert_image: Final = query(
     "images.insert",
-    insert(product_images)
-    .values({name: param(name) for name in _insert_columns} | {"state": ImageState.PENDING})
-    .returning(*(null().label(name) if name == "failure_code" else product_images.c[name] for name in _names)),
+    insert_row(product_images, ("id", "product_id", "job_id", "created_at"), state=ImageState.PENDING).returning(
+        *columns_of(product_images, StoredImage, failure_code=null())
+    ),
     into=StoredImage,
 )
 finish: Final = query(

@@ -3,9 +3,8 @@ from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import case, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from restwell.database import param, query
+from restwell.database import param, query, upsert
 from shop.login_throttle.models import failed_attempts
 from shop.retention import delete_before
 
@@ -15,7 +14,6 @@ class FailedAttempts(Struct, frozen=True):
     last_failed_at: datetime
 
 
-_row: Final = {"key_hash": param("key_hash"), "count": 1, "last_failed_at": param("now")}
 _increment: Final = {
     "count": case((failed_attempts.c.last_failed_at < param("reset_before"), 1), else_=failed_attempts.c.count + 1),
     "last_failed_at": param("now"),
@@ -29,14 +27,7 @@ by_key: Final = query(
 )
 insert_failure: Final = query(
     "login_throttle.record_failure",
-    {
-        "postgresql": postgresql.insert(failed_attempts)
-        .values(_row)
-        .on_conflict_do_update(index_elements=["key_hash"], set_=_increment),
-        "sqlite": sqlite.insert(failed_attempts)
-        .values(_row)
-        .on_conflict_do_update(index_elements=["key_hash"], set_=_increment),
-    },
+    upsert(failed_attempts, update=_increment, count=1, last_failed_at=param("now")),
 )
 reset: Final = query(
     "login_throttle.reset", delete(failed_attempts).where(failed_attempts.c.key_hash == param("key_hash"))

@@ -3,10 +3,9 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, func, select, update
 
-from restwell.database import param, query
+from restwell.database import insert_row, param, query, upsert
 from shop.mfa.models import mfa_enrolments, recovery_codes
 
 
@@ -16,8 +15,6 @@ class StoredEnrolment(Struct, frozen=True):
 
 
 _of_user: Final = mfa_enrolments.c.user_id == param("match_user_id")
-_row: Final = {"user_id": param("user_id"), "encrypted_secret": param("encrypted_secret"), "last_timestep": 0}
-_replacement: Final = {"encrypted_secret": param("encrypted_secret"), "last_timestep": 0}
 
 of_user: Final = query(
     "mfa.of_user",
@@ -28,18 +25,7 @@ of_user: Final = query(
 )
 start: Final = query(
     "mfa.start_enrolment",
-    {
-        "postgresql": postgresql.insert(mfa_enrolments)
-        .values(_row)
-        .on_conflict_do_update(
-            index_elements=["user_id"], set_=_replacement, where=mfa_enrolments.c.confirmed_at.is_(None)
-        ),
-        "sqlite": sqlite.insert(mfa_enrolments)
-        .values(_row)
-        .on_conflict_do_update(
-            index_elements=["user_id"], set_=_replacement, where=mfa_enrolments.c.confirmed_at.is_(None)
-        ),
-    },
+    upsert(mfa_enrolments, where=mfa_enrolments.c.confirmed_at.is_(None), confirmed_at=None, last_timestep=0),
 )
 confirm: Final = query(
     "mfa.confirm_enrolment",
@@ -54,10 +40,7 @@ use_timestep: Final = query(
     .values(last_timestep=param("timestep")),
 )
 delete_enrolment: Final = query("mfa.delete_enrolment", delete(mfa_enrolments).where(_of_user))
-insert_code: Final = query(
-    "recovery_codes.insert",
-    insert(recovery_codes).values(code_hash=param("code_hash"), user_id=param("user_id")),
-)
+insert_code: Final = query("recovery_codes.insert", insert_row(recovery_codes))
 use_code: Final = query(
     "recovery_codes.use",
     delete(recovery_codes)

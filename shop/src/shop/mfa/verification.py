@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 
 from restwell.auth import DecryptionError, SecretBox, matching_totp_step
-from restwell.database import Database, Transaction
+from restwell.database import Transaction
 from restwell.errors import Forbidden, Unauthorized
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
@@ -33,11 +33,10 @@ class InvalidMfaCode(Forbidden):
 class MfaVerification:
     """Failures are throttled per account, not per network: the attacker already knows the password."""
 
-    def __init__(self, database: Database, secret_box: SecretBox, audit: AuditLog) -> None:
-        self._database = database
+    def __init__(self, secret_box: SecretBox, throttle: LoginThrottle, audit: AuditLog) -> None:
         self._secret_box = secret_box
         self._audit = audit
-        self._throttle = LoginThrottle(database)
+        self._throttle = throttle
 
     async def record_failure(self, user_id: UUID) -> None:
         """Count a failure, in a separate transaction: that of ``verify_in`` is rolled back."""

@@ -3,9 +3,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import ARRAY, Integer, Select, bindparam, func, insert, literal_column, or_, select, true, update
+from sqlalchemy import ARRAY, Integer, Select, bindparam, func, literal_column, or_, select, true, update
 
-from restwell.database import any_of, param, query
+from restwell.database import any_of, columns_of, insert_row, param, query
 from shop.orders.models import OrderStatus, SoldLine, order_lines, orders
 from shop.payments.models import OrderKey
 
@@ -27,7 +27,7 @@ class StoredLine(Struct, frozen=True):
     quantity: int
 
 
-_shown: Final = tuple(orders.c[name] for name in StoredOrder.__struct_fields__)
+_shown: Final = columns_of(orders, StoredOrder)
 _newest: Final = select(*_shown).order_by(orders.c.id.desc()).limit(param("count"))
 _of_user: Final = orders.c.user_id == param("user_id")
 _older: Final = orders.c.id < param("before")
@@ -46,7 +46,7 @@ first_page: Final = query("orders.first_page", _newest, into=StoredOrder)
 
 next_page: Final = query("orders.next_page", _newest.where(_older), into=StoredOrder)
 
-_line: Final = tuple(order_lines.c[name] for name in StoredLine.__struct_fields__)
+_line: Final = columns_of(order_lines, StoredLine)
 _lines: Final = (
     select(*_line)
     .where(any_of(order_lines.c.order_id, "order_ids"))
@@ -64,8 +64,8 @@ def _of_each_order() -> Select[Any]:
     wanted = func.unnest(order_ids).table_valued("order_id").render_derived(name="wanted")
     found = select(*_line, order_lines.c.position).where(_line_of_user, order_lines.c.order_id == wanted.c.order_id)
     lines = found.offset(literal_column("0", Integer)).lateral("lines")
-    columns = (lines.c[name] for name in StoredLine.__struct_fields__)
-    return select(*columns).select_from(wanted).join(lines, true()).order_by(lines.c.order_id, lines.c.position)
+    shown = select(*columns_of(lines, StoredLine)).select_from(wanted)
+    return shown.join(lines, true()).order_by(lines.c.order_id, lines.c.position)
 
 
 lines_of_user: Final = query(
@@ -98,13 +98,9 @@ pending_before: Final = query(
     into=OrderKey,
 )
 
-insert_order: Final = query(
-    "orders.insert", insert(orders).values({c.name: param(c.name) for c in orders.columns if c.name != "cancelled_at"})
-)
+insert_order: Final = query("orders.insert", insert_row(orders, StoredOrder))
 
-insert_line: Final = query(
-    "order_lines.insert", insert(order_lines).values({c.name: param(c.name) for c in order_lines.columns})
-)
+insert_line: Final = query("order_lines.insert", insert_row(order_lines))
 
 cancel: Final = query(
     "orders.cancel",

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from restwell.auth import Actor
 from restwell.cache import Cache
@@ -22,13 +22,16 @@ from shop.orders.settlement import settle_order
 from shop.orders.tags import orders_tag
 from shop.payments.models import PaymentState
 from shop.payments.service import PaymentService
+from shop.personal_data import PersonalList
 from shop.products.stock import ReservedProduct, StockService
 
 CACHE_TTL_SECONDS: Final = 60
 _LIST: Final = "orders"
 
 
-class OrderService:
+class OrderService(PersonalList):
+    member = "orders"
+
     def __init__(
         self,
         database: Database,
@@ -44,6 +47,9 @@ class OrderService:
         self._cursors = cursors
         self._stock = stock
         self._payments = payments
+
+    async def read_personal_page(self, owner: Actor, filters: PageFilter) -> Page[Order]:
+        return await self.list_orders(owner, filters)
 
     async def place(self, actor: Actor, request: OrderCreateRequest) -> Order:
         """Create an order and reserve its stock, in one transaction.
@@ -62,37 +68,20 @@ class OrderService:
             for line in request.items
             for product in (reserved[line.product_id],)
         ]
-        order = Order(
+        order = StoredOrder(
+            user_id=actor.id,
             id=new_id(),
             status=OrderStatus.PENDING,
-            items=lines,
             total_cents=sum(line.unit_price_cents * line.quantity for line in lines),
             currency=reserved[lines[0].product_id].currency,
             created_at=now,
         )
         self._cache.invalidate(tx, orders_tag(actor.id))
-        tx.defer(
-            queries.insert_order,
-            user_id=actor.id,
-            id=order.id,
-            status=order.status,
-            total_cents=order.total_cents,
-            currency=order.currency,
-            created_at=now,
-        )
+        tx.defer(queries.insert_order, **asdict(order))
         for position, line in enumerate(lines):
-            tx.defer(
-                queries.insert_line,
-                user_id=actor.id,
-                order_id=order.id,
-                position=position,
-                product_id=line.product_id,
-                name=line.name,
-                unit_price_cents=line.unit_price_cents,
-                quantity=line.quantity,
-            )
+            tx.defer(queries.insert_line, user_id=actor.id, order_id=order.id, position=position, **asdict(line))
         await self._jobs.enqueue(tx, settle_order, user_id=actor.id, order_id=order.id)
-        return order
+        return _with_items(order, lines)
 
     async def get_order(self, actor: Actor, order_id: UUID) -> Order:
         """Return an order of the caller; admins and OAuth clients may read any.
@@ -185,10 +174,11 @@ class OrderService:
             stored = await executor.all(queries.lines_of, order_ids=order_ids)
         for line in stored:
             lines[line.order_id].append(OrderItem(line.product_id, line.name, line.unit_price_cents, line.quantity))
-        return [
-            Order(order.id, order.status, lines[order.id], order.total_cents, order.currency, order.created_at)
-            for order in orders
-        ]
+        return [_with_items(order, lines[order.id]) for order in orders]
+
+
+def _with_items(order: StoredOrder, items: list[OrderItem]) -> Order:
+    return Order(order.id, order.status, items, order.total_cents, order.currency, order.created_at)
 
 
 def _refuse_duplicates(request: OrderCreateRequest) -> None:

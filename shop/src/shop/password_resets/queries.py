@@ -1,17 +1,15 @@
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import insert, update
+from sqlalchemy import update
 
-from restwell.database import param, query
+from restwell.database import insert_row, param, query
 from shop.password_resets.models import password_resets
 from shop.retention import delete_before
 
 insert_reset: Final = query(
     "password_resets.insert",
-    insert(password_resets).values(
-        {name: param(name) for name in ("code_hash", "user_id", "expires_at")} | {"used_at": None}
-    ),
+    insert_row(password_resets, used_at=None),
 )
 use: Final = query(
     "password_resets.use",

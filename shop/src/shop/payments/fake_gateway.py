@@ -13,11 +13,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 from msgspec import Struct
-from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, Table, Text, insert, select, update
+from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, Table, Text, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
-from restwell.database import Timestamp, Transaction, open_database, param, query
+from restwell.database import Timestamp, Transaction, insert_or_ignore, insert_row, open_database, param, query
 from restwell.ids import new_id
 from shop.payments.gateway import GatewayRejected, GatewayUnavailable, Outcome
 
@@ -59,16 +59,14 @@ class Intent(Struct, frozen=True):
 
 _prepare = query(
     "fake_gateway.prepare",
-    insert(intents).prefix_with("OR IGNORE").values({column.name: param(column.name) for column in intents.columns}),
+    insert_or_ignore(intents),
 )
 _of_key = query("fake_gateway.of_key", select(*intents.columns).where(intents.c.key == param("key")), into=Intent)
 _by_id = query("fake_gateway.by_id", select(*intents.columns).where(intents.c.id == param("id")), into=Intent)
 _set_state = query(
     "fake_gateway.set_state", update(intents).where(intents.c.id == param("match_id")).values(state=param("state"))
 )
-_move = query(
-    "fake_gateway.move", insert(movements).values({column.name: param(column.name) for column in movements.columns})
-)
+_move = query("fake_gateway.move", insert_row(movements))
 
 
 class FakeGateway:

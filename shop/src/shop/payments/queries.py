@@ -2,9 +2,8 @@ from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from restwell.database import param, query
+from restwell.database import insert_or_ignore, param, query
 from shop.payments.models import OrderKey, PaymentState, payment_events, payments
 from shop.retention import delete_before
 
@@ -28,15 +27,7 @@ of_gateway_id: Final = query(
     into=OrderKey,
 )
 
-_row: Final = {column.name: param(column.name) for column in payments.columns}
-
-insert_payment: Final = query(
-    "payments.insert",
-    {
-        "postgresql": postgresql.insert(payments).values(_row).on_conflict_do_nothing(),
-        "sqlite": sqlite.insert(payments).values(_row).on_conflict_do_nothing(),
-    },
-)
+insert_payment: Final = query("payments.insert", insert_or_ignore(payments))
 
 set_state: Final = query(
     "payments.set_state",
@@ -54,17 +45,9 @@ reversing: Final = query(
     into=OrderKey,
 )
 
-_event: Final = {column.name: param(column.name) for column in payment_events.columns}
-
 insert_event: Final = query(
     "payment_events.insert",
-    {
-        "postgresql": postgresql.insert(payment_events)
-        .values(_event)
-        .on_conflict_do_nothing()
-        .returning(payment_events.c.id),
-        "sqlite": sqlite.insert(payment_events).values(_event).on_conflict_do_nothing().returning(payment_events.c.id),
-    },
+    insert_or_ignore(payment_events, returning=[payment_events.c.id]),
     into=str,
 )
 

@@ -3,15 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
-from restwell.database import Database, param, query
+from restwell.database import Database, insert_row, query
 from shop.products.models import products
 
 _count: Final = query("demo.count", select(func.count().label("n")).select_from(products), into=int)
-_insert_product: Final = query(
-    "demo.insert_product", insert(products).values({c.name: param(c.name) for c in products.columns})
-)
+_insert_product: Final = query("demo.insert_product", insert_row(products))
 
 
 async def insert_products(database: Database, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
-    insert,
     literal_column,
     select,
     table,
@@ -21,12 +20,12 @@ from sqlalchemy import (
 )
 from sqlalchemy import delete as sql_delete
 
-from restwell.database import Query, param, query
+from restwell.database import Query, columns_of, insert_row, param, query
 from shop.products.models import products
 from shop.products.schemas import Product, ProductSort
 
 FIELDS: Final = Product.__struct_fields__
-_columns: Final = tuple(products.c[name] for name in FIELDS)
+_columns: Final = columns_of(products, Product)
 _by_product_id: Final = products.c.id == param("product_id")
 _next_version: Final = products.c.version + 1
 _words: Final = re.compile(r"[^\W_]+")
@@ -62,7 +61,7 @@ by_id: Final = query(
 
 insert_product: Final = query(
     "products.insert",
-    insert(products).values({name: param(name) for name in FIELDS}).returning(*_columns),
+    insert_row(products, Product).returning(*_columns),
     into=Product,
 )
 

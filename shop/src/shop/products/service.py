@@ -3,6 +3,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import UNSET
+from msgspec.structs import asdict
 
 from restwell.cache import Cache
 from restwell.database import Database, Transaction
@@ -64,17 +65,7 @@ class ProductService:
         now = datetime.now(UTC)
         async with self._database.transaction() as tx:
             product = await tx.one(
-                queries.insert_product,
-                id=new_id(),
-                name=draft.name,
-                description=draft.description,
-                category=draft.category,
-                price_cents=draft.price_cents,
-                currency=draft.currency,
-                stock=draft.stock,
-                version=1,
-                created_at=now,
-                updated_at=now,
+                queries.insert_product, id=new_id(), version=1, created_at=now, updated_at=now, **asdict(draft)
             )
             self._cache.invalidate(tx, *tags_of(product.id, product.category))
         return product

@@ -3,9 +3,9 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import case, insert, null, select, update
+from sqlalchemy import case, null, select, update
 
-from restwell.database import any_of, param, query
+from restwell.database import any_of, columns_of, insert_row, param, query
 from restwell.jobs import is_unfinished
 from shop.reports.models import ReportFailure, ReportState, reports
 from shop.retention import BATCH, delete_before
@@ -23,19 +23,18 @@ class StoredReport(Struct, frozen=True):
 
 _abandoned: Final = (reports.c.state == ReportState.PENDING.value) & ~is_unfinished(reports.c.job_id)
 """The job ended without building the report: it is dead or was cancelled."""
-_computed: Final = {
-    "state": case((_abandoned, ReportState.FAILED.value), else_=reports.c.state),
-    "failure_code": case((_abandoned, ReportFailure.PROCESSING_FAILED.value)),
-}
-_names: Final = StoredReport.__struct_fields__
-_columns: Final = [_computed[name].label(name) if name in _computed else reports.c[name] for name in _names]
-_insert_columns: Final = ("id", "requested_by", "job_id", "first_day", "last_day", "created_at")
+_columns: Final = columns_of(
+    reports,
+    StoredReport,
+    state=case((_abandoned, ReportState.FAILED.value), else_=reports.c.state),
+    failure_code=case((_abandoned, ReportFailure.PROCESSING_FAILED.value)),
+)
 
 insert_report: Final = query(
     "reports.insert",
-    insert(reports)
-    .values({name: param(name) for name in _insert_columns} | {"state": ReportState.PENDING, "progress": 0})
-    .returning(*(null().label(name) if name == "failure_code" else reports.c[name] for name in _names)),
+    insert_row(reports, state=ReportState.PENDING, progress=0).returning(
+        *columns_of(reports, StoredReport, failure_code=null())
+    ),
     into=StoredReport,
 )
 by_id: Final = query("reports.by_id", select(*_columns).where(reports.c.id == param("id")), into=StoredReport)

@@ -3,9 +3,9 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import delete, insert, select, true, update
+from sqlalchemy import delete, select, true, update
 
-from restwell.database import any_of, param, query
+from restwell.database import any_of, insert_row, param, query
 from shop.retention import BATCH
 from shop.sessions.models import refresh_tokens, sessions
 from shop.users.models import user_access
@@ -61,7 +61,7 @@ of_user: Final = query(
 
 insert_session: Final = query(
     "sessions.insert",
-    insert(sessions).values({c.name: param(c.name) for c in sessions.columns if c.name != "revoked_at"}),
+    insert_row(sessions, revoked_at=None),
 )
 
 touch: Final = query(
@@ -104,9 +104,7 @@ revoke_others: Final = query(
 
 insert_token: Final = query(
     "refresh_tokens.insert",
-    insert(refresh_tokens).values(
-        token_hash=param("token_hash"), session_id=param("session_id"), created_at=param("created_at")
-    ),
+    insert_row(refresh_tokens, used_at=None),
 )
 
 use_token: Final = query(

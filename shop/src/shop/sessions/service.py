@@ -11,6 +11,7 @@ from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.login_throttle.service import LoginThrottle, throttle_key
 from shop.mfa.verification import InvalidMfaCode, MfaVerification
+from shop.personal_data import PersonalValue
 from shop.retention import DeletesExpired
 from shop.sessions import queries
 from shop.sessions.queries import ActiveSession
@@ -34,7 +35,9 @@ class InvalidRefreshToken(Unauthorized):
     code, message = "invalid_refresh_token", "The refresh token is invalid or expired. Sign in again."
 
 
-class SessionService(DeletesExpired):
+class SessionService(DeletesExpired, PersonalValue):
+    member = "sessions"
+
     def __init__(
         self,
         database: Database,
@@ -44,11 +47,12 @@ class SessionService(DeletesExpired):
         refresh_tokens: RefreshTokens,
         users: UserService,
         mfa: MfaVerification,
+        throttle: LoginThrottle,
         audit: AuditLog,
         settings: ShopSettings,
     ) -> None:
         self._database = database
-        self._throttle = LoginThrottle(database)
+        self._throttle = throttle
         self._cache = cache
         self._passwords = passwords
         self._access_tokens = access_tokens
@@ -59,6 +63,9 @@ class SessionService(DeletesExpired):
         self._lifetime = timedelta(seconds=settings.jwt.refresh_ttl_seconds)
         self._idle = timedelta(seconds=settings.jwt.idle_ttl_seconds)
         users.hooks.on_sessions_revoked.append(self.revoke_all_in)
+
+    async def read_personal_value(self, owner: Actor) -> list[Session]:
+        return await self.list_sessions(owner)
 
     async def sign_in(self, credentials: SignInRequest, client_info: ClientInfo) -> tuple[UUID, BearerTokens]:
         """Create a session. Raises InvalidCredentials, TooManyAttempts, MfaRequired, InvalidMfaCode, PasswordsBusy.

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from restwell.auth import Passwords
-from restwell.database import Database, param, query
+from restwell.database import Database, insert_row, param, query
 from shop.users.models import users
 
 _any_user: Final = query("demo.user", select(users.c.id).where(users.c.email == param("email")), into=UUID)
-_insert_user: Final = query("demo.insert_user", insert(users).values({c.name: param(c.name) for c in users.columns}))
+_insert_user: Final = query("demo.insert_user", insert_row(users))
 
 
 async def insert_users(database: Database, rows: Sequence[dict[str, Any]], password: str) -> None:

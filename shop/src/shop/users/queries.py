@@ -2,9 +2,9 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import func, insert, null, select, update
+from sqlalchemy import func, null, select, update
 
-from restwell.database import param, query
+from restwell.database import insert_row, param, query
 from shop.users.models import users
 from shop.users.schemas import User
 
@@ -63,9 +63,7 @@ next_page: Final = query(
     into=User,
 )
 
-insert_user: Final = query(
-    "users.insert", insert(users).values({c.name: param(c.name) for c in users.columns}).returning(*_columns), into=User
-)
+insert_user: Final = query("users.insert", insert_row(users).returning(*_columns), into=User)
 
 update_user: Final = query(
     "users.update",

@@ -15,10 +15,10 @@ class WrongPassword(Forbidden):
 
 
 class Reauthentication:
-    def __init__(self, database: Database, passwords: Passwords) -> None:
+    def __init__(self, database: Database, passwords: Passwords, throttle: LoginThrottle) -> None:
         self._database = database
         self._passwords = passwords
-        self._throttle = LoginThrottle(database)
+        self._throttle = throttle
 
     async def check(self, actor: Actor, password: str) -> str:
         """Verify the password and return its stored hash. Raises WrongPassword, TooManyAttempts, PasswordsBusy.

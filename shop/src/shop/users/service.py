@@ -15,6 +15,7 @@ from restwell.web import Cursors, Page, PageFilter
 from shop.access import Role
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
+from shop.personal_data import PersonalValue
 from shop.users import queries
 from shop.users.hooks import AccountHook, AccountHooks
 from shop.users.jobs import send_identity_linked, send_mfa_changed, send_password_changed
@@ -37,7 +38,9 @@ class OwnAccount(Conflict):
     code, message = "own_account", "You cannot change your own role or deactivate your own account. Ask another admin."
 
 
-class UserService:
+class UserService(PersonalValue):
+    member = "account"
+
     def __init__(
         self,
         database: Database,
@@ -56,6 +59,9 @@ class UserService:
         self._reauthentication = reauthentication
         self._audit = audit
         self.hooks = AccountHooks()
+
+    async def read_personal_value(self, owner: Actor) -> User:
+        return await self.get_user(owner.id)
 
     async def register(self, registration: RegistrationRequest, *, role: Role = Role.CUSTOMER) -> User:
         """Create an account. Raises EmailTaken, CommonPassword, PasswordsBusy."""

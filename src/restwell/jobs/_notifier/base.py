@@ -1,13 +1,13 @@
 """The notifier interface. Notifications are best effort: workers also poll the table, which is the source of truth."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 
 import structlog
+
+from restwell._batcher import Batcher
 
 log = structlog.get_logger("restwell.jobs")
 
@@ -69,29 +69,21 @@ class BackgroundNotifier(Notifier):
 
     def __init__(self) -> None:
         self._pending: Counter[str] = Counter()
-        self._sending: asyncio.Task[None] | None = None
+        self._sender: Batcher[None, None] = Batcher(self._send_pending)
 
     async def close(self) -> None:
-        sending = self._sending
-        if sending is not None:
-            await asyncio.wait({sending}, timeout=CLOSE_SECONDS)
-            sending.cancel()
-            with suppress(asyncio.CancelledError):
-                await sending
+        await self._sender.close(CLOSE_SECONDS)
 
     def notify(self, counts: Mapping[str, int]) -> None:
+        if not self._pending:
+            self._sender.add(None)
         self._pending.update(counts)
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send_all())
 
-    async def _send_all(self) -> None:
-        try:
-            while self._pending:
-                counts = {queue: min(count, MAX_NOTIFICATIONS) for queue, count in self._pending.items()}
-                self._pending.clear()
-                await self._send(counts)
-        finally:
-            self._sending = None
+    async def _send_pending(self, messages: list[None]) -> list[None]:
+        counts = {queue: min(count, MAX_NOTIFICATIONS) for queue, count in self._pending.items()}
+        self._pending.clear()
+        await self._send(counts)
+        return messages
 
     @abstractmethod
     async def _send(self, counts: Mapping[str, int]) -> None:
