@@ -23,7 +23,7 @@ from restwell.auth.oauth import AuthorizationFlows
 from restwell.client_ip import forwarded_address, network_of
 from restwell.database._consistency import ConsistencyTokens
 from restwell.edge._cached_response import etag_listed, negotiate_encoding
-from restwell.edge._context import RequestContext
+from restwell.edge._context import RequestContext, new_context
 from restwell.edge._header_fields import HeaderFields
 from restwell.edge._request_id import RequestId
 from restwell.errors import AppError
@@ -192,7 +192,7 @@ def anchored(work: Any) -> None:
 def context(name: str, value: str) -> RequestContext:
     headers = [(b"host", b"a"), (name.encode(), value.encode())]
     scope = {"type": "http", "method": "GET", "headers": headers, "http_version": "1.1"}
-    return RequestContext(scope, cast("Any", None))  # no body is read
+    return new_context(scope, cast("Any", None))  # no body is read
 
 
 tokens = AccessTokens(from_secrets(["s" * 32]), issuer="test", ttl_seconds=60)
