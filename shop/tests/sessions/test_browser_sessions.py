@@ -57,7 +57,7 @@ async def test_the_tokens_of_a_browser_session_are_in_cookies_only(client: httpx
         assert (cookie["secure"], cookie["httponly"], cookie["samesite"], cookie["path"], cookie["domain"]) == (
             True,
             True,
-            "strict",
+            "Strict",
             "/",
             "",
         )
