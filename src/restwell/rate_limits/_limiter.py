@@ -25,9 +25,11 @@ class RateLimited(AppError):
 
 
 class RateLimitStore(Protocol):
-    """Counts requests per client. ``degraded``: it should count together with other machines, and cannot."""
+    """Counts requests per client."""
 
-    degraded: bool
+    @property
+    def degraded(self) -> bool:
+        """Whether it should count together with other machines, and cannot."""
 
     async def start(self) -> None: ...
     async def close(self) -> None: ...
