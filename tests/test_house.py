@@ -42,6 +42,7 @@ LAYERS = [  # a module may import those of its own set and above
     },
     {"settings", "observability", "mail"},
     {"database", "migrations", "auth"},
+    {"pages"},
     {"cache", "edge", "jobs", "rate_limits"},
     {"idempotency", "web"},
     {"app", "optional_parts"},

@@ -46,10 +46,11 @@ from restwell.observability._log_output import DroppedLinesCollector, output
 from restwell.observability._logs import json_log_writer
 from restwell.observability._metrics import Metrics
 from restwell.observability._watchdog import Watchdog
+from restwell.pages import Cursors
 from restwell.rate_limits._limiter import RateLimiter, RateLimitStore
 from restwell.rate_limits._local import LocalRateLimitStore
 from restwell.settings import Settings
-from restwell.web import ApiRequest, ClientCredentials, Cursors, Version, current_actor
+from restwell.web import ApiRequest, ClientCredentials, Version, current_actor
 from restwell.web._caching import cached_routes
 from restwell.web._checks import check_routes
 from restwell.web._docs import docs_routes

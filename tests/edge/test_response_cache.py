@@ -16,9 +16,10 @@ from restwell import App, Restwell
 from restwell.cache import Cache
 from restwell.edge._response_cache import CachedResponse, ResponseCache
 from restwell.errors import NotFound
+from restwell.pages import PageFilter
 from restwell.settings import Settings
 from restwell.testing import running
-from restwell.web import ApiRequest, Controller, FromPath, Inject, PageFilter, Response, Version, get, public, signed_in
+from restwell.web import ApiRequest, Controller, FromPath, Inject, Response, Version, get, public, signed_in
 from tiny.app import authenticate
 
 

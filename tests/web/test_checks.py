@@ -30,6 +30,7 @@ from restwell.auth import Actor
 from restwell.database import Transaction
 from restwell.email_addresses import EmailAddress
 from restwell.errors import NotFound
+from restwell.pages import PageFilter
 from restwell.rate_limits import Rate
 from restwell.settings import Settings
 from restwell.web import (
@@ -39,7 +40,6 @@ from restwell.web import (
     HeaderParameter,
     Inject,
     JSONBody,
-    PageFilter,
     ResponseSpec,
     Upload,
     delete,

@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from restwell import Restwell
+from restwell.pages import Page
 from restwell.settings import Settings
 from restwell.web import (
     ClientCredentials,
@@ -16,7 +17,6 @@ from restwell.web import (
     Inject,
     JobController,
     JSONBody,
-    Page,
     Response,
     Version,
     get,

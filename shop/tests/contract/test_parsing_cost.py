@@ -28,7 +28,8 @@ from restwell.edge._read_your_writes import ReadYourWrites
 from restwell.edge._request_id import RequestId
 from restwell.edge._response_cache import _etag_listed, _negotiate_encoding
 from restwell.errors import AppError
-from restwell.web import ApiRequest, Cursors, PageFilter, client_info, expected_versions, read_client_credentials
+from restwell.pages import Cursors, PageFilter
+from restwell.web import ApiRequest, client_info, expected_versions, read_client_credentials
 from restwell.web._cookies import cookies_in
 from restwell.web._request import decode_body, decode_form
 from restwell.web._uploads import read_upload

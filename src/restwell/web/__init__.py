@@ -11,7 +11,7 @@ from restwell.web._controllers import Controller, Version
 from restwell.web._guards import current_actor, requires_role, signed_in, signed_in_or_scope
 from restwell.web._idempotent import idempotent
 from restwell.web._jobs import JobController
-from restwell.web._pagination import Cursors, Page, PageFilter, paged
+from restwell.web._pagination import paged
 from restwell.web._request import ApiRequest, client_info
 from restwell.web._responses import accepted, created, download, immutable, stream_json, with_etag
 from restwell.web._session_cookies import (
@@ -42,7 +42,6 @@ __all__ = [
     "ClientCredentials",
     "Controller",
     "CrossSiteRequest",
-    "Cursors",
     "FromPath",
     "HeaderParameter",
     "Inject",
@@ -50,8 +49,6 @@ __all__ = [
     "InvalidScope",
     "JSONBody",
     "JobController",
-    "Page",
-    "PageFilter",
     "Response",
     "ResponseSpec",
     "UnsupportedGrantType",

@@ -12,8 +12,9 @@ from msgspec import Meta, Struct
 
 from restwell.errors import InvalidCursor
 from restwell.jobs import FailedAttempt, JobNotDead, JobRecord, Jobs, JobState, JobUnfinished
+from restwell.pages import Cursors, Page, PageFilter
 from restwell.web._controllers import Controller
-from restwell.web._pagination import Cursors, Page, PageFilter, paged
+from restwell.web._pagination import paged
 from restwell.web._request import ApiRequest
 
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -85,13 +86,8 @@ class JobController(Controller):
     @get(errors=[InvalidCursor])
     async def list_jobs(self, request: ApiRequest, filters: Inject[JobFilter]) -> Response[Page[JobSummary]]:
         """List jobs by state, newest first."""
-        scope = f"jobs {filters.state}"
-        after = None
-        if filters.cursor is not None:
-            after = self.cursors.decode(scope, filters.cursor, tuple[datetime | None, UUID])
-        rows = await self.jobs.list_jobs(filters.state, filters.limit + 1, after)
-        page = self.cursors.page(scope, rows, filters.limit, lambda job: (job.finished_at, job.id))
-        return paged(request, Page([_summary(job) for job in page.items], page.next_cursor))
+        page = await self.jobs.page(self.cursors, filters, filters.state)
+        return paged(request, page.map(_summary))
 
     @get("/{job_id:uuid}")
     async def get_job(self, job_id: FromPath[UUID]) -> JobDetail:

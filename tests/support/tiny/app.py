@@ -21,6 +21,7 @@ from restwell.cache import Cache
 from restwell.database import Database, Transaction, param, query
 from restwell.errors import NotFound, Unauthorized
 from restwell.jobs import JobContext, Jobs, job
+from restwell.pages import PageFilter
 from restwell.rate_limits import Rate
 from restwell.settings import Settings
 from restwell.web import (
@@ -28,7 +29,6 @@ from restwell.web import (
     FromPath,
     Inject,
     JSONBody,
-    PageFilter,
     Response,
     Version,
     get,

@@ -1,6 +1,7 @@
 from restwell.auth import Actor
 from restwell.errors import InvalidCursor
-from restwell.web import ApiRequest, Controller, Inject, Page, Response, get, paged, signed_in_or_scope
+from restwell.pages import Page
+from restwell.web import ApiRequest, Controller, Inject, Response, get, paged, signed_in_or_scope
 from shop.access import Scope
 from shop.audit.schemas import SecurityEvent, SecurityEventFilter
 from shop.audit.service import AuditLog

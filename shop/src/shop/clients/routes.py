@@ -2,6 +2,7 @@ from uuid import UUID
 
 from restwell.auth import Actor
 from restwell.errors import AppError, InvalidCursor
+from restwell.pages import Page, PageFilter
 from restwell.web import (
     ApiRequest,
     Controller,
@@ -10,8 +11,6 @@ from restwell.web import (
     InvalidClient,
     InvalidScope,
     JSONBody,
-    Page,
-    PageFilter,
     Response,
     UnsupportedGrantType,
     created,

@@ -3,14 +3,13 @@ from uuid import UUID
 from restwell.auth import Actor
 from restwell.database import Transaction
 from restwell.errors import InvalidCursor
+from restwell.pages import Page, PageFilter
 from restwell.web import (
     ApiRequest,
     Controller,
     FromPath,
     Inject,
     JSONBody,
-    Page,
-    PageFilter,
     Response,
     created,
     get,

@@ -2,6 +2,7 @@ from typing import Annotated
 from uuid import UUID
 
 from restwell.errors import InvalidCursor, PreconditionFailed, PreconditionRequired
+from restwell.pages import Page
 from restwell.web import (
     ApiRequest,
     Controller,
@@ -9,7 +10,6 @@ from restwell.web import (
     HeaderParameter,
     Inject,
     JSONBody,
-    Page,
     Response,
     delete,
     expected_versions,

@@ -1,14 +1,13 @@
 from uuid import UUID
 
 from restwell.auth import Actor, CommonPassword, PasswordsBusy
+from restwell.pages import Page, PageFilter
 from restwell.web import (
     ApiRequest,
     Controller,
     FromPath,
     Inject,
     JSONBody,
-    Page,
-    PageFilter,
     Response,
     created,
     delete,
