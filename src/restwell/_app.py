@@ -42,7 +42,7 @@ from restwell.files import Files
 from restwell.jobs import Job, Jobs, Worker, WorkerOptions
 from restwell.jobs._notifier import open_notifier
 from restwell.jobs._rows import ClaimedJob
-from restwell.observability._log_output import DroppedLinesCollector, output
+from restwell.observability._log_output import output
 from restwell.observability._logs import json_log_writer
 from restwell.observability._metrics import Metrics
 from restwell.observability._watchdog import Watchdog
@@ -140,7 +140,7 @@ class Restwell(OptionalParts):
         self.metrics = Metrics(settings.metrics.dir)
         self.watchdog = Watchdog()
         self.metrics.registry.register(self.watchdog)
-        self.metrics.registry.register(DroppedLinesCollector())
+        self.metrics.registry.register(output)
         self.metrics.registry.register(DatabaseCollector(self.database))
         self.cache = Cache(
             self._open_cache_store(),
