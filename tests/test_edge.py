@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from restwell._edge import build_edge
 
 from api_client import assert_problem
 from edge_client import hello
-from restwell._edge import build_edge
 from restwell.cache import Cache
 from restwell.cache._local import LocalStore
 from restwell.database import Database, open_database
@@ -113,7 +113,7 @@ async def test_a_table_of_routes_adds_declarations_to_any_application(parts: Par
         await hello(scope, receive, send)
 
     routes = [
-        Route(method="GET", path="/products/{number}", parameters={"number": int}, rate=None, cache=POLICY),
+        Route(method="GET", path="/products/{number}", path_types={"number": int}, rate=None, cache=POLICY),
         Route(method="GET", path="/slow", timeout_seconds=60),
     ]
     async with connect(parts.edge(app, routes, Settings.load({}))) as client:

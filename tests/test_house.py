@@ -42,6 +42,7 @@ LAYERS = [  # a module may import those of its own set and above
     },
     {"settings", "observability", "mail"},
     {"database", "migrations", "auth"},
+    {"pages"},
     {"cache", "edge", "jobs", "rate_limits"},
     {"host", "lifespan"},
     {"idempotency", "services", "web"},
@@ -71,6 +72,15 @@ def test_imports_point_one_way(file: Path) -> None:
         assert top not in FRAMEWORKS or _plain(own) in KNOWS_THE_FRAMEWORK, "only litestar.py knows it"
         if top == "restwell" and below and _plain(below[0]) in set().union(*LAYERS):
             assert layer_of(below[0]) <= layer_of(own), f"{own} imports {below[0]}, which is above it"
+
+
+@pytest.mark.parametrize("file", KIT, ids=lambda file: ".".join(module_of(file)))
+def test_metrics_are_collectors_and_not_global_objects(file: Path) -> None:
+    """Breaks when a module creates a Counter, Gauge or Histogram: several applications would share its counts."""
+    used = {name for name in imports_of(file) if name.startswith("prometheus_client.")}
+    assert not {
+        name for name in used if name.rpartition(".")[2] in {"Counter", "Gauge", "Histogram", "Summary", "REGISTRY"}
+    }
 
 
 def test_no_test_of_the_kit_needs_the_shop() -> None:

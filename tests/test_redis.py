@@ -1,13 +1,21 @@
-"""Redis URLs: a single server, a group that Sentinel monitors, and a cluster."""
+"""Redis by URL: a single server, a group that Sentinel monitors, a cluster; and the state of a connection."""
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import BusyLoadingError, ClusterDownError, RedisClusterException, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from structlog.testing import capture_logs
 
-from restwell._redis import COMMAND_SECONDS, connect
+from restwell import _redis as redis_module
+from restwell._redis import COMMAND_SECONDS, RedisConnection, RedisUnavailable, connect
 
 
 def options_of(client: Any) -> dict[str, Any]:
@@ -85,3 +93,98 @@ def test_another_url_is_refused_with_the_forms_that_are_supported(url: str) -> N
     with pytest.raises(ValueError, match=r"must be one of redis://.*redis\+sentinel://.*redis\+cluster://") as refused:
         connect(url)
     assert "hunter2" not in str(refused.value)
+
+
+def replies(*outcomes: object) -> Callable[[], Awaitable[object]]:
+    """A command that has one of the outcomes each time."""
+    remaining = list(outcomes)
+
+    async def command() -> object:
+        outcome = remaining.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return command
+
+
+async def test_a_connection_is_up_after_a_probe_and_down_after_a_failed_command() -> None:
+    """Breaks when a command is sent while Redis is down: every request then waits for it."""
+    redis = RedisConnection("redis://one", "cache")
+    with pytest.raises(RedisUnavailable):
+        await redis.execute(replies(1))
+    assert await redis.probe(replies("PONG")) == "PONG"
+    assert await redis.execute(replies(1)) == 1
+    with capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(RedisUnavailable):
+                await redis.execute(replies(OSError("reset"), 1))
+            with pytest.raises(RedisUnavailable):
+                await redis.probe(replies(OSError("refused")))
+        assert not redis.is_up
+        await redis.probe(replies("PONG"))
+        await redis.probe(replies("PONG"))
+    assert await redis.execute(replies(2)) == 2
+    assert [(line["event"], line["part"]) for line in logs] == [
+        ("redis_disconnected", "cache"),
+        ("redis_connected", "cache"),
+    ], "a change is logged once"
+    await redis.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ResponseError("OOM"),
+        BusyLoadingError("loading"),
+        RedisTimeoutError("slow"),
+        RedisClusterException("no slots"),
+        ClusterDownError("down"),
+        ConnectionRefusedError(),
+        TimeoutError(),
+    ],
+)
+async def test_every_error_of_redis_is_one_exception(error: Exception) -> None:
+    """Breaks when the errors of a cluster are not translated: they are no RedisError."""
+    redis = RedisConnection("redis://one", "cache")
+    await redis.probe(replies("PONG"))
+    with pytest.raises(RedisUnavailable) as raised:
+        await redis.execute(replies(error, error), repeatable=True)
+    assert raised.value.__cause__ is error
+    assert not redis.is_up
+
+
+async def test_only_a_repeatable_command_is_sent_again_and_only_once_after_a_lost_connection() -> None:
+    """Breaks when a rate limit is counted twice, and when a command that timed out is repeated."""
+    redis = RedisConnection("redis://one", "cache")
+    await redis.probe(replies("PONG"))
+    assert await redis.execute(replies(RedisConnectionError("lost"), 1), repeatable=True) == 1
+    assert await redis.execute(replies(ConnectionResetError(), 1), repeatable=True) == 1
+    for repeatable, outcomes in (
+        (False, (RedisConnectionError("lost"), 1)),
+        (True, (RedisConnectionError("lost"), RedisConnectionError("lost"), 1)),
+        (True, (RedisTimeoutError("slow"), 1)),
+    ):
+        with pytest.raises(RedisUnavailable):
+            await redis.execute(replies(*outcomes), repeatable=repeatable)
+        await redis.probe(replies("PONG"))
+
+
+async def test_a_command_that_gets_no_response_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_module, "COMMAND_SECONDS", 0.05)
+    redis = RedisConnection("redis://one", "cache")
+    began = time.monotonic()
+    with pytest.raises(RedisUnavailable):
+        await redis.probe(lambda: asyncio.sleep(60))
+    await redis.probe(replies("PONG"))
+    with pytest.raises(RedisUnavailable):
+        await redis.execute(lambda: asyncio.sleep(60), seconds=0.05)
+    assert time.monotonic() - began < 5
+
+
+async def test_another_error_is_a_bug_and_passes_through() -> None:
+    redis = RedisConnection("redis://one", "cache")
+    await redis.probe(replies("PONG"))
+    with pytest.raises(ZeroDivisionError):
+        await redis.execute(replies(ZeroDivisionError()))
+    assert redis.is_up

@@ -13,7 +13,7 @@ from restwell import App, Project
 from restwell.auth import Actor
 from restwell.database import param, query
 from restwell.mail import Mailer, open_mailer
-from restwell.web import Page, PageFilter
+from restwell.pages import Page, PageFilter
 from shop import app
 from shop.email_templates import format_money, render_email
 from shop.orders import queries as order_queries

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from restwell.database import Database, Query
+from restwell.database import Database, PageQuery, Query
 from restwell.ids import new_id
 from shop.audit import queries as audit
 from shop.clients import queries as clients
@@ -18,34 +18,37 @@ from shop.sessions import queries as sessions
 from shop.users import queries as users
 
 ID = new_id()
-KEYS = {"created_at": datetime(2026, 2, 1, tzinfo=UTC), "price_cents": 5_000, "name": "Lamp"}
+KEYS = {
+    "after_created_at": datetime(2026, 2, 1, tzinfo=UTC),
+    "after_price_cents": 5_000,
+    "after_name": "Lamp",
+    "after_id": ID,
+}
 COUNT = {"count": 21}
 
 
 def lists() -> Iterator[Any]:
-    for sort, after, category in product(ProductSort, (False, True), (False, True)):
-        shape = ListShape(sort, after=after, category=category, q=False, min_price=False, max_price=False, fields=None)
-        arguments: dict[str, Any] = {**COUNT}
-        arguments |= {"after_key": KEYS[sort.column], "after_id": ID} if after else {}
-        arguments |= {"category": "audio"} if category else {}
-        name = f"products by {sort.value}{' after' * after}{' of a category' * category}"
-        yield pytest.param(page(shape), arguments, id=name)
-    for query, arguments in (
-        (users.first_page, COUNT),
-        (users.next_page, {**COUNT, "after": ID}),
-        (orders.first_page, COUNT),
-        (orders.next_page, {**COUNT, "before": ID}),
-        (orders.first_page_of_user, {**COUNT, "user_id": ID}),
-        (orders.next_page_of_user, {**COUNT, "user_id": ID, "before": ID}),
-        (audit.first_page, COUNT),
-        (audit.next_page, {**COUNT, "before": ID}),
-        (audit.first_page_of_user, {**COUNT, "user_id": ID}),
-        (audit.next_page_of_user, {**COUNT, "user_id": ID, "before": ID}),
-        (clients.first_page, COUNT),
-        (clients.next_page, {**COUNT, "after": ID}),
-        (sessions.of_user, {"user_id": ID, "now": KEYS["created_at"], "idle_since": KEYS["created_at"]}),
+    for sort, category in product(ProductSort, (False, True)):
+        shape = ListShape(sort, category=category, q=False, min_price=False, max_price=False, fields=None)
+        arguments: dict[str, Any] = {"category": "audio"} if category else {}
+        yield from pages(page(shape), arguments, f"products by {sort.value}{' of a category' * category}")
+    for each, arguments in (
+        (users.page, {}),
+        (orders.page, {}),
+        (orders.page_of_user, {"user_id": ID}),
+        (audit.page, {}),
+        (audit.page_of_user, {"user_id": ID}),
+        (clients.page, {}),
     ):
-        yield pytest.param(query, arguments, id=query.name)
+        yield from pages(each, arguments, each.name)
+    of_user = {"user_id": ID, "now": KEYS["after_created_at"], "idle_since": KEYS["after_created_at"]}
+    yield pytest.param(sessions.of_user, of_user, id=sessions.of_user.name)
+
+
+def pages(query: PageQuery[Any], arguments: dict[str, Any], name: str) -> Iterator[Any]:
+    yield pytest.param(query.first, {**COUNT, **arguments}, id=name)
+    position = {key: KEYS[key] for key in query.after}
+    yield pytest.param(query.next, {**COUNT, **arguments, **position}, id=f"{name} after")
 
 
 @pytest.mark.parametrize(("query", "arguments"), list(lists()))
@@ -61,11 +64,9 @@ async def test_every_page_of_a_list_is_read_along_an_index(
 
 
 async def test_a_search_uses_the_search_index(database: Database) -> None:
-    shape = ListShape(
-        ProductSort.NEWEST, after=False, category=False, q=True, min_price=False, max_price=False, fields=None
-    )
+    shape = ListShape(ProductSort.NEWEST, category=False, q=True, min_price=False, max_price=False, fields=None)
     text = search_text(database.dialect, "wireless")
-    plan = await plan_of(database, page(shape), {**COUNT, "q": text}, "enable_seqscan", "enable_indexscan")
+    plan = await plan_of(database, page(shape).first, {**COUNT, "q": text}, "enable_seqscan", "enable_indexscan")
     assert "products_by_search" in plan or "VIRTUAL TABLE INDEX" in plan, plan
 
 

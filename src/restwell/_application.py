@@ -1,7 +1,6 @@
 """The ASGI application that the kit builds."""
 
 from collections.abc import Callable, Coroutine, Sequence
-from types import ModuleType
 from typing import Any
 
 from restwell._kit import Kit
@@ -62,10 +61,7 @@ class App:
 
     def queries(self) -> list[Query[Any]]:
         """The named queries of the features."""
-        sources = [source for feature in self._features for source in feature.queries]
-        modules = [source for source in sources if isinstance(source, ModuleType)]
-        functions = [source for source in sources if not isinstance(source, ModuleType)]
-        return [*find_queries(*modules), *(query for function in functions for query in function())]
+        return list(find_queries(*(source for feature in self._features for source in feature.queries)))
 
     def worker(
         self,

@@ -25,14 +25,14 @@ from restwell.files import Files
 from restwell.jobs import Jobs, Worker, WorkerOptions
 from restwell.jobs._notifier import open_notifier
 from restwell.jobs._rows import ClaimedJob
-from restwell.observability._log_output import DroppedLinesCollector, output
+from restwell.observability._log_output import output
 from restwell.observability._logs import json_log_writer
 from restwell.observability._metrics import Metrics
 from restwell.observability._watchdog import Watchdog
+from restwell.pages import Cursors
 from restwell.rate_limits._limiter import RateLimiter, RateLimitStore
 from restwell.rate_limits._local import LocalRateLimitStore
 from restwell.settings import Settings
-from restwell.web import Cursors
 
 DEVELOPMENT_SECRET: Final = Path("var/development-secret")
 
@@ -66,7 +66,7 @@ class Kit(OptionalParts):
         self.metrics = Metrics(settings.metrics.dir)
         self.watchdog = Watchdog()
         self.metrics.registry.register(self.watchdog)
-        self.metrics.registry.register(DroppedLinesCollector())
+        self.metrics.registry.register(output)
         self.metrics.registry.register(DatabaseCollector(self.database))
         self.cache = Cache(
             self._open_cache_store(),

@@ -1,15 +1,23 @@
-"""Redis clients by URL: a single server, a group monitored by Sentinel, or a cluster."""
+"""Redis by URL: a single server, a group monitored by Sentinel, or a cluster."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
+import structlog
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException, RedisError
+
+log = structlog.get_logger("restwell.redis")
+
+T = TypeVar("T")
 
 COMMAND_SECONDS: Final = 0.5
 FORMS: Final = (
@@ -17,6 +25,9 @@ FORMS: Final = (
     " redis+sentinel://[user:password@]host:port,host:port/service"
     " or redis+cluster://[user:password@]host:port,host:port"
 )
+
+REDIS_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""What a command raises if it has no response, or an error as its response."""
 
 OnConnect = Callable[[AbstractConnection], Awaitable[None]]
 
@@ -35,6 +46,71 @@ class _SentinelMaster(Redis):
     async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001  # as in Redis
         await super().aclose(close_connection_pool)
         await self.manager.aclose()
+
+
+class RedisUnavailable(Exception):
+    """Redis did not respond, or responded with an error."""
+
+
+class RedisConnection:
+    """A client of one ``part`` of the application, and whether Redis responds. It is up from the first ``probe`` on.
+
+    A command takes at most COMMAND_SECONDS, also if it connects first.
+    """
+
+    def __init__(
+        self, url: str, part: str, on_connect: OnConnect | None = None, *, timeout_seconds: float = COMMAND_SECONDS
+    ) -> None:
+        self.client: Any = connect(url, on_connect, timeout_seconds=timeout_seconds)
+        self.is_up = False
+        self._part = part
+        self._has_failed = False
+
+    async def execute(
+        self,
+        command: Callable[[], Awaitable[T]],
+        *,
+        repeatable: bool = False,
+        seconds: float | None = COMMAND_SECONDS,
+    ) -> T:
+        """Run a command of ``client``. Raises RedisUnavailable: at once from then on, until a ``probe`` succeeds.
+
+        A ``repeatable`` command is sent again if its connection was lost: the server may be healthy.
+        """
+        if not self.is_up:
+            raise RedisUnavailable
+        try:
+            return await self._run(command, seconds)
+        except REDIS_ERRORS as error:
+            if repeatable and isinstance(error, RedisConnectionError | ConnectionError):
+                return await self.execute(command, seconds=seconds)
+            raise self._failed(error) from error
+
+    async def probe(self, command: Callable[[], Awaitable[T]]) -> T:
+        """Run a command whether Redis is up or not: the result decides. Raises RedisUnavailable."""
+        try:
+            result = await self._run(command, COMMAND_SECONDS)
+        except REDIS_ERRORS as error:
+            raise self._failed(error) from error
+        self.is_up = True
+        if self._has_failed:
+            self._has_failed = False
+            log.warning("redis_connected", part=self._part)
+        return result
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+    async def _run(self, command: Callable[[], Awaitable[T]], seconds: float | None) -> T:
+        async with asyncio.timeout(seconds):
+            return await command()
+
+    def _failed(self, error: BaseException) -> RedisUnavailable:
+        self.is_up = False
+        if not self._has_failed:
+            self._has_failed = True
+            log.warning("redis_disconnected", part=self._part, cause=repr(error))
+        return RedisUnavailable()
 
 
 def connect(

@@ -170,9 +170,9 @@ async def _probe_streams(url: str, name: str) -> str | None:
 
 async def _run_all(url: str, commands: Sequence[Command], keys: str) -> str | None:
     """Run the commands of the application on unused keys. Raises ValueError with all missing permissions."""
-    from redis.exceptions import RedisClusterException, RedisError, ResponseError  # noqa: PLC0415  # as above
+    from redis.exceptions import ResponseError  # noqa: PLC0415  # as above
 
-    from restwell._redis import connect  # noqa: PLC0415  # as above
+    from restwell._redis import REDIS_ERRORS, connect  # noqa: PLC0415  # as above
 
     client: Any = connect(url)
     missing: dict[str, None] = {}
@@ -188,7 +188,7 @@ async def _run_all(url: str, commands: Sequence[Command], keys: str) -> str | No
                     denied = _COMMAND.search(str(error))
                     needs = keys if " key" in str(error) else f"the commands of its scripts ({error})"
                     missing[f"+{denied[1]}" if denied is not None else needs] = None
-    except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+    except REDIS_ERRORS as error:
         return _unreachable_reason(error)
     finally:
         await client.aclose()

@@ -1,6 +1,7 @@
 """``explain`` reports queries that do not scale, on both databases, and no others."""
 
 from collections.abc import AsyncIterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,7 +20,19 @@ from sqlalchemy import (
     update,
 )
 
-from restwell.database import Database, Id, Query, Timestamp, any_of, explain_queries, open_database, param, query
+from restwell.database import (
+    Database,
+    Id,
+    Query,
+    Timestamp,
+    any_of,
+    explain_queries,
+    find_queries,
+    open_database,
+    page_query,
+    param,
+    query,
+)
 from restwell.database._explain import unindexed_foreign_keys
 
 ROWS = 20_000
@@ -154,3 +167,13 @@ async def test_explain_finds_a_foreign_key_without_an_index(opened: Database) ->
     async with opened.transaction() as tx:
         await tx.run_script("CREATE INDEX big_by_parent ON big (parent, id)")
     assert await unindexed_foreign_keys(opened) == []
+
+
+def test_the_queries_of_modules_page_queries_and_functions_are_found() -> None:
+    """Breaks when a page query is one query: the plan of its second page is then not read."""
+    module = ModuleType("queries")
+    one = query("big.one", select(big.c.id).where(big.c.id == param("id")), into=int)
+    pages = page_query("big.page", select(big.c.id), [big.c.id], dict)
+    vars(module).update(one=one, pages=pages, other=big)
+    assert list(find_queries(module)) == [one, pages.first, pages.next]
+    assert list(find_queries(one, lambda: [pages, one])) == [one, pages.first, pages.next, one]

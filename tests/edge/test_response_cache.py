@@ -52,8 +52,8 @@ def policy(tag: str, *, client_seconds: int = 0, vary: tuple[bytes, ...] = (), h
 LANGUAGES = policy("all", client_seconds=10, vary=(b"accept-language",))
 ROUTES = [
     Route(method="GET", path="/cached", cache=policy("list", has_filter=True)),
-    Route(method="GET", path="/cached/{number}", parameters={"number": int}, cache=policy("one:{number}")),
-    Route(method="GET", path="/cached/languages/{name}", parameters={"name": str}, cache=LANGUAGES),
+    Route(method="GET", path="/cached/{number}", path_types={"number": int}, cache=policy("one:{number}")),
+    Route(method="GET", path="/cached/languages/{name}", path_types={"name": str}, cache=LANGUAGES),
     Route(method="GET", path="/cached/slow", cache=policy("slow"), timeout_seconds=0.5),
     Route(method="GET", path="/not-cached"),
 ]

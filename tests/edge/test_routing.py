@@ -17,7 +17,7 @@ ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 ROUTES = [
     Route(method="GET", path="/notes"),
     Route(method="POST", path="/notes"),
-    Route(method="DELETE", path="/notes/{note_id}", parameters={"note_id": UUID}),
+    Route(method="DELETE", path="/notes/{note_id}", path_types={"note_id": UUID}),
 ]
 
 

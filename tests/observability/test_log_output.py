@@ -18,7 +18,7 @@ SETUP = """
 import resource, sys
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
-from restwell.observability._log_output import DroppedLinesCollector, output
+from restwell.observability._log_output import output
 from restwell.observability._logs import configure_logs
 from restwell.settings import LogSettings
 
@@ -27,7 +27,7 @@ class Line(Struct):
 
 configure_logs(LogSettings(format="json"))
 registry = CollectorRegistry()
-registry.register(DroppedLinesCollector())
+registry.register(output)
 
 def report_dropped():
     print(int(registry.get_sample_value("restwell_log_lines_dropped_total")), file=sys.stderr, flush=True)

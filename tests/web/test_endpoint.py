@@ -10,11 +10,11 @@ from msgspec import UNSET, Struct
 from restwell.auth import Actor
 from restwell.edge._router import Router
 from restwell.errors import PROBLEMS, ErrorFormat, NotFound
+from restwell.pages import Page
 from restwell.rate_limits import Rate
 from restwell.web import (
     Controller,
     Feature,
-    Page,
     Request,
     Response,
     Stream,

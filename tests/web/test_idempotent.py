@@ -243,7 +243,7 @@ async def test_a_replayed_response_has_the_media_type_of_the_first(client: httpx
 
 
 async def test_a_cookie_is_not_stored(client: httpx.AsyncClient, database: Database) -> None:
-    """Breaks without the check: a client that repeats the request would get it, and of two cookies one would be lost."""
+    """Breaks without the check: a repeated request would get it, and of two cookies one is lost."""
     assert_problem(await add(client, path="/v1/ledger/cookies"), 500, "internal_error")
     assert await entries(database) == 0
 

@@ -9,7 +9,8 @@ from msgspec import Meta, Struct
 
 from controller_server import serve_controllers
 from fuzzing import InProcess
-from restwell.web import Controller, Page, PageFilter, Response, get, with_etag
+from restwell.pages import Page, PageFilter
+from restwell.web import Controller, Response, get, with_etag
 from restwell.web._links import next_link
 
 

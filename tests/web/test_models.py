@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validat
 from controller_server import serve_controllers, settings_in
 from fuzzing import InProcess, Response, checked_status
 from restwell import Restwell
-from restwell.web import Controller, Page, Version, get, patch, post
+from restwell.pages import Page
+from restwell.web import Controller, Version, get, patch, post
 from restwell.web._models import MAX_MODEL_VALUES
 from restwell.web._validation import MAX_CHARS, MAX_ERRORS
 from tiny.app import app_of

@@ -9,13 +9,13 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from restwell import Restwell
+from restwell.pages import Page
 from restwell.settings import Settings
 from restwell.web import (
     AuthScheme,
     ClientCredentials,
     Controller,
     JobController,
-    Page,
     Request,
     Response,
     TokenScheme,

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Meta, Struct, convert, defstruct
 
-from restwell.web import Page
+from restwell.pages import Page
 from restwell.web._openapi_schemas import REF, ComponentSchemas
 
 

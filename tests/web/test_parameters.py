@@ -19,7 +19,8 @@ from restwell.auth import Actor
 from restwell.database import Database
 from restwell.email_addresses import EmailAddress
 from restwell.errors import AppError, MalformedRequest
-from restwell.web import Controller, Header, IfMatch, PageFilter, Request, Upload, get, patch, post
+from restwell.pages import PageFilter
+from restwell.web import Controller, Header, IfMatch, Request, Upload, get, patch, post
 from restwell.web._models import model_adapter
 from restwell.web._parameters import Parameters, infer_parameters
 from things import ID

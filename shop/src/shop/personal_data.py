@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from restwell.auth import Actor
-from restwell.web import Page, PageFilter
+from restwell.pages import Page, PageFilter
 
 
 class PersonalValue(ABC):

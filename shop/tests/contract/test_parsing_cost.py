@@ -27,7 +27,8 @@ from restwell.edge._context import RequestContext, new_context
 from restwell.edge._header_fields import HeaderFields
 from restwell.edge._request_id import RequestId
 from restwell.errors import AppError
-from restwell.web import Cursors, PageFilter, Request, client_info, read_client_credentials
+from restwell.pages import Cursors, PageFilter
+from restwell.web import Request, client_info, read_client_credentials
 from restwell.web._conditional import expected_versions
 from restwell.web._cookies import cookies_in
 from restwell.web._decoding import decode_body, decode_form

@@ -172,6 +172,6 @@ async def test_a_query_of_one_customer_reads_one_partition(pair: tuple[Postgres,
     for _, script in statements("1. Hash partitions on one server"):
         await run(first, script)
     async with open_database(first.url) as database:
-        asked: list[Query[Any]] = [queries.of_user_by_id, queries.first_page_of_user, queries.lines_of_user]
+        asked: list[Query[Any]] = [queries.of_user_by_id, queries.page_of_user.first, queries.lines_of_user]
         for plan in await explain_queries(database, asked):
             assert len(re.findall(r"orders_\d|order_lines_\d", plan.summary)) == 1, plan.summary

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+from restwell.observability._metric_families import counter, gauge
 
 _COUNTERS: Final = {
     "hits": "Reads served from level 1, the memory of the process.",
@@ -37,18 +38,12 @@ class CacheCollector(Collector):
         self.invalidations: defaultdict[str, int] = defaultdict(int)
 
     def collect(self) -> Iterator[Metric]:
-        yield from (self._by_name(CounterMetricFamily, counter, text) for counter, text in _COUNTERS.items())
-        yield from (self._by_name(GaugeMetricFamily, gauge, text) for gauge, text in _GAUGES.items())
-        invalidations = CounterMetricFamily("restwell_cache_invalidations", "Invalidated tags.", labels=["name"])
-        for name, count in list(self.invalidations.items()):
-            invalidations.add_metric([name], count)
-        yield invalidations
-        yield GaugeMetricFamily("restwell_cache_up", "Processes that use the cache.", value=float(self._is_up()))
+        for name, text in _COUNTERS.items():
+            yield counter(f"restwell_cache_{name}", text, self._values(name), ["name"])
+        for name, text in _GAUGES.items():
+            yield gauge(f"restwell_cache_{name}", text, self._values(name), ["name"])
+        yield counter("restwell_cache_invalidations", "Invalidated tags.", self.invalidations, ["name"])
+        yield gauge("restwell_cache_up", "Processes that use the cache.", float(self._is_up()))
 
-    def _by_name(
-        self, kind: type[CounterMetricFamily] | type[GaugeMetricFamily], metric: str, text: str
-    ) -> CounterMetricFamily | GaugeMetricFamily:
-        family = kind(f"restwell_cache_{metric}", text, labels=["name"])
-        for name, stats in list(self.stats.items()):
-            family.add_metric([name], getattr(stats, metric))
-        return family
+    def _values(self, metric: str) -> dict[str, float]:
+        return {name: getattr(stats, metric) for name, stats in list(self.stats.items())}

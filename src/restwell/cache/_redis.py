@@ -10,17 +10,17 @@ import asyncio
 import hashlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import structlog
 from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError
 
 from restwell._batcher import Batcher
-from restwell._redis import COMMAND_SECONDS, connect
+from restwell._redis import RedisConnection, RedisUnavailable
 from restwell.cache._store import (
     LEASE_SECONDS,
     WRITE_TIMEOUT_SECONDS,
@@ -66,8 +66,6 @@ redis.call('SET', KEYS[1], generation .. writers, 'EX', ARGV[3])
 return generation .. writers
 """
 
-_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
-
 Command = Callable[[Any, str], None]
 """Appends itself to a pipeline, for the given key prefix."""
 Tags = tuple[str, ...]
@@ -84,16 +82,15 @@ class RedisStore(Store):
         self._name = name
         self._suspension = suspension
         self._strict = strict
-        self._client = connect(url, self._on_connect)
+        self._redis = RedisConnection(url, "cache", self._on_connect)
         self._run_id = ""
-        self._connected = False
         self._watcher: asyncio.Task[None] | None = None
         self._pipelines: Batcher[Command | Tags, Any] = Batcher(self._send)
         self._remembered: dict[str, tuple[str | None, float]] = {}
 
     @property
     def available(self) -> bool:
-        if not self._connected or self._suspension.suspended_at is not None:
+        if not self._redis.is_up or self._suspension.suspended_at is not None:
             return False
         return not self._strict or time.monotonic() < self._suspension.trusted_until
 
@@ -107,7 +104,8 @@ class RedisStore(Store):
         except Exception as error:
             message = "REDIS_URL needs the table cache_suspension with one row: run restwell migrate"
             raise ConfigurationError([f"{message}: {error}"]) from error
-        await self._reconnect()
+        with suppress(RedisUnavailable):
+            await self._redis.probe(self._ping)
         self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
@@ -116,7 +114,7 @@ class RedisStore(Store):
             watcher.cancel()
             await asyncio.wait([watcher])
         await self._pipelines.close()
-        await self._client.aclose()
+        await self._redis.close()
 
     def is_current_nowait(self, generations: Generations) -> bool | None:
         if self._strict:
@@ -200,11 +198,15 @@ class RedisStore(Store):
 
     async def _list_tags(self) -> list[str]:
         prefix = f"{self._prefix}t:"
+
+        async def scan() -> list[str]:
+            found = self._redis.client.scan_iter(match=f"{prefix}*", count=1_000)
+            return [key.decode().removeprefix(prefix) async for key in found]
+
         try:
-            found = [key async for key in self._client.scan_iter(match=f"{prefix}*", count=1_000)]
-        except _ERRORS as error:
+            return await self._redis.execute(scan, seconds=None)
+        except RedisUnavailable as error:
             raise StoreUnavailable from error
-        return [key.decode().removeprefix(prefix) for key in found]
 
     @property
     def _prefix(self) -> str:
@@ -225,8 +227,17 @@ class RedisStore(Store):
         commands = [request for request in requests if not isinstance(request, tuple)]
         tags = list(dict.fromkeys(tag for request in requests if isinstance(request, tuple) for tag in request))
         sent_at = time.monotonic()
-        replies = await self._execute([*commands, *map(_get_tag, tags)])
-        if replies is None:
+
+        def execute() -> Awaitable[list[Any]]:
+            pipe = self._redis.client.pipeline(transaction=False)
+            for command in (*commands, *map(_get_tag, tags)):
+                command(pipe, self._prefix)
+            replies: Awaitable[list[Any]] = pipe.execute()
+            return replies
+
+        try:
+            replies = await self._redis.execute(execute, repeatable=True)
+        except RedisUnavailable:
             return [StoreUnavailable() for _ in requests]
         values = [value and value.decode() for value in replies[len(commands) :]]
         found: dict[str, str | None] = dict(zip(tags, values, strict=True))
@@ -236,26 +247,6 @@ class RedisStore(Store):
             self._remembered.update((tag, (value, sent_at)) for tag, value in found.items())
         remaining = iter(replies)
         return [[found[tag] for tag in one] if isinstance(one, tuple) else next(remaining) for one in requests]
-
-    async def _execute(self, commands: Sequence[Command]) -> list[Any] | None:
-        """The replies; None if one is missing or an error."""
-        if not self._connected:
-            return None
-        for retry in (True, False):
-            try:
-                pipe = self._client.pipeline(transaction=False)
-                for command in commands:
-                    command(pipe, self._prefix)
-                async with asyncio.timeout(COMMAND_SECONDS):
-                    replies: list[Any] = await pipe.execute()
-            except _ERRORS as error:
-                # A lost connection fails immediately, and the server may be healthy.
-                if retry and isinstance(error, RedisConnectionError | ConnectionError):
-                    continue
-                self._disconnected(error)
-            else:
-                return replies
-        return None
 
     async def _on_connect(self, connection: AbstractConnection) -> None:
         """Read the run id on each new connection.
@@ -271,41 +262,29 @@ class RedisStore(Store):
                 log.warning("redis_server_changed")
                 raise RedisConnectionError("another server")
 
-    def _disconnected(self, error: Exception) -> None:
-        if self._connected:
-            self._connected = False
-            log.warning("redis_disconnected", cause=repr(error))
-
-    async def _reconnect(self) -> None:
-        try:
-            async with asyncio.timeout(COMMAND_SECONDS):
-                await self._ping()
-        except _ERRORS:
-            return
-        if not self._connected:
-            self._connected = True
-            log.warning("redis_connected")
-
     async def _ping(self) -> None:
         """Check the connection. In a cluster, also compute its run id from those of the primaries."""
-        if isinstance(self._client, RedisCluster):
-            if not self._connected:
-                await self._client.aclose()  # the next command discovers the nodes again
-            infos = await self._client.info("server", target_nodes=RedisCluster.PRIMARIES)
+        client = self._redis.client
+        if isinstance(client, RedisCluster):
+            if not self._redis.is_up:
+                await client.aclose()  # the next command discovers the nodes again
+            infos = await client.info("server", target_nodes=RedisCluster.PRIMARIES)
             run_ids = sorted(info["run_id"] for info in infos.values())
             self._run_id = hashlib.sha256("".join(run_ids).encode()).hexdigest()[:16]
         else:
-            await self._client.ping()
+            await client.ping()
 
     async def _watch(self) -> None:
         """Poll the suspension and the connection every POLL_SECONDS while the store is open."""
         while True:
             try:
                 await self._suspension.refresh()
-                if not self._connected or isinstance(self._client, RedisCluster):
-                    await self._reconnect()
-                if self._connected and self._suspension.suspended_at is not None:
+                if not self._redis.is_up or isinstance(self._redis.client, RedisCluster):
+                    await self._redis.probe(self._ping)
+                if self._suspension.suspended_at is not None:
                     await self._suspension.resume(self.invalidate)
+            except RedisUnavailable:
+                pass  # it has been logged
             except (ServiceUnavailable, StoreUnavailable) as error:
                 log.info("cache_poll_failed", cause=repr(error))
             await asyncio.sleep(POLL_SECONDS)

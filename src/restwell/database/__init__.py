@@ -13,6 +13,7 @@ from restwell.database._facade import (
     UniqueViolation,
 )
 from restwell.database._migrations import Migrations
+from restwell.database._page_query import PageQuery, page_query
 from restwell.database._query import Query, any_of, param, query
 from restwell.database._sqlite import SqliteDatabase
 from restwell.database._statements import columns_of, insert_or_ignore, insert_row, upsert
@@ -27,6 +28,7 @@ __all__ = [
     "Flag",
     "Id",
     "Migrations",
+    "PageQuery",
     "Plan",
     "Query",
     "RowNotFound",
@@ -41,6 +43,7 @@ __all__ = [
     "insert_or_ignore",
     "insert_row",
     "open_database",
+    "page_query",
     "param",
     "query",
     "upsert",

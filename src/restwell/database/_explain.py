@@ -5,7 +5,7 @@ its statistics, so run ANALYZE first.
 """
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any, Final
@@ -16,9 +16,12 @@ from sqlalchemy import ARRAY, JSON, Boolean, DateTime, LargeBinary, Numeric, Str
 from sqlalchemy.types import NullType, TypeEngine
 
 from restwell.database._facade import Database
+from restwell.database._page_query import PageQuery
 from restwell.database._query import Compiled, Query, query
 from restwell.database._transaction import Executor
 from restwell.ids import new_id
+
+QuerySource = ModuleType | Query[Any] | PageQuery[Any] | Callable[[], Iterable["Query[Any] | PageQuery[Any]"]]
 
 LARGE_TABLE_ROWS: Final = 10_000
 """A full scan of a table with at least this many rows is a finding."""
@@ -63,10 +66,20 @@ class Plan(Struct, frozen=True):
     findings: tuple[str, ...]
 
 
-def find_queries(*modules: ModuleType) -> Iterator[Query[Any]]:
-    """Every query defined at the top level of the modules."""
-    for module in modules:
-        yield from (value for value in vars(module).values() if isinstance(value, Query))
+def find_queries(*sources: QuerySource) -> Iterator[Query[Any]]:
+    """Every query at the top level of the modules, and every query that is given or returned by a function.
+
+    A page query is two queries. A function is for queries that are built when they are needed.
+    """
+    for source in sources:
+        if isinstance(source, Query):
+            yield source
+        elif isinstance(source, PageQuery):
+            yield from (source.first, source.next)
+        elif isinstance(source, ModuleType):
+            yield from find_queries(*(value for value in vars(source).values() if isinstance(value, Query | PageQuery)))
+        else:
+            yield from find_queries(*source())
 
 
 async def explain_queries(database: Database, queries: Iterable[Query[Any]]) -> list[Plan]:

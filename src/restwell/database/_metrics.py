@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.database._facade import Database, PoolStats
 from restwell.database._instrumentation import totals
+from restwell.observability._metric_families import counter, gauge
 
 _GAUGES = {
     "size": "Maximum number of connections.",
@@ -32,33 +32,18 @@ class DatabaseCollector(Collector):
         self._database = database
 
     def collect(self) -> Iterator[Metric]:
-        yield from _query_metrics()
+        queries = totals()
+        executions = {name: total.executions for name, total in list(queries.items())}
+        yield counter("restwell_db_queries", "Executions of a named query.", executions, ["query"])
+        seconds = {name: total.seconds for name, total in list(queries.items())}
+        text = "Total duration of a named query, including the wait for a connection."
+        yield counter("restwell_db_query_seconds", text, seconds, ["query"])
         pools = self._database.pool_stats()
         for name, text in _GAUGES.items():
-            gauge = GaugeMetricFamily(f"restwell_db_pool_{name}", text, labels=["server"])
-            yield _with_samples(gauge, name, pools)
+            yield gauge(f"restwell_db_pool_{name}", text, _values(pools, name), ["server"])
         for name, text in _COUNTERS.items():
-            counter = CounterMetricFamily(f"restwell_db_pool_{name}", text, labels=["server"])
-            yield _with_samples(counter, name, pools)
+            yield counter(f"restwell_db_pool_{name}", text, _values(pools, name), ["server"])
 
 
-def _with_samples(
-    family: GaugeMetricFamily | CounterMetricFamily, name: str, pools: dict[str, PoolStats]
-) -> GaugeMetricFamily | CounterMetricFamily:
-    for server, stats in pools.items():
-        family.add_metric([server], float(getattr(stats, name)))
-    return family
-
-
-def _query_metrics() -> Iterator[Metric]:
-    executions = CounterMetricFamily("restwell_db_queries", "Executions of a named query.", labels=["query"])
-    seconds = CounterMetricFamily(
-        "restwell_db_query_seconds",
-        "Total duration of a named query, including the wait for a connection.",
-        labels=["query"],
-    )
-    for query, total in totals().items():
-        executions.add_metric([query], total.executions)
-        seconds.add_metric([query], total.seconds)
-    yield executions
-    yield seconds
+def _values(pools: dict[str, PoolStats], metric: str) -> dict[str, float]:
+    return {server: float(getattr(stats, metric)) for server, stats in pools.items()}

@@ -1,15 +1,15 @@
 """Prometheus metrics of jobs: attempts of this process, and queue statistics from the table."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.jobs._rows import QueueStats
 from restwell.jobs._tables import JobState
+from restwell.observability._metric_families import counter, gauge
 
 
 class JobCollector(Collector):
@@ -21,35 +21,22 @@ class JobCollector(Collector):
 
     def __init__(self) -> None:
         self.attempts: Counter[tuple[str, str]] = Counter()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     def count(self, job: str, outcome: str, seconds: float) -> None:
         self.attempts[job, outcome] += 1
-        self.seconds[job] += seconds  # type: ignore[assignment]  # a Counter takes floats too
+        self.seconds[job] += seconds
 
     def collect(self) -> Iterator[Metric]:
-        attempts = CounterMetricFamily("restwell_jobs_attempts", "Attempts of jobs.", labels=["job", "outcome"])
-        for (job, outcome), count in list(self.attempts.items()):
-            attempts.add_metric([job, outcome], count)
-        yield attempts
-        seconds = CounterMetricFamily(
-            "restwell_jobs_attempt_seconds", "Seconds spent in attempts of jobs.", labels=["job"]
-        )
-        for job, total in list(self.seconds.items()):
-            seconds.add_metric([job], total)
-        yield seconds
+        yield counter("restwell_jobs_attempts", "Attempts of jobs.", self.attempts, ["job", "outcome"])
+        yield counter("restwell_jobs_attempt_seconds", "Seconds spent in attempts of jobs.", self.seconds, ["job"])
 
 
-def queue_metrics(stats: Iterable[QueueStats]) -> Iterator[Metric]:
+def queue_metrics(stats: Sequence[QueueStats]) -> Iterator[Metric]:
     """Gauges from the table. They are global: do not sum them over processes."""
-    count = GaugeMetricFamily(
-        "restwell_jobs_backlog", "Jobs that are scheduled, ready, running, parked or dead.", labels=["queue", "state"]
-    )
-    age = GaugeMetricFamily("restwell_jobs_oldest_ready_seconds", "Age of the oldest ready job.", labels=["queue"])
     now = datetime.now(UTC)
-    for one in stats:
-        count.add_metric([one.queue, one.state], one.count)
-        if one.state == JobState.READY:
-            age.add_metric([one.queue], max(0.0, (now - one.oldest).total_seconds()))
-    yield count
-    yield age
+    counts = {(one.queue, one.state): one.count for one in stats}
+    ages = {one.queue: max(0.0, (now - one.oldest).total_seconds()) for one in stats if one.state == JobState.READY}
+    text = "Jobs that are scheduled, ready, running, parked or dead."
+    yield gauge("restwell_jobs_backlog", text, counts, ["queue", "state"])
+    yield gauge("restwell_jobs_oldest_ready_seconds", "Age of the oldest ready job.", ages, ["queue"])

@@ -20,12 +20,11 @@ from sqlalchemy import (
     null,
     select,
     true,
-    tuple_,
     update,
 )
 from sqlalchemy.sql import ClauseElement, FromClause
 
-from restwell.database import Id, Timestamp, columns_of, insert_or_ignore, insert_row, param, query
+from restwell.database import Id, columns_of, insert_or_ignore, insert_row, page_query, param, query
 from restwell.database._clock import db_now
 from restwell.jobs._rows import ClaimedJob, ExpiredJob, FailedAttempt, FailedJob, JobRecord, QueueStats
 from restwell.jobs._tables import FINISHED, UNFINISHED, JobState, cron_runs, failures, jobs
@@ -144,35 +143,11 @@ retry: Final = query(
 )
 discard: Final = query("jobs.discard", delete(jobs).where(jobs.c.id == param("job_id"), _is(*FINISHED)))
 # Finished jobs are ordered by finished_at, as in their index; others by id, which is the order of enqueueing.
-_finished_newest_first: Final = (
-    select(*columns_of(jobs, JobRecord))
-    .where(jobs.c.state == param("state"), _is(*FINISHED))
-    .order_by(jobs.c.finished_at.desc(), jobs.c.id.desc())
-    .limit(param("count"))
+_in_state: Final = select(*columns_of(jobs, JobRecord)).where(jobs.c.state == param("state"))
+finished: Final = page_query(
+    "jobs.finished", _in_state.where(_is(*FINISHED)), [jobs.c.finished_at, jobs.c.id], JobRecord, descending=True
 )
-_unfinished_newest_first: Final = (
-    select(*columns_of(jobs, JobRecord))
-    .where(jobs.c.state == param("state"))
-    .order_by(jobs.c.id.desc())
-    .limit(param("count"))
-    .where(jobs.c.state == param("state"))
-    .order_by(jobs.c.id.desc())
-    .limit(param("count"))
-)
-_before: Final = (
-    bindparam("before", type_=Timestamp, required=True),
-    bindparam("before_id", type_=Id, required=True),
-)
-finished: Final = query("jobs.finished", _finished_newest_first, into=JobRecord)
-finished_before: Final = query(
-    "jobs.finished_before",
-    _finished_newest_first.where(tuple_(jobs.c.finished_at, jobs.c.id) < tuple_(*_before)),
-    into=JobRecord,
-)
-unfinished: Final = query("jobs.unfinished", _unfinished_newest_first, into=JobRecord)
-unfinished_before: Final = query(
-    "jobs.unfinished_before", _unfinished_newest_first.where(jobs.c.id < param("before_id")), into=JobRecord
-)
+unfinished: Final = page_query("jobs.unfinished", _in_state, [jobs.c.id], JobRecord, descending=True)
 queue_stats: Final = query(
     "jobs.queue_stats",
     select(

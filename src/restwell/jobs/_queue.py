@@ -10,7 +10,7 @@ import structlog
 from opentelemetry import trace
 
 from restwell._batcher import Batcher
-from restwell.database import Database, Executor, Transaction, TransactionConflict, UniqueViolation
+from restwell.database import Database, Executor, PageQuery, Transaction, TransactionConflict, UniqueViolation
 from restwell.database._transaction import TransactionHook
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
@@ -20,6 +20,7 @@ from restwell.jobs._metrics import JobCollector
 from restwell.jobs._notifier import Notifier
 from restwell.jobs._rows import FailedAttempt, JobRecord, QueueStats
 from restwell.jobs._tables import FINISHED, JobState
+from restwell.pages import Cursors, Page, PageFilter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -130,16 +131,17 @@ class Jobs:
 
         ``after`` is the ``finished_at`` and id of the last job of the previous page.
         """
-        primary = self._database.primary
-        is_finished = state in FINISHED
+        pages = _pages_of(state)
         if after is None:
-            return await primary.all(queries.finished if is_finished else queries.unfinished, state=state, count=count)
-        finished_at, job_id = after
-        if is_finished:
-            return await primary.all(
-                queries.finished_before, state=state, count=count, before=finished_at, before_id=job_id
-            )
-        return await primary.all(queries.unfinished_before, state=state, count=count, before_id=job_id)
+            return await self._database.primary.all(pages.first, state=state, count=count)
+        position = dict(zip(("after_finished_at", "after_id"), after, strict=True))
+        return await self._database.primary.all(
+            pages.next, state=state, count=count, **{name: position[name] for name in pages.after}
+        )
+
+    async def page(self, cursors: Cursors, filters: PageFilter, state: JobState) -> Page[JobRecord]:
+        """A page of jobs in a state, newest first. Raises InvalidCursor."""
+        return await cursors.fetch(self._database.primary, _pages_of(state), filters, state=state)
 
     async def queue_stats(self) -> list[QueueStats]:
         """The number of scheduled, ready, running, parked and dead jobs, by queue and state."""
@@ -197,6 +199,10 @@ class Jobs:
     def _notify_after_commit(self, tx: Transaction, row: Mapping[str, Any]) -> None:
         if row["state"] == JobState.READY:
             _notifications_of(tx, self.notifier).counts[row["queue"]] += 1
+
+
+def _pages_of(state: JobState) -> PageQuery[JobRecord]:
+    return queries.finished if state in FINISHED else queries.unfinished
 
 
 class _Notifications(TransactionHook):

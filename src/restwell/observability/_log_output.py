@@ -17,9 +17,10 @@ from typing import Any, Final
 import msgspec
 import structlog
 from msgspec import Struct
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+from restwell.observability._metric_families import counter
 
 log = structlog.get_logger("restwell.logs")
 
@@ -36,7 +37,7 @@ _IMMEDIATELY: Final = True
 _encoder: Final = msgspec.json.Encoder(enc_hook=repr)
 
 
-class LogOutput:
+class LogOutput(Collector):
     """The ordered log buffer of this process. A forked process starts with an empty one."""
 
     dropped: int
@@ -58,6 +59,10 @@ class LogOutput:
         self._idle = True
         self._writing = False
         self._thread: threading.Thread | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        text = "Log lines dropped because standard output was full, failed, or was not read."
+        yield counter("restwell_log_lines_dropped", text, self.dropped)
 
     def write(self, line: Struct) -> None:
         """Buffer a line. The writer encodes it as JSON within FLUSH_SECONDS. Never raises, never blocks."""
@@ -201,17 +206,6 @@ def _to_text(value: object) -> str:
     except Exception:  # noqa: BLE001  # as above
         text = f"<{type(value).__name__}>"
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-class DroppedLinesCollector(Collector):
-    """The metric of dropped log lines."""
-
-    def collect(self) -> Iterator[Metric]:
-        yield CounterMetricFamily(
-            "restwell_log_lines_dropped",
-            "Log lines dropped because standard output was full, failed, or was not read.",
-            value=output.dropped,
-        )
 
 
 output: Final = LogOutput()

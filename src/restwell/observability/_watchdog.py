@@ -18,9 +18,10 @@ from typing import Final
 
 import structlog
 from msgspec import Struct
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+from restwell.observability._metric_families import counter
 
 log = structlog.get_logger("restwell.watchdog")
 
@@ -88,16 +89,10 @@ class Watchdog(Collector):
             os.close(schedstat)
 
     def collect(self) -> Iterator[Metric]:
-        yield CounterMetricFamily(
-            "restwell_event_loop_blocks",
-            "Times that the event loop was blocked for more than 50 ms.",
-            value=self._count,
-        )
-        yield CounterMetricFamily(
-            "restwell_event_loop_blocked_seconds",
-            "Total time that the event loop was blocked for more than 50 ms.",
-            value=self._seconds,
-        )
+        text = "Times that the event loop was blocked for more than 50 ms."
+        yield counter("restwell_event_loop_blocks", text, self._count)
+        text = "Total time that the event loop was blocked for more than 50 ms."
+        yield counter("restwell_event_loop_blocked_seconds", text, self._seconds)
 
     def _tick(self) -> None:
         """Runs in the loop."""

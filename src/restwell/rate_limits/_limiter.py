@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.errors import AppError
+from restwell.observability._metric_families import counter, gauge
 from restwell.rate_limits._rate import Rate, RateLimitResult
 
 
@@ -25,9 +25,11 @@ class RateLimited(AppError):
 
 
 class RateLimitStore(Protocol):
-    """Counts requests per client. ``degraded``: it should count together with other machines, and cannot."""
+    """Counts requests per client."""
 
-    degraded: bool
+    @property
+    def degraded(self) -> bool:
+        """Whether it should count together with other machines, and cannot."""
 
     async def start(self) -> None: ...
     async def close(self) -> None: ...
@@ -66,9 +68,6 @@ class RateLimiter(Collector):
         return result
 
     def collect(self) -> Iterator[Metric]:
-        limited = CounterMetricFamily("restwell_rate_limited", "Requests rejected by a rate limit.", labels=["rate"])
-        for name, count in list(self._limited.items()):
-            limited.add_metric([name], count)
-        yield limited
+        yield counter("restwell_rate_limited", "Requests rejected by a rate limit.", self._limited, ["rate"])
         text = "Processes that enforce only their machine's share of the rates, because Redis is unavailable."
-        yield GaugeMetricFamily("restwell_rate_limits_degraded", text, value=float(self._store.degraded))
+        yield gauge("restwell_rate_limits_degraded", text, float(self._store.degraded))

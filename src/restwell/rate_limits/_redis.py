@@ -8,18 +8,14 @@ number of machines.
 import asyncio
 import socket
 import time
+from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-import structlog
-from redis.exceptions import RedisClusterException, RedisError
-
-from restwell._redis import connect
+from restwell._redis import RedisConnection, RedisUnavailable
 from restwell.rate_limits._local import LocalRateLimitStore
 from restwell.rate_limits._quota_leases import QuotaLeases
 from restwell.rate_limits._rate import Rate, RateLimitResult
-
-log = structlog.get_logger("restwell.rate_limits")
 
 LEASE_DIVISOR: Final = 16
 """A process leases this fraction of the remaining quota."""
@@ -53,7 +49,6 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, now - ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return redis.call('ZCARD', KEYS[1])
 """
-_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 def required_commands(prefix: str) -> list[tuple[Any, ...]]:
@@ -70,14 +65,17 @@ class RedisRateLimitStore:
     """Keys begin with ``name``, the name of the application. ``local`` counts while Redis is unavailable."""
 
     def __init__(self, url: str, name: str, local: LocalRateLimitStore) -> None:
-        self._client: Any = connect(url, timeout_seconds=TIMEOUT_SECONDS)
+        self._redis = RedisConnection(url, "rate_limits", timeout_seconds=TIMEOUT_SECONDS)
         self._prefix = f"{name}:rate_limits:"
         self._local = local
         self._leases = QuotaLeases()
         self._leasing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self.machines = 1
         self._heartbeat_task: asyncio.Task[None] | None = None
-        self.degraded = True
+
+    @property
+    def degraded(self) -> bool:
+        return not self._redis.is_up
 
     async def start(self) -> None:
         await self._local.start()
@@ -90,11 +88,11 @@ class RedisRateLimitStore:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        await self._client.aclose()
+        await self._redis.close()
         await self._local.close()
 
     def take_nowait(self, rate: Rate, client_key: str) -> RateLimitResult | None:
-        if self.degraded:
+        if not self._redis.is_up:
             return self._take_local(rate, client_key)
         return self._leases.spend(rate, client_key)
 
@@ -109,11 +107,12 @@ class RedisRateLimitStore:
     async def _lease(self, rate: Rate, client_key: str) -> RateLimitResult:
         interval = max(1, rate.interval_ns // 1_000)
         try:
-            taken, remaining, microseconds = await self._client.eval(
-                _TAKE, 1, f"{self._prefix}{rate.name}:{client_key}", interval, rate.count, LEASE_DIVISOR
+            taken, remaining, microseconds = await self._redis.execute(
+                lambda: self._redis.client.eval(
+                    _TAKE, 1, f"{self._prefix}{rate.name}:{client_key}", interval, rate.count, LEASE_DIVISOR
+                )
             )
-        except _ERRORS as error:
-            self._degrade(error)
+        except RedisUnavailable:
             return self._take_local(rate, client_key)
         now = time.monotonic_ns()
         when = now + microseconds * 1_000
@@ -124,21 +123,12 @@ class RedisRateLimitStore:
     def _take_local(self, rate: Rate, client_key: str) -> RateLimitResult:
         return self._local.take_nowait(rate.scaled(1 / self.machines), client_key)
 
-    def _degrade(self, error: BaseException) -> None:
-        if not self.degraded:
-            log.warning("rate_limits_degraded", cause=repr(error), machines=self.machines)
-        self.degraded = True
-
     async def _send_heartbeat(self) -> None:
         machine = f"{socket.gethostname()}:{self._local.folder}"
-        try:
-            self.machines = await self._client.eval(
-                _HEARTBEAT, 1, f"{self._prefix}machines", machine, MACHINE_TTL_SECONDS
+        with suppress(RedisUnavailable):
+            self.machines = await self._redis.probe(
+                lambda: self._redis.client.eval(_HEARTBEAT, 1, f"{self._prefix}machines", machine, MACHINE_TTL_SECONDS)
             )
-        except _ERRORS as error:
-            self._degrade(error)
-        else:
-            self.degraded = False
 
     async def _send_heartbeats(self) -> None:
         while True:

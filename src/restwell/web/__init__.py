@@ -6,7 +6,6 @@ from restwell.web._conditional import check_version
 from restwell.web._declarations import Controller, Feature, Version, delete, get, patch, post, put
 from restwell.web._guards import requires_role, signed_in, signed_in_or_scope
 from restwell.web._jobs import JobController
-from restwell.web._pagination import Cursors, Page, PageFilter
 from restwell.web._parameters import Header, IfMatch
 from restwell.web._request import Request, client_info
 from restwell.web._responses import (
@@ -51,15 +50,12 @@ __all__ = [
     "Controller",
     "Cookie",
     "CrossSiteRequest",
-    "Cursors",
     "Feature",
     "Header",
     "IfMatch",
     "InvalidClient",
     "InvalidScope",
     "JobController",
-    "Page",
-    "PageFilter",
     "Request",
     "Response",
     "Stream",

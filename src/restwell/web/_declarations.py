@@ -1,15 +1,14 @@
 """How an application declares its routes: ``@get``, ``@post``, ``Controller``, ``Feature`` and ``Version``."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
-from types import ModuleType
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
 
-from restwell.database import Query
+from restwell.database._explain import QuerySource
 from restwell.errors import AppError, ErrorFormat
 from restwell.jobs import Job
 from restwell.rate_limits import Rate
@@ -162,7 +161,7 @@ class Feature(Struct, frozen=True, kw_only=True):
     controllers: "Sequence[type[Controller] | Handler]" = ()
     services: Sequence[object] = ()
     jobs: Sequence[Job[..., Any]] = ()
-    queries: Sequence[ModuleType | Callable[[], Iterable[Query[Any]]]] = ()
+    queries: Sequence[QuerySource] = ()
 
     def __post_init__(self) -> None:
         check("Feature", asdict(self))

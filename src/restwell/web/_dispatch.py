@@ -15,11 +15,11 @@ from restwell.edge._problem import error_response
 from restwell.edge._rate_limit import RateLimit
 from restwell.edge._router import Router
 from restwell.errors import AppError, ErrorFormat, MethodNotAllowed, NotFound
+from restwell.pages import Page
 from restwell.web._encoding import encode_json
 from restwell.web._endpoint import Endpoint
 from restwell.web._idempotent import call_once
 from restwell.web._links import absolute_path, next_link
-from restwell.web._pagination import Page
 from restwell.web._request import JSON, Request
 from restwell.web._responses import Response, Stream, header_field
 

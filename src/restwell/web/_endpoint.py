@@ -11,11 +11,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 from restwell.edge._route import Route
 from restwell.errors import AppError, ErrorFormat
+from restwell.pages import Page
 from restwell.rate_limits import Rate
 from restwell.web._authentication import AuthScheme
 from restwell.web._declarations import Controller, Declaration, Feature, Guard, Handler, Part, Version, declaration_of
 from restwell.web._guards import is_kit_guard
-from restwell.web._pagination import Page
 from restwell.web._parameters import FindService, Parameters, infer_parameters
 from restwell.web._request import JSON
 from restwell.web._responses import Response, Stream

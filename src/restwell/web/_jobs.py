@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from restwell.jobs import FailedAttempt, JobNotDead, JobRecord, Jobs, JobState, JobUnfinished
+from restwell.pages import Cursors, Page, PageFilter
 from restwell.web._declarations import Controller, delete, get, post
-from restwell.web._pagination import Cursors, Page, PageFilter
 
 Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -78,13 +78,8 @@ class JobController(Controller):
     @get()
     async def list_jobs(self, filters: JobFilter, jobs: Jobs, cursors: Cursors) -> Page[JobSummary]:
         """List jobs by state, newest first."""
-        scope = f"jobs {filters.state}"
-        after = None
-        if filters.cursor is not None:
-            after = cursors.decode(scope, filters.cursor, tuple[datetime | None, UUID])
-        rows = await jobs.list_jobs(filters.state, filters.limit + 1, after)
-        page = cursors.page(scope, rows, filters.limit, lambda job: (job.finished_at, job.id))
-        return Page([_summary(job) for job in page.items], page.next_cursor)
+        page = await jobs.page(cursors, filters, filters.state)
+        return page.map(_summary)
 
     @get("/{job_id}")
     async def get_job(self, job_id: UUID, jobs: Jobs) -> JobDetail:

@@ -19,12 +19,12 @@ from restwell.cache import Cache
 from restwell.database import Database, param, query
 from restwell.errors import NotFound, Unauthorized
 from restwell.jobs import JobContext, Jobs, job
+from restwell.pages import PageFilter
 from restwell.rate_limits import Rate
 from restwell.settings import Settings
 from restwell.web import (
     Controller,
     Feature,
-    PageFilter,
     Stream,
     Version,
     get,

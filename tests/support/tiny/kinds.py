@@ -8,14 +8,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from restwell.errors import Conflict
+from restwell.pages import Cursors, Page, PageFilter
 from restwell.web import (
     Controller,
     Cookie,
-    Cursors,
     Header,
     IfMatch,
-    Page,
-    PageFilter,
     Request,
     Response,
     Stream,

@@ -1,5 +1,6 @@
 from restwell.auth import Actor
-from restwell.web import Controller, Page, get, signed_in_or_scope
+from restwell.pages import Page
+from restwell.web import Controller, get, signed_in_or_scope
 from shop.access import Scope
 from shop.audit.schemas import SecurityEvent, SecurityEventFilter
 from shop.audit.service import AuditLog

@@ -3,7 +3,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from restwell.web import PageFilter
+from restwell.pages import PageFilter
 from shop.audit.models import SecurityEventType
 from shop.schema import Instant
 

@@ -7,7 +7,7 @@ import structlog
 from restwell.auth import Actor
 from restwell.database import Database, Transaction
 from restwell.ids import min_id_at, new_id
-from restwell.web import Cursors, Page, PageFilter
+from restwell.pages import Cursors, Page, PageFilter
 from shop.access import Role
 from shop.audit import queries
 from shop.audit.models import SecurityEventType
@@ -17,7 +17,6 @@ from shop.retention import DeletesExpired
 
 RETENTION: Final = timedelta(days=366)
 """One day more than the database trigger requires."""
-_LIST: Final = "security_events"
 
 
 class AuditLog(DeletesExpired, PersonalList):
@@ -56,17 +55,9 @@ class AuditLog(DeletesExpired, PersonalList):
         Admins and OAuth clients may list all accounts; users only their own.
         """
         user_id = filters.user_id if actor.is_machine or actor.role == Role.ADMIN else actor.id
-        scope = f"{_LIST}:{user_id}"
-        position = {"before": self._cursors.decode(scope, filters.cursor, tuple[UUID])[0]} if filters.cursor else {}
         if user_id is None:
-            page, user_filter = queries.next_page if position else queries.first_page, {}
-        else:
-            page, user_filter = (
-                queries.next_page_of_user if position else queries.first_page_of_user,
-                {"user_id": user_id},
-            )
-        events = await self._database.all(page, count=filters.limit + 1, **position, **user_filter)
-        return self._cursors.page(scope, events, filters.limit, lambda event: (event.id,))
+            return await self._cursors.fetch(self._database, queries.page, filters)
+        return await self._cursors.fetch(self._database, queries.page_of_user, filters, user_id=user_id)
 
     async def read_personal_page(self, owner: Actor, filters: PageFilter) -> Page[SecurityEvent]:
         """Return a page of the events of the user's own account, newest first."""

@@ -5,7 +5,7 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import select, update
 
-from restwell.database import columns_of, insert_row, param, query
+from restwell.database import columns_of, insert_row, page_query, param, query
 from shop.clients.models import clients
 
 
@@ -22,7 +22,7 @@ class ActiveClient(Struct, frozen=True):
 
 
 _not_revoked: Final = clients.c.revoked_at.is_(None)
-_listed: Final = select(*columns_of(clients, StoredClient)).where(_not_revoked).order_by(clients.c.id)
+_listed: Final = select(*columns_of(clients, StoredClient)).where(_not_revoked)
 
 insert_client: Final = query("clients.insert", insert_row(clients, revoked_at=None))
 active: Final = query(
@@ -30,10 +30,7 @@ active: Final = query(
     select(clients.c.secret_hash, clients.c.scopes).where(clients.c.id == param("id"), _not_revoked),
     into=ActiveClient,
 )
-first_page: Final = query("clients.first_page", _listed.limit(param("count")), into=StoredClient)
-next_page: Final = query(
-    "clients.next_page", _listed.where(clients.c.id > param("after")).limit(param("count")), into=StoredClient
-)
+page: Final = page_query("clients.page", _listed, [clients.c.id], StoredClient)
 revoke: Final = query(
     "clients.revoke",
     update(clients)

@@ -1,13 +1,12 @@
 from uuid import UUID
 
 from restwell.auth import Actor
+from restwell.pages import Page, PageFilter
 from restwell.web import (
     OAUTH_ERRORS,
     Controller,
     InvalidClient,
     InvalidScope,
-    Page,
-    PageFilter,
     Request,
     Response,
     UnsupportedGrantType,

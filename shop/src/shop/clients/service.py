@@ -8,7 +8,8 @@ from restwell.cache import Cache
 from restwell.database import Database
 from restwell.errors import NotFound, Unauthorized
 from restwell.ids import new_id
-from restwell.web import Cursors, InvalidClient, InvalidScope, Page, PageFilter
+from restwell.pages import Cursors, Page, PageFilter
+from restwell.web import InvalidClient, InvalidScope
 from shop.access import Scope
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
@@ -20,7 +21,6 @@ from shop.one_time_tokens import generate_token, hash_token
 CACHE_TTL_SECONDS: Final = 60
 PREFIX: Final = "cs_"
 """Lets secret scanners recognise a leaked secret."""
-_LIST: Final = "clients"
 
 
 class ClientService:
@@ -54,13 +54,7 @@ class ClientService:
 
     async def list_clients(self, filters: PageFilter) -> Page[OAuthClient]:
         """Return a page of clients that are not revoked, oldest first."""
-        count = filters.limit + 1
-        if filters.cursor is None:
-            rows = await self._database.all(queries.first_page, count=count)
-        else:
-            (after,) = self._cursors.decode(_LIST, filters.cursor, tuple[UUID])
-            rows = await self._database.all(queries.next_page, after=after, count=count)
-        return self._cursors.page(_LIST, [_to_schema(row) for row in rows], filters.limit, lambda client: (client.id,))
+        return (await self._cursors.fetch(self._database, queries.page, filters)).map(_to_schema)
 
     async def revoke(self, actor: Actor, client_id: UUID) -> None:
         """Revoke a client and all its access tokens, effective immediately on every node. Raises NotFound."""

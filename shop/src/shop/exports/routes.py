@@ -16,7 +16,7 @@ class ExportController(Controller):
     @get(
         guards=[signed_in],
         query_budget=dict.fromkeys(
-            ("orders.next_page_of_user", "order_lines.of_user", "security_events.next_page_of_user"), _MAX_PAGES
+            ("orders.page_of_user", "order_lines.of_user", "security_events.page_of_user"), _MAX_PAGES
         ),
     )
     async def export_personal_data(self, actor: Actor, exports: ExportService) -> Stream[PersonalDataExport]:

@@ -5,7 +5,7 @@ import msgspec
 
 from restwell.auth import Actor
 from restwell.database import Database
-from restwell.web import PageFilter
+from restwell.pages import PageFilter
 from shop.access import Role
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog

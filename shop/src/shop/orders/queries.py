@@ -5,7 +5,7 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import ARRAY, Integer, Select, bindparam, func, literal_column, or_, select, true, update
 
-from restwell.database import any_of, columns_of, insert_row, param, query
+from restwell.database import any_of, columns_of, insert_row, page_query, param, query
 from shop.orders.models import OrderStatus, SoldLine, order_lines, orders
 from shop.payments.models import OrderKey
 
@@ -28,9 +28,7 @@ class StoredLine(Struct, frozen=True):
 
 
 _shown: Final = columns_of(orders, StoredOrder)
-_newest: Final = select(*_shown).order_by(orders.c.id.desc()).limit(param("count"))
 _of_user: Final = orders.c.user_id == param("user_id")
-_older: Final = orders.c.id < param("before")
 
 of_user_by_id: Final = query(
     "orders.of_user_by_id", select(*_shown).where(_of_user, orders.c.id == param("id")), into=StoredOrder
@@ -38,13 +36,11 @@ of_user_by_id: Final = query(
 
 by_id: Final = query("orders.by_id", select(*_shown).where(orders.c.id == param("id")), into=StoredOrder)
 
-first_page_of_user: Final = query("orders.first_page_of_user", _newest.where(_of_user), into=StoredOrder)
+page: Final = page_query("orders.page", select(*_shown), [orders.c.id], StoredOrder, descending=True)
 
-next_page_of_user: Final = query("orders.next_page_of_user", _newest.where(_of_user, _older), into=StoredOrder)
-
-first_page: Final = query("orders.first_page", _newest, into=StoredOrder)
-
-next_page: Final = query("orders.next_page", _newest.where(_older), into=StoredOrder)
+page_of_user: Final = page_query(
+    "orders.page_of_user", select(*_shown).where(_of_user), [orders.c.id], StoredOrder, descending=True
+)
 
 _line: Final = columns_of(order_lines, StoredLine)
 _lines: Final = (

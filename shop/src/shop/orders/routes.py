@@ -1,17 +1,8 @@
 from uuid import UUID
 
 from restwell.auth import Actor
-from restwell.web import (
-    Controller,
-    Page,
-    PageFilter,
-    Response,
-    created,
-    get,
-    post,
-    signed_in,
-    signed_in_or_scope,
-)
+from restwell.pages import Page, PageFilter
+from restwell.web import Controller, Response, created, get, post, signed_in, signed_in_or_scope
 from shop.access import Scope
 from shop.orders.schemas import MAX_LINES, Order, OrderCreateRequest
 from shop.orders.service import OrderService

@@ -12,7 +12,7 @@ from restwell.database import Database, Executor, Transaction
 from restwell.errors import FieldError, Invalid, NotFound
 from restwell.ids import new_id
 from restwell.jobs import Jobs
-from restwell.web import Cursors, Page, PageFilter
+from restwell.pages import Cursors, Page, PageFilter
 from shop.access import Role
 from shop.orders import queries
 from shop.orders.models import OrderStatus, SoldLine
@@ -26,7 +26,6 @@ from shop.personal_data import PersonalList
 from shop.products.stock import ReservedProduct, StockService
 
 CACHE_TTL_SECONDS: Final = 60
-_LIST: Final = "orders"
 
 
 class OrderService(PersonalList):
@@ -103,20 +102,10 @@ class OrderService(PersonalList):
 
     async def list_orders(self, actor: Actor, filters: PageFilter) -> Page[Order]:
         """Return a page of the caller's orders, newest first; of all orders for admins and OAuth clients."""
-        scope = _LIST if _can_read_all(actor) else f"{_LIST} {actor.id}"
-        arguments: dict[str, object] = {"count": filters.limit + 1}
-        if not _can_read_all(actor):
-            arguments["user_id"] = actor.id
-        if filters.cursor is not None:
-            (arguments["before"],) = self._cursors.decode(scope, filters.cursor, tuple[UUID])
-        pages = {
-            (True, True): queries.next_page,
-            (True, False): queries.first_page,
-            (False, True): queries.next_page_of_user,
-            (False, False): queries.first_page_of_user,
-        }
-        rows = await self._database.all(pages[_can_read_all(actor), filters.cursor is not None], **arguments)
-        page = self._cursors.page(scope, rows, filters.limit, lambda order: (order.id,))
+        if _can_read_all(actor):
+            page = await self._cursors.fetch(self._database, queries.page, filters)
+        else:
+            page = await self._cursors.fetch(self._database, queries.page_of_user, filters, user_id=actor.id)
         return Page(await self._with_lines(self._database, page.items), page.next_cursor)
 
     async def list_sold_lines(self, *, after: UUID, until: UUID, count: int) -> list[SoldLine]:

@@ -1,7 +1,7 @@
-import itertools
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 from typing import Any, Final
 
 from msgspec import Struct
@@ -15,12 +15,11 @@ from sqlalchemy import (
     literal_column,
     select,
     table,
-    tuple_,
     update,
 )
 from sqlalchemy import delete as sql_delete
 
-from restwell.database import Query, columns_of, insert_row, param, query
+from restwell.database import PageQuery, columns_of, insert_row, page_query, param, query
 from shop.products.models import products
 from shop.products.schemas import Product, ProductSort
 
@@ -47,7 +46,6 @@ class ListShape(Struct, frozen=True):
     """The parts of a list request that determine the SQL text. Values are bound as parameters."""
 
     sort: ProductSort
-    after: bool
     category: bool
     q: bool
     min_price: bool
@@ -111,28 +109,30 @@ name_of: Final = query("products.name_of", select(products.c.name).where(product
 
 
 @lru_cache(maxsize=512)
-def page(shape: ListShape) -> Query[Any]:
+def page(shape: ListShape) -> PageQuery[Any]:
     """Build the list query. Rows are Products; with ``fields``, dicts of these fields and the cursor columns."""
     key = products.c[shape.sort.column]
     names = FIELDS if shape.fields is None else tuple(dict.fromkeys((*shape.fields, shape.sort.column, "id")))
-    order = (key.desc(), products.c.id.desc()) if shape.sort.descending else (key, products.c.id)
-    statement = select(*(products.c[name] for name in names)).order_by(*order).limit(param("count"))
+    statement = select(*(products.c[name] for name in names))
     if shape.category:
         statement = statement.where(products.c.category == param("category"))
     if shape.min_price:
         statement = statement.where(products.c.price_cents >= param("min_price"))
     if shape.max_price:
         statement = statement.where(products.c.price_cents <= param("max_price"))
-    if shape.after:
-        row_key = tuple_(key, products.c.id)
-        cursor_key = tuple_(
-            bindparam("after_key", type_=key.type, required=True),
-            bindparam("after_id", type_=products.c.id.type, required=True),
-        )
-        statement = statement.where(row_key < cursor_key if shape.sort.descending else row_key > cursor_key)
-    return query(
-        "products.page", _searched(statement) if shape.q else statement, into=Product if shape.fields is None else dict
+    return page_query(
+        "products.page",
+        _searched(statement) if shape.q else statement,
+        [key, products.c.id],
+        Product if shape.fields is None else dict,
+        descending=shape.sort.descending,
     )
+
+
+def every_page() -> Iterator[PageQuery[Any]]:
+    """Yield the list in every combination of sort order and filters."""
+    for sort, (category, q, min_price, max_price) in product(ProductSort, product((False, True), repeat=4)):
+        yield page(ListShape(sort, category=category, q=q, min_price=min_price, max_price=max_price, fields=None))
 
 
 def search_text(dialect: str, q: str) -> str | None:
@@ -157,12 +157,3 @@ def _searched(statement: Select[Any]) -> dict[str, Select[Any]]:
         "postgresql": statement.where(on_postgresql),
         "sqlite": statement.where(literal_column("products.search_id").in_(found)),
     }
-
-
-def every_page() -> Iterator[Query[Any]]:
-    """The pages in every combination of filters and sort order, for ``restwell explain``."""
-    for sort, flags in itertools.product(ProductSort, itertools.product((False, True), repeat=5)):
-        after, category, q, min_price, max_price = flags
-        yield page(
-            ListShape(sort, after=after, category=category, q=q, min_price=min_price, max_price=max_price, fields=None)
-        )

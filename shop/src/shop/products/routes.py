@@ -1,9 +1,9 @@
 from uuid import UUID
 
+from restwell.pages import Page
 from restwell.web import (
     Controller,
     IfMatch,
-    Page,
     Response,
     delete,
     get,

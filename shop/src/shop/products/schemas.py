@@ -4,7 +4,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from restwell.web import PageFilter
+from restwell.pages import PageFilter
 from shop.schema import MAX_AMOUNT, Cents, Count, Currency, Instant, MultiLineText, SingleLineText, Slug
 
 ProductName = Annotated[SingleLineText, Meta(examples=["Aurora Wireless Headphones"])]

@@ -1,5 +1,5 @@
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from msgspec import UNSET
@@ -9,17 +9,12 @@ from restwell.cache import Cache
 from restwell.database import Database, Transaction
 from restwell.errors import FieldError, Invalid, NotFound
 from restwell.ids import new_id
-from restwell.web import Cursors, Page, check_version
+from restwell.pages import Cursors, Page
+from restwell.web import check_version
 from shop.products import queries
 from shop.products.queries import FIELDS, ListShape, ProductVersion
-from shop.products.schemas import Product, ProductCreateRequest, ProductFilter, ProductSort, ProductUpdateRequest
+from shop.products.schemas import Product, ProductCreateRequest, ProductFilter, ProductUpdateRequest
 from shop.products.tags import tags_of
-
-_POSITIONS: Final[dict[str, Any]] = {
-    "created_at": tuple[datetime, UUID],
-    "price_cents": tuple[int, UUID],
-    "name": tuple[str, UUID],
-}
 
 
 class ProductService:
@@ -31,11 +26,7 @@ class ProductService:
     async def list_products(self, filters: ProductFilter) -> Page[Any]:
         """Return a page of Products, or of dicts if ``filters.fields`` is set. Raises Invalid for an unknown field."""
         fields = _parse_fields(filters.fields)
-        scope = f"products {filters.category} {filters.q!r} {filters.min_price} {filters.max_price} {filters.sort}"
-        arguments: dict[str, Any] = {"count": filters.limit + 1}
-        if filters.cursor is not None:
-            kind = _POSITIONS[filters.sort.column]
-            arguments["after_key"], arguments["after_id"] = self._cursors.decode(scope, filters.cursor, kind)
+        arguments: dict[str, Any] = {}
         if filters.q is not None:
             arguments["q"] = queries.search_text(self._database.dialect, filters.q)
             if arguments["q"] is None:
@@ -47,13 +38,11 @@ class ProductService:
         }
         shape = ListShape(
             sort=filters.sort,
-            after=filters.cursor is not None,
             fields=fields,
             **{name: name in arguments for name in ("category", "q", "min_price", "max_price")},
         )
-        rows = await self._database.all(queries.page(shape), **arguments)
-        page = self._cursors.page(scope, rows, filters.limit, _position(filters.sort, as_dict=fields is not None))
-        return page if fields is None else Page([{f: row[f] for f in fields} for row in page.items], page.next_cursor)
+        page = await self._cursors.fetch(self._database, queries.page(shape), filters, **arguments)
+        return page if fields is None else page.map(lambda row: {name: row[name] for name in fields})
 
     async def get_product(self, product_id: UUID) -> Product:
         product = await self._database.find(queries.by_id, id=product_id)
@@ -117,9 +106,3 @@ def _parse_fields(fields: str | None) -> tuple[str, ...] | None:
             errors=[FieldError("fields", f"unknown field {name!r}; fields: {', '.join(FIELDS)}") for name in unknown]
         )
     return tuple(sorted(names, key=FIELDS.index))
-
-
-def _position(sort: ProductSort, *, as_dict: bool) -> Any:
-    if as_dict:
-        return lambda row: (row[sort.column], row["id"])
-    return lambda product: (getattr(product, sort.column), product.id)

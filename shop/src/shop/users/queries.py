@@ -4,7 +4,7 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import func, null, select, update
 
-from restwell.database import insert_row, param, query
+from restwell.database import insert_row, page_query, param, query
 from shop.users.models import users
 from shop.users.schemas import User
 
@@ -55,13 +55,7 @@ password_of: Final = query(
 
 by_id: Final = query("users.by_id", select(*_columns).where(users.c.id == param("id")), into=User, batch_on="id")
 
-first_page: Final = query("users.first_page", select(*_columns).order_by(users.c.id).limit(param("count")), into=User)
-
-next_page: Final = query(
-    "users.next_page",
-    select(*_columns).where(users.c.id > param("after")).order_by(users.c.id).limit(param("count")),
-    into=User,
-)
+page: Final = page_query("users.page", select(*_columns), [users.c.id], User)
 
 insert_user: Final = query("users.insert", insert_row(users).returning(*_columns), into=User)
 

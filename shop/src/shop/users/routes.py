@@ -1,10 +1,9 @@
 from uuid import UUID
 
 from restwell.auth import Actor, CommonPassword, PasswordsBusy
+from restwell.pages import Page, PageFilter
 from restwell.web import (
     Controller,
-    Page,
-    PageFilter,
     Response,
     created,
     delete,

@@ -11,7 +11,7 @@ from restwell.email_addresses import EmailAddress
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import Jobs
-from restwell.web import Cursors, Page, PageFilter
+from restwell.pages import Cursors, Page, PageFilter
 from shop.access import Role
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
@@ -27,7 +27,6 @@ from shop.users.tags import user_tag
 T = TypeVar("T")
 
 CACHE_TTL_SECONDS: Final = 60
-_LIST: Final = "users"
 
 
 class EmailTaken(Conflict):
@@ -111,13 +110,7 @@ class UserService(PersonalValue):
 
     async def list_users(self, filters: PageFilter) -> Page[User]:
         """Return a page of accounts, oldest first."""
-        count = filters.limit + 1
-        if filters.cursor is None:
-            users = await self._database.all(queries.first_page, count=count)
-        else:
-            (after,) = self._cursors.decode(_LIST, filters.cursor, tuple[UUID])
-            users = await self._database.all(queries.next_page, after=after, count=count)
-        return self._cursors.page(_LIST, users, filters.limit, lambda user: (user.id,))
+        return await self._cursors.fetch(self._database, queries.page, filters)
 
     async def update_own(self, actor: Actor, patch: AccountUpdateRequest) -> User:
         async with self._database.transaction() as tx:

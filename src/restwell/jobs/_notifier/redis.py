@@ -8,17 +8,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from restwell._redis import connect
+from restwell._redis import REDIS_ERRORS, connect
 from restwell.ids import new_id
 from restwell.jobs._notifier.base import MAX_QUEUE_LENGTH, BackgroundNotifier, BrokerStatus
 
 GROUP: Final = "workers"
 ANSWER_SECONDS: Final = 3.0
 """The timeout of a reply, in addition to the blocking time of the command."""
-
-_CONNECTION_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 def required_commands(key: str) -> list[tuple[Any, ...]]:
@@ -61,7 +59,7 @@ class RedisNotifier(BackgroundNotifier):
             if not str(error).startswith("NOGROUP"):
                 raise
             await self._make_groups(streams)
-        except _CONNECTION_ERRORS as error:
+        except REDIS_ERRORS as error:
             self.broker.mark_down(error)
             await asyncio.sleep(deadline - time.monotonic())
 
@@ -78,7 +76,7 @@ class RedisNotifier(BackgroundNotifier):
             except ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
-            except _CONNECTION_ERRORS as error:
+            except REDIS_ERRORS as error:
                 self.broker.mark_down(error)
                 return
 
@@ -89,7 +87,7 @@ class RedisNotifier(BackgroundNotifier):
                     for _ in range(count):
                         pipe.xadd(f"{self._prefix}{queue}", {"ready": ""}, maxlen=MAX_QUEUE_LENGTH, approximate=True)
                 await pipe.execute()
-        except _CONNECTION_ERRORS as error:
+        except REDIS_ERRORS as error:
             self.broker.mark_down(error)
         else:
             self.broker.mark_up()
