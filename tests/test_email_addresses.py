@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from restwell._email_addresses import EmailAddress, mailbox, parse_mailbox
 from restwell.errors import FieldError, Invalid
-from restwell.web._request import decode_body, decode_form
+from restwell.web._decoding import decode_body, decode_form
 
 CANONICAL = {
     "Ada@Example.COM": "ada@example.com",
