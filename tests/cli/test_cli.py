@@ -101,8 +101,9 @@ def test_an_application_without_tables_has_those_of_the_kit(tiny_env: dict[str, 
 def test_routes_lists_who_may_call_each_route(tiny_env: dict[str, str], tmp_path: Path) -> None:
     lines = restwell("routes", cwd=tmp_path, **tiny_env).stdout.splitlines()
     rows = [line.split() for line in lines]
-    assert ["GET", "/v1/notes/secrets", "owner", "read_secrets"] in rows
-    assert ["POST", "/v1/notes", "anyone", "add"] in rows
+    assert ["GET", "/v1/notes/secrets", "owner", "read_secrets", "directly"] in rows
+    assert ["POST", "/v1/notes", "anyone", "add", "directly"] in rows
+    assert ["POST", "/v1/guesses", "anyone", "10/60", "s", "guess", "directly"] in rows
 
 
 def test_openapi_prints_the_document(tiny_env: dict[str, str], tmp_path: Path) -> None:

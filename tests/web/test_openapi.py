@@ -176,6 +176,28 @@ def test_the_document_names_a_custom_guard() -> None:
     assert "Guarded by has_own_key." in document_of(Things)["paths"]["/v1/things/keyed"]["get"]["description"]
 
 
+class Opaque:
+    pass
+
+
+@pytest.mark.parametrize("kind", [object, Opaque, list[Opaque]])
+def test_a_type_without_a_schema_is_refused_at_start_with_its_route(kind: Any) -> None:
+    """Seen to fail: the message did not say which of the routes has the type."""
+
+    class Broken(Controller):
+        path = "/broken"
+
+        @get("/{number}")
+        async def read(self, number: int) -> kind:
+            """Read."""
+
+    with pytest.raises(
+        TypeError, match=r"^read \(GET /v1/broken/{number}\) has a type without a schema: .*"
+    ) as refused:
+        document_of(Plain, Broken)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("name", ["Whole", "WholePage"])
 def test_two_types_of_one_name_are_refused_at_start(name: str) -> None:
     """Seen to fail: one of the two components had its Python module path as its name."""

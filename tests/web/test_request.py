@@ -1,6 +1,8 @@
 """A request: the content type and the coding of its JSON body, and the information about its client."""
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,6 +11,7 @@ from msgspec import Struct
 from controller_server import serve_controllers
 from fuzzing import InProcess, checked_status
 from restwell.auth import ClientInfo
+from restwell.edge._context import Message
 from restwell.web import Controller, Request, client_info, get, patch, post
 
 JSON, MERGE_PATCH = b"application/json", b"application/merge-patch+json"
@@ -30,6 +33,39 @@ class Drafts(Controller):
     async def describe_client(self, request: Request) -> ClientInfo:
         """Describe the client."""
         return client_info(request)
+
+    @get("/{number}/seen")
+    async def describe(self, number: int, request: Request) -> dict[str, Any]:
+        """Describe the request."""
+        headers = request.headers
+        return {
+            "method": request.method,
+            "path": request.path,
+            "parameters": dict(request.path_parameters),
+            "number": number,
+            "query": request.query_string.decode(),
+            "names": len(headers) == len(list(headers)),
+            "agent": headers.get("User-Agent"),
+            "missing": headers.get("x-missing"),
+            "cookies": request.cookies,
+            "id": request.request_id,
+            "user": request.user_id,
+        }
+
+    @get("/actor")
+    async def read_actor(self, request: Request) -> str:
+        """Read the actor of a request without authentication."""
+        return request.actor.role
+
+    @post("/chunks", status_code=200, max_body_bytes=10)
+    async def count_chunks(self, request: Request) -> list[int]:
+        """Count the bytes of each chunk, then of the body."""
+        return [len(chunk) async for chunk in request.stream()]
+
+    @post("/twice", status_code=200)
+    async def read_twice(self, request: Request) -> bool:
+        """Read the body twice."""
+        return await request.body() == await request.body()
 
     @patch()
     async def change(self, data: Draft) -> Draft:
@@ -103,3 +139,72 @@ def test_the_user_agent_is_short_and_printable(server: InProcess, agent: bytes, 
     """Breaks when control characters are stored: a terminal that lists the sessions would obey them."""
     response = server.send("GET", "/v1/drafts/client", [(b"user-agent", agent)])
     assert msgspec.json.decode(response.body) == {"user_agent": expected, "ip_address": "127.0.0.1"}
+
+
+def test_a_handler_reads_the_request(server: InProcess) -> None:
+    """Breaks when a header is found in one case only, and when HEAD is visible to the handler."""
+    headers = [(b"user-agent", b"A/1"), (b"cookie", b"a=1; b=2")]
+    response = server.send("GET", "/v1/drafts/7/seen?x=%20", headers)
+    assert msgspec.json.decode(response.body) == {
+        "method": "GET",
+        "path": "/v1/drafts/7/seen",
+        "parameters": {"number": 7},
+        "number": 7,
+        "query": "x=%20",
+        "names": True,
+        "agent": "A/1",
+        "missing": None,
+        "cookies": {"a": "1", "b": "2"},
+        "id": response.headers[b"x-request-id"].decode(),
+        "user": None,
+    }
+
+
+def test_the_actor_of_a_route_without_guards_is_an_internal_error(server: InProcess) -> None:
+    """Breaks when it is None: a handler that compares owners would then compare with nothing."""
+    response = server.send("GET", "/v1/drafts/actor")
+    assert (response.status, b"internal_error" in response.body) == (500, True)
+
+
+def test_a_body_is_read_in_chunks_up_to_its_limit(server: InProcess) -> None:
+    """Breaks when only Content-Length is checked: a chunked body has none."""
+    chunks = server.send("POST", "/v1/drafts/chunks", body=b"0123456789", chunk_size=4)
+    assert (chunks.status, chunks.body) == (200, b"[4,4,2]")
+    assert checked_status(server.send("POST", "/v1/drafts/chunks", body=b"0123456789a")) == "413"
+    for length in (b"5", b"0"):
+        headers = [(b"host", b"app.test"), (b"content-length", length)]
+        assert server.run(_status(server, headers, b"0123456789a")) == 413
+    assert server.send("POST", "/v1/drafts/twice", body=b"abc").body == b"true"
+
+
+@pytest.mark.parametrize("length", [b"x", b"-1", b"1_0", b"+1", b"\xb2", b""])
+def test_a_content_length_that_is_no_number_is_refused(server: InProcess, length: bytes) -> None:
+    """Breaks with ``int``, which accepts signs and underscores."""
+    headers = [(b"host", b"app.test"), (b"content-length", length)]
+    assert server.run(_status(server, headers, b"a")) == 400
+
+
+def test_a_content_length_of_thousands_of_digits_is_too_large(server: InProcess) -> None:
+    """Breaks with ``int``: Python refuses more than 4,300 digits with a ValueError."""
+    headers = [(b"host", b"app.test"), (b"content-length", b"9" * 5_000)]
+    assert server.run(_status(server, headers, b"a")) == 413
+
+
+async def _status(server: InProcess, headers: list[tuple[bytes, bytes]], body: bytes) -> int:
+    """Send a request with exactly these headers, which no server would pass on."""
+    sent: list[Message] = []
+    scope = {"type": "http", "method": "POST", "path": "/v1/drafts/chunks", "raw_path": b"/v1/drafts/chunks"}
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await server.app({**scope, "query_string": b"", "headers": headers, "scheme": "http"}, receive, send)
+    status: int = sent[0]["status"]
+    return status

@@ -215,6 +215,12 @@ def test_a_header_that_would_split_the_response_is_an_internal_error(kinds: InPr
     assert opened == []
 
 
+@pytest.mark.parametrize("name", ["Content-Type", "content-length"])
+def test_a_header_that_the_kit_sets_is_an_internal_error(kinds: InProcess, name: str) -> None:
+    """Seen to fail: the response had it twice, and two lengths can split a response."""
+    assert kinds.send("GET", f"/v1/kinds/header?name={name}&value=1").status == 500
+
+
 def test_a_redirect_or_a_location_cannot_split_the_response(kinds: InProcess) -> None:
     """Breaks as the test above. A name that is appended to the path is percent-encoded."""
     assert kinds.send("GET", f"/v1/kinds/redirect?{urlencode({'to': INJECTED})}").status == 500

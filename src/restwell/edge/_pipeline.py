@@ -19,6 +19,7 @@ from restwell.edge._context import (
 )
 from restwell.edge._deadline import cancelled_by_edge, timeout_error
 from restwell.edge._problem import error_response
+from restwell.edge._route import Route
 from restwell.errors import PROBLEMS, AppError, ErrorFormat
 
 log = structlog.get_logger("restwell.edge")
@@ -128,7 +129,11 @@ class Edge:
                 raise raised
             error = AppError()
         context.is_prepared = False
-        context.response = error_response(error, context.request_id, self._errors)
+        context.response = error_response(error, context.request_id, self._format(context.route))
+
+    def _format(self, route: Route | None) -> ErrorFormat:
+        own = route.errors if route is not None else None
+        return own if own is not None else self._errors
 
 
 def _has(hook: Hook, method: str) -> bool:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
+from restwell.errors import ErrorFormat
 from restwell.rate_limits import Rate
 
 
@@ -46,7 +47,8 @@ class Route(Struct, frozen=True, kw_only=True):
     ``path_types`` has the type of each path parameter: UUID, int or str. ``rate`` is its rate limit: None for no limit,
     UNSET for the one that all reads or all writes share, until ``with_rates`` replaces it. With ``has_guards`` the
     application counts the request, once it knows the caller; otherwise the edge counts it. ``timeout_seconds`` replaces
-    the default timeout. ``query_budget`` says how often a request may run a query.
+    the default timeout. ``query_budget`` says how often a request may run a query. ``errors``: the form of its error
+    responses, if it differs from that of the application.
 
     Raises TypeError if ``cache`` is set on a route with guards, or of another method than GET.
     """
@@ -59,6 +61,7 @@ class Route(Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     query_budget: Mapping[str, int] = {}
     cache: CachePolicy | None = None
+    errors: ErrorFormat | None = None
 
     def __post_init__(self) -> None:
         if self.cache is not None and (self.has_guards or self.method != "GET"):

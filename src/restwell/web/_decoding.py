@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -74,12 +75,8 @@ def _reject_duplicate_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) == len(pairs):
         return unique
-    seen = set()
-    for name, _ in pairs:
-        if name in seen:
-            raise MalformedRequest(f"An object in the body has the field `{name[:_MAX_NAME]}` twice.")
-        seen.add(name)
-    return unique
+    twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+    raise MalformedRequest(f"An object in the body has the field `{twice[:_MAX_NAME]}` twice.")
 
 
 def _reject_constant(name: str) -> None:

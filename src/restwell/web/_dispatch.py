@@ -26,6 +26,7 @@ from restwell.web._responses import Response, Stream, header_field
 log = structlog.get_logger("restwell.problems")
 
 _WITHOUT_BODY: Final = frozenset({204, 304})
+_OWN_FIELDS: Final = frozenset({b"content-length", b"content-type"})
 _JSON_FIELD: Final = (b"content-type", JSON.encode())
 _parameter: Final = re.compile(r"\{[^}]*\}")
 
@@ -124,6 +125,8 @@ def encode(endpoint: Endpoint, scope: Scope, result: Any) -> RawResponse:
         content, status = result.content, result.status_code or status
         media_type = result.media_type or media_type
         headers = [header_field(name, value) for name, value in result.headers.items()]
+        if not _OWN_FIELDS.isdisjoint(name for name, _ in headers):
+            raise ValueError(f"{endpoint.name} sets content-length, content-type or both; use media_type= for the type")
         if result.location is not None:
             headers.append(header_field("location", absolute_path(scope["path"], result.location)))
         headers += (header_field("set-cookie", cookie.header()) for cookie in result.cookies)

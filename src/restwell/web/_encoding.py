@@ -10,7 +10,7 @@ def _encode_other(value: Any) -> Any:
     """Encoding hook of msgspec."""
     if isinstance(value, BaseModel):
         return msgspec.Raw(value.model_dump_json(by_alias=True).encode())
-    if isinstance(value, str):  # a subclass, such as EmailAddress
+    if isinstance(value, str):  # a subclass
         return str(value)
     raise NotImplementedError(f"{type(value).__name__} cannot be encoded as JSON")
 

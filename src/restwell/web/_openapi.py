@@ -131,7 +131,7 @@ def openapi_document(
     """Build the document. Without ``url``, the server URL is relative to the document."""
     endpoints = list(endpoints)
     documented, ids = operations(endpoints), operation_ids(endpoints)
-    schemas = ComponentSchemas([kind for endpoint in documented for kind in _schema_types(endpoint)])
+    schemas = _component_schemas(documented)
     paths: dict[str, Schema] = {}
     schemes: dict[str, Any] = {}
     for endpoint in documented:
@@ -160,6 +160,22 @@ def openapi_document(
             "securitySchemes": {name: scheme for name, scheme in schemes.items() if name in used},
         },
     }
+
+
+def _component_schemas(documented: Sequence[Endpoint]) -> ComponentSchemas:
+    """The schemas of all types. Raises TypeError that names the route of a type without a schema."""
+    try:
+        return ComponentSchemas([kind for endpoint in documented for kind in _schema_types(endpoint)])
+    except (TypeError, NotImplementedError):
+        for each in documented:
+            try:
+                ComponentSchemas(list(_schema_types(each)))
+            except (TypeError, NotImplementedError) as error:
+                fault = str(error).splitlines()[-1]
+                raise TypeError(
+                    f"{each.name} ({each.method} {each.path}) has a type without a schema: {fault}"
+                ) from error
+        raise
 
 
 def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: ClientCredentials | None) -> Schema:
