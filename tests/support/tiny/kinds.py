@@ -62,7 +62,8 @@ class KindController(Controller):
         """List kinds, in pages."""
         last = cursors.decode("kinds", filters.cursor, tuple[int])[0] if filters.cursor else 0
         rows = [Kind("kind", number) for number in range(last + 1, min(last + filters.limit + 2, 5))]
-        return cursors.page("kinds", rows, filters.limit, lambda kind: (kind.number,))
+        more = len(rows) > filters.limit
+        return Page(rows[: filters.limit], cursors.encode("kinds", (filters.limit + last,)) if more else None)
 
     @post(raises=[Taken], other_responses={200: "It exists."})
     async def add(self, data: Kind) -> Response[Kind]:
