@@ -23,7 +23,7 @@ from restwell.auth.oauth import AuthorizationFlows
 from restwell.client_ip import forwarded_address, network_of
 from restwell.database._consistency import ConsistencyTokens
 from restwell.edge._cached_response import etag_listed, negotiate_encoding
-from restwell.edge._context import RequestContext
+from restwell.edge._context import RequestContext, new_context
 from restwell.edge._header_fields import HeaderFields
 from restwell.edge._request_id import RequestId
 from restwell.errors import AppError
@@ -194,7 +194,7 @@ async def receive_nothing() -> dict[str, Any]:
 
 def context(name: str, value: str) -> RequestContext:
     headers = [(b"host", b"a"), (name.encode(), value.encode())]
-    return RequestContext({"type": "http", "method": "GET", "headers": headers, "http_version": "1.1"}, receive_nothing)
+    return new_context({"type": "http", "method": "GET", "headers": headers, "http_version": "1.1"}, receive_nothing)
 
 
 tokens = AccessTokens(from_secrets(["s" * 32]), issuer="test", ttl_seconds=60)

@@ -1,6 +1,6 @@
 """Finds the route of each request."""
 
-from restwell.edge._context import Hook, RequestContext
+from restwell.edge._context import Hook, RequestContext, Response
 from restwell.edge._route import Route
 from restwell.edge._router import Router
 
@@ -16,7 +16,7 @@ class Routing(Hook):
         self._router = router
         self._find = router.find
 
-    def admit(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> Response | None:
         scope, method = context.scope, context.method
         match = self._find("GET" if method == "HEAD" else method, scope["path"])
         if match is not None:
@@ -25,4 +25,5 @@ class Routing(Hook):
         elif method == "OPTIONS":
             allowed = self._router.allowed(scope["path"])
             if allowed is not None:
-                context.response = 204, [(b"allow", allowed.encode())], b""
+                return 204, [(b"allow", allowed.encode())], b""
+        return None
