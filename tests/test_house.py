@@ -41,7 +41,7 @@ LAYERS = [  # a module may import those of its own set and above
     {"database", "migrations", "auth"},
     {"cache", "edge", "jobs", "rate_limits"},
     {"idempotency", "web"},
-    {"app", "optional_parts"},
+    {"app", "edge_hooks", "optional_parts"},
     {"project", "testing"},
     {"server", "reload", "startup", "supervisor"},
     {"cli"},

@@ -9,7 +9,7 @@ import pytest
 
 from api_client import assert_problem
 from edge_client import hello
-from restwell._edge import build_edge
+from restwell._edge_hooks import build_edge
 from restwell.cache import Cache
 from restwell.cache._local import LocalStore
 from restwell.database import Database, open_database
