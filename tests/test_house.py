@@ -46,7 +46,7 @@ LAYERS = [  # a module may import those of its own set and above
     {"cache", "edge", "jobs", "rate_limits"},
     {"host", "lifespan"},
     {"idempotency", "services", "web"},
-    {"app", "application", "asgi", "hooks", "kit", "litestar", "optional_parts"},
+    {"app", "application", "asgi", "edge_hooks", "kit", "litestar", "optional_parts"},
     {"project", "testing"},
     {"server", "reload", "startup", "supervisor"},
     {"cli"},

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from restwell._application import App
-from restwell._hooks import build_edge
+from restwell._edge_hooks import build_edge
 from restwell._host import Host
 from restwell._kit import Kit
 from restwell._services import Services

@@ -19,7 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         yield started
 
 
-PATHS = ["/metrics", "/docs", "/openapi.json", "/health/live", f"/v1/things/{ID}", f"/v1/things/by-framework/{ID}"]
+PATHS = ["/metrics", "/docs", "/openapi.json", "/health/live", f"/v1/things/{ID}"]
 PATHS += [f"/v1/things/kept/{ID}", "/v1/things/number/-5", "/docs/start.js"]
 
 
@@ -68,9 +68,7 @@ def test_a_path_that_is_not_canonical_is_not_found(server: InProcess, path: str)
 
 
 @pytest.mark.parametrize("root", ["/api", "/v1", "/a%20b", "/"])
-@pytest.mark.parametrize(
-    "path", [f"/v1/things/{ID}", f"/v1/things/kept/{ID}", f"/v1/things/by-framework/{ID}", "/metrics"]
-)
+@pytest.mark.parametrize("path", [f"/v1/things/{ID}", f"/v1/things/kept/{ID}", "/metrics"])
 def test_a_path_behind_a_prefix_has_one_spelling(server: InProcess, root: str, path: str) -> None:
     """Breaks when the framework removes the prefix: it matches it anywhere in the path."""
     prefix = root.rstrip("/")

@@ -145,11 +145,13 @@ async def test_watching_for_a_disconnect_loses_no_part_of_request_or_response(sl
     """Breaks when the watch consumes a part of the body."""
     response = await talk(slow, "GET", "/slow/late", (0.2, body(b"x", more=True)), (0.2, body(b"y")))
     assert (response[0]["status"], response[1]["body"]) == (200, b"xy")
+    response = await talk(slow, "GET", "/slow/late", (1.2, body(b"z")))
+    assert (response[0]["status"], response[1]["body"]) == (200, b"z"), "it arrives while the application waits for it"
     response = await talk(slow, "GET", "/slow/late", (0.2, body()))
     assert (response[0]["status"], response[1]["body"]) == (200, b"")
     late = [(0.2, body(b"a" * 5, more=True)), (0.2, body(b"b" * 6))]
     assert [one["status"] for one in await talk(slow, "POST", "/slow", *late) if "status" in one] == [503]
-    assert slow.ended == ["late done", "late done", "post 11 cancelled"]
+    assert slow.ended == ["late done", "late done", "late done", "post 11 cancelled"]
 
 
 async def test_a_body_that_does_not_arrive_in_time_gets_a_408(slow: Slow) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
 from typing import Any
 
 import httpx
@@ -12,7 +11,18 @@ from structlog.testing import capture_logs
 from api_client import assert_problem
 from edge_client import HOOKS, hello, request, scope_of, send_request
 from restwell.edge._access_log import AccessLog
-from restwell.edge._context import AsgiApp, Headers, Hook, Message, Receive, RequestContext, Response, Scope, Send
+from restwell.edge._context import (
+    Answer,
+    AsgiApp,
+    Headers,
+    Hook,
+    Message,
+    Receive,
+    RequestContext,
+    Response,
+    Scope,
+    Send,
+)
 from restwell.edge._deadline import Deadlines
 from restwell.edge._pipeline import Edge
 from restwell.edge._request_id import RequestId
@@ -60,21 +70,21 @@ class Named(Hook):
     def __init__(self, name: str, calls: list[str], *, waits: bool = False, **answers: Response | Exception) -> None:
         self.name, self.calls, self.waits, self.answers = name, calls, waits, answers
 
-    def admit(self, context: RequestContext) -> Awaitable[None] | None:
+    def admit(self, context: RequestContext) -> Answer:
         self.calls.append(f"{self.name} admit")
         if self.waits:
             return self._answer(context)
         answer = self.answers.get(context.scope["path"][1:])
         if isinstance(answer, Exception):
             raise answer
-        context.response = answer
-        return None
+        return answer
 
-    async def _answer(self, context: RequestContext) -> None:
+    async def _answer(self, context: RequestContext) -> Response | None:
         await asyncio.sleep(0)
         self.waits = False
-        self.admit(context)
-        self.waits = True
+        answer = self.admit(context)
+        assert answer is None or isinstance(answer, tuple)
+        return answer
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:
         self.calls.append(f"{self.name} on {context.status}")
@@ -150,9 +160,9 @@ async def test_cacheable_headers_are_not_added_to_a_prepared_response() -> None:
     class Prepared(Named):
         cacheable_headers = True
 
-        def admit(self, context: RequestContext) -> None:
-            super().admit(context)
+        def admit(self, context: RequestContext) -> Answer:
             context.is_prepared = True
+            return super().admit(context)
 
     calls: list[str] = []
     hooks = [Prepared("a", calls, path=answer()), Named("b", calls, error=NotFound())]

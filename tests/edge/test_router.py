@@ -15,7 +15,7 @@ TYPES = {"id": UUID, "order_id": UUID, "line_id": UUID, "number": int, "name": s
 
 
 def route(method: str, path: str, **parameters: type) -> Route:
-    return Route(method=method, path=path, parameters=parameters or TYPES)
+    return Route(method=method, path=path, path_types=parameters or TYPES)
 
 
 ROUTER = Router(

@@ -18,6 +18,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 Headers = list[tuple[bytes, bytes]]
 Response = tuple[int, Headers, bytes]
 """Status, headers and body."""
+Answer = Response | Awaitable[Response | None] | None
 
 SCOPE_KEY: Final = "restwell"
 """The key of the RequestContext in the ASGI scope."""
@@ -30,11 +31,10 @@ class RequestContext(Struct, eq=False):
 
     ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``method``: as it was sent; the
     application handles HEAD as GET. ``receive``: what the application calls. ``route`` and ``path_parameters``: set by
-    Routing, if the request has a route. ``response``: a hook that sets it answers the request; the other hooks change
-    its list of headers. ``is_prepared``: that response has the cacheable headers already. ``status``: 0 until the
-    response starts. ``user_id``: set by authentication. ``rate_limit``: the result of counting the request.
-    ``timed_out``: set when the timeout cancels the request. ``holds_slot``: whether the request holds a slot of the
-    concurrency limiter. ``cache_lookup``: set if the response is to be loaded into the response cache.
+    Routing, if the request has a route. ``is_prepared``: the response of the hook has the cacheable headers already.
+    ``status``: 0 until the response starts. ``user_id``: set by authentication. ``rate_limit``: the result of counting
+    the request. ``timed_out``: set when the timeout cancels the request. ``holds_slot``: whether the request holds a
+    slot of the concurrency limiter. ``cache_lookup``: set if the response is to be loaded into the response cache.
     ``consistency``: how recent replica reads must be.
     """
 
@@ -47,7 +47,6 @@ class RequestContext(Struct, eq=False):
     route: Route | None = None
     path_parameters: Mapping[str, Any] = _NO_PARAMETERS
     status: int = 0
-    response: Response | None = None
     is_prepared: bool = False
     rate_limit: RateLimitResult | None = None
     timed_out: bool = False
@@ -79,10 +78,10 @@ class Hook:
 
     cacheable_headers: ClassVar[bool] = False
 
-    def admit(self, context: RequestContext) -> Awaitable[None] | None:
-        """Runs when the request arrives. Return an awaitable to wait.
+    def admit(self, context: RequestContext) -> Answer:
+        """Runs when the request arrives. Return a response, or raise an AppError, to answer the request.
 
-        To answer the request, raise an AppError or set ``context.response``.
+        Return an awaitable, of the response or None, to wait. The other hooks change the headers of the response.
         """
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:

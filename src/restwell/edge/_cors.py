@@ -6,7 +6,7 @@ Such a page authenticates with a token in the Authorization header. Cookies are 
 from collections.abc import Iterable
 from typing import Final
 
-from restwell.edge._context import Headers, Hook, RequestContext
+from restwell.edge._context import Headers, Hook, RequestContext, Response
 
 PREFLIGHT_SECONDS: Final = 600
 """How long a browser may cache the response to a preflight request."""
@@ -30,13 +30,14 @@ class Preflight(Hook):
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = {origin.encode() for origin in origins}
 
-    def admit(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> Response | None:
         if context.method != "OPTIONS":
-            return
+            return None
         sent = context.headers
         if sent.get(b"origin") in self._origins and b"access-control-request-method" in sent:
             requested = sent.get(b"access-control-request-headers", b"")[:_MAX_REQUEST_HEADERS_BYTES]
-            context.response = 204, [_METHODS, (b"access-control-allow-headers", requested), _MAX_AGE], b""
+            return 204, [_METHODS, (b"access-control-allow-headers", requested), _MAX_AGE], b""
+        return None
 
 
 class Cors(Hook):

@@ -27,12 +27,13 @@ class RequestBody:
     Raises MalformedRequest if the client disconnects before the body is complete, or if its framing is invalid.
     """
 
-    __slots__ = ("_buffered", "_receive", "_watching", "is_complete")
+    __slots__ = ("_arrived", "_buffered", "_receive", "_watching", "is_complete")
 
     def __init__(self, receive: Receive, *, is_complete: bool) -> None:
         self._receive = receive
         self.is_complete = is_complete
         self._buffered: list[Message] = []
+        self._arrived: asyncio.Future[None] | None = None
         self._watching: asyncio.Task[None] | None = None
 
     async def __call__(self) -> Message:
@@ -40,7 +41,9 @@ class RequestBody:
             return self._buffered.pop(0)
         watching = self._watching
         if watching is not None and not watching.done():
-            await asyncio.wait([watching])  # raises nothing if the task is cancelled because the response has started
+            self._arrived = asyncio.get_running_loop().create_future()
+            # Raises nothing if the task is cancelled because the response has started.
+            await asyncio.wait([watching, self._arrived], return_when=asyncio.FIRST_COMPLETED)
             if self._buffered:
                 return self._buffered.pop(0)
             if not watching.cancelled():
@@ -63,6 +66,8 @@ class RequestBody:
     async def _wait_for_disconnect(self, request: "asyncio.Task[object]", context: RequestContext) -> None:
         while (message := await self._receive())["type"] != "http.disconnect":
             self._buffered.append(message)  # the empty body of a request without a body, which has not been read yet
+            if self._arrived is not None and not self._arrived.done():
+                self._arrived.set_result(None)
             if message.get("more_body", False):
                 return  # the request has a body
         if not context.status and not context.timed_out:
@@ -73,9 +78,9 @@ class RequestBody:
 class Deadlines(Hook):
     """Cancels the task of a request after ``seconds``, or the timeout of its route, and when its client disconnects.
 
-    The deadline ends when the response starts: the client may read slowly.
-    Everything that the request waits for is cancelled with it, except a COMMIT that was already sent. The precision is
-    TICK_SECONDS: one timer serves all requests, because a timer per request would cost each request microseconds.
+    The deadline ends when the response starts: the client may read slowly. Everything that the request waits for is
+    cancelled with it, except a COMMIT that was already sent. The precision is TICK_SECONDS: one timer serves all
+    requests, because a timer per request would cost each request microseconds.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -5,6 +5,7 @@ is parsed, is rejected: a proxy may have evaluated the other line.
 """
 
 import re
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -40,10 +41,12 @@ SINGLETONS: Final = frozenset(
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _VERSION_1_0: Final = frozenset({"1.0", "1"})
 """Granian uses the second spelling."""
-_host: Final = re.compile(
-    rb"(?:[0-9A-Za-z._-]{1,255}|\[([0-9A-Fa-f:.]{2,45})\])"
-    rb"(?::(?:[0-9]{0,4}|[0-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
-).fullmatch
+_host: Final = lru_cache(64)(
+    re.compile(
+        rb"(?:[0-9A-Za-z._-]{1,255}|\[([0-9A-Fa-f:.]{2,45})\])"
+        rb"(?::(?:[0-9]{0,4}|[0-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+    ).fullmatch
+)
 
 
 class HeaderFields(Hook):

@@ -14,6 +14,7 @@ from restwell.edge._context import (
     Message,
     Receive,
     RequestContext,
+    Response,
     Scope,
     Send,
 )
@@ -37,7 +38,7 @@ class Edge:
     """
 
     def __init__(self, app: AsgiApp, hooks: Sequence[Hook], errors: ErrorFormat = PROBLEMS) -> None:
-        self._app = app
+        self.app = app
         self._errors = errors
         self._hooks = hooks
         self._admit = [(number, hook.admit) for number, hook in enumerate(hooks, 1) if _has(hook, "admit")]
@@ -57,25 +58,25 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         context = RequestContext(scope, receive, dict(scope["headers"]), scope["method"], time.perf_counter())
-        position = 0
+        position, response = 0, None
         try:
             try:
                 for position, admit in self._admit:  # noqa: B007  # used below
-                    waiting = admit(context)
-                    if waiting is not None:
-                        await waiting
-                    if context.response is not None:
-                        break
+                    answer = admit(context)
+                    if answer is not None:
+                        response = answer if isinstance(answer, tuple) else await answer
+                        if response is not None:
+                            break
                 else:
                     position = len(self._hooks)
                     await self._call_app(context, send)
             except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # each gets a response
-                self._fail(context, error)
-            if context.response is not None:
-                context.status, headers, body = context.response
+                response = self._failed(context, error)
+            if response is not None:
+                context.status, headers, body = response
                 for on_response in (self._on_prepared if context.is_prepared else self._on_response)[position]:
                     on_response(context, headers)
                 await send({"type": "http.response.start", "status": context.status, "headers": headers})
@@ -105,13 +106,13 @@ class Edge:
 
         scope[SCOPE_KEY] = context
         try:
-            await self._app(scope, context.receive, respond)
+            await self.app(scope, context.receive, respond)
         finally:
             scope["method"] = context.method
             del scope[SCOPE_KEY]  # breaks the reference cycle between scope and context
 
-    def _fail(self, context: RequestContext, raised: BaseException) -> None:
-        """Set the response to a failed request; none if its client has disconnected.
+    def _failed(self, context: RequestContext, raised: BaseException) -> Response | None:
+        """The response to a failed request; None if its client has disconnected.
 
         Raises the error again if the response has started, or if not only the edge has cancelled the request.
         """
@@ -121,7 +122,7 @@ class Edge:
             if not cancelled_by_edge(context):
                 raise raised
             if not context.timed_out:
-                return
+                return None
             error = timeout_error(context)
         else:
             log.error("unhandled_exception", path=context.scope["path"], exc_info=raised)
@@ -129,7 +130,7 @@ class Edge:
                 raise raised
             error = AppError()
         context.is_prepared = False
-        context.response = error_response(error, context.request_id, self._format(context.route))
+        return error_response(error, context.request_id, self._format(context.route))
 
     def _format(self, route: Route | None) -> ErrorFormat:
         own = route.errors if route is not None else None

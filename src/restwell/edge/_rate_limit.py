@@ -108,8 +108,8 @@ class RateLimit(Hook):
         result = context.rate_limit
         if result is not None:
             rate, remaining, seconds, allowed = result
-            name, policy = _header_values(rate)
-            headers += ((b"ratelimit-policy", policy), (b"ratelimit", b"%b;r=%d;t=%d" % (name, remaining, seconds)))
+            name, policy = _policy(rate)
+            headers += (policy, (b"ratelimit", b"%b;r=%d;t=%d" % (name, remaining, seconds)))
             if not allowed and self._warn_of_proxy and context.user_id is None:
                 self._check_for_proxy(context)
         elif self._warn_of_uncounted and context.route is not None and context.route.has_guards and context.route.rate:
@@ -147,6 +147,7 @@ def _network(address: str) -> str:
 
 
 @lru_cache
-def _header_values(rate: Rate) -> tuple[bytes, bytes]:
+def _policy(rate: Rate) -> tuple[bytes, tuple[bytes, bytes]]:
+    """The quoted name, and the header of the policy."""
     name = f'"{rate.name}"'
-    return name.encode(), f"{name};q={rate.count};w={rate.seconds}".encode()
+    return name.encode(), (b"ratelimit-policy", f"{name};q={rate.count};w={rate.seconds}".encode())

@@ -35,6 +35,7 @@ from restwell.edge._context import (
     Hook,
     Message,
     RequestContext,
+    Response,
     Scope,
     new_context,
 )
@@ -110,10 +111,10 @@ class ResponseCache:
         self._lookups: dict[tuple[str, bytes], CacheLookup] = {}
         self._encodings: dict[bytes, bytes] = {}
 
-    def get_nowait(self, context: RequestContext, route: Route, policy: CachePolicy) -> None:
-        """Respond if the response is known to be current without I/O; else set ``cache_lookup``.
+    def get_nowait(self, context: RequestContext, route: Route, policy: CachePolicy) -> Response | None:
+        """The response, if it is known to be current without I/O; else None, and ``cache_lookup`` is set.
 
-        Does neither if the query is invalid: the application responds with the error. Raises PreconditionFailed.
+        It is not set if the query is invalid: the application responds with the error. Raises PreconditionFailed.
         """
         scope = context.scope
         target = (scope["path"], scope["query_string"])
@@ -121,15 +122,15 @@ class ResponseCache:
         if lookup is None:
             lookup = self._parse(context, route, policy)
             if lookup is None:
-                return
+                return None
             self._remember(target, lookup)
         key = _cache_key(lookup, context) if policy.vary else lookup.key
         now = time.time()
         cached: CachedResponse | None = self._cache.get_nowait(key, lookup.stats, now)
         if cached is None:
             context.cache_lookup = lookup
-        else:
-            self.respond(cached, lookup, context, now)
+            return None
+        return self.render(cached, lookup, context, now)
 
     async def get_or_load(self, lookup: CacheLookup, context: RequestContext) -> CachedResponse:
         """The response, from the cache or the application. Concurrent requests share one call of the application."""
@@ -142,7 +143,7 @@ class ResponseCache:
             name=lookup.name,
         )
 
-    def respond(
+    def render(
         self,
         cached: CachedResponse,
         lookup: CacheLookup,
@@ -150,8 +151,8 @@ class ResponseCache:
         now: float,
         *,
         may_be_new: bool = False,
-    ) -> None:
-        """Set the response to this request: the variant that it accepts, or 304. Raises PreconditionFailed.
+    ) -> Response:
+        """The response to this request: the variant that it accepts, or 304. Raises PreconditionFailed.
 
         ``may_be_new``: the application may have been called for this request.
         """
@@ -176,11 +177,10 @@ class ResponseCache:
             cache_headers = variant.hit_headers = hit_headers_of(cached, lookup.policy, now)
         context.is_prepared = True
         if is_error:
-            context.response = with_request_id(cached, variant, cache_headers, context.request_id)
-        elif if_none_match is not None and etag_listed(if_none_match, variant.etag):
-            context.response = 304, variant.not_modified + cache_headers, b""
-        else:
-            context.response = cached.status, variant.headers + cache_headers, variant.body
+            return with_request_id(cached, variant, cache_headers, context.request_id)
+        if if_none_match is not None and etag_listed(if_none_match, variant.etag):
+            return 304, variant.not_modified + cache_headers, b""
+        return cached.status, variant.headers + cache_headers, variant.body
 
     def _remember(self, target: tuple[str, bytes], lookup: CacheLookup) -> None:
         if len(self._lookups) >= MAX_LOOKUPS:
@@ -232,11 +232,12 @@ class CachedResponses(Hook):
     def __init__(self, responses: ResponseCache) -> None:
         self._get_nowait = responses.get_nowait
 
-    def admit(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> Response | None:
         """Raises PreconditionFailed."""
         route = context.route
-        if route is not None and route.cache is not None:
-            self._get_nowait(context, route, route.cache)
+        if route is None or route.cache is None:
+            return None
+        return self._get_nowait(context, route, route.cache)
 
 
 class CacheLoads(Hook):
@@ -245,14 +246,14 @@ class CacheLoads(Hook):
     def __init__(self, responses: ResponseCache) -> None:
         self._responses = responses
 
-    def admit(self, context: RequestContext) -> Awaitable[None] | None:
+    def admit(self, context: RequestContext) -> Awaitable[Response] | None:
         """Raises PreconditionFailed, and the errors of the cache."""
         lookup: CacheLookup | None = context.cache_lookup
         return self._respond(context, lookup) if lookup is not None else None
 
-    async def _respond(self, context: RequestContext, lookup: CacheLookup) -> None:
+    async def _respond(self, context: RequestContext, lookup: CacheLookup) -> Response:
         cached = await self._responses.get_or_load(lookup, context)
-        self._responses.respond(cached, lookup, context, time.time(), may_be_new=True)
+        return self._responses.render(cached, lookup, context, time.time(), may_be_new=True)
 
 
 def _cache_key(lookup: CacheLookup, context: RequestContext) -> str:

@@ -1,7 +1,7 @@
 """Finds the route of each request."""
 
 from restwell.edge._canonical_path import path_below_root
-from restwell.edge._context import Hook, RequestContext
+from restwell.edge._context import Hook, RequestContext, Response
 from restwell.edge._route import Route
 from restwell.edge._router import Router
 
@@ -18,7 +18,7 @@ class Routing(Hook):
         self._find = router.find
         self._responds_to_options = responds_to_options
 
-    def admit(self, context: RequestContext) -> None:
+    def admit(self, context: RequestContext) -> Response | None:
         scope, method = context.scope, context.method
         path = path_below_root(scope) if scope.get("root_path") else scope["path"]
         match = self._find("GET" if method == "HEAD" else method, path)
@@ -28,4 +28,5 @@ class Routing(Hook):
         elif method == "OPTIONS" and self._responds_to_options:
             allowed = self._router.allowed(path)
             if allowed is not None:
-                context.response = 204, [(b"allow", allowed.encode())], b""
+                return 204, [(b"allow", allowed.encode())], b""
+        return None

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from restwell._edge import build_edge
 
 from api_client import assert_problem
 from edge_client import hello
+from restwell._edge_hooks import build_edge
 from restwell.cache import Cache
 from restwell.cache._local import LocalStore
 from restwell.database import Database, open_database
@@ -117,10 +117,9 @@ async def test_a_table_of_routes_adds_declarations_to_any_application(parts: Par
         Route(method="GET", path="/slow", timeout_seconds=60),
     ]
     async with connect(parts.edge(app, routes, Settings.load({}))) as client:
-        for _ in range(5):
-            response = await client.get("/products/7")
-            assert (response.status_code, response.text) == (200, "GET  ")
-        assert response.headers["cache-status"].startswith("restwell; hit")
+        responses = [await client.get("/products/7") for _ in range(5)]
+        assert [(response.status_code, response.text) for response in responses] == [(200, "GET  ")] * 5
+        assert responses[4].headers["cache-status"].startswith("restwell; hit")
         assert (await client.get("/slow")).headers["ratelimit-policy"] == '"reads";q=3;w=60'
         assert (await client.options("/slow")).headers["allow"] == "GET, HEAD, OPTIONS"
     assert called == ["/products/7 {'number': 7}", "/slow {}"]
