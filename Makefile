@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kit test-shop test-installed test-quick .venv/.servers coverage scoreboard bench check format api lock clean
+.PHONY: help run test test-kit test-shop test-installed test-litestar-next test-quick .venv/.servers coverage scoreboard bench check format api lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,17 @@ test-installed: .venv/.servers ## Run the tests of the shop against the installe
 	@build/venv/bin/python -m pip --quiet --no-input install --require-hashes --no-deps -r requirements/dev.txt
 	@build/venv/bin/python -m pip --quiet --no-input install --no-deps build/*.whl
 	@cd shop && ../build/venv/bin/pytest $(PARALLEL) --quiet --no-header $(ARGS)
+
+test-litestar-next: .venv/.dev ## Run the tests of the Litestar host with the newest pre-release of Litestar 3, if there is one
+	@$(BIN)/python -m pip index versions --pre litestar | grep --quiet '^Available versions: 3\.' || { \
+	  $(BIN)/python -m pip index versions --pre litestar >/dev/null && echo "The registry has no Litestar 3 yet, so it was not tested."; exit $$?; }; \
+	set -e; rm -rf build && $(BIN)/python -m venv build/venv; \
+	build/venv/bin/python -m pip --quiet --no-input install --require-hashes --no-deps -r requirements/dev.txt; \
+	build/venv/bin/python -m pip --quiet --no-input install --pre --upgrade 'litestar>=3.0.0a0,<4'; \
+	build/venv/bin/python -m pip --quiet --no-input install --no-deps --no-build-isolation --editable .; \
+	build/venv/bin/pytest --quiet --no-header -W 'ignore:Call to deprecated function' $(LITESTAR_TESTS) $(ARGS)
+
+LITESTAR_TESTS := $(wildcard tests/test_litestar*.py) tests/test_asgi_existing_applications.py
 
 test-quick: .venv/.dev ## Run the tests that need no server and no other process, both suites at the same time
 	@shop=$$(mktemp) && trap 'rm -f "$$shop"' EXIT; \

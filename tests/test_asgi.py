@@ -232,7 +232,7 @@ async def test_a_route_is_found_below_the_prefix_of_a_proxy(tiny_settings: Setti
     assert b"/api/echo/1" in answer.chunks[0]
 
 
-async def test_a_request_that_nobody_counts_is_reported_once(tiny_settings: Settings) -> None:
+async def test_a_request_that_the_application_does_not_count_is_reported_once(tiny_settings: Settings) -> None:
     """Breaks when the hook is silent: a forgotten ``count_request`` is a route without a limit."""
     app = wrapped(tiny_settings, Route("POST", "/echo/{name}", per_user=True))
     async with running(app) as client:

@@ -65,8 +65,8 @@ class AppError(Exception):
 class ErrorFormat(Struct, frozen=True):
     """The form of every error response: RFC 9457 problems, unless the application sets another.
 
-    ``body`` returns what is encoded as JSON, from the error and the id of the request. ``schema`` is its type, for the
-    OpenAPI document. The error determines status and headers.
+    ``body`` returns a Struct or a builtin type, from the error and the id of the request. ``schema`` is its type, for
+    the OpenAPI document. The error determines status and headers.
     """
 
     media_type: str = PROBLEM_MEDIA_TYPE

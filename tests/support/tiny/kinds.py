@@ -6,7 +6,9 @@ from typing import Annotated
 from uuid import UUID
 
 from msgspec import Struct
+from sqlalchemy import select
 
+from restwell.database import Database, page_query
 from restwell.errors import Conflict
 from restwell.pages import Cursors, Page, PageFilter
 from restwell.web import (
@@ -33,7 +35,9 @@ from restwell.web import (
     stream_json,
     with_etag,
 )
+from tiny.app import Note, notes
 
+pages = page_query("kinds.page", select(notes.c.id, notes.c.text), [notes.c.id], Note)
 SOMETHING = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4c0")
 
 
@@ -58,12 +62,9 @@ class KindController(Controller):
     tags = ["kinds"]
 
     @get()
-    async def list(self, filters: PageFilter, cursors: Cursors) -> Page[Kind]:
-        """List kinds, in pages."""
-        last = cursors.decode("kinds", filters.cursor, tuple[int])[0] if filters.cursor else 0
-        rows = [Kind("kind", number) for number in range(last + 1, min(last + filters.limit + 2, 5))]
-        more = len(rows) > filters.limit
-        return Page(rows[: filters.limit], cursors.encode("kinds", (filters.limit + last,)) if more else None)
+    async def list(self, filters: PageFilter, cursors: Cursors, database: Database) -> Page[Note]:
+        """List notes, in pages."""
+        return await cursors.fetch(database, pages, filters)
 
     @post(raises=[Taken], other_responses={200: "It exists."})
     async def add(self, data: Kind) -> Response[Kind]:
