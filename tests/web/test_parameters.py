@@ -213,6 +213,8 @@ async def unknown_filters(filters: Any) -> None: ...
     [
         *((name, kind, message) for name in ("data", "form", "filters") for kind, message in SENT),
         ("data", dict[str, list[datetime]], "a datetime with an optional offset"),
+        ("data", Service, "a Service, which cannot be decoded: use Structs, models and standard types"),
+        ("data", list[Service | None], "a Service, which cannot be decoded"),
         *(
             (name, kind, "Sent.field has no type with a single")
             for name in ("form", "filters")

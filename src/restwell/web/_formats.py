@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 
 from msgspec import inspect
 
+from restwell._email_addresses import EmailAddress
 from restwell.errors import FieldError
 from restwell.web._literals import FORMATS
 from restwell.web._validation import MAX_ERRORS, truncate
@@ -33,12 +34,14 @@ def to_field_errors(errors: Sequence[FormatError]) -> list[FieldError]:
 
 
 def ambiguous_formats(kind: Any) -> Iterator[str]:
-    """Types that OpenAPI cannot describe exactly, each with the annotation to use instead."""
+    """Types that are not decoded exactly as OpenAPI describes them, each with the annotation to use instead."""
     for part in types_within(inspect.type_info(kind)):
         if isinstance(part, inspect.DateTimeType) and part.tz is not True:
             yield "a datetime with an optional offset: annotate it as Annotated[datetime, Meta(tz=True)]"
         if isinstance(part, inspect.TimeType) and part.tz is None:
             yield "a time with an optional offset: annotate it as Annotated[time, Meta(tz=False)], or tz=True"
+        if isinstance(part, inspect.CustomType) and part.cls is not EmailAddress:
+            yield f"a {part.cls.__name__}, which cannot be decoded: use Structs, models and standard types"
 
 
 def add_patterns(schema: Any) -> None:
