@@ -150,6 +150,33 @@ async def test_a_conflict_in_a_service_retries_the_whole_ambient_transaction(dat
     assert await committed(database) == [1, 2]
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_a_deadlock_between_services_retries_one_of_the_operations(database: Database) -> None:
+    """Breaks when the service's error ends the operation without a retry."""
+    await database.run_many(add, [{"id": 1}, {"id": 2}])
+    both_hold_one = asyncio.Barrier(2)
+    attempts = 0
+
+    async def service_raises(coin: int) -> None:
+        async with database.transaction() as tx:
+            await tx.run(raise_n, match_id=coin)
+
+    async def operation(first: int, second: int) -> None:
+        nonlocal attempts
+        attempts += 1
+        await service_raises(first)
+        if attempts <= 2:
+            await both_hold_one.wait()
+        await service_raises(second)
+
+    await asyncio.gather(
+        database.in_transaction(lambda _: operation(1, 2), ambient=True),
+        database.in_transaction(lambda _: operation(2, 1), ambient=True),
+    )
+    assert attempts == 3
+    assert [await database.one(n_of, id=coin) for coin in (1, 2)] == [2, 2]
+
+
 class Recorder(TransactionHook):
     def __init__(self) -> None:
         self.events: list[str] = []

@@ -85,7 +85,9 @@ class AmbientTransaction(Transaction):
     async def _execute_many(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> None:
         await self._alone(self._transaction._execute_many, compiled, parameters)  # noqa: SLF001  # same package
 
-    async def _execute_batch(self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]) -> None:
+    async def _execute_batch(  # pragma: no cover  # never called: the transaction flushes its own writes
+        self, statements: Sequence[tuple[Query[Any], tuple[Any, ...]]]
+    ) -> None:
         await self._alone(self._transaction._execute_batch, statements)  # noqa: SLF001  # same package
 
     async def _alone(self, execute: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
