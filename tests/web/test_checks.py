@@ -61,7 +61,11 @@ INVALID: dict[str, list[Any]] = {
 
 
 def cases(of: dict[str, list[Any]]) -> list[Any]:
-    return [pytest.param(name, value, id=f"{name}={value}") for name, values in of.items() for value in values]
+    return [
+        pytest.param(name, value, id=f"{name} {number}")
+        for name, values in of.items()
+        for number, value in enumerate(values)
+    ]
 
 
 @pytest.mark.parametrize(("name", "value"), cases(VALID))

@@ -20,7 +20,7 @@ from restwell.observability._metrics_folder import Family, Kind, MetricsFolder, 
 
 log = structlog.get_logger("restwell.metrics")
 
-MEDIA_TYPE: Final = "text/plain; version=0.0.4"
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PUBLISH_SECONDS: Final = 1.0
 
 

@@ -23,7 +23,7 @@ CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_ASSETS: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+_ASSETS: Final = {"swagger-ui-bundle.js": "text/javascript; charset=utf-8", "swagger-ui.css": "text/css; charset=utf-8"}
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
@@ -73,7 +73,7 @@ def docs_routes(document: Schema) -> list[Handler]:
     if folder is None:
         return [openapi]
     files = {name: _file((folder / name).read_bytes(), kind) for name, kind in _ASSETS.items()}
-    files["start.js"] = _file(_START.encode(), "text/javascript")
+    files["start.js"] = _file(_START.encode(), "text/javascript; charset=utf-8")
 
     @get("/docs", include_in_schema=False, rate_limit=DOCUMENTS)
     async def docs() -> Response[bytes]:
