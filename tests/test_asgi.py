@@ -88,6 +88,11 @@ def wrapped(settings: Settings, *routes: Route, api: Any = None, **options: Any)
     return Restwell(settings, name="existing").wrap(api or existing(), routes, **options)
 
 
+class PassOn(BaseHTTPMiddleware):
+    async def dispatch(self, request: Request, call_next: Any) -> Any:
+        return await call_next(request)
+
+
 @pytest.fixture
 async def client(tiny_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     async with running(wrapped(tiny_settings)) as client:
@@ -148,14 +153,9 @@ async def test_a_slow_handler_is_cancelled_also_below_middleware(
     tiny_settings: Settings, *, has_middleware: bool
 ) -> None:
     """Breaks when the edge does not undo its cancellation: the request ends without a response."""
-
-    class Middleware(BaseHTTPMiddleware):
-        async def dispatch(self, request: Request, call_next: Any) -> Any:
-            return await call_next(request)
-
     api = existing()
     if has_middleware:
-        api.add_middleware(Middleware)
+        api.add_middleware(PassOn)
     async with running(wrapped(tiny_settings, Route("GET", "/slow", timeout_seconds=0.3), api=api)) as client:
         assert_problem(await client.get("/slow"), 503, "deadline_exceeded")
         assert (await client.get("/echo/a")).status_code == 200
@@ -188,6 +188,26 @@ async def test_a_cached_response_depends_on_the_named_parameters_alone(tiny_sett
         assert "fwd=miss" in (await client.get("/echo/a?page=2")).headers["cache-status"]
         answer = await client.get("/echo/a?page=%ff")
         assert (answer.json()["query"], "cache-status" in answer.headers) == ("page=%ff", False)
+
+
+@pytest.mark.parametrize("has_middleware", [False, True])
+async def test_a_streamed_response_is_cached_and_an_error_is_not(
+    tiny_settings: Settings, *, has_middleware: bool
+) -> None:
+    """Breaks when ``receive`` of a load always has a message: frameworks wait for a disconnect while they stream.
+
+    The error: breaks when the edge responds to the exception after the application has.
+    """
+    api = existing()
+    if has_middleware:
+        api.add_middleware(PassOn)
+    routes = [Route("GET", path, cache=public(ttl_seconds=60, tags=[])) for path in ("/stream", "/broken")]
+    async with running(wrapped(tiny_settings, *routes, api=api)) as client:
+        assert [(await client.get("/stream")).text for _ in range(2)] == ["012", "012"]
+        assert "hit" in (await client.get("/stream")).headers["cache-status"]
+        answers = [await client.get("/broken") for _ in range(2)]
+        assert [answer.text for answer in answers] == ["Internal Server Error"] * 2
+        assert not any("hit" in answer.headers["cache-status"] for answer in answers)
 
 
 async def test_a_response_of_another_version_or_a_private_one_is_not_used(tiny_settings: Settings) -> None:

@@ -88,6 +88,30 @@ def test_the_hooks_have_their_order(parts: Parts, *, complete: bool) -> None:
     assert names == [name for name in ORDER.split() if complete or name not in OPTIONAL]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("AccessLog", "RequestId", id="a rejected request is logged too"),
+        pytest.param("RequestId", "HeaderFields", id="an error response has an id"),
+        pytest.param("SecurityHeaders", "UrlLimit", id="an error response has security headers"),
+        pytest.param("Cors", "RateLimit", id="the page of another origin may read a 429"),
+        pytest.param("HeaderFields", "ClientAddress", id="a repeated Forwarded header is read whole"),
+        pytest.param("ClientAddress", "RateLimit", id="the client is counted, not its proxy"),
+        pytest.param("UrlLimit", "Routing", id="no long path is searched"),
+        pytest.param("CanonicalPath", "Routing", id="no other spelling finds a route"),
+        pytest.param("Preflight", "Routing", id="OPTIONS of a preflight is not that of the route"),
+        pytest.param("Routing", "RateLimit", id="a route has its own rate"),
+        pytest.param("RateLimit", "CachedResponses", id="cached responses count"),
+        pytest.param("CachedResponses", "QueryBudget", id="a cached response costs nothing more"),
+        pytest.param("Deadlines", "CacheLoads", id="waiting for another load has a timeout"),
+        pytest.param("Deadlines", "ConcurrencyLimiter", id="waiting for a slot has a timeout"),
+        pytest.param("CacheLoads", "ConcurrencyLimiter", id="requests that wait for one load hold one slot"),
+    ],
+)
+def test_a_hook_runs_after_those_that_it_needs(before: str, after: str) -> None:
+    assert ORDER.split().index(before) < ORDER.split().index(after)
+
+
 async def test_the_metrics_of_the_edge_are_registered(parts: Parts) -> None:
     edge = parts.edge(hello, [], Settings.load({}))
     names = {metric.name for metric in parts.metrics.registry.collect()}

@@ -37,6 +37,7 @@ class App:
     ) -> None:
         self.kit = kit
         self.routes = [route for route in routes if isinstance(route, Endpoint)]
+        self.wrapped_routes = [route for route in routes if not isinstance(route, Endpoint)]
         self.host_reason = host_reason
         self.openapi = openapi or {}
         self.prefixes = prefixes

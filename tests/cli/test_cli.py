@@ -106,6 +106,26 @@ def test_routes_lists_who_may_call_each_route(tiny_env: dict[str, str], tmp_path
     assert ["POST", "/v1/guesses", "anyone", "10/60", "s", "guess", "directly"] in rows
 
 
+def test_routes_lists_what_the_kit_does_for_a_wrapped_application(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "existing.py").write_text(
+        "from restwell import Project, Restwell\n"
+        "from restwell.asgi import Route\n"
+        "from restwell.rate_limits import Rate\n"
+        "from restwell.settings import Settings\n"
+        "async def api(scope, receive, send): ...\n"
+        "limit = Rate('login', 5, seconds=60)\n"
+        "routes = [Route('POST', '/login', rate_limit=limit), Route('GET', '/', rate_limit=None)]\n"
+        "wrap = lambda settings: Restwell(settings, name='existing').wrap(api, routes)\n"
+        "project = Project(name='existing', settings=Settings, create_app=wrap)\n"
+    )
+    env = {**tiny_env, "RESTWELL_APP": "existing:project", "PYTHONPATH": str(tmp_path)}
+    lines = restwell("routes", cwd=tmp_path, **env).stdout.splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["POST", "/login", "5/60", "s", "by", "the", "wrapped", "application"],
+        ["GET", "/", "by", "the", "wrapped", "application"],
+    ]
+
+
 def test_openapi_prints_the_document(tiny_env: dict[str, str], tmp_path: Path) -> None:
     assert json.loads(restwell("openapi", cwd=tmp_path, **tiny_env).stdout)["info"]["title"] == "tiny"
 

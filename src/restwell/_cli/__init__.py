@@ -299,6 +299,9 @@ def routes() -> None:
         rate = endpoint.declared_rate
         limit = f"{rate.count}/{rate.seconds} s" if isinstance(rate, Rate) else ""
         table.add_row(endpoint.method, endpoint.path, ", ".join(guards) or "anyone", limit, endpoint.name, called)
+    for route in app.wrapped_routes:
+        limit = f"{route.rate.count}/{route.rate.seconds} s" if isinstance(route.rate, Rate) else ""
+        table.add_row(route.method, route.path, "", limit, "", "by the wrapped application")
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 

@@ -7,10 +7,13 @@ The application that fills the cache sees the path, the normalised query and the
 else of the request, so that no data of one client reaches the response of another.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeVar
 
+import structlog
 from msgspec import Struct
 
 from restwell.edge._cached_response import (
@@ -48,6 +51,8 @@ MAX_LOOKUP_CHARS: Final = 1_024
 """A longer request target is not remembered. Only unknown query parameters make it that long."""
 MAX_ENCODINGS: Final = 256
 MAX_VARY_BYTES: Final = 200
+
+log = structlog.get_logger("restwell.edge")
 
 T = TypeVar("T")
 
@@ -277,8 +282,14 @@ async def _call_app(app: AsgiApp, context: RequestContext, lookup: CacheLookup) 
     status = 0
     headers: Headers = []
     parts: list[bytes] = []
+    is_read, is_complete = False, asyncio.Event()
 
     async def receive() -> Message:
+        nonlocal is_read
+        if is_read:  # frameworks wait for the disconnect while they stream
+            await is_complete.wait()
+            return {"type": "http.disconnect"}
+        is_read = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Message) -> None:
@@ -287,11 +298,17 @@ async def _call_app(app: AsgiApp, context: RequestContext, lookup: CacheLookup) 
             status, headers = message["status"], list(message["headers"])
         else:
             parts.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                is_complete.set()
 
     scope[SCOPE_KEY] = own = new_context(scope, receive)
     own.request_id, own.route, own.path_parameters = REQUEST_ID, context.route, context.path_parameters
     try:
         await app(scope, receive, send)
+    except Exception:
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR or not is_complete.is_set():
+            raise
+        log.exception("unhandled_exception", path=scope["path"])  # an existing application has responded
     finally:
         del scope[SCOPE_KEY]  # breaks the reference cycle between scope and context
     return CachedResponse(status, headers, b"".join(parts), time.time())
