@@ -39,6 +39,7 @@ LAYERS: Final = {
 FEATURES: Final = {file.parent.name for file in SHOP.glob("*/service.py")}
 RULES: Final = {
     "service",
+    "events",
     "stock",
     "settlement",
     "reauthentication",
