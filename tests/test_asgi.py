@@ -179,7 +179,7 @@ async def test_a_cached_response_depends_on_the_whole_query(tiny_settings: Setti
 
 async def test_a_cached_response_depends_on_the_named_parameters_alone(tiny_settings: Settings) -> None:
     """Breaks when the application sees the parameters that are not in the key."""
-    policy = public(ttl_seconds=60, tags=["echo:{page}"], vary=["Accept-Language"])
+    policy = public(ttl_seconds=60, tags=lambda values: [f"echo:{values['page']}"], vary=["Accept-Language"])
     app = wrapped(tiny_settings, Route("GET", "/echo/{name}", cache=policy, query=("page", "size")))
     async with running(app) as client:
         assert (await client.get("/echo/a?size=2&other=1&page=1&size=3")).json()["query"] == "page=1&size=2&size=3"
@@ -234,6 +234,20 @@ async def test_a_limit_is_that_of_the_route_and_rejections_have_the_format_of_th
         assert_problem(await client.post("/echo/c"), 429, "rate_limited")
         assert "ratelimit" not in (await client.put("/echo/c")).headers
         assert '"reads"' in (await client.get("/echo/c")).headers["ratelimit"]
+
+
+async def test_without_rate_limits_a_request_is_counted_for_no_user(tiny_settings: Settings) -> None:
+    api = FastAPI()
+
+    @api.get("/me")
+    async def me(request: Request) -> str:
+        await kit.count_request(request.scope, 7)
+        return "me"
+
+    settings = tiny_settings.model_copy(update={"rate_limit": RateLimitSettings(scale=0)})
+    kit = Restwell(settings, name="existing")
+    async with running(kit.wrap(api, [Route("GET", "/me", per_user=True)])) as client:
+        assert "ratelimit" not in (await client.get("/me")).headers
 
 
 async def test_a_route_is_found_below_the_prefix_of_a_proxy(tiny_settings: Settings) -> None:

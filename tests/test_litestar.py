@@ -22,7 +22,7 @@ from structlog.testing import capture_logs
 from api_client import assert_problem
 from restwell import App, Restwell
 from restwell.database import query
-from restwell.errors import AppError, ErrorFormat
+from restwell.errors import AppError, ErrorFormat, NotFound, ServiceUnavailable
 from restwell.litestar import LitestarHost
 from restwell.settings import LogSettings, Settings
 from restwell.testing import running
@@ -72,9 +72,14 @@ async def broken() -> None:
     raise ValueError("hunter2")
 
 
-@litestar.get("/unknown-status")
-async def unknown_status() -> None:
-    raise HTTPException(status_code=500, detail="hunter2")
+@litestar.get("/status/{status:int}")
+async def fail(status: FromPath[int]) -> None:
+    raise HTTPException(status_code=status, detail="hunter2")
+
+
+@litestar.get("/missing/{is_down:int}")
+async def missing(is_down: FromPath[int]) -> None:
+    raise ServiceUnavailable if is_down else NotFound("No such thing.")
 
 
 @litestar.get("/events")
@@ -98,7 +103,7 @@ class Echo(WebsocketListener):
         return f"echo {data}"
 
 
-HANDLERS = (read_thing, add_thing, conflict, broken, unknown_status, events, file, Echo)
+HANDLERS = (read_thing, add_thing, conflict, broken, fail, missing, events, file, Echo)
 
 
 def build(settings: Settings, host: LitestarHost, **options: Any) -> App:
@@ -179,7 +184,9 @@ async def test_errors_of_litestar_have_the_format_of_the_application(client: htt
     answer = await client.get("/conflict")
     assert assert_problem(answer, 409, "conflict")["detail"] == "Somebody was faster."
     assert answer.headers["retry-after"] == "3"
-    for path in ("/broken", "/unknown-status"):
+    assert assert_problem(await client.get("/missing/0"), 404, "not_found")["detail"] == "No such thing."
+    assert_problem(await client.get("/missing/1"), 503, "service_unavailable")
+    for path in ("/broken", "/status/500", "/status/799", "/status/204"):
         answer = await client.get(path)
         assert_problem(answer, 500, "internal_error")
         assert "hunter2" not in answer.text
@@ -352,11 +359,6 @@ def test_a_handler_that_no_request_could_reach_is_refused(tiny_settings: Setting
 def test_an_option_that_the_routes_of_the_kit_would_ignore_is_refused() -> None:
     with pytest.raises(TypeError, match=r"LitestarHost\(after_request=...\) would not apply to the routes of the kit"):
         LitestarHost(after_request=print)
-
-
-def test_an_option_that_litestar_does_not_have_is_refused(tiny_settings: Settings) -> None:
-    with pytest.raises(TypeError, match="midleware"):
-        build(tiny_settings, LitestarHost(midleware=[]))
 
 
 @pytest.mark.parametrize("options", [{}, {"on_startup": [], "state": None, "debug": True}])
