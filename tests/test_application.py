@@ -1,5 +1,6 @@
 """The ASGI application: each type of scope, and what it offers to commands and workers."""
 
+from inspect import iscoroutinefunction
 from types import ModuleType
 from typing import Any
 
@@ -117,3 +118,8 @@ def test_a_handler_gets_parts_of_the_kit_by_type(tiny_settings: Settings, kind: 
     app = Restwell(tiny_settings, name="parts").app([get("/x")(handler)])
     (route,) = [each for each in app.routes if each.path == "/x"]
     assert isinstance(route.parameters.services["part"], kind)
+
+
+def test_servers_recognize_the_application_as_asgi_3(tiny_settings: Settings) -> None:
+    """Breaks when ``__call__`` returns a coroutine without being a coroutine function: Uvicorn takes it for ASGI 2."""
+    assert iscoroutinefunction(type(create_app(tiny_settings)).__call__)

@@ -1,6 +1,6 @@
 """The ASGI application that the kit builds."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from restwell._kit import Kit
@@ -51,14 +51,16 @@ class App:
         self._framework = framework
         self._lifespan = Lifespan(self._start, kit.close, framework)
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            return self._edge(scope, receive, send)  # returned, not awaited: saves one coroutine per request
-        if kind == "lifespan":
-            return self._lifespan(scope, receive, send)
-        framework = self._framework
-        return framework(scope, receive, send) if framework is not None else refuse_websocket(receive, send)
+            await self._edge(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif self._framework is not None:
+            await self._framework(scope, receive, send)
+        else:
+            await refuse_websocket(receive, send)
 
     def queries(self) -> list[Query[Any]]:
         """The named queries of the features."""
