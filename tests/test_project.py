@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from restwell._project import APP_VARIABLE, find_project
+from restwell import _project as project_module
+from restwell._application import App
+from restwell._project import APP_VARIABLE, Project, create_app, find_project
 from restwell.errors import ConfigurationError
+from restwell.settings import Settings
 from tiny.app import project
 
 
@@ -92,3 +96,20 @@ def test_a_project_loads_its_settings_from_the_environment_and_files(
     monkeypatch.delenv("WORKERS", raising=False)
     settings = project.load_settings()
     assert (settings.port, settings.workers) == (1234, 7)
+
+
+def test_the_application_of_a_process_is_created_after_its_logs_are_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks when an error of the application is not logged: the interpreter would write it, and may block."""
+
+    def fail(_: Settings) -> App:
+        events.append("created")
+        raise RuntimeError("a bug")
+
+    events: list[str] = []
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///a.db")
+    monkeypatch.setattr(project_module, "configure_logs", lambda _: events.append("configured"))
+    monkeypatch.setattr(project_module, "find_project", lambda: Project("failing", Settings, fail))
+    with capture_logs() as logs, pytest.raises(SystemExit) as exit_status:
+        create_app()
+    assert exit_status.value.code == 1
+    assert [*events, *(line["event"] for line in logs)] == ["configured", "created", "process_failed"]

@@ -11,6 +11,7 @@ from typing import Any, Final
 from restwell._application import App
 from restwell.database import Database
 from restwell.errors import ConfigurationError
+from restwell.observability._logs import configure_logs, log_fatal_errors
 from restwell.settings import Settings
 
 APP_VARIABLE: Final = "RESTWELL_APP"
@@ -58,6 +59,18 @@ def find_project(reference: str | None = None) -> Project:
     if not isinstance(project, Project):
         raise ConfigurationError([f"{reference} is not a restwell.Project"])
     return project
+
+
+def create_app() -> App:
+    """Create the application of this process from its environment. Its logs are configured first.
+
+    An exception of the application's code ends the process as ``process_failed``.
+    """
+    project = find_project()
+    settings = project.load_settings()
+    configure_logs(settings.log)
+    with log_fatal_errors():
+        return project.create_app(settings)
 
 
 def named_application() -> str:

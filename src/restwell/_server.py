@@ -26,9 +26,8 @@ from restwell import _heartbeats as heartbeats
 from restwell._application import App
 from restwell._child_processes import STOP_SECONDS, block_sigterm_during_fork, exit_with_parent, kill_children
 from restwell._folders import checked_writes
-from restwell._project import find_project
+from restwell._project import create_app
 from restwell.errors import ConfigurationError
-from restwell.observability._logs import configure_logs, log_fatal_errors
 from restwell.observability._metrics_folder import MetricsFolder
 from restwell.settings import MetricsSettings, Settings
 
@@ -56,11 +55,7 @@ def create_worker_app(writer: Connection) -> App:
     exit_with_parent()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal sends it to all processes; the main process handles it
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    project = find_project()
-    settings = project.load_settings()
-    configure_logs(settings.log)
-    with log_fatal_errors():
-        app = project.create_app(settings)
+    app = create_app()
     app.on_startup.append(partial(heartbeats.send_heartbeats, writer))
     # Objects created so far are permanent: exclude them from garbage collection (docs/decisions/0006).
     gc.collect()

@@ -19,14 +19,14 @@ import uvloop
 
 from restwell._application import App
 from restwell._child_processes import block_sigterm_during_fork, exit_with_parent, kill_children
-from restwell._project import find_project
+from restwell._project import create_app
 from restwell.database import open_database
 from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.ids import new_id
 from restwell.jobs import WorkerOptions
 from restwell.jobs._rows import ClaimedJob
 from restwell.jobs._store import JobStore
-from restwell.observability._logs import configure_logs, log_fatal_errors
+from restwell.observability._logs import log_fatal_errors
 
 log = structlog.get_logger("restwell.supervisor")
 
@@ -116,7 +116,7 @@ def _worker_main(options: WorkerOptions, name: str) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     exit_with_parent()
-    app = _create_app()
+    app = create_app()
     with log_fatal_errors():
         uvloop.run(_run_worker(app, options, name))
 
@@ -133,7 +133,7 @@ async def _run_worker(app: App, options: WorkerOptions, name: str) -> None:
 
 def _execute_isolated(claimed: ClaimedJob) -> None:
     """Run one job in this process, which runs nothing else: an earlier worker of the job died."""
-    uvloop.run(_run_one(_create_app(), msgspec.structs.replace(claimed, isolated=False)))
+    uvloop.run(_run_one(create_app(), msgspec.structs.replace(claimed, isolated=False)))
 
 
 async def _run_one(app: App, claimed: ClaimedJob) -> None:
@@ -142,14 +142,6 @@ async def _run_one(app: App, claimed: ClaimedJob) -> None:
         await app.worker(WorkerOptions(queues=(claimed.queue,))).execute(claimed)
     finally:
         await app.kit.close()
-
-
-def _create_app() -> App:
-    project = find_project()
-    settings = project.load_settings()
-    configure_logs(settings.log)
-    with log_fatal_errors():
-        return project.create_app(settings)
 
 
 def worker_options(app: App, queues: tuple[str, ...], **options: object) -> WorkerOptions:
