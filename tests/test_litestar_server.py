@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from raw_client import send_raw
 from servers import RESTWELL, restwell, serve
 from tiny.environment import tiny_environment
 
@@ -40,3 +41,16 @@ def test_the_server_serves_a_websocket_and_events_of_litestar(hosted_env: dict[s
                 pass
             connection.sendall(b"\x81\x85\0\0\0\0hello")  # a text frame, masked with zeros
             assert connection.recv(64) == b"\x81\x0aecho hello"
+
+
+def test_an_application_without_a_host_refuses_a_websocket(tmp_path: Path) -> None:
+    """Breaks when the WebSocket reaches the edge: it has no method, and the worker logs an exception."""
+    env = tiny_environment(f"sqlite:///{tmp_path / 'tiny.db'}")
+    restwell("migrate", cwd=tmp_path, **env)
+    with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **env) as served:
+        port = int(served.url.rpartition(":")[2])
+        assert send_raw(port, HANDSHAKE, seconds=1).startswith(b"HTTP/1.1 403")
+        without_key = HANDSHAKE.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"")
+        assert send_raw(port, without_key, seconds=1)[9:10] == b"4"
+        assert httpx.get(f"{served.url}/v1/notes/greeting").text == "hello"
+        assert "exception" not in (tmp_path / "server.log").read_text()
