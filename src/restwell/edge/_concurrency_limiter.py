@@ -12,12 +12,12 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Final, Protocol
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.edge._context import Headers, Hook, RequestContext, Scope
 from restwell.errors import ServiceUnavailable
+from restwell.observability._metric_families import counter, gauge
 
 MIN_LIMIT: Final = 8
 INITIAL_LIMIT: Final = 128
@@ -124,12 +124,10 @@ class ConcurrencyLimiter(Hook, Collector):
             turn.set_result(True)
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("restwell_requests_limit", "The limit on concurrent requests.", value=self.limit)
-        yield GaugeMetricFamily("restwell_requests_running", "Requests in progress.", value=self._running)
-        shed = CounterMetricFamily("restwell_requests_shed", "Requests rejected under overload.", labels=["kind"])
-        for kind in self._waiting:
-            shed.add_metric([kind], self._shed[kind])
-        yield shed
+        yield gauge("restwell_requests_limit", "The limit on concurrent requests.", self.limit)
+        yield gauge("restwell_requests_running", "Requests in progress.", self._running)
+        shed = {kind: self._shed[kind] for kind in self._waiting}
+        yield counter("restwell_requests_shed", "Requests rejected under overload.", shed, ["kind"])
 
     async def _wait(self, context: RequestContext) -> None:
         await self.acquire(context.scope)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-Values = float | Mapping[str, float] | Mapping[tuple[str, str], float]
-"""One value, or a value for each label or pair of labels."""
+Values = float | Mapping[str, float] | Mapping[tuple[str, str], float] | Mapping[tuple[str, str, str], float]
+"""One value, or a value for each label, or tuple of labels."""
 
 
 def counter(name: str, text: str, values: Values, labels: Sequence[str] = ()) -> Metric:

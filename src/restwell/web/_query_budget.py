@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import structlog
 from msgspec import Struct
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.database._instrumentation import start_counting, stop_counting
 from restwell.edge._context import Hook, RequestContext
+from restwell.observability._metric_families import counter
 
 log = structlog.get_logger("restwell.query_budget")
 
@@ -50,14 +50,9 @@ class QueryBudget(Hook, Collector):
         self.violations: dict[tuple[str, str, str], Violation] = {}
 
     def collect(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily(
-            "restwell_query_budget_exceeded",
-            "Requests in which a query exceeded the budget of the route.",
-            labels=["method", "route", "query"],
-        )
-        for violation in self.violations.values():
-            requests.add_metric([violation.method, violation.route, violation.query], violation.requests)
-        yield requests
+        requests = {key: violation.requests for key, violation in self.violations.items()}
+        text = "Requests in which a query exceeded the budget of the route."
+        yield counter("restwell_query_budget_exceeded", text, requests, ["method", "route", "query"])
 
     def admit(self, context: RequestContext) -> None:  # noqa: ARG002  # signature of Hook
         start_counting()
