@@ -73,7 +73,7 @@ def test_the_resource_of_the_document_works(tmp_path: Path) -> None:
         "JWT_SECRET": "a secret that is long enough for this test",
         "RESTWELL_APP": "shop.app:shop",
     }
-    restwell = Path(sys.executable).with_name("restwell")
+    restwell = str(Path(sys.executable).with_name("restwell"))
     for command in ([restwell, "migrate"], [restwell, "explain"], [sys.executable, "-c", CALLS]):
         ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stdout + ran.stderr
