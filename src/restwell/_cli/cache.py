@@ -18,6 +18,7 @@ from restwell._cli.loading import load
 from restwell._project import Project, find_project
 from restwell.cache._store import StoreUnavailable
 from restwell.errors import ConfigurationError
+from restwell.observability._logs import configure_logs
 from restwell.settings import Settings
 
 TIMEOUT_SECONDS: Final = 5
@@ -61,6 +62,8 @@ def clear(
 
 def invalidate(project: Project, settings: Settings, tags: Iterable[str] = ()) -> None:
     """Invalidate the tags, or everything. Raises ConfigurationError if Redis is unreachable."""
+
+    configure_logs(settings.log.model_copy(update={"level": "error"}))  # the command itself says what fails
 
     async def run() -> None:
         kit = project.create_app(settings).kit
