@@ -62,7 +62,6 @@ def clear(
 
 def invalidate(project: Project, settings: Settings, tags: Iterable[str] = ()) -> None:
     """Invalidate the tags, or everything. Raises ConfigurationError if Redis is unreachable."""
-
     configure_logs(settings.log.model_copy(update={"level": "error"}))  # the command itself says what fails
 
     async def run() -> None:
