@@ -44,7 +44,7 @@ class ReportController(Controller):
     @get("/{report_id}/sales.csv", media_type=CSV)
     async def download_report_csv(self, report_id: UUID, reports: ReportService) -> Stream[bytes]:
         """Download a sales report as CSV."""
-        return download(await reports.file_path(report_id, ReportFile.CSV), CSV)
+        return download(await reports.file_path(report_id, ReportFile.CSV), f"{CSV}; charset=utf-8")
 
     @get("/{report_id}/sales.pdf", media_type=PDF)
     async def download_report_pdf(self, report_id: UUID, reports: ReportService) -> Stream[bytes]:
