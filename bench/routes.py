@@ -4,8 +4,8 @@ selection.
 Each contender serves from one core, and wrk sends from the other over 32 connections. Contenders run in turn in each
 round, on the same PostgreSQL and Redis with 100,000 products, 100,000 orders and 10,000 users. A contender with a wrong
 response is disqualified before it is timed. Reports the medians of the rounds as throughput ratios; ``--out`` stores
-every run. ``--all-cores`` uses one worker per core. ``label=folder`` also measures another build of restwell, and
-``label=folder,VARIABLE=value`` one with other settings.
+every run. ``--all-cores`` uses one worker per core. ``label=src:shop/src`` also measures another build of restwell,
+by the folders of its sources, and ``label=src:shop/src,VARIABLE=value`` one with other settings.
 """
 
 import argparse
@@ -43,6 +43,9 @@ end
 ROWS = 100_000
 PEERS = (*NODE, *PYTHON, *UPPER_BOUNDS)
 Run = dict[str, float]
+
+OWN = f"{ROOT / 'src'}:{ROOT / 'shop/src'}"
+"""The sources of this build."""
 
 
 def install_load_generator(program: str = "wrk", package: str = "wrk") -> None:
@@ -96,7 +99,7 @@ class Bench:
 
     def fill(self) -> None:
         environment = {**os.environ, **self.environment("W2"), "RESTWELL_APP": "shop.app:shop"}
-        environment["PYTHONPATH"] = str(Path(next(iter(self._builds.values())).split(",")[0]).resolve())
+        environment["PYTHONPATH"] = OWN
         for command in (["migrate"], ["seed"], ["seed", f"--rows={ROWS}"]):
             subprocess.run(
                 [sys.executable, "-m", "restwell", *command], env=environment, cwd=ROOT, check=True, capture_output=True
@@ -183,7 +186,7 @@ def measure_all(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("builds", nargs="*", help="label=folder: another build of restwell; without --only, no peers")
+    parser.add_argument("builds", nargs="*", help="label=src:shop/src: another build; without --only, no peers")
     parser.add_argument("--only", default="", help="workloads and peers, separated by commas; default: all")
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
@@ -193,7 +196,10 @@ def main() -> None:
     parser.add_argument("--all-cores", action="store_true")
     parser.add_argument("--out", type=Path, help="the JSON file for the result")
     options = parser.parse_args()
-    builds = {RESTWELL: f"{ROOT / 'src'},REDIS_URL="} | dict(one.split("=", 1) for one in options.builds)
+    # Without Redis, like the build itself, unless a setting follows.
+    others = (one.split("=", 1) for one in options.builds)
+    builds = {RESTWELL: f"{OWN},REDIS_URL="}
+    builds |= {label: build if "REDIS_URL=" in build else f"{build},REDIS_URL=" for label, build in others}
     only = [one for one in options.only.split(",") if one]
     if unknown := set(only) - {*SCRIPTS, *PEERS}:
         parser.error(f"neither workloads ({', '.join(SCRIPTS)}) nor peers ({', '.join(PEERS)}): {', '.join(unknown)}")
@@ -206,7 +212,7 @@ def main() -> None:
     workloads = workloads or list(SCRIPTS)
     if not peers and not options.builds:
         peers = list(PEERS)
-        builds["restwell+redis"] = str(ROOT / "src")
+        builds["restwell+redis"] = OWN
     workers = os.cpu_count() or 1 if options.all_cores else 1
     names = [*builds, *(one for one in peers if workers == 1 or one not in UPPER_BOUNDS)]
     check_no_leftovers()
