@@ -52,7 +52,7 @@ class Method:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __call__(  # each is one declaration
+    def __call__(
         self,
         path: str = "",
         *,

@@ -106,7 +106,7 @@ def _names(controller: type[Controller]) -> Iterable[str]:
     return dict.fromkeys(name for base in reversed(controller.__mro__) for name in vars(base))
 
 
-def _compile(  # each is needed
+def _compile(
     declaration: Declaration,
     handler: Handler,
     prefix: str,
