@@ -86,7 +86,7 @@ class Things(Base):
         idempotent=True,
         rate_limit=FEW,
         timeout_seconds=2.5,
-        query_budget={"lines.add": 2},
+        query_budget={"jobs.insert": 2},
         status_code=202,
         other_responses={303: "Elsewhere."},
         media_type="application/vnd.line+json",
@@ -112,7 +112,7 @@ def test_a_route_has_what_it_declares_and_what_its_controller_declares() -> None
     assert (add.method, add.path, add.doc) == ("POST", "/v1/things/{thing_id}/lines", "Add.")
     assert (add.guards, add.tags, add.raises) == ((signed_in, lets_in), ("Lines",), (NotFound,))
     assert (add.idempotent, add.rate, add.declared_rate, add.timeout_seconds) == (True, FEW, FEW, 2.5)
-    assert (add.query_budget, add.status_code, add.other_responses) == ({"lines.add": 2}, 202, {303: "Elsewhere."})
+    assert (add.query_budget, add.status_code, add.other_responses) == ({"jobs.insert": 2}, 202, {303: "Elsewhere."})
     assert (add.media_type, add.max_body_bytes, add.include_in_schema) == ("application/vnd.line+json", 10, False)
 
 
@@ -249,6 +249,7 @@ SIGNED_IN = {"guards": [signed_in]}
         (nothing, get, {"cache": CACHED, "guards": [lets_in]}, "cannot be cached: it has guards"),
         (nothing, get, {"cache": public(ttl_seconds=1, tags=["a:{thing_id}"])}, "has cache tags with thing_id, which"),
         (nothing, get, {"cache": public(ttl_seconds=1, tags=["{}"])}, "has cache tags with {}, which are no"),
+        (nothing, get, {"query_budget": {"jobs.inser": 2}}, "has a query_budget for jobs.inser, .* did you mean jobs.insert"),
         (returns_draft, get, {"status_code": 204}, "returns a body, which a 204 has not: annotate it as None$"),
         (takes_mail, get, {}, r"^takes_mail \(GET /x\) takes mail: no service is a Draft"),
         (takes_actor, post, {"idempotent": True}, "takes actor, .*; and is idempotent and needs"),

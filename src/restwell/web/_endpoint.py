@@ -3,12 +3,14 @@
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from msgspec import UNSET, Struct, UnsetType
 
+from restwell.database._query import known_names
 from restwell.edge._route import Route
 from restwell.errors import AppError, ErrorFormat
 from restwell.pages import Page
@@ -183,6 +185,10 @@ def _faults(
         unknown = declaration.cache.placeholders() - parameters.path.keys() - _fields(parameters)
         if unknown:
             yield f"has cache tags with {' and '.join(sorted(unknown))}, which are no path or query parameters"
+    for name in sorted(declaration.query_budget.keys() - known_names):
+        similar = get_close_matches(name, known_names, n=1)
+        hint = f"did you mean {similar[0]}?" if similar else "write the name of a query"
+        yield f"has a query_budget for {name}, which is no query: {hint}"
     if annotation is UNSET:
         yield "has no return type: annotate it"
     elif declaration.status_code in _WITHOUT_BODY and _returned(annotation):
