@@ -249,7 +249,7 @@ SIGNED_IN = {"guards": [signed_in]}
         (nothing, get, {"cache": CACHED, "guards": [lets_in]}, "cannot be cached: it has guards"),
         (nothing, get, {"cache": public(ttl_seconds=1, tags=["a:{thing_id}"])}, "has cache tags with thing_id, which"),
         (nothing, get, {"cache": public(ttl_seconds=1, tags=["{}"])}, "has cache tags with {}, which are no"),
-        (nothing, get, {"query_budget": {"jobs.inser": 2}}, "has a query_budget for jobs.inser, .* did you mean jobs.insert"),
+        (nothing, get, {"query_budget": {"jobs.inser": 2}}, "query_budget for jobs.inser, .* did you mean jobs.insert"),
         (returns_draft, get, {"status_code": 204}, "returns a body, which a 204 has not: annotate it as None$"),
         (takes_mail, get, {}, r"^takes_mail \(GET /x\) takes mail: no service is a Draft"),
         (takes_actor, post, {"idempotent": True}, "takes actor, .*; and is idempotent and needs"),
