@@ -121,6 +121,7 @@ async def upload_as_bytes(upload: bytes) -> None: ...
 async def if_match_as_text(if_match: str) -> None: ...
 async def header_number(n: Annotated[int, Header("X-N")]) -> None: ...
 async def header_without_none(n: Annotated[str, Header("X-N")]) -> None: ...
+async def header_with_none(n: Annotated[str | None, Header("X-N", required=True)]) -> None: ...
 async def path_number(n: Annotated[int, Meta(ge=1)]) -> None: ...
 async def path_decimal(n: Decimal) -> None: ...
 async def filters_and_scalars(filters: PageFilter, page: int, size: int) -> None: ...
@@ -154,6 +155,7 @@ async def anything(thing: Any) -> None: ...
         (if_match_as_text, "PUT", [], r"^takes if_match: annotate it as IfMatch$"),
         (header_number, "GET", [], r"takes n: annotate it as Annotated\[str \| None, Header\(\"X-N\"\)\]"),
         (header_without_none, "GET", [], r"annotate it as Annotated\[str \| None"),
+        (header_with_none, "GET", [], r"annotate it as Annotated\[str, Header"),
         (path_number, "GET", ["n"], r"^takes n: annotate a path parameter as UUID, int or str, and check constraints"),
         (path_decimal, "GET", ["n"], r"^takes n: annotate a path parameter as UUID, int or str"),
         (data, "POST", ["thing_id"], r"^needs a parameter thing_id: it is in the path$"),
@@ -267,6 +269,11 @@ class Things(Controller):
         """Headers."""
         return [repr(number), repr(name)]
 
+    @get("/signed")
+    async def signed(self, signature: Annotated[str, Header("X-Signature", required=True)]) -> list[str]:
+        """A required header."""
+        return [signature]
+
     @patch("/{number}")
     async def change(self, number: int, data: Draft, if_match: IfMatch) -> list[str]:
         """If-Match, and a body."""
@@ -297,6 +304,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         ("GET", "/headers", {"x-number": "5", "x-name": "a"}, ["5", "'a'"]),
         ("GET", "/headers", {"x-number": "five"}, "400 "),
         ("GET", "/headers", {}, "400 "),
+        ("GET", "/signed", {"x-signature": "s"}, ["s"]),
+        ("GET", "/signed", {}, "400 "),  # breaks when ``required`` is for the document alone
         ("PATCH", "/3", {"if-match": '"1", "2"'}, ["3", "t", "[1, 2]"]),
         ("PATCH", "/3", {"if-match": "*"}, ["3", "t", "None"]),
         ("PATCH", "/3", {}, "428 "),

@@ -42,7 +42,7 @@ class Header(Struct, frozen=True):
     """A header of the request: ``Annotated[str | None, Header("X-Name")] = None``.
 
     ``read`` converts its text, or None without the header; it may raise an AppError, of which ``raises`` are
-    documented. ``required`` is for the OpenAPI document.
+    documented. Without a ``required`` header the response is 400, unless ``read`` decides.
     """
 
     name: str
@@ -185,8 +185,9 @@ def _check(parameter: inspect.Parameter, annotation: Any, header: Header | None,
             raise TypeError("annotate a path parameter as UUID, int or str, and check constraints in the handler")
     elif expected is not None and kind is not expected:
         raise TypeError(f"annotate it as {expected.__name__}")
-    elif header is not None and header.read is None and kind != str | None:
-        raise TypeError(f'annotate it as Annotated[str | None, Header("{header.name}")], or pass read= to convert it')
+    elif header is not None and header.read is None and kind != (str if header.required else str | None):
+        wanted = "str" if header.required else "str | None"
+        raise TypeError(f'annotate it as Annotated[{wanted}, Header("{header.name}")], or pass read= to convert it')
     elif header is None and parameter.name == "if_match":
         raise TypeError("annotate it as IfMatch")
 
@@ -197,7 +198,11 @@ def _header_reader(header: Header) -> Read:
     def read(request: Request) -> Any:
         value = request.fields.get(name)
         text = value.decode("latin-1") if value is not None else None
-        return convert(text) if convert is not None else text
+        if convert is not None:
+            return convert(text)
+        if text is None and header.required:
+            raise MalformedRequest(f"Send the header field {header.name}.")
+        return text
 
     return read
 

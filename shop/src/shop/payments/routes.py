@@ -25,8 +25,13 @@ class PaymentController(Controller):
         data: PaymentEvent,
         events: PaymentEvents,
         signature: Annotated[
-            str | None,
-            Header(SIGNATURE, "Timestamp, and HMAC-SHA256 of the timestamp and the body.", required=True),
+            str,
+            Header(
+                SIGNATURE,
+                "Timestamp, and HMAC-SHA256 of the timestamp and the body.",
+                required=True,
+                read=lambda text: text or "",  # a missing signature is an invalid one
+            ),
         ],
     ) -> None:
         """Receive a payment event.
@@ -34,4 +39,4 @@ class PaymentController(Controller):
         The webhook of the payment gateway. Register this URL there and set the signing secret as
         `PAYMENTS_WEBHOOK_SECRET`. Duplicate events are ignored.
         """
-        await events.receive(data, await request.body(), signature or "")
+        await events.receive(data, await request.body(), signature)
