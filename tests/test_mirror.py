@@ -22,6 +22,7 @@ OF_THE_REPOSITORY: Final = {
     "house",
     "language",
     "mirror",
+    "parsing_cost",
     "public_names",
     "python_api",
     "scoreboard",
