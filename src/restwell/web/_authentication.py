@@ -1,7 +1,7 @@
 """How a request proves who the caller is: the hook for the authentication scheme of an application."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 
 from restwell.auth import Actor
 from restwell.errors import Unauthorized
@@ -13,28 +13,6 @@ Authenticate = Callable[[str], Awaitable[Actor]]
 
 BEARER_SCHEME: Final = "access_token"
 COOKIE_SCHEME: Final = "session_cookie"
-
-
-@runtime_checkable
-class AuthScheme(Protocol):
-    """Authenticates requests.
-
-    ``challenge``: the name of the scheme in WWW-Authenticate. ``security``: the security schemes of OpenAPI by name,
-    each of which suffices. ``uses_cookies``: whether a cookie authenticates, so that ``authenticate`` must call
-    ``reject_cross_site``.
-    """
-
-    @property
-    def challenge(self) -> str: ...
-
-    @property
-    def security(self) -> Mapping[str, Mapping[str, Any]]: ...
-
-    @property
-    def uses_cookies(self) -> bool: ...
-
-    async def authenticate(self, request: Request) -> Actor:
-        """The actor of the request. Raises Unauthorized."""
 
 
 class TokenScheme:

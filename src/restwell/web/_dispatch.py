@@ -76,7 +76,9 @@ class Dispatcher:
             await _send(error_response(self._unknown(scope["path"]), context.request_id, self._errors), send)
             return
         try:
-            result = await self._call(endpoint, Request(scope, receive, context, endpoint))
+            result = await self._call(
+                endpoint, Request(scope, receive, context, max_body_bytes=endpoint.max_body_bytes, auth=endpoint.auth)
+            )
             if isinstance(result, Stream):
                 await _send_stream(result, endpoint.status_code, send, without_body=context.method == "HEAD")
                 return

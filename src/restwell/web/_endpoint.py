@@ -15,11 +15,10 @@ from restwell.edge._route import Route
 from restwell.errors import AppError, ErrorFormat
 from restwell.pages import Page
 from restwell.rate_limits import Rate
-from restwell.web._authentication import AuthScheme
 from restwell.web._declarations import Controller, Declaration, Feature, Guard, Handler, Part, Version, declaration_of
 from restwell.web._guards import is_kit_guard
 from restwell.web._parameters import FindService, Parameters, infer_parameters
-from restwell.web._request import JSON
+from restwell.web._request import JSON, AuthScheme
 from restwell.web._responses import Response, Stream
 
 _WITHOUT_BODY: Final = frozenset({204, 304})

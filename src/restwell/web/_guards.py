@@ -70,12 +70,12 @@ def guard_name(guard: object) -> str:
 
 
 def _insufficient(request: Request, scope: str | None = None) -> InsufficientScope:
-    scheme = request.endpoint.auth
+    scheme = request.auth
     return InsufficientScope(scope=scope, scheme=scheme.challenge if scheme is not None else "Bearer")
 
 
 async def _authenticate(request: Request) -> Actor:
-    scheme = request.endpoint.auth
+    scheme = request.auth
     if scheme is None:
         raise RuntimeError("the application has no authenticate=, and the route needs it")  # checked at start
     request.actor = actor = await scheme.authenticate(request)

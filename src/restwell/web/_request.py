@@ -1,16 +1,13 @@
 """The request as guards and handlers see it."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 from uuid import UUID
 
 from restwell.auth import Actor, ClientInfo
 from restwell.edge._context import Receive, RequestContext, Scope
 from restwell.errors import BodyTooLarge, MalformedRequest, UnsupportedMediaType
 from restwell.web._cookies import cookies_in
-
-if TYPE_CHECKING:
-    from restwell.web._endpoint import Endpoint
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -38,12 +35,21 @@ class Headers(Mapping[str, str]):
 class Request:
     """A request to a route. ``path_parameters`` are parsed; ``actor`` is set once a guard has authenticated."""
 
-    __slots__ = ("_actor", "_body", "_receive", "context", "endpoint", "fields", "scope")
+    __slots__ = ("_actor", "_body", "_max_body_bytes", "_receive", "auth", "context", "fields", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive, context: RequestContext, endpoint: "Endpoint") -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        context: RequestContext,
+        *,
+        max_body_bytes: int,
+        auth: "AuthScheme | None" = None,
+    ) -> None:
         self.scope = scope
         self.context = context
-        self.endpoint = endpoint
+        self.auth = auth
+        self._max_body_bytes = max_body_bytes
         self.fields: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._body: bytes | None = None
@@ -115,7 +121,7 @@ class Request:
         if self.fields.get(b"content-encoding", b"identity").strip(b" \t").lower() != b"identity":
             # A small compressed body can have any size decompressed. RFC 9110 15.5.16: name what is accepted.
             raise UnsupportedMediaType("Send the body without compression.", headers={"accept-encoding": "identity"})
-        limit = self.endpoint.max_body_bytes
+        limit = self._max_body_bytes
         length = self.fields.get(b"content-length", b"0")
         if not length.isdigit():
             raise MalformedRequest("Content-Length must be a number.")
@@ -133,6 +139,28 @@ class Request:
             if chunk:
                 yield chunk
             more = message.get("more_body", False)
+
+
+@runtime_checkable
+class AuthScheme(Protocol):
+    """Authenticates requests.
+
+    ``challenge``: the name of the scheme in WWW-Authenticate. ``security``: the security schemes of OpenAPI by name,
+    each of which suffices. ``uses_cookies``: whether a cookie authenticates, so that ``authenticate`` must call
+    ``reject_cross_site``.
+    """
+
+    @property
+    def challenge(self) -> str: ...
+
+    @property
+    def security(self) -> Mapping[str, Mapping[str, Any]]: ...
+
+    @property
+    def uses_cookies(self) -> bool: ...
+
+    async def authenticate(self, request: Request) -> Actor:
+        """The actor of the request. Raises Unauthorized."""
 
 
 _MAX_LENGTH_DIGITS: Final = 15
