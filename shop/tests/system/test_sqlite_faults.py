@@ -31,13 +31,19 @@ def url_in(folder: Path) -> str:
 
 
 async def kill_workers_until(stop: float, shop: Served) -> int:
-    """Kill workers one after the other, like the OOM killer. Returns the number."""
+    """Kill the oldest worker again and again, like the OOM killer. Returns the number.
+
+    A worker that is killed before it has started ends the server, by design.
+    """
     killed = 0
+    seen: dict[int, None] = {}
     while time.monotonic() < stop:
         await asyncio.sleep(1.5)
-        if workers := children_of(shop.process.pid):
+        workers = children_of(shop.process.pid)
+        seen |= dict.fromkeys(workers)
+        if oldest := next((pid for pid in seen if pid in workers), None):
             with suppress(ProcessLookupError):
-                os.kill(workers[killed % len(workers)], signal.SIGKILL)
+                os.kill(oldest, signal.SIGKILL)
                 killed += 1
     return killed
 
