@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-import structlog
-
 from restwell._extras import needs_extra
 from restwell._host import Hosted
 from restwell.edge._context import SCOPE_KEY, AsgiApp, Message, Receive, RequestContext, Scope, Send, request_context
@@ -27,6 +25,7 @@ from restwell.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
+from restwell.web._dispatch import expected_error
 
 __all__ = ["LitestarHost"]
 
@@ -35,8 +34,6 @@ with needs_extra("litestar", __name__):
     from litestar.config.app import AppConfig
     from litestar.exceptions import HTTPException, ValidationException
     from litestar.routes import HTTPRoute
-
-log = structlog.get_logger("restwell.litestar")
 
 _PATH: Final = "/.restwell"
 """Where Litestar finds the routes of the kit: one path, because its router changes those of mounted applications."""
@@ -215,16 +212,11 @@ def to_app_error(error: Exception, path: str) -> AppError:
 
     Any other exception is logged with its traceback. Its details are not sent to the client.
     """
-    if isinstance(error, AppError):
-        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.warning("dependency_unavailable", code=error.code, cause=repr(error.__cause__))
-        return error
     if isinstance(error, ValidationException):
         return Invalid(errors=[_field_error(fault) for fault in error.extra or ()])
     kind = _kind_of(error.status_code) if isinstance(error, HTTPException) else None
     if kind is None:
-        log.error("unhandled_exception", path=path, exc_info=error)
-        return AppError()
+        return expected_error(error, path)
     detail = getattr(error, "detail", "")
     is_own = detail and detail != HTTPStatus(kind.status).phrase
     found = kind(detail if is_own else None)

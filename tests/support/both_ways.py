@@ -75,7 +75,7 @@ _HEADERS: Final[tuple[tuple[tuple[bytes, bytes], ...], ...]] = (
     ((b"content-length", b"many"),),
     ((b"content-encoding", b"gzip"),),
     ((b"cookie", b"a=1"), (b"cookie", b"b=2; access_token=forged")),
-    ((b"origin", b"https://elsewhere.test"), (b"sec-fetch-site", b"cross-site")),
+    ((b"origin", b"https://other.test"), (b"sec-fetch-site", b"cross-site")),
     ((b"host", b"[::1]:8000"),),
     ((b"host", b"bad host"),),
     ((b"expect", b"100-continue"), (b"range", b"bytes=0-1"), (b"transfer-encoding", b"chunked")),

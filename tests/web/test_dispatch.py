@@ -58,7 +58,7 @@ class Steps(Controller):
 
     @post("/{number}/refused", guards=[note, refuse, note])
     async def refused(self, number: int, data: Draft, filters: Filter) -> None:
-        """Nobody takes it."""
+        """Take a note."""
         raise NotImplementedError
 
     @get("/slow", timeout_seconds=2.5, guards=[note_timeout])

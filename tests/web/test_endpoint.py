@@ -88,7 +88,7 @@ class Things(Base):
         timeout_seconds=2.5,
         query_budget={"jobs.insert": 2},
         status_code=202,
-        other_responses={303: "Elsewhere."},
+        other_responses={303: "Moved."},
         media_type="application/vnd.line+json",
         max_body_bytes=10,
         tags=["Lines"],
@@ -112,7 +112,11 @@ def test_a_route_has_what_it_declares_and_what_its_controller_declares() -> None
     assert (add.method, add.path, add.doc) == ("POST", "/v1/things/{thing_id}/lines", "Add.")
     assert (add.guards, add.tags, add.raises) == ((signed_in, lets_in), ("Lines",), (NotFound,))
     assert (add.idempotent, add.rate, add.declared_rate, add.timeout_seconds) == (True, FEW, FEW, 2.5)
-    assert (add.query_budget, add.status_code, add.other_responses) == ({"jobs.insert": 2}, 202, {303: "Elsewhere."})
+    assert (add.query_budget, add.status_code, add.other_responses) == (
+        {"jobs.insert": 2},
+        202,
+        {303: "Moved."},
+    )
     assert (add.media_type, add.max_body_bytes, add.include_in_schema) == ("application/vnd.line+json", 10, False)
 
 

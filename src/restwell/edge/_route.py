@@ -18,8 +18,9 @@ class PathType(NamedTuple):
     parse: Callable[[str], Any]
 
 
+UUID_TEXT: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 PATH_TYPES: Final[Mapping[type, PathType]] = {
-    UUID: PathType(re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch, UUID),
+    UUID: PathType(re.compile(UUID_TEXT).fullmatch, UUID),
     int: PathType(re.compile("0|-?[1-9][0-9]{0,17}").fullmatch, int),
     str: PathType(re.compile("[^/\x00-\x1f\x7f]{1,100}").fullmatch, str),
 }

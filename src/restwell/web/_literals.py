@@ -13,11 +13,11 @@ import msgspec
 from msgspec import inspect
 
 from restwell._email_addresses import EmailAddress
+from restwell.edge._route import UUID_TEXT
 
 Parser = Callable[[str], Any]
 """Parses a text. Raises ValueError with the expected format."""
 
-UUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _DATE: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME: Final = r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
 _OFFSET: Final = "(?:Z|[+-][0-9]{2}:[0-9]{2})"
@@ -45,7 +45,7 @@ def _format(name: str, pattern: str, expected: str, lookahead: str = "") -> Form
 
 
 FORMATS: Final[dict[type[inspect.Type], Format]] = {
-    inspect.UUIDType: _format("uuid", UUID, "a UUID in lower case, such as 0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
+    inspect.UUIDType: _format("uuid", UUID_TEXT, "a UUID in lower case, such as 0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
     inspect.DateTimeType: _format(
         "date-time",
         f"{_DATE}T{_TIME}{_OFFSET}",
