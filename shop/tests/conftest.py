@@ -1,6 +1,6 @@
 """Fixtures of the shop's tests: a seeded database for each test, the production application, and clients of it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -8,12 +8,11 @@ import pytest
 from pydantic import SecretStr
 
 import servers
-from mail_server import MailServer, mail_server
 from restwell import App
 from restwell.auth import Passwords
 from restwell.database import Database, Migrations
-from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings
-from restwell.testing import running
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings, SmtpSettings
+from restwell.testing import MailBox, running
 from servers import MORE
 from shop import demo
 from shop.app import MIGRATIONS, create_app
@@ -43,7 +42,13 @@ def prepare() -> Callable[[Database], Awaitable[None]]:
 
 
 @pytest.fixture
-def settings(database_url: str, runtime_dir: Path, tmp_path: Path) -> ShopSettings:
+def mail_box(tmp_path: Path) -> MailBox:
+    """The mails of the application."""
+    return MailBox(tmp_path / "mails")
+
+
+@pytest.fixture
+def settings(database_url: str, runtime_dir: Path, tmp_path: Path, mail_box: MailBox) -> ShopSettings:
     return ShopSettings(
         database=DatabaseSettings(url=SecretStr(database_url)),
         jwt=JwtSettings(secret=SecretStr(SECRET)),
@@ -51,6 +56,7 @@ def settings(database_url: str, runtime_dir: Path, tmp_path: Path) -> ShopSettin
         rate_limit=RateLimitSettings(scale=MORE),
         request=RequestSettings(timeout_seconds=30),  # for a busy machine
         payments=PaymentsSettings(url=SecretStr(f"fake:///{tmp_path}/payments.db")),
+        smtp=SmtpSettings(url=SecretStr(mail_box.smtp_url)),
     )
 
 
@@ -95,10 +101,3 @@ async def other(client: httpx.AsyncClient) -> ShopClient:
 @pytest.fixture
 async def admin(client: httpx.AsyncClient) -> ShopClient:
     return await ShopClient(client).sign_in("admin@shop.example")
-
-
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    """An SMTP server for tests whose app sends emails."""
-    with mail_server(None) as started:
-        yield started

@@ -4,21 +4,13 @@ import httpx
 import pytest
 
 from api_client import assert_problem
-from mail_server import MailServer, code_in, with_mail
 from restwell import App
-from restwell.testing import finish_jobs
-from shop.app import create_app
+from restwell.testing import MailBox, finish_jobs
 from shop.demo import PASSWORD
 from shop.login_throttle.service import FREE_ATTEMPTS
-from shop.settings import ShopSettings
 from shop_client import ShopClient
 
 NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada"}
-
-
-@pytest.fixture
-def app(settings: ShopSettings, server: MailServer) -> App:
-    return create_app(with_mail(settings, server))
 
 
 async def verify(client: httpx.AsyncClient, code: str) -> httpx.Response:
@@ -35,28 +27,28 @@ async def request_code(api: ShopClient, email: str, **more: str) -> httpx.Respon
 
 
 async def test_the_code_in_the_welcome_email_verifies_the_address_once(
-    client: httpx.AsyncClient, app: App, server: MailServer
+    client: httpx.AsyncClient, app: App, mail_box: MailBox
 ) -> None:
     await client.post("/v1/users", json=NEW)
     await finish_jobs(app)
     ada = await ShopClient(client).sign_in("ada@example.com", NEW["password"])
     assert await account(ada) == ("ada@example.com", False)
-    code = code_in(server.mails[0])
+    code = mail_box.mails[0].code
     assert (await verify(client, code)).status_code == 204
     assert await account(ada) == ("ada@example.com", True), "the cache is invalidated"
     assert_problem(await verify(client, code), 400, "invalid_verification_code")
 
 
 async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified(
-    client: httpx.AsyncClient, customer: ShopClient, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ShopClient, app: App, mail_box: MailBox
 ) -> None:
     assert_problem(await request_code(customer, "new@shop.example"), 403, "wrong_password")
     assert_problem(await request_code(customer, "new@shop.example", current_password="wrong"), 403, "wrong_password")
     assert (await request_code(customer, "New@shop.example", current_password=PASSWORD)).status_code == 202
     await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
     await finish_jobs(app)
-    reset, code = (code_in(mail) for mail in sorted(server.mails, key=lambda mail: str(mail["Subject"])))
-    assert {mail["To"].addresses[0].addr_spec for mail in server.mails} == {
+    reset, code = (mail.code for mail in sorted(mail_box.mails, key=lambda mail: mail.subject))
+    assert {mail.to for mail in mail_box.mails} == {
         "new@shop.example",
         "customer1@shop.example",
     }
@@ -66,8 +58,8 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
     assert await account(customer) == ("new@shop.example", True)
     await ShopClient(client).sign_in("new@shop.example")
     await finish_jobs(app)
-    notice = server.mails[-1]
-    assert (notice["To"].addresses[0].addr_spec, notice["Subject"]) == (
+    notice = mail_box.mails[-1]
+    assert (notice.to, notice.subject) == (
         "customer1@shop.example",
         "Your email address was changed",
     )
@@ -76,17 +68,17 @@ async def test_a_new_address_needs_password_and_code_and_the_old_one_is_notified
 
 
 async def test_an_address_of_another_account_cannot_be_taken(
-    client: httpx.AsyncClient, customer: ShopClient, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ShopClient, app: App, mail_box: MailBox
 ) -> None:
     """The response does not reveal the other account. The code is sent to its owner."""
     assert (await request_code(customer, "customer2@shop.example", current_password=PASSWORD)).status_code == 202
     await finish_jobs(app)
-    assert_problem(await verify(client, code_in(server.mails[0])), 409, "email_taken")
+    assert_problem(await verify(client, mail_box.mails[0].code), 409, "email_taken")
     assert await account(customer) == ("customer1@shop.example", True)
 
 
 async def test_a_verification_code_is_rejected_after_a_day_or_without_its_account(
-    client: httpx.AsyncClient, customer: ShopClient, other: ShopClient, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ShopClient, other: ShopClient, app: App, mail_box: MailBox
 ) -> None:
     for api, email in ((customer, "customer1@shop.example"), (other, "customer2@shop.example")):
         assert (await request_code(api, email)).status_code == 202
@@ -97,8 +89,8 @@ async def test_a_verification_code_is_rejected_after_a_day_or_without_its_accoun
             "UPDATE email_verifications SET expires_at = (SELECT min(created_at) FROM users)"
             " WHERE email = 'customer1@shop.example'"
         )
-    for mail in server.mails:
-        assert_problem(await verify(client, code_in(mail)), 400, "invalid_verification_code")
+    for mail in mail_box.mails:
+        assert_problem(await verify(client, mail.code), 400, "invalid_verification_code")
 
 
 async def test_a_stolen_session_cannot_guess_the_password_for_long(
@@ -118,16 +110,16 @@ async def test_a_stolen_session_cannot_guess_the_password_for_long(
 
 @pytest.mark.parametrize("how", ["reset", "change"])
 async def test_a_new_password_cancels_a_pending_change_of_the_address(
-    client: httpx.AsyncClient, customer: ShopClient, app: App, server: MailServer, how: str
+    client: httpx.AsyncClient, customer: ShopClient, app: App, mail_box: MailBox, how: str
 ) -> None:
     """Fails if pending codes stay valid: an attacker with a code takes over the account later."""
     assert (await request_code(customer, "attacker@shop.example", current_password=PASSWORD)).status_code == 202
     await finish_jobs(app)
-    thiefs = code_in(server.mails[-1])
+    thiefs = mail_box.mails[-1].code
     if how == "reset":
         await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
         await finish_jobs(app)
-        reset = {"code": code_in(server.mails[-1]), "password": "an entirely new one"}
+        reset = {"code": mail_box.mails[-1].code, "password": "an entirely new one"}
         assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     else:
         change = {"current_password": PASSWORD, "new_password": "an entirely new one"}

@@ -1,12 +1,11 @@
 """The shop's emails, which are sent by jobs after the response."""
 
 import httpx
-import pytest
 
-from mail_server import MailServer, code_in, text_of, with_mail
+from mail_server import mail_server, with_mail
 from restwell import App
 from restwell.jobs import JobState
-from restwell.testing import finish_jobs
+from restwell.testing import MailBox, finish_jobs, running
 from shop.app import create_app
 from shop.email_templates import format_money
 from shop.settings import ShopSettings
@@ -15,26 +14,20 @@ from shop_client import ShopClient
 NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada <b>Lovelace</b>"}
 
 
-@pytest.fixture
-def app(settings: ShopSettings, server: MailServer) -> App:
-    return create_app(with_mail(settings, server))
-
-
-async def test_a_new_user_gets_a_welcome_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
+async def test_a_new_user_gets_a_welcome_mail(client: httpx.AsyncClient, app: App, mail_box: MailBox) -> None:
     assert (await client.post("/v1/users", json=NEW)).status_code == 201
     assert (await client.post("/v1/users", json=NEW)).status_code == 409
-    assert server.mails == []
+    assert mail_box.mails == []
     await finish_jobs(app)
-    (mail,) = server.mails
-    assert mail["To"] == "ada@example.com"
-    assert mail["Subject"] == "Welcome to the shop"
-    text, html = (part.get_content() for part in mail.iter_parts())
-    assert "Your account is ready." in text
-    assert "Your account is ready." in html
+    (mail,) = mail_box.mails
+    assert mail.to == "ada@example.com"
+    assert mail.subject == "Welcome to the shop"
+    assert "Your account is ready." in mail.text
+    assert "Your account is ready." in mail.html
 
 
 async def test_no_email_to_an_unverified_address_contains_text_of_the_requester(
-    client: httpx.AsyncClient, admin: ShopClient, app: App, server: MailServer
+    client: httpx.AsyncClient, admin: ShopClient, app: App, mail_box: MailBox
 ) -> None:
     """Fails if an email contains the user's name, which may be "Your account is locked, ..."."""
     registration = {**NEW, "name": "Your account is locked, go to http://evil.example"}
@@ -51,11 +44,11 @@ async def test_no_email_to_an_unverified_address_contains_text_of_the_requester(
         asked = {"email": email, "current_password": change["new_password"]}
         assert (await api.send("POST", "/v1/email-verifications", asked)).status_code == 202
     await finish_jobs(app)
-    (to_victim,) = (mail for mail in server.mails if mail["To"].addresses[0].addr_spec == "victim@example.com")
-    confirmed = await client.post("/v1/email-verifications/completion", json={"code": code_in(to_victim)})
+    (to_victim,) = (mail for mail in mail_box.mails if mail.to == "victim@example.com")
+    confirmed = await client.post("/v1/email-verifications/completion", json={"code": to_victim.code})
     assert confirmed.status_code == 204
     await finish_jobs(app)
-    assert sorted(str(mail["Subject"]).partition(" of ")[0] for mail in server.mails) == [
+    assert sorted(mail.subject.partition(" of ")[0] for mail in mail_box.mails) == [
         "Reset your password",
         "Verify your email address",
         "Verify your email address",
@@ -64,13 +57,13 @@ async def test_no_email_to_an_unverified_address_contains_text_of_the_requester(
         "Your order",
         "Your password was changed",
     ]
-    for mail in server.mails:
-        shown = [str(value) for value in mail.values()] + [part.get_content() for part in mail.iter_parts()]
-        assert not [one for one in shown if "locked" in one or "evil" in one], mail["Subject"]
+    for mail in mail_box.mails:
+        shown = [*map(str, mail.message.values()), mail.text, mail.html]
+        assert not [one for one in shown if "locked" in one or "evil" in one], mail.subject
 
 
 async def test_the_confirmation_mail_lists_every_line_of_the_order(
-    customer: ShopClient, admin: ShopClient, app: App, server: MailServer
+    customer: ShopClient, admin: ShopClient, app: App, mail_box: MailBox
 ) -> None:
     lines = []
     for name, price in (("Lamp <b>", 12_950), ("Tent", 9_900)):
@@ -81,64 +74,66 @@ async def test_the_confirmation_mail_lists_every_line_of_the_order(
     repeated = await customer.order("confirm-me", *lines)
     assert repeated.headers["idempotent-replayed"] == "true"
     await finish_jobs(app)
-    (mail,) = server.mails
-    assert "customer1@shop.example" in mail["To"]
-    text = text_of(mail)
+    (mail,) = mail_box.mails
+    assert "customer1@shop.example" in mail.to
+    text = mail.text
     assert "2 x  Lamp <b>  259.00 EUR" in text
     assert "2 x  Tent  198.00 EUR" in text
     assert "Total  457.00 EUR" in text
-    assert "<td>Lamp &lt;b&gt;</td>" in [part.get_content() for part in mail.iter_parts()][1]
+    assert "<td>Lamp &lt;b&gt;</td>" in mail.html
 
 
-async def test_a_deleted_account_gets_no_mail(client: httpx.AsyncClient, app: App, server: MailServer) -> None:
+async def test_a_deleted_account_gets_no_mail(client: httpx.AsyncClient, app: App, mail_box: MailBox) -> None:
     assert (await client.post("/v1/users", json=NEW)).status_code == 201
     ada = await ShopClient(client).sign_in("ada@example.com", NEW["password"])
     await ada.send("DELETE", "/v1/users/me")
     await finish_jobs(app)
-    assert server.mails == []
+    assert mail_box.mails == []
 
 
-async def test_an_email_that_the_server_rejects_is_a_dead_job_without_retries(
-    client: httpx.AsyncClient, app: App, server: MailServer
-) -> None:
-    server.unknown = {"ada@example.com"}
-    await client.post("/v1/users", json=NEW)
-    await finish_jobs(app)
-    (dead,) = await app.kit.jobs.list_jobs(JobState.DEAD, 5)
-    (failure,) = await app.kit.jobs.failures(dead.id)
+async def test_an_email_that_the_server_rejects_is_a_dead_job_without_retries(settings: ShopSettings) -> None:
+    with mail_server(None) as server:
+        server.unknown = {"ada@example.com"}
+        app = create_app(with_mail(settings, server))
+        async with running(app) as client:
+            await client.post("/v1/users", json=NEW)
+            await finish_jobs(app)
+            (dead,) = await app.kit.jobs.list_jobs(JobState.DEAD, 5)
+            (failure,) = await app.kit.jobs.failures(dead.id)
     assert (dead.name, dead.attempts) == ("send_welcome", 1)
     assert failure.error.startswith("MailRefused: ")
     assert "No such mailbox" in failure.error
 
 
-async def test_a_mail_is_retried_when_the_server_is_busy(
-    client: httpx.AsyncClient, app: App, server: MailServer
-) -> None:
-    server.busy = True
-    await client.post("/v1/users", json=NEW)
-    await finish_jobs(app)
-    (waiting,) = await app.kit.jobs.list_jobs(JobState.SCHEDULED, 5)
+async def test_a_mail_is_retried_when_the_server_is_busy(settings: ShopSettings) -> None:
+    with mail_server(None) as server:
+        server.busy = True
+        app = create_app(with_mail(settings, server))
+        async with running(app) as client:
+            await client.post("/v1/users", json=NEW)
+            await finish_jobs(app)
+            (waiting,) = await app.kit.jobs.list_jobs(JobState.SCHEDULED, 5)
     assert (waiting.name, waiting.attempts, waiting.max_attempts) == ("send_welcome", 1, 10)
 
 
-async def test_a_changed_password_is_mailed_to_the_owner(customer: ShopClient, app: App, server: MailServer) -> None:
+async def test_a_changed_password_is_mailed_to_the_owner(customer: ShopClient, app: App, mail_box: MailBox) -> None:
     change = {"current_password": "demo-password-2026", "new_password": "an entirely new one"}
     assert (await customer.send("POST", "/v1/users/me/password", change)).status_code == 204
     await finish_jobs(app)
-    (mail,) = server.mails
-    assert mail["To"].addresses[0].addr_spec == "customer1@shop.example"
-    assert mail["Subject"] == "Your password was changed"
+    (mail,) = mail_box.mails
+    assert mail.to == "customer1@shop.example"
+    assert mail.subject == "Your password was changed"
 
 
 async def test_the_code_from_the_mail_resets_a_password_once(
-    client: httpx.AsyncClient, app: App, server: MailServer
+    client: httpx.AsyncClient, app: App, mail_box: MailBox
 ) -> None:
     before = await ShopClient(client).sign_in("customer1@shop.example")
     asked = [await client.post("/v1/password-resets", json={"email": email}) for email in RESET]
     assert {(answer.status_code, answer.content) for answer in asked} == {(202, asked[0].content)}
     await finish_jobs(app)
-    codes = [code_in(mail) for mail in server.mails]
-    assert [mail["To"].addresses[0].addr_spec for mail in server.mails] == ["customer1@shop.example"] * 2
+    codes = [mail.code for mail in mail_box.mails]
+    assert [mail.to for mail in mail_box.mails] == ["customer1@shop.example"] * 2
 
     new = {"code": codes[0], "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=new)).status_code == 204
@@ -150,14 +145,14 @@ async def test_the_code_from_the_mail_resets_a_password_once(
 
 
 async def test_a_password_reset_code_is_refused_after_half_an_hour(
-    client: httpx.AsyncClient, app: App, server: MailServer
+    client: httpx.AsyncClient, app: App, mail_box: MailBox
 ) -> None:
     await client.post("/v1/password-resets", json={"email": "customer1@shop.example"})
     await finish_jobs(app)
     async with app.kit.database.transaction() as tx:
         await tx.run_script("UPDATE password_resets SET expires_at = (SELECT min(created_at) FROM users)")
-    (mail,) = server.mails
-    late = {"code": code_in(mail), "password": "an entirely new one"}
+    (mail,) = mail_box.mails
+    late = {"code": mail.code, "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=late)).status_code == 400
 
 

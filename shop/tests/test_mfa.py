@@ -8,25 +8,17 @@ import pytest
 from sqlalchemy import func, select
 
 from api_client import Json, assert_problem
-from mail_server import MailServer, with_mail
 from restwell import App
 from restwell.auth import SecretBox
 from restwell.database import query
-from restwell.testing import finish_jobs
-from shop.app import create_app
+from restwell.testing import MailBox, finish_jobs
 from shop.demo import PASSWORD
 from shop.login_throttle.service import FREE_ATTEMPTS
 from shop.mfa.models import mfa_enrolments, recovery_codes
-from shop.settings import ShopSettings
 from shop_client import ShopClient
 
 PATH = "/v1/users/me/mfa"
 OWNER = {"email": "customer1@shop.example", "password": PASSWORD}
-
-
-@pytest.fixture
-def app(settings: ShopSettings, server: MailServer) -> App:
-    return create_app(with_mail(settings, server))
 
 
 class Phone:
@@ -113,7 +105,7 @@ async def test_an_unconfirmed_enrolment_is_not_required(client: httpx.AsyncClien
 
 
 async def test_enabling_mfa_revokes_other_sessions_and_notifies_the_owner(
-    client: httpx.AsyncClient, customer: ShopClient, app: App, server: MailServer
+    client: httpx.AsyncClient, customer: ShopClient, app: App, mail_box: MailBox
 ) -> None:
     other_session = await ShopClient(client).sign_in("customer1@shop.example")
     phone, _ = await activate(customer)
@@ -121,7 +113,7 @@ async def test_enabling_mfa_revokes_other_sessions_and_notifies_the_owner(
     removal = {"current_password": PASSWORD, "code": phone.code()}
     assert (await customer.send("POST", f"{PATH}/removal", removal)).status_code == 204
     await finish_jobs(app)
-    assert sorted(mail["Subject"] for mail in server.mails) == [
+    assert sorted(mail.subject for mail in mail_box.mails) == [
         "Multi-factor authentication was disabled",
         "Multi-factor authentication was enabled",
     ]

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from msgspec import Struct
 
+from restwell._atomic_file import replacing
 from restwell._email_addresses import parse_mailbox
 from restwell._extras import needs_extra
 from restwell.email_addresses import EmailAddress
@@ -169,7 +170,8 @@ def open_mailer(smtp_url: str | None, sender: str) -> Mailer:
 
 def _write(file: Path, content: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
+    with replacing(file) as draft:  # a reader sees the whole mail
+        draft.write_bytes(content)
 
 
 def _mailbox(name: str, address: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from api_client import ApiClient, assert_problem
+from api_client import assert_problem
 from edge_client import HOOKS, hello, request
 from restwell import App
 from restwell.database._facade import PoolStats
@@ -22,7 +22,7 @@ from restwell.edge._concurrency_limiter import (
 from restwell.edge._context import Receive, Scope, Send
 from restwell.errors import NotFound
 from restwell.settings import Settings
-from restwell.testing import running
+from restwell.testing import ApiClient, running
 from tiny.app import create_app
 
 READ: Scope = {"method": "GET", "headers": [(b"authorization", b"Bearer x")]}

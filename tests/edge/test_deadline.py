@@ -11,7 +11,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from api_client import ApiClient, assert_problem
+from api_client import assert_problem
 from edge_client import HOOKS, request, scope_of
 from restwell.edge._access_log import AccessLog
 from restwell.edge._context import Message, Receive, Scope, Send
@@ -21,6 +21,7 @@ from restwell.edge._request_id import RequestId
 from restwell.edge._route import Route
 from restwell.edge._router import Router
 from restwell.edge._routing import Routing
+from restwell.testing import ApiClient
 from servers import RESTWELL, restwell, serving
 from tiny.environment import tiny_environment
 

@@ -1,6 +1,5 @@
 """An SMTP server for the tests, with TLS, a self-signed certificate and a login."""
 
-import re
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -92,20 +91,6 @@ def with_mail(settings: S, server: MailServer) -> S:
     mail = MailSettings(sender="The Shop <shop@shop.example>")
     smtp = SmtpSettings(url=SecretStr(f"smtp+plain://localhost:{server.port}"))
     return settings.model_copy(update={"mail": mail, "smtp": smtp})
-
-
-def text_of(mail: EmailMessage) -> str:
-    """The plain text of a mail."""
-    text = next(part for part in mail.walk() if part.get_content_type() == "text/plain")
-    content: str = text.get_content()
-    return content.replace("\r\n", "\n")
-
-
-def code_in(mail: EmailMessage) -> str:
-    """The one-time code in a mail, which is on a separate line."""
-    found = re.search(r"^[\w-]{32}$", text_of(mail), re.MULTILINE)
-    assert found is not None, text_of(mail)
-    return found[0]
 
 
 def make_certificate(folder: Path) -> Path:

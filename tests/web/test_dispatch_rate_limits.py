@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api_client import ApiClient, assert_problem
+from api_client import assert_problem
 from restwell.settings import RateLimitSettings, Settings
-from restwell.testing import running
+from restwell.testing import ApiClient, running
 from tiny.app import GUESSES, create_app
 
 READS, WRITES = 10, 4

@@ -15,13 +15,12 @@ from sqlalchemy import select
 
 from api_client import Json, assert_problem
 from cases import each
-from mail_server import MailServer, code_in, with_mail
 from oauth_browser import OAuthBrowser, callback_path, changed
 from openid_provider import ADA, CLIENT_ID, CLIENT_SECRET, ProviderProcess, openid_provider
 from restwell import App
 from restwell.database import param, query
 from restwell.settings import OauthSettings
-from restwell.testing import finish_jobs
+from restwell.testing import MailBox, finish_jobs
 from restwell.web import ACCESS_COOKIE, OAUTH_STATE_COOKIE
 from shop.app import create_app
 from shop.identities import queries
@@ -51,10 +50,10 @@ def provider(name: str) -> Iterator[ProviderProcess]:
 
 
 @pytest.fixture
-def app(settings: ShopSettings, provider: ProviderProcess, server: MailServer) -> App:
+def app(settings: ShopSettings, provider: ProviderProcess) -> App:
     client = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"
     secrets = tuple(SecretStr(f"{one}={provider.url.replace('://', f'://{client}@')}") for one in NAMES)
-    return create_app(with_mail(settings, server).model_copy(update={"oauth": OauthSettings(providers=secrets)}))
+    return create_app(settings.model_copy(update={"oauth": OauthSettings(providers=secrets)}))
 
 
 @pytest.fixture
@@ -262,20 +261,20 @@ async def test_an_account_is_linked_only_if_both_sides_have_verified_the_address
     assert (await browser.me())["id"] == (await customer.get("/v1/users/me")).json()["id"]
 
 
-def reset_codes(server: MailServer) -> list[str]:
+def reset_codes(mail_box: MailBox) -> list[str]:
     """The reset codes that were received."""
-    return [code_in(mail) for mail in server.mails if mail["Subject"] == "Reset your password"]
+    return [mail.code for mail in mail_box.mails if mail.subject == "Reset your password"]
 
 
 async def test_an_attacker_loses_a_pre_hijacked_account_when_the_owner_verifies_the_address(
-    browser: OAuthBrowser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, server: MailServer
+    browser: OAuthBrowser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, mail_box: MailBox
 ) -> None:
     """Fails if a reset keeps the credentials of an account with an unverified address: the attacker keeps access."""
     provider.sign_in_as(**{**ADA, "sub": "666", "email_verified": False})
     assert (await browser.sign_in()).status_code == 200
     await client.post("/v1/password-resets", json={"email": "ada@example.com"})
     await finish_jobs(app)
-    (code,) = reset_codes(server)
+    (code,) = reset_codes(mail_box)
     reset = {"code": code, "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     assert_problem(await browser.sign_in(), 409, "account_exists")
@@ -285,7 +284,7 @@ async def test_an_attacker_loses_a_pre_hijacked_account_when_the_owner_verifies_
     assert (await browser.sign_in()).status_code == 200, "a verified account can be linked"
     await client.post("/v1/password-resets", json={"email": "ada@example.com"})
     await finish_jobs(app)
-    (_, reset["code"]) = reset_codes(server)
+    (_, reset["code"]) = reset_codes(mail_box)
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
     ada = await ShopClient(client).sign_in("ada@example.com", "an entirely new one")
     assert len((await ada.get("/v1/users/me/identities")).json()["items"]) == 1, "the owner's identities are kept"

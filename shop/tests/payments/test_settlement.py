@@ -12,10 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from api_client import Json
-from mail_server import MailServer, text_of, with_mail
 from restwell import App
 from restwell.jobs import Backoff, JobState
-from restwell.testing import finish_jobs, running
+from restwell.testing import MailBox, finish_jobs, running
 from shop.app import create_app
 from shop.orders import settlement as module
 from shop.orders.settlement import Settlement, settle_overdue_orders
@@ -38,13 +37,11 @@ def payments_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(
-    settings: ShopSettings, payments_file: Path, server: MailServer, request: pytest.FixtureRequest
-) -> ShopSettings:
-    """Settings with an SMTP server, and the fake gateway options of the test."""
+def settings(settings: ShopSettings, payments_file: Path, request: pytest.FixtureRequest) -> ShopSettings:
+    """Settings with the fake gateway options of the test."""
     options = getattr(request, "param", "")
     payments = PaymentsSettings(url=SecretStr(f"fake:///{payments_file}{options}"))
-    return with_mail(settings, server).model_copy(update={"payments": payments})
+    return settings.model_copy(update={"payments": payments})
 
 
 @pytest.fixture
@@ -90,15 +87,15 @@ async def finish_all(app: App) -> None:
 
 
 async def test_an_order_is_paid_by_a_job_and_then_confirmed(
-    customer: ShopClient, product: Json, app: App, payments_file: Path, server: MailServer
+    customer: ShopClient, product: Json, app: App, payments_file: Path, mail_box: MailBox
 ) -> None:
     order = await order_of(customer, product)
     assert order["status"] == "pending"
     await finish_jobs(app)
     assert await status_of(customer, order) == "paid", "the cache is invalidated"
     assert movements(payments_file) == {order["id"]: [PRICE]}
-    (mail,) = server.mails
-    assert "payment was successful" in text_of(mail)
+    (mail,) = mail_box.mails
+    assert "payment was successful" in mail.text
 
 
 async def test_finish_jobs_runs_a_scheduled_job_that_is_due(
@@ -129,19 +126,19 @@ async def test_a_cancelled_order_is_refunded_once(
 
 
 async def test_an_order_cancelled_before_its_payment_is_never_paid(
-    customer: ShopClient, product: Json, app: App, payments_file: Path, server: MailServer
+    customer: ShopClient, product: Json, app: App, payments_file: Path, mail_box: MailBox
 ) -> None:
     order = await order_of(customer, product)
     await cancel(customer, order)
     await finish_jobs(app)
     assert await status_of(customer, order) == "cancelled"
     assert not payments_file.exists() or movements(payments_file) == {}
-    assert server.mails == []
+    assert mail_box.mails == []
 
 
 @pytest.mark.parametrize("settings", ["?decline_rate=1"], indirect=True)
 async def test_a_declined_order_fails_and_returns_its_stock(
-    customer: ShopClient, product: Json, app: App, payments_file: Path, server: MailServer
+    customer: ShopClient, product: Json, app: App, payments_file: Path, mail_box: MailBox
 ) -> None:
     order = await order_of(customer, product)
     assert await customer.stock_of(product) == STOCK - 1
@@ -149,8 +146,8 @@ async def test_a_declined_order_fails_and_returns_its_stock(
     assert await status_of(customer, order) == "failed"
     assert await customer.stock_of(product) == STOCK
     assert movements(payments_file) == {}
-    (mail,) = server.mails
-    assert (mail["Subject"].startswith("Your payment"), "declined" in text_of(mail)) == (True, True)
+    (mail,) = mail_box.mails
+    assert (mail.subject.startswith("Your payment"), "declined" in mail.text) == (True, True)
     assert await cancel(customer, order) == "failed"
     await finish_jobs(app)
     assert await customer.stock_of(product) == STOCK, "released once"

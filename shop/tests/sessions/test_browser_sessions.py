@@ -22,30 +22,12 @@ def cookies_of(answer: httpx.Response) -> SimpleCookie:
     return cookies
 
 
-class Browser:
-    """Sends its cookies itself: the cookie jar of httpx drops Secure cookies without TLS."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
-        self.cookies: dict[str, str] = {}
-
-    async def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.cookies:
-            sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        answer = await self.client.request(method, path, json=body, headers=sent)
-        for name, cookie in cookies_of(answer).items():
-            self.cookies[name] = cookie.value
-        self.client.cookies.clear()
-        return answer
-
-
 @pytest.fixture
-async def browser(client: httpx.AsyncClient) -> Browser:
-    made = Browser(client)
-    answer = await made.send("POST", "/v1/sessions", BODY, sec_fetch_site="same-origin")
-    assert answer.status_code == 201
-    return made
+async def browser(client: httpx.AsyncClient) -> ShopClient:
+    """A browser whose requests do not say from where they are sent."""
+    signed_in = await ShopClient(client).sign_in("customer1@shop.example", cookies=True)
+    signed_in.headers.clear()
+    return signed_in
 
 
 async def test_the_tokens_of_a_browser_session_are_in_cookies_only(client: httpx.AsyncClient) -> None:
@@ -64,7 +46,7 @@ async def test_the_tokens_of_a_browser_session_are_in_cookies_only(client: httpx
     assert cookies["__Host-access"]["max-age"] == "900"
 
 
-async def test_a_page_of_the_same_origin_may_read_and_write(browser: Browser) -> None:
+async def test_a_page_of_the_same_origin_may_read_and_write(browser: ShopClient) -> None:
     assert (await browser.send("GET", "/v1/users/me")).json()["email"] == "customer1@shop.example"
     patch = {"content_type": "application/merge-patch+json"}
     assert (await browser.send("PATCH", "/v1/users/me", {"name": "New"}, **patch, **_as(SAME))).status_code == 200
@@ -84,7 +66,7 @@ async def test_a_page_of_the_same_origin_may_read_and_write(browser: Browser) ->
         {},
     ],
 )
-async def test_a_page_of_another_origin_cannot_write(browser: Browser, headers: dict[str, str]) -> None:
+async def test_a_page_of_another_origin_cannot_write(browser: ShopClient, headers: dict[str, str]) -> None:
     """CSRF. Fails without ``reject_cross_site``: a form on another site could sign out, order or sign in."""
     for method, path, body in (
         ("DELETE", "/v1/sessions", None),
@@ -98,7 +80,7 @@ async def test_a_page_of_another_origin_cannot_write(browser: Browser, headers: 
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_an_invalid_origin_header_is_refused(browser: Browser) -> None:
+async def test_an_invalid_origin_header_is_refused(browser: ShopClient) -> None:
     """Regression: an unparsable Origin was a 500, and another scheme or a path was accepted."""
     origins = [b"http://[", b"http://[]", b"http://[::1", b"http://test:99999999", b"http://x@test", b"http://test/"]
     origins += [
@@ -125,7 +107,7 @@ async def test_an_invalid_origin_header_is_refused(browser: Browser) -> None:
 
 
 async def test_an_access_token_precedes_the_cookie_and_needs_no_origin(
-    browser: Browser, client: httpx.AsyncClient
+    browser: ShopClient, client: httpx.AsyncClient
 ) -> None:
     other = await ShopClient(client).sign_in("customer2@shop.example")
     token = f"Bearer {other.tokens['access_token']}"
@@ -134,7 +116,7 @@ async def test_an_access_token_precedes_the_cookie_and_needs_no_origin(
     assert (await browser.send("DELETE", "/v1/sessions/current", authorization=token)).status_code == 204
 
 
-async def test_refreshing_a_browser_session_replaces_both_cookies(browser: Browser) -> None:
+async def test_refreshing_a_browser_session_replaces_both_cookies(browser: ShopClient) -> None:
     before = dict(browser.cookies)
     answer = await browser.send("POST", "/v1/sessions/refresh", {}, **_as(SAME))
     assert answer.json() == {"token_type": "Cookie", "expires_in": 900}
@@ -146,7 +128,7 @@ async def test_refreshing_a_browser_session_replaces_both_cookies(browser: Brows
 
 
 @pytest.mark.parametrize("path", ["/v1/sessions/current", "/v1/sessions"])
-async def test_signing_out_ends_the_browser_session_and_clears_its_cookies(browser: Browser, path: str) -> None:
+async def test_signing_out_ends_the_browser_session_and_clears_its_cookies(browser: ShopClient, path: str) -> None:
     saved = dict(browser.cookies)
     answer = await browser.send("DELETE", path, **_as(SAME))
     assert answer.status_code == 204

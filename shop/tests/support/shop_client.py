@@ -1,12 +1,12 @@
 """A client of the shop's HTTP API, for one user."""
 
-import asyncio
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import httpx
 
-from api_client import ApiClient, Json
+from api_client import Json
+from restwell.testing import ApiClient
 from shop.demo import PASSWORD
 
 SUPPORT: Final = Path(__file__).parent
@@ -15,21 +15,13 @@ SUPPORT: Final = Path(__file__).parent
 class ShopClient(ApiClient):
     """Sends the access token of its user after ``sign_in``."""
 
-    async def sign_in(self, email: str, password: str = PASSWORD) -> "ShopClient":
-        credentials = {"email": email, "password": password}
-        while (answer := await self.client.post("/v1/sessions", json=credentials)).status_code == 503:
-            assert answer.json()["code"] == "overloaded", answer.text  # a busy machine refuses some
-            await asyncio.sleep(0.2)
-        assert answer.status_code == 201, answer.text
-        self.tokens = answer.json()
-        return self
+    async def sign_in(self, email: str, password: str = PASSWORD, *, cookies: bool = False, **more: object) -> Self:
+        return await super().sign_in(email, password, cookies=cookies, **more)
 
-    async def sign_in_at(self, url: str, email: str) -> "ShopClient":
+    async def sign_in_at(self, url: str, email: str) -> Self:
         """Sign in at one of several servers."""
-        answer = await self.client.post(f"{url}/v1/sessions", json={"email": email, "password": PASSWORD})
-        assert answer.status_code == 201, answer.text
-        self.tokens = answer.json()
-        return self
+        self.sessions_path = f"{url}/v1/sessions"
+        return await self.sign_in(email)
 
     async def order(self, key: str, *lines: tuple[str, int]) -> httpx.Response:
         items = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]

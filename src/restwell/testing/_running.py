@@ -1,4 +1,4 @@
-"""Test support: runs the production app in process, with an HTTP client. Needs the extra ``testing``."""
+"""Runs the production app and its jobs in the process of the test."""
 
 import asyncio
 import gc
@@ -13,9 +13,7 @@ from restwell.edge._context import Message
 from restwell.jobs import JobState, WorkerOptions
 from restwell.jobs._store import JobStore
 
-__all__ = ["BASE_URL", "finish_jobs", "running"]
-
-with needs_extra("testing", __name__):
+with needs_extra("testing", "restwell.testing"):
     import httpx
 
 START_SECONDS: Final = 30

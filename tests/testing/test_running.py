@@ -3,9 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from api_client import ApiClient
 from restwell.settings import DatabaseSettings, Settings
-from restwell.testing import finish_jobs, running
+from restwell.testing import ApiClient, finish_jobs, running
 from tiny.app import create_app
 
 
