@@ -98,7 +98,7 @@ async def test_a_session_has_its_tokens_until_they_are_refreshed(caller: ApiClie
 async def test_a_session_in_cookies_is_of_one_caller_until_it_signs_out(
     caller: ApiClient, client: httpx.AsyncClient
 ) -> None:
-    """Breaks if callers share the cookie jar of httpx, and if an expired cookie is sent."""
+    """Breaks if an expired cookie is sent."""
     await caller.sign_in("ada@example.com", "right", cookies=True)
     assert (await role(caller), caller.tokens) == ("guest", {})
     await caller.refresh()
@@ -178,3 +178,11 @@ async def test_an_overloaded_server_is_asked_again() -> None:
     client, requests = recording(busy, httpx.Response(201, json={"access_token": "t"}))
     assert (await ApiClient(client).sign_in("ada@example.com", "right")).tokens == {"access_token": "t"}
     assert len(requests) == 2
+
+
+async def test_callers_of_one_client_share_no_cookies() -> None:
+    """Breaks if the cookie jar of httpx is not emptied."""
+    client, requests = recording(httpx.Response(200, headers={"set-cookie": "theme=dark"}), *[httpx.Response(200)] * 2)
+    for caller in (first := ApiClient(client), ApiClient(client), first):
+        await caller.get("/")
+    assert [one.headers.get("cookie") for one in requests] == [None, None, "theme=dark"]
