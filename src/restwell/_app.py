@@ -16,17 +16,26 @@ from restwell._services import Services
 from restwell.asgi import Route as WrappedRoute
 from restwell.asgi import compile_route, with_sent_method
 from restwell.database import Migrations
+from restwell.database._migrations import KIT_PACKAGES
 from restwell.edge._context import SCOPE_KEY, AsgiApp, RequestContext, Scope
 from restwell.edge._rate_limit import with_rates
 from restwell.edge._route import Route
 from restwell.edge._router import Router
 from restwell.errors import PROBLEMS, ErrorFormat
 from restwell.web import AuthScheme, ClientCredentials, Feature, TokenScheme, Version
-from restwell.web._authentication import Authenticate
+from restwell.web._authentication import Authentication
 from restwell.web._declarations import Part
 from restwell.web._dispatch import Dispatcher
 from restwell.web._docs import docs_routes
-from restwell.web._endpoint import Defaults, compile_endpoints, features_of
+from restwell.web._endpoint import Defaults, compile_endpoints
+from restwell.web._features import (
+    authentication_of,
+    client_credentials_of,
+    features_of,
+    migrations_of,
+    serves_routes,
+    types_of,
+)
 from restwell.web._health import HEALTH_PATHS, health_routes
 from restwell.web._openapi import openapi_document
 from restwell.web._openapi_schemas import Schema
@@ -42,7 +51,7 @@ class Restwell(Kit):
         *,
         version: str = "1.0.0",
         description: str = "",
-        authenticate: Authenticate | AuthScheme | type[Authenticate] | None = None,
+        authenticate: Authentication | None = None,
         session_cookies: bool = False,
         errors: ErrorFormat = PROBLEMS,
         migrations: Path | None = None,
@@ -59,22 +68,27 @@ class Restwell(Kit):
 
         Raises TypeError for an invalid route.
         """
-        features = list(features_of(parts))
+        features = features_of(parts)
         services = self._services_of(features)
         built = services.build_all()
-        schema = Migrations(migrations)
+        schema = _migrations(migrations, features)
+        types = types_of(features, services.build)
+        client_credentials = client_credentials_of(parts, client_credentials)
         public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
-        verify = services.build(authenticate) if isinstance(authenticate, type) else authenticate
+        authentication = authentication_of(features, authenticate)
+        verify = services.build(authentication) if isinstance(authentication, type) else authentication
         if verify is not None and not callable(verify) and not isinstance(verify, AuthScheme):
             raise TypeError(
                 f"authenticate= must be a function of the access token, its class, or an AuthScheme, not {verify!r}"
             )
+        session_cookies = session_cookies or any(feature.session_cookies for feature in features)
         if session_cookies and not callable(verify):
             raise TypeError("session_cookies needs authenticate=; a scheme has its own option: TokenScheme(...)")
         defaults = Defaults(
             max_body_bytes=self.settings.request.max_bytes,
             auth=TokenScheme(verify, session_cookies=session_cookies) if callable(verify) else verify,
             errors=errors,
+            types=types,
         )
         operational = [
             *health_routes(self._health_database, schema, self.metrics, self.jobs),
@@ -89,6 +103,7 @@ class Restwell(Kit):
             version=version,
             description=description,
             client_credentials=client_credentials,
+            types=types,
             url=self.settings.app.url,
         )
         endpoints += compile_endpoints(docs_routes(document), services.find, defaults)
@@ -123,12 +138,13 @@ class Restwell(Kit):
         """Put the edge around an existing ASGI application, and start and stop the kit with it.
 
         ``routes``: limits and cache policies of its routes; other requests have the default limits. ``features``: jobs,
-        their services and queries. ``version``: part of the cache keys; set it to the release, so that a deploy uses no
-        cached responses of the previous one. ``errors``: the format of the responses of the edge, such as 429.
+        their services, queries and migrations. ``version``: part of the cache keys; set it to the release, so that a
+        deploy uses no cached responses of the previous one. ``errors``: the format of the responses of the edge, such
+        as 429.
 
         Raises TypeError for an invalid route.
         """
-        if any(feature.controllers for feature in features):
+        if any(map(serves_routes, features)):
             raise TypeError(
                 "kit.wrap serves no controllers: build them with kit.app, with your application as its host"
             )
@@ -143,7 +159,7 @@ class Restwell(Kit):
             version,
             services=services.build_all(),
             features=features,
-            migrations=Migrations(migrations),
+            migrations=_migrations(migrations, features),
             is_existing=True,
         )
 
@@ -195,6 +211,10 @@ class Restwell(Kit):
         )
         services = [*services, self.database, self.cache, self.jobs, self.cursors, self.files]
         return App(self, edge, framework, routes, services=services, **described)
+
+
+def _migrations(folder: Path | None, features: Sequence[Feature]) -> Migrations:
+    return Migrations(folder, packages={**KIT_PACKAGES, **migrations_of(features)})
 
 
 def _digest(document: Schema) -> str:

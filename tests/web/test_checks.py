@@ -1,6 +1,7 @@
 """The values of a declaration are checked when it is made, at import."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from msgspec import UNSET
 
 from restwell.errors import PROBLEMS, NotFound
 from restwell.rate_limits import Rate
-from restwell.web import public, requires_role, signed_in
+from restwell.web import ClientCredentials, TokenScheme, public, requires_role, signed_in
 from restwell.web._checks import _CHECKS, check
 from sample_jobs import note
+from tiny.app import authenticate
 
 VALID: dict[str, list[Any]] = {
     "path": ["", "/", "/orders", "/orders/{order_id}/lines", "/{a}/{b}"],
@@ -32,6 +34,11 @@ VALID: dict[str, list[Any]] = {
     "services": [[], (1,)],
     "jobs": [[note], ()],
     "queries": [[pytest], ()],
+    "migrations": [{}, {"accounts": Path("migrations"), "accounts_2": Path("x")}],
+    "authenticate": [None, authenticate, type, TokenScheme(authenticate)],
+    "session_cookies": [True, False],
+    "client_credentials": [None, ClientCredentials("/token", {})],
+    "types": [{}, {int: bool}, {int: lambda: bool}],
     "prefix": ["/v1", ""],
     "parts": [[], ()],
 }
@@ -55,6 +62,19 @@ INVALID: dict[str, list[Any]] = {
     "services": [None, 5],
     "jobs": [note, [signed_in]],
     "queries": [pytest, ["module"]],
+    "migrations": [
+        Path("migrations"),
+        {"accounts": "migrations"},
+        {"o'clock": Path("x")},
+        {"": Path("x")},
+        {"restwell": Path("x")},
+        {"application": Path("x")},
+        {1: Path("x")},
+    ],
+    "authenticate": ["bearer", True],
+    "session_cookies": [1, None],
+    "client_credentials": ["/token", ClientCredentials("token", {})],
+    "types": [None, {"User": int}, {int: "bool"}],
     "prefix": ["v1", "/v1/", 1],
     "parts": [None, signed_in],
 }

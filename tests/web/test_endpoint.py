@@ -29,7 +29,8 @@ from restwell.web import (
     signed_in,
 )
 from restwell.web._declarations import Part
-from restwell.web._endpoint import Defaults, Endpoint, compile_endpoints, features_of
+from restwell.web._endpoint import Defaults, Endpoint, compile_endpoints
+from restwell.web._features import features_of
 from tiny.app import authenticate
 
 FEW = Rate("few", 2, seconds=1)
@@ -156,8 +157,8 @@ def test_a_feature_may_be_in_several_versions_and_counts_once() -> None:
     parts: list[Part | Version] = [Version("/v1", [feature]), Version("/v2", [feature, other]), other]
     paths = [each.path for each in compiled(*parts) if each.name in {"plain", "root"}]
     assert paths == ["/v1/plain", "/v2/plain", "/v2", "/"]
-    assert list(features_of(parts)) == [feature, other]
-    assert list(features_of([plain, Things])) == []
+    assert features_of(parts) == [feature, other]
+    assert features_of([plain, Things]) == []
 
 
 def test_a_controller_may_have_error_responses_of_its_own() -> None:

@@ -211,7 +211,7 @@ def _check_migrations(migrations: Migrations) -> None:
         table.add_row(finding.revision, finding.rule, finding.statement, finding.advice)
     if findings:
         Console(width=None if sys.stdout.isatty() else 200).print(table)
-    print(f"{len(migrations.application.files)} migrations, {len(findings)} findings")
+    print(f"{len(migrations.files)} migrations, {len(findings)} findings")
     if findings:
         raise SystemExit(EXIT_FINDINGS)
 

@@ -32,22 +32,21 @@ class Finding(Struct, frozen=True):
 
 
 def lint(migrations: Migrations) -> list[Finding]:
-    """The findings of every migration of the application. Raises ConfigurationError if squawk is not installed.
+    """The findings of every migration of the application and its features.
 
-    A comment before a statement suppresses a rule: ``-- squawk-ignore rule-name``.
+    Raises ConfigurationError if squawk is not installed. A comment before a statement suppresses a rule:
+    ``-- squawk-ignore rule-name``.
     """
     program = shutil.which("squawk", path=str(Path(sys.executable).parent)) or shutil.which("squawk")
     if program is None:
         raise ConfigurationError(["migrate --check needs squawk: pip install squawk-cli"])
     findings: list[Finding] = []
-    for file in migrations.application.files.values():
+    for file in migrations.files:
         excluded = [*_STYLE_RULES, *_SET_BY_MIGRATE, *(_POST_DEPLOY_RULES if file.phase == "post" else ())]
         statements = migrations.statements("postgresql", [file])
         for segment, in_transaction in _segments(statements):
             mode = ["--assume-in-transaction"] if in_transaction else ["--no-assume-in-transaction"]
-            findings += _run_squawk(
-                program, file.revision, segment, [*mode, *(f"--exclude={rule}" for rule in excluded)]
-            )
+            findings += _run_squawk(program, str(file), segment, [*mode, *(f"--exclude={rule}" for rule in excluded)])
     return findings
 
 

@@ -6,11 +6,11 @@
 All pending migrations run in one transaction. Statements that cannot, such as CREATE INDEX CONCURRENTLY, go into ``with
 op.get_context().autocommit_block():``, which commits the statements before it.
 
-There is a history for each package: the kit's, whose files are part of the kit, and the application's. All run
-together, the kit's first. The files of each form a linear history (``_migration_files.py``). The table
-``restwell_migrations`` stores the name of each applied migration. The applied migrations must be a prefix of the
-history: a migration of another branch, or one that was merged with a lower number than an applied one, is an error and
-is not skipped.
+There is a history for each package: the kit's, whose files are part of the kit, those of features that own tables, and
+the application's. All run together, in this order. The files of each form a linear history (``_migration_files.py``).
+The table ``restwell_migrations`` stores the name of each applied migration. The applied migrations must be a prefix of
+the history: a migration of another branch, or one that was merged with a lower number than an applied one, is an error
+and is not skipped.
 
 The first line of a migration's docstring ends with its phase. ``(pre-deploy)``: it runs before the new code and only
 adds, so that the previous release keeps working. ``(post-deploy)``: it runs after the old code has stopped, and
@@ -46,6 +46,7 @@ MAX_EXCERPT_CHARS: Final = 200
 """Characters of a statement in an error message."""
 
 KIT: Final = Path(__file__).parents[1] / "_migrations"
+KIT_PACKAGES: Final[Mapping[str, Path]] = MappingProxyType({"restwell": KIT})
 
 _HISTORY_TABLE: Final = "restwell_migrations"
 _CREATE_HISTORY: Final = (
@@ -91,7 +92,7 @@ class _LockTimeout(Exception):
 
 
 class Migrations:
-    """The migrations of the kit and of the application, which are in ``folder/versions``.
+    """The migrations of the kit, of features, and of the application, which are in ``folder/versions``.
 
     A file is named ``NNNN_what_it_does.py``, and this name is the revision. ``packages`` are the folders of the
     packages that own tables. Their migrations run first, in this order.
@@ -99,12 +100,16 @@ class Migrations:
     Raises ConfigurationError, with a line for each error, for files that do not form a linear history.
     """
 
-    def __init__(
-        self, folder: Path | None = None, *, packages: Mapping[str, Path] = MappingProxyType({"restwell": KIT})
-    ) -> None:
-        self.application = History(APPLICATION, folder)
-        self._histories = [*(History(package, owned) for package, owned in packages.items()), self.application]
+    def __init__(self, folder: Path | None = None, *, packages: Mapping[str, Path] = KIT_PACKAGES) -> None:
+        folders = {**packages, APPLICATION: folder}
+        self._histories = [History(package, owned) for package, owned in folders.items()]
         self._first = next((file for history in self._histories for file in history.files.values()), None)
+
+    @property
+    def files(self) -> list[MigrationFile]:
+        """Every migration except the kit's own."""
+        others = (history for history in self._histories if history.package not in KIT_PACKAGES)
+        return [file for history in others for file in history.files.values()]
 
     @property
     def head(self) -> str:

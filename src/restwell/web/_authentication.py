@@ -5,11 +5,14 @@ from typing import Any, Final
 
 from restwell.auth import Actor
 from restwell.errors import Unauthorized
-from restwell.web._request import Request
+from restwell.web._request import AuthScheme, Request
 from restwell.web._session_cookies import ACCESS_COOKIE, reject_cross_site
 
 Authenticate = Callable[[str], Awaitable[Actor]]
 """Returns the actor of an access token. Raises Unauthorized."""
+
+Authentication = Authenticate | AuthScheme | type[Authenticate]
+"""An authentication scheme, or a function of the access token; as a class it is built from services."""
 
 BEARER_SCHEME: Final = "access_token"
 COOKIE_SCHEME: Final = "session_cookie"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from inspect import iscoroutinefunction
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
@@ -12,9 +13,12 @@ from restwell.errors import AppError, ErrorFormat
 from restwell.jobs import Job
 from restwell.rate_limits import Rate
 from restwell.web._caching import Public
+from restwell.web._request import AuthScheme
+from restwell.web._token_endpoint import ClientCredentials
 
 Check = Callable[[Any], object]
 
+_is_package: Final = re.compile(r"\w+", re.ASCII).fullmatch
 _path: Final = re.compile(r"/|(?:/(?:[^/{}]+|\{[a-zA-Z_]\w*\}))*").fullmatch
 
 
@@ -41,6 +45,20 @@ def _maps(key: type, item: type) -> Check:
     return lambda value: (
         isinstance(value, Mapping) and all(type(each) is key and type(value[each]) is item for each in value)
     )
+
+
+def _are_migrations(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(each, str)
+        and _is_package(each)
+        and each not in {"restwell", "application"}
+        and isinstance(value[each], Path)
+        for each in value
+    )
+
+
+def _are_types(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(each, type) and callable(value[each]) for each in value)
 
 
 def _optional(is_valid: Check) -> Check:
@@ -85,6 +103,20 @@ _CHECKS: Final[Mapping[str, tuple[Check, str]]] = {
     "services": (_is(list, tuple), "a list of objects"),
     "jobs": (_list_of(_is(Job)), "a list of jobs"),
     "queries": (_list_of(_is(ModuleType, FunctionType)), "a list of modules"),
+    "migrations": (
+        _are_migrations,
+        "folders (Path) by package name, which has letters, digits and underscores, and is not restwell or application",
+    ),
+    "authenticate": (
+        _optional(lambda value: callable(value) or isinstance(value, AuthScheme)),
+        "a function of the access token, its class, or an AuthScheme",
+    ),
+    "session_cookies": (_is(bool), "True or False"),
+    "client_credentials": (
+        _optional(lambda value: isinstance(value, ClientCredentials) and _is_path(value.token_path)),
+        'ClientCredentials with a token_path such as "/oauth/token"',
+    ),
+    "types": (_are_types, "types, or functions that return one, by the declared type"),
     "prefix": (_is_path, 'a path such as "/v1"'),
     "parts": (_is(list, tuple), "a list of features, controllers and handlers"),
 }

@@ -2,7 +2,9 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 from msgspec import UNSET, Struct, UnsetType
@@ -12,9 +14,11 @@ from restwell.database._explain import QuerySource
 from restwell.errors import AppError, ErrorFormat
 from restwell.jobs import Job
 from restwell.rate_limits import Rate
+from restwell.web._authentication import Authentication
 from restwell.web._caching import Public
 from restwell.web._checks import check
 from restwell.web._request import Request
+from restwell.web._token_endpoint import ClientCredentials
 
 H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
 Guard = Callable[[Request], Awaitable[None]]
@@ -151,20 +155,37 @@ _ATTRIBUTES: Final = ("path", "tags", "guards", "error_format")
 Handler = Callable[..., Awaitable[Any]]
 
 
-class Feature(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Feature:
     """A part of an application: what it serves, runs and stores.
 
     ``controllers`` may contain handlers. ``services`` are injected by type into handlers and jobs. ``jobs``: every job
-    that it enqueues. ``queries``: modules whose named queries ``restwell explain`` checks.
+    that it enqueues. ``queries``: modules whose named queries ``restwell explain`` checks. ``migrations``: the folders
+    of its own tables by package name; they run after those of the kit and before those of the application.
+
+    One feature, or ``kit.app``, may give ``authenticate`` and ``client_credentials``, for all routes of the
+    application. The token path of ``client_credentials`` is below the prefix of the first Version with the feature.
+    ``session_cookies``: as in ``kit.app``.
+
+    ``types`` are the concrete types of declared ones, in the parameters and results of all handlers of the application:
+    ``{User: ShopUser}`` also makes ``Page[User]`` a ``Page[ShopUser]``. A function is called with services, by the
+    types of its parameters, and returns the type. In OpenAPI the concrete type has the name of the declared one.
+
+    A subclass may have options of its own: its ``__init__`` ends with ``super().__init__(controllers=..., ...)``.
     """
 
     controllers: "Sequence[type[Controller] | Handler]" = ()
     services: Sequence[object] = ()
     jobs: Sequence[Job[..., Any]] = ()
     queries: Sequence[QuerySource] = ()
+    migrations: Mapping[str, Path] = field(default_factory=dict)
+    authenticate: Authentication | None = None
+    session_cookies: bool = False
+    client_credentials: ClientCredentials | None = None
+    types: Mapping[type, type | Callable[..., type]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check("Feature", asdict(self))
+        check(type(self).__name__, {each.name: getattr(self, each.name) for each in fields(Feature)})
 
 
 Part = Feature | type[Controller] | Handler

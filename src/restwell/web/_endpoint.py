@@ -15,6 +15,7 @@ from restwell.edge._route import Route
 from restwell.errors import AppError, ErrorFormat
 from restwell.pages import Page
 from restwell.rate_limits import Rate
+from restwell.web._concrete_types import with_concrete_types
 from restwell.web._declarations import Controller, Declaration, Feature, Guard, Handler, Part, Version, declaration_of
 from restwell.web._guards import is_kit_guard
 from restwell.web._parameters import FindService, Parameters, infer_parameters
@@ -55,11 +56,12 @@ class Endpoint(Route, frozen=True, kw_only=True):
 
 
 class Defaults(Struct, frozen=True, kw_only=True):
-    """What routes have without a declaration of their own."""
+    """What routes have without a declaration of their own. ``types``: the concrete types of declared ones."""
 
     max_body_bytes: int
     auth: AuthScheme | None
     errors: ErrorFormat
+    types: Mapping[type, type] = {}
 
 
 def compile_endpoints(parts: Iterable[Part | Version], find_service: FindService, defaults: Defaults) -> list[Endpoint]:
@@ -68,16 +70,6 @@ def compile_endpoints(parts: Iterable[Part | Version], find_service: FindService
         _compile(declaration, handler, prefix, controller, find_service, defaults)
         for prefix, controller, handler, declaration in _handlers(parts, "")
     ]
-
-
-def features_of(parts: Iterable[Part | Version]) -> Iterator[Feature]:
-    """The features among the parts, each once."""
-    seen: list[Feature] = []
-    for part in parts:
-        for feature in features_of(part.parts) if isinstance(part, Version) else [part]:
-            if isinstance(feature, Feature) and not any(feature is each for each in seen):
-                seen.append(feature)
-                yield feature
 
 
 def _handlers(
@@ -119,8 +111,9 @@ def _compile(
     guards = (*controller.guards, *declaration.guards)
     name = handler.__name__
     try:
-        parameters = infer_parameters(handler, declaration.method, _path_parameters(path), find_service)
-        annotation = _checked(declaration, parameters, guards, get_type_hints(handler).get("return", UNSET), defaults)
+        parameters = infer_parameters(handler, declaration.method, _path_parameters(path), find_service, defaults.types)
+        annotation = with_concrete_types(get_type_hints(handler).get("return", UNSET), defaults.types)
+        annotation = _checked(declaration, parameters, guards, annotation, defaults)
     except TypeError as error:
         raise TypeError(f"{handler.__qualname__} ({declaration.method} {path}) {error}") from None
     returns = _returned(annotation)

@@ -5,11 +5,12 @@ schemas, and its guards give the security. ``raises=[...]`` on the route adds to
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import reduce
 from http import HTTPStatus
 from operator import or_
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -126,12 +127,16 @@ def openapi_document(
     version: str,
     description: str,
     client_credentials: ClientCredentials | None = None,
+    types: Mapping[type, type] = MappingProxyType({}),
     url: str | None = None,
 ) -> Schema:
-    """Build the document. Without ``url``, the server URL is relative to the document."""
+    """Build the document. Without ``url``, the server URL is relative to the document.
+
+    ``types``: the concrete types of declared ones, whose names they have in the document.
+    """
     endpoints = list(endpoints)
     documented, ids = operations(endpoints), operation_ids(endpoints)
-    schemas = _component_schemas(documented)
+    schemas = _component_schemas(documented, {each.__name__: declared.__name__ for declared, each in types.items()})
     paths: dict[str, Schema] = {}
     schemes: dict[str, Any] = {}
     for endpoint in documented:
@@ -162,10 +167,10 @@ def openapi_document(
     }
 
 
-def _component_schemas(documented: Sequence[Endpoint]) -> ComponentSchemas:
+def _component_schemas(documented: Sequence[Endpoint], names: Mapping[str, str]) -> ComponentSchemas:
     """The schemas of all types. Raises TypeError that names the route of a type without a schema."""
     try:
-        return ComponentSchemas([kind for endpoint in documented for kind in _schema_types(endpoint)])
+        return ComponentSchemas([kind for endpoint in documented for kind in _schema_types(endpoint)], names)
     except (TypeError, NotImplementedError):
         for each in documented:
             try:

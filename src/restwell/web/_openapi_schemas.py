@@ -2,7 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -29,28 +30,29 @@ EXAMPLES_BY_FORMAT: Final = {
 _DUPLICATE_NAMES: Final = "types with the same name in the OpenAPI document: {}; rename all but one"
 
 _MODULE: Final = re.compile(r"(?:\w+\.)+")
+_NAME: Final = re.compile(r"\w+")
 _GENERIC: Final = re.compile(r"(\w+)\[(\w+(?:, \w+)*)\]")
 
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
 
 
 class ComponentSchemas:
-    """The component schemas of the document."""
+    """The component schemas of the document. ``names``: other names for the types with these names."""
 
-    def __init__(self, kinds: list[Any]) -> None:
+    def __init__(self, kinds: list[Any], names: Mapping[str, str] = MappingProxyType({})) -> None:
         unique = list(dict.fromkeys(kinds))
         adapters = [kind for kind in unique if isinstance(kind, TypeAdapter)]
         others = [kind for kind in unique if not isinstance(kind, TypeAdapter)]
         models = dict.fromkeys(model for kind in others for model in models_within(kind))
         model_refs, model_components = model_schemas(adapters, models, REF + "{model}")
-        names = {name: _name_of_model(name, schema) for name, schema in model_components.items()}
-        model_refs, model_components = _renamed(model_refs, model_components, names)
+        model_names = {name: _name_of_model(name, schema, names) for name, schema in model_components.items()}
+        model_refs, model_components = _renamed(model_refs, model_components, model_names)
 
         def hook(kind: Any) -> Schema:
             return model_refs[kind] if kind in model_refs else schema_hook(kind)
 
         refs, components = msgspec.json.schema_components(others, schema_hook=hook, ref_template=REF + "{name}")
-        refs, components = _with_readable_names(refs, components)
+        refs, components = _with_readable_names(refs, components, names)
         add_patterns([refs, components])
         self._refs = dict(zip(others, refs, strict=True)) | {each: model_refs[each] for each in adapters}
         self.components = dict(sorted(_merged(components, model_components).items()))
@@ -115,12 +117,13 @@ def _ref_of(schema: Schema) -> str:
     return str(schema.get("$ref", "")).removeprefix(REF)
 
 
-def _with_readable_names(refs: Any, components: Schema) -> tuple[Any, Schema]:
+def _with_readable_names(refs: Any, components: Schema, names: Mapping[str, str]) -> tuple[Any, Schema]:
     """Name the components of generic types after their arguments: ``Page[Order]`` is ``OrderPage``."""
-    names = {
-        name: _readable(title) if "[" in (title := schema["title"]) else name for name, schema in components.items()
+    readable = {
+        name: _readable(title, names) if "[" in (title := schema["title"]) else names.get(name, name)
+        for name, schema in components.items()
     }
-    return _renamed(refs, components, names)
+    return _renamed(refs, components, readable)
 
 
 def _renamed(refs: Any, components: Schema, names: dict[str, str]) -> tuple[Any, Schema]:
@@ -134,7 +137,7 @@ def _renamed(refs: Any, components: Schema, names: dict[str, str]) -> tuple[Any,
     return _with_refs(refs, names), renamed
 
 
-def _name_of_model(name: str, schema: Schema) -> str:
+def _name_of_model(name: str, schema: Schema, names: Mapping[str, str]) -> str:
     """Pydantic names the two schemas of a model ``Order-Input`` and ``Order-Output`` if they differ.
 
     Raises TypeError for two models with one name: Pydantic names them by their module paths, joined by ``__``.
@@ -142,7 +145,10 @@ def _name_of_model(name: str, schema: Schema) -> str:
     if "__" in name:
         raise TypeError(_DUPLICATE_NAMES.format(name.replace("__", ".")))
     title = schema.get("title", "")
-    return _readable(title) if "[" in title else name.replace("-", "")
+    if "[" in title:
+        return _readable(title, names)
+    kind, _, direction = name.partition("-")
+    return f"{names.get(kind, kind)}{direction}"
 
 
 def _merged(components: Schema, of_models: Schema) -> Schema:
@@ -157,8 +163,8 @@ def _merged(components: Schema, of_models: Schema) -> Schema:
     return {**of_models, **components}
 
 
-def _readable(title: str) -> str:
-    title = _MODULE.sub("", title)
+def _readable(title: str, names: Mapping[str, str]) -> str:
+    title = _NAME.sub(lambda found: names.get(found[0], found[0]), _MODULE.sub("", title))
     while generic := _GENERIC.search(title):
         title = title.replace(generic[0], generic[2].replace(", ", "") + generic[1])
     return title

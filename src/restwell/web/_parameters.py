@@ -9,6 +9,7 @@ from enum import Enum
 from functools import partial
 from itertools import count
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from restwell._email_addresses import EmailAddress
 from restwell.auth import Actor
 from restwell.edge._route import PATH_TYPES
 from restwell.errors import AppError, MalformedRequest, PreconditionFailed, PreconditionRequired, UnsupportedMediaType
+from restwell.web._concrete_types import with_concrete_types
 from restwell.web._conditional import expected_versions
 from restwell.web._decoding import decode_body, decode_query
 from restwell.web._formats import ambiguous_formats
@@ -91,11 +93,21 @@ class Parameters(Struct):
 
 
 def infer_parameters(
-    handler: Callable[..., Any], method: str, path_names: Collection[str], find_service: FindService
+    handler: Callable[..., Any],
+    method: str,
+    path_names: Collection[str],
+    find_service: FindService,
+    types: Mapping[type, type] = MappingProxyType({}),
 ) -> Parameters:
-    """Find the source of each parameter of the handler. Raises TypeError with every fault."""
+    """Find the source of each parameter of the handler. Raises TypeError with every fault.
+
+    ``types``: the concrete types of declared ones.
+    """
     try:
-        hints = get_type_hints(handler, include_extras=True)
+        hints = {
+            name: with_concrete_types(hint, types)
+            for name, hint in get_type_hints(handler, include_extras=True).items()
+        }
     except NameError as error:
         raise TypeError(f"has an annotation that needs an import at run time: {error}") from None
     inference = _Inference(method, path_names, find_service)
