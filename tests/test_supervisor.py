@@ -47,8 +47,3 @@ def test_each_queue_without_a_job_is_named(tiny_settings: Settings) -> None:
         "queue mails has no jobs; the queues are mail, default",
         "queue defaults has no jobs; the queues are mail, default",
     ]
-
-
-def test_an_application_without_jobs_needs_no_worker(tiny_settings: Settings) -> None:
-    with pytest.raises(ConfigurationError, match=r"things has no jobs; add them to the jobs of a Feature"):
-        worker_options(app_of_jobs(tiny_settings), ())

@@ -15,9 +15,9 @@ from restwell import App
 from restwell.database import param, query
 from restwell.ids import min_id_at, new_id
 from restwell.jobs import JobState
+from restwell.retention import clean_up
 from restwell.settings import FilesSettings
 from restwell.testing import finish_jobs
-from shop import cleanup
 from shop.app import create_app
 from shop.schema import metadata
 from shop.settings import ShopSettings
@@ -31,7 +31,7 @@ def app(settings: ShopSettings, tmp_path: Path) -> App:
 
 async def clean(app: App) -> None:
     async with app.kit.database.transaction() as tx:
-        job_id = await app.kit.jobs.enqueue(tx, cleanup.clean_up)
+        job_id = await app.kit.jobs.enqueue(tx, clean_up)
     await finish_jobs(app)
     assert (await app.kit.jobs.get(job_id)).state == JobState.DONE
 
@@ -81,13 +81,12 @@ async def test_the_cleanup_deletes_expired_rows(customer: ShopClient, client: ht
         await customer.send("POST", "/v1/email-verifications", {"email": "customer1@shop.example"})
         await client.post("/v1/sessions", json={"email": f"{number}@shop.example", "password": "a wrong one"})
     await finish_jobs(app)
-    await set_back(app, "idempotency_keys", "created_at")
     await set_back(app, "password_resets", "expires_at")
     await set_back(app, "email_verifications", "expires_at")
     await set_back(app, "failed_attempts", "last_failed_at")
     await clean(app)
-    tables = ("idempotency_keys", "password_resets", "email_verifications", "failed_attempts")
-    assert [await count(app, table) for table in tables] == [0, 0, 0, 0]
+    tables = ("password_resets", "email_verifications", "failed_attempts")
+    assert [await count(app, table) for table in tables] == [0, 0, 0]
 
 
 async def test_the_cleanup_deletes_security_events_after_a_year(customer: ShopClient, app: App) -> None:
@@ -146,7 +145,7 @@ async def test_the_cleanup_deletes_old_files_without_a_row(app: App, client: htt
     for name in names:
         await files.write(name, b"content")
     for name in names[::2]:
-        past = time.time() - cleanup.ORPHANED_FILE_AGE.total_seconds() - 60
+        past = time.time() - timedelta(days=1).total_seconds() - 60
         os.utime((tmp_path / "files" / name).parent, (past, past))
     await clean(app)
     left = [name for name in names if (tmp_path / "files" / name).exists()]

@@ -22,6 +22,7 @@ from restwell.edge._rate_limit import with_rates
 from restwell.edge._route import Route
 from restwell.edge._router import Router
 from restwell.errors import PROBLEMS, ErrorFormat
+from restwell.retention import FEATURE as CLEANUP
 from restwell.web import AuthScheme, ClientCredentials, Feature, TokenScheme, Version
 from restwell.web._authentication import Authentication
 from restwell.web._declarations import Part
@@ -68,7 +69,7 @@ class Restwell(Kit):
 
         Raises TypeError for an invalid route.
         """
-        features = features_of(parts)
+        features = [*features_of(parts), CLEANUP]
         services = self._services_of(features)
         built = services.build_all()
         schema = _migrations(migrations, features)
@@ -149,6 +150,7 @@ class Restwell(Kit):
                 "kit.wrap serves no controllers: build them with kit.app, with your application as its host"
             )
         endpoints = with_rates(map(compile_route, routes), self.rate_limiter)
+        features = [*features, CLEANUP]
         services = self._services_of(features)
         return self._build(
             with_sent_method(app),

@@ -147,11 +147,9 @@ async def _run_one(app: App, claimed: ClaimedJob) -> None:
 def worker_options(app: App, queues: tuple[str, ...], **options: object) -> WorkerOptions:
     """The options from the settings and ``options``. Without ``queues``, all queues of the application's jobs.
 
-    Raises ConfigurationError if the application has no jobs, or one of the queues has none.
+    Raises ConfigurationError if one of the queues has no job.
     """
     known = tuple(dict.fromkeys(job.queue for job in app.kit.jobs.registered.values()))
-    if not known:
-        raise ConfigurationError([f"{app.kit.name} has no jobs; add them to the jobs of a Feature"])
     if unknown := [queue for queue in queues if queue not in known]:
         raise ConfigurationError([f"queue {name} has no jobs; the queues are {', '.join(known)}" for name in unknown])
     jobs = app.kit.settings.jobs

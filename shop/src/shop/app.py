@@ -10,7 +10,6 @@ from shop import demo, load_data
 from shop.access import SCOPES, Scope
 from shop.audit.feature import audit
 from shop.authentication import Authentication
-from shop.cleanup import cleanup
 from shop.clients.feature import clients
 from shop.email_verifications.feature import email_verifications
 from shop.exports.feature import exports
@@ -40,7 +39,7 @@ class AdminJobController(JobController):
 sign_in: Final = (sessions, identities, mfa, login_throttle)
 accounts: Final = (users, *sign_in, exports, password_resets, email_verifications, audit)
 store: Final = (products, images, orders, payments, reports)
-operations: Final = (clients, cleanup, AdminJobController)
+operations: Final = (clients, AdminJobController)
 
 
 def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -> App:

@@ -131,10 +131,7 @@ def _prepare_and_serve_dev() -> None:
 
 @contextmanager
 def _worker_process(app: App, settings: Settings) -> Iterator[None]:
-    """Run a worker process next to the server, if the application has jobs."""
-    if not app.kit.jobs.registered:
-        yield
-        return
+    """Run a worker process next to the server."""
     arguments = (worker_options(app, ()), 1, settings.database.url.get_secret_value())
     supervisor = multiprocessing.get_context("fork").Process(target=_run_supervisor, args=arguments, name="supervisor")
     supervisor.start()

@@ -61,9 +61,8 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics, 
     @get("/metrics", include_in_schema=False, rate_limit=None, media_type=MEDIA_TYPE)
     async def read_metrics() -> bytes:
         queues: list[QueueStats] = []
-        if jobs.registered:
-            with suppress(ServiceUnavailable):  # the other metrics are needed most while the database is down
-                queues = await jobs.queue_stats()
+        with suppress(ServiceUnavailable):  # the other metrics are needed most while the database is down
+            queues = await jobs.queue_stats()
         return await metrics.exposition(queue_metrics(queues))
 
     return [live, ready, read_metrics]

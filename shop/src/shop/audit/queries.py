@@ -3,9 +3,9 @@ from typing import Final
 from sqlalchemy import select
 
 from restwell.database import columns_of, insert_row, page_query, param, query
+from restwell.retention import delete_before
 from shop.audit.models import security_events
 from shop.audit.schemas import SecurityEvent
-from shop.retention import delete_before
 
 _shown: Final = columns_of(security_events, SecurityEvent)
 _of_user: Final = security_events.c.user_id == param("user_id")

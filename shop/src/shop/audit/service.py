@@ -8,12 +8,12 @@ from restwell.auth import Actor
 from restwell.database import Database, Transaction
 from restwell.ids import min_id_at, new_id
 from restwell.pages import Cursors, Page, PageFilter
+from restwell.retention import DeletesExpired
 from shop.access import Role
 from shop.audit import queries
 from shop.audit.models import SecurityEventType
 from shop.audit.schemas import SecurityEvent, SecurityEventFilter
 from shop.personal_data import PersonalList
-from shop.retention import DeletesExpired
 
 RETENTION: Final = timedelta(days=366)
 """One day more than the database trigger requires."""

@@ -5,8 +5,8 @@ from msgspec import Struct
 from sqlalchemy import delete
 
 from restwell.database import insert_row, param, query
+from restwell.retention import delete_before
 from shop.email_verifications.models import email_verifications
-from shop.retention import delete_before
 
 
 class VerifiedEmail(Struct, frozen=True):

@@ -7,11 +7,11 @@ from restwell.auth import Actor
 from restwell.database import Database, Transaction, UniqueViolation
 from restwell.errors import AppError
 from restwell.jobs import Jobs
+from restwell.retention import DeletesExpired
 from shop.email_verifications import queries
 from shop.email_verifications.jobs import send_email_changed, send_verification_code, send_welcome
 from shop.email_verifications.schemas import EmailVerificationRequest
 from shop.one_time_tokens import hash_token
-from shop.retention import DeletesExpired
 from shop.users.reauthentication import Reauthentication, WrongPassword
 from shop.users.service import EmailTaken, UserService
 

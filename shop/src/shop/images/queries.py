@@ -7,8 +7,8 @@ from sqlalchemy import case, null, select, update
 
 from restwell.database import any_of, columns_of, insert_row, param, query
 from restwell.jobs import is_unfinished
+from restwell.retention import BATCH
 from shop.images.models import ImageFailure, ImageState, product_images
-from shop.retention import BATCH
 
 MAX_IMAGES: Final = 20
 

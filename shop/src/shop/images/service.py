@@ -8,6 +8,7 @@ from restwell.errors import Conflict, FieldError, Invalid, NotFound
 from restwell.files import Files
 from restwell.ids import new_id
 from restwell.jobs import Jobs
+from restwell.retention import OwnsFolder
 from restwell.web import Upload
 from shop.images import queries
 from shop.images.jobs import make_thumbnails
@@ -17,7 +18,6 @@ from shop.images.render import InvalidImage, check
 from shop.images.schemas import ImageSize, ProductImage
 from shop.images.thumbnails import size_name, upload_name
 from shop.products.service import ProductService
-from shop.retention import OwnsFolder
 
 
 class TooManyImages(Conflict):

@@ -5,8 +5,8 @@ from msgspec import Struct
 from sqlalchemy import case, delete, select
 
 from restwell.database import param, query, upsert
+from restwell.retention import delete_before
 from shop.login_throttle.models import failed_attempts
-from shop.retention import delete_before
 
 
 class FailedAttempts(Struct, frozen=True):

@@ -11,8 +11,8 @@ from typing import Final
 from restwell.client_ip import network_of
 from restwell.database import Database, Transaction
 from restwell.errors import AppError
+from restwell.retention import DeletesExpired
 from shop.login_throttle import queries
-from shop.retention import DeletesExpired
 
 FREE_ATTEMPTS: Final = 5
 """Failures before the first wait."""

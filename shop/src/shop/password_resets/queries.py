@@ -4,8 +4,8 @@ from uuid import UUID
 from sqlalchemy import update
 
 from restwell.database import insert_row, param, query
+from restwell.retention import delete_before
 from shop.password_resets.models import password_resets
-from shop.retention import delete_before
 
 insert_reset: Final = query(
     "password_resets.insert",

@@ -6,6 +6,7 @@ from restwell.database import Database, Transaction
 from restwell.email_addresses import EmailAddress
 from restwell.errors import AppError
 from restwell.jobs import Jobs
+from restwell.retention import DeletesExpired
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.identities.service import IdentityService
@@ -13,7 +14,6 @@ from shop.mfa.service import MfaService
 from shop.one_time_tokens import hash_token
 from shop.password_resets import queries
 from shop.password_resets.jobs import send_reset_code
-from shop.retention import DeletesExpired
 from shop.users.service import UserService
 
 

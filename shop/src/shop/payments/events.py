@@ -6,11 +6,11 @@ from typing import Final
 
 from restwell.database import Database, Transaction
 from restwell.errors import AppError, NotFound
+from restwell.retention import DeletesExpired
 from shop.payments import queries
 from shop.payments.models import OrderKey
 from shop.payments.schemas import PaymentEvent
 from shop.payments.stripe import is_valid_signature
-from shop.retention import DeletesExpired
 
 RETENTION: Final = timedelta(days=7)
 """Longer than a gateway retries an undelivered event (Stripe: three days)."""

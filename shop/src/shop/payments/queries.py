@@ -4,8 +4,8 @@ from msgspec import Struct
 from sqlalchemy import select, update
 
 from restwell.database import insert_or_ignore, param, query
+from restwell.retention import delete_before
 from shop.payments.models import OrderKey, PaymentState, payment_events, payments
-from shop.retention import delete_before
 
 BATCH: Final = 1_000
 

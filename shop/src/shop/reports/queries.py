@@ -7,8 +7,8 @@ from sqlalchemy import case, null, select, update
 
 from restwell.database import any_of, columns_of, insert_row, param, query
 from restwell.jobs import is_unfinished
+from restwell.retention import BATCH, delete_before
 from shop.reports.models import ReportFailure, ReportState, reports
-from shop.retention import BATCH, delete_before
 
 
 class StoredReport(Struct, frozen=True):

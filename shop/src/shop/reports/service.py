@@ -10,13 +10,13 @@ from restwell.errors import FieldError, Invalid, NotFound
 from restwell.files import Files
 from restwell.ids import min_id_at, new_id
 from restwell.jobs import Jobs
+from restwell.retention import DeletesExpired, OwnsFolder
 from shop.reports import queries
 from shop.reports.builder import file_name
 from shop.reports.jobs import build_report
 from shop.reports.models import ReportState
 from shop.reports.queries import StoredReport
 from shop.reports.schemas import Report, ReportCreateRequest, ReportFile
-from shop.retention import DeletesExpired, OwnsFolder
 
 RETENTION: Final = timedelta(days=30)
 MAX_DAYS: Final = 366

@@ -6,7 +6,7 @@ from msgspec import Struct
 from sqlalchemy import delete, select, true, update
 
 from restwell.database import any_of, insert_row, param, query
-from shop.retention import BATCH
+from restwell.retention import BATCH
 from shop.sessions.models import refresh_tokens, sessions
 from shop.users.models import user_access
 

@@ -7,12 +7,12 @@ from restwell.cache import Cache
 from restwell.database import Database, Transaction
 from restwell.errors import NotFound, Unauthorized
 from restwell.ids import min_id_at, new_id
+from restwell.retention import DeletesExpired
 from shop.audit.models import SecurityEventType
 from shop.audit.service import AuditLog
 from shop.login_throttle.service import LoginThrottle, throttle_key
 from shop.mfa.verification import InvalidMfaCode, MfaVerification
 from shop.personal_data import PersonalValue
-from shop.retention import DeletesExpired
 from shop.sessions import queries
 from shop.sessions.queries import ActiveSession
 from shop.sessions.schemas import BearerTokens, Session, SignInRequest
