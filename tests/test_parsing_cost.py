@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 import pytest
+from msgspec import convert
 
 from parsing_cost import FORMS, JSON, MARK, WORST, Draft, slowest_of, told_of
 from restwell.auth import AccessTokens
@@ -22,6 +23,7 @@ from restwell.edge._cached_response import etag_listed, negotiate_encoding
 from restwell.edge._context import RequestContext, new_context
 from restwell.edge._header_fields import HeaderFields
 from restwell.edge._request_id import RequestId
+from restwell.fields import MultiLineText, SingleLineText
 from restwell.pages import Cursors, PageFilter
 from restwell.web import Request, client_info, read_client_credentials
 from restwell.web._conditional import expected_versions
@@ -77,6 +79,8 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "If-Match": expected_versions,
     "If-None-Match": lambda text: etag_listed(text.encode(), b'"1"'),
     "Accept-Encoding": lambda text: negotiate_encoding(text.encode()),
+    "text of a line": lambda text: convert(text, SingleLineText),
+    "text of lines": lambda text: convert(text, MultiLineText),
     "X-Forwarded-For": lambda text: forwarded_address(text, 1),
     "an address": network_of,
     "User-Agent": lambda text: client_info(sent(user_agent=text)),

@@ -16,14 +16,14 @@ from restwell.web._decoding import decode_body
 from scoreboard import Score
 from shop.payments.schemas import PaymentEvent
 from shop.products.queries import search_text
-from shop.schema import Currency, MultiLineText, SingleLineText, Slug
+from shop.schema import Currency, Slug
 from shop.users.schemas import Email, RegistrationRequest
 
 PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "search words": lambda text: search_text("sqlite", text),
     **{
         f"text of {kind}": lambda text, kind=kind: convert(text, kind)  # type: ignore[misc]  # its default is its type
-        for kind in (SingleLineText, MultiLineText, Slug, Currency, Email)
+        for kind in (Slug, Currency, Email)
     },
 }
 BODIES: Final[dict[str, Callable[[str], object]]] = {

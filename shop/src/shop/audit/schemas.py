@@ -3,9 +3,9 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from restwell.fields import Instant
 from restwell.pages import PageFilter
 from shop.audit.models import SecurityEventType
-from shop.schema import Instant
 
 
 class SecurityEvent(Struct, frozen=True):

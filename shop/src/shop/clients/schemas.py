@@ -3,8 +3,8 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from restwell.fields import Instant, SingleLineText
 from shop.access import Scope
-from shop.schema import Instant, SingleLineText
 
 Scopes = Annotated[list[Scope], Meta(min_length=1, max_length=20, description="Grant as few scopes as possible.")]
 

@@ -3,7 +3,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from restwell.auth.oauth import ReturnTo
-from shop.schema import Instant
+from restwell.fields import Instant
 
 
 class AuthorizationParameters(Struct, frozen=True):

@@ -5,8 +5,8 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from restwell.fields import Instant
 from shop.images.models import ImageFailure, ImageState
-from shop.schema import Instant
 
 
 class ImageSize(StrEnum):

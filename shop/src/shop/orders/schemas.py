@@ -3,8 +3,8 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from restwell.fields import Instant
 from shop.orders.models import OrderStatus
-from shop.schema import Instant
 
 MAX_LINES = 50
 MAX_QUANTITY = 10_000

@@ -2,7 +2,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from shop.schema import anchored
+from restwell.fields import anchored
 
 _Id = Annotated[str, Meta(pattern=anchored(r"[\x21-\x7e]{1,255}"), examples=["evt_1PgafyB7WZ01zgkWq0ixzKJX"])]
 _Payment = Annotated[str, Meta(pattern=anchored(r"[\x21-\x7e]{1,255}"), examples=["pi_3PgafyB7WZ01zgkW1tl3yqBs"])]

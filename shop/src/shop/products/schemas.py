@@ -4,8 +4,9 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from restwell.fields import Instant, MultiLineText, SingleLineText
 from restwell.pages import PageFilter
-from shop.schema import MAX_AMOUNT, Cents, Count, Currency, Instant, MultiLineText, SingleLineText, Slug
+from shop.schema import MAX_AMOUNT, Cents, Count, Currency, Slug
 
 ProductName = Annotated[SingleLineText, Meta(examples=["Aurora Wireless Headphones"])]
 Description = Annotated[MultiLineText, Meta(examples=["Over-ear, 40 hours of battery, folds flat."])]

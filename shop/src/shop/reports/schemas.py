@@ -6,8 +6,8 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from restwell.fields import Instant
 from shop.reports.models import ReportFailure, ReportState
-from shop.schema import Instant
 
 Day = Annotated[date, Meta(examples=["2026-01-31"], description="In UTC.")]
 

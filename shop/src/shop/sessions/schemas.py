@@ -4,7 +4,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from restwell.email_addresses import EmailAddress
-from shop.schema import Instant
+from restwell.fields import Instant
 
 
 class SignInRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,8 +4,8 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from restwell.email_addresses import EmailAddress
+from restwell.fields import Instant, SingleLineText
 from shop.access import Role
-from shop.schema import Instant, SingleLineText
 
 Email = Annotated[EmailAddress, Meta(examples=["ada@example.com"])]
 Password = Annotated[
