@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from mail_server import PASSWORD, USER, mail_server, make_certificate
-from restwell.mail import Mail, Mailer, MailFailed, MailRefused, SmtpMailer, open_mailer
+from restwell.mail import Mail, Mailer, MailFailed, MailRefused, SmtpMailer, open_mailer, render_mail
 from servers import free_port
 
 MAIL = Mail(
@@ -92,3 +93,29 @@ async def test_mails_are_written_to_files_without_an_smtp_url(tmp_path: Path, mo
     await open_mailer(None, "s@shop.example").send(MAIL)
     assert b"Message-ID: <0192f0c1@shop.example>" in (tmp_path / "var/mail/0192f0c1.eml").read_bytes()
     assert isinstance(open_mailer("smtp://localhost", "s@shop.example"), SmtpMailer)
+
+
+def rendered(**changed: Any) -> Mail:
+    given = {"to": "ada@example.com", "subject": "Grüße", "paragraphs": ["One <b>", "Two & three"], "key": "0192f0c1"}
+    return render_mail(**given | changed)
+
+
+def test_a_rendered_mail_has_the_same_content_as_text_and_as_escaped_html() -> None:
+    """Breaks if a paragraph, a cell, the greeting or the signature is not escaped."""
+    table = [["1 x", "<i>"], ["Total", "5 & 6"]]
+    mail = rendered(table=table, greeting="Hallo <a>,", signature="<The shop>", language="de")
+    assert mail.text == "Hallo <a>,\n\nOne <b>\n\nTwo & three\n\n1 x  <i>\nTotal  5 & 6\n\n<The shop>\n"
+    assert mail.html == (
+        '<!doctype html><html lang="de"><body>'
+        "<p>Hallo &lt;a&gt;,</p><p>One &lt;b&gt;</p><p>Two &amp; three</p>"
+        "<table><tr><td>1 x</td><td>&lt;i&gt;</td></tr><tr><td>Total</td><td>5 &amp; 6</td></tr></table>"
+        "<p>&lt;The shop&gt;</p></body></html>"
+    )
+
+
+def test_a_rendered_mail_needs_no_table_and_no_signature_and_names_no_recipient() -> None:
+    mail = rendered(paragraphs=["One."])
+    assert (mail.to, mail.to_name, mail.subject, mail.key) == ("ada@example.com", "", "Grüße", "0192f0c1")
+    assert mail.text == "Hello,\n\nOne.\n"
+    assert mail.html == '<!doctype html><html lang="en"><body><p>Hello,</p><p>One.</p></body></html>'
+    assert 'lang="&quot;"' in rendered(language='"').html

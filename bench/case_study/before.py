@@ -15,7 +15,8 @@ from restwell.database import param, query
 from restwell.mail import Mailer, open_mailer
 from restwell.pages import Page, PageFilter
 from shop import app
-from shop.email_templates import format_money, render_email
+from shop.email_templates import render_email
+from shop.money import format_money
 from shop.orders import queries as order_queries
 from shop.orders.schemas import Order, OrderCreateRequest
 from shop.orders.service import OrderService

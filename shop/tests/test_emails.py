@@ -7,7 +7,7 @@ from restwell import App
 from restwell.jobs import JobState
 from restwell.testing import MailBox, finish_jobs, running
 from shop.app import create_app
-from shop.email_templates import format_money
+from shop.money import format_money
 from shop.settings import ShopSettings
 from shop_client import ShopClient
 

@@ -1,12 +1,14 @@
-"""Sends mail through an SMTP server, or writes it to files in development. Needs the extra ``mail``."""
+"""Renders mail, and sends it through an SMTP server, or writes it to files. Needs the extra ``mail``."""
 
 import asyncio
 import re
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from binascii import b2a_qp
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from html import escape
 from pathlib import Path
 from typing import Final
 from unicodedata import category
@@ -24,7 +26,7 @@ from restwell.errors import PermanentFailure
 with needs_extra("mail", __name__):
     import aiosmtplib
 
-__all__ = ["Mail", "MailFailed", "MailRefused", "Mailer"]
+__all__ = ["Mail", "MailFailed", "MailRefused", "Mailer", "render_mail"]
 
 log = structlog.get_logger("restwell.mail")
 
@@ -159,6 +161,35 @@ class FolderMailer(Mailer):
         file = self._folder / f"{mail.key}.eml"
         await asyncio.to_thread(_write, file, message)
         log.info("mail_written", to=to, subject=mail.subject, file=str(file))
+
+
+def render_mail(
+    *,
+    to: str,
+    subject: str,
+    paragraphs: Sequence[str],
+    table: Sequence[Sequence[str]] = (),
+    key: str,
+    greeting: str = "Hello,",
+    signature: str = "",
+    language: str = "en",
+) -> Mail:
+    """Lay out a mail as plain text and HTML. All texts are escaped; ``language`` is a tag such as ``de`` (BCP 47).
+
+    The recipient's name is never included: anyone can register the address of a third party with a name that contains a
+    message.
+    """
+    rows = "\n".join("  ".join(row) for row in table)
+    above, below = [greeting, *paragraphs], [signature] if signature else []
+    text = "\n\n".join([*above, *([rows] if rows else []), *below])
+    cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table)
+    body = f"{_paragraphs(above)}{f'<table>{cells}</table>' if cells else ''}{_paragraphs(below)}"
+    page = f'<!doctype html><html lang="{escape(language)}"><body>{body}</body></html>'
+    return Mail(to=to, to_name="", subject=subject, text=f"{text}\n", html=page, key=key)
+
+
+def _paragraphs(texts: Sequence[str]) -> str:
+    return "".join(f"<p>{escape(text)}</p>" for text in texts)
 
 
 def open_mailer(smtp_url: str | None, sender: str) -> Mailer:

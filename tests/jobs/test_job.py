@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from restwell.errors import ConfigurationError
-from restwell.jobs import Backoff, JobContext, Jobs, job
+from restwell.jobs import Backoff, JobContext, Jobs, job, mail_job
 
 
 def test_the_backoff_delay_is_random_and_its_maximum_doubles_with_each_attempt() -> None:
@@ -32,6 +32,15 @@ def test_with_options_returns_a_copy_with_changed_options() -> None:
         None,
         7,
     )
+
+
+def test_a_job_that_sends_mail_has_its_own_queue_and_is_retried_for_about_90_minutes() -> None:
+    @mail_job
+    async def send(context: JobContext) -> None: ...
+
+    waits = [send.backoff.delay_seconds_after(attempt) for attempt in range(1, send.max_attempts) for _ in range(1_000)]
+    assert (send.queue, send.name) == ("mail", "send")
+    assert 5_100 < sum(waits) / 1_000 < 5_900
 
 
 def test_an_invalid_job_declaration_raises() -> None:

@@ -237,3 +237,7 @@ def _arguments_of(name: str, function: Callable[..., Any], *, is_async: bool) ->
         field = (parameter.name, hints[parameter.name])
         fields.append(field if parameter.default is parameter.empty else (*field, parameter.default))
     return msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True, frozen=True)
+
+
+mail_job: Final = job(queue="mail", max_attempts=10, timeout_seconds=60.0, backoff=Backoff(initial_seconds=30.0))
+"""Decorator of jobs that send mail: own queue, retried for about 90 minutes while the mail server is down."""

@@ -1,15 +1,14 @@
 from uuid import UUID
 
-from restwell.jobs import JobContext
-from shop.email_templates import email_job
+from restwell.jobs import JobContext, mail_job
 from shop.orders.mail import OrderMail
 
 
-@email_job
+@mail_job
 async def send_confirmation(context: JobContext, user_id: UUID, order_id: UUID) -> None:
     await context.get(OrderMail).confirm(user_id, order_id, str(context.job_id))
 
 
-@email_job
+@mail_job
 async def send_payment_failed(context: JobContext, user_id: UUID, order_id: UUID) -> None:
     await context.get(OrderMail).payment_failed(user_id, order_id, str(context.job_id))

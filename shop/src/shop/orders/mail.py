@@ -4,7 +4,8 @@ from uuid import UUID
 
 from restwell.database import Database
 from restwell.mail import Mailer
-from shop.email_templates import format_money, render_email
+from shop.email_templates import render_email
+from shop.money import format_money
 from shop.orders import queries
 from shop.users.service import UserService
 

@@ -1,8 +1,7 @@
-from restwell.jobs import JobContext
-from shop.email_templates import email_job
+from restwell.jobs import JobContext, mail_job
 from shop.password_resets.mail import PasswordResetMail
 
 
-@email_job
+@mail_job
 async def send_reset_code(context: JobContext, email: str) -> None:
     await context.get(PasswordResetMail).send_code(email, str(context.job_id))

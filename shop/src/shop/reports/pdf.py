@@ -14,7 +14,7 @@ from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.lib.units import mm
 from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-from shop.email_templates import format_money
+from shop.money import format_money
 from shop.reports.sales import Sales
 
 MAX_BARS: Final = 31

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from msgspec import Struct
 
-from shop.email_templates import format_money
+from shop.money import format_money
 from shop.orders.models import OrderStatus, SoldLine
 
 HEADINGS = ("order", "ordered at (UTC)", "status", "product", "quantity", "unit price", "total", "currency")
