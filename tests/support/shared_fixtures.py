@@ -33,7 +33,7 @@ KINDS = {
     "integration": "needs a server, or runs a command",
     "system": "starts the application as in production, and does to it what may happen there",
 }
-SERVERS = {"postgres_server", "redis_url", "rabbit_url", "provider"}
+SERVERS = {"postgres_server", "redis_url", "rabbit_url"}
 
 # The tests start hundreds of processes; without bytecode files, each would compile every module.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

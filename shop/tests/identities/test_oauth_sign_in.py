@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 import httpx
@@ -15,8 +15,8 @@ from sqlalchemy import select
 
 from api_client import Json, assert_problem
 from cases import each
+from misbehaving_provider import ADA, CLIENT_ID, MisbehavingProvider
 from oauth_browser import OAuthBrowser, callback_path, changed
-from openid_provider import ADA, CLIENT_ID, CLIENT_SECRET, ProviderProcess, openid_provider
 from restwell import App
 from restwell.database import param, query
 from restwell.settings import OauthSettings
@@ -44,15 +44,14 @@ def name() -> str:
 
 
 @pytest.fixture
-def provider(name: str) -> Iterator[ProviderProcess]:
-    with openid_provider(CALLBACK.format(name)) as process:
-        yield process
+def provider(name: str) -> Iterator[MisbehavingProvider]:
+    with MisbehavingProvider(CALLBACK.format(name)) as started:
+        yield started
 
 
 @pytest.fixture
-def app(settings: ShopSettings, provider: ProviderProcess) -> App:
-    client = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"
-    secrets = tuple(SecretStr(f"{one}={provider.url.replace('://', f'://{client}@')}") for one in NAMES)
+def app(settings: ShopSettings, provider: MisbehavingProvider) -> App:
+    secrets = tuple(SecretStr(provider.setting(one)) for one in NAMES)
     return create_app(settings.model_copy(update={"oauth": OauthSettings(providers=secrets)}))
 
 
@@ -65,26 +64,26 @@ def browser(client: httpx.AsyncClient) -> OAuthBrowser:
 async def test_a_first_sign_in_creates_an_account_and_the_next_one_reuses_it(
     browser: OAuthBrowser, client: httpx.AsyncClient, name: str
 ) -> None:
-    answer = await browser.sign_in(name)
+    answer = await browser.sign_in_with(name)
     assert answer.status_code == 200, answer.text
     assert answer.json() == {"token_type": "Cookie", "expires_in": 900}
     me = await browser.me()
     verified = name != "facebook"  # has no such claim
     assert (me["email"], me["name"], me["email_verified"]) == ("ada@example.com", "Ada Lovelace", verified)
     again = OAuthBrowser(client)
-    assert (await again.sign_in(name)).status_code == 200
+    assert (await again.sign_in_with(name)).status_code == 200
     assert (await again.me())["id"] == me["id"]
-    assert browser.cookies[OAUTH_STATE_COOKIE] == "", "the state cookie is deleted"
+    assert OAUTH_STATE_COOKIE not in browser.cookies
 
 
-async def test_the_callback_redirects_to_return_to(browser: OAuthBrowser, provider: ProviderProcess) -> None:
-    answer = await browser.sign_in(query="?return_to=/account%3Ftab%3D1")
+async def test_the_callback_redirects_to_return_to(browser: OAuthBrowser, provider: MisbehavingProvider) -> None:
+    answer = await browser.sign_in_with(query="?return_to=/account%3Ftab%3D1")
     assert (answer.status_code, answer.headers["location"]) == (303, "/account?tab=1")
     assert await browser.me()
-    provider.misbehave(deny=True)
-    answer = await browser.sign_in(query="?return_to=/account%3Ftab%3D1")
+    provider.denies = True
+    answer = await browser.sign_in_with(query="?return_to=/account%3Ftab%3D1")
     assert answer.headers["location"] == "/account?tab=1&error=sign_in_refused"
-    assert (await browser.sign_in(query="?return_to=/%23a")).headers["location"] == "/?error=sign_in_refused#a"
+    assert (await browser.sign_in_with(query="?return_to=/%23a")).headers["location"] == "/?error=sign_in_refused#a"
 
 
 @each(
@@ -118,9 +117,9 @@ WRONG_TOKENS: dict[str, Json] = {
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("how", WRONG_TOKENS)
-async def test_an_invalid_id_token_is_refused(browser: OAuthBrowser, provider: ProviderProcess, how: str) -> None:
+async def test_an_invalid_id_token_is_refused(browser: OAuthBrowser, provider: MisbehavingProvider, how: str) -> None:
     provider.misbehave(**WRONG_TOKENS[how])
-    assert_problem(await browser.sign_in(), 400, "invalid_sign_in")
+    assert_problem(await browser.sign_in_with(), 400, "invalid_sign_in")
     assert ACCESS_COOKIE not in browser.cookies
 
 
@@ -179,7 +178,7 @@ async def test_a_sign_in_may_take_ten_minutes(browser: OAuthBrowser, monkeypatch
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_provider_with_invalid_metadata_or_tokens_is_a_503(
-    browser: OAuthBrowser, provider: ProviderProcess
+    browser: OAuthBrowser, provider: MisbehavingProvider
 ) -> None:
     provider.misbehave(metadata={"issuer": "https://evil.example"})
     answer = await browser.get("/v1/identities/okta/sign-in")
@@ -212,7 +211,7 @@ UNUSABLE: tuple[tuple[str, str, Any, int], ...] = (
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("name", "path", "answer", "status"), UNUSABLE)
 async def test_an_invalid_provider_response_is_a_specific_error(
-    browser: OAuthBrowser, provider: ProviderProcess, name: str, path: str, answer: Any, status: int
+    browser: OAuthBrowser, provider: MisbehavingProvider, name: str, path: str, answer: Any, status: int
 ) -> None:
     if path in {"/jwks", "/.well-known/openid-configuration"}:
         provider.misbehave(answers={path: answer})
@@ -225,38 +224,38 @@ async def test_an_invalid_provider_response_is_a_specific_error(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_an_unreachable_provider_is_a_503(browser: OAuthBrowser, provider: ProviderProcess) -> None:
+async def test_an_unreachable_provider_is_a_503(browser: OAuthBrowser, provider: MisbehavingProvider) -> None:
     provider.stop()
     assert_problem(await browser.get("/v1/identities/okta/sign-in"), 503, "provider_unavailable")
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_provider_can_rotate_its_signing_key(browser: OAuthBrowser, provider: ProviderProcess) -> None:
-    assert (await browser.sign_in()).status_code == 200
-    provider.misbehave(rotate=True)
-    assert (await browser.sign_in()).status_code == 200
+async def test_a_provider_can_rotate_its_signing_key(browser: OAuthBrowser, provider: MisbehavingProvider) -> None:
+    assert (await browser.sign_in_with()).status_code == 200
+    provider.rotate_key()
+    assert (await browser.sign_in_with()).status_code == 200
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_the_email_address_can_come_from_the_userinfo_endpoint_only(
-    browser: OAuthBrowser, provider: ProviderProcess
+    browser: OAuthBrowser, provider: MisbehavingProvider
 ) -> None:
     provider.misbehave(claims={"email": None, "email_verified": None})
-    assert (await browser.sign_in()).status_code == 200
+    assert (await browser.sign_in_with()).status_code == 200
     assert (await browser.me())["email"] == "ada@example.com"
 
 
 async def test_an_account_is_linked_only_if_both_sides_have_verified_the_address(
-    browser: OAuthBrowser, client: httpx.AsyncClient, provider: ProviderProcess
+    browser: OAuthBrowser, client: httpx.AsyncClient, provider: MisbehavingProvider
 ) -> None:
     """Fails without both checks: an attacker registers the victim's address on one side and waits for the victim."""
     attacker = {"email": "ada@example.com", "password": "a long enough one", "name": "Not Ada"}
     assert (await client.post("/v1/users", json=attacker)).status_code == 201
-    assert_problem(await browser.sign_in(), 409, "account_exists")
+    assert_problem(await browser.sign_in_with(), 409, "account_exists")
     provider.sign_in_as(**{**ADA, "email": "customer1@shop.example", "email_verified": False})
-    assert_problem(await browser.sign_in(), 409, "account_exists")
+    assert_problem(await browser.sign_in_with(), 409, "account_exists")
     provider.sign_in_as(**{**ADA, "email": "Customer1@shop.example"})
-    assert (await browser.sign_in()).status_code == 200
+    assert (await browser.sign_in_with()).status_code == 200
     customer = await ShopClient(client).sign_in("customer1@shop.example")
     assert (await browser.me())["id"] == (await customer.get("/v1/users/me")).json()["id"]
 
@@ -267,21 +266,21 @@ def reset_codes(mail_box: MailBox) -> list[str]:
 
 
 async def test_an_attacker_loses_a_pre_hijacked_account_when_the_owner_verifies_the_address(
-    browser: OAuthBrowser, client: httpx.AsyncClient, app: App, provider: ProviderProcess, mail_box: MailBox
+    browser: OAuthBrowser, client: httpx.AsyncClient, app: App, provider: MisbehavingProvider, mail_box: MailBox
 ) -> None:
     """Fails if a reset keeps the credentials of an account with an unverified address: the attacker keeps access."""
     provider.sign_in_as(**{**ADA, "sub": "666", "email_verified": False})
-    assert (await browser.sign_in()).status_code == 200
+    assert (await browser.sign_in_with()).status_code == 200
     await client.post("/v1/password-resets", json={"email": "ada@example.com"})
     await finish_jobs(app)
     (code,) = reset_codes(mail_box)
     reset = {"code": code, "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=reset)).status_code == 204
-    assert_problem(await browser.sign_in(), 409, "account_exists")
+    assert_problem(await browser.sign_in_with(), 409, "account_exists")
     ada = await ShopClient(client).sign_in("ada@example.com", "an entirely new one")
     assert (await ada.get("/v1/users/me")).json()["email_verified"] is True, "the reset code verifies the address"
     provider.sign_in_as(**ADA)
-    assert (await browser.sign_in()).status_code == 200, "a verified account can be linked"
+    assert (await browser.sign_in_with()).status_code == 200, "a verified account can be linked"
     await client.post("/v1/password-resets", json={"email": "ada@example.com"})
     await finish_jobs(app)
     (_, reset["code"]) = reset_codes(mail_box)
@@ -291,15 +290,15 @@ async def test_an_attacker_loses_a_pre_hijacked_account_when_the_owner_verifies_
 
 
 async def test_a_deactivated_user_or_one_without_an_address_cannot_sign_in(
-    browser: OAuthBrowser, admin: ShopClient, provider: ProviderProcess
+    browser: OAuthBrowser, admin: ShopClient, provider: MisbehavingProvider
 ) -> None:
-    await browser.sign_in()
+    await browser.sign_in_with()
     me = await browser.me()
     assert (await admin.send("PATCH", f"/v1/users/{me['id']}", {"active": False})).status_code == 200
-    assert_problem(await browser.sign_in(), 403, "sign_in_refused")
+    assert_problem(await browser.sign_in_with(), 403, "sign_in_refused")
     for email in (None, "no address", "a@b.c\nBcc: x@y.z"):
         provider.sign_in_as(**{**ADA, "sub": "2", "email": email})
-        assert_problem(await browser.sign_in(), 403, "sign_in_refused")
+        assert_problem(await browser.sign_in_with(), 403, "sign_in_refused")
 
 
 async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
@@ -313,7 +312,7 @@ async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
     (own,) = (await customer.get(path)).json()["items"]
     assert (own["provider"], own["email"]) == ("okta", "ada@example.com")
 
-    assert (await browser.sign_in()).status_code == 200
+    assert (await browser.sign_in_with()).status_code == 200
     assert (await browser.me())["email"] == "customer1@shop.example"
 
     stolen = await other.send("POST", f"{path}/okta")
@@ -333,7 +332,7 @@ async def test_a_signed_in_user_adds_and_removes_a_linked_provider(
 async def test_the_last_linked_provider_cannot_be_removed_without_a_password(
     browser: OAuthBrowser, client: httpx.AsyncClient
 ) -> None:
-    await browser.sign_in()
+    await browser.sign_in_with()
     headers = {"cookie": f"{ACCESS_COOKIE}={browser.cookies[ACCESS_COOKIE]}", "sec-fetch-site": "same-origin"}
     answer = await client.delete("/v1/users/me/identities/okta", headers=headers)
     assert_problem(answer, 409, "last_credential")
@@ -343,7 +342,7 @@ async def test_the_last_two_providers_cannot_be_removed_at_once(
     browser: OAuthBrowser, client: httpx.AsyncClient, app: App
 ) -> None:
     """Fails without the row lock: on PostgreSQL, each request sees the other's provider, and both are removed."""
-    await browser.sign_in()
+    await browser.sign_in_with()
     me = await browser.me()
     async with app.kit.database.transaction() as tx:
         now = datetime.now(UTC)
@@ -366,12 +365,12 @@ async def test_the_last_two_providers_cannot_be_removed_at_once(
 async def test_a_user_who_deleted_the_account_can_register_again(
     browser: OAuthBrowser, client: httpx.AsyncClient
 ) -> None:
-    await browser.sign_in()
+    await browser.sign_in_with()
     me = await browser.me()
     headers = {"cookie": f"{ACCESS_COOKIE}={browser.cookies[ACCESS_COOKIE]}", "sec-fetch-site": "same-origin"}
     assert (await client.delete("/v1/users/me", headers=headers)).status_code == 204
     browser.cookies.clear()
-    assert (await browser.sign_in()).status_code == 200
+    assert (await browser.sign_in_with()).status_code == 200
     assert (await browser.me())["id"] != me["id"]
 
 
@@ -383,16 +382,16 @@ async def test_the_identity_providers_are_listed(anyone: ShopClient) -> None:
 
 @each("claimed", ["v(c)@example.com", "a@b..example", "a\u200b@example.com", "a\x00@example.com", "é@example.com"])
 async def test_a_claimed_email_that_is_not_an_address_is_refused(
-    browser: OAuthBrowser, provider: ProviderProcess, claimed: str
+    browser: OAuthBrowser, provider: MisbehavingProvider, claimed: str
 ) -> None:
     """Fails with a lenient parser: emails of the account are sent to another address."""
     provider.sign_in_as(**{**ADA, "email": claimed})
-    assert_problem(await browser.sign_in(), 403, "sign_in_refused")
+    assert_problem(await browser.sign_in_with(), 403, "sign_in_refused")
 
 
 async def test_an_email_claim_of_a_provider_is_stored_in_canonical_form(
-    browser: OAuthBrowser, provider: ProviderProcess
+    browser: OAuthBrowser, provider: MisbehavingProvider
 ) -> None:
     provider.sign_in_as(**{**ADA, "email": "Ada@B\u00dcCHER.example"})
-    assert (await browser.sign_in()).status_code == 200
+    assert (await browser.sign_in_with()).status_code == 200
     assert (await browser.me())["email"] == "ada@xn--bcher-kva.example"

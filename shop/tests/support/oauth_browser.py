@@ -1,36 +1,20 @@
-"""A minimal browser for OAuth sign-in: stores cookies and follows redirects."""
+"""A browser that signs in to the shop with an identity provider."""
 
-from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
 from api_client import Json
+from restwell.testing import ApiClient
 
 
-class OAuthBrowser:
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
-        self.cookies: dict[str, str] = {}
-
-    async def get(self, path: str) -> httpx.Response:
-        answer = await self.client.get(path, headers={"cookie": self._cookies()})
-        for header in answer.headers.get_list("set-cookie"):
-            for key, morsel in SimpleCookie(header).items():
-                self.cookies[key] = morsel.value
-        return answer
-
-    def _cookies(self) -> str:
-        return "; ".join(f"{key}={value}" for key, value in self.cookies.items())
-
+class OAuthBrowser(ApiClient):
     async def to_provider(self, name: str = "okta", query: str = "") -> str:
         """Start a sign-in. Returns the path of the callback with its query."""
-        begun = await self.get(f"/v1/identities/{name}/sign-in{query}")
-        assert begun.status_code == 303, begun.text
-        return await callback_path(begun.headers["location"])
+        return await self.authorize(f"/v1/identities/{name}/sign-in{query}")
 
-    async def sign_in(self, name: str = "okta", query: str = "") -> httpx.Response:
+    async def sign_in_with(self, name: str = "okta", query: str = "") -> httpx.Response:
         return await self.get(await self.to_provider(name, query))
 
     async def me(self) -> Json:

@@ -5,14 +5,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import pytest
 from playwright.sync_api import Page
 
 from browser import browser_page
-from openid_provider import CLIENT_ID, CLIENT_SECRET, openid_provider
+from misbehaving_provider import MisbehavingProvider
 from servers import RESTWELL, ROOT, restwell, serve
 from shop.demo import PASSWORD
 
@@ -100,12 +99,11 @@ def test_a_sign_in_with_a_provider_ends_in_a_session_that_no_other_page_can_use(
     page: Page, other_origin: str, tmp_path: Path
 ) -> None:
     """Breaks when the OAuth state cookie is Strict: browsers do not send it after the redirect of the provider."""
-    with openid_provider("set below") as provider:
-        client = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"
-        settings = prepared(tmp_path) | {"OAUTH_PROVIDERS": f"okta={provider.url.replace('://', f'://{client}@')}"}
+    with MisbehavingProvider() as provider:
+        settings = prepared(tmp_path) | {"OAUTH_PROVIDERS": provider.setting("okta")}
         with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
             origin = served.url.replace("127.0.0.1", "localhost")
-            provider.register_redirect_uri(f"{origin}/v1/identities/okta/callback")
+            provider.redirect_uri = f"{origin}/v1/identities/okta/callback"
             provider.misbehave(ask=True)
             page.goto(f"{origin}/v1/identities/okta/sign-in?return_to=/docs")
             page.get_by_text("Yes, it is me").click()
