@@ -1,7 +1,5 @@
 """The identity provider of tests: a real sign-in, its rejections, and tokens for a resource server."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -172,12 +170,3 @@ def test_unknown_paths_and_tokens_are_rejected(provider: OpenIdProvider) -> None
     assert httpx.get(f"{provider.url}/nothing").status_code == 404
     answer = httpx.get(f"{provider.url}/userinfo", headers={"authorization": "Bearer x"})
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")
-
-
-def test_the_module_imports_neither_the_provider_nor_pytest() -> None:
-    """Breaks if an application with unittest, or without the extra ``auth``, cannot import the module."""
-    not_imported = {"pytest", "joserfc", "restwell.testing._openid_provider"}
-    code = f"import sys, restwell.testing as t; print({not_imported} & {{*sys.modules}}); t.Nothing"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "set()\n"
-    assert "module 'restwell.testing' has no attribute 'Nothing'" in done.stderr
