@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from restwell.auth._passwords import CommonPassword, Passwords, PasswordsBusy
     from restwell.auth._tokens import AccessTokens, Claims
     from restwell.auth._totp import matching_totp_step, new_totp_secret, totp_uri
+    from restwell.auth._trusted_issuer import TrustedIssuer
 
 __all__ = [
     "MACHINE",
@@ -28,6 +29,7 @@ __all__ = [
     "PasswordsBusy",
     "RefreshTokens",
     "SecretBox",
+    "TrustedIssuer",
     "matching_totp_step",
     "new_totp_secret",
     "totp_uri",
@@ -41,6 +43,7 @@ _MODULES = {
     "Passwords": "_passwords",
     "PasswordsBusy": "_passwords",
     "SecretBox": "_encryption",
+    "TrustedIssuer": "_trusted_issuer",
     "matching_totp_step": "_totp",
     "new_totp_secret": "_totp",
     "totp_uri": "_totp",

@@ -1,6 +1,7 @@
 """The authenticated caller and its client, as services receive them."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,12 +11,20 @@ MACHINE: Final = "machine"
 
 
 class Actor(Struct, frozen=True):
-    """A user in a session, or a machine client, which has ``scopes`` and whose ``session_id`` is its own id."""
+    """A user in a session, or a machine client, which has ``scopes`` and whose ``session_id`` is its own id.
+
+    ``claims``: the application's own claims of the access token, or all claims of a token of another issuer. Do not
+    change them: requests with the same token share them.
+    """
 
     id: UUID
     role: str
     session_id: UUID
     scopes: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = {}
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.session_id))
 
     @property
     def is_machine(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any, Final, TypeVar
 
 from joserfc import jws
+from joserfc.errors import InvalidKeyIdError
 from joserfc.jwk import KeyFlexible, KeySet
 from msgspec import json
 
@@ -16,14 +17,21 @@ class InvalidToken(Exception):
     """The token or the key set is not valid. The message is for logs, never for clients."""
 
 
+class UnknownKey(InvalidToken):
+    """The key set has no key with this id for this algorithm."""
+
+
 def decode(token: str, key: KeyFlexible, algorithms: Collection[str], kind: type[T]) -> tuple[dict[str, Any], T]:
     """Verify the signature and return the header and the claims.
 
-    Raises InvalidToken and nothing else, also for an exception that the callable ``key`` raises.
+    Raises InvalidToken (UnknownKey, if ``key`` is a key set) and nothing else, also for an exception that the callable
+    ``key`` raises.
     """
     try:
         decoded = jws.deserialize_compact(token, key, algorithms)
         header, claims = decoded.headers(), json.decode(decoded.payload or b"", type=kind)
+    except InvalidKeyIdError as error:
+        raise UnknownKey(repr(error)) from error
     except Exception as error:  # joserfc raises TypeError and others for claims of a wrong type
         raise InvalidToken(repr(error)) from error
     if "crit" in header:  # RFC 7515 4.1.11: no critical parameter is supported

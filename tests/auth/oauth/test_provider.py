@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from fuzzing import MARK, fuzz
 from hostile_provider import ADA, CALLBACK, FLOW, KINDS, METADATA, ODD, PUBLIC, RIGHT, URL, hostile, id_token, tokens
+from restwell.auth._http import MAX_RESPONSE_BYTES
 from restwell.auth.oauth import InvalidSignIn, ProviderUnavailable
 from restwell.auth.oauth._openid import OpenIdProvider
-from restwell.auth.oauth._provider import MAX_RESPONSE_BYTES, Client
+from restwell.auth.oauth._provider import Client
 from scoreboard import Score
 
 
@@ -91,7 +92,7 @@ def test_an_invalid_answer_of_a_provider_is_a_sign_in_error(case: str) -> None:
 
 async def test_a_provider_that_answers_too_slowly_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen to fail: every byte arrived within the read timeout, so the sign-in never finished."""
-    monkeypatch.setattr("restwell.auth.oauth._provider.TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("restwell.auth._http.TIMEOUT_SECONDS", 0.1)
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")

@@ -1,34 +1,31 @@
 """OpenID Connect providers, such as Google, discovered by their issuer URL. The identity comes from the ID token."""
 
 import time
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar
 
 import httpx
-from joserfc.jwk import KeySet
 from msgspec import Meta, Struct, ValidationError, convert
 
-from restwell.auth._jose import InvalidToken, decode, import_key_set
+from restwell.auth._issuer import (
+    ALGORITHMS,
+    SKEW_SECONDS,
+    Documents,
+    Issuer,
+    IssuerUnavailable,
+    Metadata,
+    Url,
+    openid_metadata_url,
+)
+from restwell.auth._jose import InvalidToken, decode
 from restwell.auth.oauth._provider import Client, Identity, Provider
-from restwell.auth.oauth._state import AuthorizationFlow, InvalidSignIn
-
-ALGORITHMS: Final = ("RS256", "PS256", "ES256", "Ed25519", "EdDSA")
-"""Signature algorithms accepted for ID tokens. Symmetric ones are not: a verifier could also sign."""
-METADATA_TTL_SECONDS: Final = 3_600
-SKEW_SECONDS: Final = 60
-_DISCOVERY: Final = "/.well-known/openid-configuration"
+from restwell.auth.oauth._state import AuthorizationFlow
 
 
-Url = Annotated[str, Meta(pattern=r"^https?://[!\"$-~]{1,2000}\Z")]
-"""Printable ASCII without a fragment: the URL is sent in a Location header."""
+class ProviderMetadata(Metadata, frozen=True, kw_only=True):
+    """OpenID Connect Discovery 1.0, 3."""
 
-
-class Metadata(Struct, frozen=True):
-    """Provider metadata (OpenID Connect Discovery 1.0, 3)."""
-
-    issuer: str
     authorization_endpoint: Url
     token_endpoint: Url
-    jwks_uri: Url
     userinfo_endpoint: Url | None = None
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
     authorization_response_iss_parameter_supported: bool = False
@@ -62,14 +59,15 @@ class OpenIdProvider(Provider):
 
     def __init__(self, client: Client, http: httpx.AsyncClient) -> None:
         super().__init__(client, http)
-        self._cached: tuple[float, Metadata, KeySet] | None = None
+        self._issuer = Issuer(client.url, http, ProviderMetadata, metadata_urls=[openid_metadata_url(client.url)])
 
     async def authorization_url(self, flow: AuthorizationFlow, redirect_uri: str) -> str:
-        metadata, _ = await self._discover()
+        metadata = (await self._discover()).metadata
         return self._build_authorization_url(metadata.authorization_endpoint, flow, redirect_uri, nonce=flow.nonce)
 
     async def identify(self, code: str, flow: AuthorizationFlow, redirect_uri: str, issuer: str | None) -> Identity:
-        metadata, keys = await self._discover()
+        documents = await self._discover()
+        metadata = documents.metadata
         if issuer is None and metadata.authorization_response_iss_parameter_supported:
             raise self._reject("the response has no iss parameter")
         if issuer is not None and issuer != metadata.issuer:  # RFC 9207: the code of another provider
@@ -77,11 +75,11 @@ class OpenIdProvider(Provider):
         basic = "client_secret_basic" in metadata.token_endpoint_auth_methods_supported
         tokens = await self._exchange_code(metadata.token_endpoint, code, flow, redirect_uri, secret_in_form=not basic)
         try:
-            claims = self._verify(tokens.id_token, metadata, keys, flow.nonce)
+            claims = self._verify(tokens.id_token, documents, flow.nonce)
         except InvalidToken:  # perhaps signed with a key newer than the cached ones
-            metadata, keys = await self._discover(refresh=True)
+            documents = await self._discover(refresh=True)
             try:
-                claims = self._verify(tokens.id_token, metadata, keys, flow.nonce)
+                claims = self._verify(tokens.id_token, documents, flow.nonce)
             except InvalidToken as error:
                 raise self._reject(f"ID token: {error}") from error
         if claims.email is None and metadata.userinfo_endpoint is not None:
@@ -90,31 +88,16 @@ class OpenIdProvider(Provider):
         verified = claims.email_verified in {True, "true"}
         return Identity(self.client.name, claims.sub, claims.email, verified, claims.name or "")
 
-    async def _discover(self, *, refresh: bool = False) -> tuple[Metadata, KeySet]:
-        if self._cached is None or refresh or time.monotonic() - self._cached[0] > METADATA_TTL_SECONDS:
-            try:
-                metadata = convert(await self._request("GET", f"{self.client.url.rstrip('/')}{_DISCOVERY}"), Metadata)
-                keys = import_key_set(await self._request("GET", metadata.jwks_uri))
-            except (InvalidToken, InvalidSignIn, ValidationError) as error:
-                raise self._unavailable(f"invalid provider metadata: {error!r}") from error
-            endpoints = (
-                metadata.authorization_endpoint,
-                metadata.token_endpoint,
-                metadata.jwks_uri,
-                metadata.userinfo_endpoint,
-            )
-            scheme = self.client.url.partition("://")[0]
-            if any(endpoint is not None and not endpoint.startswith(f"{scheme}://") for endpoint in endpoints):
-                raise self._unavailable(f"the metadata has an endpoint that is not {scheme}://")
-            if metadata.issuer != self.client.url:  # exact comparison: Discovery 1.0, 4.3
-                raise self._unavailable(f"the metadata has another issuer: {metadata.issuer[:200]}")
-            self._cached = time.monotonic(), metadata, keys
-        return self._cached[1:]
+    async def _discover(self, *, refresh: bool = False) -> Documents[ProviderMetadata]:
+        try:
+            return await (self._issuer.refresh() if refresh else self._issuer.get())
+        except IssuerUnavailable as error:
+            raise self._unavailable(str(error)) from error
 
-    def _verify(self, id_token: str, metadata: Metadata, keys: KeySet, nonce: str) -> UserClaims:
+    def _verify(self, id_token: str, documents: Documents[ProviderMetadata], nonce: str) -> UserClaims:
         """Validate the ID token (OpenID Connect Core 1.0, 3.1.3.7). Raises InvalidToken."""
-        _, claims = decode(id_token, keys, ALGORITHMS, IdTokenClaims)
-        if claims.iss != metadata.issuer or claims.nonce != nonce:
+        _, claims = decode(id_token, documents.keys, ALGORITHMS, IdTokenClaims)
+        if claims.iss != documents.metadata.issuer or claims.nonce != nonce:
             raise InvalidToken("wrong issuer or nonce")
         audiences = {claims.aud} if isinstance(claims.aud, str) else set(claims.aud)
         if self.client.id not in audiences:

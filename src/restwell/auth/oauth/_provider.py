@@ -1,25 +1,20 @@
 """Base class of identity providers: the authorization URL, the code exchange and the requests to the provider."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import quote_plus, urlencode
 
 import httpx
 import structlog
-from msgspec import Meta, MsgspecError, Struct, ValidationError, convert, json
+from msgspec import Meta, Struct, ValidationError, convert
 
+from restwell.auth._http import Refused, Unreachable, request_json
 from restwell.auth.oauth._state import AuthorizationFlow, InvalidSignIn
 from restwell.errors import Forbidden, ServiceUnavailable
 
 log = structlog.get_logger("restwell.auth")
 
-TIMEOUT_SECONDS: Final = 3.0
-"""Timeout of each request to a provider."""
-MAX_RESPONSE_BYTES: Final = 262_144
 _MAX_CODE: Final = 2_048
-_SERVER_ERROR: Final = 500
-_TOO_MANY_REQUESTS: Final = 429
 
 
 class SignInRefused(Forbidden):
@@ -116,28 +111,12 @@ class Provider(ABC):
 
     async def _request(self, method: str, url: str, *, token: str | None = None, **arguments: Any) -> Any:
         """Send a request and decode its JSON response. Raises InvalidSignIn, ProviderUnavailable."""
-        headers = {"accept": "application/json", "accept-encoding": "identity"}
-        if token is not None:
-            headers["authorization"] = f"Bearer {token}"
         try:
-            async with (
-                asyncio.timeout(TIMEOUT_SECONDS),
-                self._http.stream(method, url, headers=headers, **arguments) as response,
-            ):
-                content = await _read_body(response)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
-            raise self._unavailable(f"{url}: {error!r}") from error
-        if response.status_code >= _SERVER_ERROR or response.status_code == _TOO_MANY_REQUESTS:
-            raise self._unavailable(f"{url} responded {response.status_code}")
-        try:
-            body = json.decode(content)
-        except (MsgspecError, RecursionError, ValueError):
-            raise self._unavailable(f"{url} responded without JSON") from None
-        if not response.is_success or (
-            isinstance(body, dict) and "error" in body
-        ):  # GitHub sends errors with status 200
-            raise self._reject(f"{url} responded {response.status_code}: {content[:200]!r}")
-        return body
+            return await request_json(self._http, method, url, token=token, **arguments)
+        except Unreachable as error:
+            raise self._unavailable(str(error)) from error
+        except Refused as error:
+            raise self._reject(str(error)) from error
 
     def _reject(self, cause: str) -> InvalidSignIn:
         log.warning("oauth_response_rejected", provider=self.client.name, cause=cause)
@@ -146,13 +125,3 @@ class Provider(ABC):
     def _unavailable(self, cause: str) -> ProviderUnavailable:
         log.warning("provider_unavailable", provider=self.client.name, cause=cause)
         return ProviderUnavailable()
-
-
-async def _read_body(response: httpx.Response) -> bytes:
-    """Read the body without decoding. Raises ValueError above MAX_RESPONSE_BYTES."""
-    content = bytearray()
-    async for chunk in response.aiter_raw():
-        content += chunk
-        if len(content) > MAX_RESPONSE_BYTES:
-            raise ValueError(f"more than {MAX_RESPONSE_BYTES:,} bytes")
-    return bytes(content)

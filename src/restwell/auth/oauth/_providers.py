@@ -1,16 +1,14 @@
 """The identity providers configured in ``OAUTH_PROVIDERS``."""
 
 from collections.abc import Iterable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import httpx
-
+from restwell.auth._http import open_client
 from restwell.auth.oauth._facebook import Facebook
 from restwell.auth.oauth._github import GitHub
 from restwell.auth.oauth._openid import OpenIdProvider
-from restwell.auth.oauth._provider import TIMEOUT_SECONDS, Client, Provider
+from restwell.auth.oauth._provider import Client, Provider
 from restwell.errors import NotFound
 
 _KINDS: Final[dict[str, type[Provider]]] = {"github": GitHub, "facebook": Facebook}
@@ -21,12 +19,7 @@ class Providers:
 
     def __init__(self, urls: Iterable[str]) -> None:
         clients = [_parse_client(url) for url in urls]
-        no_cookies = CookieJar(
-            DefaultCookiePolicy(allowed_domains=())
-        )  # a cookie of one user must not be sent for another
-        self._http = (
-            httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, cookies=no_cookies) if clients else None
-        )
+        self._http = open_client(keep_connections=True) if clients else None
         self._providers = {
             client.name: _KINDS.get(client.name, OpenIdProvider)(client, self._http)
             for client in clients
