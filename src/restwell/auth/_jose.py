@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 from joserfc import jws
 from joserfc.errors import InvalidKeyIdError
 from joserfc.jwk import KeyFlexible, KeySet
-from msgspec import json
+from msgspec import MsgspecError, json
 
 T = TypeVar("T")
 
@@ -22,21 +22,30 @@ class UnknownKey(InvalidToken):
 
 
 def decode(token: str, key: KeyFlexible, algorithms: Collection[str], kind: type[T]) -> tuple[dict[str, Any], T]:
-    """Verify the signature and return the header and the claims.
+    """Verify the signature and return the header and the claims. Raises the same as ``verify``."""
+    header, payload = verify(token, key, algorithms)
+    try:
+        return header, json.decode(payload, type=kind)
+    except (MsgspecError, RecursionError, ValueError) as error:
+        raise InvalidToken(repr(error)) from error
+
+
+def verify(token: str, key: KeyFlexible, algorithms: Collection[str]) -> tuple[dict[str, Any], bytes]:
+    """Verify the signature and return the header and the payload.
 
     Raises InvalidToken (UnknownKey, if ``key`` is a key set) and nothing else, also for an exception that the callable
     ``key`` raises.
     """
     try:
         decoded = jws.deserialize_compact(token, key, algorithms)
-        header, claims = decoded.headers(), json.decode(decoded.payload or b"", type=kind)
+        header = decoded.headers()
     except InvalidKeyIdError as error:
         raise UnknownKey(repr(error)) from error
-    except Exception as error:  # joserfc raises TypeError and others for claims of a wrong type
+    except Exception as error:  # joserfc raises TypeError and others for header parameters of a wrong type
         raise InvalidToken(repr(error)) from error
     if "crit" in header:  # RFC 7515 4.1.11: no critical parameter is supported
         raise InvalidToken("critical header parameters are not supported")
-    return header, claims
+    return header, decoded.payload or b""
 
 
 def import_key_set(document: Any) -> KeySet:

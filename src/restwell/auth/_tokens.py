@@ -4,18 +4,19 @@ The ``kid`` header selects one of the configured keys; the algorithm is the one 
 ``at+jwt``. Issuer, audience and expiry are required. So no other token and no other algorithm is accepted.
 """
 
+import json as stdlib_json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, GuestProtocol, OctKey, OKPKey
-from msgspec import Struct
+from msgspec import MsgspecError, Struct, ValidationError, convert, field, json
 
-from restwell.auth._jose import InvalidToken, decode
+from restwell.auth._jose import InvalidToken, verify
 from restwell.auth._signing_keys import SigningKey, public_key_set
 from restwell.errors import Unauthorized
 from restwell.ids import new_id_text
@@ -29,8 +30,11 @@ SKEW_SECONDS: Final = 60
 """Accepted clock skew between nodes."""
 
 
-class Claims(Struct, frozen=True):
-    """Times are Unix seconds. A user's token has a session id, ``sid``; a machine client's has a ``scope`` instead."""
+class Claims(Struct, frozen=True, forbid_unknown_fields=True):
+    """Times are Unix seconds. A user's token has a session id, ``sid``; a machine client's has a ``scope`` instead.
+
+    ``extra`` has the application's own claims. Do not change them: the claims of a verified token are cached.
+    """
 
     sub: UUID
     client_id: str
@@ -41,6 +45,12 @@ class Claims(Struct, frozen=True):
     nbf: int = 0
     sid: UUID | None = None
     scope: str = ""
+    jti: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict, name="")  # no claim has this name
+
+
+RESERVED: Final = frozenset(Claims.__struct_encode_fields__) | {"azp", "act", "may_act", "cnf"}
+"""Names that an own claim may not have: those of ``Claims``, and those that change what a token means."""
 
 
 class AccessTokens:
@@ -57,9 +67,22 @@ class AccessTokens:
         self.public_keys: dict[str, Any] | None = public_key_set(keys)
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
-    def issue(self, user_id: UUID, session_id: UUID) -> str:
-        """Issue a token for a user's session. Raises TypeError for an id that is not a UUID."""
-        return self._issue(user_id, {"client_id": self._issuer, "sid": _uuid_text(session_id)})
+    def issue(self, user_id: UUID, session_id: UUID, *, claims: Mapping[str, Any] | None = None) -> str:
+        """Issue a token for a user's session. ``claims``: the application's own, which anyone with the token can read.
+
+        Raises TypeError for an id that is not a UUID. Raises ValueError for a reserved name, for a value that is not
+        JSON, and if the claims would make the token too long.
+        """
+        registered = {"client_id": self._issuer, "sid": _uuid_text(session_id)}
+        if not claims:
+            return self._issue(user_id, registered)
+        _check_own(claims)
+        token = self._issue(user_id, {**claims, **registered})
+        if len(token) > MAX_CHARS:
+            raise ValueError(
+                f"own claims make a token of {len(token):,} characters; verification accepts at most {MAX_CHARS:,}"
+            )
+        return token
 
     def issue_to_machine(self, client_id: UUID, scopes: Iterable[str]) -> str:
         """Issue a token for a machine client (client credentials grant).
@@ -80,7 +103,7 @@ class AccessTokens:
             )
         return token
 
-    def _issue(self, subject: UUID, extra_claims: dict[str, str]) -> str:
+    def _issue(self, subject: UUID, extra_claims: Mapping[str, Any]) -> str:
         now = int(time.time())
         claims = {
             "sub": _uuid_text(subject),
@@ -115,8 +138,9 @@ class AccessTokens:
         if len(token) > MAX_CHARS:
             raise Unauthorized("The access token is too long.")
         try:
-            header, claims = decode(token, self._find_key, self._algorithms, Claims)
-        except InvalidToken as error:
+            header, payload = verify(token, self._find_key, self._algorithms)
+            claims = _decode_claims(payload)
+        except (InvalidToken, MsgspecError, RecursionError, ValueError) as error:
             raise Unauthorized("The access token is not valid.") from error
         if header.get("typ") != TYPE or claims.iss != self._issuer or claims.aud != self._issuer:
             raise Unauthorized("The access token is not valid.")
@@ -132,6 +156,28 @@ class AccessTokens:
         if key is None or headers.get("alg") != key.algorithm:  # RFC 8725 3.1; joserfc also checks the key type
             raise ValueError("unknown key")
         return key.key
+
+
+def _decode_claims(payload: bytes) -> Claims:
+    """Raises MsgspecError and others, as msgspec does."""
+    try:
+        return json.decode(payload, type=Claims)
+    except ValidationError:  # own claims, or an invalid one
+        claims = json.decode(payload, type=dict[str, Any])
+    own = {name: claims.pop(name) for name in claims.keys() - RESERVED}
+    return convert({**claims, "": own}, Claims)
+
+
+def _check_own(claims: Mapping[str, Any]) -> None:
+    """Raises ValueError for claims that ``verify`` would not return as they are."""
+    if reserved := sorted(map(repr, claims.keys() & RESERVED)):
+        raise ValueError(f"own claims may not be named {', '.join(reserved)}")
+    try:
+        decoded = json.decode(stdlib_json.dumps(dict(claims), allow_nan=False))
+    except (MsgspecError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"own claims must be JSON: {error}") from None
+    if decoded != claims:
+        raise ValueError("own claims must be JSON: strings as names, lists instead of tuples")
 
 
 def _uuid_text(value: UUID) -> str:
