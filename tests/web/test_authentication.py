@@ -14,7 +14,16 @@ from restwell.auth import MACHINE, Actor
 from restwell.errors import Unauthorized
 from restwell.settings import Settings
 from restwell.testing import running
-from restwell.web import Controller, Request, TokenScheme, Version, get, signed_in, signed_in_or_scope
+from restwell.web import (
+    Controller,
+    MissingCredentials,
+    Request,
+    TokenScheme,
+    Version,
+    get,
+    signed_in,
+    signed_in_or_scope,
+)
 from tiny.app import SOMEONE, authenticate
 
 
@@ -25,6 +34,11 @@ class Guarded(Controller):
     async def read(self, actor: Actor) -> str:
         """Read."""
         return actor.role
+
+    @get("/optional")
+    async def read_as_anyone(self, actor: Actor | None) -> str:
+        """Read as anyone."""
+        return actor.role if actor is not None else "anonymous"
 
     @get("/scoped", guards=[signed_in_or_scope("notes:read")])
     async def read_scoped(self, actor: Actor) -> str:
@@ -106,8 +120,9 @@ class ApiKeys:
     uses_cookies = False
 
     async def authenticate(self, request: Request) -> Actor:
-        if request.headers.get("x-api-key") != "secret":
-            raise Unauthorized(headers={"www-authenticate": self.challenge})
+        key = request.headers.get("x-api-key")
+        if key != "secret":
+            raise (MissingCredentials if key is None else Unauthorized)(headers={"www-authenticate": self.challenge})
         return Actor(SOMEONE, "owner", SOMEONE)
 
 
@@ -124,6 +139,13 @@ def test_an_application_has_its_own_scheme(server: InProcess) -> None:
     refused = server.send("GET", "/v1/guarded", [(b"authorization", b"Bearer owner")])
     assert (checked_status(refused), refused.headers[b"www-authenticate"]) == ("401", b"ApiKey")
     assert server.app.openapi["components"]["securitySchemes"] == ApiKeys.security
+
+
+def test_sign_in_may_be_optional_with_a_scheme_of_the_application(server: InProcess) -> None:
+    """Breaks when only TokenScheme can say that a request has no credentials."""
+    assert server.send("GET", "/v1/guarded/optional").body == b"anonymous"
+    assert server.send("GET", "/v1/guarded/optional", [(b"x-api-key", b"secret")]).body == b"owner"
+    assert checked_status(server.send("GET", "/v1/guarded/optional", [(b"x-api-key", b"guess")])) == "401"
 
 
 @pytest.mark.parametrize("scheme", [None, ApiKeys()])

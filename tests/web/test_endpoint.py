@@ -226,6 +226,9 @@ def test_the_types_of_the_result_are_known(returns: Any, kinds: tuple[Any, ...],
 
 async def nothing() -> None: ...
 async def without_type(): ...  # type: ignore[no-untyped-def]  # noqa: ANN201  # on purpose
+async def takes_optional_actor(actor: Actor | None) -> None: ...
+
+
 async def takes_actor(actor: Actor) -> None: ...
 async def takes_form(form: Draft) -> None: ...
 async def takes_upload(upload: Upload) -> None: ...
@@ -245,6 +248,9 @@ SIGNED_IN = {"guards": [signed_in]}
         (without_type, get, {}, r"without_type \(GET /x\) has no return type: annotate it$"),
         (takes_actor, get, {}, r"takes_actor \(GET /x\) takes actor, .* add guards=\[signed_in\]"),
         (takes_actor, get, {"guards": [lets_in]}, "no guard of the route authenticates"),
+        (takes_optional_actor, get, SIGNED_IN, "takes actor as .*, but a guard .* requires one: annotate it as Actor$"),
+        (takes_optional_actor, get, {"cache": CACHED}, "cannot be cached: its response depends on the actor"),
+        (takes_optional_actor, post, {"idempotent": True}, "is idempotent and needs a guard that authenticates"),
         (takes_form, post, {"idempotent": True, **SIGNED_IN}, r"is idempotent: only JSON bodies \(data\)"),
         (takes_upload, post, {"idempotent": True, **SIGNED_IN}, "only JSON bodies"),
         (returns_stream, post, {"idempotent": True, **SIGNED_IN}, "is idempotent: a Stream cannot be stored$"),
@@ -278,8 +284,9 @@ def test_what_does_not_fit_together_is_refused_with_the_fix(
 
 def test_a_guard_of_the_kit_needs_an_authentication_scheme() -> None:
     """Breaks without the check: each request would be a 500."""
-    with pytest.raises(TypeError, match=r"Base.read .* the application has none: pass authenticate= to kit\.app"):
-        compiled(Things, auth=None)
+    for part, name in ((Things, r"Base\.read"), (get("/optional")(takes_optional_actor), "takes_optional_actor")):
+        with pytest.raises(TypeError, match=rf"{name} .* no authentication: pass authenticate= to kit\.app"):
+            compiled(part, auth=None)
 
 
 def test_cache_tags_may_have_path_and_query_parameters() -> None:

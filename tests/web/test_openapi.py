@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from restwell import Restwell
+from restwell.auth import Actor
 from restwell.pages import Page
 from restwell.settings import Settings
 from restwell.web import (
@@ -24,6 +25,7 @@ from restwell.web import (
     post,
     requires_role,
     signed_in,
+    signed_in_or_api_key,
     signed_in_or_scope,
 )
 from tiny.app import authenticate
@@ -73,6 +75,18 @@ class Things(Controller):
     @get("/all", guards=[signed_in_or_scope("things:read")])
     async def list_all(self) -> None:
         """List all."""
+
+    @post("/own", guards=[signed_in_or_api_key("things:write")])
+    async def add_own(self) -> None:
+        """Add an own thing."""
+
+    @post("/both", guards=[requires_role("editor", "owner", or_scope="things:write"), signed_in])
+    async def add_both(self) -> None:
+        """Add both."""
+
+    @post("/optional")
+    async def add_as_anyone(self, actor: Actor | None) -> None:
+        """Add as anyone."""
 
     @get("/keyed", guards=[has_own_key])
     async def list_keyed(self) -> None:
@@ -136,6 +150,42 @@ def test_the_document_lists_only_the_security_schemes_of_the_application(
         assert ("`cross_site_request`" in refused) == ("session_cookie" in schemes)
         assert operations["get /v1/things"]["security"] == []
         assert operations["get /health/live"]["security"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "text_without_clients", "scopes"),
+    [
+        (
+            "/all",
+            "Requires the role owner. OAuth clients and API keys require the scope things:write.",
+            "Requires the role owner. API keys require the scope things:write.",
+            ["things:write"],
+        ),
+        (
+            "/own",
+            "API keys require the scope things:write.",
+            "API keys require the scope things:write.",
+            None,
+        ),
+        ("/both", "Requires the role editor or owner.", "Requires the role editor or owner.", None),
+        ("/optional", "Signing in is optional.", "Signing in is optional.", None),
+    ],
+)
+def test_the_document_says_who_may_call_an_operation(
+    path: str, text: str, text_without_clients: str, scopes: list[str] | None
+) -> None:
+    """Breaks when a scope is documented although another guard refuses every caller that has scopes."""
+    for credentials, expected in ((CLIENT_CREDENTIALS, text), (None, text_without_clients)):
+        operation = document_of(Things, client_credentials=credentials)["paths"][f"/v1/things{path}"]["post"]
+        assert operation["description"] == expected
+        wanted: list[dict[str, list[str]]] = [{"access_token": []}]
+        if path == "/optional":
+            wanted.insert(0, {})
+        if credentials is not None and scopes is not None:
+            wanted.append({"client_credentials": scopes})
+        assert operation["security"] == wanted
+        assert "`unauthorized`" in operation["responses"]["401"]["description"]
+        assert "`insufficient_scope`" in operation["responses"]["403"]["description"]
 
 
 def test_an_unreferenced_schema_is_left_out() -> None:

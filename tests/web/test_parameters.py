@@ -149,7 +149,7 @@ async def anything(thing: Any) -> None: ...
         (with_upload, "GET", [], r"^takes file: only POST"),
         (form_as_dict, "POST", [], r"^takes form: annotate it as a msgspec Struct$"),
         (filters_as_dict, "GET", [], r"^takes filters: annotate it as a msgspec Struct$"),
-        (actor_as_text, "GET", [], r"^takes actor: annotate it as Actor$"),
+        (actor_as_text, "GET", [], r"^takes actor: annotate it as Actor, or Actor \| None where sign-in is optional$"),
         (request_as_text, "GET", [], r"^takes request: annotate it as Request$"),
         (upload_as_bytes, "POST", [], r"^takes upload: annotate it as Upload$"),
         (if_match_as_text, "PUT", [], r"^takes if_match: annotate it as IfMatch$"),

@@ -77,8 +77,9 @@ def test_the_document_lists_every_error_of_the_kit_and_the_shop() -> None:
 
 
 def test_no_two_errors_share_a_code() -> None:
+    """A subclass without a code of its own is the same error to clients."""
     app_errors = [error for error in errors_below(AppError) if error.__module__.startswith(("restwell", "shop"))]
-    codes = [error.code for error in app_errors]
+    codes = [error.code for error in app_errors if "code" in vars(error)]
     assert sorted(codes) == sorted(set(codes))
 
 

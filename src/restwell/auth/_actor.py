@@ -11,10 +11,11 @@ MACHINE: Final = "machine"
 
 
 class Actor(Struct, frozen=True):
-    """A user in a session, or a machine client, which has ``scopes`` and whose ``session_id`` is its own id.
+    """A user in a session; an API key; or a machine client.
 
-    ``claims``: the application's own claims of the access token, or all claims of a token of another issuer. Do not
-    change them: requests with the same token share them.
+    An API key has the id and the role of its user, and at least one scope. A machine client has scopes, and its
+    ``session_id`` is its own id. ``claims``: the application's own claims of the access token, or all claims of a token
+    of another issuer. Do not change them: requests with the same token share them.
     """
 
     id: UUID
@@ -29,6 +30,10 @@ class Actor(Struct, frozen=True):
     @property
     def is_machine(self) -> bool:
         return self.role == MACHINE
+
+    @property
+    def is_api_key(self) -> bool:
+        return bool(self.scopes) and self.role != MACHINE
 
 
 class ClientInfo(Struct, frozen=True):

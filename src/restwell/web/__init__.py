@@ -1,10 +1,10 @@
 """Building blocks of HTTP resources: routes, guards, responses, conditional requests."""
 
-from restwell.web._authentication import TokenScheme
+from restwell.web._authentication import MissingCredentials, TokenScheme
 from restwell.web._caching import public
 from restwell.web._conditional import check_version
 from restwell.web._declarations import Controller, Feature, Version, delete, get, patch, post, put
-from restwell.web._guards import requires_role, signed_in, signed_in_or_scope
+from restwell.web._guards import requires_role, signed_in, signed_in_or_api_key, signed_in_or_scope
 from restwell.web._jobs import JobController
 from restwell.web._parameters import Header, IfMatch
 from restwell.web._request import AuthScheme, Request, client_info
@@ -56,6 +56,7 @@ __all__ = [
     "InvalidClient",
     "InvalidScope",
     "JobController",
+    "MissingCredentials",
     "Request",
     "Response",
     "Stream",
@@ -83,6 +84,7 @@ __all__ = [
     "requires_role",
     "session_cookies",
     "signed_in",
+    "signed_in_or_api_key",
     "signed_in_or_scope",
     "stream_json",
     "with_etag",

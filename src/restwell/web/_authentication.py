@@ -18,6 +18,10 @@ BEARER_SCHEME: Final = "access_token"
 COOKIE_SCHEME: Final = "session_cookie"
 
 
+class MissingCredentials(Unauthorized):
+    """The request has no credentials, so that it is anonymous on a route where sign-in is optional."""
+
+
 class TokenScheme:
     """An access token in the header ``Authorization: Bearer ...`` (RFC 6750), or with another ``scheme``.
 
@@ -51,7 +55,8 @@ class TokenScheme:
             if token:
                 reject_cross_site(request)
         if not token:
-            error = Unauthorized(f"Send an access token: Authorization: {self.challenge} ...")
+            kind = MissingCredentials if header is None else Unauthorized
+            error = kind(f"Send an access token: Authorization: {self.challenge} ...")
             error.headers["www-authenticate"] = self.challenge  # RFC 6750 3.1: no error code without a token
             raise error
         try:

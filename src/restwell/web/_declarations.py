@@ -79,7 +79,8 @@ class Method:
         The arguments of the handler follow from its parameters: path parameters by name, ``data`` (JSON body),
         ``filters`` (a Struct of query parameters), ``form``, ``upload``, ``actor: Actor``, ``request: Request``,
         ``if_match: IfMatch``, headers as ``Annotated[str | None, Header("X-Name")]``, and services by type. Other
-        parameters are query parameters.
+        parameters are query parameters. ``actor: Actor | None`` makes sign-in optional on a route without guards that
+        authenticate: it is None without credentials; wrong ones are a 401.
 
         ``raises``: the errors of the handler, for OpenAPI. ``idempotent``: clients send an Idempotency-Key, and a
         repeated request gets the stored response. ``cache``: the result of ``public``. ``rate_limit``: its own rate, or

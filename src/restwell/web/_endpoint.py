@@ -15,9 +15,10 @@ from restwell.edge._route import Route
 from restwell.errors import AppError, ErrorFormat
 from restwell.pages import Page
 from restwell.rate_limits import Rate
+from restwell.web._caching import Public
 from restwell.web._concrete_types import with_concrete_types
 from restwell.web._declarations import Controller, Declaration, Feature, Guard, Handler, Part, Version, declaration_of
-from restwell.web._guards import is_kit_guard
+from restwell.web._guards import is_kit_guard, optional_sign_in
 from restwell.web._parameters import FindService, Parameters, infer_parameters
 from restwell.web._request import JSON, AuthScheme
 from restwell.web._responses import Response, Stream
@@ -114,6 +115,8 @@ def _compile(
         parameters = infer_parameters(handler, declaration.method, _path_parameters(path), find_service, defaults.types)
         annotation = with_concrete_types(get_type_hints(handler).get("return", UNSET), defaults.types)
         annotation = _checked(declaration, parameters, guards, annotation, defaults)
+        if parameters.optional_actor:
+            guards = (optional_sign_in, *guards)
     except TypeError as error:
         raise TypeError(f"{handler.__qualname__} ({declaration.method} {path}) {error}") from None
     returns = _returned(annotation)
@@ -162,21 +165,11 @@ def _faults(
 ) -> Iterator[str]:
     """What does not fit together."""
     authenticates = any(map(is_kit_guard, guards))
-    if authenticates and defaults.auth is None:
-        yield "has a guard that authenticates, and the application has none: pass authenticate= to kit.app"
-    if parameters.actor and not authenticates:
-        yield (
-            "takes actor, but no guard of the route authenticates: add guards=[signed_in], signed_in_or_scope(...) or "
-            "requires_role(...) before custom guards"
-        )
+    yield from _authentication_faults(parameters, defaults, authenticates=authenticates)
     if declaration.idempotent:
         yield from _idempotency_faults(parameters, annotation, authenticates=authenticates)
     if declaration.cache is not None:
-        if guards or declaration.method != "GET":
-            yield "cannot be cached: it has guards, or another method than GET; remove cache= or the guards"
-        unknown = declaration.cache.placeholders() - parameters.path.keys() - _fields(parameters)
-        if unknown:
-            yield f"has cache tags with {' and '.join(sorted(unknown))}, which are no path or query parameters"
+        yield from _cache_faults(declaration, declaration.cache, parameters, guards)
     for name in sorted(declaration.query_budget.keys() - known_names):
         similar = get_close_matches(name, known_names, n=1)
         hint = f"did you mean {similar[0]}?" if similar else "write the name of a query"
@@ -185,6 +178,30 @@ def _faults(
         yield "has no return type: annotate it"
     elif declaration.status_code in _WITHOUT_BODY and _returned(annotation):
         yield f"returns a body, which a {declaration.status_code} has not: annotate it as None"
+
+
+def _authentication_faults(parameters: Parameters, defaults: Defaults, *, authenticates: bool) -> Iterator[str]:
+    if (authenticates or parameters.optional_actor) and defaults.auth is None:
+        yield "authenticates, and the application has no authentication: pass authenticate= to kit.app"
+    if parameters.optional_actor and authenticates:
+        yield "takes actor as Actor | None, but a guard of the route requires one: annotate it as Actor"
+    if parameters.actor and not authenticates:
+        yield (
+            "takes actor, but no guard of the route authenticates: add guards=[signed_in], signed_in_or_scope(...) or "
+            "requires_role(...) before custom guards, or annotate it as Actor | None"
+        )
+
+
+def _cache_faults(
+    declaration: Declaration, cache: Public, parameters: Parameters, guards: Sequence[Guard]
+) -> Iterator[str]:
+    if guards or declaration.method != "GET":
+        yield "cannot be cached: it has guards, or another method than GET; remove cache= or the guards"
+    if parameters.optional_actor:
+        yield "cannot be cached: its response depends on the actor; remove cache= or actor"
+    unknown = cache.placeholders() - parameters.path.keys() - _fields(parameters)
+    if unknown:
+        yield f"has cache tags with {' and '.join(sorted(unknown))}, which are no path or query parameters"
 
 
 def _idempotency_faults(parameters: Parameters, annotation: Any, *, authenticates: bool) -> Iterator[str]:

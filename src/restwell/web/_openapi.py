@@ -40,7 +40,14 @@ from restwell.rate_limits import Rate
 from restwell.rate_limits._limiter import RateLimited
 from restwell.web._endpoint import Endpoint
 from restwell.web._forms import FORM
-from restwell.web._guards import InsufficientScope, guard_name, is_kit_guard, requires_role, signed_in_or_scope
+from restwell.web._guards import (
+    InsufficientScope,
+    guard_name,
+    is_kit_guard,
+    requires_role,
+    signed_in_or_api_key,
+    signed_in_or_scope,
+)
 from restwell.web._idempotent import DESCRIPTION
 from restwell.web._openapi_schemas import EXAMPLES_BY_FORMAT, ComponentSchemas, Schema
 from restwell.web._request import JSON, body_media_type
@@ -116,7 +123,7 @@ def documented_errors(endpoint: Endpoint) -> list[type[AppError]]:
 
 
 def authenticates(endpoint: Endpoint) -> bool:
-    """Whether a guard of the route authenticates, so that it has an actor."""
+    """Whether the route authenticates, also if sign-in is optional."""
     return any(map(is_kit_guard, endpoint.guards))
 
 
@@ -193,13 +200,9 @@ def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: Client
         "security": [],
     }
     sentences = rest.split()
-    if roles := _roles(endpoint):
-        sentences.append(f"Requires the role {' and '.join(roles)}.")
-    if authenticates(endpoint) and endpoint.auth is not None:
-        described["security"] = [{name: []} for name in endpoint.auth.security]
-    if credentials is not None and (scopes := required_scopes(endpoint)):
-        sentences.append(f"OAuth clients require the scope {' and '.join(scopes)}.")
-        described["security"].append({CLIENT_CREDENTIALS_SCHEME: scopes})
+    if authenticates(endpoint):
+        described["security"] = _security(endpoint, credentials)
+        sentences += _authorization(endpoint, credentials)
     if custom := [guard_name(guard) for guard in endpoint.guards if not is_kit_guard(guard)]:
         sentences.append(f"Guarded by {', '.join(custom)}.")
     if isinstance(rate := endpoint.declared_rate, Rate):
@@ -215,6 +218,28 @@ def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: Client
     if parameters.upload:
         described["requestBody"] = {"required": True, "content": {MULTIPART: {"schema": _UPLOAD}}}
     return described
+
+
+def _security(endpoint: Endpoint, credentials: ClientCredentials | None) -> list[Schema]:
+    """The security requirements, of which one suffices."""
+    schemes: list[Schema] = [{name: []} for name in (endpoint.auth.security if endpoint.auth is not None else ())]
+    if endpoint.parameters.optional_actor:
+        schemes.insert(0, {})
+    if credentials is not None and (scopes := required_scopes(endpoint)):
+        schemes.append({CLIENT_CREDENTIALS_SCHEME: scopes})
+    return schemes
+
+
+def _authorization(endpoint: Endpoint, credentials: ClientCredentials | None) -> Iterator[str]:
+    """Sentences about who may call the operation."""
+    if endpoint.parameters.optional_actor:
+        yield "Signing in is optional."
+    if roles := _roles(endpoint):
+        yield f"Requires the role {' and '.join(roles)}."
+    if scopes := _key_scopes(endpoint):
+        accepts_clients = credentials is not None and required_scopes(endpoint)
+        callers = "OAuth clients and API keys" if accepts_clients else "API keys"
+        yield f"{callers} require the scope {' and '.join(scopes)}."
 
 
 def _responses(endpoint: Endpoint, schemas: ComponentSchemas) -> Schema:
@@ -304,12 +329,28 @@ def _returned(endpoint: Endpoint) -> Sequence[Any]:
 
 def required_scopes(endpoint: Endpoint) -> list[str]:
     """The scopes that machine clients require. Empty if they are not allowed."""
-    guards = (guard for guard in endpoint.guards if isinstance(guard, (requires_role, signed_in_or_scope)))
-    return [guard.scope for guard in guards if guard.scope is not None]
+    return _scopes(endpoint, requires_role, signed_in_or_scope)
+
+
+def _key_scopes(endpoint: Endpoint) -> list[str]:
+    """The scopes that API keys require. Empty if they are not allowed."""
+    return _scopes(endpoint, requires_role, signed_in_or_scope, signed_in_or_api_key)
+
+
+def _scopes(endpoint: Endpoint, *kinds: type) -> list[str]:
+    """The scopes of the guards, or none if one of them is of another kind or names none: it refuses the caller."""
+    scopes: list[str] = []
+    for guard in filter(is_kit_guard, endpoint.guards):
+        scope: str | None = getattr(guard, "scope", None) if isinstance(guard, kinds) else None
+        if scope is None:
+            return []
+        scopes.append(scope)
+    return scopes
 
 
 def _roles(endpoint: Endpoint) -> list[str]:
-    return [guard.role for guard in endpoint.guards if isinstance(guard, requires_role)]
+    """The roles of each guard that requires one."""
+    return [" or ".join(guard.roles) for guard in endpoint.guards if isinstance(guard, requires_role)]
 
 
 def _client_credentials_scheme(credentials: ClientCredentials) -> Schema:

@@ -86,6 +86,7 @@ class Parameters(Struct):
     filters: type[Struct] | None = None
     upload: bool = False
     actor: bool = False
+    optional_actor: bool = False
     scalars: tuple[str, ...] = ()
     services: dict[str, object] = {}
     read: dict[str, Read] = {}
@@ -158,6 +159,9 @@ class _Inference:
         elif kind is Actor:
             found.actor = True
             found.read[name] = attrgetter("actor")
+        elif kind == (Actor | None):
+            found.optional_actor = True
+            found.read[name] = lambda request: request.actor if request.user_id is not None else None
         elif name in {"data", "form"} or kind is Upload:
             self._add_body(name, annotation)
         elif name == "filters":
@@ -195,8 +199,9 @@ def _check(parameter: inspect.Parameter, annotation: Any, header: Header | None,
     if is_in_path:
         if annotation not in PATH_TYPES:
             raise TypeError("annotate a path parameter as UUID, int or str, and check constraints in the handler")
-    elif expected is not None and kind is not expected:
-        raise TypeError(f"annotate it as {expected.__name__}")
+    elif expected is not None and kind is not expected and not (expected is Actor and kind == (Actor | None)):
+        optional = ", or Actor | None where sign-in is optional" if expected is Actor else ""
+        raise TypeError(f"annotate it as {expected.__name__}{optional}")
     elif header is not None and header.read is None and kind != (str if header.required else str | None):
         wanted = "str" if header.required else "str | None"
         raise TypeError(f'annotate it as Annotated[{wanted}, Header("{header.name}")], or pass read= to convert it')

@@ -160,7 +160,7 @@ class AuthScheme(Protocol):
     def uses_cookies(self) -> bool: ...
 
     async def authenticate(self, request: Request) -> Actor:
-        """The actor of the request. Raises Unauthorized."""
+        """The actor of the request. Raises Unauthorized, and MissingCredentials if the request has none."""
 
 
 _MAX_LENGTH_DIGITS: Final = 15
