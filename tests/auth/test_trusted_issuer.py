@@ -168,6 +168,7 @@ async def test_a_token_without_a_user_is_a_machine(
         ({"scope": ["a", "b"]}, {"a", "b"}),
         ({"scp": "a b"}, {"a", "b"}),
         ({"scp": ["a"], "scope": "b"}, {"a", "b"}),
+        ({"scope": "openid profile email address phone offline_access a"}, {"a"}),
         ({}, set()),
     ],
 )

@@ -42,7 +42,7 @@ def bearer(issuer: LoopbackIssuer, **claims: Any) -> dict[str, str]:
 async def test_the_application_accepts_the_tokens_of_the_issuer(
     client: httpx.AsyncClient, issuer: LoopbackIssuer
 ) -> None:
-    """Breaks when a machine passes as a user, or when the claims do not reach the handler."""
+    """Breaks when a machine passes as a user, when scopes of OpenID Connect limit a user, or claims are lost."""
     job = {"sub": "job", "client_id": "job"}
     answer = await client.get("/v1/orders", headers=bearer(issuer, scope="orders:read"))
     assert (answer.status_code, answer.json()) == (200, ["an order of acme"])
@@ -53,6 +53,9 @@ async def test_the_application_accepts_the_tokens_of_the_issuer(
 
     admin = bearer(issuer, realm_access={"roles": ["user", "admin"]}, scope="orders:read")
     assert (await client.get("/v1/orders/all", headers=admin)).status_code == 200
+    for scope, status in (("openid email", 200), ("orders:write", 403), ("", 200)):
+        limited = bearer(issuer, realm_access={"roles": ["admin"]}, scope=scope)
+        assert (scope, (await client.get("/v1/orders/all", headers=limited)).status_code) == (scope, status)
     user = bearer(issuer, realm_access={"roles": ["user"]}, scope="orders:read")
     assert_problem(await client.get("/v1/orders/all", headers=user), 403, "forbidden")
 

@@ -37,6 +37,8 @@ ACTORS = {
     "other machine": Actor(UUID(int=1), MACHINE, UUID(int=1), WRITE),
     "bare machine": Actor(UUID(int=1), MACHINE, UUID(int=1)),
 }
+NO_KEYS = "API keys and other tokens with scopes cannot use this operation. Sign in as a user."
+NO_CLIENTS = "OAuth clients cannot use this operation. Sign in as a user."
 USERS = {"owner", "guest"}
 KEYS = {"owner's key", "guest's key"}
 MACHINES = {"machine"}
@@ -133,11 +135,11 @@ async def test_a_guard_allows_exactly_its_callers(client: httpx.AsyncClient, pat
     [
         ("other machine", "/scope", ', scope="notes:read"', "The token does not have the required scope."),
         ("owner's other key", "/api-key", ', scope="notes:read"', "The token does not have the required scope."),
-        ("machine", "/api-key", "", "OAuth clients cannot use this operation. Sign in as a user."),
-        ("machine", "/role", "", "OAuth clients cannot use this operation. Sign in as a user."),
-        ("owner's key", "/role", "", "API keys cannot use this operation. Sign in as a user."),
-        ("owner's key", "/signed-in", "", "API keys cannot use this operation. Sign in as a user."),
-        ("owner's key", "/optional", "", "API keys cannot use this operation. Sign in as a user."),
+        ("machine", "/api-key", "", NO_CLIENTS),
+        ("machine", "/role", "", NO_CLIENTS),
+        ("owner's key", "/role", "", NO_KEYS),
+        ("owner's key", "/signed-in", "", NO_KEYS),
+        ("owner's key", "/optional", "", NO_KEYS),
     ],
 )
 async def test_a_refusal_names_the_missing_scope_or_that_no_scope_suffices(

@@ -38,6 +38,8 @@ RETRY_SECONDS: Final = 1.0
 _URL: Final = re.compile(
     r"https://[!\"$->@-~]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[!\"$->@-~]*)?"
 ).fullmatch
+_OPENID_SCOPES: Final = {"openid", "profile", "email", "address", "phone", "offline_access"}
+"""They ask for claims and refresh tokens (OpenID Connect Core 5.4 and 11), not for a right in this API."""
 _TYPES: Final = {
     "at+jwt": frozenset({"at+jwt", "application/at+jwt"}),
     "JWT": frozenset({"jwt", "application/jwt", ""}),
@@ -75,7 +77,8 @@ class TrustedIssuer:
     claims of the token; an exception of it rejects the token.
 
     An actor's id is the ``sub`` if that is a UUID in canonical form, otherwise derived from issuer and ``sub``. A token
-    that has its client as ``sub`` is a machine client's. A user has the scopes of the token, too.
+    that has its client as ``sub`` is a machine client's. A user's token with scopes passes the guards that an API key
+    with these scopes passes; one without scopes, those of a user in a session. Scopes of OpenID Connect do not count.
 
     Nothing is fetched before the first token. A token is valid until it expires: the issuer is not asked.
     """
@@ -164,7 +167,7 @@ class TrustedIssuer:
 
     def _actor(self, claims: _Claims, payload: dict[str, Any]) -> Actor:
         actor_id = self._to_uuid(claims.sub)
-        scopes = frozenset(_words(claims.scope) + _words(claims.scp))
+        scopes = frozenset(_words(claims.scope) + _words(claims.scp)) - _OPENID_SCOPES
         if claims.sub in {claims.client_id, claims.azp}:
             actor = Actor(actor_id, MACHINE, actor_id, scopes, claims=payload)
         else:

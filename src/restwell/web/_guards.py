@@ -1,8 +1,8 @@
 """Guards: authentication and authorization of routes. They run before the body is read.
 
 Three kinds of callers have an access token: a user in a session, an API key, which acts as its user within its scopes,
-and a machine client, which has scopes and no user. An API key and a machine client pass only a guard that names one of
-their scopes.
+and a machine client, which has scopes and no user. Any token of a user with scopes counts as an API key. An API key and
+a machine client pass only a guard that names one of their scopes.
 """
 
 from restwell.auth import Actor
@@ -118,7 +118,7 @@ def _check_scope(request: Request, actor: Actor, scope: str | None) -> None:
     """Raises InsufficientScope for an API key or a machine client without this scope; without ``scope``, for any."""
     if not (actor.is_machine or actor.is_api_key) or scope in actor.scopes:
         return
-    callers = "OAuth clients" if actor.is_machine else "API keys"
+    callers = "OAuth clients" if actor.is_machine else "API keys and other tokens with scopes"
     message = f"{callers} cannot use this operation. Sign in as a user." if scope is None else None
     challenge = request.auth.challenge if request.auth is not None else "Bearer"
     raise InsufficientScope(message, scope=scope, scheme=challenge)
