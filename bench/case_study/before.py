@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import func, select
 
 from restwell import App, Project
+from restwell.accounts._users.models import users
 from restwell.auth import Actor
 from restwell.database import param, query
-from restwell.mail import Mailer, open_mailer
+from restwell.mail import Mailer, open_mailer, render_mail
 from restwell.pages import Page, PageFilter
 from shop import app
-from shop.email_templates import render_email
+from shop.emails import SIGNATURE
 from shop.money import format_money
 from shop.orders import queries as order_queries
 from shop.orders.schemas import Order, OrderCreateRequest
@@ -25,7 +26,6 @@ from shop.products.models import products
 from shop.products.schemas import Product, ProductFilter
 from shop.products.service import ProductService
 from shop.settings import ShopSettings
-from shop.users.models import users
 
 
 class Step(IntEnum):
@@ -96,7 +96,9 @@ class MonolithicOrders(OrderService):
             ]
             subject = f"Your order of {order.created_at:%d %B %Y}"
             thanks = ["Thank you for your order. This is what we have noted:"]
-            mail = render_email(to=email, subject=subject, paragraphs=thanks, table=lines, key=str(order.id))
+            mail = render_mail(
+                to=email, subject=subject, paragraphs=thanks, table=lines, key=str(order.id), signature=SIGNATURE
+            )
             await self.mailer.send(mail)
         return order
 

@@ -10,12 +10,12 @@ from pydantic import SecretStr
 import servers
 from restwell import App
 from restwell.auth import Passwords
-from restwell.database import Database, Migrations
+from restwell.database import Database
 from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings, SmtpSettings
 from restwell.testing import MailBox, running
 from servers import MORE
 from shop import demo
-from shop.app import MIGRATIONS, create_app
+from shop.app import create_app
 from shop.settings import PaymentsSettings, ShopSettings
 from shop_client import ShopClient
 
@@ -35,7 +35,7 @@ def prepare() -> Callable[[Database], Awaitable[None]]:
     """Fills a database with the demo accounts and the demo catalogue."""
 
     async def migrate_and_seed(database: Database) -> None:
-        await Migrations(MIGRATIONS).upgrade(database)
+        await create_app(ShopSettings()).migrations.upgrade(database)
         await demo.seed(database)
 
     return migrate_and_seed

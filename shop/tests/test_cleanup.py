@@ -12,6 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy import table as sqlalchemy_table
 
 from restwell import App
+from restwell.accounts._audit.models import security_events
+from restwell.accounts._sessions.models import sessions
 from restwell.database import param, query
 from restwell.ids import min_id_at, new_id
 from restwell.jobs import JobState
@@ -42,12 +44,12 @@ async def count(app: App, table: str) -> int:
 
 
 async def set_back(app: App, table: str, column: str) -> None:
+    on_sqlite = app.kit.database.dialect == "sqlite"
+    past = "(unixepoch() - 366 * 86400) * 1000000" if on_sqlite else "now() - interval '366 days'"
     async with app.kit.database.transaction() as tx:
-        past = "(SELECT min(created_at) FROM users)"
         await tx.run_script(f"UPDATE {table} SET {column} = {past}")
 
 
-sessions = metadata.tables["sessions"]
 add_session = query(
     "test.session",
     sessions.insert().values(
@@ -92,7 +94,7 @@ async def test_the_cleanup_deletes_expired_rows(customer: ShopClient, client: ht
 async def test_the_cleanup_deletes_security_events_after_a_year(customer: ShopClient, app: App) -> None:
     """The trigger allows deletion one day before the cleanup deletes."""
     assert customer.tokens
-    events = metadata.tables["security_events"]
+    events = security_events
     given = {c.name: param(c.name) if c.name in {"id", "occurred_at"} else None for c in events.columns} | {
         "type": "signed_in"
     }

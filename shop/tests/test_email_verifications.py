@@ -5,9 +5,9 @@ import pytest
 
 from api_client import assert_problem
 from restwell import App
+from restwell.accounts._throttle.service import FREE_ATTEMPTS
 from restwell.testing import MailBox, finish_jobs
 from shop.demo import PASSWORD
-from shop.login_throttle.service import FREE_ATTEMPTS
 from shop_client import ShopClient
 
 NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada"}

@@ -3,7 +3,7 @@
 import pytest
 
 from api_client import Json
-from shop.exports import service
+from restwell.accounts._export import service
 from shop_client import ShopClient
 
 

@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import select, update
 
 from api_client import assert_problem
+from restwell.accounts._throttle import service as login_throttle
+from restwell.accounts._throttle.models import failed_attempts
+from restwell.accounts._throttle.service import FREE_ATTEMPTS, RESET_AFTER, LoginThrottle, TooManyAttempts, throttle_key
 from restwell.database import Database, param, query
 from shop.demo import PASSWORD
-from shop.login_throttle import service as login_throttle
-from shop.login_throttle.models import failed_attempts
-from shop.login_throttle.service import FREE_ATTEMPTS, RESET_AFTER, LoginThrottle, TooManyAttempts, throttle_key
 from shop_client import ShopClient
 
 OWNER = "customer1@shop.example"

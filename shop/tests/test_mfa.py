@@ -9,12 +9,12 @@ from sqlalchemy import func, select
 
 from api_client import Json, assert_problem
 from restwell import App
+from restwell.accounts._mfa.models import mfa_enrolments, recovery_codes
+from restwell.accounts._throttle.service import FREE_ATTEMPTS
 from restwell.auth import SecretBox
 from restwell.database import query
 from restwell.testing import MailBox, finish_jobs
 from shop.demo import PASSWORD
-from shop.login_throttle.service import FREE_ATTEMPTS
-from shop.mfa.models import mfa_enrolments, recovery_codes
 from shop_client import ShopClient
 
 PATH = "/v1/users/me/mfa"

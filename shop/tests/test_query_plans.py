@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from restwell.accounts._audit import queries as audit
+from restwell.accounts._clients import queries as clients
+from restwell.accounts._sessions import queries as sessions
+from restwell.accounts._users import queries as users
 from restwell.database import Database, PageQuery, Query
 from restwell.ids import new_id
-from shop.audit import queries as audit
-from shop.clients import queries as clients
 from shop.orders import queries as orders
 from shop.products.queries import ListShape, page, search_text
 from shop.products.schemas import ProductSort
-from shop.sessions import queries as sessions
-from shop.users import queries as users
 
 ID = new_id()
 KEYS = {

@@ -5,26 +5,17 @@ from pathlib import Path
 from typing import Final
 
 from restwell import App, Project, Restwell
-from restwell.web import ClientCredentials, Feature, JobController, Version, requires_role
+from restwell.accounts import Accounts
+from restwell.web import Feature, JobController, Version, requires_role
 from shop import demo, load_data
-from shop.access import SCOPES, Scope
-from shop.audit.feature import audit
-from shop.authentication import Authentication
-from shop.clients.feature import clients
-from shop.email_verifications.feature import email_verifications
-from shop.exports.feature import exports
-from shop.identities.feature import identities
+from shop.access import SCOPES, Role, Scope
+from shop.emails import ShopEmails
 from shop.images.feature import images
-from shop.login_throttle.feature import login_throttle
-from shop.mfa.feature import mfa
 from shop.orders.feature import orders
-from shop.password_resets.feature import password_resets
 from shop.payments.feature import payments
 from shop.products.feature import products
 from shop.reports.feature import reports
-from shop.sessions.feature import sessions
 from shop.settings import ShopSettings
-from shop.users.feature import users
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 DESCRIPTION: Final = """The restwell reference API: an e-commerce back end with accounts, products, orders and payments.
@@ -33,13 +24,10 @@ To authenticate, call `POST /v1/sessions` with a demo account and paste the `acc
 
 
 class AdminJobController(JobController):
-    guards = [requires_role("admin", or_scope=Scope.JOBS_MANAGE)]
+    guards = [requires_role(Role.ADMIN, or_scope=Scope.JOBS_MANAGE)]
 
 
-sign_in: Final = (sessions, identities, mfa, login_throttle)
-accounts: Final = (users, *sign_in, exports, password_resets, email_verifications, audit)
-store: Final = (products, images, orders, payments, reports)
-operations: Final = (clients, AdminJobController)
+accounts: Final = Accounts(roles=Role, scopes=SCOPES, events_scope=Scope.EVENTS_READ, emails=ShopEmails())
 
 
 def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -> App:
@@ -47,13 +35,9 @@ def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -
 
     ``replacements``: services that replace those of the same type, such as fakes.
     """
+    version = Version("/v1", [accounts, products, images, orders, payments, reports, AdminJobController])
     return Restwell(settings, name="shop").app(
-        [Feature(services=replacements), Version("/v1", [*accounts, *store, *operations])],
-        description=DESCRIPTION,
-        authenticate=Authentication,
-        session_cookies=True,
-        migrations=MIGRATIONS,
-        client_credentials=ClientCredentials("/v1/oauth/token", SCOPES),
+        [Feature(services=replacements), version], description=DESCRIPTION, migrations=MIGRATIONS
     )
 
 

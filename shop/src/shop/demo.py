@@ -7,17 +7,17 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from restwell.accounts import SeedUser, seed_users
 from restwell.database import Database
 from shop.access import Role
 from shop.products.demo import insert_products
-from shop.users.demo import insert_users
 
 PASSWORD: Final = "demo-password-2026"  # noqa: S105  # a documented development password
-ACCOUNTS: Final = {
-    "admin@shop.example": ("Demo Admin", Role.ADMIN),
-    "customer1@shop.example": ("Demo Customer One", Role.CUSTOMER),
-    "customer2@shop.example": ("Demo Customer Two", Role.CUSTOMER),
-}
+ACCOUNTS: Final = (
+    SeedUser("admin@shop.example", "Demo Admin", Role.ADMIN),
+    SeedUser("customer1@shop.example", "Demo Customer One", Role.CUSTOMER),
+    SeedUser("customer2@shop.example", "Demo Customer Two", Role.CUSTOMER),
+)
 PRODUCTS: Final = 1_000
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -124,27 +124,12 @@ CATALOGUE: Final[dict[str, tuple[Kind, ...]]] = {
 
 async def seed(database: Database) -> str:
     """Insert missing demo accounts, and the catalogue if there are no products. Idempotent. Returns a summary."""
-    await insert_users(database, list(accounts()), PASSWORD)
+    await seed_users(database, ACCOUNTS, PASSWORD)
     return f"{await insert_products(database, catalogue()):,} products"
 
 
 def banner() -> str:
     return f"log in as customer1@shop.example / {PASSWORD}  (or admin@shop.example)"
-
-
-def accounts() -> Iterator[dict[str, Any]]:
-    """Yield the same user rows on every call, without their password."""
-    for number, (email, (name, role)) in enumerate(ACCOUNTS.items()):
-        yield {
-            "id": _id(_START, 1_000_000 + number),
-            "email": email,
-            "email_verified_at": _START,
-            "name": name,
-            "role": role,
-            "active": True,
-            "created_at": _START,
-            "updated_at": _START,
-        }
 
 
 def catalogue() -> Iterator[dict[str, Any]]:

@@ -7,11 +7,11 @@ import pytest
 from pydantic import SecretStr
 
 from fuzzing import InProcess, in_process
-from restwell.database import Migrations, open_database
+from restwell.database import open_database
 from restwell.settings import DatabaseSettings, JwtSettings, OauthSettings, RateLimitSettings
 from seeded_shop import SeededShop, seeded_shop_of
 from shop import demo
-from shop.app import MIGRATIONS, create_app
+from shop.app import create_app
 from shop.settings import PaymentsSettings, ShopSettings
 
 WEBHOOK_SECRET = "whsec_of_the_shop_for_tests"
@@ -43,5 +43,5 @@ def seeded(server: InProcess) -> SeededShop:
 
 async def _prepare(url: str) -> None:
     async with open_database(url) as opened:
-        await Migrations(MIGRATIONS).upgrade(opened)
+        await create_app(ShopSettings()).migrations.upgrade(opened)
         await demo.seed(opened)

@@ -12,12 +12,13 @@ from msgspec import convert
 
 from fuzzing import InProcess
 from parsing_cost import JSON, LONG, MARK, WORST, Text, grown, slowest_of, told_of
+from restwell.accounts._passwords.schemas import RegistrationRequest
+from restwell.accounts._users.schemas import Email
 from restwell.web._decoding import decode_body
 from scoreboard import Score
 from shop.payments.schemas import PaymentEvent
 from shop.products.queries import search_text
 from shop.schema import Currency, Slug
-from shop.users.schemas import Email, RegistrationRequest
 
 PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "search words": lambda text: search_text("sqlite", text),

@@ -18,13 +18,13 @@ from cases import each
 from misbehaving_provider import ADA, CLIENT_ID, MisbehavingProvider
 from oauth_browser import OAuthBrowser, callback_path, changed
 from restwell import App
+from restwell.accounts._identities import queries
+from restwell.accounts._identities.models import identities
 from restwell.database import param, query
 from restwell.settings import OauthSettings
 from restwell.testing import MailBox, finish_jobs
 from restwell.web import ACCESS_COOKIE, OAUTH_STATE_COOKIE
 from shop.app import create_app
-from shop.identities import queries
-from shop.identities.models import identities
 from shop.settings import ShopSettings
 from shop_client import ShopClient
 

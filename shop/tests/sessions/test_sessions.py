@@ -14,12 +14,12 @@ from sqlalchemy import update
 from api_client import assert_problem
 from cases import each
 from restwell import App
+from restwell.accounts._sessions import service
+from restwell.accounts._sessions.models import refresh_tokens, sessions
+from restwell.accounts._throttle.service import FREE_ATTEMPTS
 from restwell.auth._signing_keys import from_secrets
 from restwell.database import Database, param, query
 from shop.demo import PASSWORD
-from shop.login_throttle.service import FREE_ATTEMPTS
-from shop.sessions import service
-from shop.sessions.models import refresh_tokens, sessions
 from shop.settings import ShopSettings
 from shop_client import ShopClient
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from restwell.database import Migrations, open_database
+from restwell.database import open_database
 from servers import RESTWELL, free_port, postgres, run_command
-from shop.app import MIGRATIONS
+from shop.app import create_app
+from shop.settings import ShopSettings
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -168,7 +169,7 @@ async def migrated(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of a migrated database of the shop."""
     url = f"sqlite:///{tmp_path_factory.mktemp('migrated') / 'shop.db'}"
     async with open_database(url, 1) as database:
-        await Migrations(MIGRATIONS).upgrade(database)
+        await create_app(ShopSettings()).migrations.upgrade(database)
     return url
 
 

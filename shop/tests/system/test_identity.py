@@ -13,10 +13,10 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
+from restwell.accounts._sessions.models import refresh_tokens
 from restwell.database import open_database, param, query
 from scoreboard import Score
 from servers import RESTWELL, ROOT, Served, restwell, serve
-from shop.sessions.models import refresh_tokens
 from shop_client import SUPPORT, ShopClient
 
 SECRET = "a secret for tests, which is long enough to be one"

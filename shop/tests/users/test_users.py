@@ -4,21 +4,16 @@ import asyncio
 from uuid import UUID
 
 import httpx
-import pytest
 
 from api_client import Json, assert_problem, error_paths
 from cases import each
-from restwell import App
-from restwell.auth import Actor
+from restwell.accounts import AccountHooks
 from restwell.database import Transaction
 from restwell.errors import Conflict
-from restwell.ids import new_id
-from shop.access import Role
-from shop.audit.service import AuditLog
+from restwell.testing import running
+from shop.app import create_app
 from shop.demo import PASSWORD
-from shop.login_throttle.service import LoginThrottle
-from shop.users.reauthentication import Reauthentication
-from shop.users.service import UserService
+from shop.settings import ShopSettings
 from shop_client import ShopClient
 
 ADA = {"email": "Ada@Example.com", "password": "a long enough password", "name": "Ada Lovelace"}
@@ -196,18 +191,18 @@ async def test_one_of_several_concurrent_password_changes_succeeds(
     await ShopClient(client).sign_in("customer1@shop.example", set_one)
 
 
-async def test_a_deletion_whose_hook_fails_changes_nothing(customer: ShopClient, app: App) -> None:
-    """Fails if the hooks run after the commit."""
-    kit = app.kit
-    audit = AuditLog(kit.database, kit.cursors)
-    reauthentication = Reauthentication(kit.database, kit.passwords, LoginThrottle(kit.database))
-    users = UserService(kit.database, kit.cache, kit.jobs, kit.passwords, kit.cursors, reauthentication, audit)
+class FailingHook:
+    def __init__(self, hooks: AccountHooks) -> None:
+        hooks.on_deleted.append(self.fail)
 
-    async def fail(_tx: Transaction, _user_id: UUID) -> None:
+    async def fail(self, _tx: Transaction, _user_id: UUID) -> None:
         raise Conflict
 
-    users.hooks.on_deleted.append(fail)
-    before = (await customer.get("/v1/users/me")).json()
-    with pytest.raises(Conflict):
-        await users.delete_own(Actor(UUID(before["id"]), Role.CUSTOMER, new_id()))
-    assert (await customer.get("/v1/users/me")).json() == before
+
+async def test_a_deletion_whose_hook_fails_changes_nothing(settings: ShopSettings) -> None:
+    """Fails if the hooks run after the commit."""
+    async with running(create_app(settings, replacements=[FailingHook])) as client:
+        customer = await ShopClient(client).sign_in("customer1@shop.example")
+        before = (await customer.get("/v1/users/me")).json()
+        assert_problem(await customer.send("DELETE", "/v1/users/me"), 409, "conflict")
+        assert (await customer.get("/v1/users/me")).json() == before

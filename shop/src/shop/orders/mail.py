@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
+from restwell.accounts import UserService
 from restwell.database import Database
-from restwell.mail import Mailer
-from shop.email_templates import render_email
+from restwell.mail import Mailer, render_mail
+from shop.emails import SIGNATURE
 from shop.money import format_money
 from shop.orders import queries
-from shop.users.service import UserService
 
 
 class OrderMail:
@@ -39,11 +39,12 @@ class OrderMail:
         ]
         table.append(("", "Total", format_money(order.total_cents, order.currency)))
         await self._mailer.send(
-            render_email(
+            render_mail(
                 to=recipient.email,
                 subject=subject.format(order.created_at),
                 paragraphs=[paragraph],
                 table=table,
                 key=key,
+                signature=SIGNATURE,
             )
         )

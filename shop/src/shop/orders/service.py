@@ -6,6 +6,7 @@ from uuid import UUID
 
 from msgspec.structs import asdict, replace
 
+from restwell.accounts import PersonalList
 from restwell.auth import Actor
 from restwell.cache import Cache
 from restwell.database import Database, Executor, Transaction
@@ -22,7 +23,6 @@ from shop.orders.settlement import settle_order
 from shop.orders.tags import orders_tag
 from shop.payments.models import PaymentState
 from shop.payments.service import PaymentService
-from shop.personal_data import PersonalList
 from shop.products.stock import ReservedProduct, StockService
 
 CACHE_TTL_SECONDS: Final = 60

@@ -1,12 +1,14 @@
-from typing import Annotated
+from typing import Annotated, Final
 
 from restwell.errors import NotFound
+from restwell.rate_limits import Rate
 from restwell.web import Controller, Header, Request, post
 from shop.payments.events import InvalidSignature, PaymentEvents
 from shop.payments.schemas import PaymentEvent
-from shop.rate_limits import PAYMENT_EVENTS
 
 SIGNATURE = "Stripe-Signature"
+PAYMENT_EVENTS: Final = Rate("payment_events", 3_000, seconds=60)
+"""All events come from the payment gateway's addresses."""
 
 
 class PaymentController(Controller):

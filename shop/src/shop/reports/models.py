@@ -2,8 +2,9 @@
 
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text
 
+from restwell.accounts import user_key
 from restwell.database import Id, Timestamp
 from shop.schema import metadata
 
@@ -24,7 +25,7 @@ reports = Table(
     "reports",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("requested_by", Id, ForeignKey("users.id"), nullable=False),
+    Column("requested_by", Id, user_key(), nullable=False),
     Column("job_id", Id, nullable=False),
     Column("state", Text, CheckConstraint("state IN ('pending', 'ready')", name="reports_state"), nullable=False),
     Column("progress", Integer, nullable=False),  # in percent

@@ -1,1 +1,0 @@
-"""Password resets by email code."""

@@ -1,1 +1,0 @@
-"""Sessions: sign-in, token refresh and sign-out. One session per device."""

@@ -1,1 +1,0 @@
-"""User accounts and their roles."""

@@ -1,0 +1,45 @@
+"""What every application with accounts has: users, sessions, the audit log and the export of personal data."""
+
+from pathlib import Path
+from typing import Final
+
+from restwell.accounts._audit import queries as audit_queries
+from restwell.accounts._audit.routes import AuditController
+from restwell.accounts._audit.service import AuditLog
+from restwell.accounts._export.routes import ExportController
+from restwell.accounts._export.schemas import PersonalDataExport, export_type
+from restwell.accounts._export.service import ExportService
+from restwell.accounts._hooks import AccountHooks
+from restwell.accounts._options import AccountOptions
+from restwell.accounts._sessions import queries as session_queries
+from restwell.accounts._sessions.routes import SessionController
+from restwell.accounts._sessions.service import SessionService
+from restwell.accounts._throttle import queries as throttle_queries
+from restwell.accounts._throttle.service import LoginThrottle
+from restwell.accounts._users import queries as user_queries
+from restwell.accounts._users.routes import OwnAccountController, UserAdministrationController
+from restwell.accounts._users.service import UserService
+from restwell.web import Controller, Feature, requires_role, signed_in, signed_in_or_scope
+from restwell.web._declarations import Guard
+
+MIGRATIONS: Final = Path(__file__).with_name("_migrations")
+
+
+def core(options: AccountOptions, events_scope: str | None) -> Feature:
+    sees_events = signed_in if events_scope is None else signed_in_or_scope(events_scope)
+    return Feature(
+        controllers=[OwnAccountController, SessionController, ExportController, guarded(AuditController, sees_events)],
+        services=[options, AccountHooks, AuditLog, UserService, SessionService, ExportService, LoginThrottle],
+        queries=[user_queries, session_queries, audit_queries, throttle_queries],
+        migrations={"accounts": MIGRATIONS / "accounts"},
+        types={**options.types, PersonalDataExport: export_type},
+    )
+
+
+def administration(options: AccountOptions) -> Feature:
+    return Feature(controllers=[guarded(UserAdministrationController, requires_role(options.admin_role))])
+
+
+def guarded(controller: type[Controller], guard: Guard) -> type[Controller]:
+    """The controller with a guard that depends on the application."""
+    return type(controller.__name__, (controller,), {"guards": [guard]})

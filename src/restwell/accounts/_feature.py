@@ -1,0 +1,121 @@
+"""The accounts of an application: one feature, with parts to choose from."""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from restwell.accounts._authentication import Authentication
+from restwell.accounts._core import administration, core
+from restwell.accounts._emails import AccountEmails
+from restwell.accounts._options import AccountOptions, Registration
+from restwell.accounts._types import account_types
+from restwell.web import Feature
+
+
+class Accounts(Feature):
+    """User accounts with sessions, an audit log, an export of personal data, and the parts that are chosen.
+
+    A part that is left out has no route and no table, and its code is not imported.
+
+    - ``roles``: the roles of users. ``default_role``: that of new accounts; default: the first. ``admin_role``: may
+      manage users and clients, and see all security events; default: ``roles.ADMIN``.
+    - ``scopes``: the scopes of machine clients, with a description. ``events_scope``: may see all security events.
+    - ``passwords``: registration, sign-in, change and reset.
+    - ``identities``: sign-in with the identity providers of ``OAUTH_PROVIDERS``.
+    - ``mfa``: authenticator and recovery codes. ``email_verification``: codes sent to new addresses. Default: as
+      ``passwords``, which both need.
+    - ``clients``: machine clients with the client credentials grant. Default: if there are ``scopes``.
+    - ``administration``: routes to list, change and deactivate users.
+    - ``registration``: ``open``, or ``closed``: accounts are not created through the API.
+    - ``emails``: the texts of emails.
+
+    Raises TypeError for options that contradict each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        roles: type[StrEnum],
+        default_role: StrEnum | None = None,
+        admin_role: StrEnum | None = None,
+        scopes: Mapping[Any, str] | None = None,
+        events_scope: str | None = None,
+        registration: Registration = "open",
+        passwords: bool = True,
+        identities: bool = True,
+        mfa: bool | None = None,
+        email_verification: bool | None = None,
+        clients: bool | None = None,
+        administration: bool = True,
+        emails: AccountEmails | None = None,
+    ) -> None:
+        options = AccountOptions(
+            roles=roles,
+            default_role=default_role or next(iter(roles)),
+            admin_role=admin_role or _admin_of(roles),
+            scopes=scopes or {},
+            registration=registration,
+            emails=emails or AccountEmails(),
+            types=account_types(roles),
+        )
+        parts = {
+            "passwords": passwords,
+            "identities": identities,
+            "mfa": passwords if mfa is None else mfa,
+            "email_verification": passwords if email_verification is None else email_verification,
+            "clients": bool(scopes) if clients is None else clients,
+            "administration": administration,
+        }
+        for part in ("mfa", "email_verification"):
+            if parts[part] and not passwords:
+                raise TypeError(f"Accounts: {part} needs passwords=True")
+        if parts["clients"] and not scopes:
+            raise TypeError("Accounts: clients needs scopes, a description for each scope of the application")
+        features = [core(options, events_scope), *_features(parts, options)]
+        super().__init__(
+            controllers=[each for feature in features for each in feature.controllers],
+            services=[each for feature in features for each in feature.services],
+            jobs=[each for feature in features for each in feature.jobs],
+            queries=[each for feature in features for each in feature.queries],
+            migrations={name: folder for feature in features for name, folder in feature.migrations.items()},
+            authenticate=Authentication,
+            session_cookies=True,
+            client_credentials=next((each.client_credentials for each in features if each.client_credentials), None),
+            types={kind: concrete for feature in features for kind, concrete in feature.types.items()},
+        )
+
+
+def _features(parts: Mapping[str, bool], options: AccountOptions) -> Iterator[Feature]:
+    """The features of the parts. Imports only those that are chosen."""
+    if parts["administration"]:
+        yield administration(options)
+    if parts["passwords"] or parts["identities"]:
+        from restwell.accounts._mail import mail  # noqa: PLC0415  # loaded only if used
+
+        yield mail()
+    if parts["passwords"]:
+        from restwell.accounts._passwords.feature import passwords  # noqa: PLC0415  # as above
+
+        yield passwords(options)
+    if parts["email_verification"]:
+        from restwell.accounts._email_verification.feature import email_verification  # noqa: PLC0415  # as above
+
+        yield email_verification()
+    if parts["identities"]:
+        from restwell.accounts._identities.feature import identities  # noqa: PLC0415  # as above
+
+        yield identities()
+    if parts["mfa"]:
+        from restwell.accounts._mfa.feature import mfa  # noqa: PLC0415  # as above
+
+        yield mfa()
+    if parts["clients"]:
+        from restwell.accounts._clients.feature import clients  # noqa: PLC0415  # as above
+
+        yield clients(options)
+
+
+def _admin_of(roles: type[StrEnum]) -> StrEnum:
+    if "ADMIN" not in roles.__members__:
+        raise TypeError(f"Accounts: pass admin_role=, because {roles.__name__} has no member ADMIN")
+    return roles["ADMIN"]

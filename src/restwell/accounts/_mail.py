@@ -1,0 +1,43 @@
+"""Sends emails about accounts."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from restwell.accounts._emails import AccountEmails, EmailText
+from restwell.accounts._options import AccountOptions
+from restwell.accounts._users.service import UserService
+from restwell.mail import Mailer, render_mail
+from restwell.web import Feature
+
+
+class AccountMail:
+    """All methods raise MailRefused and MailFailed. ``key`` makes sending idempotent."""
+
+    def __init__(self, mailer: Mailer, users: UserService, options: AccountOptions) -> None:
+        self._mailer = mailer
+        self._users = users
+        self._emails = options.emails
+
+    async def notify(self, user_id: UUID, text: Callable[[AccountEmails], EmailText], key: str) -> None:
+        """Send a text to the address of the account. Does nothing if the account is deleted."""
+        user = await self._users.find_active(user_id)
+        if user is not None:
+            await self.send(user.email, text, key)
+
+    async def send(self, to: str, text: Callable[[AccountEmails], EmailText], key: str) -> None:
+        emails = self._emails
+        subject, paragraphs = text(emails)
+        await self._mailer.send(
+            render_mail(
+                to=to,
+                subject=subject,
+                paragraphs=paragraphs,
+                key=key,
+                greeting=emails.greeting,
+                signature=emails.signature,
+            )
+        )
+
+
+def mail() -> Feature:
+    return Feature(services=[AccountMail])

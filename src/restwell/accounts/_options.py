@@ -1,0 +1,23 @@
+"""What an application decides about its accounts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from restwell.accounts._emails import AccountEmails
+
+Registration = Literal["open", "invitation", "closed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountOptions:
+    """The arguments of ``Accounts`` that its services need."""
+
+    roles: type[StrEnum]
+    default_role: StrEnum
+    admin_role: StrEnum
+    scopes: Mapping[str, str]
+    registration: Registration
+    emails: AccountEmails
+    types: Mapping[type, type]

@@ -1,0 +1,1 @@
+"""Passwords: registration, sign-in, change and reset by email code."""

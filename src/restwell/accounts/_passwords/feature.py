@@ -1,0 +1,27 @@
+from restwell.accounts._core import MIGRATIONS
+from restwell.accounts._options import AccountOptions
+from restwell.accounts._passwords import queries
+from restwell.accounts._passwords.jobs import send_password_changed, send_reset_code
+from restwell.accounts._passwords.mail import PasswordResetMail
+from restwell.accounts._passwords.reauthentication import Reauthentication
+from restwell.accounts._passwords.resets import PasswordResetService
+from restwell.accounts._passwords.routes import (
+    PasswordController,
+    PasswordResetController,
+    PasswordSignInController,
+    RegistrationController,
+)
+from restwell.accounts._passwords.service import PasswordService
+from restwell.accounts._passwords.sign_in import PasswordSignIn
+from restwell.web import Feature
+
+
+def passwords(options: AccountOptions) -> Feature:
+    registration = [RegistrationController] if options.registration == "open" else []
+    return Feature(
+        controllers=[*registration, PasswordSignInController, PasswordController, PasswordResetController],
+        services=[PasswordService, PasswordSignIn, PasswordResetService, PasswordResetMail, Reauthentication],
+        jobs=[send_password_changed, send_reset_code],
+        queries=[queries],
+        migrations={"accounts_passwords": MIGRATIONS / "accounts_passwords"},
+    )

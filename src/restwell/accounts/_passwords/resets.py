@@ -1,0 +1,71 @@
+from datetime import UTC, datetime
+from uuid import UUID
+
+from restwell.accounts._audit.models import SecurityEventType
+from restwell.accounts._audit.service import AuditLog
+from restwell.accounts._codes import hash_token
+from restwell.accounts._hooks import AccountHooks
+from restwell.accounts._passwords import queries
+from restwell.accounts._passwords.jobs import send_reset_code
+from restwell.accounts._users.service import UserService
+from restwell.auth import Passwords
+from restwell.database import Database, Transaction
+from restwell.email_addresses import EmailAddress
+from restwell.errors import AppError
+from restwell.jobs import Jobs
+from restwell.retention import DeletesExpired
+
+
+class InvalidResetCode(AppError):
+    code, status = "invalid_reset_code", 400
+    message = "The code is invalid, already used, or expired after 30 minutes. Request a new one."
+
+
+class PasswordResetService(DeletesExpired):
+    def __init__(
+        self,
+        database: Database,
+        jobs: Jobs,
+        passwords: Passwords,
+        users: UserService,
+        hooks: AccountHooks,
+        audit: AuditLog,
+    ) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._passwords = passwords
+        self._users = users
+        self._audit = audit
+        hooks.on_email_changed.append(self.revoke_codes_in)
+
+    async def request(self, email: EmailAddress) -> None:
+        """Queue an email with a code.
+
+        The account is looked up by the job, so that neither the response nor its time reveals whether it
+        exists.
+        """
+        async with self._database.transaction() as tx:
+            await self._jobs.enqueue(tx, send_reset_code, email=email)
+
+    async def reset(self, code: str, password: str) -> None:
+        """Set a new password and revoke all sessions. Raises InvalidResetCode, CommonPassword, PasswordsBusy.
+
+        The code proves control of the email address.
+        """
+        password_hash = await self._passwords.hash_new(password)
+        async with self._database.transaction() as tx:
+            user_id = await tx.find(queries.use, match_hash=hash_token(code), now=datetime.now(UTC))
+            user = await self._users.find_active(user_id, tx) if user_id is not None else None
+            if user is None:
+                raise InvalidResetCode
+            await self._users.reset_password_in(tx, user, password_hash)
+            await self.revoke_codes_in(tx, user.id)
+            await self._audit.record(tx, SecurityEventType.PASSWORD_RESET, user.id)
+
+    async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:
+        """Invalidate all unused codes of the user, in the caller's transaction."""
+        await tx.run(queries.revoke_unused, match_user_id=user_id, now=datetime.now(UTC))
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete one batch of expired codes. Returns their number."""
+        return await self._database.run(queries.delete_expired, before=now)

@@ -1,0 +1,114 @@
+from restwell.accounts._passwords.reauthentication import WrongPassword
+from restwell.accounts._passwords.resets import InvalidResetCode, PasswordResetService
+from restwell.accounts._passwords.schemas import (
+    PasswordChangeRequest,
+    PasswordResetCompletionRequest,
+    PasswordResetRequest,
+    RegistrationRequest,
+    SignInRequest,
+)
+from restwell.accounts._passwords.second_factor import InvalidMfaCode, MfaRequired
+from restwell.accounts._passwords.service import PasswordService
+from restwell.accounts._passwords.sign_in import InvalidCredentials, PasswordSignIn
+from restwell.accounts._rates import EMAIL_CODES, REGISTRATION, SIGN_IN
+from restwell.accounts._sessions.responses import token_response
+from restwell.accounts._sessions.schemas import BearerTokens, CookieTokens
+from restwell.accounts._throttle.service import TooManyAttempts
+from restwell.accounts._users.schemas import User
+from restwell.accounts._users.service import EmailTaken
+from restwell.auth import Actor, CommonPassword, PasswordsBusy
+from restwell.web import (
+    Controller,
+    CrossSiteRequest,
+    Request,
+    Response,
+    client_info,
+    created,
+    post,
+    reject_cross_site,
+    signed_in,
+)
+
+
+class RegistrationController(Controller):
+    path = "/users"
+    tags = ["Users"]
+
+    @post(rate_limit=REGISTRATION, raises=[EmailTaken, CommonPassword, PasswordsBusy])
+    async def register_user(self, data: RegistrationRequest, passwords: PasswordService) -> Response[User]:
+        """Create an account.
+
+        The email address must not belong to an existing account. Then sign in: registration creates no session.
+        """
+        return created(await passwords.register(data), "me")
+
+
+class PasswordSignInController(Controller):
+    path = "/sessions"
+    tags = ["Sessions"]
+
+    @post(
+        rate_limit=SIGN_IN,
+        # Password and MFA code.
+        query_budget=dict.fromkeys(
+            (
+                "login_throttle.by_key",
+                "login_throttle.reset",
+                "login_throttle.record_failure",
+                "security_events.insert",
+            ),
+            2,
+        ),
+        raises=[InvalidCredentials, MfaRequired, InvalidMfaCode, TooManyAttempts, PasswordsBusy, CrossSiteRequest],
+    )
+    async def sign_in(
+        self, request: Request, data: SignInRequest, sign_in: PasswordSignIn
+    ) -> Response[BearerTokens | CookieTokens]:
+        """Create a session.
+
+        Signs in with email, password and, if MFA is enabled, a code. Send the access token as `Authorization: Bearer
+        ...`; when it expires, exchange the refresh token for a new pair. With `cookies`, browsers receive the tokens in
+        HttpOnly cookies.
+        """
+        if data.cookies:
+            reject_cross_site(request)
+        session_id, tokens = await sign_in.sign_in(data, client_info(request))
+        return token_response(tokens, in_cookies=data.cookies, status_code=201, location=str(session_id))
+
+
+class PasswordController(Controller):
+    path = "/users/me/password"
+    tags = ["Users"]
+    guards = [signed_in]
+
+    @post(status_code=204, raises=[WrongPassword, TooManyAttempts, CommonPassword, PasswordsBusy])
+    async def change_own_password(self, data: PasswordChangeRequest, actor: Actor, passwords: PasswordService) -> None:
+        """Change your password.
+
+        Revokes all other sessions and sends a notification email.
+        """
+        await passwords.change(actor, data)
+
+
+class PasswordResetController(Controller):
+    path = "/password-resets"
+    tags = ["Users"]
+
+    @post(status_code=202, rate_limit=EMAIL_CODES)
+    async def request_password_reset(self, data: PasswordResetRequest, resets: PasswordResetService) -> None:
+        """Request a password reset code.
+
+        The code is sent by email if an account with this address exists. The response does not reveal whether one
+        exists.
+        """
+        await resets.request(data.email)
+
+    @post(
+        "/completion", status_code=204, rate_limit=EMAIL_CODES, raises=[InvalidResetCode, CommonPassword, PasswordsBusy]
+    )
+    async def reset_password(self, data: PasswordResetCompletionRequest, resets: PasswordResetService) -> None:
+        """Reset a password with a code.
+
+        Revokes all sessions of the account.
+        """
+        await resets.reset(data.code, data.password)

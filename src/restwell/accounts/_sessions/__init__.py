@@ -1,0 +1,1 @@
+"""Sessions: token refresh and sign-out. One session per device."""

@@ -1,0 +1,36 @@
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from restwell.email_addresses import EmailAddress
+from restwell.fields import Instant, SingleLineText
+
+Email = Annotated[EmailAddress, Meta(examples=["ada@example.com"])]
+Name = Annotated[SingleLineText, Meta(examples=["Ada Lovelace"])]
+
+
+class User(Struct, frozen=True):
+    """An account as its owner and admins see it. ``role`` is one of the roles of the application."""
+
+    id: UUID
+    email: Annotated[str, Meta(examples=["ada@example.com"])]
+    email_verified: bool
+    name: Annotated[str, Meta(examples=["Ada Lovelace"])]
+    role: str
+    active: bool
+    created_at: Instant
+    updated_at: Instant
+
+
+class AccountUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The fields that users may change on their own account."""
+
+    name: Name | UnsetType = UNSET
+
+
+class UserUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The fields that an admin may change on another account."""
+
+    role: str | UnsetType = UNSET
+    active: bool | UnsetType = UNSET

@@ -1,0 +1,77 @@
+"""Fixtures of the tests of accounts: a migrated database with three users, the application, and clients of it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from accounts_app import PASSWORD, create_app, seed
+from restwell import App
+from restwell.auth import Passwords
+from restwell.database import Database
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings, Settings
+from restwell.testing import ApiClient, running
+from servers import MORE
+
+SECRET = "a secret for tests, which is long enough to be one"
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lowest cost of Argon2, because most tests sign in."""
+    monkeypatch.setattr(Passwords.__init__, "__kwdefaults__", {"memory_kib": 8, "passes": 1})
+
+
+@pytest.fixture(scope="session")
+def prepare() -> Callable[[Database], Awaitable[None]]:
+    """Creates the tables of every part, and the users."""
+
+    async def migrate_and_seed(database: Database) -> None:
+        await create_app(Settings()).migrations.upgrade(database)
+        await seed(database)
+
+    return migrate_and_seed
+
+
+@pytest.fixture
+def settings(database_url: str, runtime_dir: Path) -> Settings:
+    return Settings(
+        database=DatabaseSettings(url=SecretStr(database_url)),
+        jwt=JwtSettings(secret=SecretStr(SECRET)),
+        runtime_dir=runtime_dir,
+        rate_limit=RateLimitSettings(scale=MORE),
+        request=RequestSettings(timeout_seconds=30),  # for a busy machine
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> App:
+    return create_app(settings)
+
+
+@pytest.fixture
+async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(app) as connected:
+        yield connected
+
+
+@pytest.fixture
+def anyone(client: httpx.AsyncClient) -> ApiClient:
+    return ApiClient(client)
+
+
+@pytest.fixture
+async def member(client: httpx.AsyncClient) -> ApiClient:
+    return await ApiClient(client).sign_in("member@app.example", PASSWORD)
+
+
+@pytest.fixture
+async def other(client: httpx.AsyncClient) -> ApiClient:
+    return await ApiClient(client).sign_in("other@app.example", PASSWORD)
+
+
+@pytest.fixture
+async def admin(client: httpx.AsyncClient) -> ApiClient:
+    return await ApiClient(client).sign_in("admin@app.example", PASSWORD)

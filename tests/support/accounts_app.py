@@ -1,0 +1,106 @@
+"""The application that the tests of accounts run: every part, own roles and scopes, and a resource of its own."""
+
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from restwell import App, Project, Restwell
+from restwell.accounts import Accounts, SeedUser, seed_users
+from restwell.auth import Actor
+from restwell.database import Database
+from restwell.errors import NotFound
+from restwell.ids import new_id
+from restwell.settings import Settings
+from restwell.web import Controller, Feature, Response, Version, created, get, post, requires_role, signed_in
+
+PASSWORD: Final = "a password of the tests"
+
+
+class Role(StrEnum):
+    MEMBER = "member"
+    ADMIN = "administrator"
+
+
+class Scope(StrEnum):
+    NOTES_READ = "notes:read"
+    EVENTS_READ = "events:read"
+
+
+SCOPES: Final = {Scope.NOTES_READ: "Read all notes.", Scope.EVENTS_READ: "Read the security events of all users."}
+USERS: Final = (
+    SeedUser("admin@app.example", "Admin", Role.ADMIN),
+    SeedUser("member@app.example", "Member", Role.MEMBER),
+    SeedUser("other@app.example", "Other", Role.MEMBER),
+)
+
+
+class Note(Struct, frozen=True):
+    id: UUID
+    text: str
+
+
+class NoteRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    text: str
+
+
+class Notes:
+    """In memory: what is tested is who may reach them."""
+
+    def __init__(self) -> None:
+        self._of: dict[UUID, dict[UUID, Note]] = {}
+
+    def add(self, owner: Actor, text: str) -> Note:
+        note = Note(new_id(), text)
+        self._of.setdefault(owner.id, {})[note.id] = note
+        return note
+
+    def find(self, owner: Actor, note_id: UUID) -> Note:
+        if note_id not in self._of.get(owner.id, {}):
+            raise NotFound
+        return self._of[owner.id][note_id]
+
+    def count(self) -> int:
+        return sum(map(len, self._of.values()))
+
+
+class NoteCount(Struct, frozen=True):
+    count: int
+
+
+class NoteController(Controller):
+    path = "/notes"
+    tags = ["Notes"]
+
+    @post(guards=[signed_in])
+    async def add_note(self, data: NoteRequest, actor: Actor, notes: Notes) -> Response[Note]:
+        """Add a note."""
+        note = notes.add(actor, data.text)
+        return created(note, note.id)
+
+    @get("/{note_id}", guards=[signed_in])
+    async def get_note(self, note_id: UUID, actor: Actor, notes: Notes) -> Note:
+        """Retrieve a note."""
+        return notes.find(actor, note_id)
+
+    @get("/count", guards=[requires_role(Role.ADMIN, or_scope=Scope.NOTES_READ)])
+    async def count_notes(self, notes: Notes) -> NoteCount:
+        """Count all notes."""
+        return NoteCount(notes.count())
+
+
+notes: Final = Feature(controllers=[NoteController], services=[Notes])
+
+
+def create_app(settings: Settings, **options: Any) -> App:
+    chosen = {"scopes": SCOPES, "events_scope": Scope.EVENTS_READ} | options
+    return Restwell(settings, name="accounts").app([Version("/v1", [Accounts(roles=Role, **chosen), notes])])
+
+
+async def seed(database: Database) -> str:
+    await seed_users(database, USERS, PASSWORD)
+    return f"{len(USERS)} users"
+
+
+accounts: Final = Project(name="accounts", settings=Settings, create_app=create_app, seed=seed, banner=lambda: "")
