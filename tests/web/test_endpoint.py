@@ -1,6 +1,7 @@
 """Declared routes are compiled once; what does not fit together is a TypeError with the route and the fix."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -152,12 +153,21 @@ def test_a_slash_is_the_path_of_the_controller_itself() -> None:
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Roots(Feature):
+    """A feature that is equal to another one, and has no hash."""
+
+    path: str
+    controllers: Sequence[Any] = (root,)
+
+
 def test_a_feature_may_be_in_several_versions_and_counts_once() -> None:
-    feature, other = Feature(controllers=[plain, Things]), Feature(controllers=[root])
+    feature, other = Feature(controllers=[plain, Things]), Roots(path="/")
     parts: list[Part | Version] = [Version("/v1", [feature]), Version("/v2", [feature, other]), other]
     paths = [each.path for each in compiled(*parts) if each.name in {"plain", "root"}]
     assert paths == ["/v1/plain", "/v2/plain", "/v2", "/"]
     assert features_of(parts) == [feature, other]
+    assert len(features_of([other, Roots(path="/")])) == 2
     assert features_of([plain, Things]) == []
 
 

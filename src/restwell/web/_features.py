@@ -1,6 +1,6 @@
 """What the features of an application contribute to it together."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 def features_of(parts: Iterable[Part | Version]) -> list[Feature]:
     """The features among the parts, each once."""
-    return [feature for _, feature in _with_prefixes(parts, "")]
+    return [feature for _, feature in _with_prefixes(parts)]
 
 
 def serves_routes(feature: Feature) -> bool:
@@ -48,7 +48,7 @@ def authentication_of(features: Iterable[Feature], given: Authentication | None)
 def client_credentials_of(parts: Iterable[Part | Version], given: ClientCredentials | None) -> ClientCredentials | None:
     """The client credentials of the application, with the whole token path. Raises TypeError for two."""
     found = [("kit.app", given)]
-    for prefix, feature in _with_prefixes(parts, ""):
+    for prefix, feature in _with_prefixes(parts):
         own = feature.client_credentials
         if own is not None:
             own = msgspec.structs.replace(own, token_path=prefix + own.token_path)
@@ -74,16 +74,15 @@ def types_of(features: Iterable[Feature], build: Callable[[Callable[..., Any]], 
     return found
 
 
-def _with_prefixes(parts: Iterable[Part | Version], prefix: str) -> Iterator[tuple[str, Feature]]:
+def _with_prefixes(parts: Iterable[Part | Version]) -> Iterable[tuple[str, Feature]]:
     """The features, each once, with the prefix of the first Version that has it."""
-    seen: set[Feature] = set()
+    found: dict[int, tuple[str, Feature]] = {}
     for part in parts:
-        if isinstance(part, Version):
-            found = list(_with_prefixes(part.parts, prefix + part.prefix))
-        else:
-            found = [(prefix, part)] if isinstance(part, Feature) else []
-        yield from ((each, feature) for each, feature in found if feature not in seen)
-        seen.update(feature for _, feature in found)
+        prefix, inner = (part.prefix, part.parts) if isinstance(part, Version) else ("", [part])
+        for each in inner:
+            if isinstance(each, Feature):
+                found.setdefault(id(each), (prefix, each))
+    return found.values()
 
 
 def _merged(given: Sequence[tuple[str, Mapping[Any, T]]], what: str) -> dict[Any, T]:
