@@ -3,14 +3,17 @@
 import hmac
 import time
 from base64 import urlsafe_b64encode
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urljoin, urlsplit
+from uuid import uuid4
 
 import pytest
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fuzzing import MARK, fuzz
 from restwell._signing import SignedTokens
-from restwell.auth.oauth import AuthorizationFlow, AuthorizationFlows, InvalidSignIn
+from restwell.auth.oauth import FLOW_TTL_SECONDS, AuthorizationFlow, AuthorizationFlows, InvalidSignIn
 from scoreboard import Score
 
 ORIGIN = "https://shop.example"
@@ -30,6 +33,55 @@ def test_a_flow_is_resumed_only_with_its_own_key_cookie_and_state() -> None:
     assert AuthorizationFlows(b"other key").start("okta") != flow
     for cookie in ("", "x", "\u00e9", flow.cookie[:-1], flow.cookie + "AA"):
         assert _refused(cookie, flow)
+
+
+def test_a_response_of_another_flow_provider_or_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9700 2.1, 4.4. Breaks without the comparison of the provider or the time: a stolen response stays valid."""
+    flows = AuthorizationFlows(b"key")
+    mine, attacker = flows.start("okta"), flows.start("okta")
+    for cookie, provider, state in (
+        (mine.cookie, "okta", attacker.state),
+        (attacker.cookie, "okta", mine.state),
+        (mine.cookie, "github", mine.state),
+        (mine.cookie, "okta", ""),
+        (mine.cookie, "okta", mine.nonce),
+        (mine.cookie, "okta", mine.verifier),
+        (mine.cookie, "okta", f"{mine.state}="),
+        (mine.cookie, "okta", "\ud800"),
+    ):
+        with pytest.raises(InvalidSignIn):
+            flows.resume(cookie, provider, state)
+    started = int(time.time())
+    for seconds, accepted in ((FLOW_TTL_SECONDS - 2, True), (FLOW_TTL_SECONDS + 1, False), (-5, False)):
+        monkeypatch.setattr("restwell.auth.oauth._state.time", SimpleNamespace(time=lambda s=seconds: started + s))
+        if accepted:
+            assert flows.resume(mine.cookie, "okta", mine.state) == mine
+        else:
+            with pytest.raises(InvalidSignIn):
+                flows.resume(mine.cookie, "okta", mine.state)
+
+
+def test_no_character_of_a_cookie_can_be_changed() -> None:
+    """Breaks when the cookie is not signed: the browser chooses the account that an identity is linked to."""
+    user = uuid4()
+    flow = AuthorizationFlows(b"key").start("okta", return_to="/account", user_id=user)
+    assert AuthorizationFlows(b"key").resume(flow.cookie, "okta", flow.state).user_id == user
+    changed = [
+        f"{flow.cookie[:at]}{'A' if flow.cookie[at] != 'A' else 'B'}{flow.cookie[at + 1 :]}"
+        for at in range(len(flow.cookie))
+    ]
+    assert all(_refused(cookie, flow) for cookie in changed)
+    assert {AuthorizationFlows(b"key").start("okta").state for _ in range(50)} & {flow.state} == set()
+
+
+def test_a_token_that_the_key_signed_for_another_purpose_is_no_cookie() -> None:
+    """Breaks without the scope of the codec: a cursor, say, could be sent as a cookie."""
+    content = ["okta", int(time.time()), b"r" * 32, None, None]
+    for scope, accepted in (("sign-in", True), ("cursor", False)):
+        cookie = SignedTokens(b"key").encode(scope, content)
+        state = hmac.digest(b"key", f"state:{cookie}".encode(), "sha256")
+        flow = AuthorizationFlows(b"key").start("okta")
+        assert _refused(cookie, replace(flow, state=urlsafe_b64encode(state).rstrip(b"=").decode())) is not accepted
 
 
 def _refused(cookie: str, flow: AuthorizationFlow) -> bool:
