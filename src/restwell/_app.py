@@ -23,7 +23,7 @@ from restwell.edge._route import Route
 from restwell.edge._router import Router
 from restwell.errors import PROBLEMS, ErrorFormat
 from restwell.retention import FEATURE as CLEANUP
-from restwell.web import AuthScheme, ClientCredentials, Feature, TokenScheme, Version
+from restwell.web import AuthScheme, Feature, TokenScheme, Version
 from restwell.web._authentication import Authentication
 from restwell.web._declarations import Part
 from restwell.web._dispatch import Dispatcher
@@ -56,7 +56,6 @@ class Restwell(Kit):
         session_cookies: bool = False,
         errors: ErrorFormat = PROBLEMS,
         migrations: Path | None = None,
-        client_credentials: ClientCredentials | None = None,
         host: Host | None = None,
     ) -> App:
         """Build the application from features, controllers and handlers, or from versions of the API.
@@ -64,8 +63,7 @@ class Restwell(Kit):
         ``authenticate``: returns the actor of an access token, or raises Unauthorized; as a class it is built from
         services. Or an authentication scheme. ``session_cookies``: browsers may send the access token in a cookie.
         ``errors``: the format of error responses. ``migrations``: the folder of the application's migrations, if it has
-        tables. ``client_credentials``: token endpoint and scopes of machine clients. ``host``: the framework for
-        everything that is no route of the kit, such as WebSockets.
+        tables. ``host``: the framework for everything that is no route of the kit, such as WebSockets.
 
         Raises TypeError for an invalid route.
         """
@@ -74,7 +72,7 @@ class Restwell(Kit):
         built = services.build_all()
         schema = _migrations(migrations, features)
         types = types_of(features, services.build)
-        client_credentials = client_credentials_of(parts, client_credentials)
+        client_credentials = client_credentials_of(parts)
         public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
         authentication = authentication_of(features, authenticate)
         verify = services.build(authentication) if isinstance(authentication, type) else authentication

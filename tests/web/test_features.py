@@ -182,9 +182,6 @@ def test_the_token_path_of_a_feature_is_below_the_prefix_of_its_version(tiny_set
     members = Members()
     assert token_url(built(tiny_settings, Version("/v1", [members]), Version("/v2", [members]))) == "/v1/oauth/token"
     assert token_url(built(tiny_settings, members)) == "/oauth/token"
-    other = Feature(controllers=[Notes], authenticate=authenticate)
-    app = built(tiny_settings, Version("/v1", [other]), client_credentials=CREDENTIALS)
-    assert token_url(app) == "/oauth/token"
 
 
 BOTH = "remove it from all but one"
@@ -199,11 +196,6 @@ BOTH = "remove it from all but one"
             [Feature(client_credentials=CREDENTIALS), Members()],
             {},
             f"a Feature and Members both have client_credentials=: {BOTH}",
-        ),
-        (
-            [Members()],
-            {"client_credentials": CREDENTIALS},
-            f"kit.app and Members both have client_credentials=: {BOTH}",
         ),
         (
             [Feature(migrations={"a": Path("x")}), Feature(migrations={"a": Path("y")})],

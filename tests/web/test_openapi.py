@@ -16,6 +16,7 @@ from restwell.web import (
     AuthScheme,
     ClientCredentials,
     Controller,
+    Feature,
     JobController,
     Request,
     Response,
@@ -115,15 +116,18 @@ class Other(Controller):
         return number
 
 
-def document_of(*controllers: type[Controller], scheme: AuthScheme | None = None, **options: Any) -> dict[str, Any]:
-    app = Restwell(Settings(), name="things").app(
-        [Version("/v1", controllers)], authenticate=scheme or authenticate, **options
-    )
+def document_of(
+    *controllers: type[Controller],
+    scheme: AuthScheme | None = None,
+    client_credentials: ClientCredentials | None = None,
+) -> dict[str, Any]:
+    feature = Feature(controllers=controllers, client_credentials=client_credentials)
+    app = Restwell(Settings(), name="things").app([Version("/v1", [feature])], authenticate=scheme or authenticate)
     assert list(OpenAPIV31SpecValidator(app.openapi).iter_errors()) == []
     return app.openapi
 
 
-CLIENT_CREDENTIALS = ClientCredentials("/v1/token", {"things:read": "Read.", "things:write": "Write."})
+CLIENT_CREDENTIALS = ClientCredentials("/token", {"things:read": "Read.", "things:write": "Write."})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from api_client import assert_problem
 from restwell import Restwell
 from restwell.settings import AppSettings, JwtSettings, SecuritySettings, Settings
 from restwell.testing import running
-from restwell.web import ClientCredentials
+from restwell.web import ClientCredentials, Feature, Version
 from tiny.app import SOMEONE, create_app
 
 
@@ -49,10 +49,8 @@ async def test_the_metadata_lead_from_the_issuer_of_a_token_to_its_key(tiny_sett
         "app": AppSettings(url=issuer_url),
     }
     kit = Restwell(tiny_settings.model_copy(update=changes), name="issuer")
-    app = kit.app(
-        [],
-        client_credentials=ClientCredentials("/v1/oauth/token", {"notes:read": "Read notes."}),
-    )
+    feature = Feature(client_credentials=ClientCredentials("/oauth/token", {"notes:read": "Read notes."}))
+    app = kit.app([Version("/v1", [feature])])
     async with running(app) as client:
         metadata = (await client.get("/.well-known/oauth-authorization-server")).json()
         keys = (await client.get(metadata["jwks_uri"].removeprefix(issuer_url))).json()

@@ -164,8 +164,8 @@ class Feature:
     that it enqueues. ``queries``: modules whose named queries ``restwell explain`` checks. ``migrations``: the folders
     of its own tables by package name; they run after those of the kit and before those of the application.
 
-    One feature, or ``kit.app``, may give ``authenticate`` and ``client_credentials``, for all routes of the
-    application. The token path of ``client_credentials`` is below the prefix of the first Version with the feature.
+    One feature may give ``authenticate``, instead of ``kit.app``, and one ``client_credentials``: the token endpoint
+    and the scopes of machine clients. The token path is below the prefix of the first Version with the feature.
     ``session_cookies``: as in ``kit.app``.
 
     ``types`` are the concrete types of declared ones, in the parameters and results of all handlers of the application:

@@ -45,14 +45,13 @@ def authentication_of(features: Iterable[Feature], given: Authentication | None)
     return found
 
 
-def client_credentials_of(parts: Iterable[Part | Version], given: ClientCredentials | None) -> ClientCredentials | None:
+def client_credentials_of(parts: Iterable[Part | Version]) -> ClientCredentials | None:
     """The client credentials of the application, with the whole token path. Raises TypeError for two."""
-    found = [("kit.app", given)]
-    for prefix, feature in _with_prefixes(parts):
-        own = feature.client_credentials
-        if own is not None:
-            own = msgspec.structs.replace(own, token_path=prefix + own.token_path)
-        found.append((_name(feature), own))
+    found = [
+        (_name(feature), msgspec.structs.replace(given, token_path=prefix + given.token_path))
+        for prefix, feature in _with_prefixes(parts)
+        if (given := feature.client_credentials) is not None
+    ]
     credentials: ClientCredentials | None = _single(found, "client_credentials")
     return credentials
 
