@@ -1,15 +1,16 @@
-"""Authorization of every route: expired tokens are rejected, and no user reaches the objects of another user."""
+"""Authorization of every route: the access table, and no user reaches the objects of another."""
 
 import time
-from typing import Any
+from pathlib import Path
 
 import httpx
 import pytest
 from joserfc import jwt
 
 from api_client import Json
+from restwell import App
 from restwell.auth._signing_keys import from_secrets
-from restwell.web import requires_role
+from restwell.testing import ApiClient, Caller, check_access, check_ownership
 from restwell.web._openapi import authenticates, operations, required_scopes
 from scoreboard import Score
 from shop.access import SCOPES
@@ -17,20 +18,9 @@ from shop.app import create_app
 from shop.settings import ShopSettings
 from shop_client import ShopClient
 
-SOME_ID = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
-OPERATIONS = [(one.path, one.method, one) for one in operations(create_app(ShopSettings()).routes)]
-GUARDED = [one for one in OPERATIONS if one[2].guards]
-PUBLIC = {"products", "identities"}
-"""Collections without an owner."""
-
-
-def path_with(path: str, *ids: str) -> str:
-    """The path with these ids, and unknown ids for the other parameters."""
-    given = [*ids, *([SOME_ID] * path.count("{"))]
-    for one in given[: path.count("{")]:
-        before, _, rest = path.partition("{")
-        path = f"{before}{one}{rest.partition('}')[2]}"
-    return path
+ACCESS = Path(__file__).with_name("access.txt")
+"""Who may call each route."""
+GUARDED = [one for one in operations(create_app(ShopSettings()).routes) if one.guards]
 
 
 async def machine(boss: ShopClient, *scopes: str) -> Json:
@@ -86,99 +76,50 @@ async def tokens_that_are_over(client: httpx.AsyncClient, settings: ShopSettings
     }
 
 
-@pytest.mark.scoreboard("A8", "every guarded route x expired and revoked tokens", "0 leaks")
-async def test_every_route_refuses_an_expired_or_revoked_token(
-    client: httpx.AsyncClient, settings: ShopSettings, score: Score
-) -> None:
-    """Breaks when the expiry of a token, or the end of its session or account, is not checked."""
-    tokens = await tokens_that_are_over(client, settings)
-    leaks = []
-    for name, token in tokens.items():
-        for path, method, _ in GUARDED:
-            answer = await client.request(method, path_with(path), headers={"authorization": f"Bearer {token}"})
-            if answer.status_code != 401:
-                leaks.append((name, method, path, answer.status_code))
-    score.note(f"{len(leaks)} of {len(GUARDED) * len(tokens)}: {', '.join(tokens)}")
-    assert leaks == []
-
-
-@pytest.fixture
-async def owned(customer: ShopClient, admin: ShopClient) -> dict[str, str]:
-    """Create an object of one user in each collection."""
-    product = await customer.first_product("category=audio")
-    order = (await customer.order("of-the-customer", (product["id"], 1))).json()
-    report: Json = (
-        await admin.send("POST", "/v1/reports", {"first_day": "2026-01-01", "last_day": "2026-01-31"})
-    ).json()
-    jobs: Json = (await admin.get("/v1/jobs?state=ready")).json()
-    return {
-        "orders": order["id"],
-        "sessions": (await customer.get("/v1/sessions")).json()["items"][0]["id"],
-        "users": (await customer.get("/v1/users/me")).json()["id"],
-        "reports": report["id"],
-        "jobs": jobs["items"][0]["id"],
-        "clients": (await machine(admin, *SCOPES))["id"],
-    }
-
-
-@pytest.mark.scoreboard("A8", "every route with an id x {another user, no user}", "0 leaks")
-async def test_no_user_reaches_an_object_of_another_user(
-    owned: dict[str, str], other: ShopClient, client: httpx.AsyncClient, score: Score
-) -> None:
-    """Breaks when a query has an id without its owner. A new collection must be listed here."""
-    leaks, tried = [], 0
-    for path, method, endpoint in OPERATIONS:
-        collection = path.split("/")[2]
-        if "{" not in path or (collection in PUBLIC and method == "GET"):
-            continue
-        object_id = owned.get(collection, SOME_ID) if collection in PUBLIC else owned[collection]
-        expected = 403 if any(isinstance(guard, requires_role) for guard in endpoint.guards) else 404
-        answer = await other.send(method, path_with(path, object_id), {} if method == "PATCH" else None)
-        anonymous = await ShopClient(client).send(method, path_with(path, object_id), {} if method == "PATCH" else None)
-        tried += 2
-        if (answer.status_code, anonymous.status_code) != (expected, 401):
-            leaks.append((method, path, answer.status_code, anonymous.status_code))
-    score.note(f"{len(leaks)} of {tried}")
-    assert leaks == []
-
-
-async def test_a_list_holds_only_objects_of_the_caller(owned: dict[str, str], other: ShopClient) -> None:
-    """Breaks when a list is not filtered by its owner."""
-    for path, method, endpoint in GUARDED:
-        if method == "GET" and "{" not in path and not _roles_of(endpoint):
-            assert not set(owned.values()) & set(_texts_in((await other.get(path)).json()))
-
-
-@pytest.mark.scoreboard("A8", "every guarded route x each scope of a machine client", "0 leaks")
-async def test_a_machine_client_reaches_only_the_routes_of_its_scopes(
-    client: httpx.AsyncClient, admin: ShopClient, score: Score
-) -> None:
-    """Every route rejects a token without its scope. A route without a scope rejects every machine client."""
+async def callers(client: httpx.AsyncClient, customer: ShopClient, admin: ShopClient) -> list[Caller]:
+    """Users of each role, and machine clients of each scope."""
     made = await machine(admin, *SCOPES)
-    tokens = {scope: await token_of(client, made, scope) for scope in SCOPES}
-    leaks = []
-    for path, method, endpoint in GUARDED:
-        for scope, token in tokens.items():
-            answer = await client.request(method, path_with(path), headers={"authorization": f"Bearer {token}"})
-            refused = answer.status_code == 403 and answer.json()["code"] == "insufficient_scope"
-            if refused == (scope in required_scopes(endpoint)) or answer.status_code == 401:
-                leaks.append((scope, method, path, answer.status_code))
-    score.note(f"{len(leaks)} of {len(GUARDED) * len(tokens)}")
-    assert leaks == []
-    assert {scope for one in GUARDED for scope in required_scopes(one[2])} == set(SCOPES)
+    users = [Caller(customer, role="customer"), Caller(admin, role="admin")]
+    tokens = [(scope, await token_of(client, made, scope)) for scope in SCOPES]
+    return users + [Caller(ApiClient(client, token), scopes={scope}) for scope, token in tokens]
+
+
+@pytest.mark.scoreboard(
+    "A8", "every route x {no credentials, each role, each scope, expired and revoked tokens}", "0 leaks"
+)
+async def test_each_route_admits_the_callers_of_the_access_table_only(
+    client: httpx.AsyncClient,
+    app: App,
+    settings: ShopSettings,
+    customer: ShopClient,
+    admin: ShopClient,
+    score: Score,
+) -> None:
+    """Breaks when a guard is removed, weakened or of another role, and when a token outlives its session or account."""
+    expired = await tokens_that_are_over(client, settings)
+    rejected = [Caller(ApiClient(client, token), name=name) for name, token in expired.items()]
+    everyone = [*await callers(client, customer, admin), *rejected]
+    await check_access(app, ACCESS.read_text(), everyone)
+    score.note(f"0 of {len(app.routes)} routes: anonymous, {', '.join(caller.name for caller in everyone)}")
+
+
+@pytest.mark.scoreboard("A8", "every route with an id x another user", "0 leaks")
+async def test_no_user_reaches_an_object_of_another_user(
+    app: App, customer: ShopClient, other: ShopClient, score: Score
+) -> None:
+    """Breaks when a query has an id without its owner, and when a list is not filtered by it."""
+    product = await customer.first_product("category=audio")
+    order: Json = (await customer.order("of-the-customer", (product["id"], 1))).json()
+    session: Json = (await customer.get("/v1/sessions")).json()["items"][0]
+    objects = {"order_id": order["id"], "session_id": session["id"], "provider": None}
+    await check_ownership(app, objects, owner=customer, other=other)
+    with_id = [one for one in GUARDED if one.path_types]
+    score.note(f"0 of {len(with_id)}")
+
+
+def test_every_scope_admits_machine_clients_to_a_route() -> None:
+    assert {scope for one in GUARDED for scope in required_scopes(one)} == set(SCOPES)
 
 
 def test_every_guard_appears_in_the_openapi_document() -> None:
-    assert all(authenticates(one[2]) for one in GUARDED)
-
-
-def _roles_of(endpoint: Any) -> list[str]:
-    return [role for guard in endpoint.guards if isinstance(guard, requires_role) for role in guard.roles]
-
-
-def _texts_in(value: object) -> list[str]:
-    if isinstance(value, dict):
-        return [text for inner in value.values() for text in _texts_in(inner)]
-    if isinstance(value, list):
-        return [text for inner in value for text in _texts_in(inner)]
-    return [value] if isinstance(value, str) else []
+    assert all(map(authenticates, GUARDED))
