@@ -11,11 +11,12 @@ from accounts_app import PASSWORD, create_app, seed
 from restwell import App
 from restwell.auth import Passwords
 from restwell.database import Database
-from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings, Settings
-from restwell.testing import ApiClient, running
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings, Settings, SmtpSettings
+from restwell.testing import ApiClient, MailBox, running
 from servers import MORE
 
 SECRET = "a secret for tests, which is long enough to be one"
+PRODUCTION_COST = Passwords.__init__.__kwdefaults__
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +37,31 @@ def prepare() -> Callable[[Database], Awaitable[None]]:
 
 
 @pytest.fixture
-def settings(database_url: str, runtime_dir: Path) -> Settings:
+def mail_box(tmp_path: Path) -> MailBox:
+    """The mails of the application."""
+    return MailBox(tmp_path / "mails")
+
+
+@pytest.fixture
+def settings(database_url: str, runtime_dir: Path, mail_box: MailBox) -> Settings:
     return Settings(
         database=DatabaseSettings(url=SecretStr(database_url)),
         jwt=JwtSettings(secret=SecretStr(SECRET)),
         runtime_dir=runtime_dir,
         rate_limit=RateLimitSettings(scale=MORE),
         request=RequestSettings(timeout_seconds=30),  # for a busy machine
+        smtp=SmtpSettings(url=SecretStr(mail_box.smtp_url)),
     )
+
+
+@pytest.fixture
+async def production_cost(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All passwords have the hash of production. Request it before ``app``."""
+    monkeypatch.setattr(Passwords.__init__, "__kwdefaults__", PRODUCTION_COST)
+    passwords = Passwords()
+    async with database.transaction() as tx:
+        await tx.run_script(f"UPDATE users SET password_hash = '{await passwords.hash(PASSWORD)}'")
+    passwords.close()
 
 
 @pytest.fixture

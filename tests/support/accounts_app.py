@@ -93,9 +93,11 @@ class NoteController(Controller):
 notes: Final = Feature(controllers=[NoteController], services=[Notes])
 
 
-def create_app(settings: Settings, **options: Any) -> App:
+def create_app(settings: Settings, *features: Feature, **options: Any) -> App:
+    """``features`` are added to those of the application, ``options`` are of its accounts."""
     chosen = {"scopes": SCOPES, "events_scope": Scope.EVENTS_READ} | options
-    return Restwell(settings, name="accounts").app([Version("/v1", [Accounts(roles=Role, **chosen), notes])])
+    version = Version("/v1", [Accounts(roles=Role, **chosen), notes])
+    return Restwell(settings, name="accounts").app([*features, version])
 
 
 async def seed(database: Database) -> str:

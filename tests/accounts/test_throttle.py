@@ -6,15 +6,15 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
+from accounts_app import PASSWORD
 from api_client import assert_problem
 from restwell.accounts._throttle import service as login_throttle
 from restwell.accounts._throttle.models import failed_attempts
 from restwell.accounts._throttle.service import FREE_ATTEMPTS, RESET_AFTER, LoginThrottle, TooManyAttempts, throttle_key
 from restwell.database import Database, param, query
-from shop.demo import PASSWORD
-from shop_client import ShopClient
+from restwell.testing import ApiClient
 
-OWNER = "customer1@shop.example"
+OWNER = "member@app.example"
 _age = query("test.age_attempts", update(failed_attempts).values(last_failed_at=param("last_at")))
 _count = query("test.count_attempts", select(failed_attempts.c.count).limit(100), into=int)
 
@@ -23,7 +23,7 @@ async def guess(client: httpx.AsyncClient, email: str = OWNER, word: str = "a wr
     return await client.post("/v1/sessions", json={"email": email, "password": word})
 
 
-@pytest.mark.parametrize("email", [OWNER, "nobody@shop.example"])
+@pytest.mark.parametrize("email", [OWNER, "nobody@app.example"])
 async def test_a_guess_after_the_free_attempts_has_to_wait(client: httpx.AsyncClient, email: str) -> None:
     """Fails without the check. Unknown accounts are throttled too, so that they are indistinguishable."""
     for _ in range(FREE_ATTEMPTS):
@@ -31,9 +31,7 @@ async def test_a_guess_after_the_free_attempts_has_to_wait(client: httpx.AsyncCl
     answer = await guess(client, email, PASSWORD)
     assert_problem(answer, 429, "too_many_attempts")
     assert answer.headers["retry-after"] == "1"
-    assert (await guess(client, "customer2@shop.example", PASSWORD)).status_code == 201, (
-        "another account is another matter"
-    )
+    assert (await guess(client, "other@app.example", PASSWORD)).status_code == 201, "another account is another matter"
 
 
 async def test_the_wait_after_wrong_passwords_doubles_up_to_a_quarter_of_an_hour(
@@ -67,12 +65,12 @@ async def test_an_attacker_cannot_lock_the_owner_out(client: httpx.AsyncClient, 
         await counted.record_failure(throttle_key(OWNER, "203.0.113.7"))
     with pytest.raises(TooManyAttempts):
         await counted.check(throttle_key(OWNER, "203.0.113.7"))
-    await ShopClient(client).sign_in(OWNER)
+    await ApiClient(client).sign_in(OWNER, PASSWORD)
 
 
 def test_failed_attempts_are_counted_by_address_or_ipv6_64_network() -> None:
     assert throttle_key(OWNER, "2001:db8::1") == throttle_key(OWNER, "2001:db8:0:0:ffff::2")
     assert throttle_key(OWNER, "2001:db8::1") != throttle_key(OWNER, "2001:db8:0:1::1")
     assert throttle_key(OWNER, "203.0.113.7") != throttle_key(OWNER, "203.0.113.8")
-    assert throttle_key(OWNER, "") != throttle_key("another@shop.example", "")
+    assert throttle_key(OWNER, "") != throttle_key("another@app.example", "")
     assert login_throttle.MAX_WAIT < RESET_AFTER

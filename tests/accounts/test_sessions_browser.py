@@ -5,13 +5,13 @@ from http.cookies import SimpleCookie
 import httpx
 import pytest
 
+from accounts_app import PASSWORD
 from api_client import assert_problem
 from cases import each
-from shop.demo import PASSWORD
-from shop_client import ShopClient
+from restwell.testing import ApiClient
 
 SAME = {"sec-fetch-site": "same-origin"}
-BODY = {"email": "customer1@shop.example", "password": PASSWORD, "cookies": True}
+BODY = {"email": "member@app.example", "password": PASSWORD, "cookies": True}
 NAMES = ("__Host-access", "__Host-refresh")
 
 
@@ -23,9 +23,9 @@ def cookies_of(answer: httpx.Response) -> SimpleCookie:
 
 
 @pytest.fixture
-async def browser(client: httpx.AsyncClient) -> ShopClient:
+async def browser(client: httpx.AsyncClient) -> ApiClient:
     """A browser whose requests do not say from where they are sent."""
-    signed_in = await ShopClient(client).sign_in("customer1@shop.example", cookies=True)
+    signed_in = await ApiClient(client).sign_in("member@app.example", PASSWORD, cookies=True)
     signed_in.headers.clear()
     return signed_in
 
@@ -46,8 +46,8 @@ async def test_the_tokens_of_a_browser_session_are_in_cookies_only(client: httpx
     assert cookies["__Host-access"]["max-age"] == "900"
 
 
-async def test_a_page_of_the_same_origin_may_read_and_write(browser: ShopClient) -> None:
-    assert (await browser.send("GET", "/v1/users/me")).json()["email"] == "customer1@shop.example"
+async def test_a_page_of_the_same_origin_may_read_and_write(browser: ApiClient) -> None:
+    assert (await browser.send("GET", "/v1/users/me")).json()["email"] == "member@app.example"
     patch = {"content_type": "application/merge-patch+json"}
     assert (await browser.send("PATCH", "/v1/users/me", {"name": "New"}, **patch, **_as(SAME))).status_code == 200
     origin = {"origin": str(browser.client.base_url), "host": browser.client.base_url.netloc.decode()}
@@ -66,8 +66,8 @@ async def test_a_page_of_the_same_origin_may_read_and_write(browser: ShopClient)
         {},
     ],
 )
-async def test_a_page_of_another_origin_cannot_write(browser: ShopClient, headers: dict[str, str]) -> None:
-    """CSRF. Fails without ``reject_cross_site``: a form on another site could sign out, order or sign in."""
+async def test_a_page_of_another_origin_cannot_write(browser: ApiClient, headers: dict[str, str]) -> None:
+    """CSRF. Fails without ``reject_cross_site``: a form on another site could sign out or sign in."""
     for method, path, body in (
         ("DELETE", "/v1/sessions", None),
         ("POST", "/v1/sessions", BODY),
@@ -80,7 +80,7 @@ async def test_a_page_of_another_origin_cannot_write(browser: ShopClient, header
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_an_invalid_origin_header_is_refused(browser: ShopClient) -> None:
+async def test_an_invalid_origin_header_is_refused(browser: ApiClient) -> None:
     """Regression: an unparsable Origin was a 500, and another scheme or a path was accepted."""
     origins = [b"http://[", b"http://[]", b"http://[::1", b"http://test:99999999", b"http://x@test", b"http://test/"]
     origins += [
@@ -98,7 +98,7 @@ async def test_an_invalid_origin_header_is_refused(browser: ShopClient) -> None:
         ("POST", "/v1/sessions", BODY),
         ("POST", "/v1/sessions/refresh", {}),
         ("PATCH", "/v1/users/me", {}),
-        ("POST", "/v1/orders", {}),
+        ("POST", "/v1/notes", {}),
     ):
         for origin in origins:
             headers = [(b"origin", origin), (b"cookie", cookie), (b"content-type", b"application/json")]
@@ -107,16 +107,16 @@ async def test_an_invalid_origin_header_is_refused(browser: ShopClient) -> None:
 
 
 async def test_an_access_token_precedes_the_cookie_and_needs_no_origin(
-    browser: ShopClient, client: httpx.AsyncClient
+    browser: ApiClient, client: httpx.AsyncClient
 ) -> None:
-    other = await ShopClient(client).sign_in("customer2@shop.example")
+    other = await ApiClient(client).sign_in("other@app.example", PASSWORD)
     token = f"Bearer {other.tokens['access_token']}"
-    assert (await browser.send("GET", "/v1/users/me", authorization=token)).json()["email"] == "customer2@shop.example"
+    assert (await browser.send("GET", "/v1/users/me", authorization=token)).json()["email"] == "other@app.example"
     assert_problem(await browser.send("GET", "/v1/users/me", authorization="Bearer x"), 401, "unauthorized")
     assert (await browser.send("DELETE", "/v1/sessions/current", authorization=token)).status_code == 204
 
 
-async def test_refreshing_a_browser_session_replaces_both_cookies(browser: ShopClient) -> None:
+async def test_refreshing_a_browser_session_replaces_both_cookies(browser: ApiClient) -> None:
     before = dict(browser.cookies)
     answer = await browser.send("POST", "/v1/sessions/refresh", {}, **_as(SAME))
     assert answer.json() == {"token_type": "Cookie", "expires_in": 900}
@@ -128,7 +128,7 @@ async def test_refreshing_a_browser_session_replaces_both_cookies(browser: ShopC
 
 
 @pytest.mark.parametrize("path", ["/v1/sessions/current", "/v1/sessions"])
-async def test_signing_out_ends_the_browser_session_and_clears_its_cookies(browser: ShopClient, path: str) -> None:
+async def test_signing_out_ends_the_browser_session_and_clears_its_cookies(browser: ApiClient, path: str) -> None:
     saved = dict(browser.cookies)
     answer = await browser.send("DELETE", path, **_as(SAME))
     assert answer.status_code == 204

@@ -11,6 +11,7 @@ import pytest
 from joserfc import jwt
 from sqlalchemy import update
 
+from accounts_app import PASSWORD
 from api_client import assert_problem
 from cases import each
 from restwell import App
@@ -19,28 +20,27 @@ from restwell.accounts._sessions.models import refresh_tokens, sessions
 from restwell.accounts._throttle.service import FREE_ATTEMPTS
 from restwell.auth._signing_keys import from_secrets
 from restwell.database import Database, param, query
-from shop.demo import PASSWORD
-from shop.settings import ShopSettings
-from shop_client import ShopClient
+from restwell.settings import Settings
+from restwell.testing import ApiClient
 
 _age_tokens = query("test.age_tokens", update(refresh_tokens).values(used_at=param("used_at")))
 _leave_sessions = query("test.leave_sessions", update(sessions).values(last_used_at=param("last_used_at")))
 _expire_sessions = query("test.expire_sessions", update(sessions).values(expires_at=param("expires_at")))
 
 
-async def refresh(api: ShopClient, token: str) -> httpx.Response:
+async def refresh(api: ApiClient, token: str) -> httpx.Response:
     return await api.client.post("/v1/sessions/refresh", json={"refresh_token": token})
 
 
-async def test_signing_in_returns_a_pair_of_tokens(customer: ShopClient) -> None:
-    assert customer.tokens["token_type"] == "Bearer"
-    assert customer.tokens["expires_in"] == 900
-    assert (await customer.get("/v1/users/me")).status_code == 200
+async def test_signing_in_returns_a_pair_of_tokens(member: ApiClient) -> None:
+    assert member.tokens["token_type"] == "Bearer"
+    assert member.tokens["expires_in"] == 900
+    assert (await member.get("/v1/users/me")).status_code == 200
 
 
-async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone: ShopClient) -> None:
+async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone: ApiClient) -> None:
     bodies = []
-    for email in ("customer1@shop.example", "nobody@shop.example"):
+    for email in ("member@app.example", "nobody@app.example"):
         answer = await anyone.send("POST", "/v1/sessions", {"email": email, "password": "wrong password"})
         problem = assert_problem(answer, 401, "invalid_credentials")
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -49,9 +49,9 @@ async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone
 
 
 @pytest.mark.usefixtures("production_cost")
-async def test_a_wrong_password_and_an_unknown_user_take_the_same_time(anyone: ShopClient) -> None:
+async def test_a_wrong_password_and_an_unknown_user_take_the_same_time(anyone: ApiClient) -> None:
     """Fails if verify() returns early for an unknown user, which takes a tenth of the time."""
-    seconds: dict[str, list[float]] = {"customer1@shop.example": [], "nobody@shop.example": []}
+    seconds: dict[str, list[float]] = {"member@app.example": [], "nobody@app.example": []}
     for _ in range(FREE_ATTEMPTS):
         for email, taken in seconds.items():
             start = time.perf_counter()
@@ -72,107 +72,107 @@ async def test_an_account_that_changes_during_a_sign_in_refuses_it(
     async def verify_slowly(password: str, hashed: str | None) -> bool:
         right = await verify(password, hashed)
         async with database.transaction() as tx:
-            await tx.run_script(f"UPDATE users SET {change} WHERE email = 'customer1@shop.example'")
+            await tx.run_script(f"UPDATE users SET {change} WHERE email = 'member@app.example'")
         return right
 
     monkeypatch.setattr(app.kit.passwords, "verify", verify_slowly)
-    credentials = {"email": "customer1@shop.example", "password": PASSWORD}
+    credentials = {"email": "member@app.example", "password": PASSWORD}
     assert_problem(await client.post("/v1/sessions", json=credentials), 401, "invalid_credentials")
 
 
-async def test_refreshing_replaces_both_tokens(customer: ShopClient) -> None:
-    answer = await refresh(customer, customer.tokens["refresh_token"])
+async def test_refreshing_replaces_both_tokens(member: ApiClient) -> None:
+    answer = await refresh(member, member.tokens["refresh_token"])
     assert answer.status_code == 200
     pair = answer.json()
-    assert pair["refresh_token"] != customer.tokens["refresh_token"]
-    customer.tokens = pair
-    assert (await customer.get("/v1/users/me")).status_code == 200
+    assert pair["refresh_token"] != member.tokens["refresh_token"]
+    member.tokens = pair
+    assert (await member.get("/v1/users/me")).status_code == 200
 
 
-async def test_concurrent_refreshes_of_one_token_return_one_successor(customer: ShopClient) -> None:
+async def test_concurrent_refreshes_of_one_token_return_one_successor(member: ApiClient) -> None:
     """Fails without ``used_at IS NULL`` in use_token: the successor is inserted twice, which is a 500."""
-    answers = await asyncio.gather(*(refresh(customer, customer.tokens["refresh_token"]) for _ in range(20)))
+    answers = await asyncio.gather(*(refresh(member, member.tokens["refresh_token"]) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["refresh_token"] for answer in answers}) == 1
 
 
-async def test_a_used_token_reused_after_the_grace_ends_the_session(customer: ShopClient, database: Database) -> None:
+async def test_a_used_token_reused_after_the_grace_ends_the_session(member: ApiClient, database: Database) -> None:
     """Fails if the error is raised inside the transaction: the revocation is rolled back."""
-    first = customer.tokens["refresh_token"]
-    second = (await refresh(customer, first)).json()["refresh_token"]
+    first = member.tokens["refresh_token"]
+    second = (await refresh(member, first)).json()["refresh_token"]
     long_ago = datetime.now(UTC) - service.REFRESH_GRACE - timedelta(seconds=1)
     await database.run(_age_tokens, used_at=long_ago)
-    assert_problem(await refresh(customer, first), 401, "invalid_refresh_token")
-    assert_problem(await refresh(customer, second), 401, "invalid_refresh_token")
-    assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
+    assert_problem(await refresh(member, first), 401, "invalid_refresh_token")
+    assert_problem(await refresh(member, second), 401, "invalid_refresh_token")
+    assert_problem(await member.get("/v1/users/me"), 401, "unauthorized")
 
 
-async def test_a_session_ends_after_its_lifetime(customer: ShopClient, database: Database) -> None:
+async def test_a_session_ends_after_its_lifetime(member: ApiClient, database: Database) -> None:
     await database.run(_expire_sessions, expires_at=datetime.now(UTC))
-    assert_problem(await refresh(customer, customer.tokens["refresh_token"]), 401, "invalid_refresh_token")
-    assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
+    assert_problem(await refresh(member, member.tokens["refresh_token"]), 401, "invalid_refresh_token")
+    assert_problem(await member.get("/v1/users/me"), 401, "unauthorized")
 
 
 async def test_an_idle_session_ends_before_its_lifetime(
-    customer: ShopClient, database: Database, settings: ShopSettings
+    member: ApiClient, database: Database, settings: Settings
 ) -> None:
     """Fails without the check of ``last_used_at``."""
     idle = timedelta(seconds=settings.jwt.idle_ttl_seconds)
     await database.run(_leave_sessions, last_used_at=datetime.now(UTC) - idle + timedelta(minutes=1))
-    tokens = (await refresh(customer, customer.tokens["refresh_token"])).json()
+    tokens = (await refresh(member, member.tokens["refresh_token"])).json()
     await database.run(_leave_sessions, last_used_at=datetime.now(UTC) - idle)
-    assert_problem(await refresh(customer, tokens["refresh_token"]), 401, "invalid_refresh_token")
-    assert (await customer.get("/v1/sessions")).json()["items"] == []
+    assert_problem(await refresh(member, tokens["refresh_token"]), 401, "invalid_refresh_token")
+    assert (await member.get("/v1/sessions")).json()["items"] == []
 
 
 @each("token", ["", "rt_unknown", "x" * 200])
-async def test_an_unknown_refresh_token_is_refused(anyone: ShopClient, token: str) -> None:
+async def test_an_unknown_refresh_token_is_refused(anyone: ApiClient, token: str) -> None:
     assert_problem(await refresh(anyone, token), 401, "invalid_refresh_token")
 
 
-async def test_sessions_are_listed_and_ended_one_by_one(client: httpx.AsyncClient, customer: ShopClient) -> None:
-    phone = ShopClient(client)
-    body = {"email": "customer1@shop.example", "password": "demo-password-2026"}
+async def test_sessions_are_listed_and_ended_one_by_one(client: httpx.AsyncClient, member: ApiClient) -> None:
+    phone = ApiClient(client)
+    body = {"email": "member@app.example", "password": PASSWORD}
     answer = await phone.send("POST", "/v1/sessions", body, user_agent="Phone/1.0")
     phone.tokens = answer.json()
-    listed = (await customer.get("/v1/sessions")).json()["items"]
+    listed = (await member.get("/v1/sessions")).json()["items"]
     assert (listed[0]["user_agent"], listed[0]["current"]) == ("Phone/1.0", False)
     assert [s["current"] for s in listed].count(True) == 1
     path = answer.headers["location"]
     assert path == f"/v1/sessions/{listed[0]['id']}"
-    assert (await customer.send("DELETE", path)).status_code == 204
+    assert (await member.send("DELETE", path)).status_code == 204
     assert_problem(await phone.get("/v1/users/me"), 401, "unauthorized")
-    assert_problem(await customer.send("DELETE", path), 404, "not_found")
-    assert (await customer.get("/v1/users/me")).status_code == 200
+    assert_problem(await member.send("DELETE", path), 404, "not_found")
+    assert (await member.get("/v1/users/me")).status_code == 200
 
 
-async def test_signing_out_leaves_other_sessions_open(client: httpx.AsyncClient, customer: ShopClient) -> None:
-    phone = await ShopClient(client).sign_in("customer1@shop.example")
-    assert (await customer.send("DELETE", "/v1/sessions/current")).status_code == 204
-    assert_problem(await customer.get("/v1/users/me"), 401, "unauthorized")
-    assert_problem(await refresh(customer, customer.tokens["refresh_token"]), 401, "invalid_refresh_token")
+async def test_signing_out_leaves_other_sessions_open(client: httpx.AsyncClient, member: ApiClient) -> None:
+    phone = await ApiClient(client).sign_in("member@app.example", PASSWORD)
+    assert (await member.send("DELETE", "/v1/sessions/current")).status_code == 204
+    assert_problem(await member.get("/v1/users/me"), 401, "unauthorized")
+    assert_problem(await refresh(member, member.tokens["refresh_token"]), 401, "invalid_refresh_token")
     assert (await phone.get("/v1/users/me")).status_code == 200
 
 
 async def test_signing_out_everywhere_ends_every_session_of_that_user_only(
-    client: httpx.AsyncClient, customer: ShopClient, other: ShopClient
+    client: httpx.AsyncClient, member: ApiClient, other: ApiClient
 ) -> None:
-    phone = await ShopClient(client).sign_in("customer1@shop.example")
+    phone = await ApiClient(client).sign_in("member@app.example", PASSWORD)
     assert (await phone.send("DELETE", "/v1/sessions")).status_code == 204
-    for api in (phone, customer):
+    for api in (phone, member):
         assert_problem(await api.get("/v1/users/me"), 401, "unauthorized")
     assert (await other.get("/v1/users/me")).status_code == 200
 
 
-async def test_a_user_cannot_end_the_session_of_another(customer: ShopClient, other: ShopClient) -> None:
-    theirs = (await customer.get("/v1/sessions")).json()["items"][0]["id"]
+async def test_a_user_cannot_end_the_session_of_another(member: ApiClient, other: ApiClient) -> None:
+    theirs = (await member.get("/v1/sessions")).json()["items"][0]["id"]
     assert_problem(await other.send("DELETE", f"/v1/sessions/{theirs}"), 404, "not_found")
-    assert (await customer.get("/v1/users/me")).status_code == 200
+    assert (await member.get("/v1/users/me")).status_code == 200
 
 
-async def test_forged_and_foreign_tokens_are_refused(customer: ShopClient, settings: ShopSettings) -> None:
+async def test_forged_and_foreign_tokens_are_refused(member: ApiClient, settings: Settings) -> None:
     """See ``tests/auth/test_tokens.py`` for more invalid tokens."""
-    good = customer.tokens["access_token"]
+    good = member.tokens["access_token"]
     assert settings.jwt.secret is not None
     (key,) = from_secrets([settings.jwt.secret.get_secret_value()])
     claims = msgspec.json.decode(_part(good, 1))
@@ -187,18 +187,18 @@ async def test_forged_and_foreign_tokens_are_refused(customer: ShopClient, setti
         "an unknown session": signed(sid="0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
         "truncated": good[:-3],
         "oversized": good + "a" * 5_000,
-        "a refresh token": customer.tokens["refresh_token"],
+        "a refresh token": member.tokens["refresh_token"],
         "nonsense": "a.b.c",
     }
-    assert (await customer.get("/v1/users/me", authorization=f"Bearer {signed()}")).status_code == 200
+    assert (await member.get("/v1/users/me", authorization=f"Bearer {signed()}")).status_code == 200
     for name, token in bad.items():
-        answer = await customer.get("/v1/users/me", authorization=f"Bearer {token}")
+        answer = await member.get("/v1/users/me", authorization=f"Bearer {token}")
         assert_problem(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"', name
 
 
 @each("authorization", ["", "Bearer", "Basic YTpi", "Token x"])
-async def test_a_request_without_a_bearer_token_gets_a_challenge(anyone: ShopClient, authorization: str) -> None:
+async def test_a_request_without_a_bearer_token_gets_a_challenge(anyone: ApiClient, authorization: str) -> None:
     answer = await anyone.get("/v1/users/me", authorization=authorization)
     assert_problem(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"

@@ -7,8 +7,7 @@ import pytest
 
 from api_client import Json
 from restwell import App
-from restwell.testing import MailBox, finish_jobs
-from shop_client import ShopClient
+from restwell.testing import ApiClient, MailBox, finish_jobs
 
 PASSWORD = "a long enough one"
 REFUSED = [
@@ -25,14 +24,14 @@ def new(email: str, name: str = "Ada") -> Json:
 
 
 async def test_an_invalid_address_is_a_422_that_names_its_field_at_every_route(
-    client: httpx.AsyncClient, customer: ShopClient, app: App, mail_box: MailBox
+    client: httpx.AsyncClient, member: ApiClient, app: App, mail_box: MailBox
 ) -> None:
     """Regression: a NUL in the address of a sign-in was a 500 on PostgreSQL."""
     routes: dict[str, Callable[[str], Awaitable[httpx.Response]]] = {
         "register": lambda email: client.post("/v1/users", json=new(email)),
         "sign in": lambda email: client.post("/v1/sessions", json={"email": email, "password": PASSWORD}),
         "reset": lambda email: client.post("/v1/password-resets", json={"email": email}),
-        "change": lambda email: customer.send(
+        "change": lambda email: member.send(
             "POST", "/v1/email-verifications", {"email": email, "current_password": PASSWORD}
         ),
     }
@@ -67,22 +66,22 @@ async def test_all_spellings_of_an_address_are_one_account_that_gets_its_mail(
     for twin in twins:
         again = await client.post("/v1/users", json=new(twin))
         assert (again.status_code, again.json()["code"]) == (409, "email_taken")
-        await ShopClient(client).sign_in(twin, PASSWORD)
+        await ApiClient(client).sign_in(twin, PASSWORD)
         assert (await client.post("/v1/password-resets", json={"email": twin})).status_code == 202
     await finish_jobs(app)
     assert [mail.to for mail in mail_box.mails] == ["ada@xn--bcher-kva.example"] * 5
-    (welcome,) = (mail for mail in mail_box.mails if mail.subject == "Welcome to the shop")
+    (welcome,) = (mail for mail in mail_box.mails if mail.subject == "Welcome")
     answer = await client.post("/v1/email-verifications/completion", json={"code": welcome.code})
     assert answer.status_code == 204
 
 
 async def test_another_spelling_of_the_current_address_is_not_a_change(
-    customer: ShopClient, app: App, mail_box: MailBox
+    member: ApiClient, app: App, mail_box: MailBox
 ) -> None:
-    answer = await customer.send("POST", "/v1/email-verifications", {"email": "Customer1@SHOP.example"})
+    answer = await member.send("POST", "/v1/email-verifications", {"email": "Member@APP.example"})
     assert answer.status_code == 202, "the current address needs no password"
     await finish_jobs(app)
-    assert [mail.to for mail in mail_box.mails] == ["customer1@shop.example"]
+    assert [mail.to for mail in mail_box.mails] == ["member@app.example"]
 
 
 async def test_a_display_name_cannot_forge_a_mail(client: httpx.AsyncClient, app: App, mail_box: MailBox) -> None:
@@ -90,6 +89,6 @@ async def test_a_display_name_cannot_forge_a_mail(client: httpx.AsyncClient, app
     assert (await client.post("/v1/users", json=new("victim@example.com", FORGED))).status_code == 201
     await finish_jobs(app)
     (mail,) = mail_box.mails
-    assert (mail.subject, mail.message["Reply-To"]) == ("Welcome to the shop", None)
-    assert mail.message.get_all("Subject") == ["Welcome to the shop"]
+    assert (mail.subject, mail.message["Reply-To"]) == ("Welcome", None)
+    assert mail.message.get_all("Subject") == ["Welcome"]
     assert not [value for value in mail.message.values() if "evil" in value]
