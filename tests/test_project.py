@@ -1,5 +1,6 @@
 """How the application is found: by reference, environment variable or pyproject.toml, with clear errors."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,19 @@ def test_a_project_is_found_by_the_environment_variable(monkeypatch: pytest.Monk
 def test_a_project_is_found_in_pyproject(empty_folder: Path) -> None:
     (empty_folder / "pyproject.toml").write_text('[tool.restwell]\napp = "tiny.app:project"\n')
     assert find_project() is project
+
+
+def test_a_project_is_found_in_a_file_of_the_current_folder(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails unless the folder is searched: the command of an installed package does not do so by itself.
+
+    It is searched last, so that a file named like a library does not replace it.
+    """
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (empty_folder / "a_new_application.py").write_text("from tiny.app import project as application\n")
+    assert find_project("a_new_application:application") is project
+    assert sys.path[-1] == str(empty_folder)
 
 
 def test_a_missing_project_is_an_error_with_a_hint(empty_folder: Path) -> None:

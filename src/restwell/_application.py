@@ -1,7 +1,7 @@
 """The ASGI application that the kit builds."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from restwell._kit import Kit
 from restwell._lifespan import Lifespan, refuse_websocket
@@ -16,6 +16,8 @@ from restwell.web import Feature
 from restwell.web._endpoint import Endpoint
 from restwell.web._openapi_schemas import Schema
 from restwell.web._query_budget import QueryBudget
+
+T = TypeVar("T")
 
 
 class App:
@@ -61,6 +63,13 @@ class App:
             await self._framework(scope, receive, send)
         else:
             await refuse_websocket(receive, send)
+
+    def service(self, kind: Callable[..., T]) -> T:
+        """The service of that type from the features. Raises LookupError without one. For scripts and tests."""
+        for service in self._services:
+            if isinstance(service, cast("type[T]", kind)):  # a Callable, so that mypy accepts an abstract class
+                return service
+        raise LookupError(f"the application has no {getattr(kind, '__name__', kind)}")
 
     def queries(self) -> list[Query[Any]]:
         """The named queries of the features."""

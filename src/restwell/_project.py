@@ -1,6 +1,7 @@
 """The description of an application for the command line and the server, and how it is found."""
 
 import os
+import sys
 import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -41,12 +42,15 @@ class Project:
 def find_project(reference: str | None = None) -> Project:
     """The Project named by ``reference`` (``module:name``), RESTWELL_APP or ``[tool.restwell] app`` in pyproject.toml.
 
-    Raises ConfigurationError if it is missing. An exception of the application's code is raised unchanged.
+    The module is installed, or in the current folder. Raises ConfigurationError if it is missing. An exception of the
+    application's code is raised unchanged.
     """
     reference = reference or named_application()
     module_name, _, name = reference.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), name)):
         raise ConfigurationError([f"no application at {reference}: use the form module:name"])
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.append(folder)  # last, so that its files replace no library
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:

@@ -1,6 +1,7 @@
 """Runs ``restwell`` commands, each in a process forked from this one, which has imported everything.
 
-A command is a line of JSON on standard input: arguments, folder, environment, and whether file writes fail.
+A command is a line of JSON on standard input: arguments, folder, environment, its
+standard input, and whether file writes fail.
 The result is a line of JSON on standard output: exit code, standard output, standard error.
 """
 
@@ -47,7 +48,10 @@ def written(*readers: int) -> list[str]:
 
 
 def run(case: dict[str, Any], stdout: int, stderr: int) -> None:
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    reader, writer = os.pipe()
+    os.write(writer, case["stdin"].encode())
+    os.close(writer)
+    os.dup2(reader, 0)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     code = 99

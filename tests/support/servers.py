@@ -254,20 +254,22 @@ def _runtime_dir() -> str:
     return tempfile.mkdtemp(prefix="restwell-test-cache-")
 
 
-def restwell(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def restwell(
+    *arguments: str, cwd: Path = ROOT, stdin: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a ``restwell`` command and return its exit code and output."""
-    return run_command(arguments, cwd, {**os.environ, "RUNTIME_DIR": _runtime_dir(), **environment})
+    return run_command(arguments, cwd, {**os.environ, "RUNTIME_DIR": _runtime_dir(), **environment}, stdin=stdin)
 
 
 def run_command(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *, full: bool = False
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *, stdin: str = "", full: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """The same with exactly this environment. With ``full``, every file write fails, as on a full disk."""
     assert_allowed()
     commands = _commands()
     assert commands.stdin is not None
     assert commands.stdout is not None
-    case = {"arguments": arguments, "folder": str(folder), "environment": environment, "full": full}
+    case = {"arguments": arguments, "folder": str(folder), "environment": environment, "stdin": stdin, "full": full}
     print(json.dumps(case), file=commands.stdin, flush=True)
     code, stdout, stderr = json.loads(commands.stdout.readline())
     return subprocess.CompletedProcess(arguments, code, stdout, stderr)

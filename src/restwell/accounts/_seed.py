@@ -1,18 +1,25 @@
-"""Inserts the demo accounts of a development database."""
+"""Accounts that operators add: the demo accounts of a development database, and the first admin."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, json
 from sqlalchemy import select
 
+from restwell._application import App
+from restwell.accounts._options import AccountOptions
+from restwell.accounts._passwords.schemas import RegistrationRequest
 from restwell.accounts._users.models import users
+from restwell.accounts._users.schemas import User
+from restwell.accounts._users.service import EmailTaken, UserService
 from restwell.auth import Passwords
-from restwell.database import Database, insert_row, param, query
+from restwell.database import Database, UniqueViolation, insert_row, param, query
 from restwell.email_addresses import EmailAddress
+from restwell.errors import ConfigurationError
 from restwell.ids import new_id
+from restwell.web._decoding import decode_body
 
 _any_user: Final = query("demo.user", select(users.c.id).where(users.c.email == param("email")), into=UUID)
 _insert_user: Final = query("demo.insert_user", insert_row(users))
@@ -50,3 +57,24 @@ async def seed_users(database: Database, seeds: Sequence[SeedUser], password: st
     passwords.close()
     async with database.transaction() as tx:
         await tx.run_many(_insert_user, rows)
+
+
+async def add_user(app: App, email: str, name: str, password: str, role: str | None) -> User:
+    """Add an account with a verified address. The hooks of registration run.
+
+    The app must be started. Raises ConfigurationError for an unknown role, Invalid, EmailTaken, CommonPassword.
+    """
+    options = app.service(AccountOptions)
+    if role is not None and role not in list(options.roles):
+        raise ConfigurationError([f"unknown role {role}: use one of {', '.join(options.roles)}"])
+    body = json.encode({"email": email, "name": name, "password": password})
+    registration: RegistrationRequest = decode_body(body, RegistrationRequest)
+    passwords = app.kit.passwords
+    password_hash = await passwords.hash_new(registration.password, registration.email, registration.name)
+    try:
+        async with app.kit.database.transaction() as tx:
+            return await app.service(UserService).register_in(
+                tx, registration.email, registration.name, password_hash=password_hash, email_verified=True, role=role
+            )
+    except UniqueViolation:
+        raise EmailTaken from None

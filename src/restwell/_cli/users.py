@@ -1,0 +1,55 @@
+"""``restwell users``: accounts that operators add, such as the first admin."""
+
+import asyncio
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from restwell._cli.loading import load
+from restwell._extras import needs_extra
+from restwell.errors import AppError, ConfigurationError
+
+commands: Final = typer.Typer(no_args_is_help=True, help="Add accounts, such as the first admin.")
+
+
+@commands.callback()
+def users() -> None:
+    """Add accounts, such as the first admin."""
+
+
+@commands.command()
+def add(
+    email: Annotated[str, typer.Argument(help="The address, which counts as verified.")],
+    role: Annotated[str | None, typer.Option(help="A role of the application. Default: that of new accounts.")] = None,
+    name: Annotated[str | None, typer.Option(help="Default: the part of the address before the @.")] = None,
+) -> None:
+    """Add an account. Asks for its password, or reads it from standard input."""
+    project, settings = load()
+    app = project.create_app(settings)
+    with needs_extra("auth", "restwell users"):
+        from restwell.accounts import UserService  # noqa: PLC0415  # loaded only if used
+        from restwell.accounts._seed import add_user  # noqa: PLC0415  # as above
+    try:
+        app.service(UserService)
+    except LookupError:
+        raise ConfigurationError(["this application has no accounts: add restwell.accounts.Accounts to it"]) from None
+    password = (
+        typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        if sys.stdin.isatty()
+        else sys.stdin.readline().rstrip("\r\n")
+    )
+
+    async def run() -> None:
+        await app.kit.start()
+        try:
+            await app.migrations.check(app.kit.database)
+            await add_user(app, email, name or email.partition("@")[0], password, role)
+        except AppError as error:
+            faults = [f"{each.path}: {each.message}" for each in error.errors]
+            raise ConfigurationError(faults or [error.detail]) from None
+        finally:
+            await app.kit.close()
+
+    asyncio.run(run())
+    print(f"added: {email}")
