@@ -43,7 +43,6 @@ WITHOUT_TESTS: Final = {
     "accounts/codes": "random tokens, which the tests of emails and recovery codes use",
     "accounts/options": "a dataclass",
     "accounts/rates": "constants",
-    "auth/actor": "two structs",
     "cache/store": "an interface",
     "cli/loading": "what each command begins with, which test_cli runs",
     "database/types": "column types, which test_facade writes and reads on both databases",

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from loopback_issuer import METADATA_PATH, LoopbackIssuer, loopback_issuer, new_key
 from restwell.auth import MACHINE, AccessTokens, Actor, TrustedIssuer
@@ -110,6 +110,25 @@ async def test_a_key_for_encryption_or_another_algorithm_verifies_no_token(issue
         fresh = TrustedIssuer(issuer.url, audience="orders")
         token = issuer.access_token(key=rsa, header={"alg": "RS256", "kid": "r"})
         assert await _refused(fresh, token) is not accepted, change
+
+
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+@pytest.mark.parametrize(
+    ("alg", "key"),
+    [
+        ("RS256", RSAKey.generate_key(2_048, {"kid": "k"})),
+        ("PS256", RSAKey.generate_key(2_048, {"kid": "k"})),
+        ("ES256", new_key("k")),
+        ("Ed25519", OKPKey.generate_key("Ed25519", {"kid": "k"})),
+        ("EdDSA", OKPKey.generate_key("Ed25519", {"kid": "k"})),
+    ],
+)
+async def test_each_asymmetric_algorithm_of_issuers_is_accepted(
+    issuer: LoopbackIssuer, verify: TrustedIssuer, alg: str, key: RSAKey | ECKey | OKPKey
+) -> None:
+    """Issuers with Ed25519 keys still use the name EdDSA. RFC 9068 4 requires RS256."""
+    issuer.published = [key.as_dict(private=False)]
+    assert (await verify(issuer.access_token(key=key, header={"alg": alg, "kid": "k"}))).claims["sub"] == "ada"
 
 
 async def test_clocks_may_differ_by_a_minute(issuer: LoopbackIssuer, verify: TrustedIssuer) -> None:
