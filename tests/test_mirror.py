@@ -29,13 +29,10 @@ OF_THE_REPOSITORY: Final = {
 }
 """What files beside those of modules test: the rules of the repository, and the helpers of the tests."""
 WITHOUT_TESTS: Final = {
-    "accounts/audit": "tested by the shop until its tests move here",
-    "accounts/clients": "tested by the shop until its tests move here",
     "accounts/core": "tested by the shop until its tests move here",
     "accounts/export": "tested by the shop until its tests move here",
     "accounts/hooks": "tested by the shop until its tests move here",
     "accounts/identities": "tested by the shop until its tests move here",
-    "accounts/mfa": "tested by the shop until its tests move here",
     "accounts/personal_data": "tested by the shop until its tests move here",
     "accounts/seed": "tested by the shop until its tests move here",
     "accounts/types": "tested by the shop until its tests move here",

@@ -6,6 +6,7 @@ import httpx
 
 from accounts_app import PASSWORD
 from api_client import assert_problem
+from cases import each
 from restwell import App
 from restwell.testing import ApiClient, MailBox, finish_jobs
 
@@ -85,3 +86,18 @@ async def test_a_password_reset_code_is_refused_after_half_an_hour(
     (mail,) = mail_box.mails
     late = {"code": mail.code, "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=late)).status_code == 400
+
+
+@each(
+    ("email", "name"),
+    [("a@b.example", "\\ud800"), ("a@b.example", "a\\u0000b"), ("a\\u0000@b.example", "n"), ("\\udfff@b.example", "n")],
+)
+async def test_a_text_with_a_nul_or_half_a_surrogate_pair_is_refused(
+    client: httpx.AsyncClient, email: str, name: str
+) -> None:
+    """A 500 if the database gets it: it cannot store such a text."""
+    account = '{"email": "%s", "password": "a long enough password", "name": "%s"}'
+    answer = await client.post(
+        "/v1/users", content=account % (email, name), headers={"content-type": "application/json"}
+    )
+    assert answer.status_code in {400, 422}, answer.text

@@ -13,7 +13,7 @@ from restwell.database import Database
 from restwell.errors import NotFound
 from restwell.ids import new_id
 from restwell.settings import Settings
-from restwell.web import Controller, Feature, Response, Version, created, get, post, requires_role, signed_in
+from restwell.web import Controller, Feature, Response, Version, created, delete, get, post, requires_role, signed_in
 
 PASSWORD: Final = "a password of the tests"
 
@@ -25,10 +25,15 @@ class Role(StrEnum):
 
 class Scope(StrEnum):
     NOTES_READ = "notes:read"
+    NOTES_DELETE = "notes:delete"
     EVENTS_READ = "events:read"
 
 
-SCOPES: Final = {Scope.NOTES_READ: "Read all notes.", Scope.EVENTS_READ: "Read the security events of all users."}
+SCOPES: Final = {
+    Scope.NOTES_READ: "Read all notes.",
+    Scope.NOTES_DELETE: "Delete all notes.",
+    Scope.EVENTS_READ: "Read the security events of all users.",
+}
 USERS: Final = (
     SeedUser("admin@app.example", "Admin", Role.ADMIN),
     SeedUser("member@app.example", "Member", Role.MEMBER),
@@ -64,6 +69,9 @@ class Notes:
     def count(self) -> int:
         return sum(map(len, self._of.values()))
 
+    def delete_all(self) -> None:
+        self._of.clear()
+
 
 class NoteCount(Struct, frozen=True):
     count: int
@@ -88,6 +96,11 @@ class NoteController(Controller):
     async def count_notes(self, notes: Notes) -> NoteCount:
         """Count all notes."""
         return NoteCount(notes.count())
+
+    @delete(guards=[requires_role(Role.ADMIN, or_scope=Scope.NOTES_DELETE)])
+    async def delete_notes(self, notes: Notes) -> None:
+        """Delete all notes."""
+        notes.delete_all()
 
 
 notes: Final = Feature(controllers=[NoteController], services=[Notes])

@@ -7,20 +7,20 @@ import pytest
 
 from api_client import Json, assert_problem
 from cases import each
-from shop_client import ShopClient
+from restwell.testing import ApiClient
 
 FORM = {"grant_type": "client_credentials"}
 
 
 @pytest.fixture
-async def made(admin: ShopClient) -> Json:
+async def made(admin: ApiClient) -> Json:
     """A client with two scopes."""
-    draft = {"name": "Warehouse", "scopes": ["products:write", "orders:read", "orders:read"]}
+    draft = {"name": "Warehouse", "scopes": ["notes:read", "notes:delete", "notes:delete"]}
     answer = await admin.send("POST", "/v1/clients", draft)
     assert answer.status_code == 201, answer.text
     client: Json = answer.json()
     assert answer.headers["location"] == f"/v1/clients/{client['id']}"
-    assert client["scopes"] == ["orders:read", "products:write"]
+    assert client["scopes"] == ["notes:delete", "notes:read"]
     return client
 
 
@@ -32,24 +32,22 @@ async def token(client: httpx.AsyncClient, made: Json, **form: str) -> httpx.Res
     return await client.post("/v1/oauth/token", data={**FORM, **form}, headers=basic(made["id"], made["secret"]))
 
 
-async def test_a_oauth_client_gets_a_token_and_may_use_its_scopes(
-    client: httpx.AsyncClient, made: Json, customer: ShopClient
+async def test_an_oauth_client_gets_a_token_and_may_use_its_scopes(
+    client: httpx.AsyncClient, made: Json, member: ApiClient
 ) -> None:
-    product = await customer.first_product()
-    order = (await customer.order("seen-by-a-machine", (product["id"], 1))).json()
+    assert (await member.post("/v1/notes", {"text": "counted by a machine"})).status_code == 201
     answer = await token(client, made)
     assert answer.status_code == 200, answer.text
     granted = answer.json()
     assert granted.keys() == {"access_token", "token_type", "expires_in", "scope"}
     assert (granted["token_type"], granted["expires_in"]) == ("Bearer", 900)
-    assert granted["scope"] == "orders:read products:write"
+    assert granted["scope"] == "notes:delete notes:read"
     assert answer.headers["cache-control"] == "no-store"
-    oauth_client = ShopClient(client)
+    oauth_client = ApiClient(client)
     oauth_client.tokens = granted
-    assert [one["id"] for one in (await oauth_client.get("/v1/orders")).json()["items"]] == [order["id"]]
-    assert (await oauth_client.get(f"/v1/orders/{order['id']}")).status_code == 200
-    draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 9}
-    assert (await oauth_client.send("POST", "/v1/products", draft)).status_code == 201
+    assert (await oauth_client.get("/v1/notes/count")).json() == {"count": 1}
+    assert (await oauth_client.delete("/v1/notes")).status_code == 204
+    assert (await oauth_client.get("/v1/notes/count")).json() == {"count": 0}
     refused = await oauth_client.get("/v1/users/me")
     assert_problem(refused, 403, "insufficient_scope")
     assert refused.headers["www-authenticate"] == 'Bearer error="insufficient_scope"'
@@ -57,30 +55,29 @@ async def test_a_oauth_client_gets_a_token_and_may_use_its_scopes(
     assert refused.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="events:read"'
 
 
-async def test_a_oauth_client_may_request_fewer_scopes(client: httpx.AsyncClient, made: Json) -> None:
-    oauth_client = ShopClient(client)
-    oauth_client.tokens = (await token(client, made, scope="orders:read")).json()
-    assert oauth_client.tokens["scope"] == "orders:read"
-    draft = {"name": "Lamp", "category": "home", "price_cents": 1, "currency": "EUR", "stock": 9}
-    assert_problem(await oauth_client.send("POST", "/v1/products", draft), 403, "insufficient_scope")
+async def test_an_oauth_client_may_request_fewer_scopes(client: httpx.AsyncClient, made: Json) -> None:
+    oauth_client = ApiClient(client)
+    oauth_client.tokens = (await token(client, made, scope="notes:read")).json()
+    assert oauth_client.tokens["scope"] == "notes:read"
+    assert_problem(await oauth_client.delete("/v1/notes"), 403, "insufficient_scope")
 
 
-@each("scope", ["jobs:manage", "orders:read jobs:manage", "", "everything"])
-async def test_a_oauth_client_cannot_request_other_scopes(client: httpx.AsyncClient, made: Json, scope: str) -> None:
+@each("scope", ["events:read", "notes:read events:read", "", "everything"])
+async def test_an_oauth_client_cannot_request_other_scopes(client: httpx.AsyncClient, made: Json, scope: str) -> None:
     answer = await token(client, made, scope=scope)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
 
 
 async def test_a_revoked_oauth_client_loses_access_at_once_and_no_other_does(
-    client: httpx.AsyncClient, made: Json, admin: ShopClient
+    client: httpx.AsyncClient, made: Json, admin: ApiClient
 ) -> None:
     """Fails without the check of the client on each request: its tokens stay valid for 15 minutes."""
-    oauth_client = ShopClient(client)
+    oauth_client = ApiClient(client)
     oauth_client.tokens = (await token(client, made)).json()
-    other_client = (await admin.send("POST", "/v1/clients", {"name": "Other", "scopes": ["orders:read"]})).json()
-    assert (await oauth_client.get("/v1/orders")).status_code == 200
+    other_client = (await admin.send("POST", "/v1/clients", {"name": "Other", "scopes": ["notes:read"]})).json()
+    assert (await oauth_client.get("/v1/notes/count")).status_code == 200
     assert (await admin.send("DELETE", f"/v1/clients/{made['id']}")).status_code == 204
-    assert_problem(await oauth_client.get("/v1/orders"), 401, "unauthorized")
+    assert_problem(await oauth_client.get("/v1/notes/count"), 401, "unauthorized")
     assert (await token(client, made)).status_code == 401
     assert_problem(await admin.send("DELETE", f"/v1/clients/{made['id']}"), 404, "not_found")
     listed = (await admin.get("/v1/clients")).json()["items"]
@@ -88,10 +85,10 @@ async def test_a_revoked_oauth_client_loses_access_at_once_and_no_other_does(
     assert "secret" not in listed[0]
     events = [(one["type"], one["detail"]) for one in (await admin.get("/v1/security-events")).json()["items"]]
     assert events[0] == ("client_revoked", "Warehouse")
-    assert ("client_created", "Warehouse: orders:read products:write") in events
+    assert ("client_created", "Warehouse: notes:delete notes:read") in events
 
 
-async def test_a_oauth_client_without_its_secret_gets_no_token(client: httpx.AsyncClient, made: Json) -> None:
+async def test_an_oauth_client_without_its_secret_gets_no_token(client: httpx.AsyncClient, made: Json) -> None:
     other = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
     headers = [
         basic(made["id"], "wrong"),
@@ -122,7 +119,7 @@ async def test_errors_of_the_token_endpoint_have_the_oauth_format(client: httpx.
         assert answer.json().keys() == {"error", "error_description"}
 
 
-async def test_a_oauth_client_without_scopes_or_with_an_unknown_one_is_refused(admin: ShopClient) -> None:
+async def test_an_oauth_client_without_scopes_or_with_an_unknown_one_is_refused(admin: ApiClient) -> None:
     for scopes in ([], ["everything"]):
         answer = await admin.send("POST", "/v1/clients", {"name": "Warehouse", "scopes": scopes})
         assert_problem(answer, 422, "invalid")
