@@ -1,0 +1,88 @@
+"""The code of docs/accounts.md."""
+
+import re
+from types import ModuleType
+from typing import Any, Final
+
+import pytest
+
+from restwell import App, Restwell
+from restwell.accounts import Accounts
+from restwell.settings import Settings
+from restwell.testing import ApiClient, MailBox, finish_jobs, running
+from restwell.web import Version
+from servers import ROOT
+
+PAGE: Final = (ROOT / "docs/accounts.md").read_text()
+ADA: Final = {"email": "ada@example.com", "password": "a long enough password", "name": "Ada"}
+
+
+def module(name: str) -> Any:
+    """The module of that name on the page."""
+    found = re.search(rf"^<!-- module: {name} -->\n```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None, name
+    loaded = ModuleType(name)
+    exec(found[1], vars(loaded))  # noqa: S102  # the code of the page
+    return loaded
+
+
+def code_lines(name: str) -> int:
+    found = re.search(rf"^<!-- module: {name} -->\n```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return len([line for line in found[1].splitlines() if line.strip()])
+
+
+@pytest.fixture
+def app(settings: Settings) -> App:
+    created: App = module("app").create_app(settings)
+    return created
+
+
+async def test_an_application_with_accounts_is_at_most_20_lines(app: App) -> None:
+    """Fails if one of the parts is missing."""
+    assert code_lines("app") <= 20
+    async with running(app) as client:
+        assert (await client.post("/v1/users", json=ADA)).status_code == 201
+        ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
+        await ada.refresh()
+        assert len((await ada.get("/v1/sessions")).json()["items"]) == 1
+        assert (await ada.post("/v1/users/me/mfa", {"current_password": ADA["password"]})).status_code == 200
+        assert {"registered", "signed_in"} <= {
+            event["type"] for event in (await ada.get("/v1/security-events")).json()["items"]
+        }
+        document = (await client.get("/openapi.json")).json()
+    assert {
+        "/v1/password-resets",
+        "/v1/email-verifications",
+        "/v1/identities/{provider}/sign-in",
+        "/v1/users/me/mfa",
+        "/v1/clients",
+        "/v1/oauth/token",
+        "/v1/security-events",
+    } <= document["paths"].keys()
+    assert document["components"]["schemas"]["User"]["properties"]["role"] == {"$ref": "#/components/schemas/Role"}
+    assert document["components"]["schemas"]["Role"]["enum"] == ["admin", "reader"]
+
+
+async def test_the_emails_of_the_page_replace_some_texts(settings: Settings, mail_box: MailBox) -> None:
+    accounts = Accounts(roles=module("app").Role, emails=module("emails").LibraryEmails())
+    app = Restwell(settings, name="library").app([Version("/v1", [accounts])])
+    async with running(app) as client:
+        await client.post("/v1/users", json=ADA)
+        ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
+        change = {"current_password": ADA["password"], "new_password": "another long one"}
+        assert (await ada.post("/v1/users/me/password", change)).status_code == 204
+        await finish_jobs(app)
+    welcome = await mail_box.wait_for(to=ADA["email"], subject="Welcome")
+    changed = await mail_box.wait_for(to=ADA["email"], subject="A new password")
+    assert "Call us if it was not you." in changed.text
+    assert all(mail.text.rstrip().endswith("Your library") for mail in (welcome, changed))
+
+
+async def test_the_hook_of_the_page_runs_at_registration(settings: Settings) -> None:
+    hooks = module("hooks")
+    accounts = Accounts(roles=module("app").Role)
+    app = Restwell(settings, name="library").app([Version("/v1", [accounts, hooks.cards])])
+    async with running(app) as client:
+        user = (await client.post("/v1/users", json=ADA)).json()
+    assert [str(each) for each in app.service(hooks.Cards).issued] == [user["id"]]
