@@ -32,7 +32,6 @@ WITHOUT_TESTS: Final = {
     "accounts/core": "tested by the shop until its tests move here",
     "accounts/export": "tested by the shop until its tests move here",
     "accounts/hooks": "tested by the shop until its tests move here",
-    "accounts/identities": "tested by the shop until its tests move here",
     "accounts/personal_data": "tested by the shop until its tests move here",
     "accounts/seed": "tested by the shop until its tests move here",
     "accounts/types": "tested by the shop until its tests move here",

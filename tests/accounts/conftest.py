@@ -1,6 +1,6 @@
 """Fixtures of the tests of accounts: a migrated database with three users, the application, and clients of it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -8,10 +8,20 @@ import pytest
 from pydantic import SecretStr
 
 from accounts_app import PASSWORD, create_app, seed
+from misbehaving_provider import MisbehavingProvider
+from oauth_browser import NAMES, OAuthBrowser
 from restwell import App
 from restwell.auth import Passwords
 from restwell.database import Database
-from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, RequestSettings, Settings, SmtpSettings
+from restwell.settings import (
+    DatabaseSettings,
+    JwtSettings,
+    OauthSettings,
+    RateLimitSettings,
+    RequestSettings,
+    Settings,
+    SmtpSettings,
+)
 from restwell.testing import ApiClient, MailBox, running
 from servers import MORE
 
@@ -78,6 +88,30 @@ async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def anyone(client: httpx.AsyncClient) -> ApiClient:
     return ApiClient(client)
+
+
+@pytest.fixture
+def name() -> str:
+    """The name of the identity provider."""
+    return "okta"
+
+
+@pytest.fixture
+def provider(name: str) -> Iterator[MisbehavingProvider]:
+    with MisbehavingProvider(f"http://localhost:8000/v1/identities/{name}/callback") as started:
+        yield started
+
+
+@pytest.fixture
+def oauth_settings(settings: Settings, provider: MisbehavingProvider) -> Settings:
+    """Of an application with identity providers: create ``app`` with these."""
+    secrets = tuple(SecretStr(provider.setting(one)) for one in NAMES)
+    return settings.model_copy(update={"oauth": OauthSettings(providers=secrets)})
+
+
+@pytest.fixture
+def browser(client: httpx.AsyncClient) -> OAuthBrowser:
+    return OAuthBrowser(client)
 
 
 @pytest.fixture

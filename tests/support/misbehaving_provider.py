@@ -17,7 +17,7 @@ from restwell.testing import OpenIdProvider
 from restwell.testing._openid_provider import ProviderRequest, ProviderResponse
 
 BROWSERS = ("/authorize", "/login/oauth/authorize", "/dialog/oauth")
-CLIENT_ID, CLIENT_SECRET = "shop client", "s3cret/with:odd@signs"
+CLIENT_ID, CLIENT_SECRET = "the client", "s3cret/with:odd@signs"
 ADA: dict[str, Any] = {
     "sub": "248289761001", "email": "ada@example.com", "email_verified": True, "name": "Ada Lovelace"
 }  # fmt: skip

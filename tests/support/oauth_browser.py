@@ -1,12 +1,15 @@
-"""A browser that signs in to the shop with an identity provider."""
+"""A browser that signs in with an identity provider."""
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
 from api_client import Json
 from restwell.testing import ApiClient
+
+NAMES: Final = ("okta", "github", "facebook")
+"""The providers of the application: all are one MisbehavingProvider."""
 
 
 class OAuthBrowser(ApiClient):
