@@ -165,6 +165,23 @@ async def test_a_failed_fetch_is_repeated_only_after_a_while(server: LoopbackIss
     await issuer.get()
 
 
+async def test_old_documents_are_not_renewed_again_right_after_a_failure(server: LoopbackIssuer, clock: Clock) -> None:
+    """Breaks when each request of an outage starts a fetch, also if none waits for it."""
+    issuer = issuer_of(server.url, retry_seconds=1)
+    await issuer.get()
+    server.answers[METADATA_PATH] = 500, {}
+    clock.passed = issuers.TTL_SECONDS + 1
+    await issuer.get()
+    await _until(lambda: issuer._failure is not None)
+    for _ in range(3):
+        await issuer.get()
+        await asyncio.sleep(0.01)
+    assert server.count(METADATA_PATH) == 2
+    clock.passed += 1
+    await issuer.get()
+    await _until(lambda: server.count(METADATA_PATH) == 3)
+
+
 async def test_unknown_keys_share_one_fetch_in_some_seconds(
     server: LoopbackIssuer, issuer: Issuer[Metadata], clock: Clock
 ) -> None:

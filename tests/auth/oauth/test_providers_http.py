@@ -58,6 +58,14 @@ async def test_a_client_with_a_wrong_secret_identifies_no_user(issuer: LoopbackI
     await wrong.close()
 
 
+async def test_a_code_that_no_provider_issues_is_not_sent_to_it(issuer: LoopbackIssuer, providers: Providers) -> None:
+    """Breaks without the limit: the query of a callback would be a request body of any size."""
+    flow = FLOWS.start("github")
+    with pytest.raises(InvalidSignIn):
+        await providers.get("github").identify("x" * 2_049, flow, CALLBACK, None)
+    assert issuer.requests == []
+
+
 async def test_the_graph_api_refuses_a_token_without_the_proof_of_the_secret(issuer: LoopbackIssuer) -> None:
     """Breaks when the provider of the tests accepts any proof: then none of them would show that it is sent."""
     assert issuer._facebook_user("/me?appsecret_proof=00")[0] == 400
