@@ -30,14 +30,12 @@ OF_THE_REPOSITORY: Final = {
 """What files beside those of modules test: the rules of the repository, and the helpers of the tests."""
 WITHOUT_TESTS: Final = {
     "accounts/core": "tested by the shop until its tests move here",
-    "accounts/export": "tested by the shop until its tests move here",
     "accounts/hooks": "tested by the shop until its tests move here",
-    "accounts/personal_data": "tested by the shop until its tests move here",
-    "accounts/seed": "tested by the shop until its tests move here",
     "accounts/types": "tested by the shop until its tests move here",
     "accounts/authentication": "tested by each sign-in",
     "accounts/codes": "random tokens, which the tests of emails and recovery codes use",
     "accounts/options": "a dataclass",
+    "accounts/personal_data": "interfaces, which test_export uses",
     "accounts/rates": "constants",
     "cache/store": "an interface",
     "cli/loading": "what each command begins with, which test_cli runs",

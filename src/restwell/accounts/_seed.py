@@ -35,7 +35,8 @@ class SeedUser(Struct, frozen=True):
 
 async def seed_users(database: Database, seeds: Sequence[SeedUser], password: str) -> None:
     """Insert the users whose address has no account, all with this password. For development: runs no hooks."""
-    missing = [seed for seed in seeds if await database.find(_any_user, email=seed.email) is None]
+    by_email = {EmailAddress.parse(seed.email): seed for seed in seeds}
+    missing = [(email, seed) for email, seed in by_email.items() if await database.find(_any_user, email=email) is None]
     if not missing:
         return
     now = datetime.now(UTC)
@@ -43,7 +44,7 @@ async def seed_users(database: Database, seeds: Sequence[SeedUser], password: st
     rows = [
         {
             "id": new_id(),
-            "email": EmailAddress.parse(seed.email),
+            "email": email,
             "email_verified_at": now,
             "name": seed.name,
             "password_hash": await passwords.hash(password),
@@ -52,7 +53,7 @@ async def seed_users(database: Database, seeds: Sequence[SeedUser], password: st
             "created_at": now,
             "updated_at": now,
         }
-        for seed in missing
+        for email, seed in missing
     ]
     passwords.close()
     async with database.transaction() as tx:
