@@ -109,3 +109,11 @@ async def test_an_operator_lists_retries_and_discards_dead_jobs_on_the_command_l
         "restwell: give the ids of jobs, or --name for every dead job with that name\n",
     )
     assert await run_command(settings, "list") == (0, "no jobs are scheduled, ready, running, parked or dead\n")
+
+
+async def test_one_of_several_concurrent_deletes_of_a_job_succeeds_and_the_others_get_a_404(admin: ShopClient) -> None:
+    assert (await admin.send("POST", "/v1/users", NEW)).status_code == 201
+    path = f"/v1/jobs/{(await admin.get('/v1/jobs?state=ready')).json()['items'][0]['id']}"
+    assert (await admin.send("POST", f"{path}/cancellation")).status_code == 200
+    answers = await asyncio.gather(*(admin.send("DELETE", path) for _ in range(4)))
+    assert sorted(one.status_code for one in answers) == [204, 404, 404, 404]

@@ -1,5 +1,6 @@
 """OAuth clients: tokens, scopes and revocation."""
 
+import asyncio
 from base64 import b64encode
 
 import httpx
@@ -53,6 +54,13 @@ async def test_an_oauth_client_gets_a_token_and_may_use_its_scopes(
     assert refused.headers["www-authenticate"] == 'Bearer error="insufficient_scope"'
     refused = await oauth_client.get("/v1/security-events")
     assert refused.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="events:read"'
+
+
+async def test_one_of_several_concurrent_deletes_of_a_client_succeeds_and_the_others_get_a_404(
+    admin: ApiClient, made: Json
+) -> None:
+    answers = await asyncio.gather(*(admin.delete(f"/v1/clients/{made['id']}") for _ in range(4)))
+    assert sorted(one.status_code for one in answers) == [204, 404, 404, 404]
 
 
 async def test_an_oauth_client_may_request_fewer_scopes(client: httpx.AsyncClient, made: Json) -> None:

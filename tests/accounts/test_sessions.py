@@ -170,6 +170,16 @@ async def test_a_user_cannot_end_the_session_of_another(member: ApiClient, other
     assert (await member.get("/v1/users/me")).status_code == 200
 
 
+async def test_one_of_several_concurrent_deletes_of_a_session_succeeds_and_the_others_get_a_404(
+    client: httpx.AsyncClient, member: ApiClient
+) -> None:
+    await ApiClient(client).sign_in("member@app.example", PASSWORD)
+    found = (await member.get("/v1/sessions")).json()["items"]
+    path = f"/v1/sessions/{next(one['id'] for one in found if not one['current'])}"
+    answers = await asyncio.gather(*(member.delete(path) for _ in range(4)))
+    assert sorted(one.status_code for one in answers) == [204, 404, 404, 404]
+
+
 async def test_forged_and_foreign_tokens_are_refused(member: ApiClient, settings: Settings) -> None:
     """See ``tests/auth/test_tokens.py`` for more invalid tokens."""
     good = member.tokens["access_token"]

@@ -7,11 +7,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from restwell import App, Project, Restwell
-from restwell.accounts import Accounts, SeedUser, seed_users
+from restwell.accounts import Accounts, PersonalList, PersonalValue, SeedUser, seed_users
 from restwell.auth import Actor
 from restwell.database import Database
 from restwell.errors import NotFound
 from restwell.ids import new_id
+from restwell.pages import Page, PageFilter
 from restwell.settings import Settings
 from restwell.web import Controller, Feature, Response, Version, created, delete, get, post, requires_role, signed_in
 
@@ -50,8 +51,14 @@ class NoteRequest(Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-class Notes:
-    """In memory: what is tested is who may reach them."""
+class NoteCount(Struct, frozen=True):
+    count: int
+
+
+class Notes(PersonalList):
+    """In memory: what is tested is who may reach them. Admins see all notes in a list."""
+
+    member = "notes"
 
     def __init__(self) -> None:
         self._of: dict[UUID, dict[UUID, Note]] = {}
@@ -66,15 +73,31 @@ class Notes:
             raise NotFound
         return self._of[owner.id][note_id]
 
+    def visible_to(self, actor: Actor) -> list[Note]:
+        owners = self._of if actor.role == Role.ADMIN else {actor.id} & self._of.keys()
+        return [note for owner in owners for note in self._of[owner].values()]
+
     def count(self) -> int:
         return sum(map(len, self._of.values()))
 
     def delete_all(self) -> None:
         self._of.clear()
 
+    async def read_personal_page(self, owner: Actor, filters: PageFilter) -> Page[Note]:
+        found = self.visible_to(owner)
+        first = int(filters.cursor or 0)
+        last = first + filters.limit
+        return Page(found[first:last], str(last) if found[last:] else None)
 
-class NoteCount(Struct, frozen=True):
-    count: int
+
+class NoteStatistics(PersonalValue):
+    member = "note_count"
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    async def read_personal_value(self, owner: Actor) -> NoteCount:
+        return NoteCount(len(self._notes.visible_to(owner)))
 
 
 class NoteController(Controller):
@@ -103,7 +126,7 @@ class NoteController(Controller):
         notes.delete_all()
 
 
-notes: Final = Feature(controllers=[NoteController], services=[Notes])
+notes: Final = Feature(controllers=[NoteController], services=[Notes, NoteStatistics])
 
 
 def create_app(settings: Settings, *features: Feature, **options: Any) -> App:
