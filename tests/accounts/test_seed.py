@@ -11,7 +11,7 @@ from restwell.testing import ApiClient
 async def test_seeding_adds_the_missing_accounts_with_verified_addresses(
     app: App, anyone: ApiClient, database: Database
 ) -> None:
-    """Fails if the address is stored as it is written: nobody could sign in with it."""
+    """Fails if the address is stored as it is written: no sign-in would find it."""
     new = SeedUser("Ada@Example.com", "Ada", "member")
     for _ in range(2):
         await seed_users(database, [*USERS, new], "another password")
