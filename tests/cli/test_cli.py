@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from restwell._cli import _migrated
 from restwell.database import Migrations
 from servers import RESTWELL, SUPPORT, free_port, restwell, serve
 from tiny.app import MIGRATIONS
@@ -46,10 +47,18 @@ def test_serve_refuses_an_unmigrated_database_and_serves_a_migrated_one(
     done = restwell("migrate", cwd=tmp_path, **tiny_env)
     assert done.returncode == 0
     assert re.fullmatch(rf"empty -> {HEAD} \(\d+ statements\)\n", done.stdout)
-    assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout == f"{HEAD} -> {HEAD} (0 statements)\n"
+    assert restwell("migrate", cwd=tmp_path, **tiny_env).stdout == "nothing to migrate\n"
     with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **tiny_env) as served:
         assert httpx.get(f"{served.url}/v1/notes/greeting").text == "hello"
     assert served.process.returncode == 0
+
+
+def test_migrate_names_only_the_packages_whose_revision_changed() -> None:
+    """Breaks when it prints the newest revision of every package, before and after: up to nine of each."""
+    before, after = "restwell 0004_a, accounts 0001_b", "restwell 0004_a, accounts 0002_c, 0001_d"
+    assert _migrated(before, after, 5) == "accounts 0001_b -> accounts 0002_c, 0001_d (5 statements)"
+    assert _migrated(None, before, 9) == f"empty -> {before} (9 statements)"
+    assert _migrated(before, f"{before}, 0001_d", 2) == "empty -> 0001_d (2 statements)"
 
 
 def test_migrate_prints_sql_without_running_it(tiny_env: dict[str, str], tmp_path: Path) -> None:

@@ -125,8 +125,10 @@ def test_branches_with_two_migrations_each_are_told_consecutive_numbers(tmp_path
 
 def test_errors_in_the_files_of_a_package_name_it(tmp_path: Path) -> None:
     write(tmp_path, {"0001_a": ONE, "0002_b": TWO, "0002_c": TWO})
-    with pytest.raises(ConfigurationError, match=r"^accounts 0002_b\.py and 0002_c\.py have the same number: "):
+    with pytest.raises(ConfigurationError, match=r"^accounts: 0002_b\.py and 0002_c\.py have the same number: "):
         Migrations(packages={"accounts": tmp_path})
+    with pytest.raises(ConfigurationError, match=r"^accounts: the folder \S+/gone/versions does not exist: create it"):
+        Migrations(packages={"accounts": tmp_path / "gone"})
 
 
 def test_a_missing_or_unreadable_migrations_folder_is_named(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ async def test_a_package_has_a_history_of_its_own(empty_url: str, tmp_path: Path
         await refused(Migrations(app, packages={"kit": kit}), database, words)
 
         write(kit, {"0001_a": step("0001", None), "0001_x": step("0001", None), "0002_b": step("0002", "0001")})
-        with pytest.raises(ConfigurationError, match=r"^kit 0001_a\.py and 0001_x\.py have the same number"):
+        with pytest.raises(ConfigurationError, match=r"^kit: 0001_a\.py and 0001_x\.py have the same number"):
             Migrations(app, packages={"kit": kit})
 
 

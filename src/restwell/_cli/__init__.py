@@ -199,7 +199,17 @@ def migrate(
     if sql:
         print("\n\n".join(f"{statement};" for statement in statements))
     else:
-        print(f"{before or 'empty'} -> {after or 'empty'} ({len(statements)} statements)")
+        print(_migrated(before, after, len(statements)))
+
+
+def _migrated(before: str | None, after: str | None, statements: int) -> str:
+    """A line with the packages whose revision changed: an application has several."""
+    if not statements:
+        return "nothing to migrate"
+    old, new = ((revisions or "").split(", ") for revisions in (before, after))
+    left = ", ".join(each for each in old if each not in new)
+    reached = ", ".join(each for each in new if each not in old)
+    return f"{left or 'empty'} -> {reached} ({statements} statements)"
 
 
 def _check_migrations(migrations: Migrations) -> None:

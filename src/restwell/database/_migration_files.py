@@ -40,7 +40,7 @@ class MigrationFile(NamedTuple):
 
 
 def named(package: str, text: str) -> str:
-    """A revision, or an error, as messages name it: with its package, unless it is the application's."""
+    """A revision, as messages name it: with its package, unless it is the application's."""
     return text if package == APPLICATION else f"{package} {text}"
 
 

@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from restwell.database._migration_files import MigrationFile, Phase, named, next_number, read_migrations
+from restwell.database._migration_files import (
+    APPLICATION,
+    MigrationFile,
+    Phase,
+    named,
+    next_number,
+    read_migrations,
+)
 from restwell.errors import ConfigurationError
 
 
@@ -17,7 +24,8 @@ class History:
         try:
             files = read_migrations(package, folder / "versions") if folder is not None else []
         except ConfigurationError as error:
-            raise ConfigurationError([named(package, fault) for fault in error.faults]) from None
+            owner = "" if package == APPLICATION else f"{package}: "
+            raise ConfigurationError([f"{owner}{fault}" for fault in error.faults]) from None
         self.files = {file.revision: file for file in files}
 
     @property
