@@ -166,6 +166,13 @@ def test_an_access_token_is_verified_with_the_published_keys(provider: OpenIdPro
         jwt.decode(provider.access_token(sub="7", audience="x"), keys, algorithms=["ES256"])
 
 
+def test_a_stopped_provider_is_unreachable(provider: OpenIdProvider) -> None:
+    for _ in range(2):
+        provider.stop()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(provider.url)
+
+
 def test_unknown_paths_and_tokens_are_rejected(provider: OpenIdProvider) -> None:
     assert httpx.get(f"{provider.url}/nothing").status_code == 404
     answer = httpx.get(f"{provider.url}/userinfo", headers={"authorization": "Bearer x"})

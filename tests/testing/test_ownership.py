@@ -39,6 +39,11 @@ class Notes(Controller):
         """List notes."""
         return [NOTE] if actor.id == OWNER else []
 
+    @post()
+    async def add(self, data: Text) -> Text:
+        """Add a note."""
+        return data
+
     @get("/{note_id}")
     async def find(self, note_id: UUID, actor: Actor) -> str:
         """Read a note."""

@@ -10,7 +10,6 @@ from sqlalchemy import column, select, table
 from api_client import Json, assert_problem
 from cases import each
 from restwell.database import Database, query
-from restwell.web import requires_role
 from restwell.web._openapi import operations
 from restwell.web._request import body_media_type
 from shop.app import create_app
@@ -55,13 +54,12 @@ async def dump(database: Database) -> dict[str, list[str]]:
 
 
 def cases(**wanted: Any) -> list[Any]:
-    """The operations with the given guards, roles, bodies or ids."""
+    """The operations with the given guards, bodies or ids."""
     found = []
     for endpoint in OPERATIONS:
         guards, path, method = endpoint.guards, endpoint.path, endpoint.method
         traits = {
             "guarded": bool(guards),
-            "role": any(isinstance(guard, requires_role) for guard in guards),
             "body": endpoint.parameters.data is not None,
             "with_id": "{" in path,
             "upload": endpoint.parameters.upload,  # no JSON body; see shop/tests/test_images.py
@@ -82,11 +80,6 @@ async def test_a_request_without_a_valid_token_gets_a_401(
         assert_problem(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"].startswith("Bearer")
     assert await dump(database) == before
-
-
-@each(("method", "path"), cases(role=True))
-async def test_an_admin_route_refuses_a_customer(customer: ShopClient, method: str, path: str) -> None:
-    assert_problem(await customer.send(method, path), 403, "forbidden")
 
 
 @each("path", sorted({one_of(operation.path) for operation in OPERATIONS}))
