@@ -232,14 +232,18 @@ async def send(app: AsgiApp, request: Sent, by_nature: re.Pattern[bytes] = _BY_N
     }
     remaining = list(request.chunks) or [b""]
     sent: list[Message] = []
+    complete = asyncio.Event()
 
     async def receive() -> Message:
         if remaining:
             return {"type": "http.request", "body": remaining.pop(0), "more_body": bool(remaining)}
+        await complete.wait()  # the client waits for the response
         return {"type": "http.disconnect"}
 
     async def collect(message: Message) -> None:
         sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            complete.set()
 
     await app(scope, receive, collect)
     first, *others = sent
