@@ -32,7 +32,6 @@ WITHOUT_TESTS: Final = {
     "accounts/core": "tested by the shop until its tests move here",
     "accounts/hooks": "tested by the shop until its tests move here",
     "accounts/types": "tested by the shop until its tests move here",
-    "accounts/authentication": "tested by each sign-in",
     "accounts/codes": "random tokens, which the tests of emails and recovery codes use",
     "accounts/options": "a dataclass",
     "accounts/personal_data": "interfaces, which test_export uses",
