@@ -9,15 +9,13 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, text
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy import func, select
 
 from restwell import idempotency
 from restwell._metadata import metadata
 from restwell.cache import _suspension as suspension
 from restwell.database import Database, Migrations, explain_queries, find_queries, open_database, query
 from restwell.database._migrations import KIT
-from restwell.database._query import DIALECTS
 from restwell.errors import ConfigurationError
 from restwell.idempotency import REPLAYED_HEADER, StoredResponse, execute_once
 from restwell.jobs import JobContext, Jobs, job
@@ -25,6 +23,7 @@ from restwell.jobs import _queries as queries
 from restwell.jobs._notifier import open_notifier
 from restwell.jobs._store import JobStore
 from servers import ROOT, SUPPORT, free_port
+from table_definitions import assert_tables_equal_definitions
 
 FILES = sorted((KIT / "versions").glob("0*.py"))
 ID = UUID("0192f0c1-2a3b-7c4d-8e5f-60718293a4b5")
@@ -190,45 +189,11 @@ async def test_a_newer_release_of_the_kit_upgrades_its_tables(empty_url: str, tm
         assert [one.error for one in await database.all(queries.failures_of, job_id=ID)] == ["Timeout"]
 
 
-STRUCTURE = {
-    "postgresql": [
-        """SELECT table_name, column_name, data_type, is_nullable, coalesce(column_default, '')
-        FROM information_schema.columns WHERE table_schema = 'public'""",
-        "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'",
-        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
-    ],
-    "sqlite": [
-        """SELECT t.name, c.name, c.type, c."notnull", coalesce(c.dflt_value, ''), c.pk
-        FROM sqlite_master AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'""",
-        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
-        """SELECT t.name, f."from", f."table", f."to", f.on_delete
-        FROM sqlite_master AS t, pragma_foreign_key_list(t.name) AS f WHERE t.type = 'table'""",
-    ],
-}
-
-
-async def structure(database: Database) -> set[str]:
-    """The columns, indexes and constraints of the kit's tables."""
-    asked = [query("test.structure", text(sql), into=tuple) for sql in STRUCTURE[database.dialect]]
-    rows = [str(row) for one in asked for row in await database.all(one)]
-    return {row for row in rows if any(table in row for table in TABLES)}
-
-
 async def test_the_migrated_tables_equal_their_definitions(empty_url: str) -> None:
-    """Columns with their defaults, indexes with their conditions, and keys. Breaks when a definition changes alone."""
+    """Breaks when a definition changes alone."""
     async with open_database(empty_url) as database:
         await Migrations().upgrade(database)
-        migrated = await structure(database)
-        dialect = DIALECTS[database.dialect]
-        async with database.transaction() as tx:
-            for table in reversed(metadata.sorted_tables):
-                await tx.run_script(f"DROP TABLE {table.name}")
-            for table in metadata.sorted_tables:
-                await tx.run_script(str(CreateTable(table).compile(dialect=dialect)))
-                for index in table.indexes:
-                    await tx.run_script(str(CreateIndex(index).compile(dialect=dialect)))
-        assert migrated == await structure(database)
-        assert len(migrated) > 50
+        await assert_tables_equal_definitions(database, metadata)
 
 
 @pytest.mark.integration

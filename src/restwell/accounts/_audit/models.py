@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from sqlalchemy import Column, ForeignKey, Index, Table, Text
 
-from restwell._metadata import metadata
+from restwell.accounts._metadata import metadata
 from restwell.database import Id, Timestamp
 
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text
 
-from restwell._metadata import metadata
+from restwell.accounts._metadata import metadata
 from restwell.database import Id, Timestamp
 
 email_verifications = Table(

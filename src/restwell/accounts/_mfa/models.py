@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, Table, Text
 
-from restwell._metadata import metadata
+from restwell.accounts._metadata import metadata
 from restwell.database import Id, Timestamp
 
 mfa_enrolments = Table(

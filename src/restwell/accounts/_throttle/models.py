@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, Table
 
-from restwell._metadata import metadata
+from restwell.accounts._metadata import metadata
 from restwell.database import Timestamp
 
 failed_attempts = Table(

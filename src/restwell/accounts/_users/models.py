@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Column, ForeignKey, Index, Table, Text, select
 
-from restwell._metadata import metadata
+from restwell.accounts._metadata import metadata
 from restwell.database import Flag, Id, Timestamp
 
 users = Table(
