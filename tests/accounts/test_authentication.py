@@ -40,7 +40,8 @@ async def callers_with_ended_credentials(admin: ApiClient, settings: Settings) -
     names = ("signed out", "signed out everywhere", "signed out by another device", "signed out in a browser")
     more = ("deactivated", "deleted", "of an old password")
     made = {name: await create_admin(admin, name.replace(" ", "-")) for name in (*names, *more)}
-    ids, clients = ({name: pair[at] for name, pair in made.items()} for at in (0, 1))
+    ids = {name: user_id for name, (user_id, _) in made.items()}
+    clients = {name: client for name, (_, client) in made.items()}
     machine_id, clients["revoked machine client"] = await create_machine(admin, *SCOPES)
     device = await ApiClient(admin.client).sign_in("signed-out-by-another-device@app.example", PASSWORD)
     (session,) = [one for one in (await device.get("/v1/sessions")).json()["items"] if not one["current"]]
@@ -51,6 +52,8 @@ async def callers_with_ended_credentials(admin: ApiClient, settings: Settings) -
     clients["signed out in a browser"].headers = browser.headers
     again = await ApiClient(admin.client).sign_in("of-an-old-password@app.example", PASSWORD)
     change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
+    for one in clients.values():  # each was used, so each is in the cache
+        assert (await one.get("/v1/security-events")).status_code == 200
     ends = [
         await clients["signed out"].delete("/v1/sessions/current"),
         await clients["signed out everywhere"].delete("/v1/sessions"),
