@@ -25,11 +25,11 @@ async def machine(admin: ShopClient, scope: str) -> ApiClient:
     return await ApiClient(admin.client).use_client_credentials(made["id"], made["secret"])
 
 
-@pytest.mark.scoreboard("A8", "every route of the shop x {no token, each role, each scope}", "0 leaks")
+@pytest.mark.scoreboard("A8", "every route of the shop x {no credentials, each role, each scope}", "0 leaks")
 async def test_each_route_admits_the_callers_of_the_access_table_only(
     app: App, customer: ShopClient, admin: ShopClient, score: Score
 ) -> None:
-    """Breaks when a guard is removed, weakened or of another role. Tokens that are over: test_feature_access.py."""
+    """Breaks when a guard is removed, weakened or of another role. That tokens end is tested with the accounts."""
     users = [Caller(customer, role=Role.CUSTOMER), Caller(admin, role=Role.ADMIN)]
     machines = [Caller(await machine(admin, scope), scopes={scope}) for scope in SCOPES]
     await check_access(app, ACCESS.read_text(), [*users, *machines])
