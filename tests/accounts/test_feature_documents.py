@@ -86,3 +86,15 @@ async def test_the_hook_of_the_page_runs_at_registration(settings: Settings) -> 
     async with running(app) as client:
         user = (await client.post("/v1/users", json=ADA)).json()
     assert [str(each) for each in app.service(hooks.Cards).issued] == [user["id"]]
+
+
+async def test_the_profile_of_the_page_is_a_member_of_accounts(settings: Settings) -> None:
+    accounts = Accounts(roles=module("app").Role, profile=module("profile").Profile)
+    app = Restwell(settings, name="library").app([Version("/v1", [accounts])])
+    async with running(app) as client:
+        answer = await client.post("/v1/users", json={**ADA, "profile": {"phone": "+4922812345"}})
+        assert answer.json()["profile"] == {"phone": "+4922812345", "newsletter": False}
+        ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
+        changed = await ada.patch("/v1/users/me", {"profile": {"newsletter": True}})
+        assert changed.json()["profile"] == {"phone": "+4922812345", "newsletter": True}
+        assert (await ada.patch("/v1/users/me", {"profile": {"phone": "1"}})).status_code == 422

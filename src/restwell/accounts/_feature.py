@@ -4,11 +4,14 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from restwell.accounts._authentication import Authentication
 from restwell.accounts._core import administration, core
 from restwell.accounts._emails import AccountEmails
 from restwell.accounts._options import AccountOptions, Registration
-from restwell.accounts._types import account_types
+from restwell.accounts._profiles import Profiles
+from restwell.accounts._types import account_types, stored_user_type
 from restwell.web import Feature
 
 
@@ -27,6 +30,9 @@ class Accounts(Feature):
     - ``clients``: machine clients with the client credentials grant. Default: if there are ``scopes``.
     - ``administration``: routes to list, change and deactivate users.
     - ``registration``: ``open``, or ``closed``: accounts are not created through the API.
+    - ``profile``: the application's own fields of accounts, a frozen Struct whose fields all have defaults. Users set
+      them at registration and change them with a merge patch. They are stored as JSON of at most 16 KiB, so a new field
+      needs no migration. A stored value that no longer fits its field is read as the default.
     - ``emails``: the texts of emails.
 
     Raises TypeError for options that contradict each other.
@@ -47,8 +53,11 @@ class Accounts(Feature):
         email_verification: bool | None = None,
         clients: bool | None = None,
         administration: bool = True,
+        profile: type[Struct] | None = None,
         emails: AccountEmails | None = None,
     ) -> None:
+        profiles = Profiles(profile) if profile is not None else None
+        user = stored_user_type(profiles)
         options = AccountOptions(
             roles=roles,
             default_role=default_role or next(iter(roles)),
@@ -56,7 +65,9 @@ class Accounts(Feature):
             scopes=scopes or {},
             registration=registration,
             emails=emails or AccountEmails(),
-            types=account_types(roles),
+            profiles=profiles,
+            user=user,
+            types=account_types(roles, user, profiles),
         )
         parts = {
             "passwords": passwords,

@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Literal
 
 from restwell.accounts._emails import AccountEmails
+from restwell.accounts._profiles import Profiles
+from restwell.accounts._users.schemas import User
 
 Registration = Literal["open", "invitation", "closed"]
 
@@ -20,4 +22,7 @@ class AccountOptions:
     scopes: Mapping[str, str]
     registration: Registration
     emails: AccountEmails
+    profiles: Profiles | None
+    user: type[User]
+    """The type of accounts in services."""
     types: Mapping[type, type]

@@ -319,7 +319,14 @@ def _name(key: str) -> str:
 
 @lru_cache(maxsize=1_024)
 def _fingerprint(kind: Any) -> str:
-    return hashlib.blake2b(msgspec.json.encode(msgspec.json.schema(kind)), digest_size=6).hexdigest()
+    return hashlib.blake2b(
+        msgspec.json.encode(msgspec.json.schema(kind, schema_hook=_custom_schema)), digest_size=6
+    ).hexdigest()
+
+
+def _custom_schema(kind: type) -> dict[str, Any]:
+    """Of a custom type, such as EmailAddress, whose values are plain ones."""
+    return {"title": kind.__qualname__}
 
 
 @lru_cache(maxsize=1_024)

@@ -11,17 +11,21 @@ from restwell.accounts._passwords.routes import (
     PasswordSignInController,
     RegistrationController,
 )
+from restwell.accounts._passwords.schemas import RegistrationRequest
 from restwell.accounts._passwords.service import PasswordService
 from restwell.accounts._passwords.sign_in import PasswordSignIn
+from restwell.accounts._types import profile_change, with_fields
 from restwell.web import Feature
 
 
 def passwords(options: AccountOptions) -> Feature:
     registration = [RegistrationController] if options.registration == "open" else []
+    profiles = options.profiles
     return Feature(
         controllers=[*registration, PasswordSignInController, PasswordController, PasswordResetController],
         services=[PasswordService, PasswordSignIn, PasswordResetService, PasswordResetMail, Reauthentication],
         jobs=[send_password_changed, send_reset_code],
         queries=[queries],
         migrations={"accounts_passwords": MIGRATIONS / "accounts_passwords"},
+        types={RegistrationRequest: with_fields(RegistrationRequest, profile_change(profiles))} if profiles else {},
     )

@@ -1,6 +1,6 @@
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from restwell.accounts._users.schemas import Email, Name
 
@@ -19,6 +19,11 @@ class RegistrationRequest(Struct, frozen=True, forbid_unknown_fields=True):
     email: Email
     password: Password
     name: Name
+
+    @property
+    def profile(self) -> Struct | UnsetType:
+        """The values of the profile, of applications that have one."""
+        return UNSET
 
 
 class PasswordChangeRequest(Struct, frozen=True, forbid_unknown_fields=True):

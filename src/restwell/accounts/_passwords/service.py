@@ -33,7 +33,12 @@ class PasswordService:
         try:
             async with self._database.transaction() as tx:
                 return await self._users.register_in(
-                    tx, registration.email, registration.name, password_hash=password_hash, role=role
+                    tx,
+                    registration.email,
+                    registration.name,
+                    password_hash=password_hash,
+                    role=role,
+                    profile=registration.profile,
                 )
         except UniqueViolation:
             raise EmailTaken from None

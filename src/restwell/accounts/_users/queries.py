@@ -1,3 +1,4 @@
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -5,8 +6,21 @@ from msgspec import Struct
 from sqlalchemy import func, null, select, update
 
 from restwell.accounts._users.models import users
-from restwell.accounts._users.schemas import User
 from restwell.database import insert_row, page_query, param, query
+
+
+class StoredUser(Struct, frozen=True):
+    """``profile``: the JSON document of the application's own fields, or None."""
+
+    id: UUID
+    email: str
+    email_verified: bool
+    name: str
+    role: str
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+    profile: str | None
 
 
 class Credentials(Struct, frozen=True):
@@ -26,6 +40,7 @@ _columns: Final = (
     users.c.active,
     users.c.created_at,
     users.c.updated_at,
+    users.c.profile,
 )
 
 
@@ -49,15 +64,24 @@ lock_credentials: Final = query(
 )
 """Locks the row until the transaction ends, and reads its latest committed version."""
 
+_profile_by_id: Final = select(users.c.profile).where(users.c.id == param("user_id"))
+
+lock_profile: Final = query(
+    "users.lock_profile",
+    {"postgresql": _profile_by_id.with_for_update(key_share=True), "sqlite": _profile_by_id},
+    into=str,
+)
+"""Locks the row until the transaction ends: otherwise one of two concurrent changes would be lost."""
+
 password_of: Final = query(
     "users.password_of", select(users.c.password_hash).where(users.c.id == param("id")), into=str
 )
 
-by_id: Final = query("users.by_id", select(*_columns).where(users.c.id == param("id")), into=User, batch_on="id")
+by_id: Final = query("users.by_id", select(*_columns).where(users.c.id == param("id")), into=StoredUser, batch_on="id")
 
-page: Final = page_query("users.page", select(*_columns), [users.c.id], User)
+page: Final = page_query("users.page", select(*_columns), [users.c.id], StoredUser)
 
-insert_user: Final = query("users.insert", insert_row(users).returning(*_columns), into=User)
+insert_user: Final = query("users.insert", insert_row(users).returning(*_columns), into=StoredUser)
 
 update_user: Final = query(
     "users.update",
@@ -67,10 +91,11 @@ update_user: Final = query(
         name=func.coalesce(param("name"), users.c.name),
         role=func.coalesce(param("role"), users.c.role),
         active=func.coalesce(param("active"), users.c.active),
+        profile=func.coalesce(param("profile"), users.c.profile),
         updated_at=param("now"),
     )
     .returning(*_columns),
-    into=User,
+    into=StoredUser,
 )
 
 set_password: Final = query(
@@ -79,7 +104,7 @@ set_password: Final = query(
     .where(users.c.id == param("user_id"), users.c.password_hash == param("old_hash"))
     .values(password_hash=param("password_hash"), updated_at=param("now"))
     .returning(*_columns),
-    into=User,
+    into=StoredUser,
 )
 
 rehash_password: Final = query(
@@ -113,6 +138,7 @@ anonymise: Final = query(
         email=param("email"),
         email_verified_at=null(),
         name="Deleted user",
+        profile=null(),
         password_hash=null(),
         active=False,
         updated_at=param("now"),

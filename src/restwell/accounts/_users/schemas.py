@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -22,11 +22,21 @@ class User(Struct, frozen=True):
     created_at: Instant
     updated_at: Instant
 
+    @property
+    def profile(self) -> Any:
+        """The application's own fields. Annotate the variable: ``profile: Profile = user.profile``."""
+        raise AttributeError("accounts have no profile: pass its type, Accounts(profile=Profile)")
+
 
 class AccountUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The fields that users may change on their own account."""
 
     name: Name | UnsetType = UNSET
+
+    @property
+    def profile(self) -> Struct | UnsetType:
+        """The merge patch of the profile, of applications that have one."""
+        return UNSET
 
 
 class UserUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):

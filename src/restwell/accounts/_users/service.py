@@ -1,8 +1,9 @@
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from operator import attrgetter
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from msgspec import UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from restwell.accounts._audit.models import SecurityEventType
 from restwell.accounts._audit.service import AuditLog
@@ -10,7 +11,7 @@ from restwell.accounts._hooks import AccountHooks, run_hooks
 from restwell.accounts._options import AccountOptions
 from restwell.accounts._personal_data import PersonalValue
 from restwell.accounts._users import queries
-from restwell.accounts._users.queries import Credentials
+from restwell.accounts._users.queries import Credentials, StoredUser
 from restwell.accounts._users.schemas import AccountUpdateRequest, User, UserUpdateRequest
 from restwell.accounts._users.tags import user_tag
 from restwell.auth import Actor
@@ -22,6 +23,8 @@ from restwell.ids import new_id
 from restwell.pages import Cursors, Page, PageFilter
 
 T = TypeVar("T")
+
+_plain: Final = attrgetter(*User.__struct_fields__)
 
 CACHE_TTL_SECONDS: Final = 60
 
@@ -54,6 +57,8 @@ class UserService(PersonalValue):
         self._hooks = hooks
         self._audit = audit
         self._default_role = options.default_role
+        self._profiles = options.profiles
+        self._kind = options.user
 
     async def read_personal_value(self, owner: Actor) -> User:
         return await self.get_user(owner.id)
@@ -67,13 +72,15 @@ class UserService(PersonalValue):
         password_hash: str | None = None,
         email_verified: bool = False,
         role: str | None = None,
+        profile: Struct | UnsetType = UNSET,
     ) -> User:
         """Create an account, with the default role unless one is given, in the caller's transaction.
 
-        Raises UniqueViolation if an account with this address exists.
+        ``profile`` is a merge patch of an empty one. Raises UniqueViolation if an account with this address exists, and
+        Invalid for an invalid profile.
         """
         now = datetime.now(UTC)
-        user = await tx.one(
+        stored = await tx.one(
             queries.insert_user,
             id=new_id(),
             email=email,
@@ -82,9 +89,11 @@ class UserService(PersonalValue):
             password_hash=password_hash,
             role=role or self._default_role,
             active=True,
+            profile=self._changed_profile(None, profile),
             created_at=now,
             updated_at=now,
         )
+        user = self._to_user(stored)
         await self._audit.record(tx, SecurityEventType.REGISTERED, user.id)
         await run_hooks(self._hooks.on_registered, tx, user.id)
         return user
@@ -92,8 +101,8 @@ class UserService(PersonalValue):
     async def get_user(self, user_id: UUID) -> User:
         user = await self._cache.get_or_load(
             user_tag(user_id),
-            lambda: self._database.find(queries.by_id, id=user_id),
-            kind=User | None,
+            lambda: self._load(user_id),
+            kind=self._kind | None,
             tags=[user_tag(user_id)],
             ttl_seconds=CACHE_TTL_SECONDS,
         )
@@ -103,8 +112,8 @@ class UserService(PersonalValue):
 
     async def find_active(self, user_id: UUID, tx: Transaction | None = None) -> User | None:
         """Return the user as last committed. Returns None for a deactivated or deleted account."""
-        user = await (tx or self._database.primary).find(queries.by_id, id=user_id)
-        return user if user is not None and user.active else None
+        stored = await (tx or self._database.primary).find(queries.by_id, id=user_id)
+        return self._to_user(stored) if stored is not None and stored.active else None
 
     async def find_credentials(self, email: str, tx: Transaction | None = None) -> Credentials | None:
         """Return what authenticates the user with this address, as last committed. The account may be deactivated."""
@@ -120,11 +129,15 @@ class UserService(PersonalValue):
 
     async def list_users(self, filters: PageFilter) -> Page[User]:
         """Return a page of accounts, oldest first."""
-        return await self._cursors.fetch(self._database, queries.page, filters)
+        return (await self._cursors.fetch(self._database, queries.page, filters)).map(self._to_user)
 
     async def update_own(self, actor: Actor, patch: AccountUpdateRequest) -> User:
         async with self._database.transaction() as tx:
-            return await self._update(tx, actor.id, name=_to_none(patch.name))
+            profile = None
+            if not isinstance(patch.profile, UnsetType):
+                stored = await tx.find(queries.lock_profile, user_id=actor.id)
+                profile = self._changed_profile(stored, patch.profile)
+            return await self._update(tx, actor.id, name=_to_none(patch.name), profile=profile)
 
     async def change_password_in(
         self, tx: Transaction, user_id: UUID, old_hash: str, password_hash: str, *, keep: UUID
@@ -142,7 +155,7 @@ class UserService(PersonalValue):
         )
         if changed is None:
             return False
-        self._cache_user(tx, changed)
+        self._cache_user(tx, self._to_user(changed))
         await self.revoke_sessions_in(tx, user_id, keep=keep)
         await run_hooks(self._hooks.on_password_changed, tx, user_id)
         return True
@@ -213,17 +226,37 @@ class UserService(PersonalValue):
         name: str | None = None,
         role: str | None = None,
         active: bool | None = None,
+        profile: str | None = None,
     ) -> User:
         now = datetime.now(UTC)
-        user = await tx.find(queries.update_user, user_id=user_id, name=name, role=role, active=active, now=now)
-        if user is None:
+        stored = await tx.find(
+            queries.update_user, user_id=user_id, name=name, role=role, active=active, profile=profile, now=now
+        )
+        if stored is None:
             raise NotFound
+        user = self._to_user(stored)
         self._cache_user(tx, user)
         return user
 
+    async def _load(self, user_id: UUID) -> User | None:
+        stored = await self._database.find(queries.by_id, id=user_id)
+        return self._to_user(stored) if stored is not None else None
+
+    def _to_user(self, stored: StoredUser) -> User:
+        if self._profiles is None:
+            return User(*_plain(stored))
+        kind: Any = self._kind
+        user: User = kind(*_plain(stored), self._profiles.read(stored.profile))
+        return user
+
+    def _changed_profile(self, stored: str | None, patch: Struct | UnsetType) -> str | None:
+        if self._profiles is None or isinstance(patch, UnsetType):
+            return stored
+        return self._profiles.change(stored, patch)
+
     def _cache_user(self, tx: Transaction, user: User) -> None:
         key = user_tag(user.id)
-        self._cache.write(tx, key, user, kind=User | None, tags=[key], ttl_seconds=CACHE_TTL_SECONDS)
+        self._cache.write(tx, key, user, kind=self._kind | None, tags=[key], ttl_seconds=CACHE_TTL_SECONDS)
 
 
 def _to_none(value: T | UnsetType) -> T | None:
