@@ -34,7 +34,6 @@ WITHOUT_TESTS: Final = {
     "accounts/types": "tested by the shop until its tests move here",
     "accounts/codes": "random tokens, which the tests of emails and recovery codes use",
     "accounts/metadata": "an object that the modules with tables share",
-    "accounts/options": "a dataclass",
     "accounts/personal_data": "interfaces, which test_export uses",
     "accounts/rates": "constants",
     "cache/store": "an interface",

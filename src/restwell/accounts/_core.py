@@ -26,6 +26,8 @@ MIGRATIONS: Final = Path(__file__).with_name("_migrations")
 
 
 def core(options: AccountOptions, events_scope: str | None) -> Feature:
+    if events_scope is not None and events_scope not in options.scopes:
+        raise TypeError(f"Accounts: events_scope is {events_scope}, which scopes does not describe")
     sees_events = signed_in if events_scope is None else signed_in_or_scope(events_scope)
     return Feature(
         controllers=[OwnAccountController, SessionController, ExportController, guarded(AuditController, sees_events)],

@@ -26,3 +26,18 @@ class AccountOptions:
     user: type[User]
     """The type of accounts in services."""
     types: Mapping[type, type]
+
+    def __post_init__(self) -> None:
+        for name in ("default_role", "admin_role"):
+            if not isinstance(getattr(self, name), self.roles):
+                raise TypeError(f"Accounts: {name} must be a member of {self.roles.__name__}")
+        if self.scopes:
+            _check_scopes(self.scopes)
+
+
+def _check_scopes(scopes: Mapping[str, str]) -> None:
+    kind = type(next(iter(scopes)))
+    if not issubclass(kind, StrEnum) or not all(isinstance(scope, kind) for scope in scopes):
+        raise TypeError("Accounts: the keys of scopes must be the members of one StrEnum")
+    if missing := sorted(kind.__members__.values() - scopes.keys()):
+        raise TypeError(f"Accounts: scopes has no description of {', '.join(missing)}")
