@@ -119,3 +119,19 @@ def test_a_rendered_mail_needs_no_table_and_no_signature_and_names_no_recipient(
     assert mail.text == "Hello,\n\nOne.\n"
     assert mail.html == '<!doctype html><html lang="en"><body><p>Hello,</p><p>One.</p></body></html>'
     assert 'lang="&quot;"' in rendered(language='"').html
+
+
+async def test_a_reader_of_the_folder_sees_only_whole_mails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if the file is written in place."""
+    write_bytes = Path.write_bytes
+    seen: list[Path] = []
+
+    def write_in_two_parts(file: Path, content: bytes) -> int:
+        write_bytes(file, content[:10])
+        seen.extend(tmp_path.glob("*.eml"))
+        return write_bytes(file, content)
+
+    monkeypatch.setattr(Path, "write_bytes", write_in_two_parts)
+    await open_mailer(f"folder:{tmp_path}", "s@shop.example").send(MAIL)
+    assert seen == []
+    assert [file.name for file in tmp_path.iterdir()] == ["0192f0c1.eml"]
