@@ -28,6 +28,7 @@ LIBRARIES: Final = {
 BROUGHT: Final = {"auth": {"email-validator", "httpx"}, "litestar": {"httpx"}}
 """Libraries of other extras that an extra needs as well."""
 NEED_AN_EXTRA: Final = {
+    "accounts": "auth",
     "auth.oauth": "auth",
     "email_addresses": "mail",
     "litestar": "litestar",
@@ -146,7 +147,7 @@ class Commands:
         )
 
     def run(self, *arguments: str, cwd: Path, **environment: str) -> tuple[int, str, str]:
-        case = {"arguments": arguments, "folder": str(cwd), "full": False}
+        case = {"arguments": arguments, "folder": str(cwd), "stdin": "", "full": False}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps(case | {"environment": self._environment | environment}), file=self._process.stdin, flush=True)
