@@ -35,7 +35,7 @@ def test_an_application_is_built_without_a_connection_or_a_file(tmp_path: Path, 
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
         runtime_dir=tmp_path / "run",
     )
-    assert build(Restwell(settings, name="greetings")).prefixes == ["/v1"]
+    assert [each.prefix for each in build(Restwell(settings, name="greetings")).versions] == ["/v1"]
     assert list(tmp_path.iterdir()) == []
 
 

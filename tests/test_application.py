@@ -60,7 +60,7 @@ async def test_services_of_features_are_those_of_handlers_and_of_jobs(migrated: 
 
 def test_an_application_knows_its_prefixes_routes_and_queries(tiny_settings: Settings) -> None:
     app = build(tiny_settings)
-    assert app.prefixes == ["/v1"]
+    assert [each.prefix for each in app.versions] == ["/v1"]
     assert [route.path for route in app.routes if route.name == "hello"] == ["/v1/hello", "/hello"]
     assert app.queries() == [one, two]
     assert app.host_reason is None

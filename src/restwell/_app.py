@@ -1,7 +1,7 @@
 """The composition root: builds the kit from the settings, and the ASGI application from features."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from restwell.asgi import compile_route, with_sent_method
 from restwell.database import Migrations
 from restwell.database._migrations import KIT_PACKAGES
 from restwell.edge._context import SCOPE_KEY, AsgiApp, RequestContext, Scope
+from restwell.edge._lifecycle_hooks import Lifecycles
 from restwell.edge._rate_limit import with_rates
 from restwell.edge._route import Route
 from restwell.edge._router import Router
@@ -36,6 +37,7 @@ from restwell.web._features import (
     migrations_of,
     serves_routes,
     types_of,
+    versions_of,
 )
 from restwell.web._health import HEALTH_PATHS, health_routes
 from restwell.web._openapi import openapi_document
@@ -96,16 +98,20 @@ class Restwell(Kit):
         ]
 
         endpoints = compile_endpoints([*parts, *operational], services.find, defaults)
-        document = openapi_document(
-            endpoints,
-            title=self.name,
-            version=version,
-            description=description,
-            client_credentials=client_credentials,
-            types=types,
-            url=self.settings.app.url,
-        )
-        endpoints += compile_endpoints(docs_routes(document), services.find, defaults)
+        versions = versions_of(parts)
+        documents = {
+            each.prefix: openapi_document(
+                [endpoint for endpoint in endpoints if endpoint.version in {each.prefix, ""}],
+                title=self.name,
+                version=version,
+                description=description,
+                client_credentials=client_credentials,
+                types=types,
+                url=self.settings.app.url,
+            )
+            for each in versions
+        }
+        endpoints += compile_endpoints(docs_routes(documents, versions), services.find, defaults)
         endpoints = with_rates(endpoints, self.rate_limiter)
         router = Router(endpoints)
         dispatcher = Dispatcher(router, self.database, self._rate_limit, errors, host)
@@ -115,10 +121,10 @@ class Restwell(Kit):
             router,
             endpoints,
             errors,
-            _digest(document),
-            openapi=document,
+            _digest(documents),
+            versions=versions,
+            documents=documents,
             services=built,
-            prefixes=[part.prefix for part in parts if isinstance(part, Version)],
             features=features,
             migrations=schema,
             host_reason=host.reason if host is not None else None,
@@ -191,9 +197,13 @@ class Restwell(Kit):
         version: str,
         *,
         services: Sequence[object],
+        versions: Sequence[Version] = (),
         is_existing: bool = False,
         **described: Any,
     ) -> App:
+        lifecycles = Lifecycles(routes, {each.prefix: each.lifecycle for each in versions if each.lifecycle})
+        if lifecycles.is_needed:
+            self.metrics.registry.register(lifecycles)
         edge = build_edge(
             inside,
             router,
@@ -208,15 +218,16 @@ class Restwell(Kit):
             exempt_paths=HEALTH_PATHS,
             errors=errors,
             is_existing=is_existing,
+            lifecycles=lifecycles if lifecycles.is_needed else None,
         )
         services = [*services, self.database, self.cache, self.jobs, self.cursors, self.files]
-        return App(self, edge, framework, routes, services=services, **described)
+        return App(self, edge, framework, routes, services=services, versions=versions, **described)
 
 
 def _migrations(folder: Path | None, features: Sequence[Feature]) -> Migrations:
     return Migrations(folder, packages={**KIT_PACKAGES, **migrations_of(features)})
 
 
-def _digest(document: Schema) -> str:
+def _digest(documents: Mapping[str, Schema]) -> str:
     """Part of the cache keys: responses of another release are never used."""
-    return hashlib.blake2b(msgspec.json.encode(document), digest_size=6).hexdigest()
+    return hashlib.blake2b(msgspec.json.encode(documents), digest_size=6).hexdigest()

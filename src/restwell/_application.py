@@ -1,6 +1,6 @@
 """The ASGI application that the kit builds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from restwell._kit import Kit
@@ -12,7 +12,7 @@ from restwell.edge._pipeline import Edge
 from restwell.edge._route import Route
 from restwell.jobs import Worker, WorkerOptions
 from restwell.jobs._rows import ClaimedJob
-from restwell.web import Feature
+from restwell.web import Feature, Version
 from restwell.web._endpoint import Endpoint
 from restwell.web._openapi_schemas import Schema
 from restwell.web._query_budget import QueryBudget
@@ -32,17 +32,17 @@ class App:
         *,
         migrations: Migrations,
         host_reason: str | None = None,
-        openapi: Schema | None = None,
+        documents: Mapping[str, Schema] | None = None,
         services: Sequence[object] = (),
-        prefixes: Sequence[str] = (),
+        versions: Sequence[Version] = (),
         features: Sequence[Feature] = (),
     ) -> None:
         self.kit = kit
         self.routes = [route for route in routes if isinstance(route, Endpoint)]
         self.wrapped_routes = [route for route in routes if not isinstance(route, Endpoint)]
         self.host_reason = host_reason
-        self.openapi = openapi or {}
-        self.prefixes = prefixes
+        self.versions = versions
+        self.documents = documents or {}
         self._features = features
         self.migrations = migrations
         self.query_budget = edge.hook(QueryBudget)
@@ -63,6 +63,11 @@ class App:
             await self._framework(scope, receive, send)
         else:
             await refuse_websocket(receive, send)
+
+    @property
+    def openapi(self) -> Schema:
+        """The OpenAPI document of the last version, which ``/openapi.json`` is."""
+        return list(self.documents.values())[-1] if self.documents else {}
 
     def service(self, kind: Callable[..., T]) -> T:
         """The service of that type from the features. Raises LookupError without one. For scripts and tests."""

@@ -14,6 +14,7 @@ from restwell.edge._context import AsgiApp, Hook
 from restwell.edge._cors import Cors, Preflight
 from restwell.edge._deadline import Deadlines
 from restwell.edge._header_fields import HeaderFields
+from restwell.edge._lifecycle_hooks import Lifecycles, Sunset
 from restwell.edge._pipeline import Edge
 from restwell.edge._rate_limit import RateLimit
 from restwell.edge._request_id import LogContext, RequestId
@@ -45,6 +46,7 @@ def build_edge(
     exempt_paths: Iterable[str] = (),
     errors: ErrorFormat = PROBLEMS,
     is_existing: bool = False,
+    lifecycles: Lifecycles | None = None,
 ) -> Edge:
     """The edge around any ASGI application. Requests that ``router`` does not know get the default limits.
 
@@ -72,7 +74,9 @@ def build_edge(
         UrlLimit(),
         None if is_existing else CanonicalPath(),
         Preflight(origins) if origins else None,
+        lifecycles,
         Routing(router, responds_to_options=not is_existing),
+        Sunset(lifecycles) if lifecycles is not None else None,
         rate_limit,
         CachedResponses(responses),
         LogContext(),

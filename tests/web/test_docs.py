@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from api_client import assert_problem
+from restwell.web import Version
 from restwell.web import _docs as docs
 from restwell.web._declarations import declaration_of
 
@@ -41,5 +42,5 @@ async def test_the_openapi_document_is_served_as_json(tiny: httpx.AsyncClient) -
 def test_without_swagger_ui_only_the_openapi_document_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks if the application does not start without the extra."""
     monkeypatch.setattr(docs, "find_spec", lambda _name: None)
-    routes = docs.docs_routes({"info": {"title": "x"}})
+    routes = docs.docs_routes({"": {"info": {"title": "x"}}}, [Version("", [])])
     assert [declared.path for route in routes if (declared := declaration_of(route))] == ["/openapi.json"]

@@ -355,7 +355,7 @@ def _print_banner(project: Project, settings: Settings, app: App, seeded: str, r
         f"{settings.workers} workers",
     ]
     lines = [
-        *(f"  {project.name:<7} {base}{prefix}" for prefix in app.prefixes),
+        *(f"  {project.name:<7} {base}{each.prefix}" for each in app.versions if each.prefix),
         f"  docs    {report.services.get('docs', f'{base}/docs')}",
         f"  health  {base}/health/ready",
         f"  {' · '.join(parts)}",

@@ -32,10 +32,10 @@ class RequestContext(Struct, eq=False):
     ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``method``: as it was sent; the
     application handles HEAD as GET. ``receive``: what the application calls. ``route`` and ``path_parameters``: set by
     Routing, if the request has a route. ``is_prepared``: the response of the hook has the cacheable headers already.
-    ``status``: 0 until the response starts. ``user_id``: set by authentication. ``rate_limit``: the result of counting
-    the request. ``timed_out``: set when the timeout cancels the request. ``holds_slot``: whether the request holds a
-    slot of the concurrency limiter. ``cache_lookup``: set if the response is to be loaded into the response cache.
-    ``consistency``: how recent replica reads must be.
+    ``status``: 0 until the response starts. ``user_id`` and ``caller``, the actor: set by authentication.
+    ``rate_limit``: the result of counting the request. ``timed_out``: set when the timeout cancels the request.
+    ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``cache_lookup``: set if the response
+    is to be loaded into the response cache. ``consistency``: how recent replica reads must be.
     """
 
     scope: Scope
@@ -54,6 +54,7 @@ class RequestContext(Struct, eq=False):
     cache_lookup: Any = None
     consistency: Any = None
     user_id: UUID | str | int | None = None
+    caller: object = None
 
 
 def new_context(scope: Scope, receive: Receive) -> RequestContext:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
+from restwell.edge._lifecycle import Lifecycle
 from restwell.errors import ErrorFormat
 from restwell.rate_limits import Rate
 
@@ -49,7 +50,7 @@ class Route(Struct, frozen=True, kw_only=True):
     UNSET for the one that all reads or all writes share, until ``with_rates`` replaces it. With ``has_guards`` the
     application counts the request, once it knows the caller; otherwise the edge counts it. ``timeout_seconds`` replaces
     the default timeout. ``query_budget`` says how often a request may run a query. ``errors``: the form of its error
-    responses, if it differs from that of the application.
+    responses, if it differs from that of the application. ``lifecycle``: when it ends.
 
     Raises TypeError if ``cache`` is set on a route with guards, or of another method than GET.
     """
@@ -63,6 +64,7 @@ class Route(Struct, frozen=True, kw_only=True):
     query_budget: Mapping[str, int] = {}
     cache: CachePolicy | None = None
     errors: ErrorFormat | None = None
+    lifecycle: Lifecycle | None = None
 
     def __post_init__(self) -> None:
         if self.cache is not None and (self.has_guards or self.method != "GET"):

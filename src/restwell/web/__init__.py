@@ -1,5 +1,6 @@
 """Building blocks of HTTP resources: routes, guards, responses, conditional requests."""
 
+from restwell.edge._lifecycle import Lifecycle
 from restwell.web._authentication import MissingCredentials, TokenScheme
 from restwell.web._caching import public
 from restwell.web._conditional import check_version
@@ -56,6 +57,7 @@ __all__ = [
     "InvalidClient",
     "InvalidScope",
     "JobController",
+    "Lifecycle",
     "MissingCredentials",
     "Request",
     "Response",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec import UnsetType
 
+from restwell.edge._lifecycle import Lifecycle
 from restwell.errors import AppError, ErrorFormat
 from restwell.jobs import Job
 from restwell.rate_limits import Rate
@@ -98,6 +99,7 @@ _CHECKS: Final[Mapping[str, tuple[Check, str]]] = {
     "max_body_bytes": (_optional(lambda value: type(value) is int and value > 0), "a whole number above 0"),
     "tags": (_list_of(_is(str)), "a list of texts"),
     "include_in_schema": (_is(bool), "True or False"),
+    "lifecycle": (_optional(_is(Lifecycle)), "a Lifecycle"),
     "error_format": (_optional(_is(ErrorFormat)), "an ErrorFormat"),
     "controllers": (_is(list, tuple), "a list of controllers and handlers"),
     "services": (_is(list, tuple), "a list of objects"),

@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
 
 from restwell.database._explain import QuerySource
+from restwell.edge._lifecycle import Lifecycle
 from restwell.errors import AppError, ErrorFormat
 from restwell.jobs import Job
 from restwell.rate_limits import Rate
@@ -45,6 +46,7 @@ class Declaration(Struct, frozen=True, kw_only=True):
     max_body_bytes: int | None
     tags: Sequence[str]
     include_in_schema: bool
+    lifecycle: Lifecycle | None
 
     def __post_init__(self) -> None:
         check(f"{self.method} {self.path}", asdict(self))
@@ -73,6 +75,7 @@ class Method:
         max_body_bytes: int | None = None,
         tags: Sequence[str] = (),
         include_in_schema: bool = True,
+        lifecycle: Lifecycle | None = None,
     ) -> Callable[[H], H]:
         """Declare a route. The handler is an ``async`` function or method; its docstring is the OpenAPI text.
 
@@ -86,7 +89,7 @@ class Method:
         repeated request gets the stored response. ``cache``: the result of ``public``. ``rate_limit``: its own rate, or
         None for no limit. ``timeout_seconds``: instead of REQUEST_TIMEOUT_SECONDS. ``query_budget``: how often a
         request may run a query, by name. ``other_responses``: descriptions of further statuses. ``max_body_bytes``:
-        instead of REQUEST_MAX_BYTES.
+        instead of REQUEST_MAX_BYTES. ``lifecycle``: when the route is deprecated and ends, if before its version.
         """
         declaration = Declaration(
             method=self._name,
@@ -104,6 +107,7 @@ class Method:
             max_body_bytes=max_body_bytes,
             tags=tags,
             include_in_schema=include_in_schema,
+            lifecycle=lifecycle,
         )
 
         def declare(handler: H) -> H:
@@ -193,10 +197,11 @@ Part = Feature | type[Controller] | Handler
 
 
 class Version(Struct, frozen=True):
-    """A version of the API: its prefix, such as ``/v1``, and its parts."""
+    """A version of the API: its prefix, such as ``/v1``, its parts, and when it is deprecated and ends."""
 
     prefix: str
     parts: "Sequence[Part]"
+    lifecycle: Lifecycle | None = None
 
     def __post_init__(self) -> None:
         check("Version", asdict(self))

@@ -4,6 +4,8 @@ The Content-Security-Policy is as strict as Swagger UI allows. It sets inline st
 Inline scripts are not, so the start script is a file.
 """
 
+from collections.abc import Mapping, Sequence
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -12,7 +14,7 @@ import msgspec
 
 from restwell.errors import NotFound
 from restwell.rate_limits import Rate
-from restwell.web._declarations import Handler, get
+from restwell.web._declarations import Handler, Version, get
 from restwell.web._openapi_schemas import Schema
 from restwell.web._responses import Response
 
@@ -23,6 +25,7 @@ CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_SEVERAL: Final = 2
 _ASSETS: Final = {"swagger-ui-bundle.js": "text/javascript; charset=utf-8", "swagger-ui.css": "text/css; charset=utf-8"}
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -34,14 +37,20 @@ _PAGE: Final = """<!doctype html>
 <link rel="stylesheet" href="/docs/swagger-ui.css">
 </head>
 <body>
-<div id="docs"></div>
+{versions}<div id="docs"></div>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/start.js"></script>
 </body>
 </html>
 """
-_START: Final = """SwaggerUIBundle({
-  url: "/openapi.json",
+_START: Final = """const select = document.getElementById("version");
+const asked = new URLSearchParams(location.search).get("version");
+if (select) {
+  for (const option of select.options) option.selected = option.text.split(" ")[0] === asked || option.selected;
+  select.onchange = () => location.assign("/docs?version=" + select.selectedOptions[0].text.split(" ")[0]);
+}
+SwaggerUIBundle({
+  url: select ? select.value : "/openapi.json",
   dom_id: "#docs",
   deepLinking: true,
   displayRequestDuration: true,
@@ -50,28 +59,29 @@ _START: Final = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
+"""The options of the selection are ``v1 (deprecated)``, with the path of the document as the value."""
 
 
-def docs_routes(document: Schema) -> list[Handler]:
+def docs_routes(documents: Mapping[str, Schema], versions: Sequence[Version]) -> list[Handler]:
     """Build the routes. Their contents are read and encoded once, here.
 
-    Without Swagger UI only ``/openapi.json`` is served.
+    ``documents``: the document of each version by its prefix. ``/openapi.json`` is that of the last one. Without
+    Swagger UI only the documents are served.
     """
-    title = str(document["info"]["title"])
+    encoded = {prefix: msgspec.json.encode(document) for prefix, document in documents.items()}
+    newest = next(reversed(encoded))
+    handlers = [_document(path, encoded[prefix]) for prefix in encoded if (path := f"{prefix}/openapi.json")]
+    if newest:
+        handlers.insert(0, _document("/openapi.json", encoded[newest]))
+    title = str(documents[newest]["info"]["title"])
     page = Response(
-        content=_PAGE.format(title=title).encode(),
+        content=_PAGE.format(title=escape(title), versions=_selection(versions)).encode(),
         media_type="text/html; charset=utf-8",
         headers={"content-security-policy": CONTENT_SECURITY_POLICY},
     )
-    document_response = Response(content=msgspec.json.encode(document), media_type="application/json")
-
-    @get("/openapi.json", include_in_schema=False, rate_limit=DOCUMENTS)
-    async def openapi() -> Response[bytes]:
-        return document_response
-
     folder = swagger_ui()
     if folder is None:
-        return [openapi]
+        return handlers
     files = {name: _file((folder / name).read_bytes(), kind) for name, kind in _ASSETS.items()}
     files["start.js"] = _file(_START.encode(), "text/javascript; charset=utf-8")
 
@@ -85,7 +95,29 @@ def docs_routes(document: Schema) -> list[Handler]:
             raise NotFound
         return files[name]
 
-    return [openapi, docs, docs_file]
+    return [*handlers, docs, docs_file]
+
+
+def _document(path: str, content: bytes) -> Handler:
+    response = Response(content=content, media_type="application/json")
+
+    @get(path, include_in_schema=False, rate_limit=DOCUMENTS)
+    async def openapi() -> Response[bytes]:
+        return response
+
+    return openapi
+
+
+def _selection(versions: Sequence[Version]) -> str:
+    """The selection of a version, the last one first; empty if there is only one."""
+    if len(versions) < _SEVERAL:
+        return ""
+    options = "".join(
+        f'<option value="{escape(each.prefix)}/openapi.json">'
+        f"{escape(each.prefix.strip('/'))}{' (deprecated)' if each.lifecycle is not None else ''}</option>"
+        for each in reversed(versions)
+    )
+    return f'<label for="version">Version</label> <select id="version">{options}</select>'
 
 
 def _file(content: bytes, kind: str) -> Response[bytes]:

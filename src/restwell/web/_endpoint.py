@@ -11,6 +11,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 from msgspec import UNSET, Struct, UnsetType
 
 from restwell.database._query import known_names
+from restwell.edge._lifecycle import Lifecycle
 from restwell.edge._route import Route
 from restwell.errors import AppError, ErrorFormat
 from restwell.pages import Page
@@ -23,6 +24,7 @@ from restwell.web._parameters import FindService, Parameters, infer_parameters
 from restwell.web._request import JSON, AuthScheme
 from restwell.web._responses import Response, Stream
 
+_UNVERSIONED: Final = Version("", [])
 _WITHOUT_BODY: Final = frozenset({204, 304})
 _path_parameters: Final = re.compile(r"\{(\w+)\}").findall
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -34,6 +36,7 @@ class Endpoint(Route, frozen=True, kw_only=True):
 
     ``handler`` takes the values of ``parameters``; its services are bound. ``returns``: the types of its result, of
     which several are alternatives; empty if it returns none. ``declared_rate``: UNSET for the default rates.
+    ``version``: the prefix of its version; empty without one.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Endpoint(Route, frozen=True, kw_only=True):
     is_page: bool
     auth: AuthScheme | None
     errors: ErrorFormat
+    version: str
 
 
 class Defaults(Struct, frozen=True, kw_only=True):
@@ -68,31 +72,31 @@ class Defaults(Struct, frozen=True, kw_only=True):
 def compile_endpoints(parts: Iterable[Part | Version], find_service: FindService, defaults: Defaults) -> list[Endpoint]:
     """Compile every route. Raises TypeError for a wrong declaration, naming the route and the fix."""
     return [
-        _compile(declaration, handler, prefix, controller, find_service, defaults)
-        for prefix, controller, handler, declaration in _handlers(parts, "")
+        _compile(declaration, handler, version, controller, find_service, defaults)
+        for version, controller, handler, declaration in _handlers(parts, _UNVERSIONED)
     ]
 
 
 def _handlers(
-    parts: Iterable[Part | Version], prefix: str
-) -> Iterator[tuple[str, type[Controller], Handler, Declaration]]:
+    parts: Iterable[Part | Version], version: Version
+) -> Iterator[tuple[Version, type[Controller], Handler, Declaration]]:
     for part in parts:
         if isinstance(part, Version):
-            yield from _handlers(part.parts, prefix + part.prefix)
+            yield from _handlers(part.parts, part)
         elif isinstance(part, Feature):
-            yield from _handlers(part.controllers, prefix)
+            yield from _handlers(part.controllers, version)
         elif isinstance(part, type) and issubclass(part, Controller):
             controller = part()
             for name in _names(part):
                 handler = getattr(controller, name)
                 declaration = declaration_of(handler)
                 if declaration is not None:
-                    yield prefix, part, handler, declaration
+                    yield version, part, handler, declaration
         else:
             declaration = declaration_of(part)
             if declaration is None or isinstance(part, type):
                 raise TypeError(f"{part!r} is not a Feature, a Controller or a handler with @get, @post ...")
-            yield prefix, Controller, part, declaration
+            yield version, Controller, part, declaration
 
 
 def _names(controller: type[Controller]) -> Iterable[str]:
@@ -103,18 +107,19 @@ def _names(controller: type[Controller]) -> Iterable[str]:
 def _compile(
     declaration: Declaration,
     handler: Handler,
-    prefix: str,
+    version: Version,
     controller: type[Controller],
     find_service: FindService,
     defaults: Defaults,
 ) -> Endpoint:
-    path = (prefix + controller.path + declaration.path).rstrip("/") or "/"
+    path = (version.prefix + controller.path + declaration.path).rstrip("/") or "/"
     guards = (*controller.guards, *declaration.guards)
     name = handler.__name__
     try:
         parameters = infer_parameters(handler, declaration.method, _path_parameters(path), find_service, defaults.types)
         annotation = with_concrete_types(get_type_hints(handler).get("return", UNSET), defaults.types)
         annotation = _checked(declaration, parameters, guards, annotation, defaults)
+        lifecycle = _lifecycle_of(declaration, version)
         if parameters.optional_actor:
             guards = (optional_sign_in, *guards)
     except TypeError as error:
@@ -147,7 +152,19 @@ def _compile(
         is_page=any(get_origin(each) is Page for each in returns),
         auth=defaults.auth,
         errors=controller.error_format or defaults.errors,
+        lifecycle=lifecycle,
+        version=version.prefix,
     )
+
+
+def _lifecycle_of(declaration: Declaration, version: Version) -> Lifecycle | None:
+    """The lifecycle of a route: its own, or that of its version. Raises TypeError if the own one ends later."""
+    own, common = declaration.lifecycle, version.lifecycle
+    if own is None or common is None:
+        return own or common
+    if common.sunset_at is not None and (own.sunset_at is None or own.sunset_at > common.sunset_at):
+        raise TypeError(f"ends after {version.prefix}: set its sunset to {common.sunset} at the latest")
+    return own
 
 
 def _checked(

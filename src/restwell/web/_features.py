@@ -18,6 +18,19 @@ def features_of(parts: Iterable[Part | Version]) -> list[Feature]:
     return [feature for _, feature in _with_prefixes(parts)]
 
 
+def versions_of(parts: Iterable[Part | Version]) -> list[Version]:
+    """The versions, in the order of the application; one without a prefix if it has none.
+
+    Raises TypeError for two versions with the same prefix.
+    """
+    versions = [part for part in parts if isinstance(part, Version)]
+    prefixes = [each.prefix for each in versions]
+    for prefix in prefixes:
+        if prefixes.count(prefix) > 1:
+            raise TypeError(f"two versions have the prefix {prefix}: make them one, or change a prefix")
+    return versions or [Version("", [])]
+
+
 def serves_routes(feature: Feature) -> bool:
     """Whether the feature has routes, or options of the routes of the application."""
     return bool(

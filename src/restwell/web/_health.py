@@ -61,8 +61,9 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics, 
     @get("/metrics", include_in_schema=False, rate_limit=None, media_type=MEDIA_TYPE)
     async def read_metrics() -> bytes:
         queues: list[QueueStats] = []
-        with suppress(ServiceUnavailable):  # the other metrics are needed most while the database is down
-            queues = await jobs.queue_stats()
+        if any("." not in name for name in jobs.registered):  # without jobs of its own, it may have no tables
+            with suppress(ServiceUnavailable):  # the other metrics are needed most while the database is down
+                queues = await jobs.queue_stats()
         return await metrics.exposition(queue_metrics(queues))
 
     return [live, ready, read_metrics]

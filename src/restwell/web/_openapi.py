@@ -18,6 +18,7 @@ import msgspec
 from restwell.cache import TooManyLoads
 from restwell.database import DatabaseBusy, DatabaseUnavailable, TransactionConflict
 from restwell.edge._concurrency_limiter import Overloaded
+from restwell.edge._lifecycle import Gone, Lifecycle
 from restwell.errors import (
     AppError,
     BodyTooLarge,
@@ -117,6 +118,7 @@ def documented_errors(endpoint: Endpoint) -> list[type[AppError]]:
         (endpoint.is_page, [InvalidCursor]),
         (endpoint.idempotent, [IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused]),
         (endpoint.declared_rate is not None, [RateLimited]),
+        (endpoint.lifecycle is not None and endpoint.lifecycle.sunset is not None, [Gone]),
         (True, _COMMON_ERRORS),
     ]
     return list(dict.fromkeys(error for applies, errors in errors_by_condition if applies for error in errors))
@@ -207,6 +209,11 @@ def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: Client
         sentences.append(f"Guarded by {', '.join(custom)}.")
     if isinstance(rate := endpoint.declared_rate, Rate):
         sentences.append(f"Rate limit: {rate.count} requests per {rate.seconds} seconds.")
+    if endpoint.lifecycle is not None:
+        described["deprecated"] = True
+        sentences += _end(endpoint.lifecycle)
+        if endpoint.lifecycle.sunset_at is not None:
+            described["x-sunset"] = endpoint.lifecycle.sunset_at.isoformat()
     if sentences:
         described["description"] = " ".join(sentences)
     parameters = endpoint.parameters
@@ -240,6 +247,17 @@ def _authorization(endpoint: Endpoint, credentials: ClientCredentials | None) ->
         accepts_clients = credentials is not None and required_scopes(endpoint)
         callers = "OAuth clients and API keys" if accepts_clients else "API keys"
         yield f"{callers} require the scope {' and '.join(scopes)}."
+
+
+def _end(lifecycle: Lifecycle) -> Iterator[str]:
+    """Sentences about the end of the operation."""
+    yield f"Deprecated since {lifecycle.deprecated_at:%Y-%m-%d}."
+    if lifecycle.sunset_at is not None:
+        yield f"Responds with 410 from {lifecycle.sunset_at:%Y-%m-%d}."
+    if lifecycle.successor is not None:
+        yield f"Use {lifecycle.successor}."
+    if lifecycle.guide is not None:
+        yield f"See {lifecycle.guide}."
 
 
 def _responses(endpoint: Endpoint, schemas: ComponentSchemas) -> Schema:

@@ -104,6 +104,7 @@ class Request:
     def actor(self, actor: Actor) -> None:
         self._actor = actor
         self.context.user_id = actor.id
+        self.context.caller = actor
 
     @property
     def user_id(self) -> UUID | None:

@@ -1,0 +1,109 @@
+"""Announces the end of versions and routes on every response, and responds with 410 from the moment of their sunset."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from restwell.edge._context import Headers, Hook, RequestContext
+from restwell.edge._lifecycle import Lifecycle
+from restwell.edge._route import Route
+from restwell.observability._metric_families import counter
+
+MAX_COUNTED: Final = 1_000
+"""The number of combinations of route and client that are counted; the others are counted together."""
+
+_max_age: Final = re.compile(rb"max-age=(\d+)")
+
+
+class _Compiled(Struct, frozen=True):
+    lifecycle: Lifecycle
+    headers: Headers
+    sunset: float | None
+
+
+class Lifecycles(Hook, Collector):
+    """Adds the headers, and counts the requests for what is deprecated. It precedes the routing.
+
+    ``prefixes``: the lifecycles of versions, for requests below them that have no route.
+    """
+
+    def __init__(self, routes: Iterable[Route], prefixes: Mapping[str, Lifecycle]) -> None:
+        self._of = {each.lifecycle: _compiled(each.lifecycle) for each in routes if each.lifecycle is not None}
+        self._prefixes = {f"{prefix}/": _compiled(lifecycle) for prefix, lifecycle in prefixes.items()}
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+
+    @property
+    def is_needed(self) -> bool:
+        return bool(self._of or self._prefixes)
+
+    def find(self, context: RequestContext) -> _Compiled | None:
+        """What applies to the request."""
+        if context.route is not None:
+            lifecycle = context.route.lifecycle
+            return self._of[lifecycle] if lifecycle is not None else None
+        path = context.scope["path"]
+        return next((each for prefix, each in self._prefixes.items() if f"{path}/".startswith(prefix)), None)
+
+    def on_response(self, context: RequestContext, headers: Headers) -> None:
+        found = self.find(context)
+        if found is None:
+            return
+        headers += found.headers
+        if found.sunset is not None:
+            _limit_freshness(headers, found.sunset - time.time())
+
+    def after(self, context: RequestContext) -> None:
+        if context.route is None or self.find(context) is None:
+            return
+        key = (context.method, context.route.path, _client(context.caller))
+        if key not in self._counts and len(self._counts) >= MAX_COUNTED:
+            key = ("", "", "")
+        self._counts[key] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        text = "Requests for deprecated routes, by the kind of the client or the id of a machine client."
+        yield counter("restwell_deprecated_requests", text, self._counts, ["method", "route", "client"])
+
+
+class Sunset(Hook):
+    """Responds with 410 to requests for what has ended. It follows the routing."""
+
+    def __init__(self, lifecycles: Lifecycles) -> None:
+        self._find = lifecycles.find
+
+    def admit(self, context: RequestContext) -> None:
+        """Raises Gone. Decided at each request, so that no process has to be restarted."""
+        found = self._find(context)
+        if found is not None and found.sunset is not None and time.time() >= found.sunset:
+            raise found.lifecycle.gone()
+
+
+def _compiled(lifecycle: Lifecycle) -> _Compiled:
+    sunset = lifecycle.sunset_at
+    return _Compiled(lifecycle, lifecycle.headers(), sunset.timestamp() if sunset is not None else None)
+
+
+def _limit_freshness(headers: Headers, seconds_left: float) -> None:
+    """No copy of the response is fresh after the sunset."""
+    for number, (name, value) in enumerate(headers):
+        if name == b"cache-control" and (found := _max_age.search(value)) is not None:
+            left = max(0, int(seconds_left))
+            if int(found[1]) > left:
+                headers[number] = (name, _max_age.sub(b"max-age=%d" % left, value))
+
+
+def _client(caller: object) -> str:
+    """Who called: the id of a machine client, or the kind of another one, which must not become a label."""
+    if caller is None:
+        return "anonymous"
+    if getattr(caller, "is_machine", False):
+        identifier: UUID = caller.id  # type: ignore[attr-defined]  # an Actor, which the edge does not import
+        return str(identifier)
+    return "api key" if getattr(caller, "is_api_key", False) else "user"
