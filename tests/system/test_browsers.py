@@ -10,10 +10,11 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
+from accounts_app import PASSWORD
+from accounts_environment import accounts_environment
 from browser import browser_page
 from misbehaving_provider import MisbehavingProvider
-from servers import RESTWELL, ROOT, restwell, serve
-from shop.demo import PASSWORD
+from servers import RESTWELL, ROOT, serve
 
 PATCH_NAME = """async ([api, token]) => {
   try {
@@ -70,13 +71,7 @@ def other_origin() -> Iterator[str]:
 
 
 def prepared(tmp_path: Path) -> dict[str, str]:
-    settings = {
-        "DATABASE_URL": f"sqlite:///{tmp_path}/shop.db",
-        "JWT_SECRET": "a secret for tests, which is long enough",
-    }
-    for command in ("migrate", "seed"):
-        restwell(command, cwd=ROOT, **settings).check_returncode()
-    return settings
+    return accounts_environment(f"sqlite:///{tmp_path}/accounts.db")
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -86,7 +81,7 @@ def test_a_browser_lets_a_page_of_another_origin_call_only_if_it_is_listed(
     """Breaks for the allowed origin when the preflight response lacks the method or the headers."""
     settings = prepared(tmp_path) | {"CORS_ORIGINS": other_origin if listed else "http://127.0.0.1:1"}
     with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
-        credentials = {"email": "customer1@shop.example", "password": PASSWORD}
+        credentials = {"email": "member@app.example", "password": PASSWORD}
         token = httpx.post(f"{served.url}/v1/sessions", json=credentials).json()["access_token"]
         page.goto(other_origin)
         answer = page.evaluate(PATCH_NAME, [served.url, token])
