@@ -10,11 +10,9 @@ from sqlalchemy import select
 
 from restwell._application import App
 from restwell.accounts._options import AccountOptions
-from restwell.accounts._passwords.schemas import RegistrationRequest
 from restwell.accounts._users.models import users
 from restwell.accounts._users.schemas import User
 from restwell.accounts._users.service import EmailTaken, UserService
-from restwell.auth import Passwords
 from restwell.database import Database, UniqueViolation, insert_row, param, query
 from restwell.email_addresses import EmailAddress
 from restwell.errors import ConfigurationError
@@ -39,6 +37,8 @@ async def seed_users(database: Database, seeds: Sequence[SeedUser], password: st
     missing = [(email, seed) for email, seed in by_email.items() if await database.find(_any_user, email=email) is None]
     if not missing:
         return
+    from restwell.auth import Passwords  # noqa: PLC0415  # not loaded by an application without passwords
+
     now = datetime.now(UTC)
     passwords = Passwords()
     rows = [
@@ -65,6 +65,8 @@ async def add_user(app: App, email: str, name: str, password: str, role: str | N
 
     The app must be started. Raises ConfigurationError for an unknown role, Invalid, EmailTaken, CommonPassword.
     """
+    from restwell.accounts._passwords.schemas import RegistrationRequest  # noqa: PLC0415  # as above
+
     options = app.service(AccountOptions)
     if role is not None and role not in list(options.roles):
         raise ConfigurationError([f"unknown role {role}: use one of {', '.join(options.roles)}"])
