@@ -42,6 +42,7 @@ class OptionalParts:
             "restwell.auth._passwords.Passwords": lambda: self.passwords,
             "restwell.auth._tokens.AccessTokens": lambda: self.access_tokens,
             "restwell.auth._encryption.SecretBox": lambda: self.secret_box,
+            "restwell.auth._key_derivation.KeyDeriver": lambda: KeyDeriver(self._secrets[0]),
             "restwell.auth.oauth._providers.Providers": lambda: self.oauth_providers,
             "restwell.auth.oauth._state.AuthorizationFlows": lambda: self.oauth_flows,
         }

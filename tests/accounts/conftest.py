@@ -40,7 +40,7 @@ def prepare() -> Callable[[Database], Awaitable[None]]:
     """Creates the tables of every part, and the users."""
 
     async def migrate_and_seed(database: Database) -> None:
-        await create_app(Settings()).migrations.upgrade(database)
+        await create_app(Settings(), registration="invitation").migrations.upgrade(database)
         await seed(database)
 
     return migrate_and_seed

@@ -12,6 +12,7 @@ from accounts_app import create_app
 from query_plans import assert_follows_an_index, pages
 from restwell.accounts._audit import queries as audit
 from restwell.accounts._clients import queries as clients
+from restwell.accounts._invitations import queries as invitations
 from restwell.accounts._metadata import metadata
 from restwell.accounts._sessions import queries as sessions
 from restwell.accounts._users import queries as users
@@ -43,14 +44,15 @@ async def test_the_migrated_tables_of_all_parts_equal_their_definitions(database
 
 
 def test_the_migrations_of_accounts_pass_the_lint() -> None:
-    assert lint(create_app(Settings()).migrations) == []
+    assert lint(create_app(Settings(), registration="invitation").migrations) == []
 
 
 def lists() -> Iterator[Any]:
     of_user = {"user_id": new_id()}
     keys = {"after_created_at": datetime(2026, 2, 1, tzinfo=UTC), "after_id": new_id()}
-    for each, arguments in ((users.page, {}), (audit.page, {}), (audit.page_of_user, of_user), (clients.page, {})):
-        yield from pages(each, arguments, keys, each.name)
+    for each in (users.page, audit.page, clients.page, invitations.page):
+        yield from pages(each, {}, keys, each.name)
+    yield from pages(audit.page_of_user, of_user, keys, audit.page_of_user.name)
     times = dict.fromkeys(("now", "idle_since"), keys["after_created_at"])
     yield pytest.param(sessions.of_user, {**of_user, **times}, id=sessions.of_user.name)
 
@@ -69,4 +71,4 @@ def test_every_query_of_accounts_is_explained() -> None:
         import_module(f"restwell.accounts.{file.parent.name}.queries") for file in sorted(ACCOUNTS.glob("*/queries.py"))
     ]
     assert len(modules) > 5
-    assert set(find_queries(*modules)) <= set(create_app(Settings()).queries())
+    assert set(find_queries(*modules)) <= set(create_app(Settings(), registration="invitation").queries())

@@ -3,13 +3,21 @@
 import asyncio
 
 import httpx
+from sqlalchemy import func, select
 
 from accounts_app import PASSWORD
 from api_client import assert_problem
 from cases import each
 from restwell import App
+from restwell.accounts._passwords.models import password_resets
+from restwell.database import query
 from restwell.testing import ApiClient, MailBox, finish_jobs
 
+UNUSED_CODES = query(
+    "test.unused_codes",
+    select(func.count().label("n")).select_from(password_resets).where(password_resets.c.used_at.is_(None)),
+    into=int,
+)
 RESET = ("member@app.example", "nobody@app.example", "Member@App.example")
 
 
@@ -86,6 +94,31 @@ async def test_a_password_reset_code_is_refused_after_half_an_hour(
     (mail,) = mail_box.mails
     late = {"code": mail.code, "password": "an entirely new one"}
     assert (await client.post("/v1/password-resets/completion", json=late)).status_code == 400
+
+
+async def test_a_new_password_revokes_the_codes_that_were_requested_before(
+    client: httpx.AsyncClient, member: ApiClient, app: App, mail_box: MailBox
+) -> None:
+    """Fails without the hook: a code in a mail that an attacker has read would still reset the new password."""
+    await client.post("/v1/password-resets", json={"email": "member@app.example"})
+    await finish_jobs(app)
+    code = mail_box.mails[0].code
+    change = {"current_password": PASSWORD, "new_password": "an entirely new one"}
+    assert (await member.post("/v1/users/me/password", change)).status_code == 204
+    late = {"code": code, "password": "the password of an attacker"}
+    assert_problem(await client.post("/v1/password-resets/completion", json=late), 400, "invalid_reset_code")
+
+
+async def test_a_deleted_account_has_no_valid_reset_code(
+    client: httpx.AsyncClient, member: ApiClient, app: App, mail_box: MailBox
+) -> None:
+    """Fails without the hook: the code is only refused because the account is inactive."""
+    await client.post("/v1/password-resets", json={"email": "member@app.example"})
+    await finish_jobs(app)
+    assert (await member.delete("/v1/users/me")).status_code == 204
+    assert await app.kit.database.one(UNUSED_CODES) == 0
+    late = {"code": mail_box.mails[0].code, "password": "an entirely new one"}
+    assert_problem(await client.post("/v1/password-resets/completion", json=late), 400, "invalid_reset_code")
 
 
 @each(

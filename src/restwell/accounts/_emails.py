@@ -21,9 +21,9 @@ class AccountEmails:
     signature: ClassVar[str] = ""
 
     def welcome(self, code: str | None) -> EmailText:
-        """After registration. ``code`` verifies the address; None if the identity provider has verified it."""
+        """After registration. ``code`` verifies the address; None if an invitation or a provider has verified it."""
         if code is None:
-            return EmailText("Welcome", ["Your account is ready. You can sign in with your identity provider."])
+            return EmailText("Welcome", ["Your account is ready. You can sign in now."])
         return EmailText(
             "Welcome",
             [
@@ -32,6 +32,14 @@ class AccountEmails:
                 "If you did not register, ignore this email and do not use the code.",
             ],
         )
+
+    def invitation(self, code: str | None, expires_at: datetime) -> EmailText:
+        """``code`` creates the account; None if users sign in with identity providers only."""
+        until = f"The invitation can be used once, until {expires_at:%d %B %Y, %H:%M} UTC."
+        if code is None:
+            sign_in = "You are invited to create an account. Sign in with a provider that has verified this address."
+            return EmailText("Invitation", [sign_in, until])
+        return EmailText("Invitation", ["You are invited to create an account. This is the code:", code, until])
 
     def email_verification(self, code: str) -> EmailText:
         return EmailText(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
@@ -29,7 +29,8 @@ class Accounts(Feature):
       ``passwords``, which both need.
     - ``clients``: machine clients with the client credentials grant. Default: if there are ``scopes``.
     - ``administration``: routes to list, change and deactivate users.
-    - ``registration``: ``open``, or ``closed``: accounts are not created through the API.
+    - ``registration``: ``open``; ``invitation``: only for people whom an admin has invited by email; or ``closed``:
+      accounts are not created through the API.
     - ``profile``: the application's own fields of accounts, a frozen Struct whose fields all have defaults. Users set
       them at registration and change them with a merge patch. They are stored as JSON of at most 16 KiB, so a new field
       needs no migration. A stored value that no longer fits its field is read as the default.
@@ -64,6 +65,7 @@ class Accounts(Feature):
             admin_role=admin_role or _admin_of(roles),
             scopes=scopes or {},
             registration=registration,
+            by_password=passwords,
             emails=emails or AccountEmails(),
             profiles=profiles,
             user=user,
@@ -82,6 +84,10 @@ class Accounts(Feature):
                 raise TypeError(f"Accounts: {part} needs passwords=True")
         if parts["clients"] and not scopes:
             raise TypeError("Accounts: clients needs scopes, a description for each scope of the application")
+        if registration not in get_args(Registration):
+            raise TypeError(f"Accounts: registration is {registration!r}; choose one of {get_args(Registration)}")
+        if registration == "invitation" and not passwords and not identities:
+            raise TypeError('Accounts: registration="invitation" needs passwords=True or identities=True')
         features = [core(options, events_scope), *_features(parts, options)]
         super().__init__(
             controllers=[each for feature in features for each in feature.controllers],
@@ -108,6 +114,10 @@ def _features(parts: Mapping[str, bool], options: AccountOptions) -> Iterator[Fe
         from restwell.accounts._passwords.feature import passwords  # noqa: PLC0415  # as above
 
         yield passwords(options)
+    if options.registration == "invitation":
+        from restwell.accounts._invitations.feature import invitations  # noqa: PLC0415  # as above
+
+        yield invitations(options)
     if parts["email_verification"]:
         from restwell.accounts._email_verification.feature import email_verification  # noqa: PLC0415  # as above
 

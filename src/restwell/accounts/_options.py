@@ -21,6 +21,8 @@ class AccountOptions:
     admin_role: StrEnum
     scopes: Mapping[str, str]
     registration: Registration
+    by_password: bool
+    """Whether users sign in with a password that is stored here."""
     emails: AccountEmails
     profiles: Profiles | None
     user: type[User]

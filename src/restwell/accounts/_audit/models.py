@@ -12,6 +12,9 @@ class SecurityEventType(StrEnum):
     """What happened to an account."""
 
     REGISTERED = "registered"
+    INVITATION_CREATED = "invitation_created"
+    INVITATION_REVOKED = "invitation_revoked"
+    INVITATION_ACCEPTED = "invitation_accepted"
     SIGNED_IN = "signed_in"
     SIGN_IN_FAILED = "sign_in_failed"
     SIGNED_OUT = "signed_out"

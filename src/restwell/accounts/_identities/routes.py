@@ -58,7 +58,7 @@ class OAuthSignInController(Controller):
     @get(
         "/{provider}/callback",
         other_responses={303: "Redirect to `return_to`, if the sign-in was started with one."},
-        query_budget={"security_events.insert": 3},
+        query_budget={"security_events.insert": 4},
         raises=[NotFound, InvalidSignIn, SignInRefused, AccountExists, IdentityTaken, ProviderUnavailable],
     )
     async def complete_oauth_sign_in(

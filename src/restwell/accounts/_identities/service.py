@@ -1,5 +1,6 @@
 """Sign-in with identity providers, and linking them to accounts."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -14,6 +15,8 @@ from restwell.accounts._options import AccountOptions
 from restwell.accounts._personal_data import PersonalValue
 from restwell.accounts._sessions.schemas import BearerTokens
 from restwell.accounts._sessions.service import SessionService
+from restwell.accounts._users.invited import InvitedAccounts
+from restwell.accounts._users.schemas import User
 from restwell.accounts._users.service import UserService
 from restwell.auth import Actor, ClientInfo
 from restwell.auth.oauth import AuthorizationFlow, AuthorizationFlows, Identity, InvalidSignIn, Providers, SignInRefused
@@ -55,6 +58,7 @@ class IdentityService(PersonalValue):
         flows: AuthorizationFlows,
         sessions: SessionService,
         users: UserService,
+        invited: Sequence[InvitedAccounts],
         hooks: AccountHooks,
         audit: AuditLog,
         options: AccountOptions,
@@ -66,6 +70,7 @@ class IdentityService(PersonalValue):
         self._flows = flows
         self._sessions = sessions
         self._users = users
+        self._invited = invited
         self._audit = audit
         self._public_url = settings.public_url
         self._registration = options.registration
@@ -165,11 +170,7 @@ class IdentityService(PersonalValue):
             raise SignInRefused("The provider returned no email address. Grant access to it and sign in again.")
         existing_user = await self._users.find_credentials(email, tx)
         if existing_user is None:
-            if self._registration != "open":
-                raise SignInRefused("There is no account for this identity, and registration is not open.")
-            user = await self._users.register_in(
-                tx, email, _name(identity, email), email_verified=identity.email_verified
-            )
+            user = await self._register(tx, identity, email)
             await self._link(tx, user.id, identity, is_new=True)
             return user.id
         # Without both verifications, an attacker who registers the victim's address first could take over the account.
@@ -177,6 +178,16 @@ class IdentityService(PersonalValue):
             raise AccountExists
         await self._link(tx, existing_user.id, identity)
         return existing_user.id
+
+    async def _register(self, tx: Transaction, identity: Identity, email: EmailAddress) -> User:
+        name = _name(identity, email)
+        if self._registration == "open":
+            return await self._users.register_in(tx, email, name, email_verified=identity.email_verified)
+        # Without the verification by the provider, anybody could claim the invitation of somebody else.
+        for invited in self._invited if identity.email_verified else ():
+            if (user := await invited.register_invited_in(tx, email, name)) is not None:
+                return user
+        raise SignInRefused("There is no account for this identity, and registration is not open.")
 
     async def _link(self, tx: Transaction, user_id: UUID, identity: Identity, *, is_new: bool = False) -> None:
         await tx.run(

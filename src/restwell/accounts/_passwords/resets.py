@@ -37,6 +37,8 @@ class PasswordResetService(DeletesExpired):
         self._users = users
         self._audit = audit
         hooks.on_email_changed.append(self.revoke_codes_in)
+        hooks.on_password_changed.append(self.revoke_codes_in)
+        hooks.on_deleted.append(self.revoke_codes_in)
 
     async def request(self, email: EmailAddress) -> None:
         """Queue an email with a code.
@@ -59,7 +61,6 @@ class PasswordResetService(DeletesExpired):
             if user is None:
                 raise InvalidResetCode
             await self._users.reset_password_in(tx, user, password_hash)
-            await self.revoke_codes_in(tx, user.id)
             await self._audit.record(tx, SecurityEventType.PASSWORD_RESET, user.id)
 
     async def revoke_codes_in(self, tx: Transaction, user_id: UUID) -> None:

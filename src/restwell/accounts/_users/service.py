@@ -193,7 +193,10 @@ class UserService(PersonalValue):
             await hook(tx, user_id, keep)
 
     async def update_user(self, actor: Actor, user_id: UUID, patch: UserUpdateRequest) -> User:
-        """Change role or status. Deactivation revokes all sessions of the account. Raises NotFound, OwnAccount."""
+        """Change role or status. Deactivation revokes all sessions of the account. Raises NotFound, OwnAccount.
+
+        The last admin can still be lost, by deleting the own account; ``restwell users add`` adds another one.
+        """
         if user_id == actor.id:
             raise OwnAccount
         async with self._database.transaction() as tx:

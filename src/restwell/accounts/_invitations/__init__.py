@@ -1,0 +1,1 @@
+"""Invitations: admins choose who may create an account, and with which role."""
