@@ -1,5 +1,6 @@
 """Fixtures of the tests of accounts: a migrated database with three users, the application, and clients of it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pytest
 from pydantic import SecretStr
 
 from accounts_app import PASSWORD, create_app, seed
+from fuzzing import InProcess, in_process
 from misbehaving_provider import MisbehavingProvider
 from oauth_browser import NAMES, OAuthBrowser
 from restwell import App
 from restwell.auth import Passwords
-from restwell.database import Database
+from restwell.database import Database, open_database
 from restwell.settings import (
     DatabaseSettings,
     JwtSettings,
@@ -88,6 +90,29 @@ async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def anyone(client: httpx.AsyncClient) -> ApiClient:
     return ApiClient(client)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    """The application for fuzzing, on SQLite without rate limits. Tests share it."""
+    folder = tmp_path_factory.mktemp("server")
+    settings = Settings(
+        database=DatabaseSettings(url=SecretStr(f"sqlite:///{folder / 'accounts.db'}")),
+        jwt=JwtSettings(secret=SecretStr(SECRET)),
+        runtime_dir=folder,
+        rate_limit=RateLimitSettings(scale=0),
+        oauth=OauthSettings(providers=(SecretStr("okta=http://id:secret@127.0.0.1:9"),)),  # a closed port
+    )
+    app = create_app(settings)
+
+    async def migrate_and_seed() -> None:
+        async with open_database(settings.database.url.get_secret_value()) as database:
+            await app.migrations.upgrade(database)
+            await seed(database)
+
+    asyncio.run(migrate_and_seed())
+    with in_process(app) as started:
+        yield started
 
 
 @pytest.fixture

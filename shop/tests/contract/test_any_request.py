@@ -12,10 +12,10 @@ from urllib.parse import quote
 import pytest
 
 from fuzzing import MARK, InProcess, Response, fuzz
-from mutations import Choices, from_choices, mutated
+from mutations import NO_FIELD_VALUE, Choices, from_choices, mutated
 from restwell.web import ACCESS_COOKIE, OAUTH_STATE_COOKIE, REFRESH_COOKIE
 from scoreboard import Score
-from seeded_shop import JSON, NO_FIELD_VALUE, SeededShop
+from seeded_shop import JSON, SeededShop
 
 Headers = list[tuple[bytes, bytes]]
 

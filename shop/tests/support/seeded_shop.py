@@ -9,8 +9,6 @@ from fuzzing import InProcess
 from shop.demo import PASSWORD
 
 JSON = b"application/json"
-NO_FIELD_VALUE = bytes({*range(32), 127} - {9})
-"""Servers reject these bytes in a header value."""
 
 
 class SeededShop(Struct, frozen=True):

@@ -18,11 +18,6 @@ class ShopClient(ApiClient):
     async def sign_in(self, email: str, password: str = PASSWORD, *, cookies: bool = False, **more: object) -> Self:
         return await super().sign_in(email, password, cookies=cookies, **more)
 
-    async def sign_in_at(self, url: str, email: str) -> Self:
-        """Sign in at one of several servers."""
-        self.sessions_path = f"{url}/v1/sessions"
-        return await self.sign_in(email)
-
     async def order(self, key: str, *lines: tuple[str, int]) -> httpx.Response:
         items = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
         return await self.send("POST", "/v1/orders", {"items": items}, idempotency_key=key)

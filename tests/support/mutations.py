@@ -212,3 +212,15 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     elif isinstance(value, list):
         found += [(value, key) for key in range(len(value))]
     return found + [place for holder, key in list(found) for place in _places(holder[key])]
+
+
+NO_FIELD_VALUE: Final = bytes({*range(32), 127} - {9})
+"""Servers reject these bytes in a header value."""
+lines: Final = st.binary().map(lambda line: line.replace(b"\r", b"").replace(b"\n", b"").strip(b" \t"))
+"""Valid bytes of a header field."""
+
+
+def damaged(right: bytes) -> st.SearchStrategy[bytes]:
+    """The valid bytes with some changed, removed or added."""
+    places = st.integers(0, len(right))
+    return st.builds(lambda at, cut, new: right[:at] + new + right[at + cut :], places, st.integers(0, 3), lines)
