@@ -21,6 +21,7 @@ with needs_extra("testing", "restwell.testing"):
     import httpx
 
 ADMITTED: Final = 204
+_OPERATIONAL: Final = {f"restwell.web._{name}" for name in ("docs", "health", "well_known")}
 _SAMPLES: Final[Mapping[type, str]] = {UUID: str(UUID(int=2**128 - 1)), int: "987654321987654321", str: "unknown"}
 
 
@@ -54,8 +55,11 @@ class Caller:
 
 
 def access_table(app: App) -> str:
-    """Who passes the guards of each route: one line for each, as ``check_access`` takes them."""
-    return _lines_of(app.routes)
+    """Who passes the guards of each route: one line for each, as ``check_access`` takes them.
+
+    The routes that the kit adds to every application, such as ``/health/live``, are left out.
+    """
+    return _lines_of(_routes_of(app))
 
 
 async def check_access(
@@ -74,7 +78,7 @@ async def check_access(
     Raises AssertionError with a line for each difference.
     """
     rules, faults = _parse(table)
-    endpoints = {_key(endpoint): endpoint for endpoint in app.routes}
+    endpoints = {_key(endpoint): endpoint for endpoint in _routes_of(app)}
     faults += [(*key, "", "no such route") for key in rules.keys() - endpoints.keys()]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
         callers = [Caller(ApiClient(client), name="anonymous"), Caller(ApiClient(client, "invalid")), *callers]
@@ -120,6 +124,15 @@ async def guard_status(endpoint: Endpoint, caller: ApiClient, path: str) -> int:
     probe = copy(caller)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(run_guards), base_url=BASE_URL) as probe.client:
         return (await probe.send(endpoint.method, path)).status_code
+
+
+def _routes_of(app: App) -> list[Endpoint]:
+    handlers = [getattr(endpoint.handler, "func", endpoint.handler) for endpoint in app.routes]
+    return [
+        endpoint
+        for endpoint, handler in zip(app.routes, handlers, strict=True)
+        if handler.__module__ not in _OPERATIONAL
+    ]
 
 
 def _key(endpoint: Endpoint) -> tuple[str, str]:
