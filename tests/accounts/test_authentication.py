@@ -1,5 +1,6 @@
 """Authorization of every route of an application with accounts: ended credentials, and objects of other users."""
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +13,18 @@ from forged_tokens import changed
 from restwell import App
 from restwell.auth._signing_keys import from_secrets
 from restwell.settings import Settings
-from restwell.testing import ApiClient, Caller, check_access, check_ownership
+from restwell.testing import ApiClient, Caller, check_access, check_ownership, running
 from restwell.web._openapi import authenticates, operations, required_scopes
 from scoreboard import Score
 
 ACCESS: Final = Path(__file__).with_name("access.txt")
 """Who may call each route."""
+INVITATIONS: Final = """
+POST    /v1/invitations                     administrator
+GET     /v1/invitations                     administrator
+DELETE  /v1/invitations/{invitation_id}     administrator
+POST    /v1/invitations/acceptance          anyone
+"""
 GUARDED: Final = [one for one in operations(create_app(Settings()).routes) if one.guards]
 
 
@@ -95,6 +102,20 @@ async def test_each_route_admits_the_callers_of_the_access_table_only(
     callers = [*await valid_callers(member, admin), *await callers_with_ended_credentials(admin, settings)]
     await check_access(app, ACCESS.read_text(), callers)
     score.note(f"0 of {len(app.routes)} routes: anonymous, {', '.join(caller.name for caller in callers)}")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_each_route_of_invitations_admits_admins_only(
+    settings: Settings, member: ApiClient, admin: ApiClient
+) -> None:
+    """Another application with the same database: it has invitations instead of registration."""
+    callers = [*await valid_callers(member, admin), *await callers_with_ended_credentials(admin, settings)]
+    table = re.sub(r"^POST +/v1/users +anyone$", INVITATIONS, ACCESS.read_text(), flags=re.MULTILINE)
+    app = create_app(settings, registration="invitation")
+    async with running(app) as client:
+        for caller in callers:
+            caller.client.client = client
+        await check_access(app, table, callers)
 
 
 @pytest.mark.scoreboard("A8", "every route with an id x another user", "0 leaks")
