@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from api_client import assert_problem, error_paths
 from restwell import App, Restwell
 from restwell.accounts import Accounts
 from restwell.settings import Settings
@@ -98,3 +99,44 @@ async def test_the_profile_of_the_page_is_a_member_of_accounts(settings: Setting
         changed = await ada.patch("/v1/users/me", {"profile": {"newsletter": True}})
         assert changed.json()["profile"] == {"phone": "+4922812345", "newsletter": True}
         assert (await ada.patch("/v1/users/me", {"profile": {"phone": "1"}})).status_code == 422
+
+
+async def test_the_password_policy_of_the_page_is_that_of_every_new_password(
+    settings: Settings, mail_box: MailBox
+) -> None:
+    """Fails if one of the routes hashes a password without the policy."""
+    policy = module("password_policy").LibraryPasswords()
+    accounts = Accounts(roles=module("app").Role, password_policy=policy)
+    app = Restwell(settings, name="library").app([Version("/v1", [accounts])])
+    breached, short = "correct horse battery staple", "fourteen chars"
+    async with running(app) as client:
+        for password in (breached, short):
+            rejected = await client.post("/v1/users", json={**ADA, "password": password})
+            assert_problem(rejected, 422, "password_rejected" if password == breached else "invalid")
+            assert error_paths(rejected.json()) == {"$.password"}
+        assert (await client.post("/v1/users", json=ADA)).status_code == 201
+        ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
+        for password in (breached, short):
+            change = {"current_password": ADA["password"], "new_password": password}
+            rejected = await ada.post("/v1/users/me/password", change)
+            assert error_paths(rejected.json()) == {"$.new_password"}
+        await client.post("/v1/password-resets", json={"email": ADA["email"]})
+        await finish_jobs(app)
+        code = (await mail_box.wait_for(subject="Reset")).code
+        for password in (breached, short, "ADA@example.com"):
+            rejected = await client.post("/v1/password-resets/completion", json={"code": code, "password": password})
+            assert error_paths(rejected.json()) == {"$.password"}
+        assert "data breach" in (await client.post("/v1/users", json={**ADA, "password": breached})).text
+        schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
+    accounts = Accounts(roles=module("app").Role, password_policy=policy, registration="invitation")
+    invitations = Restwell(settings, name="library").app([Version("/v1", [accounts])])
+    async with running(invitations) as client:
+        schemas |= (await client.get("/openapi.json")).json()["components"]["schemas"]
+    for schema, field in (
+        ("RegistrationRequest", "password"),
+        ("InvitationAcceptanceRequest", "password"),
+        ("PasswordChangeRequest", "new_password"),
+        ("PasswordResetCompletionRequest", "password"),
+    ):
+        described = schemas[schema]["properties"][field]
+        assert (described["minLength"], described["maxLength"]) == (15, 128)

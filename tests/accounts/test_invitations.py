@@ -189,7 +189,7 @@ async def test_a_weak_password_or_a_failing_hook_leaves_the_invitation_valid(
 ) -> None:
     """Fails if the invitation is consumed in a transaction of its own."""
     _, code = await invite(app, admin, mail_box)
-    assert_problem(await accept(anyone, code, password=ADA), 422, "common_password")
+    assert_problem(await accept(anyone, code, password=ADA), 422, "password_rejected")
     monkeypatch.setattr(FailingHook, "fails", True)
     assert_problem(await accept(anyone, code), 409, "conflict")
     monkeypatch.setattr(FailingHook, "fails", False)

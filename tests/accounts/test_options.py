@@ -7,6 +7,7 @@ import pytest
 
 from accounts_app import SCOPES, Role, Scope
 from restwell.accounts import Accounts
+from restwell.auth import PasswordPolicy
 
 
 class Plan(StrEnum):
@@ -29,6 +30,10 @@ OF_TWO_ENUMS: Final[dict[Any, str]] = {**SCOPES, Plan.ADMIN: "All."}
         ({"scopes": {"notes:read": "Read all notes."}}, "the keys of scopes must be the members of one StrEnum"),
         ({"scopes": OF_TWO_ENUMS}, "the keys of scopes must be the members of one StrEnum"),
         ({"scopes": ONE_DESCRIBED}, "scopes has no description of notes:delete, notes:read"),
+        (
+            {"password_policy": PasswordPolicy},
+            "password_policy must be a PasswordPolicy, as in password_policy=OwnPolicy()",
+        ),
         ({"events_scope": Scope.EVENTS_READ}, "events_scope is events:read, which scopes does not describe"),
     ],
 )

@@ -12,6 +12,7 @@ from restwell.accounts._emails import AccountEmails
 from restwell.accounts._options import AccountOptions, Registration
 from restwell.accounts._profiles import Profiles
 from restwell.accounts._types import account_types, stored_user_type
+from restwell.auth import PasswordPolicy
 from restwell.web import Feature
 
 
@@ -35,6 +36,7 @@ class Accounts(Feature):
       them at registration and change them with a merge patch. They are stored as JSON of at most 16 KiB, so a new field
       needs no migration. A stored value that no longer fits its field is read as the default.
     - ``emails``: the texts of emails.
+    - ``password_policy``: the rules of new passwords.
 
     Raises TypeError for options that contradict each other.
     """
@@ -56,6 +58,7 @@ class Accounts(Feature):
         administration: bool = True,
         profile: type[Struct] | None = None,
         emails: AccountEmails | None = None,
+        password_policy: PasswordPolicy | None = None,
     ) -> None:
         profiles = Profiles(profile) if profile is not None else None
         user = stored_user_type(profiles)
@@ -67,6 +70,7 @@ class Accounts(Feature):
             registration=registration,
             by_password=passwords,
             emails=emails or AccountEmails(),
+            password_policy=password_policy or PasswordPolicy(),
             profiles=profiles,
             user=user,
             types=account_types(roles, user, profiles),

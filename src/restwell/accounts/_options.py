@@ -8,6 +8,7 @@ from typing import Literal
 from restwell.accounts._emails import AccountEmails
 from restwell.accounts._profiles import Profiles
 from restwell.accounts._users.schemas import User
+from restwell.auth import PasswordPolicy
 
 Registration = Literal["open", "invitation", "closed"]
 
@@ -24,6 +25,7 @@ class AccountOptions:
     by_password: bool
     """Whether users sign in with a password that is stored here."""
     emails: AccountEmails
+    password_policy: PasswordPolicy
     profiles: Profiles | None
     user: type[User]
     """The type of accounts in services."""
@@ -33,6 +35,8 @@ class AccountOptions:
         for name in ("default_role", "admin_role"):
             if not isinstance(getattr(self, name), self.roles):
                 raise TypeError(f"Accounts: {name} must be a member of {self.roles.__name__}")
+        if not isinstance(self.password_policy, PasswordPolicy):
+            raise TypeError("Accounts: password_policy must be a PasswordPolicy, as in password_policy=OwnPolicy()")
         if self.scopes:
             _check_scopes(self.scopes)
 

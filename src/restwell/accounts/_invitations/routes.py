@@ -6,7 +6,7 @@ from restwell.accounts._invitations.service import InvalidInvitationCode, Invita
 from restwell.accounts._rates import EMAIL_CODES, INVITATIONS
 from restwell.accounts._users.schemas import User
 from restwell.accounts._users.service import EmailTaken
-from restwell.auth import Actor, CommonPassword, PasswordsBusy
+from restwell.auth import Actor, PasswordRejected, PasswordsBusy
 from restwell.pages import Page, PageFilter
 from restwell.web import Controller, Request, Response, created, delete, get, post
 
@@ -50,7 +50,7 @@ class InvitationAcceptanceController(Controller):
     @post(
         rate_limit=EMAIL_CODES,
         query_budget={"security_events.insert": 2},
-        raises=[InvalidInvitationCode, EmailTaken, CommonPassword, PasswordsBusy],
+        raises=[InvalidInvitationCode, EmailTaken, PasswordRejected, PasswordsBusy],
     )
     async def accept_invitation(
         self, request: Request, data: InvitationAcceptanceRequest, invitations: InvitationAcceptance

@@ -11,7 +11,12 @@ from restwell.accounts._passwords.routes import (
     PasswordSignInController,
     RegistrationController,
 )
-from restwell.accounts._passwords.schemas import RegistrationRequest
+from restwell.accounts._passwords.schemas import (
+    PasswordChangeRequest,
+    PasswordResetCompletionRequest,
+    RegistrationRequest,
+    password_type,
+)
 from restwell.accounts._passwords.service import PasswordService
 from restwell.accounts._passwords.sign_in import PasswordSignIn
 from restwell.accounts._types import profile_change, with_fields
@@ -20,12 +25,17 @@ from restwell.web import Feature
 
 def passwords(options: AccountOptions) -> Feature:
     registration = [RegistrationController] if options.registration == "open" else []
-    profiles = options.profiles
+    password = password_type(options.password_policy)
+    profile = [profile_change(options.profiles)] if options.profiles is not None else []
     return Feature(
         controllers=[*registration, PasswordSignInController, PasswordController, PasswordResetController],
         services=[PasswordService, PasswordSignIn, PasswordResetService, PasswordResetMail, Reauthentication],
         jobs=[send_password_changed, send_reset_code],
         queries=[queries],
         migrations={"accounts_passwords": MIGRATIONS / "accounts_passwords"},
-        types={RegistrationRequest: with_fields(RegistrationRequest, profile_change(profiles))} if profiles else {},
+        types={
+            RegistrationRequest: with_fields(RegistrationRequest, ("password", password), *profile),
+            PasswordChangeRequest: with_fields(PasswordChangeRequest, ("new_password", password)),
+            PasswordResetCompletionRequest: with_fields(PasswordResetCompletionRequest, ("password", password)),
+        },
     )

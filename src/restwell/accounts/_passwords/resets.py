@@ -50,14 +50,19 @@ class PasswordResetService(DeletesExpired):
             await self._jobs.enqueue(tx, send_reset_code, email=email)
 
     async def reset(self, code: str, password: str) -> None:
-        """Set a new password and revoke all sessions. Raises InvalidResetCode, CommonPassword, PasswordsBusy.
+        """Set a new password and revoke all sessions. Raises InvalidResetCode, PasswordRejected, PasswordsBusy.
 
         The code proves control of the email address.
         """
-        password_hash = await self._passwords.hash_new(password)
+        code_hash = hash_token(code)
+        user_id = await self._database.primary.find(queries.user_of, match_hash=code_hash, now=datetime.now(UTC))
+        owner = await self._users.find_active(user_id) if user_id is not None else None
+        if owner is None:
+            raise InvalidResetCode
+        password_hash = await self._passwords.hash_new(password, owner.email, owner.name)
         async with self._database.transaction() as tx:
-            user_id = await tx.find(queries.use, match_hash=hash_token(code), now=datetime.now(UTC))
-            user = await self._users.find_active(user_id, tx) if user_id is not None else None
+            used = await tx.find(queries.use, match_hash=code_hash, now=datetime.now(UTC))
+            user = await self._users.find_active(used, tx) if used is not None else None
             if user is None:
                 raise InvalidResetCode
             await self._users.reset_password_in(tx, user, password_hash)

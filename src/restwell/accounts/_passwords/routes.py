@@ -16,7 +16,7 @@ from restwell.accounts._sessions.schemas import BearerTokens, CookieTokens
 from restwell.accounts._throttle.service import TooManyAttempts
 from restwell.accounts._users.schemas import User
 from restwell.accounts._users.service import EmailTaken
-from restwell.auth import Actor, CommonPassword, PasswordsBusy
+from restwell.auth import Actor, PasswordRejected, PasswordsBusy
 from restwell.web import (
     Controller,
     CrossSiteRequest,
@@ -34,7 +34,7 @@ class RegistrationController(Controller):
     path = "/users"
     tags = ["Users"]
 
-    @post(rate_limit=REGISTRATION, raises=[EmailTaken, CommonPassword, PasswordsBusy])
+    @post(rate_limit=REGISTRATION, raises=[EmailTaken, PasswordRejected, PasswordsBusy])
     async def register_user(self, data: RegistrationRequest, passwords: PasswordService) -> Response[User]:
         """Create an account.
 
@@ -81,7 +81,7 @@ class PasswordController(Controller):
     tags = ["Users"]
     guards = [signed_in]
 
-    @post(status_code=204, raises=[WrongPassword, TooManyAttempts, CommonPassword, PasswordsBusy])
+    @post(status_code=204, raises=[WrongPassword, TooManyAttempts, PasswordRejected, PasswordsBusy])
     async def change_own_password(self, data: PasswordChangeRequest, actor: Actor, passwords: PasswordService) -> None:
         """Change your password.
 
@@ -104,7 +104,11 @@ class PasswordResetController(Controller):
         await resets.request(data.email)
 
     @post(
-        "/completion", status_code=204, rate_limit=EMAIL_CODES, raises=[InvalidResetCode, CommonPassword, PasswordsBusy]
+        "/completion",
+        status_code=204,
+        rate_limit=EMAIL_CODES,
+        query_budget={"users.by_id": 2},  # before the password is hashed, and in the transaction
+        raises=[InvalidResetCode, PasswordRejected, PasswordsBusy],
     )
     async def reset_password(self, data: PasswordResetCompletionRequest, resets: PasswordResetService) -> None:
         """Reset a password with a code.

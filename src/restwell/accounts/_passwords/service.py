@@ -1,5 +1,6 @@
 from restwell.accounts._audit.models import SecurityEventType
 from restwell.accounts._audit.service import AuditLog
+from restwell.accounts._options import AccountOptions
 from restwell.accounts._passwords.jobs import send_password_changed
 from restwell.accounts._passwords.reauthentication import Reauthentication, WrongPassword
 from restwell.accounts._passwords.schemas import PasswordChangeRequest, RegistrationRequest
@@ -19,16 +20,18 @@ class PasswordService:
         users: UserService,
         reauthentication: Reauthentication,
         audit: AuditLog,
+        options: AccountOptions,
     ) -> None:
         self._database = database
         self._jobs = jobs
+        passwords.policy = options.password_policy
         self._passwords = passwords
         self._users = users
         self._reauthentication = reauthentication
         self._audit = audit
 
     async def register(self, registration: RegistrationRequest, *, role: str | None = None) -> User:
-        """Create an account. Raises EmailTaken, CommonPassword, PasswordsBusy."""
+        """Create an account. Raises EmailTaken, PasswordRejected, PasswordsBusy."""
         password_hash = await self._passwords.hash_new(registration.password, registration.email, registration.name)
         try:
             async with self._database.transaction() as tx:
@@ -46,11 +49,11 @@ class PasswordService:
     async def change(self, actor: Actor, change: PasswordChangeRequest) -> None:
         """Set a new password, revoke the other sessions and notify the owner.
 
-        Raises WrongPassword, TooManyAttempts, CommonPassword, PasswordsBusy.
+        Raises WrongPassword, TooManyAttempts, PasswordRejected, PasswordsBusy.
         """
         user = await self._users.get_user(actor.id)
         old_hash = await self._reauthentication.check(actor, change.current_password)
-        new_hash = await self._passwords.hash_new(change.new_password, user.email, user.name)
+        new_hash = await self._passwords.hash_new(change.new_password, user.email, user.name, field="$.new_password")
         async with self._database.transaction() as tx:
             if not await self._users.change_password_in(tx, actor.id, old_hash, new_hash, keep=actor.session_id):
                 raise WrongPassword  # changed concurrently: the given password is no longer the current one
