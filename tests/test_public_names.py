@@ -21,7 +21,6 @@ MODULES = {
 }
 
 PRIVATE_IN_TESTS_OF_THE_SHOP = {
-    "restwell.auth._signing_keys",
     "restwell.cache._invalidation",
     "restwell.cache._redis",
     "restwell.cache._store",
