@@ -16,6 +16,7 @@ class AccountHooks:
 
     ``on_credentials_reset``: the owner has proved control of an address that was not verified before. The account may
     have been created by an attacker (pre-hijacking), so credentials other than the password are deleted.
+    ``on_sessions_revoked``: all sessions of the user are revoked, except one to keep. Not called for a single session.
     """
 
     def __init__(self) -> None:
@@ -30,3 +31,8 @@ class AccountHooks:
 async def run_hooks(hooks: list[AccountHook], tx: Transaction, user_id: UUID) -> None:
     for hook in hooks:
         await hook(tx, user_id)
+
+
+async def run_session_hooks(hooks: list[SessionHook], tx: Transaction, user_id: UUID, keep: UUID | None) -> None:
+    for hook in hooks:
+        await hook(tx, user_id, keep)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from restwell.accounts._audit.models import SecurityEventType
 from restwell.accounts._audit.service import AuditLog
-from restwell.accounts._hooks import AccountHooks
+from restwell.accounts._hooks import AccountHooks, run_session_hooks
 from restwell.accounts._personal_data import PersonalValue
 from restwell.accounts._sessions import queries
 from restwell.accounts._sessions.queries import ActiveSession
@@ -48,6 +48,7 @@ class SessionService(DeletesExpired, PersonalValue):
         self._cache = cache
         self._access_tokens = access_tokens
         self._refresh_tokens = refresh_tokens
+        self._hooks = hooks
         self._audit = audit
         self._lifetime = timedelta(seconds=settings.jwt.refresh_ttl_seconds)
         self._idle = timedelta(seconds=settings.jwt.idle_ttl_seconds)
@@ -145,7 +146,7 @@ class SessionService(DeletesExpired, PersonalValue):
     async def revoke_all(self, actor: Actor) -> None:
         """Revoke all sessions of the caller."""
         async with self._database.transaction() as tx:
-            await self.revoke_all_in(tx, actor.id)
+            await run_session_hooks(self._hooks.on_sessions_revoked, tx, actor.id, None)
             await self._audit.record(tx, SecurityEventType.SIGNED_OUT_EVERYWHERE, actor.id)
 
     async def revoke_all_in(self, tx: Transaction, user_id: UUID, keep: UUID | None = None) -> None:

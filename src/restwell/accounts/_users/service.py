@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from restwell.accounts._audit.models import SecurityEventType
 from restwell.accounts._audit.service import AuditLog
-from restwell.accounts._hooks import AccountHooks, run_hooks
+from restwell.accounts._hooks import AccountHooks, run_hooks, run_session_hooks
 from restwell.accounts._options import AccountOptions
 from restwell.accounts._personal_data import PersonalValue
 from restwell.accounts._users import queries
@@ -189,8 +189,7 @@ class UserService(PersonalValue):
 
     async def revoke_sessions_in(self, tx: Transaction, user_id: UUID, *, keep: UUID | None = None) -> None:
         """Revoke all sessions of the user but ``keep``, in the caller's transaction."""
-        for hook in self._hooks.on_sessions_revoked:
-            await hook(tx, user_id, keep)
+        await run_session_hooks(self._hooks.on_sessions_revoked, tx, user_id, keep)
 
     async def update_user(self, actor: Actor, user_id: UUID, patch: UserUpdateRequest) -> User:
         """Change role or status. Deactivation revokes all sessions of the account. Raises NotFound, OwnAccount.
