@@ -29,8 +29,6 @@ OF_THE_REPOSITORY: Final = {
 }
 """What files beside those of modules test: the rules of the repository, and the helpers of the tests."""
 WITHOUT_TESTS: Final = {
-    "accounts/core": "the features that every application with accounts has, which test_feature runs",
-    "accounts/types": "tested by the shop until its tests move here",
     "accounts/codes": "random tokens, which the tests of emails and recovery codes use",
     "accounts/metadata": "an object that the modules with tables share",
     "accounts/personal_data": "interfaces, which test_export uses",

@@ -38,6 +38,4 @@ def with_fields(kind: type, *fields: tuple[str, Any] | tuple[str, Any, Any]) -> 
         bases=(kind,),
         module=kind.__module__,
         namespace={"__doc__": kind.__doc__},
-        frozen=True,
-        forbid_unknown_fields=kind.__struct_config__.forbid_unknown_fields,  # type: ignore[attr-defined]
     )
