@@ -14,6 +14,7 @@ import pytest
 from msgspec import convert
 
 from parsing_cost import FORMS, JSON, MARK, WORST, Draft, slowest_of, told_of
+from restwell.accounts._passwords.schemas import RegistrationRequest
 from restwell.auth import AccessTokens
 from restwell.auth._signing_keys import from_secrets
 from restwell.auth.oauth import AuthorizationFlows
@@ -23,6 +24,7 @@ from restwell.edge._cached_response import etag_listed, negotiate_encoding
 from restwell.edge._context import RequestContext, new_context
 from restwell.edge._header_fields import HeaderFields
 from restwell.edge._request_id import RequestId
+from restwell.email_addresses import EmailAddress
 from restwell.fields import MultiLineText, SingleLineText
 from restwell.pages import Cursors, PageFilter
 from restwell.web import Request, client_info, read_client_credentials
@@ -31,6 +33,7 @@ from restwell.web._cookies import cookies_in
 from restwell.web._decoding import decode_body, decode_form
 from restwell.web._read_your_writes import ReadYourWrites
 from restwell.web._uploads import read_upload
+from restwell.web._validation import decode_hook
 from scoreboard import Score
 
 KEY: Final = b"k" * 32
@@ -80,6 +83,7 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "If-None-Match": lambda text: etag_listed(text.encode(), b'"1"'),
     "Accept-Encoding": lambda text: negotiate_encoding(text.encode()),
     "text of a line": lambda text: convert(text, SingleLineText),
+    "email address": lambda text: convert(text, EmailAddress, dec_hook=decode_hook),
     "text of lines": lambda text: convert(text, MultiLineText),
     "X-Forwarded-For": lambda text: forwarded_address(text, 1),
     "an address": network_of,
@@ -96,6 +100,7 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
 }
 BODIES: Final[dict[str, Callable[[str], object]]] = {
     "body": lambda text: decode_body(text.encode(), Draft),
+    "registration": lambda text: decode_body(text.encode(), RegistrationRequest),
     "body of anything": lambda text: decode_body(text.encode(), Any),
 }
 

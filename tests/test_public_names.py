@@ -87,8 +87,7 @@ def test_tests_of_the_shop_use_no_other_private_modules_of_the_kit_than_the_know
         for module, name in imports_of_the_kit(file.read_text())
         if is_private(f"{module}.{name}" if name else module)
     ]
-    of_accounts = {name for name in imported if name.startswith("restwell.accounts._")}  # move to tests/accounts
-    assert set(imported) - of_accounts - PRIVATE_IN_TESTS_OF_THE_SHOP == set(), "use a public name"
+    assert set(imported) - PRIVATE_IN_TESTS_OF_THE_SHOP == set(), "use a public name"
     assert PRIVATE_IN_TESTS_OF_THE_SHOP - set(imported) == set(), "remove what is gone from the list"
 
 

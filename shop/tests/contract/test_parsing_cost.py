@@ -12,23 +12,22 @@ from msgspec import convert
 
 from fuzzing import InProcess
 from parsing_cost import JSON, LONG, MARK, WORST, Text, grown, slowest_of, told_of
-from restwell.accounts._passwords.schemas import RegistrationRequest
-from restwell.accounts._users.schemas import Email
 from restwell.web._decoding import decode_body
 from scoreboard import Score
 from shop.payments.schemas import PaymentEvent
 from shop.products.queries import search_text
+from shop.products.schemas import ProductCreateRequest
 from shop.schema import Currency, Slug
 
 PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "search words": lambda text: search_text("sqlite", text),
     **{
         f"text of {kind}": lambda text, kind=kind: convert(text, kind)  # type: ignore[misc]  # its default is its type
-        for kind in (Slug, Currency, Email)
+        for kind in (Slug, Currency)
     },
 }
 BODIES: Final[dict[str, Callable[[str], object]]] = {
-    "body of the shop": lambda text: decode_body(text.encode(), RegistrationRequest),
+    "body of the shop": lambda text: decode_body(text.encode(), ProductCreateRequest),
     "payment event": lambda text: decode_body(text.encode(), PaymentEvent),
 }
 
