@@ -42,6 +42,13 @@ async def create_machine(admin: ApiClient, *scopes: str) -> tuple[str, ApiClient
     return made["id"], await ApiClient(admin.client).use_client_credentials(made["id"], made["secret"])
 
 
+async def create_api_key(owner: ApiClient, *scopes: str) -> tuple[str, ApiClient]:
+    """The id of an API key with these scopes, and a client with it."""
+    draft = {"name": "a script", "scopes": scopes, "current_password": PASSWORD}
+    made: Json = (await owner.post("/v1/users/me/api-keys", draft)).json()
+    return made["id"], ApiClient(owner.client, made["key"])
+
+
 async def callers_with_ended_credentials(admin: ApiClient, settings: Settings) -> list[Caller]:
     """All were admins, or had every scope."""
     names = ("signed out", "signed out everywhere", "signed out by another device", "signed out in a browser")
@@ -49,6 +56,9 @@ async def callers_with_ended_credentials(admin: ApiClient, settings: Settings) -
     made = {name: await create_admin(admin, name.replace(" ", "-")) for name in (*names, *more)}
     ids = {name: user_id for name, (user_id, _) in made.items()}
     clients = {name: client for name, (_, client) in made.items()}
+    key_id, clients["revoked API key"] = await create_api_key(admin, *SCOPES)
+    for name in ("deactivated", "deleted"):
+        clients[f"API key of a {name} user"] = (await create_api_key(clients[name], *SCOPES))[1]
     machine_id, clients["revoked machine client"] = await create_machine(admin, *SCOPES)
     device = await ApiClient(admin.client).sign_in("signed-out-by-another-device@app.example", PASSWORD)
     (session,) = [one for one in (await device.get("/v1/sessions")).json()["items"] if not one["current"]]
@@ -70,6 +80,7 @@ async def callers_with_ended_credentials(admin: ApiClient, settings: Settings) -
         await clients["deleted"].delete("/v1/users/me"),
         await again.post("/v1/users/me/password", change),
         await admin.delete(f"/v1/clients/{machine_id}"),
+        await admin.delete(f"/v1/users/me/api-keys/{key_id}"),
     ]
     assert all(answer.is_success for answer in ends), ends
     assert settings.jwt.secret is not None
@@ -79,7 +90,7 @@ async def callers_with_ended_credentials(admin: ApiClient, settings: Settings) -
 
 
 async def valid_callers(member: ApiClient, admin: ApiClient) -> list[Caller]:
-    """Users of each role, one who had another when the token was issued, and machine clients of each scope."""
+    """Users of each role, one who had another when the token was issued, and clients and API keys of each scope."""
     former_id, former = await create_admin(admin, "former")
     assert (await admin.patch(f"/v1/users/{former_id}", {"role": Role.MEMBER})).status_code == 200
     browser = await ApiClient(admin.client).sign_in("admin@app.example", PASSWORD, cookies=True)
@@ -89,6 +100,11 @@ async def valid_callers(member: ApiClient, admin: ApiClient) -> list[Caller]:
         Caller(former, role=Role.MEMBER, name="former administrator"),
         Caller(browser, role=Role.ADMIN, name="administrator with cookies"),
         *[Caller((await create_machine(admin, scope))[1], scopes={scope}) for scope in SCOPES],
+        *[
+            Caller((await create_api_key(user, scope))[1], role=role, scopes={scope})
+            for user, role in ((member, Role.MEMBER), (admin, Role.ADMIN))
+            for scope in SCOPES
+        ],
     ]
 
 
@@ -125,7 +141,8 @@ async def test_no_user_reaches_an_object_of_another_user(
     """Breaks when a query has an id without its owner, and when a list is not filtered by it."""
     note: Json = (await member.post("/v1/notes", {"text": "mine"})).json()
     session: Json = (await member.get("/v1/sessions")).json()["items"][0]
-    objects = {"note_id": note["id"], "session_id": session["id"], "provider": None}
+    key_id, _ = await create_api_key(member, *SCOPES)
+    objects = {"note_id": note["id"], "session_id": session["id"], "key_id": key_id, "provider": None}
     await check_ownership(app, objects, owner=member, other=other)
     score.note(f"0 of {sum(bool(one.path_types) for one in GUARDED)}")
 

@@ -28,13 +28,13 @@ async def test_the_export_holds_all_data_of_a_user(member: ApiClient, other: Api
     added = [(await member.post("/v1/notes", {"text": f"mine {number}"})).json() for number in range(5)]
     await other.post("/v1/notes", {"text": "another's"})
     export = await everything(member)
-    assert export.keys() == {"account", "identities", "sessions", "note_count", "notes", "security_events"}
+    assert export.keys() == {"account", "identities", "sessions", "api_keys", "note_count", "notes", "security_events"}
     assert export["account"] == (await member.get("/v1/users/me")).json()
     assert export["notes"] == added
     assert export["note_count"] == {"count": 5}
     assert export["sessions"] == (await member.get("/v1/sessions")).json()["items"]
     assert [one["type"] for one in export["security_events"]] == ["data_exported", "signed_in"]
-    assert export["identities"] == []
+    assert export["identities"] == export["api_keys"] == []
 
 
 async def test_the_export_of_a_user_without_data_has_empty_lists(other: ApiClient) -> None:

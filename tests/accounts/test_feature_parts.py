@@ -61,6 +61,10 @@ PARTS: Final = {
     "clients": Part(
         {"DELETE /v1/clients/{client_id}", "GET /v1/clients", "POST /v1/clients", "POST /v1/oauth/token"}, {"clients"}
     ),
+    "api_keys": Part(
+        {"DELETE /v1/users/me/api-keys/{key_id}", "GET /v1/users/me/api-keys", "POST /v1/users/me/api-keys"},
+        {"api_keys"},
+    ),
 }
 """The parts with tables, in an order in which each can be added."""
 ALL: Final[dict[str, Any]] = dict.fromkeys(PARTS, True)

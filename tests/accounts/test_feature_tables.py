@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from accounts_app import create_app
 from query_plans import assert_follows_an_index, pages
+from restwell.accounts._api_keys import queries as api_keys
 from restwell.accounts._audit import queries as audit
 from restwell.accounts._clients import queries as clients
 from restwell.accounts._invitations import queries as invitations
@@ -55,6 +56,7 @@ def lists() -> Iterator[Any]:
     yield from pages(audit.page_of_user, of_user, keys, audit.page_of_user.name)
     times = dict.fromkeys(("now", "idle_since"), keys["after_created_at"])
     yield pytest.param(sessions.of_user, {**of_user, **times}, id=sessions.of_user.name)
+    yield pytest.param(api_keys.of_user, {"match_user_id": new_id()}, id=api_keys.of_user.name)
 
 
 @pytest.mark.parametrize(("query", "arguments"), list(lists()))

@@ -14,7 +14,19 @@ from restwell.errors import NotFound
 from restwell.ids import new_id
 from restwell.pages import Page, PageFilter
 from restwell.settings import Settings
-from restwell.web import Controller, Feature, Response, Version, created, delete, get, post, requires_role, signed_in
+from restwell.web import (
+    Controller,
+    Feature,
+    Response,
+    Version,
+    created,
+    delete,
+    get,
+    post,
+    requires_role,
+    signed_in,
+    signed_in_or_api_key,
+)
 
 PASSWORD: Final = "a password of the tests"
 
@@ -110,7 +122,7 @@ class NoteController(Controller):
         note = notes.add(actor, data.text)
         return created(note, note.id)
 
-    @get("/{note_id}", guards=[signed_in])
+    @get("/{note_id}", guards=[signed_in_or_api_key(Scope.NOTES_READ)])
     async def get_note(self, note_id: UUID, actor: Actor, notes: Notes) -> Note:
         """Retrieve a note."""
         return notes.find(actor, note_id)

@@ -1,4 +1,4 @@
-"""Who may call what: the roles of users and the scopes of OAuth clients."""
+"""Who may call what: the roles of users and the scopes of OAuth clients and API keys."""
 
 from enum import StrEnum
 from typing import Final
@@ -10,7 +10,7 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """Scopes of OAuth clients."""
+    """Scopes of OAuth clients and API keys. A key never has more rights than its user."""
 
     ORDERS_READ = "orders:read"
     PRODUCTS_WRITE = "products:write"

@@ -11,6 +11,7 @@ from restwell.web._openapi import authenticates, operations, required_scopes
 from scoreboard import Score
 from shop.access import SCOPES, Role
 from shop.app import create_app
+from shop.demo import PASSWORD
 from shop.settings import ShopSettings
 from shop_client import ShopClient
 
@@ -25,6 +26,13 @@ async def machine(admin: ShopClient, scope: str) -> ApiClient:
     return await ApiClient(admin.client).use_client_credentials(made["id"], made["secret"])
 
 
+async def api_key(owner: ApiClient, *scopes: str) -> Json:
+    """A new API key with these scopes."""
+    draft = {"name": "a script", "scopes": scopes, "current_password": PASSWORD}
+    made: Json = (await owner.post("/v1/users/me/api-keys", draft)).json()
+    return made
+
+
 @pytest.mark.scoreboard("A8", "every route of the shop x {no credentials, each role, each scope}", "0 leaks")
 async def test_each_route_admits_the_callers_of_the_access_table_only(
     app: App, customer: ShopClient, admin: ShopClient, score: Score
@@ -32,7 +40,14 @@ async def test_each_route_admits_the_callers_of_the_access_table_only(
     """Breaks when a guard is removed, weakened or of another role. That tokens end is tested with the accounts."""
     users = [Caller(customer, role=Role.CUSTOMER), Caller(admin, role=Role.ADMIN)]
     machines = [Caller(await machine(admin, scope), scopes={scope}) for scope in SCOPES]
-    await check_access(app, ACCESS.read_text(), [*users, *machines])
+    keys = [
+        Caller(
+            ApiClient(user.client.client, (await api_key(user.client, scope))["key"]), role=user.role, scopes={scope}
+        )
+        for user in users
+        for scope in SCOPES
+    ]
+    await check_access(app, ACCESS.read_text(), [*users, *machines, *keys])
     score.note(f"0 of {len(app.routes)} routes")
 
 
@@ -44,7 +59,8 @@ async def test_no_user_reaches_an_object_of_another_user(
     product = await customer.first_product("category=audio")
     order: Json = (await customer.order("of-the-customer", (product["id"], 1))).json()
     session: Json = (await customer.get("/v1/sessions")).json()["items"][0]
-    objects = {"order_id": order["id"], "session_id": session["id"], "provider": None}
+    key = await api_key(customer, *SCOPES)
+    objects = {"order_id": order["id"], "session_id": session["id"], "key_id": key["id"], "provider": None}
     await check_ownership(app, objects, owner=customer, other=other)
     with_id = [one for one in GUARDED if one.path_types]
     score.note(f"0 of {len(with_id)}")

@@ -98,6 +98,16 @@ class AccountEmails:
             ],
         )
 
+    def api_key_created(self, start: str) -> EmailText:
+        """``start``: the first characters of the key. Its name is a text of its user."""
+        return EmailText(
+            "An API key was created",
+            [
+                f"An API key was created that can act for you. It begins with {start}",
+                "If you did not create it, revoke it, change your password and sign out on all devices.",
+            ],
+        )
+
     def identity_linked(self, provider: str) -> EmailText:
         return EmailText(
             "A sign-in method was added",

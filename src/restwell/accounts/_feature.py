@@ -23,12 +23,15 @@ class Accounts(Feature):
 
     - ``roles``: the roles of users. ``default_role``: that of new accounts; default: the first. ``admin_role``: may
       manage users and clients, and see all security events; default: ``roles.ADMIN``.
-    - ``scopes``: the scopes of machine clients, with a description. ``events_scope``: may see all security events.
+    - ``scopes``: the scopes of machine clients and API keys, each with a description.
+      ``events_scope``: may see all security events.
     - ``passwords``: registration, sign-in, change and reset.
     - ``identities``: sign-in with the identity providers of ``OAUTH_PROVIDERS``.
     - ``mfa``: authenticator and recovery codes. ``email_verification``: codes sent to new addresses. Default: as
       ``passwords``, which both need.
     - ``clients``: machine clients with the client credentials grant. Default: if there are ``scopes``.
+    - ``api_keys``: users create API keys, which act for them within scopes. Default: if there are ``scopes``.
+      ``api_key_prefix``: how keys begin, for secret scanners, such as ``shop_``.
     - ``administration``: routes to list, change and deactivate users.
     - ``registration``: ``open``; ``invitation``: only for people whom an admin has invited by email; or ``closed``:
       accounts are not created through the API.
@@ -38,7 +41,7 @@ class Accounts(Feature):
     - ``emails``: the texts of emails.
     - ``password_policy``: the rules of new passwords.
 
-    Raises TypeError for options that contradict each other.
+    Raises TypeError for options that contradict each other, and ValueError for an invalid ``api_key_prefix``.
     """
 
     def __init__(
@@ -55,6 +58,8 @@ class Accounts(Feature):
         mfa: bool | None = None,
         email_verification: bool | None = None,
         clients: bool | None = None,
+        api_keys: bool | None = None,
+        api_key_prefix: str = "rwk_",
         administration: bool = True,
         profile: type[Struct] | None = None,
         emails: AccountEmails | None = None,
@@ -67,6 +72,7 @@ class Accounts(Feature):
             default_role=default_role or next(iter(roles)),
             admin_role=admin_role or _admin_of(roles),
             scopes=scopes or {},
+            api_key_prefix=api_key_prefix,
             registration=registration,
             by_password=passwords,
             emails=emails or AccountEmails(),
@@ -81,13 +87,15 @@ class Accounts(Feature):
             "mfa": passwords if mfa is None else mfa,
             "email_verification": passwords if email_verification is None else email_verification,
             "clients": bool(scopes) if clients is None else clients,
+            "api_keys": bool(scopes) if api_keys is None else api_keys,
             "administration": administration,
         }
         for part in ("mfa", "email_verification"):
             if parts[part] and not passwords:
                 raise TypeError(f"Accounts: {part} needs passwords=True")
-        if parts["clients"] and not scopes:
-            raise TypeError("Accounts: clients needs scopes, a description for each scope of the application")
+        for part in ("clients", "api_keys"):
+            if parts[part] and not scopes:
+                raise TypeError(f"Accounts: {part} needs scopes, a description for each scope of the application")
         if registration not in get_args(Registration):
             raise TypeError(f"Accounts: registration is {registration!r}; choose one of {get_args(Registration)}")
         if registration == "invitation" and not passwords and not identities:
@@ -100,7 +108,6 @@ class Accounts(Feature):
             queries=[each for feature in features for each in feature.queries],
             migrations={name: folder for feature in features for name, folder in feature.migrations.items()},
             authenticate=Authentication,
-            session_cookies=True,
             client_credentials=next((each.client_credentials for each in features if each.client_credentials), None),
             types={kind: concrete for feature in features for kind, concrete in feature.types.items()},
         )
@@ -110,7 +117,7 @@ def _features(parts: Mapping[str, bool], options: AccountOptions) -> Iterator[Fe
     """The features of the parts. Imports only those that are chosen."""
     if parts["administration"]:
         yield administration(options)
-    if parts["passwords"] or parts["identities"]:
+    if parts["passwords"] or parts["identities"] or parts["api_keys"]:
         from restwell.accounts._mail import mail  # noqa: PLC0415  # loaded only if used
 
         yield mail()
@@ -138,6 +145,10 @@ def _features(parts: Mapping[str, bool], options: AccountOptions) -> Iterator[Fe
         from restwell.accounts._clients.feature import clients  # noqa: PLC0415  # as above
 
         yield clients(options)
+    if parts["api_keys"]:
+        from restwell.accounts._api_keys.feature import api_keys  # noqa: PLC0415  # as above
+
+        yield api_keys(options)
 
 
 def _admin_of(roles: type[StrEnum]) -> StrEnum:

@@ -21,6 +21,7 @@ class AccountOptions:
     default_role: StrEnum
     admin_role: StrEnum
     scopes: Mapping[str, str]
+    api_key_prefix: str
     registration: Registration
     by_password: bool
     """Whether users sign in with a password that is stored here."""

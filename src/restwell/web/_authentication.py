@@ -11,11 +11,13 @@ from restwell.web._session_cookies import ACCESS_COOKIE, reject_cross_site
 Authenticate = Callable[[str], Awaitable[Actor]]
 """Returns the actor of an access token. Raises Unauthorized."""
 
-Authentication = Authenticate | AuthScheme | type[Authenticate]
+Authentication = Authenticate | AuthScheme | type[Authenticate] | type[AuthScheme]
 """An authentication scheme, or a function of the access token; as a class it is built from services."""
 
 BEARER_SCHEME: Final = "access_token"
 COOKIE_SCHEME: Final = "session_cookie"
+API_KEY_SCHEME: Final = "api_key"
+"""Documented for the operations whose guards name a scope."""
 
 
 class MissingCredentials(Unauthorized):

@@ -39,6 +39,7 @@ from restwell.errors import (
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.rate_limits import Rate
 from restwell.rate_limits._limiter import RateLimited
+from restwell.web._authentication import API_KEY_SCHEME
 from restwell.web._endpoint import Endpoint
 from restwell.web._forms import FORM
 from restwell.web._guards import (
@@ -229,9 +230,12 @@ def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: Client
 
 def _security(endpoint: Endpoint, credentials: ClientCredentials | None) -> list[Schema]:
     """The security requirements, of which one suffices."""
-    schemes: list[Schema] = [{name: []} for name in (endpoint.auth.security if endpoint.auth is not None else ())]
+    names = endpoint.auth.security if endpoint.auth is not None else {}
+    schemes: list[Schema] = [{name: []} for name in names if name != API_KEY_SCHEME]
     if endpoint.parameters.optional_actor:
         schemes.insert(0, {})
+    if API_KEY_SCHEME in names and (scopes := _key_scopes(endpoint)):
+        schemes.append({API_KEY_SCHEME: scopes})
     if credentials is not None and (scopes := required_scopes(endpoint)):
         schemes.append({CLIENT_CREDENTIALS_SCHEME: scopes})
     return schemes

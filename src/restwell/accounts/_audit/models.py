@@ -29,6 +29,8 @@ class SecurityEventType(StrEnum):
     RECOVERY_CODE_USED = "recovery_code_used"
     IDENTITY_LINKED = "identity_linked"
     IDENTITY_UNLINKED = "identity_unlinked"
+    API_KEY_CREATED = "api_key_created"
+    API_KEY_REVOKED = "api_key_revoked"
     CLIENT_CREATED = "client_created"
     CLIENT_REVOKED = "client_revoked"
     DATA_EXPORTED = "data_exported"
