@@ -25,7 +25,6 @@ SECRET = "a secret for tests, which is long enough to be one"
 servers.PRELOADED.append("shop.app")  # what most commands import
 servers.SETTINGS["PAYMENTS_URL"] = "fake:///{folder}/payments.db"
 
-PRODUCTION_COST = Passwords.__init__.__kwdefaults__
 # The lowest cost of Argon2, because most tests sign in. The processes that tests start have the production cost.
 Passwords.__init__.__kwdefaults__ = {"memory_kib": 8, "passes": 1}
 
@@ -58,16 +57,6 @@ def settings(database_url: str, runtime_dir: Path, tmp_path: Path, mail_box: Mai
         payments=PaymentsSettings(url=SecretStr(f"fake:///{tmp_path}/payments.db")),
         smtp=SmtpSettings(url=SecretStr(mail_box.smtp_url)),
     )
-
-
-@pytest.fixture
-async def production_cost(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All passwords have the hash of production. Request it before ``app``."""
-    monkeypatch.setattr(Passwords.__init__, "__kwdefaults__", PRODUCTION_COST)
-    passwords = Passwords()
-    async with database.transaction() as tx:
-        await tx.run_script(f"UPDATE users SET password_hash = '{await passwords.hash(demo.PASSWORD)}'")
-    passwords.close()
 
 
 @pytest.fixture
