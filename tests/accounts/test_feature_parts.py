@@ -18,18 +18,22 @@ from servers import ROOT, SUPPORT
 
 
 class Part(NamedTuple):
+    """``routes`` are those that need the part. ``on`` and ``off`` are its options, where they are not its name."""
+
     routes: set[str]
     tables: set[str]
     needed_by: tuple[str, ...] = ()
+    on: dict[str, Any] | None = None
+    off: dict[str, Any] | None = None
 
 
 PARTS: Final = {
     "passwords": Part(
         {
+            "POST /v1/invitations/acceptance",
             "POST /v1/password-resets",
             "POST /v1/password-resets/completion",
             "POST /v1/sessions",
-            "POST /v1/users",
             "POST /v1/users/me/password",
         },
         {"password_resets"},
@@ -65,10 +69,19 @@ PARTS: Final = {
         {"DELETE /v1/users/me/api-keys/{key_id}", "GET /v1/users/me/api-keys", "POST /v1/users/me/api-keys"},
         {"api_keys"},
     ),
+    "invitations": Part(
+        {
+            "DELETE /v1/invitations/{invitation_id}",
+            "GET /v1/invitations",
+            "POST /v1/invitations",
+            "POST /v1/invitations/acceptance",
+        },
+        {"invitations"},
+        on={"registration": "invitation"},
+        off={"registration": "closed"},
+    ),
 }
 """The parts with tables, in an order in which each can be added."""
-ALL: Final[dict[str, Any]] = dict.fromkeys(PARTS, True)
-NO_PART: Final[dict[str, Any]] = dict.fromkeys([*PARTS, "administration"], False)
 TABLES: Final = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
     "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
@@ -89,13 +102,25 @@ for options in json.loads(sys.argv[1]):
 """
 
 
+def on(part: str) -> dict[str, Any]:
+    return PARTS[part].on or {part: True}
+
+
+def off(*parts: str) -> dict[str, Any]:
+    return {name: value for part in parts for name, value in (PARTS[part].off or {part: False}).items()}
+
+
+ALL: Final = {name: value for part in PARTS for name, value in on(part).items()}
+NO_PART: Final = {**off(*PARTS), "administration": False}
+
+
 def left_out(part: str) -> tuple[str, ...]:
     """The part, and the parts that need it."""
     return (part, *PARTS[part].needed_by)
 
 
 def without(part: str) -> dict[str, Any]:
-    return ALL | dict.fromkeys(left_out(part), False)
+    return ALL | off(*left_out(part))
 
 
 def modules_of_each(code: str, *arguments: str) -> list[set[str]]:
@@ -132,7 +157,8 @@ def test_a_part_that_is_left_out_has_no_route(part: str) -> None:
 def test_without_administration_or_registration_their_routes_are_missing(
     options: dict[str, Any], routes: set[str]
 ) -> None:
-    assert routes_of(**ALL) - routes_of(**ALL, **options) == routes
+    everything = ALL | {"registration": "open"}
+    assert routes_of(**everything) - routes_of(**everything | options) == routes
 
 
 @pytest.mark.integration
@@ -175,7 +201,7 @@ async def test_a_part_is_added_by_its_own_migrations(empty_url: str, settings: S
         before = await tables_of(database)
         assert not before & set().union(*(part.tables for part in PARTS.values()))
         for name, part in PARTS.items():
-            options = options | {name: True}
+            options = options | on(name)
             migrations: Migrations = create_app(at, **options).migrations
             with pytest.raises(ConfigurationError, match="run restwell migrate"):
                 await migrations.check(database)

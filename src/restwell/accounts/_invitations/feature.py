@@ -7,8 +7,8 @@ from restwell.accounts._invitations.routes import InvitationAcceptanceController
 from restwell.accounts._invitations.schemas import Invitation, InvitationAcceptanceRequest, InvitationRequest
 from restwell.accounts._invitations.service import InvitationService
 from restwell.accounts._options import AccountOptions
-from restwell.accounts._passwords.schemas import password_type
 from restwell.accounts._types import profile_change, with_fields
+from restwell.accounts._users.schemas import password_type
 from restwell.web import Feature, requires_role
 
 

@@ -3,8 +3,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from restwell.accounts._passwords.schemas import Password
-from restwell.accounts._users.schemas import Email, Name
+from restwell.accounts._users.schemas import Email, Name, Password
 from restwell.fields import Instant
 
 

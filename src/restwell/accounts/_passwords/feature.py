@@ -15,11 +15,11 @@ from restwell.accounts._passwords.schemas import (
     PasswordChangeRequest,
     PasswordResetCompletionRequest,
     RegistrationRequest,
-    password_type,
 )
 from restwell.accounts._passwords.service import PasswordService
 from restwell.accounts._passwords.sign_in import PasswordSignIn
 from restwell.accounts._types import profile_change, with_fields
+from restwell.accounts._users.schemas import password_type
 from restwell.web import Feature
 
 

@@ -1,23 +1,8 @@
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from restwell.accounts._users.schemas import Email, Name
-from restwell.auth import PasswordPolicy
-
-Password = Annotated[str, Meta(examples=["correct horse battery staple"])]
-"""A new password. ``password_type`` adds the limits of the application."""
-
-
-def password_type(policy: PasswordPolicy) -> Any:
-    return Annotated[
-        Password,
-        Meta(
-            min_length=policy.min_length,
-            max_length=policy.max_length,
-            description=f"{policy.min_length} to {policy.max_length} characters. Common passwords are rejected.",
-        ),
-    ]
+from restwell.accounts._users.schemas import Email, Name, Password
 
 
 class RegistrationRequest(Struct, frozen=True, forbid_unknown_fields=True):

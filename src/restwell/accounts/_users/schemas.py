@@ -3,11 +3,26 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from restwell.auth import PasswordPolicy
 from restwell.email_addresses import EmailAddress
 from restwell.fields import Instant, SingleLineText
 
 Email = Annotated[EmailAddress, Meta(examples=["ada@example.com"])]
 Name = Annotated[SingleLineText, Meta(examples=["Ada Lovelace"])]
+
+Password = Annotated[str, Meta(examples=["correct horse battery staple"])]
+"""A new password. ``password_type`` adds the limits of the application."""
+
+
+def password_type(policy: PasswordPolicy) -> Any:
+    return Annotated[
+        Password,
+        Meta(
+            min_length=policy.min_length,
+            max_length=policy.max_length,
+            description=f"{policy.min_length} to {policy.max_length} characters. Common passwords are rejected.",
+        ),
+    ]
 
 
 class User(Struct, frozen=True):
