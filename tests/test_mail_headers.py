@@ -158,6 +158,16 @@ async def test_an_invalid_recipient_or_key_is_rejected(server: MailServer, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_mail_names_its_language_and_refuses_what_is_none(tmp_path: Path) -> None:
+    """Breaks without the check: a language could add headers."""
+    mailer = FolderMailer(tmp_path, "s@shop.example")
+    await mailer.send(Mail("a@example.com", "A", "s", "t", "h", "k", language="pt-BR"))
+    assert b"\r\nContent-Language: pt-BR\r\n" in (tmp_path / "k.eml").read_bytes()
+    for language in ("de\r\nBcc: everyone@example.com", "de\n", "de_DE", "d"):
+        with pytest.raises(MailRefused, match="must be a tag"):
+            await mailer.send(Mail("a@example.com", "A", "s", "t", "h", "k2", language=language))
+
+
 async def test_an_international_domain_is_sent_in_its_ascii_form(server: MailServer) -> None:
     """Breaks if the domain is not IDNA-encoded: a relay without SMTPUTF8 rejects the mail."""
     mailer = SmtpMailer(f"smtp+plain://localhost:{server.port}", "Bücher & Söhne <laden@bücher.example>")

@@ -37,6 +37,7 @@ MAX_HEADER_CHARS: Final = 500
 """Longer names and subjects are truncated."""
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9'!-]+(?: [A-Za-z0-9'!-]+)*)?", re.ASCII)
 """Text that is valid unencoded in a subject and in a display name (RFC 5322 3.2.3), and is not an encoded word."""
 _MAX_PLAIN_CHARS: Final = 60
@@ -61,7 +62,7 @@ class Mail(Struct, frozen=True):
 
     ``to_name``, ``subject`` and ``text`` may contain any user input. ``html`` is markup: the caller must escape user
     input in it. ``key`` is unique for each mail, and has letters, digits, ``-`` and ``_``. It becomes the Message-ID,
-    so a repeat can be detected.
+    so a repeat can be detected. ``language``: the tag (BCP 47) of the text.
     """
 
     to: str
@@ -70,6 +71,7 @@ class Mail(Struct, frozen=True):
     text: str
     html: str
     key: str
+    language: str = ""
 
 
 class Mailer(ABC):
@@ -94,6 +96,8 @@ class Mailer(ABC):
             raise MailRefused(f"not an address: {error}") from error
         if not _KEY.fullmatch(mail.key):
             raise MailRefused("the key of a mail must have at most 100 letters, digits, - and _")
+        if mail.language and not _LANGUAGE.fullmatch(mail.language):
+            raise MailRefused("the language of a mail must be a tag, such as en or pt-BR (BCP 47)")
         headers = [
             f"From: {_mailbox(self._sender_name, self._sender)}",
             f"To: {_mailbox(mail.to_name, to)}",
@@ -101,6 +105,7 @@ class Mailer(ABC):
             f"Date: {format_datetime(datetime.now(UTC))}",
             f"Message-ID: <{mail.key}@{self._sender.rpartition('@')[2]}>",
             "Auto-Submitted: auto-generated",  # RFC 3834: suppresses automatic replies
+            *([f"Content-Language: {mail.language}"] if mail.language else []),  # RFC 3282
             "MIME-Version: 1.0",
             f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"',
         ]
@@ -185,7 +190,7 @@ def render_mail(
     cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table)
     body = f"{_paragraphs(above)}{f'<table>{cells}</table>' if cells else ''}{_paragraphs(below)}"
     page = f'<!doctype html><html lang="{escape(language)}"><body>{body}</body></html>'
-    return Mail(to=to, to_name="", subject=subject, text=f"{text}\n", html=page, key=key)
+    return Mail(to=to, to_name="", subject=subject, text=f"{text}\n", html=page, key=key, language=language)
 
 
 def _paragraphs(texts: Sequence[str]) -> str:

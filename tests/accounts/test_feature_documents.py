@@ -140,3 +140,20 @@ async def test_the_password_policy_of_the_page_is_that_of_every_new_password(
     ):
         described = schemas[schema]["properties"][field]
         assert (described["minLength"], described["maxLength"]) == (15, 128)
+
+
+async def test_the_languages_of_the_page_are_those_of_accounts(settings: Settings, mail_box: MailBox) -> None:
+    accounts = Accounts(roles=module("app").Role, emails=module("languages").EMAILS)
+    app = Restwell(settings, name="library").app([Version("/v1", [accounts])])
+    async with running(app) as client:
+        answer = await client.post("/v1/users", json=ADA, headers={"accept-language": "de-AT"})
+        assert answer.json()["language"] == "de"
+        ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
+        change = {"current_password": ADA["password"], "new_password": "another long one"}
+        assert (await ada.post("/v1/users/me/password", change)).status_code == 204
+        await finish_jobs(app)
+        assert (await ada.patch("/v1/users/me", {"language": "en"})).json()["language"] == "en"
+        await ada.post("/v1/users/me/password", {**change, "current_password": change["new_password"]})
+        await finish_jobs(app)
+    assert (await mail_box.wait_for(subject="Ihr Passwort wurde geändert")).message["Content-Language"] == "de"
+    assert (await mail_box.wait_for(subject="Your password was changed")).message["Content-Language"] == "en"

@@ -6,14 +6,15 @@ import msgspec
 import pytest
 
 from accounts_app import Role
-from restwell.accounts import User
+from restwell.accounts import AccountEmails, User
 from restwell.accounts._clients.schemas import OAuthClientCreateRequest
+from restwell.accounts._languages import Languages
 from restwell.accounts._types import account_types, with_fields
 
 
 def test_the_schemas_have_the_roles_of_the_application_at_the_place_of_the_declared_field() -> None:
     """Breaks when a field is added at the end: the order of members in responses would change."""
-    kind: Any = account_types(Role, User, None)[User]
+    kind: Any = account_types(Role, User, Languages(AccountEmails()), None)[User]
     assert [field.name for field in msgspec.structs.fields(kind)] == [
         field.name for field in msgspec.structs.fields(User)
     ]

@@ -9,6 +9,7 @@ from msgspec import Struct
 from restwell.accounts._authentication import Authentication
 from restwell.accounts._core import administration, core
 from restwell.accounts._emails import AccountEmails
+from restwell.accounts._languages import Languages
 from restwell.accounts._options import AccountOptions, Registration
 from restwell.accounts._profiles import Profiles
 from restwell.accounts._types import account_types, stored_user_type
@@ -38,7 +39,8 @@ class Accounts(Feature):
     - ``profile``: the application's own fields of accounts, a frozen Struct whose fields all have defaults. Users set
       them at registration and change them with a merge patch. They are stored as JSON of at most 16 KiB, so a new field
       needs no migration. A stored value that no longer fits its field is read as the default.
-    - ``emails``: the texts of emails.
+    - ``emails``: the texts of emails, or those of several languages by tag (BCP 47), the default first. Then accounts
+      have a ``language``, which is chosen by Accept-Language at registration, and which users can change.
     - ``password_policy``: the rules of new passwords.
 
     Raises TypeError for options that contradict each other, and ValueError for an invalid ``api_key_prefix``.
@@ -62,11 +64,12 @@ class Accounts(Feature):
         api_key_prefix: str = "rwk_",
         administration: bool = True,
         profile: type[Struct] | None = None,
-        emails: AccountEmails | None = None,
+        emails: AccountEmails | Mapping[str, AccountEmails] | None = None,
         password_policy: PasswordPolicy | None = None,
     ) -> None:
         profiles = Profiles(profile) if profile is not None else None
-        user = stored_user_type(profiles)
+        languages = Languages(emails if emails is not None else AccountEmails())
+        user = stored_user_type(languages, profiles)
         options = AccountOptions(
             roles=roles,
             default_role=default_role or next(iter(roles)),
@@ -75,11 +78,11 @@ class Accounts(Feature):
             api_key_prefix=api_key_prefix,
             registration=registration,
             by_password=passwords,
-            emails=emails or AccountEmails(),
+            languages=languages,
             password_policy=password_policy or PasswordPolicy(),
             profiles=profiles,
             user=user,
-            types=account_types(roles, user, profiles),
+            types=account_types(roles, user, languages, profiles),
         )
         parts = {
             "passwords": passwords,

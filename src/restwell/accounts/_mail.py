@@ -16,16 +16,18 @@ class AccountMail:
     def __init__(self, mailer: Mailer, users: UserService, options: AccountOptions) -> None:
         self._mailer = mailer
         self._users = users
-        self._emails = options.emails
+        self._languages = options.languages
 
     async def notify(self, user_id: UUID, text: Callable[[AccountEmails], EmailText], key: str) -> None:
-        """Send a text to the address of the account. Does nothing if the account is deleted."""
+        """Send a text to the address of the account, in its language. Does nothing if the account is deleted."""
         user = await self._users.find_active(user_id)
         if user is not None:
-            await self.send(user.email, text, key)
+            await self.send(user.email, text, key, user.language)
 
-    async def send(self, to: str, text: Callable[[AccountEmails], EmailText], key: str) -> None:
-        emails = self._emails
+    async def send(self, to: str, text: Callable[[AccountEmails], EmailText], key: str, language: str = "") -> None:
+        """Send a text in a language of the application, by default the first."""
+        language = self._languages.find(language)
+        emails = self._languages.texts(language)
         subject, paragraphs = text(emails)
         await self._mailer.send(
             render_mail(
@@ -35,6 +37,7 @@ class AccountMail:
                 key=key,
                 greeting=emails.greeting,
                 signature=emails.signature,
+                language=language,
             )
         )
 

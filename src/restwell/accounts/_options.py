@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from restwell.accounts._emails import AccountEmails
+from restwell.accounts._languages import Languages
 from restwell.accounts._profiles import Profiles
 from restwell.accounts._users.schemas import User
 from restwell.auth import PasswordPolicy
@@ -25,7 +25,7 @@ class AccountOptions:
     registration: Registration
     by_password: bool
     """Whether users sign in with a password that is stored here."""
-    emails: AccountEmails
+    languages: Languages
     password_policy: PasswordPolicy
     profiles: Profiles | None
     user: type[User]

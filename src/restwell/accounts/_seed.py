@@ -20,7 +20,7 @@ from restwell.ids import new_id
 from restwell.web._decoding import decode_body
 
 _any_user: Final = query("demo.user", select(users.c.id).where(users.c.email == param("email")), into=UUID)
-_insert_user: Final = query("demo.insert_user", insert_row(users, profile=None))
+_insert_user: Final = query("demo.insert_user", insert_row(users, language=None, profile=None))
 
 
 class SeedUser(Struct, frozen=True):

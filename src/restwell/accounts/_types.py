@@ -1,27 +1,40 @@
-"""The schemas of accounts with the roles and the profile of an application."""
+"""The schemas of accounts with the roles, languages and profile of an application."""
 
 from enum import StrEnum
 from typing import Any
 
 from msgspec import UNSET, UnsetType, defstruct
 
+from restwell.accounts._languages import Languages
 from restwell.accounts._profiles import Profiles
 from restwell.accounts._users.schemas import AccountUpdateRequest, User, UserUpdateRequest
 
 
-def stored_user_type(profiles: Profiles | None) -> type[User]:
+def stored_user_type(languages: Languages, profiles: Profiles | None) -> type[User]:
     """The type of accounts in services and in the cache, where a role is any text."""
-    return with_fields(User, ("profile", profiles.kind)) if profiles is not None else User
+    fields: list[tuple[str, Any]] = []
+    if languages.are_several:
+        fields.append(("language", languages.type))
+    if profiles is not None:
+        fields.append(("profile", profiles.kind))
+    return with_fields(User, *fields) if fields else User
 
 
-def account_types(roles: type[StrEnum], user: type[User], profiles: Profiles | None) -> dict[type, type]:
+def account_types(
+    roles: type[StrEnum], user: type[User], languages: Languages, profiles: Profiles | None
+) -> dict[type, type]:
     """The type to use instead of each declared one."""
     types: dict[type, type] = {
         User: with_fields(user, ("role", roles)),
         UserUpdateRequest: with_fields(UserUpdateRequest, ("role", roles | UnsetType, UNSET)),
     }
+    changes: list[tuple[str, Any, Any]] = []
+    if languages.are_several:
+        changes.append(("language", languages.type | UnsetType, UNSET))
     if profiles is not None:
-        types[AccountUpdateRequest] = with_fields(AccountUpdateRequest, profile_change(profiles))
+        changes.append(profile_change(profiles))
+    if changes:
+        types[AccountUpdateRequest] = with_fields(AccountUpdateRequest, *changes)
     return types
 
 

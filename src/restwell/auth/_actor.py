@@ -37,7 +37,11 @@ class Actor(Struct, frozen=True):
 
 
 class ClientInfo(Struct, frozen=True):
-    """The client of a request. ``user_agent`` is printable, at most 200 characters, and not verified."""
+    """The client of a request.
+
+    ``user_agent`` is printable, at most 200 characters, and not verified. ``accept_language`` is the header, or empty.
+    """
 
     user_agent: str
     ip_address: str
+    accept_language: str = ""

@@ -173,6 +173,6 @@ def body_media_type(method: str) -> str:
 
 
 def client_info(request: Request) -> ClientInfo:
-    """The user agent and the IP address of the client."""
+    """The user agent, the IP address and the preferred languages of the client."""
     agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
-    return ClientInfo(agent[:_MAX_AGENT], request.client_address)
+    return ClientInfo(agent[:_MAX_AGENT], request.client_address, request.headers.get("accept-language", ""))

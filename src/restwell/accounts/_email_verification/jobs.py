@@ -16,5 +16,5 @@ async def send_verification_code(context: JobContext, user_id: UUID, email: str)
 
 
 @mail_job
-async def send_email_changed(context: JobContext, email: str) -> None:
-    await context.get(AccountMail).send(email, lambda emails: emails.email_changed(), str(context.job_id))
+async def send_email_changed(context: JobContext, email: str, language: str) -> None:
+    await context.get(AccountMail).send(email, lambda emails: emails.email_changed(), str(context.job_id), language)

@@ -22,11 +22,12 @@ class VerificationMail:
         if user is None:
             return
         code = None if user.email_verified else await create_code(self._database, user_id, user.email)
-        await self._mail.send(user.email, lambda emails: emails.welcome(code), key)
+        await self._mail.send(user.email, lambda emails: emails.welcome(code), key, user.language)
 
     async def send_code(self, user_id: UUID, email: str, key: str) -> None:
         """Create a code for the address and send it."""
-        if await self._users.find_active(user_id) is None:
+        user = await self._users.find_active(user_id)
+        if user is None:
             return
         code = await create_code(self._database, user_id, email)
-        await self._mail.send(email, lambda emails: emails.email_verification(code), key)
+        await self._mail.send(email, lambda emails: emails.email_verification(code), key, user.language)

@@ -64,7 +64,7 @@ class EmailVerificationService(DeletesExpired):
                     raise InvalidVerificationCode
                 await self._users.set_verified_email_in(tx, user, verified.email)
                 if verified.email != user.email:
-                    await self._jobs.enqueue(tx, send_email_changed, email=user.email)
+                    await self._jobs.enqueue(tx, send_email_changed, email=user.email, language=user.language)
         except UniqueViolation:
             raise EmailTaken from None
 

@@ -134,7 +134,7 @@ class IdentityService(PersonalValue):
                 if flow.user_id is not None:
                     await self._link(tx, flow.user_id, identity)
                     return None
-                user_id = await self._find_or_register(tx, identity)
+                user_id = await self._find_or_register(tx, identity, client_info)
                 _, tokens = await self._sessions.open_in(tx, user_id, client_info, f"with: {identity.provider}")
                 return tokens
         except UniqueViolation:
@@ -158,7 +158,7 @@ class IdentityService(PersonalValue):
         """Delete all identities of the user, in the caller's transaction."""
         await tx.run(queries.delete_all, match_user_id=user_id)
 
-    async def _find_or_register(self, tx: Transaction, identity: Identity) -> UUID:
+    async def _find_or_register(self, tx: Transaction, identity: Identity, client_info: ClientInfo) -> UUID:
         """Return the user id: linked before, matched by an email address that both sides have verified, or new."""
         linked_user = await tx.find(queries.linked_user, provider=identity.provider, subject=identity.subject)
         if linked_user is not None:
@@ -170,7 +170,7 @@ class IdentityService(PersonalValue):
             raise SignInRefused("The provider returned no email address. Grant access to it and sign in again.")
         existing_user = await self._users.find_credentials(email, tx)
         if existing_user is None:
-            user = await self._register(tx, identity, email)
+            user = await self._register(tx, identity, email, client_info.accept_language)
             await self._link(tx, user.id, identity, is_new=True)
             return user.id
         # Without both verifications, an attacker who registers the victim's address first could take over the account.
@@ -179,13 +179,15 @@ class IdentityService(PersonalValue):
         await self._link(tx, existing_user.id, identity)
         return existing_user.id
 
-    async def _register(self, tx: Transaction, identity: Identity, email: EmailAddress) -> User:
+    async def _register(self, tx: Transaction, identity: Identity, email: EmailAddress, accept_language: str) -> User:
         name = _name(identity, email)
         if self._registration == "open":
-            return await self._users.register_in(tx, email, name, email_verified=identity.email_verified)
+            return await self._users.register_in(
+                tx, email, name, email_verified=identity.email_verified, accept_language=accept_language
+            )
         # Without the verification by the provider, anybody could claim the invitation of somebody else.
         for invited in self._invited if identity.email_verified else ():
-            if (user := await invited.register_invited_in(tx, email, name)) is not None:
+            if (user := await invited.register_invited_in(tx, email, name, accept_language)) is not None:
                 return user
         raise SignInRefused("There is no account for this identity, and registration is not open.")
 

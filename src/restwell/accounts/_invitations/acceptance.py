@@ -14,12 +14,12 @@ class InvitationAcceptance:
         self._passwords = passwords
         self._invitations = invitations
 
-    async def accept(self, request: InvitationAcceptanceRequest) -> User:
+    async def accept(self, request: InvitationAcceptanceRequest, accept_language: str) -> User:
         """Create the account. Raises InvalidInvitationCode, EmailTaken, PasswordRejected, PasswordsBusy."""
         invitation = await self._invitations.find_by_code(request.code)
         password_hash = await self._passwords.hash_new(request.password, invitation.email, request.name)
         try:
             async with self._database.transaction() as tx:
-                return await self._invitations.accept_in(tx, request, password_hash)
+                return await self._invitations.accept_in(tx, request, password_hash, accept_language)
         except UniqueViolation:
             raise EmailTaken from None

@@ -8,7 +8,7 @@ from restwell.accounts._users.schemas import User
 from restwell.accounts._users.service import EmailTaken
 from restwell.auth import Actor, PasswordRejected, PasswordsBusy
 from restwell.pages import Page, PageFilter
-from restwell.web import Controller, Request, Response, created, delete, get, post
+from restwell.web import Controller, Request, Response, client_info, created, delete, get, post
 
 
 class InvitationController(Controller):
@@ -61,4 +61,4 @@ class InvitationAcceptanceController(Controller):
         creates no session.
         """
         prefix = request.path.removesuffix("/invitations/acceptance")
-        return created(await invitations.accept(data), f"{prefix}/users/me")
+        return created(await invitations.accept(data, client_info(request).accept_language), f"{prefix}/users/me")

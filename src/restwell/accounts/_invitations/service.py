@@ -87,7 +87,9 @@ class InvitationService(DeletesExpired, InvitedAccounts):
             raise InvalidInvitationCode
         return found
 
-    async def accept_in(self, tx: Transaction, request: InvitationAcceptanceRequest, password_hash: str) -> User:
+    async def accept_in(
+        self, tx: Transaction, request: InvitationAcceptanceRequest, password_hash: str, accept_language: str
+    ) -> User:
         """Consume the invitation and create the account, in the caller's transaction.
 
         The code proves control of the address. Raises InvalidInvitationCode, UniqueViolation.
@@ -95,11 +97,11 @@ class InvitationService(DeletesExpired, InvitedAccounts):
         invitation = await tx.find(queries.use_code, match_hash=hash_token(request.code), now=datetime.now(UTC))
         if invitation is None:
             raise InvalidInvitationCode
-        return await self._register_in(tx, invitation, request.name, password_hash, request.profile)
+        return await self._register_in(tx, invitation, request.name, accept_language, password_hash, request.profile)
 
-    async def register_invited_in(self, tx: Transaction, email: str, name: str) -> User | None:
+    async def register_invited_in(self, tx: Transaction, email: str, name: str, accept_language: str) -> User | None:
         invitation = await tx.find(queries.use_email, match_email=email, now=datetime.now(UTC))
-        return await self._register_in(tx, invitation, name) if invitation is not None else None
+        return await self._register_in(tx, invitation, name, accept_language) if invitation is not None else None
 
     async def delete_expired(self, now: datetime) -> int:
         """Delete one batch of expired invitations. Returns their number."""
@@ -110,6 +112,7 @@ class InvitationService(DeletesExpired, InvitedAccounts):
         tx: Transaction,
         invitation: PendingInvitation,
         name: str,
+        accept_language: str,
         password_hash: str | None = None,
         profile: Struct | UnsetType = UNSET,
     ) -> User:
@@ -120,6 +123,7 @@ class InvitationService(DeletesExpired, InvitedAccounts):
             password_hash=password_hash,
             email_verified=True,
             role=invitation.role,
+            accept_language=accept_language,
             profile=profile,
         )
         await self._record(tx, SecurityEventType.INVITATION_ACCEPTED, invitation.id, invitation.role, user_id=user.id)

@@ -31,4 +31,4 @@ class PasswordResetMail:
         await self._database.run(
             queries.insert_reset, code_hash=hash_token(code), user_id=user.id, expires_at=expires_at
         )
-        await self._mail.send(user.email, lambda emails: emails.password_reset(code, expires_at), key)
+        await self._mail.notify(user.id, lambda emails: emails.password_reset(code, expires_at), key)

@@ -35,12 +35,14 @@ class RegistrationController(Controller):
     tags = ["Users"]
 
     @post(rate_limit=REGISTRATION, raises=[EmailTaken, PasswordRejected, PasswordsBusy])
-    async def register_user(self, data: RegistrationRequest, passwords: PasswordService) -> Response[User]:
+    async def register_user(
+        self, request: Request, data: RegistrationRequest, passwords: PasswordService
+    ) -> Response[User]:
         """Create an account.
 
         The email address must not belong to an existing account. Then sign in: registration creates no session.
         """
-        return created(await passwords.register(data), "me")
+        return created(await passwords.register(data, accept_language=client_info(request).accept_language), "me")
 
 
 class PasswordSignInController(Controller):

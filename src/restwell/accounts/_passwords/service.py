@@ -30,7 +30,9 @@ class PasswordService:
         self._reauthentication = reauthentication
         self._audit = audit
 
-    async def register(self, registration: RegistrationRequest, *, role: str | None = None) -> User:
+    async def register(
+        self, registration: RegistrationRequest, *, role: str | None = None, accept_language: str = ""
+    ) -> User:
         """Create an account. Raises EmailTaken, PasswordRejected, PasswordsBusy."""
         password_hash = await self._passwords.hash_new(registration.password, registration.email, registration.name)
         try:
@@ -41,6 +43,7 @@ class PasswordService:
                     registration.name,
                     password_hash=password_hash,
                     role=role,
+                    accept_language=accept_language,
                     profile=registration.profile,
                 )
         except UniqueViolation:

@@ -10,7 +10,7 @@ class InvitedAccounts(ABC):
     """A service that knows who is invited."""
 
     @abstractmethod
-    async def register_invited_in(self, tx: Transaction, email: str, name: str) -> User | None:
+    async def register_invited_in(self, tx: Transaction, email: str, name: str, accept_language: str) -> User | None:
         """Consume the invitation of a verified address and create the account, in the caller's transaction.
 
         Returns None if the address is not invited. Raises UniqueViolation if an account with it exists.

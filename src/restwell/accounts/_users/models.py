@@ -17,6 +17,7 @@ users = Table(
     Column("password_hash", Text),  # null without a password, and for deleted accounts
     Column("role", Text, nullable=False),  # one of the application's roles
     Column("active", Flag, nullable=False),
+    Column("language", Text),  # a tag (BCP 47) that the application offers; null: its default
     Column("profile", Text),  # JSON: the application's own fields, as far as they are set
     Column("created_at", Timestamp, nullable=False),
     Column("updated_at", Timestamp, nullable=False),

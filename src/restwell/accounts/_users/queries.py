@@ -10,7 +10,7 @@ from restwell.database import insert_row, page_query, param, query
 
 
 class StoredUser(Struct, frozen=True):
-    """``profile``: the JSON document of the application's own fields, or None."""
+    """``language``: a tag that was offered. ``profile``: the JSON document of the application's own fields."""
 
     id: UUID
     email: str
@@ -20,6 +20,7 @@ class StoredUser(Struct, frozen=True):
     active: bool
     created_at: datetime
     updated_at: datetime
+    language: str | None
     profile: str | None
 
 
@@ -40,6 +41,7 @@ _columns: Final = (
     users.c.active,
     users.c.created_at,
     users.c.updated_at,
+    users.c.language,
     users.c.profile,
 )
 
@@ -91,6 +93,7 @@ update_user: Final = query(
         name=func.coalesce(param("name"), users.c.name),
         role=func.coalesce(param("role"), users.c.role),
         active=func.coalesce(param("active"), users.c.active),
+        language=func.coalesce(param("language"), users.c.language),
         profile=func.coalesce(param("profile"), users.c.profile),
         updated_at=param("now"),
     )
@@ -138,6 +141,7 @@ anonymise: Final = query(
         email=param("email"),
         email_verified_at=null(),
         name="Deleted user",
+        language=null(),
         profile=null(),
         password_hash=null(),
         active=False,

@@ -38,6 +38,11 @@ class User(Struct, frozen=True):
     updated_at: Instant
 
     @property
+    def language(self) -> str:
+        """The tag (BCP 47) of the user's language. Empty if the application offers only one."""
+        return ""
+
+    @property
     def profile(self) -> Any:
         """The application's own fields. Annotate the variable: ``profile: Profile = user.profile``."""
         raise AttributeError("accounts have no profile: pass its type, Accounts(profile=Profile)")
@@ -47,6 +52,11 @@ class AccountUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The fields that users may change on their own account."""
 
     name: Name | UnsetType = UNSET
+
+    @property
+    def language(self) -> str | UnsetType:
+        """A tag that the application offers, if it offers several."""
+        return UNSET
 
     @property
     def profile(self) -> Struct | UnsetType:

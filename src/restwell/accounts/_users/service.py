@@ -8,6 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 from restwell.accounts._audit.models import SecurityEventType
 from restwell.accounts._audit.service import AuditLog
 from restwell.accounts._hooks import AccountHooks, run_hooks, run_session_hooks
+from restwell.accounts._languages import preferred
 from restwell.accounts._options import AccountOptions
 from restwell.accounts._personal_data import PersonalValue
 from restwell.accounts._users import queries
@@ -57,6 +58,7 @@ class UserService(PersonalValue):
         self._hooks = hooks
         self._audit = audit
         self._default_role = options.default_role
+        self._languages = options.languages
         self._profiles = options.profiles
         self._kind = options.user
 
@@ -72,12 +74,13 @@ class UserService(PersonalValue):
         password_hash: str | None = None,
         email_verified: bool = False,
         role: str | None = None,
+        accept_language: str = "",
         profile: Struct | UnsetType = UNSET,
     ) -> User:
         """Create an account, with the default role unless one is given, in the caller's transaction.
 
-        ``profile`` is a merge patch of an empty one. Raises UniqueViolation if an account with this address exists, and
-        Invalid for an invalid profile.
+        ``accept_language``: the header that chooses the language. ``profile``: a merge patch of an empty profile.
+        Raises UniqueViolation if an account with this address exists, and Invalid for an invalid profile.
         """
         now = datetime.now(UTC)
         stored = await tx.one(
@@ -89,6 +92,7 @@ class UserService(PersonalValue):
             password_hash=password_hash,
             role=role or self._default_role,
             active=True,
+            language=preferred(accept_language, self._languages.tags) if self._languages.are_several else None,
             profile=self._changed_profile(None, profile),
             created_at=now,
             updated_at=now,
@@ -137,7 +141,8 @@ class UserService(PersonalValue):
             if not isinstance(patch.profile, UnsetType):
                 stored = await tx.find(queries.lock_profile, user_id=actor.id)
                 profile = self._changed_profile(stored, patch.profile)
-            return await self._update(tx, actor.id, name=_to_none(patch.name), profile=profile)
+            name, language = _to_none(patch.name), _to_none(patch.language)
+            return await self._update(tx, actor.id, name=name, language=language, profile=profile)
 
     async def change_password_in(
         self, tx: Transaction, user_id: UUID, old_hash: str, password_hash: str, *, keep: UUID
@@ -228,11 +233,19 @@ class UserService(PersonalValue):
         name: str | None = None,
         role: str | None = None,
         active: bool | None = None,
+        language: str | None = None,
         profile: str | None = None,
     ) -> User:
         now = datetime.now(UTC)
         stored = await tx.find(
-            queries.update_user, user_id=user_id, name=name, role=role, active=active, profile=profile, now=now
+            queries.update_user,
+            user_id=user_id,
+            name=name,
+            role=role,
+            active=active,
+            language=language,
+            profile=profile,
+            now=now,
         )
         if stored is None:
             raise NotFound
@@ -245,10 +258,13 @@ class UserService(PersonalValue):
         return self._to_user(stored) if stored is not None else None
 
     def _to_user(self, stored: StoredUser) -> User:
-        if self._profiles is None:
-            return User(*_plain(stored))
         kind: Any = self._kind
-        user: User = kind(*_plain(stored), self._profiles.read(stored.profile))
+        own: list[Any] = []
+        if self._languages.are_several:
+            own.append(self._languages.find(stored.language))
+        if self._profiles is not None:
+            own.append(self._profiles.read(stored.profile))
+        user: User = kind(*_plain(stored), *own)
         return user
 
     def _changed_profile(self, stored: str | None, patch: Struct | UnsetType) -> str | None:

@@ -19,6 +19,7 @@ def upgrade() -> None:
         Column("password_hash", Text),
         Column("role", Text, nullable=False),
         Column("active", Flag, nullable=False),
+        Column("language", Text),
         Column("profile", Text),
         Column("created_at", Timestamp, nullable=False),
         Column("updated_at", Timestamp, nullable=False),
