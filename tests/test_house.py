@@ -3,9 +3,12 @@
 import importlib
 import pkgutil
 import re
+from collections import defaultdict
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from sqlalchemy import Table
 
 import restwell
 from house_rules import (
@@ -54,6 +57,17 @@ LAYERS = [  # a module may import those of its own set and above
     {"__main__", "__init__"},
 ]
 SECTIONS = 17
+ACCOUNTS = ROOT / "src/restwell/accounts"
+PARTS = {file.parent.name for file in ACCOUNTS.glob("*/feature.py")}
+NEED_PASSWORDS = {"_email_verification", "_mfa", "_api_keys"}
+LAYERS_OF_A_PART = {
+    "models": {"schemas", "queries", "service", "routes"},
+    "schemas": {"queries", "service", "routes"},
+    "queries": {"service", "routes"},
+    "service": {"routes"},
+    "routes": {"queries"},
+}
+"""The modules of its own part of the accounts that a module may not import."""
 
 
 def layer_of(name: str) -> int:
@@ -73,6 +87,42 @@ def test_imports_point_one_way(file: Path) -> None:
         assert top not in FRAMEWORKS or _plain(own) in KNOWS_THE_FRAMEWORK, "only litestar.py knows it"
         if top == "restwell" and below and _plain(below[0]) in set().union(*LAYERS):
             assert layer_of(below[0]) <= layer_of(own), f"{own} imports {below[0]}, which is above it"
+
+
+def test_parts_of_the_accounts_import_the_core_and_no_other_part() -> None:
+    """Breaks when ``_mfa`` imports ``_identities``: an application could not choose one of them."""
+    assert len(PARTS) > 5
+    for part in sorted(PARTS):
+        for file in (ACCOUNTS / part).glob("*.py"):
+            parts = {name.split(".")[2] for name in imports_of(file) if name.startswith("restwell.accounts._")} & PARTS
+            assert parts <= {part} | ({"_passwords"} if part in NEED_PASSWORDS else set()), f"{file} imports {parts}"
+
+
+@pytest.mark.parametrize("file", sorted(ACCOUNTS.glob("_*/*.py")), ids=lambda file: ".".join(module_of(file)))
+def test_routes_call_services_and_services_run_queries(file: Path) -> None:
+    """Breaks when the routes of a part of the accounts run a query."""
+    package, layer = file.parent.name, file.stem
+    for imported in imports_of(file):
+        _, _, *below = f"{imported}..".split(".")
+        if below[0] == package:
+            assert below[1] not in LAYERS_OF_A_PART.get(layer, ()), f"{layer} imports {imported}"
+
+
+@pytest.mark.integration
+def test_each_table_of_the_accounts_is_used_by_one_part() -> None:
+    """Breaks when ``_sessions`` imports the table ``users``, or its module ``models`` whole."""
+    users = defaultdict(set)
+    for file in ACCOUNTS.rglob("*.py"):
+        _, _, own, *_ = name = module_of(file)
+        if own in {"_migrations", "_seed"}:  # _seed fills a development database
+            continue
+        for imported in vars(importlib.import_module(".".join(name).removesuffix(".__init__"))).values():
+            whole = isinstance(imported, ModuleType) and imported.__name__.endswith(".models")
+            for value in vars(imported).values() if whole else [imported]:
+                if isinstance(value, Table):
+                    users[value.name].add(own)
+    assert len(users) > 10
+    assert {table: parts for table, parts in users.items() if len(parts) > 1} == {}
 
 
 @pytest.mark.parametrize("file", KIT, ids=lambda file: ".".join(module_of(file)))
