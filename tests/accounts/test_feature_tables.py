@@ -67,8 +67,9 @@ def lists() -> Iterator[Any]:
 async def test_every_page_of_a_list_of_accounts_is_read_along_an_index(
     database: Database, query: Query[Any], arguments: dict[str, Any]
 ) -> None:
-    """Fails if an index is dropped: SQLite sorts in a temporary b-tree, PostgreSQL in a Sort node."""
-    await assert_follows_an_index(database, query, arguments)
+    """Fails if a list has an order without an index, or the index of a user's rows is dropped."""
+    plan = await assert_follows_an_index(database, query, arguments)
+    assert not {"user_id", "match_user_id"} & arguments.keys() or "_by_user" in plan, plan
 
 
 def test_every_query_of_accounts_is_explained() -> None:

@@ -17,12 +17,14 @@ def pages(query: PageQuery[Any], arguments: Mapping[str, Any], keys: Mapping[str
     yield pytest.param(query.next, {**COUNT, **arguments, **position}, id=f"{name} after")
 
 
-async def assert_follows_an_index(database: Database, query: Query[Any], arguments: Mapping[str, Any]) -> None:
+async def assert_follows_an_index(database: Database, query: Query[Any], arguments: Mapping[str, Any]) -> str:
+    """Return the plan."""
     # Small tables are faster to scan, so sequential scans are disabled for this check.
     plan = await plan_of(database, query, arguments, "enable_seqscan", "enable_bitmapscan")
     assert "index" in plan.lower(), plan
     assert "Sort" not in plan, plan
     assert "TEMP B-TREE" not in plan, plan
+    return plan
 
 
 async def plan_of(database: Database, query: Query[Any], arguments: Mapping[str, Any], *without: str) -> str:
