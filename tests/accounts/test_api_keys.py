@@ -1,11 +1,13 @@
 """Personal API keys: what they may do, who creates them, and where they are not stored."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import column, select, table, update
+from structlog.testing import capture_logs
 
 from accounts_app import PASSWORD, Role, Scope, create_app
 from api_client import Json, assert_problem, error_paths
@@ -13,6 +15,7 @@ from cases import each
 from personal_api_keys import KEYS, count_notes, create_key, program
 from restwell import App
 from restwell.accounts import Accounts
+from restwell.accounts._api_keys import queries
 from restwell.accounts._api_keys.models import api_keys
 from restwell.accounts._api_keys.queries import MAX_KEYS
 from restwell.accounts._api_keys.tokens import ApiKeyFormat
@@ -101,6 +104,19 @@ async def last_use(app: App, database: Database) -> datetime | None:
     return next(iter(await database.all(_last_uses)), None)
 
 
+async def test_a_use_that_cannot_be_recorded_is_logged_and_lost(
+    admin: ApiClient, client: httpx.AsyncClient, app: App, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail without the except: the error is reported when the garbage collector finds it."""
+    created = await create_key(admin)
+    nowhere = update(table("nowhere", column("id"))).values(id=1)
+    monkeypatch.setattr(queries, "record_uses", query("api_keys.record_uses", nowhere))
+    with capture_logs() as logs:
+        assert await count_notes(created, client) == {200}
+        assert await last_use(app, database) is None
+    assert [line["log_level"] for line in logs if line["event"] == "api_key_use_not_recorded"] == ["warning"]
+
+
 async def test_a_mistyped_key_is_rejected_without_a_lookup(member: ApiClient, app: App) -> None:
     """Seen to fail without the comparison of the checksum: each guess is then a read of the database."""
     key = (await create_key(member))["key"]
@@ -157,6 +173,33 @@ async def test_a_user_has_at_most_fifty_keys(
     await create_key(member)
 
 
+async def test_concurrent_requests_do_not_exceed_the_limit_of_keys(
+    member: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail on PostgreSQL without the lock of the account: all count before one inserts."""
+    monkeypatch.setattr("restwell.accounts._api_keys.service.MAX_KEYS", 2)
+    draft = {"name": "Backup script", "scopes": ["notes:read"], "current_password": PASSWORD}
+    answers = await asyncio.gather(*[member.post(KEYS, draft) for _ in range(6)])
+    assert sorted(answer.status_code for answer in answers) == [201] * 2 + [409] * 4
+
+
+async def test_an_account_that_is_deactivated_during_the_creation_of_a_key_gets_none(
+    member: ApiClient, app: App, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail without the second check: a deleted account would have a key."""
+    verify = app.kit.passwords.verify
+
+    async def verify_slowly(password: str, hashed: str | None) -> bool:
+        async with database.transaction() as tx:
+            await tx.run_script("UPDATE users SET active = false WHERE email = 'member@app.example'")
+        return await verify(password, hashed)
+
+    monkeypatch.setattr(app.kit.passwords, "verify", verify_slowly)
+    draft = {"name": "Backup script", "scopes": ["notes:read"], "current_password": PASSWORD}
+    assert_problem(await member.post(KEYS, draft), 401, "unauthorized")
+    assert await database.all(_rows) == []
+
+
 async def test_no_user_sees_or_revokes_the_key_of_another(
     member: ApiClient, other: ApiClient, admin: ApiClient
 ) -> None:
@@ -199,7 +242,7 @@ async def test_the_export_of_personal_data_has_the_keys_without_secrets(member: 
 async def test_no_log_and_no_metric_contains_a_key(
     admin: ApiClient, app: App, database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Seen to fail with the key in the message of the error for a revoked one."""
+    """Seen to fail with the key as the key of the cache, and with a log line for a rejected token."""
     created = await create_key(admin)
     script = program(admin, created)
     assert (await script.get("/v1/notes/count")).status_code == 200
