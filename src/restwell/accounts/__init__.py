@@ -1,4 +1,4 @@
-"""User accounts: registration, sign-in, sessions, MFA, identity providers, machine clients and an audit log.
+"""User accounts: registration, sign-in, sessions, MFA, identity providers, API keys, machine clients and an audit log.
 
 An application adds them as a feature::
 

@@ -41,10 +41,10 @@ class Authentication(TokenScheme):
         self._access_tokens = access_tokens
         self._sessions = sessions
         self._machines = machines
-        self._keys = [(each.prefix, each) for each in keys]
+        self._keys = next(iter(keys), None)
         super().__init__(self.get_actor, session_cookies=True)
-        for prefix, _ in self._keys:
-            description = f"An API key (`{prefix}...`), instead of an access token."
+        if self._keys is not None:
+            description = f"An API key (`{self._keys.prefix}...`), instead of an access token."
             key = {"type": "http", "scheme": "bearer", "description": description}
             self.security = {**self.security, API_KEY_SCHEME: key}
 
@@ -53,9 +53,8 @@ class Authentication(TokenScheme):
 
         Raises Unauthorized for an invalid token, a revoked session, key or client.
         """
-        for prefix, keys in self._keys:
-            if token.startswith(prefix):
-                return await keys.get_actor(token)
+        if self._keys is not None and token.startswith(self._keys.prefix):
+            return await self._keys.get_actor(token)
         claims = self._access_tokens.verify(token)
         if claims.sid is not None:
             return await self._sessions.get_actor(claims, claims.sid)
