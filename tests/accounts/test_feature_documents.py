@@ -157,3 +157,13 @@ async def test_the_languages_of_the_page_are_those_of_accounts(settings: Setting
         await finish_jobs(app)
     assert (await mail_box.wait_for(subject="Ihr Passwort wurde geändert")).message["Content-Language"] == "de"
     assert (await mail_box.wait_for(subject="Your password was changed")).message["Content-Language"] == "en"
+
+
+async def test_the_claims_of_the_page_are_those_of_the_actor(settings: Settings) -> None:
+    claims = module("claims")
+    accounts = Accounts(roles=module("app").Role, claims=claims.library_claims)
+    app = Restwell(settings, name="library").app([Version("/v1", [accounts, claims.branches])])
+    async with running(app) as client:
+        await client.post("/v1/users", json=ADA)
+        ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
+        assert (await ada.get("/v1/branch")).text == "example.com"

@@ -12,6 +12,7 @@ from restwell._extras import needs_extra
 with needs_extra("auth", __name__):
     from restwell.accounts._audit.models import SecurityEventType
     from restwell.accounts._audit.service import AuditLog
+    from restwell.accounts._claims import UserClaims
     from restwell.accounts._emails import AccountEmails, EmailText
     from restwell.accounts._feature import Accounts
     from restwell.accounts._hooks import AccountHook, AccountHooks, SessionHook
@@ -36,6 +37,7 @@ __all__ = [
     "SessionHook",
     "SessionService",
     "User",
+    "UserClaims",
     "UserService",
     "seed_users",
     "user_key",

@@ -6,6 +6,7 @@ from typing import Final
 from restwell.accounts._audit import queries as audit_queries
 from restwell.accounts._audit.routes import AuditController
 from restwell.accounts._audit.service import AuditLog
+from restwell.accounts._claims import OwnClaims
 from restwell.accounts._export.routes import ExportController
 from restwell.accounts._export.schemas import PersonalDataExport, export_type
 from restwell.accounts._export.service import ExportService
@@ -31,7 +32,16 @@ def core(options: AccountOptions, events_scope: str | None) -> Feature:
     sees_events = signed_in if events_scope is None else signed_in_or_scope(events_scope)
     return Feature(
         controllers=[OwnAccountController, SessionController, ExportController, guarded(AuditController, sees_events)],
-        services=[options, AccountHooks, AuditLog, UserService, SessionService, ExportService, LoginThrottle],
+        services=[
+            options,
+            AccountHooks,
+            AuditLog,
+            UserService,
+            OwnClaims,
+            SessionService,
+            ExportService,
+            LoginThrottle,
+        ],
         queries=[user_queries, session_queries, audit_queries, throttle_queries],
         migrations={"accounts": MIGRATIONS / "accounts"},
         types={**options.types, PersonalDataExport: export_type},

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from msgspec import Struct
 
 from restwell.accounts._authentication import Authentication
+from restwell.accounts._claims import ClaimsFunction, UserClaims, claims_service
 from restwell.accounts._core import administration, core
 from restwell.accounts._emails import AccountEmails
 from restwell.accounts._languages import Languages
@@ -42,6 +43,8 @@ class Accounts(Feature):
     - ``emails``: the texts of emails, or those of several languages by tag (BCP 47), the default first. Then accounts
       have a ``language``, which is chosen by Accept-Language at registration, and which users can change.
     - ``password_policy``: the rules of new passwords.
+    - ``claims``: the application's own claims of access tokens, read at sign-in and refresh: a function of a ``User``
+      that returns them, or a subclass of ``UserClaims``, which is a service. ``Actor.claims`` has them.
 
     Raises TypeError for options that contradict each other, and ValueError for an invalid ``api_key_prefix``.
     """
@@ -66,6 +69,7 @@ class Accounts(Feature):
         profile: type[Struct] | None = None,
         emails: AccountEmails | Mapping[str, AccountEmails] | None = None,
         password_policy: PasswordPolicy | None = None,
+        claims: type[UserClaims] | ClaimsFunction | None = None,
     ) -> None:
         profiles = Profiles(profile) if profile is not None else None
         languages = Languages(emails if emails is not None else AccountEmails())
@@ -103,7 +107,7 @@ class Accounts(Feature):
             raise TypeError(f"Accounts: registration is {registration!r}; choose one of {get_args(Registration)}")
         if registration == "invitation" and not passwords and not identities:
             raise TypeError('Accounts: registration="invitation" needs passwords=True or identities=True')
-        features = [core(options, events_scope), *_features(parts, options)]
+        features = [core(options, events_scope), Feature(services=claims_service(claims)), *_features(parts, options)]
         super().__init__(
             controllers=[each for feature in features for each in feature.controllers],
             services=[each for feature in features for each in feature.services],

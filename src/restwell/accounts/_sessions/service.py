@@ -4,6 +4,7 @@ from uuid import UUID
 
 from restwell.accounts._audit.models import SecurityEventType
 from restwell.accounts._audit.service import AuditLog
+from restwell.accounts._claims import OwnClaims
 from restwell.accounts._hooks import AccountHooks, run_session_hooks
 from restwell.accounts._personal_data import PersonalValue
 from restwell.accounts._sessions import queries
@@ -42,6 +43,7 @@ class SessionService(DeletesExpired, PersonalValue):
         refresh_tokens: RefreshTokens,
         hooks: AccountHooks,
         audit: AuditLog,
+        own_claims: OwnClaims,
         settings: Settings,
     ) -> None:
         self._database = database
@@ -50,6 +52,7 @@ class SessionService(DeletesExpired, PersonalValue):
         self._refresh_tokens = refresh_tokens
         self._hooks = hooks
         self._audit = audit
+        self._own_claims = own_claims
         self._lifetime = timedelta(seconds=settings.jwt.refresh_ttl_seconds)
         self._idle = timedelta(seconds=settings.jwt.idle_ttl_seconds)
         hooks.on_sessions_revoked.append(self.revoke_all_in)
@@ -81,7 +84,7 @@ class SessionService(DeletesExpired, PersonalValue):
         await self._audit.record(
             tx, SecurityEventType.SIGNED_IN, user_id, ip_address=client_info.ip_address, detail=method
         )
-        return session_id, self._issue_tokens(user_id, session_id, token)
+        return session_id, await self._issue_tokens(tx, user_id, session_id, token)
 
     async def refresh(self, token: str) -> BearerTokens:
         """Rotate a refresh token. Raises InvalidRefreshToken.
@@ -99,10 +102,10 @@ class SessionService(DeletesExpired, PersonalValue):
                 if user_id is None:
                     raise InvalidRefreshToken
                 await self._insert_token(tx, successor, session_id, now)
-                return self._issue_tokens(user_id, session_id, successor)
+                return await self._issue_tokens(tx, user_id, session_id, successor)
             used = await tx.find(queries.used_token, match_hash=digest, now=now, idle_since=now - self._idle)
             if used is not None and now - used.used_at <= REFRESH_GRACE:
-                return self._issue_tokens(used.user_id, used.session_id, successor)
+                return await self._issue_tokens(tx, used.user_id, used.session_id, successor)
             if used is not None:
                 await self._revoke(tx, used.user_id, used.session_id, now)
                 await self._audit.record(tx, SecurityEventType.REFRESH_TOKEN_REUSED, used.user_id)
@@ -123,7 +126,7 @@ class SessionService(DeletesExpired, PersonalValue):
         )
         if session is None or session.user_id != claims.sub or session.expires_at <= datetime.now(UTC):
             raise Unauthorized("The session is expired or revoked. Sign in again.")
-        return Actor(session.user_id, session.role, session_id)
+        return Actor(session.user_id, session.role, session_id, claims=claims.extra)
 
     async def list_sessions(self, actor: Actor) -> list[Session]:
         """Return the caller's active sessions, newest first."""
@@ -177,8 +180,9 @@ class SessionService(DeletesExpired, PersonalValue):
         digest = self._refresh_tokens.digest(token)
         await tx.run(queries.insert_token, token_hash=digest, session_id=session_id, created_at=now)
 
-    def _issue_tokens(self, user_id: UUID, session_id: UUID, refresh_token: str) -> BearerTokens:
-        access_token = self._access_tokens.issue(user_id, session_id)
+    async def _issue_tokens(self, tx: Transaction, user_id: UUID, session_id: UUID, refresh_token: str) -> BearerTokens:
+        claims = await self._own_claims.read_in(tx, user_id)
+        access_token = self._access_tokens.issue(user_id, session_id, claims=claims)
         return BearerTokens(access_token, refresh_token, self._access_tokens.ttl_seconds)
 
 
