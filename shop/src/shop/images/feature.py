@@ -8,8 +8,5 @@ from shop.images.service import ImageService
 from shop.images.thumbnails import ThumbnailBuilder
 
 images: Final = Feature(
-    controllers=[ImageController],
-    services=[ImageService, ThumbnailBuilder],
-    jobs=[make_thumbnails],
-    queries=[queries],
+    controllers=[ImageController], services=[ImageService, ThumbnailBuilder], jobs=[make_thumbnails], queries=[queries]
 )

@@ -2,17 +2,7 @@ from typing import Final
 from uuid import UUID
 
 from restwell.errors import NotFound
-from restwell.web import (
-    Controller,
-    Request,
-    Response,
-    Upload,
-    accepted,
-    get,
-    immutable,
-    post,
-    requires_role,
-)
+from restwell.web import Controller, Request, Response, Upload, accepted, get, immutable, post, requires_role
 from shop.access import Scope
 from shop.images.schemas import ImageSize, ProductImage, ProductImageList
 from shop.images.service import ImageService, TooManyImages

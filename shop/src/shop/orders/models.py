@@ -48,12 +48,7 @@ orders = Table(
     Column("created_at", Timestamp, nullable=False),
     Column("cancelled_at", Timestamp),
     Index("orders_by_id", "id"),
-    Index(
-        "orders_pending",
-        "id",
-        postgresql_where=text("status = 'pending'"),
-        sqlite_where=text("status = 'pending'"),
-    ),
+    Index("orders_pending", "id", postgresql_where=text("status = 'pending'"), sqlite_where=text("status = 'pending'")),
 )
 
 order_lines = Table(

@@ -65,9 +65,7 @@ def _of_each_order() -> Select[Any]:
 
 
 lines_of_user: Final = query(
-    "order_lines.of_user",
-    {"postgresql": _of_each_order(), "sqlite": _lines.where(_line_of_user)},
-    into=StoredLine,
+    "order_lines.of_user", {"postgresql": _of_each_order(), "sqlite": _lines.where(_line_of_user)}, into=StoredLine
 )
 
 lines_of: Final = query("order_lines.of_orders", _lines, into=StoredLine)

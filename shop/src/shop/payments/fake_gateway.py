@@ -57,10 +57,7 @@ class Intent(Struct, frozen=True):
     state: str
 
 
-_prepare = query(
-    "fake_gateway.prepare",
-    insert_or_ignore(intents),
-)
+_prepare = query("fake_gateway.prepare", insert_or_ignore(intents))
 _of_key = query("fake_gateway.of_key", select(*intents.columns).where(intents.c.key == param("key")), into=Intent)
 _by_id = query("fake_gateway.by_id", select(*intents.columns).where(intents.c.id == param("id")), into=Intent)
 _set_state = query(

@@ -6,8 +6,4 @@ from shop.payments.open import gateway
 from shop.payments.routes import PaymentController
 from shop.payments.service import PaymentService
 
-payments: Final = Feature(
-    controllers=[PaymentController],
-    services=[PaymentService, gateway],
-    queries=[queries],
-)
+payments: Final = Feature(controllers=[PaymentController], services=[PaymentService, gateway], queries=[queries])

@@ -46,9 +46,7 @@ reversing: Final = query(
 )
 
 insert_event: Final = query(
-    "payment_events.insert",
-    insert_or_ignore(payment_events, returning=[payment_events.c.id]),
-    into=str,
+    "payment_events.insert", insert_or_ignore(payment_events, returning=[payment_events.c.id]), into=str
 )
 
 delete_expired: Final = delete_before(

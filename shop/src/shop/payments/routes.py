@@ -15,12 +15,7 @@ class PaymentController(Controller):
     path = "/payments"
     tags = ["Payments"]
 
-    @post(
-        "/events",
-        status_code=204,
-        rate_limit=PAYMENT_EVENTS,
-        raises=[InvalidSignature, NotFound],
-    )
+    @post("/events", status_code=204, rate_limit=PAYMENT_EVENTS, raises=[InvalidSignature, NotFound])
     async def receive_payment_event(
         self,
         request: Request,

@@ -5,18 +5,7 @@ from itertools import product
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    Text,
-    bindparam,
-    column,
-    func,
-    literal_column,
-    select,
-    table,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, Text, bindparam, column, func, literal_column, select, table, update
 from sqlalchemy import delete as sql_delete
 
 from restwell.database import PageQuery, columns_of, insert_row, page_query, param, query
@@ -57,11 +46,7 @@ by_id: Final = query(
     "products.by_id", select(*_columns).where(products.c.id == param("id")), into=Product, batch_on="id"
 )
 
-insert_product: Final = query(
-    "products.insert",
-    insert_row(products, Product).returning(*_columns),
-    into=Product,
-)
+insert_product: Final = query("products.insert", insert_row(products, Product).returning(*_columns), into=Product)
 
 lock: Final = query(
     "products.lock",

@@ -1,18 +1,7 @@
 from uuid import UUID
 
 from restwell.pages import Page
-from restwell.web import (
-    Controller,
-    IfMatch,
-    Response,
-    delete,
-    get,
-    patch,
-    post,
-    public,
-    requires_role,
-    with_etag,
-)
+from restwell.web import Controller, IfMatch, Response, delete, get, patch, post, public, requires_role, with_etag
 from shop.access import Scope
 from shop.products.schemas import PartialProduct, Product, ProductCreateRequest, ProductFilter, ProductUpdateRequest
 from shop.products.service import ProductService
@@ -50,16 +39,9 @@ class ProductController(Controller):
         product = await products.create_product(data)
         return with_etag(product, product.version, status=201, location=product.id)
 
-    @patch(
-        "/{product_id}",
-        guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)],
-    )
+    @patch("/{product_id}", guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)])
     async def update_product(
-        self,
-        product_id: UUID,
-        data: ProductUpdateRequest,
-        if_match: IfMatch,
-        products: ProductService,
+        self, product_id: UUID, data: ProductUpdateRequest, if_match: IfMatch, products: ProductService
     ) -> Response[Product]:
         """Update a product.
 
@@ -69,10 +51,7 @@ class ProductController(Controller):
         product = await products.update_product(product_id, data, if_match)
         return with_etag(product, product.version)
 
-    @delete(
-        "/{product_id}",
-        guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)],
-    )
+    @delete("/{product_id}", guards=[requires_role("admin", or_scope=Scope.PRODUCTS_WRITE)])
     async def delete_product(self, product_id: UUID, if_match: IfMatch, products: ProductService) -> None:
         """Delete a product.
 

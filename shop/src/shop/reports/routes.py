@@ -2,17 +2,7 @@ from typing import Final
 from uuid import UUID
 
 from restwell.auth import Actor
-from restwell.web import (
-    Controller,
-    Request,
-    Response,
-    Stream,
-    accepted,
-    download,
-    get,
-    post,
-    requires_role,
-)
+from restwell.web import Controller, Request, Response, Stream, accepted, download, get, post, requires_role
 from shop.reports.schemas import Report, ReportCreateRequest, ReportFile
 from shop.reports.service import ReportService
 
