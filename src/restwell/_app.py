@@ -101,11 +101,11 @@ class Restwell(Kit):
         versions = versions_of(parts)
         documents = {
             each.prefix: openapi_document(
-                [endpoint for endpoint in endpoints if endpoint.version in {each.prefix, ""}],
+                [endpoint for endpoint in endpoints if endpoint.version.prefix in {each.prefix, ""}],
                 title=self.name,
                 version=version,
                 description=description,
-                client_credentials=client_credentials,
+                client_credentials=client_credentials_of([each]) or client_credentials,
                 types=types,
                 url=self.settings.app.url,
             )

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 from msgspec import Meta, Struct
 
+from restwell import _api_version
 from restwell._signing import SignedTokens
 from restwell.database import Executor, PageQuery, Query
 from restwell.errors import InvalidCursor
@@ -36,7 +37,7 @@ Cursor = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_CURSOR_CHARS,
-        description="`next_cursor` of the previous page. The other parameters must be unchanged.",
+        description="From the previous page. The other parameters must be unchanged.",
     ),
 ]
 
@@ -75,7 +76,10 @@ class OffsetFilter(Struct, frozen=True, kw_only=True):
 
 
 class Cursors:
-    """Encodes and decodes cursors. ``scope`` names a query and its filters: a cursor is valid only in its scope."""
+    """Encodes and decodes cursors.
+
+    ``scope`` names a query and its filters: a cursor is valid only in its scope, and in its version of the API.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._tokens = SignedTokens(key)
@@ -101,12 +105,12 @@ class Cursors:
 
     def encode(self, scope: str, position: tuple[Any, ...]) -> str:
         """Encode and sign the position after which the next page starts."""
-        return self._tokens.encode(scope, position)
+        return self._tokens.encode(_api_version.current.get().prefix + scope, position)
 
     def decode(self, scope: str, cursor: str, kind: type[T]) -> T:
         """Decode the position as ``kind``, a tuple type. Raises InvalidCursor."""
         try:
-            return self._tokens.decode(scope, cursor, kind)
+            return self._tokens.decode(_api_version.current.get().prefix + scope, cursor, kind)
         except ValueError:
             raise InvalidCursor from None
 

@@ -11,7 +11,7 @@ from controller_server import serve_controllers
 from fuzzing import InProcess
 from restwell.pages import Page, PageFilter
 from restwell.web import Controller, Response, get, with_etag
-from restwell.web._links import next_link
+from restwell.web._links import next_page
 
 
 class Named(PageFilter, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
 )
 def test_the_link_to_the_next_page_keeps_the_query(query: bytes, target: str) -> None:
     """Breaks when characters that end the link are not encoded: a client could inject another link."""
-    assert next_link({"path": "/v1/things", "query_string": query}, "abc") == f'<{target}>; rel="next"'.encode()
+    assert next_page({"path": "/v1/things", "query_string": query}, "abc") == target
 
 
 @pytest.mark.parametrize("path", ["/v1/things", "/v1/things/versioned", "/v1/things/maybe"])

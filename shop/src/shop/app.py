@@ -1,26 +1,35 @@
-"""The application: its features, in one version of the API."""
+"""The application: its features, in two versions of the API."""
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Final
 
 from restwell import App, Project, Restwell
 from restwell.accounts import Accounts
-from restwell.web import Feature, JobController, Version, requires_role
+from restwell.web import Feature, JobController, Lifecycle, Part, Version, requires_role
 from shop import demo, load_data
 from shop.access import SCOPES, Role, Scope
 from shop.emails import ShopEmails
 from shop.images.feature import images
+from shop.orders import v2 as orders_v2
 from shop.orders.feature import orders
 from shop.payments.feature import payments
+from shop.products import v2 as products_v2
 from shop.products.feature import products
 from shop.reports.feature import reports
+from shop.schema import Listing
 from shop.settings import ShopSettings
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 DESCRIPTION: Final = """The restwell reference API: an e-commerce back end with accounts, products, orders and payments.
 
-To authenticate, call `POST /v1/sessions` with a demo account and paste the `access_token` into **Authorize**."""
+To authenticate, call `POST /v2/sessions` with a demo account and paste the `access_token` into **Authorize**."""
+
+
+END_OF_V1: Final = Lifecycle(deprecated=date(2026, 12, 1), sunset=date(2100, 1, 1), successor="/v2")
+"""Its end is far away because the tests must still pass then."""
+RESPONSES: Final = [*products_v2.RESPONSES, *orders_v2.RESPONSES]
 
 
 class AdminJobController(JobController):
@@ -35,9 +44,13 @@ def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -
 
     ``replacements``: services that replace those of the same type, such as fakes.
     """
-    version = Version("/v1", [accounts, products, images, orders, payments, reports, AdminJobController])
+    parts: list[Part] = [accounts, products, images, orders, payments, reports, AdminJobController]
+    versions = [
+        Version("/v1", parts, lifecycle=END_OF_V1),
+        Version("/v2", parts, requests=products_v2.REQUESTS, responses=RESPONSES, page=Listing),
+    ]
     return Restwell(settings, name="shop").app(
-        [Feature(services=replacements), version], description=DESCRIPTION, migrations=MIGRATIONS
+        [Feature(services=replacements), *versions], description=DESCRIPTION, migrations=MIGRATIONS
     )
 
 

@@ -16,11 +16,14 @@ from scoreboard import Score
 from shop.demo import PASSWORD
 
 JSON: Final = "application/json"
-DOCUMENT: Final = json.loads(Path(__file__).with_name("openapi.json").read_bytes())
+DOCUMENTS: Final = [
+    json.loads(Path(__file__).with_name(f"openapi-{version}.json").read_bytes()) for version in ("v1", "v2")
+]
 SOME_ID: Final = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 BODIES: Final[list[tuple[str, str, str, Any]]] = [
     (method.upper(), path, kind, json.loads(json.dumps(content["example"])))
-    for path, methods in DOCUMENT["paths"].items()
+    for document in DOCUMENTS
+    for path, methods in document["paths"].items()
     for method, operation in methods.items()
     for kind, content in operation.get("requestBody", {}).get("content", {}).items()
     if kind.endswith("json") and content["example"]

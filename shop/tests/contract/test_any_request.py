@@ -19,10 +19,13 @@ from seeded_shop import JSON, SeededShop
 
 Headers = list[tuple[bytes, bytes]]
 
-DOCUMENT: Final = json.loads(Path(__file__).with_name("openapi.json").read_bytes())
+DOCUMENTS: Final = [
+    json.loads(Path(__file__).with_name(f"openapi-{version}.json").read_bytes()) for version in ("v1", "v2")
+]
 READ: Final[list[tuple[str, list[str]]]] = [
     (path, [one["name"] for one in methods["get"].get("parameters", ()) if one["in"] == "query"])
-    for path, methods in DOCUMENT["paths"].items()
+    for document in DOCUMENTS
+    for path, methods in document["paths"].items()
     if "get" in methods
 ]
 UNDOCUMENTED: Final = [

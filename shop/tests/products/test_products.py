@@ -98,8 +98,9 @@ async def test_a_list_has_only_the_requested_fields(anyone: ShopClient) -> None:
 async def test_a_list_matches_its_openapi_schema(app: App, anyone: ShopClient, query: str) -> None:
     """Regression: with ``fields=``, products lacked required fields of their schema."""
     answer = await anyone.get(f"/v1/products?{query}")
-    documented = app.openapi["paths"]["/v1/products"]["get"]["responses"]["200"]["content"]["application/json"]
-    schema = {**documented["schema"], "components": app.openapi["components"]}
+    document = app.documents["/v1"]
+    documented = document["paths"]["/v1/products"]["get"]["responses"]["200"]["content"]["application/json"]
+    schema = {**documented["schema"], "components": document["components"]}
     Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(answer.json())
     with pytest.raises(ValidationError):
         Draft202012Validator(schema).validate({"items": [{"price_cents": "12"}], "next_cursor": None})
@@ -171,7 +172,7 @@ async def test_a_product_has_a_strong_etag_and_answers_304_until_it_changes(
     path = f"/v1/products/{product['id']}"
     answer = await anyone.get(path)
     etag = answer.headers["etag"]
-    assert etag == f'"{product["version"]}"'
+    assert etag == f'"{product["version"]}.v1"'
     for held in (etag, f'"other", W/{etag}', "*"):
         unchanged = await anyone.get(path, if_none_match=held)
         assert (unchanged.status_code, unchanged.content) == (304, b"")
@@ -192,14 +193,14 @@ async def test_an_admin_creates_changes_and_deletes_a_product(admin: ShopClient)
         "PATCH", path, {"stock": 9, "description": "Bright.\nTwo lines."}, if_match=made.headers["etag"]
     )
     changed = answer.json()
-    assert answer.headers["etag"] == '"2"'
+    assert answer.headers["etag"] == '"2.v1"'
     assert changed == {
         **product, "stock": 9, "description": "Bright.\nTwo lines.", "version": 2, "updated_at": changed["updated_at"],
     }  # fmt: skip
     assert (await admin.get(path)).json() == changed
-    emptied = await admin.send("PATCH", path, {"description": None}, if_match='"2"')
+    emptied = await admin.send("PATCH", path, {"description": None}, if_match='"2.v1"')
     assert emptied.json()["description"] == ""
-    assert (await admin.send("DELETE", path, if_match='"3"')).status_code == 204
+    assert (await admin.send("DELETE", path, if_match='"3.v1"')).status_code == 204
     assert_problem(await admin.get(path), 404, "not_found")
 
 
@@ -208,11 +209,11 @@ async def test_a_change_of_a_product_needs_the_current_etag(admin: ShopClient) -
     path = made.headers["location"]
     for method, body in (("PATCH", {"stock": 0}), ("DELETE", None)):
         assert_problem(await admin.send(method, path, body), 428, "precondition_required")
-        for stale in ('"7"', 'W/"7"', "nonsense", '"one"'):
+        for stale in ('"7.v1"', 'W/"7.v1"', "nonsense", '"one"'):
             assert_problem(await admin.send(method, path, body, if_match=stale), 412, "precondition_failed")
-        assert_problem(await admin.send(method, MISSING, body, if_match='"1"'), 404, "not_found")
+        assert_problem(await admin.send(method, MISSING, body, if_match='"1.v1"'), 404, "not_found")
     assert (await admin.get(path)).json() == made.json()
-    assert (await admin.send("PATCH", path, {"stock": 1}, if_match='"5", "1"')).status_code == 200
+    assert (await admin.send("PATCH", path, {"stock": 1}, if_match='"5.v1", "1.v1"')).status_code == 200
     assert (await admin.send("PATCH", path, {"stock": 2}, if_match="*")).status_code == 200
 
 
@@ -239,11 +240,11 @@ async def test_every_concurrent_change_with_if_match_star_succeeds(admin: ShopCl
 async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admin: ShopClient) -> None:
     """Regression: an update was rejected if its list also named the next version."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
-    changes = (admin.send("PATCH", path, {"stock": n}, if_match='"1", W/"2", "3-gzip"') for n in range(8))
+    changes = (admin.send("PATCH", path, {"stock": n}, if_match='"1.v1", W/"2.v1", "3.v1-gzip"') for n in range(8))
     assert await statuses_of(*changes) == [200] * 3 + [412] * 5
 
 
-@pytest.mark.parametrize("if_match", ['"1"', "*"])
+@pytest.mark.parametrize("if_match", ['"1.v1"', "*"])
 async def test_one_of_several_concurrent_deletes_succeeds_and_the_others_get_a_404(
     admin: ShopClient, if_match: str
 ) -> None:
@@ -253,7 +254,7 @@ async def test_one_of_several_concurrent_deletes_succeeds_and_the_others_get_a_4
 
 
 async def test_an_update_concurrent_with_a_delete_happens_before_or_after_it(admin: ShopClient) -> None:
-    for if_match, found in (("*", {200, 204, 404}), ('"1"', {200, 204, 404, 412})):
+    for if_match, found in (("*", {200, 204, 404}), ('"1.v1"', {200, 204, 404, 412})):
         path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
         changes = [admin.send("PATCH", path, {"stock": n}, if_match=if_match) for n in range(6)]
         deletion = admin.send("DELETE", path, if_match=if_match)
@@ -266,7 +267,7 @@ async def test_an_update_concurrent_with_a_delete_happens_before_or_after_it(adm
 
 async def test_an_etag_modified_by_a_compressing_proxy_still_matches_its_version(admin: ShopClient) -> None:
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
-    for number, tag in enumerate(('W/"1"', '"2-gzip"', 'W/"3-gzip"'), start=1):
+    for number, tag in enumerate(('W/"1.v1"', '"2.v1-gzip"', 'W/"3.v1-gzip"'), start=1):
         assert (await admin.send("PATCH", path, {"stock": number}, if_match=tag)).status_code == 200
         assert_problem(await admin.send("PATCH", path, {"stock": 0}, if_match=tag), 412, "precondition_failed")
 

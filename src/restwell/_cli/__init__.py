@@ -314,10 +314,17 @@ def routes() -> None:
 
 
 @cli.command()
-def openapi() -> None:
-    """Print the OpenAPI document."""
+def openapi(
+    version: Annotated[
+        str | None, typer.Option(help="The prefix of the version, such as /v1. Default: the last.")
+    ] = None,
+) -> None:
+    """Print the OpenAPI document of a version."""
     project, settings = load()
-    document = msgspec.json.encode(_create_app_to_inspect(project, settings).openapi)
+    app = _create_app_to_inspect(project, settings)
+    if version is not None and version not in app.documents:
+        raise ConfigurationError([f"--version {version}: choose one of {', '.join(app.documents)}"])
+    document = msgspec.json.encode(app.openapi if version is None else app.documents[version])
     sys.stdout.buffer.write(msgspec.json.format(document, indent=2) + b"\n")
 
 

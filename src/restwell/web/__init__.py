@@ -4,7 +4,7 @@ from restwell.edge._lifecycle import Lifecycle
 from restwell.web._authentication import MissingCredentials, TokenScheme
 from restwell.web._caching import public
 from restwell.web._conditional import check_version
-from restwell.web._declarations import Controller, Feature, Version, delete, get, patch, post, put
+from restwell.web._declarations import Controller, Feature, Part, Version, delete, get, patch, post, put
 from restwell.web._guards import requires_role, signed_in, signed_in_or_api_key, signed_in_or_scope
 from restwell.web._jobs import JobController
 from restwell.web._parameters import Header, IfMatch
@@ -59,6 +59,7 @@ __all__ = [
     "JobController",
     "Lifecycle",
     "MissingCredentials",
+    "Part",
     "Request",
     "Response",
     "Stream",

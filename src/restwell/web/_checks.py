@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
-from msgspec import UnsetType
+from msgspec import Struct, UnsetType
 
 from restwell.edge._lifecycle import Lifecycle
 from restwell.errors import AppError, ErrorFormat
@@ -20,6 +20,7 @@ from restwell.web._token_endpoint import ClientCredentials
 Check = Callable[[Any], object]
 
 _is_package: Final = re.compile(r"\w+", re.ASCII).fullmatch
+_PAGE_FIELDS: Final = 2
 _path: Final = re.compile(r"/|(?:/(?:[^/{}]+|\{[a-zA-Z_]\w*\}))*").fullmatch
 
 
@@ -120,5 +121,15 @@ _CHECKS: Final[Mapping[str, tuple[Check, str]]] = {
     ),
     "types": (_are_types, "types, or functions that return one, by the declared type"),
     "prefix": (_is_path, 'a path such as "/v1"'),
+    "requests": (_list_of(_is(FunctionType)), "a list of functions"),
+    "responses": (_list_of(_is(FunctionType)), "a list of functions"),
+    "page": (
+        _optional(
+            lambda value: (
+                isinstance(value, type) and issubclass(value, Struct) and len(value.__struct_fields__) == _PAGE_FIELDS
+            )
+        ),
+        "a generic Struct with two fields: the items, and the path of the next page or None",
+    ),
     "parts": (_is(list, tuple), "a list of features, controllers and handlers"),
 }

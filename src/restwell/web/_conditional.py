@@ -3,19 +3,21 @@
 import re
 from typing import Final
 
+from restwell import _api_version
 from restwell.errors import PreconditionFailed, PreconditionRequired
 
-_TAG: Final = re.compile(r'(?:W/)?"([0-9]{1,18})(?:-gzip)?"').fullmatch
+_TAG: Final = re.compile(r'(?:W/)?"([0-9]{1,18})((?:\.[^"]*?)?)(?:-gzip)?"').fullmatch
 """A tag of any content coding: the edge adds ``-gzip`` to compressed responses, and proxies make the tag weak."""
 
 
 def etag(version: int) -> str:
-    """The strong entity tag of a row version."""
-    return f'"{version}"'
+    """The strong entity tag of a row version, in the version of the API: ``"3"``, or ``"3.v2"`` below ``/v2``."""
+    return f'"{version}{_suffix()}"'
 
 
 def expected_versions(if_match: str | None) -> frozenset[int] | None:
     """The versions in If-Match, or None for any version (``*``). A weak tag counts as its strong form (decision 23).
+    A tag of another version of the API is of another representation, and no version.
 
     Raises PreconditionRequired (428, RFC 6585) if the header is missing.
     """
@@ -23,8 +25,8 @@ def expected_versions(if_match: str | None) -> frozenset[int] | None:
         raise PreconditionRequired
     if if_match.strip(" \t") == "*":
         return None
-    tags = (_TAG(tag.strip(" \t")) for tag in if_match.split(","))
-    return frozenset(int(match[1]) for match in tags if match is not None)
+    tags, suffix = (_TAG(tag.strip(" \t")) for tag in if_match.split(",")), _suffix()
+    return frozenset(int(match[1]) for match in tags if match is not None and match[2] == suffix)
 
 
 def check_version(current: int, expected: frozenset[int] | None) -> None:
@@ -35,3 +37,7 @@ def check_version(current: int, expected: frozenset[int] | None) -> None:
     """
     if expected is not None and current not in expected:
         raise PreconditionFailed
+
+
+def _suffix() -> str:
+    return _api_version.current.get().prefix.replace("/", ".")

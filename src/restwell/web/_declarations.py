@@ -169,8 +169,8 @@ class Feature:
     of its own tables by package name; they run after those of the kit and before those of the application.
 
     One feature may give ``authenticate``, instead of ``kit.app``, and one ``client_credentials``: the token endpoint
-    and the scopes of machine clients. The token path is below the prefix of the first Version with the feature.
-    ``session_cookies``: as in ``kit.app``.
+    and the scopes of machine clients. The token path is below the prefix of the Version; ``/.well-known`` has that of
+    the last one. ``session_cookies``: as in ``kit.app``.
 
     ``types`` are the concrete types of declared ones, in the parameters and results of all handlers of the application:
     ``{User: ShopUser}`` also makes ``Page[User]`` a ``Page[ShopUser]``. A function is called with services, by the
@@ -197,11 +197,21 @@ Part = Feature | type[Controller] | Handler
 
 
 class Version(Struct, frozen=True):
-    """A version of the API: its prefix, such as ``/v1``, its parts, and when it is deprecated and ends."""
+    """A version of the API: its prefix, such as ``/v1``, its parts, and when it is deprecated and ends.
+
+    Its schemas may differ from those of the handlers. Each function of ``requests`` converts what clients of this
+    version send to what handlers take, and each of ``responses`` what handlers return to what these clients get. The
+    types of its parameter and of its result say where: as ``data``, ``filters`` or ``form``; as the result, also in
+    Response, Page and list. ``page`` replaces Page: a generic Struct, called with the items and the path of the next
+    page, or None.
+    """
 
     prefix: str
     parts: "Sequence[Part]"
     lifecycle: Lifecycle | None = None
+    requests: Sequence[Callable[[Any], Any]] = ()
+    responses: Sequence[Callable[[Any], Any]] = ()
+    page: type[Struct] | None = None
 
     def __post_init__(self) -> None:
         check("Version", asdict(self))

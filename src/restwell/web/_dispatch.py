@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import structlog
 
+from restwell import _api_version
 from restwell._host import Host
 from restwell.database import Database
 from restwell.edge._context import SCOPE_KEY, Headers, Receive, RequestContext, Scope, Send
@@ -19,7 +20,7 @@ from restwell.pages import Page
 from restwell.web._encoding import encode_json
 from restwell.web._endpoint import Endpoint
 from restwell.web._idempotent import call_once
-from restwell.web._links import absolute_path, next_link
+from restwell.web._links import absolute_path, next_page
 from restwell.web._request import JSON, Request
 from restwell.web._responses import Response, Stream, header_field
 
@@ -75,6 +76,7 @@ class Dispatcher:
         if endpoint is None:
             await _send(error_response(self._unknown(scope["path"]), context.request_id, self._errors), send)
             return
+        _api_version.current.set(endpoint.version)
         try:
             result = await self._call(
                 endpoint, Request(scope, receive, context, max_body_bytes=endpoint.max_body_bytes, auth=endpoint.auth)
@@ -132,8 +134,8 @@ def encode(endpoint: Endpoint, scope: Scope, result: Any) -> RawResponse:
         if result.location is not None:
             headers.append(header_field("location", absolute_path(scope["path"], result.location)))
         headers += (header_field("set-cookie", cookie.header()) for cookie in result.cookies)
-    if endpoint.is_page and isinstance(content, Page) and content.next_cursor is not None:
-        headers.append((b"link", next_link(scope, content.next_cursor)))
+    if endpoint.is_page and isinstance(content, Page):
+        content = _page(endpoint, scope, content, headers)
     if status in _WITHOUT_BODY:
         return status, headers, b""
     if content is None:
@@ -150,6 +152,14 @@ def encode(endpoint: Endpoint, scope: Scope, result: Any) -> RawResponse:
         headers.append(header_field("content-type", media_type) if media_type != JSON else _JSON_FIELD)
     headers.append((b"content-length", b"%d" % len(body)))
     return status, headers, body
+
+
+def _page(endpoint: Endpoint, scope: Scope, page: Page[Any], headers: Headers) -> Any:
+    """The page as the version of the endpoint has it. Adds the Link to the next one."""
+    following = next_page(scope, page.next_cursor) if page.next_cursor is not None else None
+    if following is not None:
+        headers.append((b"link", f'<{following}>; rel="next"'.encode("ascii")))
+    return endpoint.page(page.items, following) if endpoint.page is not None else page
 
 
 def expected_error(error: Exception, path: str) -> AppError:

@@ -10,6 +10,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from msgspec import UNSET, Struct, UnsetType
 
+from restwell._api_version import ApiVersion
 from restwell.database._query import known_names
 from restwell.edge._lifecycle import Lifecycle
 from restwell.edge._route import Route
@@ -17,12 +18,12 @@ from restwell.errors import AppError, ErrorFormat
 from restwell.pages import Page
 from restwell.rate_limits import Rate
 from restwell.web._caching import Public
-from restwell.web._concrete_types import with_concrete_types
 from restwell.web._declarations import Controller, Declaration, Feature, Guard, Handler, Part, Version, declaration_of
 from restwell.web._guards import is_kit_guard, optional_sign_in
 from restwell.web._parameters import FindService, Parameters, infer_parameters
 from restwell.web._request import JSON, AuthScheme
 from restwell.web._responses import Response, Stream
+from restwell.web._version_schemas import VersionSchemas
 
 _UNVERSIONED: Final = Version("", [])
 _WITHOUT_BODY: Final = frozenset({204, 304})
@@ -36,7 +37,7 @@ class Endpoint(Route, frozen=True, kw_only=True):
 
     ``handler`` takes the values of ``parameters``; its services are bound. ``returns``: the types of its result, of
     which several are alternatives; empty if it returns none. ``declared_rate``: UNSET for the default rates.
-    ``version``: the prefix of its version; empty without one.
+    ``page``: the type of its pages, if it is not Page.
     """
 
     name: str
@@ -55,9 +56,10 @@ class Endpoint(Route, frozen=True, kw_only=True):
     include_in_schema: bool
     returns: tuple[Any, ...]
     is_page: bool
+    page: type[Struct] | None
     auth: AuthScheme | None
     errors: ErrorFormat
-    version: str
+    version: ApiVersion
 
 
 class Defaults(Struct, frozen=True, kw_only=True):
@@ -71,10 +73,16 @@ class Defaults(Struct, frozen=True, kw_only=True):
 
 def compile_endpoints(parts: Iterable[Part | Version], find_service: FindService, defaults: Defaults) -> list[Endpoint]:
     """Compile every route. Raises TypeError for a wrong declaration, naming the route and the fix."""
-    return [
-        _compile(declaration, handler, version, controller, find_service, defaults)
-        for version, controller, handler, declaration in _handlers(parts, _UNVERSIONED)
-    ]
+    schemas: dict[str, VersionSchemas] = {}
+    endpoints = []
+    for version, controller, handler, declaration in _handlers(parts, _UNVERSIONED):
+        if version.prefix not in schemas:
+            schemas[version.prefix] = VersionSchemas(version, defaults.types)
+        own = schemas[version.prefix]
+        endpoints.append(_compile(declaration, handler, version, own, controller, find_service, defaults))
+    for each in schemas.values():
+        each.check_usage()
+    return endpoints
 
 
 def _handlers(
@@ -108,6 +116,7 @@ def _compile(
     declaration: Declaration,
     handler: Handler,
     version: Version,
+    schemas: VersionSchemas,
     controller: type[Controller],
     find_service: FindService,
     defaults: Defaults,
@@ -116,8 +125,10 @@ def _compile(
     guards = (*controller.guards, *declaration.guards)
     name = handler.__name__
     try:
-        parameters = infer_parameters(handler, declaration.method, _path_parameters(path), find_service, defaults.types)
-        annotation = with_concrete_types(get_type_hints(handler).get("return", UNSET), defaults.types)
+        types = {**defaults.types, **schemas.request_types}
+        parameters = infer_parameters(handler, declaration.method, _path_parameters(path), find_service, types)
+        hints = get_type_hints(handler)
+        annotation = schemas.of_result(hints.get("return", UNSET))
         annotation = _checked(declaration, parameters, guards, annotation, defaults)
         lifecycle = _lifecycle_of(declaration, version)
         if parameters.optional_actor:
@@ -136,7 +147,7 @@ def _compile(
         cache=declaration.cache.policy(parameters.filters) if declaration.cache is not None else None,
         name=name,
         doc=inspect.cleandoc(handler.__doc__ or name),
-        handler=_bound(handler, parameters),
+        handler=schemas.wrap(_bound(handler, parameters), hints),
         parameters=parameters,
         guards=guards,
         raises=tuple(declaration.raises),
@@ -149,11 +160,12 @@ def _compile(
         tags=tuple(declaration.tags or controller.tags),
         include_in_schema=declaration.include_in_schema,
         returns=returns,
-        is_page=any(get_origin(each) is Page for each in returns),
+        is_page=any(get_origin(each) in {Page, version.page or Page} for each in returns),
+        page=version.page,
         auth=defaults.auth,
         errors=controller.error_format or defaults.errors,
         lifecycle=lifecycle,
-        version=version.prefix,
+        version=schemas.version,
     )
 
 

@@ -87,13 +87,13 @@ def types_of(features: Iterable[Feature], build: Callable[[Callable[..., Any]], 
 
 
 def _with_prefixes(parts: Iterable[Part | Version]) -> Iterable[tuple[str, Feature]]:
-    """The features, each once, with the prefix of the first Version that has it."""
+    """The features, each once, with the prefix of the last Version that has it."""
     found: dict[int, tuple[str, Feature]] = {}
     for part in parts:
         prefix, inner = (part.prefix, part.parts) if isinstance(part, Version) else ("", [part])
         for each in inner:
             if isinstance(each, Feature):
-                found.setdefault(id(each), (prefix, each))
+                found[id(each)] = prefix, each
     return found.values()
 
 

@@ -10,14 +10,14 @@ _SAFE_IN_PATH: Final = "/:@!$&'()*+,;=~"
 _is_plain_query: Final = re.compile(r"[\w.~=&-]*", re.ASCII).fullmatch
 
 
-def next_link(scope: Scope, cursor: str) -> bytes:
-    """The link to the next page: this request with the cursor."""
+def next_page(scope: Scope, cursor: str) -> str:
+    """The path and the query of the next page: this request with the cursor."""
     query = scope["query_string"].decode("latin-1")
     # Other characters could end the link, so other queries are encoded again.
     pairs = query if _is_plain_query(query) else urlencode(parse_qsl(query, keep_blank_values=True))
     remaining = [pair for pair in pairs.split("&") if pair and not pair.startswith("cursor=")]
     path = quote(scope["path"], safe=_SAFE_IN_PATH)
-    return f'<{path}?{"&".join([*remaining, f"cursor={cursor}"])}>; rel="next"'.encode("ascii")
+    return f"{path}?{'&'.join([*remaining, f'cursor={cursor}'])}"
 
 
 def absolute_path(path: str, location: str) -> str:

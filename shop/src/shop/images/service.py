@@ -3,6 +3,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+from msgspec import convert
+from msgspec.structs import asdict
+
 from restwell.database import Database
 from restwell.errors import Conflict, FieldError, Invalid, NotFound
 from restwell.files import Files
@@ -84,13 +87,4 @@ class ImageService(OwnsFolder):
 
 
 def _to_schema(image: StoredImage) -> ProductImage:
-    return ProductImage(
-        id=image.id,
-        state=image.state,
-        failure_code=image.failure_code,
-        reason=image.reason,
-        width=image.width,
-        height=image.height,
-        urls={},
-        created_at=image.created_at,
-    )
+    return convert({**asdict(image), "urls": {}}, ProductImage)

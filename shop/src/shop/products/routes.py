@@ -18,8 +18,7 @@ class ProductController(Controller):
     ) -> Page[Product] | Page[PartialProduct]:
         """List products.
 
-        Supports filters, full-text search, sorting and sparse fieldsets. For the next page, send `next_cursor` as
-        `cursor`, or follow the `Link` header.
+        Supports filters, full-text search, sorting and sparse fieldsets. For the next page, follow the `Link` header.
         """
         return await products.list_products(filters)
 

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from restwell.errors import FieldError, Invalid
 from restwell.fields import Instant, MultiLineText, SingleLineText
 from restwell.pages import PageFilter
 from shop.schema import MAX_AMOUNT, Cents, Count, Currency, Slug
@@ -77,31 +78,30 @@ class ProductSort(StrEnum):
         return self.value.startswith("-")
 
 
-class ProductFilter(PageFilter, frozen=True, kw_only=True):
+FIELDS = "Comma-separated list of the product fields to return."
+_SEARCH = "Full-text search in name and description. All words must match, as prefixes."
+
+
+class ProductFilters(PageFilter, frozen=True, kw_only=True):
+    """The filters of every version."""
+
     category: Slug | None = None
-    q: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                max_length=100,
-                examples=["wireless"],
-                description="Full-text search in name and description. All words must match, as prefixes.",
-            ),
-        ]
-        | None
-    ) = None
+    q: Annotated[str, Meta(min_length=1, max_length=100, examples=["wireless"], description=_SEARCH)] | None = None
     min_price: Annotated[int, Meta(ge=0, le=MAX_AMOUNT, examples=[1_000], description="In minor units.")] | None = None
     max_price: Annotated[int, Meta(ge=0, le=MAX_AMOUNT, examples=[50_000], description="In minor units.")] | None = None
+
+
+class ProductFilter(ProductFilters, frozen=True, kw_only=True):
     sort: ProductSort = ProductSort.NEWEST
-    fields: (
-        Annotated[
-            str,
-            Meta(
-                max_length=200,
-                examples=["id,name,price_cents"],
-                description="Comma-separated list of the product fields to return.",
-            ),
-        ]
-        | None
-    ) = None
+    fields: Annotated[str, Meta(max_length=200, examples=["id,name,price_cents"], description=FIELDS)] | None = None
+
+
+def parse_fields(fields: str, kind: type[Struct]) -> tuple[str, ...]:
+    """The names of fields of ``kind``, in their order. Raises Invalid for an unknown one."""
+    known = kind.__struct_fields__
+    names = dict.fromkeys(name.strip() for name in fields.split(","))
+    if unknown := [name for name in names if name not in known]:
+        raise Invalid(
+            errors=[FieldError("fields", f"unknown field {name!r}; fields: {', '.join(known)}") for name in unknown]
+        )
+    return tuple(sorted(names, key=known.index))

@@ -7,13 +7,20 @@ from msgspec.structs import asdict
 
 from restwell.cache import Cache
 from restwell.database import Database, Transaction
-from restwell.errors import FieldError, Invalid, NotFound
+from restwell.errors import NotFound
 from restwell.ids import new_id
 from restwell.pages import Cursors, Page
 from restwell.web import check_version
 from shop.products import queries
-from shop.products.queries import FIELDS, ListShape, ProductVersion
-from shop.products.schemas import Product, ProductCreateRequest, ProductFilter, ProductUpdateRequest
+from shop.products.queries import ListShape, ProductVersion
+from shop.products.schemas import (
+    PartialProduct,
+    Product,
+    ProductCreateRequest,
+    ProductFilter,
+    ProductUpdateRequest,
+    parse_fields,
+)
 from shop.products.tags import tags_of
 
 
@@ -23,9 +30,9 @@ class ProductService:
         self._cache = cache
         self._cursors = cursors
 
-    async def list_products(self, filters: ProductFilter) -> Page[Any]:
-        """Return a page of Products, or of dicts if ``filters.fields`` is set. Raises Invalid for an unknown field."""
-        fields = _parse_fields(filters.fields)
+    async def list_products(self, filters: ProductFilter) -> Page[Product] | Page[PartialProduct]:
+        """Return a page, of partial products if ``filters.fields`` is set. Raises Invalid for an unknown field."""
+        fields = parse_fields(filters.fields, Product) if filters.fields is not None else None
         arguments: dict[str, Any] = {}
         if filters.q is not None:
             arguments["q"] = queries.search_text(self._database.dialect, filters.q)
@@ -42,7 +49,7 @@ class ProductService:
             **{name: name in arguments for name in ("category", "q", "min_price", "max_price")},
         )
         page = await self._cursors.fetch(self._database, queries.page(shape), filters, **arguments)
-        return page if fields is None else page.map(lambda row: {name: row[name] for name in fields})
+        return page if fields is None else page.map(lambda row: PartialProduct(**{name: row[name] for name in fields}))
 
     async def get_product(self, product_id: UUID) -> Product:
         product = await self._database.find(queries.by_id, id=product_id)
@@ -95,14 +102,3 @@ class ProductService:
         current = await self.lock_in(tx, product_id)
         check_version(current.version, expected)
         return current
-
-
-def _parse_fields(fields: str | None) -> tuple[str, ...] | None:
-    if fields is None:
-        return None
-    names = tuple(dict.fromkeys(name.strip() for name in fields.split(",")))
-    if unknown := [name for name in names if name not in FIELDS]:
-        raise Invalid(
-            errors=[FieldError("fields", f"unknown field {name!r}; fields: {', '.join(FIELDS)}") for name in unknown]
-        )
-    return tuple(sorted(names, key=FIELDS.index))

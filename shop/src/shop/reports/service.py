@@ -1,8 +1,11 @@
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
+
+from msgspec import convert
+from msgspec.structs import asdict
 
 from restwell.auth import Actor
 from restwell.database import Database
@@ -80,13 +83,4 @@ class ReportService(DeletesExpired, OwnsFolder):
 
 
 def _to_schema(report: StoredReport) -> Report:
-    return Report(
-        id=report.id,
-        state=report.state,
-        failure_code=report.failure_code,
-        progress=report.progress,
-        first_day=date.fromisoformat(report.first_day),
-        last_day=date.fromisoformat(report.last_day),
-        urls={},
-        created_at=report.created_at,
-    )
+    return convert({**asdict(report), "urls": {}}, Report)

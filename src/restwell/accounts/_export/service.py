@@ -3,6 +3,7 @@ from typing import Any, Final
 
 import msgspec
 
+from restwell import _api_version
 from restwell.accounts._audit.models import SecurityEventType
 from restwell.accounts._audit.service import AuditLog
 from restwell.accounts._options import AccountOptions
@@ -52,7 +53,7 @@ async def _pages(owner: Actor, contribution: PersonalList) -> AsyncIterator[list
     cursor = None
     while True:
         page = await contribution.read_personal_page(owner, PageFilter(limit=PAGE_SIZE, cursor=cursor))
-        yield page.items
+        yield _api_version.current.get().show(page.items)
         cursor = page.next_cursor
         if cursor is None:
             return
