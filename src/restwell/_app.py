@@ -24,9 +24,8 @@ from restwell.edge._route import Route
 from restwell.edge._router import Router
 from restwell.errors import PROBLEMS, ErrorFormat
 from restwell.retention import FEATURE as CLEANUP
-from restwell.web import AuthScheme, Feature, TokenScheme, Version
+from restwell.web import AuthScheme, Feature, Part, TokenScheme, Version
 from restwell.web._authentication import Authentication
-from restwell.web._declarations import Part
 from restwell.web._dispatch import Dispatcher
 from restwell.web._docs import docs_routes
 from restwell.web._endpoint import Defaults, compile_endpoints

@@ -1,5 +1,6 @@
 """The values of a declaration are checked when it is made, at import."""
 
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 from msgspec import UNSET
 
 from restwell.errors import PROBLEMS, NotFound
+from restwell.pages import OffsetPage, Page
 from restwell.rate_limits import Rate
-from restwell.web import ClientCredentials, TokenScheme, public, requires_role, signed_in
+from restwell.web import ClientCredentials, Lifecycle, TokenScheme, public, requires_role, signed_in
 from restwell.web._checks import _CHECKS, check
 from sample_jobs import note
 from tiny.app import authenticate
@@ -40,6 +42,10 @@ VALID: dict[str, list[Any]] = {
     "client_credentials": [None, ClientCredentials("/token", {})],
     "types": [{}, {int: bool}, {int: lambda: bool}],
     "prefix": ["/v1", ""],
+    "lifecycle": [None, Lifecycle(deprecated=date(2026, 12, 1))],
+    "requests": [[], (authenticate,)],
+    "responses": [[], (authenticate,)],
+    "page": [None, Page],
     "parts": [[], ()],
 }
 INVALID: dict[str, list[Any]] = {
@@ -76,6 +82,10 @@ INVALID: dict[str, list[Any]] = {
     "client_credentials": ["/token", ClientCredentials("token", {})],
     "types": [None, {"User": int}, {int: "bool"}],
     "prefix": ["v1", "/v1/", 1],
+    "lifecycle": ["2026-12-01", date(2026, 12, 1)],
+    "requests": [authenticate, [int], None],
+    "responses": [authenticate, ["read"]],
+    "page": [dict, Page([], None), OffsetPage],
     "parts": [None, signed_in],
 }
 
