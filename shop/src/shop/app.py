@@ -29,7 +29,7 @@ To authenticate, call `POST /v2/sessions` with a demo account and paste the `acc
 
 END_OF_V1: Final = Lifecycle(deprecated=date(2026, 12, 1), sunset=date(2100, 1, 1), successor="/v2")
 """Its end is far away because the tests must still pass then."""
-RESPONSES: Final = [*products_v2.RESPONSES, *orders_v2.RESPONSES]
+RESPONSES: Final = (*products_v2.RESPONSES, *orders_v2.RESPONSES)
 
 
 class AdminJobController(JobController):
