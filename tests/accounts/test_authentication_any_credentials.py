@@ -23,6 +23,15 @@ def post_json(server: InProcess, path: str, body: object, *headers: tuple[bytes,
     return server.send("POST", path, [JSON, *headers], json.dumps(body).encode())
 
 
+def create_key(server: InProcess, access_token: str) -> bytes:
+    draft = {"name": "a script", "scopes": ["notes:read"], "current_password": PASSWORD}
+    bearer = (b"authorization", b"Bearer " + access_token.encode())
+    response = post_json(server, "/v1/users/me/api-keys", draft, bearer)
+    assert response.status == 201, response.body
+    key: str = json.loads(response.body)["key"]
+    return key.encode()
+
+
 def sign_in(server: InProcess, email: str) -> dict[str, Any]:
     response = post_json(server, "/v1/sessions", {"email": email, "password": PASSWORD})
     assert response.status == 201, response.body
@@ -34,6 +43,7 @@ def sign_in(server: InProcess, email: str) -> dict[str, Any]:
 def test_no_credentials_cause_a_5xx_or_let_a_stranger_in(server: InProcess, score: Score) -> None:
     tokens = sign_in(server, "member@app.example")
     access, refresh = tokens["access_token"].encode(), tokens["refresh_token"].encode()
+    key = create_key(server, sign_in(server, "admin@app.example")["access_token"])
 
     def try_in(given: tuple[int, bytes]) -> Response:
         place, secret = given
@@ -43,6 +53,10 @@ def test_no_credentials_cause_a_5xx_or_let_a_stranger_in(server: InProcess, scor
             response = server.send("GET", "/v1/users/me", [(b"authorization", secret)])
         elif place == 2:
             response = server.send("GET", "/v1/users/me", [(b"cookie", ACCESS_COOKIE.encode() + b"=" + secret)])
+        elif place == 3:
+            response = server.send("GET", "/v1/notes/count", [(b"authorization", b"Bearer " + secret)])
+            assert response.status >= 400 or secret.strip(b" \t") == key
+            return response
         else:
             cookie = (b"cookie", REFRESH_COOKIE.encode() + b"=" + secret)
             headers = [JSON, cookie, (b"sec-fetch-site", b"same-origin")]
@@ -52,7 +66,7 @@ def test_no_credentials_cause_a_5xx_or_let_a_stranger_in(server: InProcess, scor
         assert response.status >= 400 or value.strip(b" \t") in {access, b"Bearer " + access, refresh}
         return response
 
-    fuzz(score, st.tuples(st.integers(0, 3), lines | damaged(access) | damaged(refresh)), try_in)
+    fuzz(score, st.tuples(st.integers(0, 4), lines | damaged(access) | damaged(refresh) | damaged(key)), try_in)
 
 
 @pytest.mark.parametrize("change", ["{}\xa0", "\xa0{}", "{}\x85", "\x1c{}", "{}\x1f", "{}=", "{}\x0b"])
