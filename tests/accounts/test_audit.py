@@ -1,12 +1,22 @@
 """The audit log: security events are recorded, and are append-only."""
 
+from datetime import UTC, datetime, timedelta
+
 import httpx
 import pytest
+from sqlalchemy import update
 
 from accounts_app import PASSWORD
 from api_client import Json, assert_problem
 from restwell import App
+from restwell.accounts._sessions.models import refresh_tokens
+from restwell.database import param, query
 from restwell.testing import ApiClient
+
+_age_used_tokens = query(
+    "test.age_used_tokens",
+    update(refresh_tokens).where(refresh_tokens.c.used_at.is_not(None)).values(used_at=param("used_at")),
+)
 
 
 async def events(api: ApiClient, query: str = "") -> list[Json]:
@@ -69,10 +79,7 @@ async def test_the_reuse_of_a_refresh_token_is_a_security_event(
 ) -> None:
     token = {"refresh_token": member.tokens["refresh_token"]}
     assert (await client.post("/v1/sessions/refresh", json=token)).status_code == 200
-    async with app.kit.database.transaction() as tx:
-        await tx.run_script(
-            "UPDATE refresh_tokens SET used_at = (SELECT min(created_at) FROM users) WHERE used_at IS NOT NULL"
-        )
+    await app.kit.database.run(_age_used_tokens, used_at=datetime.now(UTC) - timedelta(minutes=1))
     assert (await client.post("/v1/sessions/refresh", json=token)).status_code == 401
     owner = await ApiClient(client).sign_in("member@app.example", PASSWORD)
     assert "refresh_token_reused" in names(await events(owner))
