@@ -38,11 +38,21 @@ class Profile(Struct, frozen=True):
     phone: Phone | None = None
     newsletter: bool = False
     home: Address | None = None
+    work: Address | None = None
+    age: int = 0
     billing: EmailAddress | None = None
     notes: list[str] = []
 
 
-DEFAULTS: Json = {"phone": None, "newsletter": False, "home": None, "billing": None, "notes": []}
+DEFAULTS: Json = {
+    "phone": None,
+    "newsletter": False,
+    "home": None,
+    "work": None,
+    "age": 0,
+    "billing": None,
+    "notes": [],
+}
 
 
 @pytest.fixture
@@ -100,6 +110,7 @@ async def test_a_merge_patch_changes_only_what_it_has(member: ApiClient) -> None
         ({"home": {}}, "$.profile.home.city"),
         ({"billing": "nobody"}, "$.profile.billing"),
         ({"notes": ["n" * MAX_BYTES]}, "$.profile"),
+        ({"age": 2**64}, "$.profile"),
         ([], "$.profile"),
         (None, "$.profile"),
     ],

@@ -1,12 +1,14 @@
 """JSON Merge Patch (RFC 7396) of a Struct."""
 
 from collections.abc import Mapping
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from msgspec import UNSET, Struct, UnsetType, defstruct, field, structs
 
 
+@cache  # one type for all fields of a Struct: OpenAPI has no two of one name
 def merge_patch_type(kind: type[Struct]) -> type[Struct]:
     """The type of a patch: every field may be omitted, or null to remove it. Unknown fields are refused.
 
@@ -19,6 +21,7 @@ def merge_patch_type(kind: type[Struct]) -> type[Struct]:
             (each.name, _patched(hints[each.name]) | None | UnsetType, field(default=UNSET, name=each.encode_name))
             for each in structs.fields(kind)
         ],
+        module=kind.__module__,
         namespace={"__doc__": "An omitted field keeps its value. `null` resets a field to its default."},
         frozen=True,
         forbid_unknown_fields=True,

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from msgspec import DecodeError, Struct, ValidationError, defstruct, json
+from msgspec import DecodeError, Struct, ValidationError, defstruct, json, msgpack
 
 from restwell.accounts._merge_patch import merge, merge_patch_type
 from restwell.errors import FieldError, Invalid
@@ -51,9 +51,11 @@ class Profiles:
         stored = _members(document) if document is not None else {}
         body = {"profile": merge(self._fitting(stored), json.decode(json.encode(patch)))}
         try:
-            json.decode(json.encode(body), type=self._body_type, dec_hook=decode_hook)
+            msgpack.encode(json.decode(json.encode(body), type=self._body_type, dec_hook=decode_hook))
         except ValidationError as error:
             raise Invalid(errors=find_field_errors(body, self._body_type, error)) from None
+        except OverflowError:  # it could not be cached
+            raise Invalid(errors=[FieldError("$.profile", "Expected integers of at most 64 bits")]) from None
         others = {name: value for name, value in stored.items() if name not in self._names}
         changed = json.encode(others | body["profile"])
         if len(changed) > MAX_BYTES:
