@@ -34,6 +34,7 @@ WITHOUT_TESTS: Final = {
     "accounts/personal_data": "interfaces, which test_export uses",
     "accounts/rates": "constants",
     "cache/store": "an interface",
+    "cli/api": "a list of commands, which test_api_usage runs",
     "cli/loading": "what each command begins with, which test_cli runs",
     "database/types": "column types, which test_facade writes and reads on both databases",
     "edge/context": "the state of a request and the base class of hooks, which test_pipeline runs",

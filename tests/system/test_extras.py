@@ -50,7 +50,7 @@ STARTS: Final = {
         assert isinstance(kit.oauth_providers, Providers) and kit.oauth_flows and kit.secret_box""",
     "docs": """
         from restwell.web._docs import docs_routes
-        assert len(docs_routes(app.openapi)) == 3""",
+        assert len(docs_routes(app.documents, app.versions)) == 3""",
     "litestar": """
         from litestar import get
         from restwell.litestar import LitestarHost

@@ -33,7 +33,9 @@ def stats() -> None:
     """Show the cache statistics of the server at HOST and PORT since it started."""
     project = find_project()
     settings = project.load_settings()
-    families = {family.name.removeprefix("restwell_cache_"): family for family in _read(settings)}
+    families = {
+        family.name.removeprefix("restwell_cache_"): family for family in read_metrics(settings, "restwell_cache_")
+    }
     columns = (*METRICS_BY_NAME, *TOTAL_METRICS)
     counts = {column: {s.labels.get("name", ""): s.value for s in _samples(families, column)} for column in columns}
     table = Table("name", *(column.replace("_", " ") for column in columns), "hit ratio", box=None)
@@ -77,7 +79,8 @@ def invalidate(project: Project, settings: Settings, tags: Iterable[str] = ()) -
     asyncio.run(run())
 
 
-def _read(settings: Settings) -> list[Metric]:
+def read_metrics(settings: Settings, prefix: str) -> list[Metric]:
+    """The metrics of the server at HOST and PORT whose names begin so. Raises ConfigurationError without a response."""
     address = f"http://{settings.host}:{settings.port}/metrics"
     try:
         with urlopen(address, timeout=TIMEOUT_SECONDS) as response:  # the scheme is constant
@@ -87,7 +90,7 @@ def _read(settings: Settings) -> list[Metric]:
         raise ConfigurationError(
             [f"no response from {address} ({reason}); start the server, or set HOST and PORT"]
         ) from None
-    return [family for family in families if family.name.startswith("restwell_cache_")]
+    return [family for family in families if family.name.startswith(prefix)]
 
 
 def _samples(families: dict[str, Metric], name: str) -> Iterable[Sample]:
