@@ -147,6 +147,13 @@ def test_a_part_that_is_left_out_has_no_route(part: str) -> None:
     assert routes_of(**ALL) - routes == routes_of(**without(part))
 
 
+@pytest.mark.parametrize("part", sorted(PARTS.keys() - {"passwords"}))
+def test_a_part_needs_no_other_part_than_passwords(part: str) -> None:
+    """Fails if a part takes a service of another, so that the application does not start without it."""
+    alone = NO_PART | on("passwords")
+    assert routes_of(**alone | on(part)) - routes_of(**alone) == PARTS[part].routes
+
+
 @pytest.mark.parametrize(
     ("options", "routes"),
     [
