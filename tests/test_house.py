@@ -59,7 +59,7 @@ LAYERS = [  # a module may import those of its own set and above
 SECTIONS = 17
 ACCOUNTS = ROOT / "src/restwell/accounts"
 PARTS = {file.parent.name for file in ACCOUNTS.glob("*/feature.py")}
-NEED_PASSWORDS = {"_email_verification", "_mfa", "_api_keys"}
+NEED_PASSWORDS = {"_email_verification", "_mfa", "_api_keys", "_directory"}
 LAYERS_OF_A_PART = {
     "models": {"schemas", "queries", "service", "routes"},
     "schemas": {"queries", "service", "routes"},

@@ -33,6 +33,7 @@ WITHOUT_TESTS: Final = {
     "accounts/metadata": "an object that the modules with tables share",
     "accounts/personal_data": "interfaces, which test_export uses",
     "accounts/rates": "constants",
+    "accounts/user_directory": "interfaces, which test_directory uses",
     "cache/store": "an interface",
     "cli/api": "a list of commands, which test_api_usage runs",
     "cli/loading": "what each command begins with, which test_cli runs",

@@ -19,6 +19,7 @@ with needs_extra("auth", __name__):
     from restwell.accounts._personal_data import PersonalList, PersonalValue
     from restwell.accounts._seed import SeedUser, seed_users
     from restwell.accounts._sessions.service import SessionService
+    from restwell.accounts._user_directory import DirectoryUser, UserDirectory
     from restwell.accounts._users.models import user_key
     from restwell.accounts._users.schemas import User
     from restwell.accounts._users.service import UserService
@@ -29,6 +30,7 @@ __all__ = [
     "AccountHooks",
     "Accounts",
     "AuditLog",
+    "DirectoryUser",
     "EmailText",
     "PersonalList",
     "PersonalValue",
@@ -38,6 +40,7 @@ __all__ = [
     "SessionService",
     "User",
     "UserClaims",
+    "UserDirectory",
     "UserService",
     "seed_users",
     "user_key",

@@ -18,7 +18,12 @@ from restwell.accounts._sessions.service import SessionService
 from restwell.accounts._throttle import queries as throttle_queries
 from restwell.accounts._throttle.service import LoginThrottle
 from restwell.accounts._users import queries as user_queries
-from restwell.accounts._users.routes import OwnAccountController, UserAdministrationController
+from restwell.accounts._users.routes import (
+    OwnAccountChangeController,
+    OwnAccountController,
+    UserAdministrationController,
+    UserListController,
+)
 from restwell.accounts._users.service import UserService
 from restwell.web import Controller, Feature, requires_role, signed_in, signed_in_or_scope
 from restwell.web._declarations import Guard
@@ -30,8 +35,11 @@ def core(options: AccountOptions, events_scope: str | None) -> Feature:
     if events_scope is not None and events_scope not in options.scopes:
         raise TypeError(f"Accounts: events_scope is {events_scope}, which scopes does not describe")
     sees_events = signed_in if events_scope is None else signed_in_or_scope(events_scope)
+    own_account = (
+        [OwnAccountController] if options.directory is not None else [OwnAccountController, OwnAccountChangeController]
+    )
     return Feature(
-        controllers=[OwnAccountController, SessionController, ExportController, guarded(AuditController, sees_events)],
+        controllers=[*own_account, SessionController, ExportController, guarded(AuditController, sees_events)],
         services=[
             options,
             AccountHooks,
@@ -49,7 +57,11 @@ def core(options: AccountOptions, events_scope: str | None) -> Feature:
 
 
 def administration(options: AccountOptions) -> Feature:
-    return Feature(controllers=[guarded(UserAdministrationController, requires_role(options.admin_role))])
+    admin = requires_role(options.admin_role)
+    controllers = (
+        [UserListController] if options.directory is not None else [UserListController, UserAdministrationController]
+    )
+    return Feature(controllers=[guarded(each, admin) for each in controllers])
 
 
 def guarded(controller: type[Controller], guard: Guard) -> type[Controller]:

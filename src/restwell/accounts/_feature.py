@@ -14,6 +14,7 @@ from restwell.accounts._languages import Languages
 from restwell.accounts._options import AccountOptions, Registration
 from restwell.accounts._profiles import Profiles
 from restwell.accounts._types import account_types, stored_user_type
+from restwell.accounts._user_directory import UserDirectory
 from restwell.auth import PasswordPolicy
 from restwell.web import Feature
 
@@ -45,6 +46,8 @@ class Accounts(Feature):
     - ``password_policy``: the rules of new passwords.
     - ``claims``: the application's own claims of access tokens, read at sign-in and refresh: a function of a ``User``
       that returns them, or a subclass of ``UserClaims``, which is a service. ``Actor.claims`` has them.
+    - ``directory``: another store of users and passwords, or its class, which is built from services. There is no
+      registration, no change of an account, no password change or reset, and no sign-in with an identity provider.
 
     Raises TypeError for options that contradict each other, and ValueError for an invalid ``api_key_prefix``.
     """
@@ -57,9 +60,9 @@ class Accounts(Feature):
         admin_role: StrEnum | None = None,
         scopes: Mapping[Any, str] | None = None,
         events_scope: str | None = None,
-        registration: Registration = "open",
+        registration: Registration | None = None,
         passwords: bool = True,
-        identities: bool = True,
+        identities: bool | None = None,
         mfa: bool | None = None,
         email_verification: bool | None = None,
         clients: bool | None = None,
@@ -70,7 +73,16 @@ class Accounts(Feature):
         emails: AccountEmails | Mapping[str, AccountEmails] | None = None,
         password_policy: PasswordPolicy | None = None,
         claims: type[UserClaims] | ClaimsFunction | None = None,
+        directory: UserDirectory | type[UserDirectory] | None = None,
     ) -> None:
+        if directory is not None:
+            _check_directory(
+                passwords=passwords,
+                registration=registration,
+                identities=identities,
+                email_verification=email_verification,
+                password_policy=password_policy,
+            )
         profiles = Profiles(profile) if profile is not None else None
         languages = Languages(emails if emails is not None else AccountEmails())
         user = stored_user_type(languages, profiles)
@@ -80,8 +92,9 @@ class Accounts(Feature):
             admin_role=admin_role or _admin_of(roles),
             scopes=scopes or {},
             api_key_prefix=api_key_prefix,
-            registration=registration,
+            registration=registration or ("open" if directory is None else "closed"),
             by_password=passwords,
+            directory=directory,
             languages=languages,
             password_policy=password_policy or PasswordPolicy(),
             profiles=profiles,
@@ -90,9 +103,9 @@ class Accounts(Feature):
         )
         parts = {
             "passwords": passwords,
-            "identities": identities,
+            "identities": directory is None if identities is None else identities,
             "mfa": passwords if mfa is None else mfa,
-            "email_verification": passwords if email_verification is None else email_verification,
+            "email_verification": passwords and directory is None if email_verification is None else email_verification,
             "clients": bool(scopes) if clients is None else clients,
             "api_keys": bool(scopes) if api_keys is None else api_keys,
             "administration": administration,
@@ -103,9 +116,9 @@ class Accounts(Feature):
         for part in ("clients", "api_keys"):
             if parts[part] and not scopes:
                 raise TypeError(f"Accounts: {part} needs scopes, a description for each scope of the application")
-        if registration not in get_args(Registration):
+        if options.registration not in get_args(Registration):
             raise TypeError(f"Accounts: registration is {registration!r}; choose one of {get_args(Registration)}")
-        if registration == "invitation" and not passwords and not identities:
+        if registration == "invitation" and not passwords and not parts["identities"]:
             raise TypeError('Accounts: registration="invitation" needs passwords=True or identities=True')
         features = [core(options, events_scope), Feature(services=claims_service(claims)), *_features(parts, options)]
         super().__init__(
@@ -128,14 +141,31 @@ def _features(parts: Mapping[str, bool], options: AccountOptions) -> Iterator[Fe
         from restwell.accounts._mail import mail  # noqa: PLC0415  # loaded only if used
 
         yield mail()
-    if parts["passwords"]:
-        from restwell.accounts._passwords.feature import passwords  # noqa: PLC0415  # as above
-
-        yield passwords(options)
+    yield from _credentials(parts, options)
     if options.registration == "invitation":
         from restwell.accounts._invitations.feature import invitations  # noqa: PLC0415  # as above
 
         yield invitations(options)
+    if parts["clients"]:
+        from restwell.accounts._clients.feature import clients  # noqa: PLC0415  # as above
+
+        yield clients(options)
+    if parts["api_keys"]:
+        from restwell.accounts._api_keys.feature import api_keys  # noqa: PLC0415  # as above
+
+        yield api_keys(options)
+
+
+def _credentials(parts: Mapping[str, bool], options: AccountOptions) -> Iterator[Feature]:
+    """The features with which users sign in."""
+    if options.directory is not None:
+        from restwell.accounts._directory.feature import directory  # noqa: PLC0415  # as above
+
+        yield directory(options.directory)
+    elif parts["passwords"]:
+        from restwell.accounts._passwords.feature import passwords  # noqa: PLC0415  # as above
+
+        yield passwords(options)
     if parts["email_verification"]:
         from restwell.accounts._email_verification.feature import email_verification  # noqa: PLC0415  # as above
 
@@ -148,14 +178,14 @@ def _features(parts: Mapping[str, bool], options: AccountOptions) -> Iterator[Fe
         from restwell.accounts._mfa.feature import mfa  # noqa: PLC0415  # as above
 
         yield mfa()
-    if parts["clients"]:
-        from restwell.accounts._clients.feature import clients  # noqa: PLC0415  # as above
 
-        yield clients(options)
-    if parts["api_keys"]:
-        from restwell.accounts._api_keys.feature import api_keys  # noqa: PLC0415  # as above
 
-        yield api_keys(options)
+def _check_directory(*, passwords: bool, **others: object) -> None:
+    if not passwords:
+        raise TypeError("Accounts: directory needs passwords=True")
+    for name, value in others.items():
+        if value not in (None, False, "closed"):
+            raise TypeError(f"Accounts: {name}={value!r} contradicts directory, which has all users; leave it out")
 
 
 def _admin_of(roles: type[StrEnum]) -> StrEnum:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from restwell.accounts._languages import Languages
 from restwell.accounts._profiles import Profiles
+from restwell.accounts._user_directory import UserDirectory
 from restwell.accounts._users.schemas import User
 from restwell.auth import PasswordPolicy
 
@@ -24,7 +25,7 @@ class AccountOptions:
     api_key_prefix: str
     registration: Registration
     by_password: bool
-    """Whether users sign in with a password that is stored here."""
+    directory: UserDirectory | type[UserDirectory] | None
     languages: Languages
     password_policy: PasswordPolicy
     profiles: Profiles | None

@@ -8,6 +8,7 @@ from restwell.accounts._api_keys.schemas import ApiKeyCreateRequest, ApiKeyWithS
 from restwell.accounts._api_keys.service import ApiKeyService, TooManyApiKeys
 from restwell.accounts._passwords.reauthentication import Reauthentication, WrongPassword
 from restwell.accounts._throttle.service import TooManyAttempts
+from restwell.accounts._user_directory import DirectoryUnavailable
 from restwell.auth import Actor, PasswordsBusy
 from restwell.web import Controller, Response, created, post, signed_in
 
@@ -21,7 +22,7 @@ class ApiKeyCreationWithPasswordController(Controller):
     tags = ["API keys"]
     guards = [signed_in]
 
-    @post(raises=[TooManyApiKeys, WrongPassword, TooManyAttempts, PasswordsBusy])
+    @post(raises=[TooManyApiKeys, WrongPassword, TooManyAttempts, PasswordsBusy, DirectoryUnavailable])
     async def create_api_key(
         self,
         data: ApiKeyCreateRequestWithPassword,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
 from uuid import UUID
 
 from restwell.accounts._audit.models import SecurityEventType
@@ -16,6 +15,7 @@ from restwell.accounts._personal_data import PersonalValue
 from restwell.accounts._sessions.schemas import BearerTokens
 from restwell.accounts._sessions.service import SessionService
 from restwell.accounts._users.invited import InvitedAccounts
+from restwell.accounts._users.names import account_name
 from restwell.accounts._users.schemas import User
 from restwell.accounts._users.service import UserService
 from restwell.auth import Actor, ClientInfo
@@ -25,8 +25,6 @@ from restwell.email_addresses import EmailAddress
 from restwell.errors import AppError, Conflict, NotFound
 from restwell.jobs import Jobs
 from restwell.settings import Settings
-
-_MAX_NAME: Final = 200
 
 
 class AccountExists(Conflict):
@@ -180,7 +178,7 @@ class IdentityService(PersonalValue):
         return existing_user.id
 
     async def _register(self, tx: Transaction, identity: Identity, email: EmailAddress, accept_language: str) -> User:
-        name = _name(identity, email)
+        name = account_name(identity.name, email)
         if self._registration == "open":
             return await self._users.register_in(
                 tx, email, name, email_verified=identity.email_verified, accept_language=accept_language
@@ -214,8 +212,3 @@ def _email(identity: Identity) -> EmailAddress | None:
         return EmailAddress.parse(identity.email) if identity.email is not None else None
     except ValueError:
         return None
-
-
-def _name(identity: Identity, email: str) -> str:
-    printable = "".join(filter(str.isprintable, identity.name)).strip()
-    return printable[:_MAX_NAME] or email.partition("@")[0]

@@ -10,6 +10,7 @@ from restwell.accounts._mfa.service import MfaAlreadyEnabled, MfaNotEnrolled, Mf
 from restwell.accounts._passwords.reauthentication import WrongPassword
 from restwell.accounts._passwords.second_factor import InvalidMfaCode
 from restwell.accounts._throttle.service import TooManyAttempts
+from restwell.accounts._user_directory import DirectoryUnavailable
 from restwell.auth import Actor, PasswordsBusy
 from restwell.web import Controller, get, post, signed_in
 
@@ -24,7 +25,9 @@ class MfaController(Controller):
         """Retrieve your MFA status."""
         return await mfa.get_status(actor)
 
-    @post(status_code=200, raises=[MfaAlreadyEnabled, WrongPassword, TooManyAttempts, PasswordsBusy])
+    @post(
+        status_code=200, raises=[MfaAlreadyEnabled, WrongPassword, TooManyAttempts, PasswordsBusy, DirectoryUnavailable]
+    )
     async def start_mfa_enrolment(self, data: MfaEnrolmentRequest, actor: Actor, mfa: MfaService) -> MfaEnrolment:
         """Start MFA enrolment.
 
@@ -45,7 +48,7 @@ class MfaController(Controller):
         "/removal",
         query_budget={"login_throttle.by_key": 2, "security_events.insert": 2},
         status_code=204,
-        raises=[MfaNotEnrolled, WrongPassword, InvalidMfaCode, TooManyAttempts, PasswordsBusy],
+        raises=[MfaNotEnrolled, WrongPassword, InvalidMfaCode, TooManyAttempts, PasswordsBusy, DirectoryUnavailable],
     )
     async def disable_mfa(self, data: MfaRemovalRequest, actor: Actor, mfa: MfaService) -> None:
         """Disable MFA.

@@ -8,7 +8,6 @@ from restwell.accounts._passwords.resets import PasswordResetService
 from restwell.accounts._passwords.routes import (
     PasswordController,
     PasswordResetController,
-    PasswordSignInController,
     RegistrationController,
 )
 from restwell.accounts._passwords.schemas import (
@@ -18,6 +17,8 @@ from restwell.accounts._passwords.schemas import (
 )
 from restwell.accounts._passwords.service import PasswordService
 from restwell.accounts._passwords.sign_in import PasswordSignIn
+from restwell.accounts._passwords.sign_in_routes import PasswordSignInController
+from restwell.accounts._passwords.stored_passwords import StoredPasswords
 from restwell.accounts._types import profile_change, with_fields
 from restwell.accounts._users.schemas import password_type
 from restwell.web import Feature
@@ -29,7 +30,14 @@ def passwords(options: AccountOptions) -> Feature:
     profile = [profile_change(options.profiles)] if options.profiles is not None else []
     return Feature(
         controllers=[*registration, PasswordSignInController, PasswordController, PasswordResetController],
-        services=[PasswordService, PasswordSignIn, PasswordResetService, PasswordResetMail, Reauthentication],
+        services=[
+            StoredPasswords,
+            PasswordService,
+            PasswordSignIn,
+            PasswordResetService,
+            PasswordResetMail,
+            Reauthentication,
+        ],
         jobs=[send_password_changed, send_reset_code],
         queries=[queries],
         migrations={"accounts_passwords": MIGRATIONS / "accounts_passwords"},

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
+from restwell.accounts._passwords.check import PasswordCheck
 from restwell.accounts._throttle.service import LoginThrottle, throttle_key
-from restwell.accounts._users.service import UserService
-from restwell.auth import Actor, Passwords
+from restwell.auth import Actor
 from restwell.errors import Forbidden
 
 
@@ -14,8 +14,7 @@ class WrongPassword(Forbidden):
 
 
 class Reauthentication:
-    def __init__(self, users: UserService, passwords: Passwords, throttle: LoginThrottle) -> None:
-        self._users = users
+    def __init__(self, passwords: PasswordCheck, throttle: LoginThrottle) -> None:
         self._passwords = passwords
         self._throttle = throttle
 
@@ -26,8 +25,8 @@ class Reauthentication:
         """
         key_hash = _throttle_key(actor.session_id)
         await self._throttle.check(key_hash)
-        hashed = await self._users.find_password(actor.id)
-        if not await self._passwords.verify(password, hashed) or hashed is None:
+        hashed = await self._passwords.check_again(actor.id, password)
+        if hashed is None:
             await self._throttle.record_failure(key_hash)
             raise WrongPassword
         return hashed

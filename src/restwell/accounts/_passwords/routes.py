@@ -5,29 +5,14 @@ from restwell.accounts._passwords.schemas import (
     PasswordResetCompletionRequest,
     PasswordResetRequest,
     RegistrationRequest,
-    SignInRequest,
 )
-from restwell.accounts._passwords.second_factor import InvalidMfaCode, MfaRequired
 from restwell.accounts._passwords.service import PasswordService
-from restwell.accounts._passwords.sign_in import InvalidCredentials, PasswordSignIn
-from restwell.accounts._rates import EMAIL_CODES, REGISTRATION, SIGN_IN
-from restwell.accounts._sessions.responses import token_response
-from restwell.accounts._sessions.schemas import BearerTokens, CookieTokens
+from restwell.accounts._rates import EMAIL_CODES, REGISTRATION
 from restwell.accounts._throttle.service import TooManyAttempts
 from restwell.accounts._users.schemas import User
 from restwell.accounts._users.service import EmailTaken
 from restwell.auth import Actor, PasswordRejected, PasswordsBusy
-from restwell.web import (
-    Controller,
-    CrossSiteRequest,
-    Request,
-    Response,
-    client_info,
-    created,
-    post,
-    reject_cross_site,
-    signed_in,
-)
+from restwell.web import Controller, Request, Response, client_info, created, post, signed_in
 
 
 class RegistrationController(Controller):
@@ -43,39 +28,6 @@ class RegistrationController(Controller):
         The email address must not belong to an existing account. Then sign in: registration creates no session.
         """
         return created(await passwords.register(data, accept_language=client_info(request).accept_language), "me")
-
-
-class PasswordSignInController(Controller):
-    path = "/sessions"
-    tags = ["Sessions"]
-
-    @post(
-        rate_limit=SIGN_IN,
-        # Password and MFA code.
-        query_budget=dict.fromkeys(
-            (
-                "login_throttle.by_key",
-                "login_throttle.reset",
-                "login_throttle.record_failure",
-                "security_events.insert",
-            ),
-            2,
-        ),
-        raises=[InvalidCredentials, MfaRequired, InvalidMfaCode, TooManyAttempts, PasswordsBusy, CrossSiteRequest],
-    )
-    async def sign_in(
-        self, request: Request, data: SignInRequest, sign_in: PasswordSignIn
-    ) -> Response[BearerTokens | CookieTokens]:
-        """Create a session.
-
-        Signs in with email, password and, if MFA is enabled, a code. Send the access token as `Authorization: Bearer
-        ...`; when it expires, exchange the refresh token for a new pair. With `cookies`, browsers receive the tokens in
-        HttpOnly cookies.
-        """
-        if data.cookies:
-            reject_cross_site(request)
-        session_id, tokens = await sign_in.sign_in(data, client_info(request))
-        return token_response(tokens, in_cookies=data.cookies, status_code=201, location=str(session_id))
 
 
 class PasswordController(Controller):

@@ -3,13 +3,13 @@ from uuid import UUID
 
 from restwell.accounts._audit.models import SecurityEventType
 from restwell.accounts._audit.service import AuditLog
+from restwell.accounts._passwords.check import PasswordCheck, Rejected
 from restwell.accounts._passwords.schemas import SignInRequest
 from restwell.accounts._passwords.second_factor import InvalidMfaCode, SecondFactor
 from restwell.accounts._sessions.schemas import BearerTokens
 from restwell.accounts._sessions.service import SessionService
 from restwell.accounts._throttle.service import LoginThrottle, throttle_key
-from restwell.accounts._users.service import UserService
-from restwell.auth import ClientInfo, Passwords
+from restwell.auth import ClientInfo
 from restwell.database import Database
 from restwell.errors import Unauthorized
 
@@ -22,8 +22,7 @@ class PasswordSignIn:
     def __init__(
         self,
         database: Database,
-        passwords: Passwords,
-        users: UserService,
+        passwords: PasswordCheck,
         sessions: SessionService,
         second_factors: Sequence[SecondFactor],
         throttle: LoginThrottle,
@@ -31,7 +30,6 @@ class PasswordSignIn:
     ) -> None:
         self._database = database
         self._passwords = passwords
-        self._users = users
         self._sessions = sessions
         self._second_factors = second_factors
         self._throttle = throttle
@@ -44,27 +42,23 @@ class PasswordSignIn:
         """
         key_hash = throttle_key(credentials.email, client_info.ip_address)
         await self._throttle.check(key_hash)
-        user = await self._users.find_credentials(credentials.email)
-        hashed = user.password_hash if user is not None and user.active else None
-        if not await self._passwords.verify(credentials.password, hashed) or user is None or hashed is None:
-            await self._record_failure(key_hash, user.id if user is not None else None, client_info)
+        checked = await self._passwords.check(credentials.email, credentials.password)
+        if isinstance(checked, Rejected):
+            await self._record_failure(key_hash, checked.user_id, client_info)
             raise InvalidCredentials
-        new_hash = await self._passwords.hash(credentials.password) if self._passwords.needs_rehash(hashed) else None
+        user_id = checked.user_id
         try:
             async with self._database.transaction() as tx:
-                current = await self._users.lock_credentials_in(tx, user.id)
-                if current is None or not current.active or current.password_hash != hashed:
+                if not await checked.confirm_in(tx):
                     raise InvalidCredentials  # the account changed while the password was verified
                 for factor in self._second_factors:
-                    await factor.verify_in(tx, user.id, credentials.code)
-                if new_hash is not None:
-                    await self._users.rehash_password_in(tx, user.id, new_hash)
+                    await factor.verify_in(tx, user_id, credentials.code)
                 await self._throttle.reset_in(tx, key_hash)
-                return await self._sessions.open_in(tx, user.id, client_info)
+                return await self._sessions.open_in(tx, user_id, client_info)
         except InvalidMfaCode:
             for factor in self._second_factors:
-                await factor.record_failure(user.id)
-            await self._record_failure(key_hash, user.id, client_info)
+                await factor.record_failure(user_id)
+            await self._record_failure(key_hash, user_id, client_info)
             raise
 
     async def _record_failure(self, key_hash: bytes, user_id: UUID | None, client_info: ClientInfo) -> None:

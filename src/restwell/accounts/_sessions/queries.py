@@ -116,6 +116,14 @@ use_token: Final = query(
     into=UUID,
 )
 
+user_of_token: Final = query(
+    "refresh_tokens.user",
+    select(sessions.c.user_id)
+    .join_from(refresh_tokens, sessions, refresh_tokens.c.session_id == sessions.c.id)
+    .where(refresh_tokens.c.token_hash == param("match_hash"), sessions.c.revoked_at.is_(None)),
+    into=UUID,
+)
+
 used_token: Final = query(
     "refresh_tokens.used",
     select(refresh_tokens.c.session_id, sessions.c.user_id, refresh_tokens.c.used_at)

@@ -5,6 +5,7 @@ from msgspec import UnsetType
 from restwell.accounts._sessions.responses import signed_out_response, token_response
 from restwell.accounts._sessions.schemas import BearerTokens, CookieTokens, SessionList, TokenRefreshRequest
 from restwell.accounts._sessions.service import InvalidRefreshToken, SessionService
+from restwell.accounts._user_directory import DirectoryUnavailable
 from restwell.auth import Actor
 from restwell.web import (
     REFRESH_COOKIE,
@@ -24,7 +25,12 @@ class SessionController(Controller):
     path = "/sessions"
     tags = ["Sessions"]
 
-    @post("/refresh", status_code=200, raises=[InvalidRefreshToken, CrossSiteRequest])
+    @post(
+        "/refresh",
+        status_code=200,
+        query_budget={"security_events.insert": 3},  # the changes that a directory has made to the account
+        raises=[InvalidRefreshToken, DirectoryUnavailable, CrossSiteRequest],
+    )
     async def refresh_session(
         self, request: Request, data: TokenRefreshRequest, sessions: SessionService
     ) -> Response[BearerTokens | CookieTokens]:

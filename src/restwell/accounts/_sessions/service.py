@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -9,6 +10,7 @@ from restwell.accounts._hooks import AccountHooks, run_session_hooks
 from restwell.accounts._personal_data import PersonalValue
 from restwell.accounts._sessions import queries
 from restwell.accounts._sessions.queries import ActiveSession
+from restwell.accounts._sessions.refresh_check import RefreshCheck
 from restwell.accounts._sessions.schemas import BearerTokens, Session
 from restwell.accounts._users.tags import user_tag
 from restwell.auth import AccessTokens, Actor, Claims, ClientInfo, RefreshTokens
@@ -41,6 +43,7 @@ class SessionService(DeletesExpired, PersonalValue):
         cache: Cache,
         access_tokens: AccessTokens,
         refresh_tokens: RefreshTokens,
+        refresh_checks: Sequence[RefreshCheck],
         hooks: AccountHooks,
         audit: AuditLog,
         own_claims: OwnClaims,
@@ -51,6 +54,7 @@ class SessionService(DeletesExpired, PersonalValue):
         self._access_tokens = access_tokens
         self._refresh_tokens = refresh_tokens
         self._hooks = hooks
+        self._refresh_checks = refresh_checks
         self._audit = audit
         self._own_claims = own_claims
         self._lifetime = timedelta(seconds=settings.jwt.refresh_ttl_seconds)
@@ -94,6 +98,8 @@ class SessionService(DeletesExpired, PersonalValue):
         """
         digest = self._refresh_tokens.digest(token)
         successor = self._refresh_tokens.successor(token)
+        if self._refresh_checks:
+            await self._check_user(digest)
         now = datetime.now(UTC)
         async with self._database.transaction() as tx:
             session_id = await tx.find(queries.use_token, match_hash=digest, now=now)
@@ -111,6 +117,12 @@ class SessionService(DeletesExpired, PersonalValue):
                 await self._audit.record(tx, SecurityEventType.REFRESH_TOKEN_REUSED, used.user_id)
         # Raised after the commit, so that the revocation is not rolled back.
         raise InvalidRefreshToken
+
+    async def _check_user(self, digest: bytes) -> None:
+        user_id = await self._database.primary.find(queries.user_of_token, match_hash=digest)
+        if user_id is not None:
+            for each in self._refresh_checks:
+                await each.check_user(user_id)
 
     async def get_actor(self, claims: Claims, session_id: UUID) -> Actor:
         """Return the user of the session with the current role.

@@ -6,7 +6,7 @@ from msgspec import Struct
 from sqlalchemy import func, null, select, update
 
 from restwell.accounts._users.models import users
-from restwell.database import insert_row, page_query, param, query
+from restwell.database import insert_or_ignore, insert_row, page_query, param, query
 
 
 class StoredUser(Struct, frozen=True):
@@ -82,6 +82,39 @@ password_of: Final = query(
 by_id: Final = query("users.by_id", select(*_columns).where(users.c.id == param("id")), into=StoredUser, batch_on="id")
 
 page: Final = page_query("users.page", select(*_columns), [users.c.id], StoredUser)
+
+insert_of_directory: Final = query(
+    "users.insert_of_directory",
+    insert_or_ignore(
+        users,
+        email_verified_at=param("now"),
+        password_hash=None,
+        active=True,
+        language=None,
+        profile=None,
+        created_at=param("now"),
+        updated_at=param("now"),
+    ),
+)
+update_of_directory: Final = query(
+    "users.update_of_directory",
+    update(users)
+    .where(users.c.id == param("user_id"))
+    .values(
+        email=param("email"),
+        email_verified_at=param("now"),
+        name=param("name"),
+        role=param("role"),
+        active=True,
+        updated_at=param("now"),
+    ),
+)
+release_address: Final = query(
+    "users.release_address",
+    update(users)
+    .where(users.c.id == param("user_id"))
+    .values(email=param("email"), email_verified_at=null(), updated_at=param("now")),
+)
 
 insert_user: Final = query("users.insert", insert_row(users).returning(*_columns), into=StoredUser)
 

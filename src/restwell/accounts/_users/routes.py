@@ -17,6 +17,12 @@ class OwnAccountController(Controller):
         """Retrieve your account."""
         return await users.get_user(actor.id)
 
+
+class OwnAccountChangeController(Controller):
+    path = "/users/me"
+    tags = ["Users"]
+    guards = [signed_in]
+
     @patch()
     async def update_own_account(self, data: AccountUpdateRequest, actor: Actor, users: UserService) -> User:
         """Update your account.
@@ -34,7 +40,7 @@ class OwnAccountController(Controller):
         await users.delete_own(actor)
 
 
-class UserAdministrationController(Controller):
+class UserListController(Controller):
     """Its guard requires the admin role of the application."""
 
     path = "/users"
@@ -49,6 +55,13 @@ class UserAdministrationController(Controller):
     async def get_user(self, user_id: UUID, users: UserService) -> User:
         """Retrieve an account."""
         return await users.get_user(user_id)
+
+
+class UserAdministrationController(Controller):
+    """Its guard requires the admin role of the application."""
+
+    path = "/users"
+    tags = ["Users"]
 
     @patch("/{user_id}", raises=[OwnAccount])
     async def update_user(self, user_id: UUID, data: UserUpdateRequest, actor: Actor, users: UserService) -> User:

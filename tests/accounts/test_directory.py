@@ -1,0 +1,392 @@
+"""Users who are in another store: here a table of the application's own, with keys that are no UUID."""
+
+import asyncio
+from typing import Any, ClassVar, Final
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import httpx
+import pyotp
+import pytest
+from msgspec import Struct
+from sqlalchemy import Column, MetaData, Table, Text, select, update
+
+from accounts_app import Role, create_app
+from api_client import Json, assert_problem
+from restwell import App
+from restwell.accounts import AccountHooks, Accounts, DirectoryUser
+from restwell.accounts._throttle.service import FREE_ATTEMPTS
+from restwell.auth import PasswordPolicy, Passwords
+from restwell.database import Database, Transaction, insert_row, param, query
+from restwell.settings import Settings
+from restwell.testing import ApiClient, running
+from restwell.web import Feature
+
+PASSWORD: Final = "a password of the directory"  # of a test
+
+# The example: a directory over an own table.
+
+staff = Table(
+    "staff",
+    MetaData(),
+    Column("number", Text, primary_key=True),
+    Column("email", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("left_on", Text),
+)
+
+
+class Employee(Struct, frozen=True):
+    number: str
+    email: str
+    password_hash: str
+    name: str
+    role: str
+    left_on: str | None
+
+    def to_user(self) -> DirectoryUser:
+        return DirectoryUser(id_of(self.number), self.email, self.name, self.role, active=self.left_on is None)
+
+
+def id_of(number: str) -> UUID:
+    return uuid5(NAMESPACE_URL, f"https://staff.example/{number}")
+
+
+by_email = query(
+    "staff.by_email",
+    select(staff).where(staff.c.email == param("email")).order_by(staff.c.number).limit(1),
+    into=Employee,
+)
+everyone = query("staff.all", select(staff), into=Employee)
+
+
+class StaffDirectory:
+    def __init__(self, database: Database, passwords: Passwords) -> None:
+        self._database = database
+        self._passwords = passwords
+
+    async def authenticate(self, email: str, password: str) -> DirectoryUser | None:
+        found = await self._database.find(by_email, email=email)
+        hashed = found.password_hash if found is not None else None
+        if not await self._passwords.verify(password, hashed) or found is None:
+            return None
+        return found.to_user()
+
+    async def find(self, user_id: UUID) -> DirectoryUser | None:
+        users = [employee.to_user() for employee in await self._database.all(everyone)]
+        return next((user for user in users if user.id == user_id), None)
+
+
+# The tests.
+
+_insert = query("staff.insert", insert_row(staff))
+_change = query(
+    "staff.change",
+    update(staff)
+    .where(staff.c.number == param("match_number"))
+    .values({name: param(name) for name in ("email", "name", "role", "left_on")}),
+)
+ADA: Final[Json] = {"email": "ada@staff.example", "name": "Ada Lovelace", "role": Role.ADMIN, "left_on": None}
+
+
+class Staff:
+    """Changes the table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._passwords = Passwords()
+
+    async def add(self, number: str, **changes: Any) -> None:
+        hashed = await self._passwords.hash(PASSWORD)
+        await self._database.run(_insert, **{**ADA, **changes}, number=number, password_hash=hashed)
+
+    async def change(self, number: str, **changes: Any) -> None:
+        await self._database.run(_change, match_number=number, **{**ADA, **changes})
+
+
+class Registrations:
+    count: ClassVar[int] = 0
+
+    def __init__(self, hooks: AccountHooks) -> None:
+        type(self).count = 0
+        hooks.on_registered.append(self.registered)
+
+    async def registered(self, _tx: Transaction, _user_id: UUID) -> None:
+        type(self).count += 1
+
+
+class Faults:
+    """What the directory does instead, for a test."""
+
+    async def no_answer(self, *_: object) -> None:
+        await asyncio.sleep(60)
+
+    async def error(self, *_: object) -> None:
+        raise ZeroDivisionError("the driver of the directory")
+
+
+@pytest.fixture
+async def staff_table(database: Database) -> Staff:
+    columns = ", ".join(f"{column.name} text" for column in staff.columns)
+    async with database.transaction() as tx:
+        await tx.run_script(f"CREATE TABLE staff ({columns})")
+    made = Staff(database)
+    await made.add("1")
+    return made
+
+
+@pytest.fixture
+def app(settings: Settings, staff_table: Staff) -> App:
+    assert staff_table is not None
+    return create_app(settings, Feature(services=[Registrations]), directory=StaffDirectory)
+
+
+async def sign_in(
+    client: httpx.AsyncClient, email: str = "ada@staff.example", password: str = PASSWORD
+) -> httpx.Response:
+    return await client.post("/v1/sessions", json={"email": email, "password": password})
+
+
+@pytest.fixture
+async def ada(client: httpx.AsyncClient) -> ApiClient:
+    return await ApiClient(client).sign_in("Ada@Staff.example", PASSWORD)
+
+
+async def me(caller: ApiClient) -> Json:
+    found: Json = (await caller.get("/v1/users/me")).json()
+    return found
+
+
+async def test_a_first_sign_in_creates_the_account_of_a_directory_user_and_the_next_one_reuses_it(
+    client: httpx.AsyncClient, ada: ApiClient
+) -> None:
+    """Fails if the account gets an id of its own: then the next sign-in finds none."""
+    account = await me(ada)
+    assert account["id"] == str(id_of("1"))
+    assert (account["email"], account["name"], account["role"]) == ("ada@staff.example", "Ada Lovelace", Role.ADMIN)
+    assert account["email_verified"]
+    assert account["active"]
+    again = await ApiClient(client).sign_in("ada@staff.example", PASSWORD)
+    assert await me(again) == account
+    assert len((await again.get("/v1/sessions")).json()["items"]) == 2
+    events = [event["type"] for event in (await ada.get("/v1/security-events")).json()["items"]]
+    assert events == ["signed_in", "signed_in", "registered"]
+    assert Registrations.count == 1
+
+
+async def test_concurrent_first_sign_ins_create_one_account(client: httpx.AsyncClient) -> None:
+    """A 500 on PostgreSQL if the account is inserted without ON CONFLICT."""
+    answers = await asyncio.gather(*(sign_in(client) for _ in range(4)))
+    assert [answer.status_code for answer in answers] == [201] * 4
+    assert Registrations.count == 1
+
+
+async def test_unknown_users_wrong_passwords_and_users_who_left_are_indistinguishable_and_throttled(
+    client: httpx.AsyncClient, staff_table: Staff
+) -> None:
+    """Fails if a user who left is told so, and if failures are not counted."""
+    await staff_table.add("2", email="eve@staff.example", left_on="2026-01-31")
+    refused = [
+        await sign_in(client, "nobody@staff.example"),
+        await sign_in(client, "ada@staff.example", "wrong"),
+        await sign_in(client, "eve@staff.example"),
+    ]
+    problems = [assert_problem(answer, 401, "invalid_credentials") | {"request_id": ""} for answer in refused]
+    assert problems == [problems[0]] * 3
+    for email in ("nobody@staff.example", "ada@staff.example"):
+        for _ in range(FREE_ATTEMPTS):
+            await sign_in(client, email, "wrong")
+        assert_problem(await sign_in(client, email), 429, "too_many_attempts")
+
+
+async def test_an_empty_password_is_wrong_without_a_call_of_the_directory(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without the check: LDAP servers accept a bind with an empty password."""
+    called = []
+
+    async def bind(_self: object, email: str, _password: str) -> DirectoryUser:
+        called.append(email)
+        return DirectoryUser(id_of("1"), email, "Ada", Role.ADMIN)
+
+    monkeypatch.setattr(StaffDirectory, "authenticate", bind)
+    assert_problem(await sign_in(client, password=""), 401, "invalid_credentials")
+    assert called == []
+    assert (await sign_in(client, password="any")).status_code == 201  # of a test
+
+
+async def test_role_name_and_address_follow_the_directory_at_each_refresh(ada: ApiClient, staff_table: Staff) -> None:
+    """Fails if the caches of the session and of the account are not invalidated."""
+    assert (await ada.get("/v1/users")).status_code == 200
+    await staff_table.change("1", email="ada.king@staff.example", name="Ada King", role=Role.MEMBER)
+    await ada.refresh()
+    account = await me(ada)
+    assert (account["email"], account["name"], account["role"]) == ("ada.king@staff.example", "Ada King", Role.MEMBER)
+    assert_problem(await ada.get("/v1/users"), 403, "forbidden")
+    events = [(one["type"], one["detail"]) for one in (await ada.get("/v1/security-events")).json()["items"][:2]]
+    assert events == [
+        ("account_updated", "role: member, active: true, by the directory"),
+        ("email_changed", "from: ada@staff.example"),
+    ]
+
+
+async def test_a_user_who_left_loses_all_sessions_at_the_next_refresh_and_returns_with_the_same_account(
+    client: httpx.AsyncClient, ada: ApiClient, staff_table: Staff
+) -> None:
+    """Fails without the check of the refresh: the session would last for weeks."""
+    phone = await ApiClient(client).sign_in("ada@staff.example", PASSWORD)
+    account = await me(ada)
+    await staff_table.change("1", left_on="2026-01-31")
+    refused = await phone.post("/v1/sessions/refresh", {"refresh_token": phone.tokens["refresh_token"]})
+    assert_problem(refused, 401, "invalid_refresh_token")
+    assert_problem(await ada.get("/v1/users/me"), 401, "unauthorized")
+    assert_problem(await phone.get("/v1/users/me"), 401, "unauthorized")
+    assert_problem(await sign_in(client), 401, "invalid_credentials")
+    await staff_table.change("1")
+    assert (await me(await ApiClient(client).sign_in("ada@staff.example", PASSWORD)))["id"] == account["id"]
+
+
+async def test_a_sign_in_of_a_user_who_left_ends_the_other_sessions(
+    client: httpx.AsyncClient, ada: ApiClient, staff_table: Staff
+) -> None:
+    await staff_table.change("1", left_on="2026-01-31")
+    assert_problem(await sign_in(client), 401, "invalid_credentials")
+    assert_problem(await ada.get("/v1/users/me"), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("fault", ["error", "no_answer"])
+async def test_a_directory_that_fails_or_is_slow_is_a_503_and_changes_nothing(
+    client: httpx.AsyncClient, ada: ApiClient, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """A 500 if its errors are not translated; waits forever without the timeout."""
+    refresh = {"refresh_token": ada.tokens["refresh_token"]}
+    with monkeypatch.context() as patched:
+        patched.setattr("restwell.accounts._directory.client.TIMEOUT_SECONDS", 0.05)
+        for method in ("authenticate", "find"):
+            patched.setattr(StaffDirectory, method, getattr(Faults, fault))
+        for answer in (
+            await sign_in(client),
+            await ada.post("/v1/sessions/refresh", refresh),
+            await ada.post("/v1/users/me/mfa", {"current_password": PASSWORD}),
+        ):
+            assert_problem(answer, 503, "directory_unavailable")
+            assert answer.headers["retry-after"]
+    assert len((await ada.get("/v1/sessions")).json()["items"]) == 1
+    assert (await ada.post("/v1/sessions/refresh", refresh)).status_code == 200, "the token is still valid"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"role": "owner"}, {"email": "no address"}, {"id": "1"}],
+    ids=["role", "email", "id"],
+)
+async def test_an_invalid_user_of_the_directory_is_a_503(
+    client: httpx.AsyncClient, ada: ApiClient, monkeypatch: pytest.MonkeyPatch, changes: Json
+) -> None:
+    """A 500 if the database gets such a value, or a session that no response can show."""
+    values = {"id": id_of("1"), "email": "ada@staff.example", "name": "Ada", "role": Role.ADMIN, **changes}
+
+    async def answer(*_: object) -> DirectoryUser:
+        return DirectoryUser(**values)
+
+    for method in ("authenticate", "find"):
+        monkeypatch.setattr(StaffDirectory, method, answer)
+    assert_problem(await sign_in(client), 503, "directory_unavailable")
+    refused = await ada.post("/v1/sessions/refresh", {"refresh_token": ada.tokens["refresh_token"]})
+    assert_problem(refused, 503, "directory_unavailable")
+
+
+async def test_a_name_of_the_directory_becomes_printable(client: httpx.AsyncClient, staff_table: Staff) -> None:
+    await staff_table.add("2", email="eve@staff.example", name="Eve\n<script>")
+    await staff_table.add("3", email="bob@staff.example", name="\t")
+    names = [
+        (await me(await ApiClient(client).sign_in(f"{who}@staff.example", PASSWORD)))["name"] for who in ("eve", "bob")
+    ]
+    assert names == ["Eve<script>", "bob"]
+
+
+async def test_an_address_belongs_to_the_user_whom_the_directory_named_last(
+    client: httpx.AsyncClient, ada: ApiClient, staff_table: Staff
+) -> None:
+    """A 500 if the address stays with the account of the first user, who has left or has another one now."""
+    assert (await me(ada))["email"] == "ada@staff.example"
+    await staff_table.change("1", email="ada.king@staff.example")
+    await staff_table.add("2", name="Another Ada")
+    second = await ApiClient(client).sign_in("ada@staff.example", PASSWORD)
+    assert (await me(second))["id"] == str(id_of("2"))
+    first = await me(ada)
+    assert (first["email"], first["email_verified"]) == (f"replaced-{id_of('1')}@replaced.invalid", False)
+    await ada.refresh()
+    assert (await me(ada))["email"] == "ada.king@staff.example"
+    assert (await me(second))["email"] == "ada@staff.example"
+
+
+async def test_the_directory_checks_the_password_again_before_a_change_of_credentials(
+    client: httpx.AsyncClient, ada: ApiClient
+) -> None:
+    """Fails if the check compares with the hash in ``users``, which is null."""
+    assert_problem(await ada.post("/v1/users/me/mfa", {"current_password": "wrong"}), 403, "wrong_password")
+    assert_problem(await ada.post("/v1/users/me/mfa", {"current_password": ""}), 403, "wrong_password")
+    enrolment = (await ada.post("/v1/users/me/mfa", {"current_password": PASSWORD})).json()
+    assert enrolment["secret"]
+    code = pyotp.TOTP(enrolment["secret"]).now()
+    recovery = (await ada.post("/v1/users/me/mfa/confirmation", {"code": code})).json()["recovery_codes"]
+    assert_problem(await sign_in(client), 401, "mfa_required")
+    await ApiClient(client).sign_in("ada@staff.example", PASSWORD, code=recovery[0])
+
+
+async def test_an_api_key_ends_with_its_user_in_the_directory(ada: ApiClient, staff_table: Staff) -> None:
+    """Fails if the status of the account does not follow the directory."""
+    draft = {"name": "backup", "scopes": ["notes:read"], "current_password": PASSWORD}
+    answer = await ada.post("/v1/users/me/api-keys", draft)
+    assert answer.status_code == 201, answer.text
+    key = ApiClient(ada.client, answer.json()["key"])
+    assert (await key.get("/v1/notes/count")).status_code == 200
+    await staff_table.change("1", left_on="2026-01-31")
+    assert (await ada.post("/v1/sessions/refresh", {"refresh_token": ada.tokens["refresh_token"]})).status_code == 401
+    assert_problem(await key.get("/v1/notes/count"), 401, "unauthorized")
+
+
+async def test_what_belongs_to_the_directory_has_no_route(app: App, ada: ApiClient) -> None:
+    """Fails if a part is added as without a directory: a password set here would open the account."""
+    assert ada.tokens
+    absent = {
+        ("POST", "/v1/users"),
+        ("PATCH", "/v1/users/me"),
+        ("DELETE", "/v1/users/me"),
+        ("PATCH", "/v1/users/{user_id}"),
+        ("POST", "/v1/users/me/password"),
+        ("POST", "/v1/password-resets"),
+        ("POST", "/v1/password-resets/completion"),
+        ("POST", "/v1/email-verifications"),
+        ("GET", "/v1/identities"),
+        ("POST", "/v1/invitations"),
+    }
+    assert not absent & {(route.method, route.path) for route in app.routes}
+    others = {(route.method, route.path) for route in create_app(Settings(), registration="invitation").routes}
+    assert absent - others == {("POST", "/v1/users")}, "the names above are right"
+
+
+async def test_a_directory_may_be_an_object(settings: Settings, staff_table: Staff, database: Database) -> None:
+    assert staff_table is not None
+    async with running(create_app(settings, directory=StaffDirectory(database, Passwords()))) as client:
+        assert (await sign_in(client)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"registration": "open"}, "registration='open' contradicts directory"),
+        ({"registration": "invitation"}, "registration='invitation' contradicts directory"),
+        ({"identities": True}, "identities=True contradicts directory"),
+        ({"email_verification": True}, "email_verification=True contradicts directory"),
+        ({"password_policy": PasswordPolicy()}, "password_policy=.* contradicts directory"),
+        ({"passwords": False}, "directory needs passwords=True"),
+        ({"directory": object()}, "directory=object has no method authenticate"),
+        ({"directory": Registrations}, "directory=Registrations has no method authenticate"),
+    ],
+)
+def test_options_that_contradict_a_directory_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Accounts(**{"roles": Role, "directory": StaffDirectory} | options)
