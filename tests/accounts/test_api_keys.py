@@ -271,12 +271,15 @@ async def test_keys_have_the_prefix_of_the_application(settings: Settings) -> No
         assert await count_notes(created, client) == {200}
 
 
-async def test_an_application_without_passwords_asks_for_none(settings: Settings) -> None:
-    document = create_app(settings, passwords=False).openapi
-    request = document["components"]["schemas"]["ApiKeyCreateRequest"]
-    assert request["properties"].keys() == {"name", "scopes", "expires_at"}
-    with_passwords = create_app(settings).openapi["components"]["schemas"]["ApiKeyCreateRequestWithPassword"]
-    assert "current_password" in with_passwords["required"]
+async def test_an_application_without_passwords_asks_for_none(member: ApiClient, settings: Settings) -> None:
+    async with running(create_app(settings, passwords=False)) as client:
+        user = ApiClient(client, member.tokens["access_token"])
+        draft = {"name": "Backup script", "scopes": ["notes:read"]}
+        problem = assert_problem(await user.post(KEYS, {**draft, "current_password": PASSWORD}), 422, "invalid")
+        assert error_paths(problem) == {"$.current_password"}
+        created = await user.post(KEYS, draft)
+        assert created.status_code == 201, created.text
+        assert (await user.get(KEYS)).json()["items"][0]["id"] == created.json()["id"]
 
 
 async def test_an_application_without_api_keys_rejects_them(settings: Settings) -> None:

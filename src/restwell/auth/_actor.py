@@ -13,9 +13,9 @@ MACHINE: Final = "machine"
 class Actor(Struct, frozen=True):
     """A user in a session; an API key; or a machine client.
 
-    An API key has the id and the role of its user, and at least one scope. A machine client has scopes, and its
-    ``session_id`` is its own id. ``claims``: the application's own claims of the access token, or all claims of a token
-    of another issuer. Do not change them: requests with the same token share them.
+    An API key has the id and the role of its user, and at least one scope. A machine client has scopes. Their
+    ``session_id`` is the id of the key or of the client. ``claims``: the application's own claims of the access token,
+    or all claims of a token of another issuer. Do not change them: requests with the same token share them.
     """
 
     id: UUID
