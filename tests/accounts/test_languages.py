@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from accounts_app import PASSWORD, create_app
 from api_client import assert_problem, error_paths
@@ -14,8 +15,8 @@ from cases import each
 from restwell import App
 from restwell.accounts import AccountEmails, EmailText, UserService
 from restwell.accounts._languages import Languages, preferred
-from restwell.settings import Settings
-from restwell.testing import ApiClient, MailBox, finish_jobs, running
+from restwell.settings import OauthSettings, Settings
+from restwell.testing import ApiClient, MailBox, OpenIdProvider, finish_jobs, running
 
 ADA = {"email": "ada@example.com", "password": "a long enough password", "name": "Ada Lovelace"}
 ME = "/v1/users/me"
@@ -207,3 +208,31 @@ async def test_the_api_describes_the_languages(client: httpx.AsyncClient) -> Non
     schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
     for schema in ("User", "AccountUpdateRequest"):
         assert schemas[schema]["properties"]["language"] == {"enum": ["de", "en"]}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("registration", ["open", "invitation"])
+async def test_accounts_of_identity_providers_and_invitations_have_the_language_of_the_client(
+    settings: Settings, mail_box: MailBox, registration: str
+) -> None:
+    """Fails if one of them is created without the header."""
+    with OpenIdProvider() as provider:
+        oauth = OauthSettings(providers=(SecretStr(provider.setting("okta")),))
+        changed = settings.model_copy(update={"oauth": oauth})
+        app = create_app(changed, emails=EMAILS, registration=registration)
+        async with running(app) as client:
+            admin = await ApiClient(client).sign_in("admin@app.example", PASSWORD)
+            if registration == "invitation":
+                for email in (ADA["email"], "grace@example.com"):
+                    await admin.post("/v1/invitations", {"email": email, "role": "member"})
+                await finish_jobs(app)
+                invitation = await mail_box.wait_for(to="grace@example.com", subject="Invitation")
+                accepted = {"code": invitation.code, "name": "Grace", "password": ADA["password"]}
+                answer = await client.post("/v1/invitations/acceptance", json=accepted, headers=GERMAN)
+                assert answer.json()["language"] == "de"
+            browser = ApiClient(client)
+            browser.headers |= GERMAN
+            assert (await browser.get(await browser.authorize("/v1/identities/okta/sign-in"))).status_code == 200
+            users = (await admin.get("/v1/users")).json()["items"]
+    (created,) = (user for user in users if user["email"] == ADA["email"])
+    assert created["language"] == "de"
