@@ -1,12 +1,12 @@
 """Types of fields: which texts and points in time they accept."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import pytest
 from msgspec import Meta, ValidationError, convert, json
 
-from restwell.fields import Instant, MultiLineText, SingleLineText, anchored
+from restwell.fields import Instant, MultiLineText, SingleLineText, anchored, deprecated
 
 
 def accepts(kind: Any, value: object) -> bool:
@@ -49,3 +49,13 @@ def test_an_anchored_pattern_matches_the_whole_string() -> None:
 def test_a_point_in_time_has_a_time_zone() -> None:
     assert convert("2026-11-27T23:00:00Z", Instant) == datetime(2026, 11, 27, 23, tzinfo=UTC)
     assert not accepts(Instant, "2026-11-27T23:00:00")
+
+
+def test_a_deprecated_field_accepts_what_it_accepted() -> None:
+    kind = Annotated[int, Meta(ge=1), deprecated(since=date(2026, 12, 1), instead="price")]
+    assert (accepts(kind, 1), accepts(kind, 0)) == (True, False)
+
+
+def test_a_field_is_deprecated_since_a_date() -> None:
+    with pytest.raises(TypeError, match="since must be a date, not '2026-12-01'"):
+        deprecated(since="2026-12-01")  # type: ignore[arg-type]  # the error

@@ -1,11 +1,14 @@
-"""Types of fields in schemas: text without control characters, and points in time."""
+"""Types of fields in schemas: text without control characters, points in time, and deprecated ones."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Final
 
 from msgspec import Meta
 
-__all__ = ["Instant", "MultiLineText", "SingleLineText", "anchored"]
+__all__ = ["Instant", "MultiLineText", "SingleLineText", "anchored", "deprecated"]
+
+DEPRECATION: Final = "x-deprecation"
+"""In a schema until it is part of a document: the sentence for its description."""
 
 Instant = Annotated[datetime, Meta(tz=True)]
 """A point in time. JSON: RFC 3339 in UTC."""
@@ -25,3 +28,15 @@ SingleLineText = Annotated[
 
 MultiLineText = Annotated[str, Meta(max_length=5_000, pattern=anchored(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"))]
 """Text of at most 5,000 characters with tabs and line ends, but no other control characters."""
+
+
+def deprecated(*, since: date, instead: str | None = None) -> Meta:
+    """Mark a field or a query parameter in the OpenAPI document.
+
+    For example ``price_cents: Annotated[int, deprecated(since=date(2026, 12, 1), instead="price")]``. ``instead``: the
+    name of what replaces it. It remains valid: remove it in a new version of the API.
+    """
+    if not isinstance(since, date):
+        raise TypeError(f"deprecated: since must be a date, not {since!r}")
+    sentences = [f"Deprecated since {since:%Y-%m-%d}.", *([f"Use `{instead}`."] if instead is not None else [])]
+    return Meta(extra_json_schema={"deprecated": True, DEPRECATION: " ".join(sentences)})

@@ -96,3 +96,12 @@ def test_a_controller_may_have_helpers_and_private_attributes() -> None:
             return self._limit
 
     assert Things().helper() == 3
+
+
+@pytest.mark.parametrize("name", ["page", "requests", "jobs", "types", "cache"])
+def test_a_handler_may_have_the_name_of_an_option_of_something_else(name: str) -> None:
+    """Seen to fail: the handler was checked as if it were the option."""
+
+    async def handler(_: object) -> None: ...
+
+    assert isinstance(type("Things", (Controller,), {name: get()(handler)}), type)

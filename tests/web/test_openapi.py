@@ -1,15 +1,17 @@
 """The OpenAPI document describes exactly what the application has."""
 
 import json
-from typing import Any
+from datetime import date
+from typing import Annotated, Any, Final
 
 import pytest
 from jsonschema import Draft202012Validator
-from msgspec import UNSET, Struct, UnsetType, defstruct
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from restwell import Restwell
 from restwell.auth import Actor
+from restwell.fields import deprecated
 from restwell.pages import Page
 from restwell.settings import Settings
 from restwell.web import (
@@ -228,6 +230,47 @@ def test_every_operation_has_an_id_of_its_own() -> None:
         "/v1/other/{number}/end": "get_v1_other_by_number_end",
         "/v2/plain": "read",
     }
+
+
+OLD: Final = deprecated(since=date(2026, 12, 1), instead="price")
+OLD_TEXT: Final = "Deprecated since 2026-12-01. Use `price`."
+
+
+class Priced(Struct, frozen=True):
+    cents: Annotated[int, Meta(description="In minor units."), OLD]
+    price: int
+    optional: Annotated[int, OLD] | None = None
+    whole: Annotated[Whole, OLD] | UnsetType = UNSET
+
+
+class PricedController(Controller):
+    path = "/priced"
+
+    @post()
+    async def add(
+        self, data: Priced, max_cents: Annotated[int, OLD] | None = None, max_price: int | None = None
+    ) -> Priced:
+        """Add."""
+        raise NotImplementedError
+
+
+def test_a_field_and_a_query_parameter_may_be_deprecated() -> None:
+    """Breaks when the sentence replaces the description, and when null hides the mark."""
+    document = document_of(PricedController)
+    properties = document["components"]["schemas"]["Priced"]["properties"]
+    assert {name: each.get("deprecated", False) for name, each in properties.items()} == {
+        "cents": True,
+        "price": False,
+        "optional": True,
+        "whole": True,
+    }
+    assert properties["cents"]["description"] == f"In minor units. {OLD_TEXT}"
+    assert properties["whole"]["description"] == OLD_TEXT
+    assert "x-deprecation" not in json.dumps(document)
+    parameters = {each["name"]: each for each in document["paths"]["/v1/priced"]["post"]["parameters"]}
+    old, new = parameters["max_cents"], parameters["max_price"]
+    assert (old["deprecated"], old["description"], "deprecated" in old["schema"]) == (True, OLD_TEXT, False)
+    assert ("deprecated" in new, new["description"]) == (False, "")
 
 
 def test_the_document_names_a_custom_guard() -> None:

@@ -152,7 +152,7 @@ class Controller:
                 similar = get_close_matches(name, _ATTRIBUTES, n=1)
                 hint = f"did you mean {similar[0]}?" if similar else "handlers take services as parameters, by type"
                 raise TypeError(f"{cls.__name__}.{name} is not an attribute of a Controller: {hint}")
-        check(cls.__name__, vars(cls))
+        check(cls.__name__, {name: vars(cls)[name] for name in _ATTRIBUTES if name in vars(cls)})
         super().__init_subclass__()
 
 

@@ -314,8 +314,10 @@ def _parameters(endpoint: Endpoint, schemas: ComponentSchemas) -> Iterator[Schem
         required = component.get("required", ())
         for name, property_ in component["properties"].items():
             schema = _without_null(property_)
-            text = schema.pop("description", "")
-            yield {"name": name, "in": "query", "required": name in required, "description": text, "schema": schema}
+            moved = {"description": schema.pop("description", "")}
+            if schema.pop("deprecated", False):
+                moved["deprecated"] = True
+            yield {"name": name, "in": "query", "required": name in required, **moved, "schema": schema}
 
 
 def _header(name: str, description: str, *, required: bool = False) -> Schema:

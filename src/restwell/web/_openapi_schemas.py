@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import TypeAdapter
 
+from restwell.fields import DEPRECATION
 from restwell.web._formats import add_patterns
 from restwell.web._models import model_schemas, models_within
 from restwell.web._validation import schema_hook
@@ -54,6 +55,7 @@ class ComponentSchemas:
         refs, components = msgspec.json.schema_components(others, schema_hook=hook, ref_template=REF + "{name}")
         refs, components = _with_readable_names(refs, components, names)
         add_patterns([refs, components])
+        _describe_deprecations([refs, components])
         self._refs = dict(zip(others, refs, strict=True)) | {each: model_refs[each] for each in adapters}
         self.components = dict(sorted(_merged(components, model_components).items()))
 
@@ -111,6 +113,19 @@ class ComponentSchemas:
             return [self.example(each, *parents) for each in items if _ref_of(each) not in parents]
         simple = schema.get("const", schema.get("minimum", _EXAMPLES_BY_TYPE.get(kind)))
         return EXAMPLES_BY_FORMAT.get(schema.get("format", ""), simple)
+
+
+def _describe_deprecations(schema: Any) -> None:
+    """Add the sentence of each deprecated field to its description, in place."""
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list | tuple) else ():
+        _describe_deprecations(inner)
+    if not isinstance(schema, dict):
+        return
+    if isinstance(sentence := schema.get(DEPRECATION), str):
+        del schema[DEPRECATION]
+        schema["description"] = f"{schema.get('description', '')} {sentence}".strip()
+    if any(arm.get("deprecated") for arm in schema.get("anyOf", ()) if isinstance(arm, dict)):
+        schema["deprecated"] = True  # Annotated[int, deprecated(...)] | None
 
 
 def _ref_of(schema: Schema) -> str:
