@@ -1,6 +1,7 @@
 """The code of docs/accounts.md."""
 
 import re
+from enum import StrEnum
 from types import ModuleType
 from typing import Any, Final
 
@@ -9,8 +10,10 @@ import pytest
 from api_client import assert_problem, error_paths
 from restwell import App, Restwell
 from restwell.accounts import Accounts
+from restwell.accounts._seed import add_user
+from restwell.database import Database
 from restwell.settings import Settings
-from restwell.testing import ApiClient, MailBox, finish_jobs, running
+from restwell.testing import ApiClient, Caller, MailBox, access_table, check_access, finish_jobs, running
 from restwell.web import Version
 from servers import ROOT
 
@@ -20,17 +23,16 @@ ADA: Final = {"email": "ada@example.com", "password": "a long enough password", 
 
 def module(name: str) -> Any:
     """The module of that name on the page."""
-    found = re.search(rf"^<!-- module: {name} -->\n```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert found is not None, name
     loaded = ModuleType(name)
-    exec(found[1], vars(loaded))  # noqa: S102  # the code of the page
+    exec(text_of(name), vars(loaded))  # noqa: S102  # the code of the page
     return loaded
 
 
-def code_lines(name: str) -> int:
+def text_of(name: str) -> str:
+    """The code of that name on the page."""
     found = re.search(rf"^<!-- module: {name} -->\n```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return len([line for line in found[1].splitlines() if line.strip()])
+    assert found is not None, name
+    return found[1]
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def app(settings: Settings) -> App:
 
 async def test_an_application_with_accounts_is_at_most_20_lines(app: App) -> None:
     """Fails if one of the parts is missing."""
-    assert code_lines("app") <= 20
+    assert len([line for line in text_of("app").splitlines() if line.strip()]) <= 20
     async with running(app) as client:
         assert (await client.post("/v1/users", json=ADA)).status_code == 201
         ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
@@ -52,6 +54,12 @@ async def test_an_application_with_accounts_is_at_most_20_lines(app: App) -> Non
             event["type"] for event in (await ada.get("/v1/security-events")).json()["items"]
         }
         document = (await client.get("/openapi.json")).json()
+        admin = await add_user(app, "admin@example.com", "Admin", ADA["password"], "admin")
+        boss = await ApiClient(client).sign_in(admin.email, ADA["password"])
+        made = (await boss.post("/v1/clients", {"name": "Kiosk", "scopes": ["loans:read"]})).json()
+        kiosk = await ApiClient(client).use_client_credentials(made["id"], made["secret"])
+        callers = [Caller(ada, role="reader"), Caller(boss, role="admin"), Caller(kiosk, scopes=["loans:read"])]
+        await check_access(app, access_table(app), callers)
     assert {
         "/v1/password-resets",
         "/v1/email-verifications",
@@ -167,3 +175,32 @@ async def test_the_claims_of_the_page_are_those_of_the_actor(settings: Settings)
         await client.post("/v1/users", json=ADA)
         ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
         assert (await ada.get("/v1/branch")).text == "example.com"
+
+
+async def test_the_migration_of_the_page_renames_a_role(app: App, settings: Settings, database: Database) -> None:
+    """Fails if the table has a CHECK of the roles, too."""
+    async with running(app) as client:
+        await client.post("/v1/users", json=ADA)
+    (statement,) = re.findall(r'op\.execute\("(.+)"\)', text_of("rename"))
+    async with database.transaction() as tx:
+        await tx.run_script(statement)
+
+    class Renamed(StrEnum):
+        MEMBER = "member"
+        ADMIN = "admin"
+
+    renamed = Restwell(settings, name="library").app([Version("/v1", [Accounts(roles=Renamed)])])
+    async with running(renamed) as client:
+        ada = await ApiClient(client).sign_in(ADA["email"], ADA["password"])
+        assert (await ada.get("/v1/users/me")).json()["role"] == "member"
+
+
+async def test_the_directory_of_the_page_signs_users_in(settings: Settings) -> None:
+    page = module("directory")
+    accounts = Accounts(roles=module("app").Role, directory=page.StaffDirectory)
+    async with running(Restwell(settings, name="library").app([Version("/v1", [accounts])])) as client:
+        ((email, (password, name)),) = page.STAFF.items()
+        ada = await ApiClient(client).sign_in(email, password)
+        me = (await ada.get("/v1/users/me")).json()
+        assert (me["id"], me["name"]) == (str(page.id_of(email)), name)
+        assert (await client.post("/v1/sessions", json={"email": email, "password": "wrong"})).status_code == 401
