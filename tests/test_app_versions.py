@@ -161,6 +161,8 @@ async def test_each_version_has_its_document(client: httpx.AsyncClient) -> None:
     assert {path for path in first["paths"] if path.startswith("/v")} == {"/v1/things", "/v1/things/all"}
     assert {path for path in second["paths"] if path.startswith("/v")} == {"/v2/things", "/v2/things/all", "/v2/old"}
     listed, kept = first["paths"]["/v1/things"]["get"], second["paths"]["/v2/things"]["get"]
+    assert first["info"]["description"].startswith("**Deprecated since 2026-11-01. Responds with 410 from 2100-07-01.")
+    assert "Deprecated" not in second["info"]["description"]
     assert (listed["operationId"], listed["deprecated"], listed["x-sunset"]) == (
         kept["operationId"],
         True,

@@ -107,6 +107,7 @@ class Restwell(Kit):
                 client_credentials=client_credentials_of([each]) or client_credentials,
                 types=types,
                 url=self.settings.app.url,
+                lifecycle=each.lifecycle,
             )
             for each in versions
         }

@@ -24,7 +24,7 @@ from shop.settings import ShopSettings
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 DESCRIPTION: Final = """The restwell reference API: an e-commerce back end with accounts, products, orders and payments.
 
-To authenticate, call `POST /v2/sessions` with a demo account and paste the `access_token` into **Authorize**."""
+To authenticate, create a session with a demo account and paste the `access_token` into **Authorize**."""
 
 
 END_OF_V1: Final = Lifecycle(deprecated=date(2026, 12, 1), sunset=date(2100, 1, 1), successor="/v2")

@@ -45,7 +45,7 @@ def test_the_documentation_page_opens_signs_in_and_sends_a_request(page: Page, s
     credentials = {"email": "customer1@shop.example", "password": PASSWORD}
     token = httpx.post(f"{server.url}/v1/sessions", json=credentials).json()["access_token"]
     page.get_by_role("button", name="Authorize").first.click()
-    bearer = page.locator("form").filter(has=page.get_by_label("auth-bearer-value"))
+    bearer = page.locator(".auth-container").filter(has=page.get_by_text("access_token", exact=False)).first
     bearer.get_by_label("auth-bearer-value").fill(token)
     bearer.get_by_role("button", name="Apply credentials").click()
     page.get_by_role("button", name="Close").last.click()
@@ -60,6 +60,19 @@ def test_the_documentation_page_opens_signs_in_and_sends_a_request(page: Page, s
     assert foreign == []
 
 
-def _operations(server: Served) -> int:
-    paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
+def test_the_documentation_page_shows_the_selected_version(page: Page, server: Served) -> None:
+    """Breaks when the start script ignores the selection."""
+    page.goto(f"{server.url}/docs")
+    selection = page.get_by_label("Version")
+    expect(selection).to_have_value("/v2/openapi.json")
+    expect(page.get_by_text("/v2/users/me", exact=True).first).to_be_visible()
+    selection.select_option("v1 (deprecated)")
+    expect(page.get_by_text("Deprecated since 2026-12-01. Responds with 410 from 2100-01-01. Use /v2.")).to_be_visible()
+    expect(page.get_by_label("Version")).to_have_value("/v1/openapi.json")
+    without_end = 2  # health checks belong to no version
+    expect(page.locator(".opblock-deprecated")).to_have_count(_operations(server, "/v1") - without_end)
+
+
+def _operations(server: Served, version: str = "") -> int:
+    paths = httpx.get(f"{server.url}{version}/openapi.json").json()["paths"]
     return sum(len(methods) for methods in paths.values())

@@ -363,7 +363,7 @@ def _print_banner(project: Project, settings: Settings, app: App, seeded: str, r
         f"{settings.workers} workers",
     ]
     lines = [
-        *(f"  {project.name:<7} {base}{each.prefix}" for each in app.versions if each.prefix),
+        *(f"  {project.name:<7} {base}{prefix}" for prefix in _prefixes(app)),
         f"  docs    {report.services.get('docs', f'{base}/docs')}",
         f"  health  {base}/health/ready",
         f"  {' · '.join(parts)}",
@@ -375,6 +375,10 @@ def _print_banner(project: Project, settings: Settings, app: App, seeded: str, r
         f"  {project.banner()}",
     ]
     output.write_text("\n".join(lines))  # does not block, and precedes the first log line
+
+
+def _prefixes(app: App) -> list[str]:
+    return [f"{each.prefix}{' (deprecated)' if each.lifecycle else ''}" for each in app.versions if each.prefix]
 
 
 def _describe_database(settings: Settings) -> str:

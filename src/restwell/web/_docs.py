@@ -35,6 +35,12 @@ _PAGE: Final = """<!doctype html>
 <title>{title}</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/docs/swagger-ui.css">
+<style>
+body {{ margin: 0 }}
+header {{ box-sizing: border-box; margin: 0 auto; max-width: 1460px; padding: 16px 20px 0; font: 14px sans-serif }}
+select {{ margin-left: 8px; padding: 4px 8px; border: 1px solid #999; border-radius: 4px; background: #fff }}
+select {{ font: inherit }}
+</style>
 </head>
 <body>
 {versions}<div id="docs"></div>
@@ -117,7 +123,7 @@ def _selection(versions: Sequence[Version]) -> str:
         f"{escape(each.prefix.strip('/'))}{' (deprecated)' if each.lifecycle is not None else ''}</option>"
         for each in reversed(versions)
     )
-    return f'<label for="version">Version</label> <select id="version">{options}</select>'
+    return f'<header><label for="version">Version</label><select id="version">{options}</select></header>\n'
 
 
 def _file(content: bytes, kind: str) -> Response[bytes]:

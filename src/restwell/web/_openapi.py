@@ -139,10 +139,12 @@ def openapi_document(
     client_credentials: ClientCredentials | None = None,
     types: Mapping[type, type] = MappingProxyType({}),
     url: str | None = None,
+    lifecycle: Lifecycle | None = None,
 ) -> Schema:
     """Build the document. Without ``url``, the server URL is relative to the document.
 
-    ``types``: the concrete types of declared ones, whose names they have in the document.
+    ``types``: the concrete types of declared ones, whose names they have in the document. ``lifecycle``: that of
+    the version.
     """
     endpoints = list(endpoints)
     documented, ids = operations(endpoints), operation_ids(endpoints)
@@ -164,9 +166,11 @@ def openapi_document(
         for scheme in requirement
     }
     tags = dict.fromkeys(tag for endpoint in documented for tag in endpoint.tags)
+    end = f"**{' '.join(_end(lifecycle))}**" if lifecycle is not None else ""
+    texts = [each for each in (end, description, _INTEGER_NOTE) if each]
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": f"{description}\n\n{_INTEGER_NOTE}".strip()},
+        "info": {"title": title, "version": version, "description": "\n\n".join(texts)},
         "servers": [{"url": url or "/"}],
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,
@@ -254,7 +258,7 @@ def _authorization(endpoint: Endpoint, credentials: ClientCredentials | None) ->
 
 
 def _end(lifecycle: Lifecycle) -> Iterator[str]:
-    """Sentences about the end of the operation."""
+    """Sentences about the end of a version or of an operation."""
     yield f"Deprecated since {lifecycle.deprecated_at:%Y-%m-%d}."
     if lifecycle.sunset_at is not None:
         yield f"Responds with 410 from {lifecycle.sunset_at:%Y-%m-%d}."
