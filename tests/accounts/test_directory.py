@@ -336,16 +336,21 @@ async def test_the_directory_checks_the_password_again_before_a_change_of_creden
     await ApiClient(client).sign_in("ada@staff.example", PASSWORD, code=recovery[0])
 
 
-async def test_an_api_key_ends_with_its_user_in_the_directory(ada: ApiClient, staff_table: Staff) -> None:
-    """Fails if the status of the account does not follow the directory."""
+async def test_an_api_key_follows_the_directory_without_a_refresh(
+    app: App, ada: ApiClient, staff_table: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without the check of the user: a key of a user who left, and never signs in again, remains valid."""
     draft = {"name": "backup", "scopes": ["notes:read"], "current_password": PASSWORD}
-    answer = await ada.post("/v1/users/me/api-keys", draft)
-    assert answer.status_code == 201, answer.text
-    key = ApiClient(ada.client, answer.json()["key"])
-    assert (await key.get("/v1/notes/count")).status_code == 200
-    await staff_table.change("1", left_on="2026-01-31")
-    assert (await ada.post("/v1/sessions/refresh", {"refresh_token": ada.tokens["refresh_token"]})).status_code == 401
-    assert_problem(await key.get("/v1/notes/count"), 401, "unauthorized")
+    key = ApiClient(ada.client, (await ada.post("/v1/users/me/api-keys", draft)).json()["key"])
+    changed = {"role": Role.MEMBER, "name": "Ada King", "email": "king@staff.example"}
+    for changes, status in (({}, 200), (changed, 403), ({"left_on": "2026-01-31"}, 401), ({}, 200), ({}, 200)):
+        await staff_table.change("1", **changes)
+        await app.kit.cache.invalidate_now()  # as when the role expires
+        assert (await key.get("/v1/notes/count")).status_code == status, changes
+    monkeypatch.setattr(StaffDirectory, "find", Faults.error)
+    assert (await key.get("/v1/notes/count")).status_code == 200, "the role is cached"
+    await app.kit.cache.invalidate_now()
+    assert_problem(await key.get("/v1/notes/count"), 503, "directory_unavailable")
 
 
 async def test_what_belongs_to_the_directory_has_no_route(app: App, ada: ApiClient) -> None:

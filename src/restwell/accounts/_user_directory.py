@@ -28,7 +28,8 @@ class DirectoryUser(Struct, frozen=True):
 class UserDirectory(Protocol):
     """Another store of users and their passwords: ``Accounts(directory=...)``.
 
-    It must not block the event loop. After 5 seconds, and for each exception, sign-in and refresh respond with a 503.
+    It must not block the event loop. After 5 seconds, and for each exception, sign-in, refresh and requests
+    with API keys respond with a 503.
     """
 
     async def authenticate(self, email: str, password: str) -> DirectoryUser | None:
@@ -39,4 +40,7 @@ class UserDirectory(Protocol):
         """
 
     async def find(self, user_id: UUID) -> DirectoryUser | None:
-        """Return the user with this id, or None. Called at each refresh of a session."""
+        """Return the user with this id, or None.
+
+        Called at each refresh of a session, and for the user of an API key as often as an access token expires.
+        """

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -18,11 +19,13 @@ from restwell.accounts._audit.service import AuditLog
 from restwell.accounts._authentication import KeyTokens
 from restwell.accounts._hooks import AccountHooks
 from restwell.accounts._personal_data import PersonalValue
+from restwell.accounts._sessions.refresh_check import RefreshCheck
 from restwell.accounts._users.service import UserService
 from restwell.accounts._users.tags import user_tag
-from restwell.auth import Actor
+from restwell.auth import AccessTokens, Actor
 from restwell.cache import Cache
 from restwell.database import Database, Transaction
+from restwell.database._instrumentation import stop_counting
 from restwell.errors import Conflict, FieldError, Invalid, NotFound, Unauthorized
 from restwell.ids import new_id
 from restwell.jobs import Jobs
@@ -57,6 +60,8 @@ class ApiKeyService(KeyTokens, DeletesExpired, PersonalValue):
         cache: Cache,
         jobs: Jobs,
         key_format: ApiKeyFormat,
+        access_tokens: AccessTokens,
+        refresh_checks: Sequence[RefreshCheck],
         users: UserService,
         hooks: AccountHooks,
         audit: AuditLog,
@@ -66,6 +71,8 @@ class ApiKeyService(KeyTokens, DeletesExpired, PersonalValue):
         self._cache = cache
         self._jobs = jobs
         self._format = key_format
+        self._refresh_checks = refresh_checks
+        self._role_ttl_seconds = access_tokens.ttl_seconds if refresh_checks else CACHE_TTL_SECONDS
         self._users = users
         self._audit = audit
         self._uses: Batcher[UUID, None] = Batcher(self._record_uses)
@@ -149,10 +156,10 @@ class ApiKeyService(KeyTokens, DeletesExpired, PersonalValue):
         user_id = found.user_id
         role = await self._cache.get_or_load(
             f"api_key_role:{user_id}",
-            lambda: self._database.primary.find(queries.active_role, id=user_id),
+            lambda: self._load_role(user_id),
             kind=str | None,
             tags=[user_tag(user_id)],
-            ttl_seconds=CACHE_TTL_SECONDS,
+            ttl_seconds=self._role_ttl_seconds,
         )
         if role is None:
             raise Unauthorized("The account of the API key is deactivated.")
@@ -172,6 +179,14 @@ class ApiKeyService(KeyTokens, DeletesExpired, PersonalValue):
         if is_due and (row.expires_at is None or row.expires_at > now):
             Context().run(self._uses.add, row.id)  # outside the request, its transaction and its query budget
         return CachedKey(row.id, row.user_id, frozenset(row.scopes.split()), row.expires_at)
+
+    async def _load_role(self, user_id: UUID) -> str | None:
+        """The role of an active user. A key has no refresh, so this is where its user is checked."""
+        if self._refresh_checks:
+            stop_counting()  # the changes that a directory has made to the account; in the task of this load
+            for each in self._refresh_checks:
+                await each.check_user(user_id)
+        return await self._database.primary.find(queries.active_role, id=user_id)
 
     async def _record_uses(self, ids: list[UUID]) -> list[None]:
         try:
