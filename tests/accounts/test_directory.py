@@ -1,108 +1,27 @@
 """Users who are in another store: here a table of the application's own, with keys that are no UUID."""
 
 import asyncio
-from typing import Any, ClassVar, Final
-from uuid import NAMESPACE_URL, UUID, uuid5
+from typing import Any, ClassVar
+from uuid import UUID
 
 import httpx
 import pyotp
 import pytest
 from msgspec import Struct
-from sqlalchemy import Column, MetaData, Table, Text, select, update
 
 from accounts_app import Role, create_app
 from api_client import Json, assert_problem
 from restwell import App
-from restwell.accounts import AccountHooks, Accounts, DirectoryUser
+from restwell.accounts import AccountEmails, AccountHooks, Accounts, DirectoryUser, User
+from restwell.accounts._seed import add_user
 from restwell.accounts._throttle.service import FREE_ATTEMPTS
 from restwell.auth import PasswordPolicy, Passwords
-from restwell.database import Database, Transaction, insert_row, param, query
+from restwell.database import Database, Transaction
+from restwell.errors import ConfigurationError
 from restwell.settings import Settings
 from restwell.testing import ApiClient, running
 from restwell.web import Feature
-
-PASSWORD: Final = "a password of the directory"  # of a test
-
-# The example: a directory over an own table.
-
-staff = Table(
-    "staff",
-    MetaData(),
-    Column("number", Text, primary_key=True),
-    Column("email", Text, nullable=False),
-    Column("password_hash", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),
-    Column("left_on", Text),
-)
-
-
-class Employee(Struct, frozen=True):
-    number: str
-    email: str
-    password_hash: str
-    name: str
-    role: str
-    left_on: str | None
-
-    def to_user(self) -> DirectoryUser:
-        return DirectoryUser(id_of(self.number), self.email, self.name, self.role, active=self.left_on is None)
-
-
-def id_of(number: str) -> UUID:
-    return uuid5(NAMESPACE_URL, f"https://staff.example/{number}")
-
-
-by_email = query(
-    "staff.by_email",
-    select(staff).where(staff.c.email == param("email")).order_by(staff.c.number).limit(1),
-    into=Employee,
-)
-everyone = query("staff.all", select(staff), into=Employee)
-
-
-class StaffDirectory:
-    def __init__(self, database: Database, passwords: Passwords) -> None:
-        self._database = database
-        self._passwords = passwords
-
-    async def authenticate(self, email: str, password: str) -> DirectoryUser | None:
-        found = await self._database.find(by_email, email=email)
-        hashed = found.password_hash if found is not None else None
-        if not await self._passwords.verify(password, hashed) or found is None:
-            return None
-        return found.to_user()
-
-    async def find(self, user_id: UUID) -> DirectoryUser | None:
-        users = [employee.to_user() for employee in await self._database.all(everyone)]
-        return next((user for user in users if user.id == user_id), None)
-
-
-# The tests.
-
-_insert = query("staff.insert", insert_row(staff))
-_change = query(
-    "staff.change",
-    update(staff)
-    .where(staff.c.number == param("match_number"))
-    .values({name: param(name) for name in ("email", "name", "role", "left_on")}),
-)
-ADA: Final[Json] = {"email": "ada@staff.example", "name": "Ada Lovelace", "role": Role.ADMIN, "left_on": None}
-
-
-class Staff:
-    """Changes the table."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._passwords = Passwords()
-
-    async def add(self, number: str, **changes: Any) -> None:
-        hashed = await self._passwords.hash(PASSWORD)
-        await self._database.run(_insert, **{**ADA, **changes}, number=number, password_hash=hashed)
-
-    async def change(self, number: str, **changes: Any) -> None:
-        await self._database.run(_change, match_number=number, **{**ADA, **changes})
+from staff_directory import PASSWORD, Staff, StaffDirectory, id_of, staff
 
 
 class Registrations:
@@ -371,6 +290,38 @@ async def test_what_belongs_to_the_directory_has_no_route(app: App, ada: ApiClie
     assert not absent & {(route.method, route.path) for route in app.routes}
     others = {(route.method, route.path) for route in create_app(Settings(), registration="invitation").routes}
     assert absent - others == {("POST", "/v1/users")}, "the names above are right"
+
+
+class Profile(Struct, frozen=True):
+    newsletter: bool = False
+
+
+def claims_of(user: User) -> Json:
+    return {"office": user.name}
+
+
+async def test_users_of_a_directory_change_their_own_fields_and_have_claims(
+    settings: Settings, staff_table: Staff
+) -> None:
+    """Fails if the name can be changed, which the next refresh would undo."""
+    emails = {"en": AccountEmails(), "de": AccountEmails()}
+    app = create_app(settings, directory=StaffDirectory, profile=Profile, emails=emails, claims=claims_of)
+    async with running(app) as client:
+        ada = await ApiClient(client).sign_in("ada@staff.example", PASSWORD)
+        changed = await ada.patch("/v1/users/me", {"profile": {"newsletter": True}, "language": "de"})
+        assert (changed.json()["profile"], changed.json()["language"]) == ({"newsletter": True}, "de"), changed.text
+        assert_problem(await ada.patch("/v1/users/me", {"name": "Countess"}), 422, "invalid")
+        await staff_table.change("1", name="Ada King")
+        await ada.refresh()
+        account = await me(ada)
+        assert (account["name"], account["profile"], account["language"]) == ("Ada King", {"newsletter": True}, "de")
+        assert app.kit.access_tokens.verify(ada.tokens["access_token"]).extra == {"office": "Ada King"}
+
+
+async def test_an_operator_is_told_that_users_are_added_to_the_directory(app: App, client: httpx.AsyncClient) -> None:
+    assert client is not None
+    with pytest.raises(ConfigurationError, match="add the user there"):
+        await add_user(app, "eve@staff.example", "Eve", PASSWORD, None)
 
 
 async def test_a_directory_may_be_an_object(settings: Settings, staff_table: Staff, database: Database) -> None:

@@ -21,6 +21,7 @@ from restwell.accounts._users import queries as user_queries
 from restwell.accounts._users.routes import (
     OwnAccountChangeController,
     OwnAccountController,
+    OwnAccountDeletionController,
     UserAdministrationController,
     UserListController,
 )
@@ -35,9 +36,11 @@ def core(options: AccountOptions, events_scope: str | None) -> Feature:
     if events_scope is not None and events_scope not in options.scopes:
         raise TypeError(f"Accounts: events_scope is {events_scope}, which scopes does not describe")
     sees_events = signed_in if events_scope is None else signed_in_or_scope(events_scope)
-    own_account = (
-        [OwnAccountController] if options.directory is not None else [OwnAccountController, OwnAccountChangeController]
-    )
+    own_account: list[type[Controller]] = [OwnAccountController]
+    if options.directory is None or options.has_own_fields:
+        own_account.append(OwnAccountChangeController)
+    if options.directory is None:
+        own_account.append(OwnAccountDeletionController)
     return Feature(
         controllers=[*own_account, SessionController, ExportController, guarded(AuditController, sees_events)],
         services=[

@@ -47,7 +47,8 @@ class Accounts(Feature):
     - ``claims``: the application's own claims of access tokens, read at sign-in and refresh: a function of a ``User``
       that returns them, or a subclass of ``UserClaims``, which is a service. ``Actor.claims`` has them.
     - ``directory``: another store of users and passwords, or its class, which is built from services. There is no
-      registration, no change of an account, no password change or reset, and no sign-in with an identity provider.
+      registration, no password change or reset, and no sign-in with an identity provider; users change only the fields
+      of ``profile`` and their language.
 
     Raises TypeError for options that contradict each other, and ValueError for an invalid ``api_key_prefix``.
     """
@@ -99,7 +100,7 @@ class Accounts(Feature):
             password_policy=password_policy or PasswordPolicy(),
             profiles=profiles,
             user=user,
-            types=account_types(roles, user, languages, profiles),
+            types=account_types(roles, user, languages, profiles, has_directory=directory is not None),
         )
         parts = {
             "passwords": passwords,

@@ -33,6 +33,11 @@ class AccountOptions:
     """The type of accounts in services."""
     types: Mapping[type, type]
 
+    @property
+    def has_own_fields(self) -> bool:
+        """Whether accounts have fields that users set, beside those of every account."""
+        return self.profiles is not None or self.languages.are_several
+
     def __post_init__(self) -> None:
         for name in ("default_role", "admin_role"):
             if not isinstance(getattr(self, name), self.roles):

@@ -63,11 +63,14 @@ async def seed_users(database: Database, seeds: Sequence[SeedUser], password: st
 async def add_user(app: App, email: str, name: str, password: str, role: str | None) -> User:
     """Add an account with a verified address. The hooks of registration run.
 
-    The app must be started. Raises ConfigurationError for an unknown role, Invalid, EmailTaken, PasswordRejected.
+    The app must be started. Raises ConfigurationError for an unknown role, and if there is a directory; Invalid,
+    EmailTaken, PasswordRejected.
     """
     from restwell.accounts._passwords.schemas import RegistrationRequest  # noqa: PLC0415  # as above
 
     options = app.service(AccountOptions)
+    if options.directory is not None:
+        raise ConfigurationError(["users and passwords are in the directory of this application: add the user there"])
     if role is not None and role not in list(options.roles):
         raise ConfigurationError([f"unknown role {role}: use one of {', '.join(options.roles)}"])
     body = json.encode({"email": email, "name": name, "password": password})

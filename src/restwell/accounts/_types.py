@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType, defstruct
 
 from restwell.accounts._languages import Languages
 from restwell.accounts._profiles import Profiles
-from restwell.accounts._users.schemas import AccountUpdateRequest, User, UserUpdateRequest
+from restwell.accounts._users.schemas import AccountUpdateRequest, OwnFieldsUpdateRequest, User, UserUpdateRequest
 
 
 def stored_user_type(languages: Languages, profiles: Profiles | None) -> type[User]:
@@ -21,9 +21,14 @@ def stored_user_type(languages: Languages, profiles: Profiles | None) -> type[Us
 
 
 def account_types(
-    roles: type[StrEnum], user: type[User], languages: Languages, profiles: Profiles | None
+    roles: type[StrEnum],
+    user: type[User],
+    languages: Languages,
+    profiles: Profiles | None,
+    *,
+    has_directory: bool = False,
 ) -> dict[type, type]:
-    """The type to use instead of each declared one."""
+    """The type to use instead of each declared one. With a directory, users may change only their own fields."""
     types: dict[type, type] = {
         User: with_fields(user, ("role", roles)),
         UserUpdateRequest: with_fields(UserUpdateRequest, ("role", roles | UnsetType, UNSET)),
@@ -34,7 +39,8 @@ def account_types(
     if profiles is not None:
         changes.append(profile_change(profiles))
     if changes:
-        types[AccountUpdateRequest] = with_fields(AccountUpdateRequest, *changes)
+        request = OwnFieldsUpdateRequest if has_directory else AccountUpdateRequest
+        types[AccountUpdateRequest] = with_fields(request, *changes)
     return types
 
 

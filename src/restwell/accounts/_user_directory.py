@@ -15,7 +15,8 @@ class DirectoryUnavailable(ServiceUnavailable):
 class DirectoryUser(Struct, frozen=True):
     """A user of a directory. ``role`` is one of the application's.
 
-    ``id`` never changes. A key that is no UUID becomes one with ``uuid5(NAMESPACE, key)``, of a fixed namespace.
+    ``id`` never changes. A key that is no UUID becomes one with ``uuid5(NAMESPACE, key)``, of a fixed namespace. Store
+    it beside the key, so that ``find`` can search for it.
     """
 
     id: UUID

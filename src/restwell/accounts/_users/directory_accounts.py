@@ -32,7 +32,7 @@ class DirectoryAccounts:
         the directory names another address for it. Raises UniqueViolation if both do so at the same time.
         """
         now = datetime.now(UTC)
-        stored = await tx.find(queries.by_id, id=user.id)
+        stored = await tx.find(queries.lock_of_directory, id=user.id)
         if stored is not None and _is_current(stored, user):
             return
         if stored is None or stored.email != user.email:
@@ -51,7 +51,7 @@ class DirectoryAccounts:
     async def deactivate(self, user_id: UUID) -> None:
         """Deactivate the account, if there is one, and revoke all its sessions."""
         async with self._database.transaction() as tx:
-            stored = await tx.find(queries.by_id, id=user_id)
+            stored = await tx.find(queries.lock_of_directory, id=user_id)
             if stored is None:
                 return
             values = {"name": None, "role": None, "language": None, "profile": None, "active": False}

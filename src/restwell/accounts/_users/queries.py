@@ -79,10 +79,17 @@ password_of: Final = query(
     "users.password_of", select(users.c.password_hash).where(users.c.id == param("id")), into=str
 )
 
-by_id: Final = query("users.by_id", select(*_columns).where(users.c.id == param("id")), into=StoredUser, batch_on="id")
+_by_id: Final = select(*_columns).where(users.c.id == param("id"))
+by_id: Final = query("users.by_id", _by_id, into=StoredUser, batch_on="id")
 
 page: Final = page_query("users.page", select(*_columns), [users.c.id], StoredUser)
 
+lock_of_directory: Final = query(
+    "users.lock_of_directory",
+    {"postgresql": _by_id.with_for_update(key_share=True), "sqlite": _by_id},
+    into=StoredUser,
+)
+"""Locks the row until the transaction ends: it is compared with the directory, and changed if it differs."""
 insert_of_directory: Final = query(
     "users.insert_of_directory",
     insert_or_ignore(

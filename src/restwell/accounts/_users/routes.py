@@ -31,6 +31,12 @@ class OwnAccountChangeController(Controller):
         """
         return await users.update_own(actor, data)
 
+
+class OwnAccountDeletionController(Controller):
+    path = "/users/me"
+    tags = ["Users"]
+    guards = [signed_in]
+
     @delete()
     async def delete_own_account(self, actor: Actor, users: UserService) -> None:
         """Delete your account.

@@ -48,10 +48,12 @@ class User(Struct, frozen=True):
         raise AttributeError("accounts have no profile: pass its type, Accounts(profile=Profile)")
 
 
-class AccountUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The fields that users may change on their own account."""
+class OwnFieldsUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The fields that users may change on their own account, if the others belong to a directory."""
 
-    name: Name | UnsetType = UNSET
+    @property
+    def name(self) -> str | UnsetType:
+        return UNSET
 
     @property
     def language(self) -> str | UnsetType:
@@ -62,6 +64,12 @@ class AccountUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     def profile(self) -> Struct | UnsetType:
         """The merge patch of the profile, of applications that have one."""
         return UNSET
+
+
+class AccountUpdateRequest(OwnFieldsUpdateRequest, frozen=True, forbid_unknown_fields=True):
+    """The fields that users may change on their own account."""
+
+    name: Name | UnsetType = UNSET
 
 
 class UserUpdateRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from restwell.accounts._options import AccountOptions
 from restwell.accounts._personal_data import PersonalValue
 from restwell.accounts._users import queries
 from restwell.accounts._users.queries import Credentials, StoredUser
-from restwell.accounts._users.schemas import AccountUpdateRequest, User, UserUpdateRequest
+from restwell.accounts._users.schemas import OwnFieldsUpdateRequest, User, UserUpdateRequest
 from restwell.accounts._users.tags import user_tag
 from restwell.auth import Actor
 from restwell.cache import Cache
@@ -135,7 +135,7 @@ class UserService(PersonalValue):
         """Return a page of accounts, oldest first."""
         return (await self._cursors.fetch(self._database, queries.page, filters)).map(self._to_user)
 
-    async def update_own(self, actor: Actor, patch: AccountUpdateRequest) -> User:
+    async def update_own(self, actor: Actor, patch: OwnFieldsUpdateRequest) -> User:
         async with self._database.transaction() as tx:
             profile = None
             if not isinstance(patch.profile, UnsetType):
