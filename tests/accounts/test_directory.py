@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any, ClassVar
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import httpx
@@ -15,6 +16,7 @@ from restwell import App
 from restwell.accounts import AccountEmails, AccountHooks, Accounts, DirectoryUser, User
 from restwell.accounts._seed import add_user
 from restwell.accounts._throttle.service import FREE_ATTEMPTS
+from restwell.accounts._users.directory_accounts import DirectoryAccounts
 from restwell.auth import PasswordPolicy, Passwords
 from restwell.database import Database, Transaction
 from restwell.errors import ConfigurationError
@@ -239,6 +241,34 @@ async def test_an_address_belongs_to_the_user_whom_the_directory_named_last(
     await ada.refresh()
     assert (await me(ada))["email"] == "ada.king@staff.example"
     assert (await me(second))["email"] == "ada@staff.example"
+
+
+async def test_two_users_who_get_one_address_at_the_same_time_are_asked_to_try_again(
+    client: httpx.AsyncClient, ada: ApiClient, staff_table: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 500 without the translation. The other transaction takes the address between the two statements."""
+    await staff_table.add("2", email="eve@staff.example")
+    await ApiClient(client).sign_in("eve@staff.example", PASSWORD)
+    refresh = {"refresh_token": ada.tokens["refresh_token"]}
+    with monkeypatch.context() as patched:
+        patched.setattr(DirectoryAccounts, "_release_address_in", AsyncMock())
+        await staff_table.change("1", email="eve@staff.example")
+        assert_problem(await ada.post("/v1/sessions/refresh", refresh), 503, "directory_unavailable")
+        await staff_table.add("3", email="eve@staff.example")
+        await staff_table.change("1", email="gone@staff.example")
+        await staff_table.change("2", email="gone@staff.example")
+        assert_problem(await sign_in(client, "eve@staff.example"), 503, "directory_unavailable")
+    assert (await sign_in(client, "eve@staff.example")).status_code == 201
+
+
+async def test_another_user_than_the_one_of_the_session_is_a_503(
+    ada: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without the comparison of the ids: the session of Ada would follow the account of Eve."""
+    eve = DirectoryUser(id_of("2"), "eve@staff.example", "Eve", Role.MEMBER)
+    monkeypatch.setattr(StaffDirectory, "find", AsyncMock(return_value=eve))
+    refused = await ada.post("/v1/sessions/refresh", {"refresh_token": ada.tokens["refresh_token"]})
+    assert_problem(refused, 503, "directory_unavailable")
 
 
 async def test_the_directory_checks_the_password_again_before_a_change_of_credentials(
