@@ -18,7 +18,8 @@ TESTED_BY = {
     "restwell --help": "tests/system/test_extras.py",
     "make test": ".ci/run",
     "make check": ".ci/run",
-    ".venv/bin/restwell openapi --version /v1 > shop/tests/contract/openapi-v1.json": "tests/cli/test_cli.py",
+    ".venv/bin/restwell openapi --version /v1 > shop/tests/contract/openapi-v1.json": "tests/cli/test_api_usage.py",
+    ".venv/bin/restwell openapi --version /v2 > shop/tests/contract/openapi-v2.json": "tests/cli/test_api_usage.py",
     ".venv/bin/pre-commit install": "shop/tests/system/test_documents.py",
 }
 
