@@ -26,6 +26,7 @@ FRAMEWORKS = {"litestar"}
 KNOWS_THE_FRAMEWORK = ("litestar",)
 LAYERS = [  # a module may import those of its own set and above
     {
+        "api",
         "ids",
         "errors",
         "client_ip",

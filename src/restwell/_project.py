@@ -79,7 +79,7 @@ def create_app() -> App:
 
 def named_application() -> str:
     """``module:name`` of RESTWELL_APP or of pyproject.toml. Raises ConfigurationError if neither is set."""
-    reference = os.environ.get(APP_VARIABLE) or _from_pyproject(Path("pyproject.toml"))
+    reference = os.environ.get(APP_VARIABLE) or configured("app")
     if not reference:
         raise ConfigurationError(
             [f'no application configured: set {APP_VARIABLE}=module:name, or app = "module:name" under [tool.restwell]']
@@ -87,11 +87,12 @@ def named_application() -> str:
     return reference
 
 
-def _from_pyproject(path: Path) -> str | None:
+def configured(key: str, path: Path = Path("pyproject.toml")) -> str | None:
+    """The value of a key of ``[tool.restwell]`` in pyproject.toml of the current folder."""
     if not path.is_file():
         return None
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("restwell", {}).get("app")
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("restwell", {}).get(key)
     except OSError as error:
         raise ConfigurationError([f"{path} cannot be read: {error.strerror}"]) from error
     except ValueError as error:

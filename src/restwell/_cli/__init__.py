@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 import typer
-from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -22,7 +20,7 @@ from restwell import idempotency
 from restwell._application import App
 from restwell._child_processes import exit_with_parent
 from restwell._cli import api, cache, jobs, users
-from restwell._cli.loading import load, with_database
+from restwell._cli.loading import create_app_to_inspect, load, with_database
 from restwell._cli.worker import worker
 from restwell._extras import needs_extra
 from restwell._project import APP_VARIABLE, Project, named_application
@@ -183,7 +181,7 @@ def migrate(
 ) -> None:
     """Migrate the database schema to the newest revision."""
     project, settings = load()
-    migrations = _create_app_to_inspect(project, settings).migrations
+    migrations = create_app_to_inspect(project, settings).migrations
     if check:
         _check_migrations(migrations)
         return
@@ -246,7 +244,7 @@ def backup(target: Annotated[Path, typer.Argument(help="The file to create. It m
 def explain(*, show_all: Annotated[bool, typer.Option("--all", help="Show every plan.")] = False) -> None:
     """Show named queries whose plans do not scale; exit code 1 if there are any."""
     project, settings = load()
-    app = _create_app_to_inspect(project, settings)
+    app = create_app_to_inspect(project, settings)
 
     async def inspect(database: Database) -> tuple[list[Plan], list[str]]:
         await app.migrations.check(database)
@@ -278,7 +276,7 @@ def seed(
     if project.seed is None or (rows and project.load_data is None):
         raise ConfigurationError([f"{project.name} has no {'data for --rows' if project.seed else 'demo data'}"])
     seed_database = project.seed
-    migrations = _create_app_to_inspect(project, settings).migrations
+    migrations = create_app_to_inspect(project, settings).migrations
 
     async def check_and_seed(database: Database) -> str:
         await migrations.check(database)
@@ -300,7 +298,7 @@ def seed(
 def routes() -> None:
     """List every route with its guards, its rate limit, its handler, and how it is called."""
     project, settings = load()
-    app = _create_app_to_inspect(project, settings)
+    app = create_app_to_inspect(project, settings)
     table = Table("method", "path", "who", "rate", "handler", "called", box=None)
     called = f"through {app.host_reason}" if app.host_reason else "directly"
     for endpoint in operations(app.routes):
@@ -322,19 +320,11 @@ def openapi(
 ) -> None:
     """Print the OpenAPI document of a version."""
     project, settings = load()
-    app = _create_app_to_inspect(project, settings)
+    app = create_app_to_inspect(project, settings)
     if version is not None and version not in app.documents:
         raise ConfigurationError([f"--version {version}: choose one of {', '.join(app.documents)}"])
     document = msgspec.json.encode(app.openapi if version is None else app.documents[version])
     sys.stdout.buffer.write(msgspec.json.format(document, indent=2) + b"\n")
-
-
-def _create_app_to_inspect(project: Project, settings: Settings) -> App:
-    """Create the app with a random secret if none is set, so that no secret file is written."""
-    if settings.jwt.secret is None:
-        jwt = settings.jwt.model_copy(update={"secret": SecretStr(secrets.token_urlsafe(48))})
-        settings = settings.model_copy(update={"jwt": jwt})
-    return project.create_app(settings)
 
 
 async def _check_connection_limit(database: Database, settings: Settings) -> None:
