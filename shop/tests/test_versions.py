@@ -4,9 +4,14 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from api_client import Json, assert_problem, error_paths
 from restwell import App
+from restwell.settings import OauthSettings
+from restwell.testing import ApiClient, OpenIdProvider, running
+from shop.app import create_app
+from shop.settings import ShopSettings
 from shop_client import ShopClient
 
 DRAFT: Json = {"name": "Two", "category": "audio", "price": {"amount": 500, "currency": "EUR"}, "stock": 9}
@@ -137,3 +142,30 @@ async def test_the_first_version_announces_its_end(anyone: ShopClient, app: App)
         {path[3:] for path in app.documents[prefix]["paths"] if path.startswith(prefix)} for prefix in ("/v1", "/v2")
     ]
     assert paths[0] == paths[1]
+
+
+async def test_a_sign_in_with_a_provider_stays_in_its_version(settings: ShopSettings) -> None:
+    """Fails if the redirect URI names one version: the client of the other would leave it. The session is of both."""
+    with OpenIdProvider() as provider:
+        oauth = OauthSettings(providers=(SecretStr(provider.setting("okta")),))
+        app = create_app(settings.model_copy(update={"oauth": oauth}))
+        async with running(app) as client:
+            for prefix in ("/v1", "/v2"):
+                browser = ShopClient(client)
+                (offered,) = (await browser.get(f"{prefix}/identities")).json()["items"]
+                callback = await browser.authorize(offered["url"])
+                assert callback.startswith(f"{prefix}/identities/okta/callback?")
+                assert (await browser.get(callback)).status_code == 200
+                for each in ("/v1", "/v2"):
+                    assert (await browser.get(f"{each}/users/me")).json()["email"] == "ada@example.com"
+
+
+async def test_a_machine_client_gets_its_token_in_each_version(admin: ShopClient, app: App) -> None:
+    made = (await admin.post("/v2/clients", {"name": "a machine", "scopes": ["orders:read"]})).json()
+    for prefix in ("/v1", "/v2"):
+        machine = await ApiClient(admin.client).use_client_credentials(
+            made["id"], made["secret"], path=f"{prefix}/oauth/token"
+        )
+        assert (await machine.get("/v2/orders")).json() == {"data": [], "next": None}
+        scheme = app.documents[prefix]["components"]["securitySchemes"]["client_credentials"]
+        assert scheme["flows"]["clientCredentials"]["tokenUrl"] == f"{prefix}/oauth/token"
