@@ -1,6 +1,7 @@
 """The generation table of a machine."""
 
 import asyncio
+import random
 import signal
 import sys
 from pathlib import Path
@@ -143,3 +144,16 @@ async def test_closing_does_not_wait_for_dead_processes(tmp_path: Path) -> None:
     table._finish_recovery(table._slot, [1])
     assert table._map.closed
     assert table._locks == {}
+
+
+async def test_a_seeded_random_module_repeats_no_generation(tmp_path: Path) -> None:
+    """Hypothesis seeds it for each example, and so do applications. Breaks with a generation from ``random``."""
+    table, seen = GenerationTable(tmp_path), set()
+    for _ in range(3):
+        random.seed(0)
+        table.end_write(table.begin_write(["a"]))
+        seen.add(table.read(["a"]))
+        table.invalidate(["a"])
+        seen.add(table.read(["a"]))
+    assert len(seen) == 6
+    table.close()

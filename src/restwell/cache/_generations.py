@@ -1,7 +1,8 @@
 """Tag generations and writer flags, in a memory-mapped file that the processes of one machine share.
 
 A generation is a random 64-bit number in one of BUCKETS buckets. Tags are hashed to buckets; tags in the same bucket
-invalidate each other, which is safe. Comparing a generation is a memory read. Each process owns a process slot with one
+invalidate each other, which is safe. It is from ``secrets``, because libraries seed ``random``: a generation that comes
+back makes an old value current. Comparing a generation is a memory read. Each process owns a process slot with one
 flag per bucket, which is set while the process writes to the bucket. It holds a file lock on its slot. The kernel
 releases the lock when the process dies; another process then clears its flags.
 
@@ -13,7 +14,7 @@ import asyncio
 import fcntl
 import mmap
 import os
-import random
+import secrets
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -103,7 +104,7 @@ class GenerationTable:
 
     def begin_write(self, tags: Sequence[str]) -> PendingWrite:
         buckets = {tag: _bucket(tag) for tag in tags}
-        generations = {bucket: random.getrandbits(64) for bucket in buckets.values()}  # must only be unique
+        generations = {bucket: secrets.randbits(64) for bucket in buckets.values()}
         for bucket in generations:
             self._set_flag(bucket)
         self._fence()  # as in read
@@ -124,7 +125,7 @@ class GenerationTable:
             self._map[:_GENERATIONS_BYTES] = os.urandom(_GENERATIONS_BYTES)
         else:
             for tag in tags:
-                self.generations[_bucket(tag)] = random.getrandbits(64)  # must only be unique
+                self.generations[_bucket(tag)] = secrets.randbits(64)
 
     def _fence(self) -> None:
         """Order the accesses to the map before this call with those after it.

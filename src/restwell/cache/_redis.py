@@ -8,7 +8,7 @@ replica that is promoted without the last writes, has another run id, so that no
 
 import asyncio
 import hashlib
-import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -305,7 +305,7 @@ def required_commands(prefix: str) -> list[tuple[Any, ...]]:
 
 
 def _new_generation() -> str:
-    return f"{random.getrandbits(64):016x}"  # must only be unique
+    return secrets.token_hex(8)  # not of random, which libraries seed
 
 
 def _get_tag(tag: str) -> Command:
