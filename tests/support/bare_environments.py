@@ -37,7 +37,11 @@ def built() -> Path:
                 options = ("--no-build-isolation", "--python", sys.executable, "--out-dir", str(wheels))
                 subprocess.run([*UV, "build", *options, str(project)], check=True)
             locked = (ROOT / "requirements/run.txt").read_text()
-            names = {*re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", locked, re.MULTILINE), *_needed_by("litestar")}
+            names = {
+                *re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", locked, re.MULTILINE),
+                *_needed_by("litestar"),
+                *_needed_by("schemathesis"),
+            }
             for name in sorted(names):
                 _pack(name, wheels)
     return wheels

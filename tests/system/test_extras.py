@@ -16,6 +16,7 @@ from servers import SUPPORT, free_port, serve, wait_until
 
 LIBRARIES: Final = {
     "auth": {"argon2-cffi", "joserfc", "pyotp", "zxcvbn"},
+    "contract": {"schemathesis"},
     "dev": {"watchfiles"},
     "docs": {"swagger-ui-py"},
     "litestar": {"litestar"},
@@ -25,7 +26,7 @@ LIBRARIES: Final = {
     "redis": {"redis", "hiredis"},
     "testing": {"httpx"},
 }
-BROUGHT: Final = {"auth": {"email-validator", "httpx"}, "litestar": {"httpx"}}
+BROUGHT: Final = {"auth": {"email-validator", "httpx"}, "contract": {"httpx"}, "litestar": {"httpx"}}
 """Libraries of other extras that an extra needs as well."""
 NEED_AN_EXTRA: Final = {
     "accounts": "auth",
@@ -48,6 +49,12 @@ STARTS: Final = {
         assert kit.access_tokens.verify(token).exp > time.time()
         assert totp_uri(new_totp_secret(), account="a", issuer="b")
         assert isinstance(kit.oauth_providers, Providers) and kit.oauth_flows and kit.secret_box""",
+    "contract": """
+        import asyncio
+        from restwell.testing import contract_tests
+        tested = project.create_app(project.load_settings())
+        report = await asyncio.to_thread(contract_tests, tested, examples=1)
+        assert report.responses["GET /v1/greetings/{name}"][200]""",
     "docs": """
         from restwell.web._docs import docs_routes
         assert len(docs_routes(app.documents, app.versions)) == 3""",

@@ -51,6 +51,7 @@ from restwell.web._guards import (
     signed_in_or_scope,
 )
 from restwell.web._idempotent import DESCRIPTION
+from restwell.web._openapi_links import links_of
 from restwell.web._openapi_schemas import EXAMPLES_BY_FORMAT, ComponentSchemas, Schema
 from restwell.web._request import JSON, body_media_type
 from restwell.web._session_cookies import SAFE_METHODS, CrossSiteRequest
@@ -79,6 +80,7 @@ _UPLOAD: Final = {
     "type": "object",
     "properties": {PART: {"type": "string", "contentMediaType": "application/octet-stream"}},
     "required": [PART],
+    "additionalProperties": False,
 }
 
 
@@ -154,6 +156,8 @@ def openapi_document(
     for endpoint in documented:
         described = _describe(endpoint, schemas, client_credentials)
         described["operationId"] = ids[endpoint.method, endpoint.path]
+        if links := links_of(endpoint, documented, ids, schemas):
+            described["responses"][str(endpoint.status_code)]["links"] = links
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = described
         schemes |= endpoint.auth.security if endpoint.auth is not None else {}
     if client_credentials is not None:

@@ -74,10 +74,10 @@ class ComponentSchemas:
         Raises TypeError for two types with one name. msgspec would name them by their module paths.
         """
         used: set[str] = set()
-        pending = set(_refs_in(paths))
+        pending = set(refs_in(paths))
         while pending - used:
             used |= pending
-            pending = {ref for name in pending for ref in _refs_in(self.components[name])}
+            pending = {ref for name in pending for ref in refs_in(self.components[name])}
         if duplicates := [name for name in sorted(used) if "." in name]:
             raise TypeError(_DUPLICATE_NAMES.format(" and ".join(duplicates)))
         return {name: schema for name, schema in self.components.items() if name in used}
@@ -196,12 +196,12 @@ def _with_refs(schema: Any, names: dict[str, str]) -> Any:
     return schema
 
 
-def _refs_in(schema: Any) -> Iterator[str]:
+def refs_in(schema: Any) -> Iterator[str]:
     if isinstance(schema, dict):
         if isinstance(ref := schema.get("$ref"), str):
             yield ref.removeprefix(REF)
         for inner in schema.values():
-            yield from _refs_in(inner)
+            yield from refs_in(inner)
     elif isinstance(schema, list):
         for inner in schema:
-            yield from _refs_in(inner)
+            yield from refs_in(inner)
