@@ -159,7 +159,7 @@ def hostile_requests(routes: Iterable[Route], authorizations: Sequence[bytes] = 
         for number, body in enumerate(_BODIES):
             sent = (*signed[number % len(signed)], content_type) if signed else (content_type,)
             key = (b"idempotency-key", b"key-%d" % number)
-            yield Sent(route.method, path, (*sent, key, (b"if-match", b'"3"')), (body,))
+            yield Sent(route.method, path, (*sent, key, (b"if-match", b'"3.v1"')), (body,))
             yield Sent(route.method, path, (*sent, key, (b"if-match", b"*")), (body[:1], body[1:], b""))
         for query in _QUERIES:
             yield Sent(route.method, path + b"?" + query, signed[0] if signed else ())

@@ -306,7 +306,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         ("GET", "/headers", {}, "400 "),
         ("GET", "/signed", {"x-signature": "s"}, ["s"]),
         ("GET", "/signed", {}, "400 "),  # breaks when ``required`` is for the document alone
-        ("PATCH", "/3", {"if-match": '"1", "2"'}, ["3", "t", "[1, 2]"]),
+        ("PATCH", "/3", {"if-match": '"1.v1", "2.v1", "3.v2"'}, ["3", "t", "[1, 2]"]),
         ("PATCH", "/3", {"if-match": "*"}, ["3", "t", "None"]),
         ("PATCH", "/3", {}, "428 "),
         ("POST", "/3?page=4", {}, ["POST", "/v1/things/3", "3", "t", "SqliteDatabase", "4"]),

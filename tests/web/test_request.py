@@ -138,7 +138,8 @@ def test_a_missing_body_is_named(server: InProcess) -> None:
 def test_the_user_agent_is_short_and_printable(server: InProcess, agent: bytes, expected: str) -> None:
     """Breaks when control characters are stored: a terminal that lists the sessions would obey them."""
     response = server.send("GET", "/v1/drafts/client", [(b"user-agent", agent)])
-    assert msgspec.json.decode(response.body) == {"user_agent": expected, "ip_address": "127.0.0.1"}
+    found = msgspec.json.decode(response.body)
+    assert found == {"user_agent": expected, "ip_address": "127.0.0.1", "accept_language": ""}
 
 
 def test_a_handler_reads_the_request(server: InProcess) -> None:

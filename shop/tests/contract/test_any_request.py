@@ -144,7 +144,7 @@ FIELDS: Final[dict[bytes, tuple[bytes, ...]]] = {
     b"forwarded": (b'for="[2001:db8::1]:80";proto=https;by=_x',),
     b"host": (b"app.test", b"[::1]:80"),
     b"idempotency-key": (b'"8e03978e-40d5-43dd-bc93-6894a57f9324"',),
-    b"if-match": (b'"1"', b'W/"1-gzip", "2"', b"*"),
+    b"if-match": (b'"1.v1"', b'W/"1.v1-gzip", "2.v2"', b"*"),
     b"if-none-match": (b'"1"', b'W/"a", "b"', b"*"),
     b"if-modified-since": (b"Fri, 27 Nov 2026 08:00:00 GMT",),
     b"origin": (b"http://app.test", b"null", b"http://[::1]:80"),
