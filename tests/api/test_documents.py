@@ -19,8 +19,8 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 Json = dict[str, Any]
 ACCOUNTS: Json = msgspec.json.decode(msgspec.json.encode(accounts_app.create_app(Settings()).openapi))
 
-TEXT = {"description", "title", "summary", "example", "examples", "value", "info"}
-"""For people. The names of the examples of errors are problem codes, which test_operations changes."""
+TEXT = {"description", "title", "summary", "example", "examples", "value", "info", "links"}
+"""For people and tools. The names of the examples of errors are problem codes, which test_operations changes."""
 NOT_COMPARED = TEXT | {"default", "examples"}
 """Objects whose keys are values."""
 

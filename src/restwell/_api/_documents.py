@@ -217,7 +217,11 @@ _HEADER: Final = _object(
     },
     ("schema",),
 )
-_RESPONSE: Final = _object({"description": _is(str), "content": _MEDIA_TYPES, "headers": _map(_HEADER)})
+_LINK: Final = _object({"operationId": _is(str), "parameters": _map(_is(str))}, ("operationId",))
+"""Not compared: a link follows from the operations, and no request or response depends on it."""
+_RESPONSE: Final = _object(
+    {"description": _is(str), "content": _MEDIA_TYPES, "headers": _map(_HEADER), "links": _map(_LINK)}
+)
 _OPERATION: Final = _object(
     {
         **_LIFECYCLE,
