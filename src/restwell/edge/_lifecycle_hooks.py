@@ -19,6 +19,9 @@ from restwell.observability._metric_families import counter
 MAX_COUNTED: Final = 1_000
 """The number of combinations of route and client that are counted; the others are counted together."""
 
+MAX_FRESHNESS_SECONDS: Final = 366 * 86_400
+"""``max-age`` is never longer than a year."""
+
 _max_age: Final = re.compile(rb"max-age=(\d+)")
 
 
@@ -35,7 +38,8 @@ class Lifecycles(Hook, Collector):
     """
 
     def __init__(self, routes: Iterable[Route], prefixes: Mapping[str, Lifecycle]) -> None:
-        self._of = {each.lifecycle: _compiled(each.lifecycle) for each in routes if each.lifecycle is not None}
+        lifecycles = [each.lifecycle for each in routes if each.lifecycle is not None]
+        self._of = {id(each): _compiled(each) for each in lifecycles}  # by id: a hash of the value takes longer
         self._prefixes = {f"{prefix}/": _compiled(lifecycle) for prefix, lifecycle in prefixes.items()}
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
@@ -45,22 +49,25 @@ class Lifecycles(Hook, Collector):
 
     def find(self, context: RequestContext) -> _Compiled | None:
         """What applies to the request."""
-        if context.route is not None:
-            lifecycle = context.route.lifecycle
-            return self._of[lifecycle] if lifecycle is not None else None
+        route = context.route
+        if route is not None:
+            return self._of[id(route.lifecycle)] if route.lifecycle is not None else None
         path = context.scope["path"]
         return next((each for prefix, each in self._prefixes.items() if f"{path}/".startswith(prefix)), None)
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:
+        route = context.route
+        if route is not None and route.lifecycle is None:  # most requests
+            return
         found = self.find(context)
         if found is None:
             return
         headers += found.headers
-        if found.sunset is not None:
-            _limit_freshness(headers, found.sunset - time.time())
+        if found.sunset is not None and (left := found.sunset - time.time()) < MAX_FRESHNESS_SECONDS:
+            _limit_freshness(headers, left)
 
     def after(self, context: RequestContext) -> None:
-        if context.route is None or self.find(context) is None:
+        if context.route is None or context.route.lifecycle is None:
             return
         key = (context.method, context.route.path, _client(context.caller))
         if key not in self._counts and len(self._counts) >= MAX_COUNTED:
@@ -80,6 +87,9 @@ class Sunset(Hook):
 
     def admit(self, context: RequestContext) -> None:
         """Raises Gone. Decided at each request, so that no process has to be restarted."""
+        route = context.route
+        if route is not None and route.lifecycle is None:
+            return
         found = self._find(context)
         if found is not None and found.sunset is not None and time.time() >= found.sunset:
             raise found.lifecycle.gone()

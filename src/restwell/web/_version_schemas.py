@@ -55,14 +55,16 @@ class VersionSchemas:
     def wrap(self, handler: Handler, hints: Mapping[str, Any]) -> Handler:
         """The handler with the schemas of this version."""
         self._unused.difference_update(each for name in _PARAMETERS for each in _within(hints.get(name)))
-        if not self._requests and not self._responses:
+        taken = [name for name in _PARAMETERS if self.request_types.keys() & {*_within(hints.get(name))}]
+        is_shown = bool(self._response_types.keys() & {*_within(hints.get("return"))})
+        if not taken and not is_shown:
             return handler
 
         async def converted(**values: Any) -> Any:
-            for name in _PARAMETERS:
-                if name in values:
-                    values[name] = _converted(values[name], self._requests)
-            return self._shown(await handler(**values))
+            for name in taken:
+                values[name] = _converted(values[name], self._requests)
+            result = await handler(**values)
+            return self._shown(result) if is_shown else result
 
         return converted
 
