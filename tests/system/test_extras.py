@@ -57,7 +57,7 @@ STARTS: Final = {
         assert report.responses["GET /v1/greetings/{name}"][200]""",
     "docs": """
         from restwell.web._docs import docs_routes
-        assert len(docs_routes(app.documents, app.versions)) == 3""",
+        assert len(docs_routes(app.documents, app.versions)) == 4""",
     "litestar": """
         from litestar import get
         from restwell.litestar import LitestarHost

@@ -27,7 +27,7 @@ class IdentityProvider(Struct, frozen=True):
     url: Annotated[
         str,
         Meta(
-            examples=["/v1/identities/google/sign-in"],
+            examples=["/identities/google/sign-in"],
             description="The URL that starts the sign-in. Navigate the browser to it.",
         ),
     ]
