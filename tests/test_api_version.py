@@ -16,6 +16,7 @@ from restwell.testing import running
 from restwell.web import Controller, IfMatch, Response, Version, check_version, get, public, put, with_etag
 
 ROW_VERSION: Final = 3
+PREFIXES: Final = ("/v1", "/api/v2", "/v3,ü", "")
 
 
 class Thing(Struct):
@@ -45,14 +46,12 @@ class Things(Controller):
 
 @pytest.fixture
 async def client(tiny_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    app = Restwell(tiny_settings, name="things").app([Version("/v1", [Things]), Version("/api/v2", [Things]), Things])
+    versions = [Version(prefix, [Things]) for prefix in PREFIXES if prefix]
+    app = Restwell(tiny_settings, name="things").app([*versions, Things])
     async with open_database(tiny_settings.database.url.get_secret_value()) as database:
         await app.migrations.upgrade(database)
     async with running(app) as connected:
         yield connected
-
-
-PREFIXES: Final = ("/v1", "/api/v2", "")
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -67,7 +66,9 @@ async def test_a_cursor_of_another_version_is_refused(client: httpx.AsyncClient,
             assert_problem(answer, 400, "invalid_cursor")
 
 
-@pytest.mark.parametrize(("prefix", "tag"), [("/v1", '"3.v1"'), ("/api/v2", '"3.api.v2"'), ("", '"3"')])
+@pytest.mark.parametrize(
+    ("prefix", "tag"), [("/v1", '"3.v1"'), ("/api/v2", '"3.api.v2"'), ("/v3,ü", '"3.v3%2C%C3%BC"'), ("", '"3"')]
+)
 async def test_an_etag_is_of_its_version(client: httpx.AsyncClient, prefix: str, tag: str) -> None:
     """Fails if the tag is the version of the row alone: a 304 would confirm the representation of another version."""
     assert (await client.get(f"{prefix}/things/one")).headers["etag"] == tag

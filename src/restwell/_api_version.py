@@ -2,16 +2,25 @@
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, Self
+from urllib.parse import quote
 
 from msgspec import Struct
 
 
 class ApiVersion(Struct, frozen=True, eq=False):
-    """``show`` converts a result of a handler, or a list of them, to the schemas of the version."""
+    """``show`` converts a result of a handler, or a list of them, to the schemas of the version.
+
+    ``tag_suffix``: what its entity tags end with, such as ``.v1``.
+    """
 
     prefix: str = ""
     show: Callable[[Any], Any] = lambda result: result
+    tag_suffix: str = ""
+
+    @classmethod
+    def of(cls, prefix: str, show: Callable[[Any], Any]) -> Self:
+        return cls(prefix, show, quote(prefix.replace("/", "."), safe=""))
 
 
 NO_VERSION: Final = ApiVersion()

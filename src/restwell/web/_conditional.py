@@ -12,7 +12,7 @@ _TAG: Final = re.compile(r'(?:W/)?"([0-9]{1,18})((?:\.[^"]*?)?)(?:-gzip)?"').ful
 
 def etag(version: int) -> str:
     """The strong entity tag of a row version, in the version of the API: ``"3"``, or ``"3.v2"`` below ``/v2``."""
-    return f'"{version}{_suffix()}"'
+    return f'"{version}{_api_version.current.get().tag_suffix}"'
 
 
 def expected_versions(if_match: str | None) -> frozenset[int] | None:
@@ -25,7 +25,7 @@ def expected_versions(if_match: str | None) -> frozenset[int] | None:
         raise PreconditionRequired
     if if_match.strip(" \t") == "*":
         return None
-    tags, suffix = (_TAG(tag.strip(" \t")) for tag in if_match.split(",")), _suffix()
+    tags, suffix = (_TAG(tag.strip(" \t")) for tag in if_match.split(",")), _api_version.current.get().tag_suffix
     return frozenset(int(match[1]) for match in tags if match is not None and match[2] == suffix)
 
 
@@ -37,7 +37,3 @@ def check_version(current: int, expected: frozenset[int] | None) -> None:
     """
     if expected is not None and current not in expected:
         raise PreconditionFailed
-
-
-def _suffix() -> str:
-    return _api_version.current.get().prefix.replace("/", ".")

@@ -26,7 +26,7 @@ class VersionSchemas:
     """
 
     def __init__(self, version: Version, types: Mapping[type, type]) -> None:
-        self.version = ApiVersion(version.prefix, self._shown)
+        self.version = ApiVersion.of(version.prefix, self._shown)
         requests = [(each, *_types_of(each)) for each in version.requests]
         responses = [(each, *_types_of(each)) for each in version.responses]
         self._types = types
