@@ -28,7 +28,7 @@ class Kind(NamedTuple):
     noun: str
     low: int
     high: int
-    facts: tuple[str, ...]
+    facts: str
 
 
 BRANDS: Final = (
@@ -40,31 +40,26 @@ STYLES: Final = ("Classic", "Compact", "Everyday", "Light", "Max", "Mini", "Plus
 CATALOGUE: Final[dict[str, tuple[Kind, ...]]] = {
     "audio": (
         Kind(
-            "Wireless Headphones",
-            59,
-            349,
-            ("Forty hours of battery", "Folds flat into its case", "Active noise cancelling"),
+            "Wireless Headphones", 59, 349, "Forty hours of battery. Folds flat into its case. Active noise cancelling"
         ),
         Kind(
             "Bluetooth Speaker",
             29,
             249,
-            ("Survives rain and sand", "Pairs with a second one for stereo", "Twelve hours of sound"),
+            "Survives rain and sand. Pairs with a second one for stereo. Twelve hours of sound",
         ),
-        Kind("Turntable", 129, 599, ("Belt driven and quiet", "Built-in phono stage", "Aluminium platter")),
-        Kind("USB Microphone", 49, 199, ("Cardioid capsule", "Mute button with a light", "Sits on a desk or an arm")),
+        Kind("Turntable", 129, 599, "Belt driven and quiet. Built-in phono stage. Aluminium platter"),
+        Kind("USB Microphone", 49, 199, "Cardioid capsule. Mute button with a light. Sits on a desk or an arm"),
     ),
     "books": (
-        Kind(
-            "Cookbook", 15, 45, ("One hundred weekday recipes", "Lies open flat on the counter", "Index by ingredient")
-        ),
-        Kind("Field Guide", 12, 38, ("Drawn plates of every species", "Fits a coat pocket", "Range maps on each page")),
-        Kind("City Notebook", 9, 24, ("Numbered pages", "Thread bound", "Paper that takes fountain ink")),
+        Kind("Cookbook", 15, 45, "One hundred weekday recipes. Lies open flat on the counter. Index by ingredient"),
+        Kind("Field Guide", 12, 38, "Drawn plates of every species. Fits a coat pocket. Range maps on each page"),
+        Kind("City Notebook", 9, 24, "Numbered pages. Thread bound. Paper that takes fountain ink"),
         Kind(
             "Photography Handbook",
             19,
             59,
-            ("Light explained with examples", "Exercises for a year", "Printed in six colours"),
+            "Light explained with examples. Exercises for a year. Printed in six colours",
         ),
     ),
     "computing": (
@@ -72,52 +67,41 @@ CATALOGUE: Final[dict[str, tuple[Kind, ...]]] = {
             "Mechanical Keyboard",
             69,
             229,
-            ("Hot-swappable switches", "Keycaps that do not shine", "Works by cable and wireless"),
+            "Hot-swappable switches. Keycaps that do not shine. Works by cable and wireless",
         ),
-        Kind(
-            "USB-C Dock",
-            59,
-            299,
-            ("Two displays at sixty hertz", "Charges with ninety watts", "Wired network included"),
-        ),
-        Kind("27-inch Monitor", 189, 799, ("Turns upright", "Covers the whole sRGB range", "Matte panel")),
-        Kind(
-            "Portable SSD", 59, 329, ("A gigabyte a second", "Shrugs off a fall from a table", "Encrypts in hardware")
-        ),
+        Kind("USB-C Dock", 59, 299, "Two displays at sixty hertz. Charges with ninety watts. Wired network included"),
+        Kind("27-inch Monitor", 189, 799, "Turns upright. Covers the whole sRGB range. Matte panel"),
+        Kind("Portable SSD", 59, 329, "A gigabyte a second. Shrugs off a fall from a table. Encrypts in hardware"),
     ),
     "garden": (
-        Kind(
-            "Pruning Shears", 15, 69, ("Blade can be replaced", "Cuts branches of a thumb's width", "For either hand")
-        ),
-        Kind("Raised Bed", 49, 249, ("Untreated larch", "Up in ten minutes without tools", "Knee-high")),
-        Kind("Watering Can", 12, 59, ("Balanced when full", "Brass rose", "Galvanised inside and out")),
-        Kind("Solar Lantern", 14, 79, ("Lit until dawn after a grey day", "Warm light", "Hangs or stands")),
+        Kind("Pruning Shears", 15, 69, "Blade can be replaced. Cuts branches of a thumb's width. For either hand"),
+        Kind("Raised Bed", 49, 249, "Untreated larch. Up in ten minutes without tools. Knee-high"),
+        Kind("Watering Can", 12, 59, "Balanced when full. Brass rose. Galvanised inside and out"),
+        Kind("Solar Lantern", 14, 79, "Lit until dawn after a grey day. Warm light. Hangs or stands"),
     ),
     "home": (
-        Kind("Linen Bedding Set", 69, 249, ("Washed for softness", "Buttons of corozo", "Woven from European flax")),
-        Kind("Desk Lamp", 29, 189, ("Dims without a flicker", "Stays where it is put", "Warm to daylight white")),
-        Kind("Wool Throw", 39, 149, ("Undyed wool", "Fringed by hand", "Warm without weight")),
-        Kind("Wall Clock", 19, 119, ("Sweeps without a tick", "Readable across a room", "Solid oak frame")),
+        Kind("Linen Bedding Set", 69, 249, "Washed for softness. Buttons of corozo. Woven from European flax"),
+        Kind("Desk Lamp", 29, 189, "Dims without a flicker. Stays where it is put. Warm to daylight white"),
+        Kind("Wool Throw", 39, 149, "Undyed wool. Fringed by hand. Warm without weight"),
+        Kind("Wall Clock", 19, 119, "Sweeps without a tick. Readable across a room. Solid oak frame"),
     ),
     "kitchen": (
-        Kind("Chef's Knife", 39, 219, ("Forged in one piece", "Holds its edge", "Balanced at the bolster")),
-        Kind("Cast Iron Pan", 29, 129, ("Seasoned and ready", "From hob to oven", "Lasts for generations")),
-        Kind("Burr Grinder", 49, 349, ("Forty settings", "Grinds cool and even", "Quiet enough for mornings")),
-        Kind("Stand Mixer", 149, 599, ("Kneads two loaves at once", "All metal gears", "Bowl of five litres")),
+        Kind("Chef's Knife", 39, 219, "Forged in one piece. Holds its edge. Balanced at the bolster"),
+        Kind("Cast Iron Pan", 29, 129, "Seasoned and ready. From hob to oven. Lasts for generations"),
+        Kind("Burr Grinder", 49, 349, "Forty settings. Grinds cool and even. Quiet enough for mornings"),
+        Kind("Stand Mixer", 149, 599, "Kneads two loaves at once. All metal gears. Bowl of five litres"),
     ),
     "outdoor": (
-        Kind(
-            "Two-Person Tent", 99, 499, ("Stands in four minutes", "Dry at three thousand millimetres", "Two porches")
-        ),
-        Kind("Down Jacket", 89, 349, ("Packs into its pocket", "Responsibly sourced down", "Warm to minus ten")),
-        Kind("Trekking Backpack", 69, 279, ("Carries forty litres", "Rain cover included", "Back panel adjusts")),
-        Kind("Headlamp", 19, 99, ("Charges by USB-C", "Red light for the tent", "Four hundred lumens")),
+        Kind("Two-Person Tent", 99, 499, "Stands in four minutes. Dry at three thousand millimetres. Two porches"),
+        Kind("Down Jacket", 89, 349, "Packs into its pocket. Responsibly sourced down. Warm to minus ten"),
+        Kind("Trekking Backpack", 69, 279, "Carries forty litres. Rain cover included. Back panel adjusts"),
+        Kind("Headlamp", 19, 99, "Charges by USB-C. Red light for the tent. Four hundred lumens"),
     ),
     "toys": (
-        Kind("Wooden Train Set", 29, 129, ("Fits the common tracks", "Paint safe for mouths", "Forty pieces")),
-        Kind("Board Game", 15, 79, ("For two to five players", "Learned in ten minutes", "An hour a round")),
-        Kind("Marble Run", 25, 99, ("A hundred parts", "Grows with every birthday", "Beech and birch")),
-        Kind("Puzzle of 1,000 Pieces", 12, 39, ("Pieces that click", "Poster enclosed", "Printed without plastic")),
+        Kind("Wooden Train Set", 29, 129, "Fits the common tracks. Paint safe for mouths. Forty pieces"),
+        Kind("Board Game", 15, 79, "For two to five players. Learned in ten minutes. An hour a round"),
+        Kind("Marble Run", 25, 99, "A hundred parts. Grows with every birthday. Beech and birch"),
+        Kind("Puzzle of 1,000 Pieces", 12, 39, "Pieces that click. Poster enclosed. Printed without plastic"),
     ),
 }
 
@@ -143,7 +127,7 @@ def catalogue() -> Iterator[dict[str, Any]]:
         yield {
             "id": _id(created_at, number),
             "name": name,
-            "description": f"{'. '.join(rng.sample(kind.facts, 2))}.",
+            "description": f"{'. '.join(rng.sample(kind.facts.split('. '), 2))}.",
             "category": category,
             "price_cents": rng.randint(kind.low, kind.high) * 100 - rng.choice((1, 5, 10, 100)),
             "currency": "EUR",
