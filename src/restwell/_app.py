@@ -39,7 +39,7 @@ from restwell.web._features import (
     versions_of,
 )
 from restwell.web._health import HEALTH_PATHS, health_routes
-from restwell.web._openapi import openapi_document
+from restwell.web._openapi import TAGS, openapi_document
 from restwell.web._openapi_schemas import Schema
 from restwell.web._well_known import security_txt, well_known_routes
 
@@ -53,6 +53,8 @@ class Restwell(Kit):
         *,
         version: str = "1.0.0",
         description: str = "",
+        contact: str = "",
+        license_id: str = "",
         authenticate: Authentication | None = None,
         session_cookies: bool = False,
         errors: ErrorFormat = PROBLEMS,
@@ -61,10 +63,12 @@ class Restwell(Kit):
     ) -> App:
         """Build the application from features, controllers and handlers, or from versions of the API.
 
-        ``authenticate``: returns the actor of an access token, or raises Unauthorized; as a class it is built from
-        services. Or an authentication scheme. ``session_cookies``: browsers may send the access token in a cookie.
-        ``errors``: the format of error responses. ``migrations``: the folder of the application's migrations, if it has
-        tables. ``host``: the framework for everything that is no route of the kit, such as WebSockets.
+        ``contact`` (an email address or a URL) and ``license_id`` (an SPDX expression such as ``MIT``) are those of the
+        API, for its documents. ``authenticate``: returns the actor of an access token, or raises Unauthorized; as a
+        class it is built from services. Or an authentication scheme. ``session_cookies``: browsers may send the access
+        token in a cookie. ``errors``: the format of error responses. ``migrations``: the folder of the application's
+        migrations, if it has tables. ``host``: the framework for everything that is no route of the kit, such as
+        WebSockets.
 
         Raises TypeError for an invalid route.
         """
@@ -98,12 +102,16 @@ class Restwell(Kit):
 
         endpoints = compile_endpoints([*parts, *operational], services.find, defaults)
         versions = versions_of(parts)
+        tags = TAGS | {tag: text for each in features for tag, text in each.tag_descriptions.items()}
         documents = {
             each.prefix: openapi_document(
                 [endpoint for endpoint in endpoints if endpoint.version.prefix in {each.prefix, ""}],
                 title=self.name,
                 version=version,
                 description=description,
+                contact=contact,
+                license_id=license_id,
+                tags=tags,
                 client_credentials=client_credentials_of([each]) or client_credentials,
                 types=types,
                 url=self.settings.app.url,

@@ -17,6 +17,7 @@ NOW: Final = datetime(2026, 6, 1, tzinfo=UTC)
 
 def assert_each_kind_has_its_class(document: Json, *, per_kind: int, kinds: int) -> None:
     """Compare the document with so many mutants of each kind, of which there are at least ``kinds``."""
+    leave_out_code_lists(document)
     old = msgspec.json.decode(msgspec.json.encode(document))
     mutants = sampled(all_mutants(document), per_kind)
     wrong = []
@@ -29,6 +30,15 @@ def assert_each_kind_has_its_class(document: Json, *, per_kind: int, kinds: int)
     assert not wrong, wrong
     assert document == old
     assert len({mutant.kind for mutant in mutants}) >= kinds
+
+
+def leave_out_code_lists(document: Json) -> None:
+    """Remove what says the same as the names of the examples of errors: a mutant would have to change both."""
+    for _, _, _, operation in operations_of(document):
+        for response in operation["responses"].values():
+            for content in response.get("content", {}).values():
+                if "$ref" in content["schema"]:
+                    content["schema"].pop("properties", None)
 
 
 def all_mutants(document: Json) -> Iterator[Mutant]:

@@ -27,6 +27,7 @@ DESCRIPTION: Final = """The restwell reference API: an e-commerce back end with 
 To authenticate, create a session with a demo account and paste the `access_token` into **Authorize**."""
 
 
+CONTACT: Final = "api@shop.example"
 END_OF_V1: Final = Lifecycle(deprecated=date(2026, 12, 1), sunset=date(2100, 1, 1), successor="/v2")
 """Its end is far away because the tests must still pass then."""
 RESPONSES: Final = (*products_v2.RESPONSES, *orders_v2.RESPONSES)
@@ -50,7 +51,11 @@ def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -
         Version("/v2", parts, requests=products_v2.REQUESTS, responses=RESPONSES, page=Listing),
     ]
     return Restwell(settings, name="shop").app(
-        [Feature(services=replacements), *versions], description=DESCRIPTION, migrations=MIGRATIONS
+        [Feature(services=replacements), *versions],
+        description=DESCRIPTION,
+        contact=CONTACT,
+        license_id="MIT",
+        migrations=MIGRATIONS,
     )
 
 

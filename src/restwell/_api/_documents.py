@@ -190,7 +190,27 @@ _BY_TYPE: Final[Mapping[str, Mapping[str, _Check]]] = {
 }
 _VALUES: Final[Mapping[str, _Check]] = {"type": _one_of(*_BY_TYPE), "enum": _list(_scalar), "const": _scalar}
 _DISCRIMINATOR: Final = _object({"propertyName": _is(str), "mapping": _map(_reference)}, ("propertyName",))
-_MEDIA_TYPES: Final = _map(_object({"schema": _schema, "example": _any, "examples": _map(_any)}, ("schema",)))
+_MEDIA_TYPE: Final = _object({"schema": _schema, "example": _any, "examples": _map(_any)}, ("schema",))
+_CODES: Final = _map(_object({"enum": _list(_is(str))}, ("enum",)))
+
+
+def _media_type(value: Any, pointer: str, names: frozenset[str]) -> Iterator[str]:
+    """The schema of an error may list its codes beside the reference: the names of its examples, which are compared."""
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if not isinstance(schema, dict) or "$ref" not in schema or "properties" not in schema:
+        yield from _MEDIA_TYPE(value, pointer, names)
+        return
+    where = f"{pointer}/schema/properties"
+    faults = list(_CODES(schema["properties"], where, names))
+    yield from faults
+    for name, codes in schema["properties"].items() if not faults else ():
+        if codes["enum"] != list(value.get("examples", ())):
+            yield f"{_pointer(where, name)}/enum: only the names of the examples are covered"
+    reference = {key: item for key, item in schema.items() if key != "properties"}
+    yield from _MEDIA_TYPE({**value, "schema": reference}, pointer, names)
+
+
+_MEDIA_TYPES: Final = _map(_media_type)
 _PARAMETER: Final = _object(
     {
         **_LIFECYCLE,

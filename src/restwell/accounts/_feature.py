@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from msgspec import Struct
 
@@ -131,7 +131,17 @@ class Accounts(Feature):
             authenticate=Authentication,
             client_credentials=next((each.client_credentials for each in features if each.client_credentials), None),
             types={kind: concrete for feature in features for kind, concrete in feature.types.items()},
+            tag_descriptions=TAGS,
         )
+
+
+TAGS: Final = {
+    "Users": "Accounts, their credentials and their administration.",
+    "Sessions": "Sign-in, refresh and sign-out.",
+    "Security": "What happened to accounts.",
+    "OAuth clients": "Machine clients (OAuth 2.0 client credentials).",
+    "API keys": "Keys that act as their user, within scopes.",
+}
 
 
 def _features(parts: Mapping[str, bool], options: AccountOptions) -> Iterator[Feature]:

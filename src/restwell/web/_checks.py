@@ -120,6 +120,7 @@ _CHECKS: Final[Mapping[str, tuple[Check, str]]] = {
         'ClientCredentials with a token_path such as "/oauth/token"',
     ),
     "types": (_are_types, "types, or functions that return one, by the declared type"),
+    "tag_descriptions": (_maps(str, str), "descriptions by tag"),
     "prefix": (_is_path, 'a path such as "/v1"'),
     "requests": (_list_of(_is(FunctionType)), "a list of functions"),
     "responses": (_list_of(_is(FunctionType)), "a list of functions"),

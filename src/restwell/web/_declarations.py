@@ -176,6 +176,8 @@ class Feature:
     ``{User: ShopUser}`` also makes ``Page[User]`` a ``Page[ShopUser]``. A function is called with services, by the
     types of its parameters, and returns the type. In OpenAPI the concrete type has the name of the declared one.
 
+    ``tag_descriptions``: what the tags of its controllers mean, for the OpenAPI document. The last one of a tag counts.
+
     A subclass may have options of its own: its ``__init__`` ends with ``super().__init__(controllers=..., ...)``.
     """
 
@@ -188,6 +190,7 @@ class Feature:
     session_cookies: bool = False
     client_credentials: ClientCredentials | None = None
     types: Mapping[type, type | Callable[..., type]] = field(default_factory=dict)
+    tag_descriptions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check(type(self).__name__, {each.name: getattr(self, each.name) for each in fields(Feature)})

@@ -52,11 +52,11 @@ from restwell.web._guards import (
 )
 from restwell.web._idempotent import DESCRIPTION
 from restwell.web._openapi_links import links_of
-from restwell.web._openapi_schemas import EXAMPLES_BY_FORMAT, ComponentSchemas, Schema
+from restwell.web._openapi_schemas import BYTES, EXAMPLES_BY_FORMAT, TEXT, UPLOAD, ComponentSchemas, Schema, list_codes
 from restwell.web._request import JSON, body_media_type
 from restwell.web._session_cookies import SAFE_METHODS, CrossSiteRequest
 from restwell.web._token_endpoint import ClientCredentials
-from restwell.web._uploads import MULTIPART, PART
+from restwell.web._uploads import MULTIPART
 
 CLIENT_CREDENTIALS_SCHEME: Final = "client_credentials"
 
@@ -73,15 +73,10 @@ _COMMON_ERRORS: Final = (
     UriTooLong,
     HeadersTooLarge,
 )
+TAGS: Final = {"Health": "Whether the process runs and can serve requests.", "Jobs": "Work in the background."}
+"""The descriptions of the tags of the kit."""
 _INTEGER_NOTE: Final = "Integers have no fraction and no exponent."
 """JSON Schema cannot express it: it accepts 1.0 as an integer."""
-
-_UPLOAD: Final = {
-    "type": "object",
-    "properties": {PART: {"type": "string", "contentMediaType": "application/octet-stream"}},
-    "required": [PART],
-    "additionalProperties": False,
-}
 
 
 def operations(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
@@ -142,11 +137,15 @@ def openapi_document(
     types: Mapping[type, type] = MappingProxyType({}),
     url: str | None = None,
     lifecycle: Lifecycle | None = None,
+    contact: str = "",
+    license_id: str = "",
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> Schema:
     """Build the document. Without ``url``, the server URL is relative to the document.
 
     ``types``: the concrete types of declared ones, whose names they have in the document. ``lifecycle``: that of
-    the version.
+    the version. ``contact``: an email address or a URL. ``license_id``: an SPDX expression. ``tags``: their
+    descriptions.
     """
     endpoints = list(endpoints)
     documented, ids = operations(endpoints), operation_ids(endpoints)
@@ -169,14 +168,19 @@ def openapi_document(
         for requirement in operation_object["security"]
         for scheme in requirement
     }
-    tags = dict.fromkeys(tag for endpoint in documented for tag in endpoint.tags)
     end = f"**{' '.join(_end(lifecycle))}**" if lifecycle is not None else ""
     texts = [each for each in (end, description, _INTEGER_NOTE) if each]
+    info: Schema = {"title": title, "version": version, "description": "\n\n".join(texts)}
+    if contact:
+        info["contact"] = {"url": contact} if "://" in contact else {"email": contact}
+    if license_id:
+        info["license"] = {"name": license_id, "identifier": license_id}
+    used_tags = dict.fromkeys(tag for endpoint in documented for tag in endpoint.tags)
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": "\n\n".join(texts)},
+        "info": info,
         "servers": [{"url": url or "/"}],
-        "tags": [{"name": tag} for tag in tags],
+        "tags": [{"name": tag, **({"description": tags[tag]} if tag in tags else {})} for tag in used_tags],
         "paths": paths,
         "components": {
             "schemas": schemas.used_by(paths),
@@ -232,7 +236,7 @@ def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: Client
     if parameters.form is not None:
         described["requestBody"] = {"required": True, "content": {FORM: schemas.content(parameters.form)}}
     if parameters.upload:
-        described["requestBody"] = {"required": True, "content": {MULTIPART: {"schema": _UPLOAD}}}
+        described["requestBody"] = {"required": True, "content": {MULTIPART: {"schema": UPLOAD}}}
     return described
 
 
@@ -280,7 +284,7 @@ def _responses(endpoint: Endpoint, schemas: ComponentSchemas) -> Schema:
         responses[str(status)]["content"] = (
             {JSON: schemas.content(*returned)}
             if media_type == JSON
-            else {media_type: {"schema": {"type": "string", "format": "binary"}}}
+            else {media_type: {"schema": TEXT if media_type.startswith("text/") else BYTES}}
         )
     if endpoint.cache is not None:
         responses["304"] = {"description": "Not modified: the cached copy is current."}
@@ -298,6 +302,7 @@ def _responses(endpoint: Endpoint, schemas: ComponentSchemas) -> Schema:
             "summary": error_type.message,
             "value": example,
         }
+    list_codes(responses)
     return dict(sorted(responses.items()))
 
 

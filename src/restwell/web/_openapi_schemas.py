@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from restwell.fields import DEPRECATION
 from restwell.web._formats import add_patterns
 from restwell.web._models import model_schemas, models_within
+from restwell.web._uploads import PART
 from restwell.web._validation import schema_hook
 
 Schema = dict[str, Any]
@@ -27,6 +28,14 @@ EXAMPLES_BY_FORMAT: Final = {
     "decimal": "1.5",
     "email": "someone@example.com",
     "uri": "https://example.com/",
+}
+TEXT: Final = {"type": "string"}
+BYTES: Final = {"type": "string", "format": "binary"}
+UPLOAD: Final = {
+    "type": "object",
+    "properties": {PART: {"type": "string", "contentMediaType": "application/octet-stream"}},
+    "required": [PART],
+    "additionalProperties": False,
 }
 _DUPLICATE_NAMES: Final = "types with the same name in the OpenAPI document: {}; rename all but one"
 
@@ -113,6 +122,20 @@ class ComponentSchemas:
             return [self.example(each, *parents) for each in items if _ref_of(each) not in parents]
         simple = schema.get("const", schema.get("minimum", _EXAMPLES_BY_TYPE.get(kind)))
         return EXAMPLES_BY_FORMAT.get(schema.get("format", ""), simple)
+
+
+def list_codes(responses: Schema) -> None:
+    """Restrict the error code in the body of each error to the names of its examples, in place.
+
+    A keyword beside the reference keeps one component for all errors: generators make one class of it, with a text as
+    the code, and a client made of an old document accepts a new code.
+    """
+    for content in (each for response in responses.values() for each in response.get("content", {}).values()):
+        values = {code: example["value"] for code, example in content.get("examples", {}).items()}
+        if "$ref" in content["schema"] and values and all(isinstance(value, dict) for value in values.values()):
+            for name in next(iter(values.values())):
+                if all(value.get(name) == code for code, value in values.items()):
+                    content["schema"] = {**content["schema"], "properties": {name: {"enum": list(values)}}}
 
 
 def _describe_deprecations(schema: Any) -> None:

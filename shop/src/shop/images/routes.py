@@ -36,7 +36,10 @@ class ImageController(Controller):
 
     @get()
     async def list_product_images(self, request: Request, product_id: UUID, images: ImageService) -> ProductImageList:
-        """List product images, oldest first."""
+        """List product images, oldest first.
+
+        An image has URLs once its sizes are made.
+        """
         found = await images.list_images(product_id)
         return ProductImageList([image.at(f"{request.path}/{image.id}") for image in found])
 
@@ -44,7 +47,10 @@ class ImageController(Controller):
     async def get_product_image(
         self, request: Request, product_id: UUID, image_id: UUID, images: ImageService
     ) -> ProductImage:
-        """Retrieve a product image."""
+        """Retrieve a product image.
+
+        Poll it after an upload, until its sizes are made.
+        """
         return (await images.get_image(product_id, image_id)).at(request.path)
 
     @get("/{image_id}/{size}", media_type=WEBP)

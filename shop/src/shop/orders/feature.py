@@ -23,4 +23,5 @@ orders: Final = Feature(
     services=[OrderService, Settlement, OrderMail, payment_events],
     jobs=[send_confirmation, send_payment_failed, settle_order, settle_overdue_orders],
     queries=[queries],
+    tag_descriptions={"Orders": "Orders of products, and their payment."},
 )

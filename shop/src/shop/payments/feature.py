@@ -6,4 +6,9 @@ from shop.payments.open import gateway
 from shop.payments.routes import PaymentController
 from shop.payments.service import PaymentService
 
-payments: Final = Feature(controllers=[PaymentController], services=[PaymentService, gateway], queries=[queries])
+payments: Final = Feature(
+    controllers=[PaymentController],
+    services=[PaymentService, gateway],
+    queries=[queries],
+    tag_descriptions={"Payments": "Events that the payment gateway sends."},
+)

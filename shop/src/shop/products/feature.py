@@ -7,5 +7,8 @@ from shop.products.service import ProductService
 from shop.products.stock import StockService
 
 products: Final = Feature(
-    controllers=[ProductController], services=[ProductService, StockService], queries=[queries, queries.every_page]
+    controllers=[ProductController],
+    services=[ProductService, StockService],
+    queries=[queries, queries.every_page],
+    tag_descriptions={"Products": "The catalogue, with images."},
 )

@@ -8,5 +8,9 @@ from shop.reports.routes import ReportController
 from shop.reports.service import ReportService
 
 reports: Final = Feature(
-    controllers=[ReportController], services=[ReportService, ReportBuilder], jobs=[build_report], queries=[queries]
+    controllers=[ReportController],
+    services=[ReportService, ReportBuilder],
+    jobs=[build_report],
+    queries=[queries],
+    tag_descriptions={"Reports": "Sales reports for admins, made in the background."},
 )

@@ -33,7 +33,10 @@ class OAuthSignInController(Controller):
 
     @get()
     async def list_identity_providers(self, request: Request, identities: IdentityService) -> IdentityProviderList:
-        """List identity providers."""
+        """List identity providers.
+
+        To sign in with one, open its ``url`` in a browser.
+        """
         names = identities.providers
         return IdentityProviderList([IdentityProvider(name, f"{request.path}/{name}/sign-in") for name in names])
 
@@ -87,7 +90,10 @@ class IdentityController(Controller):
 
     @get()
     async def list_linked_identities(self, actor: Actor, identities: IdentityService) -> LinkedIdentityList:
-        """List linked identity providers."""
+        """List linked identity providers.
+
+        Those with which you can sign in.
+        """
         return LinkedIdentityList(await identities.list_identities(actor))
 
     @post("/{provider}", status_code=200, raises=[NotFound, ProviderUnavailable])

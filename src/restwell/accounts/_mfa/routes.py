@@ -4,7 +4,7 @@ from restwell.accounts._mfa.schemas import (
     MfaEnrolmentRequest,
     MfaRemovalRequest,
     MfaStatus,
-    RecoveryCodes,
+    NewRecoveryCodes,
 )
 from restwell.accounts._mfa.service import MfaAlreadyEnabled, MfaNotEnrolled, MfaService
 from restwell.accounts._passwords.reauthentication import WrongPassword
@@ -22,7 +22,10 @@ class MfaController(Controller):
 
     @get()
     async def get_mfa_status(self, actor: Actor, mfa: MfaService) -> MfaStatus:
-        """Retrieve your MFA status."""
+        """Retrieve your MFA status.
+
+        Whether sign-in needs a second factor, and how many recovery codes are left.
+        """
         return await mfa.get_status(actor)
 
     @post(
@@ -36,7 +39,9 @@ class MfaController(Controller):
         return await mfa.start_enrolment(actor, data.current_password)
 
     @post("/confirmation", status_code=200, raises=[MfaNotEnrolled, InvalidMfaCode])
-    async def confirm_mfa_enrolment(self, data: MfaConfirmationRequest, actor: Actor, mfa: MfaService) -> RecoveryCodes:
+    async def confirm_mfa_enrolment(
+        self, data: MfaConfirmationRequest, actor: Actor, mfa: MfaService
+    ) -> NewRecoveryCodes:
         """Confirm MFA enrolment.
 
         Enables MFA: each sign-in requires a code. All other sessions are revoked. Store the recovery codes in a safe

@@ -34,7 +34,7 @@ class MfaConfirmationRequest(Struct, frozen=True, forbid_unknown_fields=True):
     code: Code
 
 
-class RecoveryCodes(Struct, frozen=True):
+class NewRecoveryCodes(Struct, frozen=True):
     """Each code replaces an authenticator code once. They are returned only in this response."""
 
     recovery_codes: Annotated[list[str], Meta(examples=[["J1Xk0tqA..."]])]

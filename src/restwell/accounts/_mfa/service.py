@@ -10,7 +10,7 @@ from restwell.accounts._codes import generate_token, hash_token
 from restwell.accounts._hooks import AccountHooks
 from restwell.accounts._mfa import queries
 from restwell.accounts._mfa.jobs import send_mfa_disabled, send_mfa_enabled
-from restwell.accounts._mfa.schemas import MfaEnrolment, MfaStatus, RecoveryCodes
+from restwell.accounts._mfa.schemas import MfaEnrolment, MfaStatus, NewRecoveryCodes
 from restwell.accounts._mfa.verification import MfaVerification
 from restwell.accounts._passwords.reauthentication import Reauthentication
 from restwell.accounts._passwords.second_factor import InvalidMfaCode
@@ -76,7 +76,7 @@ class MfaService:
             raise MfaAlreadyEnabled
         return MfaEnrolment(secret, totp_uri(secret, account=user.email, issuer=self._issuer))
 
-    async def confirm_enrolment(self, actor: Actor, code: str) -> RecoveryCodes:
+    async def confirm_enrolment(self, actor: Actor, code: str) -> NewRecoveryCodes:
         """Enable MFA and revoke the user's other sessions. Raises MfaNotEnrolled, InvalidMfaCode."""
         enrolment = await self._database.primary.find(queries.of_user, id=actor.id)
         if enrolment is None or enrolment.confirmed_at is not None:
@@ -96,7 +96,7 @@ class MfaService:
             await self._users.revoke_sessions_in(tx, actor.id, keep=actor.session_id)
             await self._audit.record(tx, SecurityEventType.MFA_ENABLED, actor.id)
             await self._jobs.enqueue(tx, send_mfa_enabled, user_id=actor.id)
-        return RecoveryCodes(codes)
+        return NewRecoveryCodes(codes)
 
     async def disable(self, actor: Actor, password: str, code: str) -> None:
         """Disable MFA. Raises MfaNotEnrolled, WrongPassword, InvalidMfaCode, TooManyAttempts."""

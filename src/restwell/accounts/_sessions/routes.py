@@ -47,22 +47,34 @@ class SessionController(Controller):
 
     @get(guards=[signed_in])
     async def list_sessions(self, actor: Actor, sessions: SessionService) -> SessionList:
-        """List your active sessions, newest first."""
+        """List your active sessions, newest first.
+
+        The session of this request is marked as current.
+        """
         return SessionList(await sessions.list_sessions(actor))
 
     @delete("/current", guards=[signed_in])
     async def revoke_current_session(self, actor: Actor, sessions: SessionService) -> Response[None]:
-        """Revoke the current session."""
+        """Revoke the current session.
+
+        Signs you out on this device. Other sessions stay.
+        """
         await sessions.revoke(actor, actor.session_id)
         return signed_out_response()
 
     @delete("/{session_id}", guards=[signed_in])
     async def revoke_session(self, session_id: UUID, actor: Actor, sessions: SessionService) -> None:
-        """Revoke a session."""
+        """Revoke a session.
+
+        Signs you out on another device.
+        """
         await sessions.revoke(actor, session_id)
 
     @delete(guards=[signed_in])
     async def revoke_all_sessions(self, actor: Actor, sessions: SessionService) -> Response[None]:
-        """Revoke all your sessions."""
+        """Revoke all your sessions.
+
+        Signs you out on every device, this one included.
+        """
         await sessions.revoke_all(actor)
         return signed_out_response()

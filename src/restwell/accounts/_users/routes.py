@@ -14,7 +14,10 @@ class OwnAccountController(Controller):
 
     @get()
     async def get_own_account(self, actor: Actor, users: UserService) -> User:
-        """Retrieve your account."""
+        """Retrieve your account.
+
+        The account of the access token, with its role.
+        """
         return await users.get_user(actor.id)
 
 
