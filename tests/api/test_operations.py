@@ -126,6 +126,17 @@ def test_a_security_scheme_with_another_name_is_the_same_scheme() -> None:
     assert changes_of(DOCUMENTS["accounts"], new) == []
 
 
+def test_an_optional_body_is_safe_to_add() -> None:
+    operation: Json = {"responses": {"204": {}}}
+    body = {"content": {"application/json": {"schema": {"type": "string"}}}}
+    documents = (
+        {"openapi": "3.1.0", "paths": {"/a": {"post": each}}}
+        for each in (operation, {**operation, "requestBody": body})
+    )
+    (change,) = changes_of(*documents)
+    assert (change.level, change.what) == (Level.SAFE, "optional body added")
+
+
 def test_without_components_a_document_is_compared_too() -> None:
     old: Json = {"openapi": "3.1.0", "info": {}, "paths": {"/a": {"get": {"responses": {"204": {}}}}}}
     new: Json = {**old, "paths": {}}

@@ -4,10 +4,12 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from mutants import severity
 from restwell._api._changes import Change, Direction, Level
 from restwell._api._schemas import SchemaComparison
 from schema_pairs import SCALARS, SchemaPair, scalar_pairs, schema_pairs, values
@@ -56,6 +58,35 @@ def test_a_change_of_a_map_names_its_values() -> None:
     new = {"type": "object", "additionalProperties": {"type": "string", "maxLength": 4}}
     (change,) = changes_of(old, new, Direction.REQUEST)
     assert (change.level, change.where) == (Level.BREAKING, "request, body{}")
+
+
+@pytest.mark.parametrize(
+    ("others", "request_level", "response_level"),
+    [({"type": "string"}, Level.RISKY, Level.BREAKING), ({"type": "integer"}, Level.BREAKING, Level.BREAKING)],
+)
+def test_a_removed_field_becomes_one_of_the_other_fields(
+    others: Json, request_level: Level, response_level: Level
+) -> None:
+    """Breaks when a field that is still accepted, but as another type, is only called ignored."""
+    new = {"type": "object", "additionalProperties": others}
+    old = {**new, "properties": {"a": {"type": "string"}}}
+    assert severity(changes_of(old, new, Direction.REQUEST)) is request_level
+    assert severity(changes_of(old, new, Direction.RESPONSE)) is response_level
+
+
+@pytest.mark.parametrize(
+    ("added", "request_level", "response_level"),
+    [
+        ({"type": "string"}, Level.SAFE, Level.SAFE),
+        ({"type": "string", "maxLength": 5}, Level.BREAKING, Level.SAFE),
+        ({}, Level.SAFE, Level.BREAKING),
+    ],
+)
+def test_an_added_field_was_one_of_the_other_fields(added: Json, request_level: Level, response_level: Level) -> None:
+    old = {"type": "object", "additionalProperties": {"type": "string"}}
+    new = {**old, "properties": {"a": added}}
+    assert severity(changes_of(old, new, Direction.REQUEST)) is request_level
+    assert severity(changes_of(old, new, Direction.RESPONSE)) is response_level
 
 
 def valid(schema: Json, components: Json, value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import socket
 import sys
 import threading
@@ -138,6 +139,15 @@ def test_a_source_that_is_nothing_says_what_it_may_be(tmp_path: Path, monkeypatc
     (tmp_path / "locked").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path))
     assert fault_of("v1.0.0", "openapi.json") == "git cannot run: No such file or directory"
+
+
+def test_a_git_that_hangs_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that asks for a password, or waits for a lock."""
+    (tmp_path / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(openapi_sources, "MAX_SECONDS", 0.2)
+    assert fault_of("v1.0.0", "openapi.json") == "git rev-parse did not finish in 0.2 s"
 
 
 def test_each_version_is_compared_with_itself() -> None:
