@@ -100,7 +100,8 @@ def valid(schema: Json, components: Json, value: Any) -> bool:
 def test_what_was_valid_stays_valid_if_every_change_is_safe(data: st.DataObject, pair: SchemaPair) -> None:
     """Each valid request of the old schema is one of the new; each response of the new schema is one of the old.
 
-    Seen to fail with the directions exchanged, with maxima compared as minima, and without the keyword uniqueItems.
+    Seen to fail with the directions exchanged, with maxima compared as minima, without the keyword uniqueItems,
+    without the schema of other fields, and with an alternative that was removed not told.
     """
     old, new = (pair.old, pair.old_components), (pair.new, pair.new_components)
     chosen = [data.draw(values(*side)) for side in (old, new) for _ in range(3)]
@@ -113,9 +114,9 @@ def test_what_was_valid_stays_valid_if_every_change_is_safe(data: st.DataObject,
 
 
 @given(pair=scalar_pairs())
-@settings(max_examples=2 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_each_value_near_a_limit_stays_valid_if_every_change_is_safe(pair: tuple[Json, Json]) -> None:
-    """Seen to fail with an excluded limit compared as an included one, and with an alternative taken for another."""
+    """Seen to fail with an enumeration that becomes any text, and a number that becomes an integer, called safe."""
     for direction in Direction:
         changes = changes_of(*pair, direction)
         if all(change.level is Level.SAFE for change in changes):

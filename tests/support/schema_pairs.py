@@ -39,8 +39,8 @@ def schema_pairs(draw: DrawFn) -> SchemaPair:
 @st.composite
 def scalar_pairs(draw: DrawFn) -> tuple[Json, Json]:
     """Two schemas of text, numbers and constants, alone or as alternatives. Each value of SCALARS is near a limit."""
-    old = draw(_simple())
-    return old, draw(edited(old) | _simple())
+    old = draw(_numbers() | _simple())
+    return old, draw(_edit(old) | edited(old) | _numbers())
 
 
 def schemas(depth: int) -> SearchStrategy[Json]:
