@@ -302,6 +302,12 @@ async def test_if_none_match_is_refused_with_a_change(app: App, method: str, pat
             assert_refused(response, 400, "malformed_request", "If-None-Match")
 
 
+async def test_if_none_match_does_not_hide_that_a_method_is_not_allowed(app: App) -> None:
+    """Breaks if TRACE with the header is a 400."""
+    for path in ("/v1/things/plain", "/v1/things/cached"):
+        assert (await ask(app, "TRACE", path, [HOST, (b"if-none-match", b"")])).status == 405
+
+
 async def test_a_refusal_of_a_head_request_has_no_body(app: App) -> None:
     for path in ("/v1/things/plain", "/v1/things/cached"):
         response = await ask(app, "HEAD", path, [])

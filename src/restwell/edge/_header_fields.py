@@ -38,7 +38,8 @@ SINGLETONS: Final = frozenset(
         b"if-unmodified-since",
     }
 )
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""A server ignores the conditions of OPTIONS and TRACE (RFC 9110 13.2.1)."""
 _VERSION_1_0: Final = frozenset({"1.0", "1"})
 """Granian uses the second spelling."""
 _host: Final = lru_cache(64)(

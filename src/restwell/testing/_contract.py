@@ -76,12 +76,11 @@ def contract_tests(
             started.start_as(caller)
             for document in app.documents.values():
                 run.explore(started, document)
+        run.raise_faults()
         started.start_as(None)
         for journey in journeys:
             run.follow(started.travel(journey), app.documents.values())
-    if run.faults:
-        shown = "\n\n".join(map(str, list(run.faults.values())[:SHOWN_FAULTS]))
-        raise AssertionError(f"{len(run.faults)} faults in {run.report.cases} requests, seed {seed}:\n\n{shown}")
+    run.raise_faults()
     return run.report
 
 
@@ -130,6 +129,13 @@ class _Run:
             if operation is not None:
                 self.report.responses[operation.label][response.status_code] += 1
                 self._add(faults_in(response, operation))
+
+    def raise_faults(self) -> None:
+        if self.faults:
+            shown = "\n\n".join(map(str, list(self.faults.values())[:SHOWN_FAULTS]))
+            raise AssertionError(
+                f"{len(self.faults)} faults in {self.report.cases} requests, seed {self._seed}:\n\n{shown}"
+            )
 
     def _schema(self, document: Schema, headers: Mapping[str, str]) -> OpenApiSchema:
         config = {

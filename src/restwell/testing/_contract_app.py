@@ -63,6 +63,7 @@ class ContractApp:
         responses: list[httpx.Response] = []
 
         async def record(response: httpx.Response) -> None:
+            await response.request.aread()
             await response.aread()
             responses.append(response)
 
