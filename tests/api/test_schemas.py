@@ -53,6 +53,24 @@ def test_recursive_schemas_are_compared_once_however_their_components_are_named(
     assert (change.where, change.what) == ("response, Node.value", "type string -> integer")
 
 
+def test_each_pair_of_schemas_is_compared_once_and_a_long_chain_of_references_ends() -> None:
+    """Each component refers twice to the next one: breaks when the pairs are compared per reference, or recursively."""
+    count = 3_000
+
+    def chain(kind: str) -> Json:
+        last = {"type": "object", "properties": {"end": {"type": kind}}}
+        refs = [{"$ref": f"#/components/schemas/C{number + 1}"} for number in range(count)]
+        both = [{"type": "object", "properties": {"a": ref, "b": {"anyOf": [ref, {"type": "null"}]}}} for ref in refs]
+        return {f"C{number}": schema for number, schema in enumerate([*both, last])}
+
+    first = {"$ref": "#/components/schemas/C0"}
+    comparison = SchemaComparison(chain("string"), chain("integer"), NOW)
+    comparison.compare(first, first, Direction.RESPONSE, "body", "GET /a")
+    (change,) = comparison.changes()
+    assert (change.where, change.operations) == (f"response, C{count}.end", ("GET /a",))
+    assert len(comparison._referrers) <= 6 * count
+
+
 def test_a_change_of_a_map_names_its_values() -> None:
     old = {"type": "object", "additionalProperties": {"type": "string", "maxLength": 5}}
     new = {"type": "object", "additionalProperties": {"type": "string", "maxLength": 4}}
