@@ -3,16 +3,20 @@
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 import accounts_app
 import core_app
+from restwell import Restwell
 from restwell._api._documents import faults_of, parse_instant
 from restwell._api._operations import compare_documents
 from restwell.settings import Settings
+from restwell.web import Controller, Feature, Version, post
 from tiny.app import project as tiny
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -23,6 +27,40 @@ TEXT = {"description", "title", "summary", "example", "examples", "value", "info
 """For people and tools. The names of the examples of errors are problem codes, which test_operations changes."""
 NOT_COMPARED = TEXT | {"default", "examples"}
 """Objects whose keys are values."""
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int = Field(gt=0, lt=10, multiple_of=3)
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+
+
+class Anything(BaseModel):
+    """What Pydantic writes and msgspec does not."""
+
+    model_config = ConfigDict(extra="forbid")
+    by_name: dict[Annotated[str, StringConstraints(pattern="^a")], int]
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
+    unique: set[int]
+    pair: tuple[int, str]
+    constant: Literal["x", 1] | None
+    old: str = Field("", description="Text.", deprecated=True)
+    secret: SecretStr | None = None
+    price: Decimal = Decimal(1)
+    inner: list["Anything"] = []
+    any_value: Any = None
+
+
+class Everything(Controller):
+    path = "/everything"
+
+    @post()
+    async def send_back(self, data: Anything) -> Anything:
+        """Send it back."""
+        return data
 
 
 def keys_of(part: Any, pointer: str = "") -> Iterator[tuple[Json, str, str]]:
@@ -166,7 +204,9 @@ def test_the_codes_of_an_error_are_the_names_of_its_examples(properties: Json, f
 
 
 def test_documents_of_the_kit_are_covered() -> None:
-    for app in (core_app.create_app(Settings()), tiny.create_app(tiny.settings())):
+    feature = Feature(controllers=[Everything])
+    models = Restwell(Settings(), name="models").app([Version("/v1", [feature])])
+    for app in (core_app.create_app(Settings()), tiny.create_app(tiny.settings()), models):
         assert list(faults_of(msgspec.json.decode(msgspec.json.encode(app.openapi)))) == []
 
 

@@ -71,6 +71,19 @@ def test_each_pair_of_schemas_is_compared_once_and_a_long_chain_of_references_en
     assert len(comparison._referrers) <= 6 * count
 
 
+def test_fields_by_pattern_are_compared() -> None:
+    """As of a dict of Pydantic whose keys have a pattern. Breaks when a pattern that is added is called safe."""
+    by_a: Json = {"type": "object", "patternProperties": {"^a": {"type": "string"}}}
+    for new, level in (
+        ({**by_a, "patternProperties": {"^a": {"type": "integer"}}}, Level.BREAKING),
+        ({**by_a, "patternProperties": {"^b": {"type": "string"}}}, Level.BREAKING),
+        ({"type": "object"}, Level.BREAKING),
+        ({**by_a, "properties": {"ab": {"type": "string"}}}, Level.RISKY),
+        (by_a, None),
+    ):
+        assert severity(changes_of(by_a, new, Direction.REQUEST)) is level
+
+
 def test_a_change_of_a_map_names_its_values() -> None:
     old = {"type": "object", "additionalProperties": {"type": "string", "maxLength": 5}}
     new = {"type": "object", "additionalProperties": {"type": "string", "maxLength": 4}}

@@ -64,6 +64,7 @@ def _edit(draw: DrawFn, schema: Json) -> Json:
     """One change, here or in a nested schema."""
     nested = [
         *(("properties", name) for name in schema.get("properties", {})),
+        *(("patternProperties", name) for name in schema.get("patternProperties", {})),
         *(("anyOf", index) for index in range(len(schema.get("anyOf", ())))),
         *(("prefixItems", index) for index in range(len(schema.get("prefixItems", ())))),
         *((key, None) for key in ("items", "additionalProperties") if isinstance(schema.get(key), dict)),
@@ -234,12 +235,14 @@ def _arrays(draw: DrawFn, inner: SearchStrategy[Json]) -> Json:
 
 @st.composite
 def _objects(draw: DrawFn, inner: SearchStrategy[Json]) -> Json:
-    names = draw(st.lists(st.sampled_from(NAMES), unique=True))
-    properties = {name: draw(inner) for name in names}
-    required = [name for name in names if draw(st.booleans())]
+    chosen = draw(st.lists(st.sampled_from(NAMES), unique=True))
+    properties = {name: draw(inner) for name in chosen}
+    required = [name for name in chosen if draw(st.booleans())]
     others = {"additionalProperties": draw(st.booleans() | inner)} if draw(st.booleans()) else {}
     pattern = st.fixed_dictionaries({"type": st.just("string"), "maxLength": small})
-    more = draw(_keywords(minProperties=small, maxProperties=small, propertyNames=pattern))
+    by_pattern = st.dictionaries(st.sampled_from(["^a", "^b"]), inner, min_size=1)
+    names = {"propertyNames": pattern, "patternProperties": by_pattern}
+    more = draw(_keywords(minProperties=small, maxProperties=small, **names))
     return {"type": "object", "properties": properties, "required": required, **others, **more}
 
 

@@ -183,6 +183,7 @@ _BY_TYPE: Final[Mapping[str, Mapping[str, _Check]]] = {
     "object": {
         **dict.fromkeys(("minProperties", "maxProperties"), _count),
         "properties": _map(_schema),
+        "patternProperties": _map(_schema),
         "required": _list(_is(str)),
         "additionalProperties": _schema_or_boolean,
         "propertyNames": _schema,

@@ -163,16 +163,17 @@ class SchemaComparison:
 
     def _compare_added(self, at: _Pair, added: Schema, old: Schema, *, required: bool) -> None:
         others = old.get("additionalProperties", True)
+        by_pattern = "patternProperties" in old  # which the name may match
         if at.direction is REQUEST:
             if required:
                 difference = Difference(Topic.REQUIRED, "required field added", restricts=True)
                 self._report(at, difference.what, rule_of(difference, at.direction))
                 return
             any_value = [arm.kind for arm in arms_of(added, self.new_components)] == ["any"]
-            rule = ADDED_TO_OPEN_REQUEST if others is True and not any_value else SAFE
+            rule = ADDED_TO_OPEN_REQUEST if by_pattern or (others is True and not any_value) else SAFE
             self._report(at, "optional field added", rule)
         else:
-            self._report(at, "field added", ADDED_TO_CLOSED_RESPONSE if others is False else SAFE)
+            self._report(at, "field added", ADDED_TO_CLOSED_RESPONSE if by_pattern or others is False else SAFE)
         if not isinstance(others, bool):
             self._add(_Pair(others, added, at.direction, at.where), at.node)
 
@@ -184,6 +185,12 @@ class SchemaComparison:
             self._differ(pair, [Difference(Topic.OTHER_FIELDS, "accepts other fields now", extends=True)])
         else:
             self._add_nested(pair, before, after, f"{pair.where}{{}}")
+        first, second = old.get("patternProperties", {}), new.get("patternProperties", {})
+        if first.keys() != second.keys():
+            what = f"names of fields by {', '.join(first) or 'no pattern'} -> {', '.join(second) or 'no pattern'}"
+            self._differ(pair, [Difference(Topic.OTHER_FIELDS, what, restricts=True, extends=True)])
+        for pattern in sorted(first.keys() & second.keys()):
+            self._add_nested(pair, first[pattern], second[pattern], f"{pair.where}{{{pattern}}}")
         names = old.get("propertyNames", _ANY), new.get("propertyNames", _ANY)
         self._add_nested(pair, *names, f"name in {pair.where}")
 
