@@ -2,9 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 from restwell import App
 from restwell.database import Database, open_database
+
+MARK: Final = "0 x 5xx, 0 schema violations, 100% problem+json; 95% of operations succeed"
 
 
 def variables(folder: Path) -> dict[str, str]:

@@ -59,7 +59,7 @@ def closed(document: Schema) -> Schema:
     requests = [[operation.get("requestBody"), operation["parameters"]] for operation in operations]
     for name in _used(successes, schemas) - _used(requests, schemas):
         if "properties" in schemas[name]:
-            schemas[name].setdefault("additionalProperties", False)  # of JSON Schema
+            schemas[name].setdefault("additionalProperties", False)
     return document
 
 
