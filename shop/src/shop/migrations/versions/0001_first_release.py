@@ -8,12 +8,15 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Integer,
     Text,
+    text,
 )
 
 from restwell.database import Id, Timestamp
 
 revision = "0001"
 down_revision = None
+
+STATES = "('pending', 'paid', 'failed', 'cancelled')"
 
 PRODUCT_INDEXES = {
     "products_by_created_at": ["created_at", "id"],
@@ -85,15 +88,15 @@ def _orders() -> None:
         "orders",
         Column("user_id", Id, primary_key=True),
         Column("id", Id, primary_key=True),
-        Column(
-            "status", Text, CheckConstraint("status IN ('pending', 'cancelled')", name="orders_status"), nullable=False
-        ),
+        Column("status", Text, CheckConstraint(f"status IN {STATES}", name="orders_status"), nullable=False),
         Column("total_cents", BigInteger, nullable=False),
         Column("currency", Text, nullable=False),
         Column("created_at", Timestamp, nullable=False),
         Column("cancelled_at", Timestamp),
     )
     op.create_index("orders_by_id", "orders", ["id"])
+    pending = text("status = 'pending'")
+    op.create_index("orders_pending", "orders", ["id"], sqlite_where=pending, postgresql_where=pending)
     op.create_table(
         "order_lines",
         Column("user_id", Id, primary_key=True),

@@ -1,4 +1,4 @@
-"""Payments and order states (pre-deploy). The previous release cannot read orders with status paid or failed."""
+"""Payments (pre-deploy)."""
 
 from alembic import op
 from sqlalchemy import CheckConstraint, Column, Text, text
@@ -8,31 +8,8 @@ from restwell.database import Id, Timestamp
 revision = "0004"
 down_revision = "0003"
 
-_PENDING = text("status = 'pending'")
-
 
 def upgrade() -> None:
-    if op.get_context().dialect.name == "sqlite":
-        # A CHECK does not affect stored rows, so its text may be edited:
-        # https://sqlite.org/lang_altertable.html#otheralter
-        op.execute("PRAGMA writable_schema = ON")
-        op.execute(
-            "UPDATE sqlite_schema SET sql = replace("
-            "sql, '''pending'', ''cancelled''', '''pending'', ''paid'', ''failed'', ''cancelled''')"
-            " WHERE name = 'orders'"
-        )
-        op.execute("PRAGMA writable_schema = RESET")
-        op.create_index("orders_pending", "orders", ["id"], sqlite_where=_PENDING)
-    else:
-        op.execute("-- squawk-ignore ban-drop-constraint\nALTER TABLE orders DROP CONSTRAINT orders_status")
-        op.execute(
-            "ALTER TABLE orders ADD CONSTRAINT orders_status"
-            " CHECK (status IN ('pending', 'paid', 'failed', 'cancelled')) NOT VALID"
-        )
-        with op.get_context().autocommit_block():
-            op.execute("ALTER TABLE orders VALIDATE CONSTRAINT orders_status")
-            op.drop_index("orders_pending", if_exists=True, postgresql_concurrently=True)
-            op.create_index("orders_pending", "orders", ["id"], postgresql_where=_PENDING, postgresql_concurrently=True)
     op.create_table(
         "payments",
         Column("user_id", Id, primary_key=True),
