@@ -74,6 +74,11 @@ def account_journeys(  # noqa: PLR0915  # one place for all
         scope = next(iter(scopes["flows"]["clientCredentials"]["scopes"]))
         made = (await caller.post(f"{version}/clients", {"name": "report", "scopes": [scope]})).json()
         await caller.use_client_credentials(made["id"], made["secret"], path=f"{version}/oauth/token")
+        owner = await new(anyone).sign_in(admin, password)
+        body = {"name": "backup", "scopes": [scope], "current_password": password}
+        key = (await owner.post(f"{version}/users/me/api-keys", body)).json()
+        await owner.delete(f"{version}/users/me/api-keys/{key['id']}")
+        await owner.delete(f"{version}/clients/{made['id']}")
 
     async def identities(anyone: ApiClient) -> None:
         caller = new(anyone)
