@@ -12,7 +12,7 @@ _NEVER: Final = "Default: the key is valid until it is revoked."
 class ApiKeyCreateRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name: Annotated[SingleLineText, Meta(examples=["Backup script"])]
     scopes: Annotated[list[str], SCOPES_META]
-    expires_at: Annotated[Instant | None, Meta(description=_NEVER)] = None
+    expires_at: Annotated[Instant | None, Meta(description=_NEVER, examples=["2100-01-31T09:30:00Z"])] = None
 
 
 class ApiKey(Struct, frozen=True):
