@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kit test-shop test-installed test-litestar-next test-quick .venv/.servers coverage scoreboard bench check format api lock clean
+.PHONY: help run clients test test-kit test-shop test-installed test-litestar-next test-quick .venv/.servers coverage scoreboard bench check format api lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ test-litestar-next: .venv/.dev ## Run the tests of the Litestar host with the ne
 	build/venv/bin/pytest --quiet --no-header -W 'ignore:Call to deprecated function' $(LITESTAR_TESTS) $(ARGS)
 
 LITESTAR_TESTS := $(wildcard tests/test_litestar*.py) tests/test_asgi_existing_applications.py
+
+clients: .venv/.servers ## Generate clients of the shop with the usual generators, run them, and lint the documents (needs npm)
+	@command -v npm >/dev/null || { echo "make clients needs npm: install Node.js 20 or newer" >&2; exit 2; }
+	@rm -rf build/clients && $(BIN)/python -m venv build/clients && cp shop/tests/clients/*.json build/clients
+	@build/clients/bin/python -m pip --quiet --no-input install --require-hashes --no-deps -r requirements/clients.txt
+	@cd build/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/clients $(ARGS)
 
 test-quick: .venv/.dev ## Run the tests that need no server and no other process, both suites at the same time
 	@shop=$$(mktemp) && trap 'rm -f "$$shop"' EXIT; \
@@ -89,6 +96,7 @@ api: .venv/.dev ## Write the public Python API to tests/contract/python_api.txt,
 lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARGS=--upgrade for the newest)
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --extra dev --group build $(LOCK) $(ARGS) -o requirements/run.txt
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --all-extras --group build --group dev --group shop/pyproject.toml:dev $(LOCK) $(ARGS) -o requirements/dev.txt
+	@$(BIN)/uv pip compile --group clients $(LOCK) $(ARGS) -o requirements/clients.txt
 
 LOCK := --quiet --universal --no-emit-package restwell --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 

@@ -1,6 +1,7 @@
 """Architecture rules of the kit and of the repository, and documents that match the code."""
 
 import importlib
+import json
 import pkgutil
 import re
 from collections import defaultdict
@@ -209,6 +210,10 @@ def test_lock_files_pin_hashes_and_name_no_address() -> None:
         pinned = re.findall(r"^[a-z0-9._-]+(?:\[[a-z,]+\])?==\S+", text, re.MULTILINE)
         assert len(pinned) > 20
         assert text.count("--hash=sha256:") >= len(pinned)
+    for lock in ROOT.glob("shop/**/package-lock.json"):
+        assert "://" not in lock.read_text()
+        packages = json.loads(lock.read_text())["packages"]
+        assert [name for name, package in packages.items() if name and "integrity" not in package] == []
 
 
 def test_every_error_code_and_message_has_the_required_form() -> None:

@@ -20,6 +20,7 @@ from shop.settings import PaymentsSettings, ShopSettings
 from shop_client import ShopClient
 
 pytest_plugins = ["shared_fixtures"]
+collect_ignore = ["clients"]  # make clients
 
 SECRET = "a secret for tests, which is long enough to be one"
 servers.PRELOADED.append("shop.app")  # what most commands import
