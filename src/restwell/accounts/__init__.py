@@ -10,6 +10,8 @@ Needs the extra ``auth``; emails need the extra ``mail``.
 from restwell._extras import needs_extra
 
 with needs_extra("auth", __name__):
+    import joserfc  # noqa: F401  # first, so that this extra is named, which has email addresses too
+
     from restwell.accounts._audit.models import SecurityEventType
     from restwell.accounts._audit.service import AuditLog
     from restwell.accounts._claims import UserClaims
