@@ -74,13 +74,16 @@ async def test_a_customer_registers_orders_and_signs_out(
     assert_problem(await customer_client.get("/v1/orders"), 401, "unauthorized")
 
     banner = [line for line in server.output.splitlines() if line.startswith("  ")]
-    assert banner[0] == f"  shop    {server.url}/v1"
-    assert banner[1] == f"  docs    {server.url}/docs"
-    assert banner[2] == f"  health  {server.url}/health/ready"
-    assert {"sqlite": "SQLite at ", "postgresql": "PostgreSQL at 127.0.0.1:"}[backend] in banner[3]
-    assert "(1,000 products)" in banner[3]
-    assert {"sqlite": "cache on this machine", "postgresql": "cache in Redis"}[backend] in banner[3]
-    assert "2 workers" in banner[3]
+    assert banner[:4] == [
+        f"  shop    {server.url}/v1 (deprecated)",
+        f"  shop    {server.url}/v2",
+        f"  docs    {server.url}/docs",
+        f"  health  {server.url}/health/ready",
+    ]
+    assert {"sqlite": "SQLite at ", "postgresql": "PostgreSQL at 127.0.0.1:"}[backend] in banner[4]
+    assert "(1,000 products)" in banner[4]
+    assert {"sqlite": "cache on this machine", "postgresql": "cache in Redis"}[backend] in banner[4]
+    assert "2 workers" in banner[4]
     assert "customer1@shop.example / demo-password-2026" in banner[-1]
     assert GRACE["password"] not in server.output
     assert "Traceback" not in server.output
