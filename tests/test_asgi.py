@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -224,8 +225,11 @@ async def test_a_response_of_another_version_or_a_private_one_is_not_used(tiny_s
     assert calls == ["private", "private"]
 
 
-async def test_a_limit_is_that_of_the_route_and_rejections_have_the_format_of_the_edge(tiny_settings: Settings) -> None:
-    settings = tiny_settings.model_copy(update={"rate_limit": RateLimitSettings()})
+async def test_a_limit_is_that_of_the_route_and_rejections_have_the_format_of_the_edge(
+    tiny_settings: Settings, tmp_path: Path
+) -> None:
+    own = {"rate_limit": RateLimitSettings(), "runtime_dir": tmp_path}  # other tests count in the common one
+    settings = tiny_settings.model_copy(update=own)
     app = wrapped(
         settings, Route("POST", "/echo/{name:str}", rate_limit=FEW), Route("PUT", "/echo/{name}", rate_limit=None)
     )
