@@ -62,7 +62,7 @@ async def test_a_provider_with_invalid_metadata_or_tokens_is_a_503(
     for status in (500, 429):
         provider.misbehave(fail=status)
         assert_problem(await browser.get(back), 503, "provider_unavailable")
-    assert_problem(await browser.get("/v1/identities/nobody/sign-in"), 404, "not_found")
+    assert_problem(await browser.get("/v1/identities/unknown/sign-in"), 404, "not_found")
 
 
 UNUSABLE: tuple[tuple[str, str, Any, int], ...] = (

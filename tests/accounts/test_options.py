@@ -24,6 +24,7 @@ OF_TWO_ENUMS: Final[dict[Any, str]] = {**SCOPES, Plan.ADMIN: "All."}
         ({"mfa": True, "passwords": False}, "mfa needs passwords=True"),
         ({"email_verification": True, "passwords": False}, "email_verification needs passwords=True"),
         ({"clients": True}, "clients needs scopes, a description for each scope of the application"),
+        ({"roles": StrEnum("Nothing", {})}, "Nothing has no member; users need a role"),
         ({"roles": Scope}, "pass admin_role=, because Scope has no member ADMIN"),
         ({"default_role": Plan.ADMIN}, "default_role must be a member of Role"),
         ({"admin_role": "administrator"}, "admin_role must be a member of Role"),

@@ -108,7 +108,7 @@ async def test_a_merge_patch_changes_only_what_it_has(member: ApiClient) -> None
         ({"home": {"country": "de"}}, "$.profile.home.city"),
         ({"home": {"town": "Bonn"}}, "$.profile.home.town"),
         ({"home": {}}, "$.profile.home.city"),
-        ({"billing": "nobody"}, "$.profile.billing"),
+        ({"billing": "unknown"}, "$.profile.billing"),
         ({"notes": ["n" * MAX_BYTES]}, "$.profile"),
         ({"age": 2**64}, "$.profile"),
         ([], "$.profile"),

@@ -49,3 +49,30 @@ def test_an_application_without_accounts_is_told_how_to_add_them(tmp_path: Path)
         2,
         "restwell: this application has no accounts: add restwell.accounts.Accounts to it\n",
     )
+
+
+WITHOUT_PASSWORDS = """
+from accounts_app import Role
+from restwell import Project, Restwell
+from restwell.accounts import Accounts
+from restwell.settings import Settings
+
+
+def create_app(settings):
+    return Restwell(settings, name="providers").app([Accounts(roles=Role, passwords=False)])
+
+
+project = Project(name="providers", settings=Settings, create_app=create_app)
+"""
+
+
+def test_without_the_part_passwords_no_password_is_asked_for(environment: dict[str, str], tmp_path: Path) -> None:
+    """Seen to fail: the account had a password that no route accepts. The address links it to a provider's identity."""
+    (tmp_path / "providers.py").write_text(WITHOUT_PASSWORDS)
+    own = {**environment, "RESTWELL_APP": "providers:project"}
+    restwell("migrate", cwd=tmp_path, **own).check_returncode()
+    added = restwell("users", "add", EMAIL, "--role=administrator", cwd=tmp_path, **own)
+    assert (added.returncode, added.stdout) == (0, f"added: {EMAIL}\n"), added.stderr
+    with sqlite3.connect(tmp_path / "app.db") as database:
+        stored = database.execute("SELECT password_hash, email_verified_at IS NOT NULL FROM users").fetchall()
+    assert stored == [(None, 1)]

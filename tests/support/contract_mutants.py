@@ -186,7 +186,7 @@ def mutants_of_security(document: Json) -> Iterator[Mutant]:
             edits.append(("name of a cookie changed", ((scheme, "name", "another"),), BREAKING))
         for flow in scheme.get("flows", {}).values():
             scopes = flow["scopes"]
-            edits.append(("token URL changed", ((flow, "tokenUrl", "/elsewhere"),), BREAKING))
+            edits.append(("token URL changed", ((flow, "tokenUrl", "/another"),), BREAKING))
             edits.append(("scope removed", ((flow, "scopes", dict(list(scopes.items())[1:])),), BREAKING))
             edits.append(("scope added", ((flow, "scopes", {**scopes, "more": "More."}),), SAFE))
             edits.append(("flow removed", ((scheme, "flows", {}),), BREAKING))

@@ -24,21 +24,22 @@ def add(
     role: Annotated[str | None, typer.Option(help="A role of the application. Default: that of new accounts.")] = None,
     name: Annotated[str | None, typer.Option(help="Default: the part of the address before the @.")] = None,
 ) -> None:
-    """Add an account. Asks for its password, or reads it from standard input."""
+    """Add an account. Asks for its password, or reads it from standard input.
+
+    Without the part passwords, the user signs in with an identity provider that has verified the address.
+    """
     project, settings = load()
     app = project.create_app(settings)
     with needs_extra("auth", "restwell users"):
         from restwell.accounts import UserService  # noqa: PLC0415  # loaded only if used
+        from restwell.accounts._options import AccountOptions  # noqa: PLC0415  # as above
         from restwell.accounts._seed import add_user  # noqa: PLC0415  # as above
     try:
         app.service(UserService)
+        by_password = app.service(AccountOptions).by_password
     except LookupError:
         raise ConfigurationError(["this application has no accounts: add restwell.accounts.Accounts to it"]) from None
-    password = (
-        typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-        if sys.stdin.isatty()
-        else sys.stdin.readline().rstrip("\r\n")
-    )
+    password = _read_password() if by_password else None
 
     async def run() -> None:
         await app.kit.start()
@@ -53,3 +54,10 @@ def add(
 
     asyncio.run(run())
     print(f"added: {email}")
+
+
+def _read_password() -> str:
+    if sys.stdin.isatty():
+        typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return typed
+    return sys.stdin.readline().rstrip("\r\n")

@@ -84,6 +84,8 @@ class Accounts(Feature):
                 email_verification=email_verification,
                 password_policy=password_policy,
             )
+        if not roles.__members__:
+            raise TypeError(f"Accounts: {roles.__name__} has no member; users need a role")
         profiles = Profiles(profile) if profile is not None else None
         languages = Languages(emails if emails is not None else AccountEmails())
         user = stored_user_type(languages, profiles)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from restwell._application import App
 from restwell.accounts._options import AccountOptions
 from restwell.accounts._users.models import users
-from restwell.accounts._users.schemas import User
+from restwell.accounts._users.schemas import Email, Name, User
 from restwell.accounts._users.service import EmailTaken, UserService
 from restwell.database import Database, UniqueViolation, insert_row, param, query
 from restwell.email_addresses import EmailAddress
@@ -29,6 +29,11 @@ class SeedUser(Struct, frozen=True):
     email: str
     name: str
     role: str
+
+
+class _NewUser(Struct, frozen=True):
+    email: Email
+    name: Name
 
 
 async def seed_users(database: Database, seeds: Sequence[SeedUser], password: str) -> None:
@@ -60,27 +65,25 @@ async def seed_users(database: Database, seeds: Sequence[SeedUser], password: st
         await tx.run_many(_insert_user, rows)
 
 
-async def add_user(app: App, email: str, name: str, password: str, role: str | None) -> User:
-    """Add an account with a verified address. The hooks of registration run.
+async def add_user(app: App, email: str, name: str, password: str | None, role: str | None) -> User:
+    """Add an account with a verified address, and without ``password`` if users have none. Registration hooks run.
 
     The app must be started. Raises ConfigurationError for an unknown role, and if there is a directory; Invalid,
     EmailTaken, PasswordRejected.
     """
-    from restwell.accounts._passwords.schemas import RegistrationRequest  # noqa: PLC0415  # as above
-
     options = app.service(AccountOptions)
     if options.directory is not None:
         raise ConfigurationError(["users and passwords are in the directory of this application: add the user there"])
     if role is not None and role not in list(options.roles):
         raise ConfigurationError([f"unknown role {role}: use one of {', '.join(options.roles)}"])
-    body = json.encode({"email": email, "name": name, "password": password})
-    registration: RegistrationRequest = decode_body(body, RegistrationRequest)
-    passwords = app.kit.passwords
-    password_hash = await passwords.hash_new(registration.password, registration.email, registration.name)
+    user: _NewUser = decode_body(json.encode({"email": email, "name": name}), _NewUser)
+    password_hash = None
+    if password is not None:
+        password_hash = await app.kit.passwords.hash_new(password, user.email, user.name)
     try:
         async with app.kit.database.transaction() as tx:
             return await app.service(UserService).register_in(
-                tx, registration.email, registration.name, password_hash=password_hash, email_verified=True, role=role
+                tx, user.email, user.name, password_hash=password_hash, email_verified=True, role=role
             )
     except UniqueViolation:
         raise EmailTaken from None
