@@ -152,10 +152,10 @@ def test_every_text_is_rejected_or_has_a_canonical_form(local: str, domain: str)
 def test_the_most_expensive_text_is_rejected_quickly(text: str) -> None:
     """Breaks if the length is checked late: the parser takes 0.6 s for a text as long as the body limit allows."""
     EmailAddress.preload()
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ValueError, match=r"\w"):
         EmailAddress.parse(text)
-    assert time.perf_counter() - started < 0.05
+    assert time.process_time() - started < 0.05
 
 
 @pytest.mark.parametrize(

@@ -49,17 +49,21 @@ async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone
 
 
 @pytest.mark.usefixtures("production_cost")
-async def test_a_wrong_password_and_an_unknown_user_take_the_same_time(anyone: ApiClient) -> None:
-    """Fails if verify() returns early for an unknown user, which takes a tenth of the time."""
+async def test_a_wrong_password_and_an_unknown_user_cost_the_same_cpu_time(anyone: ApiClient) -> None:
+    """Fails if verify() returns early for an unknown user, which costs a tenth of the time.
+
+    CPU time of this process, because the threads of password hashing have a low priority on a busy machine. The time of
+    the response is measured in ``system/test_sessions.py``.
+    """
     seconds: dict[str, list[float]] = {"member@app.example": [], "nobody@app.example": []}
     for _ in range(FREE_ATTEMPTS):
         for email, taken in seconds.items():
-            start = time.perf_counter()
+            start = time.process_time()
             answer = await anyone.send("POST", "/v1/sessions", {"email": email, "password": "wrong password"})
-            taken.append(time.perf_counter() - start)
+            taken.append(time.process_time() - start)
             assert_problem(answer, 401, "invalid_credentials")
     known, unknown = (min(taken) for taken in seconds.values())
-    assert 0.5 < known / unknown < 2
+    assert 0.3 < known / unknown < 3
 
 
 @pytest.mark.parametrize("change", ["password_hash = 'another'", "active = false"])
