@@ -1,6 +1,7 @@
 """The code of docs/existing-applications.md, run with the real frameworks."""
 
 import importlib
+import logging
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -37,7 +38,11 @@ async def page_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         await Migrations(None).upgrade(database)
         await database.run(query("test.create", text("CREATE TABLE items (id INTEGER PRIMARY KEY, stock INTEGER)")))
         await database.run(query("test.item", text("INSERT INTO items VALUES (7, 100)")))
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
+    root.handlers[:] = handlers  # Litestar has configured the logging of this process
+    root.setLevel(level)
     for name in MODULES:
         sys.modules.pop(name, None)
 
