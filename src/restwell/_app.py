@@ -72,6 +72,7 @@ class Restwell(Kit):
 
         Raises TypeError for an invalid route.
         """
+        self.metrics.reports.version = version
         features = [*features_of(parts), CLEANUP]
         services = self._services_of(features)
         built = services.build_all()
@@ -161,6 +162,7 @@ class Restwell(Kit):
             raise TypeError(
                 "kit.wrap serves no controllers: build them with kit.app, with your application as its host"
             )
+        self.metrics.reports.version = version
         endpoints = with_rates(map(compile_route, routes), self.rate_limiter)
         features = [*features, CLEANUP]
         services = self._services_of(features)

@@ -28,6 +28,7 @@ from restwell.jobs._rows import ClaimedJob
 from restwell.observability._log_output import output
 from restwell.observability._logs import json_log_writer
 from restwell.observability._metrics import Metrics
+from restwell.observability._watchdog import REPORT as BLOCKS
 from restwell.observability._watchdog import Watchdog
 from restwell.pages import Cursors
 from restwell.rate_limits._limiter import RateLimiter, RateLimitStore
@@ -66,6 +67,7 @@ class Kit(OptionalParts):
         self.metrics = Metrics(settings.metrics.dir)
         self.watchdog = Watchdog()
         self.metrics.registry.register(self.watchdog)
+        self.metrics.reports.add(BLOCKS, lambda: list(self.watchdog.blocks))
         self.metrics.registry.register(output)
         self.metrics.registry.register(DatabaseCollector(self.database))
         self.cache = Cache(
@@ -171,6 +173,7 @@ class Kit(OptionalParts):
         execute_isolated: Callable[[ClaimedJob], None] | None,
         name: str | None,
     ) -> Worker:
+        self.metrics.reports.kind = "worker"
         url = self.settings.database.url.get_secret_value()
         return Worker(
             self.database,

@@ -31,7 +31,7 @@ folder = MetricsFolder(Path(sys.argv[1]))
 folder.publish([
     Family("orders", "", "counter", [("orders_total", {}, 3.0)]),
     Family("connections", "", "gauge", [("connections", {}, 7.0)]),
-])
+], {"process": b"facts"})
 print("published", flush=True)
 sys.stdin.read()
 """
@@ -61,13 +61,12 @@ def scraped(folder: Path) -> dict[str, float]:
 
 
 def content(orders: int = 3) -> bytes:
-    return msgspec.msgpack.encode(
-        [
-            Family("orders", "", "counter", [("orders_total", {}, orders), ("orders_created", {}, 1e9)]),
-            Family("connections", "", "gauge", [("connections", {}, 7)]),
-            Family("seconds", "", "histogram", [("seconds_bucket", {"le": "+Inf"}, 2), ("seconds_count", {}, 2)]),
-        ]
-    )
+    families = [
+        Family("orders", "", "counter", [("orders_total", {}, orders), ("orders_created", {}, 1e9)]),
+        Family("connections", "", "gauge", [("connections", {}, 7)]),
+        Family("seconds", "", "histogram", [("seconds_bucket", {"le": "+Inf"}, 2), ("seconds_count", {}, 2)]),
+    ]
+    return msgspec.msgpack.encode({"families": families, "report": {"process": b"facts"}})
 
 
 def add_exited(folder: Path, count: int, data: bytes | None = None, process: int = UNUSED_PID) -> list[Path]:
@@ -220,11 +219,11 @@ def test_a_process_is_visible_while_it_replaces_its_file(tmp_path: Path) -> None
     """Breaks when the lock of the replaced file is taken for the lock of the new one."""
     folder, reader, done = MetricsFolder(tmp_path), MetricsFolder(tmp_path), threading.Event()
     families = [Family("connections", "", "gauge", [("connections", {}, 7.0)])]
-    folder.publish(families)
+    folder.publish(families, {})
 
     def publish() -> None:
         while not done.is_set():
-            folder.publish(families)
+            folder.publish(families, {})
 
     thread = threading.Thread(target=publish)
     thread.start()
@@ -235,6 +234,19 @@ def test_a_process_is_visible_while_it_replaces_its_file(tmp_path: Path) -> None
         thread.join()
         folder.release()
     assert set(counts) == {1}
+
+
+def test_the_reports_of_live_processes_are_read_and_those_of_exited_ones_are_not(tmp_path: Path) -> None:
+    """Breaks when the report of an exited process is read too: it would be shown as running."""
+    add_exited(tmp_path, 2)
+    reader = MetricsFolder(tmp_path)
+    reader.publish([], {"process": b"its own"})
+    with running_process(tmp_path) as process:
+        assert reader.reports() == [{"process": b"facts"}]
+        process.kill()
+        process.wait()
+        assert reader.reports() == []
+    reader.release()
 
 
 @pytest.mark.parametrize(

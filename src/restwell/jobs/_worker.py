@@ -3,9 +3,7 @@
 import asyncio
 import os
 import random
-import resource
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -30,6 +28,7 @@ from restwell.jobs._scheduler import Scheduler
 from restwell.jobs._store import LEASE_SECONDS, JobStore
 from restwell.jobs._tables import JobState
 from restwell.observability._logs import JsonLogWriter
+from restwell.observability._process_reports import memory_bytes
 
 T = TypeVar("T")
 
@@ -306,12 +305,3 @@ async def _first(stopping: asyncio.Task[Any], other: Awaitable[Any]) -> None:
             await waiting
     else:
         waiting.result()
-
-
-def memory_bytes() -> int:
-    """The resident memory of this process; without /proc, its peak."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1_024

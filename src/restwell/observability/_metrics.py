@@ -1,8 +1,8 @@
 """Prometheus metrics, aggregated over all workers of a server.
 
-Each worker keeps its own registry and publishes it to a shared folder every PUBLISH_SECONDS. The worker that serves a
-scrape adds the metrics of the others to its own. So requests share no state, and a scrape is at most PUBLISH_SECONDS
-late.
+Each worker keeps its own registry and publishes it to a shared folder every PUBLISH_SECONDS, with its report. The
+worker that serves a scrape adds the metrics of the others to its own. So requests share no state, and a scrape is at
+most PUBLISH_SECONDS late.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.observability._metrics_folder import Family, Kind, MetricsFolder, merge
+from restwell.observability._process_reports import ProcessReports, Report
 
 log = structlog.get_logger("restwell.metrics")
 
@@ -29,6 +30,7 @@ class Metrics:
 
     def __init__(self, folder: Path | None) -> None:
         self.registry = CollectorRegistry()
+        self.reports = ProcessReports()
         self._folder = MetricsFolder(folder) if folder is not None else None
         self._publishing: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -54,6 +56,14 @@ class Metrics:
         others = await asyncio.to_thread(_collect_others, self._folder) if self._folder is not None else []
         return generate_latest(_MergedCollector([*_families(self.registry.collect()), *_families(extra), *others]))
 
+    async def process_reports(self) -> list[Report]:
+        """The reports of all live processes that share the folder, this one first."""
+        others: list[Report] = []
+        if self._folder is not None:
+            with suppress(OSError):
+                others = await asyncio.to_thread(self._folder.reports)
+        return [self.reports.own(), *others]
+
     async def _publish_until_closed(self, folder: MetricsFolder) -> None:
         await asyncio.to_thread(_compact, folder)
         closed = False
@@ -67,7 +77,7 @@ class Metrics:
     async def _publish(self, folder: MetricsFolder) -> None:
         """Publish to the folder. An error is logged, and retried with the next publication."""
         try:
-            await asyncio.to_thread(folder.publish, _families(self.registry.collect()))
+            await asyncio.to_thread(folder.publish, _families(self.registry.collect()), self.reports.own())
         except OSError as error:
             if not self._publish_failed:
                 log.warning("metrics_publish_failed", reason=str(error))

@@ -1,4 +1,4 @@
-"""The folder in which processes share their metrics.
+"""The folder in which processes share their metrics and reports.
 
 Each process owns one file. It replaces the file atomically and holds a lock on it, so that other processes, in other
 containers too, know whether it is running. The files of exited processes are compacted into one: counters stay
@@ -9,7 +9,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Final, Literal
@@ -41,6 +41,13 @@ class Family(Struct):
     samples: list[Sample]
 
 
+class _Published(Struct):
+    """The contents of a process file."""
+
+    families: list[Family]
+    report: Mapping[str, bytes]
+
+
 class _Compacted(Struct):
     """The counters of exited processes, and the files that they include, which are skipped until they are deleted."""
 
@@ -49,9 +56,10 @@ class _Compacted(Struct):
 
 
 class _ProcessMetrics(Struct):
-    """The contents of a process file, None if it is unreadable; whether the process has exited; the file's age."""
+    """The contents of a process file, empty if it is unreadable; whether the process has exited; the file's age."""
 
-    families: list[Family] | None
+    families: list[Family]
+    report: Mapping[str, bytes]
     exited: bool
     age: float
 
@@ -90,14 +98,14 @@ class MetricsFolder:
         with _lock_file(path):
             pass
 
-    def publish(self, families: list[Family]) -> None:
+    def publish(self, families: list[Family], report: Mapping[str, bytes]) -> None:
         """Replace the file of this process atomically. On OSError the previous file remains."""
         path = self._path / f"{self._name}.metrics"
         with ExitStack() as stack:
             with replacing(path, draft=path.with_suffix(".part")) as draft:
                 file = stack.enter_context(draft.open("wb"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before the file is visible to others
-                file.write(msgspec.msgpack.encode(families))
+                file.write(msgspec.msgpack.encode(_Published(families, report)))
                 file.flush()
             stack.pop_all()
         self.release()
@@ -122,6 +130,15 @@ class MetricsFolder:
                 if _is_same_file(self._compacted_path, file):
                     break  # otherwise files were compacted in the meantime, and may be counted twice or missed
         return families
+
+    def reports(self) -> list[Mapping[str, bytes]]:
+        """The reports of all other live processes."""
+        found = []
+        for file in self._files():
+            with suppress(OSError):  # it was deleted
+                if file.suffix == ".metrics" and file.stem != self._name and not (read := _read(file)).exited:
+                    found.append(read.report)
+        return [report for report in found if report]
 
     def compact(self) -> None:
         """Add the counters of exited processes to one file and delete their files, unless another process does so now.
@@ -151,7 +168,7 @@ class MetricsFolder:
             if file.suffix == ".metrics" and file.name not in known and file.stem != self._name:
                 with suppress(OSError):  # it was deleted
                     process_metrics = _read(file)
-                    yield from _counters(process_metrics) if process_metrics.exited else process_metrics.families or ()
+                    yield from _counters(process_metrics) if process_metrics.exited else process_metrics.families
 
     def _read_exited(self, known: set[str], read_files: list[str]) -> Iterator[Family]:
         """The counters of exited processes.
@@ -187,7 +204,7 @@ class MetricsFolder:
 
 
 def _counters(process_metrics: _ProcessMetrics) -> list[Family]:
-    return [family for family in process_metrics.families or () if family.kind not in _LIVE_ONLY]
+    return [family for family in process_metrics.families if family.kind not in _LIVE_ONLY]
 
 
 def _read(path: Path) -> _ProcessMetrics:
@@ -199,10 +216,11 @@ def _read(path: Path) -> _ProcessMetrics:
             except BlockingIOError:
                 exited = False
             if not exited or _is_same_file(path, file):  # otherwise its process has just replaced it
-                families = None
+                content = _Published([], {})
                 with suppress(msgspec.DecodeError, UnicodeDecodeError):  # truncated, or of another release
-                    families = msgspec.msgpack.decode(file.read(), type=list[Family])
-                return _ProcessMetrics(families, exited, abs(time.time() - os.fstat(file.fileno()).st_mtime))
+                    content = msgspec.msgpack.decode(file.read(), type=_Published)
+                age = abs(time.time() - os.fstat(file.fileno()).st_mtime)
+                return _ProcessMetrics(content.families, content.report, exited, age)
 
 
 def _decode_compacted(file: IO[bytes] | None) -> _Compacted:

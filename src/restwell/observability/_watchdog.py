@@ -13,6 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Final
 
@@ -31,13 +32,18 @@ RECHECK_SECONDS: Final = 0.005
 CPU_WAIT_TICKS: Final = 20
 """The CPU wait time is read once in this number of ticks. The wait since then is not counted as a block."""
 MAX_BLOCKS: Final = 20
+MAX_STACK_BYTES: Final = 2_500
+"""A longer stack is shortened from its outer end: MAX_BLOCKS of them fit into a section of the process report."""
+REPORT: Final = "event_loop_blocks"
+"""The section of the process report with the ``blocks``."""
 _DEPTH: Final = 12
 _LOOP_MODULES: Final = {"asyncio.base_events", "asyncio.events", "asyncio.runners", "uvloop", __name__}
 
 
 class Block(Struct, frozen=True):
-    """How long the loop was blocked, and the innermost frames of the stack, if they were captured."""
+    """When a block ended and how long it was, and the innermost frames of the stack, if they were captured."""
 
+    at: datetime
     seconds: float
     stack: str
 
@@ -113,7 +119,7 @@ class Watchdog(Collector):
         if blocked < LIMIT_SECONDS or (cpu_seconds < LIMIT_SECONDS and not self._stack):
             return
         self._ticks = 0
-        block = Block(blocked, self._stack)
+        block = Block(datetime.now(UTC), blocked, self._stack)
         self.blocks.append(block)
         self._count += 1
         self._seconds += blocked
@@ -140,6 +146,7 @@ class Watchdog(Collector):
                     continue
                 stack = "".join(traceback.format_list(traceback.extract_stack(frame)[-_DEPTH:]))
                 del frame  # it references all local variables
+                stack = stack.encode("utf-8", "replace")[-MAX_STACK_BYTES:].decode("utf-8", "ignore")
                 # After a SIGCONT the loop ticks within this time.
                 if not self._stop.wait(RECHECK_SECONDS) and self._last_tick == last_tick:
                     self._stack = stack
