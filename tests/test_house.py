@@ -37,6 +37,7 @@ LAYERS = [  # a module may import those of its own set and above
         "atomic_file",
         "batcher",
         "child_processes",
+        "client",
         "fields",
         "files",
         "folders",

@@ -108,13 +108,13 @@ def _compare(old: str | None, new: str | None, version: str | None, snapshot: st
             raise ConfigurationError([fault])
         print(f"no release to compare with: {fault}", file=sys.stderr)
         return None
-    after = _documents_of_application(version) if new is None else read_documents(new, snapshot, version)
+    after = documents_of_application(version) if new is None else read_documents(new, snapshot, version)
     pairs = pair_documents((release, before), (new or "the application", after))
     now = datetime.now(UTC)
     return merged(change for pair in pairs for change in compare_documents(*pair, now))
 
 
-def _documents_of_application(version: str | None) -> Documents:
+def documents_of_application(version: str | None) -> Documents:
     project, settings = load()
     documents = create_app_to_inspect(project, settings).documents
     if version is not None and version not in documents:
