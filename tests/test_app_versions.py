@@ -15,7 +15,7 @@ from restwell.auth import MACHINE, Actor
 from restwell.database import open_database
 from restwell.edge import _lifecycle_hooks
 from restwell.errors import Conflict, Unauthorized
-from restwell.settings import Settings
+from restwell.settings import RateLimitSettings, Settings
 from restwell.testing import running
 from restwell.web import Controller, Lifecycle, Version, get, post, public, signed_in, signed_in_or_scope
 
@@ -114,6 +114,16 @@ async def test_every_response_of_a_deprecated_version_announces_its_end(client: 
     for path in ("/v2/things", "/v2/nothing", "/v10", "/health/live"):
         assert ends(await client.get(path)) == {}, path
     assert ends(await client.get("/v2/old")) == {"deprecation": "@1796083200"}
+
+
+async def test_a_request_above_the_rate_limit_learns_of_the_end(tiny_settings: Settings) -> None:
+    """Fails if the hook follows the rate limit: the 429 of a client that still calls has no headers."""
+    settings = tiny_settings.model_copy(update={"rate_limit": RateLimitSettings(reads=(8, 3_600))})
+    app = Restwell(settings, name="things").app(VERSIONS, authenticate=authenticate)
+    async with running(app) as client:
+        answers = [await client.get("/v1/things") for _ in range(10)]
+    assert [(each.status_code, ends(each)) for each in (answers[0], answers[-1])] == [(200, HEADERS), (429, HEADERS)]
+    assert answers[-1].headers["retry-after"]
 
 
 async def test_from_its_sunset_on_a_version_responds_410(client: httpx.AsyncClient, clock: SimpleNamespace) -> None:

@@ -59,3 +59,7 @@ def test_a_deprecated_field_accepts_what_it_accepted() -> None:
 def test_a_field_is_deprecated_since_a_date() -> None:
     with pytest.raises(TypeError, match="since must be a date, not '2026-12-01'"):
         deprecated(since="2026-12-01")  # type: ignore[arg-type]  # the error
+    with pytest.raises(TypeError, match="sunset must be a date, not 1"):
+        deprecated(since=date(2026, 12, 1), sunset=1)  # type: ignore[arg-type]  # the error
+    with pytest.raises(TypeError, match="the sunset 2026-11-30 is before the deprecation 2026-12-01"):
+        deprecated(since=date(2026, 12, 1), sunset=date(2026, 11, 30))

@@ -10,6 +10,8 @@ __all__ = ["Instant", "MultiLineText", "SingleLineText", "anchored", "deprecated
 DEPRECATION: Final = "x-deprecation"
 """In a schema until it is part of a document: the sentence for its description."""
 
+SUNSET: Final = "x-sunset"
+
 Instant = Annotated[datetime, Meta(tz=True)]
 """A point in time. JSON: RFC 3339 in UTC."""
 
@@ -30,13 +32,22 @@ MultiLineText = Annotated[str, Meta(max_length=5_000, pattern=anchored(r"[^\x00-
 """Text of at most 5,000 characters with tabs and line ends, but no other control characters."""
 
 
-def deprecated(*, since: date, instead: str | None = None) -> Meta:
+def deprecated(*, since: date, sunset: date | None = None, instead: str | None = None) -> Meta:
     """Mark a field or a query parameter in the OpenAPI document.
 
     For example ``price_cents: Annotated[int, deprecated(since=date(2026, 12, 1), instead="price")]``. ``instead``: the
-    name of what replaces it. It remains valid: remove it in a new version of the API.
+    name of what replaces it. It remains valid, also after the ``sunset``: from then on it may be removed without a new
+    version of the API, and ``restwell api diff`` accepts that.
+
+    Raises TypeError for what is no date, and for a sunset before the deprecation.
     """
-    if not isinstance(since, date):
-        raise TypeError(f"deprecated: since must be a date, not {since!r}")
-    sentences = [f"Deprecated since {since:%Y-%m-%d}.", *([f"Use `{instead}`."] if instead is not None else [])]
-    return Meta(extra_json_schema={"deprecated": True, DEPRECATION: " ".join(sentences)})
+    for name, value in (("since", since), ("sunset", sunset)):
+        if type(value) is not date and (value is not None or name == "since"):
+            raise TypeError(f"deprecated: {name} must be a date, not {value!r}")
+    if sunset is not None and sunset < since:
+        raise TypeError(f"deprecated: the sunset {sunset} is before the deprecation {since}")
+    sentences = [f"Deprecated since {since}."]
+    sentences += [f"May be removed from {sunset} on."] if sunset is not None else []
+    sentences += [f"Use `{instead}`."] if instead is not None else []
+    end = {SUNSET: str(sunset)} if sunset is not None else {}
+    return Meta(extra_json_schema={"deprecated": True, **end, DEPRECATION: " ".join(sentences)})

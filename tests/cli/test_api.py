@@ -59,7 +59,7 @@ def test_a_breaking_change_is_told_with_whom_it_breaks_and_what_to_do(folder: Pa
     assert run(folder, "diff", "old.json", "breaking.json")[1].splitlines() == [
         "breaking  GET /a: operation: removed",
         "          Clients that call it get a 404 or 405.",
-        "          Keep it, mark it as deprecated with x-sunset, and remove it after that date.",
+        "          Keep it, announce its end with a sunset date, and remove it after that date.",
         "1 breaking, 0 risky, 0 safe",
     ]
 
@@ -78,7 +78,7 @@ def test_the_changelog_is_markdown_and_always_succeeds(folder: Path) -> None:
 
 
 def test_the_application_is_compared_with_the_last_release(folder: Path) -> None:
-    """The snapshot of the last tag is old, and the application is new. Breaks when an older tag is taken."""
+    """Before the first tag, with the document in the folder. Breaks when an older tag is taken."""
     environment = tiny_environment(f"sqlite:///{folder / 'tiny.db'}")
     document = json.loads(restwell("openapi", cwd=folder, **environment).stdout)
     (folder / "pyproject.toml").write_text('[tool.restwell]\nopenapi = "openapi.json"\n')
@@ -86,7 +86,11 @@ def test_the_application_is_compared_with_the_last_release(folder: Path) -> None
     git(folder, "init", "--quiet")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message=first")
-    assert run(folder, "diff") == (0, "", "no release to compare with: the repository has no tag.\n")
+    code, stdout, stderr = run(folder, "diff")
+    assert (code, stdout.splitlines()[0]) == (1, "breaking  GET /a: operation: removed")
+    assert stderr == (
+        "no release to compare with, because the repository has no tag; compared with openapi.json in this folder\n"
+    )
     assert run(folder, "changelog")[0] == 0
     git(folder, "tag", "v1.0.0")
     (folder / "openapi.json").write_text(json.dumps(document))
@@ -98,8 +102,8 @@ def test_the_application_is_compared_with_the_last_release(folder: Path) -> None
     clone = folder / "clone"
     git(folder, "clone", "--quiet", "--depth=1", "--no-tags", folder.as_uri(), str(clone))
     code, stdout, stderr = run(clone, "diff")
-    assert (code, stdout) == (0, "")
-    assert "This clone is shallow: git fetch --unshallow --tags gets them." in stderr
+    assert (code, stdout) == (0, "0 breaking, 0 risky, 0 safe\n")
+    assert "This clone is shallow: git fetch --unshallow --tags gets its tags; compared with" in stderr
     code, _, stderr = run(clone, "diff", "v1.0.0")
     assert (code, stderr) == (
         2,
@@ -124,8 +128,13 @@ def test_the_snapshots_of_every_version_are_compared(folder: Path) -> None:
     assert run(folder, "diff", "v1.0.0", "HEAD", "--version=/v2")[1].endswith("1 breaking, 0 risky, 1 safe\n")
     assert "has v1, v2: choose one" in run(folder, "diff", "v1.0.0", "old.json")[2]
     code, _, stderr = run(folder, "diff", "--version=/v7")
-    assert (code, stderr) == (0, "no release to compare with: v1.0.0 has no snapshot api/{version}.json\n")
-    assert "no snapshot x.json" in run(folder, "diff", "--snapshot=x.json")[2]
+    why = "no release to compare with, because v1.0.0 has no snapshot api/{version}.json"
+    assert (code, stderr) == (0, f"{why}; nothing was compared: there is no api/{{version}}.json\n")
+    for snapshot in ("x.json", "nothing/x.json"):
+        assert f"nothing was compared: there is no {snapshot}" in run(folder, "diff", f"--snapshot={snapshot}")[2]
+    git(folder, "tag", "--delete", "v1.0.0")
+    code, stdout, _ = run(folder, "diff")
+    assert (code, stdout.splitlines()[0]) == (1, "breaking  GET /a: operation: removed")
     assert run(folder, "diff", "v1.0.0", "--snapshot=x.json")[0] == 2
     assert "--version /v7: choose one of /v1" in run(folder, "diff", "old.json", "--version=/v7")[2]
 

@@ -1,7 +1,8 @@
 """The OpenAPI document describes exactly what the application has."""
 
 import json
-from datetime import date
+from copy import deepcopy
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
 
 import pytest
@@ -10,6 +11,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from restwell import Restwell
+from restwell._api._changes import Level
+from restwell._api._operations import compare_documents
 from restwell.auth import Actor
 from restwell.database import DatabaseBusy
 from restwell.errors import ErrorFormat, NotFound
@@ -292,8 +295,8 @@ def test_the_document_names_contact_license_and_the_meaning_of_tags() -> None:
     assert not {"contact", "license"} & set(document_of(Things)["info"])
 
 
-OLD: Final = deprecated(since=date(2026, 12, 1), instead="price")
-OLD_TEXT: Final = "Deprecated since 2026-12-01. Use `price`."
+OLD: Final = deprecated(since=date(2026, 12, 1), sunset=date(2027, 12, 1), instead="price")
+OLD_TEXT: Final = "Deprecated since 2026-12-01. May be removed from 2027-12-01 on. Use `price`."
 
 
 class Priced(Struct, frozen=True):
@@ -326,11 +329,31 @@ def test_a_field_and_a_query_parameter_may_be_deprecated() -> None:
     }
     assert properties["cents"]["description"] == f"In minor units. {OLD_TEXT}"
     assert properties["whole"]["description"] == OLD_TEXT
+    assert [name for name, each in properties.items() if each.get("x-sunset") == "2027-12-01"] == [
+        "cents",
+        "optional",
+        "whole",
+    ]
     assert "x-deprecation" not in json.dumps(document)
     parameters = {each["name"]: each for each in document["paths"]["/v1/priced"]["post"]["parameters"]}
     old, new = parameters["max_cents"], parameters["max_price"]
-    assert (old["deprecated"], old["description"], "deprecated" in old["schema"]) == (True, OLD_TEXT, False)
+    assert old == {**old, "deprecated": True, "x-sunset": "2027-12-01", "description": OLD_TEXT}
+    assert not {"deprecated", "x-sunset"} & old["schema"].keys()
+    assert_the_removal_is_accepted(document)
     assert ("deprecated" in new, new["description"]) == (False, "")
+
+
+def assert_the_removal_is_accepted(document: dict[str, Any]) -> None:
+    """The comparison of documents knows the dates: what is past them may be removed."""
+    new = deepcopy(document)
+    operation = new["paths"]["/v1/priced"]["post"]
+    operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "max_cents"]
+    schema = new["components"]["schemas"]["Priced"]
+    del schema["properties"]["cents"]
+    schema["required"].remove("cents")
+    for moment, expected in ((datetime(2027, 11, 30, tzinfo=UTC), True), (datetime(2027, 12, 1, tzinfo=UTC), False)):
+        changes = compare_documents(document, new, moment)
+        assert any(each.level is Level.BREAKING for each in changes) is expected, changes
 
 
 def test_the_document_names_a_custom_guard() -> None:

@@ -78,7 +78,7 @@ def _removed(operation: _Operation, now: datetime) -> Change:
         "operation",
         "removed",
         "Clients that call it get a 404 or 405.",
-        "Keep it, mark it as deprecated with x-sunset, and remove it after that date.",
+        "Keep it, announce its end with a sunset date, and remove it after that date.",
         (operation.label,),
     )
 

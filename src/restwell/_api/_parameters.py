@@ -18,7 +18,7 @@ _IDEMPOTENCY_KEY: Final = breaking(
     "Requests without an Idempotency-Key are refused with 400.",
     "Require it only in a new version. Until then, execute a request without a key as before.",
 )
-_AFTER_SUNSET: Final = "Keep it, mark it as deprecated with x-sunset, and remove it after that date."
+_AFTER_SUNSET: Final = "Keep it, announce its end with a sunset date, and remove it after that date."
 
 
 def parameter_changes(

@@ -60,7 +60,7 @@ def risky(consequence: str, cure: str) -> Rule:
 
 
 _NEW_FIELD: Final = "Keep this field as it was, and add a field with another name beside it."
-_AFTER_SUNSET: Final = "Keep it, mark it as deprecated with x-sunset, and remove it after that date."
+_AFTER_SUNSET: Final = "Keep it, announce its end with a sunset date, and remove it after that date."
 
 _HARMFUL: Final = {
     (Topic.VALUES, REQUEST): breaking(

@@ -23,6 +23,7 @@ from restwell._cli.openapi_sources import (
     last_release,
     pair_documents,
     read_documents,
+    read_snapshots,
     snapshot_path,
     version_name,
 )
@@ -95,23 +96,35 @@ def changelog(old: _Old = None, new: _New = None, *, version: _Version = None, s
 
 
 def _compare(old: str | None, new: str | None, version: str | None, snapshot: str | None) -> list[Change] | None:
-    """The changes, or None without a release to compare with, which is said on standard error."""
-    release = last_release() if old is None else old
-    if release is None:
-        hint = " This clone is shallow: git fetch --unshallow --tags gets them." if is_shallow() else ""
-        print(f"no release to compare with: the repository has no tag.{hint}", file=sys.stderr)
-        return None
-    before = read_documents(release, snapshot, version)
+    """The changes, or None without anything to compare with."""
+    source, before = _last_documents(version, snapshot) if old is None else _documents_of(old, version, snapshot)
     if not before:
-        fault = f"{release} has no snapshot {snapshot_path(snapshot)}"
-        if old is not None:
-            raise ConfigurationError([fault])
-        print(f"no release to compare with: {fault}", file=sys.stderr)
         return None
     after = documents_of_application(version) if new is None else read_documents(new, snapshot, version)
-    pairs = pair_documents((release, before), (new or "the application", after))
+    pairs = pair_documents((source, before), (new or "the application", after))
     now = datetime.now(UTC)
     return merged(change for pair in pairs for change in compare_documents(*pair, now))
+
+
+def _documents_of(source: str, version: str | None, snapshot: str | None) -> tuple[str, Documents]:
+    documents = read_documents(source, snapshot, version)
+    if not documents:
+        raise ConfigurationError([f"{source} has no snapshot {snapshot_path(snapshot)}"])
+    return source, documents
+
+
+def _last_documents(version: str | None, snapshot: str | None) -> tuple[str, Documents]:
+    """Those of the last release. Before the first one, those of the folder; standard error says so."""
+    release = last_release()
+    if release is not None and (documents := read_documents(release, snapshot, version)):
+        return release, documents
+    path = snapshot_path(snapshot)
+    fault = f"{release} has no snapshot {path}" if release is not None else "the repository has no tag"
+    documents = read_snapshots(snapshot, version)
+    instead = f"compared with {path} in this folder" if documents else f"nothing was compared: there is no {path}"
+    hint = ". This clone is shallow: git fetch --unshallow --tags gets its tags" if is_shallow() else ""
+    print(f"no release to compare with, because {fault}{hint}; {instead}", file=sys.stderr)
+    return path, documents
 
 
 def documents_of_application(version: str | None) -> Documents:

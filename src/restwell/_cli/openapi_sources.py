@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http.client import HTTPException, HTTPResponse
 from itertools import islice
 from pathlib import Path
@@ -47,6 +47,14 @@ def read_documents(source: str, snapshot: str | None, version: str | None) -> Do
     else:
         return _read_revision(source, snapshot, version)
     return {ANY_VERSION: checked(content, source)}
+
+
+def read_snapshots(snapshot: str | None, version: str | None) -> Documents:
+    """The snapshots in the current folder."""
+    path = snapshot_path(snapshot)
+    folder = Path(_folder_of(path))
+    names = sorted(map(str, folder.iterdir())) if folder.is_dir() else []
+    return {key: checked(_read_file(Path(name)), name) for key, name in _snapshots_in(names, path, version)}
 
 
 def pair_documents(old: tuple[str, Documents], new: tuple[str, Documents]) -> list[tuple[Document, Document]]:
@@ -145,15 +153,25 @@ def _read_revision(revision: str, snapshot: str | None, version: str | None) -> 
         _git("rev-parse", "--git-dir")
         hint = "; this clone is shallow: run git fetch --unshallow --tags" if is_shallow() else ""
         raise ConfigurationError([f"{revision}: no file, URL or git revision{hint}"])
-    pattern = re.compile(re.escape(path).replace(re.escape("{version}"), "([^/]+)"))
-    folder = path.partition("{version}")[0].rpartition("/")[0]
+    folder = _folder_of(path)
     names = _git("ls-tree", "-z", "--name-only", revision, f"./{folder}/" if folder else "./").decode().split("\0")
-    found = {match[1] if pattern.groups else ANY_VERSION: match[0] for match in map(pattern.fullmatch, names) if match}
     return {
         key: checked(_git("show", f"{revision}:./{name}"), f"{revision}:{name}")
-        for key, name in found.items()
-        if key == ANY_VERSION or version is None or key == version_name(version)
+        for key, name in _snapshots_in(names, path, version)
     }
+
+
+def _folder_of(path: str) -> str:
+    return path.partition("{version}")[0].rpartition("/")[0]
+
+
+def _snapshots_in(names: Iterable[str], path: str, version: str | None) -> Iterator[tuple[str, str]]:
+    """The name of the version, and the path, of each snapshot in ``names``."""
+    pattern = re.compile(re.escape(path).replace(re.escape("{version}"), "([^/]+)"))
+    for match in filter(None, map(pattern.fullmatch, names)):
+        key = match[1] if pattern.groups else ANY_VERSION
+        if key == ANY_VERSION or version is None or key == version_name(version):
+            yield key, match[0]
 
 
 def _git(*arguments: str) -> bytes:

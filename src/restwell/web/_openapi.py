@@ -36,6 +36,7 @@ from restwell.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
+from restwell.fields import SUNSET
 from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
 from restwell.rate_limits import Rate
 from restwell.rate_limits._limiter import RateLimited
@@ -226,7 +227,7 @@ def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: Client
         described["deprecated"] = True
         sentences += _end(endpoint.lifecycle)
         if endpoint.lifecycle.sunset_at is not None:
-            described["x-sunset"] = endpoint.lifecycle.sunset_at.isoformat()
+            described[SUNSET] = endpoint.lifecycle.sunset_at.isoformat()
     if sentences:
         described["description"] = " ".join(sentences)
     parameters = endpoint.parameters
@@ -328,8 +329,7 @@ def _parameters(endpoint: Endpoint, schemas: ComponentSchemas) -> Iterator[Schem
         for name, property_ in component["properties"].items():
             schema = _without_null(property_)
             moved = {"description": schema.pop("description", "")}
-            if schema.pop("deprecated", False):
-                moved["deprecated"] = True
+            moved |= {key: schema.pop(key) for key in ("deprecated", SUNSET) if key in schema}
             yield {"name": name, "in": "query", "required": name in required, **moved, "schema": schema}
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import TypeAdapter
 
-from restwell.fields import DEPRECATION
+from restwell.fields import DEPRECATION, SUNSET
 from restwell.web._formats import add_patterns
 from restwell.web._models import model_schemas, models_within
 from restwell.web._uploads import PART
@@ -147,8 +147,9 @@ def _describe_deprecations(schema: Any) -> None:
     if isinstance(sentence := schema.get(DEPRECATION), str):
         del schema[DEPRECATION]
         schema["description"] = f"{schema.get('description', '')} {sentence}".strip()
-    if any(arm.get("deprecated") for arm in schema.get("anyOf", ()) if isinstance(arm, dict)):
-        schema["deprecated"] = True  # Annotated[int, deprecated(...)] | None
+    for arm in schema.get("anyOf", ()):
+        if isinstance(arm, dict) and arm.get("deprecated"):  # Annotated[int, deprecated(...)] | None
+            schema |= {key: arm[key] for key in ("deprecated", SUNSET) if key in arm}
 
 
 def _ref_of(schema: Schema) -> str:
