@@ -53,7 +53,7 @@ class Ledger:
 
 @pytest.fixture
 async def service(empty_url: str) -> AsyncIterator[Ledger]:
-    async with open_database(empty_url, timeout_seconds=0.75) as database:
+    async with open_database(empty_url, timeout_seconds=3) as database:
         await Migrations().upgrade(database)
         async with database.transaction() as tx:
             identity = "GENERATED ALWAYS AS IDENTITY" if database.dialect == "postgresql" else ""

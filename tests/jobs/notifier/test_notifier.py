@@ -45,7 +45,7 @@ async def test_a_worker_with_full_slots_notifies_another_worker(
             await stack.enter_async_context(harness.worker([harness.database], concurrency=1, drain_seconds=0))
             for _ in range(4)
         ]
-        async with asyncio.timeout(30):  # until RabbitMQ knows all consumers, and delivers to each in turn
+        async with asyncio.timeout(90):  # until RabbitMQ knows all consumers, and delivers to each in turn
             while not all(getattr(one._jobs.notifier, "_tags", True) for one in workers):
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)  # all workers are waiting now
