@@ -35,6 +35,7 @@ from restwell.edge._header_fields import HeaderFields  # noqa: E402
 from restwell.edge._pipeline import Edge  # noqa: E402
 from restwell.edge._rate_limit import RateLimit, with_rates  # noqa: E402
 from restwell.edge._request_id import LogContext, RequestId  # noqa: E402
+from restwell.edge._request_metrics import RequestMetrics  # noqa: E402
 from restwell.edge._response_cache import CachedResponses, CacheLoads, ResponseCache  # noqa: E402
 from restwell.edge._route import CachePolicy, Route  # noqa: E402
 from restwell.edge._router import Router  # noqa: E402
@@ -110,6 +111,7 @@ def stages(limiter: RateLimiter, cache: Cache) -> list[tuple[str, AsgiApp, str]]
 
     hooks_to_add: Sequence[tuple[str, Hook | None]] = [
         ("the pipeline: exceptions, HEAD", None),
+        ("request metrics", RequestMetrics()),
         ("access log line", AccessLog(JsonLogWriter())),
         ("request id", RequestId()),
         ("security headers", security),

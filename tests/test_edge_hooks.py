@@ -33,8 +33,9 @@ EVERYTHING = {
     "DATABASE_REPLICA_URLS": "postgresql://nobody@localhost/none",
 }
 ORDER = (
-    "AccessLog RequestId SecurityHeaders Cors HeaderFields ClientAddress UrlLimit CanonicalPath Preflight Routing"
-    " RateLimit CachedResponses LogContext QueryBudget ReadYourWrites Deadlines CacheLoads ConcurrencyLimiter"
+    "RequestMetrics AccessLog RequestId SecurityHeaders Cors HeaderFields ClientAddress UrlLimit CanonicalPath"
+    " Preflight Routing RateLimit CachedResponses LogContext QueryBudget ReadYourWrites Deadlines"
+    " CacheLoads ConcurrencyLimiter"
 )
 OPTIONAL = {"Cors", "ClientAddress", "Preflight", "RateLimit", "ReadYourWrites"}
 POLICY = CachePolicy(60, 0, (), lambda _: ["one"], lambda _: ({}, b""))
@@ -91,6 +92,7 @@ def test_the_hooks_have_their_order(parts: Parts, *, complete: bool) -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
+        pytest.param("RequestMetrics", "AccessLog", id="the log line is part of the duration"),
         pytest.param("AccessLog", "RequestId", id="a rejected request is logged too"),
         pytest.param("RequestId", "HeaderFields", id="an error response has an id"),
         pytest.param("SecurityHeaders", "UrlLimit", id="an error response has security headers"),
@@ -115,7 +117,11 @@ def test_a_hook_runs_after_those_that_it_needs(before: str, after: str) -> None:
 async def test_the_metrics_of_the_edge_are_registered(parts: Parts) -> None:
     edge = parts.edge(hello, [], Settings.load({}))
     names = {metric.name for metric in parts.metrics.registry.collect()}
-    assert {"restwell_requests_limit", "restwell_query_budget_exceeded"} <= names
+    assert {
+        "http_server_request_duration_seconds",
+        "restwell_requests_limit",
+        "restwell_query_budget_exceeded",
+    } <= names
     assert edge.hook(ConcurrencyLimiter).acquire_nowait("/live")
     assert edge.hook(QueryBudget).violations == {}
 

@@ -18,6 +18,7 @@ from restwell.edge._lifecycle_hooks import Lifecycles, Sunset
 from restwell.edge._pipeline import Edge
 from restwell.edge._rate_limit import RateLimit
 from restwell.edge._request_id import LogContext, RequestId
+from restwell.edge._request_metrics import RequestMetrics
 from restwell.edge._response_cache import CachedResponses, CacheLoads, ResponseCache
 from restwell.edge._router import Router
 from restwell.edge._routing import Routing
@@ -55,16 +56,19 @@ def build_edge(
     are not used. Requests for ``exempt_paths`` are never rejected under overload. ``is_existing``: the application was
     not written for the kit, so its paths, its OPTIONS and the headers of its responses are its own.
 
-    Registers two collectors with ``metrics``, which ``Edge.hook`` returns: QueryBudget and ConcurrencyLimiter.
+    Registers three collectors with ``metrics``, which ``Edge.hook`` returns: RequestMetrics, QueryBudget and
+    ConcurrencyLimiter.
     """
     limiter = ConcurrencyLimiter(database.pool_stats, frozenset(exempt_paths))
     query_budget = QueryBudget()
-    metrics.registry.register(limiter)
-    metrics.registry.register(query_budget)
+    request_metrics = RequestMetrics()
+    for collector in (request_metrics, limiter, query_budget):
+        metrics.registry.register(collector)
     origins, hops = settings.cors.origins, settings.trusted_hops
     security = None if is_existing else SecurityHeaders()
     responses = ResponseCache(cache, app, limiter, [security] if security is not None else [], version)
     hooks: list[Hook | None] = [
+        request_metrics,
         AccessLog(write_log),
         RequestId(),
         security,

@@ -32,8 +32,9 @@ class RequestContext(Struct, eq=False):
     ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``method``: as it was sent; the
     application handles HEAD as GET. ``receive``: what the application calls. ``route`` and ``path_parameters``: set by
     Routing, if the request has a route. ``is_prepared``: the response of the hook has the cacheable headers already.
-    ``status``: 0 until the response starts. ``user_id`` and ``caller``, the actor: set by authentication.
-    ``rate_limit``: the result of counting the request. ``timed_out``: set when the timeout cancels the request.
+    ``status``: 0 until the response starts. ``body_bytes``: what was sent of the body.
+    ``user_id`` and ``caller``, the actor: set by authentication. ``rate_limit``: the result of counting the request.
+    ``timed_out``: set when the timeout cancels the request. ``trace``: what Tracing has set, or None.
     ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``cache_lookup``: set if the response
     is to be loaded into the response cache. ``consistency``: how recent replica reads must be.
     """
@@ -47,6 +48,7 @@ class RequestContext(Struct, eq=False):
     route: Route | None = None
     path_parameters: Mapping[str, Any] = _NO_PARAMETERS
     status: int = 0
+    body_bytes: int = 0
     is_prepared: bool = False
     rate_limit: RateLimitResult | None = None
     timed_out: bool = False
@@ -55,6 +57,7 @@ class RequestContext(Struct, eq=False):
     consistency: Any = None
     user_id: UUID | str | int | None = None
     caller: object = None
+    trace: Any = None
 
 
 def new_context(scope: Scope, receive: Receive) -> RequestContext:

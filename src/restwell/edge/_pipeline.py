@@ -79,8 +79,11 @@ class Edge:
                 context.status, headers, body = response
                 for on_response in (self._on_prepared if context.is_prepared else self._on_response)[position]:
                     on_response(context, headers)
+                if context.method == "HEAD":
+                    body = _EMPTY
                 await send({"type": "http.response.start", "status": context.status, "headers": headers})
-                await send({"type": "http.response.body", "body": _EMPTY if context.method == "HEAD" else body})
+                context.body_bytes = len(body)
+                await send({"type": "http.response.body", "body": body})
         finally:
             for after in self._after[position]:
                 after(context)
@@ -100,8 +103,11 @@ class Edge:
                 for on_response in responding:
                     on_response(context, headers)
                 message["headers"] = headers
-            elif without_body and message["type"] == "http.response.body":
-                message["body"] = _EMPTY
+            elif message["type"] == "http.response.body":
+                if without_body:
+                    message["body"] = _EMPTY
+                else:
+                    context.body_bytes += len(message.get("body", _EMPTY))
             await send(message)
 
         scope[SCOPE_KEY] = context

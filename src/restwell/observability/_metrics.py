@@ -14,14 +14,18 @@ from typing import Final, cast
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of
 from prometheus_client.registry import Collector
 
+from restwell.observability._metric_families import HistogramFamily
 from restwell.observability._metrics_folder import Family, Kind, MetricsFolder, merge
 from restwell.observability._process_reports import ProcessReports, Report
 
 log = structlog.get_logger("restwell.metrics")
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+"""The format with exemplars, which Prometheus asks for."""
 PUBLISH_SECONDS: Final = 1.0
 
 
@@ -51,10 +55,13 @@ class Metrics:
             await publishing
             self._folder.release()
 
-    async def exposition(self, extra: Iterable[Metric] = ()) -> bytes:
-        """The metrics of all workers in the Prometheus text format. ``extra`` metrics are not aggregated."""
-        others = await asyncio.to_thread(_collect_others, self._folder) if self._folder is not None else []
-        return generate_latest(_MergedCollector([*_families(self.registry.collect()), *_families(extra), *others]))
+    async def exposition(self, extra: Iterable[Metric] = (), *, openmetrics: bool = False) -> bytes:
+        """The metrics of all workers in the Prometheus text format, or in OpenMetrics.
+
+        ``extra`` metrics are not aggregated.
+        """
+        families = [*_families(self.registry.collect()), *_families(extra)]
+        return await asyncio.to_thread(_generate, families, self._folder, openmetrics=openmetrics)
 
     async def process_reports(self) -> list[Report]:
         """The reports of all live processes that share the folder, this one first."""
@@ -86,6 +93,15 @@ class Metrics:
             self._publish_failed = False
 
 
+def _generate(families: list[Family], folder: MetricsFolder | None, *, openmetrics: bool) -> bytes:
+    others = _collect_others(folder) if folder is not None else []
+    merged = _MergedCollector([*families, *others])
+    if openmetrics:
+        exposed: bytes = openmetrics_of(merged)  # type: ignore[no-untyped-call]  # untyped in prometheus_client
+        return exposed
+    return generate_latest(merged)
+
+
 def _collect_others(folder: MetricsFolder) -> list[Family]:
     _compact(folder)
     with suppress(OSError):
@@ -99,10 +115,16 @@ def _compact(folder: MetricsFolder) -> None:
 
 
 def _families(metrics: Iterable[Metric]) -> list[Family]:
-    return [
-        Family(one.name, one.documentation, cast(Kind, one.type), [(s.name, s.labels, s.value) for s in one.samples])
-        for one in metrics
-    ]
+    return [_family(metric) for metric in metrics]
+
+
+def _family(metric: Metric) -> Family:
+    family = Family(metric.name, metric.documentation, cast(Kind, metric.type), [])
+    if isinstance(metric, HistogramFamily):
+        family.bounds, family.series = list(metric.bounds), list(metric.series)
+    else:
+        family.samples = [(sample.name, sample.labels, sample.value) for sample in metric.samples]
+    return family
 
 
 class _MergedCollector(Collector):
@@ -113,6 +135,9 @@ class _MergedCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for family in merge(self._families):
+            if family.series:
+                yield HistogramFamily(family.name, family.text, family.bounds, family.series)
+                continue
             metric = Metric(family.name, family.text, family.kind)
             for sample in family.samples:
                 metric.add_sample(*sample)

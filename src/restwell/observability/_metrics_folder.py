@@ -20,6 +20,7 @@ import structlog
 from msgspec import Struct
 
 from restwell._atomic_file import replacing
+from restwell.observability._metric_families import Series
 
 log = structlog.get_logger("restwell.metrics")
 
@@ -35,10 +36,14 @@ Sample = tuple[str, dict[str, str], float]
 
 
 class Family(Struct):
+    """A metric family of this module's format. A histogram of the kit has ``series``, others have ``samples``."""
+
     name: str
     text: str
     kind: Kind
     samples: list[Sample]
+    bounds: list[float] = []
+    series: list[Series] = []
 
 
 class _Published(Struct):
@@ -65,11 +70,18 @@ class _ProcessMetrics(Struct):
 
 
 def merge(families: Iterable[Family]) -> list[Family]:
-    """Merge families by name. Samples with the same name and labels are summed."""
+    """Merge families by name. Samples and series with the same name and labels are summed.
+
+    Each bucket of a series has its newest example. A histogram with other buckets than an earlier one of its
+    name, of another release, is left out.
+    """
     merged: dict[str, Family] = {}
     sums: dict[str, dict[tuple[str, frozenset[tuple[str, str]]], float]] = {}
+    series: dict[str, dict[tuple[str, ...], Series]] = {}
     for family in families:
-        merged.setdefault(family.name, Family(family.name, family.text, family.kind, []))
+        first = merged.setdefault(family.name, Family(family.name, family.text, family.kind, [], family.bounds))
+        if family.bounds == first.bounds:
+            _add_series(series.setdefault(family.name, {}), family.series)
         values = sums.setdefault(family.name, {})
         created = f"{family.name}_created" if family.kind not in _LIVE_ONLY else None
         for name, labels, value in family.samples:
@@ -80,6 +92,7 @@ def merge(families: Iterable[Family]) -> list[Family]:
                 values[key] = values.get(key, 0.0) + value
     for name, family in merged.items():
         family.samples = [(sample, dict(sorted(labels)), value) for (sample, labels), value in sums[name].items()]
+        family.series = [*series.get(name, {}).values()]
     return list(merged.values())
 
 
@@ -201,6 +214,21 @@ class MetricsFolder:
             except OSError:
                 process_metrics.append(name)
         return process_metrics
+
+
+def _add_series(merged: dict[tuple[str, ...], Series], added: Iterable[Series]) -> None:
+    for one in added:
+        key = tuple(one.labels.values())
+        total = merged.get(key)
+        if total is None:
+            merged[key] = Series(one.labels, list(one.counts), one.sum, dict(one.examples))
+            continue
+        total.counts = [a + b for a, b in zip(total.counts, one.counts, strict=True)]
+        total.sum += one.sum
+        for bucket, example in one.examples.items():
+            known = total.examples.get(bucket)
+            if known is None or known.at < example.at:
+                total.examples[bucket] = example
 
 
 def _counters(process_metrics: _ProcessMetrics) -> list[Family]:

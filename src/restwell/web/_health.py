@@ -4,7 +4,7 @@ An orchestrator restarts the process if ``live`` fails, and sends it no requests
 """
 
 from contextlib import suppress
-from typing import Final
+from typing import Annotated, Final
 
 from msgspec import Struct
 
@@ -12,8 +12,10 @@ from restwell.database import Database, Migrations
 from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.jobs import Jobs, QueueStats
 from restwell.jobs._metrics import queue_metrics
-from restwell.observability._metrics import MEDIA_TYPE, Metrics
+from restwell.observability._metrics import MEDIA_TYPE, OPENMETRICS_TYPE, Metrics
 from restwell.web._declarations import Handler, get
+from restwell.web._parameters import Header
+from restwell.web._responses import Response
 
 HEALTH_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
 """Paths that are never rejected under overload."""
@@ -59,11 +61,16 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics, 
         return Readiness("ready", database.dialect, migrations.head)
 
     @get("/metrics", include_in_schema=False, rate_limit=None, media_type=MEDIA_TYPE)
-    async def read_metrics() -> bytes:
+    async def read_metrics(accept: Annotated[str | None, Header("Accept")] = None) -> Response[bytes]:
         queues: list[QueueStats] = []
         if any("." not in name for name in jobs.registered):  # without jobs of its own, it may have no tables
             with suppress(ServiceUnavailable):  # the other metrics are needed most while the database is down
                 queues = await jobs.queue_stats()
-        return await metrics.exposition(queue_metrics(queues))
+        openmetrics = "application/openmetrics-text" in (accept or "")
+        return Response(
+            content=await metrics.exposition(queue_metrics(queues), openmetrics=openmetrics),
+            media_type=OPENMETRICS_TYPE if openmetrics else MEDIA_TYPE,
+            headers={"vary": "Accept"},
+        )
 
     return [live, ready, read_metrics]
