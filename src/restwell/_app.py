@@ -12,7 +12,7 @@ from restwell._application import App
 from restwell._edge_hooks import build_edge
 from restwell._host import Host
 from restwell._kit import Kit
-from restwell._services import Services
+from restwell._services import Services, type_name
 from restwell.asgi import Route as WrappedRoute
 from restwell.asgi import compile_route, with_sent_method
 from restwell.database import Migrations
@@ -32,6 +32,7 @@ from restwell.web._endpoint import Defaults, compile_endpoints
 from restwell.web._features import (
     authentication_of,
     client_credentials_of,
+    enabled_parts,
     features_of,
     migrations_of,
     serves_routes,
@@ -73,10 +74,11 @@ class Restwell(Kit):
         Raises TypeError for an invalid route.
         """
         self.metrics.reports.version = version
+        parts = enabled_parts(parts, self.settings)
         features = [*features_of(parts), CLEANUP]
-        services = self._services_of(features)
-        built = services.build_all()
         schema = _migrations(migrations, features)
+        services = self._services_of(features, schema)
+        built = services.build_all()
         types = types_of(features, services.build)
         client_credentials = client_credentials_of(parts)
         public_keys = self.access_tokens.public_keys if self.settings.jwt.key_files else None
@@ -165,7 +167,8 @@ class Restwell(Kit):
         self.metrics.reports.version = version
         endpoints = with_rates(map(compile_route, routes), self.rate_limiter)
         features = [*features, CLEANUP]
-        services = self._services_of(features)
+        schema = _migrations(migrations, features)
+        services = self._services_of(features, schema)
         return self._build(
             with_sent_method(app),
             app,
@@ -175,7 +178,7 @@ class Restwell(Kit):
             version,
             services=services.build_all(),
             features=features,
-            migrations=_migrations(migrations, features),
+            migrations=schema,
             is_existing=True,
         )
 
@@ -192,10 +195,11 @@ class Restwell(Kit):
         if self._rate_limit is not None:
             await self._rate_limit.count(context)
 
-    def _services_of(self, features: Sequence[Feature]) -> Services:
+    def _services_of(self, features: Sequence[Feature], schema: Migrations) -> Services:
         """Register the jobs of the features, and prepare their services."""
         self.jobs.register([job for feature in features for job in feature.jobs])
-        return Services((entry for feature in features for entry in feature.services), self._parts)
+        parts = {**self._parts, type_name(Migrations): lambda: schema}
+        return Services((entry for feature in features for entry in feature.services), parts)
 
     def _build(
         self,

@@ -102,6 +102,7 @@ class Kit(OptionalParts):
             Cursors: self.cursors,
             Files: self.files,
             RefreshTokens: self.refresh_tokens,
+            Metrics: self.metrics,
         }
         self._parts = {type_name(kind): partial(_same, part) for kind, part in parts.items()} | self._optional_parts()
         self._consistency_tokens = ConsistencyTokens(keys.derive("consistency"))

@@ -66,12 +66,13 @@ class ErrorFormat(Struct, frozen=True):
     """The form of every error response: RFC 9457 problems, unless the application sets another.
 
     ``body`` returns a Struct or a builtin type, from the error and the id of the request. ``schema`` is its type, for
-    the OpenAPI document. The error determines status and headers.
+    the OpenAPI document. The error determines status and headers; ``headers`` are added to each.
     """
 
     media_type: str = PROBLEM_MEDIA_TYPE
     body: Callable[[AppError, str], Any] = AppError.problem
     schema: type = Problem
+    headers: Mapping[str, str] = {}
 
 
 PROBLEMS: Final = ErrorFormat()

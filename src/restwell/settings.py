@@ -5,13 +5,11 @@ The name of a variable is the section and the field joined by an underscore: ``D
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from io import StringIO
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import unquote
 
-from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,6 +26,7 @@ from pydantic import (
 from restwell._database_url import postgres_url, sqlite_path
 from restwell._email_addresses import EmailAddress, mailbox
 from restwell._extras import check_installed
+from restwell._settings_files import read_env_file, secret_files
 from restwell.errors import ConfigurationError
 
 LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
@@ -245,6 +244,7 @@ class Settings(Section):
     trusted_hops: int = Field(default=0, ge=0, le=10)
     cache: Literal["on", "bounded", "off"] = "on"
     cache_bytes: int = Field(default=64 * 2**20, ge=2**20)
+    ops: Literal["auto", "on", "off"] = "auto"
     runtime_dir: Path | None = None
     app: AppSettings = AppSettings()
     cors: CorsSettings = CorsSettings()
@@ -269,8 +269,8 @@ class Settings(Section):
         Empty values count as unset. Raises ConfigurationError with all errors, without values.
         """
         known = {"_".join(path).upper(): path for path in cls.paths()}
-        secret_values, secret_errors = _secret_files(secrets_dir, known)
-        file_values, file_errors = _env_file(env_file)
+        secret_values, secret_errors = secret_files(secrets_dir, known)
+        file_values, file_errors = read_env_file(env_file)
         if secret_errors or file_errors:
             raise ConfigurationError([*file_errors, *secret_errors])
         values = {**secret_values, **file_values, **{name: value for name, value in env.items() if value}}
@@ -357,43 +357,6 @@ class Settings(Section):
     def in_production(self) -> bool:
         return self.app.env == "production"
 
-
-def _env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:
-    """The values of a file like ``.env``, and its errors."""
-    if path is None:
-        return {}, []
-    text, fault = _read_text(path)
-    if fault is not None:
-        return {}, [fault]
-    found = dotenv_values(stream=StringIO(text), interpolate=False)
-    return {name: value for name, value in found.items() if value}, []
-
-
-def _secret_files(folder: Path | None, names: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """The values of files named after a setting, and their errors. Other files are ignored."""
-    if folder is None or not folder.is_dir():
-        return {}, []
-    try:
-        files = sorted(file for file in folder.iterdir() if file.name.upper() in names)
-    except OSError as error:
-        return {}, [f"{folder}: cannot be read: {error.strerror}; set SECRETS_DIR to another folder"]
-    values, faults = {}, []
-    for file in files:
-        text, fault = _read_text(file)
-        if fault is not None:
-            faults.append(fault)
-        elif text.strip():
-            values[file.name.upper()] = text.strip()
-    return values, faults
-
-
-def _read_text(file: Path) -> tuple[str, str | None]:
-    """The text of the file, empty if it does not exist, and the error if it is unreadable."""
-    try:
-        return file.read_text(encoding="utf-8-sig"), None
-    except FileNotFoundError:
-        return "", None
-    except OSError as error:
-        return "", f"{file}: cannot be read: {error.strerror}; it must be a file that the user of this process can read"
-    except UnicodeDecodeError as error:
-        return "", f"{file}: is not UTF-8 (byte {error.start}); save it as UTF-8"
+    @property
+    def has_operations_page(self) -> bool:
+        return self.ops == "on" or (self.ops == "auto" and not self.in_production)

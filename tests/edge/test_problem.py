@@ -29,11 +29,15 @@ def test_an_application_may_have_its_own_form_of_errors() -> None:
     def body(error: AppError, request_id: str) -> object:
         return {"errors": {error.code: [error.detail]}, "id": request_id}
 
-    errors = ErrorFormat("application/vnd.example+json", body, dict)
+    errors = ErrorFormat("application/vnd.example+json", body, dict, {"x-own": "1", "retry-after": "99"})
     status, headers, content = error_response(ServiceUnavailable("Later."), "the-request", errors)
-    assert (status, dict(headers)[b"content-type"], dict(headers)[b"retry-after"]) == (
+    assert (status, dict(headers)) == (
         503,
-        b"application/vnd.example+json",
-        b"1",
+        {
+            b"content-type": b"application/vnd.example+json",
+            b"content-length": str(len(content)).encode(),
+            b"retry-after": b"1",
+            b"x-own": b"1",
+        },
     )
     assert msgspec.json.decode(content) == {"errors": {"service_unavailable": ["Later."]}, "id": "the-request"}

@@ -21,6 +21,7 @@ LIBRARIES: Final = {
     "docs": {"swagger-ui-py"},
     "litestar": {"litestar"},
     "mail": {"aiosmtplib", "email-validator"},
+    "ops": {"django-js-lib-htmx"},
     "postgresql": {"asyncpg"},
     "rabbitmq": {"aio-pika", "aiormq"},
     "redis": {"redis", "hiredis"},
@@ -34,6 +35,7 @@ NEED_AN_EXTRA: Final = {
     "email_addresses": "mail",
     "litestar": "litestar",
     "mail": "mail",
+    "ops": "ops",
     "testing": "testing",
 }
 
@@ -80,6 +82,12 @@ STARTS: Final = {
             pass  # nothing listens there
         else:
             raise AssertionError""",
+    "ops": """
+        from restwell.ops import Ops
+        async def verify(token):
+            raise AssertionError
+        pages = Restwell(kit.settings).app([Ops(admin_role="admin", sign_in="/login")], authenticate=verify)
+        assert "/ops" in {route.path for route in pages.routes}""",
     "postgresql": """
         from restwell.database import Migrations
         await app.migrations.check(kit.database)

@@ -229,3 +229,15 @@ def test_a_subclass_of_a_feature_has_options_of_its_own() -> None:
     feature = Members(token_path="/token")
     assert feature.client_credentials == ClientCredentials("/token", CREDENTIALS.scopes)
     assert (feature.controllers, feature.jobs, feature.migrations) == ([Notes], (), {})
+
+
+def test_the_settings_may_remove_a_feature_also_from_a_version() -> None:
+    """Breaks when ``enabled`` is not asked: a page for developers would be in production."""
+    notes = Feature(controllers=[Notes], enabled=lambda settings: settings.in_production)
+    for parts in ([notes], [Version("/v1", [notes])]):
+        assert not any("notes" in route.path for route in Restwell(Settings()).app(parts).routes)
+    production = Settings.model_validate({"app": {"env": "production"}})
+    app = Restwell(production).app([notes], authenticate=authenticate)
+    assert any("notes" in route.path for route in app.routes)
+    with pytest.raises(TypeError, match="enabled must be a function of the settings"):
+        FEATURE(enabled=True)

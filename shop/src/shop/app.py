@@ -7,6 +7,7 @@ from typing import Final
 
 from restwell import App, Project, Restwell
 from restwell.accounts import Accounts
+from restwell.ops import Ops
 from restwell.web import Feature, JobController, Lifecycle, Part, Version, requires_role
 from shop import demo, load_data
 from shop.access import SCOPES, Role, Scope
@@ -51,7 +52,7 @@ def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -
         Version("/v2", parts, requests=products_v2.REQUESTS, responses=RESPONSES, page=Listing),
     ]
     return Restwell(settings, name="shop").app(
-        [Feature(services=replacements), *versions],
+        [Feature(services=replacements), Ops(accounts), *versions],
         description=DESCRIPTION,
         contact=CONTACT,
         license_id="MIT",

@@ -74,16 +74,17 @@ async def test_a_customer_registers_orders_and_signs_out(
     assert_problem(await customer_client.get("/v1/orders"), 401, "unauthorized")
 
     banner = [line for line in server.output.splitlines() if line.startswith("  ")]
-    assert banner[:4] == [
+    assert banner[:5] == [
         f"  shop    {server.url}/v1 (deprecated)",
         f"  shop    {server.url}/v2",
         f"  docs    {server.url}/docs",
+        f"  ops     {server.url}/ops",
         f"  health  {server.url}/health/ready",
     ]
-    assert {"sqlite": "SQLite at ", "postgresql": "PostgreSQL at 127.0.0.1:"}[backend] in banner[4]
-    assert "(1,000 products)" in banner[4]
-    assert {"sqlite": "cache on this machine", "postgresql": "cache in Redis"}[backend] in banner[4]
-    assert "2 workers" in banner[4]
+    assert {"sqlite": "SQLite at ", "postgresql": "PostgreSQL at 127.0.0.1:"}[backend] in banner[5]
+    assert "(1,000 products)" in banner[5]
+    assert {"sqlite": "cache on this machine", "postgresql": "cache in Redis"}[backend] in banner[5]
+    assert "2 workers" in banner[5]
     assert "customer1@shop.example / demo-password-2026" in banner[-1]
     assert GRACE["password"] not in server.output
     assert "Traceback" not in server.output

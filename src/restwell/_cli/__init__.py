@@ -355,6 +355,7 @@ def _print_banner(project: Project, settings: Settings, app: App, seeded: str, r
     lines = [
         *(f"  {project.name:<7} {base}{prefix}" for prefix in _prefixes(app)),
         f"  docs    {report.services.get('docs', f'{base}/docs')}",
+        *([f"  ops     {base}/ops"] if any(route.path == "/ops" for route in app.routes) else []),
         f"  health  {base}/health/ready",
         f"  {' · '.join(parts)}",
         *(

@@ -12,6 +12,6 @@ def error_response(error: AppError, request_id: str, errors: ErrorFormat) -> Res
     headers = [
         (b"content-type", errors.media_type.encode()),
         (b"content-length", str(len(body)).encode()),
-        *((name.encode(), value.encode()) for name, value in error.headers.items()),
+        *((name.encode(), value.encode()) for name, value in {**errors.headers, **error.headers}.items()),
     ]
     return error.status, headers, body

@@ -121,6 +121,7 @@ _CHECKS: Final[Mapping[str, tuple[Check, str]]] = {
     ),
     "types": (_are_types, "types, or functions that return one, by the declared type"),
     "tag_descriptions": (_maps(str, str), "descriptions by tag"),
+    "enabled": (_optional(callable), "a function of the settings"),
     "prefix": (_is_path, 'a path such as "/v1"'),
     "requests": (_list_of(_is(FunctionType)), "a list of functions"),
     "responses": (_list_of(_is(FunctionType)), "a list of functions"),

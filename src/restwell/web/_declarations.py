@@ -15,6 +15,7 @@ from restwell.edge._lifecycle import Lifecycle
 from restwell.errors import AppError, ErrorFormat
 from restwell.jobs import Job
 from restwell.rate_limits import Rate
+from restwell.settings import Settings
 from restwell.web._authentication import Authentication
 from restwell.web._caching import Public
 from restwell.web._checks import check
@@ -176,6 +177,8 @@ class Feature:
     ``{User: ShopUser}`` also makes ``Page[User]`` a ``Page[ShopUser]``. A function is called with services, by the
     types of its parameters, and returns the type. In OpenAPI the concrete type has the name of the declared one.
 
+    ``enabled``: a function of the settings. With False the application is as if it did not have the feature.
+
     ``tag_descriptions``: what the tags of its controllers mean, for the OpenAPI document. The last one of a tag counts.
 
     A subclass may have options of its own: its ``__init__`` ends with ``super().__init__(controllers=..., ...)``.
@@ -191,6 +194,7 @@ class Feature:
     client_credentials: ClientCredentials | None = None
     types: Mapping[type, type | Callable[..., type]] = field(default_factory=dict)
     tag_descriptions: Mapping[str, str] = field(default_factory=dict)
+    enabled: Callable[[Settings], bool] | None = None
 
     def __post_init__(self) -> None:
         check(type(self).__name__, {each.name: getattr(self, each.name) for each in fields(Feature)})

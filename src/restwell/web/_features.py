@@ -6,11 +6,23 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from restwell.settings import Settings
 from restwell.web._authentication import Authentication
 from restwell.web._declarations import Feature, Part, Version
 from restwell.web._token_endpoint import ClientCredentials
 
 T = TypeVar("T")
+
+
+def enabled_parts(parts: Iterable[Part | Version], settings: Settings) -> list[Part | Version]:
+    """The parts without the features that are not enabled."""
+    found: list[Part | Version] = []
+    for part in parts:
+        if isinstance(part, Version):
+            found.append(msgspec.structs.replace(part, parts=enabled_parts(part.parts, settings)))
+        elif not isinstance(part, Feature) or part.enabled is None or part.enabled(settings):
+            found.append(part)
+    return found
 
 
 def features_of(parts: Iterable[Part | Version]) -> list[Feature]:

@@ -36,6 +36,7 @@ class SecurityEventType(StrEnum):
     DATA_EXPORTED = "data_exported"
     ACCOUNT_UPDATED = "account_updated"
     ACCOUNT_DELETED = "account_deleted"
+    OPERATION = "operation"
 
 
 security_events = Table(
