@@ -356,6 +356,32 @@ def assert_the_removal_is_accepted(document: dict[str, Any]) -> None:
         assert any(each.level is Level.BREAKING for each in changes) is expected, changes
 
 
+class Card(Struct, frozen=True, tag="card"):
+    number: str
+
+
+class Cash(Struct, frozen=True, tag="cash"):
+    amount: int
+
+
+class Payments(Controller):
+    path = "/payments"
+
+    @post()
+    async def pay(self, data: Card | Cash) -> None:
+        """Pay."""
+        raise NotImplementedError
+
+
+def test_a_tagged_union_is_one_of_its_types() -> None:
+    """Breaks with ``anyOf``: openapi-generator makes one type with the members of all, which is no valid TypeScript."""
+    content = document_of(Payments)["paths"]["/v1/payments"]["post"]["requestBody"]["content"]["application/json"]
+    schema = content["schema"]
+    assert schema["oneOf"] == [{"$ref": "#/components/schemas/Card"}, {"$ref": "#/components/schemas/Cash"}]
+    assert schema["discriminator"]["propertyName"] == "type"
+    assert (content["example"]["type"], "anyOf" in schema) == ("card", False)
+
+
 def test_the_document_names_a_custom_guard() -> None:
     assert "Guarded by has_own_key." in document_of(Things)["paths"]["/v1/things/keyed"]["get"]["description"]
 

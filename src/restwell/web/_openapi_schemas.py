@@ -64,7 +64,7 @@ class ComponentSchemas:
         refs, components = msgspec.json.schema_components(others, schema_hook=hook, ref_template=REF + "{name}")
         refs, components = _with_readable_names(refs, components, names)
         add_patterns([refs, components])
-        _describe_deprecations([refs, components])
+        _amend([refs, components])
         self._refs = dict(zip(others, refs, strict=True)) | {each: model_refs[each] for each in adapters}
         self.components = dict(sorted(_merged(components, model_components).items()))
 
@@ -138,15 +138,17 @@ def list_codes(responses: Schema) -> None:
                     content["schema"] = {**content["schema"], "properties": {name: {"enum": list(values)}}}
 
 
-def _describe_deprecations(schema: Any) -> None:
-    """Add the sentence of each deprecated field to its description, in place."""
+def _amend(schema: Any) -> None:
+    """In place: add the sentence of each deprecated field to its description. Of a tagged union one type is valid."""
     for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list | tuple) else ():
-        _describe_deprecations(inner)
+        _amend(inner)
     if not isinstance(schema, dict):
         return
     if isinstance(sentence := schema.get(DEPRECATION), str):
         del schema[DEPRECATION]
         schema["description"] = f"{schema.get('description', '')} {sentence}".strip()
+    if "discriminator" in schema and "anyOf" in schema:
+        schema["oneOf"] = schema.pop("anyOf")  # generators make a union of types only of this keyword
     for arm in schema.get("anyOf", ()):
         if isinstance(arm, dict) and arm.get("deprecated"):  # Annotated[int, deprecated(...)] | None
             schema |= {key: arm[key] for key in ("deprecated", SUNSET) if key in arm}
