@@ -1,22 +1,17 @@
 """The OpenAPI document describes exactly what the application has."""
 
 import json
-from copy import deepcopy
-from datetime import UTC, date, datetime
-from typing import Annotated, Any, Final
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
+from msgspec import UNSET, Struct, UnsetType, defstruct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from restwell import Restwell
-from restwell._api._changes import Level
-from restwell._api._operations import compare_documents
 from restwell.auth import Actor
 from restwell.database import DatabaseBusy
 from restwell.errors import ErrorFormat, NotFound
-from restwell.fields import deprecated
 from restwell.pages import Page
 from restwell.settings import Settings
 from restwell.web import (
@@ -293,93 +288,6 @@ def test_the_document_names_contact_license_and_the_meaning_of_tags() -> None:
         content = app.openapi["paths"]["/tagged"]["get"]["responses"]["200"]["content"]
         assert content == {"text/csv": {"schema": {"type": "string"}}}
     assert not {"contact", "license"} & set(document_of(Things)["info"])
-
-
-OLD: Final = deprecated(since=date(2026, 12, 1), sunset=date(2027, 12, 1), instead="price")
-OLD_TEXT: Final = "Deprecated since 2026-12-01. May be removed from 2027-12-01 on. Use `price`."
-
-
-class Priced(Struct, frozen=True):
-    cents: Annotated[int, Meta(description="In minor units."), OLD]
-    price: int
-    optional: Annotated[int, OLD] | None = None
-    whole: Annotated[Whole, OLD] | UnsetType = UNSET
-
-
-class PricedController(Controller):
-    path = "/priced"
-
-    @post()
-    async def add(
-        self, data: Priced, max_cents: Annotated[int, OLD] | None = None, max_price: int | None = None
-    ) -> Priced:
-        """Add."""
-        raise NotImplementedError
-
-
-def test_a_field_and_a_query_parameter_may_be_deprecated() -> None:
-    """Breaks when the sentence replaces the description, and when null hides the mark."""
-    document = document_of(PricedController)
-    properties = document["components"]["schemas"]["Priced"]["properties"]
-    assert {name: each.get("deprecated", False) for name, each in properties.items()} == {
-        "cents": True,
-        "price": False,
-        "optional": True,
-        "whole": True,
-    }
-    assert properties["cents"]["description"] == f"In minor units. {OLD_TEXT}"
-    assert properties["whole"]["description"] == OLD_TEXT
-    assert [name for name, each in properties.items() if each.get("x-sunset") == "2027-12-01"] == [
-        "cents",
-        "optional",
-        "whole",
-    ]
-    assert "x-deprecation" not in json.dumps(document)
-    parameters = {each["name"]: each for each in document["paths"]["/v1/priced"]["post"]["parameters"]}
-    old, new = parameters["max_cents"], parameters["max_price"]
-    assert old == {**old, "deprecated": True, "x-sunset": "2027-12-01", "description": OLD_TEXT}
-    assert not {"deprecated", "x-sunset"} & old["schema"].keys()
-    assert_the_removal_is_accepted(document)
-    assert ("deprecated" in new, new["description"]) == (False, "")
-
-
-def assert_the_removal_is_accepted(document: dict[str, Any]) -> None:
-    """The comparison of documents knows the dates: what is past them may be removed."""
-    new = deepcopy(document)
-    operation = new["paths"]["/v1/priced"]["post"]
-    operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "max_cents"]
-    schema = new["components"]["schemas"]["Priced"]
-    del schema["properties"]["cents"]
-    schema["required"].remove("cents")
-    for moment, expected in ((datetime(2027, 11, 30, tzinfo=UTC), True), (datetime(2027, 12, 1, tzinfo=UTC), False)):
-        changes = compare_documents(document, new, moment)
-        assert any(each.level is Level.BREAKING for each in changes) is expected, changes
-
-
-class Card(Struct, frozen=True, tag="card"):
-    number: str
-
-
-class Cash(Struct, frozen=True, tag="cash"):
-    amount: int
-
-
-class Payments(Controller):
-    path = "/payments"
-
-    @post()
-    async def pay(self, data: Card | Cash) -> None:
-        """Pay."""
-        raise NotImplementedError
-
-
-def test_a_tagged_union_is_one_of_its_types() -> None:
-    """Breaks with ``anyOf``: openapi-generator makes one type with the members of all, which is no valid TypeScript."""
-    content = document_of(Payments)["paths"]["/v1/payments"]["post"]["requestBody"]["content"]["application/json"]
-    schema = content["schema"]
-    assert schema["oneOf"] == [{"$ref": "#/components/schemas/Card"}, {"$ref": "#/components/schemas/Cash"}]
-    assert schema["discriminator"]["propertyName"] == "type"
-    assert (content["example"]["type"], "anyOf" in schema) == ("card", False)
 
 
 def test_the_document_names_a_custom_guard() -> None:

@@ -99,3 +99,20 @@ def test_only_components_that_a_path_refers_to_are_used() -> None:
     assert list(schemas.parameters_of(Filter)["properties"]) == ["owner"]
     assert set(schemas.components) == {"Whole", "WholePage", "Typed", "Inner"}
     assert set(schemas.used_by({"/": schemas.ref(Page[Whole])})) == {"Whole", "WholePage"}
+
+
+class Card(Struct, frozen=True, tag="card"):
+    number: str
+
+
+class Cash(Struct, frozen=True, tag="cash"):
+    amount: int
+
+
+def test_a_tagged_union_is_one_of_its_types() -> None:
+    """Breaks with ``anyOf``: openapi-generator makes one type with the members of all, which is no valid TypeScript."""
+    content = ComponentSchemas([Card | Cash]).content(Card | Cash)
+    schema = content["schema"]
+    assert schema["oneOf"] == [{"$ref": f"{REF}Card"}, {"$ref": f"{REF}Cash"}]
+    assert schema["discriminator"]["propertyName"] == "type"
+    assert (content["example"]["type"], "anyOf" in schema) == ("card", False)
