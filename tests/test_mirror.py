@@ -38,6 +38,7 @@ WITHOUT_TESTS: Final = {
     "api/rules": "sentences, which test_operations reads",
     "cache/store": "an interface",
     "client/model": "structs, which test_reader reads",
+    "client/typescript_types": "the types of a client, which test_typescript writes",
     "cli/loading": "what each command begins with, which test_cli runs",
     "database/types": "column types, which test_facade writes and reads on both databases",
     "edge/context": "the state of a request and the base class of hooks, which test_pipeline runs",

@@ -1,4 +1,4 @@
-"""A TCP proxy that injects network faults: latency, black holes and resets."""
+"""A TCP proxy that injects network faults: latency, black holes, resets and lost answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,6 +15,8 @@ class FaultProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self.delay_seconds = 0.0
+        self.answers_to_lose = 0
+        """Instead of the next answers, their connections are reset. The target has done what it was asked."""
         self.accepted = 0
         self.port = 0
 
@@ -39,16 +41,19 @@ class FaultProxy:
             await self._flowing.wait()
             upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
             self._streams.add(upstream)
-            await asyncio.gather(self._pass(reader, upstream), self._pass(upstream_reader, writer))
+            await asyncio.gather(self._pass(reader, upstream), self._pass(upstream_reader, writer, answers=True))
             self._streams.discard(upstream)
         except OSError:
             writer.transport.abort()
         finally:
             self._streams.discard(writer)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
         try:
             while data := await reader.read(65_536):
+                if answers and self.answers_to_lose > 0:
+                    self.answers_to_lose -= 1
+                    raise ConnectionResetError
                 await asyncio.sleep(self.delay_seconds)
                 await self._flowing.wait()
                 writer.write(data)

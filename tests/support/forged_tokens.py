@@ -10,7 +10,7 @@ import msgspec
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey
 
-from restwell.auth._signing_keys import SigningKey
+from restwell.auth._signing_keys import SigningKey, from_secrets
 
 
 def changed(
@@ -22,6 +22,12 @@ def changed(
     all_claims = {**msgspec.json.decode(part(good, 1)), **claims}
     payload = {name: value for name, value in all_claims.items() if value is not None}
     return jwt.encode(token_header, payload, with_key or key.key, algorithms=[token_header["alg"]], default_type=None)
+
+
+def expired(secret: str, good: str) -> str:
+    """The token as it is after its time."""
+    now = int(time.time())
+    return changed(from_secrets([secret])[0], good, iat=now - 1_000, exp=now - 100)
 
 
 def forged_tokens(key: SigningKey, good: str) -> dict[str, str]:

@@ -5,32 +5,18 @@ Their own environments are in build/clients: the Python generator needs an older
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import msgspec
 import pytest
 
-from servers import RESTWELL, ROOT, restwell, serve
+from client_tools import NODE, PROGRAMS, PYTHON, TOOLS, VERSIONS, run
+from servers import RESTWELL, restwell, serve
 from shop.app import create_app
 from shop.settings import ShopSettings
 
 pytestmark = pytest.mark.system
-
-HERE: Final = Path(__file__).parent
-TOOLS: Final = ROOT / "build/clients"
-NODE: Final = TOOLS / "node_modules/.bin"
-PYTHON: Final = TOOLS / "bin"
-VERSIONS: Final = ("v1", "v2")
-
-
-def run(folder: Path, *command: str | Path) -> str:
-    """The output of a tool. Fails with it if the tool fails."""
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
-    return ended.stdout
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for version in VERSIONS:
         document = create_app(ShopSettings()).documents[f"/{version}"]
         (folder / f"{version}.json").write_bytes(msgspec.json.encode(document))
-    for each in HERE.iterdir():
+    for each in PROGRAMS.iterdir():
         if each.suffix in {".json", ".yaml", ".ts"} or each.name == "journey.py":
             shutil.copy(each, folder)
     (folder / "node_modules").symlink_to(TOOLS / "node_modules")

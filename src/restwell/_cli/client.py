@@ -7,8 +7,10 @@ import typer
 
 from restwell._cli.api import documents_of_application
 from restwell._cli.openapi_sources import ANY_VERSION, read_documents, snapshot_path
+from restwell._client._folder import write_files
 from restwell._client._model import Api
 from restwell._client._reader import read_api
+from restwell._client._typescript import typescript_client
 from restwell.errors import ConfigurationError
 
 commands: Final = typer.Typer(no_args_is_help=True, help="Write a client of the API.")
@@ -23,6 +25,12 @@ Snapshot = Annotated[
     str | None,
     typer.Option(help="The path of the documents in a git revision. Without it: [tool.restwell] openapi."),
 ]
+
+
+@commands.command()
+def typescript(folder: Folder, source: Source = None, *, version: Version = None, snapshot: Snapshot = None) -> None:
+    """Write a TypeScript client with strict types. It depends on nothing but fetch."""
+    write_files(folder, typescript_client(described_api(source, version, snapshot)))
 
 
 def described_api(source: str | None, version: str | None, snapshot: str | None) -> Api:
