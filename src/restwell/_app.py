@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
+from prometheus_client.registry import Collector
 
 from restwell._application import App
 from restwell._edge_hooks import build_edge
@@ -126,6 +127,7 @@ class Restwell(Kit):
         endpoints = with_rates(endpoints, self.rate_limiter)
         router = Router(endpoints)
         dispatcher = Dispatcher(router, self.database, self._rate_limit, errors, host)
+        self.metrics.registry.register(dispatcher)
         return self._build(
             dispatcher,
             dispatcher.framework,
@@ -234,6 +236,9 @@ class Restwell(Kit):
             is_existing=is_existing,
             lifecycles=lifecycles if lifecycles.is_needed else None,
         )
+        for service in services:
+            if Collector in type(service).__mro__:  # a Protocol, which isinstance refuses
+                self.metrics.registry.register(cast(Collector, service))
         services = [*services, self.database, self.cache, self.jobs, self.cursors, self.files]
         return App(self, edge, framework, routes, services=services, versions=versions, **described)
 

@@ -25,6 +25,7 @@ from restwell.files import Files
 from restwell.jobs import Jobs, Worker, WorkerOptions
 from restwell.jobs._notifier import open_notifier
 from restwell.jobs._rows import ClaimedJob
+from restwell.observability._gc_metrics import GcMetrics
 from restwell.observability._log_output import output
 from restwell.observability._logs import json_log_writer
 from restwell.observability._metrics import Metrics
@@ -68,6 +69,8 @@ class Kit(OptionalParts):
         self.watchdog = Watchdog()
         self.metrics.registry.register(self.watchdog)
         self.metrics.reports.add(BLOCKS, lambda: list(self.watchdog.blocks))
+        self._gc_metrics = GcMetrics()
+        self.metrics.registry.register(self._gc_metrics)
         self.metrics.registry.register(output)
         self.metrics.registry.register(DatabaseCollector(self.database))
         self.cache = Cache(
@@ -145,6 +148,7 @@ class Kit(OptionalParts):
             await self.rate_limiter.start()
         await self.metrics.start()
         self.watchdog.start()
+        self._gc_metrics.start()
 
     async def close(self) -> None:
         """Close the registered resources, then what ``start`` opened, and write the last log lines.
@@ -165,6 +169,7 @@ class Kit(OptionalParts):
             for registered in reversed(self._closeables):
                 stack.push_async_callback(registered.close)
             stack.callback(self.watchdog.close)
+            stack.callback(self._gc_metrics.close)
 
     def worker(
         self,

@@ -32,6 +32,10 @@ async def test_a_guess_after_the_free_attempts_has_to_wait(client: httpx.AsyncCl
     assert_problem(answer, 429, "too_many_attempts")
     assert answer.headers["retry-after"] == "1"
     assert (await guess(client, "other@app.example", PASSWORD)).status_code == 201, "another account is another matter"
+    metrics = (await client.get("/metrics")).text
+    assert f'restwell_login_failures_total{{reason="password"}} {FREE_ATTEMPTS}.0' in metrics
+    assert 'restwell_login_failures_total{reason="throttled"} 1.0' in metrics
+    assert "@" not in metrics, "no metric names an account"
 
 
 async def test_the_wait_after_wrong_passwords_doubles_up_to_a_quarter_of_an_hour(
@@ -62,7 +66,7 @@ async def test_an_attacker_cannot_lock_the_owner_out(client: httpx.AsyncClient, 
     """Fails if failures are counted per account only."""
     counted = LoginThrottle(database)
     for _ in range(50):
-        await counted.record_failure(throttle_key(OWNER, "203.0.113.7"))
+        await counted.record_failure(throttle_key(OWNER, "203.0.113.7"), "password")
     with pytest.raises(TooManyAttempts):
         await counted.check(throttle_key(OWNER, "203.0.113.7"))
     await ApiClient(client).sign_in(OWNER, PASSWORD)

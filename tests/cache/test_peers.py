@@ -303,7 +303,13 @@ async def test_other_machines_are_polled_only_with_a_local_cache_on_postgresql(
         counts = []
         for _ in range(2):
             counts.append(
-                registry.get_sample_value("restwell_db_queries_total", {"query": "cache_peers.list_machine_ids"})
+                registry.get_sample_value(
+                    "db_client_operation_duration_seconds_count",
+                    {
+                        "db_query_summary": "cache_peers.list_machine_ids",
+                        "db_system_name": "sqlite" if url.startswith("sqlite") else "postgresql",
+                    },
+                )
             )
             await asyncio.sleep(0.2)
         assert (counts[0] != counts[1]) is (kind == "alone")

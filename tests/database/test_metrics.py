@@ -22,13 +22,15 @@ def registry_of(database: Database) -> CollectorRegistry:
 async def test_the_executions_and_seconds_of_each_query_are_counted(empty_url: str) -> None:
     async with open_database(empty_url) as database:
         registry = registry_of(database)
-        label = {"query": "test.metrics_one"}
-        executions = registry.get_sample_value("restwell_db_queries_total", label) or 0
-        seconds = registry.get_sample_value("restwell_db_query_seconds_total", label) or 0
+        label = {"db_query_summary": "test.metrics_one", "db_system_name": database.dialect}
+        name = "db_client_operation_duration_seconds"
+        executions = registry.get_sample_value(f"{name}_count", label) or 0
+        seconds = registry.get_sample_value(f"{name}_sum", label) or 0
         for _ in range(3):
             await database.one(one)
-        assert registry.get_sample_value("restwell_db_queries_total", label) == executions + 3
-        assert (registry.get_sample_value("restwell_db_query_seconds_total", label) or 0) > seconds
+        assert registry.get_sample_value(f"{name}_count", label) == executions + 3
+        assert registry.get_sample_value(f"{name}_bucket", {**label, "le": "+Inf"}) == executions + 3
+        assert (registry.get_sample_value(f"{name}_sum", label) or 0) > seconds
 
 
 async def test_the_state_of_the_pool_and_its_failures_are_counted(postgres_server: str) -> None:

@@ -70,6 +70,8 @@ async def test_capacity_goes_to_writes_of_users_first_and_then_in_turn() -> None
         ):
             group.create_task(wait(name, scope))
         await asyncio.sleep(0)
+        (queued,) = [one for one in limiter.collect() if one.name == "restwell_requests_queued"]
+        assert {one.labels["kind"]: one.value for one in queued.samples} == {"writes": 2, "reads": 3}
         for _ in range(5):
             limiter.release()
     assert order == ["write 1", "write 2", "read 1", "anonymous write", "read 2"]

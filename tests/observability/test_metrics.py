@@ -99,9 +99,11 @@ async def test_metrics_count_the_executions_of_each_query_and_the_connections_of
         answer = await client.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     after = samples_in(answer.text)
-    key = ("restwell_db_queries_total", frozenset({("query", "notes.list")}))
+    labels = {"db_query_summary": "notes.list", "db_system_name": backend}
+    name = "db_client_operation_duration_seconds"
+    key = (f"{name}_count", frozenset(labels.items()))
     assert after[key] - before.get(key, 0) == 3
-    assert value(after, "restwell_db_query_seconds_total", query="notes.list") > 0
+    assert value(after, f"{name}_sum", **labels) > 0
     if backend == "postgresql":
         assert value(after, "restwell_db_pool_size", server="primary") == 10
         assert value(after, "restwell_db_pool_open", server="primary") >= 1

@@ -67,15 +67,26 @@ async def test_a_block_of_the_event_loop_is_reported_with_its_stack(
     block_report = watchdog.blocks[-1]
     assert 0.1 <= block_report.seconds < 2
     assert f"in {block.__name__}\n" in block_report.stack
-    metrics = {metric.name: metric.samples[0].value for metric in watchdog.collect()}
+    metrics = {sample.name: sample.value for metric in watchdog.collect() for sample in metric.samples}
     assert logged[-1] == {
         "event": "event_loop_blocked",
         "log_level": "warning",
         "milliseconds": round(block_report.seconds * 1e3),
         "stack": block_report.stack,
     }
-    assert metrics["restwell_event_loop_blocks"] == len(watchdog.blocks)
-    assert metrics["restwell_event_loop_blocked_seconds"] == sum(block.seconds for block in watchdog.blocks)
+    assert metrics["restwell_event_loop_blocks_total"] == len(watchdog.blocks)
+    assert metrics["restwell_event_loop_blocked_seconds_total"] == sum(block.seconds for block in watchdog.blocks)
+
+
+async def test_the_delay_of_the_event_loop_is_measured_at_each_tick(watchdog: Watchdog) -> None:
+    """Breaks when only blocks of more than 50 ms are observed: a slowly rising delay would be invisible."""
+    for _ in range(10):
+        await asyncio.sleep(0.03)
+        compute(0.02)
+    (delays,) = [metric for metric in watchdog.collect() if metric.name == "restwell_event_loop_delay_seconds"]
+    values = {sample.name.rpartition("_")[2]: sample.value for sample in delays.samples}
+    assert values["count"] >= 5
+    assert values["sum"] > 0.01
 
 
 async def test_a_closed_watchdog_reports_nothing(watchdog: Watchdog) -> None:

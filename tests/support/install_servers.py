@@ -18,6 +18,7 @@ WANTED: dict[str, Callable[[], object]] = {
     "faketime": lambda: shutil.which("faketime"),
     "openssl": lambda: shutil.which("openssl"),
     "chromium": chromium_program,
+    "prometheus": lambda: shutil.which("promtool"),
     "nginx-light": lambda: shutil.which("nginx"),
     "slowhttptest": lambda: shutil.which("slowhttptest"),
 }

@@ -129,6 +129,15 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus' checker of metrics, rules and their tests. Its package has the server too."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip(f"{NEEDS}: Prometheus (apt-get install prometheus)")
+    return found
+
+
+@pytest.fixture(scope="session")
 def rabbit_url() -> Iterator[str]:
     """A temporary RabbitMQ server. Tests share it: queues begin with the name of an application."""
     if rabbit_program() is None:

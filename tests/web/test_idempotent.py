@@ -151,6 +151,8 @@ async def test_a_repeated_request_gets_the_whole_stored_response(client: httpx.A
         assert summary(again) == summary(first)
         assert again.headers["idempotent-replayed"] == "true"
     assert await entries(database) == 1
+    metrics = (await client.get("/metrics")).text
+    assert 'restwell_idempotency_replays_total{method="POST",route="/v1/ledger"} 2.0' in metrics
 
 
 async def test_an_idempotency_key_belongs_to_one_request_of_one_caller(

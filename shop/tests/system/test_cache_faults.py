@@ -77,7 +77,7 @@ async def query_count(served: Served, query: str) -> float:
     await asyncio.sleep(1.2)  # each publishes its counts once a second
     async with httpx.AsyncClient(base_url=served.url) as client:
         lines = (await client.get("/metrics")).text.splitlines()
-    name = f'restwell_db_queries_total{{query="{query}"}}'
+    name = f'db_client_operation_duration_seconds_count{{db_query_summary="{query}",'
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from restwell.observability._metric_families import counter, gauge
+from restwell.observability._metric_families import define_counter, define_gauge
 
 _COUNTERS: Final = {
     "hits": "Reads served from level 1, the memory of the process.",
@@ -19,6 +19,12 @@ _COUNTERS: Final = {
     "evictions": "Entries evicted from level 1.",
 }
 _GAUGES: Final = {"entries": "Entries in level 1.", "bytes": "Estimated memory of the entries in level 1, in bytes."}
+COUNTERS: Final = {
+    name: define_counter(f"restwell_cache_{name}_total", text, "name") for name, text in _COUNTERS.items()
+}
+GAUGES: Final = {name: define_gauge(f"restwell_cache_{name}", text, "name") for name, text in _GAUGES.items()}
+INVALIDATIONS: Final = define_counter("restwell_cache_invalidations_total", "Invalidated tags.", "name")
+UP: Final = define_gauge("restwell_cache_up", "Processes that use the cache.")
 
 
 class CacheStats:
@@ -38,12 +44,10 @@ class CacheCollector(Collector):
         self.invalidations: defaultdict[str, int] = defaultdict(int)
 
     def collect(self) -> Iterator[Metric]:
-        for name, text in _COUNTERS.items():
-            yield counter(f"restwell_cache_{name}", text, self._values(name), ["name"])
-        for name, text in _GAUGES.items():
-            yield gauge(f"restwell_cache_{name}", text, self._values(name), ["name"])
-        yield counter("restwell_cache_invalidations", "Invalidated tags.", self.invalidations, ["name"])
-        yield gauge("restwell_cache_up", "Processes that use the cache.", float(self._is_up()))
+        for name, metric in (*COUNTERS.items(), *GAUGES.items()):
+            yield metric.family(self._values(name))
+        yield INVALIDATIONS.family(self.invalidations)
+        yield UP.family(float(self._is_up()))
 
     def _values(self, metric: str) -> dict[str, float]:
         return {name: getattr(stats, metric) for name, stats in list(self.stats.items())}

@@ -10,6 +10,7 @@ import structlog
 from opentelemetry import trace
 
 from restwell.errors import ServiceUnavailable
+from restwell.observability._metric_families import Histogram
 
 log = structlog.get_logger("restwell.database")
 
@@ -17,14 +18,25 @@ _tracer: Final = trace.get_tracer("restwell.database")
 _counts: Final[ContextVar[dict[str, int] | None]] = ContextVar("executions", default=None)
 
 
-class QueryTotal:
-    """The executions of one query in this process, and their total duration in seconds."""
+QUERY_BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 
-    __slots__ = ("executions", "seconds")
+
+class QueryTotal(Histogram):
+    """The durations of the executions of one query in this process."""
+
+    __slots__ = ()
 
     def __init__(self) -> None:
-        self.executions = 0
-        self.seconds = 0.0
+        super().__init__(QUERY_BOUNDS)
+
+    @property
+    def executions(self) -> int:
+        return self.count
+
+    @property
+    def seconds(self) -> float:
+        """The total duration."""
+        return self.sum
 
 
 _totals: Final[dict[str, QueryTotal]] = {}
@@ -73,8 +85,7 @@ class track_execution:  # noqa: N801  # used as a function: with track_execution
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         seconds = time.perf_counter() - self._began
-        self._total.executions += 1
-        self._total.seconds += seconds
+        self._total.observe(seconds)
         if error is not None:
             self._span.set_status(trace.StatusCode.ERROR, type(error).__name__)
             if isinstance(error, ServiceUnavailable):

@@ -1,13 +1,14 @@
 """Prometheus metrics of connection pools and named queries."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.database._facade import Database, PoolStats
-from restwell.database._instrumentation import totals
-from restwell.observability._metric_families import counter, gauge
+from restwell.database._instrumentation import QUERY_BOUNDS, totals
+from restwell.observability._metric_families import define_counter, define_gauge, define_histogram
 
 _GAUGES = {
     "size": "Maximum number of connections.",
@@ -23,6 +24,18 @@ _COUNTERS = {
     "statement_timeouts": "Statements that timed out.",
     "failures": "Connections refused or closed by the server, and statements without a response.",
 }
+QUERY_DURATION: Final = define_histogram(
+    "db_client_operation_duration_seconds",
+    "Duration of named queries, including the wait for a connection.",
+    "db_query_summary",
+    "db_system_name",
+    bounds=QUERY_BOUNDS,
+)
+"""Name, labels and buckets are those of OpenTelemetry's conventions. The summary is the name of the query."""
+POOL_GAUGES: Final = {name: define_gauge(f"restwell_db_pool_{name}", text, "server") for name, text in _GAUGES.items()}
+POOL_COUNTERS: Final = {
+    name: define_counter(f"restwell_db_pool_{name}_total", text, "server") for name, text in _COUNTERS.items()
+}
 
 
 class DatabaseCollector(Collector):
@@ -32,17 +45,11 @@ class DatabaseCollector(Collector):
         self._database = database
 
     def collect(self) -> Iterator[Metric]:
-        queries = totals()
-        executions = {name: total.executions for name, total in list(queries.items())}
-        yield counter("restwell_db_queries", "Executions of a named query.", executions, ["query"])
-        seconds = {name: total.seconds for name, total in list(queries.items())}
-        text = "Total duration of a named query, including the wait for a connection."
-        yield counter("restwell_db_query_seconds", text, seconds, ["query"])
+        dialect = self._database.dialect
+        yield QUERY_DURATION.histogram(((name, dialect), total) for name, total in list(totals().items()))
         pools = self._database.pool_stats()
-        for name, text in _GAUGES.items():
-            yield gauge(f"restwell_db_pool_{name}", text, _values(pools, name), ["server"])
-        for name, text in _COUNTERS.items():
-            yield counter(f"restwell_db_pool_{name}", text, _values(pools, name), ["server"])
+        for name, metric in (*POOL_GAUGES.items(), *POOL_COUNTERS.items()):
+            yield metric.family(_values(pools, name))
 
 
 def _values(pools: dict[str, PoolStats], metric: str) -> dict[str, float]:

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from restwell.edge._context import Headers, Hook, RequestContext, Scope
 from restwell.errors import ServiceUnavailable
-from restwell.observability._metric_families import counter, gauge
+from restwell.observability._metric_families import define_counter, define_gauge
 
 MIN_LIMIT: Final = 8
 INITIAL_LIMIT: Final = 128
@@ -36,6 +36,12 @@ _DEMAND: Final = 0.8
 """The limit grows only if this fraction of it was used."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CREDENTIALS: Final = frozenset({b"authorization", b"cookie"})
+
+
+LIMIT: Final = define_gauge("restwell_requests_limit", "The limit on concurrent requests.")
+RUNNING: Final = define_gauge("restwell_requests_running", "Requests that hold a slot of the limit.")
+QUEUED: Final = define_gauge("restwell_requests_queued", "Requests that wait for a slot of the limit.", "kind")
+SHED: Final = define_counter("restwell_requests_shed_total", "Requests rejected under overload.", "kind")
 
 
 class PoolWaits(Protocol):
@@ -124,10 +130,10 @@ class ConcurrencyLimiter(Hook, Collector):
             turn.set_result(True)
 
     def collect(self) -> Iterator[Metric]:
-        yield gauge("restwell_requests_limit", "The limit on concurrent requests.", self.limit)
-        yield gauge("restwell_requests_running", "Requests in progress.", self._running)
-        shed = {kind: self._shed[kind] for kind in self._waiting}
-        yield counter("restwell_requests_shed", "Requests rejected under overload.", shed, ["kind"])
+        yield LIMIT.family(self.limit)
+        yield RUNNING.family(self._running)
+        yield QUEUED.family({kind: len(queue) for kind, queue in self._waiting.items()})
+        yield SHED.family({kind: self._shed[kind] for kind in self._waiting})
 
     async def _wait(self, context: RequestContext) -> None:
         await self.acquire(context.scope)

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from restwell.edge._context import Headers, Hook, RequestContext
 from restwell.edge._lifecycle import Lifecycle
 from restwell.edge._route import Route
-from restwell.observability._metric_families import counter
+from restwell.observability._metric_families import define_counter
 
 MAX_COUNTED: Final = 1_000
 """The number of combinations of route and client that are counted; the others are counted together."""
@@ -29,6 +29,15 @@ class _Compiled(Struct, frozen=True):
     lifecycle: Lifecycle
     headers: Headers
     sunset: float | None
+
+
+DEPRECATED_REQUESTS: Final = define_counter(
+    "restwell_deprecated_requests_total",
+    "Requests for deprecated routes, by the kind of the client or the id of a machine client.",
+    "method",
+    "route",
+    "client",
+)
 
 
 class Lifecycles(Hook, Collector):
@@ -75,8 +84,7 @@ class Lifecycles(Hook, Collector):
         self._counts[key] += 1
 
     def collect(self) -> Iterator[Metric]:
-        text = "Requests for deprecated routes, by the kind of the client or the id of a machine client."
-        yield counter("restwell_deprecated_requests", text, self._counts, ["method", "route", "client"])
+        yield DEPRECATED_REQUESTS.family(self._counts)
 
 
 class Sunset(Hook):

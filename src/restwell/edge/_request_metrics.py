@@ -29,7 +29,7 @@ LABELS: Final = ("http_request_method", "http_route", "http_response_status_clas
 
 DURATION: Final = define_histogram(
     "http_server_request_duration_seconds",
-    "Duration of requests, from the headers of the request to the end of the response.",
+    "Duration of requests, to the end of the response.",
     *LABELS,
     bounds=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
 )

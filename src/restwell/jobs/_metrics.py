@@ -1,35 +1,47 @@
 """Prometheus metrics of jobs: attempts of this process, and queue statistics from the table."""
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.jobs._rows import QueueStats
 from restwell.jobs._tables import JobState
-from restwell.observability._metric_families import counter, gauge
+from restwell.observability._metric_families import Histogram, define_gauge, define_histogram
+
+ATTEMPT_DURATION: Final = define_histogram(
+    "restwell_jobs_attempt_duration_seconds",
+    "Duration of attempts of jobs, by outcome: done, failed, dead, parked or lost.",
+    "job",
+    "outcome",
+    bounds=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0),
+)
+BACKLOG: Final = define_gauge(
+    "restwell_jobs_backlog", "Jobs that are scheduled, ready, running, parked or dead.", "queue", "state"
+)
+OLDEST_READY: Final = define_gauge("restwell_jobs_oldest_ready_seconds", "Age of the oldest ready job.", "queue")
 
 
 class JobCollector(Collector):
-    """Counts attempts by outcome.
+    """Measures attempts by outcome.
 
     Outcomes are ``done``, ``failed``, ``dead``, ``parked`` (this release does not know the job) and ``lost`` (the
     lease was lost).
     """
 
     def __init__(self) -> None:
-        self.attempts: Counter[tuple[str, str]] = Counter()
-        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._attempts: dict[tuple[str, str], Histogram] = {}
 
     def count(self, job: str, outcome: str, seconds: float) -> None:
-        self.attempts[job, outcome] += 1
-        self.seconds[job] += seconds
+        attempts = self._attempts.get((job, outcome))
+        if attempts is None:
+            attempts = self._attempts[job, outcome] = Histogram(ATTEMPT_DURATION.bounds)
+        attempts.observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
-        yield counter("restwell_jobs_attempts", "Attempts of jobs.", self.attempts, ["job", "outcome"])
-        yield counter("restwell_jobs_attempt_seconds", "Seconds spent in attempts of jobs.", self.seconds, ["job"])
+        yield ATTEMPT_DURATION.histogram(self._attempts.items())
 
 
 def queue_metrics(stats: Sequence[QueueStats]) -> Iterator[Metric]:
@@ -37,6 +49,5 @@ def queue_metrics(stats: Sequence[QueueStats]) -> Iterator[Metric]:
     now = datetime.now(UTC)
     counts = {(one.queue, one.state): one.count for one in stats}
     ages = {one.queue: max(0.0, (now - one.oldest).total_seconds()) for one in stats if one.state == JobState.READY}
-    text = "Jobs that are scheduled, ready, running, parked or dead."
-    yield gauge("restwell_jobs_backlog", text, counts, ["queue", "state"])
-    yield gauge("restwell_jobs_oldest_ready_seconds", "Age of the oldest ready job.", ages, ["queue"])
+    yield BACKLOG.family(counts)
+    yield OLDEST_READY.family(ages)

@@ -20,7 +20,7 @@ from msgspec import Struct
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from restwell.observability._metric_families import counter
+from restwell.observability._metric_families import define_counter
 
 log = structlog.get_logger("restwell.logs")
 
@@ -35,6 +35,11 @@ EXIT_SECONDS: Final = 1.0
 
 _IMMEDIATELY: Final = True
 _encoder: Final = msgspec.json.Encoder(enc_hook=repr)
+
+
+LINES_DROPPED: Final = define_counter(
+    "restwell_log_lines_dropped_total", "Log lines dropped because standard output was full, failed, or was not read."
+)
 
 
 class LogOutput(Collector):
@@ -61,8 +66,7 @@ class LogOutput(Collector):
         self._thread: threading.Thread | None = None
 
     def collect(self) -> Iterator[Metric]:
-        text = "Log lines dropped because standard output was full, failed, or was not read."
-        yield counter("restwell_log_lines_dropped", text, self.dropped)
+        yield LINES_DROPPED.family(self.dropped)
 
     def write(self, line: Struct) -> None:
         """Buffer a line. The writer encodes it as JSON within FLUSH_SECONDS. Never raises, never blocks."""

@@ -22,7 +22,7 @@ from msgspec import Struct
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from restwell.observability._metric_families import counter
+from restwell.observability._metric_families import Histogram, define_counter, define_histogram
 
 log = structlog.get_logger("restwell.watchdog")
 
@@ -38,6 +38,19 @@ REPORT: Final = "event_loop_blocks"
 """The section of the process report with the ``blocks``."""
 _DEPTH: Final = 12
 _LOOP_MODULES: Final = {"asyncio.base_events", "asyncio.events", "asyncio.runners", "uvloop", __name__}
+
+
+DELAY: Final = define_histogram(
+    "restwell_event_loop_delay_seconds",
+    "How late the event loop ran a timer: the delay of everything that was ready to run.",
+    bounds=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+BLOCKS: Final = define_counter(
+    "restwell_event_loop_blocks_total", "Times that the event loop was blocked for more than 50 ms."
+)
+BLOCKED_SECONDS: Final = define_counter(
+    "restwell_event_loop_blocked_seconds_total", "Total time that the event loop was blocked for more than 50 ms."
+)
 
 
 class Block(Struct, frozen=True):
@@ -59,6 +72,7 @@ class Watchdog(Collector):
         self.blocks: deque[Block] = deque(maxlen=MAX_BLOCKS)
         self._count = 0
         self._seconds = 0.0
+        self._delays = Histogram(DELAY.bounds)
         self._last_tick = 0.0
         self._cpu_start = 0.0
         self._ticks = 0
@@ -95,10 +109,9 @@ class Watchdog(Collector):
             os.close(schedstat)
 
     def collect(self) -> Iterator[Metric]:
-        text = "Times that the event loop was blocked for more than 50 ms."
-        yield counter("restwell_event_loop_blocks", text, self._count)
-        text = "Total time that the event loop was blocked for more than 50 ms."
-        yield counter("restwell_event_loop_blocked_seconds", text, self._seconds)
+        yield DELAY.histogram([([], self._delays)])
+        yield BLOCKS.family(self._count)
+        yield BLOCKED_SECONDS.family(self._seconds)
 
     def _tick(self) -> None:
         """Runs in the loop."""
@@ -109,6 +122,7 @@ class Watchdog(Collector):
         """Compare the time since the last tick with the interval."""
         now = time.monotonic()
         delay = now - self._last_tick - TICK_SECONDS
+        self._delays.observe(max(0.0, delay))
         if delay > LIMIT_SECONDS:
             self._check_delay(delay)
         self._record_tick(now)

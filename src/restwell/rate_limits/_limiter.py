@@ -2,14 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.errors import AppError
-from restwell.observability._metric_families import counter, gauge
+from restwell.observability._metric_families import define_counter, define_gauge
 from restwell.rate_limits._rate import Rate, RateLimitResult
+
+LIMITED: Final = define_counter("restwell_rate_limited_total", "Requests rejected by a rate limit.", "rate")
+DEGRADED: Final = define_gauge(
+    "restwell_rate_limits_degraded",
+    "Processes that enforce only their machine's share of the rates, because Redis is unavailable.",
+)
 
 
 class RateLimited(AppError):
@@ -68,6 +74,5 @@ class RateLimiter(Collector):
         return result
 
     def collect(self) -> Iterator[Metric]:
-        yield counter("restwell_rate_limited", "Requests rejected by a rate limit.", self._limited, ["rate"])
-        text = "Processes that enforce only their machine's share of the rates, because Redis is unavailable."
-        yield gauge("restwell_rate_limits_degraded", text, float(self._store.degraded))
+        yield LIMITED.family(self._limited)
+        yield DEGRADED.family(float(self._store.degraded))

@@ -1,11 +1,14 @@
 """Runs a route: guards, rate limit, parameters, handler, response."""
 
 import re
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from restwell import _api_version
 from restwell._host import Host
@@ -16,6 +19,8 @@ from restwell.edge._problem import error_response
 from restwell.edge._rate_limit import RateLimit
 from restwell.edge._router import Router
 from restwell.errors import AppError, ErrorFormat, MethodNotAllowed, NotFound
+from restwell.idempotency import REPLAYED_HEADER
+from restwell.observability._metric_families import define_counter
 from restwell.pages import Page
 from restwell.web._encoding import encode_json
 from restwell.web._endpoint import Endpoint
@@ -32,7 +37,15 @@ _JSON_FIELD: Final = (b"content-type", JSON.encode())
 _parameter: Final = re.compile(r"\{[^}]*\}")
 
 
-class Dispatcher:
+IDEMPOTENCY_REPLAYS: Final = define_counter(
+    "restwell_idempotency_replays_total",
+    "Requests answered with the stored response of an earlier one with the same Idempotency-Key.",
+    "method",
+    "route",
+)
+
+
+class Dispatcher(Collector):
     """The ASGI application inside the edge, which has found the route of the request.
 
     It runs the route itself unless the host has a reason to see it first. ``framework`` is the application of the host,
@@ -56,6 +69,7 @@ class Dispatcher:
         self._database = database
         self._rate_limit = rate_limit
         self._errors = errors
+        self._replays: Counter[tuple[str, str]] = Counter()
         for path in hosted.paths if hosted is not None else ():
             if router.allowed(_parameter.sub("1", path)) is not None:
                 raise TypeError(f"a route of the kit has the path of the host's handler {path}: change one of them")
@@ -68,6 +82,9 @@ class Dispatcher:
             await framework(scope, receive, send)
         else:
             await self.run(scope, receive, send)
+
+    def collect(self) -> Iterator[Metric]:
+        yield IDEMPOTENCY_REPLAYS.family(self._replays)
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the route of the request, or respond that there is none."""
@@ -100,7 +117,10 @@ class Dispatcher:
             name, read_body = parameters.read_body
             values[name] = await read_body(request)
         if endpoint.idempotent:
-            return await call_once(self._database, endpoint, request, values, encode)
+            response = await call_once(self._database, endpoint, request, values, encode)
+            if REPLAYED_HEADER in response.headers:
+                self._replays[endpoint.method, endpoint.path] += 1
+            return response
         return await endpoint.handler(**values)
 
     async def _admit(self, endpoint: Endpoint, request: Request) -> None:

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from restwell.database._instrumentation import start_counting, stop_counting
 from restwell.edge._context import Hook, RequestContext
-from restwell.observability._metric_families import counter
+from restwell.observability._metric_families import define_counter
 
 log = structlog.get_logger("restwell.query_budget")
 
@@ -43,6 +43,15 @@ class Violation(Struct):
         )
 
 
+BUDGET_EXCEEDED: Final = define_counter(
+    "restwell_query_budget_exceeded_total",
+    "Requests in which a query exceeded the budget of the route.",
+    "method",
+    "route",
+    "query",
+)
+
+
 class QueryBudget(Hook, Collector):
     """Counts the queries of each request by name. ``violations`` are those above the budget."""
 
@@ -51,8 +60,7 @@ class QueryBudget(Hook, Collector):
 
     def collect(self) -> Iterator[Metric]:
         requests = {key: violation.requests for key, violation in self.violations.items()}
-        text = "Requests in which a query exceeded the budget of the route."
-        yield counter("restwell_query_budget_exceeded", text, requests, ["method", "route", "query"])
+        yield BUDGET_EXCEEDED.family(requests)
 
     def admit(self, context: RequestContext) -> None:  # noqa: ARG002  # signature of Hook
         start_counting()

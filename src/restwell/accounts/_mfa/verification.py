@@ -30,7 +30,7 @@ class MfaVerification(SecondFactor):
         self._throttle = throttle
 
     async def record_failure(self, user_id: UUID) -> None:
-        await self._throttle.record_failure(_throttle_key(user_id))
+        await self._throttle.record_failure(_throttle_key(user_id), "second_factor")
 
     async def verify_in(self, tx: Transaction, user_id: UUID, code: str | None) -> None:
         enrolment = await tx.find(queries.of_user, id=user_id)

@@ -27,7 +27,7 @@ class Reauthentication:
         await self._throttle.check(key_hash)
         hashed = await self._passwords.check_again(actor.id, password)
         if hashed is None:
-            await self._throttle.record_failure(key_hash)
+            await self._throttle.record_failure(key_hash, "password")
             raise WrongPassword
         return hashed
 

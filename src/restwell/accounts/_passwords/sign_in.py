@@ -8,7 +8,7 @@ from restwell.accounts._passwords.schemas import SignInRequest
 from restwell.accounts._passwords.second_factor import InvalidMfaCode, SecondFactor
 from restwell.accounts._sessions.schemas import BearerTokens
 from restwell.accounts._sessions.service import SessionService
-from restwell.accounts._throttle.service import LoginThrottle, throttle_key
+from restwell.accounts._throttle.service import LoginThrottle, Reason, throttle_key
 from restwell.auth import ClientInfo
 from restwell.database import Database
 from restwell.errors import Unauthorized
@@ -44,7 +44,7 @@ class PasswordSignIn:
         await self._throttle.check(key_hash)
         checked = await self._passwords.check(credentials.email, credentials.password)
         if isinstance(checked, Rejected):
-            await self._record_failure(key_hash, checked.user_id, client_info)
+            await self._record_failure(key_hash, checked.user_id, client_info, "password")
             raise InvalidCredentials
         user_id = checked.user_id
         try:
@@ -61,9 +61,11 @@ class PasswordSignIn:
             await self._record_failure(key_hash, user_id, client_info)
             raise
 
-    async def _record_failure(self, key_hash: bytes, user_id: UUID | None, client_info: ClientInfo) -> None:
+    async def _record_failure(
+        self, key_hash: bytes, user_id: UUID | None, client_info: ClientInfo, reason: Reason | None = None
+    ) -> None:
         async with self._database.transaction() as tx:
-            await self._throttle.record_failure_in(tx, key_hash)
+            await self._throttle.record_failure_in(tx, key_hash, reason)
             if user_id is not None:  # unknown accounts are not logged: an attacker could fill the append-only table
                 await self._audit.record(
                     tx, SecurityEventType.SIGN_IN_FAILED, user_id, ip_address=client_info.ip_address

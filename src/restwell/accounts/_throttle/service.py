@@ -5,19 +5,34 @@ the owner out: the owner signs in from another network.
 """
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Literal
+
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from restwell.accounts._throttle import queries
 from restwell.client_ip import network_of
 from restwell.database import Database, Transaction
 from restwell.errors import AppError
+from restwell.observability._metric_families import define_counter
 from restwell.retention import DeletesExpired
 
 FREE_ATTEMPTS: Final = 5
 """Failures before the first wait."""
 MAX_WAIT: Final = timedelta(minutes=15)
 RESET_AFTER: Final = timedelta(days=1)
+
+Reason = Literal["password", "second_factor"]
+
+
+LOGIN_FAILURES: Final = define_counter(
+    "restwell_login_failures_total",
+    "Failed sign-ins and confirmations: a wrong password or second factor, or throttled after too many.",
+    "reason",
+)
 
 
 class TooManyAttempts(AppError):
@@ -28,9 +43,15 @@ class TooManyAttempts(AppError):
         super().__init__(message, headers={"retry-after": str(retry_after_seconds)})
 
 
-class LoginThrottle(DeletesExpired):
+class LoginThrottle(DeletesExpired, Collector):
+    """Its counts are a metric: by reason, never by account."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._failures: Counter[str] = Counter({"password": 0, "second_factor": 0, "throttled": 0})
+
+    def collect(self) -> Iterator[Metric]:
+        yield LOGIN_FAILURES.family(self._failures)
 
     async def check(self, key_hash: bytes, tx: Transaction | None = None) -> None:
         """Raises TooManyAttempts while the account is throttled. The wait doubles with each failure, up to MAX_WAIT."""
@@ -40,15 +61,19 @@ class LoginThrottle(DeletesExpired):
         wait = min(timedelta(seconds=2.0 ** min(failed.count - FREE_ATTEMPTS, 20)), MAX_WAIT)
         left = failed.last_failed_at + wait - datetime.now(UTC)
         if left > timedelta(0):
+            self._failures["throttled"] += 1
             raise TooManyAttempts(retry_after_seconds=int(left.total_seconds()) + 1)
 
-    async def record_failure(self, key_hash: bytes) -> None:
+    async def record_failure(self, key_hash: bytes, reason: Reason) -> None:
         """Count a failure in a separate transaction."""
         async with self._database.transaction() as tx:
             await self.record_failure_in(tx, key_hash)
+        self._failures[reason] += 1
 
-    async def record_failure_in(self, tx: Transaction, key_hash: bytes) -> None:
-        """Count a failure in the caller's transaction."""
+    async def record_failure_in(self, tx: Transaction, key_hash: bytes, reason: Reason | None = None) -> None:
+        """Count a failure in the caller's transaction. Without a ``reason`` it is not in the metric."""
+        if reason is not None:
+            self._failures[reason] += 1
         now = datetime.now(UTC)
         await tx.run(queries.insert_failure, key_hash=key_hash, now=now, reset_before=now - RESET_AFTER)
 
