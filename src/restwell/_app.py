@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
@@ -24,6 +24,8 @@ from restwell.edge._rate_limit import with_rates
 from restwell.edge._route import Route
 from restwell.edge._router import Router
 from restwell.errors import PROBLEMS, ErrorFormat
+from restwell.jobs import JobOperations
+from restwell.jobs._bulk_changes import BulkChanges, change_jobs
 from restwell.retention import FEATURE as CLEANUP
 from restwell.web import AuthScheme, Feature, Part, TokenScheme, Version
 from restwell.web._authentication import Authentication
@@ -44,6 +46,9 @@ from restwell.web._health import HEALTH_PATHS, health_routes
 from restwell.web._openapi import TAGS, openapi_document
 from restwell.web._openapi_schemas import Schema
 from restwell.web._well_known import security_txt, well_known_routes
+
+BUILT_IN: Final = (CLEANUP, Feature(services=[BulkChanges, JobOperations], jobs=[change_jobs]))
+"""What every application has in addition to its own features."""
 
 
 class Restwell(Kit):
@@ -76,7 +81,7 @@ class Restwell(Kit):
         """
         self.metrics.reports.version = version
         parts = enabled_parts(parts, self.settings)
-        features = [*features_of(parts), CLEANUP]
+        features = [*features_of(parts), *BUILT_IN]
         schema = _migrations(migrations, features)
         services = self._services_of(features, schema)
         built = services.build_all()
@@ -168,7 +173,7 @@ class Restwell(Kit):
             )
         self.metrics.reports.version = version
         endpoints = with_rates(map(compile_route, routes), self.rate_limiter)
-        features = [*features, CLEANUP]
+        features = [*features, *BUILT_IN]
         schema = _migrations(migrations, features)
         services = self._services_of(features, schema)
         return self._build(

@@ -24,6 +24,7 @@ from restwell.database import open_database
 from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.ids import new_id
 from restwell.jobs import WorkerOptions
+from restwell.jobs._bulk_changes import OPERATIONS_QUEUE
 from restwell.jobs._rows import ClaimedJob
 from restwell.jobs._store import JobStore
 from restwell.observability._logs import log_fatal_errors
@@ -147,6 +148,8 @@ async def _run_one(app: App, claimed: ClaimedJob) -> None:
 def worker_options(app: App, queues: tuple[str, ...], **options: object) -> WorkerOptions:
     """The options from the settings and ``options``. Without ``queues``, all queues of the application's jobs.
 
+    Every worker serves the queue of bulk changes.
+
     Raises ConfigurationError if one of the queues has no job.
     """
     known = tuple(dict.fromkeys(job.queue for job in app.kit.jobs.registered.values()))
@@ -154,7 +157,7 @@ def worker_options(app: App, queues: tuple[str, ...], **options: object) -> Work
         raise ConfigurationError([f"queue {name} has no jobs; the queues are {', '.join(known)}" for name in unknown])
     jobs = app.kit.settings.jobs
     return WorkerOptions(
-        queues=queues or known,
+        queues=tuple(dict.fromkeys((*queues, OPERATIONS_QUEUE))) if queues else known,
         done_retention_seconds=jobs.done_retention_seconds,
         dead_retention_seconds=jobs.dead_retention_seconds,
         blocked_seconds=BLOCKED_SECONDS,

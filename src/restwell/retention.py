@@ -111,4 +111,4 @@ async def clean_up(context: JobContext) -> None:
 
 
 FEATURE: Final = Feature(services=[Cleanup, _IdempotencyKeys], jobs=[clean_up])
-"""What every application has in addition to its own features."""
+"""Added to every application."""

@@ -46,9 +46,8 @@ async def test_dead_jobs_are_listed_retried_cancelled_and_discarded(
     code, shown = await run(environment, tmp_path, "show", dead)
     assert code == 0
     assert "attempt 1 failed at" in shown
-    assert await run(environment, tmp_path, "retry", "--name=square") == (0, "0 retried\n")
-    assert await run(environment, tmp_path, "retry", "--name=fail_permanently") == (0, "1 retried\n")
-    code, ready = await run(environment, tmp_path, "list", "--state=ready")
+    assert await run(environment, tmp_path, "retry", dead) == (0, "1 retried\n")
+    code, ready = await run(environment, tmp_path, "list", "--state=ready", "--name=fail_permanently")
     assert (code, ids_in(ready, "fail_permanently")) == (0, [dead])
     assert ready.endswith("1 dead in default; 1 ready in default\n")
     assert await run(environment, tmp_path, "cancel", dead) == (0, "1 cancelled\n")
@@ -59,11 +58,39 @@ async def test_dead_jobs_are_listed_retried_cancelled_and_discarded(
     assert (code, len(ids_in(rest, "raise_system_exit")), rest.count(dead)) == (0, 1, 0)
 
 
+async def test_all_jobs_that_match_are_changed_by_a_worker(environment: dict[str, str], tmp_path: Path) -> None:
+    code, said = await run(environment, tmp_path, "retry", "--name=fail_permanently")
+    assert (code, said.partition(" as job ")[0]) == (0, "1 match; a worker changes them")
+    code, listed = await run(environment, tmp_path, "changes")
+    assert (code, listed.splitlines()[-1].split()[1:4]) == (0, ["retry", "dead", "fail_permanently"])
+    assert listed.split()[-3:] == ["0", "0", "ready"]
+
+
+async def test_a_queue_is_paused_and_resumed(environment: dict[str, str], tmp_path: Path) -> None:
+    assert await run(environment, tmp_path, "pause", "default") == (0, "default is paused\n")
+    code, listed = await run(environment, tmp_path, "list")
+    assert (code, listed.splitlines()[-1]) == (0, "2 dead in default; default is paused")
+    code, listed = await run(environment, tmp_path, "queues")
+    assert (code, listed.splitlines()[-2].split()[:4]) == (0, ["default", "2", "since", listed.split()[-4]])
+    assert await run(environment, tmp_path, "resume", "default") == (0, "default is resumed\n")
+    assert await run(environment, tmp_path, "resume", "default") == (0, "default was not paused\n")
+    code, listed = await run(environment, tmp_path, "cron")
+    assert (code, listed.splitlines()[-1].split()[0]) == (0, "restwell.clean_up")
+
+
 async def test_an_error_is_one_line_with_exit_code_2(environment: dict[str, str], tmp_path: Path) -> None:
     [done] = ids_in((await run(environment, tmp_path, "list", "--state=done"))[1], "square")
     for arguments, words in {
         ("retry", done): "Only a dead or cancelled job can be retried.",
         ("show", str(new_id())): "The resource does not exist.",
-        ("retry",): "give the ids of jobs, or --name for every dead job with that name",
+        ("retry",): "give the ids of jobs, or --state, --queue or --name for all jobs that match",
+        (
+            "discard",
+            done,
+            "--state=done",
+        ): "give the ids of jobs, or --state, --queue or --name for all jobs that match",
+        ("cancel", "--state=done"): "cancel changes jobs that are scheduled, ready, running, parked; these are done.",
+        ("list", "--state=ready", f"--before={done}"): f"--before={done} is done: start again without it",
+        ("pause", "mial"): "No job uses the queue mial. The queues are default, restwell.",
     }.items():
         assert await run(environment, tmp_path, *arguments) == (2, f"restwell: {words}\n")

@@ -19,6 +19,7 @@ from restwell.database._migrations import KIT
 from restwell.errors import ConfigurationError
 from restwell.idempotency import REPLAYED_HEADER, StoredResponse, execute_once
 from restwell.jobs import JobContext, Jobs, job
+from restwell.jobs import _operation_queries as operations
 from restwell.jobs import _queries as queries
 from restwell.jobs._notifier import open_notifier
 from restwell.jobs._store import JobStore
@@ -57,6 +58,9 @@ ROWS = {
         """INSERT INTO job_failures (job_id, fencing_token, attempt, error, traceback, failed_at)
         VALUES ({id}, 1, 1, 'Timeout', '', {past})""",
         "INSERT INTO cron_runs (name, scheduled_at) VALUES ('nightly', {past})",
+        "INSERT INTO paused_queues (queue, paused_at) VALUES ('images', {past})",
+        """INSERT INTO job_bulk_changes (job_id, action, state, requested_at, before_finished_at, before_id, examined,
+        changed) VALUES ({id}, 'retry', 'dead', {past}, {past}, {id}, 0, 0)""",
     ],
     "0003_idempotency_keys": [
         """INSERT INTO idempotency_keys (user_id, key, request_hash, body, created_at)
@@ -133,7 +137,7 @@ async def once(database: Database, key: str) -> StoredResponse:
 
 async def read_the_old_rows(database: Database) -> None:
     """What the older releases wrote has the meaning that it had."""
-    assert [one.error for one in await database.all(queries.failures_of, job_id=ID)] == ["Timeout"]
+    assert [one.error for one in await database.all(operations.failures_of, job_id=ID)] == ["Timeout"]
     assert "nightly" in {row["name"] for row in await database.all(queries.latest_cron_runs)}
     [claimed] = await JobStore(database).claim(["mails"], 1, "worker")
     assert (claimed.id, claimed.name, claimed.attempts) == (ID, "send", 2)
@@ -186,7 +190,7 @@ async def test_a_newer_release_of_the_kit_upgrades_its_tables(empty_url: str, tm
         await newer.check(database)
         with pytest.raises(ConfigurationError, match=r"restwell \w+_post, which is incompatible with this release"):
             await this.check(database)
-        assert [one.error for one in await database.all(queries.failures_of, job_id=ID)] == ["Timeout"]
+        assert [one.error for one in await database.all(operations.failures_of, job_id=ID)] == ["Timeout"]
 
 
 async def test_the_migrated_tables_equal_their_definitions(empty_url: str) -> None:

@@ -12,7 +12,8 @@ async def test_queue_stats_count_jobs_by_queue_and_state(harness: JobsHarness) -
     await harness.enqueue(sample_jobs.note.with_options(delay_seconds=60), text="b")
     await harness.enqueue(sample_jobs.note.with_options(queue="mail"), text="c")
     stats = await harness.jobs.queue_stats()
-    (count, age) = queue_metrics(stats)
+    (count, age, paused) = queue_metrics(stats, {"default": True, "mail": False})
+    assert {sample.labels["queue"]: sample.value for sample in paused.samples} == {"default": 1, "mail": 0}
     assert {sample.labels["queue"]: sample.value < 60 for sample in age.samples} == {"default": True, "mail": True}
     assert sum(sample.value for sample in count.samples) == 3
     found = {(one.queue, one.state): one.count for one in stats}

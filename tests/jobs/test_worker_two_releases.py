@@ -76,7 +76,7 @@ async def test_a_worker_of_the_old_release_parks_jobs_of_the_new_release(harness
         assert (found.state, found.attempts, found.requires) == ("parked", 0, requires)
         assert await harness.jobs.failures(job_id) == []
     assert {one.id for one in await harness.jobs.list_jobs(JobState.PARKED, 10)} == {argument, default, name}
-    (count, _) = queue_metrics(await harness.jobs.queue_stats())
+    (count, *_) = queue_metrics(await harness.jobs.queue_stats(), {})
     assert [sample.value for sample in count.samples if sample.labels["state"] == "parked"] == [3]
     harness.known = NEW
     async with harness.worker([harness.database]):

@@ -23,6 +23,7 @@ class Cron:
 
     def __init__(self, text: str, timezone: str) -> None:
         self.text = text
+        self.timezone = timezone
         try:
             self._zone = ZoneInfo(timezone)
             next(CronSim(text, datetime.now(self._zone)))
@@ -42,12 +43,16 @@ class Cron:
         newest = self._utc(next(CronSim(self.text, now.astimezone(self._zone), reverse=True)))
         return [newest] if newest > last else []
 
+    def next_after(self, now: datetime) -> datetime:
+        """The first scheduled time after ``now``, in UTC."""
+        return self._utc(next(CronSim(self.text, now.astimezone(self._zone))))
+
     def is_in_future(self, last: datetime, now: datetime) -> bool:
         """Whether ``last`` is later than the next scheduled time, so a clock was wrong when it was stored.
 
         A clock may be set back by up to MISFIRE_GRACE.
         """
-        return last > now + MISFIRE_GRACE and last > self._utc(next(CronSim(self.text, now.astimezone(self._zone))))
+        return last > now + MISFIRE_GRACE and last > self.next_after(now)
 
     def _scheduled_times(self, after: datetime, until: datetime) -> list[datetime]:
         times = map(self._utc, CronSim(self.text, after.astimezone(self._zone)))

@@ -3,7 +3,7 @@
 import inspect
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, TypeVar, overload
@@ -77,6 +77,7 @@ class Job(Generic[P, R]):
     priority: int = 0
     delay_seconds: float = 0.0
     unique_key: str | None = None
+    secret_arguments: frozenset[str] = frozenset()
 
     def with_options(
         self,
@@ -172,10 +173,13 @@ class _Decorator:
             raise ConfigurationError(
                 [f"job {name}: a plain function must be defined at module level, so that a process can import it"]
             )
+        arguments = _arguments_of(name, function, is_async=is_async)
+        if unknown := sorted(options["secret_arguments"] - set(arguments.__struct_fields__)):
+            raise ConfigurationError([f"job {name}: secret_arguments names no argument: {', '.join(unknown)}"])
         return Job(
             function=function,
             name=name,
-            arguments=_arguments_of(name, function, is_async=is_async),
+            arguments=arguments,
             is_async=is_async,
             **options,
         )
@@ -191,6 +195,7 @@ def job(
     backoff: Backoff = Backoff(),  # noqa: B008  # immutable
     cron: str | None = None,
     timezone: str = "UTC",
+    secret_arguments: Collection[str] = (),
 ) -> _Decorator:
     """Turn a function into a job.
 
@@ -199,8 +204,10 @@ def job(
     and gets its arguments only. ``name`` is stored with each job; it defaults to the function's name.
 
     ``cron`` (five fields, or six with seconds first) enqueues one job for each scheduled time, in the wall-clock time
-    of ``timezone``. If the function has an argument ``scheduled_at``, a datetime, it gets that time. Raises
-    ConfigurationError for an invalid declaration.
+    of ``timezone``. If the function has an argument ``scheduled_at``, a datetime, it gets that time.
+
+    Operators do not see the values of ``secret_arguments``, nor of fields whose name looks like a secret, such as
+    ``password``. Raises ConfigurationError for an invalid declaration.
     """
     options = {
         "name": name,
@@ -210,6 +217,7 @@ def job(
         "timeout_seconds": timeout_seconds,
         "backoff": backoff,
         "cron": Cron(cron, timezone) if cron is not None else None,
+        "secret_arguments": frozenset(secret_arguments),
     }
     return _Decorator(options)
 

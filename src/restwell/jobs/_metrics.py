@@ -1,6 +1,6 @@
 """Prometheus metrics of jobs: attempts of this process, and queue statistics from the table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -8,7 +8,6 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.jobs._rows import QueueStats
-from restwell.jobs._tables import JobState
 from restwell.observability._metric_families import Histogram, define_gauge, define_histogram
 
 ATTEMPT_DURATION: Final = define_histogram(
@@ -19,9 +18,13 @@ ATTEMPT_DURATION: Final = define_histogram(
     bounds=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0),
 )
 BACKLOG: Final = define_gauge(
-    "restwell_jobs_backlog", "Jobs that are scheduled, ready, running, parked or dead.", "queue", "state"
+    "restwell_jobs_backlog",
+    "Jobs that are scheduled, ready, running, parked or dead. Counts at most 10000 of a state.",
+    "queue",
+    "state",
 )
 OLDEST_READY: Final = define_gauge("restwell_jobs_oldest_ready_seconds", "Age of the oldest ready job.", "queue")
+QUEUE_PAUSED: Final = define_gauge("restwell_jobs_queue_paused", "Whether the queue is paused.", "queue")
 
 
 class JobCollector(Collector):
@@ -44,10 +47,11 @@ class JobCollector(Collector):
         yield ATTEMPT_DURATION.histogram(self._attempts.items())
 
 
-def queue_metrics(stats: Sequence[QueueStats]) -> Iterator[Metric]:
-    """Gauges from the table. They are global: do not sum them over processes."""
+def queue_metrics(stats: Sequence[QueueStats], queues: Mapping[str, bool]) -> Iterator[Metric]:
+    """Gauges from the table. They are global: do not sum them over processes. ``queues`` says which ones are paused."""
     now = datetime.now(UTC)
     counts = {(one.queue, one.state): one.count for one in stats}
-    ages = {one.queue: max(0.0, (now - one.oldest).total_seconds()) for one in stats if one.state == JobState.READY}
+    ages = {one.queue: max(0.0, (now - one.oldest).total_seconds()) for one in stats if one.oldest is not None}
     yield BACKLOG.family(counts)
     yield OLDEST_READY.family(ages)
+    yield QUEUE_PAUSED.family({queue: float(is_paused) for queue, is_paused in queues.items()})

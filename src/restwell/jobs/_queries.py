@@ -24,19 +24,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement, FromClause
 
-from restwell.database import Id, columns_of, insert_or_ignore, insert_row, page_query, param, query
+from restwell.database import Id, columns_of, insert_or_ignore, insert_row, param, query
 from restwell.database._clock import db_now
-from restwell.jobs._rows import ClaimedJob, ExpiredJob, FailedAttempt, FailedJob, JobRecord, QueueStats
-from restwell.jobs._tables import FINISHED, UNFINISHED, JobState, cron_runs, failures, jobs
+from restwell.jobs._rows import ClaimedJob, ExpiredJob, FailedJob
+from restwell.jobs._tables import FINISHED, UNFINISHED, JobState, cron_runs, failures, jobs, paused_queues
 
 MAX_BATCH: Final = 1_000
 """The most rows that one statement changes, so that it holds its locks for a short time."""
 
 
-def _is(*states: JobState) -> Any:
+def is_in(*states: JobState, table: FromClause = jobs) -> Any:
     """The condition for these states, as literals, so that the planner can use the partial index of the state."""
     literals = [literal_column(f"'{state}'", Text) for state in states]
-    return jobs.c.state == literals[0] if len(literals) == 1 else jobs.c.state.in_(literals)
+    return table.c.state == literals[0] if len(literals) == 1 else table.c.state.in_(literals)
 
 
 def is_unfinished(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
@@ -44,7 +44,7 @@ def is_unfinished(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
 
     It is false once the job is done, dead, cancelled or deleted. Use it for the state of a resource that a job creates.
     """
-    return exists().where(jobs.c.id == job_id, _is(*UNFINISHED))
+    return exists().where(jobs.c.id == job_id, is_in(*UNFINISHED))
 
 
 def _rows(dialect: str, *texts: str) -> FromClause:
@@ -69,7 +69,7 @@ def _update_running(dialect: str, *texts: str, **values: Any) -> ClauseElement:
     assignments = {name: value(rows) if callable(value) else value for name, value in values.items()}
     return (
         update(jobs)
-        .where(jobs.c.id == rows.c.id, jobs.c.fencing_token == rows.c.fencing_token, _is(JobState.RUNNING))
+        .where(jobs.c.id == rows.c.id, jobs.c.fencing_token == rows.c.fencing_token, is_in(JobState.RUNNING))
         .values(assignments)
         .returning(jobs.c.id)
     )
@@ -95,7 +95,7 @@ def _in_locked_batch(where: Any, order_by: Any) -> Any:
     return jobs.c.id.in_(select(batch.c.id))
 
 
-# --- producers and operators
+# --- producers
 
 _given: Final = (
     "id", "name", "queue", "priority", "state", "arguments", "unique_key", "max_attempts", "request_id", "traceparent",
@@ -114,55 +114,16 @@ insert_unique: Final = query(
 )
 find_by_unique_key: Final = query(
     "jobs.find_by_unique_key",
-    select(jobs.c.id).where(jobs.c.unique_key == param("unique_key"), _is(*UNFINISHED)),
+    select(jobs.c.id).where(jobs.c.unique_key == param("unique_key"), is_in(*UNFINISHED)),
     into=UUID,
-)
-find: Final = query("jobs.find", select(*columns_of(jobs, JobRecord)).where(jobs.c.id == param("id")), into=JobRecord)
-failures_of: Final = query(
-    "jobs.failures_of",
-    select(*columns_of(failures, FailedAttempt))
-    .where(failures.c.job_id == param("job_id"))
-    .order_by(failures.c.fencing_token.desc())
-    .limit(100),
-    into=FailedAttempt,
-)
-cancel: Final = query(
-    "jobs.cancel",
-    update(jobs)
-    .where(jobs.c.id == param("job_id"), _is(*UNFINISHED))
-    # With a new fencing token, the current worker can neither complete the job nor extend its lease.
-    .values(state=JobState.CANCELLED, finished_at=db_now(), lease_until=None, fencing_token=jobs.c.fencing_token + 1),
-)
-retry: Final = query(
-    "jobs.retry",
-    update(jobs)
-    .where(jobs.c.id == param("job_id"), _is(JobState.DEAD, JobState.CANCELLED))
-    .values(state=JobState.READY, attempts=0, run_at=db_now(), finished_at=None, requires=None)
-    .returning(jobs.c.queue),
-    into=str,
-)
-discard: Final = query("jobs.discard", delete(jobs).where(jobs.c.id == param("job_id"), _is(*FINISHED)))
-# Finished jobs are ordered by finished_at, as in their index; others by id, which is the order of enqueueing.
-_in_state: Final = select(*columns_of(jobs, JobRecord)).where(jobs.c.state == param("state"))
-finished: Final = page_query(
-    "jobs.finished", _in_state.where(_is(*FINISHED)), [jobs.c.finished_at, jobs.c.id], JobRecord, descending=True
-)
-unfinished: Final = page_query("jobs.unfinished", _in_state, [jobs.c.id], JobRecord, descending=True)
-queue_stats: Final = query(
-    "jobs.queue_stats",
-    select(
-        jobs.c.queue,
-        jobs.c.state,
-        func.count().label("count"),
-        func.min(jobs.c.run_at).label("oldest"),
-    )
-    .where(_is(*UNFINISHED, JobState.DEAD))
-    .group_by(jobs.c.queue, jobs.c.state)
-    .limit(1_000),
-    into=QueueStats,
 )
 
 # --- workers
+
+
+def _is_paused(queue: Any) -> Any:
+    return exists(select(paused_queues.c.queue).where(paused_queues.c.queue == queue).correlate_except(paused_queues))
+
 
 _CLAIM_VALUES: Final = {
     "state": JobState.RUNNING,
@@ -182,7 +143,7 @@ def _claim_on_postgresql() -> ClauseElement:
     count = bindparam("count", type_=Integer(), required=True)
     first = (
         select(jobs.c.id)
-        .where(_is(JobState.READY), jobs.c.queue == queues.c.name)
+        .where(is_in(JobState.READY), jobs.c.queue == queues.c.name, ~_is_paused(queues.c.name))
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(count)
         .with_for_update(skip_locked=True)
@@ -196,7 +157,7 @@ def _claim_on_sqlite() -> ClauseElement:
     """Claim from one queue. SQLite has one writer, so queues are claimed one after the other."""
     first = (
         select(jobs.c.id)
-        .where(_is(JobState.READY), jobs.c.queue == param("queue"))
+        .where(is_in(JobState.READY), jobs.c.queue == param("queue"), ~_is_paused(param("queue")))
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(param("count"))
     )
@@ -208,7 +169,9 @@ claim: Final = query(
 )
 has_ready: Final = query(
     "jobs.has_ready",
-    select(jobs.c.id).where(_is(JobState.READY), jobs.c.queue == param("queue")).limit(1),
+    select(jobs.c.id)
+    .where(is_in(JobState.READY), jobs.c.queue == param("queue"), ~_is_paused(param("queue")))
+    .limit(1),
     into=UUID,
 )
 extend: Final = query("jobs.extend", _for_each_dialect(lease_until=db_now(in_seconds="lease_seconds")), into=UUID)
@@ -251,7 +214,7 @@ def _signatures_table(dialect: str) -> FromClause:
 
 def _first_parked(requires: Any) -> Any:
     """The oldest parked job with this signature. The ORDER BY makes the planner use the index of parked jobs."""
-    parked = select(jobs.c.id).where(_is(JobState.PARKED), jobs.c.requires == requires)
+    parked = select(jobs.c.id).where(is_in(JobState.PARKED), jobs.c.requires == requires)
     return parked.order_by(jobs.c.run_at).limit(1).scalar_subquery()
 
 
@@ -266,7 +229,7 @@ parked_for_signatures: Final = query(
 unpark: Final = query(
     "jobs.unpark",
     update(jobs)
-    .where(_in_locked_batch(_is(JobState.PARKED) & (jobs.c.requires == param("match_signature")), jobs.c.run_at))
+    .where(_in_locked_batch(is_in(JobState.PARKED) & (jobs.c.requires == param("match_signature")), jobs.c.run_at))
     .values(state=JobState.READY, requires=None, lease_until=None)
     .returning(jobs.c.queue),
     into=str,
@@ -275,7 +238,7 @@ _is_last_attempt: Final = jobs.c.attempts >= jobs.c.max_attempts
 fail: Final = query(
     "jobs.fail",
     update(jobs)
-    .where(jobs.c.id == param("job_id"), jobs.c.fencing_token == param("match_fencing_token"), _is(JobState.RUNNING))
+    .where(jobs.c.id == param("job_id"), jobs.c.fencing_token == param("match_fencing_token"), is_in(JobState.RUNNING))
     .values(
         state=case((_is_last_attempt | param("permanent"), JobState.DEAD), else_=JobState.SCHEDULED),
         finished_at=case((_is_last_attempt | param("permanent"), db_now()), else_=null()),
@@ -289,11 +252,11 @@ expire: Final = query(
     "jobs.expire",
     update(jobs)
     .where(
-        _in_locked_batch(_is(JobState.RUNNING, JobState.PARKED) & (jobs.c.lease_until < db_now()), jobs.c.lease_until)
+        _in_locked_batch(is_in(JobState.RUNNING, JobState.PARKED) & (jobs.c.lease_until < db_now()), jobs.c.lease_until)
     )
     .values(
-        state=case((_is_last_attempt | _is(JobState.PARKED), JobState.DEAD), else_=JobState.READY),
-        finished_at=case((_is_last_attempt | _is(JobState.PARKED), db_now()), else_=null()),
+        state=case((_is_last_attempt | is_in(JobState.PARKED), JobState.DEAD), else_=JobState.READY),
+        finished_at=case((_is_last_attempt | is_in(JobState.PARKED), db_now()), else_=null()),
         isolated=True,
         lease_until=None,
     )
@@ -303,7 +266,7 @@ expire: Final = query(
 has_expired: Final = query(
     "jobs.has_expired",
     select(jobs.c.id)
-    .where(_is(JobState.RUNNING, JobState.PARKED), jobs.c.lease_until < db_now())
+    .where(is_in(JobState.RUNNING, JobState.PARKED), jobs.c.lease_until < db_now())
     .order_by(jobs.c.lease_until)
     .limit(1),
     into=UUID,
@@ -311,19 +274,19 @@ has_expired: Final = query(
 expire_leases: Final = query(
     "jobs.expire_leases",
     update(jobs)
-    .where(_is(JobState.RUNNING), jobs.c.worker == param("match_worker"))
+    .where(is_in(JobState.RUNNING), jobs.c.worker == param("match_worker"))
     .values(lease_until=db_now(in_seconds="in_seconds")),
 )
 insert_failure: Final = query("jobs.insert_failure", insert_row(failures, failed_at=db_now()))
 has_due: Final = query(
     "jobs.has_due",
-    select(jobs.c.id).where(_is(JobState.SCHEDULED), jobs.c.run_at <= db_now()).order_by(jobs.c.run_at).limit(1),
+    select(jobs.c.id).where(is_in(JobState.SCHEDULED), jobs.c.run_at <= db_now()).order_by(jobs.c.run_at).limit(1),
     into=UUID,
 )
 promote: Final = query(
     "jobs.promote",
     update(jobs)
-    .where(_in_locked_batch(_is(JobState.SCHEDULED) & (jobs.c.run_at <= db_now()), jobs.c.run_at))
+    .where(_in_locked_batch(is_in(JobState.SCHEDULED) & (jobs.c.run_at <= db_now()), jobs.c.run_at))
     .values(state=JobState.READY)
     .returning(jobs.c.queue),
     into=str,
@@ -332,7 +295,9 @@ prune: Final = query(
     "jobs.prune",
     delete(jobs).where(
         _in_locked_batch(
-            (jobs.c.state == param("state")) & _is(*FINISHED) & (jobs.c.finished_at < db_now(in_seconds="in_seconds")),
+            (jobs.c.state == param("state"))
+            & is_in(*FINISHED)
+            & (jobs.c.finished_at < db_now(in_seconds="in_seconds")),
             jobs.c.finished_at,
         )
     ),
@@ -344,10 +309,14 @@ database_time: Final = query("jobs.database_time", select(db_now().label("now"))
 latest_cron_runs: Final = query(
     "jobs.latest_cron_runs", select(cron_runs.c.name, cron_runs.c.scheduled_at).limit(10_000), into=dict
 )
-insert_cron_run: Final = query("jobs.insert_cron_run", insert_or_ignore(cron_runs))
+insert_cron_run: Final = query("jobs.insert_cron_run", insert_or_ignore(cron_runs, ["name", "scheduled_at"]))
 advance_cron_run: Final = query(
     "jobs.advance_cron_run",
     update(cron_runs)
     .where(cron_runs.c.name == param("match_name"), cron_runs.c.scheduled_at == param("match_scheduled_at"))
     .values(scheduled_at=param("next_at")),
+)
+set_cron_job: Final = query(
+    "jobs.set_cron_job",
+    update(cron_runs).where(cron_runs.c.name == param("match_name")).values(job_id=param("job_id")),
 )

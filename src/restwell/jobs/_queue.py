@@ -10,17 +10,17 @@ import structlog
 from opentelemetry import trace
 
 from restwell._batcher import Batcher
-from restwell.database import Database, Executor, PageQuery, Transaction, TransactionConflict, UniqueViolation
+from restwell.database import Database, Executor, Transaction, TransactionConflict, UniqueViolation
 from restwell.database._transaction import TransactionHook
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
-from restwell.jobs import _queries as queries
+from restwell.jobs import _operation_queries as queries
 from restwell.jobs._job import Job
 from restwell.jobs._metrics import JobCollector
 from restwell.jobs._notifier import Notifier
+from restwell.jobs._queries import find_by_unique_key, insert_job, insert_unique
 from restwell.jobs._rows import FailedAttempt, JobRecord, QueueStats
 from restwell.jobs._tables import FINISHED, JobState
-from restwell.pages import Cursors, Page, PageFilter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,22 +80,22 @@ class Jobs:
             return job_id
         if job.unique_key is not None:
             return await self._enqueue_once(tx, row)
-        tx.defer(queries.insert_job, **row)
+        tx.defer(insert_job, **row)
         self._notify_after_commit(tx, row)
         return job_id
 
     async def _insert(self, rows: list[dict[str, Any]]) -> list[None]:
-        await self._database.run_many(queries.insert_job, rows)
+        await self._database.run_many(insert_job, rows)
         return [None] * len(rows)
 
     async def _enqueue_once(self, tx: Transaction, row: dict[str, Any]) -> UUID:
         """Insert the job, or find the unfinished one with its key. Returns the id."""
         for _ in range(UNIQUE_KEY_ATTEMPTS):
-            job_id = await tx.find(queries.insert_unique, **row)
+            job_id = await tx.find(insert_unique, **row)
             if job_id is not None:
                 self._notify_after_commit(tx, row)
                 return job_id
-            unfinished = await tx.find(queries.find_by_unique_key, unique_key=row["unique_key"])
+            unfinished = await tx.find(find_by_unique_key, unique_key=row["unique_key"])
             if unfinished is not None:  # otherwise it has just finished
                 return unfinished
         raise TransactionConflict
@@ -108,7 +108,7 @@ class Jobs:
         if job.unique_key is not None:
             raise TypeError(f"job {job.name}: enqueue_many does not support a unique key")
         rows = [self._row(job, (), dict(each)) for each in arguments]
-        await tx.run_many(queries.insert_job, rows)
+        await tx.run_many(insert_job, rows)
         for row in rows:
             self._notify_after_commit(tx, row)
         return [row["id"] for row in rows]
@@ -124,28 +124,40 @@ class Jobs:
         """The failed attempts, newest first, at most 100."""
         return await self._database.primary.all(queries.failures_of, job_id=job_id)
 
-    async def list_jobs(
-        self, state: JobState, count: int, after: tuple[datetime | None, UUID] | None = None
-    ) -> list[JobRecord]:
-        """Jobs in a state, newest first.
-
-        ``after`` is the ``finished_at`` and id of the last job of the previous page.
-        """
-        pages = _pages_of(state)
-        if after is None:
-            return await self._database.primary.all(pages.first, state=state, count=count)
-        position = dict(zip(("after_finished_at", "after_id"), after, strict=True))
-        return await self._database.primary.all(
-            pages.next, state=state, count=count, **{name: position[name] for name in pages.after}
-        )
-
-    async def page(self, cursors: Cursors, filters: PageFilter, state: JobState) -> Page[JobRecord]:
-        """A page of jobs in a state, newest first. Raises InvalidCursor."""
-        return await cursors.fetch(self._database.primary, _pages_of(state), filters, state=state)
+    async def list_jobs(self, state: JobState, count: int = 20) -> list[JobRecord]:
+        """The newest jobs in a state. ``JobOperations.list_jobs`` has filters and pages."""
+        listed = queries.finished if state in FINISHED else queries.unfinished
+        start = queries.arguments_of(state, None)
+        return await self._database.primary.all(listed, queue=None, name=None, count=count, **start)
 
     async def queue_stats(self) -> list[QueueStats]:
-        """The number of scheduled, ready, running, parked and dead jobs, by queue and state."""
-        return await self._database.primary.all(queries.queue_stats)
+        """The number of scheduled, ready, running, parked and dead jobs, by queue and state.
+
+        Counts at most queries.WINDOW ready jobs of each queue, and as many jobs of each other state.
+        """
+        primary = self._database.primary
+        stats = []
+        heads: dict[str, datetime] = {}
+        for head in await primary.all(queries.ready_heads):
+            heads[head.queue] = min(head.run_at, heads.get(head.queue, head.run_at))
+        for queue, oldest in heads.items():
+            ready = await primary.one(queries.ready_in, queue=queue)
+            if count := min(ready["count"], queries.WINDOW):
+                many, first = ready["count"] > count, min(oldest, ready["oldest"])
+                stats.append(QueueStats(queue, JobState.READY, count, many, first))
+        counts = await primary.all(queries.counts)
+        totals: Counter[str] = Counter()
+        for each in counts:
+            totals[each.state] += each.count
+        for each in counts:
+            many = totals[each.state] > queries.WINDOW
+            stats.append(QueueStats(each.queue, each.state, min(each.count, queries.WINDOW), many, None))
+        return stats
+
+    async def paused_queues(self) -> dict[str, datetime]:
+        """When each paused queue was paused, by name."""
+        paused = await self._database.primary.all(queries.paused)
+        return {each.queue: each.paused_at for each in paused}
 
     async def cancel(self, job_id: UUID, tx: Transaction | None = None) -> bool:
         """Cancel an unfinished job. Returns False if there is none with this id.
@@ -199,10 +211,6 @@ class Jobs:
     def _notify_after_commit(self, tx: Transaction, row: Mapping[str, Any]) -> None:
         if row["state"] == JobState.READY:
             _notifications_of(tx, self.notifier).counts[row["queue"]] += 1
-
-
-def _pages_of(state: JobState) -> PageQuery[JobRecord]:
-    return queries.finished if state in FINISHED else queries.unfinished
 
 
 class _Notifications(TransactionHook):

@@ -77,9 +77,83 @@ class FailedJob(Struct, frozen=True):
 
 
 class QueueStats(Struct, frozen=True):
-    """The jobs of a queue in one state. ``oldest`` is the earliest ``run_at``."""
+    """The jobs of a queue in one state.
+
+    If ``at_least``, the state has too many jobs to count them all, and this queue has ``count`` or more. ``oldest`` is
+    the earliest ``run_at`` of ready jobs; if there are thousands, of the next ones of each priority.
+    """
 
     queue: str
     state: str
     count: int
-    oldest: datetime
+    at_least: bool
+    oldest: datetime | None
+
+
+class QueueCount(Struct, frozen=True):
+    queue: str
+    state: str
+    count: int
+
+
+class QueueHead(Struct, frozen=True):
+    """The next ready job of one priority."""
+
+    queue: str
+    run_at: datetime
+
+
+class PausedQueue(Struct, frozen=True):
+    queue: str
+    paused_at: datetime
+
+
+class JobPosition(Struct, frozen=True):
+    """A position in a list of jobs."""
+
+    finished_at: datetime | None
+    id: UUID
+
+
+class Examined(Struct, frozen=True):
+    """How many of the ``examined`` jobs match a filter."""
+
+    matching: int
+    examined: int
+
+
+class LastError(Struct, frozen=True):
+    job_id: UUID
+    error: str
+
+
+class BulkChange(Struct, frozen=True):
+    """A change of all jobs that match a filter, made by the job ``job_id``, and its progress.
+
+    Of the ``examined`` jobs in ``state``, ``changed`` matched and were changed. ``job_state`` is the state of the job
+    that makes the changes: they are complete when it is ``done``.
+    """
+
+    job_id: UUID
+    action: str
+    state: str
+    queue: str | None
+    name: str | None
+    requested_at: datetime
+    before_finished_at: datetime
+    before_id: UUID
+    examined: int
+    changed: int
+    job_state: str
+
+
+class CronRun(Struct, frozen=True):
+    """The newest scheduled time of a cron job that was enqueued, its job, and the state of that job.
+
+    ``job_id`` is None before the first. ``state`` is None when the job has been deleted.
+    """
+
+    name: str
+    scheduled_at: datetime
+    job_id: UUID | None
+    state: str | None

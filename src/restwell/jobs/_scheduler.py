@@ -60,5 +60,6 @@ class Scheduler:
             if not await tx.run(queries.advance_cron_run, match_name=job.name, match_scheduled_at=last, next_at=due):
                 return False
             arguments = {"scheduled_at": due} if "scheduled_at" in job.arguments.__struct_fields__ else {}
-            await self._jobs.enqueue(tx, job, **arguments)
+            job_id = await self._jobs.enqueue(tx, job, **arguments)
+            await tx.run(queries.set_cron_job, match_name=job.name, job_id=job_id)
         return True

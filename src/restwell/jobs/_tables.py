@@ -1,9 +1,9 @@
-"""The tables of jobs, failed attempts and cron runs."""
+"""The tables of jobs, failed attempts, paused queues, bulk changes and cron runs."""
 
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, column
+from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, and_, column
 
 from restwell._metadata import metadata
 from restwell.database import Flag, Id, Timestamp
@@ -62,8 +62,15 @@ jobs: Final = Table(
     Index("jobs_scheduled", "run_at", **_where(_state == JobState.SCHEDULED)),
     Index("jobs_leases", "lease_until", **_where(_state.in_((JobState.RUNNING, JobState.PARKED)))),
     Index("jobs_parked", "requires", "run_at", **_where(_state == JobState.PARKED)),
-    Index("jobs_finished", "state", "finished_at", **_where(_state.in_(FINISHED))),
-    Index("jobs_unique", "unique_key", unique=True, **_where(_state.in_(UNFINISHED))),
+    # It lists and counts jobs by state, queue and name without reading their rows.
+    Index("jobs_unfinished", "state", "id", "queue", "name", **_where(_state.in_(UNFINISHED))),
+    Index("jobs_finished", "state", "finished_at", "id", **_where(_state.in_(FINISHED))),
+    Index(
+        "jobs_unique",
+        "unique_key",
+        unique=True,
+        **_where(and_(_state.in_(UNFINISHED), column("unique_key", Text).is_not(None))),
+    ),
 )
 failures: Final = Table(
     "job_failures",
@@ -81,4 +88,27 @@ cron_runs: Final = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("scheduled_at", Timestamp, nullable=False),  # the newest that was enqueued
+    Column("job_id", Id),  # the job of that time; none before the first
+)
+paused_queues: Final = Table(
+    "paused_queues",
+    metadata,
+    Column("queue", Text, primary_key=True),
+    Column("paused_at", Timestamp, nullable=False),
+)
+bulk_changes: Final = Table(
+    "job_bulk_changes",
+    metadata,
+    # The job that makes the changes.
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("queue", Text),
+    Column("name", Text),
+    Column("requested_at", Timestamp, nullable=False),
+    # The position: the next batch has the jobs before it, the newest first.
+    Column("before_finished_at", Timestamp, nullable=False),
+    Column("before_id", Id, nullable=False),
+    Column("examined", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),
 )

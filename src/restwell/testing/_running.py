@@ -10,7 +10,7 @@ from typing import Any, Final
 from restwell._application import App
 from restwell._extras import needs_extra
 from restwell.edge._context import Message
-from restwell.jobs import JobState, WorkerOptions
+from restwell.jobs import Jobs, JobState, WorkerOptions
 from restwell.jobs._store import JobStore
 
 with needs_extra("testing", "restwell.testing"):
@@ -20,7 +20,6 @@ START_SECONDS: Final = 30
 BLOCKED_SECONDS: Final = 1.0
 """Longer than the 50 ms of production, because test machines are busy."""
 BASE_URL: Final = "http://app.test"
-_PENDING: Final = frozenset({JobState.READY, JobState.RUNNING})
 
 
 @asynccontextmanager
@@ -60,14 +59,21 @@ async def finish_jobs(app: App, seconds: float = 30) -> None:
     working = asyncio.create_task(worker.run())
     try:
         async with asyncio.timeout(seconds):
-            while (due := await store.promote()) or any(
-                one.state in _PENDING for one in await app.kit.jobs.queue_stats()
-            ):
+            while (due := await store.promote()) or await _has_pending(app.kit.jobs):
                 app.kit.jobs.notify(due)
                 await asyncio.sleep(0.01)
     finally:
         worker.stop()
         await working
+
+
+async def _has_pending(jobs: Jobs) -> bool:
+    """Whether a job is running, or is ready in a queue that is not paused."""
+    paused = await jobs.paused_queues()
+    return any(
+        one.state == JobState.RUNNING or (one.state == JobState.READY and one.queue not in paused)
+        for one in await jobs.queue_stats()
+    )
 
 
 @cache

@@ -62,13 +62,17 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics, 
 
     @get("/metrics", include_in_schema=False, rate_limit=None, media_type=MEDIA_TYPE)
     async def read_metrics(accept: Annotated[str | None, Header("Accept")] = None) -> Response[bytes]:
-        queues: list[QueueStats] = []
+        stats: list[QueueStats] = []
+        queues: dict[str, bool] = {}
         if any("." not in name for name in jobs.registered):  # without jobs of its own, it may have no tables
             with suppress(ServiceUnavailable):  # the other metrics are needed most while the database is down
-                queues = await jobs.queue_stats()
+                stats = await jobs.queue_stats()
+                paused = await jobs.paused_queues()
+                known = {*(job.queue for job in jobs.registered.values()), *paused}
+                queues = {queue: queue in paused for queue in sorted(known)}
         openmetrics = "application/openmetrics-text" in (accept or "")
         return Response(
-            content=await metrics.exposition(queue_metrics(queues), openmetrics=openmetrics),
+            content=await metrics.exposition(queue_metrics(stats, queues), openmetrics=openmetrics),
             media_type=OPENMETRICS_TYPE if openmetrics else MEDIA_TYPE,
             headers={"vary": "Accept"},
         )

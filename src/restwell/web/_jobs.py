@@ -7,16 +7,30 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Struct
 
-from restwell.jobs import FailedAttempt, JobNotDead, JobRecord, Jobs, JobState, JobUnfinished
+from restwell.fields import SingleLineText
+from restwell.jobs import (
+    JobDetails,
+    JobFilter,
+    JobNotDead,
+    JobOperations,
+    JobRecord,
+    Jobs,
+    JobState,
+    JobUnfinished,
+)
 from restwell.pages import Cursors, Page, PageFilter
 from restwell.web._declarations import Controller, delete, get, post
 
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
-class JobFilter(PageFilter, frozen=True, kw_only=True):
+class JobListFilter(PageFilter, frozen=True, kw_only=True):
     state: Annotated[JobState, Meta(description="Only jobs in this state. A dead job has failed in every attempt.")] = (
         JobState.DEAD
+    )
+    queue: Annotated[SingleLineText, Meta(description="Only jobs of this queue.", examples=["mail"])] | None = None
+    name: Annotated[SingleLineText, Meta(description="Only jobs with this name.", examples=["send_welcome"])] | None = (
+        None
     )
 
 
@@ -44,7 +58,7 @@ class JobFailure(Struct, frozen=True):
 
 
 class JobDetail(Struct, frozen=True):
-    """A job with its arguments, result and failures.
+    """A job with its arguments, result and failures, in which secrets are redacted.
 
     ``request_id`` identifies the request that enqueued it. ``requires`` is set on a parked job: the job name or
     argument that the worker does not know.
@@ -70,45 +84,45 @@ class JobDetail(Struct, frozen=True):
 
 
 class JobController(Controller):
-    """The routes below ``/jobs``. Subclass it with ``guards``: it reveals the arguments of every job."""
+    """The routes below ``/jobs``. Subclass it with ``guards``: it reveals what every job does."""
 
     path = "/jobs"
     tags = ["Jobs"]
 
     @get()
-    async def list_jobs(self, filters: JobFilter, jobs: Jobs, cursors: Cursors) -> Page[JobSummary]:
-        """List jobs by state, newest first."""
-        page = await jobs.page(cursors, filters, filters.state)
+    async def list_jobs(self, filters: JobListFilter, jobs: JobOperations, cursors: Cursors) -> Page[JobSummary]:
+        """List jobs by state, newest first.
+
+        With a queue or a name, a page may have few jobs and yet a next one.
+        """
+        wanted = JobFilter(state=filters.state, queue=filters.queue, name=filters.name)
+        page = await jobs.page(cursors, filters, wanted)
         return page.map(_summary)
 
     @get("/{job_id}")
-    async def get_job(self, job_id: UUID, jobs: Jobs) -> JobDetail:
+    async def get_job(self, job_id: UUID, operations: JobOperations) -> JobDetail:
         """Get a job with the error of every failed attempt."""
-        return await _read(jobs, job_id)
+        return _detail(await operations.details(job_id))
 
     @post("/{job_id}/retry", status_code=202, raises=[JobNotDead])
-    async def retry_job(self, job_id: UUID, jobs: Jobs) -> JobDetail:
+    async def retry_job(self, job_id: UUID, jobs: Jobs, operations: JobOperations) -> JobDetail:
         """Retry a dead or cancelled job with its full number of attempts."""
         await jobs.retry(job_id)
-        return await _read(jobs, job_id)
+        return _detail(await operations.details(job_id))
 
     @post("/{job_id}/cancellation", status_code=200)
-    async def cancel_job(self, job_id: UUID, jobs: Jobs) -> JobDetail:
+    async def cancel_job(self, job_id: UUID, jobs: Jobs, operations: JobOperations) -> JobDetail:
         """Cancel a job.
 
         A running job is stopped and its database effects are discarded. A finished job is unchanged.
         """
         await jobs.cancel(job_id)
-        return await _read(jobs, job_id)
+        return _detail(await operations.details(job_id))
 
     @delete("/{job_id}", raises=[JobUnfinished])
     async def discard_job(self, job_id: UUID, jobs: Jobs) -> None:
         """Delete a finished job."""
         await jobs.discard(job_id)
-
-
-async def _read(jobs: Jobs, job_id: UUID) -> JobDetail:
-    return _detail(await jobs.get(job_id), await jobs.failures(job_id))
 
 
 def _summary(job: JobRecord) -> JobSummary:
@@ -125,15 +139,16 @@ def _summary(job: JobRecord) -> JobSummary:
     )
 
 
-def _detail(job: JobRecord, failures: list[FailedAttempt]) -> JobDetail:
+def _detail(details: JobDetails) -> JobDetail:
+    job, arguments = details.job, msgspec.json.decode(details.job.arguments)
     return JobDetail(
         id=job.id,
         name=job.name,
         queue=job.queue,
         priority=job.priority,
         state=JobState(job.state),
-        arguments=_decode(job.arguments),
-        result=_decode(job.result) if job.result is not None else None,
+        arguments=arguments if isinstance(arguments, dict) else {},
+        result=msgspec.json.decode(job.result) if job.result is not None else None,
         attempts=job.attempts,
         max_attempts=job.max_attempts,
         worker=job.worker,
@@ -143,9 +158,5 @@ def _detail(job: JobRecord, failures: list[FailedAttempt]) -> JobDetail:
         enqueued_at=job.enqueued_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        failures=[JobFailure(each.attempt, each.error, each.traceback, each.failed_at) for each in failures],
+        failures=[JobFailure(each.attempt, each.error, each.traceback, each.failed_at) for each in details.failures],
     )
-
-
-def _decode(stored: str) -> Any:
-    return msgspec.json.decode(stored)

@@ -10,7 +10,9 @@ import pytest
 import sample_jobs
 from jobs_harness import JobsHarness
 from restwell.database import open_database
+from restwell.jobs import JobOperations
 from restwell.jobs import _worker as worker
+from restwell.jobs._bulk_changes import BulkChanges
 from restwell.jobs._notifier import base, open_notifier
 from restwell.jobs._notifier.amqp import AmqpNotifier
 from restwell.jobs._notifier.postgres import PostgresNotifier
@@ -61,6 +63,24 @@ async def test_a_worker_claims_jobs_of_its_queues_only(harness: JobsHarness) -> 
         await harness.wait_for_states(lambda states: sorted(states) == ["done", "ready"])
         await asyncio.sleep(0.3)
     assert await harness.notes() == ["default"]
+
+
+async def test_a_worker_starts_no_job_of_a_paused_queue_and_all_of_them_soon_after_it_is_resumed(
+    harness: JobsHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks when a claim ignores pauses, and without the notification of ``resume``."""
+    operations = JobOperations(harness.database, harness.jobs, BulkChanges(harness.database, harness.jobs))
+    async with harness.worker([harness.database]):
+        await harness.enqueue(sample_jobs.note, text="warm")
+        await harness.wait_until_finished()
+        monkeypatch.setattr(worker, "POLL_SECONDS", 20.0)
+        await operations.pause("default")
+        for number in range(3):
+            await harness.enqueue(sample_jobs.note, text=str(number))
+        await asyncio.sleep(1.5)  # its last short poll is over
+        assert sorted(await harness.states()) == ["done", "ready", "ready", "ready"]
+        await operations.resume("default")
+        assert await harness.wait_until_finished(15) == ["done"] * 4
 
 
 async def test_the_notifier_is_that_of_the_broker_or_else_of_the_database(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from restwell.database import Flag, Id, Timestamp
 revision = "0002"
 down_revision = "0001"
 
+_UNFINISHED = "state IN ('scheduled', 'ready', 'running', 'parked')"
+
 
 def upgrade() -> None:
     op.create_table(
@@ -38,8 +40,9 @@ def upgrade() -> None:
     _index("jobs_scheduled", ["run_at"], "state = 'scheduled'")
     _index("jobs_leases", ["lease_until"], "state IN ('running', 'parked')")
     _index("jobs_parked", ["requires", "run_at"], "state = 'parked'")
-    _index("jobs_finished", ["state", "finished_at"], "state IN ('done', 'dead', 'cancelled')")
-    _index("jobs_unique", ["unique_key"], "state IN ('scheduled', 'ready', 'running', 'parked')", unique=True)
+    _index("jobs_unfinished", ["state", "id", "queue", "name"], _UNFINISHED)
+    _index("jobs_finished", ["state", "finished_at", "id"], "state IN ('done', 'dead', 'cancelled')")
+    _index("jobs_unique", ["unique_key"], f"{_UNFINISHED} AND unique_key IS NOT NULL", unique=True)
     op.create_table(
         "job_failures",
         Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
@@ -54,6 +57,25 @@ def upgrade() -> None:
         "cron_runs",
         Column("name", Text, primary_key=True),
         Column("scheduled_at", Timestamp, nullable=False),
+        Column("job_id", Id),
+    )
+    op.create_table(
+        "paused_queues",
+        Column("queue", Text, primary_key=True),
+        Column("paused_at", Timestamp, nullable=False),
+    )
+    op.create_table(
+        "job_bulk_changes",
+        Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+        Column("action", Text, nullable=False),
+        Column("state", Text, nullable=False),
+        Column("queue", Text),
+        Column("name", Text),
+        Column("requested_at", Timestamp, nullable=False),
+        Column("before_finished_at", Timestamp, nullable=False),
+        Column("before_id", Id, nullable=False),
+        Column("examined", Integer, nullable=False),
+        Column("changed", Integer, nullable=False),
     )
 
 
