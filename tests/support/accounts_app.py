@@ -118,7 +118,10 @@ class NoteController(Controller):
 
     @post(guards=[signed_in])
     async def add_note(self, data: NoteRequest, actor: Actor, notes: Notes) -> Response[Note]:
-        """Add a note."""
+        """Add a note.
+
+        It is the own one of the user.
+        """
         note = notes.add(actor, data.text)
         return created(note, note.id)
 
@@ -138,14 +141,19 @@ class NoteController(Controller):
         notes.delete_all()
 
 
-notes: Final = Feature(controllers=[NoteController], services=[Notes, NoteStatistics])
+notes: Final = Feature(
+    controllers=[NoteController],
+    services=[Notes, NoteStatistics],
+    tag_descriptions={"Notes": "Notes of users."},
+)
 
 
 def create_app(settings: Settings, *features: Feature, **options: Any) -> App:
     """``features`` are added to those of the application, ``options`` are of its accounts."""
     chosen = {"scopes": SCOPES, "events_scope": Scope.EVENTS_READ} | options
     version = Version("/v1", [Accounts(roles=Role, **chosen), notes])
-    return Restwell(settings, name="accounts").app([*features, version])
+    about = {"contact": "api@accounts.example", "license_id": "MIT"}
+    return Restwell(settings, name="accounts").app([*features, version], **about)
 
 
 async def seed(database: Database) -> str:
