@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from restwell._cli.client import described_api
+from restwell._cli.client import described_api, python
 from restwell.errors import ConfigurationError
 
 DOCUMENT: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": "one"}, "paths": {}}
@@ -30,3 +30,9 @@ def test_another_number_of_documents_says_what_to_do(
     monkeypatch.setattr("restwell._cli.client.read_documents", lambda *_: found)
     with pytest.raises(ConfigurationError, match=sentence):
         described_api("main", None, "a/b")
+
+
+def test_the_name_of_the_folder_is_that_of_the_package(tmp_path: Path) -> None:
+    for name in ("shop-client", "class"):
+        with pytest.raises(ConfigurationError, match=f"{name} cannot be the name of a Python package, such as shop_"):
+            python(tmp_path / name)

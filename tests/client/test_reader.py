@@ -103,12 +103,18 @@ def test_a_page_says_how_the_next_one_is_found() -> None:
 )
 def test_other_envelopes_are_pages_too(parameter: str, properties: Json, expected: Page | None) -> None:
     """Breaks when a list without a next page is a page: a client would repeat its first page for ever."""
-    listing = {"type": "object", "properties": {"data": {"type": "array", "items": {"type": "string"}}, **properties}}
+    listing: Json = {
+        "type": "object",
+        "properties": {"data": {"type": "array", "items": {"type": "string"}}, **properties},
+    }
+    listing["required"] = list(listing["properties"])
     document = with_operation(
         parameters=[{"name": parameter, "in": "query", "schema": {"type": "string"}}],
         responses={"200": {"description": "", "content": {"application/json": {"schema": {"$ref": REF + "It"}}}}},
     )
     assert read_api({**with_schema(listing), **document}).operations[0].page == expected
+    listing["required"] = ["data"]
+    assert read_api({**with_schema(listing), **document}).operations[0].page is None
 
 
 REF = "#/components/schemas/"
@@ -199,6 +205,7 @@ def test_an_error_code_may_have_another_member_and_no_message() -> None:
             with_operation(parameters=[{"name": "session", "in": "cookie", "required": True, "schema": {}}]),
             "GET /them: needs the cookie session, which clients do not send",
         ),
+        (with_operation(responses={"2XX": {"description": ""}}), "GET /them: the status 2XX is no number"),
         (
             with_operation(
                 requestBody={"content": {"multipart/form-data": {"schema": {"properties": {"a": {}, "b": {}}}}}}

@@ -1,5 +1,6 @@
 """``restwell client``: clients of the API, written from its OpenAPI document."""
 
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,6 +10,7 @@ from restwell._cli.api import documents_of_application
 from restwell._cli.openapi_sources import ANY_VERSION, read_documents, snapshot_path
 from restwell._client._folder import write_files
 from restwell._client._model import Api
+from restwell._client._python import write_python
 from restwell._client._reader import read_api
 from restwell._client._typescript import typescript_client
 from restwell.errors import ConfigurationError
@@ -25,6 +27,15 @@ Snapshot = Annotated[
     str | None,
     typer.Option(help="The path of the documents in a git revision. Without it: [tool.restwell] openapi."),
 ]
+
+
+@commands.command()
+def python(folder: Folder, source: Source = None, *, version: Version = None, snapshot: Snapshot = None) -> None:
+    """Write an asynchronous client as a Python package. It needs httpx and msgspec."""
+    name = folder.resolve().name
+    if not name.isidentifier() or iskeyword(name):
+        raise ConfigurationError([f"{folder}: {name} cannot be the name of a Python package, such as shop_client"])
+    write_files(folder, write_python(described_api(source, version, snapshot)))
 
 
 @commands.command()

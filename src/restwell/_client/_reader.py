@@ -133,6 +133,8 @@ def _operation(method: str, path: str, item: Json, schemas: Mapping[str, Schema]
     needed = [each["name"] for each in parameters if each["in"] == "cookie" and each.get("required")]
     if needed:
         raise ConfigurationError([f"{where}: needs the cookie {needed[0]}, which clients do not send"])
+    if strange := [status for status in declared["responses"] if not status.isdigit()]:
+        raise ConfigurationError([f"{where}: the status {strange[0]} is no number"])
     successes = tuple(_successes(declared["responses"]))
     own = tuple(_parameter(each) for each in parameters if _is_own(each))
     tagged = any(_needs_tag(other) for other in item.values()) and method in {"get", "put", "patch"}
@@ -239,7 +241,7 @@ def _page(
 
 
 def _page_of(kind: Type, queries: set[str], schemas: Mapping[str, Schema]) -> Page | None:
-    properties = {each.name: each.type for each in _properties(kind, schemas)}
+    properties = {each.name: each.type for each in _properties(kind, schemas) if each.required}
     lists = [(name, each.items) for name, each in properties.items() if isinstance(each, ListOf)]
     if len(lists) != 1:
         return None
