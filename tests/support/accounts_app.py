@@ -152,8 +152,8 @@ def create_app(settings: Settings, *features: Feature, **options: Any) -> App:
     """``features`` are added to those of the application, ``options`` are of its accounts."""
     chosen = {"scopes": SCOPES, "events_scope": Scope.EVENTS_READ} | options
     version = Version("/v1", [Accounts(roles=Role, **chosen), notes])
-    about = {"contact": "api@accounts.example", "license_id": "MIT"}
-    return Restwell(settings, name="accounts").app([*features, version], **about)
+    kit = Restwell(settings, name="accounts")
+    return kit.app([*features, version], contact="api@accounts.example", license_id="MIT")
 
 
 async def seed(database: Database) -> str:
