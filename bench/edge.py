@@ -34,16 +34,18 @@ from restwell.edge._deadline import Deadlines  # noqa: E402
 from restwell.edge._header_fields import HeaderFields  # noqa: E402
 from restwell.edge._pipeline import Edge  # noqa: E402
 from restwell.edge._rate_limit import RateLimit, with_rates  # noqa: E402
-from restwell.edge._request_id import LogContext, RequestId  # noqa: E402
+from restwell.edge._request_id import RequestId  # noqa: E402
 from restwell.edge._request_metrics import RequestMetrics  # noqa: E402
 from restwell.edge._response_cache import CachedResponses, CacheLoads, ResponseCache  # noqa: E402
 from restwell.edge._route import CachePolicy, Route  # noqa: E402
 from restwell.edge._router import Router  # noqa: E402
 from restwell.edge._routing import Routing  # noqa: E402
 from restwell.edge._security_headers import SecurityHeaders  # noqa: E402
+from restwell.edge._tracing import CurrentTrace, Tracing  # noqa: E402
 from restwell.edge._url_limit import UrlLimit  # noqa: E402
 from restwell.observability._log_output import output  # noqa: E402
 from restwell.observability._logs import JsonLogWriter  # noqa: E402
+from restwell.observability._trace_recorder import TraceRecorder  # noqa: E402
 from restwell.observability._watchdog import Watchdog  # noqa: E402
 from restwell.rate_limits._limiter import RateLimiter  # noqa: E402
 from restwell.rate_limits._local import LocalRateLimitStore  # noqa: E402
@@ -114,6 +116,7 @@ def stages(limiter: RateLimiter, cache: Cache) -> list[tuple[str, AsgiApp, str]]
         ("request metrics", RequestMetrics()),
         ("access log line", AccessLog(JsonLogWriter())),
         ("request id", RequestId()),
+        ("trace", Tracing(TraceRecorder())),
         ("security headers", security),
         ("CORS", Cors(ORIGINS)),
         ("header field checks", HeaderFields()),
@@ -124,7 +127,7 @@ def stages(limiter: RateLimiter, cache: Cache) -> list[tuple[str, AsgiApp, str]]
         ("router", Routing(router)),
         ("rate limit, before it counts", rate_limit),
         ("response cache, for another route", CachedResponses(responses)),
-        ("log context", LogContext()),
+        ("trace of the task", CurrentTrace()),
         ("query budget", QueryBudget()),
         ("deadline and disconnects", Deadlines(5.0)),
         ("loads of the response cache, for another route", CacheLoads(responses)),

@@ -21,6 +21,7 @@ from restwell.edge._rate_limit import RateLimit, with_rates
 from restwell.edge._route import CachePolicy, Route
 from restwell.edge._router import Router
 from restwell.observability._metrics import Metrics
+from restwell.observability._trace_recorder import TraceRecorder
 from restwell.rate_limits._limiter import RateLimiter
 from restwell.rate_limits._local import LocalRateLimitStore
 from restwell.settings import Settings
@@ -33,8 +34,8 @@ EVERYTHING = {
     "DATABASE_REPLICA_URLS": "postgresql://nobody@localhost/none",
 }
 ORDER = (
-    "RequestMetrics AccessLog RequestId SecurityHeaders Cors HeaderFields ClientAddress UrlLimit CanonicalPath"
-    " Preflight Routing RateLimit CachedResponses LogContext QueryBudget ReadYourWrites Deadlines"
+    "RequestMetrics AccessLog RequestId Tracing SecurityHeaders Cors HeaderFields ClientAddress UrlLimit CanonicalPath"
+    " Preflight Routing RateLimit CachedResponses CurrentTrace QueryBudget ReadYourWrites Deadlines"
     " CacheLoads ConcurrencyLimiter"
 )
 OPTIONAL = {"Cors", "ClientAddress", "Preflight", "RateLimit", "ReadYourWrites"}
@@ -59,6 +60,7 @@ class Parts:
             database=self.database,
             cache=self.cache,
             metrics=self.metrics,
+            traces=TraceRecorder(),
             tokens=ConsistencyTokens(b"k" * 32),
             rate_limit=RateLimit(limiter, settings.trusted_hops) if limiter is not None else None,
             write_log=None,
@@ -95,6 +97,8 @@ def test_the_hooks_have_their_order(parts: Parts, *, complete: bool) -> None:
         pytest.param("RequestMetrics", "AccessLog", id="the log line is part of the duration"),
         pytest.param("AccessLog", "RequestId", id="a rejected request is logged too"),
         pytest.param("RequestId", "HeaderFields", id="an error response has an id"),
+        pytest.param("RequestId", "Tracing", id="a trace has the id of its request"),
+        pytest.param("Tracing", "HeaderFields", id="a rejected request has a trace"),
         pytest.param("SecurityHeaders", "UrlLimit", id="an error response has security headers"),
         pytest.param("Cors", "RateLimit", id="the page of another origin may read a 429"),
         pytest.param("HeaderFields", "ClientAddress", id="a repeated Forwarded header is read whole"),

@@ -232,6 +232,7 @@ class Restwell(Kit):
             database=self.database,
             cache=self.cache,
             metrics=self.metrics,
+            traces=self.traces,
             tokens=self._consistency_tokens,
             rate_limit=self._rate_limit,
             write_log=self._write_log,

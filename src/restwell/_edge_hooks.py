@@ -17,16 +17,18 @@ from restwell.edge._header_fields import HeaderFields
 from restwell.edge._lifecycle_hooks import Lifecycles, Sunset
 from restwell.edge._pipeline import Edge
 from restwell.edge._rate_limit import RateLimit
-from restwell.edge._request_id import LogContext, RequestId
+from restwell.edge._request_id import RequestId
 from restwell.edge._request_metrics import RequestMetrics
 from restwell.edge._response_cache import CachedResponses, CacheLoads, ResponseCache
 from restwell.edge._router import Router
 from restwell.edge._routing import Routing
 from restwell.edge._security_headers import SecurityHeaders
+from restwell.edge._tracing import CurrentTrace, Tracing
 from restwell.edge._url_limit import UrlLimit
 from restwell.errors import PROBLEMS, ErrorFormat
 from restwell.observability._logs import JsonLogWriter
 from restwell.observability._metrics import Metrics
+from restwell.observability._trace_recorder import TraceRecorder
 from restwell.settings import Settings
 from restwell.web._query_budget import QueryBudget
 from restwell.web._read_your_writes import ReadYourWrites
@@ -40,6 +42,7 @@ def build_edge(
     database: Database,
     cache: Cache,
     metrics: Metrics,
+    traces: TraceRecorder,
     tokens: ConsistencyTokens,
     rate_limit: RateLimit | None,
     write_log: JsonLogWriter | None,
@@ -53,13 +56,15 @@ def build_edge(
 
     The routes of the router have passed ``with_rates``. ``rate_limit`` is None if rate limits are off; the application
     calls its ``count`` for routes with guards. ``version`` identifies the release: cached responses of other releases
-    are not used. Requests for ``exempt_paths`` are never rejected under overload. ``is_existing``: the application was
-    not written for the kit, so its paths, its OPTIONS and the headers of its responses are its own.
+    are not used. Requests for ``exempt_paths`` are never rejected under overload, and their traces are not kept.
+    ``is_existing``: the application was not written for the kit, so its paths, its OPTIONS and the headers of its
+    responses are its own.
 
     Registers three collectors with ``metrics``, which ``Edge.hook`` returns: RequestMetrics, QueryBudget and
     ConcurrencyLimiter.
     """
-    limiter = ConcurrencyLimiter(database.pool_stats, frozenset(exempt_paths))
+    exempt_paths = frozenset(exempt_paths)
+    limiter = ConcurrencyLimiter(database.pool_stats, exempt_paths)
     query_budget = QueryBudget()
     request_metrics = RequestMetrics()
     for collector in (request_metrics, limiter, query_budget):
@@ -71,6 +76,7 @@ def build_edge(
         request_metrics,
         AccessLog(write_log),
         RequestId(),
+        Tracing(traces, exempt_paths),
         security,
         Cors(origins) if origins else None,
         HeaderFields(app_evaluates_conditions=is_existing),
@@ -83,7 +89,7 @@ def build_edge(
         Sunset(lifecycles) if lifecycles is not None else None,
         rate_limit,
         CachedResponses(responses),
-        LogContext(),
+        CurrentTrace(),
         query_budget,
         ReadYourWrites(tokens) if settings.database.replica_urls else None,
         Deadlines(settings.request.timeout_seconds),

@@ -29,6 +29,8 @@ from restwell.observability._gc_metrics import GcMetrics
 from restwell.observability._log_output import output
 from restwell.observability._logs import json_log_writer
 from restwell.observability._metrics import Metrics
+from restwell.observability._recent_requests import REPORT as REQUESTS
+from restwell.observability._trace_recorder import TraceRecorder
 from restwell.observability._watchdog import REPORT as BLOCKS
 from restwell.observability._watchdog import Watchdog
 from restwell.pages import Cursors
@@ -72,6 +74,9 @@ class Kit(OptionalParts):
         self._gc_metrics = GcMetrics()
         self.metrics.registry.register(self._gc_metrics)
         self.metrics.registry.register(output)
+        self.traces = TraceRecorder()
+        self.metrics.reports.add(REQUESTS, self.traces.recent.report)
+        self.metrics.registry.register(self.traces)
         self.metrics.registry.register(DatabaseCollector(self.database))
         self.cache = Cache(
             self._open_cache_store(),
@@ -188,6 +193,7 @@ class Kit(OptionalParts):
             services,
             options,
             lines=self._write_log,
+            traces=self.traces,
             execute_isolated=execute_isolated,
             name=name,
         )

@@ -11,6 +11,7 @@ import pytest
 from loopback_issuer import Answer, LoopbackIssuer, broken, loopback_issuer, slow
 from restwell.auth import _http
 from restwell.auth._http import MAX_RESPONSE_BYTES, Refused, RequestError, Unreachable, open_client, request_json
+from restwell.observability._trace import Trace, current
 
 
 @pytest.fixture
@@ -81,3 +82,29 @@ async def test_a_server_that_does_not_listen_is_unreachable(http: httpx.AsyncCli
     for url in (f"http://127.0.0.1:{port}", "http://[", "http://127.0.0.1:b"):
         with pytest.raises(Unreachable):
             await request_json(http, "GET", url)
+
+
+async def test_a_request_continues_the_trace_and_its_span_has_no_path_and_no_query(
+    server: LoopbackIssuer, http: httpx.AsyncClient
+) -> None:
+    """Breaks when the span has the URL: the code of a sign-in is in it."""
+    trace = Trace("a" * 32, "b" * 16)
+    current.set((trace, trace.span_id))
+    server.answers["/a?code=secret"] = 404, {}
+    with pytest.raises(Refused):
+        await request_json(http, "GET", f"{server.url}/a?code=secret")
+    port = int(server.url.rpartition(":")[2])
+    await request_json_of_a_closed_port(http)
+    answered, refused = trace.spans
+    assert (answered[0], answered[1], answered[4]) == ("GET 127.0.0.1", "http", None)
+    assert answered[7] == {"method": "GET", "host": "127.0.0.1", "port": port, "status": 404}
+    assert f"traceparent: 00-{'a' * 32}-{answered[6]}-00\r\n" in server.heads[0]
+    assert (refused[4], "status" in (refused[7] or {})) == ("ConnectError", False)
+    assert "secret" not in str(trace.spans)
+
+
+async def request_json_of_a_closed_port(http: httpx.AsyncClient) -> None:
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as closed:
+        port = closed.sockets[0].getsockname()[1]
+    with pytest.raises(Unreachable):
+        await request_json(http, "GET", f"http://127.0.0.1:{port}")

@@ -15,6 +15,7 @@ from restwell.cache import Cache
 from restwell.cache import _cache as module
 from restwell.cache._store import StoreLookup
 from restwell.database import DatabaseUnavailable
+from restwell.observability._trace import Trace, current
 
 
 async def test_a_cached_value_is_loaded_once(harness: CacheHarness) -> None:
@@ -347,3 +348,21 @@ async def test_concurrent_writers_cache_nothing(harness: CacheHarness) -> None:
     await harness.stores[two].end_write(before)
     await harness.get(two)
     assert harness.loads == 1
+
+
+async def test_the_trace_of_a_read_says_how_its_value_was_found(harness: CacheHarness) -> None:
+    """Breaks when a value in memory is a span: each authenticated request would have one."""
+    one, two = await harness.cache(), await harness.cache()
+
+    async def traced(cache: Cache) -> tuple[str | None, list[object]]:
+        trace = Trace("a" * 32, "b" * 16)
+        current.set((trace, trace.span_id))
+        await harness.get(cache)
+        spans = [(name, (attributes or {}).get("outcome")) for name, _, _, _, _, _, _, attributes in trace.spans]
+        return trace.cache, [each for each in spans if each[0].startswith("cache ")]
+
+    first, second, third = [await asyncio.create_task(traced(cache)) for cache in (one, one, two)]
+    name = f"cache {TAG.partition(':')[0]}"
+    assert first == ("miss", [(name, "load")])
+    assert second == ("hit", [])
+    assert third == ("hit", [(name, "shared_hit")])

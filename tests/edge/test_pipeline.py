@@ -117,7 +117,7 @@ async def test_an_unhandled_exception_is_logged_in_full_and_answered_without_det
     assert response.headers["content-security-policy"] == POLICY
     assert [(line["event"], line["log_level"]) for line in lines] == [
         ("unhandled_exception", "error"),
-        ("request", "info"),
+        ("request", "error"),
     ]
     assert lines[1]["status"] == 500
 

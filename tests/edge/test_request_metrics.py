@@ -7,7 +7,6 @@ import re
 import string
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -25,6 +24,7 @@ from restwell.edge._router import Router
 from restwell.edge._routing import Routing
 from restwell.errors import NotFound
 from restwell.observability._metrics import Metrics
+from restwell.observability._trace import Trace
 from servers import RESTWELL, SUPPORT, restwell, serve
 
 ROUTES = [
@@ -42,10 +42,10 @@ class Traced(Hook):
     """Stands for the hook that starts a trace."""
 
     def __init__(self) -> None:
-        self.trace = SimpleNamespace(trace_id="", sampled=True)
+        self.trace = Trace("", "", sampled=True)
 
     def admit(self, context: RequestContext) -> None:
-        context.trace = SimpleNamespace(**vars(self.trace))
+        context.trace = self.trace
 
 
 class Counted:
@@ -187,7 +187,7 @@ async def test_the_newest_sampled_request_of_a_bucket_is_its_exemplar_over_all_w
         metrics.registry.register(counted.metrics)
         workers.append((counted, metrics))
     for number, (counted, _) in enumerate([workers[0], workers[1], workers[0]]):
-        traced.trace = SimpleNamespace(trace_id=f"{number:032x}", sampled=number < 2)
+        traced.trace = Trace(f"{number:032x}", "", sampled=number < 2)
         await counted.request("GET", "/things/1")
     for counted, _ in workers:
         for series in counted.metrics._series.values():  # one bucket, whatever the machine is doing

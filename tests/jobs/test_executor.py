@@ -6,17 +6,15 @@ from uuid import UUID
 
 import pytest
 import structlog
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
 import sample_jobs
 from jobs_harness import JobsHarness
 from restwell.ids import new_id
 from restwell.jobs import JobContext, job
-from restwell.jobs import _executor as executor
+from restwell.observability._recent_requests import Ended, EndedJob
+from restwell.observability._trace import Trace, add_ids, current
+from restwell.observability._trace_recorder import TraceRecorder
 
 log = structlog.get_logger("test")
 
@@ -125,36 +123,55 @@ async def test_a_result_that_is_too_large_ends_the_job_and_says_what_to_do(harne
     )
 
 
-async def test_a_job_carries_the_trace_and_the_id_of_its_request(
-    harness: JobsHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(executor, "_tracer", provider.get_tracer("restwell.jobs"))
-
+async def test_a_job_carries_the_trace_and_the_id_of_its_request(harness: JobsHarness) -> None:
     @job(name="note")
     async def note(context: JobContext, text: str) -> None:
         log.info("inside", text=text, job_id=str(context.job_id))
-        log.info("context", **structlog.contextvars.get_contextvars())
 
     harness.known = [note]
-    with provider.get_tracer("test").start_as_current_span("request") as request:
-        structlog.contextvars.bind_contextvars(request_id="request-1")
-        job_id = await harness.enqueue(sample_jobs.note, text="x")
-        structlog.contextvars.unbind_contextvars("request_id")
+    request = Trace("a" * 32, "b" * 16, sampled=True, request_id="request-1")
+    current.set((request, request.span_id))
+    job_id = await harness.enqueue(sample_jobs.note, text="x")
+    current.set(None)
     without_request = await harness.enqueue(sample_jobs.note, text="outside of any request")
-    assert trace.get_current_span() is trace.INVALID_SPAN
-    with capture_logs() as lines:
-        async with harness.worker():
+    (enqueued,) = [each for each in request.spans if each[1] == "enqueue"]
+    assert (enqueued[0], enqueued[7]) == ("enqueue note", {"queue": "default", "job_id": job_id})
+    exported: list[Ended] = []
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars, add_ids]) as lines:
+        async with harness.worker(traces=TraceRecorder(export=exported.append, sample_rate=1.0)):
             await harness.wait_until_finished()
 
-    spans = {span.context.trace_id: span for span in exporter.get_finished_spans() if span.name == "job note"}
-    span = spans[request.get_span_context().trace_id]
-    assert span.parent is not None
-    assert span.parent.span_id == request.get_span_context().span_id
-    assert len(spans) == 2, "a job without a request starts a new trace"
-    ids = {line["job_id"]: line["request_id"] for line in lines if line["event"] == "context"}
-    assert ids == {str(job_id): "request-1", str(without_request): None}
-    done = {str(line["job_id"]): line["request_id"] for line in lines if line["event"] == "job"}
-    assert done == ids
+    jobs = {each.job_id: each for each in exported if isinstance(each, EndedJob)}
+    own = jobs[str(job_id)]
+    assert (own.trace.trace_id, own.trace.parent_id, own.trace.sampled) == ("a" * 32, enqueued[6], True)
+    assert (own.name, own.queue, own.attempt, own.outcome) == ("note", "default", 1, "done")
+    other = jobs[str(without_request)].trace
+    assert other.trace_id not in {"a" * 32, own.trace.trace_id}, "a job without a request starts a new trace"
+    for event in ("inside", "job"):
+        names = "request_id", "trace_id", "span_id"
+        found = {str(line["job_id"]): [line.get(name) for name in names] for line in lines if line["event"] == event}
+        assert found == {
+            str(job_id): ["request-1", "a" * 32, own.trace.span_id],
+            str(without_request): [None, other.trace_id, other.span_id],
+        }
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_failed_attempt_is_exported_and_its_line_has_the_level_of_its_outcome(harness: JobsHarness) -> None:
+    """Breaks when each attempt is logged as info: a dead job would not be found by its level."""
+    await harness.enqueue(sample_jobs.fail, until_attempt=2)
+    await harness.enqueue(sample_jobs.fail_permanently)
+    exported: list[Ended] = []
+    with capture_logs() as lines:
+        async with harness.worker(traces=TraceRecorder(export=exported.append)):
+            assert sorted(await harness.wait_until_finished()) == ["dead", "done"]
+    levels = sorted((line["job"], line["outcome"], line["log_level"]) for line in lines if line["event"] == "job")
+    assert levels == [
+        ("fail", "done", "info"),
+        ("fail", "failed", "warning"),
+        ("fail_permanently", "dead", "error"),
+    ]
+    assert sorted((each.name, each.trace.error) for each in exported if isinstance(each, EndedJob)) == [
+        ("fail", "ValueError"),
+        ("fail_permanently", "PermanentFailure"),
+    ]

@@ -115,7 +115,7 @@ async def test_workers_start_no_job_of_a_paused_queue_until_it_is_resumed(
     assert not await operations.pause("default")
     await harness.enqueue(sample_jobs.note, text="waits")
     harness.known = [*harness.known, sample_jobs.greet]
-    options = {"queues": ("default", "mail")}
+    options: Any = {"queues": ("default", "mail")}
     async with (
         harness.worker([harness.database], **options),
         harness.worker([harness.database], **options),

@@ -12,6 +12,7 @@ from restwell.ids import new_id
 from restwell.jobs import Job, Jobs, Worker, WorkerOptions
 from restwell.jobs._notifier import Notifier, open_notifier
 from restwell.jobs._tables import jobs as jobs_table
+from restwell.observability._trace_recorder import TraceRecorder
 from servers import SUPPORT
 
 effects = Table("effects", MetaData(), Column("job_id", Id, nullable=False), Column("note", Text, nullable=False))
@@ -52,12 +53,14 @@ class JobsHarness:
             return await self.jobs.enqueue(tx, job, **arguments)
 
     @asynccontextmanager
-    async def worker(self, services: Iterable[object] = (), **options: Any) -> AsyncIterator[Worker]:
+    async def worker(
+        self, services: Iterable[object] = (), *, traces: TraceRecorder | None = None, **options: Any
+    ) -> AsyncIterator[Worker]:
         """Run a worker, and drain it at the end."""
         options = {"queues": ("default",), "drain_seconds": 5.0, **options}
         async with open_database(self.url, 5) as database:
             jobs = self.queue(database)
-            worker = Worker(database, self.url, jobs, list(services), WorkerOptions(**options))
+            worker = Worker(database, self.url, jobs, list(services), WorkerOptions(**options), traces=traces)
             task = asyncio.create_task(worker.run())
             try:
                 yield worker

@@ -7,6 +7,8 @@ from typing import Any, Final
 import httpx
 from msgspec import MsgspecError, json
 
+from restwell.observability._trace import http_span
+
 TIMEOUT_SECONDS: Final = 3.0
 """Timeout of each request."""
 MAX_RESPONSE_BYTES: Final = 262_144
@@ -51,11 +53,13 @@ async def request_json(
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
     try:
-        async with (
-            asyncio.timeout(TIMEOUT_SECONDS),
-            http.stream(method, url, headers=headers, **arguments) as response,
-        ):
-            content = await _read_body(response)
+        with http_span(method, url) as call:
+            async with (
+                asyncio.timeout(TIMEOUT_SECONDS),
+                http.stream(method, url, headers=headers | call.headers, **arguments) as response,
+            ):
+                call.attributes["status"] = response.status_code
+                content = await _read_body(response)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
         raise Unreachable(f"{url}: {error!r}") from error
     if response.status_code >= _SERVER_ERROR or response.status_code == _TOO_MANY_REQUESTS:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -26,6 +26,7 @@ from restwell.cache._metrics import CacheCollector, CacheStats
 from restwell.cache._store import LEASE_SECONDS, Generations, PendingWrite, Store, StoreLookup, StoreUnavailable
 from restwell.database import Transaction
 from restwell.database._ambient import in_ambient_transaction
+from restwell.observability._trace import note_cache, span
 
 T = TypeVar("T")
 
@@ -36,6 +37,9 @@ together.
 """
 FIRST_PAUSE_SECONDS: Final = 0.002
 LONGEST_PAUSE_SECONDS: Final = 0.05
+
+_Outcome = Literal["bypass", "load", "refresh", "shared_hit", "wait"]
+_HITS: Final = ("refresh", "shared_hit")
 
 
 class _Stored(Struct, frozen=True, array_like=True):
@@ -67,6 +71,7 @@ class _LoadRequest(NamedTuple):
     ttl_seconds: Callable[[Any], float]
     load: Load
     stats: CacheStats
+    name: str
 
 
 class Cache:
@@ -124,7 +129,8 @@ class Cache:
         cached. ``name`` is the label of the metrics. Raises TooManyLoads,
         DeadlineExceeded, and the errors of ``load``.
         """
-        stats = self.metrics.stats[name or _name(key)]
+        name = name or _name(key)
+        stats = self.metrics.stats[name]
         if not self._enabled or in_ambient_transaction():
             return await load()  # it may read uncommitted rows, which only that transaction may see
         entry = self._memory.get(key)
@@ -135,10 +141,15 @@ class Cache:
                     is_current = await self._store.is_current(entry.generations)
             if is_current:
                 stats.hits += 1
+                note_cache("hit")
                 return cast("T", entry.value)
         ttl = ttl_seconds if callable(ttl_seconds) else lambda _: ttl_seconds
-        request = _LoadRequest(key, f"{key}|{_fingerprint(kind)}", kind, tags, ttl, load, stats)
-        return cast("T", await self._miss(request, entry))
+        request = _LoadRequest(key, f"{key}|{_fingerprint(kind)}", kind, tags, ttl, load, stats, name)
+        with span(f"cache {name}", "cache") as found:
+            value, outcome = await self._miss(request, entry)
+            found.attributes["outcome"] = outcome
+            note_cache("hit" if outcome in _HITS else "miss")
+        return cast("T", value)
 
     def invalidate(self, tx: Transaction, *tags: str) -> None:
         """Invalidate the tags when ``tx`` commits. The commit returns after every process sees it."""
@@ -162,6 +173,7 @@ class Cache:
             lambda _: ttl_seconds,
             _no_load,
             self.metrics.stats[_name(key)],
+            _name(key),
         )
 
         async def deferred_set(write: PendingWrite) -> None:
@@ -176,12 +188,12 @@ class Cache:
         """
         await self._store.invalidate(tags or None)
 
-    async def _miss(self, request: _LoadRequest, entry: Entry | None) -> Any:
+    async def _miss(self, request: _LoadRequest, entry: Entry | None) -> tuple[Any, _Outcome]:
         stats = request.stats
         found = await self._get_stored(request)
         if found.generations is None:
             stats.bypasses += 1
-            return await self._loader.load_after_now(request.key, request.load)
+            return await self._loader.load_after_now(request.key, request.load), "bypass"
         if entry is None or entry.generations != found.generations:
             stored = self._decode(request, found)
             stats.stale_prevented += stored is None and (entry is not None or found.data is not None)
@@ -189,7 +201,8 @@ class Cache:
         now = time.time()
         if entry is not None and now < entry.refresh_at:
             stats.shared_hits += 1
-            return entry.value
+            return entry.value, "shared_hit"
+        outcome: _Outcome = "wait"
         in_flight = self._in_flight.get(request.key)
         if in_flight is None or in_flight.generations != found.generations:
             expires_at = entry.expires_at if entry is not None else 0.0
@@ -197,12 +210,13 @@ class Cache:
                 found.generations, self._loader.spawn(self._load_once(request, found.generations, expires_at))
             )
             self._in_flight[request.key] = in_flight
+            outcome = "load"
             in_flight.task.add_done_callback(lambda task: self._load_finished(request.key, task))
         else:
             stats.waits += 1
         if entry is not None and now < entry.expires_at:
-            return entry.value  # still valid; the load refreshes it in the background
-        return await asyncio.shield(in_flight.task)
+            return entry.value, "refresh"  # still valid; the load refreshes it in the background
+        return await asyncio.shield(in_flight.task), outcome
 
     async def _get_stored(self, request: _LoadRequest) -> StoreLookup:
         if not self._store.available:

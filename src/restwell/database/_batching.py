@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from restwell.database._consistency import required_lsn
-from restwell.database._instrumentation import track_execution
+from restwell.database._instrumentation import trace_read, track_execution
 from restwell.database._query import Compiled, Query
 from restwell.errors import ServiceUnavailable
 
@@ -44,7 +44,8 @@ class ReadBatcher:
             loop.call_soon(self._start, batch)
         future: asyncio.Future[Any] = loop.create_future()
         waiters.setdefault(arguments[query.batch_on], []).append(future)
-        return await future
+        with trace_read(query.name):
+            return await future
 
     def _start(self, batch: tuple[Query[Any], int | None]) -> None:
         task = asyncio.create_task(self._run(batch[0], self._pending.pop(batch)))
@@ -76,7 +77,7 @@ class ReadBatcher:
             return {}
         single = len(keys) == 1
         compiled = query.compiled[self._dialect] if single else query.batched[self._dialect]
-        with track_execution(query.name):
+        with track_execution(query.name, is_shared=True):
             rows = await self._fetch(compiled, compiled.bind({query.batch_on: keys[0] if single else keys}))
         if single:
             return {keys[0]: compiled.decode(rows[0])} if rows else {}

@@ -1,20 +1,19 @@
 """Counters, trace spans and failure logs of named queries, per process and per request."""
 
-import time
 from collections.abc import Mapping
 from contextvars import ContextVar
+from time import perf_counter
 from types import TracebackType
 from typing import Final
 
 import structlog
-from opentelemetry import trace
 
 from restwell.errors import ServiceUnavailable
 from restwell.observability._metric_families import Histogram
+from restwell.observability._trace import current
 
 log = structlog.get_logger("restwell.database")
 
-_tracer: Final = trace.get_tracer("restwell.database")
 _counts: Final[ContextVar[dict[str, int] | None]] = ContextVar("executions", default=None)
 
 
@@ -60,14 +59,14 @@ def stop_counting() -> dict[str, int]:
 
 
 class track_execution:  # noqa: N801  # used as a function: with track_execution(query.name)
-    """Around one statement: counts it, traces it as a span, and logs ``query_failed`` if the database is unavailable.
+    """Around one statement: counts it, adds a span, and logs ``query_failed`` if the database is unavailable.
 
-    A batch counts once, for the caller that started it.
+    A batch counts once, for the caller that started it. It ``is_shared``: each caller has a span of its own.
     """
 
-    __slots__ = ("_began", "_name", "_span", "_total")
+    __slots__ = ("_began", "_is_shared", "_name", "_total")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_shared: bool = False) -> None:
         counts = _counts.get()
         if counts is not None:
             counts[name] = counts.get(name, 0) + 1
@@ -76,19 +75,44 @@ class track_execution:  # noqa: N801  # used as a function: with track_execution
             total = _totals[name] = QueryTotal()
         self._total = total
         self._name = name
+        self._is_shared = is_shared
 
     def __enter__(self) -> None:
-        self._span = _tracer.start_span(self._name, kind=trace.SpanKind.CLIENT)
-        self._began = time.perf_counter()
+        self._began = perf_counter()
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        seconds = time.perf_counter() - self._began
+        ended = perf_counter()
+        seconds = ended - self._began
         self._total.observe(seconds)
-        if error is not None:
-            self._span.set_status(trace.StatusCode.ERROR, type(error).__name__)
-            if isinstance(error, ServiceUnavailable):
-                cause = repr(error.__cause__ or error)
-                log.warning("query_failed", query=self._name, seconds=round(seconds, 3), cause=cause)
-        self._span.end()
+        if not self._is_shared:
+            _add_span(self._name, self._began, ended, error)
+        if isinstance(error, ServiceUnavailable):
+            cause = repr(error.__cause__ or error)
+            log.warning("query_failed", query=self._name, seconds=round(seconds, 3), cause=cause)
+
+
+class trace_read:  # noqa: N801  # as above
+    """Around a read that may share its statement with those of other callers: a span of the time that it waits."""
+
+    __slots__ = ("_began", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._began = perf_counter()
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        _add_span(self._name, self._began, perf_counter(), error)
+
+
+def _add_span(name: str, began: float, ended: float, error: BaseException | None) -> None:
+    active = current.get()
+    if active is not None:
+        trace, parent_id = active
+        trace.db_seconds += ended - began
+        trace.add(name, "query", began, ended, type(error).__name__ if error is not None else None, parent_id)

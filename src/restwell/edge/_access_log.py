@@ -1,4 +1,4 @@
-"""The access log: one line per request."""
+"""The access log: one line per request, with level error for a 5xx and for a request without a response."""
 
 import time
 from datetime import UTC, datetime
@@ -10,11 +10,14 @@ from msgspec import Struct
 
 from restwell.edge._context import Hook, RequestContext
 from restwell.observability._logs import JsonLogWriter
+from restwell.observability._trace_recorder import FIRST_ERROR_STATUS
 
 log = structlog.get_logger("restwell.access")
 
 
 class _Line(Struct):
+    """``db_ms``: the time of all its queries. ``cache``: "miss" if anything cached had to be loaded, else "hit"."""
+
     method: str
     path: str
     route: str | None
@@ -23,6 +26,10 @@ class _Line(Struct):
     user_id: UUID | str | int | None
     client: str | None
     request_id: str
+    trace_id: str | None
+    span_id: str | None
+    db_ms: float
+    cache: str | None
     timestamp: datetime
     event: str = "request"
     level: str = "info"
@@ -41,20 +48,31 @@ class AccessLog(Hook):
         self._writer = writer
 
     def after(self, context: RequestContext) -> None:
-        scope = context.scope
+        scope, trace, status = context.scope, context.trace, context.status
         client = scope.get("client")
+        is_error = status >= FIRST_ERROR_STATUS or not status
         line = _Line(
             context.method,
             scope["path"],
             scope.get("path_template"),
-            context.status,
+            status,
             int((time.perf_counter() - context.started_at) * 1e6) / 1e3,
             context.user_id,
             client[0] if client else None,
             context.request_id,
+            None,
+            None,
+            0.0,
+            None,
             datetime.now(UTC),
+            level="error" if is_error else "info",
         )
+        if trace is not None:
+            line.trace_id, line.span_id, line.cache = trace.trace_id, trace.span_id, trace.cache
+            if trace.db_seconds:
+                line.db_ms = int(trace.db_seconds * 1e6) / 1e3
         if self._writer is not None:
             self._writer.write(line)
         else:
-            log.info("request", **{name: getattr(line, name) for name in _FIELDS})
+            write = log.error if is_error else log.info
+            write("request", **{name: getattr(line, name) for name in _FIELDS})

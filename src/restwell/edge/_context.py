@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from restwell.edge._route import Route
+from restwell.observability._trace import Trace
 from restwell.rate_limits._rate import RateLimitResult
 
 Scope = MutableMapping[str, Any]
@@ -34,9 +35,10 @@ class RequestContext(Struct, eq=False):
     Routing, if the request has a route. ``is_prepared``: the response of the hook has the cacheable headers already.
     ``status``: 0 until the response starts. ``body_bytes``: what was sent of the body.
     ``user_id`` and ``caller``, the actor: set by authentication. ``rate_limit``: the result of counting the request.
-    ``timed_out``: set when the timeout cancels the request. ``trace``: what Tracing has set, or None.
+    ``timed_out``: set when the timeout cancels the request.
     ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``cache_lookup``: set if the response
-    is to be loaded into the response cache. ``consistency``: how recent replica reads must be.
+    is to be loaded into the response cache. ``consistency``: how recent replica reads must be. ``trace``: set by
+    Tracing, None before it. ``outer_trace``: what this task did before the request.
     """
 
     scope: Scope
@@ -57,7 +59,8 @@ class RequestContext(Struct, eq=False):
     consistency: Any = None
     user_id: UUID | str | int | None = None
     caller: object = None
-    trace: Any = None
+    trace: Trace | None = None
+    outer_trace: tuple[Trace, str] | None = None
 
 
 def new_context(scope: Scope, receive: Receive) -> RequestContext:

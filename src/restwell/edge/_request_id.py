@@ -1,12 +1,10 @@
 """The request id: the value of X-Request-Id if it is well formed, else a new id.
 
-It is in the response and in every log line.
+It is in the response, and in every log line through the trace (``_tracing.py``).
 """
 
 import re
 from typing import Final
-
-import structlog
 
 from restwell.edge._context import Headers, Hook, RequestContext
 from restwell.ids import new_id_text
@@ -27,13 +25,3 @@ class RequestId(Hook):
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:
         headers.append((HEADER, context.request_id.encode()))
-
-
-class LogContext(Hook):
-    """Binds the request id to the log lines of the request."""
-
-    def admit(self, context: RequestContext) -> None:
-        structlog.contextvars.bind_contextvars(request_id=context.request_id)
-
-    def after(self, context: RequestContext) -> None:  # noqa: ARG002  # the signature of Hook
-        structlog.contextvars.unbind_contextvars("request_id")

@@ -135,6 +135,8 @@ class ResponseCache:
         if cached is None:
             context.cache_lookup = lookup
             return None
+        if context.trace is not None:
+            context.trace.cache = "hit"
         return self.render(cached, lookup, context, now)
 
     async def get_or_load(self, lookup: CacheLookup, context: RequestContext) -> CachedResponse:

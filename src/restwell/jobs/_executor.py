@@ -1,18 +1,17 @@
 """Executes one attempt of a job: calls its function, and records failures."""
 
 import asyncio
+import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
 import structlog
 from msgspec import Struct
-from opentelemetry import trace
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from restwell.database import Database
 from restwell.errors import PermanentFailure, ServiceUnavailable
@@ -24,6 +23,9 @@ from restwell.jobs._rows import ClaimedJob
 from restwell.jobs._store import JobStore
 from restwell.jobs._tables import JobState
 from restwell.observability._logs import JsonLogWriter
+from restwell.observability._recent_requests import EndedJob
+from restwell.observability._trace import Trace, current, note_error
+from restwell.observability._trace_recorder import TraceRecorder
 
 log = structlog.get_logger("restwell.jobs")
 
@@ -32,12 +34,16 @@ MAX_RESULT_BYTES: Final = 65_536
 START_SECONDS: Final = 30.0
 """How long an isolated process may take to build the application, in addition to the job's timeout."""
 
-_tracer: Final = trace.get_tracer("restwell.jobs")
-_propagator: Final = TraceContextTextMapPropagator()
+_LEVELS: Final = {"done": "info", "parked": "info", "dead": "error"}
+"""The level of the log line by outcome; warning for others."""
+_FAILED: Final = {"failed", "dead"}
 
 
 class _AttemptLine(Struct, frozen=True):
-    """The log line of an attempt. ``waited_seconds`` is the time since the job was enqueued."""
+    """The log line of an attempt. ``waited_seconds`` is the time since the job was enqueued.
+
+    ``db_ms`` and ``cache`` are as in the log line of a request.
+    """
 
     job: str
     job_id: UUID
@@ -47,6 +53,10 @@ class _AttemptLine(Struct, frozen=True):
     duration_ms: float
     waited_seconds: float
     request_id: str | None
+    trace_id: str
+    span_id: str
+    db_ms: float
+    cache: str | None
     timestamp: datetime
     event: str = "job"
     level: str = "info"
@@ -84,6 +94,7 @@ class JobExecutor:
         processes: Processes,
         *,
         lines: JsonLogWriter | None = None,
+        traces: TraceRecorder | None = None,
         execute_isolated: Callable[[ClaimedJob], None] | None = None,
     ) -> None:
         self._database = database
@@ -92,6 +103,7 @@ class JobExecutor:
         self._services = services
         self._processes = processes
         self._lines = lines
+        self._traces = traces if traces is not None else TraceRecorder()
         self._execute_isolated = execute_isolated
 
     async def execute(self, claimed: ClaimedJob) -> Completed | Parked | None:
@@ -99,31 +111,44 @@ class JobExecutor:
         structlog.contextvars.bind_contextvars(
             job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempts, request_id=claimed.request_id
         )
+        trace = self._traces.start_job(claimed.traceparent, claimed.request_id)
+        current.set((trace, trace.span_id))  # this task runs nothing else
         began = time.perf_counter()
         returned: Completed | Parked | None = None
         outcome = "lost"
-        with _tracer.start_as_current_span(
-            f"job {claimed.name}", context=_parent(claimed.traceparent), kind=trace.SpanKind.CONSUMER
-        ) as span:
-            try:
-                returned = await self._call(claimed)
-                outcome = "done"
-            except UnknownJob as error:
-                returned, outcome = Parked(error.requires), "parked"
-            except LeaseLost:
-                log.warning("job_lease_lost")
-            except asyncio.CancelledError as error:
-                if _cancelled_from_outside():
-                    raise
-                outcome = await self._failed(claimed, error)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  # a job may raise anything; the worker continues
-                span.set_status(trace.StatusCode.ERROR, type(error).__name__)
-                outcome = await self._failed(claimed, error)
-        seconds = time.perf_counter() - began
-        # The process of an isolated job counts and logs its attempt, if it completed.
+        try:
+            returned = await self._call(claimed)
+            outcome = "done"
+        except UnknownJob as error:
+            returned, outcome = Parked(error.requires), "parked"
+        except LeaseLost:
+            log.warning("job_lease_lost")
+        except asyncio.CancelledError as error:
+            if _cancelled_from_outside():
+                raise
+            outcome = await self._failed(claimed, error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a job may raise anything; the worker continues
+            outcome = await self._failed(claimed, error)
+        ended = time.perf_counter()
+        # The process of an isolated job counts, logs and traces its attempt, if it completed.
         if not isinstance(returned, Completed) or not (claimed.isolated and self._execute_isolated):
-            self._jobs.metrics.count(claimed.name, outcome, seconds)
-            self._log_attempt(claimed, outcome, seconds)
+            self._jobs.metrics.count(claimed.name, outcome, ended - began)
+            self._log_attempt(claimed, outcome, ended - began, trace)
+            self._traces.end_job(
+                EndedJob(
+                    trace,
+                    began,
+                    ended,
+                    time.time(),
+                    claimed.name,
+                    claimed.queue,
+                    str(claimed.id),
+                    claimed.attempts,
+                    outcome,
+                ),
+                failed=outcome in _FAILED,
+            )
+        current.set(None)
         return returned
 
     async def _call(self, claimed: ClaimedJob) -> Completed:
@@ -157,6 +182,7 @@ class JobExecutor:
 
     async def _failed(self, claimed: ClaimedJob, error: BaseException) -> str:
         """Record the failure. Returns the outcome."""
+        note_error(error)
         stack = "".join(traceback.format_exception(error))
         try:
             state = await self._store.fail(
@@ -173,7 +199,7 @@ class JobExecutor:
         log_failure("job_failed", state=state or "lost", error=f"{type(error).__name__}: {error}", exc_info=error)
         return "lost" if state is None else "dead" if state == JobState.DEAD else "failed"
 
-    def _log_attempt(self, claimed: ClaimedJob, outcome: str, seconds: float) -> None:
+    def _log_attempt(self, claimed: ClaimedJob, outcome: str, seconds: float, trace: Trace) -> None:
         now = datetime.now(UTC)
         line = _AttemptLine(
             claimed.name,
@@ -184,21 +210,26 @@ class JobExecutor:
             int(seconds * 1e6) / 1e3,
             round((now - claimed.enqueued_at).total_seconds(), 3),
             claimed.request_id,
+            trace.trace_id,
+            trace.span_id,
+            int(trace.db_seconds * 1e6) / 1e3,
+            trace.cache,
             now,
+            level=_LEVELS.get(outcome, "warning"),
         )
         if self._lines is not None:
             self._lines.write(line)
         else:
-            log.info("job", **{name: getattr(line, name) for name in _FIELDS})
+            log.log(
+                logging.getLevelNamesMapping()[line.level.upper()],
+                "job",
+                **{name: getattr(line, name) for name in _FIELDS},
+            )
 
 
 def _storable(text: str) -> str:
     """Text that every database accepts: lone surrogates and NUL are escaped."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
-
-
-def _parent(traceparent: str | None) -> Any:
-    return _propagator.extract({"traceparent": traceparent}) if traceparent else None
 
 
 def _cancelled_from_outside() -> bool:

@@ -6,9 +6,6 @@ from datetime import datetime
 from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
-import structlog
-from opentelemetry import trace
-
 from restwell._batcher import Batcher
 from restwell.database import Database, Executor, Transaction, TransactionConflict, UniqueViolation
 from restwell.database._transaction import TransactionHook
@@ -21,6 +18,7 @@ from restwell.jobs._notifier import Notifier
 from restwell.jobs._queries import find_by_unique_key, insert_job, insert_unique
 from restwell.jobs._rows import FailedAttempt, JobRecord, QueueStats
 from restwell.jobs._tables import FINISHED, JobState
+from restwell.observability._trace import current_request_id, span, traceparent
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,7 +67,12 @@ class Jobs:
         unfinished job has the same unique key, returns the id of that job and inserts nothing. Raises TypeError for
         arguments that do not match the function, and for a job that is not registered.
         """
-        row = self._row(job, args, kwargs)
+        with span(f"enqueue {job.name}", "enqueue") as enqueued:
+            row = self._row(job, args, kwargs)
+            enqueued.attributes.update(queue=job.queue, job_id=row["id"])
+            return await self._enqueue(executor, job, row)
+
+    async def _enqueue(self, executor: Executor, job: Job[P, R], row: dict[str, Any]) -> UUID:
         job_id: UUID = row["id"]
         tx = executor if isinstance(executor, Transaction) else self._database.current_transaction
         if tx is None:
@@ -107,8 +110,9 @@ class Jobs:
         """
         if job.unique_key is not None:
             raise TypeError(f"job {job.name}: enqueue_many does not support a unique key")
-        rows = [self._row(job, (), dict(each)) for each in arguments]
-        await tx.run_many(insert_job, rows)
+        with span(f"enqueue {job.name}", "enqueue", {"queue": job.queue, "count": len(arguments)}):
+            rows = [self._row(job, (), dict(each)) for each in arguments]
+            await tx.run_many(insert_job, rows)
         for row in rows:
             self._notify_after_commit(tx, row)
         return [row["id"] for row in rows]
@@ -204,8 +208,8 @@ class Jobs:
             "unique_key": job.unique_key,
             "max_attempts": job.max_attempts,
             "delay_seconds": job.delay_seconds if delayed else 0.0,
-            "request_id": structlog.contextvars.get_contextvars().get("request_id"),
-            "traceparent": _traceparent(),
+            "request_id": current_request_id(),
+            "traceparent": traceparent(),
         }
 
     def _notify_after_commit(self, tx: Transaction, row: Mapping[str, Any]) -> None:
@@ -238,11 +242,3 @@ def _notifications_of(tx: Transaction, notifier: Notifier) -> _Notifications:
     notifications = _Notifications(notifier)
     tx.hooks.append(notifications)
     return notifications
-
-
-def _traceparent() -> str | None:
-    """The current span as a W3C Trace Context traceparent, version 00, or None without a span."""
-    context = trace.get_current_span().get_span_context()
-    if not context.is_valid:
-        return None
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"

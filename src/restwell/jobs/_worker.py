@@ -29,6 +29,7 @@ from restwell.jobs._store import LEASE_SECONDS, JobStore
 from restwell.jobs._tables import JobState
 from restwell.observability._logs import JsonLogWriter
 from restwell.observability._process_reports import memory_bytes
+from restwell.observability._trace_recorder import TraceRecorder
 
 T = TypeVar("T")
 
@@ -75,6 +76,7 @@ class Worker:
         options: WorkerOptions,
         *,
         lines: JsonLogWriter | None = None,
+        traces: TraceRecorder | None = None,
         execute_isolated: Callable[[ClaimedJob], None] | None = None,
         name: str | None = None,
     ) -> None:
@@ -85,7 +87,14 @@ class Worker:
         self._store = JobStore(database, options.lease_seconds)
         self._processes = Processes(options.processes)
         self._executor = JobExecutor(
-            database, jobs, self._store, services, self._processes, lines=lines, execute_isolated=execute_isolated
+            database,
+            jobs,
+            self._store,
+            services,
+            self._processes,
+            lines=lines,
+            traces=traces,
+            execute_isolated=execute_isolated,
         )
         self._scheduler = Scheduler(database, jobs, self._store)
         self._options = options

@@ -15,6 +15,7 @@ import structlog
 from msgspec import Struct
 
 from restwell.observability._log_output import output, to_json
+from restwell.observability._trace import add_ids
 from restwell.settings import LogSettings
 
 SILENCED_LOGGERS: Final = ("aiormq",)
@@ -68,6 +69,7 @@ def configure_logs(settings: LogSettings) -> None:
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

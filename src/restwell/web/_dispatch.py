@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any, Final
 
 import structlog
@@ -21,6 +22,7 @@ from restwell.edge._router import Router
 from restwell.errors import AppError, ErrorFormat, MethodNotAllowed, NotFound
 from restwell.idempotency import REPLAYED_HEADER
 from restwell.observability._metric_families import define_counter
+from restwell.observability._trace import note_error
 from restwell.pages import Page
 from restwell.web._encoding import encode_json
 from restwell.web._endpoint import Endpoint
@@ -126,13 +128,19 @@ class Dispatcher(Collector):
     async def _admit(self, endpoint: Endpoint, request: Request) -> None:
         """Run the guards, then count the request, also if a guard rejects it."""
         limit = self._rate_limit if endpoint.rate is not None else None
+        trace = request.context.trace
+        began, first = perf_counter(), len(trace.spans) if trace is not None else 0
         try:
             for guard in endpoint.guards:
                 await guard(request)
-        except Exception:
+        except Exception as error:
+            if trace is not None:
+                trace.enclose("guards", "guard", began, first, type(error).__name__)
             if limit is not None:
                 await limit.count(request.context)
             raise
+        if trace is not None:
+            trace.enclose("guards", "guard", began, first)
         if limit is not None:
             await limit.count(request.context)
 
@@ -189,8 +197,10 @@ def expected_error(error: Exception, path: str) -> AppError:
     """
     if isinstance(error, AppError):
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            note_error(error)
             log.warning("dependency_unavailable", code=error.code, cause=repr(error.__cause__))
         return error
+    note_error(error)
     log.error("unhandled_exception", path=path, exc_info=error)
     return AppError()
 

@@ -2,8 +2,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-import structlog
-
 from restwell.accounts._audit import queries
 from restwell.accounts._audit.models import SecurityEventType
 from restwell.accounts._audit.schemas import SecurityEvent, SecurityEventFilter
@@ -12,6 +10,7 @@ from restwell.accounts._personal_data import PersonalList
 from restwell.auth import Actor
 from restwell.database import Database, Transaction
 from restwell.ids import min_id_at, new_id
+from restwell.observability._trace import current_request_id
 from restwell.pages import Cursors, Page, PageFilter
 from restwell.retention import DeletesExpired
 
@@ -49,7 +48,7 @@ class AuditLog(DeletesExpired, PersonalList):
             actor_id=actor_id,
             ip_address=ip_address,
             detail=detail,
-            request_id=structlog.contextvars.get_contextvars().get("request_id"),
+            request_id=current_request_id(),
         )
 
     async def list_events(self, actor: Actor, filters: SecurityEventFilter) -> Page[SecurityEvent]:

@@ -1,0 +1,83 @@
+"""The trace of each request: continues the caller's (W3C Trace Context), and keeps it if it was slow or failed.
+
+Log lines of the request, also of tasks that it starts, have the ids of the trace and of the request.
+"""
+
+import time
+from collections.abc import Collection, Iterable
+from time import perf_counter
+from typing import Final
+
+from restwell.edge._context import Hook, RequestContext
+from restwell.observability._recent_requests import EndedRequest
+from restwell.observability._trace import current
+from restwell.observability._trace_recorder import TraceRecorder
+
+TRACEPARENT: Final = b"traceparent"
+TRACESTATE: Final = b"tracestate"
+
+
+class Tracing(Hook):
+    """Requests for ``exempt_paths``, such as health checks, are never kept."""
+
+    def __init__(self, recorder: TraceRecorder, exempt_paths: Collection[str] = ()) -> None:
+        self._recorder = recorder
+        self._exempt_paths = exempt_paths
+
+    def admit(self, context: RequestContext) -> None:
+        headers = context.headers
+        if TRACEPARENT in headers:
+            sent = headers if len(headers) == len(context.scope["headers"]) else _joined(context.scope["headers"])
+            trace = self._recorder.start_below(
+                sent[TRACEPARENT].decode("latin-1"), sent.get(TRACESTATE, b"").decode("latin-1"), context.request_id
+            )
+        else:
+            trace = self._recorder.start(context.request_id)
+        context.trace = trace
+
+    def after(self, context: RequestContext) -> None:
+        trace = context.trace
+        if trace is None:  # ``admit`` failed
+            return
+        ended = perf_counter()
+        if self._recorder.end(trace, ended - context.started_at, context.status):
+            scope = context.scope
+            if scope["path"] in self._exempt_paths:
+                return
+            user = context.user_id
+            self._recorder.keep_request(
+                EndedRequest(
+                    trace,
+                    context.started_at,
+                    ended,
+                    time.time(),
+                    context.method,
+                    scope.get("path_template"),
+                    scope["path"],
+                    scope.get("scheme", "http"),
+                    context.status,
+                    str(user) if user is not None else None,
+                )
+            )
+
+
+class CurrentTrace(Hook):
+    """Makes the trace that of the task. A request that is answered before this hook does nothing that takes time."""
+
+    def admit(self, context: RequestContext) -> None:
+        trace = context.trace
+        if trace is not None:
+            context.outer_trace = current.get()
+            current.set((trace, trace.span_id))
+
+    def after(self, context: RequestContext) -> None:
+        current.set(context.outer_trace)
+
+
+def _joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Repeated fields are joined: traceparent is invalid then."""
+    found: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name in {TRACEPARENT, TRACESTATE}:
+            found[name] = found[name] + b"," + value if name in found else value
+    return found
