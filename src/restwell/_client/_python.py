@@ -1,13 +1,12 @@
 """Writes a Python client: ``client.py``, ``errors.py``, ``models.py`` and the runtime, which is a file of the kit."""
 
-import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
 from itertools import chain
 from textwrap import fill, indent
 from typing import Final
 
-from restwell._client import _python_runtime
 from restwell._client._folder import MARK
 from restwell._client._model import Api, Operation, Page, Parameter, Plain, Success
 from restwell._client._python_types import (
@@ -60,12 +59,13 @@ __all__ = [
 def write_python(api: Api) -> dict[str, str]:
     """The files of the package, by name. The same API gives the same bytes."""
     types = Types(api)
+    runtime = resources.files(__package__).joinpath("_python_runtime.py").read_text(encoding="utf-8")
     files = {
         "__init__.py": "\n".join([*docstring(f"A client of {api.title}.\n\n{api.description}"), _INIT]).rstrip() + "\n",
         "client.py": _write_client(api, types),
         "errors.py": _write_errors(api),
         "models.py": write_models(api, types),
-        "runtime.py": _UNFORMATTED + inspect.getsource(_python_runtime),
+        "runtime.py": _UNFORMATTED + runtime,
         "py.typed": "",
     }
     return {name: HEADER + content for name, content in files.items()}
