@@ -34,7 +34,7 @@ from restwell.observability._trace_recorder import TraceRecorder
 from restwell.observability._watchdog import REPORT as BLOCKS
 from restwell.observability._watchdog import Watchdog
 from restwell.pages import Cursors
-from restwell.rate_limits._limiter import RateLimiter, RateLimitStore
+from restwell.rate_limits._limiter import CLIENTS, RateLimiter, RateLimitStore
 from restwell.rate_limits._local import LocalRateLimitStore
 from restwell.settings import Settings
 
@@ -89,6 +89,7 @@ class Kit(OptionalParts):
         self._rate_limit = None
         if self.rate_limiter is not None:
             self.metrics.registry.register(self.rate_limiter)
+            self.metrics.reports.add(CLIENTS, self.rate_limiter.limited_clients)
             self._rate_limit = RateLimit(self.rate_limiter, settings.trusted_hops)
         broker = settings.jobs.url
         self.jobs = Jobs(

@@ -1,7 +1,63 @@
-"""The overview."""
+"""The overview says whether all is well."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec import convert
 
 from ops_app import FormBrowser
+from restwell import App
+from restwell.database import Migrations
+from restwell.errors import ConfigurationError, ServiceUnavailable
+from restwell.jobs import JobState
+from restwell.jobs._rows import QueueStats
+from restwell.ops import _overview as overview
+from restwell.ops._figures import Figures
+from restwell.ops._request_rates import RateWindow, RouteRequests
+from restwell.settings import Settings
 
 
-async def test_the_overview_is_the_first_page(admin: FormBrowser) -> None:
-    assert "<h1>Overview</h1>" in await admin.open("/ops")
+async def test_a_new_server_is_well(admin: FormBrowser) -> None:
+    page = await admin.open("/ops")
+    assert "All is well" in page
+    assert "the schema fits this release" in page
+
+
+def stats(state: JobState, oldest: datetime) -> QueueStats:
+    values = {"queue": "mail", "state": state, "count": 3, "at_least": False, "oldest": oldest}
+    return convert(values, QueueStats)
+
+
+def test_each_part_says_what_is_wrong() -> None:
+    """Each part is well without a reason, and each reason makes it a warning or worse."""
+    now = datetime.now(UTC)
+    assert overview._jobs_part([]).kind == "ok"
+    assert overview._jobs_part([stats(JobState.READY, now)]).kind == "ok"
+    assert overview._jobs_part([stats(JobState.READY, now - timedelta(minutes=2))]).kind == "bad"
+    assert overview._jobs_part([stats(JobState.DEAD, now)]).text == "3 have failed in every attempt"
+    assert overview._jobs_part([stats(JobState.PARKED, now)]).kind == "warn"
+    few, many = ([RouteRequests("GET", "/", [1_000], 1.0, failed)] for failed in (1, 100))
+    assert overview._requests_part(RateWindow(60, few, [])).kind == "warn"
+    assert overview._requests_part(RateWindow(60, many, [])).kind == "bad"
+    assert overview._cache_part(Figures({}), Settings()).kind == "warn"
+    assert overview._cache_part(Figures({}), Settings(cache="off")).kind == "ok"
+    for name in ("restwell_rate_limits_degraded", "restwell_requests_shed"):
+        assert overview._limits_part(Figures({name: [({}, 1.0)]})).kind == "warn"
+
+
+async def test_a_database_that_is_down_or_old_is_wrong(
+    app: App, admin: FormBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations, database = app.migrations, app.kit.database
+    for name, kind in (("restwell_db_pool_breaker_open", "bad"), ("restwell_db_pool_waiting", "warn")):
+        part = await overview._database_part(database, migrations, Figures({name: [({}, 2.0)]}))
+        assert part.kind == kind
+    for error in (ServiceUnavailable("It is down."), ConfigurationError(["run restwell migrate"])):
+
+        async def check(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(Migrations, "check", check)
+        page = await admin.open("/ops")
+        assert "Something is wrong" in page
+        assert ("It is down." in page) or ("run restwell migrate" in page)

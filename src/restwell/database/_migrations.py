@@ -112,6 +112,11 @@ class Migrations:
         return [file for history in others for file in history.files.values()]
 
     @property
+    def packages(self) -> dict[str, list[MigrationFile]]:
+        """The migrations of each package, the kit's own too, in their order."""
+        return {history.package: list(history.files.values()) for history in self._histories}
+
+    @property
     def head(self) -> str:
         """The newest revision of each package, as text."""
         return _joined(history.head for history in self._histories)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from restwell.ops import _cache, _overview
+from restwell.ops import _cache, _limits, _migrations, _overview, _requests, _settings, _usage, _workers
 from restwell.ops._actions import Actions, LogEvents
 from restwell.ops._assets import AssetController, Assets
 from restwell.ops._forms import FormTokens
@@ -16,7 +16,17 @@ from restwell.web._declarations import Guard
 if TYPE_CHECKING:
     from restwell.accounts import Accounts
 
-PAGES: Final[Sequence[OpsPage]] = (_overview.PAGE, _cache.PAGE)
+PAGES: Final[Sequence[OpsPage]] = (
+    _overview.PAGE,
+    _requests.PAGE,
+    _workers.PAGE,
+    _cache.PAGE,
+    _limits.PAGE,
+    _usage.PAGE,
+    _migrations.PAGE,
+    _settings.PAGE,
+)
+"""Those of every application; with accounts, ``_security.PAGE`` precedes the last two."""
 
 
 class Ops(Feature):
@@ -41,11 +51,12 @@ class Ops(Feature):
         if sign_in is None and not by_password:
             raise TypeError("Ops needs sign_in=, the path of your page for users to sign in: /login")
         assets = Assets()
-        templates = Templates(Site(PAGES, sign_in or f"{ROOT}/sign-in", by_password), assets)
+        pages = _pages(accounts)
+        templates = Templates(Site(pages, sign_in or f"{ROOT}/sign-in", by_password), assets)
         own: list[type[Controller]] = [AssetController]
         services: list[object] = [assets, templates, FormTokens, Layout, Actions]
         if accounts is not None:
-            from restwell.ops._audited import AuditedActions  # noqa: PLC0415  # needs the extra of the accounts
+            from restwell.ops._audited import AuditedActions  # noqa: PLC0415  # as above
 
             services.append(AuditedActions)
         else:
@@ -58,13 +69,21 @@ class Ops(Feature):
         super().__init__(
             controllers=[
                 *(_page_of(each, [], templates) for each in own),
-                *(_page_of(each.controller, [admin], templates) for each in PAGES),
+                *(_page_of(each.controller, [admin], templates) for each in pages),
             ],
-            services=[*services, *(service for each in PAGES for service in each.services)],
-            queries=[source for each in PAGES for source in each.queries],
-            jobs=[job for each in PAGES for job in each.jobs],
+            services=[*services, *(service for each in pages for service in each.services)],
+            queries=[source for each in pages for source in each.queries],
+            jobs=[job for each in pages for job in each.jobs],
             enabled=lambda settings: settings.has_operations_page,
         )
+
+
+def _pages(accounts: "Accounts | None") -> Sequence[OpsPage]:
+    if accounts is None:
+        return PAGES
+    from restwell.ops import _security  # noqa: PLC0415  # needs the extra of the accounts
+
+    return (*PAGES[:-2], _security.PAGE, *PAGES[-2:])
 
 
 def _page_of(controller: type[Controller], guards: Sequence[Guard], templates: Templates) -> type[Controller]:

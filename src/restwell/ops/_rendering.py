@@ -30,6 +30,10 @@ class Site(Struct, frozen=True):
     sign_in: str
     has_accounts: bool
 
+    def has(self, path: str) -> bool:
+        """Whether there is the page of this path, which may have a query."""
+        return path.partition("?")[0] in {each.path for each in self.pages}
+
 
 class Templates:
     """The templates in the folder ``_templates``. Everything that they print is escaped."""
