@@ -122,7 +122,7 @@ async def test_explain_reports_nothing_for_a_query_that_scales(opened: Database,
 
 @pytest.mark.parametrize("one", [by_name, rename, count], ids=lambda one: one.name)
 async def test_explain_finds_a_full_scan_of_a_large_table(opened: Database, one: Query[Any]) -> None:
-    assert await findings(opened, one) == f"scans all of big, {ROWS:,} rows: add an index"
+    assert await findings(opened, one) == "scans all of big, more than 10,000 rows: add an index"
 
 
 @pytest.mark.parametrize("one", [in_order, of_alias, joined, without_index], ids=lambda one: one.name)
@@ -134,7 +134,7 @@ async def test_explain_finds_a_full_scan_along_an_index_or_under_an_alias(opened
     async with opened.transaction() as tx:
         await tx.run_script("CREATE INDEX big_by_at ON big (at, parent)")
         await tx.run_script("ANALYZE big")
-    assert f"scans all of big, {ROWS:,} rows: add an index" in await findings(opened, one)
+    assert "scans all of big, more than 10,000 rows: add an index" in await findings(opened, one)
 
 
 @pytest.mark.parametrize("one", [ordered_page], ids=lambda one: one.name)

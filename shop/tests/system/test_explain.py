@@ -7,7 +7,6 @@ import pytest
 
 from restwell.database import Database
 from servers import restwell
-from shop.demo import PRODUCTS
 
 ROWS = 1_000_000 if os.environ.get("CI") == "true" else 100_000  # takes a minute per database, or five seconds
 
@@ -34,7 +33,7 @@ async def test_explain_finds_no_query_of_a_large_shop_that_scans_a_table(
     assert broken.returncode == 1
     assert "foreign key without an index" in broken.stdout
     assert "products.page" in broken.stdout
-    assert f"scans all of products, {ROWS + PRODUCTS:,} rows: add an index" in broken.stdout
+    assert "scans all of products, more than 10,000 rows: add an index" in broken.stdout
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])

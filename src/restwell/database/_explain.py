@@ -86,8 +86,7 @@ async def explain_queries(database: Database, queries: Iterable[Query[Any]]) -> 
     """The plan of each query; for a batched query also the plan of its batch."""
     plan = _explain_on_sqlite if database.dialect == "sqlite" else _explain_on_postgresql
     statements = [form[database.dialect] for one in queries for form in (one.compiled, one.batched) if form]
-    async with database.transaction() as tx:
-        return [await plan(tx, compiled) for compiled in statements]
+    return [await plan(database.primary, compiled) for compiled in statements]
 
 
 async def unindexed_foreign_keys(database: Database) -> list[str]:
@@ -115,7 +114,7 @@ async def _explain_on_sqlite(executor: Executor, compiled: Compiled) -> Plan:
     findings = list(_large_table_findings(sizes))
     unlimited = compiled.reads and not _has_limit(compiled) and not _AGGREGATE.match(compiled.sql)
     if unlimited and max(sizes.values(), default=0) > MAX_UNLIMITED_ROWS:
-        findings.append(f"may return {max(sizes.values()):,} rows without a limit: add .limit(param(...))")
+        findings.append(f"may return {_rows(max(sizes.values()))} without a limit: add .limit(param(...))")
     return Plan(compiled.name, " · ".join(steps), tuple(findings))
 
 
@@ -127,7 +126,7 @@ async def _explain_on_postgresql(executor: Executor, compiled: Compiled) -> Plan
     scanned += _full_index_scans(root, limited=_has_limit(compiled))
     findings = list(_large_table_findings({table: await _row_count(executor, table) for table in scanned}))
     if compiled.reads and not _has_limit(compiled) and root["Plan Rows"] > MAX_UNLIMITED_ROWS:
-        findings.append(f"may return {root['Plan Rows']:,} rows without a limit: add .limit(param(...))")
+        findings.append(f"may return {_rows(root['Plan Rows'])} without a limit: add .limit(param(...))")
     return Plan(compiled.name, " · ".join(_node_summary(node) for node in nodes), tuple(findings))
 
 
@@ -142,22 +141,31 @@ async def _run(executor: Executor, compiled: Compiled, how: str) -> Any:
 def _large_table_findings(sizes: Mapping[str, int]) -> Iterator[str]:
     for table, rows in sizes.items():
         if rows >= LARGE_TABLE_ROWS:
-            yield f"scans all of {table}, {rows:,} rows: add an index"
+            yield f"scans all of {table}, {_rows(rows)}: add an index"
+
+
+def _rows(count: int) -> str:
+    return f"more than {LARGE_TABLE_ROWS:,} rows" if count > LARGE_TABLE_ROWS else f"{count:,} rows"
 
 
 async def _row_count(executor: Executor, table: str) -> int:
+    """The number of rows; on SQLite at most one more than LARGE_TABLE_ROWS."""
     counted = query(
         "explain.count",
         {
             # The name of the table is from the plan.
-            "sqlite": text(f'SELECT count(*) FROM "{table}"'),  # noqa: S608
+            "sqlite": text(
+                f'SELECT count(*) FROM (SELECT 1 FROM "{table}" LIMIT {LARGE_TABLE_ROWS + 1})'  # noqa: S608
+            ),
             "postgresql": text(
                 f"SELECT reltuples::bigint FROM pg_class WHERE oid = '\"{table}\"'::regclass"  # noqa: S608
             ),
         },
         into=int,
     )
-    return await executor.one(counted)
+    compiled = counted.compiled[executor.dialect]
+    rows = await executor._fetch(compiled, ())  # noqa: SLF001  # same package; not counted as a query of the request
+    return int(rows[0][0])
 
 
 def _table_of_alias(alias: str, sql: str, tables: Container[str]) -> str:

@@ -91,8 +91,8 @@ class Compiled(NamedTuple):
         return set(arguments) - {parameter.name for parameter in self.parameters if parameter.required}
 
 
-known_names: Final[set[str]] = set()
-"""The name of every query that was created in this process."""
+known_queries: "Final[dict[str, Query[Any]]]" = {}
+"""Every query that was created in this process, by name."""
 
 
 class Query(Generic[T]):
@@ -104,7 +104,7 @@ class Query(Generic[T]):
         self, name: str, statement: ClauseElement | Mapping[str, ClauseElement], into: type[T], batch_on: str | None
     ) -> None:
         self.name = name
-        known_names.add(name)
+        known_queries[name] = self
         self.into = into
         statements = statement if isinstance(statement, Mapping) else dict.fromkeys(DIALECTS, statement)
         self.columns = _columns_of(statements["sqlite"])

@@ -193,37 +193,32 @@ counts: Final = query(
     union_all(*map(_count_of, (JobState.SCHEDULED, JobState.RUNNING, JobState.PARKED, JobState.DEAD))).limit(WINDOW),
     into=QueueCount,
 )
-_of_queue: Final = (is_in(JobState.READY), jobs.c.queue == param("queue"))
-_in_order: Final = (jobs.c.priority.desc(), jobs.c.id)
-_counted: Final = (
-    select(jobs.c.id).where(*_of_queue).order_by(*_in_order).limit(_constant(WINDOW + 1)).subquery("counted")
-)
-_aged: Final = (
-    select(jobs.c.run_at).where(*_of_queue).order_by(*_in_order).limit(_constant(MAX_AGE_ROWS)).subquery("aged")
-)
-ready_in: Final = query(
-    "jobs.ready_in",
-    select(
-        select(func.count()).select_from(_counted).scalar_subquery().label("count"),
-        select(func.min(_aged.c.run_at)).scalar_subquery().label("oldest"),
-    ).limit(1),
-    into=dict,
-)
+_IN_ORDER: Final = "state = 'ready' AND queue = heads.queue ORDER BY priority DESC, id"
 _HEADS: Final = text(f"""
-WITH RECURSIVE heads (queue, priority, run_at, number) AS (
+WITH RECURSIVE heads (queue, priority, run_at, is_first, number) AS (
   SELECT * FROM (
-    SELECT queue, priority, run_at, 1 FROM jobs WHERE state = 'ready' ORDER BY queue, priority DESC, id LIMIT 1
+    SELECT queue, priority, run_at, 1, 1 FROM jobs WHERE state = 'ready' ORDER BY queue, priority DESC, id LIMIT 1
   ) AS first_head
   UNION ALL
-  SELECT jobs.queue, jobs.priority, jobs.run_at, heads.number + 1 FROM heads JOIN jobs ON jobs.id = coalesce(
+  SELECT jobs.queue, jobs.priority, jobs.run_at, CASE WHEN jobs.queue = heads.queue THEN 0 ELSE 1 END, heads.number + 1
+  FROM heads JOIN jobs ON jobs.id = coalesce(
     (SELECT id FROM jobs AS lower WHERE state = 'ready' AND queue = heads.queue AND priority < heads.priority
      ORDER BY priority DESC, id LIMIT 1),
     (SELECT id FROM jobs AS later WHERE state = 'ready' AND queue > heads.queue
      ORDER BY queue, priority DESC, id LIMIT 1)
   ) WHERE heads.number < {MAX_HEADS}
 )
-SELECT queue, run_at FROM heads LIMIT {MAX_HEADS}
-""").columns(column("queue", Text), column("run_at", Timestamp))  # noqa: S608  # constants
+SELECT queue, run_at,
+  CASE WHEN is_first = 1 THEN
+    (SELECT count(*) FROM (SELECT id FROM jobs WHERE {_IN_ORDER} LIMIT {WINDOW + 1}) AS counted)
+  END AS count,
+  CASE WHEN is_first = 1 THEN
+    (SELECT min(run_at) FROM (SELECT run_at FROM jobs WHERE {_IN_ORDER} LIMIT {MAX_AGE_ROWS}) AS aged)
+  END AS oldest
+FROM heads LIMIT {MAX_HEADS}
+""").columns(  # noqa: S608  # constants
+    column("queue", Text), column("run_at", Timestamp), column("count", Integer), column("oldest", Timestamp)
+)
 ready_heads: Final = query("jobs.ready_heads", _HEADS, into=QueueHead)
 
 

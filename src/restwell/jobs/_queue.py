@@ -140,15 +140,16 @@ class Jobs:
         Counts at most queries.WINDOW ready jobs of each queue, and as many jobs of each other state.
         """
         primary = self._database.primary
-        stats = []
-        heads: dict[str, datetime] = {}
+        counted: dict[str, int] = {}
+        oldest: dict[str, datetime] = {}
         for head in await primary.all(queries.ready_heads):
-            heads[head.queue] = min(head.run_at, heads.get(head.queue, head.run_at))
-        for queue, oldest in heads.items():
-            ready = await primary.one(queries.ready_in, queue=queue)
-            if count := min(ready["count"], queries.WINDOW):
-                many, first = ready["count"] > count, min(oldest, ready["oldest"])
-                stats.append(QueueStats(queue, JobState.READY, count, many, first))
+            counted.setdefault(head.queue, head.count or 0)
+            times = (head.run_at, head.oldest or head.run_at, oldest.get(head.queue, head.run_at))
+            oldest[head.queue] = min(times)
+        stats = [
+            QueueStats(queue, JobState.READY, min(count, queries.WINDOW), count > queries.WINDOW, oldest[queue])
+            for queue, count in counted.items()
+        ]
         counts = await primary.all(queries.counts)
         totals: Counter[str] = Counter()
         for each in counts:

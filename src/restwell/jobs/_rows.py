@@ -97,10 +97,12 @@ class QueueCount(Struct, frozen=True):
 
 
 class QueueHead(Struct, frozen=True):
-    """The next ready job of one priority."""
+    """The next ready job of one priority of a queue; with the first of a queue, its number of jobs and their age."""
 
     queue: str
     run_at: datetime
+    count: int | None
+    oldest: datetime | None
 
 
 class PausedQueue(Struct, frozen=True):

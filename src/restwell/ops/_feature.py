@@ -3,7 +3,18 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from restwell.ops import _cache, _limits, _migrations, _overview, _requests, _settings, _usage, _workers
+from restwell.ops import (
+    _cache,
+    _jobs,
+    _limits,
+    _migrations,
+    _overview,
+    _queries,
+    _requests,
+    _settings,
+    _usage,
+    _workers,
+)
 from restwell.ops._actions import Actions, LogEvents
 from restwell.ops._assets import AssetController, Assets
 from restwell.ops._forms import FormTokens
@@ -19,6 +30,8 @@ if TYPE_CHECKING:
 PAGES: Final[Sequence[OpsPage]] = (
     _overview.PAGE,
     _requests.PAGE,
+    _queries.PAGE,
+    _jobs.PAGE,
     _workers.PAGE,
     _cache.PAGE,
     _limits.PAGE,

@@ -11,7 +11,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 from msgspec import UNSET, Struct, UnsetType
 
 from restwell._api_version import ApiVersion
-from restwell.database._query import known_names
+from restwell.database._query import known_queries
 from restwell.edge._lifecycle import Lifecycle
 from restwell.edge._route import Route
 from restwell.errors import AppError, ErrorFormat
@@ -199,8 +199,8 @@ def _faults(
         yield from _idempotency_faults(parameters, annotation, authenticates=authenticates)
     if declaration.cache is not None:
         yield from _cache_faults(declaration, declaration.cache, parameters, guards)
-    for name in sorted(declaration.query_budget.keys() - known_names):
-        similar = get_close_matches(name, known_names, n=1)
+    for name in sorted(declaration.query_budget.keys() - known_queries):
+        similar = get_close_matches(name, known_queries, n=1)
         hint = f"did you mean {similar[0]}?" if similar else "write the name of a query"
         yield f"has a query_budget for {name}, which is no query: {hint}"
     if annotation is UNSET:
