@@ -49,6 +49,7 @@ WITHOUT_TESTS: Final = {
     "ops/audited": "one method, which test_actions runs",
     "ops/page": "a struct",
     "settings_files": "what Settings.load reads, which test_settings tests",
+    "settings_values": "checks of values, which test_settings reads",
     "metadata": "an object that the modules with tables share",
 }
 """Modules with nothing to test, and why."""

@@ -30,6 +30,7 @@ from restwell.observability._log_output import output
 from restwell.observability._logs import json_log_writer
 from restwell.observability._metrics import Metrics
 from restwell.observability._recent_requests import REPORT as REQUESTS
+from restwell.observability._trace_export import TraceExport
 from restwell.observability._trace_recorder import TraceRecorder
 from restwell.observability._watchdog import REPORT as BLOCKS
 from restwell.observability._watchdog import Watchdog
@@ -74,7 +75,13 @@ class Kit(OptionalParts):
         self._gc_metrics = GcMetrics()
         self.metrics.registry.register(self._gc_metrics)
         self.metrics.registry.register(output)
-        self.traces = TraceRecorder()
+        self._trace_export = self._open_trace_export()
+        self.traces = TraceRecorder(
+            sample_rate=settings.otel.traces_sampler_arg,
+            trusts_caller=settings.otel.traces_sampler.startswith("parentbased"),
+            slow_seconds=settings.trace.slow_seconds,
+            export=self._trace_export.add if self._trace_export is not None else None,
+        )
         self.metrics.reports.add(REQUESTS, self.traces.recent.report)
         self.metrics.registry.register(self.traces)
         self.metrics.registry.register(DatabaseCollector(self.database))
@@ -129,6 +136,28 @@ class Kit(OptionalParts):
         single_machine = self.database.dialect == "sqlite" or settings.cache == "off"
         return LocalStore(runtime_dir(settings), settings.cache_bytes, None if single_machine else self._count_peers)
 
+    def _open_trace_export(self) -> TraceExport | None:
+        otel = self.settings.otel
+        if otel.traces_url is None:
+            return None
+        from restwell.observability._otlp import OtlpSender  # noqa: PLC0415  # as above
+
+        sender = OtlpSender(
+            otel.traces_url,
+            otel.pairs(otel.exporter_otlp_headers),
+            lambda: {
+                "service.name": self.name,
+                "service.version": self.metrics.reports.version,
+                "deployment.environment.name": self.settings.app.env,
+                **otel.pairs(otel.resource_attributes),
+                **({"service.name": otel.service_name} if otel.service_name else {}),
+            },
+            database=self.database.dialect,
+        )
+        export = TraceExport(sender)
+        self.metrics.registry.register(export)
+        return export
+
     async def _count_peers(self) -> int:
         return await self._peers.count_others(self._health_database)
 
@@ -152,6 +181,8 @@ class Kit(OptionalParts):
         await self.cache.start()
         if self.rate_limiter is not None:
             await self.rate_limiter.start()
+        if self._trace_export is not None:
+            self._trace_export.start()
         await self.metrics.start()
         self.watchdog.start()
         self._gc_metrics.start()
@@ -164,6 +195,8 @@ class Kit(OptionalParts):
         async with AsyncExitStack() as stack:  # in the reverse order
             if self._write_log is not None:
                 stack.push_async_callback(asyncio.to_thread, output.flush)
+            if self._trace_export is not None:
+                stack.push_async_callback(asyncio.to_thread, self._trace_export.close)
             if "passwords" in vars(self):  # built on first use
                 stack.callback(self.passwords.close)
             stack.push_async_callback(self.database.close)

@@ -24,9 +24,10 @@ from pydantic import (
 )
 
 from restwell._database_url import postgres_url, sqlite_path
-from restwell._email_addresses import EmailAddress, mailbox
+from restwell._email_addresses import mailbox
 from restwell._extras import check_installed
 from restwell._settings_files import read_env_file, secret_files
+from restwell._settings_values import check_contact, check_otlp_url, check_pairs, check_smtp_url
 from restwell.errors import ConfigurationError
 
 LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
@@ -173,36 +174,12 @@ class LogSettings(Section):
     format: Literal["auto", "json", "pretty"] = "auto"
 
 
-def _smtp_url(value: SecretStr) -> SecretStr:
-    if not re.match(r"(smtps?|smtp\+plain)://[^/]|folder:.", value.get_secret_value()):
-        raise ValueError(
-            "must be smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS), smtp+plain://host:25,"
-            " or folder:var/mail to write files and send nothing"
-        )
-    if value.get_secret_value().startswith("smtp"):
-        check_installed("aiosmtplib", "mail")
-    return value
-
-
-def _contact(value: str) -> str:
-    message = "must be a URI (RFC 9116): mailto:security@example.com or https://example.com/security"
-    if not re.fullmatch(r"(mailto:|https://|tel:)[!-~]+", value):
-        raise ValueError(message)
-    if value.startswith("mailto:"):
-        check_installed("email_validator", "mail")
-        try:
-            EmailAddress.parse(unquote(value.removeprefix("mailto:").partition("?")[0]))
-        except ValueError as error:
-            raise ValueError(f"{message}. {error}") from error
-    return value
-
-
 class SecuritySettings(Section):
-    contact: Annotated[str, AfterValidator(_contact)] | None = None
+    contact: Annotated[str, AfterValidator(check_contact)] | None = None
 
 
 class SmtpSettings(Section):
-    url: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = None
+    url: Annotated[SecretStr, AfterValidator(check_smtp_url)] | None = None
 
 
 class MailSettings(Section):
@@ -228,6 +205,37 @@ class RateLimitSettings(Section):
     reads: Annotated[tuple[int, int], BeforeValidator(_rate)] = (1_200, 60)
     writes: Annotated[tuple[int, int], BeforeValidator(_rate)] = (300, 60)
     scale: float = Field(default=1.0, ge=0, le=1_000_000, allow_inf_nan=False)
+
+
+Pairs = Annotated[SecretStr, AfterValidator(check_pairs)]
+
+
+class OtelSettings(Section):
+    """The standard variables of OpenTelemetry. Values of pairs are percent-encoded."""
+
+    exporter_otlp_endpoint: Annotated[str, AfterValidator(check_otlp_url)] | None = None
+    exporter_otlp_traces_endpoint: Annotated[str, AfterValidator(check_otlp_url)] | None = None
+    exporter_otlp_headers: Pairs = SecretStr("")
+    exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    service_name: str | None = None
+    resource_attributes: Pairs = SecretStr("")
+    traces_sampler: Literal["traceidratio", "parentbased_traceidratio"] = "traceidratio"
+    traces_sampler_arg: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
+
+    @property
+    def traces_url(self) -> str | None:
+        """The URL that traces are sent to."""
+        base = self.exporter_otlp_endpoint
+        return self.exporter_otlp_traces_endpoint or (f"{base.rstrip('/')}/v1/traces" if base is not None else None)
+
+    @staticmethod
+    def pairs(value: SecretStr) -> dict[str, str]:
+        found = (pair.strip().partition("=") for pair in value.get_secret_value().split(",") if pair.strip())
+        return {name: unquote(text) for name, _, text in found}
+
+
+class TraceSettings(Section):
+    slow_seconds: float = Field(default=0.5, gt=0, le=600, allow_inf_nan=False)
 
 
 class RequestSettings(Section):
@@ -257,10 +265,12 @@ class Settings(Section):
     mail: MailSettings = MailSettings()
     metrics: MetricsSettings = MetricsSettings()
     oauth: OauthSettings = OauthSettings()
+    otel: OtelSettings = OtelSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     request: RequestSettings = RequestSettings()
     security: SecuritySettings = SecuritySettings()
     smtp: SmtpSettings = SmtpSettings()
+    trace: TraceSettings = TraceSettings()
 
     @classmethod
     def load(cls, env: Mapping[str, str], *, env_file: Path | None = None, secrets_dir: Path | None = None) -> Self:

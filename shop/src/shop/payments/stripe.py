@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 from msgspec import Meta, MsgspecError, Struct, json
 
+from restwell.tracing import http_span
 from shop.payments.gateway import GatewayRejected, GatewayUnavailable, Outcome
 
 API_VERSION: Final = "2024-06-20"
@@ -100,7 +101,9 @@ class StripeGateway:
         """Send a request. Returns the payment, also from an error response that includes it."""
         headers = {"idempotency-key": key} if key is not None else {}
         try:
-            response = await self._http.post(path, data=form, headers=headers)
+            with http_span("POST", str(self._http.base_url)) as call:
+                response = await self._http.post(path, data=form, headers=headers | call.headers)
+                call.attributes["status"] = response.status_code
         except (httpx.HTTPError, ValueError) as error:
             raise GatewayUnavailable(repr(error)) from error
         if response.status_code >= _FIRST_SERVER_ERROR or response.status_code in _RETRYABLE:

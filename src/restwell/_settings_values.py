@@ -1,0 +1,48 @@
+"""Checks of the values of settings. Each returns the value, or raises ValueError with what it must be."""
+
+import re
+from urllib.parse import unquote
+
+from pydantic import SecretStr
+
+from restwell._email_addresses import EmailAddress
+from restwell._extras import check_installed
+
+
+def check_smtp_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"(smtps?|smtp\+plain)://[^/]|folder:.", value.get_secret_value()):
+        raise ValueError(
+            "must be smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS), smtp+plain://host:25,"
+            " or folder:var/mail to write files and send nothing"
+        )
+    if value.get_secret_value().startswith("smtp"):
+        check_installed("aiosmtplib", "mail")
+    return value
+
+
+def check_contact(value: str) -> str:
+    message = "must be a URI (RFC 9116): mailto:security@example.com or https://example.com/security"
+    if not re.fullmatch(r"(mailto:|https://|tel:)[!-~]+", value):
+        raise ValueError(message)
+    if value.startswith("mailto:"):
+        check_installed("email_validator", "mail")
+        try:
+            EmailAddress.parse(unquote(value.removeprefix("mailto:").partition("?")[0]))
+        except ValueError as error:
+            raise ValueError(f"{message}. {error}") from error
+    return value
+
+
+def check_otlp_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", value):
+        raise ValueError("must be https://otlp.example.com, without credentials: use OTEL_EXPORTER_OTLP_HEADERS")
+    check_installed("opentelemetry", "otel")
+    return value
+
+
+def check_pairs(value: SecretStr) -> SecretStr:
+    for pair in value.get_secret_value().split(","):
+        name, _, text = pair.strip().partition("=")
+        if pair.strip() and not (re.fullmatch(r"[A-Za-z0-9._-]+", name) and text.isprintable() and text):
+            raise ValueError("must be name=value pairs, separated by commas; percent-encode commas and non-ASCII")
+    return value
