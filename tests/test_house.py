@@ -55,7 +55,7 @@ LAYERS = [  # a module may import those of its own set and above
     {"host", "lifespan"},
     {"idempotency", "retention", "services", "web"},
     {"app", "application", "asgi", "edge_hooks", "kit", "litestar", "optional_parts"},
-    {"accounts", "ops", "project", "testing"},
+    {"accounts", "dashboards", "ops", "project", "testing"},
     {"server", "reload", "startup", "supervisor"},
     {"cli"},
     {"__main__", "__init__"},

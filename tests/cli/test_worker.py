@@ -126,8 +126,8 @@ async def test_the_development_server_runs_jobs(harness: JobsHarness, tmp_path: 
     with serve(tmp_path, RESTWELL, "dev", **environment(harness)) as served:
         await harness.wait_for_states(lambda states: sorted(states) == ["dead", "done", "scheduled"])
         expected = {
-            'restwell_jobs_attempt_duration_seconds_count{job="note",outcome="done"} 1.0',
-            'restwell_jobs_attempt_duration_seconds_count{job="fail_permanently",outcome="dead"} 1.0',
+            'restwell_jobs_attempt_duration_seconds_count{job_name="note",outcome="done"} 1.0',
+            'restwell_jobs_attempt_duration_seconds_count{job_name="fail_permanently",outcome="dead"} 1.0',
             'restwell_jobs_backlog{queue="default",state="dead"} 1.0',
             'restwell_jobs_backlog{queue="default",state="scheduled"} 1.0',
         }

@@ -27,7 +27,9 @@ async def test_attempts_are_counted_by_job_and_outcome(harness: JobsHarness) -> 
     async with harness.worker([harness.database]) as worker:
         assert sorted(await harness.wait_until_finished()) == ["dead", "done"]
     (durations,) = worker._jobs.metrics.collect()
-    found = {(one.name.rpartition("_")[2], one.labels["job"], one.labels["outcome"]): one for one in durations.samples}
+    found = {
+        (one.name.rpartition("_")[2], one.labels["job_name"], one.labels["outcome"]): one for one in durations.samples
+    }
     attempts = {key[1:]: sample.value for key, sample in found.items() if key[0] == "count"}
     assert attempts == {("note", "done"): 1, ("fail", "failed"): 2, ("fail", "dead"): 1}
     assert all(sample.value > 0 for key, sample in found.items() if key[0] == "sum")

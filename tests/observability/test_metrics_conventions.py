@@ -82,6 +82,7 @@ def test_a_metric_has_base_units_and_few_labels(definition: MetricDefinition) ->
     assert list(definition.bounds) == sorted(set(definition.bounds))
     assert len(definition.labels) <= 3
     assert definition.text.endswith(".")
+    assert not {"job", "instance"} & {*definition.labels}, "Prometheus gives these to the whole target"
     assert "pid" not in definition.labels, "metrics are merged over processes"
 
 

@@ -20,6 +20,7 @@ from restwell import idempotency
 from restwell._application import App
 from restwell._child_processes import exit_with_parent
 from restwell._cli import api, cache, client, jobs, users
+from restwell._cli.dashboards import dashboards
 from restwell._cli.loading import create_app_to_inspect, load, with_database
 from restwell._cli.worker import worker
 from restwell._extras import needs_extra
@@ -65,6 +66,7 @@ cli.add_typer(cache.commands, name="cache")
 cli.add_typer(client.commands, name="client")
 cli.add_typer(jobs.commands, name="jobs")
 cli.add_typer(users.commands, name="users")
+cli.command()(dashboards)
 cli.command()(worker)
 
 

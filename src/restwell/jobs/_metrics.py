@@ -13,7 +13,7 @@ from restwell.observability._metric_families import Histogram, define_gauge, def
 ATTEMPT_DURATION: Final = define_histogram(
     "restwell_jobs_attempt_duration_seconds",
     "Duration of attempts of jobs, by outcome: done, failed, dead, parked or lost.",
-    "job",
+    "job_name",
     "outcome",
     bounds=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0),
 )

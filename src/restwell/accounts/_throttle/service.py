@@ -14,10 +14,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from restwell.accounts._throttle import queries
+from restwell.auth._login_failures import LOGIN_FAILURES
 from restwell.client_ip import network_of
 from restwell.database import Database, Transaction
 from restwell.errors import AppError
-from restwell.observability._metric_families import define_counter
 from restwell.retention import DeletesExpired
 
 FREE_ATTEMPTS: Final = 5
@@ -26,13 +26,6 @@ MAX_WAIT: Final = timedelta(minutes=15)
 RESET_AFTER: Final = timedelta(days=1)
 
 Reason = Literal["password", "second_factor"]
-
-
-LOGIN_FAILURES: Final = define_counter(
-    "restwell_login_failures_total",
-    "Failed sign-ins and confirmations: a wrong password or second factor, or throttled after too many.",
-    "reason",
-)
 
 
 class TooManyAttempts(AppError):

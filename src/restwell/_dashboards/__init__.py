@@ -1,0 +1,1 @@
+"""Dashboards of Grafana and alerts of Prometheus, made from the definitions of the metrics."""
