@@ -7,20 +7,23 @@ import pytest
 from restwell.observability import _metric_families
 from restwell.observability._metric_families import (
     Histogram,
-    counter,
     define_counter,
     define_gauge,
     define_histogram,
-    gauge,
 )
+
+
+@pytest.fixture(autouse=True)
+def _definitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The definitions of these tests are not among those of the kit."""
+    monkeypatch.setattr(_metric_families, "DEFINITIONS", {})
 
 
 def test_a_family_has_one_sample_for_each_label_or_pair_of_labels() -> None:
     """Breaks when a text is taken for several labels."""
-    assert [(one.name, one.labels, one.value) for one in counter("c", "A.", {"ab": 2}, ["name"]).samples] == [
-        ("c_total", {"name": "ab"}, 2)
-    ]
-    samples = gauge("g", "A.", {("mail", "ready"): 1, ("mail", "dead"): 0.5}, ["queue", "state"]).samples
+    family = define_counter("c_total", "A.", "name").family({"ab": 2})
+    assert [(one.name, one.labels, one.value) for one in family.samples] == [("c_total", {"name": "ab"}, 2)]
+    samples = define_gauge("g", "A.", "queue", "state").family({("mail", "ready"): 1, ("mail", "dead"): 0.5}).samples
     assert [(one.name, one.labels, one.value) for one in samples] == [
         ("g", {"queue": "mail", "state": "ready"}, 1),
         ("g", {"queue": "mail", "state": "dead"}, 0.5),
@@ -28,10 +31,10 @@ def test_a_family_has_one_sample_for_each_label_or_pair_of_labels() -> None:
 
 
 def test_a_family_without_labels_has_one_value_and_one_with_labels_may_be_empty() -> None:
-    family = counter("c", "A.", 3)
+    family = define_counter("c_total", "A.").family(3)
     assert (family.type, family.documentation) == ("counter", "A.")
     assert [(one.name, one.labels, one.value) for one in family.samples] == [("c_total", {}, 3)]
-    assert gauge("g", "A.", Counter[str](), ["name"]).samples == []
+    assert define_gauge("g", "A.", "name").family(Counter[str]()).samples == []
 
 
 def test_an_observation_that_equals_a_limit_is_in_its_bucket() -> None:
@@ -42,13 +45,6 @@ def test_an_observation_that_equals_a_limit_is_in_its_bucket() -> None:
     assert (one.counts, one.count, one.sum) == ([2, 2, 1], 5, 7.5)
 
 
-@pytest.fixture
-def _definitions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The definitions of this test are not among those of the kit."""
-    monkeypatch.setattr(_metric_families, "DEFINITIONS", {})
-
-
-@pytest.mark.usefixtures("_definitions")
 def test_the_buckets_of_a_histogram_are_cumulative() -> None:
     histogram = Histogram((1.0, 2.5))
     for value in (0.5, 2.0, 2.0, 9.0):
@@ -65,7 +61,6 @@ def test_the_buckets_of_a_histogram_are_cumulative() -> None:
     assert {one.labels["kind"] for one in samples} == {"x"}
 
 
-@pytest.mark.usefixtures("_definitions")
 def test_a_definition_with_a_name_that_is_not_of_its_kind_or_is_taken_is_refused() -> None:
     with pytest.raises(TypeError, match="counters end with _total"):
         define_counter("test_refused", "A.")

@@ -2,10 +2,9 @@
 
 from typing import Final
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from restwell.observability._metric_families import counter
 from restwell.observability._metrics import Metrics
 from restwell.ops._figures import read_figures
 
@@ -14,12 +13,10 @@ VALUES: Final = {("a", "x"): 1.0, ("a", "y"): 2.0, ("b", "x"): 4.0}
 
 class Two(Collector):
     def collect(self) -> list[Metric]:
-        return [
-            counter(
-                "restwell_things", "Things.", {("a", "x"): 1.0, ("a", "y"): 2.0, ("b", "x"): 4.0}, ["kind", "place"]
-            ),
-            GaugeMetricFamily("other_things", "Others.", 8),
-        ]
+        things = CounterMetricFamily("restwell_things", "Things.", labels=["kind", "place"])
+        for labels, count in VALUES.items():
+            things.add_metric(labels, count)
+        return [things, GaugeMetricFamily("other_things", "Others.", 8)]
 
 
 async def test_figures_are_sums_by_a_label() -> None:

@@ -1,8 +1,7 @@
 """Definitions of metrics, and the metric families of a collector.
 
 A part that counts is a ``Collector`` of prometheus_client, or owns one. Its counts are its own attributes, so that
-several applications of one process do not share them. ``collect`` yields families that a MetricDefinition builds, or
-``counter`` and ``gauge``.
+several applications of one process do not share them. ``collect`` yields families that a MetricDefinition builds.
 """
 
 from bisect import bisect_left
@@ -132,14 +131,6 @@ def define_summary(name: str, text: str, *labels: str) -> MetricDefinition:
 
 def define_histogram(name: str, text: str, *labels: str, bounds: tuple[float, ...]) -> MetricDefinition:
     return MetricDefinition(kind="histogram", name=name, text=text, labels=labels, bounds=bounds)
-
-
-def counter(name: str, text: str, values: Values, labels: Sequence[str] = ()) -> Metric:
-    return _with_samples(CounterMetricFamily, name, text, values, labels)
-
-
-def gauge(name: str, text: str, values: Values, labels: Sequence[str] = ()) -> Metric:
-    return _with_samples(GaugeMetricFamily, name, text, values, labels)
 
 
 def _with_samples(
