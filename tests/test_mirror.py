@@ -36,6 +36,7 @@ WITHOUT_TESTS: Final = {
     "accounts/user_directory": "interfaces, which test_directory uses",
     "api/changes": "structs, which test_report writes",
     "api/rules": "sentences, which test_operations reads",
+    "auth/login_failures": "a definition, which test_throttle of the accounts counts",
     "cache/store": "an interface",
     "client/model": "structs, which test_reader reads",
     "client/typescript_types": "the types of a client, which test_typescript writes",

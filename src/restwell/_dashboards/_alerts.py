@@ -10,8 +10,8 @@ from restwell.auth._login_failures import LOGIN_FAILURES
 from restwell.database._metrics import POOL_COUNTERS, POOL_GAUGES, QUERY_DURATION
 from restwell.edge._concurrency_limiter import SHED
 from restwell.edge._request_metrics import ACTIVE, DURATION
+from restwell.jobs import JobState
 from restwell.jobs._metrics import BACKLOG, OLDEST_READY
-from restwell.jobs._tables import JobState
 from restwell.observability._log_output import LINES_DROPPED
 from restwell.observability._watchdog import BLOCKED_SECONDS
 from restwell.rate_limits._limiter import DEGRADED

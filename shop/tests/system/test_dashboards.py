@@ -1,0 +1,110 @@
+"""The queries of dashboards and alerts return series in a real Prometheus that scrapes two workers of the shop."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from api_client import Json
+from order_load import http_client
+from prometheus import Prometheus, prometheus
+from servers import RESTWELL, ROOT, restwell, serve, working
+from shop_client import ShopClient
+
+SECONDS = 12
+DEPLOY = ROOT / "deploy"
+pytestmark = pytest.mark.integration
+
+
+async def load(url: str, name: str, tokens: Json, product: Json) -> None:
+    """Orders and replays, reads, wrong passwords, and one client that exceeds a rate limit."""
+    async with http_client(url) as client:
+        buyer = ShopClient(client)
+        buyer.tokens = tokens
+        stop, number = time.monotonic() + SECONDS / 2, 0
+        while time.monotonic() < stop:
+            number += 1
+            for _ in range(2):
+                await buyer.order(f"{name} {number}", (product["id"], 1))
+            await buyer.get(f"/v1/orders?limit={number % 5 + 1}")
+            await client.post("/v1/sessions", json={"email": f"{name}{number}@shop.example", "password": "wrong one"})
+            await asyncio.gather(*(client.get(f"/v1/products?limit={each % 5 + 1}") for each in range(20)))
+            await asyncio.sleep(0.1)
+
+
+class Asked(NamedTuple):
+    """A query, and the labels that its legend or the text of its alert shows."""
+
+    name: str
+    expression: str
+    labels: set[str]
+
+
+def queries_of_dashboards() -> Iterator[Asked]:
+    """Grafana's variables have the values for this test."""
+    for file in sorted((DEPLOY / "grafana").glob("*.json")):
+        for panel in json.loads(file.read_text())["panels"]:
+            for target in panel["targets"]:
+                text = target["expr"].replace("$job", ".+").replace("$__rate_interval", "5s")
+                legend = {*re.findall(r"{{(\w+)}}", target["legendFormat"])}
+                yield Asked(f"{file.stem}: {panel['title']}", text, legend)
+
+
+def queries_of_alerts(rules: list[Json]) -> Iterator[Asked]:
+    """What they measure: without the condition, which is false while all is well."""
+    for rule in rules:
+        measured = re.sub(r" > [\d.]+$|^absent", "", rule["query"])
+        assert measured != rule["query"]
+        yield Asked(rule["name"], measured, {*re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])})
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_every_query_of_the_dashboards_and_alerts_returns_a_series(empty_url: str, tmp_path: Path) -> None:
+    """Breaks when a query uses a label or a metric that does not exist, or divides by nothing.
+
+    Seen to fail: with a label that is misspelt, and without the replacement of a missing share by 0.
+    """
+    settings = {
+        "DATABASE_URL": empty_url,
+        "RESTWELL_APP": "shop.app:shop",
+        "WORKERS": "2",
+        "METRICS_DIR": str(tmp_path / "metrics"),
+        "RATE_LIMIT_SCALE": "1",
+        "RATE_LIMIT_READS": "200/60",
+    }
+    (tmp_path / "metrics").mkdir()
+    for command in ("migrate", "seed"):
+        restwell(command, cwd=ROOT, **settings).check_returncode()
+    with (
+        serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served,
+        prometheus(tmp_path, served.url.removeprefix("http://"), DEPLOY / "prometheus/restwell.rules.yml") as server,
+    ):
+        async with http_client(served.url) as client:
+            buyer = await ShopClient(client).sign_in("customer1@shop.example")
+            product = await buyer.first_product()
+        await asyncio.gather(*(load(served.url, f"first{number}", buyer.tokens, product) for number in range(2)))
+        with working(tmp_path, cwd=ROOT, **settings):
+            await asyncio.gather(*(load(served.url, f"second{number}", buyer.tokens, product) for number in range(2)))
+            await asyncio.sleep(3)
+            check(server)
+
+
+def check(server: Prometheus) -> None:
+    health = {target["health"] for target in server.ask("/api/v1/targets")["activeTargets"]}
+    assert health == {"up"}, server.ask("/api/v1/targets")
+    rules = server.ask("/api/v1/rules")["groups"][0]["rules"]
+    assert {rule["health"] for rule in rules} == {"ok"}
+    queries = [*queries_of_dashboards(), *queries_of_alerts(rules)]
+    assert len(queries) > 50
+    wrong = [
+        asked for asked in queries if not any(asked.labels <= one.keys() for one in server.series(asked.expression))
+    ]
+    assert not wrong, "\n".join(map(str, wrong))
+    stored = {re.sub("_(bucket|count|sum)$", "", name) for name in server.ask("/api/v1/label/__name__/values")}
+    documented = {*re.findall(r"^\| `(\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)}
+    assert {name for name in stored if name.startswith("restwell_")} <= documented
