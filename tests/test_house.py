@@ -213,7 +213,7 @@ def test_lock_files_pin_hashes_and_name_no_address() -> None:
         pinned = re.findall(r"^[a-z0-9._-]+(?:\[[a-z,]+\])?==\S+", text, re.MULTILINE)
         assert len(pinned) > 20
         assert text.count("--hash=sha256:") >= len(pinned)
-    for lock in ROOT.glob("shop/**/package-lock.json"):
+    for lock in (*ROOT.glob("shop/tests/**/package-lock.json"), *ROOT.glob("tests/**/package-lock.json")):
         assert "://" not in lock.read_text()
         packages = json.loads(lock.read_text())["packages"]
         assert [name for name, package in packages.items() if name and "integrity" not in package] == []

@@ -1,0 +1,171 @@
+"""The operations page in a real browser: its policy, its accessibility, the keyboard, and without JavaScript."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+
+from axe import violations
+from browser import browser_page
+from ops_app import ADMIN, PASSWORD, create_app
+from restwell.settings import Settings
+from servers import RESTWELL, ROOT, SUPPORT, Served, restwell, serve
+
+PAGES: Final = [
+    route.path
+    for route in create_app(Settings()).routes
+    if route.method == "GET" and route.path.startswith("/ops") and route.guards and "{" not in route.path
+]
+POLICY: Final = """document.addEventListener("securitypolicyviolation", (event) => {
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`);
+});"""
+PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Served]:
+    environment = {
+        "RESTWELL_APP": "ops_app:ops",
+        "PYTHONPATH": str(SUPPORT),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/ops.db",
+        "JWT_SECRET": "a secret for tests, which is long enough to be one",
+        "SMTP_URL": f"folder:{tmp_path}/mails",
+    }
+    for command in ("migrate", "seed"):
+        restwell(command, cwd=ROOT, **environment).check_returncode()
+    with serve(tmp_path, RESTWELL, "serve", cwd=ROOT, **environment) as served:
+        for path in ("/v1/users/me", "/v1/nothing", "/health/ready"):
+            httpx.get(f"{served.url}{path}")
+        yield served
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with browser_page() as page:
+        opened = page.context.browser
+        assert opened is not None
+        yield opened
+
+
+def sign_in(page: Page, server: Served) -> None:
+    page.goto(f"{server.url}/ops/sign-in")
+    page.get_by_label("Email address").fill(ADMIN)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_keeps_the_policy_and_the_guidelines_of_accessibility(
+    browser: Browser, server: Served, scheme: str
+) -> None:
+    """Fails with ``style="..."`` in a template (policy), and with ``--soft: #8a97a3`` in the style sheet (contrast)."""
+    complaints: list[str] = []
+    foreign: list[str] = []
+    page = browser.new_context(color_scheme="dark" if scheme == "dark" else "light").new_page()
+    page.add_init_script(POLICY)
+    page.on("console", lambda each: complaints.append(each.text) if each.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda each: None if each.url.startswith(server.url) else foreign.append(each.url))
+    page.goto(f"{server.url}/ops/sign-in")
+    found = {"/ops/sign-in": violations(page)}
+    sign_in(page, server)
+    assert len(PAGES) > 5
+    for path in PAGES:
+        page.goto(f"{server.url}{path}")
+        page.evaluate("document.querySelectorAll('details').forEach((each) => each.open = true)")
+        found[path] = violations(page)
+        page.set_viewport_size(PHONE)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], f"{path} scrolls sideways"
+        page.set_viewport_size({"width": 1280, "height": 1000})
+    page.goto(f"{server.url}/ops")
+    with page.expect_response(lambda each: each.request.headers.get("hx-request") == "true"):
+        pass  # the page refreshes itself
+    assert {path: each for path, each in found.items() if each} == {}
+    assert (complaints, foreign) == ([], [])
+    page.goto(f"{server.url}/ops/requests?sort=nothing")
+    assert violations(page) == []
+
+
+def test_the_page_is_used_with_the_keyboard_alone(browser: Browser, server: Served) -> None:
+    page = browser.new_page()
+    page.goto(f"{server.url}/ops/cache")
+    page.wait_for_url(re.compile(r"/ops/sign-in\?next="))  # the script saw that there is no session
+    page.keyboard.type(ADMIN)
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Cache")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    clear = page.get_by_role("button", name="Clear the cache")
+    expect(clear).to_be_focused()
+    assert clear.evaluate("(each) => getComputedStyle(each).outlineStyle") == "solid"
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").filter(has_text="Invalidated")).to_have_count(0)
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Invalidated the whole cache.")).to_be_visible()
+
+
+def test_everything_works_without_javascript(browser: Browser, server: Served) -> None:
+    """Breaks when a page or a button needs the script."""
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(f"{server.url}/ops/cache")
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("Email address").fill(ADMIN)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    for link in page.get_by_role("navigation").get_by_role("link").all_text_contents():
+        page.get_by_role("navigation").get_by_role("link", name=link, exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(link)
+        expect(page.get_by_role("navigation").locator("[aria-current=page]")).to_have_text(link)
+    page.goto(f"{server.url}/ops/cache")
+    page.get_by_label("Invalidate tags").fill("product:42")
+    page.get_by_role("button", name="Invalidate", exact=True).click()
+    expect(page.get_by_text("Invalidated product:42.")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(f"{server.url}/ops")
+    expect(page.get_by_text("Sign in to continue")).to_be_visible()
+
+
+def test_a_live_page_says_when_the_server_is_away_and_pauses_when_asked(browser: Browser, server: Served) -> None:
+    """Breaks when a failed refresh ends the refreshes, or shows old figures as if they were new."""
+    page = browser.new_page()
+    sign_in(page, server)
+    state = page.locator("#live-state")
+    expect(state).to_have_text("Live")
+    page.route("**/ops", lambda route: route.abort())
+    expect(state).to_have_text("The server does not respond", timeout=15_000)
+    page.unroute("**/ops")
+    page.get_by_role("button", name="Pause").click()
+    expect(state).to_have_text("Paused")
+    requests: list[str] = []
+    page.on("request", lambda each: requests.append(each.url))
+    page.wait_for_timeout(6_000)
+    assert requests == []
+    page.get_by_role("button", name="Pause").click()
+    expect(state).to_have_text("Live", timeout=15_000)
+    assert requests == [f"{server.url}/ops"]
+
+
+def test_a_live_page_continues_when_its_access_token_has_expired(browser: Browser, server: Served) -> None:
+    """Breaks when the script does not ask for new tokens: every quarter of an hour the page would stop."""
+    page = browser.new_page()
+    sign_in(page, server)
+    page.context.clear_cookies(name="__Host-access")
+    with page.expect_response(lambda each: each.url.endswith("/ops/refresh")) as answer:
+        pass
+    assert answer.value.status == 204
+    expect(page.locator("#live-state")).to_have_text("Live", timeout=15_000)
+    page.context.clear_cookies(name="__Host-access")
+    page.evaluate("sessionStorage.clear()")
+    page.goto(f"{server.url}/ops/workers")
+    expect(page.get_by_role("heading", name="Workers", exact=True)).to_be_visible()
