@@ -21,7 +21,7 @@ class Layout:
         self._tokens = tokens
         self._environment = settings.app.env
 
-    def page(self, request: Request, template: str, *, status: int = 200, **context: Any) -> Response[bytes]:
+    def page(self, request: Request, template: str, /, *, status: int = 200, **context: Any) -> Response[bytes]:
         """Render a template, with the message of the last action, if there is one.
 
         The template extends ``page.html``. It gets ``now``, ``here`` (the path with its query) and ``csrf`` (the token
