@@ -33,6 +33,19 @@ def create_app(settings: Settings, *features: Feature) -> App:
     return Restwell(settings, name="ops").app([Ops(accounts), *features, Version("/v1", [accounts])])
 
 
+QUERIES: Final = {"/ops/queries/query": "?name=users.by_id", "/ops/jobs/change": "?action=retry&state=dead"}
+"""The queries of pages that need one."""
+
+
+def page_paths(app: App) -> list[str]:
+    """The paths of the pages for admins that need no id."""
+    return [
+        route.path + QUERIES.get(route.path, "")
+        for route in app.routes
+        if route.method == "GET" and route.path.startswith("/ops") and route.guards and "{" not in route.path
+    ]
+
+
 async def seed(database: Database) -> str:
     await seed_users(database, USERS, PASSWORD)
     return f"{len(USERS)} users"

@@ -11,15 +11,11 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from axe import violations
 from browser import browser_page
-from ops_app import ADMIN, PASSWORD, create_app
+from ops_app import ADMIN, PASSWORD, create_app, page_paths
 from restwell.settings import Settings
 from servers import RESTWELL, ROOT, SUPPORT, Served, restwell, serve
 
-PAGES: Final = [
-    route.path
-    for route in create_app(Settings()).routes
-    if route.method == "GET" and route.path.startswith("/ops") and route.guards and "{" not in route.path
-]
+PAGES: Final = page_paths(create_app(Settings()))
 POLICY: Final = """document.addEventListener("securitypolicyviolation", (event) => {
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`);
 });"""
