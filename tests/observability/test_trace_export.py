@@ -40,7 +40,7 @@ def counts(export: TraceExport) -> dict[str, float]:
 
 def test_what_is_queued_is_sent_in_batches_at_the_end_of_the_process() -> None:
     """Breaks when close does not wait for the thread: the last traces before a deploy would be lost."""
-    sender = Collecting(lambda: time.sleep(0.05))  # type: ignore[func-returns-value]  # None: accepted
+    sender = Collecting(lambda: time.sleep(0.05))
     export = TraceExport(sender)
     for _ in range(MAX_BATCH + 5):
         export.add(ENDED)
