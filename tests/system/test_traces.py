@@ -9,9 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
+import sample_jobs
 from environments import migrated
+from jobs_harness import open_harness
 from otlp_receiver import Receiver, receiving
+from restwell.database import query
+from restwell.jobs._tables import jobs
+from restwell.observability._trace import Trace, current
 from servers import RESTWELL, serve, wait_until, working
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -155,3 +161,31 @@ def test_no_secret_of_a_request_is_in_any_output(tmp_path: Path, tiny: dict[str,
 
 def reports(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.glob("*.metrics"))
+
+
+@pytest.fixture
+async def isolated_job(tmp_path: Path) -> dict[str, str]:
+    """A job of a trace that is waiting, and runs in a process of its own because a worker died with it."""
+    env = await migrated(tmp_path / "jobs.db", "jobs_app.app")
+    async with open_harness(env["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
+        trace = Trace(TRACE_ID, "00f067aa0ba902b7", sampled=True)
+        current.set((trace, trace.span_id))
+        await harness.enqueue(sample_jobs.note, text="isolated")
+        current.set(None)
+        await harness.database.run(query("traces.isolate", update(jobs).values(isolated=True)))
+    return env
+
+
+def test_a_job_in_a_process_of_its_own_is_one_span(tmp_path: Path, isolated_job: dict[str, str]) -> None:
+    """Breaks when that process does not send its traces, or the worker traces the attempt too."""
+    log = tmp_path / "log"
+    log.mkdir()
+    with receiving(tmp_path) as receiver:
+        env = {**isolated_job, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_TRACES_SAMPLER_ARG": "0"}
+        with working(log, cwd=tmp_path, **env) as worker:
+            wait_until(lambda: "job note" in receiver.text, worker.process)
+            worker.process.send_signal(signal.SIGTERM)
+            assert worker.process.wait(15) == 0
+        names = [span["name"] for span in receiver.spans if span["trace_id"] == TRACE_ID]
+    assert names.count("job note") == 1
+    assert len(names) > 1, "the queries of the job"
