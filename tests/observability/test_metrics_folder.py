@@ -17,8 +17,9 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
+from restwell.observability._metric_families import Series
 from restwell.observability._metrics import Metrics
-from restwell.observability._metrics_folder import Family, MetricsFolder
+from restwell.observability._metrics_folder import Family, MetricsFolder, merge
 
 VALID_NAME = "1-" + "a" * 32
 UNUSED_PID = 2**22 + 1
@@ -296,3 +297,15 @@ def test_a_pipe_or_folder_named_like_a_metrics_file_is_not_opened(tmp_path: Path
     os.mkfifo(tmp_path / f"{VALID_NAME}.metrics")
     (tmp_path / f"{VALID_NAME[:-1]}b.metrics").mkdir()
     assert scraped(tmp_path)["orders_total"] == 1
+
+
+def test_a_histogram_with_other_buckets_is_left_out() -> None:
+    """Breaks when the counts of different buckets are added: during a deploy, two releases share the folder."""
+
+    def histogram(bounds: list[float], counts: list[int]) -> Family:
+        return Family("seconds", "", "histogram", [], bounds, [Series({"kind": "a"}, counts, 1.5, {})])
+
+    own = histogram([1.0, 2.0], [1, 2, 3])
+    (merged,) = merge([own, histogram([1.0], [5, 5]), histogram([1.0, 2.0], [1, 0, 0])])
+    assert merged.series == [Series({"kind": "a"}, [2, 2, 3], 3.0, {})]
+    assert own.series[0].counts == [1, 2, 3], "the counts of the process are not changed"
