@@ -1,7 +1,8 @@
-"""The cost of the lists and counts of jobs at a million jobs: ``python bench/job_operations.py``.
+"""The cost of the operations page for jobs at three million jobs: ``python bench/job_operations.py``.
 
-Measures what the operations page and ``restwell jobs`` read, on PostgreSQL and SQLite, with a million jobs of each of
-three states: ready, scheduled and dead. Each value is the median of 20 calls. ``--jobs`` sets a smaller number.
+Measures what ``JobOperations`` reads, and the pages with their sign-in check, on PostgreSQL and SQLite, with a million
+jobs of each of three states: ready, scheduled and dead. Each value is the median of 20 calls in milliseconds.
+``--jobs`` sets a smaller number.
 """
 
 import argparse
@@ -15,23 +16,40 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests/support"), str(ROOT / "src"), str(ROOT / "shop/src"), str(ROOT / "shop/tests/support")]
 
-import sample_jobs  # noqa: E402
-from jobs_harness import JobsHarness, make_tables, open_harness  # noqa: E402  # after the path is set
+import sample_jobs  # noqa: E402  # after the path is set
 from many_jobs import add_jobs  # noqa: E402  # as above
-from restwell.database import open_database  # noqa: E402
-from restwell.jobs import BulkAction, JobFilter, JobOperations, JobState  # noqa: E402
-from restwell.jobs._bulk_changes import BulkChanges, change_jobs  # noqa: E402  # as above
+from ops_app import FormBrowser, create_app, seed  # noqa: E402  # as above
+from restwell import App  # noqa: E402  # as above
+from restwell.database import open_database  # noqa: E402  # as above
+from restwell.jobs import BulkAction, JobFilter, JobOperations, JobState  # noqa: E402  # as above
+from restwell.jobs._bulk_changes import BulkChanges  # noqa: E402  # as above
+from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, Settings  # noqa: E402  # as above
+from restwell.testing import running  # noqa: E402  # as above
+from restwell.web import Feature  # noqa: E402  # as above
 from results_file import save_result  # noqa: E402  # as above
-from servers import postgres  # noqa: E402
+from servers import postgres  # noqa: E402  # as above
 
 STATES = (JobState.READY, JobState.SCHEDULED, JobState.DEAD)
 CALLS = 20
+PAGES = (
+    "/ops",
+    "/ops/jobs",
+    *(f"/ops/jobs/list?state={state}" for state in STATES),
+    *(f"/ops/jobs/list?state={state}&name=rare" for state in STATES),
+    "/ops/jobs/change?action=retry&state=dead",
+    "/ops/queries",
+    "/ops/queries/query?name=jobs.finished&plan=true",
+    "/metrics",
+)
 
 
 async def median_ms(call: Callable[[], Awaitable[Any]]) -> float:
+    await call()
     seconds = []
     for _ in range(CALLS):
         began = time.perf_counter()
@@ -40,9 +58,17 @@ async def median_ms(call: Callable[[], Awaitable[Any]]) -> float:
     return round(statistics.median(seconds) * 1_000, 2)
 
 
-async def measure(url: str, count: int) -> dict[str, Any]:
+async def measure(url: str, count: int, folder: str) -> dict[str, Any]:
+    settings = Settings(
+        database=DatabaseSettings(url=SecretStr(url)),
+        jwt=JwtSettings(secret=SecretStr("a secret for a benchmark, which is long enough")),
+        rate_limit=RateLimitSettings(scale=1_000),
+        runtime_dir=Path(folder) / url.partition(":")[0],
+    )
+    app = create_app(settings, Feature(jobs=[sample_jobs.note]))
     async with open_database(url, 2) as database:
-        await make_tables(database)
+        await app.migrations.upgrade(database)
+        await seed(database)
         for state in STATES:
             await add_jobs(database, state, 1, name="rare")
             await add_jobs(database, state, count - 1, first=2)
@@ -50,25 +76,29 @@ async def measure(url: str, count: int) -> dict[str, Any]:
             async with database.migration() as tx:
                 for statement in ("COMMIT", "VACUUM ANALYZE", "BEGIN"):
                     await tx.run_script(statement)
-    async with open_harness(url, [*sample_jobs.ALL, change_jobs], make=False) as harness:
-        return await measure_operations(harness)
+    async with running(app) as client:
+        pages = await measure_pages(FormBrowser(client))
+        return {"pages": pages, "operations": await measure_operations(app)}
 
 
-async def measure_operations(harness: JobsHarness) -> dict[str, Any]:
-    changes = BulkChanges(harness.database, harness.jobs)
-    operations = JobOperations(harness.database, harness.jobs, changes)
-    results: dict[str, Any] = {"queues": await median_ms(operations.queues)}
+async def measure_pages(browser: FormBrowser) -> dict[str, float]:
+    await browser.sign_in_with_form()
+    return {path: await median_ms(partial(browser.open, path)) for path in PAGES}
+
+
+async def measure_operations(app: App) -> dict[str, float]:
+    operations = app.service(JobOperations)
+    results = {"queues": await median_ms(operations.queues)}
     for state in STATES:
         of_state, rare = JobFilter(state=state), JobFilter(state=state, name="rare")
         results[f"list of {state}"] = await median_ms(partial(operations.list_jobs, of_state, 50))
         results[f"list of {state}, by a rare name"] = await median_ms(partial(operations.list_jobs, rare, 50))
         results[f"count of {state}"] = await median_ms(partial(operations.count, rare))
     listed = await operations.list_jobs(JobFilter(state=JobState.DEAD), 50)
-    results["one job"] = await median_ms(lambda: operations.details(listed.items[0].id))
-    results["last errors of a page"] = await median_ms(lambda: operations.last_errors(listed.items))
+    results["one job"] = await median_ms(partial(operations.details, listed.items[0].id))
     job_id = await operations.change_all(BulkAction.RETRY, JobFilter(state=JobState.DEAD))
     began = time.perf_counter()
-    await changes.run(job_id)
+    await app.service(BulkChanges).run(job_id)
     results["retry of all dead jobs, seconds"] = round(time.perf_counter() - began, 1)
     return results
 
@@ -79,11 +109,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
-        sqlite = asyncio.run(measure(f"sqlite:///{folder}/jobs.db", options.jobs))
-    print("sqlite", sqlite, flush=True)
-    with postgres() as server:
-        postgresql = asyncio.run(measure(server.url, options.jobs))
-    print("postgresql", postgresql, flush=True)
+        sqlite = asyncio.run(measure(f"sqlite:///{folder}/jobs.db", options.jobs, folder))
+        print("sqlite", sqlite, flush=True)
+        with postgres() as server:
+            postgresql = asyncio.run(measure(server.url, options.jobs, folder))
+        print("postgresql", postgresql, flush=True)
     if options.out is not None:
         save_result(options.out, __doc__, jobs_of_each_state=options.jobs, sqlite=sqlite, postgresql=postgresql)
 

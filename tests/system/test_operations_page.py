@@ -1,5 +1,6 @@
 """The operations page in a real browser: its policy, its accessibility, the keyboard, and without JavaScript."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from axe import violations
 from browser import browser_page
+from many_jobs import add_jobs
 from ops_app import ADMIN, PASSWORD, create_app, page_paths
+from restwell.database import open_database
 from restwell.settings import Settings
 from servers import RESTWELL, ROOT, SUPPORT, Served, restwell, serve
 
@@ -165,3 +168,49 @@ def test_a_live_page_continues_when_its_access_token_has_expired(browser: Browse
     page.evaluate("sessionStorage.clear()")
     page.goto(f"{server.url}/ops/workers")
     expect(page.get_by_role("heading", name="Workers", exact=True)).to_be_visible()
+
+
+async def add_dead_jobs(url: str) -> None:
+    async with open_database(url) as database:
+        await add_jobs(database, "dead", 3, queue="default")
+
+
+@pytest.fixture
+def dead_jobs(server: Served, tmp_path: Path) -> Served:
+    """The server, with three dead jobs. It precedes the browser, which has an event loop."""
+    asyncio.run(add_dead_jobs(f"sqlite:///{tmp_path}/ops.db"))
+    return server
+
+
+def test_jobs_that_failed_are_found_and_discarded_and_a_queue_is_paused(dead_jobs: Served, browser: Browser) -> None:
+    """Breaks when two regions of a page have the same name (axe-core), or a table widens the page on a phone."""
+    page = browser.new_context(viewport=PHONE).new_page()
+    sign_in(page, dead_jobs)
+    found = {}
+
+    def look(name: str) -> None:
+        found[name] = violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], f"{name} scrolls sideways"
+
+    page.get_by_role("navigation").get_by_role("link", name="Jobs").click()
+    page.get_by_role("link", name="3", exact=True).click()
+    look("list")
+    page.get_by_role("link", name="note").first.click()
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    look("job")
+    page.get_by_role("link", name="Others of this kind").click()
+    page.get_by_role("link", name="Discard all that match").click()
+    expect(page.get_by_role("heading", name="3 jobs match")).to_be_visible()
+    look("change")
+    page.get_by_role("button", name="Discard all of them").click()
+    expect(page.get_by_text("A worker makes the change.")).to_be_visible()
+    look("progress")
+    page.get_by_role("navigation").get_by_role("link", name="Jobs").click()
+    page.get_by_role("button", name="Pause the queue default").click()
+    expect(page.get_by_role("button", name="Resume the queue default")).to_be_visible()
+    look("queues")
+    page.goto(f"{dead_jobs.url}/ops/queries/query?name=jobs.finished")
+    page.get_by_role("link", name="Show the plan").click()
+    expect(page.get_by_role("heading", name="Plan", exact=True)).to_be_visible()
+    look("plan")
+    assert {name: each for name, each in found.items() if each} == {}
