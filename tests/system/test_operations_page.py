@@ -183,7 +183,7 @@ def dead_jobs(server: Served, tmp_path: Path) -> Served:
 
 
 def test_jobs_that_failed_are_found_and_discarded_and_a_queue_is_paused(dead_jobs: Served, browser: Browser) -> None:
-    """Breaks when two regions of a page have the same name (axe-core), or a table widens the page on a phone."""
+    """Fails when the SQL or the plan, which scroll sideways, cannot have the focus of the keyboard (axe-core)."""
     page = browser.new_context(viewport=PHONE).new_page()
     sign_in(page, dead_jobs)
     found = {}
