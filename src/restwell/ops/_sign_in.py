@@ -13,6 +13,7 @@ from restwell.accounts._rates import SIGN_IN
 from restwell.accounts._throttle.service import TooManyAttempts
 from restwell.auth import Actor
 from restwell.errors import AppError
+from restwell.ops._assets import FILES
 from restwell.ops._forms import FormTokens
 from restwell.ops._layout import Layout
 from restwell.ops._page import ROOT, page
@@ -48,7 +49,7 @@ class SignInForm(Struct, frozen=True):
 class SignInController(Controller):
     path = SIGN_IN_PATH
 
-    @page()
+    @page(rate_limit=FILES)  # of its own: a client of the same address may have used up the reads
     async def sign_in_page(self, request: Request, layout: Layout, next: str = "") -> Response[bytes]:  # noqa: A002
         """``next`` is the name of the query parameter."""
         return layout.page(request, "sign_in.html", email="", next=_own_path(next), error="", needs_code=False)
