@@ -30,11 +30,11 @@ def app_of_jobs(settings: Settings, *jobs: Job[..., Any]) -> App:
 
 
 def test_a_worker_works_on_every_queue_of_the_application_unless_some_are_named(tiny_settings: Settings) -> None:
-    """Breaks when the order of the named queues, which is their precedence, is lost."""
+    """Breaks when the order of the named queues, which is their precedence, is lost, and without that of operations."""
     app = app_of_jobs(tiny_settings, send, send_again, write)
-    assert worker_options(app, ()).queues == ("mail", "default")
+    assert worker_options(app, ()).queues == ("mail", "default", "restwell")
     options = worker_options(app, ("default", "mail"), concurrency=3)
-    assert (options.queues, options.concurrency) == (("default", "mail"), 3)
+    assert (options.queues, options.concurrency) == (("default", "mail", "restwell"), 3)
     assert (options.done_retention_seconds, options.dead_retention_seconds) == (5, 7)
 
 
@@ -44,6 +44,6 @@ def test_each_queue_without_a_job_is_named(tiny_settings: Settings) -> None:
     with pytest.raises(ConfigurationError) as refused:
         worker_options(app, ("mails", "mail", "defaults"))
     assert refused.value.faults == [
-        "queue mails has no jobs; the queues are mail, default",
-        "queue defaults has no jobs; the queues are mail, default",
+        "queue mails has no jobs; the queues are mail, default, restwell",
+        "queue defaults has no jobs; the queues are mail, default, restwell",
     ]
