@@ -139,7 +139,7 @@ async def test_the_worker_command_rejects_invalid_options_at_startup(harness: Jo
     refused = restwell("worker", "--queues=default,mails", cwd=tmp_path, **environment(harness))
     assert (refused.returncode, refused.stderr) == (
         2,
-        "restwell: queue mails has no jobs; the queues are default\n",
+        "restwell: queue mails has no jobs; the queues are default, restwell\n",
     )
     liveness_file = tmp_path / "gone" / "alive"
     refused = restwell("worker", f"--liveness-file={liveness_file}", cwd=tmp_path, **environment(harness))
