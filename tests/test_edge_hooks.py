@@ -16,6 +16,7 @@ from restwell.database import Database, open_database
 from restwell.database._consistency import ConsistencyTokens
 from restwell.edge._concurrency_limiter import ConcurrencyLimiter
 from restwell.edge._context import Receive, Scope, Send, request_context
+from restwell.edge._drain import Drain
 from restwell.edge._pipeline import Edge
 from restwell.edge._rate_limit import RateLimit, with_rates
 from restwell.edge._route import CachePolicy, Route
@@ -64,6 +65,7 @@ class Parts:
             tokens=ConsistencyTokens(b"k" * 32),
             rate_limit=RateLimit(limiter, settings.trusted_hops) if limiter is not None else None,
             write_log=None,
+            drain=Drain(),
             version="1",
             exempt_paths=["/live"],
         )

@@ -104,7 +104,7 @@ class Restwell(Kit):
             types=types,
         )
         operational = [
-            *health_routes(self._health_database, schema, self.metrics, self.jobs),
+            *health_routes(self._health_database, schema, self.metrics, self.jobs, self.drain),
             *security_txt(self.settings.security.contact, self.settings.app.url),
             *well_known_routes(public_keys, self.settings.app.url, client_credentials),
         ]
@@ -236,6 +236,7 @@ class Restwell(Kit):
             tokens=self._consistency_tokens,
             rate_limit=self._rate_limit,
             write_log=self._write_log,
+            drain=self.drain,
             version=version,
             exempt_paths=HEALTH_PATHS,
             errors=errors,

@@ -16,11 +16,11 @@ STOP_SECONDS: Final = 30
 POLL_SECONDS: Final = 0.5
 
 
-def exit_with_parent() -> None:
-    """Send SIGTERM to this process when its parent exits, and exit after STOP_SECONDS."""
+def exit_with_parent(seconds: float = STOP_SECONDS) -> None:
+    """Send SIGTERM to this process when its parent exits, and exit after ``seconds``."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_after, args=(parent, seconds), daemon=True).start()
 
 
 def kill_children() -> None:
@@ -48,7 +48,7 @@ def block_sigterm_during_fork() -> None:
     )
 
 
-def _exit_after(parent: BaseProcess) -> None:
+def _exit_after(parent: BaseProcess, seconds: float) -> None:
     """Poll the parent's id.
 
     Waiting for its pipe does not work: a sibling that was forked later keeps the other end open.
@@ -56,5 +56,5 @@ def _exit_after(parent: BaseProcess) -> None:
     while os.getppid() == parent.pid:
         time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(STOP_SECONDS)
+    time.sleep(seconds)
     os._exit(1)

@@ -13,6 +13,7 @@ from restwell.edge._concurrency_limiter import ConcurrencyLimiter
 from restwell.edge._context import AsgiApp, Hook
 from restwell.edge._cors import Cors, Preflight
 from restwell.edge._deadline import Deadlines
+from restwell.edge._drain import Drain
 from restwell.edge._header_fields import HeaderFields
 from restwell.edge._lifecycle_hooks import Lifecycles, Sunset
 from restwell.edge._pipeline import Edge
@@ -46,6 +47,7 @@ def build_edge(
     tokens: ConsistencyTokens,
     rate_limit: RateLimit | None,
     write_log: JsonLogWriter | None,
+    drain: Drain,
     version: str,
     exempt_paths: Iterable[str] = (),
     errors: ErrorFormat = PROBLEMS,
@@ -73,6 +75,7 @@ def build_edge(
     security = None if is_existing else SecurityHeaders()
     responses = ResponseCache(cache, app, limiter, [security] if security is not None else [], version)
     hooks: list[Hook | None] = [
+        drain,
         request_metrics,
         AccessLog(write_log),
         RequestId(),

@@ -20,6 +20,7 @@ from restwell.cache._suspension import CacheSuspension
 from restwell.database import Database, open_database
 from restwell.database._consistency import ConsistencyTokens
 from restwell.database._metrics import DatabaseCollector
+from restwell.edge._drain import Drain
 from restwell.edge._rate_limit import RateLimit
 from restwell.files import Files
 from restwell.jobs import Jobs, Worker, WorkerOptions
@@ -108,6 +109,7 @@ class Kit(OptionalParts):
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
         self.cursors = Cursors(keys.derive("cursor"))
         self._write_log = json_log_writer(settings.log)
+        self.drain = Drain()
         parts = {
             type(self): self,
             Settings: settings,

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from restwell._cpus import available_cpus
 from restwell._database_url import postgres_url, sqlite_path
 from restwell._email_addresses import mailbox
 from restwell._extras import check_installed
@@ -238,6 +239,10 @@ class TraceSettings(Section):
     slow_seconds: float = Field(default=0.5, gt=0, le=600, allow_inf_nan=False)
 
 
+def _workers(value: object) -> object:
+    return min(available_cpus(), 256) if value == "auto" else value
+
+
 class RequestSettings(Section):
     max_bytes: int = Field(default=1_048_576, ge=1_024)
     timeout_seconds: float = Field(default=5.0, ge=0.5, le=60)
@@ -248,7 +253,8 @@ class Settings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65_535)
-    workers: int = Field(default=2, ge=1, le=256)
+    workers: Annotated[int, BeforeValidator(_workers)] = Field(default=2, ge=1, le=256)
+    drain_seconds: float = Field(default=1.0, ge=0, le=600)
     trusted_hops: int = Field(default=0, ge=0, le=10)
     cache: Literal["on", "bounded", "off"] = "on"
     cache_bytes: int = Field(default=64 * 2**20, ge=2**20)

@@ -70,7 +70,7 @@ def chromium_program() -> str | None:
 
 MORE: Final = 1_000
 """Factor of the rate limits: a test is one client and sends the requests of thousands."""
-SETTINGS: Final = {"WORKERS": "1", "RUNTIME_DIR": "{folder}/cache", "RATE_LIMIT_SCALE": str(MORE)}
+SETTINGS: Final = {"WORKERS": "1", "DRAIN_SECONDS": "0", "RUNTIME_DIR": "{folder}/cache", "RATE_LIMIT_SCALE": str(MORE)}
 """The defaults of every server, where ``{folder}`` is its folder; a suite may add more."""
 
 

@@ -130,7 +130,7 @@ def _prepare_and_serve_dev() -> None:
         _print_banner(project, settings, app, seeded, report)
         report.log()
         with _worker_process(app, shared):
-            server.serve(shared, replace_hung=False)
+            server.serve(shared, in_development=True)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Liveness and readiness checks, and the Prometheus endpoint ``/metrics``. None has a rate limit.
 
-An orchestrator restarts the process if ``live`` fails, and sends it no requests while ``ready`` fails.
+An orchestrator restarts the process if ``live`` fails, and sends it no requests while ``ready`` fails. ``live`` asks no
+dependency, and succeeds while the server drains.
 """
 
 from contextlib import suppress
@@ -9,6 +10,7 @@ from typing import Annotated, Final
 from msgspec import Struct
 
 from restwell.database import Database, Migrations
+from restwell.edge._drain import Drain
 from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.jobs import Jobs, QueueStats
 from restwell.jobs._metrics import queue_metrics
@@ -39,7 +41,12 @@ class NotReady(ServiceUnavailable):
     code, message = "not_ready", "Not ready: the database schema does not match this release."
 
 
-def health_routes(database: Database, migrations: Migrations, metrics: Metrics, jobs: Jobs) -> list[Handler]:
+_STOPPING: Final = "Not ready: the server is stopping."
+
+
+def health_routes(
+    database: Database, migrations: Migrations, metrics: Metrics, jobs: Jobs, drain: Drain
+) -> list[Handler]:
     @get("/health/live", tags=["Health"], rate_limit=None)
     async def live() -> Liveness:
         """Check liveness.
@@ -52,8 +59,10 @@ def health_routes(database: Database, migrations: Migrations, metrics: Metrics, 
     async def ready() -> Readiness:
         """Check readiness.
 
-        Succeeds while the database is reachable and its schema matches this release.
+        Succeeds while the database is reachable and its schema matches this release, until the server stops.
         """
+        if drain.is_stopping():
+            raise NotReady(_STOPPING)
         try:
             await migrations.check(database)
         except ConfigurationError as error:
