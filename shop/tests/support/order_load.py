@@ -124,3 +124,16 @@ def is_intact(file: Path) -> bool:
         return copy.pragma("integrity_check") == "ok" and not list(copy.execute("PRAGMA foreign_key_check"))
     finally:
         copy.close()
+
+
+def charges_in(payments_file: Path) -> dict[str, list[int]]:
+    """All charges and refunds of the fake gateway, by order."""
+    found: dict[str, list[int]] = {}
+    payments = apsw.Connection(str(payments_file))
+    payments.set_busy_timeout(5_000)
+    for text, amount in payments.execute(
+        "SELECT description, movements.amount_cents FROM movements JOIN intents ON intents.id = intent_id"
+    ):
+        found.setdefault(str(text).removeprefix("Order "), []).append(amount)
+    payments.close()
+    return found

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import apsw
 import httpx
 import pytest
 from sqlalchemy import func, select, table
 
 from api_client import Json
-from order_load import http_client
+from order_load import charges_in, http_client
 from restwell.database import open_database, param, query
 from scoreboard import Score
 from servers import RESTWELL, Served, children_of, restwell, serving, working
@@ -78,13 +77,7 @@ class Shop:
             return await database.one(_stock, id=UUID(product["id"])), await database.one(_keys)
 
     def charges(self) -> dict[str, list[int]]:
-        """All charges and refunds, by order."""
-        found: dict[str, list[int]] = {}
-        for text, amount in apsw.Connection(str(self.payments_file)).execute(
-            "SELECT description, movements.amount_cents FROM movements JOIN intents ON intents.id = intent_id"
-        ):
-            found.setdefault(str(text).removeprefix("Order "), []).append(amount)
-        return found
+        return charges_in(self.payments_file)
 
 
 @pytest.fixture

@@ -1,0 +1,191 @@
+"""A2: servers are restarted, switched and reloaded behind nginx under load, and no request fails (docs/deploys.md)."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from api_client import Json
+from order_load import Attempt, audit, create_product, sign_in_customer
+from reverse_proxy import balancer
+from scoreboard import Score
+from servers import (
+    NEEDS,
+    RESTWELL,
+    RUN,
+    SETTINGS,
+    Served,
+    assert_nothing_left,
+    children_of,
+    free_port,
+    restwell,
+    wait_until,
+)
+from shop_client import ShopClient
+
+CLIENTS = 16
+DRAIN_SECONDS = 2
+"""More than nginx keeps an idle connection to a server."""
+
+
+class Node:
+    """A server on its own port, which can be stopped and started again."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._run = str(uuid4())
+        own = {name: value.replace("{folder}", str(folder)) for name, value in SETTINGS.items()}
+        self._environment = {**os.environ, **own, **environment, "PORT": str(self.port), RUN: self._run}
+
+    def start(self) -> None:
+        log = self._folder / f"server-{self.port}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [RESTWELL, "serve"], cwd=self._folder, env=self._environment, stdout=output, stderr=output
+            )
+        self.served = Served(process, f"http://127.0.0.1:{self.port}", log)
+        wait_until(self.served.is_ready, process, self.served)
+
+    def stop(self) -> float:
+        """The seconds that it took."""
+        began = time.monotonic()
+        self.served.process.send_signal(signal.SIGTERM)
+        assert self.served.process.wait(60) == 0, self.served.output
+        return time.monotonic() - began
+
+    def reload(self) -> None:
+        """Replace all workers."""
+        before = set(children_of(self.served.process.pid))
+        self.served.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: not before & set(children_of(self.served.process.pid)), self.served.process, self.served)
+
+    def close(self) -> None:
+        self.served.process.kill()
+        self.served.process.wait()
+        assert_nothing_left(self._run)
+
+
+@contextmanager
+def two_nodes(folder: Path, url: str) -> Iterator[tuple[Node, Node]]:
+    """Two servers on one database."""
+    settings = {"DATABASE_URL": url, "RESTWELL_APP": "shop.app:shop", "LOG_LEVEL": "warning"}
+    settings |= {"DRAIN_SECONDS": str(DRAIN_SECONDS), "PAYMENTS_URL": f"fake:///{folder / 'payments.db'}"}
+    for command in ("migrate", "seed"):
+        restwell(command, cwd=folder, **settings).check_returncode()
+    nodes = Node(folder, settings), Node(folder, settings)
+    try:
+        for node in nodes:
+            node.start()
+        yield nodes
+    finally:
+        for node in nodes:
+            node.close()
+
+
+class Load:
+    """GETs and POSTs in turn, half of the clients with a new connection for each request.
+
+    As every client should, they repeat what the server refuses with 503 and Retry-After because the machine is busy.
+    """
+
+    def __init__(self, url: str, product: Json, tokens: Json, per_second: int) -> None:
+        self._url, self._product, self._tokens = url, product, tokens
+        self._interval = CLIENTS / per_second
+        self.is_over = False
+        self.orders: list[Attempt] = []
+        self.answers: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self.refused = 0
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._client(number) for number in range(CLIENTS)))
+
+    async def _client(self, number: int) -> None:
+        limits = httpx.Limits(max_keepalive_connections=number % 2)
+        async with httpx.AsyncClient(base_url=self._url, timeout=20, limits=limits) as client:
+            buyer = ShopClient(client)
+            buyer.tokens = self._tokens
+            due = time.monotonic() + self._interval * number / CLIENTS
+            for count in itertools.count():
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                due += self._interval
+                if self.is_over:
+                    return
+                await self._request(buyer, f"{number} {count}", is_order=count % 2 == 0)
+
+    async def _request(self, buyer: ShopClient, key: str, *, is_order: bool) -> None:
+        path = f"/v1/products/{self._product['id']}"
+        self.answers["orders" if is_order else "reads"] += 1
+        while True:
+            try:
+                answer = await (buyer.order(key, (self._product["id"], 1)) if is_order else buyer.get(path))
+            except httpx.HTTPError as error:
+                self.failures.append(f"{'POST' if is_order else 'GET'} {key}: {error!r}")
+                return
+            if self.is_over or answer.status_code != 503 or "retry-after" not in answer.headers:
+                break
+            self.refused += 1
+            await asyncio.sleep(float(answer.headers["retry-after"]))
+        if answer.status_code != (201 if is_order else 200):
+            self.failures.append(f"{'POST' if is_order else 'GET'} {key}: {answer.status_code} {answer.text[:200]}")
+        elif is_order:
+            self.orders.append(Attempt(key, 0, answer.status_code, answer.json()["id"]))
+
+
+def change(nodes: tuple[Node, Node], times: int) -> float:
+    """Restart each server in turn, switch between them, and reload each. Returns the seconds of the longest stop."""
+    stops = []
+    for number in range(times):  # rolling restarts
+        stops.append(nodes[number % 2].stop())
+        nodes[number % 2].start()
+    stops.append(nodes[1].stop())
+    for number in range(times):  # blue/green: the other one is started before this one stops
+        nodes[1 - number % 2].start()
+        stops.append(nodes[number % 2].stop())
+    nodes[times % 2 - 1].start()
+    for number in range(times):
+        nodes[number % 2].reload()
+    return max(stops)
+
+
+@pytest.mark.scoreboard(
+    "A2",
+    "rolling restarts, blue/green switches and reloads at 200 req/s behind nginx",
+    "0 failed requests, 0 double orders; drain <= 30 s",
+)
+async def test_deploys_fail_no_request(tmp_path: Path, empty_url: str, score: Score) -> None:
+    """Fails with DRAIN_SECONDS=0, or if answers do not close connections while the server drains."""
+    if shutil.which("nginx") is None:
+        pytest.skip(f"{NEEDS}: nginx (apt-get install nginx-light)")
+    times = score.size(1, 20)
+    with two_nodes(tmp_path, empty_url) as nodes, balancer(tmp_path, *(node.port for node in nodes)) as port:
+        tokens = await sign_in_customer(nodes[0].served)
+        product = await create_product(nodes[0].served)
+        load = Load(f"http://127.0.0.1:{port}", product, tokens, score.size(40, 200))
+        running = asyncio.create_task(load.run())
+        began = time.monotonic()
+        longest = await asyncio.to_thread(change, nodes, times)
+        seconds = time.monotonic() - began
+        load.is_over = True
+        await running
+        assert load.failures == []
+        orders = await audit(empty_url, product, load.orders)
+        assert orders == len(load.orders), "an order was placed twice"
+    rate = load.answers.total() / seconds
+    score.note(
+        f"{times} restarts, {times} switches, {times} reloads: 0 of {load.answers.total():,} requests at {rate:.0f}/s"
+        f" failed, {load.refused} refused by the busy machine and repeated; {orders:,} orders, none twice;"
+        f" stopped within {longest:.1f} s"
+    )
