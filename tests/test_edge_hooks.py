@@ -35,8 +35,8 @@ EVERYTHING = {
     "DATABASE_REPLICA_URLS": "postgresql://nobody@localhost/none",
 }
 ORDER = (
-    "RequestMetrics AccessLog RequestId Tracing SecurityHeaders Cors HeaderFields ClientAddress UrlLimit CanonicalPath"
-    " Preflight Routing RateLimit CachedResponses CurrentTrace QueryBudget ReadYourWrites Deadlines"
+    "Drain RequestMetrics AccessLog RequestId Tracing SecurityHeaders Cors HeaderFields ClientAddress UrlLimit"
+    " CanonicalPath Preflight Routing RateLimit CachedResponses CurrentTrace QueryBudget ReadYourWrites Deadlines"
     " CacheLoads ConcurrencyLimiter"
 )
 OPTIONAL = {"Cors", "ClientAddress", "Preflight", "RateLimit", "ReadYourWrites"}
@@ -96,6 +96,7 @@ def test_the_hooks_have_their_order(parts: Parts, *, complete: bool) -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
+        pytest.param("Drain", "RequestMetrics", id="every answer closes its connection, whichever hook gives it"),
         pytest.param("RequestMetrics", "AccessLog", id="the log line is part of the duration"),
         pytest.param("AccessLog", "RequestId", id="a rejected request is logged too"),
         pytest.param("RequestId", "HeaderFields", id="an error response has an id"),
