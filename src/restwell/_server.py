@@ -185,10 +185,10 @@ class _Server(MPServer):
             old: Any = self.wrks[idx]
             new: Any
             if not old.is_alive():
+                if not self.heartbeats.has_started(old.inner.pid):  # asked before the other thread forgets it
+                    self.respawned_wrks[idx] = time.monotonic()
                 new = self.wrks[idx] = self._spawn_worker(idx, spawn_target, target_loader)
                 new.start()
-                if not self.heartbeats.has_started(old.inner.pid):
-                    self.respawned_wrks[idx] = time.monotonic()
                 continue
             multiprocessing.set_start_method("spawn", force=True)
             new = self._spawn_worker(idx, spawn_target, target_loader)
