@@ -76,6 +76,17 @@ def test_a_traceback_holds_no_local_values(capsys: pytest.CaptureFixture[str], c
     assert "hunter2" not in out
 
 
+@pytest.mark.parametrize("colors", [True, False])
+def test_a_traceback_holds_no_local_values_where_logs_are_not_configured(colors: bool) -> None:  # noqa: FBT001
+    """In the tests of an application, for example. Breaks without ``show_locals`` in observability/__init__.py."""
+    secret = "hunter" + "2"  # not whole in the lines of code that a traceback shows
+    with pytest.raises(ValueError, match="7") as raised:
+        fail(secret)
+    out = structlog.dev.ConsoleRenderer(colors=colors)(None, "error", {"event": "failed", "exc_info": raised.value})
+    assert "ValueError" in out
+    assert secret not in out
+
+
 def test_lines_below_the_log_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings(level="warning", format="json"))
     structlog.get_logger("x").info("no")
