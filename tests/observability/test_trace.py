@@ -51,7 +51,7 @@ def trace() -> Iterator[Trace]:
 )
 def test_a_valid_traceparent_is_parsed(text: str, *, sampled: bool) -> None:
     """The examples of W3C's own test suite."""
-    assert parse_traceparent(text) == (TRACE_ID, SPAN_ID, sampled)
+    assert parse_traceparent(text.encode()) == (TRACE_ID, SPAN_ID, sampled)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,7 @@ def test_a_valid_traceparent_is_parsed(text: str, *, sampled: bool) -> None:
         f"00-{TRACE_ID[:31]}-{SPAN_ID}0-01",
         f"0-0{TRACE_ID}-{SPAN_ID}-01",
         f"00-{TRACE_ID}{SPAN_ID}-01-",
+        f"00{TRACE_ID}--{SPAN_ID}-01",
         f"00.{TRACE_ID}-{SPAN_ID}-01",
         f" 00-{TRACE_ID}-{SPAN_ID}-01",
         f"00-{TRACE_ID}-{SPAN_ID}-01,00-{TRACE_ID}-{SPAN_ID}-01",
@@ -79,7 +80,7 @@ def test_a_valid_traceparent_is_parsed(text: str, *, sampled: bool) -> None:
 )
 def test_an_invalid_traceparent_is_none(text: str) -> None:
     """Breaks when only the length is checked."""
-    assert parse_traceparent(text) is None
+    assert parse_traceparent(text.encode()) is None
 
 
 async def test_spans_of_concurrent_tasks_are_below_the_span_that_started_them(trace: Trace) -> None:

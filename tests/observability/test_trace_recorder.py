@@ -10,7 +10,7 @@ from restwell.observability._trace import MAX_SPANS, Trace
 from restwell.observability._trace_recorder import TraceRecorder
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
-SENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+SENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01".encode()
 
 
 def recorder(**options: Any) -> tuple[TraceRecorder, list[Ended]]:
@@ -27,21 +27,21 @@ def end(traces: TraceRecorder, trace: Trace, *, seconds: float = 0.001, status: 
 def test_a_trace_of_the_caller_is_continued_and_its_sampling_is_not_believed() -> None:
     """Breaks when the flag of the caller decides: any client could fill the collector."""
     traces, exported = recorder(sample_rate=0.0)
-    trace = traces.start_below(SENT, "vendor=1", "request-1")
+    trace = traces.start_below(SENT, b"vendor=1", "request-1")
     assert (trace.trace_id, trace.parent_id, trace.tracestate) == (TRACE_ID, "00f067aa0ba902b7", "vendor=1")
     assert not trace.sampled
     end(traces, trace)
     assert exported == []
     trusting, _ = recorder(sample_rate=0.0, trusts_caller=True)
-    assert trusting.start_below(SENT, "", "request-1").sampled
-    assert not recorder(sample_rate=1.0, trusts_caller=True)[0].start_below(SENT[:-1] + "0", "", "r").sampled
+    assert trusting.start_below(SENT, None, "request-1").sampled
+    assert not recorder(sample_rate=1.0, trusts_caller=True)[0].start_below(SENT[:-1] + b"0", None, "r").sampled
 
 
 def test_an_invalid_traceparent_and_a_long_tracestate_are_ignored() -> None:
     traces, _ = recorder()
-    trace = traces.start_below("00-nonsense", "vendor=1", "request-1")
+    trace = traces.start_below(b"00-nonsense", b"vendor=1", "request-1")
     assert (trace.parent_id, trace.tracestate, len(trace.trace_id)) == ("", "", 32)
-    assert traces.start_below(SENT, "v" * 513, "request-1").tracestate == ""
+    assert traces.start_below(SENT, b"v" * 513, "request-1").tracestate == ""
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(0.6, 200), (0.001, 500), (0.001, 503), (0.001, 0)])
@@ -64,7 +64,7 @@ def test_a_sampled_request_is_exported() -> None:
 def test_without_an_exporter_nothing_is_sampled_and_recent_requests_are_reported() -> None:
     traces = TraceRecorder(sample_rate=1.0, trusts_caller=True)
     assert not traces.start("request-1").sampled
-    assert not traces.start_below(SENT, "", "request-1").sampled
+    assert not traces.start_below(SENT, None, "request-1").sampled
     end(traces, traces.start("request-1"))
     end(traces, traces.start("request-2"), status=500)
     assert len(traces.recent.report()) == 2
@@ -91,7 +91,7 @@ def test_dropped_spans_are_counted() -> None:
 
 def test_a_job_continues_the_trace_and_the_sampling_of_its_request() -> None:
     traces, exported = recorder(sample_rate=0.0)
-    trace = traces.start_job(SENT, "request-1")
+    trace = traces.start_job(SENT.decode(), "request-1")
     assert (trace.trace_id, trace.sampled, trace.request_id) == (TRACE_ID, True, "request-1")
     own = traces.start_job(None, None)
     assert (own.parent_id, own.sampled, own.request_id) == ("", False, None)

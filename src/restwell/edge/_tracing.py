@@ -28,9 +28,7 @@ class Tracing(Hook):
         headers = context.headers
         if TRACEPARENT in headers:
             sent = headers if len(headers) == len(context.scope["headers"]) else _joined(context.scope["headers"])
-            trace = self._recorder.start_below(
-                sent[TRACEPARENT].decode("latin-1"), sent.get(TRACESTATE, b"").decode("latin-1"), context.request_id
-            )
+            trace = self._recorder.start_below(sent[TRACEPARENT], sent.get(TRACESTATE), context.request_id)
         else:
             trace = self._recorder.start(context.request_id)
         context.trace = trace

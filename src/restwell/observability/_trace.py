@@ -29,22 +29,26 @@ Span = tuple[str, Kind, float, float, str | None, str, str, dict[str, Any] | Non
 The own id is empty if no other span and no other process refers to it.
 """
 
-_CHARS: Final = "0123456789abcdef-"
+_HEX: Final = b"0123456789abcdef"
+_DASH: Final = ord("-")
 _LENGTH: Final = 55
 """Of a traceparent of version 00. Later versions may have more fields."""
-_INVALID_VERSION: Final = "ff"
+_INVALID_VERSION: Final = b"ff-"
+_VERSION_0: Final = b"00-"
 _NO_TRACE_ID: Final = "0" * 32
 _NO_SPAN_ID: Final = "0" * 16
-_SAMPLED_DIGITS: Final = frozenset("13579bdf")
+_SAMPLED_DIGITS: Final = b"13579bdf"
 _BATCH: Final = 64
 _random: Final = random.Random()  # noqa: S311  # no secrets; apart from ``random.seed`` of the application
 _new_ids: Final[list[tuple[str, str]]] = []
 """Ids that were not used yet. One at a time would cost each request half a microsecond."""
+_new_span_ids: Final[list[str]] = []
 
 
 def _start_again() -> None:
     """A forked process has ids of its own."""
     _new_ids.clear()
+    _new_span_ids.clear()
     _random.seed()
 
 
@@ -119,7 +123,12 @@ def new_ids() -> tuple[str, str]:
 
 
 def new_span_id() -> str:
-    return new_ids()[1]
+    try:
+        return _new_span_ids.pop()
+    except IndexError:
+        text = _random.randbytes(_BATCH * 8).hex()
+        _new_span_ids.extend(text[at : at + 16] for at in range(0, len(text), 16))
+        return _new_span_ids.pop()
 
 
 def is_chosen(rate: float) -> bool:
@@ -127,21 +136,22 @@ def is_chosen(rate: float) -> bool:
     return rate > 0 and _random.random() < rate
 
 
-def parse_traceparent(text: str) -> tuple[str, str, bool] | None:
+def parse_traceparent(sent: bytes) -> tuple[str, str, bool] | None:
     """The trace id, the span id and whether the caller sampled it; None if it is invalid (W3C Trace Context 3.2.2)."""
-    known = text[:_LENGTH]
+    known = sent[:_LENGTH]
     if (
-        len(known) < _LENGTH or known.strip(_CHARS) or known.count("-") != 3
-    ):  # a regular expression takes six times as long
+        len(known) < _LENGTH or known.translate(None, _HEX) != b"---"
+    ):  # a regular expression takes several times as long
         return None
-    version, trace_id, span_id, flags = known.split("-")
-    if (len(version), len(trace_id), len(span_id)) != (2, 32, 16):
+    if not known[2] == known[35] == known[52] == _DASH or known.startswith(_INVALID_VERSION):
         return None
-    if trace_id == _NO_TRACE_ID or span_id == _NO_SPAN_ID or version == _INVALID_VERSION:
+    if len(sent) > _LENGTH and (known.startswith(_VERSION_0) or sent[_LENGTH] != _DASH):
         return None
-    if len(text) > _LENGTH and (version == "00" or text[_LENGTH] != "-"):
+    text = known.decode("ascii")
+    trace_id, span_id = text[3:35], text[36:52]
+    if trace_id == _NO_TRACE_ID or span_id == _NO_SPAN_ID:
         return None
-    return trace_id, span_id, flags[1] in _SAMPLED_DIGITS
+    return trace_id, span_id, known[54] in _SAMPLED_DIGITS
 
 
 def traceparent() -> str | None:

@@ -53,7 +53,7 @@ class TraceRecorder(Collector):
         trace_id, span_id = new_ids()
         return Trace(trace_id, span_id, "", is_chosen(self._sample_rate), request_id)
 
-    def start_below(self, caller: str, tracestate: str, request_id: str) -> Trace:
+    def start_below(self, caller: bytes, tracestate: bytes | None, request_id: str) -> Trace:
         """The trace of a request with the header traceparent ``caller``. A new one if that is invalid."""
         parsed = parse_traceparent(caller)
         if parsed is None:
@@ -61,13 +61,14 @@ class TraceRecorder(Collector):
         trace_id, parent_id, sampled = parsed
         if not self._trusts_caller or self._export is None:
             sampled = is_chosen(self._sample_rate)
-        if len(tracestate) > MAX_TRACESTATE_CHARS:
-            tracestate = ""
-        return Trace(trace_id, new_span_id(), parent_id, sampled, request_id, tracestate)
+        state = ""
+        if tracestate is not None and len(tracestate) <= MAX_TRACESTATE_CHARS:
+            state = tracestate.decode("latin-1")
+        return Trace(trace_id, new_span_id(), parent_id, sampled, request_id, state)
 
     def start_job(self, traceparent: str | None, request_id: str | None) -> Trace:
         """The trace of an attempt of a job, which continues the one that has enqueued it and is sampled with it."""
-        parsed = parse_traceparent(traceparent) if traceparent is not None else None
+        parsed = parse_traceparent(traceparent.encode()) if traceparent is not None else None
         if parsed is None:
             trace = self.start("")
             trace.request_id = request_id
