@@ -1,0 +1,62 @@
+"""A person finds what is slow and what fails from the operations page alone."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from browser import browser_page
+from ops_app import ADMIN, PASSWORD
+from servers import RESTWELL, ROOT, SUPPORT, Served, serve, wait_until
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Served]:
+    """What ``make run`` starts, with two workers, after some requests."""
+    environment = {
+        "RESTWELL_APP": "troubled_app:troubled",
+        "PYTHONPATH": str(SUPPORT),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/ops.db",
+        "SMTP_URL": f"folder:{tmp_path}/mails",
+        "WORKERS": "2",
+    }
+    with serve(tmp_path, RESTWELL, "dev", cwd=ROOT, **environment) as served:
+        for _ in range(10):
+            httpx.get(f"{served.url}/fast").raise_for_status()
+        httpx.get(f"{served.url}/stock", timeout=30).raise_for_status()
+        httpx.post(f"{served.url}/invoices").raise_for_status()
+        wait_until(lambda: "has no address" in served.output, served.process, served)
+        yield served
+
+
+def test_a_person_finds_the_slow_route_its_query_and_the_failed_job(server: Served) -> None:
+    link = re.search(r"^  ops +(\S+)$", server.output, re.MULTILINE)
+    assert link is not None, "no link is printed"
+    with browser_page() as page:
+        page.goto(link[1])
+        page.wait_for_url(re.compile("/ops/sign-in"))
+        page.get_by_label("Email address").fill(ADMIN)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_text("Something needs attention")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("1 have failed in every attempt")).to_be_visible()
+
+        page.get_by_role("navigation").get_by_role("link", name="Requests").click()
+        by_route = page.get_by_role("region", name="Table: Requests by route")
+        expect(by_route.get_by_role("row").nth(1)).to_contain_text("/stock", timeout=30_000)
+        page.get_by_role("link", name="/stock").first.click()
+        expect(page.get_by_role("heading", name="Where the time went")).to_be_visible()
+        page.get_by_role("link", name="stock.count").click()
+        expect(page.get_by_role("heading", name="stock.count", exact=True)).to_be_visible()
+        page.get_by_role("link", name="Show the plan").click()
+        expect(page.get_by_role("heading", name="Plan", exact=True)).to_be_visible()
+
+        page.get_by_role("navigation").get_by_role("link", name="Overview").click()
+        page.get_by_role("link", name="Jobs failed").click()
+        page.get_by_role("link", name="send_invoice").click()
+        expect(page.get_by_text("ValueError: invoice 42 has no address").first).to_be_visible()
+        page.get_by_role("button", name="Retry").click()
+        expect(page.get_by_text("The job is ready, with all its attempts.")).to_be_visible()
