@@ -44,7 +44,10 @@ async def test_every_route_responds_the_same_through_litestar(
 
     direct: App = create_app(with_a_copy("direct"))
     hosted = through_litestar(lambda: create_app(with_a_copy("hosted")))
-    routes = sorted(direct.routes, key=lambda route: route.method == "DELETE")  # they end sessions and accounts
+    routes = [
+        route for route in direct.routes if not route.path.startswith("/ops")
+    ]  # its pages show the time and tokens
+    routes.sort(key=lambda route: route.method == "DELETE")  # they end sessions and accounts
     async with running(direct), running(hosted):
         requests = hostile_requests(routes, [f"Bearer {token}".encode() for token in tokens])
         found = await assert_same_responses(direct, hosted, requests, varying=SIGNED)

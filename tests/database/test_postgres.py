@@ -91,7 +91,7 @@ async def test_a_killed_connection_is_an_error_once_and_then_replaced(postgres_s
 
 
 async def test_a_statement_beyond_its_timeout_raises_database_busy(postgres_server: str) -> None:
-    async with open_database(postgres_server, pool_size=1, timeout_seconds=0.5) as database:
+    async with open_database(postgres_server, pool_size=1, timeout_seconds=2) as database:
         with pytest.raises(DatabaseBusy):
             await database.run(sleep)
 
