@@ -20,9 +20,9 @@ READY_SECONDS = 60
 class Prometheus:
     """``began`` is the time of its first scrape at the earliest."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, client: httpx.Client) -> None:
         self.began = time.time()
-        self._client = httpx.Client(base_url=url, timeout=30)
+        self._client = client
 
     def ask(self, path: str, **parameters: object) -> Any:
         answer = self._client.get(path, params={name: str(value) for name, value in parameters.items()}).json()
@@ -60,8 +60,12 @@ def prometheus(folder: Path, target: str, rules: Path) -> Iterator[Prometheus]:
         f"--web.listen-address={address}",
         "--enable-feature=exemplar-storage",
     ]
-    with (folder / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        server = Prometheus(f"http://{address}")
+    with (
+        httpx.Client(base_url=f"http://{address}", timeout=30) as client,
+        (folder / "prometheus.log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as process,
+    ):
+        server = Prometheus(client)
         try:
             give_up_at = time.monotonic() + READY_SECONDS
             while not server.is_ready():
