@@ -13,7 +13,7 @@ from restwell.settings import Settings
 from restwell.web import Feature, get, post
 
 _start = select(literal(1).label("i")).cte("numbers", recursive=True)
-_numbers = _start.union_all(select(_start.c.i + 1).where(_start.c.i < 5_000_000))
+_numbers = _start.union_all(select(_start.c.i + 1).where(_start.c.i < 1_500_000))
 
 count_stock: Final = query("stock.count", select(func.count().label("n")).select_from(_numbers).limit(1), into=dict)
 count_one: Final = query("stock.one", select(literal(1).label("n")).limit(1), into=dict)

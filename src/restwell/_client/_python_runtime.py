@@ -225,7 +225,7 @@ class ApiClient:
     def _renewed(self, task: asyncio.Task[None]) -> None:
         self._renewal = None
         if not task.cancelled():
-            task.exception()  # those who wait for it raise it
+            task.exception()  # each caller that waits for it raises it
 
     async def _exchange(self, used: Tokens | None) -> None:
         returns = dict.fromkeys((200, 201), json_of(Tokens))
