@@ -37,8 +37,8 @@ async def test_a_lost_lease_cancels_its_running_job(harness: JobsHarness) -> Non
 
 async def test_leases_are_extended_while_the_event_loop_is_blocked(harness: JobsHarness) -> None:
     """Breaks if the heartbeat runs in the event loop of the worker."""
-    job_id = await harness.enqueue(sample_jobs.block_event_loop, seconds=2.5)
-    async with harness.worker(heartbeat_seconds=0.2, lease_seconds=1.0), harness.worker():
+    job_id = await harness.enqueue(sample_jobs.block_event_loop, seconds=3.5)
+    async with harness.worker(heartbeat_seconds=0.2, lease_seconds=2.0), harness.worker():
         assert await harness.wait_until_finished() == ["done"]
     assert (await harness.jobs.get(job_id)).attempts == 1
 
