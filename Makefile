@@ -79,9 +79,9 @@ endif
 check: .venv/.dev ## Check format, lint, types, the rules of the house, what is generated, and the API against the last release
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
+	@$(BIN)/restwell api diff
 	@$(BIN)/mypy --no-error-summary
 	@cd shop && ../$(BIN)/mypy --no-error-summary
-	@$(BIN)/restwell api diff
 	@$(BIN)/zizmor --offline --quiet --no-progress .
 	@$(BIN)/pytest --quiet --no-header tests/test_coupling.py tests/test_house.py tests/test_language.py tests/test_mirror.py tests/test_public_names.py tests/test_python_api.py \
 	  tests/dashboards/test_files.py tests/observability/test_metrics_document.py

@@ -144,3 +144,14 @@ def test_a_document_that_is_not_covered_is_a_configuration_error(folder: Path) -
     code, stdout, stderr = run(folder, "diff", "other.json", "old.json")
     assert (code, stdout) == (2, "")
     assert stderr == "restwell: other.json: /webhooks: not covered by the comparison\n"
+
+
+def test_an_application_that_does_not_start_is_told_in_one_sentence(tmp_path: Path) -> None:
+    """Fails if a wrong declaration is a traceback, whose exit code is that of a breaking change."""
+    (tmp_path / "wrong.py").write_text("raise TypeError('a conversion fails')\n")
+    (tmp_path / "openapi.json").write_text(json.dumps(DOCUMENT))
+    environment = {**tiny_environment(f"sqlite:///{tmp_path / 'tiny.db'}"), "RESTWELL_APP": "wrong:project"}
+    for command in ("diff", "changelog"):
+        done = restwell("api", command, "openapi.json", cwd=tmp_path, **environment)
+        fault = "restwell: the application does not start: a conversion fails (restwell routes says where)\n"
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", fault)

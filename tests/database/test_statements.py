@@ -147,7 +147,9 @@ async def test_upsert_sets_only_what_it_is_told_and_only_where(database: Databas
 
 
 def test_a_column_that_does_not_exist_is_refused_when_the_query_is_written() -> None:
-    with pytest.raises(TypeError, match="pages has no column length"):
+    with pytest.raises(
+        TypeError, match=r"pages has no column length for Line\.length: rename the field, or pass length="
+    ):
         columns_of(pages, Line)
     with pytest.raises(TypeError, match="pages has no column colour"):
         insert_row(pages, colour="red")

@@ -240,6 +240,64 @@ def test_a_wrong_conversion_is_an_error_at_start(
         kit.app([Version("/v2", parts, responses=responses)])
 
 
+def show_renamed(thing: Thing) -> NewThing:
+    return NewThing(thing.title, Price(thing.cents))  # type: ignore[attr-defined]  # the error
+
+
+def read_renamed(thing: NewThing) -> Thing:
+    return Thing(name=thing.name, price=thing.price.amount)  # type: ignore[call-arg]  # the error
+
+
+@pytest.mark.parametrize(
+    ("requests", "responses", "fault"),
+    [
+        ([], [show_renamed], "show_renamed, a conversion of /v2, fails: 'Thing' object has no attribute 'title'"),
+        ([read_renamed], [], "read_renamed, a conversion of /v2, fails: Unexpected keyword argument 'price'"),
+    ],
+)
+def test_a_conversion_of_a_renamed_field_is_an_error_at_start(
+    tiny_settings: Settings, requests: list[Callable[[Any], Any]], responses: list[Callable[[Any], Any]], fault: str
+) -> None:
+    """Fails if no example is converted at start: each request would be a 500."""
+    version = Version("/v2", [Things], requests=requests, responses=responses)
+    with pytest.raises(TypeError, match=f"^{__name__}.{fault}; keep the field, or change the function$"):
+        Restwell(tiny_settings, name="things").app([version])
+
+
+class Matrix(Struct, frozen=True):
+    rows: Annotated[dict[str, int], Meta(min_length=1)]
+
+
+class Listed(Struct, frozen=True):
+    first: int
+
+
+def show_first(matrix: Matrix) -> Listed:
+    return Listed(matrix.rows["first"])
+
+
+def show_price(price: Price) -> Listed:
+    raise LookupError(price)
+
+
+@get("/matrix")
+async def matrix() -> Matrix:
+    """Get a matrix."""
+    raise NotImplementedError
+
+
+@get("/price")
+async def price() -> Price:
+    """Get a price."""
+    raise NotImplementedError
+
+
+def test_a_conversion_may_refuse_the_example(tiny_settings: Settings) -> None:
+    """Fails if an example that is invalid, or no value for the function, is an error at start."""
+    version = Version("/v2", [matrix, price], responses=[show_first, show_price])
+    assert Restwell(tiny_settings, name="things").app([version]).documents.keys() == {"/v2"}
+
+
 def test_a_wrong_type_of_pages_is_an_error() -> None:
     with pytest.raises(TypeError, match="page must be a generic Struct with two fields"):
         Version("/v2", [Things], page=Price)

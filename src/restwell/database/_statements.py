@@ -18,7 +18,12 @@ def columns_of(table: FromClause, kind: type[Any], /, **computed: ColumnElement[
     Raises TypeError for a field without either.
     """
     fields = _fields(kind)
-    _check_columns(table, [name for name in fields if name not in computed])
+    for name in fields:
+        if name not in computed and name not in table.c:
+            raise TypeError(
+                f"{table.description} has no column {name} for {kind.__name__}.{name}: "
+                f"rename the field, or pass {name}= to columns_of"
+            )
     return tuple(computed[name].label(name) if name in computed else table.c[name] for name in fields)
 
 

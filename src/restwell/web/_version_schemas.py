@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
+import msgspec
 from msgspec import NODEFAULT, Struct, defstruct, field
 from msgspec.structs import FieldInfo, fields, replace
 
@@ -11,7 +12,9 @@ from restwell._api_version import ApiVersion
 from restwell.pages import OffsetPage, Page
 from restwell.web._concrete_types import with_concrete_types
 from restwell.web._declarations import Handler, Version
+from restwell.web._openapi_schemas import ComponentSchemas
 from restwell.web._responses import Response, Stream
+from restwell.web._validation import decode_hook
 
 Convert = Callable[[Any], Any]
 
@@ -36,6 +39,8 @@ class VersionSchemas:
         self._response_types = self._concrete({taken: given for _, taken, given in responses})
         self._page = version.page
         self._unused = {taken for _, _, taken in requests} | {taken for _, taken, _ in responses}
+        for convert, given, _ in (*requests, *responses):
+            self._try(convert, types.get(given, given))
 
     def of_result(self, annotation: Any) -> Any:
         """The type of the result in this version. Raises TypeError for one that cannot be converted."""
@@ -73,6 +78,23 @@ class VersionSchemas:
         if self._unused:
             names = ", ".join(sorted(each.__name__ for each in self._unused))
             raise TypeError(f"{self.version.prefix} converts {names}, which no handler of it takes or returns")
+
+    def _try(self, convert: Convert, kind: type) -> None:
+        """Convert an example. Raises TypeError for a field that there is not, which would fail each request."""
+        try:
+            schemas = ComponentSchemas([kind])
+            example: Any = msgspec.convert(schemas.example(schemas.ref(kind)), kind, dec_hook=decode_hook)
+        except (TypeError, ValueError):  # a type without a schema, or without a valid example
+            return
+        try:
+            convert(example)
+        except (AttributeError, TypeError) as error:
+            name = f"{convert.__module__}.{convert.__qualname__}"
+            raise TypeError(
+                f"{name}, a conversion of {self.version.prefix}, fails: {error}; keep the field, or change the function"
+            ) from error
+        except Exception:  # noqa: BLE001  # the function need not accept the example
+            return
 
     def _concrete(self, converted: Mapping[Any, Any]) -> dict[Any, Any]:
         return {**converted, **{self._types[each]: given for each, given in converted.items() if each in self._types}}
