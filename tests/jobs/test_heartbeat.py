@@ -1,6 +1,7 @@
 """Leases are extended while jobs run, and jobs that lost theirs are cancelled."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -37,8 +38,9 @@ async def test_a_lost_lease_cancels_its_running_job(harness: JobsHarness) -> Non
 
 async def test_leases_are_extended_while_the_event_loop_is_blocked(harness: JobsHarness) -> None:
     """Breaks if the heartbeat runs in the event loop of the worker."""
-    job_id = await harness.enqueue(sample_jobs.block_event_loop, seconds=3.5)
-    async with harness.worker(heartbeat_seconds=0.2, lease_seconds=2.0), harness.worker():
+    lease: dict[str, Any] = {"heartbeat_seconds": 0.2, "lease_seconds": 2.0}
+    async with harness.worker(**lease), harness.worker(**lease):
+        job_id = await harness.enqueue(sample_jobs.block_event_loop, seconds=3.5)
         assert await harness.wait_until_finished() == ["done"]
     assert (await harness.jobs.get(job_id)).attempts == 1
 
