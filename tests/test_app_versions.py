@@ -153,13 +153,26 @@ async def test_no_copy_of_a_response_is_fresh_after_the_sunset(
     assert "max-age=600" in (await client.get("/v2/things")).headers["cache-control"]
 
 
-async def test_the_metrics_say_who_calls_what_is_deprecated(client: httpx.AsyncClient) -> None:
+async def test_the_metrics_say_who_calls_which_version_and_what_is_deprecated(client: httpx.AsyncClient) -> None:
+    """Fails if cached responses are not counted."""
     for token in ("client", "client", "user"):
         await client.get("/v1/things/all", headers={"authorization": f"Bearer {token}"})
     await client.get("/v1/things/all")
-    await client.get("/v2/things")
+    for _ in range(2):  # the second response is a cached one
+        await client.get("/v2/things")
     await client.get("/v1/nothing")
     text = (await client.get("/metrics")).text
+    by_version = [line for line in text.splitlines() if line.startswith("restwell_api_requests_total{")]
+    calls = (
+        (CLIENT.id, "/v1", "2.0"),
+        ("user", "/v1", "1.0"),
+        ("anonymous", "/v1", "1.0"),
+        ("anonymous", "/v2", "2.0"),
+    )
+    assert sorted(by_version) == sorted(
+        f'restwell_api_requests_total{{client="{caller}",version="{prefix}"}} {number}'
+        for caller, prefix, number in calls
+    )
     counted = [line for line in text.splitlines() if line.startswith("restwell_deprecated_requests_total{")]
     name = 'restwell_deprecated_requests_total{client="%s",method="GET",route="/v1/things/all"} %s'
     assert sorted(counted) == sorted([name % (CLIENT.id, "2.0"), name % ("user", "1.0"), name % ("anonymous", "1.0")])

@@ -18,6 +18,7 @@ from restwell.asgi import Route as WrappedRoute
 from restwell.asgi import compile_route, with_sent_method
 from restwell.database import Migrations
 from restwell.database._migrations import KIT_PACKAGES
+from restwell.edge._api_usage import ApiUsage
 from restwell.edge._context import SCOPE_KEY, AsgiApp, RequestContext, Scope
 from restwell.edge._lifecycle_hooks import Lifecycles
 from restwell.edge._rate_limit import with_rates
@@ -222,9 +223,10 @@ class Restwell(Kit):
         is_existing: bool = False,
         **described: Any,
     ) -> App:
-        lifecycles = Lifecycles(routes, {each.prefix: each.lifecycle for each in versions if each.lifecycle})
-        if lifecycles.is_needed:
-            self.metrics.registry.register(lifecycles)
+        ends = {each.prefix: each.lifecycle for each in versions if each.prefix}
+        lifecycles, usage = Lifecycles(routes, ends), ApiUsage(routes, ends)
+        if usage.is_needed:
+            self.metrics.registry.register(usage)
         edge = build_edge(
             inside,
             router,
@@ -241,6 +243,7 @@ class Restwell(Kit):
             exempt_paths=HEALTH_PATHS,
             errors=errors,
             is_existing=is_existing,
+            usage=usage if usage.is_needed else None,
             lifecycles=lifecycles if lifecycles.is_needed else None,
         )
         for service in services:

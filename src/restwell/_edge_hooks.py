@@ -7,6 +7,7 @@ from restwell.cache import Cache
 from restwell.database import Database
 from restwell.database._consistency import ConsistencyTokens
 from restwell.edge._access_log import AccessLog
+from restwell.edge._api_usage import ApiUsage
 from restwell.edge._canonical_path import CanonicalPath
 from restwell.edge._client_address import ClientAddress
 from restwell.edge._concurrency_limiter import ConcurrencyLimiter
@@ -52,6 +53,7 @@ def build_edge(
     exempt_paths: Iterable[str] = (),
     errors: ErrorFormat = PROBLEMS,
     is_existing: bool = False,
+    usage: ApiUsage | None = None,
     lifecycles: Lifecycles | None = None,
 ) -> Edge:
     """The edge around any ASGI application. Requests that ``router`` does not know get the default limits.
@@ -87,6 +89,7 @@ def build_edge(
         UrlLimit(),
         None if is_existing else CanonicalPath(),
         Preflight(origins) if origins else None,
+        usage,
         lifecycles,
         Routing(router, responds_to_options=not is_existing),
         Sunset(lifecycles) if lifecycles is not None else None,

@@ -27,7 +27,8 @@ async def list_things() -> list[str]:
 
 
 def create_app(settings):
-    old = Version("/v1", [list_things], lifecycle=Lifecycle(deprecated=date(2026, 12, 1)))
+    end = Lifecycle(deprecated=date(2026, 12, 1), sunset=date(2100, 1, 1), successor="/v2", guide="/migration")
+    old = Version("/v1", [list_things], lifecycle=end)
     return Restwell(settings, name="old").app([old, Version("/v2", [list_things])])
 
 
@@ -59,14 +60,25 @@ def usage(served: Served, environment: dict[str, str], tmp_path: Path) -> list[l
 def test_api_usage_shows_who_calls_what_is_deprecated(
     served: Served, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Breaks when only the worker process that responds is counted."""
-    assert usage(served, environment, tmp_path) == [["0", "requests", "for", "deprecated", "routes"]]
+    """Breaks when only the worker process that responds is counted, or the dates are left out."""
+    dates = [
+        ["deprecated", "since", "sunset", "successor", "guide"],
+        ["/v1", "2026-12-01", "2100-01-01", "/v2", "/migration"],
+        [],
+    ]
+    assert usage(served, environment, tmp_path) == [*dates, ["0", "requests", "for", "deprecated", "routes"]]
     for _ in range(10):
         httpx.get(f"{served.url}/v1/things")
         httpx.get(f"{served.url}/v2/things")
     expected = [
+        ["version", "client", "requests"],
+        ["/v1", "anonymous", "10"],
+        ["/v2", "anonymous", "10"],
+        [],
+        *dates,
         ["method", "route", "client", "requests"],
         ["GET", "/v1/things", "anonymous", "10"],
+        [],
         ["10", "requests", "for", "deprecated", "routes"],
     ]
     give_up_at = time.monotonic() + 30

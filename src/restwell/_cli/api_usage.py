@@ -1,6 +1,7 @@
-"""``restwell api usage``: who still calls what is deprecated."""
+"""``restwell api usage``: who calls which version, and who still calls what is deprecated."""
 
 import sys
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rich.console import Console
@@ -8,21 +9,45 @@ from rich.table import Table
 
 from restwell._cli.cache import read_metrics
 from restwell._project import find_project
+from restwell.edge._usage_report import PREFIXES, usage_report
 
-METRIC: Final = "restwell_deprecated_requests"
+OTHERS: Final = "others"
 
 
 def usage() -> None:
-    """Show who calls deprecated routes: the requests to the server at HOST and PORT since it started."""
-    families = read_metrics(find_project().load_settings(), METRIC)
-    if not families:
+    """Show who calls which version and what is deprecated: the requests to the server since it started."""
+    families = read_metrics(find_project().load_settings(), PREFIXES)
+    report = usage_report(
+        {
+            family.name: [(each.labels, each.value) for each in family.samples if not each.name.endswith("_created")]
+            for family in families
+        }
+    )
+    _print(
+        ("version", "client", "requests"),
+        [(each.version or OTHERS, each.client, f"{each.requests:,.0f}") for each in report.versions],
+    )
+    if not report.deprecations:
         print("nothing is deprecated")
         return
-    samples = [each for family in families for each in family.samples if each.name == f"{METRIC}_total"]
-    table = Table("method", "route", "client", "requests", box=None)
-    for each in sorted(samples, key=lambda sample: (-sample.value, *sample.labels.values())):
-        route = each.labels["route"] or "others"
-        table.add_row(each.labels["method"], route, each.labels["client"], f"{each.value:,.0f}")
-    if samples:
-        Console(width=None if sys.stdout.isatty() else 160).print(table)
-    print(f"{sum(each.value for each in samples):,.0f} requests for deprecated routes")
+    _print(
+        ("deprecated", "since", "sunset", "successor", "guide"),
+        [
+            (f"{each.method} {each.route}".strip(), each.deprecated, each.sunset, each.successor, each.guide)
+            for each in report.deprecations
+        ],
+    )
+    _print(
+        ("method", "route", "client", "requests"),
+        [(each.method, each.route or OTHERS, each.client, f"{each.requests:,.0f}") for each in report.callers],
+    )
+    print(f"{sum(each.requests for each in report.callers):,.0f} requests for deprecated routes")
+
+
+def _print(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*row)
+    if table.rows:
+        Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)
+        print()

@@ -79,7 +79,7 @@ def invalidate(project: Project, settings: Settings, tags: Iterable[str] = ()) -
     asyncio.run(run())
 
 
-def read_metrics(settings: Settings, prefix: str) -> list[Metric]:
+def read_metrics(settings: Settings, prefix: str | tuple[str, ...]) -> list[Metric]:
     """The metrics of the server at HOST and PORT whose names begin so. Raises ConfigurationError without a response."""
     address = f"http://{settings.host}:{settings.port}/metrics"
     try:

@@ -2,22 +2,14 @@
 
 import re
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
-from uuid import UUID
 
 from msgspec import Struct
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from restwell.edge._context import Headers, Hook, RequestContext
 from restwell.edge._lifecycle import Lifecycle
 from restwell.edge._route import Route
-from restwell.observability._metric_families import define_counter
-
-MAX_COUNTED: Final = 1_000
-"""The number of combinations of route and client that are counted; the others are counted together."""
 
 MAX_FRESHNESS_SECONDS: Final = 366 * 86_400
 """``max-age`` is never longer than a year."""
@@ -31,26 +23,16 @@ class _Compiled(Struct, frozen=True):
     sunset: float | None
 
 
-DEPRECATED_REQUESTS: Final = define_counter(
-    "restwell_deprecated_requests_total",
-    "Requests for deprecated routes, by the kind of the client or the id of a machine client.",
-    "method",
-    "route",
-    "client",
-)
-
-
-class Lifecycles(Hook, Collector):
-    """Adds the headers, and counts the requests for what is deprecated. It precedes the routing.
+class Lifecycles(Hook):
+    """Adds the headers. It precedes the routing.
 
     ``prefixes``: the lifecycles of versions, for requests below them that have no route.
     """
 
-    def __init__(self, routes: Iterable[Route], prefixes: Mapping[str, Lifecycle]) -> None:
+    def __init__(self, routes: Iterable[Route], prefixes: Mapping[str, Lifecycle | None]) -> None:
         lifecycles = [each.lifecycle for each in routes if each.lifecycle is not None]
         self._of = {id(each): _compiled(each) for each in lifecycles}  # by id: a hash of the value takes longer
-        self._prefixes = {f"{prefix}/": _compiled(lifecycle) for prefix, lifecycle in prefixes.items()}
-        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._prefixes = {f"{prefix}/": _compiled(each) for prefix, each in prefixes.items() if each is not None}
 
     @property
     def is_needed(self) -> bool:
@@ -74,17 +56,6 @@ class Lifecycles(Hook, Collector):
         headers += found.headers
         if found.sunset is not None and (left := found.sunset - time.time()) < MAX_FRESHNESS_SECONDS:
             _limit_freshness(headers, left)
-
-    def after(self, context: RequestContext) -> None:
-        if context.route is None or context.route.lifecycle is None:
-            return
-        key = (context.method, context.route.path, _client(context.caller))
-        if key not in self._counts and len(self._counts) >= MAX_COUNTED:
-            key = ("", "", "")
-        self._counts[key] += 1
-
-    def collect(self) -> Iterator[Metric]:
-        yield DEPRECATED_REQUESTS.family(self._counts)
 
 
 class Sunset(Hook):
@@ -115,13 +86,3 @@ def _limit_freshness(headers: Headers, seconds_left: float) -> None:
             left = max(0, int(seconds_left))
             if int(found[1]) > left:
                 headers[number] = (name, _max_age.sub(b"max-age=%d" % left, value))
-
-
-def _client(caller: object) -> str:
-    """Who called: the id of a machine client, or the kind of another one, which must not become a label."""
-    if caller is None:
-        return "anonymous"
-    if getattr(caller, "is_machine", False):
-        identifier: UUID = caller.id  # type: ignore[attr-defined]  # an Actor, which the edge does not import
-        return str(identifier)
-    return "api key" if getattr(caller, "is_api_key", False) else "user"

@@ -13,7 +13,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Summa
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Exemplar, Sample
 
-Values = float | Mapping[str, float] | Mapping[tuple[str, str], float] | Mapping[tuple[str, str, str], float]
+Values = (
+    float
+    | Mapping[str, float]
+    | Mapping[tuple[str, str], float]
+    | Mapping[tuple[str, str, str], float]
+    | Mapping[tuple[str, ...], float]
+)
 """One value, or a value for each label, or tuple of labels."""
 
 DEFINITIONS: Final[dict[str, "MetricDefinition"]] = {}

@@ -63,7 +63,7 @@ class Metrics:
         families = [*_families(self.registry.collect()), *_families(extra)]
         return await asyncio.to_thread(_generate, families, self._folder, openmetrics=openmetrics)
 
-    async def families(self, prefix: str) -> list[Family]:
+    async def families(self, prefix: str | tuple[str, ...]) -> list[Family]:
         """The metrics of all workers whose names begin so, except gauges of other parts that a scrape adds."""
         own = [each for each in _families(self.registry.collect()) if each.name.startswith(prefix)]
         others = await asyncio.to_thread(_collect_others, self._folder) if self._folder is not None else []

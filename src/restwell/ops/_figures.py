@@ -24,7 +24,7 @@ class Figures(Struct):
         return dict(values)
 
 
-async def read_figures(metrics: Metrics, prefix: str) -> Figures:
+async def read_figures(metrics: Metrics, prefix: str | tuple[str, ...]) -> Figures:
     """The counters and gauges whose names begin so."""
     samples: dict[str, list[tuple[dict[str, str], float]]] = {}
     for family in await metrics.families(prefix):
