@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run clients test test-kit test-shop test-installed test-litestar-next test-quick .venv/.servers coverage scoreboard bench check format api lock clean
+.PHONY: help run clients test test-kit test-shop test-installed test-litestar-next test-quick .venv/.servers coverage scoreboard bench deploy-check smoke check format api lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ else
 	@$(BIN)/python bench/report.py
 endif
 
+deploy-check: .venv/.deploy ## Check the files of deploy/ and of the pipelines with the tools that read them (CRDS=file: custom resources too)
+	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/deploy $(ARGS)
+
+smoke: ## Check that the shop at URL= answers a read from its database
+	@curl --fail --silent --show-error --max-time 10 --retry 5 --retry-delay 2 --retry-all-errors --output /dev/null "$(URL)/v2/products?limit=1"
+
 check: .venv/.dev ## Check format, lint, types, the rules of the house, what is generated, and the API against the last release
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
@@ -97,6 +103,7 @@ api: .venv/.dev ## Write the public Python API to tests/contract/python_api.txt,
 lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARGS=--upgrade for the newest)
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --extra dev --group build $(LOCK) $(ARGS) -o requirements/run.txt
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --all-extras --group build --group dev --group shop/pyproject.toml:dev $(LOCK) $(ARGS) -o requirements/dev.txt
+	@$(BIN)/uv pip compile --group deploy --constraint requirements/dev.txt $(LOCK) $(ARGS) -o requirements/deploy.txt
 	@$(BIN)/uv pip compile --group clients $(LOCK) $(ARGS) -o requirements/clients.txt
 
 LOCK := --quiet --universal --no-emit-package restwell --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
@@ -117,6 +124,10 @@ clean: ## Remove the environment and everything made
 .venv/.dev: .venv/.run requirements/dev.txt
 	@echo "installing the development tools into .venv ..."
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+.venv/.deploy: .venv/.dev requirements/deploy.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/deploy.txt
 	@touch $@
 
 .venv/.servers: .venv/.dev

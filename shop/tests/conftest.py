@@ -20,7 +20,7 @@ from shop.settings import PaymentsSettings, ShopSettings
 from shop_client import ShopClient
 
 pytest_plugins = ["shared_fixtures"]
-collect_ignore = ["clients"]  # make clients
+collect_ignore = ["clients", "deploy"]  # make clients, make deploy-check
 
 SECRET = "a secret for tests, which is long enough to be one"
 servers.PRELOADED.append("shop.app")  # what most commands import

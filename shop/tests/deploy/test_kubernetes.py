@@ -1,0 +1,232 @@
+"""The manifests of deploy/kubernetes are valid, and their values fit the kit, the shop and each other.
+
+Kustomize builds the overlays. Nothing here runs in a cluster.
+"""
+
+import os
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Final
+
+import kubernetes_validate
+import pytest
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from deploy_tools import OVERLAYS, Resource, one, rendered
+from servers import ROOT, restwell
+from shop.app import create_app
+from shop.settings import ShopSettings
+
+pytestmark = pytest.mark.integration
+
+VERSIONS: Final = ("1.30", "1.37")
+"""The oldest release of Kubernetes that has every field, and the newest that the tool knows."""
+MARGIN_SECONDS: Final = 10
+"""For what follows a stop: the last log lines, and the runtime of the container."""
+WORKLOADS: Final = ("Deployment", "Job")
+INTERNAL: Final = ("/metrics", "/health/*", "/ops*")
+GUIDE: Final = (ROOT / "docs/kubernetes.md").read_text()
+SECRETS: Final = {
+    "DATABASE_URL": "postgresql://shop:hunter2@postgres/shop?sslmode=verify-full&sslrootcert=system",
+    "JWT_SECRET": "Wq3rT8-kZp0_bN5vXy7LmC2sHd9JfG4aQe6uRi1oPt",
+    "SMTP_URL": "smtps://shop:hunter2@mail.example.com",
+    "PAYMENTS_URL": "https://key@api.stripe.com",
+    "REDIS_URL": "rediss://:hunter2@redis:6379/0",
+    "JOBS_URL": "rediss://:hunter2@redis:6379/0",
+}
+
+
+def pods(overlay: str) -> dict[str, Resource]:
+    """The specification of the pods of each workload."""
+    found = (each for each in rendered(overlay) if each["kind"] in WORKLOADS)
+    return {each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in found}
+
+
+def config() -> dict[str, str]:
+    data: dict[str, str] = one("production", "ConfigMap")["data"]
+    return data
+
+
+def settings(folder: Path) -> ShopSettings:
+    for name, value in SECRETS.items():
+        (folder / name).write_text(f"{value}\n")
+    return ShopSettings.load(config(), secrets_dir=folder)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_resource_is_valid(overlay: str, version: str) -> None:
+    """Fails if a field is misspelled: a server ignores it."""
+    for resource in rendered(overlay):
+        if not is_custom(resource):
+            try:
+                kubernetes_validate.validate(resource, version, strict=True)
+            except ValidationError as error:
+                name = f"{resource['kind']} {resource['metadata']['name']}"
+                pytest.fail(f"{name}: {error.json_path}: {error.message}", pytrace=False)
+
+
+@pytest.mark.skipif("CRDS" not in os.environ, reason="CRDS=file has the definitions: kubectl get crd -o yaml >file")
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_custom_resource_is_valid(overlay: str) -> None:
+    """Those of the Gateway API and of the Prometheus Operator, which no package of the registry has."""
+    schemas = {}
+    for document in filter(None, yaml.safe_load_all(Path(os.environ["CRDS"]).read_text())):
+        for crd in document.get("items", [document]):
+            for version in crd["spec"]["versions"]:
+                key = f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"]
+                schemas[key] = strict(version["schema"]["openAPIV3Schema"])
+    for resource in rendered(overlay):
+        if is_custom(resource):
+            Draft202012Validator(schemas[resource["apiVersion"], resource["kind"]]).validate(resource)
+
+
+def is_custom(resource: Resource) -> bool:
+    return resource["apiVersion"].partition("/")[0] in {"gateway.networking.k8s.io", "monitoring.coreos.com"}
+
+
+def strict(schema: Any) -> Any:
+    """The schema with unknown fields as errors. The metadata of a resource is that of Kubernetes."""
+    if isinstance(schema, list):
+        return [strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: strict(each) for name, each in schema.items() if name != "metadata"}
+    closed = "properties" in schema and "metadata" not in schema["properties"]
+    return inner | ({"additionalProperties": False} if closed else {})
+
+
+def test_a_pod_has_the_time_that_its_process_takes_to_stop(tmp_path: Path) -> None:
+    """Fails with a grace period of 45 s, or a DRAIN_SECONDS of 30: the kubelet kills requests in progress."""
+    api, worker = pods("production")["shop-api"], pods("production")["shop-worker"]
+    stops = settings(tmp_path).drain_seconds + constant("_child_processes.py", "STOP_SECONDS")
+    assert pre_stop(api) + stops + MARGIN_SECONDS <= api["terminationGracePeriodSeconds"]
+
+    (drain,) = re.findall(r"--drain-seconds=(\d+)", " ".join(worker["containers"][0]["command"]))
+    stops = int(drain) + constant("_supervisor.py", "KILL_SECONDS")
+    assert pre_stop(worker) + stops + MARGIN_SECONDS <= worker["terminationGracePeriodSeconds"]
+
+
+def constant(module: str, name: str) -> float:
+    """The value of a private constant of the kit."""
+    source = (ROOT / "src/restwell" / module).read_text()
+    (value,) = re.findall(rf"^{name}: Final = ([\d.]+)$", source, re.MULTILINE)
+    return float(value)
+
+
+def pre_stop(pod: Resource) -> int:
+    hook = pod["containers"][0].get("lifecycle", {}).get("preStop", {})
+    assert hook.keys() <= {"sleep"}, "the seconds of another hook are unknown"
+    seconds: int = hook.get("sleep", {"seconds": 0})["seconds"]
+    return seconds
+
+
+def test_the_drain_is_longer_than_a_pod_takes_to_become_unready(tmp_path: Path) -> None:
+    """For load balancers that ask the pods themselves. Fails with a failureThreshold of 5."""
+    probe = pods("production")["shop-api"]["containers"][0]["readinessProbe"]
+    assert (
+        settings(tmp_path).drain_seconds > probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"]
+    )
+
+
+def test_the_configuration_is_accepted_in_production(tmp_path: Path) -> None:
+    """Fails if a required setting is missing, or a name is misspelled."""
+    found = settings(tmp_path)
+    known = {"_".join(path).upper() for path in ShopSettings.paths()}
+    assert config().keys() | SECRETS.keys() <= known | {"SECRETS_DIR", "RESTWELL_APP"}
+    assert found.fallbacks() == {}
+    assert set(re.findall(r"--from-literal=(\w+)|--from-file=(\w+)", GUIDE)) >= {(name, "") for name in SECRETS}
+
+
+def test_every_folder_that_is_written_to_is_a_volume(tmp_path: Path) -> None:
+    """Fails if RUNTIME_DIR is outside: the root of the container is read-only."""
+    runtime = settings(tmp_path).runtime_dir
+    assert runtime is not None
+    for name in ("shop-api", "shop-worker"):
+        mounts = {
+            Path(mount["mountPath"]): mount for mount in pods("production")[name]["containers"][0]["volumeMounts"]
+        }
+        for folder in (*settings(tmp_path).folders().values(), runtime, Path("/tmp")):  # noqa: S108  # in the container
+            assert any(folder.is_relative_to(mount) for mount in mounts), folder
+        assert runtime not in mounts, "it must belong to the user of the process, and a volume belongs to root"
+        assert Path(config()["SECRETS_DIR"]) in mounts
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_pod_has_more_rights_than_it_needs(overlay: str) -> None:
+    """What the restricted level of the Pod Security Standards asks for, and a read-only root and no token besides."""
+    for name, pod in pods(overlay).items():
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["readOnlyRootFilesystem"] is True, name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
+            assert container["resources"]["limits"].keys() == {"memory"}, name
+            assert container["resources"]["requests"].keys() == {"cpu", "memory"}, name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_references_name_what_exists(overlay: str) -> None:
+    """Fails if the volume claim is renamed, or a port of the Service."""
+    names = {(each["kind"], each["metadata"]["name"]) for each in rendered(overlay)}
+    for pod in pods(overlay).values():
+        for volume in pod["volumes"]:
+            claim = volume.get("persistentVolumeClaim", {"claimName": "shop-files"})["claimName"]
+            assert "persistentVolumeClaim" not in volume or ("PersistentVolumeClaim", claim) in names
+            assert volume.get("secret", {"secretName": "shop-secrets"})["secretName"] == "shop-secrets"
+        (container,) = pod["containers"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+        assert ("ConfigMap", container["envFrom"][0]["configMapRef"]["name"]) in names
+        ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
+        probes = [probe for key, probe in container.items() if key.endswith("Probe") and "httpGet" in probe]
+        assert {probe["httpGet"]["port"] for probe in probes} <= ports.keys()
+        assert set(ports.values()) <= {int(config()["PORT"])}
+    assert {each["metadata"].get("namespace", "shop") for each in rendered(overlay)} == {"shop"}
+
+
+def test_commands_have_options_that_exist() -> None:
+    """Fails if the option of a command is renamed."""
+    for overlay in OVERLAYS:
+        for pod in pods(overlay).values():
+            program, command, *options = pod["containers"][0]["command"]
+            assert program == "restwell"
+            text = restwell(command, "--help").stdout
+            for option in options:
+                assert option.partition("=")[0] in text
+
+
+def test_the_public_reaches_the_api_and_not_what_is_for_operators() -> None:
+    """Fails if a new version of the API is not added, or with the path /."""
+    rules = one("production", "Ingress")["spec"]["rules"][0]["http"]["paths"]
+    ingress = {(rule["path"], rule["pathType"] == "Prefix") for rule in rules}
+    matches = one("gateway", "HTTPRoute", "shop")["spec"]["rules"][0]["matches"]
+    gateway = {(match["path"]["value"], match["path"]["type"] == "PathPrefix") for match in matches}
+    assert ingress == gateway
+    paths = {route.path for route in create_app(ShopSettings()).routes} | {"/docs", "/metrics", "/health/live"}
+    assert len(paths) > 50
+    for path in paths:
+        public = any(path == rule or (prefix and path.startswith(f"{rule}/")) for rule, prefix in ingress)
+        assert public is not any(fnmatch(path, internal) for internal in INTERNAL), path
+
+
+def test_the_database_has_connections_for_all_pods(tmp_path: Path) -> None:
+    """Fails if maxReplicas is 20: the sum of docs/kubernetes.md is then wrong."""
+    api, worker = one("production", "HorizontalPodAutoscaler"), one("production", "Deployment", "shop-worker")
+    given = settings(tmp_path)
+    most = api["spec"]["maxReplicas"]
+    surge = -(
+        -most
+        * int(one("production", "Deployment", "shop-api")["spec"]["strategy"]["rollingUpdate"]["maxSurge"][:-1])
+        // 100
+    )
+    pods_of_workers = worker["spec"]["replicas"] + worker["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+    each = given.database.pool_size + 1
+    total = (most + surge) * given.workers * each + pods_of_workers * each
+    (stated,) = re.findall(r"= (\d+) connections", GUIDE)
+    assert int(stated) == total

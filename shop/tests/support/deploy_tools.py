@@ -1,0 +1,35 @@
+"""The files of deploy/, and the tools that read them, which `make deploy-check` installs."""
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from servers import ROOT
+
+DEPLOY: Final = ROOT / "deploy"
+OVERLAYS: Final = sorted(path.name for path in (DEPLOY / "kubernetes/overlays").iterdir())
+Resource = dict[str, Any]
+
+
+def tool(name: str, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """The result of a tool from the environment that runs the tests."""
+    program = Path(sys.executable).with_name(name)
+    return subprocess.run([program, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@cache
+def rendered(overlay: str) -> list[Resource]:
+    """The resources of an overlay, as Kustomize builds them."""
+    result = tool("kubectl", "kustomize", DEPLOY / "kubernetes/overlays" / overlay)
+    assert result.returncode == 0, result.stderr
+    return list(yaml.safe_load_all(result.stdout))
+
+
+def one(overlay: str, kind: str, name: str = "") -> Resource:
+    """The only resource of an overlay of that kind, and with that name if there is one."""
+    (found,) = (each for each in rendered(overlay) if each["kind"] == kind and name in {"", each["metadata"]["name"]})
+    return found
