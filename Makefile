@@ -68,7 +68,7 @@ scoreboard: .venv/.servers ## Do every fault in full to real processes and write
 
 bench: .venv/.dev ## Measure the routes beside other frameworks and write the README's table (half an hour; QUICK=1 a minute, ONLY=W1,express some)
 ifneq ($(QUICK)$(ONLY),)
-	@$(BIN)/python bench/routes.py --only=$(ONLY) $(if $(QUICK),--quick)
+	@$(BIN)/python bench/routes.py --only=$(ONLY) $(if $(QUICK),--quick) $(ARGS)
 else
 	@$(BIN)/python bench/routes.py --out=bench/results/peers.json
 	@$(BIN)/python bench/routes.py --only=W1,W2,W5 --all-cores --out=bench/results/peers-all-cores.json

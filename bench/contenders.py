@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests/support"), str(ROOT / "src"), str(ROOT / "shop/src"), str(ROOT / "shop/tests/support")]
 
 from process_tree import ProcessTree  # noqa: E402  # after the path is set
-from servers import free_port  # noqa: E402  # test helpers
+from servers import TLS, free_port  # noqa: E402  # test helpers
 
 PEERS = ROOT / "bench/peers"
 INSTALL_FOLDER = ROOT / "var/peers"
@@ -170,6 +170,6 @@ def serving(
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+        return httpx.get(f"{url}/health/ready", timeout=5, verify=TLS).status_code == 200
     except httpx.TransportError:
         return False

@@ -24,6 +24,7 @@ sys.path += [str(ROOT / "tests/support"), str(ROOT / "src"), str(ROOT / "shop/sr
 import sample_jobs  # noqa: E402  # after the path is set
 from many_jobs import add_jobs  # noqa: E402  # as above
 from ops_app import FormBrowser, create_app, seed  # noqa: E402  # as above
+from process_tree import clean_up_at_exit  # noqa: E402  # as above
 from restwell import App  # noqa: E402  # as above
 from restwell.database import open_database  # noqa: E402  # as above
 from restwell.jobs import BulkAction, JobFilter, JobOperations, JobState  # noqa: E402  # as above
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    clean_up_at_exit()
     with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
         sqlite = asyncio.run(measure(f"sqlite:///{folder}/jobs.db", options.jobs, folder))
         print("sqlite", sqlite, flush=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from contenders import PEERS, ROOT, node_folder, node_program, python_for
-from process_tree import ProcessTree, check_no_leftovers
+from process_tree import ProcessTree, check_no_leftovers, clean_up_at_exit
 from rabbit import rabbit_server
 from results_file import save_result
 from servers import postgres, redis_server
@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=CONTENDERS, choices=CONTENDERS)
     options = parser.parse_args()
     check_no_leftovers()
+    clean_up_at_exit()
     count, rounds = (4_000, 1) if options.quick else (20_000, 3)
     bullmq, procrastinate = install()
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in options.only}

@@ -14,7 +14,7 @@ from typing import Any
 
 from chart import line_chart
 from contenders import RESTWELL, ROOT, RunningContender, install, serving
-from process_tree import check_no_leftovers
+from process_tree import check_no_leftovers, clean_up_at_exit
 from results_file import save_result
 from routes import CONNECTIONS, Bench, Run, install_load_generator, load
 from servers import postgres, redis_server
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="path without a suffix: .json for the result, .svg for the chart")
     options = parser.parse_args()
     check_no_leftovers()
+    clean_up_at_exit()
     install_load_generator()
     install_load_generator("h2load", "nghttp2-client")
     peers = options.peers.split(",")

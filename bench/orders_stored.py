@@ -17,6 +17,7 @@ from contenders import RESTWELL, ROOT, serving
 # contenders sets the path of the following imports.
 # isort: split
 from chart import line_chart
+from process_tree import clean_up_at_exit
 from routes import load
 from servers import postgres, restwell
 from shop.load_data import MAX_PRODUCTS
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="10000,100000,1000000,10000000")
     parser.add_argument("--seconds", type=int, default=6)
     options = parser.parse_args()
+    clean_up_at_exit()
     sizes = [int(size) for size in options.sizes.split(",")]
     results_by_workload: dict[str, list[dict[str, float]]] = {workload: [] for workload in WORKLOADS}
     with postgres() as server, tempfile.TemporaryDirectory() as folder:

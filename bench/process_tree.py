@@ -5,12 +5,18 @@ They are found by an environment variable, which child processes inherit, also i
 
 import os
 import signal
+import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
+
+sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
+
+import reaper  # after the path is set
 
 MARKER: Final = "RESTWELL_BENCH"
 """Its value is the process id of the benchmark and a unique id of the tree."""
@@ -59,6 +65,17 @@ class ProcessTree:
                 time.sleep(0.02)
         if remaining := self.processes():
             raise SystemExit(f"processes {remaining} cannot be terminated and would distort later results")
+
+
+def clean_up_at_exit() -> None:
+    """End all processes and remove all temporary files of this program when it ends, even if it is killed."""
+    if reaper.FOLDER in os.environ:
+        return  # the test run does it
+    folder = Path(tempfile.mkdtemp(prefix="restwell-bench-"))
+    folder.chmod(0o711)  # PostgreSQL has a folder there, and another user
+    reaper.watched(folder)
+    os.environ |= {reaper.FOLDER: str(folder), "TMPDIR": str(folder)}
+    tempfile.tempdir = None
 
 
 def check_no_leftovers() -> None:

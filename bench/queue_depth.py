@@ -19,6 +19,7 @@ sys.path += [str(ROOT / "tests/support"), str(ROOT / "src"), str(ROOT / "shop/sr
 
 from chart import line_chart  # noqa: E402  # after the path is set
 from jobs_harness import make_tables  # noqa: E402  # test helpers
+from process_tree import clean_up_at_exit  # noqa: E402  # as above
 from restwell.database import Database, open_database  # noqa: E402
 from restwell.jobs._store import JobStore  # noqa: E402
 from results_file import save_result  # noqa: E402  # as above
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--done", type=int, default=10_000_000)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    clean_up_at_exit()
     waiting = [size for size in (0, 1_000, 10_000, 100_000, 1_000_000) if size <= options.most]
     with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
         sqlite = asyncio.run(measure(f"sqlite:///{folder}/jobs.db", waiting, options.done))

@@ -24,6 +24,7 @@ from contenders import RESTWELL, ROOT, SECRET, serving
 # contenders sets the path of the following imports.
 # isort: split
 from chart import line_chart
+from process_tree import clean_up_at_exit
 from restwell import App, Restwell
 from restwell.cache._memory import Entry, Memory
 from restwell.cache._metrics import CacheStats
@@ -152,6 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    clean_up_at_exit()
     repeats = 5 if options.quick else 100
     measurements: dict[str, tuple[str, tuple[int, ...], Callable[[], list[float]]]] = {
         "order-lines": ("milliseconds, by lines", LINES, lambda: order_lines(repeats)),

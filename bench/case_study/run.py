@@ -26,7 +26,7 @@ import mail_server as mails  # noqa: E402  # after the path is set; test helpers
 from case_study.before import Step  # noqa: E402
 from chart import bar_chart  # noqa: E402
 from contenders import RESTWELL, ROOT, serving  # noqa: E402
-from process_tree import ProcessTree, check_no_leftovers  # noqa: E402
+from process_tree import ProcessTree, check_no_leftovers, clean_up_at_exit  # noqa: E402
 from results_file import save_result  # noqa: E402
 from routes import Run, install_load_generator, load  # noqa: E402
 from servers import postgres, restwell  # noqa: E402
@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="path without a suffix: .json for the result, .svg for the chart")
     options = parser.parse_args()
     check_no_leftovers()
+    clean_up_at_exit()
     install_load_generator()
     cores = ",".join(map(str, range(os.cpu_count() or 1)))
     found: dict[str, Run] = {}

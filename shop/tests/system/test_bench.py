@@ -6,43 +6,35 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+import reaper
 from process_tree import MARKER, ProcessTree
 from report import chart, readme_with  # modules of the benchmark
-from servers import ROOT
+from servers import ROOT, wait_until
 
 
-def bench(*command: str) -> str:
-    for remaining in (2, 1, 0):
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
-        if remaining and "failed requests:" in done.stderr + done.stdout:
-            continue  # the machine is so busy that the server refuses some with 503
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-    raise AssertionError
+def test_a_quick_run_of_the_bench_compares_verified_answers_and_times_no_wrong_contender() -> None:
+    """The command installs the dependencies of the contenders. One of them does not write its log as JSON.
 
-
-def test_a_quick_run_of_the_bench_compares_verified_answers() -> None:
-    """The command installs the dependencies of the contenders."""
-    output = bench("make", "bench", "QUICK=1", "ONLY=W1,W5,express,raw-asgi")
-    assert "disqualified" not in output
+    Fails if the bench times a contender that failed its checks.
+    """
+    options = ["QUICK=1", "ONLY=W1,W5,express,raw-asgi", "ARGS=--rows=2000 wrong=src:shop/src,LOG_FORMAT=pretty"]
+    command = ["make", "bench", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    output = done.stdout
+    assert done.returncode == 0, output + done.stderr
+    assert re.findall(r"(\S+) is disqualified: (W1): ", output) == [("wrong", "W1")]
+    assert not re.search(r"│ wrong", output)
     for work, names in {"W1": ("restwell", "express", "raw-asgi"), "W5": ("restwell", "express")}.items():
         table = output.partition(f"{work} ")[2].partition("W5 ")[0] if work == "W1" else output.partition("W5 ")[2]
         for name in names:
             assert re.search(rf"{name} .*[1-9][\d,]*", table), output
-
-
-def test_a_contender_that_answers_wrongly_is_not_timed() -> None:
-    """This contender does not write its log as JSON."""
-    wrong = ("wrong=src,LOG_FORMAT=pretty", "--only=W1", "--quick")
-    output = bench(sys.executable, "bench/routes.py", *wrong)
-    assert "wrong is disqualified: W1: " in output
-    assert not re.search(r"│ wrong", output)
 
 
 def test_the_readme_shows_the_results_of_the_bench() -> None:
@@ -124,3 +116,18 @@ def test_processes_of_an_earlier_run_of_the_bench_are_named() -> None:
     assert re.search(rf"processes of an earlier run are still running.*: kill -9 .*\b{leftover.pid}\b", done.stderr), (
         done.stderr
     )
+
+
+def test_a_killed_bench_leaves_no_process_and_no_folder() -> None:
+    """Fails if the bench does not start the process that cleans up: its PostgreSQL keeps running."""
+    environment = {name: value for name, value in os.environ.items() if name != reaper.FOLDER}
+    command = [sys.executable, "bench/routes.py", "--quick", "--only=W1,raw-asgi"]
+    output, temporary = subprocess.DEVNULL, Path(tempfile.gettempdir())
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output) as run:
+        try:
+            wait_until(lambda: list(temporary.glob("restwell-bench-*/*/data/postmaster.pid")) != [], run)
+        finally:
+            run.kill()
+    (folder,) = temporary.glob("restwell-bench-*")
+    wait_until(lambda: not folder.exists())
+    assert reaper.processes_of(folder) == {}
