@@ -1,10 +1,14 @@
 """The code of docs/accounts.md."""
 
+import asyncio
 import re
+import shlex
 from enum import StrEnum
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+import httpx
 import pytest
 
 from api_client import assert_problem, error_paths
@@ -15,7 +19,7 @@ from restwell.database import Database
 from restwell.settings import Settings
 from restwell.testing import ApiClient, Caller, MailBox, access_table, check_access, finish_jobs, running
 from restwell.web import Version
-from servers import ROOT
+from servers import RESTWELL, ROOT, restwell, serve, working
 
 PAGE: Final = (ROOT / "docs/accounts.md").read_text()
 ADA: Final = {"email": "ada@example.com", "password": "a long enough password", "name": "Ada"}
@@ -71,6 +75,33 @@ async def test_an_application_with_accounts_is_at_most_20_lines(app: App) -> Non
     } <= document["paths"].keys()
     assert document["components"]["schemas"]["User"]["properties"]["role"] == {"$ref": "#/components/schemas/Role"}
     assert document["components"]["schemas"]["Role"]["enum"] == ["admin", "reader"]
+
+
+@pytest.mark.integration
+def test_the_commands_of_the_page_serve_an_application_that_sends_mails(tmp_path: Path) -> None:
+    """Fails if the page names no worker: nothing would send the code of a new account."""
+    (tmp_path / "app.py").write_text(text_of("app"))
+    found = re.search(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    setting, migrate, add, *servers = found[1].splitlines()
+    name, _, value = setting.removeprefix("export ").partition("=")
+    assert servers == ["restwell worker &", "restwell serve"]
+    environment = {name: value, "DATABASE_URL": f"sqlite:///{tmp_path / 'app.db'}", "SMTP_URL": f"folder:{tmp_path}"}
+    for command in (migrate, add):
+        done = restwell(*shlex.split(command)[1:], cwd=tmp_path, stdin=f"{ADA['password']}\n", **environment)
+        assert done.returncode == 0, done.stderr
+    with (
+        serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **environment) as served,
+        working(tmp_path, cwd=tmp_path, **environment),
+        httpx.Client(base_url=served.url) as client,
+    ):
+        admin = client.post("/v1/sessions", json={key: ADA[key] for key in ("email", "password")})
+        assert admin.status_code == 201, admin.text
+        answer = client.post("/v1/users", json={**ADA, "email": "eve@example.com"})
+        assert answer.status_code == 201, answer.text
+        mail = asyncio.run(MailBox(tmp_path).wait_for(to="eve@example.com", subject="Welcome"))
+        verified = client.post("/v1/email-verifications/completion", json={"code": mail.code})
+        assert verified.status_code == 204, verified.text
 
 
 async def test_the_emails_of_the_page_replace_some_texts(settings: Settings, mail_box: MailBox) -> None:

@@ -15,6 +15,7 @@ from restwell.errors import ConfigurationError
 from restwell.settings import DatabaseSettings, Settings
 from restwell.testing import ApiClient, running
 from servers import ROOT, SUPPORT
+from staff_directory import StaffDirectory
 
 
 class Part(NamedTuple):
@@ -166,6 +167,19 @@ def test_without_administration_or_registration_their_routes_are_missing(
 ) -> None:
     everything = ALL | {"registration": "open"}
     assert routes_of(**everything) - routes_of(**everything | options) == routes
+
+
+def test_sign_in_documents_no_error_of_a_part_that_is_left_out() -> None:
+    """Fails if the route names the errors of MFA and of directories for every application."""
+
+    def errors_with(**options: Any) -> set[str]:
+        (sign_in,) = (each for each in create_app(Settings(), **options).routes if each.name == "sign_in")
+        return {error.code for error in sign_in.raises}
+
+    of_mfa = {"mfa_required", "invalid_mfa_code"}
+    of_both = {"mfa": True, "directory": StaffDirectory}
+    assert errors_with(mfa=True) - errors_with(mfa=False) == of_mfa
+    assert errors_with(**of_both) - errors_with(mfa=False) == of_mfa | {"directory_unavailable"}
 
 
 @pytest.mark.integration

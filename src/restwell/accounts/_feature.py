@@ -174,11 +174,11 @@ def _credentials(parts: Mapping[str, bool], options: AccountOptions) -> Iterator
     if options.directory is not None:
         from restwell.accounts._directory.feature import directory  # noqa: PLC0415  # as above
 
-        yield directory(options.directory)
+        yield directory(options.directory, mfa=parts["mfa"])
     elif parts["passwords"]:
         from restwell.accounts._passwords.feature import passwords  # noqa: PLC0415  # as above
 
-        yield passwords(options)
+        yield passwords(options, mfa=parts["mfa"])
     if parts["email_verification"]:
         from restwell.accounts._email_verification.feature import email_verification  # noqa: PLC0415  # as above
 

@@ -5,13 +5,13 @@ from restwell.accounts._directory.client import DirectoryClient
 from restwell.accounts._options import AccountOptions
 from restwell.accounts._passwords.reauthentication import Reauthentication
 from restwell.accounts._passwords.sign_in import PasswordSignIn
-from restwell.accounts._passwords.sign_in_routes import PasswordSignInController
+from restwell.accounts._passwords.sign_in_routes import password_sign_in
 from restwell.accounts._user_directory import UserDirectory
 from restwell.accounts._users.directory_accounts import DirectoryAccounts
 from restwell.web import Feature
 
 
-def directory(given: UserDirectory | type[UserDirectory]) -> Feature:
+def directory(given: UserDirectory | type[UserDirectory], *, mfa: bool) -> Feature:
     """``given``: a directory, or its class, which is built from services."""
     kind: Any = given if isinstance(given, type) else type(given)
     for method in ("authenticate", "find"):
@@ -22,7 +22,7 @@ def directory(given: UserDirectory | type[UserDirectory]) -> Feature:
         return DirectoryClient(directory, options)
 
     return Feature(
-        controllers=[PasswordSignInController],
+        controllers=[password_sign_in(mfa=mfa, directory=True)],
         services=[
             given,
             client,

@@ -17,19 +17,24 @@ from restwell.accounts._passwords.schemas import (
 )
 from restwell.accounts._passwords.service import PasswordService
 from restwell.accounts._passwords.sign_in import PasswordSignIn
-from restwell.accounts._passwords.sign_in_routes import PasswordSignInController
+from restwell.accounts._passwords.sign_in_routes import password_sign_in
 from restwell.accounts._passwords.stored_passwords import StoredPasswords
 from restwell.accounts._types import profile_change, with_fields
 from restwell.accounts._users.schemas import password_type
 from restwell.web import Feature
 
 
-def passwords(options: AccountOptions) -> Feature:
+def passwords(options: AccountOptions, *, mfa: bool) -> Feature:
     registration = [RegistrationController] if options.registration == "open" else []
     password = password_type(options.password_policy)
     profile = [profile_change(options.profiles)] if options.profiles is not None else []
     return Feature(
-        controllers=[*registration, PasswordSignInController, PasswordController, PasswordResetController],
+        controllers=[
+            *registration,
+            password_sign_in(mfa=mfa, directory=False),
+            PasswordController,
+            PasswordResetController,
+        ],
         services=[
             StoredPasswords,
             PasswordService,
