@@ -7,7 +7,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-import servers
+import commands
 from restwell.database import Migrations, open_database
 from restwell.settings import DatabaseSettings, JwtSettings, RateLimitSettings, Settings
 from restwell.testing import running
@@ -16,7 +16,7 @@ from tiny.app import MIGRATIONS, create_app
 
 pytest_plugins = ["shared_fixtures"]
 
-servers.PRELOADED.append("tiny.app")  # what most commands import
+commands.PRELOADED.append("tiny.app")  # what most commands import
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+import commands
 import servers
 from restwell import App
 from restwell.auth import Passwords
@@ -23,7 +24,7 @@ pytest_plugins = ["shared_fixtures"]
 collect_ignore = ["clients", "deploy"]  # make clients, make deploy-check
 
 SECRET = "a secret for tests, which is long enough to be one"
-servers.PRELOADED.append("shop.app")  # what most commands import
+commands.PRELOADED.append("shop.app")  # what most commands import
 servers.SETTINGS["PAYMENTS_URL"] = "fake:///{folder}/payments.db"
 
 # The lowest cost of Argon2, because most tests sign in. The processes that tests start have the production cost.

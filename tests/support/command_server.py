@@ -1,59 +1,74 @@
 """Runs ``restwell`` commands, each in a process forked from this one, which has imported everything.
 
-A command is a line of JSON on standard input: arguments, folder, environment, its
-standard input, and whether file writes fail.
-The result is a line of JSON on standard output: exit code, standard output, standard error.
+Standard input is a socket. A message is a command as JSON (arguments, folder, environment, and whether file writes
+fail) with four file descriptors: for the report, and the standard input, output and error of the command.
+The report has two numbers: the id of the process, which leads a session, and at the end its exit code.
 """
 
+import gc
 import importlib
 import json
 import os
 import resource
-import select
+import signal
+import socket
 import sys
 import tempfile
+from contextlib import suppress
 from typing import Any
 
-import restwell._cli
+import restwell.__main__
+import restwell._cli  # which __main__ imports last
+from commands import NUMBER
+
+LONGEST = 2**20
 
 
 def main() -> None:
     for module in sys.argv[1:]:
         importlib.import_module(module)
-    for line in sys.stdin:
-        case = json.loads(line)
-        outputs = os.pipe(), os.pipe()  # pipes, because file writes may fail
-        child = os.fork()
-        if child == 0:
-            run(case, *(writer for _, writer in outputs))
-        for _, writer in outputs:
-            os.close(writer)
-        texts = written(*(reader for reader, _ in outputs))
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=0) as requests:
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(requests, LONGEST, 4)
+            _reap()
+            if not message:
+                return
+            if os.fork() == 0:
+                requests.close()
+                run_and_report(json.loads(message), *descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+
+def _reap() -> None:
+    """Collect the processes that have reported."""
+    with suppress(ChildProcessError):  # none is left
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def run_and_report(case: dict[str, Any], report: int, *outputs: int) -> None:
+    child = os.fork()
+    if child == 0:
+        os.close(report)
+        run(case, outputs)
+    for descriptor in outputs:
+        os.close(descriptor)
+    with suppress(BrokenPipeError):  # the test has ended
+        os.write(report, NUMBER.pack(child))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print(json.dumps([code, *texts]), flush=True)  # noqa: T201  # to the test that asked
+        os.write(report, NUMBER.pack(code))
+    os._exit(0)
 
 
-def written(*readers: int) -> list[str]:
-    """The output of each reader, until all are closed."""
-    texts = dict.fromkeys(readers, b"")
-    left = set(readers)
-    while left:
-        for reader in select.select(left, [], [])[0]:
-            if piece := os.read(reader, 65_536):
-                texts[reader] += piece
-            else:
-                os.close(reader)
-                left.remove(reader)
-    return [text.decode() for text in texts.values()]
-
-
-def run(case: dict[str, Any], stdout: int, stderr: int) -> None:
-    reader, writer = os.pipe()
-    os.write(writer, case["stdin"].encode())
-    os.close(writer)
-    os.dup2(reader, 0)
-    os.dup2(stdout, 1)
-    os.dup2(stderr, 2)
+def run(case: dict[str, Any], outputs: tuple[int, ...]) -> None:
+    os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if case["nohup"] else signal.SIG_DFL)
+    for number, descriptor in enumerate(outputs):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
     code = 99
     try:
         os.chdir(case["folder"])
@@ -66,7 +81,7 @@ def run(case: dict[str, Any], stdout: int, stderr: int) -> None:
         tempfile.tempdir = None
         if case["full"]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # Python ignores the signal
-        restwell._cli.main()
+        restwell.__main__.main()
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -3,11 +3,11 @@
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Final
 
+from commands import Process
 from restwell.database import Migrations, open_database
 from servers import SUPPORT, Served, descendants_of
 
@@ -24,7 +24,7 @@ async def migrated(database: Path, module: str) -> dict[str, str]:
     return {"RESTWELL_APP": f"{module}:project", "PYTHONPATH": path, "DATABASE_URL": url}
 
 
-async def wait_for_exit(process: subprocess.Popen[bytes], seconds: float) -> int:
+async def wait_for_exit(process: Process, seconds: float) -> int:
     return await asyncio.to_thread(process.wait, seconds)
 
 

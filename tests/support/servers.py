@@ -1,7 +1,6 @@
 """Real servers for tests: temporary, private to the run, on free ports of the loopback interface."""
 
 import asyncio
-import json
 import os
 import pwd
 import shutil
@@ -21,6 +20,9 @@ from uuid import uuid4
 
 import httpx
 
+import commands
+from commands import Process
+
 ROOT = Path(__file__).parents[2]
 SUPPORT = Path(__file__).parent
 RESTWELL = Path(sys.executable).with_name("restwell")
@@ -31,7 +33,6 @@ TLS: Final = httpx.create_ssl_context()  # of clients of httpx: a new one takes 
 NEEDS = "needs a server that is not on this machine"
 """The start of the reason of a skipped test."""
 
-PRELOADED: Final[list[str]] = []  # modules that ``restwell`` imports once, before it runs commands
 allowed = True
 """Whether the current test may start processes."""
 
@@ -234,7 +235,7 @@ def _accepts(programs: Path, port: int) -> bool:
 class Served:
     """A restwell process and its output."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    def __init__(self, process: Process, url: str, log: Path) -> None:
         self.process = process
         self.url = url
         self._log = log
@@ -267,24 +268,7 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     """The same with exactly this environment. With ``full``, every file write fails, as on a full disk."""
     assert_allowed()
-    commands = _commands()
-    assert commands.stdin is not None
-    assert commands.stdout is not None
-    case = {"arguments": arguments, "folder": str(folder), "environment": environment, "stdin": stdin, "full": full}
-    print(json.dumps(case), file=commands.stdin, flush=True)
-    code, stdout, stderr = json.loads(commands.stdout.readline())
-    return subprocess.CompletedProcess(arguments, code, stdout, stderr)
-
-
-@cache
-def _commands() -> subprocess.Popen[str]:
-    program = [sys.executable, str(SUPPORT / "command_server.py"), *PRELOADED]
-    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def end_commands() -> None:
-    if _commands.cache_info().currsize:
-        _commands().communicate()
+    return commands.shared().run(arguments, folder, environment, stdin=stdin, full=full)
 
 
 @asynccontextmanager
@@ -316,8 +300,8 @@ def serve_into(
     own = {name: value.replace("{folder}", str(folder)) for name, value in SETTINGS.items()}
     env = {**os.environ, **own, **environment, "PORT": str(port), RUN: run}
     with log.open("wb") as output:
-        written = output if sink is None else sink
-        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=written, stderr=written)
+        written = output.fileno() if sink is None else sink
+        process = _started(command, cwd, env, written)
     served = Served(process, f"http://127.0.0.1:{port}", log)
     try:
         wait_until(served.is_ready, process, served)
@@ -325,7 +309,7 @@ def serve_into(
     finally:
         process.terminate()
         process.wait(READY_SECONDS)
-        assert_nothing_left(run)
+        assert_nothing_left(run, process.pid)
         shutil.rmtree(folder / "cache", ignore_errors=True)
 
 
@@ -336,7 +320,7 @@ def working(folder: Path, *arguments: str, cwd: Path = ROOT, **environment: str)
     run, log = str(uuid4()), folder / f"worker-{uuid4().hex}.log"
     env = {**os.environ, "RUNTIME_DIR": str(folder / "cache"), **environment, RUN: run}
     with log.open("wb") as output:
-        process = subprocess.Popen([RESTWELL, "worker", *arguments], cwd=cwd, env=env, stdout=output, stderr=output)
+        process = _started((RESTWELL, "worker", *arguments), cwd, env, output.fileno())
     worker = Served(process, "", log)
     try:
         wait_until(lambda: "worker_started" in worker.output, process, worker)
@@ -344,29 +328,38 @@ def working(folder: Path, *arguments: str, cwd: Path = ROOT, **environment: str)
     finally:
         process.terminate()
         process.wait(READY_SECONDS + 30)
-        assert_nothing_left(run)
+        assert_nothing_left(run, process.pid)
 
 
-def assert_nothing_left(run: str) -> None:
+def _started(command: tuple[str | Path, ...], folder: Path, environment: Mapping[str, str], output: int) -> Process:
+    """A fork for ``restwell serve`` and ``restwell worker``, unless the interpreter itself is to start differently."""
+    own = {name for name in environment if environment[name] != os.environ.get(name)}
+    differs = any(name.startswith(("LD_", "PYTHON")) and name != "PYTHONPATH" for name in own)
+    if command[0] != RESTWELL or command[1] not in {"serve", "worker"} or differs:
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+    with Path(os.devnull).open("rb") as nothing:
+        outputs = nothing.fileno(), output, output
+        return commands.shared().fork([str(each) for each in command[1:]], folder, environment, outputs)
+
+
+def assert_nothing_left(run: str, session: int = -1) -> None:
     """Assert that all processes of the run have ended; kill those that have not."""
     deadline = time.monotonic() + READY_SECONDS
-    while (left := processes_of(run)) and time.monotonic() < deadline:
+    while (left := processes_of(run, session)) and time.monotonic() < deadline:
         time.sleep(0.05)
     for process in left:
         os.kill(process, signal.SIGKILL)
     assert not left, f"{len(left)} processes outlived the server"
 
 
-def processes_of(run: str) -> list[int]:
-    """The processes with this run id in their environment."""
+def processes_of(run: str, session: int = -1) -> list[int]:
+    """The processes with this run id in their environment, or of this session (a fork shows that of its origin)."""
     found = []
     for proc in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):  # it has ended meanwhile
             environment = (proc / "environ").read_bytes()
-        except OSError:
-            continue  # it has ended meanwhile
-        if f"{RUN}={run}".encode() in environment:
-            found.append(int(proc.name))
+            if f"{RUN}={run}".encode() in environment or os.getsid(int(proc.name)) == session:
+                found.append(int(proc.name))
     return found
 
 
@@ -387,9 +380,7 @@ def descendants_of(parent: int) -> list[int]:
     return [process for child in children_of(parent) for process in (child, *descendants_of(child))]
 
 
-def wait_until(
-    ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None, served: Served | None = None
-) -> None:
+def wait_until(ready: Callable[[], bool], process: Process | None = None, served: Served | None = None) -> None:
     """Poll until ``ready()``. Fails when the process ends, or after READY_SECONDS."""
     deadline = time.monotonic() + READY_SECONDS
     while not ready():

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from bare_environments import bare_environment
+from commands import CommandServer
 from servers import SUPPORT, free_port, serve, wait_until
 
 LIBRARIES: Final = {
@@ -148,36 +149,27 @@ def installed(programs: Path) -> set[str]:
     return {one.stem.partition("-")[0].lower().replace("_", "-") for one in packages.glob("*.dist-info")}
 
 
+@pytest.fixture(scope="module")
+def command_server(core: Path) -> Iterator[CommandServer]:
+    started = CommandServer(core / "python", environment={"PATH": os.environ["PATH"]})
+    yield started
+    started.close()
+
+
 class Commands:
     """Runs commands of an environment, each in a process forked from one that has imported everything."""
 
-    def __init__(self, programs: Path, environment: dict[str, str]) -> None:
-        self._environment = environment
-        self._process = subprocess.Popen(
-            [programs / "python", SUPPORT / "command_server.py"],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, server: CommandServer, environment: dict[str, str]) -> None:
+        self._server, self._environment = server, environment
 
     def run(self, *arguments: str, cwd: Path, **environment: str) -> tuple[int, str, str]:
-        case = {"arguments": arguments, "folder": str(cwd), "stdin": "", "full": False}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps(case | {"environment": self._environment | environment}), file=self._process.stdin, flush=True)
-        code, stdout, stderr = json.loads(self._process.stdout.readline())
-        return code, stdout, stderr
-
-    def close(self) -> None:
-        self._process.communicate()
+        done = self._server.run(arguments, cwd, self._environment | environment)
+        return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture
-def commands(core: Path, environment: dict[str, str]) -> Iterator[Commands]:
-    started = Commands(core, environment)
-    yield started
-    started.close()
+def commands(command_server: CommandServer, environment: dict[str, str]) -> Commands:
+    return Commands(command_server, environment)
 
 
 def test_without_an_application_the_core_prints_help_and_each_command_says_what_to_do(
