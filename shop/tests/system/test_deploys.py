@@ -18,7 +18,7 @@ import pytest
 
 from api_client import Json
 from order_load import Attempt, audit, create_product, sign_in_customer
-from reverse_proxy import balancer
+from reverse_proxy import nginx
 from scoreboard import Score
 from servers import (
     NEEDS,
@@ -173,7 +173,7 @@ async def test_deploys_fail_no_request(tmp_path: Path, empty_url: str, score: Sc
     if shutil.which("nginx") is None:
         pytest.skip(f"{NEEDS}: nginx (apt-get install nginx-light)")
     times = score.size(1, 20)
-    with two_nodes(tmp_path, empty_url) as nodes, balancer(tmp_path, *(node.port for node in nodes)) as port:
+    with two_nodes(tmp_path, empty_url) as nodes, nginx(tmp_path, *(node.port for node in nodes)) as port:
         tokens = await sign_in_customer(nodes[0].served)
         product = await create_product(nodes[0].served)
         load = Load(f"http://127.0.0.1:{port}", product, tokens, score.size(40, 200))

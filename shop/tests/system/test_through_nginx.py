@@ -25,7 +25,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         restwell(command, cwd=tmp_path, **settings).check_returncode()
     with (
         serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **settings) as served,
-        nginx(tmp_path, int(served.url.rpartition(":")[2]), GZIP) as port,
+        nginx(tmp_path, int(served.url.rpartition(":")[2]), of_http=GZIP) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         token = client.post("/v1/sessions", json=ADMIN).json()["access_token"]
