@@ -1,7 +1,7 @@
-"""The cost of the operations page for jobs at three million jobs: ``python bench/job_operations.py``.
+"""The cost of the operations page at three million jobs: ``python bench/job_operations.py``.
 
-Measures what ``JobOperations`` reads, and the pages with their sign-in check, on PostgreSQL and SQLite, with a million
-jobs of each of three states: ready, scheduled and dead. Each value is the median of 20 calls in milliseconds.
+Measures what ``JobOperations`` reads, and every page of ``/ops`` with its sign-in check, on PostgreSQL and SQLite, with
+a million jobs of each of three states: ready, scheduled and dead. Each value is the median of 20 calls in milliseconds.
 ``--jobs`` sets a smaller number.
 """
 
@@ -23,7 +23,7 @@ sys.path += [str(ROOT / "tests/support"), str(ROOT / "src"), str(ROOT / "shop/sr
 
 import sample_jobs  # noqa: E402  # after the path is set
 from many_jobs import add_jobs  # noqa: E402  # as above
-from ops_app import FormBrowser, create_app, seed  # noqa: E402  # as above
+from ops_app import FormBrowser, create_app, page_paths, seed  # noqa: E402  # as above
 from process_tree import clean_up_at_exit  # noqa: E402  # as above
 from restwell import App  # noqa: E402  # as above
 from restwell.database import open_database  # noqa: E402  # as above
@@ -38,12 +38,9 @@ from servers import postgres  # noqa: E402  # as above
 STATES = (JobState.READY, JobState.SCHEDULED, JobState.DEAD)
 CALLS = 20
 PAGES = (
-    "/ops",
-    "/ops/jobs",
+    *page_paths(create_app(Settings())),
     *(f"/ops/jobs/list?state={state}" for state in STATES),
     *(f"/ops/jobs/list?state={state}&name=rare" for state in STATES),
-    "/ops/jobs/change?action=retry&state=dead",
-    "/ops/queries",
     "/ops/queries/query?name=jobs.finished&plan=true",
     "/metrics",
 )

@@ -48,7 +48,6 @@ WITHOUT_TESTS: Final = {
     "jobs/rows": "structs",
     "jobs/tables": "columns, which the test of the migrations compares",
     "ops/audited": "one method, which test_actions runs",
-    "ops/page": "a struct",
     "settings_files": "what Settings.load reads, which test_settings tests",
     "settings_values": "checks of values, which test_settings reads",
     "metadata": "an object that the modules with tables share",

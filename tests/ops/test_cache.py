@@ -17,7 +17,7 @@ async def test_the_page_shows_the_reads_of_each_kind_of_key_and_clears_them(app:
     for _ in range(4):
         await read()
     page = await admin.open("/ops/cache")
-    row = page[page.index('class="break">gadget') :].split("</tr>")[0]
+    row = page[page.index("<code>gadget") :].split("</tr>")[0]
     assert "75.0 %" in row
     for fields in ({"tag": "gadget:1"}, {"tag": ""}):
         before = len(loads)

@@ -94,8 +94,11 @@ async def test_all_jobs_that_match_are_changed_after_a_confirmation(app: App, ad
     assert "all queues, rare" in progress
     assert len(await app.kit.jobs.list_jobs(JobState.DEAD, 50)) == 30
     assert "Discard dead jobs</a>" in await admin.open("/ops/jobs")
-    wrong = await admin.open("/ops/jobs/change?state=ready&action=retry")
-    assert (await admin.submit(wrong, "/ops/jobs/change")).status_code == 409
+    none = await admin.open("/ops/jobs/change?state=ready&action=retry")
+    assert "0 jobs match" in none
+    assert "Retry all of them" not in none
+    wrong = {"action": "retry", "state": "ready", "csrf": token_of(none)}
+    assert (await admin.send_form("/ops/jobs/change", wrong)).status_code == 409
 
 
 async def test_a_queue_is_paused_and_resumed(app: App, admin: FormBrowser) -> None:

@@ -14,7 +14,8 @@ from restwell.jobs._operation_queries import paused
 
 
 def names_in(page: str) -> list[str]:
-    return re.findall(r'<a href="/ops/queries/query\?name=[^"]+">([^<]+)</a>', page)
+    linked = re.findall(r'<a href="/ops/queries/query\?name=[^"]+"><code>(.*?)</code></a>', page)
+    return [name.replace("<wbr>", "") for name in linked]
 
 
 async def test_queries_are_sorted_by_each_column_and_have_their_sql(

@@ -46,6 +46,8 @@ async def test_a_window_has_the_requests_of_the_last_five_minutes(clock: Clock) 
     metrics.registry.register(counted)
     rates = RequestRates(metrics)
     requests(counted, "/old", 5, 3, 0.01)
+    requests(counted, "/ops/jobs", 2, 7, 0.01)  # the operations page does not observe itself
+    requests(counted, "/ops", 2, 7, 0.01)
     clock.now += 10
     assert [(each.route, each.failed) for each in rates.own().routes] == [("/old", 3)]
     clock.now += 5
@@ -83,6 +85,32 @@ async def test_the_windows_of_processes_are_added(tmp_path: Path, clock: Clock) 
     assert sum(slot.failed for slot in window.slots) == 2
     for metrics in found:
         await metrics.close()
+
+
+def test_a_slot_that_not_every_process_has_reported_is_no_drop_of_the_rate() -> None:
+    """Fails when the last slot is shown at once: half of the requests seem to be missing for a second.
+
+    A process that hangs for longer does not end the chart.
+    """
+    first, second = RateWindow(30, [], [Slot(1, 5, 0), Slot(2, 5, 0)]), RateWindow(30, [], [Slot(1, 5, 0)])
+    assert [(slot.number, slot.requests) for slot in merged([first, second]).slots] == [(1, 10)]
+    hanging = RateWindow(30, [], [Slot(1, 5, 0)])
+    later = RateWindow(60, [], [Slot(number, 5, 0) for number in range(1, 5)])
+    assert [slot.number for slot in merged([later, hanging]).slots] == [1, 2, 3]
+
+
+async def test_a_process_that_publishes_late_fills_every_slot(clock: Clock) -> None:
+    """Fails when a sample is taken ten seconds after the last one: the times drift, and a slot seems to be empty."""
+    metrics, counted = Metrics(None), RequestMetrics()
+    metrics.registry.register(counted)
+    rates = RequestRates(metrics)
+    for _ in range(200):
+        requests(counted, "/things", 2, 1, 0.01)
+        rates.own()
+        clock.now += 1.07
+    numbers = [slot.number for slot in rates.own().slots]
+    assert [*dict.fromkeys(numbers)] == [*range(numbers[0], numbers[-1] + 1)]
+    assert len(numbers) > 15
 
 
 def test_a_quantile_is_interpolated_within_its_bucket() -> None:

@@ -36,9 +36,11 @@ async def test_a_person_finds_the_query_of_a_slow_request_and_why_another_failed
         assert re.findall(r"<code>(/[^<]*)</code></a>", listed)[0] == "/broken", "failed requests come first"
         assert "RuntimeError" in listed
         assert "<code>widgets.lookup</code>" in listed
-        (path,) = re.findall(r'href="(/ops/requests/[^"]+)"><code class="method">GET</code> <code>/slow<', listed)
+        (path,) = re.findall(r'href="(/ops/requests/[^"]+)"><code>/slow<', listed)
         shown = await browser.open(path)
         assert "widgets.lookup" in shown
+        assert re.search(r">\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC</time>", shown)
+        assert "<code>/ops" not in listed, "requests of the operations page are left out"
         assert '<svg class="timeline query"' in shown
         assert shown.count('aria-current="page"') == 1
 

@@ -20,7 +20,7 @@ async def test_the_page_shows_processes_and_what_blocked_their_event_loops(app: 
     assert "not captured" in page
     assert "No job is running." in page
     overview = await admin.open("/ops")
-    assert "event loops were blocked 1 times, for up to 250 ms" in overview
+    assert "blocked event loops in the last minutes: 1, for up to 250 ms" in overview
     assert "Something needs attention" in overview
     app.kit.watchdog.blocks.clear()
 

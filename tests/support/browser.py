@@ -26,5 +26,5 @@ def browser_page() -> Iterator[Page]:
         pytest.skip(f"{NEEDS}: Chromium (apt-get install chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser.new_page(viewport={"width": 1280, "height": 1000})
+        yield browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
         browser.close()

@@ -53,7 +53,7 @@ class CacheController(Controller):
         for row in rows:
             for field in CacheRow.__struct_fields__[1:]:
                 setattr(total, field, getattr(total, field) + getattr(row, field))
-        mode = f"{settings.cache}, {'in Redis' if settings.redis.url is not None else 'on this machine'}"
+        mode = f"{settings.cache}, {'in Redis' if settings.redis.url is not None else 'local to this machine'}"
         return layout.page(request, "cache.html", rows=rows, total=total, processes=processes, mode=mode)
 
     @action("/clear")

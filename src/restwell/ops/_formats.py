@@ -8,6 +8,8 @@ from markupsafe import Markup
 
 NOTHING: Final = "–"  # noqa: RUF001  # what an empty cell has
 _MINUTE: Final = 60
+_SMALLEST: Final = 0.05
+"""What is less would be rounded to 0.0."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (_MINUTE, "min"))
 _PREFIXES: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -16,10 +18,16 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
     """The time since a moment, or until it, with the exact time as the title."""
     if moment is None:
         return NOTHING
-    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
-    text = "now" if abs(seconds) < 1 else f"{_span(seconds)} ago" if seconds > 0 else f"in {_span(-seconds)}"
     exact = moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
-    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(moment.isoformat(), exact, text)
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(moment.isoformat(), exact, _since(moment, now))
+
+
+def at(moment: datetime | None, now: datetime | None = None) -> str:
+    """The exact time, and the time since it."""
+    if moment is None:
+        return NOTHING
+    exact = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return Markup('<time datetime="{}">{}</time> ({})').format(moment.isoformat(), exact, _since(moment, now))
 
 
 def duration(seconds: float | None) -> str:
@@ -37,6 +45,8 @@ def number(value: float | None) -> str:
     """A number with thousands separators, and one decimal if it is small and not whole."""
     if value is None:
         return NOTHING
+    if 0 < value < _SMALLEST:
+        return "<0.1"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:,.1f}"
 
 
@@ -52,7 +62,16 @@ def size(count: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """A share of 1."""
-    return NOTHING if share is None else f"{share * 100:.{0 if share in {0, 1} else 1}f} %"
+    if share is None:
+        return NOTHING
+    if 0 < share * 100 < _SMALLEST:
+        return "<0.1 %"
+    return f"{share * 100:.{0 if share in {0, 1} else 1}f} %"
+
+
+def _since(moment: datetime, now: datetime | None) -> str:
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    return "now" if abs(seconds) < 1 else f"{_span(seconds)} ago" if seconds > 0 else f"in {_span(-seconds)}"
 
 
 def _span(seconds: float) -> str:
@@ -64,6 +83,7 @@ def _span(seconds: float) -> str:
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "ago": ago,
+    "at": at,
     "duration": duration,
     "number": number,
     "size": size,

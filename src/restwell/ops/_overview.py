@@ -58,7 +58,7 @@ class OverviewController(Controller):
             stats = await jobs.queue_stats()
         parts += [
             _requests_part(window),
-            _jobs_part(stats),
+            _jobs_part(stats, processes),
             _processes_part(processes),
             _cache_part(figures, settings),
             _limits_part(figures),
@@ -87,8 +87,9 @@ async def _database_part(database: Database, migrations: Migrations, figures: Fi
         return Part("Database", "bad", fault, f"{ROOT}/migrations")
     if figures.total("restwell_db_pool_breaker_open"):
         return Part("Database", "bad", f"{kind}: connections fail, so requests are refused", f"{ROOT}/limits")
-    if waiting := figures.total("restwell_db_pool_waiting"):
-        return Part("Database", "warn", f"{kind}: {waiting:.0f} wait for a connection", f"{ROOT}/limits")
+    waiting = figures.total("restwell_db_pool_waiting")
+    if waiting > figures.total("restwell_db_pool_size"):  # fewer wait for less than the time of one statement
+        return Part("Database", "warn", f"{kind}: requests that wait for a connection: {waiting:.0f}", f"{ROOT}/limits")
     return Part("Database", "ok", f"{kind}, the schema fits this release", f"{ROOT}/migrations")
 
 
@@ -101,31 +102,33 @@ def _requests_part(window: RateWindow) -> Part:
     return Part("Requests", kind, f"{failed:,} of {requests:,} failed in the last minutes", path)
 
 
-def _jobs_part(stats: list[QueueStats]) -> Part:
+def _jobs_part(stats: list[QueueStats], processes: list[ReportedProcess]) -> Part:
     now = datetime.now(UTC)
     states = _by_state(stats)
     late = [each.queue for each in stats if each.state == JobState.READY and _is_older(each.oldest, now - LATE)]
     path = f"{ROOT}/jobs"
     if late:
-        return Part("Jobs", "bad", f"wait for more than a minute in {', '.join(sorted(late))}", path)
+        text = f"wait for more than a minute in {', '.join(sorted(late))}"
+        runs_jobs = any(each.facts.kind == "worker" for each in processes)
+        return Part("Jobs", "bad", text if runs_jobs else f"{text}; no worker runs on this machine", path)
     if dead := states.get(JobState.DEAD):
-        return Part("Jobs", "warn", f"{dead:,} have failed in every attempt", path)
+        return Part("Jobs", "warn", f"failed in every attempt: {dead:,}", path)
     if parked := states.get(JobState.PARKED):
-        return Part("Jobs", "warn", f"{parked:,} wait for a release that knows them", path)
+        return Part("Jobs", "warn", f"wait for a release that knows them: {parked:,}", path)
     return Part("Jobs", "ok", "none has failed or waits", path)
 
 
 def _processes_part(processes: list[ReportedProcess]) -> Part:
     path = f"{ROOT}/workers"
-    if late := [each.facts.pid for each in processes if each.is_late]:
-        return Part("Workers", "bad", f"{len(late)} do not respond", path)
+    if late := [str(each.facts.pid) for each in processes if each.is_late]:
+        return Part("Workers", "bad", f"do not respond: {', '.join(late)}", path)
     since = datetime.now(UTC) - RECENTLY
     blocks = [block for each in processes for block in each.blocks if block.at > since]
     if blocks:
         longest = max(block.seconds for block in blocks)
-        text = f"event loops were blocked {len(blocks)} times, for up to {longest * 1e3:,.0f} ms"
+        text = f"blocked event loops in the last minutes: {len(blocks)}, for up to {longest * 1e3:,.0f} ms"
         return Part("Workers", "warn", text, path)
-    return Part("Workers", "ok", f"{len(processes)} processes on this machine", path)
+    return Part("Workers", "ok", "all processes respond, and no event loop was blocked", path)
 
 
 def _cache_part(figures: Figures, settings: Settings) -> Part:
@@ -142,7 +145,7 @@ def _limits_part(figures: Figures) -> Part:
     if figures.total("restwell_rate_limits_degraded"):
         return Part("Limits", "warn", "count only on this machine: Redis is unreachable", path)
     if shed := figures.total("restwell_requests_shed"):
-        return Part("Limits", "warn", f"{shed:,.0f} requests were refused under overload since the start", path)
+        return Part("Limits", "warn", f"requests refused under overload since the start: {shed:,.0f}", path)
     return Part("Limits", "ok", "no request was refused under overload", path)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
+from socket import gethostname
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -48,7 +49,7 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.filters.update(FILTERS)
-        self._environment.globals.update(url_of=assets.url_of, site=site, root=ROOT)
+        self._environment.globals.update(url_of=assets.url_of, site=site, root=ROOT, machine=gethostname())
         self.site = site
         self.error_format = ErrorFormat(HTML, self._error_page, headers=HEADERS)
 

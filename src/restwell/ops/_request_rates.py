@@ -1,7 +1,7 @@
 """The requests of the last minutes, by route, over all processes of this machine.
 
 Each process samples its own request metrics every SAMPLE_SECONDS, when it publishes its reports, and reports the
-difference to its oldest sample. So nothing is added to a request.
+difference to its oldest sample. So nothing is added to a request. The requests of the operations page are left out.
 """
 
 import time
@@ -16,6 +16,7 @@ from restwell.edge._request_metrics import DURATION
 from restwell.observability._metric_families import HistogramFamily
 from restwell.observability._metrics import Metrics
 from restwell.observability._process_reports import read_section
+from restwell.ops._page import ROOT
 
 SECTION: Final = "ops_requests"
 SAMPLE_SECONDS: Final = 10
@@ -51,7 +52,7 @@ class RouteRequests(Struct, array_like=True):
 
 
 class Slot(Struct, array_like=True):
-    """The requests of SAMPLE_SECONDS. ``number``: since the epoch, so that processes have the same."""
+    """The requests of SAMPLE_SECONDS. ``number``: since the epoch, so that processes have the same slots."""
 
     number: int
     requests: int
@@ -93,9 +94,9 @@ class RequestRates:
         metrics.reports.add(SECTION, self.own)
 
     def own(self) -> RateWindow:
-        """The window of this process. A new sample is taken if the last one is SAMPLE_SECONDS old."""
+        """The window of this process. The first call of each slot takes a sample: the slot before it has ended."""
         now = time.time()
-        if now - self._samples[-1][0] >= SAMPLE_SECONDS or not self._reported.seconds:
+        if _slot_number(now) != _slot_number(self._samples[-1][0]) or not self._reported.seconds:
             self._sample(now)
         return self._reported
 
@@ -107,9 +108,9 @@ class RequestRates:
     def _sample(self, now: float) -> None:
         counts = self._read_counts()
         samples = self._samples
-        last = samples[-1][1]
+        sampled_at, last = samples[-1]
         added = _difference(counts, last)
-        number = int(now // SAMPLE_SECONDS)
+        number = _slot_number(sampled_at)
         self._slots.append(Slot(number, sum(e.requests for e in added), sum(e.failed for e in added)))
         samples.append((now, counts))
         while now - samples[1][0] >= WINDOW_SECONDS:
@@ -128,15 +129,22 @@ class RequestRates:
                         each.labels["http_response_status_class"],
                     ): (each.counts, each.sum)
                     for each in family.series
+                    if not is_own_route(each.labels["http_route"])
                 }
         return {}
 
 
+def is_own_route(route: str) -> bool:
+    """Whether a route is one of the operations page."""
+    return route == ROOT or route.startswith(f"{ROOT}/")
+
+
 def merged(windows: Iterable[RateWindow]) -> RateWindow:
-    """The windows of several processes together."""
+    """The windows of several processes together, without a last slot that not every process has reported yet."""
     seconds = 0.0
     routes: dict[tuple[str, str], RouteRequests] = {}
     slots: dict[int, Slot] = {}
+    newest: list[int] = []
     for window in windows:
         seconds = max(seconds, window.seconds)
         for each in window.routes:
@@ -145,12 +153,15 @@ def merged(windows: Iterable[RateWindow]) -> RateWindow:
                 _add(routes[key], each)
             else:
                 routes[key] = each
+        newest += [slot.number for slot in window.slots[-1:]]
         for slot in window.slots:
             known = slots.setdefault(slot.number, Slot(slot.number, 0, 0))
             known.requests += slot.requests
             known.failed += slot.failed
     listed = sorted(routes.values(), key=lambda each: (-each.requests, each.route, each.method))
-    return RateWindow(seconds, listed, sorted(slots.values(), key=lambda slot: slot.number))
+    last = max(min(newest), max(newest) - 1) if newest else 0  # a process that hangs does not end the chart
+    shown = sorted((slot for slot in slots.values() if slot.number <= last), key=lambda slot: slot.number)
+    return RateWindow(seconds, listed, shown)
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
@@ -171,6 +182,10 @@ def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> fl
     lower = bounds[index - 1] if index else 0.0
     before = cumulative[index - 1] if index else 0
     return lower + (bounds[index] - lower) * (rank - before) / max(1, counts[index])
+
+
+def _slot_number(seconds: float) -> int:
+    return int(seconds // SAMPLE_SECONDS)
 
 
 def _difference(counts: _Counts, before: _Counts) -> list[RouteRequests]:

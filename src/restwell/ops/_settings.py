@@ -47,7 +47,8 @@ def read_settings(settings: BaseModel, section: str = "") -> Iterator[Setting]:
             continue
         variable = "_".join(filter(None, (section, str(field.validation_alias or name)))).upper()
         is_secret = _is_secret(field, value) or bool(_sounds_secret(variable) and isinstance(value, str))
-        shown = (REDACTED if value else "") if is_secret else _text(value)
+        text = "/".join(map(str, value)) if section == "rate_limit" and isinstance(value, tuple) else _text(value)
+        shown = (REDACTED if value else "") if is_secret else text
         is_set = value != field.get_default(call_default_factory=True)
         yield Setting(section or "server", variable, shown, is_secret, is_set)
 

@@ -6,6 +6,7 @@ from restwell.errors import NotFound
 from restwell.observability._metrics import Metrics
 from restwell.observability._process_reports import read_section
 from restwell.observability._recent_requests import REPORT, RecentRequest, RecentSpan
+from restwell.ops._request_rates import is_own_route
 
 SHOWN: Final = 30
 
@@ -16,10 +17,14 @@ class GoneRequest(NotFound):
 
 
 async def read_slow_requests(metrics: Metrics) -> list[RecentRequest]:
-    """Failed requests first, the newest first, then the others, the slowest first."""
+    """Failed requests first, the newest first, then the others, the slowest first.
+
+    Of the requests of the operations page, only those that failed.
+    """
     found: list[RecentRequest] = []
     for report in await metrics.process_reports():
         found += read_section(report, REPORT, list[RecentRequest]) or []
+    found = [each for each in found if _has_failed(each) or not is_own_route(each.route or "")]
     return sorted(found, key=lambda each: (not _has_failed(each), -_order(each)))[:SHOWN]
 
 

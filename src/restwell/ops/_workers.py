@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 
 from restwell.database import Database, query
 from restwell.jobs import JobState
-from restwell.jobs._tables import jobs
+from restwell.jobs._queries import is_in
+from restwell.jobs._tables import UNFINISHED, jobs
 from restwell.observability._metrics import Metrics
 from restwell.observability._process_reports import FACTS, ProcessFacts, read_section
 from restwell.observability._watchdog import REPORT as BLOCKS
@@ -44,7 +45,7 @@ class ReportedProcess(Struct, frozen=True):
 
 _running: Final = (
     select(jobs.c.worker, jobs.c.started_at, jobs.c.lease_until)
-    .where(jobs.c.state == JobState.RUNNING)
+    .where(is_in(JobState.RUNNING), is_in(*UNFINISHED))  # both, for the condition of the index jobs_unfinished
     .limit(MAX_RUNNING)
     .subquery()
 )

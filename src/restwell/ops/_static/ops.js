@@ -27,6 +27,9 @@ async function signInAgain() {
 
 if (document.body.hasAttribute("data-needs-sign-in")) signInAgain();
 
+// On a small screen the navigation scrolls sideways.
+document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 /* --- actions ---------------------------------------------------------------------------------------------------- */
 
 document.addEventListener("submit", (event) => {
@@ -57,6 +60,7 @@ function isInUse() {
   const selection = document.getSelection();
   return (
     live().contains(document.activeElement) ||
+    document.getElementById("actions").contains(document.activeElement) ||
     (selection && !selection.isCollapsed && live().contains(selection.anchorNode))
   );
 }
